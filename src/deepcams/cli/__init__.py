@@ -1,0 +1,69 @@
+"""The command line: each verb is arguments, then one call of a library function; one file per verb.
+
+Verbs are looked up only when used, so that ``deepcams --help`` stays quick.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import TextIO
+
+from deepcams.errors import DeepcamsError, DeepcamsNotice
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    if issubclass(category, DeepcamsNotice):
+        print(f"deepcams: note: {message}", file=sys.stderr)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run ``deepcams`` with ``arguments`` (default: the process's own) and return its exit status.
+
+    0: done. 1: a check did not hold. 2: something a user can mend; one line on stderr says what. 130: interrupted.
+    """
+    from deepcams.cli.app import app
+
+    warnings.showwarning = _show_warning
+    warnings.simplefilter("always", DeepcamsNotice)
+    try:
+        arguments = sys.argv[1:] if arguments is None else arguments
+        result = app(args=arguments or ["--help"], prog_name="deepcams", standalone_mode=False)
+    except DeepcamsError as error:
+        return _say(str(error), 2)
+    except KeyboardInterrupt:
+        return _say("stopped", 130)
+    except OSError as error:
+        return _say(f"{error.filename or 'file'}: {error.strerror or error}", 2)
+    except Exception as error:
+        if type(error).__module__.startswith(("click", "typer")):  # usage errors, Exit and Abort
+            return _usage(error)
+        raise
+    return result if isinstance(result, int) else 0
+
+
+def _say(message: str, status: int) -> int:
+    sys.stdout.flush()
+    print(f"deepcams: {'' if status == 130 else 'error: '}{message}", file=sys.stderr)
+    return status
+
+
+def _usage(error: Exception) -> int:
+    code = getattr(error, "exit_code", 1)
+    if type(error).__name__ == "Abort":
+        return _say("stopped", 130)
+    if hasattr(error, "format_message"):
+        return _say(f"{error.format_message()} (see --help)", 2)
+    return int(code)
+
+
+def run() -> None:
+    """Entry point of the installed command."""
+    raise SystemExit(main())

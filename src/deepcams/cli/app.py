@@ -1,0 +1,71 @@
+"""The table of verbs; a verb's file is imported when the verb is used or its help asked for."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Annotated, Any
+
+import typer
+import typer.core
+import typer.main
+
+VERBS = {
+    "bench": "Measure speed: ratios side by side in one run",
+    "demo": "Simulate a small world, downscale it, score it and draw it",
+    "doctor": "Report versions, devices, keys and writable folders",
+    "downscale": "3-hourly 0.75 degree fields in, hourly 0.25 degree fields out",
+    "evaluate": "Score methods against a known truth, as the paper's tables do",
+    "info": "Tell what a file holds: layout, grid, times, units, values",
+    "models": "List, show and import network checkpoints",
+    "simulate": "Write a simulated world in the providers' own layouts",
+}
+
+
+class _Verbs(typer.core.TyperGroup):
+    """Commands that live in ``deepcams.cli.<verb>``, each file with one ``typer.Typer`` named ``app``."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in VERBS:
+            return None
+        module: Any = importlib.import_module(f"deepcams.cli.{cmd_name}")
+        module.app._add_completion = False  # completion is the whole command's business
+        return typer.main.get_command(module.app)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """The table of verbs without importing a single one of them."""
+        formatter.write_usage("deepcams", "[--version] COMMAND [ARGUMENTS] ...")
+        formatter.write_paragraph()
+        formatter.write_text(str(self.help))
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(VERBS.items()))
+        formatter.write_paragraph()
+        formatter.write_text("deepcams COMMAND --help tells more, with an example. Begin with: deepcams demo")
+
+
+def _version(value: bool) -> None:
+    if value:
+        from deepcams import __version__
+
+        print(f"deepcams {__version__}")
+        raise typer.Exit
+
+
+_typer = typer.Typer(
+    cls=_Verbs, add_completion=False, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
+)
+
+
+@_typer.callback(help="Hourly 0.25 degree PM2.5 for the whole globe from the 3-hourly 0.75 degree CAMS reanalysis.")
+def _root(version: Annotated[bool, typer.Option("--version", is_eager=True, callback=_version)] = False) -> None:
+    """Hold the options that stand before a verb."""
+
+
+@_typer.command("info", hidden=True)
+def _placeholder() -> None:
+    """Make the application a group; the verbs themselves come from :class:`_Verbs`."""
+
+
+app = typer.main.get_command(_typer)

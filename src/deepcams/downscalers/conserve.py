@@ -1,0 +1,68 @@
+"""Keep the coarse mean: the area mean of a cell's nine fine values equals the coarse value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from deepcams.degrade import area_mean
+from deepcams.downscalers.base import SpatialDownscaler
+from deepcams.downscalers.bicubic import interpolate
+from deepcams.grid import Grid, place
+
+ROUNDS = 4
+"""Rounds of smooth back-projection; with four no 3 x 3 blocks show (docs/decisions)."""
+
+_TINY = np.float32(1e-6)
+"""Means below this (ug m-3) say nothing about a ratio; the exact step alone deals with them."""
+
+
+def conserve(fine: np.ndarray, values: np.ndarray, grid: Grid, factor: int, rounds: int = ROUNDS) -> np.ndarray:
+    """Fine values whose area mean over each coarse cell is the coarse value, positive by construction.
+
+    Smooth multiplicative back-projection, ``x <- x exp(up(log(coarse / area(x))))`` with bilinear ``up``, brings the
+    means close without drawing the cells' borders; one exact rescaling per cell does the rest.
+
+    Args:
+        fine: (time, *grid.refine(factor).shape), >= 0, float32; overwritten.
+        values: (time, *grid.shape), >= 0, the coarse values.
+
+    Returns:
+        like ``fine``; relative error of the means <= 1e-6.
+    """
+    for _ in range(rounds):
+        mean = area_mean(fine, grid, factor)
+        ratio = np.log(np.maximum(values, _TINY) / np.maximum(mean, _TINY))
+        fine *= np.exp(interpolate(np.clip(ratio, -3, 3), grid, "linear", factor))
+    mean = area_mean(fine, grid, factor)
+    empty = mean <= np.finfo(np.float32).tiny  # nothing to rescale: the cell becomes flat
+    ratio = np.divide(values, mean, out=np.zeros_like(values), where=~empty)
+    fine *= place(ratio, grid, factor)
+    if empty.any():
+        flat = place(empty, grid, factor)
+        fine[flat] = place(values, grid, factor)[flat]
+    return fine
+
+
+class Conserving(SpatialDownscaler):
+    """Another method in space, made to conserve the coarse means.
+
+    Args:
+        inner: the method whose result is corrected.
+        rounds: rounds of smooth back-projection before the exact step.
+    """
+
+    def __init__(self, inner: SpatialDownscaler, rounds: int = ROUNDS) -> None:
+        self.inner, self.rounds = inner, rounds
+        self.name = f"{inner.name} (conserving)"
+        self.factor = inner.factor
+        self.halo = inner.halo + rounds + 1
+
+    def refine(self, values: np.ndarray, grid: Grid) -> np.ndarray:
+        """See :meth:`SpatialDownscaler.refine`."""
+        return conserve(self.inner.refine(values, grid), values, grid, self.factor, self.rounds)
+
+    def settings(self) -> dict[str, Any]:
+        """The inner method's settings and the number of rounds."""
+        return {**self.inner.settings(), "conserve": {"rounds": self.rounds}}

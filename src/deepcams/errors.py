@@ -1,0 +1,63 @@
+"""What deepcams says when something is wrong: one sentence, with what to do.
+
+Everything a user can cause raises a :class:`DeepcamsError`; the command line prints its one line and
+exits with status 2. What deserves a word but stops nothing is a :class:`DeepcamsNotice` warning.
+"""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Iterable
+
+
+class DeepcamsError(Exception):
+    """Base of all errors that a user can cause. The message is a single line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(str(message).split()))
+
+
+class InputError(DeepcamsError):
+    """Data or an argument is not what was expected.
+
+    Args:
+        where: the file, variable or option that is wrong.
+        expected: what would have been right.
+        found: what was there instead.
+        do: what to do about it (optional).
+    """
+
+    def __init__(self, where: object, expected: str, found: object, do: str = "") -> None:
+        self.where, self.expected, self.found, self.do = str(where), expected, str(found), do
+        super().__init__(f"{where}: expected {expected}, found {found}" + (f"; {do}" if do else ""))
+
+
+class OutputError(DeepcamsError):
+    """The output cannot be written, or exists with other contents."""
+
+
+class MissingExtraError(DeepcamsError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs the extra [{extra}]: pip install 'deepcams[{extra}]'")
+
+
+class DeepcamsNotice(UserWarning):
+    """Something the user should know and need not act on."""
+
+
+def notice(message: str) -> None:
+    """Tell the user something that stops nothing (a :class:`DeepcamsNotice` warning, one line)."""
+    warnings.warn(" ".join(message.split()), DeepcamsNotice, stacklevel=3)
+
+
+def choose(kind: str, name: str, known: Iterable[str]) -> str:
+    """Return ``name`` if it is one of ``known``; otherwise raise an error that names the nearest one."""
+    known = sorted(known)
+    if name in known:
+        return name
+    near = difflib.get_close_matches(name, known, n=1)
+    do = f"did you mean {near[0]!r}?" if near else ""
+    raise InputError(kind, "one of " + ", ".join(known), repr(name), do)

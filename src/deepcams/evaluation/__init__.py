@@ -1,0 +1,1 @@
+"""How good a method is: statistics that add, against a known truth."""

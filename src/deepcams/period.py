@@ -1,0 +1,79 @@
+"""Half-open periods in UTC, and how people write them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from deepcams.errors import InputError
+
+_FORMS = "YYYY, YYYY-MM, YYYY-MM-DD or YYYY-MM-DDTHH[:MM], alone or as START..END"
+_MOMENT = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:[T ](\d\d)(?::(\d\d))?)?)?)?Z?$")
+
+
+@dataclass(frozen=True, order=True)
+class Period:
+    """All moments t with ``start <= t < end``, in UTC.
+
+    Attributes:
+        start: first moment, ``datetime64[ns]``.
+        end: first moment after the period, ``datetime64[ns]``.
+    """
+
+    start: np.datetime64
+    end: np.datetime64
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "start", np.datetime64(self.start, "ns"))
+        object.__setattr__(self, "end", np.datetime64(self.end, "ns"))
+        if not self.start < self.end:
+            raise InputError("period", "an end after the start", f"{_text(self.start)}..{_text(self.end)}")
+
+    @classmethod
+    def parse(cls, text: str) -> Period:
+        """Read ``2019``, ``2019-03``, ``2019-03-08``, ``2019-03-08T15`` or two of them as ``START..END``.
+
+        Each form stands for all of its year, month, day, hour or minute; in ``START..END`` the end is
+        included whole: ``2018..2020`` is three years.
+
+        Raises:
+            InputError: the text has none of these forms, or the end is before the start.
+        """
+        first, dots, last = text.strip().partition("..")
+        start, first_end = _span(first, text)
+        end = _span(last, text)[1] if dots else first_end
+        return cls(start, end)
+
+    def contains(self, times: np.ndarray) -> np.ndarray:
+        """Boolean mask of the ``datetime64`` times that lie in the period."""
+        return (times >= self.start) & (times < self.end)
+
+    def __str__(self) -> str:
+        return f"[{_text(self.start)}, {_text(self.end)})"
+
+
+def _text(moment: np.datetime64) -> str:
+    return str(moment.astype("datetime64[m]")).replace("T", " ")
+
+
+def _span(text: str, whole: str) -> tuple[np.datetime64, np.datetime64]:
+    match = _MOMENT.match(text.strip())
+    if match is None:
+        raise InputError("period", _FORMS, repr(whole))
+    year, month, day, hour, minute = match.groups()
+    try:
+        if month is None:
+            start = np.datetime64(year, "Y")
+        elif day is None:
+            start = np.datetime64(f"{year}-{month}", "M")
+        elif hour is None:
+            start = np.datetime64(f"{year}-{month}-{day}", "D")
+        elif minute is None:
+            start = np.datetime64(f"{year}-{month}-{day}T{hour}", "h")
+        else:
+            start = np.datetime64(f"{year}-{month}-{day}T{hour}:{minute}", "m")
+    except ValueError as error:
+        raise InputError("period", _FORMS, repr(whole)) from error
+    return start.astype("datetime64[ns]"), (start + 1).astype("datetime64[ns]")

@@ -1,0 +1,1 @@
+"""The production run: plan, work items, output."""

@@ -1,0 +1,40 @@
+"""Where the real data for development lie, and what every test may use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+_SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def _shared(folder: str) -> Path:
+    path = _SHARED / folder
+    if not path.is_dir():
+        pytest.skip(f"the development data folder ../shared/{folder} is not beside this checkout")
+    return path
+
+
+@pytest.fixture(scope="session")
+def cams_dir() -> Path:
+    """Real CAMS EAC4 frames in three layouts."""
+    return _shared("data/cams")
+
+
+@pytest.fixture(scope="session")
+def geos_cf_dir() -> Path:
+    """Four real GEOS-CF hours of the western hemisphere."""
+    return _shared("data/geos_cf")
+
+
+@pytest.fixture(scope="session")
+def stations_dir() -> Path:
+    """Real station data in the OpenAQ archive's columns."""
+    return _shared("data/stations")
+
+
+@pytest.fixture(scope="session")
+def golden_dir() -> Path:
+    """Vectors that the networks must reproduce."""
+    return _shared("golden")
