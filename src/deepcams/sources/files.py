@@ -1,0 +1,272 @@
+"""Which files paths stand for, what their content is (never mind the name), and how each is opened, lazily."""
+
+from __future__ import annotations
+
+import glob
+import importlib.util
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from deepcams.errors import DeepcamsError, InputError, MissingExtraError, notice
+from deepcams.sources.archive import unpack
+from deepcams.sources.base import Paths
+from deepcams.sources.integrity import missing_bytes
+
+Kind = Literal["netcdf3", "hdf5", "grib", "zarr", "zip"]
+
+CHUNK_BYTES = 4 << 20
+"""What a lazy chunk should hold in memory as float32: nine frames of CAMS, one of GEOS-CF."""
+MAX_CHUNK_BYTES = 64 << 20
+"""How far a chunk may grow so that a file's own (compressed) chunks are not read again and again."""
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_HEAD = 1024
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One file (or Zarr store) with data.
+
+    Attributes:
+        path: where its bytes lie (for a member of a zip: in the cache).
+        kind: what its content is.
+        given: the path as the user knows it.
+        member: the member's name where ``given`` is a zip.
+    """
+
+    path: Path
+    kind: Kind
+    given: Path
+    member: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.given} ({self.member})" if self.member else str(self.given)
+
+
+def kind_of(head: bytes) -> Kind | None:
+    """What content begins with these bytes; ``None`` for anything that is no data."""
+    if head[:3] == b"CDF" and head[3:4] in (b"\x01", b"\x02", b"\x05"):
+        return "netcdf3"
+    if head[:8] == _HDF5 or head[512:520] == _HDF5:
+        return "hdf5"
+    if b"GRIB" in head[:64]:
+        return "grib"
+    return "zip" if head[:4] in (b"PK\x03\x04", b"PK\x05\x06") else None
+
+
+def looks_like(head: bytes) -> str:
+    """What content that is no data looks like, in words."""
+    if not head:
+        return "an empty file"
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    lower = text[:512].lower()
+    if lower.startswith((b"<!doctype html", b"<html")) or b"<html" in lower:
+        title = re.search(rb"<title[^>]*>(.*?)</title>", head, re.I | re.S)
+        name = " ".join(title[1].decode("utf-8", "replace").split())[:60] if title else ""
+        return "an HTML page" + (f" ({name!r})" if name else "") + ", perhaps an error message of the server"
+    for start, words in (
+        (b"\x1f\x8b", "a gzip file (unpack it first)"),
+        (b"BZh", "a bzip2 file (unpack it first)"),
+        (b"%PDF", "a PDF"),
+        (b"\x89PNG", "a PNG picture"),
+        (b"<?xml", "an XML document"),
+        (b"{", "JSON text"),
+        (b"\x0e\x03\x13\x01", "an HDF4 file"),
+    ):
+        if text.startswith(start):
+            return words
+    if head[257:262] == b"ustar":
+        return "a tar archive (unpack it first)"
+    if not head.strip(b"\0"):
+        return "only zero bytes"
+    try:
+        line = head.decode("utf-8").strip().splitlines()[0][:60]
+    except (UnicodeDecodeError, IndexError):
+        return f"unknown content (it begins with {head[:8].hex(' ')})"
+    return f"text ({line!r})"
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_HEAD)
+
+
+def _is_zarr(path: Path) -> bool:
+    return any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zmetadata"))
+
+
+def _expand(path: Path) -> Iterator[tuple[Path, bool]]:
+    """Files and stores that one path stands for, each with whether it was found in a folder."""
+    if path.is_dir():
+        if _is_zarr(path):
+            yield path, False
+            return
+        found = sorted(_walk(path))
+        if not found:
+            raise InputError(path, "a folder with data files", "an empty one", "give files, a glob or another folder")
+        for inner in found:
+            yield inner, True
+    elif path.exists():
+        yield path, False
+    elif glob.has_magic(str(path)):
+        matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 (patterns may be absolute)
+        if not matches:
+            raise InputError(path, "files that match", "none", "check the pattern")
+        for match in matches:
+            yield from _expand(Path(match))
+    else:
+        raise InputError(path, "a file, folder or glob", "nothing of this name", "check the path")
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for entry in folder.iterdir():
+        if entry.name.startswith(".") or entry.suffix == ".idx":
+            continue
+        if entry.is_dir() and not _is_zarr(entry):
+            yield from _walk(entry)
+        else:
+            yield entry
+
+
+def find_files(paths: Paths) -> list[DataFile]:
+    """All data files that ``paths`` stand for; zips are unpacked (once, into the cache), folders walked.
+
+    A file given by name or glob must hold data; in a folder what is no data is left out, with a notice.
+
+    Raises:
+        InputError: nothing there, no data, or a damaged file, saying which and what it looks like.
+    """
+    given = [paths] if isinstance(paths, str | Path) else list(paths)
+    if not given:
+        raise InputError("input", "at least one file", "none")
+    files: list[DataFile] = []
+    other: list[Path] = []
+    seen: set[Path] = set()
+    for one in given:
+        for path, in_folder in _expand(Path(one).expanduser()):
+            if path.resolve() in seen:
+                continue
+            seen.add(path.resolve())
+            kind: Kind | None = "zarr" if path.is_dir() else kind_of(_head(path))
+            if kind is None and in_folder:
+                other.append(path)
+                continue
+            files.extend(_recognised(path, kind))
+    if not files:
+        raise InputError(given[0], "a folder with netCDF or GRIB files", f"{len(other)} other files")
+    if other:
+        names = ", ".join(path.name for path in other[:3]) + (", .." if len(other) > 3 else "")
+        notice(f"{other[0].parent}: {len(other)} files without data are left out ({names})")
+    return files
+
+
+def _recognised(path: Path, kind: Kind | None) -> list[DataFile]:
+    if kind is None:
+        raise InputError(path, "netCDF, GRIB, Zarr or a zip of them", looks_like(_head(path)), "download it again")
+    if kind == "zip":
+        inner = []
+        for member, file in unpack(path, lambda head: kind_of(head) not in (None, "zip")):
+            member_kind = kind_of(_head(file))
+            assert member_kind is not None
+            inner.append(DataFile(file, member_kind, path, member))
+        return inner
+    return [DataFile(path, kind, path)]
+
+
+def open_file(file: DataFile) -> xr.Dataset:
+    """Open one data file; nothing but its coordinates is read, and no file stays open.
+
+    Raises:
+        InputError: the file is truncated or cannot be read as what it is.
+        MissingExtraError: GRIB, and cfgrib is not installed.
+    """
+    short = None if file.kind == "zarr" else missing_bytes(file.path, file.kind)
+    if short:
+        found = f"a truncated one ({short[0]:,} of at least {short[1]:,} bytes)"
+        raise InputError(file, "a whole file", found, "download it again")
+    options: dict[str, Any] = {"chunks": None, "cache": False, "decode_timedelta": False}
+    if file.kind == "grib":
+        if importlib.util.find_spec("cfgrib") is None or importlib.util.find_spec("eccodes") is None:
+            raise MissingExtraError(f"{file}: reading GRIB", "grib")
+        options |= {"engine": "cfgrib", "backend_kwargs": {"indexpath": ""}}  # no index files beside the input
+    elif file.kind == "zarr":
+        options |= {"engine": "zarr", "consolidated": False}
+    else:
+        options |= {"engine": "netcdf4"}
+    try:
+        dataset = xr.open_dataset(file.path, **options)
+        for coordinate in dataset.coords.values():
+            coordinate.load()
+        dataset.close()  # reading opens it again; meanwhile thousands of files hold no handle
+    except DeepcamsError:
+        raise
+    except Exception as error:  # every library underneath has its own
+        raise InputError(file, f"a readable {file.kind} file", reason(error), "download it again") from error
+    return dataset
+
+
+def reason(error: BaseException) -> str:
+    """An error of a library in a few words."""
+    words = str(error.args[1] if isinstance(error, OSError) and len(error.args) > 1 else error)
+    return f"{type(error).__name__}: {' '.join(words.split())[:160]}"
+
+
+class _Reader:
+    """A file's variable as an array for Dask, whose reading errors name the file."""
+
+    def __init__(self, variable: xr.Variable, where: str) -> None:
+        self._variable, self._where = variable, where
+        self.shape, self.dtype, self.ndim = variable.shape, variable.dtype, variable.ndim
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        try:
+            return np.asarray(self._variable[key].values)
+        except Exception as error:
+            raise InputError(self._where, "readable values", reason(error), "download the file again") from error
+
+
+def lazy(array: xr.DataArray, file: DataFile) -> xr.DataArray:
+    """The array backed by Dask: whole maps, a few times a chunk, aligned with the file's own chunks.
+
+    Args:
+        array: a variable of :func:`open_file`.
+        file: the file it lies in.
+    """
+    import dask.array as da
+    from dask.base import tokenize
+
+    stamp = file.path.stat()
+    chunks = _chunks(array)
+    token = tokenize(str(file.path.resolve()), stamp.st_mtime_ns, stamp.st_size, array.name, chunks)
+    data = da.from_array(  # type: ignore[no-untyped-call]
+        _Reader(array.variable, str(file)),
+        chunks=chunks,
+        name=f"{array.name}-{token}",
+        lock=False,
+        fancy=False,
+        asarray=False,
+        meta=np.empty((0,) * array.ndim, array.dtype),
+    )
+    return array.copy(data=data)
+
+
+def _chunks(array: xr.DataArray) -> tuple[int, ...]:
+    """Lengths along each dimension: all of the two last (the map), some of the longest other one (time)."""
+    if array.ndim < 3:
+        return array.shape
+    outer = [max(array.shape[:-2])]
+    axis = array.shape.index(outer[0])
+    per_time = 4 * max(array.size // array.shape[axis], 1) if array.shape[axis] else 1
+    length = max(CHUNK_BYTES // per_time, 1)
+    own = dict(array.encoding.get("preferred_chunks") or {}).get(array.dims[axis])
+    if isinstance(own, int) and own > 0:
+        wanted = -(-length // own) * own
+        length = wanted if wanted * per_time <= MAX_CHUNK_BYTES else max(MAX_CHUNK_BYTES // per_time, 1)
+    sizes = list(array.shape)
+    sizes[axis] = min(length, sizes[axis])
+    return tuple(sizes)
