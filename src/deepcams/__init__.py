@@ -22,7 +22,7 @@ _WHERE = {
     "open_geos_cf": "deepcams.sources.geos_cf",
 }
 
-__all__ = ["__version__", *_WHERE]  # noqa: PLE0604 - the names are strings
+__all__ = ["__version__", *_WHERE]
 
 if TYPE_CHECKING:
     from deepcams.degrade import coarsen as coarsen
