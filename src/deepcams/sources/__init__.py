@@ -8,5 +8,6 @@ SOURCES = Registry(
     {
         "cams": "deepcams.sources.cams:open_cams",
         "geos-cf": "deepcams.sources.geos_cf:open_geos_cf",
+        "simulated": "deepcams.sources.simulated:open_simulated",
     },
 )

