@@ -21,7 +21,7 @@ _TINY = np.float32(1e-6)
 def conserve(fine: np.ndarray, values: np.ndarray, grid: Grid, factor: int, rounds: int = ROUNDS) -> np.ndarray:
     """Fine values whose area mean over each coarse cell is the coarse value, positive by construction.
 
-    Smooth multiplicative back-projection, ``x <- x exp(up(log(coarse / area(x))))`` with bilinear ``up``, brings the
+    Smooth multiplicative back-projection, ``x <- x exp(up(log(coarse / area(x))))`` with bicubic ``up``, brings the
     means close without drawing the cells' borders; one exact rescaling per cell does the rest.
 
     Args:
@@ -34,7 +34,7 @@ def conserve(fine: np.ndarray, values: np.ndarray, grid: Grid, factor: int, roun
     for _ in range(rounds):
         mean = area_mean(fine, grid, factor)
         ratio = np.log(np.maximum(values, _TINY) / np.maximum(mean, _TINY))
-        fine *= np.exp(interpolate(np.clip(ratio, -3, 3), grid, "linear", factor))
+        fine *= np.exp(interpolate(np.clip(ratio, -3, 3), grid, "cubic", factor))
     mean = area_mean(fine, grid, factor)
     empty = mean <= np.finfo(np.float32).tiny  # nothing to rescale: the cell becomes flat
     ratio = np.divide(values, mean, out=np.zeros_like(values), where=~empty)
