@@ -107,7 +107,8 @@ def _standard_time(array: xr.DataArray, where: object) -> xr.DataArray:
     time = array.time
     if not np.issubdtype(time.dtype, np.datetime64):
         first = time.values.flat[0] if time.size else None
-        found = f"calendar {first.calendar!r}" if hasattr(first, "calendar") else f"times of type {time.dtype}"
+        calendar = getattr(first, "calendar", None)
+        found = f"calendar {calendar!r}" if calendar else f"times of type {time.dtype}"
         raise InputError(f"{where}: time", "dates of the standard calendar", found, "convert the calendar first")
     if time.size == 0 or np.isnat(time.values).any():
         raise InputError(f"{where}: time", "at least one valid time", f"{time.size} with missing ones")

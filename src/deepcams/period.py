@@ -26,8 +26,8 @@ class Period:
     end: np.datetime64
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "start", np.datetime64(self.start, "ns"))
-        object.__setattr__(self, "end", np.datetime64(self.end, "ns"))
+        object.__setattr__(self, "start", self.start.astype("datetime64[ns]"))
+        object.__setattr__(self, "end", self.end.astype("datetime64[ns]"))
         if not self.start < self.end:
             raise InputError("period", "an end after the start", f"{_text(self.start)}..{_text(self.end)}")
 
@@ -63,17 +63,11 @@ def _span(text: str, whole: str) -> tuple[np.datetime64, np.datetime64]:
     if match is None:
         raise InputError("period", _FORMS, repr(whole))
     year, month, day, hour, minute = match.groups()
+    # the text with its gaps filled, and the unit of what was given: the span is one such unit
+    text = f"{year}-{month or '01'}-{day or '01'}T{hour or '00'}:{minute or '00'}"
+    unit = "m" if minute else "h" if hour else "D" if day else "M" if month else "Y"
     try:
-        if month is None:
-            start = np.datetime64(year, "Y")
-        elif day is None:
-            start = np.datetime64(f"{year}-{month}", "M")
-        elif hour is None:
-            start = np.datetime64(f"{year}-{month}-{day}", "D")
-        elif minute is None:
-            start = np.datetime64(f"{year}-{month}-{day}T{hour}", "h")
-        else:
-            start = np.datetime64(f"{year}-{month}-{day}T{hour}:{minute}", "m")
+        start = np.datetime64(text, "m").astype(f"datetime64[{unit}]")
     except ValueError as error:
         raise InputError("period", _FORMS, repr(whole)) from error
     return start.astype("datetime64[ns]"), (start + 1).astype("datetime64[ns]")

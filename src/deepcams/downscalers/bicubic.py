@@ -44,20 +44,15 @@ def _phases(kind: str, factor: int) -> list[tuple[int, list[np.float32]]]:
     return phases
 
 
-def _along(values: np.ndarray, size: int, kind: str, factor: int, axis: int) -> np.ndarray:
-    """Interpolate along one axis that is padded by 2 on each side: size + 4 -> factor * size."""
-    shape = list(values.shape)
-    shape[axis] = factor * size
-    out = np.empty(shape, np.float32)
-
-    def window(first: int) -> tuple[slice, ...]:
-        return (..., slice(2 + first, 2 + first + size), *[slice(None)] * (-1 - axis))  # type: ignore[return-value]
-
+def _along_rows(values: np.ndarray, size: int, kind: str, factor: int) -> np.ndarray:
+    """Interpolate along the last axis but one: (.., size + 4, c), padded by 2 on each side -> (.., factor size, c)."""
+    out = np.empty((*values.shape[:-2], factor * size, values.shape[-1]), np.float32)
     for position, (first, weights) in enumerate(_phases(kind, factor)):
-        total = values[window(first)] * weights[0]
-        for k, weight in enumerate(weights[1:], 1):
-            total += values[window(first + k)] * weight
-        out[(..., slice(position, None, factor), *[slice(None)] * (-1 - axis))] = total
+        start = 2 + first
+        total = values[..., start : start + size, :] * weights[0]
+        for k, weight in enumerate(weights[1:], start + 1):
+            total += values[..., k : k + size, :] * weight
+        out[..., position::factor, :] = total
     return out
 
 
@@ -72,7 +67,8 @@ def interpolate(values: np.ndarray, grid: Grid, kind: str = "cubic", factor: int
         (..., *grid.refine(factor).shape), float32; fine node 3k has coarse node k's value.
     """
     padded = pad(values, grid, 2, 2)
-    cells = _along(_along(padded, grid.rows, kind, factor, -2), grid.columns, kind, factor, -1)
+    rows = _along_rows(padded, grid.rows, kind, factor)
+    cells = _along_rows(rows.swapaxes(-1, -2), grid.columns, kind, factor).swapaxes(-1, -2)
     return nodes_from_cells(cells, grid, factor)
 
 

@@ -31,17 +31,17 @@ def conserve(fine: np.ndarray, values: np.ndarray, grid: Grid, factor: int, roun
     Returns:
         like ``fine``; relative error of the means <= 1e-6.
     """
-    for _ in range(rounds):
-        mean = area_mean(fine, grid, factor)
-        ratio = np.log(np.maximum(values, _TINY) / np.maximum(mean, _TINY))
-        fine *= np.exp(interpolate(np.clip(ratio, -3, 3), grid, "cubic", factor))
-    mean = area_mean(fine, grid, factor)
-    empty = mean <= np.finfo(np.float32).tiny  # nothing to rescale: the cell becomes flat
-    ratio = np.divide(values, mean, out=np.zeros_like(values), where=~empty)
-    fine *= place(ratio, grid, factor)
-    if empty.any():
-        flat = place(empty, grid, factor)
-        fine[flat] = place(values, grid, factor)[flat]
+    for frame, wanted in zip(fine, values, strict=True):  # one at a time: what is in the cache is quick
+        for _ in range(rounds):
+            mean = area_mean(frame, grid, factor)
+            ratio = np.log(np.maximum(wanted, _TINY) / np.maximum(mean, _TINY))
+            frame *= np.exp(interpolate(np.clip(ratio, -3, 3), grid, "cubic", factor))
+        mean = area_mean(frame, grid, factor)
+        empty = mean <= np.finfo(np.float32).tiny  # nothing to rescale: the cell becomes flat
+        frame *= place(np.divide(wanted, mean, out=np.zeros_like(wanted), where=~empty), grid, factor)
+        if empty.any():
+            flat = place(empty, grid, factor)
+            frame[flat] = place(wanted, grid, factor)[flat]
     return fine
 
 

@@ -45,11 +45,11 @@ def _shades(values: np.ndarray, enlarge: int) -> np.ndarray:
 
 def _motion(origin: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Displacement of each pixel of ``origin`` towards ``target``: (rows, columns, 2), (x, y) in pixels."""
-    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    dis: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     dis.setFinestScale(0)
     dis.setPatchSize(_PATCH)
     dis.setPatchStride(_STRIDE)
-    return np.asarray(dis.calc(origin, target, None))  # type: ignore[call-overload]
+    return np.asarray(dis.calc(origin, target, None))
 
 
 def _carried(root: np.ndarray, flow: np.ndarray, time: float) -> np.ndarray:
