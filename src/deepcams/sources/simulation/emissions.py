@@ -58,7 +58,7 @@ _PER_HEAD = {
     "IN": 3.0,
     "PK": 3.4,
     "BD": 3.4,
-    "CN": 2.2,
+    "CN": 1.6,
     "NP": 3.0,
     "MN": 4.0,
     "ID": 1.3,
@@ -126,7 +126,7 @@ def cities() -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
     )
     latitude = np.array([city["latitude"] for city in known])
     longitude = np.array([city["longitude"] for city in known])
-    strength = np.array([city["population"] ** 0.85 * _PER_HEAD.get(city["countrycode"], 1.0) for city in known])
+    strength = np.array([city["population"] ** 0.95 * _PER_HEAD.get(city["countrycode"], 1.0) for city in known])
     return latitude, longitude, strength, [city["name"] for city in known]
 
 
@@ -153,7 +153,7 @@ def _near(points: np.ndarray, latitude: float, longitude: float, radius: float) 
 def city_emission() -> np.ndarray:
     """Relative emission of cities on the 0.25 degree globe, float32."""
     latitude, longitude, strength, _ = cities()
-    return _splat(latitude, longitude, strength / 1e5).astype(np.float32)
+    return _splat(latitude, longitude, strength / 4e5).astype(np.float32)
 
 
 def dust_emission(seed: int) -> np.ndarray:
@@ -163,8 +163,8 @@ def dust_emission(seed: int) -> np.ndarray:
     dry = np.zeros(points.shape[1:])
     for latitude, longitude, radius, strength in _DRY:
         dry += strength * _near(points, latitude, longitude, radius)
-    patches = noise(np.random.default_rng([seed, 2]), STEP, {0.5: 0.5, 1.5: 0.8, 4: 0.8})
-    return (dry * land_fraction() * np.exp(patches - 0.5)).astype(np.float32)
+    patches = noise(np.random.default_rng([seed, 2]), STEP, {0.5: 0.6, 1.5: 0.9, 4: 0.9})
+    return (dry * land_fraction() * np.exp(1.4 * patches - 1)).astype(np.float32)
 
 
 def fire_emission(seed: int, epoch: int) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from deepcams.sources.simulation.sphere import globe_axes, unit_vectors
@@ -22,17 +24,19 @@ class Winds:
         speed: root mean square speed of the eddies, km/h.
     """
 
-    def __init__(self, seed: int, eddies: int = 20, speed: float = 26.0) -> None:
+    def __init__(self, seed: int, eddies: int = 28, speed: float = 27.0) -> None:
         random = np.random.default_rng([seed, 1])
         direction = random.standard_normal((eddies, 3))
         direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-        number = random.uniform(4.0, 13.0, eddies)  # radians per Earth radius: wavelengths of 3000 to 10000 km
+        number = 4 * 4.5 ** random.uniform(0, 1, eddies)  # radians per Earth radius: wavelengths of 2200 to 10000 km
         self.waves = direction * number[:, None]
         self.phases = random.uniform(0, 2 * np.pi, eddies)
         period = random.uniform(40, 140, eddies)  # hours
         self.rates = 2 * np.pi / period * random.choice([-1.0, 1.0], eddies)
         # |x × k| has a mean square of 2/3 |k|^2, the cosine of 1/2.
-        self.amplitudes = speed / EARTH * np.sqrt(3 / eddies) / number
+        share = number**-0.5
+        share /= np.sqrt((share**2).mean())
+        self.amplitudes = speed / EARTH * np.sqrt(3 / eddies) * share / number
 
     def __call__(self, points: np.ndarray, hours: float) -> np.ndarray:
         """Angular velocity seen as motion on the unit sphere: points (3, ...) -> (3, ...), per hour."""
@@ -70,7 +74,7 @@ class Paths:
         points = self.start
         velocity = self.winds(points, hours)
         positions, velocities = [points], [velocity]
-        for before, after in zip(self.ages, self.ages[1:], strict=False):
+        for before, after in pairwise(self.ages):
             length = after - before
             middle = _on_sphere(points - velocity * (length / 2))
             points = _on_sphere(points - self.winds(middle, hours - (before + length / 2)) * length)

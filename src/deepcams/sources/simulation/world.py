@@ -8,6 +8,7 @@ background, and texture that stays in place.
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -48,7 +49,7 @@ BLUR = {
 LIFETIME = 36.0
 """Hours in which a plume falls to 1/e."""
 
-TEXTURE_EPOCH = 12.0
+TEXTURE_EPOCH = 24.0
 """Hours between generations of moving texture; two of them overlap at any time."""
 
 _BAND = 40_000  # nodes evaluated at once: temporaries stay in the processor's cache
@@ -56,7 +57,7 @@ _BAND = 40_000  # nodes evaluated at once: temporaries stay in the processor's c
 
 def _shares(ages: tuple[float, ...]) -> dict[float, float]:
     """Hours of emission that each age stands for (trapezoids), with decay."""
-    edges = [0.0, *((a + b) / 2 for a, b in zip(ages, ages[1:], strict=False)), ages[-1] + (ages[-1] - ages[-2]) / 2]
+    edges = [0.0, *((a + b) / 2 for a, b in pairwise(ages)), ages[-1] + (ages[-1] - ages[-2]) / 2]
     return {
         age: (after - before) * float(np.exp(-age / LIFETIME))
         for age, before, after in zip(ages, edges, edges[1:], strict=False)
@@ -90,12 +91,15 @@ class _Ground:
         land = emissions.land_fraction()
         near_land = blur(land, 0.5)
         latitudes, _ = globe_axes(emissions.STEP)
-        fine = noise(random, emissions.STEP, {0.15: 0.55, 0.35: 0.7, 0.8: 0.8, 2.0: 0.9, 5.0: 0.8})
-        self.texture = SphereMap(fine * (0.03 + 0.32 * near_land) + 0.15 * (blur(land, 0.15) - 0.5))
+        fine = noise(random, emissions.STEP, {0.15: 0.4, 0.35: 0.6, 0.8: 0.8, 2.0: 1.0})
+        rugged = 1 / (1 + np.exp(-2.5 * (noise(random, emissions.STEP, {3.0: 1.0, 8.0: 1.0}) - 0.6)))
+        broad = noise(random, emissions.STEP, {3.0: 1.0, 6.0: 1.0})
+        relief = fine * (0.02 + near_land * (0.12 + 0.55 * rugged)) + near_land * (0.25 * broad - 0.3 * rugged)
+        self.texture = SphereMap(relief + 0.3 * (blur(land, 0.15) - 0.5))
         people = blur(emissions.city_emission(), 4.0)
         polar = np.exp(-(((np.abs(latitudes) - 90) / 22) ** 2))[:, None]
         broad = noise(random, emissions.STEP, {8.0: 1.0, 16.0: 1.0})
-        clean = 3.0 * np.exp(0.35 * broad) * (1 - 0.93 * polar) + 0.05
+        clean = 4.5 * np.exp(0.35 * broad) * (1 - 0.93 * polar) + 0.05
         self.background = SphereMap(clean * (0.6 + 0.6 * blur(land, 2.0)) + 3.0 * people)
         self.land = SphereMap(blur(land, 0.3))
 
@@ -113,7 +117,7 @@ def _ground(seed: int) -> _Ground:
 @lru_cache(maxsize=4)
 def _moving_texture(seed: int, epoch: int) -> SphereMap:
     random = np.random.default_rng([seed, 5, epoch + 2**31])
-    return SphereMap(noise(random, emissions.STEP, {0.4: 0.35, 0.8: 0.5, 1.6: 0.8, 3.2: 1.0, 6.4: 1.0}))
+    return SphereMap(noise(random, emissions.STEP, {0.35: 0.2, 0.7: 0.3, 1.5: 0.5, 3.0: 0.8, 6.0: 1.0}))
 
 
 class Moment:
@@ -126,11 +130,11 @@ class Moment:
 
     def __init__(self, seed: int, hours: float) -> None:
         self.seed, self.hours = seed, hours
-        self.paths = Paths(_winds(seed), YOUNG + OLD)
+        self.paths = Paths(_winds(seed), YOUNG + OLD + (40.0, 2 * TEXTURE_EPOCH))
         positions, velocities = self.paths.at(hours)
         self._ages: dict[float, np.ndarray] = {}
         speeds = np.sqrt((velocities**2).sum(axis=1, keepdims=True)) * (EARTH / 30)
-        for age, place, speed in zip(YOUNG + OLD, positions, speeds, strict=True):
+        for age, place, speed in zip(YOUNG + OLD, positions, speeds, strict=False):
             self._ages[age] = _lattice(np.concatenate([place, speed]))
         self._textures = []
         epoch = int(np.floor(hours / TEXTURE_EPOCH))
@@ -216,7 +220,7 @@ class Moment:
             np.cos(solar - np.float32(2 * np.pi * 15 / 24)),
         )
         gust = np.minimum(speed, np.float32(2.5))
-        total = maps.city[age].sample(place) * (1 + np.float32(0.35) * morning)
+        total = maps.city[age].sample(place) * (np.float32(_CITY) * (1 + np.float32(0.35) * morning))
         dusty = gust * gust * gust * (1 + np.float32(0.5) * afternoon)
         total += np.float32(_DUST) * maps.dust[age].sample(place) * dusty
         epoch = int(np.floor(then / emissions.EPOCH))
@@ -226,7 +230,7 @@ class Moment:
             total += np.float32(_FIRE * weight) * maps.fires(generation)[age].sample(place) * burning
         if age >= _SEA_FROM:
             total += np.float32(_SEA) * maps.sea.sample(place) * gust * gust
-        return total * np.float32(SHARES[age] * _CITY)
+        return total * np.float32(SHARES[age])
 
     def _band(self, place: Places, path: Interpolator, start: int, stop: int, plume: np.ndarray) -> np.ndarray:
         shape = plume.shape
@@ -239,17 +243,19 @@ class Moment:
         for weight, where, texture in self._textures:
             there = Places.from_vectors(path.along(path.rows(where, start, stop, -2)))
             moving += np.float32(weight) * texture.sample(there)
+        # Air masses meet in fronts: level within, steep between.
+        moving = np.tanh(np.float32(1.7) * moving)
         ground = _ground(self.seed)
-        total = ground.background.sample(place) * np.exp(np.float32(0.55) * moving)
-        total += plume * np.exp(np.float32(0.35) * moving)
+        total = ground.background.sample(place) * np.exp(np.float32(0.75) * moving)
+        total += plume * np.exp(np.float32(0.6) * moving)
         solar = place.longitude * np.float32(DEGREE) + np.float32(2 * np.pi * ((self.hours / 24) % 1))
         mixed = np.cos(solar - np.float32(2 * np.pi * 15 / 24)) * ground.land.sample(place)
-        total *= np.exp(ground.texture.sample(place) - np.float32(0.22) * mixed)
+        total *= np.exp(ground.texture.sample(place) - np.float32(0.14) * mixed)
         return total
 
 
 _OLD_STEP = 0.75
-_CITY, _DUST, _FIRE, _SEA = 0.7, 0.5, 2.0, 0.25
+_CITY, _DUST, _FIRE, _SEA = 4.0, 2.5, 40.0, 0.08
 _SEA_FROM = 2.5
 
 
