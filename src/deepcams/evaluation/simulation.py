@@ -28,7 +28,7 @@ from deepcams.evaluation.methods import (
 )
 from deepcams.evaluation.statistics import Table, extreme_threshold, score_sample
 from deepcams.field import field_like, grid_of, load_values
-from deepcams.grid import FACTOR, Grid, trim_to_cells
+from deepcams.grid import FACTOR, Grid
 
 Box = tuple[float, float, float, float]
 Resolution = Literal["fine", "coarse"]
@@ -124,17 +124,24 @@ def what_methods_see(truth: xr.DataArray, experiment: Experiment) -> xr.DataArra
     Raises:
         InputError: the box holds no node, or no whole cell.
     """
+    inside = grid_of(truth).shape
     if experiment.bbox is not None:
+        inside = grid_of(truth).select(experiment.bbox, "--bbox")[0].shape
         try:
             truth = _cut(truth, _with_margin(experiment.bbox, experiment.margin))
-        except InputError:  # with its margin the box may meet a region's both ends; alone it must fit
+        except InputError:  # with its margin the box may meet a region's both ends
             truth = _cut(truth, experiment.bbox)
     if experiment.task == "temporal" and experiment.resolution == "fine":
         return truth
-    grid = grid_of(truth)
-    whole = experiment.bbox is None
-    coarse, rows, columns = trim_to_cells(grid) if whole else grid.whole_cells()
-    return field_like(truth, truth.isel(latitude=rows, longitude=columns).data, coarse.refine(FACTOR))
+    coarse, rows, columns = grid_of(truth).whole_cells()
+    seen = field_like(truth, truth.isel(latitude=rows, longitude=columns).data, coarse.refine(FACTOR))
+    scored = grid_of(seen) if experiment.bbox is None else grid_of(seen).select(experiment.bbox, "--bbox")[0]
+    if scored.shape != inside:
+        notice(
+            f"{inside[0] - scored.rows} rows and {inside[1] - scored.columns} columns at the edges make no whole "
+            f"{FACTOR} x {FACTOR} cell and are not scored"
+        )
+    return seen
 
 
 def blocks(times: np.ndarray, task: Task, block: int) -> list[slice]:
