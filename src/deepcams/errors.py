@@ -17,6 +17,17 @@ class DeepcamsError(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(str(message).split()))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Let errors of any signature travel between processes."""
+        return _restored, (type(self), str(self), self.__dict__)
+
+
+def _restored(kind: type[DeepcamsError], message: str, values: dict[str, object]) -> DeepcamsError:
+    error = kind.__new__(kind)
+    DeepcamsError.__init__(error, message)
+    error.__dict__.update(values)
+    return error
+
 
 class InputError(DeepcamsError):
     """Data or an argument is not what was expected.

@@ -5,13 +5,14 @@ Names as the Atmosphere Data Store, the ECMWF parameter database and the CF stan
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import xarray as xr
 
 from deepcams.errors import InputError
 from deepcams.sources.base import Paths
-from deepcams.sources.files import DataFile, find_files
+from deepcams.sources.files import DataFile, field_variables, find_files
 from deepcams.sources.merge import open_merged
 
 TITLE = "CAMS global reanalysis (EAC4)"
@@ -67,7 +68,7 @@ def find_variable(dataset: xr.Dataset, variable: str, where: object) -> xr.DataA
     Raises:
         InputError: several variables answer to the name.
     """
-    fields = {str(name): array for name, array in dataset.data_vars.items() if array.ndim >= 2}
+    fields = field_variables(dataset)
     if variable in fields:
         return fields[variable]
     names = {variable.strip().lower()}
@@ -110,7 +111,11 @@ def open_cams(paths: Paths, *, variable: str | None = "pm2p5") -> xr.DataArray:
             the standard one, files on different grids, or different values at one time.
         MissingExtraError: GRIB, and cfgrib is not installed.
     """
-    wanted = variable or "pm2p5"
+    return open_cams_files(find_files(paths), variable or "pm2p5")
+
+
+def open_cams_files(files: Sequence[DataFile], wanted: str) -> xr.DataArray:
+    """:func:`open_cams` for files that were found already."""
     species = species_of(wanted)
 
     def choose(dataset: xr.Dataset, file: DataFile) -> xr.DataArray | None:
@@ -118,7 +123,7 @@ def open_cams(paths: Paths, *, variable: str | None = "pm2p5") -> xr.DataArray:
         return None if array is None else array.assign_attrs(cell_methods="time: point")
 
     label = f"{species.label} ({species.name})" if species else wanted
-    field = open_merged(find_files(paths), choose, label)
+    field = open_merged(files, choose, label)
     if species is not None:
         field = field.rename(species.name).assign_attrs(
             standard_name=species.standard_name, long_name=species.long_name

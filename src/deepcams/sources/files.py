@@ -178,8 +178,11 @@ def _recognised(path: Path, kind: Kind | None) -> list[DataFile]:
     return [DataFile(path, kind, path)]
 
 
-def open_file(file: DataFile) -> xr.Dataset:
+def open_datasets(file: DataFile) -> list[xr.Dataset]:
     """Open one data file; nothing but its coordinates is read, and no file stays open.
+
+    Returns:
+        one dataset; several for a GRIB file whose variables have different times or levels.
 
     Raises:
         InputError: the file is truncated or cannot be read as what it is.
@@ -189,25 +192,50 @@ def open_file(file: DataFile) -> xr.Dataset:
     if short:
         found = f"a truncated one ({short[0]:,} of at least {short[1]:,} bytes)"
         raise InputError(file, "a whole file", found, "download it again")
-    options: dict[str, Any] = {"chunks": None, "cache": False, "decode_timedelta": False}
+    options: dict[str, Any] = {"cache": False, "decode_timedelta": False}
     if file.kind == "grib":
         if importlib.util.find_spec("cfgrib") is None or importlib.util.find_spec("eccodes") is None:
             raise MissingExtraError(f"{file}: reading GRIB", "grib")
-        options |= {"engine": "cfgrib", "backend_kwargs": {"indexpath": ""}}  # no index files beside the input
+        no_index_file = {"indexpath": "", "errors": "raise"}
+        options |= {"engine": "cfgrib", "backend_kwargs": no_index_file}
     elif file.kind == "zarr":
         options |= {"engine": "zarr", "consolidated": False}
     else:
         options |= {"engine": "netcdf4"}
     try:
-        dataset = xr.open_dataset(file.path, **options)
-        for coordinate in dataset.coords.values():
-            coordinate.load()
-        dataset.close()  # reading opens it again; meanwhile thousands of files hold no handle
+        if file.kind == "grib":
+            datasets = _open_grib(file.path, options)
+        else:
+            datasets = [xr.open_dataset(file.path, **options)]
+        for dataset in datasets:
+            for coordinate in dataset.coords.values():
+                coordinate.load()
+            dataset.close()  # reading opens it again; meanwhile thousands of files hold no handle
     except DeepcamsError:
         raise
     except Exception as error:  # every library underneath has its own
         raise InputError(file, f"a readable {file.kind} file", reason(error), "download it again") from error
-    return dataset
+    return datasets
+
+
+def _open_grib(path: Path, options: dict[str, Any]) -> list[xr.Dataset]:
+    import cfgrib
+
+    try:
+        return [xr.open_dataset(path, **options)]
+    except cfgrib.DatasetBuildError:  # its variables do not share their times or levels
+        options = {key: value for key, value in options.items() if key != "engine"}
+        return list(cfgrib.open_datasets(str(path), **options))
+
+
+def field_variables(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
+    """The data variables that may be fields: two dimensions or more, and no cell bounds."""
+    bounds = {array.attrs.get("bounds", array.encoding.get("bounds")) for array in dataset.variables.values()}
+    return {
+        str(name): array
+        for name, array in dataset.data_vars.items()
+        if array.ndim >= 2 and name not in bounds and not str(name).lower().endswith(("_bnds", "_bounds"))
+    }
 
 
 def reason(error: BaseException) -> str:
@@ -234,7 +262,7 @@ def lazy(array: xr.DataArray, file: DataFile) -> xr.DataArray:
     """The array backed by Dask: whole maps, a few times a chunk, aligned with the file's own chunks.
 
     Args:
-        array: a variable of :func:`open_file`.
+        array: a variable of one of :func:`open_datasets`.
         file: the file it lies in.
     """
     import dask.array as da

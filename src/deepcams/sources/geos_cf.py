@@ -6,6 +6,7 @@ File by file (``.nc4``) or saved from OPeNDAP, where names are in lower case and
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
@@ -13,7 +14,7 @@ import xarray as xr
 from deepcams.errors import InputError, notice
 from deepcams.field import units_factor
 from deepcams.sources.base import Paths
-from deepcams.sources.files import DataFile, find_files
+from deepcams.sources.files import DataFile, field_variables, find_files
 from deepcams.sources.merge import open_merged
 
 TITLE = "NASA GEOS-CF version {}"
@@ -43,7 +44,7 @@ def version_of(dataset: xr.Dataset) -> int | None:
 
 def _find(dataset: xr.Dataset, variable: str | None) -> xr.DataArray | None:
     wanted = list(PM25) if variable is None or variable.lower() in ("pm2p5", "pm2.5", "pm25") else [variable.lower()]
-    by_name = {str(name).lower(): array for name, array in dataset.data_vars.items() if array.ndim >= 2}
+    by_name = {str(name).lower(): array for name, array in field_variables(dataset).items()}
     return next((by_name[name] for name in wanted if name in by_name), None)
 
 
@@ -96,6 +97,8 @@ def _with_times(array: xr.DataArray, file: DataFile) -> xr.DataArray:
             f"{file}: time", "hourly means stamped in the middle of the hour (HH:30)", str(off[0])[:16],
             "take the tavg_1hr collection",
         )  # fmt: skip
+    if np.array_equal(times, np.atleast_1d(array.time.values)):
+        return array
     return array.assign_coords(time=times if array.time.ndim else times[0])
 
 
@@ -113,6 +116,11 @@ def open_geos_cf(paths: Paths, *, variable: str | None = None) -> xr.DataArray:
     Raises:
         InputError: versions 1 and 2 together, times that are not HH:30, or what :func:`deepcams.open_cams` refuses.
     """
+    return open_geos_cf_files(find_files(paths), variable)
+
+
+def open_geos_cf_files(files: Sequence[DataFile], variable: str | None) -> xr.DataArray:
+    """:func:`open_geos_cf` for files that were found already."""
     versions: dict[int, DataFile] = {}
 
     def choose(dataset: xr.Dataset, file: DataFile) -> xr.DataArray | None:
@@ -127,7 +135,7 @@ def open_geos_cf(paths: Paths, *, variable: str | None = None) -> xr.DataArray:
             raise InputError("GEOS-CF", "files of one version", found, "open them apart; they must not be mixed")
         return _with_times(_with_units(array, file), file).assign_attrs(cell_methods="time: mean")
 
-    field = open_merged(find_files(paths), choose, variable or "PM2.5 (PM25_RH35_GCC or PM25_RH35)")
+    field = open_merged(files, choose, variable or "PM2.5 (PM25_RH35_GCC or PM25_RH35)")
     field = field.copy(data=field.data.map_blocks(_undefined_to_missing, dtype=field.dtype))
     if variable is None or str(field.name).lower() in PM25:
         field = field.rename("pm2p5").assign_attrs(

@@ -1,8 +1,8 @@
-"""Several files' fields as one: same grid, times in order, overlaps checked and dropped."""
+"""Several files' variables as one field: times in order, overlaps checked and dropped, one grid."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,18 +10,48 @@ import xarray as xr
 
 from deepcams.errors import InputError, notice
 from deepcams.field import as_field, field_like, grid_of, units_factor
-from deepcams.sources.files import DataFile, lazy, open_file
+from deepcams.sources.files import DataFile, field_variables, lazy, open_file
 
 Chooser = Callable[[xr.Dataset, DataFile], xr.DataArray | None]
 """Picks the wanted variable of an opened file; ``None`` where it has none."""
 
+_TIMES = ("time", "valid_time", "t")
+
 
 @dataclass(frozen=True)
 class _Part:
-    field: xr.DataArray
+    """One file's variable, not yet canonical, but lazy and along one time dimension called ``time``."""
+
+    array: xr.DataArray
     file: DataFile
-    step: float  # distance of two packed values, ug m-3; 0 where they are not packed
-    bits: int  # bits of a packed value, relative to each map's range; 0 where they are not packed so
+
+    @property
+    def times(self) -> np.ndarray:
+        return np.asarray(self.array.time.values)
+
+    @property
+    def step(self) -> float:
+        """Distance of two packed values in ug m-3; 0 where the values are not packed as integers."""
+        if not np.issubdtype(self.array.encoding.get("dtype", np.float32), np.integer):
+            return 0.0
+        factor = units_factor(self.array.attrs.get("units"), self.file)
+        return abs(float(self.array.encoding.get("scale_factor", 1.0))) * factor
+
+    @property
+    def layout(self) -> Hashable:
+        """Equal for parts that one :func:`as_field` can take together (thousands of hourly files are one layout)."""
+        array = self.array
+        places = tuple(
+            (name, coordinate.dims, coordinate.values.tobytes())
+            for name, coordinate in sorted(array.coords.items(), key=lambda item: str(item[0]))
+            if coordinate.ndim and coordinate.dims != ("time",)
+        )
+        return array.dims, array.dtype, str(array.attrs.get("units")), places
+
+    def frame(self, index: int) -> np.ndarray:
+        """One canonical map in memory, float64."""
+        field = as_field(self.array.isel(time=[index]), self.file)
+        return np.asarray(field.data[0]).astype(np.float64)
 
 
 def open_merged(files: Sequence[DataFile], choose: Chooser, wanted: str) -> xr.DataArray:
@@ -31,6 +61,9 @@ def open_merged(files: Sequence[DataFile], choose: Chooser, wanted: str) -> xr.D
         files: in any order; times may overlap where the values are the same.
         choose: picks each file's variable. Within one zip, members without it are left out.
         wanted: what is sought, for messages ("PM2.5 (pm2p5)").
+
+    Returns:
+        a canonical field; ``encoding["source_files"]`` names the files it comes from, as the user gave them.
 
     Raises:
         InputError: a file without the variable, on another grid than the first, or with other values at a time that
@@ -43,34 +76,36 @@ def open_merged(files: Sequence[DataFile], choose: Chooser, wanted: str) -> xr.D
         array = choose(dataset, file)
         if array is None:
             without.setdefault(str(file.given), (file, dataset))
-            continue
-        parts.append(_part(array, file))
+        else:
+            parts.append(_part(array, file))
     given = {str(part.file.given) for part in parts}
     for name, (file, dataset) in without.items():
         if name not in given:
-            raise _no_variable(file, dataset, wanted)
+            raise no_variable(file, dataset, wanted)
     return _joined(parts)
 
 
-def _no_variable(file: DataFile, dataset: xr.Dataset, wanted: str) -> InputError:
+def no_variable(file: DataFile, dataset: xr.Dataset, wanted: str) -> InputError:
+    """The error for a file without the wanted variable: which ones it has, and what to type."""
     listed = ", ".join(
-        f"{name} ({array.attrs.get('units', 'no units')})"
-        for name, array in dataset.data_vars.items()
-        if array.ndim >= 2
+        f"{name} ({array.attrs.get('units', 'no units')})" for name, array in field_variables(dataset).items()
     )
     do = "choose one with --variable NAME (from Python: variable=NAME)" if listed else "check what was downloaded"
     return InputError(file, f"a variable with {wanted}", f"only {listed}" if listed else "no fields", do)
 
 
 def _part(array: xr.DataArray, file: DataFile) -> _Part:
-    array = _without_repeats(_valid_time(_merge_versions(lazy(array, file))), file)
-    factor = units_factor(array.attrs.get("units"), file)
-    step = abs(float(array.encoding.get("scale_factor", 0.0))) * factor
-    if step and not np.issubdtype(array.encoding.get("dtype", np.float32), np.integer):
-        step = 0.0
-    return _Part(
-        as_field(array, file), file, step, int(array.attrs.get("GRIB_bitsPerValue", 16 if file.kind == "grib" else 0))
-    )
+    array = _valid_time(_merge_versions(lazy(array, file)))
+    name = next((name for name in _TIMES if name in array.coords), None)
+    usable = name is not None and np.issubdtype(array[name].dtype, np.datetime64) and array[name].ndim <= 1
+    if name is None or not usable or np.isnat(array[name].values).any() or not array[name].size:
+        as_field(array, file)
+        raise InputError(
+            f"{file}: time", "one time coordinate", f"one of dimensions {array[name].dims if name else ()}"
+        )
+    if name != "time":
+        array = array.rename({name: "time"})
+    return _Part(array if array.time.ndim else array.expand_dims("time"), file)
 
 
 def _merge_versions(array: xr.DataArray) -> xr.DataArray:
@@ -86,98 +121,94 @@ def _merge_versions(array: xr.DataArray) -> xr.DataArray:
 
 def _valid_time(array: xr.DataArray) -> xr.DataArray:
     """Let a forecast-like time (reference time and step) be the time the values are valid at."""
-    if "valid_time" not in array.coords or "valid_time" in array.dims:
+    if "valid_time" not in array.coords or "valid_time" in array.dims or "time" not in array.coords:
         return array
     valid = array.coords["valid_time"]
-    if valid.ndim == 2 and set(valid.dims) <= set(array.dims):
-        outer, inner = valid.dims
-        array = array.stack(moment=(outer, inner), create_index=False)
-        times = valid.transpose(outer, inner).values.ravel()
-        rest = array.drop_vars([name for name in ("time", "step", "valid_time") if name in array.coords])
-        return rest.rename(moment="time").assign_coords(time=times)
-    if valid.ndim == 1 and valid.dims[0] in array.dims:
-        (name,) = valid.dims
-        rest = array.drop_vars([other for other in ("time", "step", "valid_time") if other in array.coords])
-        return rest.rename({name: "time"} if name != "time" else {}).assign_coords(time=("time", valid.values))
-    if valid.ndim == 0 and "time" not in array.dims:
-        return array.drop_vars([name for name in ("time", "step") if name in array.coords])
-    return array
-
-
-def _without_repeats(array: xr.DataArray, file: DataFile) -> xr.DataArray:
-    """Drop times that stand twice in one file with the same values."""
-    name = next((alias for alias in ("time", "valid_time") if alias in array.dims and alias in array.coords), None)
-    if name is None or array.sizes[name] < 2:
+    if not set(valid.dims) <= set(array.dims) or valid.ndim > 2:
         return array
-    times = array[name].values
-    _, first, which = np.unique(times, return_index=True, return_inverse=True)
-    if first.size == times.size:
-        return array
-    for index in np.setdiff1d(np.arange(times.size), first):
-        kept = int(first[which[index]])
-        one, other = (np.asarray(array.isel({name: i}).values) for i in (kept, int(index)))
-        if not np.array_equal(one, other, equal_nan=True):
-            raise _differing(times[index], str(file), str(file))
-    notice(f"{file}: {times.size - first.size} repeated times with the same values are dropped")
-    return array.isel({name: np.sort(first)})
+    rest = array.drop_vars(["time", "step", "valid_time"], errors="ignore")
+    if valid.ndim == 2:
+        rest = rest.stack(moment=valid.dims, create_index=False).rename(moment="time")
+        return rest.assign_coords(time=valid.values.ravel())
+    if valid.ndim == 1:
+        rest = rest.rename({valid.dims[0]: "time"}) if valid.dims[0] != "time" else rest
+        return rest.assign_coords(time=valid.values)
+    return rest.assign_coords(time=valid.values)
 
 
-def _differing(time: object, one: str, other: str) -> InputError:
-    places = f"two different ones in {one}" if one == other else f"different ones in {one} and {other}"
-    return InputError(
-        "time", "one set of values a time", f"{places} at {str(time)[:16].replace('T', ' ')}", "leave one out"
-    )
-
-
-def _same(one: _Part, i: int, other: _Part, j: int) -> bool:
-    """Whether two maps are equal within what packing does to values."""
-    a, b = (np.asarray(part.field.data[k]).astype(np.float64) for part, k in ((one, i), (other, j)))
-    bound = (one.step + other.step) * 0.51 + 1e-5 * np.abs(a)
-    for part, values in ((one, a), (other, b)):
-        if part.bits and np.isfinite(values).any():
-            bound = bound + float(np.nanmax(values) - np.nanmin(values)) / 2**part.bits
-    with np.errstate(invalid="ignore"):
-        return bool(np.all((np.abs(a - b) <= bound) | (a == b) | (np.isnan(a) & np.isnan(b))))
+def _check_same(time: object, one: _Part, i: int, other: _Part, j: int) -> None:
+    """Refuse two maps of one time that differ by more than packing explains."""
+    a, b = one.frame(i), other.frame(j)
+    if a.shape == b.shape:
+        bound = (one.step + other.step) * 0.51 + 1e-5 * np.abs(a)
+        for part, values in ((one, a), (other, b)):
+            if part.file.kind == "grib" and np.isfinite(values).any():  # 16 bits or more, for each map's range
+                bound = bound + float(np.nanmax(values) - np.nanmin(values)) / 2**16
+        with np.errstate(invalid="ignore"):
+            if np.all((np.abs(a - b) <= bound) | (a == b) | (np.isnan(a) & np.isnan(b))):
+                return
+    names = (str(one.file), str(other.file))
+    places = f"two different ones in {names[0]}" if names[0] == names[1] else f"different ones in {' and '.join(names)}"
+    stamp = str(time)[:16].replace("T", " ")
+    raise InputError("time", "one set of values a time", f"{places} at {stamp}", "leave one out")
 
 
 def _joined(parts: list[_Part]) -> xr.DataArray:
-    import dask.array as da
-
-    parts = sorted(parts, key=lambda part: (part.field.time.values[0], part.step, str(part.file)))
-    first = parts[0]
-    grid = grid_of(first.field)
-    for part in parts[1:]:
-        if grid_of(part.field) != grid:
-            raise InputError(
-                part.file,
-                f"the grid of {first.file} ({grid.describe()})",
-                grid_of(part.field).describe(),
-                "open them apart",
-            )
-    times = np.concatenate([part.field.time.values for part in parts])
-    owner = np.repeat(np.arange(len(parts)), [part.field.sizes["time"] for part in parts])
-    index = np.concatenate([np.arange(part.field.sizes["time"]) for part in parts])
+    parts = sorted(parts, key=lambda part: (part.times.min(), part.step, str(part.file)))
+    times = np.concatenate([part.times for part in parts])
+    owner = np.repeat(np.arange(len(parts)), [part.times.size for part in parts])
+    index = np.concatenate([np.arange(part.times.size) for part in parts])
     _, kept, which = np.unique(times, return_index=True, return_inverse=True)
     repeated = np.setdiff1d(np.arange(times.size), kept)
     for row in repeated:
         keeper = kept[which[row]]
-        one, other = parts[owner[keeper]], parts[owner[row]]
-        if not _same(one, index[keeper], other, index[row]):
-            raise _differing(times[row], str(one.file), str(other.file))
+        _check_same(times[row], parts[owner[keeper]], index[keeper], parts[owner[row]], index[row])
     if repeated.size:
-        notice(f"{repeated.size} times stand in several files with the same values; one of each is taken")
-    keep = np.zeros(times.size, bool)
-    keep[kept] = True
-    pieces = []
-    for number, part in enumerate(parts):
-        chosen = index[keep & (owner == number)]
-        if chosen.size:
-            whole = chosen.size == part.field.sizes["time"]
-            pieces.append(part.field.data if whole else part.field.data[chosen])
-    data = pieces[0] if len(pieces) == 1 else da.concatenate(pieces, axis=0)  # type: ignore[no-untyped-call]
-    order = np.argsort(times[keep], kind="stable")
-    if not np.array_equal(order, np.arange(order.size)):
-        data = data[order]
-    field = field_like(first.field, data, grid, times[keep][order])
+        word = "time stands" if repeated.size == 1 else "times stand"
+        notice(f"{repeated.size} {word} in the input more than once, with the same values; one of each is taken")
+        chosen = np.isin(np.arange(times.size), kept)
+        parts = [
+            _Part(part.array.isel(time=index[chosen & (owner == number)]), part.file)
+            for number, part in enumerate(parts)
+            if (chosen & (owner == number)).any()
+        ]
+    groups: dict[Hashable, list[_Part]] = {}
+    for part in parts:
+        groups.setdefault(part.layout, []).append(part)
+    fields = [(as_field(_stacked(group), group[0].file), group[0].file) for group in groups.values()]
+    field = _one_grid(fields)
     field.encoding["source_files"] = list(dict.fromkeys(str(part.file.given) for part in parts))
     return field
+
+
+def _stacked(group: list[_Part]) -> xr.DataArray:
+    """Parts of one layout as one array along time (much cheaper than xarray's own, which compares everything)."""
+    import dask.array as da
+
+    first = group[0].array
+    if len(group) == 1:
+        return first
+    axis = first.get_axis_num("time")
+    data = da.concatenate([part.array.data for part in group], axis=axis)  # type: ignore[no-untyped-call]
+    coordinates = {name: value for name, value in first.coords.items() if "time" not in value.dims and name != "time"}
+    coordinates["time"] = ("time", np.concatenate([part.times for part in group]))
+    return xr.DataArray(data, dims=first.dims, coords=coordinates, name=first.name, attrs=first.attrs)
+
+
+def _one_grid(fields: list[tuple[xr.DataArray, DataFile]]) -> xr.DataArray:
+    import dask.array as da
+
+    first, first_file = fields[0]
+    grid = grid_of(first)
+    for field, file in fields[1:]:
+        if grid_of(field) != grid:
+            found = grid_of(field).describe()
+            raise InputError(file, f"the grid of {first_file} ({grid.describe()})", found, "open them apart")
+    if len(fields) == 1:
+        return first
+    times = np.concatenate([field.time.values for field, _ in fields])
+    data = da.concatenate([field.data for field, _ in fields], axis=0)  # type: ignore[no-untyped-call]
+    order = np.argsort(times, kind="stable")
+    if not np.array_equal(order, np.arange(order.size)):
+        data = data[order]
+    return field_like(first, data, grid, times[order])
