@@ -203,10 +203,8 @@ def open_datasets(file: DataFile) -> list[xr.Dataset]:
     else:
         options |= {"engine": "netcdf4"}
     try:
-        if file.kind == "grib":
-            datasets = _open_grib(file.path, options)
-        else:
-            datasets = [xr.open_dataset(file.path, **options)]
+        opener = _open_grib if file.kind == "grib" else _open_one
+        datasets = opener(file.path, options)
         for dataset in datasets:
             for coordinate in dataset.coords.values():
                 coordinate.load()
@@ -216,6 +214,10 @@ def open_datasets(file: DataFile) -> list[xr.Dataset]:
     except Exception as error:  # every library underneath has its own
         raise InputError(file, f"a readable {file.kind} file", reason(error), "download it again") from error
     return datasets
+
+
+def _open_one(path: Path, options: dict[str, Any]) -> list[xr.Dataset]:
+    return [xr.open_dataset(path, **options)]
 
 
 def _open_grib(path: Path, options: dict[str, Any]) -> list[xr.Dataset]:

@@ -10,7 +10,7 @@ import xarray as xr
 
 from deepcams.errors import InputError, notice
 from deepcams.field import as_field, field_like, grid_of, units_factor
-from deepcams.sources.files import DataFile, field_variables, lazy, open_file
+from deepcams.sources.files import DataFile, field_variables, lazy, open_datasets
 
 Chooser = Callable[[xr.Dataset, DataFile], xr.DataArray | None]
 """Picks the wanted variable of an opened file; ``None`` where it has none."""
@@ -70,25 +70,26 @@ def open_merged(files: Sequence[DataFile], choose: Chooser, wanted: str) -> xr.D
             another file has, naming the time and both files.
     """
     parts: list[_Part] = []
-    without: dict[str, tuple[DataFile, xr.Dataset]] = {}
+    without: dict[str, tuple[DataFile, list[xr.Dataset]]] = {}
     for file in files:
-        dataset = open_file(file)
-        array = choose(dataset, file)
-        if array is None:
-            without.setdefault(str(file.given), (file, dataset))
-        else:
-            parts.append(_part(array, file))
+        datasets = open_datasets(file)
+        chosen = [array for dataset in datasets if (array := choose(dataset, file)) is not None]
+        parts.extend(_part(array, file) for array in chosen)
+        if not chosen:
+            without.setdefault(str(file.given), (file, datasets))
     given = {str(part.file.given) for part in parts}
-    for name, (file, dataset) in without.items():
+    for name, (file, datasets) in without.items():
         if name not in given:
-            raise no_variable(file, dataset, wanted)
+            raise no_variable(file, datasets, wanted)
     return _joined(parts)
 
 
-def no_variable(file: DataFile, dataset: xr.Dataset, wanted: str) -> InputError:
+def no_variable(file: DataFile, datasets: Sequence[xr.Dataset], wanted: str) -> InputError:
     """The error for a file without the wanted variable: which ones it has, and what to type."""
     listed = ", ".join(
-        f"{name} ({array.attrs.get('units', 'no units')})" for name, array in field_variables(dataset).items()
+        f"{name} ({array.attrs.get('units', 'no units')})"
+        for dataset in datasets
+        for name, array in field_variables(dataset).items()
     )
     do = "choose one with --variable NAME (from Python: variable=NAME)" if listed else "check what was downloaded"
     return InputError(file, f"a variable with {wanted}", f"only {listed}" if listed else "no fields", do)

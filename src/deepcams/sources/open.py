@@ -13,7 +13,7 @@ from deepcams.errors import InputError
 from deepcams.field import units_factor
 from deepcams.sources.base import Paths
 from deepcams.sources.cams import SPECIES, find_variable, open_cams_files
-from deepcams.sources.files import DataFile, field_variables, find_files, open_file
+from deepcams.sources.files import DataFile, field_variables, find_files, open_datasets
 from deepcams.sources.geos_cf import open_geos_cf_files, version_of
 from deepcams.sources.merge import open_merged
 
@@ -108,7 +108,7 @@ def _open_cf_files(files: Sequence[DataFile], variable: str | None) -> xr.DataAr
 
 def open_files(files: Sequence[DataFile], variable: str | None = None) -> xr.DataArray:
     """:func:`open_field` for files that were found already."""
-    source = layout_of(open_file(files[0]), files[0]).source
+    source = layout_of(open_datasets(files[0])[0], files[0]).source
     if source == "cams":
         return open_cams_files(files, variable or "pm2p5")
     if source == "geos-cf":
