@@ -1,0 +1,98 @@
+"""deepcams models: list, show and import network checkpoints."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from deepcams.networks.checkpoint import Card
+
+app = typer.Typer(no_args_is_help=True, help="List, show and import network checkpoints.")
+
+
+@app.command("list")
+def list_models(
+    folder: Annotated[Path, typer.Argument(help="Folder whose checkpoints are listed too.")] = Path("models"),
+) -> None:
+    """List the networks and the checkpoints in a folder.
+
+    Example: deepcams models list
+    """
+    from deepcams.errors import DeepcamsError
+    from deepcams.networks import NETWORKS
+    from deepcams.networks.checkpoint import find
+
+    typer.echo("networks:")
+    for name in NETWORKS.names():
+        cls = NETWORKS.get(name)
+        typer.echo(f"  {name:12} {cls.kind:9} presets: {', '.join(cls.presets) or 'none'}")
+    if folder != Path("models") or folder.is_dir():
+        found = find(folder)
+        typer.echo(f"checkpoints in {folder}:" + ("" if found else " none"))
+        for path, card in found:
+            told = f"not readable: {card}" if isinstance(card, DeepcamsError) else _brief(card)
+            typer.echo(f"  {path.name:32} {told}")
+
+
+@app.command()
+def show(model: Annotated[str, typer.Argument(help="A network's name, or a checkpoint file.")]) -> None:
+    """Show a network's presets, or all that a checkpoint says about itself.
+
+    Example: deepcams models show xvfi
+    """
+    from deepcams.networks import NETWORKS
+    from deepcams.networks.checkpoint import SUFFIX, load
+
+    if Path(model).suffix == SUFFIX or Path(model).exists() or "/" in model:
+        checkpoint = load(model)
+        typer.echo(f"{model}: {_brief(checkpoint.card)}")
+        typer.echo(f"parameters: {checkpoint.network.parameter_count:,} ({checkpoint.card.stored})")
+        clips = checkpoint.scaling.clips
+        typer.echo(f"clips: {'nothing' if clips is None else f'values above {clips:g} ug m-3'}")
+        typer.echo(f"sha256: {checkpoint.sha256}")
+        entries = dataclasses.asdict(checkpoint.card)
+        for entry in ("variable", "package_version", "options", "scaling", "scaling_options", "provenance"):
+            _tell(entry, entries[entry])
+        return
+    cls = NETWORKS.get(model)
+    typer.echo(f"{model}: {cls.kind}. {(cls.__doc__ or '').splitlines()[0]}")
+    for preset, options in {"defaults": cls.options_type(), **cls.presets}.items():
+        network = cls(options)
+        typer.echo(f"{preset}: {network.parameter_count:,} parameters, multiples of {network.size_rule.multiple}")
+        typer.echo("  " + ", ".join(f"{name} {value}" for name, value in dataclasses.asdict(options).items()))
+
+
+@app.command("import")
+def import_models(
+    temporal: Annotated[Path | None, typer.Option(metavar="FILE.pth", help="The published XVFI weights.")] = None,
+    spatial: Annotated[Path | None, typer.Option(metavar="FILE.pth", help="The published ABPN weights.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to write to.")] = Path("models"),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace checkpoints that are there.")] = False,
+) -> None:
+    """Read your own copy of the authors' published weight files into checkpoints.
+
+    Example: deepcams models import --temporal XVFI.pth --spatial ABPN.pth -o models
+    """
+    from deepcams.networks.published import import_published
+
+    for path in import_published(output, temporal, spatial, overwrite):
+        typer.echo(f"wrote {path}")
+
+
+def _brief(card: Card) -> str:
+    factor = "" if card.factor is None else f" x{card.factor}"
+    return f"{card.network}, {card.kind}{factor}, {card.variable}, scaling {card.scaling}"
+
+
+def _tell(entry: str, value: Any) -> None:
+    if not isinstance(value, dict):
+        typer.echo(f"{entry}: {value}")
+        return
+    typer.echo(f"{entry}:")
+    for name, part in value.items():
+        typer.echo(f"  {name}: {part if isinstance(part, str) else json.dumps(part)}")

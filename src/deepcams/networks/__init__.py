@@ -1,0 +1,44 @@
+"""Neural networks: they see scaled float tensors only, and compute their own loss.
+
+Importing this package imports no torch; ``NETWORKS.get("xvfi")`` does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from deepcams.errors import choose
+from deepcams.registry import Registry
+
+if TYPE_CHECKING:
+    from deepcams.networks.base import Network
+
+NETWORKS = Registry(
+    "network",
+    "deepcams.networks",
+    {
+        "abpn": "deepcams.networks.abpn:ABPN",
+        "xvfi": "deepcams.networks.xvfi:XVFI",
+    },
+)
+
+
+def build(name: str, preset: str | None = None, **options: Any) -> Network:
+    """A network with fresh random weights.
+
+    Args:
+        name: of a registered network ("xvfi", "abpn").
+        preset: one of the network's ``presets``; None takes the defaults of its options.
+        options: single options, which go before the preset's.
+
+    Raises:
+        InputError: unknown network, preset or option, or an option out of its range.
+    """
+    from dataclasses import asdict
+
+    from deepcams.networks.base import options_from
+
+    cls = NETWORKS.get(name)
+    given = {} if preset is None else asdict(cls.presets[choose(f"preset of {name}", preset, cls.presets)])
+    network: Network = cls(options_from(cls.options_type, {**given, **options}, f"options of {name}"))
+    return network

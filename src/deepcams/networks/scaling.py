@@ -1,0 +1,144 @@
+"""From ug m-3 to the numbers a network sees, and back.
+
+A scaling is saved in the checkpoint and travels with the weights; nothing else knows a network's range. All are odd
+or linear near zero (the analyses hold values slightly below zero) and the inverse is exact to rounding; only a
+scaling with ``clips`` loses the extremes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from deepcams.errors import InputError
+from deepcams.registry import Registry
+
+
+@dataclass(frozen=True)
+class Scaling(ABC):
+    """A pair of functions on tensors of any shape; its fields are its options (positive numbers)."""
+
+    name: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+                raise InputError(f"scaling {self.name}: {field.name}", "a positive number", repr(value))
+
+    @property
+    def clips(self) -> float | None:
+        """The value (ug m-3) above which ``forward`` loses the excess; None: nothing is lost."""
+        return None
+
+    @abstractmethod
+    def forward(self, values: Tensor) -> Tensor:
+        """Scaled values of ``values`` in ug m-3."""
+
+    @abstractmethod
+    def inverse(self, scaled: Tensor) -> Tensor:
+        """Values in ug m-3 of scaled ones."""
+
+    def count_clipped(self, values: Tensor) -> int:
+        """How many of ``values`` (ug m-3) lie above ``clips`` and will lose their excess."""
+        return 0 if self.clips is None else int((values > self.clips).sum())
+
+
+@dataclass(frozen=True)
+class LinearClip(Scaling):
+    """clip(PM, 0, limit) / limit: what the published DeepCAMS networks were trained with (800 ug m-3)."""
+
+    name: ClassVar[str] = "linear-clip"
+    limit: float = 800.0
+
+    @property
+    def clips(self) -> float | None:
+        """The limit itself."""
+        return self.limit
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Values below 0 become 0, those above the limit 1."""
+        return values.clamp(0, self.limit) / self.limit
+
+    def inverse(self, scaled: Tensor) -> Tensor:
+        """Not clipped: a network may answer with more than the limit, or less than 0."""
+        return scaled * self.limit
+
+
+@dataclass(frozen=True)
+class Linear(Scaling):
+    """PM / unit, nothing clipped."""
+
+    name: ClassVar[str] = "linear"
+    unit: float = 100.0
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Proportional."""
+        return values / self.unit
+
+    def inverse(self, scaled: Tensor) -> Tensor:
+        """Proportional."""
+        return scaled * self.unit
+
+
+@dataclass(frozen=True)
+class Asinh(Scaling):
+    """asinh(PM / knee) / norm: linear well below the knee, logarithmic above it; 3,700 ug m-3 become about 1."""
+
+    name: ClassVar[str] = "asinh"
+    knee: float = 2.0
+    norm: float = 8.0
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Odd, increasing."""
+        return torch.asinh(values / self.knee) / self.norm
+
+    def inverse(self, scaled: Tensor) -> Tensor:
+        """The hyperbolic sine."""
+        return torch.sinh(scaled * self.norm) * self.knee
+
+
+@dataclass(frozen=True)
+class Log(Scaling):
+    """sign(PM) log(1 + |PM| / floor) / norm: nearly the logarithm above the floor, and defined at zero and below."""
+
+    name: ClassVar[str] = "log"
+    floor: float = 0.1
+    norm: float = 10.0
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Odd, increasing."""
+        return torch.copysign(torch.log1p(values.abs() / self.floor) / self.norm, values)
+
+    def inverse(self, scaled: Tensor) -> Tensor:
+        """The exponential less one."""
+        return torch.copysign(torch.expm1(scaled.abs() * self.norm) * self.floor, scaled)
+
+
+SCALINGS = Registry(
+    "scaling",
+    "deepcams.scalings",
+    {c.name: f"{c.__module__}:{c.__name__}" for c in (LinearClip, Linear, Asinh, Log)},
+)
+
+
+def make_scaling(name: str, options: Mapping[str, Any] | None = None, where: object = "scaling") -> Scaling:
+    """The scaling registered as ``name``.
+
+    Raises:
+        InputError: an unknown name or option, or an option that is no positive number.
+    """
+    cls = SCALINGS.get(name)
+    known = [field.name for field in dataclasses.fields(cls)]
+    for option in options or {}:
+        if option not in known:
+            raise InputError(f"{where} {name}", "the options " + ", ".join(known), repr(option))
+    scaling: Scaling = cls(**(options or {}))
+    return scaling

@@ -1,0 +1,90 @@
+"""Moving pixels along flows: backward warping and forward splatting.
+
+Flows are (B, 2, H, W) in pixels, (dx, dy): dx eastward along the columns, dy along the rows. Everything here is
+computed at least in float32, even inside autocast: a bfloat16 coordinate could not tell column 256 from column 257.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+EPSILON = 1e-5
+"""Added to the importance of a splatted pixel, so that no weight is zero (XVFI)."""
+
+
+def wide(x: Tensor) -> Tensor:
+    """``x`` in float32, or as it is if that is wider."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def _pixels(flow: Tensor) -> tuple[Tensor, Tensor]:
+    """Column (1, 1, W) and row (1, H, 1) numbers of the pixels of ``flow``."""
+    rows, columns = flow.shape[-2:]
+    x = torch.arange(columns, device=flow.device, dtype=flow.dtype)
+    y = torch.arange(rows, device=flow.device, dtype=flow.dtype)
+    return x.view(1, 1, -1), y.view(1, -1, 1)
+
+
+def warp(image: Tensor, flow: Tensor, mask: bool = False) -> Tensor:
+    """Sample ``image`` at x + flow: bilinear, zero outside.
+
+    Args:
+        image: (B, C, H, W).
+        flow: (B, 2, H, W), pixels.
+        mask: set to zero what was not sampled wholly from inside the image (XVFI's original; discontinuous there).
+
+    Returns:
+        (B, C, H, W) in float32.
+    """
+    with torch.autocast(image.device.type, enabled=False):
+        image, flow = wide(image), wide(flow)
+        rows, columns = flow.shape[-2:]
+        x, y = _pixels(flow)
+        # normalised so that the centres of the first and last pixel are -1 and 1 (align_corners=True)
+        at_x = 2 * (x + flow[:, 0]) / max(columns - 1, 1) - 1
+        at_y = 2 * (y + flow[:, 1]) / max(rows - 1, 1) - 1
+        at = torch.stack((at_x, at_y), dim=-1)
+        warped = F.grid_sample(image, at, mode="bilinear", padding_mode="zeros", align_corners=True)
+        if mask:
+            ones = torch.ones_like(image[:, :1])
+            inside = F.grid_sample(ones, at, mode="bilinear", padding_mode="zeros", align_corners=True)
+            warped = warped * (inside >= 0.999)
+        return warped
+
+
+def splat(values: Tensor, flow: Tensor, importance: Tensor) -> tuple[Tensor, Tensor]:
+    """Send every pixel along its flow to the four pixels round its target, and add up what arrives.
+
+    A pixel arrives at each neighbour with the weight (importance + 1e-5) exp(-(dx^2 + dy^2)), dx and dy its distance
+    from that neighbour; what falls outside the image is dropped (Sim et al. 2021, complementary flow reversal).
+
+    Args:
+        values: (B, C, H, W).
+        flow: (B, 2, H, W), pixels.
+        importance: (B, 1, H, W), at least 0.
+
+    Returns:
+        the sums of weighted values (B, C, H, W) and of weights (B, 1, H, W), in float32; zero where nothing arrives.
+    """
+    with torch.autocast(values.device.type, enabled=False):
+        values, flow, importance = wide(values), wide(flow), wide(importance)
+        batch, channels, rows, columns = values.shape
+        x, y = _pixels(flow)
+        # whole and broken part of the flow, not of the target: 255.999 + 0.001 would lose the distance's digits
+        left, top = flow[:, 0].detach().floor(), flow[:, 1].detach().floor()
+        sums = values.new_zeros(batch, channels + 1, rows * columns)
+        payload = torch.cat((values, torch.ones_like(importance)), dim=1)
+        for step_x, step_y in ((left, top), (left, top + 1), (left + 1, top), (left + 1, top + 1)):
+            column, row = x + step_x, y + step_y
+            inside = ((column >= 0) & (column < columns) & (row >= 0) & (row < rows)).unsqueeze(1)
+            distance = (flow[:, 0] - step_x) ** 2 + (flow[:, 1] - step_y) ** 2
+            weight = (importance + EPSILON) * torch.exp(-distance).unsqueeze(1)
+            # a dropped pixel is sent to pixel 0 with nothing (a flow that is not a number would be no index)
+            sent = torch.where(inside, payload * weight, 0.0).flatten(2)
+            target = torch.where(inside, torch.stack((row, column), dim=1), 0.0).long()
+            index = (target[:, :1] * columns + target[:, 1:]).flatten(2)
+            sums = sums.scatter_add(2, index.expand_as(sent), sent)
+        sums = sums.view(batch, channels + 1, rows, columns)
+        return sums[:, :-1], sums[:, -1:]
