@@ -141,56 +141,101 @@ def noise(random: np.random.Generator, step: float, spectrum: dict[float, float]
     return total / np.float32(np.sqrt(sum(a * a for a in spectrum.values())))
 
 
-class Interpolator:
-    """Separable four-point interpolation from a global lattice to the nodes of a tensor grid.
+class Nodes:
+    """Points to evaluate: all pairs of some latitudes and longitudes.
 
     Args:
-        step: of the lattice, degrees.
-        latitudes, longitudes: of the target nodes, degrees.
-        smooth: the positive, smoothing cubic B-spline instead of the interpolating Catmull-Rom cubic.
+        latitudes, longitudes: degrees, float64, one-dimensional.
     """
 
-    def __init__(self, step: float, latitudes: np.ndarray, longitudes: np.ndarray, smooth: bool = False) -> None:
-        kernel = _bspline if smooth else _catmull_rom
-        down = (90 - latitudes) / step
-        self.first_row = np.floor(down).astype(int) - 1
-        self.row_weights = kernel(down - np.floor(down)).astype(np.float32)
-        east = longitudes / step
-        around = round(360 / step)
-        first = np.floor(east).astype(int) - 1
-        self.columns = [(first + k) % around for k in range(4)]
-        self.column_weights = kernel(east - np.floor(east)).astype(np.float32)
+    def __init__(self, latitudes: np.ndarray, longitudes: np.ndarray) -> None:
+        self.latitudes, self.longitudes = latitudes, longitudes
+        self.shape: tuple[int, ...] = (latitudes.size, longitudes.size)
 
-    def rows(self, lattice: np.ndarray, start: int, stop: int, offset: int = 0) -> np.ndarray:
-        """Interpolate along latitude only: the target rows start..stop.
+    def places(self) -> Places:
+        """The points, for sampling maps."""
+        return Places(*(np.array(a, np.float32) for a in np.meshgrid(self.latitudes, self.longitudes, indexing="ij")))
+
+    def taps(self, step: float) -> tuple[np.ndarray, np.ndarray]:
+        """First row and first column of the 4 x 4 lattice nodes around each latitude and each longitude."""
+        return _first(90 - self.latitudes, step), _first(self.longitudes, step)
+
+    def interpolate(self, lattice: np.ndarray, step: float, smooth: bool = False) -> np.ndarray:
+        """Read a lattice at the points, from 4 x 4 of its nodes, along latitude first.
 
         Args:
-            lattice: (..., lattice rows, lattice columns); its row 0 is the lattice's row ``offset``.
+            lattice: (..., rows, columns) on ``globe_axes(step)``, with :func:`across_poles`.
+            smooth: the positive, smoothing cubic B-spline instead of the interpolating Catmull-Rom cubic.
+
+        Returns:
+            (..., *self.shape), float32.
         """
-        first = self.first_row[start:stop] - offset
-        weights = self.row_weights[:, start:stop]
-        result = lattice[..., first, :] * weights[0][:, None]
+        row, column = self.taps(step)
+        down, east = _weights(90 - self.latitudes, step, smooth), _weights(self.longitudes, step, smooth)
+        along = lattice[..., row + 2, :] * down[0][:, None]
         for k in range(1, 4):
-            result += lattice[..., first + k, :] * weights[k][:, None]
-        return result
-
-    def along(self, rows: np.ndarray) -> np.ndarray:
-        """Interpolate along longitude: (..., lattice columns) -> (..., target columns)."""
-        result = rows.take(self.columns[0], axis=-1)
-        result *= self.column_weights[0]
+            along += lattice[..., row + (2 + k), :] * down[k][:, None]
+        around = lattice.shape[-1]
+        result = along.take(column % around, axis=-1)
+        result *= east[0]
         for k in range(1, 4):
-            part = rows.take(self.columns[k], axis=-1)
-            part *= self.column_weights[k]
+            part = along.take((column + k) % around, axis=-1)
+            part *= east[k]
             result += part
+        return np.asarray(result)
+
+
+class Points(Nodes):
+    """Single points to evaluate; the same arithmetic as :class:`Nodes`, so the same values to the last bit.
+
+    Args:
+        latitudes, longitudes: degrees, float64, (n,).
+    """
+
+    def __init__(self, latitudes: np.ndarray, longitudes: np.ndarray) -> None:
+        super().__init__(latitudes, longitudes)
+        self.shape = (latitudes.size,)
+
+    def places(self) -> Places:
+        """The points, for sampling maps."""
+        return Places(self.latitudes.astype(np.float32), self.longitudes.astype(np.float32))
+
+    def interpolate(self, lattice: np.ndarray, step: float, smooth: bool = False) -> np.ndarray:
+        """Read a lattice at the points: (..., rows, columns) -> (..., n); see :meth:`Nodes.interpolate`."""
+        row, column = self.taps(step)
+        down, east = _weights(90 - self.latitudes, step, smooth), _weights(self.longitudes, step, smooth)
+        around = lattice.shape[-1]
+
+        def along(k: int) -> np.ndarray:
+            at = (column + k) % around
+            total = lattice[..., row + 2, at] * down[0]
+            for j in range(1, 4):
+                total += lattice[..., row + (2 + j), at] * down[j]
+            return np.asarray(total)
+
+        result = along(0) * east[0]
+        for k in range(1, 4):
+            result += along(k) * east[k]
         return result
 
 
-def across_poles(lattice: np.ndarray, sign: int = 1) -> np.ndarray:
+def _first(distance: np.ndarray, step: float) -> np.ndarray:
+    return np.asarray(np.floor(distance / step), np.intp) - 1
+
+
+def _weights(distance: np.ndarray, step: float, smooth: bool) -> np.ndarray:
+    f = distance / step
+    f = f - np.floor(f)
+    kernel = _bspline if smooth else _catmull_rom
+    return kernel(f).astype(np.float32)
+
+
+def across_poles(lattice: np.ndarray) -> np.ndarray:
     """Add two rows beyond each pole: (..., rows, columns) -> (..., rows + 4, columns)."""
     half = lattice.shape[-1] // 2
     north = np.roll(lattice[..., 2:0:-1, :], half, axis=-1)
     south = np.roll(lattice[..., -2:-4:-1, :], half, axis=-1)
-    return np.concatenate([sign * north, lattice, sign * south], axis=-2)
+    return np.concatenate([north, lattice, south], axis=-2)
 
 
 def _catmull_rom(f: np.ndarray) -> np.ndarray:

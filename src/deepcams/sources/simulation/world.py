@@ -16,8 +16,9 @@ from deepcams.grid import Grid
 from deepcams.sources.simulation import emissions
 from deepcams.sources.simulation.sphere import (
     DEGREE,
-    Interpolator,
+    Nodes,
     Places,
+    Points,
     SphereMap,
     across_poles,
     blur,
@@ -141,75 +142,62 @@ class Moment:
         for back in (0, 1):
             age = hours - (epoch - back) * TEXTURE_EPOCH
             weight = float(np.sin(np.pi / 2 * age / TEXTURE_EPOCH))
-            where = _lattice(self.paths.between(positions, velocities, age))
-            self._textures.append((weight, where, _moving_texture(seed, epoch - back)))
+            path = _lattice(self.paths.between(positions, velocities, age))
+            self._textures.append((weight, path, _moving_texture(seed, epoch - back)))
 
     def values(self, grid: Grid) -> np.ndarray:
         """PM2.5 on ``grid``: (rows, columns), float32, ug m-3."""
         latitudes, longitudes = grid.latitudes, grid.longitudes % 360
+        aged = self._aged(Nodes(latitudes, longitudes))
         result = np.empty(grid.shape, np.float32)
-        path = Interpolator(self.paths.step, latitudes, longitudes)
-        old = Interpolator(_OLD_STEP, latitudes, longitudes, smooth=True)
-        aged, first_row, columns = self._old(old)
-        old.columns = [np.searchsorted(columns, c) for c in old.columns]
         band = max(1, _BAND // grid.columns)
         for start in range(0, grid.rows, band):
-            stop = min(start + band, grid.rows)
-            place = Places(
-                *(a.astype(np.float32) for a in np.broadcast_arrays(latitudes[start:stop, None], longitudes[None]))
-            )
-            plume = old.along(old.rows(aged, start, stop, first_row))
-            result[start:stop] = self._band(place, path, start, stop, plume)
+            rows = slice(start, start + band)
+            result[rows] = self._at(Nodes(latitudes[rows], longitudes), aged)
         for row in np.flatnonzero(np.abs(latitudes) == 90):
-            result[row] = self._pole(latitudes[row])
+            result[row] = self.points(latitudes[row : row + 1], np.zeros(1))[0]
         return result
 
-    def _pole(self, latitude: float) -> np.float32:
-        """One value for all longitudes: the mean of the nearest lattice's row would not do, it is read at Greenwich."""
-        near = Grid(0.25, 0 if latitude > 0 else 720, 0, 1, 1)
-        path = Interpolator(self.paths.step, near.latitudes, near.longitudes)
-        old = Interpolator(_OLD_STEP, near.latitudes, near.longitudes, smooth=True)
-        aged, first_row, columns = self._old(old)
-        old.columns = [np.searchsorted(columns, c) for c in old.columns]
-        place = Places(near.latitudes[:, None].astype(np.float32), near.longitudes[None].astype(np.float32))
-        plume = old.along(old.rows(aged, 0, 1, first_row))
-        value: np.float32 = self._band(place, path, 0, 1, plume)[0, 0]
-        return value
+    def points(self, latitudes: np.ndarray, longitudes: np.ndarray) -> np.ndarray:
+        """PM2.5 at single places (degrees, float64): (n,), float32, ug m-3."""
+        where = Points(latitudes, np.where(np.abs(latitudes) == 90, 0, longitudes % 360))
+        return self._at(where, self._aged(where))
 
-    def _old(self, old: Interpolator) -> tuple[np.ndarray, int, np.ndarray]:
-        """Sum over the old ages on the part of the lattice that ``old`` reads; its first row and its columns."""
-        columns = np.unique(np.concatenate(old.columns))
-        first, last = int(old.first_row.min()), int(old.first_row.max()) + 3
-        poles = round(180 / _OLD_STEP)
-        rows = np.arange(first, last + 1)
-        down = np.where(rows < 0, -rows, np.where(rows > poles, 2 * poles - rows, rows))
-        turned = (rows < 0) | (rows > poles)
-        parts = []
-        for beyond in (False, True):
-            chosen = down[turned == beyond]
-            if chosen.size:
-                east = _OLD_STEP * ((columns + (round(180 / _OLD_STEP) if beyond else 0)) % round(360 / _OLD_STEP))
-                parts.append((turned == beyond, self._old_at(90 - _OLD_STEP * chosen, east)))
-        result = np.empty((rows.size, columns.size), np.float32)
-        for where, part in parts:
-            result[where] = part
-        return result, first, columns
+    def _aged(self, where: Nodes) -> np.ndarray:
+        """What the old ages brought, on the lattice; only the nodes that reading it at ``where`` needs are filled."""
+        rows, columns = round(180 / _OLD_STEP) + 1, round(360 / _OLD_STEP)
+        first_row, first_column = where.taps(_OLD_STEP)
+        row = first_row[:, None] + np.arange(4)
+        column = (first_column[:, None] + np.arange(4)) % columns
+        lattice = np.full((rows, columns), np.nan, np.float32)
+        if isinstance(where, Points):
+            row, column = (a.ravel() for a in np.broadcast_arrays(row[:, :, None], column[:, None, :]))
+            turned = (row < 0) | (row >= rows)
+            column = np.where(turned, (column + columns // 2) % columns, column)
+            row = np.where(row < 0, -row, np.where(row >= rows, 2 * rows - 2 - row, row))
+            row, column = np.unravel_index(np.unique(row * columns + column), (rows, columns))
+            lattice[row, column] = self._old(Points(90 - _OLD_STEP * row, _OLD_STEP * column))
+            return across_poles(lattice)
+        row, column = np.unique(row), np.unique(column)
+        if row[0] < 0 or row[-1] >= rows:  # beyond a pole stands what lies half the globe away
+            column = np.unique(np.concatenate([column, (column + columns // 2) % columns]))
+            row = np.unique(np.where(row < 0, -row, np.where(row >= rows, 2 * rows - 2 - row, row)))
+        band = max(1, _BAND // column.size)
+        for start in range(0, row.size, band):
+            part = row[start : start + band]
+            lattice[np.ix_(part, column)] = self._old(Nodes(90 - _OLD_STEP * part, _OLD_STEP * column))
+        return across_poles(lattice)
 
-    def _old_at(self, latitudes: np.ndarray, longitudes: np.ndarray) -> np.ndarray:
-        path = Interpolator(self.paths.step, latitudes, longitudes)
-        total = np.zeros((latitudes.size, longitudes.size), np.float32)
-        band = max(1, _BAND // longitudes.size)
-        for start in range(0, latitudes.size, band):
-            stop = min(start + band, latitudes.size)
-            for age in OLD:
-                total[start:stop] += self._emitted(age, path, start, stop)
+    def _old(self, where: Nodes) -> np.ndarray:
+        total = np.zeros(where.shape, np.float32)
+        for age in OLD:
+            total += self._emitted(age, where)
         return total
 
-    def _emitted(self, age: float, path: Interpolator, start: int, stop: int) -> np.ndarray:
-        """What reached the nodes ``age`` hours after its emission, ug m-3."""
-        x, y, z, speed = path.along(path.rows(self._ages[age], start, stop, -2))
-        place = Places.from_vectors(np.stack([x, y, z]))
-        return self._sources(age, place, speed)
+    def _emitted(self, age: float, where: Nodes) -> np.ndarray:
+        """What reaches the points ``age`` hours after its emission, ug m-3."""
+        x, y, z, speed = where.interpolate(self._ages[age], self.paths.step)
+        return self._sources(age, Places.from_vectors(np.stack([x, y, z])), speed)
 
     def _sources(self, age: float, place: Places, speed: np.ndarray) -> np.ndarray:
         then = self.hours - age
@@ -232,16 +220,15 @@ class Moment:
             total += np.float32(_SEA) * maps.sea.sample(place) * gust * gust
         return total * np.float32(SHARES[age])
 
-    def _band(self, place: Places, path: Interpolator, start: int, stop: int, plume: np.ndarray) -> np.ndarray:
-        shape = plume.shape
-        here = np.ones(shape, np.float32)
-        speed = path.along(path.rows(self._ages[0.0][3], start, stop, -2)) * here
-        plume = plume + self._sources(0.0, place, speed)
+    def _at(self, where: Nodes, aged: np.ndarray) -> np.ndarray:
+        place = where.places()
+        plume = where.interpolate(aged, _OLD_STEP, smooth=True)
+        plume += self._sources(0.0, place, where.interpolate(self._ages[0.0][3], self.paths.step))
         for age in YOUNG[1:]:
-            plume += self._emitted(age, path, start, stop)
-        moving = np.zeros(shape, np.float32)
-        for weight, where, texture in self._textures:
-            there = Places.from_vectors(path.along(path.rows(where, start, stop, -2)))
+            plume += self._emitted(age, where)
+        moving = np.zeros(where.shape, np.float32)
+        for weight, path, texture in self._textures:
+            there = Places.from_vectors(where.interpolate(path, self.paths.step))
             moving += np.float32(weight) * texture.sample(there)
         # Air masses meet in fronts: level within, steep between.
         moving = np.tanh(np.float32(1.7) * moving)
@@ -251,7 +238,7 @@ class Moment:
         solar = place.longitude * np.float32(DEGREE) + np.float32(2 * np.pi * ((self.hours / 24) % 1))
         mixed = np.cos(solar - np.float32(2 * np.pi * 15 / 24)) * ground.land.sample(place)
         total *= np.exp(ground.texture.sample(place) - np.float32(0.14) * mixed)
-        return total
+        return np.asarray(total)
 
 
 _OLD_STEP = 0.75
