@@ -1,0 +1,47 @@
+"""Quick to start: what is heavy is imported when it is used."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "matplotlib", "xarray", "pandas", "dask", "scipy", "cv2", "netCDF4", "zarr")
+
+
+def _imported_by(code: str) -> set[str]:
+    program = f"import sys\n{code}\nprint('\\n' + ' '.join(m for m in {HEAVY!r} if m in sys.modules))"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
+    return set(result.stdout.splitlines()[-1].split())
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    assert _imported_by("import deepcams; dir(deepcams)") == set()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["evaluate", "--help"], []])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    assert _imported_by(f"from deepcams.cli import main\nassert main({arguments!r}) == 0") == set()
+
+
+def test_names_are_imported_on_first_use() -> None:
+    code = "import deepcams\ndeepcams.Grid.globe(0.75)\nassert 'deepcams.field' not in sys.modules\ndeepcams.as_field"
+    imported = _imported_by(code)
+    assert "xarray" in imported  # the check itself can see it
+    assert not imported & {"torch", "matplotlib"}
+
+
+def test_training_free_methods_need_neither_torch_nor_matplotlib() -> None:
+    code = (
+        "from deepcams.downscalers import build\nbuild()\nfrom deepcams.evaluation.methods import make\n"
+        "make('linear-then-bicubic')\nimport deepcams.evaluation.simulation, deepcams.evaluation.tables"
+    )
+    assert not _imported_by(code) & {"torch", "matplotlib"}
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    import deepcams
+
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        deepcams.nothing  # noqa: B018
