@@ -1,0 +1,178 @@
+"""deepcams downscale: the main job."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from deepcams.production.job import Estimate, Summary
+
+app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
+
+
+class Order(StrEnum):
+    """Which comes first."""
+
+    spatial_first = "spatial-first"
+    temporal_first = "temporal-first"
+
+
+class Split(StrEnum):
+    """How a folder is cut into files."""
+
+    day = "day"
+    month = "month"
+
+
+@app.command()
+def downscale(
+    inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="CAMS EAC4 files, folders or globs.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="OUT.zarr, OUT.nc, or a folder for one netCDF a month.")],
+    temporal: Annotated[str, typer.Option(help="Method in time, or none to keep the cadence.")] = "flow",
+    spatial: Annotated[str, typer.Option(help="Method in space, or none to keep the grid.")] = "log-bicubic",
+    conserve: Annotated[bool, typer.Option("--conserve/--no-conserve", help="Keep the coarse cells' means.")] = True,
+    order: Annotated[Order, typer.Option(help="What comes first.")] = Order.spatial_first,
+    bbox: Annotated[
+        tuple[float, float, float, float] | None,
+        typer.Option(metavar="W S E N", help="Only the cells that this box touches; W > E crosses the dateline."),
+    ] = None,
+    period: Annotated[str | None, typer.Option(help="Only these hours: 2019, 2019-03, 2019-03-08..2019-03-10.")] = None,
+    variable: Annotated[str | None, typer.Option(help="Another variable than PM2.5 (pm10, ..).")] = None,
+    rounding: Annotated[
+        float, typer.Option(help="Bound on the relative error by which values are rounded; 0: none.")
+    ] = 0.001,
+    split: Annotated[Split | None, typer.Option(help="In a folder: one netCDF a day or a month.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell hours, size and time; write nothing.")] = False,
+) -> None:
+    """Downscale 3-hourly 0.75 degree CAMS fields to hourly 0.25 degree fields.
+
+    An interrupted run goes on where it was when the same command is given again.
+
+    Example: deepcams downscale cams_2019.nc -o pm25.zarr
+    """
+    from deepcams.production.job import prepare
+    from deepcams.sources.cams import open_cams
+    from deepcams.sources.files import find_files
+
+    job = prepare(
+        open_cams(inputs, variable=variable),
+        out,
+        temporal=temporal,
+        spatial=spatial,
+        conserve=conserve,
+        order=order.value,
+        bbox=bbox,
+        period=period,
+        rounding=rounding,
+        split=split.value if split else None,
+        overwrite=overwrite,
+        inputs=[file.given for file in find_files(inputs)],
+        command=shlex.join(["deepcams", *_arguments()]),
+    )
+    if dry_run:
+        _tell_estimate(job.estimate(), out)
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C
+    try:
+        with _Bar() as bar:
+            summary = job.run(bar.update)
+    except KeyboardInterrupt:
+        again = [argument for argument in _arguments() if argument != "--overwrite"]
+        print(
+            f"\nstopped; what is finished is kept. Go on with:\n  {shlex.join(['deepcams', *again])}", file=sys.stderr
+        )
+        raise typer.Exit(130) from None
+    _tell_summary(summary)
+
+
+def _arguments() -> list[str]:
+    return sys.argv[1:]
+
+
+_PHASES = {"downscale": "downscaling", "write": "writing files"}
+
+
+class _Bar:
+    """Hours done, rate and remaining time on stderr; nothing where stderr is no terminal."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        console = Console(stderr=True)
+        columns: list[Any] = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("h")]
+        columns += [
+            TextColumn("{task.fields[rate]}"),
+            TextColumn("left"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+        ]
+        self._progress = Progress(*columns, console=console, disable=not console.is_terminal, speed_estimate_period=600)
+        self._tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> _Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def update(self, phase: str, done: int, total: int) -> None:
+        """Take note of ``done`` of ``total`` hours."""
+        if phase not in self._tasks:
+            self._tasks[phase] = self._progress.add_task(_PHASES[phase], total=total, completed=done, rate="")
+            return
+        task = self._tasks[phase]
+        speed = self._progress._tasks[task].speed
+        self._progress.update(task, completed=done, rate=f"{speed:.1f} h/s" if speed else "")
+
+
+def _size(size: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.1f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 172800 else f"{seconds / 86400:.1f} days"
+
+
+def _tell_summary(summary: Summary) -> None:
+    total = summary.total
+    missing, analysis, interpolated = total.hours
+    print(
+        f"{summary.path}: {summary.hours} hours ({analysis} analysis, {interpolated} interpolated, {missing} missing)"
+    )
+    print(
+        f"  values: largest {total.largest:.6g} ug m-3, " if total.largest is not None else "  values: none, ",
+        f"{total.missing_cells} missing; in the input {total.counts.negative} small negatives set to 0, "
+        f"{total.counts.missing + total.counts.implausible} missing",
+        sep="",
+    )
+    if summary.computed:
+        rate = summary.computed / summary.seconds
+        there = summary.hours - summary.computed
+        kept = f" ({there} were there already)" if there else ""
+        print(f"  {summary.computed} hours in {_time(summary.seconds)}, {rate:.2f} h/s{kept}; {_size(summary.bytes)}")
+    else:
+        print(f"  nothing to do: all hours were there already; {_size(summary.bytes)}")
+
+
+def _tell_estimate(estimate: Estimate, out: Path) -> None:
+    print(f"{out} would hold {estimate.hours} hours ({estimate.missing} of them missing)")
+    print(f"  grid: {estimate.rows} x {estimate.columns}, {estimate.step:g} degrees")
+    print(f"  size: about {_size(estimate.bytes)} ({_size(estimate.raw)} raw); free there: {_size(estimate.free)}")
+    print(f"  time: about {_time(estimate.seconds)} (from computing and compressing the first work item)")

@@ -1,0 +1,133 @@
+"""Completion records: what has been written, from what, and whether a rerun may go on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from deepcams.errors import OutputError
+from deepcams.field import ValueCounts
+
+Identity = Mapping[str, Any]
+"""Everything that decides an output, as JSON types: package version, settings, inputs, hours, grid, format."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is kept of a finished item.
+
+    Attributes:
+        fingerprint: hash of the item's input values.
+        hours: number of hours by status: missing, analysis, interpolated.
+        counts: what was found among the input values of the item's own frames.
+        missing_cells: missing output values in hours that are not missing as a whole.
+        largest: largest output value, ug m-3; ``None`` where all is missing.
+    """
+
+    fingerprint: str
+    hours: tuple[int, int, int]
+    counts: ValueCounts
+    missing_cells: int
+    largest: float | None
+
+    @classmethod
+    def merge(cls, records: Sequence[Record]) -> Record:
+        """One record of many items: hours and counts add, fingerprints are hashed in order."""
+        digest = hashlib.blake2b("".join(r.fingerprint for r in records).encode(), digest_size=16)
+        missing, analysis, interpolated = (sum(r.hours[i] for r in records) for i in range(3))
+        return cls(
+            digest.hexdigest(),
+            (missing, analysis, interpolated),
+            sum((r.counts for r in records), ValueCounts()),
+            sum(r.missing_cells for r in records),
+            max((r.largest for r in records if r.largest is not None), default=None),
+        )
+
+    def to_json(self) -> str:
+        """As text; the same for the same record."""
+        return json.dumps(asdict(self), sort_keys=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Record:
+        """Read :meth:`to_json`'s text."""
+        found = json.loads(text)
+        return cls(**{**found, "hours": tuple(found["hours"]), "counts": ValueCounts(**found["counts"])})
+
+
+class Records:
+    """A folder with one JSON file per finished item."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def _path(self, index: int) -> Path:
+        return self.folder / f"item-{index:06d}.json"
+
+    def get(self, index: int) -> Record | None:
+        """The record of an item, or ``None`` while it is not finished."""
+        try:
+            return Record.from_json(self._path(index).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError, KeyError) as error:
+            raise OutputError(f"{self._path(index)}: the completion record cannot be read; use --overwrite") from error
+
+    def put(self, index: int, record: Record) -> None:
+        """Keep a record; the item's data must be on disk."""
+        write_atomically(self._path(index), record.to_json().encode())
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file that appears under its name only when it is whole and on disk."""
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def remove_strays(folder: Path) -> None:
+    """Remove the partial files that a killed process left in a folder of ours."""
+    for stray in sorted(folder.rglob("*.partial")):
+        stray.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Force a file or a folder's entries to disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for key in value:
+            yield from _leaves(value[key], f"{name}.{key}" if name else str(key))
+    elif isinstance(value, (list, tuple)):
+        for i, element in enumerate(value):
+            yield from _leaves(element, f"{name}[{i + 1}]")
+    else:
+        yield name, value
+
+
+def differences(before: Identity, now: Identity) -> list[str]:
+    """What differs between two identities, one phrase each: ``rounding was 0.001, now 0``."""
+    old, new = dict(_leaves(before)), dict(_leaves(json.loads(json.dumps(now))))
+    names = [*old, *(name for name in new if name not in old)]
+    return [
+        f"{name} was {old.get(name, 'absent')}, now {new.get(name, 'absent')}"
+        for name in names
+        if old.get(name) != new.get(name)
+    ]
