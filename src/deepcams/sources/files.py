@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import importlib.util
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -227,7 +228,9 @@ def _open_grib(path: Path, options: dict[str, Any]) -> list[xr.Dataset]:
         return [xr.open_dataset(path, **options)]
     except cfgrib.DatasetBuildError:  # its variables do not share their times or levels
         options = {key: value for key, value in options.items() if key != "engine"}
-        return list(cfgrib.open_datasets(str(path), **options))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of cfgrib's use of xarray
+            return list(cfgrib.open_datasets(str(path), **options))
 
 
 def field_variables(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
