@@ -37,12 +37,14 @@ class Downscaler(Protocol):
         halo: how many input nodes beyond a region's edge may change the values inside it.
         factor: how many times finer the grid becomes (1 for a method in time).
         hourly: whether the result is hourly.
+        clips: the value above which the method loses the excess (a network's scaling may); None: nothing is lost.
     """
 
     name: str
     halo: int
     factor: int
     hourly: bool
+    clips: float | None
 
     def downscale(self, field: xr.DataArray) -> xr.DataArray:
         """The finer field."""
@@ -86,6 +88,7 @@ class SpatialDownscaler(ABC):
     halo: int = 2
     factor: int = FACTOR
     hourly: bool = False
+    clips: float | None = None
 
     @abstractmethod
     def refine(self, values: np.ndarray, grid: Grid) -> np.ndarray:
@@ -145,6 +148,7 @@ class TemporalDownscaler(ABC):
     halo: int = 0
     factor: int = 1
     hourly: bool = True
+    clips: float | None = None
 
     @abstractmethod
     def between(self, before: np.ndarray, after: np.ndarray, fractions: Sequence[float], grid: Grid) -> np.ndarray:
@@ -199,6 +203,7 @@ class Chain:
         self.name = " + ".join(part.name for part in self.parts) or "none"
         self.factor = int(np.prod([part.factor for part in self.parts], dtype=int))
         self.hourly = any(part.hourly for part in self.parts)
+        self.clips = min((part.clips for part in self.parts if part.clips is not None), default=None)
         halo, finer = 0, 1
         for part in self.parts:
             halo += -(-part.halo // finer)

@@ -57,6 +57,7 @@ class Conserving(SpatialDownscaler):
         self.inner, self.rounds = inner, rounds
         self.name = f"{inner.name} (conserving)"
         self.factor = inner.factor
+        self.clips = inner.clips
         self.halo = inner.halo + 2 * rounds  # bicubic `up` reaches two cells a round
 
     def refine(self, values: np.ndarray, grid: Grid) -> np.ndarray:
