@@ -65,10 +65,7 @@ def unpack(path: Path, is_data: Callable[[bytes], bool]) -> list[tuple[str, Path
                 raise InputError(path, "a zip with netCDF or GRIB data", f"one that holds {names}", "download it again")
             folder = _folder(data)
             targets = [(member.filename, folder / _safe_name(i, member)) for i, member in enumerate(data)]
-            if all(
-                target.is_file() and target.stat().st_size == member.file_size
-                for member, (_, target) in zip(data, targets, strict=True)
-            ):
+            if _complete(folder, data):
                 os.utime(folder)
                 return targets
             _forget_old(folder.parent)
@@ -81,7 +78,9 @@ def unpack(path: Path, is_data: Callable[[bytes], bool]) -> list[tuple[str, Path
             raise OutputError(
                 f"{path} cannot be unpacked into {cache_dir()}: {error.strerror}; set DEEPCAMS_CACHE"
             ) from error
-        raise InputError(path, "a whole zip", f"a damaged one ({error})", "download it again") from error
+        cut = "not a zip" in str(error)  # the directory at a zip's end is not there
+        found = "a truncated one" if cut else f"a damaged one ({error})"
+        raise InputError(path, "a whole zip", found, "download it again") from error
 
 
 def _check_members(path: Path, members: list[zipfile.ZipInfo]) -> None:
@@ -141,15 +140,8 @@ def _extract(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], folder: P
     part.mkdir()
     try:
         for index, member in enumerate(members):
-            written = 0
             with archive.open(member) as stream, (part / _safe_name(index, member)).open("xb") as target:
-                while piece := stream.read(_PIECE):
-                    written += len(piece)
-                    if written > member.file_size:
-                        raise InputError(
-                            path, f"{member.file_size} bytes in {member.filename!r}", "more", "do not trust it"
-                        )
-                    target.write(piece)
+                shutil.copyfileobj(stream, target, _PIECE)  # never more than promised, and the check sum holds
         try:
             part.rename(folder)
         except OSError:

@@ -17,10 +17,12 @@ import xarray as xr
 from deepcams.errors import DeepcamsError, InputError, MissingExtraError, notice
 from deepcams.sources.archive import unpack
 from deepcams.sources.base import Paths
-from deepcams.sources.integrity import missing_bytes
+from deepcams.sources.integrity import shortfall
 
 Kind = Literal["netcdf3", "hdf5", "grib", "zarr", "zip"]
 
+KINDS = {"netcdf3": "classic netCDF", "hdf5": "netCDF-4", "grib": "GRIB", "zarr": "Zarr", "zip": "zip"}
+"""Kinds of content in people's words."""
 CHUNK_BYTES = 4 << 20
 """What a lazy chunk should hold in memory as float32: nine frames of CAMS, one of GEOS-CF."""
 MAX_CHUNK_BYTES = 64 << 20
@@ -76,7 +78,6 @@ def looks_like(head: bytes) -> str:
         (b"%PDF", "a PDF"),
         (b"\x89PNG", "a PNG picture"),
         (b"<?xml", "an XML document"),
-        (b"{", "JSON text"),
         (b"\x0e\x03\x13\x01", "an HDF4 file"),
     ):
         if text.startswith(start):
@@ -89,7 +90,7 @@ def looks_like(head: bytes) -> str:
         line = head.decode("utf-8").strip().splitlines()[0][:60]
     except (UnicodeDecodeError, IndexError):
         return f"unknown content (it begins with {head[:8].hex(' ')})"
-    return f"text ({line!r})"
+    return f"{'JSON text' if text.startswith(b'{') else 'text'} ({line!r})"
 
 
 def _head(path: Path) -> bytes:
@@ -189,10 +190,9 @@ def open_datasets(file: DataFile) -> list[xr.Dataset]:
         InputError: the file is truncated or cannot be read as what it is.
         MissingExtraError: GRIB, and cfgrib is not installed.
     """
-    short = None if file.kind == "zarr" else missing_bytes(file.path, file.kind)
+    short = "" if file.kind == "zarr" else shortfall(file.path, file.kind)
     if short:
-        found = f"a truncated one ({short[0]:,} of at least {short[1]:,} bytes)"
-        raise InputError(file, "a whole file", found, "download it again")
+        raise InputError(file, "a whole file", f"a truncated one ({short})", "download it again")
     options: dict[str, Any] = {"cache": False, "decode_timedelta": False}
     if file.kind == "grib":
         if importlib.util.find_spec("cfgrib") is None or importlib.util.find_spec("eccodes") is None:
@@ -213,7 +213,7 @@ def open_datasets(file: DataFile) -> list[xr.Dataset]:
     except DeepcamsError:
         raise
     except Exception as error:  # every library underneath has its own
-        raise InputError(file, f"a readable {file.kind} file", reason(error), "download it again") from error
+        raise InputError(file, f"a readable {KINDS[file.kind]} file", reason(error), "download it again") from error
     return datasets
 
 

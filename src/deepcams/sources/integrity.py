@@ -111,8 +111,8 @@ def _grib_needed(file: BinaryIO, size: int) -> int:
     return position
 
 
-def missing_bytes(path: Path, kind: str) -> tuple[int, int] | None:
-    """How a file falls short of its own length: (bytes there, bytes needed), or ``None`` if it is whole.
+def shortfall(path: Path, kind: str) -> str:
+    """How a file falls short of its own length, in words; empty if it is whole.
 
     Args:
         path: the file.
@@ -128,7 +128,7 @@ def missing_bytes(path: Path, kind: str) -> tuple[int, int] | None:
             elif kind == "grib":
                 needed = _grib_needed(file, size)
             else:
-                return None
+                return ""
         except (EOFError, IndexError, KeyError, struct.error):
-            return size, size + 1
-    return (size, needed) if needed > size else None
+            return "it ends within its header"
+    return f"{size:,} of {needed:,} bytes" if needed > size else ""

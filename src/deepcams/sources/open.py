@@ -13,7 +13,7 @@ from deepcams.errors import InputError
 from deepcams.field import units_factor
 from deepcams.sources.base import Paths
 from deepcams.sources.cams import SPECIES, find_variable, open_cams_files
-from deepcams.sources.files import DataFile, field_variables, find_files, open_datasets
+from deepcams.sources.files import KINDS, DataFile, field_variables, find_files, open_datasets
 from deepcams.sources.geos_cf import open_geos_cf_files, version_of
 from deepcams.sources.merge import open_merged
 
@@ -49,8 +49,7 @@ def layout_of(dataset: xr.Dataset, file: DataFile) -> Layout:
         age = "as the data store writes it today" if "valid_time" in dataset.coords else "in the layout of before 2024"
         return Layout("cams", f"CAMS, netCDF {age}{wrapped}")
     conventions = str(dataset.attrs.get("Conventions", "")).strip()
-    names = {"netcdf3": "classic netCDF", "hdf5": "netCDF-4", "grib": "GRIB", "zarr": "Zarr", "zip": "zip"}
-    return Layout("cf", names[file.kind] + (f" ({conventions})" if conventions else "") + wrapped)
+    return Layout("cf", KINDS[file.kind] + (f" ({conventions})" if conventions else "") + wrapped)
 
 
 def _lower(dataset: xr.Dataset) -> bool:
