@@ -11,6 +11,7 @@ from deepcams.errors import InputError
 from deepcams.field import UNITS, field_like
 from deepcams.grid import Grid
 from deepcams.period import Period
+from deepcams.sources.base import Paths
 
 _ORIGIN = np.datetime64("2000-01-01T00:00", "ns")
 _HOUR = 3_600_000_000_000
@@ -55,8 +56,8 @@ class SimulatedWorld:
             raise InputError("times", "at least one time, strictly increasing", f"{times.size} times")
         grid = grid.canonical()
         each = max(1, min(times.size, _BLOCK_NODES // (grid.rows * grid.columns)))
-        stamps = da.from_array(times.astype("int64"), chunks=each)
-        data = da.map_blocks(
+        stamps = da.from_array(times.astype("int64"), chunks=each)  # type: ignore[no-untyped-call]
+        data = da.map_blocks(  # type: ignore[no-untyped-call]
             _block,
             stamps,
             self.seed,
@@ -107,23 +108,34 @@ def _block(stamps: np.ndarray, seed: int, grid: Grid, mean: bool) -> np.ndarray:
 
 
 def open_simulated(
-    period: Period | str, grid: Grid | None = None, seed: int = 0, hours: int = 1, mean: bool = False
+    paths: Paths,
+    *,
+    variable: str | None = None,
+    grid: Grid | None = None,
+    seed: int = 0,
+    hours: int = 1,
+    mean: bool = False,
 ) -> xr.DataArray:
-    """A simulated field for a period.
+    """A simulated field for a period, through the same door as files.
 
     Args:
-        period: a :class:`Period` or its text (``2019-12-01..2019-12-02``).
+        paths: the period as text, for instance ``2019-12-01..2019-12-02`` (nothing is read from disk).
+        variable: only PM2.5 (``pm2p5``) is simulated.
         grid: default the 0.25 degree globe.
         seed: chooses the world.
         hours: between two times (3 for CAMS).
         mean: hourly means stamped in the middle of the hour instead of instants on the hour.
 
     Raises:
-        InputError: the period or the step is no such thing.
+        InputError: not one period, another variable, or no step of at least an hour.
     """
-    period = Period.parse(period) if isinstance(period, str) else period
+    if not isinstance(paths, str):
+        raise InputError("simulated", "a period as text (2019-12-01..2019-12-02)", repr(paths))
+    if variable is not None and variable.lower().replace(".", "p") not in ("pm2p5", "pm25"):
+        raise InputError("simulated: variable", "pm2p5", repr(variable))
     if hours < 1:
         raise InputError("hours", "at least 1", hours)
+    period = Period.parse(paths)
     first = period.start + np.timedelta64(30 if mean else 0, "m")
     times = np.arange(first, period.end, np.timedelta64(hours, "h").astype("timedelta64[ns]"))
     return SimulatedWorld(seed).field(grid if grid is not None else Grid.globe(0.25), times, mean)

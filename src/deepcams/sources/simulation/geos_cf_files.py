@@ -16,7 +16,7 @@ _HALF = np.timedelta64(30, "m")
 
 def geos_cf_name(time: np.datetime64) -> str:
     """The name of the file whose mean is stamped ``time`` (HH:30)."""
-    stamp = str(np.datetime64(time, "m"))
+    stamp = str(time.astype("datetime64[m]"))
     return f"GEOS-CF.v01.rpl.aqc_tavg_1hr_g1440x721_v1.{stamp[:10].replace('-', '')}_{stamp[11:13]}30z.nc4"
 
 
@@ -81,14 +81,16 @@ def _write(
 ) -> None:
     import netCDF4
 
-    stamp = str(np.datetime64(time, "s"))
+    stamp = str(time.astype("datetime64[s]"))
     with netCDF4.Dataset(path, "w", format="NETCDF4") as file:
-        file.setncatts({
-            "Title": "GEOS-CF v01 replay, aqc_tavg_1hr_g1440x721_v1 (simulated)",
-            "Conventions": "CF",
-            "Source": f"simulated, no GEOS-CF data: {source}",
-            "Filename": geos_cf_name(time),
-        })
+        file.setncatts(
+            {
+                "Title": "GEOS-CF v01 replay, aqc_tavg_1hr_g1440x721_v1 (simulated)",
+                "Conventions": "CF",
+                "Source": f"simulated, no GEOS-CF data: {source}",
+                "Filename": geos_cf_name(time),
+            }
+        )
         for name, size in (("time", None), ("lev", 1), ("lat", latitude.size), ("lon", longitude.size)):
             file.createDimension(name, size)
         for name, units, long_name, coordinate in (

@@ -216,7 +216,7 @@ class Points(Nodes):
         result = along(0) * east[0]
         for k in range(1, 4):
             result += along(k) * east[k]
-        return result
+        return np.asarray(result)
 
 
 def _first(distance: np.ndarray, step: float) -> np.ndarray:

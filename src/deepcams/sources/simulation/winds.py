@@ -91,9 +91,10 @@ class Paths:
         a, b = (1 + 2 * f) * (1 - f) ** 2, f * (1 - f) ** 2
         c, d = f * f * (3 - 2 * f), f * f * (f - 1)
         # Velocities point forward in time, ages backward.
-        return a * positions[k] - b * length * velocities[k] + c * positions[k + 1] - d * length * velocities[k + 1]
+        before = a * positions[k] - b * length * velocities[k]
+        return np.asarray(before + c * positions[k + 1] - d * length * velocities[k + 1])
 
 
 def _on_sphere(points: np.ndarray) -> np.ndarray:
     x, y, z = points
-    return points / np.sqrt(x * x + y * y + z * z)
+    return np.asarray(points / np.sqrt(x * x + y * y + z * z))

@@ -218,7 +218,7 @@ class Moment:
             total += np.float32(_FIRE * weight) * maps.fires(generation)[age].sample(place) * burning
         if age >= _SEA_FROM:
             total += np.float32(_SEA) * maps.sea.sample(place) * gust * gust
-        return total * np.float32(SHARES[age])
+        return np.asarray(total * np.float32(SHARES[age]))
 
     def _at(self, where: Nodes, aged: np.ndarray) -> np.ndarray:
         place = where.places()

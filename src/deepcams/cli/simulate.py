@@ -1,0 +1,71 @@
+"""``deepcams simulate``: a world with known truth, in the providers' own layouts."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
+
+
+class _Layout(StrEnum):
+    CAMS, GEOS_CF, OPENAQ, FIELD = "cams", "geos-cf", "openaq", "field"
+
+
+class _CamsLayout(StrEnum):
+    NEW, OLD, ZIP = "new", "old", "zip"
+
+
+EXAMPLES = """Examples:
+
+deepcams simulate -o cams/ --layout cams --period 2019-12-01..2019-12-02
+
+deepcams simulate -o truth/ --layout geos-cf --period 2019-12-01 --bbox 95 15 135 48"""
+
+
+@app.command(epilog=EXAMPLES)
+def simulate(
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder for the files.")],
+    layout: Annotated[_Layout, typer.Option(help="Whose files to write.")] = _Layout.CAMS,
+    period: Annotated[
+        str, typer.Option(help="UTC: 2019-12, 2019-12-01, 2019-12-01..2019-12-02.")
+    ] = "2019-12-01..2019-12-02",
+    bbox: Annotated[
+        tuple[float, float, float, float] | None,
+        typer.Option(metavar="W S E N", help="Only this box, in degrees; W > E crosses the dateline."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Chooses the world.")] = 0,
+    cams_layout: Annotated[
+        _CamsLayout, typer.Option(help="CAMS: today's layout, that before 2024, or today's in a zip.")
+    ] = _CamsLayout.NEW,
+    stations: Annotated[int, typer.Option(help="OpenAQ: number of stations.")] = 100,
+    dirt: Annotated[
+        bool, typer.Option("--dirt", help="OpenAQ: plant sentinels, repeats, twins, ..; planted.csv tells which.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Write files anew that are complete (default: keep them).")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+) -> None:
+    """Write a simulated world: cities, fires, dust and sea salt carried by winds, with known truth everywhere.
+
+    The same seed gives the same world in every layout: cams holds the 0.75 degree area means of field's hours,
+    geos-cf the hourly means, openaq what stations would measure. A rerun writes only what is missing.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from deepcams.sources.simulation.simulate import simulate as run
+
+    console = Console(stderr=True)
+    columns = TextColumn("simulating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+        task = bar.add_task("simulating", total=None)
+        result = run(
+            out, layout.value, period, bbox=bbox, seed=seed, cams_layout=cams_layout.value, stations=stations,
+            dirt=dirt, overwrite=overwrite, progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )  # fmt: skip
+    typer.echo(result.summary(out))
