@@ -128,7 +128,7 @@ def _checked_chain(name: str) -> str:
 
 
 def _kind(name: str, parts: Sequence[Downscaler]) -> Kind:
-    if any(getattr(part, "kind", "") == "network" for part in parts):
+    if any("sha256" in part.settings() for part in parts):  # of the weights that it rests on
         return "network"
     return "baseline" if all(part in _BASELINES for part in name.split(THEN)) else "training-free"
 

@@ -22,9 +22,9 @@ def open_truth(paths: Sequence[str | Path], period: str | None = None) -> xr.Dat
     Raises:
         InputError: nothing there can be opened, or no time lies in the period.
     """
-    from deepcams.sources.geos_cf import open_geos_cf
+    from deepcams.sources.open import open_field
 
-    field = open_geos_cf(list(paths))
+    field = open_field(list(paths))
     if period is None:
         return field
     chosen = Period.parse(period)
