@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import importlib.util
+import itertools
 import re
 import warnings
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ MAX_CHUNK_BYTES = 64 << 20
 """How far a chunk may grow so that a file's own (compressed) chunks are not read again and again."""
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _HEAD = 1024
+_TIME_NAMES = ("time", "valid_time", "t")
 
 
 @dataclass(frozen=True)
@@ -288,12 +290,25 @@ def lazy(array: xr.DataArray, file: DataFile) -> xr.DataArray:
     return array.copy(data=data)
 
 
+def pieces(array: xr.DataArray, file: DataFile) -> Iterator[np.ndarray]:
+    """A variable's values, chunk after chunk of :func:`lazy`; never more than one in memory.
+
+    Raises:
+        InputError: values that cannot be read.
+    """
+    if not array.size:
+        return
+    reader, chunks = _Reader(array.variable, str(file)), _chunks(array)
+    starts = (range(0, size, chunk) for size, chunk in zip(array.shape, chunks, strict=True))
+    for corner in itertools.product(*starts):
+        yield reader[tuple(slice(at, at + chunk) for at, chunk in zip(corner, chunks, strict=True))]
+
+
 def _chunks(array: xr.DataArray) -> tuple[int, ...]:
-    """Lengths along each dimension: all of the two last (the map), some of the longest other one (time)."""
-    if array.ndim < 3:
-        return array.shape
-    outer = [max(array.shape[:-2])]
-    axis = array.shape.index(outer[0])
+    """Lengths along each dimension: some times (else of the longest dimension beside the map), all of the others."""
+    named = [axis for axis, name in enumerate(array.dims) if name in _TIME_NAMES]
+    outer = range(array.ndim if array.ndim < 3 else array.ndim - 2)
+    axis = named[0] if named else max(outer, key=lambda axis: array.shape[axis])
     per_time = 4 * max(array.size // array.shape[axis], 1) if array.shape[axis] else 1
     length = max(CHUNK_BYTES // per_time, 1)
     own = dict(array.encoding.get("preferred_chunks") or {}).get(array.dims[axis])

@@ -1,0 +1,38 @@
+"""``deepcams doctor``: whether this machine has what deepcams needs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
+
+EXAMPLES = """Examples:
+
+deepcams doctor
+
+deepcams doctor --json"""
+
+
+@app.command(epilog=EXAMPLES)
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Everything as JSON, on standard output.")] = False,
+) -> None:
+    """Report versions, optional parts, devices, keys (whether there, never what) and the cache.
+
+    The exit status is 1 where something required is broken.
+    """
+    import json
+
+    from rich.console import Console
+
+    from deepcams.doctor import diagnose, render
+
+    diagnosis = diagnose()
+    if as_json:
+        print(json.dumps(diagnosis.as_dict(), indent=2))
+    else:
+        Console(highlight=False).print(render(diagnosis))
+    if not diagnosis.healthy:
+        raise typer.Exit(1)

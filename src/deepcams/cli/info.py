@@ -1,0 +1,50 @@
+"""``deepcams info``: what files hold, and whether deepcams can use them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
+
+EXAMPLES = """Examples:
+
+deepcams info cams_2019.nc
+
+deepcams info downloads/ --variable pm10 --json"""
+
+
+@app.command(epilog=EXAMPLES)
+def info(
+    files: Annotated[list[str], typer.Argument(help="Files, folders, globs or Zarr stores.", show_default=False)],
+    variable: Annotated[
+        str | None, typer.Option("--variable", "-v", help="The variable meant to be used.", show_default="PM2.5")
+    ] = None,
+    values: Annotated[bool, typer.Option(help="Read all values for their range and counts.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything as JSON, on standard output.")] = False,
+) -> None:
+    """Tell what files hold: layout, grid, times, gaps, units, values.
+
+    Works on anything like netCDF, GRIB or Zarr; where deepcams cannot use it, the last line says why and the exit
+    status is 1.
+    """
+    import json
+
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from deepcams.sources.inspect import inspect
+    from deepcams.sources.report import render
+
+    columns = (TextColumn("reading values"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeRemainingColumn())
+    screen = Console(stderr=True)
+    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+        seen = inspect(files, variable, values=values, progress=lambda at, of: bar.update(task, completed=at, total=of))
+    if as_json:
+        print(json.dumps(seen.as_dict(), indent=2))
+    else:
+        Console(highlight=False).print(render(seen))
+    if seen.problem:
+        raise typer.Exit(1)

@@ -1,0 +1,354 @@
+"""What files hold, told even where they cannot be used: layout, grid, times, gaps, units, values.
+
+Values are read in pieces of a few times, so that memory stays flat whatever the files' length.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from deepcams.errors import DeepcamsError, DeepcamsNotice
+from deepcams.field import grid_of, is_mean, units_factor
+from deepcams.sources.base import Paths
+from deepcams.sources.files import DataFile, field_variables, find_files, open_datasets, pieces
+from deepcams.sources.geos_cf import UNDEFINED
+from deepcams.sources.open import layout_of, open_files
+
+_TIME, _LATITUDE, _LONGITUDE = (
+    ("time", "valid_time", "t"),
+    ("latitude", "lat", "nav_lat", "y"),
+    ("longitude", "lon", "nav_lon", "x"),
+)
+
+
+@dataclass(frozen=True)
+class Values:
+    """Counts and range of values, in the units they are stored in; sums add.
+
+    Attributes:
+        total: values seen.
+        missing: NaN or fill values.
+        negative: below 0 (and finite).
+        infinite: infinities.
+        smallest, largest: among the finite ones; NaN where there are none.
+    """
+
+    total: int = 0
+    missing: int = 0
+    negative: int = 0
+    infinite: int = 0
+    smallest: float = math.nan
+    largest: float = math.nan
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> Values:
+        """Count one piece."""
+        missing, infinite = np.isnan(values), np.isinf(values)
+        finite = values[~(missing | infinite)]
+        ends = (float(finite.min()), float(finite.max())) if finite.size else (math.nan, math.nan)
+        return cls(values.size, int(missing.sum()), int((finite < 0).sum()), int(infinite.sum()), *ends)
+
+    def __add__(self, other: Values) -> Values:
+        return Values(
+            self.total + other.total,
+            self.missing + other.missing,
+            self.negative + other.negative,
+            self.infinite + other.infinite,
+            float(np.fmin(self.smallest, other.smallest)),
+            float(np.fmax(self.largest, other.largest)),
+        )
+
+
+@dataclass(frozen=True)
+class VariableSeen:
+    """One variable: its names, shape and values; ``to_ug`` turns its units into ug m-3 (None: no concentration)."""
+
+    name: str
+    long_name: str
+    units: str | None
+    shape: dict[str, int]
+    dtype: str
+    to_ug: float | None
+    values: Values | None = None
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Two times farther apart than the cadence, and how many times are missing between them."""
+
+    after: str
+    before: str
+    missing: int
+
+
+@dataclass(frozen=True)
+class TimesSeen:
+    """A time axis: how many different times, the ends, the commonest distance in hours, and what is irregular."""
+
+    count: int
+    first: str
+    last: str
+    cadence_hours: float | None
+    gaps: tuple[Gap, ...] = ()
+    repeated: int = 0
+    calendar: str = "standard"
+
+
+@dataclass(frozen=True)
+class FileSeen:
+    """One file; ``problem`` is the sentence why it could not be read (further)."""
+
+    path: str
+    bytes: int
+    layout: str = ""
+    grid: str = ""
+    times: TimesSeen | None = None
+    variables: tuple[VariableSeen, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Everything about some files, one by one and together.
+
+    Attributes:
+        files: one by one.
+        times: of all together.
+        variables: of all together, values added up.
+        opens_as: what :func:`deepcams.open_field` makes of them; empty where it refuses.
+        problem: why it refuses.
+        notes: what else is worth knowing.
+    """
+
+    files: tuple[FileSeen, ...]
+    times: TimesSeen | None
+    variables: tuple[VariableSeen, ...]
+    opens_as: str = ""
+    problem: str = ""
+    notes: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; what is not a number is None."""
+        plain: dict[str, Any] = _plain(dataclasses.asdict(self))
+        return plain
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@dataclass
+class _Look:
+    """A file while it is looked at."""
+
+    file: DataFile
+    datasets: list[xr.Dataset] = field(default_factory=list)
+    problem: str = ""
+
+    def fields(self) -> Iterator[xr.DataArray]:
+        for dataset in self.datasets:
+            yield from field_variables(dataset).values()
+
+
+def inspect(
+    paths: Paths,
+    variable: str | None = None,
+    *,
+    values: bool = True,
+    progress: Callable[[int, int], None] | None = None,
+) -> Seen:
+    """Look at files: what they are, what they hold, and whether deepcams can use them.
+
+    Args:
+        paths: file, folder, glob, Zarr store, or a sequence of them.
+        variable: the variable meant to be used; None is PM2.5.
+        values: whether to read all values (their range and the counts need that).
+        progress: called with the number of values read and to be read.
+
+    Raises:
+        InputError: there is no such file, or its content is no data at all. Anything else wrong is in the answer.
+    """
+    looks = [_look(file) for file in find_files(paths)]
+    total = sum(array.size for look in looks for array in look.fields()) if values else 0
+    done = 0
+
+    def count(size: int) -> None:
+        nonlocal done
+        done += size
+        if progress is not None:
+            progress(done, total)
+
+    seen = [_seen(look, count if values else None) for look in looks]
+    times = [axis for look in looks if (axis := _times(look.datasets)) is not None]
+    same = len({axis.dtype.kind for axis in times}) == 1
+    together = _describe_times(np.concatenate(times)) if same else None
+    opens_as, problem, notes = _verdict([look.file for look in looks], seen, variable)
+    return Seen(tuple(seen), together, _added(seen), opens_as, problem, tuple(notes))
+
+
+def _look(file: DataFile) -> _Look:
+    try:
+        return _Look(file, open_datasets(file))
+    except DeepcamsError as error:
+        return _Look(file, problem=str(error))
+
+
+def _size(path: Path) -> int:
+    return sum(p.stat().st_size for p in path.rglob("*") if p.is_file()) if path.is_dir() else path.stat().st_size
+
+
+def _seen(look: _Look, count: Callable[[int], None] | None) -> FileSeen:
+    size = _size(look.file.path)
+    if not look.datasets:
+        return FileSeen(str(look.file), size, problem=look.problem)
+    layout = layout_of(look.datasets[0], look.file)
+    limit = UNDEFINED if layout.source == "geos-cf" else math.inf
+    variables, problem = [], ""
+    for array in look.fields():
+        read = None
+        if count is not None and np.issubdtype(array.dtype, np.number):
+            try:
+                read = _read(array, look.file, limit, count)
+            except DeepcamsError as error:
+                problem = str(error)
+        variables.append(_variable(array, read))
+    axis = _times(look.datasets)
+    times = None if axis is None else _describe_times(axis)
+    grid = _describe_grid(look.datasets[0])
+    return FileSeen(str(look.file), size, layout.words, grid, times, tuple(variables), problem)
+
+
+def _variable(array: xr.DataArray, read: Values | None) -> VariableSeen:
+    units = array.attrs.get("units")
+    try:
+        factor: float | None = units_factor(units, array.name)
+    except DeepcamsError:
+        factor = None
+    return VariableSeen(
+        str(array.name),
+        str(array.attrs.get("long_name", "")),
+        None if units is None else str(units),
+        {str(name): size for name, size in array.sizes.items()},
+        str(array.encoding.get("dtype", array.dtype)),
+        factor,
+        read,
+    )
+
+
+def _read(array: xr.DataArray, file: DataFile, limit: float, count: Callable[[int], None]) -> Values:
+    total = Values()
+    for piece in pieces(array, file):
+        if np.isfinite(limit):
+            piece = np.where(piece >= limit, np.nan, piece)
+        total = total + Values.of(piece)
+        count(piece.size)
+    return total
+
+
+def _coordinate(dataset: xr.Dataset, names: Sequence[str]) -> xr.DataArray | None:
+    return next((dataset[name] for name in names if name in dataset.variables), None)
+
+
+def _times(datasets: Sequence[xr.Dataset]) -> np.ndarray | None:
+    axes = []
+    for dataset in datasets:
+        preferred = ("valid_time", "time") if "step" in dataset.variables else _TIME
+        found = _coordinate(dataset, preferred)
+        if found is not None and found.size:
+            axes.append(np.atleast_1d(found.values).ravel())
+    if not axes or len({axis.dtype.kind for axis in axes}) != 1:
+        return None
+    axis = axes[0] if len(axes) == 1 else np.unique(np.concatenate(axes))
+    return axis.astype("datetime64[ns]") if axis.dtype.kind == "M" else axis
+
+
+def _stamp(time: Any) -> str:
+    return str(time)[:16].replace("T", " ") if not isinstance(time, float | int | np.number) else f"{time:g}"
+
+
+def _describe_times(axis: np.ndarray) -> TimesSeen:
+    if axis.dtype.kind == "M":
+        axis = axis[~np.isnat(axis)]
+    if not axis.size:
+        return TimesSeen(0, "", "", None)
+    calendar = getattr(axis[0], "calendar", "standard" if axis.dtype.kind == "M" else "none (numbers)")
+    different = np.unique(axis)
+    first, last = _stamp(different[0]), _stamp(different[-1])
+    repeated = int(axis.size - different.size)
+    if different.size < 2 or axis.dtype.kind not in "MO":
+        return TimesSeen(int(different.size), first, last, None, (), repeated, calendar)
+    steps = np.diff(different)
+    if axis.dtype.kind == "M":
+        hours = steps / np.timedelta64(1, "h")
+    else:
+        hours = np.array([step.total_seconds() / 3600 for step in steps])
+    lengths, often = np.unique(hours, return_counts=True)
+    cadence = float(lengths[np.argmax(often)])
+    gaps = tuple(
+        Gap(_stamp(different[i]), _stamp(different[i + 1]), round(hours[i] / cadence) - 1)
+        for i in np.flatnonzero(hours > 1.5 * cadence)
+    )
+    return TimesSeen(int(different.size), first, last, cadence, gaps, repeated, calendar)
+
+
+def _describe_grid(dataset: xr.Dataset) -> str:
+    latitude, longitude = _coordinate(dataset, _LATITUDE), _coordinate(dataset, _LONGITUDE)
+    if latitude is None or longitude is None:
+        return "no latitude and longitude"
+    if latitude.ndim != 1 or longitude.ndim != 1:
+        dims = " x ".join(f"{name} {size}" for name, size in latitude.sizes.items())
+        return f"{latitude.ndim}-dimensional coordinates ({dims or 'one point'})"
+    y, x = np.asarray(latitude.values, float), np.asarray(longitude.values, float)
+    if min(y.size, x.size) < 2:
+        return f"{y.size} x {x.size} nodes"
+    steps = [np.diff(y), np.diff(x)]
+    even = all(np.ptp(step) <= 0.02 * abs(np.median(step)) for step in steps)
+    step = f"{abs(np.median(steps[1])):.4g} degrees" if even else "irregular"
+    if even and not math.isclose(abs(np.median(steps[0])), abs(np.median(steps[1])), rel_tol=0.02):
+        step = f"{abs(np.median(steps[0])):.4g} x {step}"
+    order = "north" if y[0] > y[-1] else "south"
+    return f"{step}, {y.size} x {x.size}, latitude {y[0]:g}..{y[-1]:g} ({order} first), longitude {x[0]:g}..{x[-1]:g}"
+
+
+def _added(files: Sequence[FileSeen]) -> tuple[VariableSeen, ...]:
+    """The variables of all files, those of one name and unit as one; the shape is then the first file's."""
+    found: dict[tuple[str, str | None], VariableSeen] = {}
+    for one in files:
+        for variable in one.variables:
+            key = (variable.name, variable.units)
+            before = found.get(key)
+            if before is None or before.values is None or variable.values is None:
+                found.setdefault(key, variable)
+            else:
+                found[key] = dataclasses.replace(before, values=before.values + variable.values)
+    return tuple(found.values())
+
+
+def _verdict(files: Sequence[DataFile], seen: Sequence[FileSeen], variable: str | None) -> tuple[str, str, list[str]]:
+    """What they open as, or why they do not, and what was said on the way."""
+    problems = [one.problem for one in seen if one.problem]
+    if problems:
+        more = f" (and {len(problems) - 1} more such files)" if len(problems) > 1 else ""
+        return "", problems[0] + more, []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DeepcamsNotice)
+        try:
+            opened = open_files(files, variable)
+        except DeepcamsError as error:
+            return "", str(error), []
+    notes = [str(one.message) for one in caught if issubclass(one.category, DeepcamsNotice)]
+    kind = "means" if is_mean(opened) else "instants"
+    return f"{opened.name}, {opened.sizes['time']} {kind}, {grid_of(opened).describe()}", "", notes
