@@ -16,10 +16,12 @@ import numpy as np
 import xarray as xr
 
 from deepcams.downscalers import build
+from deepcams.downscalers.base import hour_status
 from deepcams.downscalers.build import DEFAULT_SPATIAL, DEFAULT_TEMPORAL, Order
-from deepcams.errors import InputError, OutputError
+from deepcams.errors import OutputError
 from deepcams.field import as_field, tell_counts
 from deepcams.period import Period
+from deepcams.production.frames import Frames
 from deepcams.production.provenance import global_attributes, identity
 from deepcams.production.work import (
     BBox,
@@ -38,7 +40,6 @@ from deepcams.store.layout import Split
 SCAN_BYTES = 1 << 30
 """Inputs up to this size are read once before anything is written, so that bad values leave nothing behind."""
 
-RoundingBound = float
 Progress = Callable[[str, int, int], None]
 """Called with what is being done (``downscale`` or ``write``), hours done, and hours in all."""
 
@@ -101,6 +102,9 @@ class Job:
     where: str
     overwrite: bool = False
 
+    def __post_init__(self) -> None:
+        self.frames = Frames(self.plan.field)
+
     def estimate(self) -> Estimate:
         """Compute the first item that has data and tell what the whole would take; nothing is written."""
         self._existing()
@@ -128,7 +132,7 @@ class Job:
         """
         began = time.perf_counter()
         there = self._existing()
-        digests = scan(self.plan, self.where) if self.plan.field.nbytes <= SCAN_BYTES else {}
+        digests = scan(self.plan, self.frames.read, self.where) if self.plan.field.nbytes <= SCAN_BYTES else {}
         plan, target = self.plan, self.target
         with _writing(target.path):
             if there:
@@ -178,7 +182,7 @@ class Job:
             return
         frame = self.plan.own(item)[:1]
         times = self.plan.field.time.values[frame]
-        values = compute_hours(self.plan.read(frame), self.plan.chain, times, self.plan.crop)
+        values = compute_hours(self.frames.read(frame), self.plan.chain, times, self.plan.crop)
         size = self.target.measure(self.layout, self.rounding(values)) * sum(map(self._known, self.plan.items))
         free = shutil.disk_usage(_folder(self.target.path)).free
         if size > free:
@@ -189,12 +193,13 @@ class Job:
 
     def _known(self, item: Item) -> int:
         """Hours of an item that are not in a gap."""
-        return int(np.count_nonzero(examine_status(self.plan, item)))
+        hours = self.plan.times[item.start : item.stop]
+        return int(np.count_nonzero(hour_status(self.plan.field.time.values, hours)))
 
     def _compute(self, item: Item) -> tuple[np.ndarray, np.ndarray, Record]:
         plan, hours = self.plan, self.plan.times[item.start : item.stop]
         frames = plan.frames(item)
-        piece = plan.read(frames)
+        piece = self.frames.read(frames)
         times = piece.time.values
         code = combine([digest(frame, t) for frame, t in zip(piece.values, times, strict=True)])
         counts = count_frames(piece, np.flatnonzero(np.isin(frames, plan.own(item))))
@@ -215,7 +220,7 @@ class Job:
         def code_of(item: Item) -> str:
             frames = plan.frames(item)
             if not digests and frames.size:
-                piece = plan.read(frames)
+                piece = self.frames.read(frames)
                 return combine([digest(frame, t) for frame, t in zip(piece.values, piece.time.values, strict=True)])
             return combine([digests[int(i)] for i in frames])
 
@@ -263,13 +268,6 @@ class Job:
                 if writing is not None:
                     writing.result()
         return hours
-
-
-def examine_status(plan: Plan, item: Item) -> np.ndarray:
-    """The status that an item's hours have by their times alone."""
-    from deepcams.downscalers.base import hour_status
-
-    return hour_status(plan.field.time.values, plan.times[item.start : item.stop])
 
 
 def _folder(path: Path) -> Path:
@@ -357,6 +355,3 @@ def downscale_to(field: xr.DataArray, out: str | Path, *, progress: Progress | N
         InputError, OutputError: see :func:`prepare` and :meth:`Job.run`.
     """
     return prepare(field, out, **settings).run(progress)
-
-
-__all__ = ["Estimate", "InputError", "Job", "Summary", "downscale_to", "prepare"]

@@ -7,6 +7,7 @@ the same values.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -126,14 +127,6 @@ class Plan:
         frames = self.frames(item)
         hours = self.times[item.start : item.stop]
         return frames[np.isin(self.field.time.values[frames], hours)]
-
-    def read(self, frames: np.ndarray) -> xr.DataArray:
-        """The frames in memory, values as they are in the input."""
-        import dask
-
-        piece = self.field.isel(time=frames)
-        with dask.config.set(scheduler="synchronous"):  # a few small chunks: threads would only cost memory
-            return field_like(piece, np.asarray(piece.data, np.float32), self.crop.region)
 
 
 def plan_work(
@@ -261,7 +254,7 @@ def count_frames(piece: xr.DataArray, chosen: np.ndarray) -> ValueCounts:
     return load_values(piece.isel(time=chosen), "input")[1] if chosen.size else ValueCounts()
 
 
-def scan(plan: Plan, where: str) -> dict[int, str]:
+def scan(plan: Plan, read: Callable[[np.ndarray], xr.DataArray], where: str) -> dict[int, str]:
     """Read the whole input once before anything is written; returns each frame's fingerprint.
 
     Raises:
@@ -271,7 +264,7 @@ def scan(plan: Plan, where: str) -> dict[int, str]:
     counts = ValueCounts()
     for start in range(0, plan.field.time.size, 24):
         frames = np.arange(start, min(start + 24, plan.field.time.size))
-        piece = plan.read(frames)
+        piece = read(frames)
         counts += load_values(piece, where)[1]
         for i, time, frame in zip(frames, piece.time.values, piece.values, strict=True):
             digests[int(i)] = digest(frame, time)
