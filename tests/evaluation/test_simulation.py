@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
+import warnings
 from pathlib import Path
+from typing import Any
 
 import dask.array as da
 import numpy as np
@@ -281,3 +284,35 @@ def test_the_reversed_baseline_is_what_the_paper_beat(geos_cf_dir: Path) -> None
     assert found["linear-eq9"]["MAE"] > 1.8 * found["linear"]["MAE"]  # type: ignore[operator]
     assert found["flow"]["MAE"] < 0.7 * found["linear"]["MAE"]  # type: ignore[operator]
     assert found["flow"]["R"] > found["linear"]["R"] > found["linear-eq9"]["R"]  # type: ignore[operator]
+
+
+@pytest.mark.slow
+def test_a_year_streams_through_in_the_memory_of_a_week() -> None:
+    def peak(days: int) -> tuple[int, int]:
+        """Largest memory held while a simulated record of so many days is scored, bytes, and its samples."""
+        day = truth_of(24)
+
+        def drifting(block_info: Any = None) -> np.ndarray:
+            number = block_info[None]["chunk-location"][0]
+            return np.roll(day.values, number % 7, axis=2) * np.float32(1 + 0.01 * (number % 30))
+
+        chunks = ((24,) * days, (REGION.rows,), (REGION.columns,))
+        lazy = da.map_blocks(drifting, chunks=chunks, dtype=np.float32)
+        times = np.datetime64("2019-01-01T00:30", "ns") + np.arange(24 * days) * HOUR
+        truth = field_like(day, lazy, REGION, times)
+        tracemalloc.start()
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeepcamsNotice)  # the last two hours lie behind the last kept frame
+                result = evaluate(truth, Experiment("temporal"), ["linear"])
+            return tracemalloc.get_traced_memory()[1], _by_method(result)["linear"]["samples"]  # type: ignore[return-value]
+        finally:
+            tracemalloc.stop()
+
+    peak(2)  # what is imported and cached once
+    week, samples = peak(7)
+    assert samples == 2 * ((24 * 7 - 1) // 3)
+    year, samples = peak(365)
+    assert samples == 2 * ((24 * 365 - 1) // 3)
+    whole = 365 * 24 * REGION.rows * REGION.columns * 4
+    assert year < week + 0.05 * whole

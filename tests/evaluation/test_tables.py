@@ -89,7 +89,7 @@ def test_json_csv_and_markdown_say_the_same() -> None:
     for text, row in zip(table, rows(result), strict=True):
         assert dict(text) == {k: "" if v is None else str(v) for k, v in row.items()}
     lines = as_markdown(result).splitlines()
-    assert "| linear | baseline | 0.8162 | 1.000 | 0.7500 | **+0.250** | **0.500** | +0.0% |" in lines
+    assert "| linear | baseline | 0.8162 | 1.000 | 0.7500 | +0.250 | **0.500** | +0.0% |" in lines
     assert any(line.startswith("| flow | training-free |") and "**0.2500**" in line for line in lines)
     assert "| flow | 0.5000 | 0.0000 |" in lines
     assert {line.count("|") for line in lines if line.startswith("|")} == {9, 4}

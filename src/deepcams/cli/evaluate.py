@@ -39,9 +39,11 @@ class _Weighting(StrEnum):
 
 EXAMPLES = """Examples:
 
-deepcams evaluate geos_cf/ --task spatial --methods bicubic,log-bicubic+conserve --json scores.json
+deepcams evaluate geos_cf/ --task spatial --json scores.json
 
-deepcams evaluate geos_cf/ --task joint --methods linear,flow,log-bicubic+conserve --bbox -75 -60 -30 15"""
+deepcams evaluate geos_cf/ --task temporal --bbox -75 -60 -30 15
+
+deepcams evaluate geos_cf/ --methods linear-then-bicubic,bicubic-then-flow"""
 
 
 @app.command(epilog=EXAMPLES)
