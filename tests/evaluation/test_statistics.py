@@ -43,7 +43,7 @@ def test_weights_by_hand() -> None:
     assert pairs.r == pytest.approx(1)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=300)
 @given(
     st.integers(2, 400), st.integers(0, 2**32 - 1), st.lists(st.integers(0, 400), max_size=12),
     st.sampled_from([0, 1, 1e4, 1e6]), st.booleans(),
@@ -65,11 +65,12 @@ def test_any_split_gives_the_same_to_1e_10(
     for merged in (functools.reduce(operator.add, parts, Pairs()), _tree(parts)):
         assert merged.count == size
         scale = abs(method - truth).mean() + 1e-300
-        np.testing.assert_allclose(_figures(merged)[:3], _figures(whole)[:3], rtol=1e-10, atol=0)
+        np.testing.assert_allclose(merged.r, whole.r, rtol=0, atol=1e-10)  # of a number in -1..1, often near 0
+        np.testing.assert_allclose([merged.rmse, merged.mae], [whole.rmse, whole.mae], rtol=1e-10, atol=0)
         assert merged.bias == pytest.approx(whole.bias, rel=1e-10, abs=1e-10 * scale)
     w = np.ones(size) if weights is None else weights
     covariance = np.cov(truth, method, aweights=w)
-    assert whole.r == pytest.approx(covariance[0, 1] / math.sqrt(covariance[0, 0] * covariance[1, 1]), rel=1e-9)
+    assert whole.r == pytest.approx(covariance[0, 1] / math.sqrt(covariance[0, 0] * covariance[1, 1]), abs=1e-9)
     assert whole.mae == pytest.approx(np.average(abs(method - truth), weights=w), rel=1e-12)
     assert whole.rmse == pytest.approx(math.sqrt(np.average((method - truth) ** 2, weights=w)), rel=1e-12)
 
