@@ -31,7 +31,14 @@ class Split(StrEnum):
     month = "month"
 
 
-@app.command()
+EXAMPLES = """Examples:
+
+deepcams downscale cams_2019.nc -o pm25.zarr
+
+deepcams downscale cams/ -o europe.nc --bbox -12 34 45 72 --period 2019-03..2019-05"""
+
+
+@app.command(epilog=EXAMPLES)
 def downscale(
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="CAMS EAC4 files, folders or globs.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="OUT.zarr, OUT.nc, or a folder for one netCDF a month.")],
@@ -55,8 +62,6 @@ def downscale(
     """Downscale 3-hourly 0.75 degree CAMS fields to hourly 0.25 degree fields.
 
     An interrupted run goes on where it was when the same command is given again.
-
-    Example: deepcams downscale cams_2019.nc -o pm25.zarr
     """
     from deepcams.production.job import prepare
     from deepcams.sources.cams import open_cams

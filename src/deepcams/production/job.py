@@ -18,7 +18,7 @@ import xarray as xr
 from deepcams.downscalers import build
 from deepcams.downscalers.base import hour_status
 from deepcams.downscalers.build import DEFAULT_SPATIAL, DEFAULT_TEMPORAL, Order
-from deepcams.errors import OutputError
+from deepcams.errors import InputError, OutputError
 from deepcams.field import as_field, tell_counts
 from deepcams.period import Period
 from deepcams.production.frames import Frames
@@ -151,6 +151,9 @@ class Job:
         total = target.total(plan.items)
         if total is None:
             raise OutputError(f"{target.path}: items have gone missing while the run went on; run it again")
+        if not any(total.hours[1:]):
+            target.discard()
+            raise InputError(self.where, "values", "missing ones and no other")
         tell_counts(total.counts)
         seconds = time.perf_counter() - began
         return Summary(target.path, total, plan.times.size, computed, seconds, target.size())

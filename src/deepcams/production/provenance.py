@@ -98,7 +98,7 @@ def global_attributes(plan: Plan, run: dict[str, Any], command: str) -> dict[str
         "publisher_type": "group",
         "program": "Copernicus Atmosphere Monitoring Service",
         "product_version": __version__,
-        "standard_name_vocabulary": "CF Standard Name Table v90",
+        "standard_name_vocabulary": "CF Standard Name Table v93",
         "cdm_data_type": "Grid",
         "comment": "Computed, not observed, between the nodes and the hours of the input.",
         "acknowledgement": "Generated using Copernicus Atmosphere Monitoring Service information "

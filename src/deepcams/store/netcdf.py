@@ -80,13 +80,19 @@ class NetcdfTarget:
             self.discard()
         if self._state.exists():
             shutil.rmtree(self._state)
-        self.path.unlink(missing_ok=True) if not self.split else self.path.mkdir(exist_ok=True)
-        self._state.mkdir()
-        files = sorted({item.part for item in items})
+        if self.split:
+            self.path.mkdir(exist_ok=True)
         self._begin(layout, items)
-        kept = {"files": [self._file(part).name for part in files]}
-        write_atomically(self._state / "files.json", json.dumps(kept).encode())
-        write_atomically(self._state / "run.json", json.dumps(identity, sort_keys=True).encode())
+        kept = {"files": [self._file(part).name for part in self._files]}
+        try:
+            self._state.mkdir()
+            write_atomically(self._state / "files.json", json.dumps(kept).encode())
+            write_atomically(self._state / "run.json", json.dumps(identity, sort_keys=True).encode())
+        except OSError:
+            self._forget()
+            raise
+        if not self.split:
+            self.path.unlink(missing_ok=True)
 
     def resume(self, layout: Layout, items: tuple[Item, ...]) -> None:
         """See :meth:`Target.resume`."""
@@ -189,6 +195,11 @@ class NetcdfTarget:
                 names = []
             for name in names:
                 (self.path / name).unlink(missing_ok=True)
+        else:
+            self.path.unlink(missing_ok=True)
+        self._forget()
+
+    def _forget(self) -> None:
         shutil.rmtree(self._state, ignore_errors=True)
         if self.split and self.path.is_dir() and not any(self.path.iterdir()):
             self.path.rmdir()

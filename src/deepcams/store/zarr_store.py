@@ -61,14 +61,17 @@ class ZarrTarget:
         if self.path.exists() and not (_is_zarr(self.path) or not any(self.path.iterdir())):
             raise OutputError(f"{self.path} is no Zarr store and will not be replaced; choose another name")
         self._clear()
-        lay_out(self._new, layout, {RUN: json.dumps(identity, sort_keys=True)})
-        # A group, so that listing the store without its consolidated metadata finds nothing strange in it.
-        zarr.create_group(self._new / _FOLDER, zarr_format=3, attributes={"about": "completion records of deepcams"})
-        if self.path.exists():
-            self.path.replace(self._old)
-        self._new.replace(self.path)
-        sync(self.path.parent)
-        self._clear()
+        try:
+            lay_out(self._new, layout, {RUN: json.dumps(identity, sort_keys=True)})
+            # A group, so that listing the store without its consolidated metadata finds nothing strange in it.
+            about = {"about": "completion records of deepcams"}
+            zarr.create_group(self._new / _FOLDER, zarr_format=3, attributes=about)
+            if self.path.exists():
+                self.path.replace(self._old)
+            self._new.replace(self.path)
+            sync(self.path.parent)
+        finally:
+            self._clear()
         self._layout = layout
 
     def resume(self, layout: Layout, items: tuple[Item, ...]) -> None:
