@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+import os
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 from deepcams.downscalers.base import Chain, Downscaler, SpatialDownscaler
-from deepcams.errors import choose
+from deepcams.errors import InputError, MissingExtraError, choose
+from deepcams.networks import NETWORKS
 from deepcams.registry import Registry
 
 TEMPORAL = Registry(
@@ -30,8 +33,16 @@ NONE = "none"
 """The name that leaves a field's cadence or its grid as it is."""
 
 Order = Literal["spatial-first", "temporal-first"]
+Kind = Literal["temporal", "spatial"]
 
 DEFAULT_TEMPORAL, DEFAULT_SPATIAL = "flow", "log-bicubic"
+
+_SUFFIX = ".safetensors"
+
+
+def models_folder() -> Path:
+    """Where a network's name is looked for: ``$DEEPCAMS_MODELS``, else the folder ``models`` where you stand."""
+    return Path(os.environ.get("DEEPCAMS_MODELS", "models"))
 
 
 def build(
@@ -40,26 +51,101 @@ def build(
     *,
     conserve: bool = True,
     order: Order = "spatial-first",
+    device: str = "auto",
+    precision: str = "float32",
+    variable: str | None = None,
 ) -> Chain:
     """The chain that the names describe.
 
     Args:
-        temporal: a name in :data:`TEMPORAL`, or ``none`` to keep the cadence.
-        spatial: a name in :data:`SPATIAL`, or ``none`` to keep the grid.
+        temporal: a name in :data:`TEMPORAL`, a network's name (``xvfi``), a checkpoint file, or ``none`` to keep the
+            cadence.
+        spatial: a name in :data:`SPATIAL`, a network's name (``abpn``), a checkpoint file, or ``none`` to keep the
+            grid.
         conserve: make the method in space keep the coarse means.
         order: ``spatial-first`` (default: the better one for training-free methods) or the paper's ``temporal-first``.
+        device: where networks run: ``auto``, ``cpu`` or ``cuda``.
+        precision: of networks: ``float32`` or ``bfloat16``.
+        variable: what will be downscaled; a checkpoint trained on another one is refused. None: not checked.
 
     Raises:
-        InputError: an unknown name.
+        InputError: an unknown name; a checkpoint that is missing, damaged, of the wrong kind, or for another variable
+            or factor; a device that is not there.
     """
-    choose("order", order, get_args(Order))
-    in_time: list[Downscaler] = [] if temporal == NONE else [TEMPORAL.get(temporal)()]
+    choose("--order", order, get_args(Order))
+    how = {"device": device, "precision": precision, "variable": variable}
+    in_time: list[Downscaler] = [] if temporal == NONE else [_method("temporal", temporal, TEMPORAL, how)]
     in_space: list[Downscaler] = []
     if spatial != NONE:
-        method: SpatialDownscaler = SPATIAL.get(spatial)()
+        method: SpatialDownscaler = _method("spatial", spatial, SPATIAL, how)
         if conserve:
             from deepcams.downscalers.conserve import Conserving
 
             method = Conserving(method)
         in_space = [method]
     return Chain([*in_space, *in_time] if order == "spatial-first" else [*in_time, *in_space])
+
+
+def is_checkpoint(name: str) -> bool:
+    """Whether a method's name is meant as a file of weights."""
+    return name.endswith((_SUFFIX, ".pth", ".pt", ".ckpt")) or os.sep in name
+
+
+def kind_of(name: str) -> Kind:
+    """Whether a method works in time or in space; of a checkpoint only the card is read.
+
+    Raises:
+        InputError: neither a method's name, nor a network's with weights, nor a checkpoint file.
+    """
+    for kind, registry in (("temporal", TEMPORAL), ("spatial", SPATIAL)):
+        if name in registry.names():
+            return kind  # type: ignore[return-value]
+    from deepcams.networks.checkpoint import read_card
+
+    return read_card(_weights(name, "method", [*TEMPORAL.names(), *SPATIAL.names()])).kind  # type: ignore[return-value]
+
+
+def _method(kind: Kind, name: str, registry: Registry, how: dict[str, Any]) -> Any:
+    """The method in time or in space of that name, or the network in that file."""
+    if name in registry.names():
+        return registry.get(name)()
+    return _neural(kind, _weights(name, f"--{kind}", [*registry.names(), NONE]), how)
+
+
+def _weights(name: str, where: str, others: list[str]) -> Path:
+    """The file of a checkpoint, or of the network of that name."""
+    if is_checkpoint(name):
+        return Path(name)
+    choose(where, name, [*others, *NETWORKS.names()])
+    path = models_folder() / f"{name}{_SUFFIX}"
+    if not path.is_file():
+        raise InputError(
+            f"{where} {name}",
+            f"its weights in {path}",
+            "none",
+            "name a checkpoint file, or read the published weights with `deepcams models import`",
+        )
+    return path
+
+
+def _neural(kind: Kind, path: Path, how: dict[str, Any]) -> Any:
+    try:
+        from deepcams.downscalers.spatial import NeuralSpatial
+        from deepcams.downscalers.temporal import NeuralTemporal
+        from deepcams.networks.checkpoint import load
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"the network {path.name}", "networks") from error
+    checkpoint = load(path)
+    card = checkpoint.card
+    if card.kind != kind:
+        other = "spatial" if kind == "temporal" else "temporal"
+        raise InputError(
+            f"--{kind} {path}", f"a {kind} network", f"a {card.kind} one ({card.network})", f"use --{other}"
+        )
+    variable = how["variable"]
+    if variable is not None and card.variable != variable:
+        raise InputError(path, f"weights trained on {variable}", f"weights trained on {card.variable}")
+    if kind == "spatial" and card.factor != SpatialDownscaler.factor:
+        raise InputError(path, f"a network of factor {SpatialDownscaler.factor}", f"factor {card.factor}")
+    method = NeuralTemporal if kind == "temporal" else NeuralSpatial
+    return method(checkpoint, how["device"], how["precision"])

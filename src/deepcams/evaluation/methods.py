@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from deepcams.downscalers import SPATIAL, TEMPORAL, Downscaler, Order, build
-from deepcams.downscalers.build import NONE
+from deepcams.downscalers.build import NONE, is_checkpoint, kind_of, models_folder
 from deepcams.errors import InputError, MissingExtraError, choose, notice
+from deepcams.networks import NETWORKS
 
 Task = Literal["temporal", "spatial", "joint"]
 Kind = Literal["baseline", "training-free", "network"]
@@ -48,13 +49,27 @@ class Method:
 
 
 def _is_spatial(name: str) -> bool:
-    return name.removesuffix(CONSERVE) in SPATIAL.names()
+    return kind_of(name.removesuffix(CONSERVE)) == "spatial"
 
 
 def _known(task: Task) -> list[str]:
-    in_time = TEMPORAL.names() if task != "spatial" else []
-    in_space = [name + suffix for name in SPATIAL.names() for suffix in ("", CONSERVE)] if task != "temporal" else []
-    return [*in_time, *in_space]
+    """All names that fit a task: what is registered, and the networks whose weights are at hand."""
+    networks = [name for name in NETWORKS.names() if (models_folder() / f"{name}.safetensors").is_file()]
+    in_time = [*TEMPORAL.names(), *(name for name in networks if not _is_spatial(name))]
+    in_space = [*SPATIAL.names(), *(name for name in networks if _is_spatial(name))]
+    with_conserve = [name + suffix for name in in_space for suffix in ("", CONSERVE)]
+    return [*(in_time if task != "spatial" else []), *(with_conserve if task != "temporal" else [])]
+
+
+def _fitting(name: str, task: Task, where: str) -> str:
+    """The name, if the task knows it or it is a checkpoint of a kind that fits."""
+    plain = name.removesuffix(CONSERVE)
+    if not is_checkpoint(plain):
+        return choose(where, name, _known(task))
+    kind = kind_of(plain)
+    if task not in (kind, "joint") or (kind == "temporal" and plain != name):
+        raise InputError(where, f"a method of the task {task}", f"{name}, a {kind} network")
+    return name
 
 
 def expand(
@@ -89,7 +104,7 @@ def expand(
                 raise InputError("--methods", f"a single method for the task {task}", repr(name), "use --task joint")
             chains.append(_checked_chain(name))
         else:
-            singles.append(choose(f"--methods for the task {task}", name, _known(task)))
+            singles.append(_fitting(name, task, f"--methods for the task {task}"))
     in_time = [name for name in singles if not _is_spatial(name)]
     in_space = [each for name in singles if _is_spatial(name) for each in _conserving(name, conserve)]
     if task != "joint":
@@ -121,7 +136,7 @@ def _conserving(name: str, conserve: Conserve) -> list[str]:
 
 
 def _checked_chain(name: str) -> str:
-    parts = [choose("--methods for the task joint", part, _known("joint")) for part in name.split(THEN)]
+    parts = [_fitting(part, "joint", "--methods for the task joint") for part in name.split(THEN)]
     if len(parts) != 2 or _is_spatial(parts[0]) == _is_spatial(parts[1]):
         raise InputError("--methods", f"one method in time and one in space joined by {THEN!r}", repr(name))
     return name
