@@ -133,9 +133,11 @@ class Attention(nn.Module):
 
     def _attend(self, guide: Tensor, value: Tensor) -> Tensor:
         rows, columns = value.shape[-2:]
-        # The published softmax runs over the pixels that Q sees: K asks and Q answers. (B, 1 head, pixels, d)
+        # The published softmax runs over the pixels that Q sees: K asks and Q answers. (B, 1 head, pixels, d),
+        # with d the innermost: otherwise SDPA silently falls back to making the whole matrix
         query, key, gathered = (
-            part.flatten(2).transpose(1, 2).unsqueeze(1) for part in (self.K(guide), self.Q(guide), self.V(value))
+            part.flatten(2).transpose(1, 2).contiguous().unsqueeze(1)
+            for part in (self.K(guide), self.Q(guide), self.V(value))
         )
         if query.dtype == torch.float16:  # a network cast to float16 as a whole
             query, key, gathered = query.float(), key.float(), gathered.float()
@@ -168,7 +170,7 @@ class Mix(nn.Module):
 
 
 class ABPN(SpatialNetwork):
-    """The network; see the module."""
+    """One frame to three times its resolution, by attention and back-projection (Liu et al. 2019)."""
 
     name: ClassVar[str] = "abpn"
     options_type: ClassVar[type] = ABPNOptions
@@ -209,9 +211,9 @@ class ABPN(SpatialNetwork):
         return Tiling(self.options.tile, self.options.halo)
 
     def working_bytes(self, rows: int, columns: int) -> int:
-        """About nine fine frames of d features; the materialised attention's two matrices come on top."""
+        """About sixteen fine frames of d features; the materialised attention's two matrices come on top."""
         pixels = rows * columns
-        fine = 9 * self.options.d * self.options.factor**2
+        fine = 16 * self.options.d * self.options.factor**2
         return 4 * pixels * (fine + (2 * pixels if self.options.attention == "materialised" else 0))
 
     def refine(self, coarse: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ sentence. Import :func:`read_card` where only the header is wanted: it needs no 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -191,9 +192,9 @@ def load(path: str | Path) -> Checkpoint:
         found = f"{card.kind}, factor {card.factor}"
         raise InputError(f"{path}: card", f"{network.kind}, factor {network.factor}", found)
     try:
-        scaling = make_scaling(card.scaling, card.scaling_options, f"{path}: scaling")
-    except TypeError as error:
-        raise InputError(f"{path}: scaling {card.scaling}", "its options", str(error)) from None
+        scaling = make_scaling(card.scaling, card.scaling_options)
+    except InputError as error:
+        raise InputError(f"{path}: {error.where}", error.expected, error.found, error.do) from None
     own = network.state_dict()
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     wrong = differences(shapes, {name: tuple(tensor.shape) for name, tensor in own.items()})
@@ -253,7 +254,7 @@ def _what(head: bytes) -> str:
         b"PK": "a zip or PyTorch file",
         b"\x80": "a pickle",
         b"\x89HDF": "a netCDF-4 file",
-        b"CDF": "a netCDF file",
+        b"CDF": "a netCDF-3 file",
     }
     return next((kind for start, kind in kinds.items() if head.startswith(start)), "a file of another format")
 
@@ -306,7 +307,8 @@ def _write(path: Path, content: bytes) -> None:
             finally:
                 os.close(folder)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
 
 

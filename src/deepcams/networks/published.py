@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -134,15 +135,18 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     """
     path, wanted = Path(path), "a PyTorch file of tensors alone"
     try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # torch warns of foreign pickles before it refuses them
+            warnings.simplefilter("ignore")
+            content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise InputError(path, wanted, "no such file") from None
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if named and "not an allowed global" in str(error):
+        if named:
             found = f"a pickle that would execute {named[1]}"
             raise InputError(path, wanted, found, "do not load this file with any other tool either") from None
-        raise InputError(path, wanted, "a damaged or foreign pickle", "download the file again") from None
+        found = "a damaged or foreign pickle (refused, nothing of it was executed)"
+        raise InputError(path, wanted, found, "download the file again") from None
     except Exception as error:  # torch.load raises what the pickle makes it raise: EOFError, KeyError, RuntimeError ..
         reason = (str(error).splitlines() or [""])[0][:120]
         found = f"a truncated or foreign file ({type(error).__name__}: {reason})"
@@ -185,10 +189,12 @@ def xvfi_from_published(tensors: Mapping[str, Tensor], where: object, **options:
     if not {"channel_converter.0.weight", "vfinet.refine_unet.enc1.weight"} <= tensors.keys():
         expected = "the published temporal network (channel_converter.0.weight, vfinet.refine_unet.enc1.weight ..)"
         raise InputError(where, expected, listed(sorted(tensors)), _other(tensors))
-    nf, unet = tensors["channel_converter.0.weight"].shape[0], tensors["vfinet.refine_unet.enc1.weight"]
-    shuffled = unet.shape[1] - 8 if unet.ndim == 4 else 0
-    scale = round((4 * nf / shuffled) ** 0.5) if shuffled > 0 else 4
-    network = XVFI(XVFIOptions(nf=nf, module_scale=scale, **options))
+    width = _extent(tensors, "channel_converter.0.weight", 0)
+    shuffled = _extent(tensors, "vfinet.refine_unet.enc1.weight", 1) - 8  # 4 nf / m^2
+    scale = next((m for m in (1, 2, 4, 8, 16) if width and m**2 * shuffled == 4 * width), 4)
+    # where the two shapes make no sense, the others are compared with the released sizes
+    sizes: dict[str, Any] = {"nf": width, "module_scale": scale} if width and 4 * width % scale**2 == 0 else {}
+    network = XVFI(XVFIOptions(**sizes, **options))
     _check(tensors, network, where)
     for again, first in xvfi_repeats(network.options).items():
         if not torch.equal(tensors[again], tensors[first]):
@@ -208,8 +214,9 @@ def abpn_from_published(tensors: Mapping[str, Tensor], where: object, **options:
     if stages < 2 or "feat2.conv.weight" not in tensors:
         expected = "the published spatial network (feat2.conv.weight, up1.conv1.deconv.weight ..)"
         raise InputError(where, expected, listed(sorted(tensors)), _other(tensors))
-    d, kernel = tensors["feat2.conv.weight"].shape[0], tensors.get("up1.conv1.deconv.weight", torch.zeros(5)).shape[-1]
-    network = ABPN(ABPNOptions(d=d, stages=stages, factor=max(kernel - 2, 2), **options))
+    d, factor = _extent(tensors, "feat2.conv.weight", 0), _extent(tensors, "up1.conv1.deconv.weight", -1) - 2
+    sizes: dict[str, Any] = {"d": d, "factor": factor} if d and factor > 1 else {}
+    network = ABPN(ABPNOptions(stages=stages, **sizes, **options))
     _check(tensors, network, where)
     network.load_state_dict({name: tensors[theirs] for name, theirs in abpn_names(network.options).items()})
     return network.eval()
@@ -219,6 +226,12 @@ def _other(tensors: Mapping[str, Tensor]) -> str:
     if "channel_converter.0.weight" in tensors:
         return "this is the temporal file: give it as --temporal"
     return "this is the spatial file: give it as --spatial" if "feat2.conv.weight" in tensors else ""
+
+
+def _extent(tensors: Mapping[str, Tensor], name: str, axis: int) -> int:
+    """The size of a tensor along an axis; 0 where there is none."""
+    shape = tensors[name].shape if name in tensors else ()
+    return shape[axis] if len(shape) > max(axis, 0) else 0
 
 
 def _check(tensors: Mapping[str, Tensor], network: Network, where: object) -> None:

@@ -151,7 +151,7 @@ class Level(NamedTuple):
 
 
 class XVFI(TemporalNetwork):
-    """The network; see the module."""
+    """Frames between two frames, by flows found from coarse to fine (Sim et al. 2021)."""
 
     name: ClassVar[str] = "xvfi"
     options_type: ClassVar[type] = XVFIOptions
@@ -196,7 +196,7 @@ class XVFI(TemporalNetwork):
 
     def working_bytes(self, rows: int, columns: int) -> int:
         """The first features, at full resolution and for both frames, are the most; then the U-Net's halves."""
-        return round(4 * rows * columns * (5.0 * self.options.nf + 40))
+        return 4 * rows * columns * (6 * self.options.nf + 40)
 
     def interpolate(self, frames: Tensor, t: Times) -> Tensor:
         """Frames between two known ones; features and flows are computed once for all t."""

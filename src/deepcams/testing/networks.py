@@ -66,16 +66,15 @@ def _is_made_of_its_options(network: Network) -> None:
     assert dataclasses.is_dataclass(options), "options is a dataclass"
     assert isinstance(options, cls.options_type), "options is an options_type"
     assert cls.options_type.__dataclass_params__.frozen, "options_type is frozen"  # type: ignore[attr-defined]
-    values = json.loads(json.dumps(dataclasses.asdict(options)))
+    values = json.loads(json.dumps(dataclasses.asdict(network.options)))
     again = options_from(cls.options_type, values, "options")
     assert again == options, "options survive JSON"
     for preset, preset_options in cls.presets.items():
         assert isinstance(preset_options, cls.options_type), f"preset {preset} is an options_type"
     twin = cls(again).eval()
     twin.load_state_dict(network.state_dict())
-    assert torch.equal(_run(twin, _input(network)), _run(network, _input(network))), (
-        "options and state_dict make the same network"
-    )
+    frames = _input(network)
+    assert torch.equal(_run(twin, frames), _run(network, frames)), "options and state_dict make the same network"
 
 
 def _answers_in_shape(network: Network) -> None:

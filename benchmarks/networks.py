@@ -1,0 +1,162 @@
+"""What the networks cost, side by side in one run: ``python benchmarks/networks.py``.
+
+Each case runs in a process of its own, so that its peak memory is its own; cases to be compared alternate, and of each
+the fastest round counts, so that another load on the machine hits neither. Processor seconds (all threads together)
+stand beside the wall clock's: on a busy machine believe their ratio. ``--only abpn`` (or xvfi,
+global, golden) runs one part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+TILE = 120
+GLOBE = (256, 512)
+"""A global 0.75 degree frame, 241 x 480, padded to XVFI's multiples of 32."""
+
+
+def peak() -> float:
+    """Peak resident memory of this process so far, MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 2**20)
+
+
+def measure(case: str, options: dict[str, object]) -> dict[str, float]:
+    """Run one case in this process: seconds and peak memory above what torch and the weights take, MiB."""
+    import torch
+
+    from deepcams.networks import build
+
+    torch.manual_seed(0)
+    network = build(case, "released", **options.get("options", {})).eval()  # type: ignore[arg-type]
+    rows, columns = options["size"]  # type: ignore[misc]
+    with torch.no_grad():
+        if case == "abpn":
+            frame = torch.rand(1, 1, rows, columns)
+            network.refine(frame[..., :8, :8])
+            before, start, used = peak(), time.perf_counter(), time.process_time()
+            network.refine(frame)
+        else:
+            frames = torch.rand(1, 2, 1, rows, columns)
+            network.interpolate(frames[..., :32, :32], [0.5])
+            before, start, used = peak(), time.perf_counter(), time.process_time()
+            for times in options["passes"]:  # type: ignore[attr-defined]
+                network.interpolate(frames, times)
+        return {
+            "seconds": time.perf_counter() - start,
+            "processor": time.process_time() - used,
+            "MiB": peak() - before,
+            "estimate": network.working_bytes(rows, columns) / 2**20,
+        }
+
+
+def isolated(case: str, **options: object) -> dict[str, float]:
+    """:func:`measure` in a process of its own."""
+    command = [sys.executable, __file__, "--case", json.dumps([case, options])]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return dict(json.loads(done.stdout))
+
+
+def alternate(cases: dict[str, tuple[str, dict[str, object]]], rounds: int) -> dict[str, dict[str, float]]:
+    """Every case in turn, ``rounds`` times; of each the shortest times and the largest memory."""
+    results: dict[str, list[dict[str, float]]] = {name: [] for name in cases}
+    for _ in range(rounds):
+        for name, (case, options) in cases.items():
+            results[name].append(isolated(case, **options))
+    return {
+        name: {
+            "seconds": min(r["seconds"] for r in runs),
+            "processor": min(r["processor"] for r in runs),
+            "MiB": max(r["MiB"] for r in runs),
+            "estimate": runs[0]["estimate"],
+        }
+        for name, runs in results.items()
+    }
+
+
+def compare(title: str, cases: dict[str, tuple[str, dict[str, object]]], rounds: int) -> None:
+    print(title)
+    results = alternate(cases, rounds)
+    first = next(iter(results.values()))
+    for name, r in results.items():
+        wall, processor = r["seconds"] / first["seconds"], r["processor"] / first["processor"]
+        print(
+            f"  {name:13} {r['seconds']:7.2f} s (x{wall:.2f})  processor {r['processor']:7.2f} s (x{processor:.2f})"
+            f"  peak {r['MiB']:5.0f} MiB (working_bytes says {r['estimate']:.0f})"
+        )
+
+
+def abpn(rounds: int) -> None:
+    tile = {"size": (TILE, TILE)}
+    compare(
+        f"ABPN, released size, one tile of {TILE} x {TILE}, float32",
+        {
+            "sdpa": ("abpn", tile),
+            "materialised": ("abpn", {**tile, "options": {"attention": "materialised"}}),
+        },
+        rounds,
+    )
+
+
+def xvfi(rounds: int) -> None:
+    third, two_thirds = 1 / 3, 2 / 3
+    compare(
+        f"XVFI, released size, {GLOBE[0]} x {GLOBE[1]}, two inner hours, float32",
+        {
+            "one pass": ("xvfi", {"size": GLOBE, "passes": [[third, two_thirds]]}),
+            "two passes": ("xvfi", {"size": GLOBE, "passes": [[third], [two_thirds]]}),
+        },
+        rounds,
+    )
+
+
+def whole(rounds: int) -> None:
+    print("A global hour: 241 x 480 in ABPN tiles of 120 with a halo of 12 (3 x 5 of them), and XVFI's share")
+    size = {"size": (TILE, TILE)}
+    results = alternate({"tile": ("abpn", size), "pair": ("xvfi", {"size": GLOBE, "passes": [[1 / 3, 2 / 3]]})}, rounds)
+    tiles = -(-241 // (TILE - 24)) * -(-480 // (TILE - 24))
+    print(f"  ABPN {tiles} x {results['tile']['seconds']:.2f} s = {tiles * results['tile']['seconds']:.1f} s")
+    print(f"  XVFI {results['pair']['seconds'] / 3:.2f} s (a pair's two inner hours serve three hours)")
+
+
+def golden(_: int) -> None:
+    """Every golden output, if the development data are there."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "golden"
+    script = Path(__file__).resolve().parents[1] / "tests" / "networks" / "golden.py"
+    if not folder.is_dir():
+        print("golden vectors: the development data folder ../shared/golden is not beside this checkout")
+        return
+    for title, environment in (("this machine's kernels", {}), ("AVX2 kernels", {"ONEDNN_MAX_CPU_ISA": "AVX2"})):
+        command = [sys.executable, str(script), str(folder), "float32"]
+        out = subprocess.run(command, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True, check=True)
+        print(f"Golden outputs, max |difference| / max |value|, float32, {title}")
+        for name, value in json.loads(out.stdout).items():
+            print(f"  {name:40} {value:.1e}")
+
+
+PARTS = {"golden": golden, "abpn": abpn, "xvfi": xvfi, "global": whole}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=PARTS, help="run one part")
+    parser.add_argument("--rounds", type=int, default=3, help="times that each case runs; the fastest counts")
+    parser.add_argument("--case", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.case:
+        case, options = json.loads(arguments.case)
+        print(json.dumps(measure(case, options)))
+        return
+    for name, part in PARTS.items():
+        if arguments.only in (None, name):
+            part(arguments.rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""Both networks reproduce what the published definitions computed, to 1e-5 of the largest value."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+_OUTPUTS = [
+    *(f"xvfi_released_nf16_s1 {o}" for o in
+      ("t0.3333", "t0.6667", "train_level0", "train_level1", "train_flow0", "train_flow1", "train_occ0")),
+    *(f"xvfi_original_nf16_s3 {o}" for o in
+      ("t0.3333", "t0.6667", "train_level0", "train_level1", "train_level2", "train_level3", "train_flow0",
+       "train_flow1", "train_occ0")),
+    "abpn_dim8 sdpa",
+    "abpn_dim8 materialised",
+]  # fmt: skip
+
+
+# The weights are random, so flows are wild: in float32 the rounding of one kernel or another moves one output by up to
+# 1.5e-5. The vectors were computed with AVX2 kernels, so float32 is compared with those; and float64, where all
+# difference is the vectors' own rounding, with whatever the machine has.
+@pytest.fixture(scope="session", params=["float32", "float64"])
+def differences(request: pytest.FixtureRequest, golden_dir: Path) -> dict[str, float]:
+    command = [sys.executable, str(Path(__file__).with_name("golden.py")), str(golden_dir), request.param]
+    environment = {**os.environ, **({"ONEDNN_MAX_CPU_ISA": "AVX2"} if request.param == "float32" else {})}
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("output", _OUTPUTS)
+def test_golden_output(differences: dict[str, float], output: str) -> None:
+    assert differences[output] <= 1e-5
+
+
+def test_no_output_is_left_out(differences: dict[str, float]) -> None:
+    assert sorted(differences) == sorted(_OUTPUTS)
