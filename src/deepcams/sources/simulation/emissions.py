@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import zipfile
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
+from deepcams.degrade import area_mean
+from deepcams.errors import OutputError
+from deepcams.grid import Grid
+from deepcams.sources.archive import cache_dir
+from deepcams.sources.simulation.files import appearing
 from deepcams.sources.simulation.sphere import DEGREE, SphereMap, blur, globe_axes, noise, unit_vectors
 
 STEP = 0.25
@@ -32,7 +38,7 @@ _DRY = (
     (-24, 17, 5, 0.3),
     (-46, -69, 4, 0.3),
     (33, -112, 5, 0.35),
-    (45, 60, 6, 0.4),
+    (45, 60, 6, 0.2),
     (-23, -69, 2.5, 0.2),
 )
 # Where fires burn: latitude, longitude, radius (degrees of arc), relative number.
@@ -93,12 +99,26 @@ _PER_HEAD = {
 def land_fraction() -> np.ndarray:
     """Fraction of land around each node of the 0.25 degree globe, (721, 1440), float32, 0..1.
 
-    Read from the data of the package global-land-mask in strips: importing the package itself takes 1 GB of memory.
+    Made once from the data of the package global-land-mask and kept in the cache, if that can be written to.
     """
     spec = importlib.util.find_spec("global_land_mask")
     assert spec is not None
     assert spec.submodule_search_locations is not None
-    path = Path(next(iter(spec.submodule_search_locations))) / "globe_combined_mask_compressed.npz"
+    source = Path(next(iter(spec.submodule_search_locations))) / "globe_combined_mask_compressed.npz"
+    kept = cache_dir() / f"land_fraction_{source.stat().st_size}.npy"
+    shape = tuple(axis.size for axis in globe_axes(STEP))
+    with suppress(OSError, ValueError, EOFError):
+        land: np.ndarray = np.load(kept)
+        if land.shape == shape and land.dtype == np.float32:
+            return land
+    land = _read_land(source)
+    with suppress(OutputError), appearing(kept) as beside, beside.open("wb") as file:
+        np.save(file, land)
+    return land
+
+
+def _read_land(path: Path) -> np.ndarray:
+    """Read the 1/120 degree mask in strips: importing the package takes 1 GB of memory."""
     latitudes, longitudes = globe_axes(STEP)
     per, rows, columns = 15, latitudes.size - 1, longitudes.size  # cells of 1/60 degree: half of the mask's
     halves = np.empty((2 * rows, 2 * columns), np.float32)
@@ -221,6 +241,8 @@ def fire_emission(seed: int, epoch: int) -> np.ndarray:
 
 def smoothed(values: np.ndarray, sigma: float) -> SphereMap:
     """A map of ``values`` blurred by ``sigma`` degrees, kept no finer than that needs."""
-    smooth = blur(values, sigma)
-    every = 3 if sigma >= 0.9 else 1
-    return SphereMap(smooth[::every, ::every])
+    if sigma < 0.9:
+        return SphereMap(blur(values, sigma))
+    coarse = Grid.globe(3 * STEP)
+    # The mean over a cell has spread the values by its own width already.
+    return SphereMap(blur(area_mean(values, coarse), np.sqrt(sigma**2 - coarse.step**2 / 12)))

@@ -17,13 +17,14 @@ import pandas as pd
 
 from deepcams.period import Period
 from deepcams.sources.simulation.files import Progress, Written, appearing, no_progress
-from deepcams.sources.simulation.stations import Station, measure
+from deepcams.sources.simulation.stations import Station, absent, measure
 
 COLUMNS = ("location_id", "sensors_id", "location", "datetime", "lat", "lon", "parameter", "units", "value")
 PLANTED = ("location_id", "datetime", "kind", "detail")
 
 _ORIGIN = datetime(2000, 1, 1, tzinfo=UTC)
 _HOUR = timedelta(hours=1)
+_DETAIL = {"sentinel": "-999", "units": "ppm"}
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,9 @@ def write_openaq(
         for index, station in enumerate(stations):
             path = openaq_path(folder, station.id, day)
             stamps, hours = _hours(station, day)
-            kinds = _plan(seed, station, day, stamps.size, dirt, planted, stamps)
+            kinds = _plan(seed, station, day, dirt, absent(seed, station, hours))
+            for k in np.flatnonzero(kinds != ""):
+                planted.add(station.id, str(stamps[k]), str(kinds[k]), _DETAIL.get(str(kinds[k]), ""))
             new = overwrite or not path.exists()
             if new:
                 values = measure(seed, station, truth.means(hours, index), hours)
@@ -161,10 +164,9 @@ def _hours(station: Station, day: date) -> tuple[np.ndarray, np.ndarray]:
     return np.array(stamps), np.array(hours)
 
 
-def _plan(
-    seed: int, station: Station, day: date, size: int, dirt: Dirt | None, planted: _Planted, stamps: np.ndarray
-) -> np.ndarray:
+def _plan(seed: int, station: Station, day: date, dirt: Dirt | None, missing: np.ndarray) -> np.ndarray:
     """The kind of dirt in each hour ("" for none); the same with or without writing the file."""
+    size = missing.size
     kinds = np.full(size, "", "U9")
     if dirt is None or station.twin_of is not None:
         return kinds
@@ -181,9 +183,7 @@ def _plan(
     elif day_kind[1] < dirt.constant:
         first = int(start * (size - length + 1))
         kinds[first : first + length] = "constant"
-    for stamp, kind in zip(stamps, kinds, strict=True):
-        if kind:
-            planted.add(station.id, str(stamp), str(kind), {"sentinel": "-999", "units": "ppm"}.get(str(kind), ""))
+    kinds[missing] = ""
     return kinds
 
 
@@ -200,9 +200,8 @@ def _rows(station: Station, stamps: np.ndarray, values: np.ndarray, kinds: np.nd
     steady = None
     for stamp, value, kind in zip(stamps.tolist(), values.tolist(), kinds.tolist(), strict=True):
         units, written = "µg/m³", value
-        if np.isnan(value) and not kind:
+        if np.isnan(value):
             continue
-        value = 10.0 if np.isnan(value) else value  # what is planted is there for sure
         if kind == "constant":
             steady = value if steady is None else steady
             written = steady

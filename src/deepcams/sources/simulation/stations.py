@@ -94,9 +94,18 @@ def measure(seed: int, station: Station, truth: np.ndarray, hours: np.ndarray) -
     Returns:
         (n,), ug m-3 with one decimal, never negative; NaN where nothing is reported.
     """
-    number = station.twin_of or station.id
-    factor = np.random.default_rng([seed, 7, number]).normal(0, _BIAS)
-    draws = np.array([np.random.default_rng([seed, 8, number, int(hour)]).random(3) for hour in hours])
+    factor = np.random.default_rng([seed, 7, station.twin_of or station.id]).normal(0, _BIAS)
+    draws = _draws(seed, station, hours)
     first, second = np.sqrt(-2 * np.log(1 - draws[:, 0])), 2 * np.pi * draws[:, 1]  # Box and Muller
     value = truth * np.exp(factor + _SCATTER * first * np.cos(second)) + _NOISE * first * np.sin(second)
-    return np.where(draws[:, 2] < _ABSENT, np.nan, np.round(np.maximum(value, 0), 1))
+    return np.where(absent(seed, station, hours), np.nan, np.round(np.maximum(value, 0), 1))
+
+
+def absent(seed: int, station: Station, hours: np.ndarray) -> np.ndarray:
+    """Which of the ``hours`` a station does not report: (n,), boolean."""
+    return np.asarray(_draws(seed, station, hours)[:, 2] < _ABSENT)
+
+
+def _draws(seed: int, station: Station, hours: np.ndarray) -> np.ndarray:
+    number = station.twin_of or station.id
+    return np.array([np.random.default_rng([seed, 8, number, int(hour)]).random(3) for hour in hours])

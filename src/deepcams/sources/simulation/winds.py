@@ -39,18 +39,20 @@ class Winds:
         self.amplitudes = speed / EARTH * np.sqrt(3 / eddies) * share / number
 
     def __call__(self, points: np.ndarray, hours: float) -> np.ndarray:
-        """Angular velocity seen as motion on the unit sphere: points (3, ...) -> (3, ...), per hour."""
+        """Angular velocity seen as motion on the unit sphere: points (3, ...) float32 -> (3, ...), per hour."""
         x, y, z = points
+        single = np.float32
         ax, ay, az = np.zeros_like(x), np.zeros_like(x), np.zeros_like(x)
         for (kx, ky, kz), rate, phase, amplitude in zip(
             self.waves, self.rates, self.phases, self.amplitudes, strict=True
         ):
-            slope = amplitude * np.cos(kx * x + ky * y + kz * z + (rate * hours + phase))
-            ax += kx * slope
-            ay += ky * slope
-            az += kz * slope
+            moved = single((rate * hours + phase) % (2 * np.pi))
+            slope = single(amplitude) * np.cos(single(kx) * x + single(ky) * y + single(kz) * z + moved)
+            ax += single(kx) * slope
+            ay += single(ky) * slope
+            az += single(kz) * slope
         # Easterly trades (-20 km/h), westerlies (about 40 km/h at 45 degrees), little at the poles.
-        turn = (-20 + 175 * z**2 - 165 * z**4) / EARTH
+        turn = (-20 + 175 * z**2 - 165 * z**4) / single(EARTH)
         return np.stack([y * az - z * ay - turn * y, z * ax - x * az + turn * x, x * ay - y * ax])
 
 
@@ -67,10 +69,10 @@ class Paths:
     def __init__(self, winds: Winds, ages: tuple[float, ...]) -> None:
         self.winds, self.ages = winds, ages
         latitudes, longitudes = globe_axes(self.step)
-        self.start = unit_vectors(latitudes[:, None], longitudes[None])
+        self.start = unit_vectors(latitudes[:, None], longitudes[None]).astype(np.float32)
 
     def at(self, hours: float) -> tuple[np.ndarray, np.ndarray]:
-        """Positions and velocities of the air that arrives at ``hours``: both (ages, 3, rows, columns), float64."""
+        """Positions and velocities of the air that arrives at ``hours``: both (ages, 3, rows, columns), float32."""
         points = self.start
         velocity = self.winds(points, hours)
         positions, velocities = [points], [velocity]

@@ -101,7 +101,8 @@ class _Ground:
         polar = np.exp(-(((np.abs(latitudes) - 90) / 22) ** 2))[:, None]
         broad = noise(random, emissions.STEP, {8.0: 1.0, 16.0: 1.0})
         clean = 4.5 * np.exp(0.35 * broad) * (1 - 0.93 * polar) + 0.05
-        self.background = SphereMap(clean * (0.6 + 0.6 * blur(land, 2.0)) + 3.0 * people)
+        ice = (1 / (1 + np.exp((latitudes + 63) / 2.5)))[:, None]
+        self.background = SphereMap(clean * (0.6 + 0.6 * blur(land, 2.0)) * (1 - 0.8 * ice) + 3.0 * people)
         self.land = SphereMap(blur(land, 0.3))
 
 
@@ -130,6 +131,7 @@ class Moment:
     """
 
     def __init__(self, seed: int, hours: float) -> None:
+        hours = float(hours)  # a NumPy scalar would turn single precision into double
         self.seed, self.hours = seed, hours
         self.paths = Paths(_winds(seed), YOUNG + OLD + (40.0, 2 * TEXTURE_EPOCH))
         positions, velocities = self.paths.at(hours)
