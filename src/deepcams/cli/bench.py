@@ -1,0 +1,43 @@
+"""deepcams bench: how fast this machine is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Measure speed: ratios of things timed side by side in one run.",
+    epilog="Example: deepcams bench pipeline --days 3",
+)
+
+
+@app.callback()
+def _bench() -> None:
+    """Keep the name of the only command on the command line."""
+
+
+@app.command(epilog="Example: deepcams bench pipeline --days 3 --repeats 5")
+def pipeline(
+    days: Annotated[int, typer.Option(min=1, help="Simulated global days a run.")] = 3,
+    repeats: Annotated[int, typer.Option(min=1, help="Runs of each.")] = 3,
+    folder: Annotated[Path | None, typer.Option(help="Folder (and so the disk) to write to.")] = None,
+) -> None:
+    """Time linear + bicubic from a CAMS file to a Zarr store against writing the same arrays from memory."""
+    import statistics
+
+    from deepcams.bench import pipeline as measure
+    from deepcams.errors import InputError
+
+    if folder is not None and not folder.is_dir():
+        raise InputError("--folder", "a folder that exists", f"{folder}")
+    found = measure(days, repeats, folder, progress=lambda told: typer.echo(f"  {told}", err=True))
+    typer.echo(f"{found.hours} hours of 721 x 1440, {found.bytes / 1e6:.0f} MB, median of {repeats}:")
+    for name, seconds in (("file to store, linear + bicubic", found.pipeline), ("writing alone", found.writing)):
+        middle = statistics.median(seconds)
+        typer.echo(f"  {name:32} {middle:6.2f} s  {found.hours / middle:6.1f} h/s")
+    typer.echo(f"  rate of the pipeline: {100 * found.ratio:.0f} % of writing alone")

@@ -1,0 +1,127 @@
+"""The output follows CF-1.11 and ACDD-1.3, and other people's tools read it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+
+from deepcams.production.job import downscale_to
+
+MakeField = Callable[..., xr.DataArray]
+LINEAR = {"temporal": "linear", "spatial": "bicubic"}
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The same field as netCDF, as Zarr, as Zarr turned to netCDF, and hourly means as netCDF."""
+    from deepcams.field import as_field
+
+    folder = tmp_path_factory.mktemp("outputs")
+    latitude, longitude = np.arange(90, -91, -7.5), np.arange(0, 360, 7.5)
+    values = np.random.default_rng(0).lognormal(1, 1, (5, latitude.size, longitude.size)).astype(np.float32)
+    values[:, 4, 5] = np.nan
+    times = np.datetime64("2019-12-31T15", "ns") + np.arange(5) * np.timedelta64(3, "h")
+    coordinates = {"time": times, "latitude": latitude, "longitude": longitude}
+    field = as_field(xr.DataArray(values, coordinates, tuple(coordinates), "pm2p5", {"units": "ug m-3"}))
+    paths = {name: folder / f"{name}.nc" for name in ("netcdf", "turned", "mean", "box")} | {"zarr": folder / "a.zarr"}
+    downscale_to(field, paths["netcdf"], **LINEAR)
+    downscale_to(field, paths["zarr"], **LINEAR)
+    downscale_to(field, paths["box"], bbox=(150, -30, -160, 20), rounding=0, **LINEAR)
+    half = field.assign_coords(time=field.time + np.timedelta64(30, "m")).assign_attrs(cell_methods="time: mean")
+    downscale_to(half, paths["mean"], **LINEAR)
+    stored = xr.open_zarr(paths["zarr"])
+    # xarray gives every float coordinate a _FillValue unless told not to, whatever the store says.
+    for name in (*stored.coords, *(name for name in stored.data_vars if str(name).endswith("_bounds"))):
+        stored[name].encoding["_FillValue"] = None
+    stored.to_netcdf(paths["turned"])
+    return paths
+
+
+@pytest.mark.parametrize("name", ["netcdf", "turned", "mean", "box"])
+def test_compliance_checker_finds_no_error(outputs: dict[str, Path], name: str, tmp_path: Path) -> None:
+    runner = pytest.importorskip("compliance_checker.runner", reason="compliance-checker is not installed")
+    runner.CheckSuite.load_all_available_checkers()
+    report = tmp_path / "report.json"
+    runner.ComplianceChecker.run_checker(
+        str(outputs[name]), ["cf:1.11", "acdd:1.3"], 0, "normal", output_filename=str(report), output_format="json"
+    )
+    found: dict[str, Any] = json.loads(report.read_text())
+    assert set(found) == {"cf:1.11", "acdd:1.3"}
+    failed = {
+        checker: [(one["name"], one["msgs"]) for one in result["high_priorities"] if one["value"][0] < one["value"][1]]
+        for checker, result in found.items()
+    }
+    assert failed == {"cf:1.11": [], "acdd:1.3": []}
+    warned = [one["msgs"] for one in found["cf:1.11"]["medium_priorities"] if one["value"][0] < one["value"][1]]
+    assert warned == []
+
+
+def test_the_checker_would_have_found_an_error(outputs: dict[str, Path], tmp_path: Path) -> None:
+    """That the test above can fail: the same file with wrong units."""
+    runner = pytest.importorskip("compliance_checker.runner", reason="compliance-checker is not installed")
+    runner.CheckSuite.load_all_available_checkers()
+    with xr.open_dataset(outputs["netcdf"]) as dataset:
+        dataset.load()
+    dataset.pm2p5.attrs["units"] = "K"
+    dataset.to_netcdf(tmp_path / "wrong.nc")
+    report = tmp_path / "report.json"
+    runner.ComplianceChecker.run_checker(
+        str(tmp_path / "wrong.nc"), ["cf:1.11"], 0, "normal", output_filename=str(report), output_format="json"
+    )
+    high = json.loads(report.read_text())["cf:1.11"]["high_priorities"]
+    assert any(one["value"][0] < one["value"][1] for one in high)
+
+
+@pytest.mark.parametrize("name", ["netcdf", "zarr"])
+def test_plain_xarray_reads_it(outputs: dict[str, Path], name: str) -> None:
+    with xr.open_dataset(outputs[name]) as found:
+        assert found.pm2p5.dims == ("time", "latitude", "longitude")
+        assert found.pm2p5.attrs["units"] == "ug m-3"
+        assert found.pm2p5.attrs["standard_name"] == "mass_concentration_of_pm2p5_ambient_aerosol_particles_in_air"
+        assert found.time.dtype.kind == "M"
+        assert found.status.attrs["flag_meanings"].split() == ["missing", "analysis", "interpolated"]
+        assert found.pm2p5.isel(time=0).isnull().sum() == 9
+        assert found.attrs["Conventions"] == "CF-1.11, ACDD-1.3"
+        assert "Copernicus Atmosphere Monitoring Service information 2019-2020" in found.attrs["acknowledgement"]
+        assert found.encoding or found.pm2p5.encoding
+
+
+@pytest.mark.filterwarnings("error")
+def test_zarr_readers_find_nothing_strange_in_the_store(outputs: dict[str, Path]) -> None:
+    wanted = {"pm2p5", "status", "time", "latitude", "longitude"}
+    for consolidated in (True, False):
+        assert wanted <= set(xr.open_zarr(outputs["zarr"], consolidated=consolidated).variables)
+        group = zarr.open_group(outputs["zarr"], mode="r", use_consolidated=consolidated)
+        assert wanted <= {name for name, _ in group.members()}
+
+
+def _tool(name: str, *arguments: str | Path) -> str:
+    if shutil.which(name) is None:
+        pytest.skip(f"{name} is not installed (Debian: cdo, netcdf-bin)")
+    done = subprocess.run([name, *map(str, arguments)], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", ["netcdf", "turned", "box"])
+def test_cdo_reads_it(outputs: dict[str, Path], name: str) -> None:
+    told = _tool("cdo", "sinfo", outputs[name])
+    assert "13 steps" in told
+    assert "lonlat" in told
+    assert "2019-12-31 15:00:00" in told
+    assert "2020-01-01 03:00:00" in told
+
+
+@pytest.mark.parametrize("name", ["netcdf", "turned", "box"])
+def test_ncdump_reads_it(outputs: dict[str, Path], name: str) -> None:
+    told = _tool("ncdump", "-h", outputs[name])
+    assert "float pm2p5(time, latitude, longitude)" in told
+    assert 'pm2p5:ancillary_variables = "status"' in told
