@@ -244,7 +244,7 @@ class Moment:
 
 
 _OLD_STEP = 0.75
-_CITY, _DUST, _FIRE, _SEA = 4.0, 2.5, 40.0, 0.08
+_CITY, _DUST, _FIRE, _SEA = 4.0, 2.5, 70.0, 0.08
 _SEA_FROM = 2.5
 
 
