@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from deepcams.downscalers.base import SpatialDownscaler
-from deepcams.downscalers.device import Precision, choose_device, memory_budget, with_less_each_time, working
+from deepcams.downscalers.device import (
+    Precision,
+    choose_device,
+    memory_budget,
+    out_of_memory,
+    with_less_each_time,
+    working,
+)
 from deepcams.downscalers.tiling import Tiles
-from deepcams.grid import Grid, nodes_from_cells
+from deepcams.errors import notice
+from deepcams.grid import Grid, nodes_from_cells, pad
 from deepcams.networks.checkpoint import Checkpoint
 
 MARGIN = 16
@@ -20,8 +30,25 @@ _SMALLEST = 32
 """Core of a tile below which halving it saves no memory worth the loss."""
 
 
+class _Around:
+    """What lies around a frame on ``grid``: :func:`deepcams.grid.pad`, for tensors."""
+
+    def __init__(self, grid: Grid, device: torch.device) -> None:
+        self.grid, self.device = grid, device
+        self._places: dict[int, Tensor] = {}
+
+    def __call__(self, frame: Tensor, margin: int) -> Tensor:
+        """(B, C, rows, columns) -> (B, C, rows + 2 margin, columns + 2 margin)."""
+        if margin not in self._places:
+            places = np.arange(self.grid.rows * self.grid.columns).reshape(self.grid.shape)
+            self._places[margin] = torch.from_numpy(pad(places, self.grid, margin, margin)).to(self.device)
+        return frame.flatten(-2)[..., self._places[margin]]
+
+
 class NeuralSpatial(SpatialDownscaler):
-    """What a trained spatial network makes of each frame; large frames in tiles where the network wants them.
+    """What a trained spatial network makes of each frame.
+
+    Large frames are worked on as a whole where the network can see them through a sliding window, else in tiles.
 
     Args:
         checkpoint: a loaded checkpoint of kind "spatial".
@@ -40,6 +67,7 @@ class NeuralSpatial(SpatialDownscaler):
         tiling: Any = self.network.tiling
         self.halo = tiling.halo if tiling else MARGIN
         self._wanted = tiling.size if tiling else None
+        self._cut_only = False
 
     def refine(self, values: np.ndarray, grid: Grid) -> np.ndarray:
         """See :meth:`SpatialDownscaler.refine`."""
@@ -47,8 +75,15 @@ class NeuralSpatial(SpatialDownscaler):
         return np.maximum(np.stack(frames), 0)
 
     def tiles(self, grid: Grid) -> Tiles:
-        """How a frame on ``grid`` is cut: by the network's wish and the memory at hand."""
+        """How a frame on ``grid`` is cut where it is: by the network's wish and the memory at hand."""
         return Tiles.cut(grid, self._sizes(grid)[0], self.halo, self.network.size_rule.multiple)
+
+    def slides(self, grid: Grid) -> bool:
+        """Whether a frame on ``grid`` is refined as a whole: the network can, a tile is too small, memory suffices."""
+        if not self.network.slides or self._cut_only or len(self.tiles(grid)) == 1:
+            return False
+        rows, columns = (n + 2 * self.halo for n in grid.shape)
+        return bool(self.network.working_bytes(rows, columns) <= memory_budget(self.device))
 
     def _sizes(self, grid: Grid) -> list[int]:
         """Tile sizes to try, largest first."""
@@ -63,24 +98,34 @@ class NeuralSpatial(SpatialDownscaler):
             sizes.append(max(sizes[-1] // 2, least))
         return sizes
 
-    def _frame(self, frame: np.ndarray, grid: Grid) -> np.ndarray:
-        scaling, rule = self.checkpoint.scaling, self.network.size_rule
+    def _run(self, frames: np.ndarray, work: Callable[[Tensor], Tensor]) -> np.ndarray:
+        """(n, rows, columns) in ug m-3 -> (n, factor rows, factor columns), through the scaling and back."""
+        scaling = self.checkpoint.scaling
+        scaled = scaling.forward(torch.from_numpy(np.ascontiguousarray(frames)).to(self.device))[:, None]
+        with torch.inference_mode(), working(self.device, self.precision):
+            fine = work(scaled)
+        return scaling.inverse(fine[:, 0].float()).cpu().numpy()
 
-        def refined(tiles: np.ndarray) -> np.ndarray:
-            scaled = scaling.forward(torch.from_numpy(tiles).to(self.device))[:, None]
-            with torch.inference_mode(), working(self.device, self.precision):
-                fine = self.network.refine(scaled)
-            return scaling.inverse(fine[:, 0].float()).cpu().numpy()
+    def _frame(self, frame: np.ndarray, grid: Grid) -> np.ndarray:
+        if self.slides(grid):
+            try:
+                around = _Around(grid, self.device)
+                return self._run(frame[None], lambda scaled: self.network.refine_around(scaled, around))[0]
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+            self._cut_only = True  # the next frames need not fail again
+            notice(f"out of memory with a whole frame of {grid.rows} x {grid.columns}: going on in tiles")
 
         def whole(size: int) -> np.ndarray:
-            tiles = Tiles.cut(grid, size, self.halo, rule.multiple)
+            tiles = Tiles.cut(grid, size, self.halo, self.network.size_rule.multiple)
             one = max(self.network.working_bytes(tiles.rows.size, tiles.columns.size), 1)
             batch = 1 if self.device.type == "cpu" else max(1, min(memory_budget(self.device) // one, len(tiles)))
-            return tiles.apply(frame, refined, self.factor, batch)
+            return tiles.apply(frame, lambda some: self._run(some, self.network.refine), self.factor, batch)
 
         sizes = self._sizes(grid)
         fine, used = with_less_each_time(whole, sizes, "tiles of")
-        if used:  # the next frames need not fail again
+        if used:
             self._wanted = sizes[used]
         return fine
 

@@ -17,6 +17,10 @@ from torch import Tensor, nn
 
 from deepcams.networks.base import SizeRule, SpatialNetwork, SpatialSample, Tiling, check_shape, require
 from deepcams.networks.warp import wide
+from deepcams.networks.window import Sliding, Surround
+
+_REACH = 12
+"""Coarse pixels that the convolutions between two attentions reach (eight), and some."""
 
 
 @dataclass(frozen=True)
@@ -123,16 +127,19 @@ class Attention(nn.Module):
         self.kind = kind
         self.K, self.Q, self.V, self.out = (nn.Conv2d(d, d, 1) for _ in range(4))
 
-    def forward(self, guide: Tensor, value: Tensor) -> Tensor:
-        """Both (N, d, H, W) -> the same shape."""
+    def forward(self, guide: Tensor, value: Tensor, sliding: Sliding | None = None) -> Tensor:
+        """Both (N, d, H, W) -> the same shape; with ``sliding`` each pixel gathers from the square around it."""
         device = guide.device.type
         if torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.float16:
             with torch.autocast(device, enabled=False):
-                return self._attend(guide.float(), value.float())
-        return self._attend(guide, value)
+                return self._attend(guide.float(), value.float(), sliding)
+        return self._attend(guide, value, sliding)
 
-    def _attend(self, guide: Tensor, value: Tensor) -> Tensor:
-        rows, columns = value.shape[-2:]
+    def _attend(self, guide: Tensor, value: Tensor, sliding: Sliding | None) -> Tensor:
+        if sliding is not None:
+            guide, value = sliding.core(guide), sliding.core(value)
+            gathered = sliding.attention(self.K(guide), self.Q(guide), self.V(value))
+            return sliding.whole(self.out(gathered.to(value.dtype)) + value)
         # The published softmax runs over the pixels that Q sees: K asks and Q answers. (B, 1 head, pixels, d),
         # with d the innermost: otherwise SDPA silently falls back to making the whole matrix
         query, key, gathered = (
@@ -145,7 +152,7 @@ class Attention(nn.Module):
             gathered = F.scaled_dot_product_attention(query, key, gathered, scale=1.0)
         else:
             gathered = torch.softmax(query @ key.transpose(-2, -1), dim=-1) @ gathered
-        gathered = gathered.squeeze(1).transpose(1, 2).unflatten(2, (rows, columns))
+        gathered = gathered.squeeze(1).transpose(1, 2).reshape(value.shape)
         out: Tensor = self.out(gathered.to(value.dtype)) + value
         return out
 
@@ -175,6 +182,7 @@ class ABPN(SpatialNetwork):
     name: ClassVar[str] = "abpn"
     options_type: ClassVar[type] = ABPNOptions
     presets: ClassVar[Mapping[str, ABPNOptions]] = {"released": ABPNOptions()}
+    slides: ClassVar[bool] = True
     options: ABPNOptions
 
     def __init__(self, options: ABPNOptions | None = None) -> None:
@@ -217,23 +225,33 @@ class ABPN(SpatialNetwork):
         return 4 * pixels * (fine + (2 * pixels if self.options.attention == "materialised" else 0))
 
     def refine(self, coarse: Tensor) -> Tensor:
-        """The fine frame, cell-like: a correction on top of bicubic enlargement."""
+        """The fine frame, cell-like: a correction on top of bicubic enlargement; every pixel attends to all others."""
         check_shape(coarse, ("B", 1, "H", "W"), self.size_rule, "abpn: coarse frame")
-        coarse = wide(coarse)
+        return self._refine(wide(coarse), None)
+
+    def refine_around(self, coarse: Tensor, surround: Surround) -> Tensor:
+        """The fine frame of one without edges: every pixel attends to those around it, as many as a tile has."""
+        check_shape(coarse, ("B", 1, "H", "W"), self.size_rule, "abpn: coarse frame")
+        sliding = Sliding(surround, _REACH, self.options.tile // 2)
+        fine = self._refine(sliding.whole(wide(coarse)), sliding)
+        edge = sliding.margin * self.options.factor
+        return fine[..., edge:-edge, edge:-edge]
+
+    def _refine(self, coarse: Tensor, sliding: Sliding | None) -> Tensor:
         feature = self.first(coarse)
-        feature = self.second(self.first_attention(feature, feature))
-        fine = self._enlarge(coarse) + wide(self._project(feature))
+        feature = self.second(self.first_attention(feature, feature, sliding))
+        fine = self._enlarge(coarse) + wide(self._project(feature, sliding))
         # last back-projection: what the fine frame, made coarse, does not give back
         error = coarse - F.interpolate(fine, size=coarse.shape[-2:], mode="bicubic", align_corners=False)
         feature = self.error_first(error)
-        error = wide(self.error_last(self.error_attention(feature, feature)))
+        error = wide(self.error_last(self.error_attention(feature, feature, sliding)))
         return fine + self._enlarge(error)
 
     def loss(self, sample: SpatialSample) -> Tensor:
         """L1."""
         return F.l1_loss(self.refine(sample.coarse), wide(sample.target))
 
-    def _project(self, feature: Tensor) -> Tensor:
+    def _project(self, feature: Tensor, sliding: Sliding | None) -> Tensor:
         """The stages: coarse features (B, d, H, W) -> the correction (B, 1, factor H, factor W)."""
         ups: list[Tensor] = [self.up[0](feature)]  # of each the last two are needed, and no more are kept
         downs: list[Tensor] = []
@@ -243,7 +261,7 @@ class ABPN(SpatialNetwork):
         for k in range(1, self.options.stages):
             if k >= 3:
                 guide = self.down_skip[k - 3](downs[-2])
-            downs = [*downs[-1:], self.attention[k - 1](guide, self.down[k - 1](ups[-1]))]
+            downs = [*downs[-1:], self.attention[k - 1](guide, self.down[k - 1](ups[-1]), sliding)]
             coarse_sum = self.coarse_mix.add(coarse_sum, downs[-1], k - 1)
             up = self.up[k](downs[-1])
             if k >= 2:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from deepcams.errors import InputError
+from deepcams.networks.window import Surround
 
 Kind = Literal["temporal", "spatial"]
 Times = Sequence[float] | Tensor
@@ -169,9 +170,14 @@ class TemporalNetwork(Network):
 
 
 class SpatialNetwork(Network):
-    """Refines one frame ``factor`` times in each direction, each frame on its own."""
+    """Refines one frame ``factor`` times in each direction, each frame on its own.
+
+    Attributes:
+        slides: whether :meth:`refine_around` is there, for large frames without tiles.
+    """
 
     kind: ClassVar[Kind] = "spatial"
+    slides: ClassVar[bool] = False
     factor: int
 
     @property
@@ -192,6 +198,17 @@ class SpatialNetwork(Network):
         Raises:
             InputError: a shape that does not fit.
         """
+
+    def refine_around(self, coarse: Tensor, surround: Surround) -> Tensor:
+        """:meth:`refine` of a frame that has no edges: what lies beyond them is asked for.
+
+        Moving the frame within its surroundings moves the result and changes nothing else.
+
+        Args:
+            coarse: (B, C, H, W), scaled.
+            surround: gives what lies around any tensor at the frame's resolution.
+        """
+        raise NotImplementedError(f"{self.name} does not slide")
 
     @abstractmethod
     def loss(self, sample: SpatialSample) -> Tensor:

@@ -8,10 +8,11 @@ result and nothing else. The work is that of tiles without waste: pixels x windo
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 BLOCK = 24
@@ -24,6 +25,36 @@ class Surround(Protocol):
     def __call__(self, frame: Tensor, margin: int) -> Tensor:
         """(B, C, H, W) -> (B, C, H + 2 margin, W + 2 margin)."""
         ...
+
+
+@dataclass(frozen=True)
+class Sliding:
+    """How a network works on a whole frame, seen through windows.
+
+    Its convolutions see a margin; what they spoil there is filled anew from across the frame's edges at every
+    attention, so that no edge is ever felt inside.
+
+    Attributes:
+        surround: what lies around the frame.
+        margin: pixels beyond each edge; at least the reach of all convolutions between two attentions.
+        radius: how far a pixel's attention reaches.
+    """
+
+    surround: Surround
+    margin: int
+    radius: int
+
+    def core(self, x: Tensor) -> Tensor:
+        """(B, C, H + 2 margin, W + 2 margin) -> (B, C, H, W)."""
+        return x[..., self.margin : -self.margin, self.margin : -self.margin]
+
+    def whole(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H + 2 margin, W + 2 margin)."""
+        return self.surround(x, self.margin)
+
+    def attention(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Of each pixel to the square around it, all (B, d, H, W)."""
+        return windowed_attention(query, key, value, self.surround, self.radius)
 
 
 @functools.lru_cache(maxsize=4)
