@@ -172,16 +172,18 @@ class TemporalDownscaler(ABC):
         hours = hours_between(times)
         raw = np.asarray(field.data)
         values, missing = fill_missing(raw, grid)
-        hourly = np.full((hours.size, *grid.shape), np.nan, np.float32)
+        hourly = np.empty((hours.size, *grid.shape), np.float32)
         at = np.searchsorted(hours, times)
         hourly[at] = raw
+        hourly[hour_status(times, hours) == MISSING] = np.nan
         for i, (first, last) in enumerate(itertools.pairwise(at)):
             if last - first < 2 or times[i + 1] - times[i] > MAX_GAP:
                 continue
             if missing is not None and (missing[i].all() or missing[i + 1].all()):
+                hourly[first + 1 : last] = np.nan
                 continue
             inner = np.arange(1, last - first)
-            hourly[first + inner] = self.between(values[i], values[i + 1], list(inner / (last - first)), grid)
+            hourly[first + 1 : last] = self.between(values[i], values[i + 1], list(inner / (last - first)), grid)
             if missing is not None:
                 hourly[first + 1 : last, missing[i] | missing[i + 1]] = np.nan
         return field_like(field, hourly, grid, hours)

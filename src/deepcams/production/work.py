@@ -227,13 +227,15 @@ def examine(values: np.ndarray, times: np.ndarray, hours: np.ndarray) -> Facts:
     """
     status, missing_cells, largest = hour_status(times, hours), 0, -np.inf
     for i, frame in enumerate(values):
-        largest = max(largest, float(np.fmax.reduce(frame, axis=None)), key=lambda x: -np.inf if np.isnan(x) else x)
-        if np.isnan(np.sum(frame)):  # NaN somewhere: rare, so it is only then looked for
+        top = float(frame.max())
+        if np.isnan(top):  # NaN somewhere: rare, so it is only then looked for
             holes = int(np.isnan(frame).sum())
             if holes == frame.size:
                 status[i] = MISSING
-            else:
-                missing_cells += holes
+                continue
+            missing_cells += holes
+            top = float(np.nanmax(frame))
+        largest = max(largest, top)
     return Facts(status, missing_cells, largest if np.isfinite(largest) else None)
 
 

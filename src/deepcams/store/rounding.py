@@ -17,6 +17,9 @@ from deepcams.errors import InputError
 MANTISSA = 23
 """Explicit bits in the mantissa of a float32."""
 
+_BLOCK = 1 << 16
+"""Values rounded at a time: what fits into a core's own cache."""
+
 
 @dataclass(frozen=True)
 class BitRound:
@@ -40,21 +43,25 @@ class BitRound:
         return min(max(math.ceil(-math.log2(self.bound)) - 1, 1), MANTISSA)
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
-        """Round ``values`` (float32, contiguous) in place and return them; NaN and infinities stay what they are."""
+        """Round ``values`` (float32, C-contiguous) in place and return them; NaN and infinities stay what they are."""
         drop = MANTISSA - self.bits
         if drop == 0:
             return values
+        shift, one = np.uint32(drop), np.uint32(1)
         half, keep = np.uint32((1 << (drop - 1)) - 1), np.uint32(0xFFFFFFFF ^ ((1 << drop) - 1))
-        for block in values.reshape(-1, *values.shape[-2:]) if values.ndim > 2 else [values]:  # stays in the cache
+        flat = values.reshape(-1)
+        odd = np.empty(min(_BLOCK, flat.size), np.uint32)
+        for start in range(0, flat.size, _BLOCK):
+            block = flat[start : start + _BLOCK]
+            whole, up = block.view(np.uint32), odd[: block.size]
             # NaN is set again afterwards: a carry could turn its mantissa into an infinity's or a number's.
-            missing = np.isnan(block)
-            whole = block.view(np.uint32)
-            odd = whole >> np.uint32(drop)
-            odd &= np.uint32(1)
-            odd += half
-            whole += odd
-            whole &= keep
-            if missing.any():
+            missing = np.isnan(block) if np.isnan(block.max()) else None
+            np.right_shift(whole, shift, out=up)
+            np.bitwise_and(up, one, out=up)
+            np.add(up, half, out=up)
+            np.add(whole, up, out=whole)
+            np.bitwise_and(whole, keep, out=whole)
+            if missing is not None:
                 block[missing] = np.nan
         return values
 
