@@ -219,4 +219,4 @@ def test_memory_does_not_grow_with_the_record(here: Path) -> None:
         assert process.returncode == 0
         peaks.append(usage.ru_maxrss / 1024)
     assert max(peaks) < 1500
-    assert peaks[1] < 1.3 * peaks[0]  # the few items of the short run do not always meet the worst overlap
+    assert peaks[1] < 1.25 * peaks[0]  # a short run does not always meet the worst overlap of computing and writing

@@ -64,9 +64,11 @@ def downscale(
     An interrupted run goes on where it was when the same command is given again.
     """
     from deepcams.production.job import prepare
+    from deepcams.production.memory import keep_memory_level
     from deepcams.sources.cams import open_cams
     from deepcams.sources.files import find_files
 
+    keep_memory_level()
     job = prepare(
         open_cams(inputs, variable=variable),
         out,
