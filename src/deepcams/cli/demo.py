@@ -1,0 +1,88 @@
+"""``deepcams demo``: the whole way on a simulated world, in less than two minutes."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from deepcams.demo import Demo
+
+app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
+
+EXAMPLES = """Example:
+
+deepcams demo -o demo"""
+
+
+@app.command(epilog=EXAMPLES)
+def demo(
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder for everything.")] = Path(
+        "deepcams-demo"
+    ),
+    seed: Annotated[int, typer.Option(min=0, help="Chooses the world.")] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")] = False,
+) -> None:
+    """Simulate two days of air over Asia, downscale them, score them against the truth and draw them.
+
+    No real data and no network. The truth (hourly, 0.25 degrees) is averaged to the grid and the hours of CAMS and
+    written as a CAMS file; that file is downscaled as deepcams downscale does, and compared with the truth.
+    """
+    from deepcams.demo import PERIOD
+    from deepcams.demo import demo as run
+
+    print(f"A simulated world (seed {seed}), {PERIOD.replace('..', ' and ')}: no real data.", flush=True)
+    with _bars(hidden=quiet) as progress:
+        done = run(out, seed=seed, progress=progress)
+    _tell(done)
+
+
+@contextmanager
+def _bars(*, hidden: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each step on stderr; none where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from deepcams.demo import STEPS
+
+    columns: list[Any] = [TextColumn("{task.description:<12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=hidden or not console.is_terminal) as bars:
+        tasks: dict[str, Any] = {}
+
+        def tell(step: str, done: int, total: int) -> None:
+            if step not in tasks:
+                tasks[step] = bars.add_task(STEPS[step], total=total)
+            bars.update(tasks[step], completed=done, total=total)
+
+        yield tell
+
+
+def _tell(done: Demo) -> None:
+    from rich.console import Console
+
+    from deepcams.demo import OURS
+    from deepcams.evaluation import tables
+
+    Console().print("", tables.for_terminal(done.result), "", sep="\n")
+    print(f"{OURS} is what deepcams downscale does.")
+    print(f"It is scored as stored. All of this is simulated. It took {done.seconds:.0f} s.")
+    files = {
+        done.picture: "maps: truth, input, linear + bicubic, ours, errors",
+        done.output: f"the result: {done.summary.hours} hours at {done.region.step:g} degrees",
+        done.scores: "the scores, and more of them",
+        done.cams: "the input, laid out as a CAMS file",
+        done.truth: "the truth, one netCDF a day",
+    }
+    width = max(len(str(path)) for path in files)
+    print("\nLook at")
+    for path, what in files.items():
+        print(f"  {path!s:<{width}}  {what}" if width < 30 else f"  {path}\n    {what}")
+    print("\nTry next")
+    print(f"  deepcams info {shlex.quote(str(done.output))}")
+    print("  deepcams downscale YOUR_CAMS_FILE.nc -o pm25.zarr")

@@ -1,0 +1,115 @@
+"""How deepcams' pictures look: colours, scales and the writing on axes.
+
+Concentrations: ``magma_r``, on a logarithmic scale; errors: ``RdBu_r``, symmetrical about 0. Both are even to the eye
+and keep their order for colour-blind readers and in grey print (the errors' two sides by their hue and their sign).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.colors import Colormap, LogNorm, Normalize
+from matplotlib.ticker import FuncFormatter
+
+CONCENTRATION_COLOURS = "magma_r"
+ERROR_COLOURS = "RdBu_r"
+MISSING_COLOUR = "0.72"
+UNITS_TEXT = "µg m⁻³"
+MINUS = "\N{MINUS SIGN}"
+
+FLOOR, CEILING = 0.1, 5000.0
+"""What a concentration scale may reach down and up to, ug m-3."""
+
+_STEPS = (1.0, 2.0, 5.0)
+
+
+def colours(name: str) -> Colormap:
+    """A colour map whose missing values are grey."""
+    return colormaps[name].with_extremes(bad=MISSING_COLOUR)
+
+
+def _nice(value: float, up: bool) -> float:
+    """The next of 1, 2, 5, 10, 20, .. at or beyond a positive value."""
+    decade = np.floor(np.log10(value))
+    found = [step * 10.0 ** (decade + more) for more in (-1, 0, 1) for step in _STEPS]
+    if up:
+        return float(min(x for x in found if x >= value * (1 - 1e-9)))
+    return float(max(x for x in found if x <= value * (1 + 1e-9)))
+
+
+def _valid(arrays: Iterable[np.ndarray]) -> np.ndarray:
+    return np.concatenate([np.zeros(0), *[a[np.isfinite(a)].ravel() for a in arrays]])
+
+
+def concentration_norm(arrays: Iterable[np.ndarray]) -> LogNorm:
+    """A logarithmic scale for values, with ends of 1, 2 or 5 times 10**n.
+
+    The lowest 0.5 % and the highest 0.1 % may lie beyond it.
+
+    Args:
+        arrays: ug m-3; missing values and zeros do not count.
+    """
+    values = _valid(arrays)
+    values = values[values > 0]
+    if not values.size:
+        return LogNorm(1.0, 100.0)
+    low, high = np.clip(np.quantile(values, [0.005, 0.999]), FLOOR, CEILING)
+    bottom, top = _nice(low, up=False), _nice(high, up=True)
+    while top < 5 * bottom:  # one colour for everything would say nothing
+        bottom, top = _nice(bottom * 0.9, up=False), _nice(top * 1.1, up=True)
+    return LogNorm(bottom, top)
+
+
+def error_norm(arrays: Iterable[np.ndarray]) -> Normalize:
+    """A linear scale about 0 that holds all but the largest 2 % of the errors.
+
+    Args:
+        arrays: ug m-3; missing values do not count.
+    """
+    sizes = abs(_valid(arrays))
+    largest = float(np.quantile(sizes, 0.98)) if sizes.size else 0.0
+    end = _nice(largest, up=True) if largest > 1e-6 else 1.0
+    return Normalize(-end, end)
+
+
+def extend(norm: Normalize, arrays: Iterable[np.ndarray]) -> str:
+    """At which ends of a scale values lie beyond it, in matplotlib's word: neither, min, max or both."""
+    values = _valid(arrays)
+    assert norm.vmin is not None
+    assert norm.vmax is not None
+    below, above = bool((values < norm.vmin).any()), bool((values > norm.vmax).any())
+    return {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}[below, above]
+
+
+def concentration_ticks(norm: Normalize) -> list[float]:
+    """1, 2, 5, 10, .. within a logarithmic scale."""
+    assert norm.vmin is not None
+    assert norm.vmax is not None
+    every = [step * 10.0**decade for decade in range(-4, 6) for step in _STEPS]
+    return [x for x in every if norm.vmin * (1 - 1e-9) <= x <= norm.vmax * (1 + 1e-9)]
+
+
+def plain_number(value: float, _: object = None) -> str:
+    """A tick without exponents: 0.1, 2, 500, 2000."""
+    return f"{value:g}".replace("-", MINUS)
+
+
+def longitude_text(value: float, _: object = None) -> str:
+    """Degrees for people, whichever turn they are counted in: 120°E, 90°W, 180°."""
+    turned = (value + 180) % 360 - 180
+    if abs(turned) < 1e-6 or abs(abs(turned) - 180) < 1e-6:
+        return f"{abs(turned):.0f}°"
+    return f"{abs(turned):g}°{'E' if turned > 0 else 'W'}"
+
+
+def latitude_text(value: float, _: object = None) -> str:
+    """Degrees for people: 30°N, 0°, 60°S."""
+    if abs(value) < 1e-6:
+        return "0°"
+    return f"{abs(value):g}°{'N' if value > 0 else 'S'}"
+
+
+LONGITUDES, LATITUDES = FuncFormatter(longitude_text), FuncFormatter(latitude_text)
+NUMBERS = FuncFormatter(plain_number)
