@@ -42,8 +42,12 @@ deepcams downscale cams/ -o europe.nc --bbox -12 34 45 72 --period 2019-03..2019
 def downscale(
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="CAMS EAC4 files, folders or globs.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="OUT.zarr, OUT.nc, or a folder for one netCDF a month.")],
-    temporal: Annotated[str, typer.Option(help="Method in time, or none to keep the cadence.")] = "flow",
-    spatial: Annotated[str, typer.Option(help="Method in space, or none to keep the grid.")] = "log-bicubic",
+    temporal: Annotated[
+        str, typer.Option(help="Method in time, a checkpoint file, or none to keep the cadence.")
+    ] = "flow",
+    spatial: Annotated[
+        str, typer.Option(help="Method in space, a checkpoint file, or none to keep the grid.")
+    ] = "log-bicubic",
     conserve: Annotated[bool, typer.Option("--conserve/--no-conserve", help="Keep the coarse cells' means.")] = True,
     order: Annotated[Order, typer.Option(help="What comes first.")] = Order.spatial_first,
     bbox: Annotated[
@@ -57,6 +61,8 @@ def downscale(
     ] = 0.001,
     split: Annotated[Split | None, typer.Option(help="In a folder: one netCDF a day or a month.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
+    device: Annotated[str, typer.Option(help="Where networks run: auto, cpu or cuda.")] = "auto",
+    precision: Annotated[str, typer.Option(help="Of networks: float32 or bfloat16.")] = "float32",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell hours, size and time; write nothing.")] = False,
 ) -> None:
     """Downscale 3-hourly 0.75 degree CAMS fields to hourly 0.25 degree fields.
@@ -81,6 +87,8 @@ def downscale(
         rounding=rounding,
         split=split.value if split else None,
         overwrite=overwrite,
+        device=device,
+        precision=precision,
         inputs=[file.given for file in find_files(inputs)],
         command=shlex.join(["deepcams", *_arguments()]),
     )

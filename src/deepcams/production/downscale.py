@@ -50,9 +50,10 @@ def downscale(
     import dask.array as da
     from dask.delayed import delayed
 
-    chain = build(temporal, spatial, conserve=conserve, order=order, **options)
+    field = as_field(field)
+    chain = build(temporal, spatial, conserve=conserve, order=order, **{"variable": str(field.name), **options})
     period = Period.parse(period) if isinstance(period, str) else period
-    plan = plan_work(as_field(field), chain, bbox=bbox, period=period)
+    plan = plan_work(field, chain, bbox=bbox, period=period)
     compute = delayed(compute_hours, pure=False)
     blocks = []
     for item in plan.items:

@@ -325,11 +325,12 @@ def prepare(
     Raises:
         InputError: an argument or the field is not what was expected.
     """
-    chain = build(temporal, spatial, conserve=conserve, order=order, **options)
+    field = as_field(field)
+    chain = build(temporal, spatial, conserve=conserve, order=order, **{"variable": str(field.name), **options})
     target = open_target(out, split)
     bits = BitRound(rounding)
     period = Period.parse(period) if isinstance(period, str) else period
-    plan = plan_work(as_field(field), chain, bbox=bbox, period=period, split=target.split)
+    plan = plan_work(field, chain, bbox=bbox, period=period, split=target.split)
     form = target.path.suffix.lstrip(".") if target.split is None else f"one netCDF a {target.split}"
     run = identity(plan, form, bits, inputs)
     layout = Layout(
