@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, TypeVar, get_args
 
+import numpy as np
 import psutil
 import torch
 
@@ -46,6 +47,19 @@ def memory_budget(device: torch.device) -> int:
     """Bytes that a network's work may fill now."""
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
     return int(free * _SHARE)
+
+
+def finite(values: np.ndarray, network: str) -> np.ndarray:
+    """The values themselves.
+
+    Raises:
+        DeepcamsError: some are infinite or no numbers.
+    """
+    if not np.isfinite(values).all():
+        raise DeepcamsError(
+            f"{network}: the network gives values that are not finite; its weights are damaged or untrained"
+        )
+    return values
 
 
 def out_of_memory(error: BaseException) -> bool:

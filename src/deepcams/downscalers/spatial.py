@@ -13,6 +13,7 @@ from deepcams.downscalers.base import SpatialDownscaler
 from deepcams.downscalers.device import (
     Precision,
     choose_device,
+    finite,
     memory_budget,
     out_of_memory,
     with_less_each_time,
@@ -72,7 +73,7 @@ class NeuralSpatial(SpatialDownscaler):
     def refine(self, values: np.ndarray, grid: Grid) -> np.ndarray:
         """See :meth:`SpatialDownscaler.refine`."""
         frames = [nodes_from_cells(self._frame(frame, grid), grid, self.factor) for frame in values]
-        return np.maximum(np.stack(frames), 0)
+        return np.maximum(finite(np.stack(frames), self.name), 0)
 
     def tiles(self, grid: Grid) -> Tiles:
         """How a frame on ``grid`` is cut where it is: by the network's wish and the memory at hand."""

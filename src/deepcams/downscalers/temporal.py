@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from deepcams.downscalers.base import TemporalDownscaler
-from deepcams.downscalers.device import Precision, choose_device, with_less_each_time, working
+from deepcams.downscalers.device import Precision, choose_device, finite, with_less_each_time, working
 from deepcams.grid import Grid, pad
 from deepcams.networks.checkpoint import Checkpoint
 
@@ -55,6 +55,7 @@ class NeuralTemporal(TemporalDownscaler):
 
         sizes = sorted({len(fractions), 1}, reverse=True)
         found, _ = with_less_each_time(predict, sizes, "inner hours at once:")
+        found = finite(found, self.name)
         return np.maximum(found[:, top : top + grid.rows, left : left + grid.columns], 0)
 
     def settings(self) -> dict[str, Any]:
