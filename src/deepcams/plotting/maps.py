@@ -123,7 +123,8 @@ def _ticks(low: float, high: float, most: float, *, ends: bool) -> list[float]:
     """Round degrees between two ends; without ``ends`` none so near them that its label would stick out."""
     bins = int(np.clip(most, 2, 6))
     near = 0.0 if ends else 0.03 * (high - low)
-    found = MaxNLocator(nbins=bins, steps=[1, 1.5, 2, 3, 5, 6, 9, 10]).tick_values(low, high)
+    steps = [1, 1.5, 2, 3, 4.5, 6, 9, 10] if high - low > 90 else [1, 1.5, 2, 3, 5, 10]
+    found = MaxNLocator(nbins=bins, steps=steps).tick_values(low, high)
     return [float(tick) for tick in found if low + near <= tick <= high - near]
 
 

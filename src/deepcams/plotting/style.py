@@ -55,7 +55,8 @@ def concentration_norm(arrays: Iterable[np.ndarray]) -> LogNorm:
     values = values[values > 0]
     if not values.size:
         return LogNorm(1.0, 100.0)
-    low, high = np.clip(np.quantile(values, [0.005, 0.999]), FLOOR, CEILING)
+    outer = np.quantile(values, 0.005, method="lower"), np.quantile(values, 0.999, method="higher")
+    low, high = np.clip(outer, FLOOR, CEILING)
     bottom, top = _nice(low, up=False), _nice(high, up=True)
     while top < 5 * bottom:  # one colour for everything would say nothing
         bottom, top = _nice(bottom * 0.9, up=False), _nice(top * 1.1, up=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -70,7 +70,8 @@ def appearing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # a file where a folder of the path should be
+            beside.unlink(missing_ok=True)
 
 
 def claim(folder: Path, layout: str, settings: dict[str, Any], overwrite: bool) -> None:

@@ -1,0 +1,66 @@
+"""Scales and labels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from deepcams.plotting import style
+
+
+@pytest.mark.parametrize(
+    ("values", "ends"),
+    [
+        ([3.0, 40.0, 180.0], (2, 200)),
+        ([0.02, 5.0, 3657.0], (0.1, 5000)),
+        ([1e-12, 1e-9], (0.1, 0.5)),
+        ([7.0, 7.0], (5, 50)),
+        ([np.nan, 0.0], (1, 100)),
+        ([], (1, 100)),
+        ([1.0, 1000.0], (1, 1000)),
+    ],
+)
+def test_concentration_scales_end_on_round_numbers(values: list[float], ends: tuple[float, float]) -> None:
+    norm = style.concentration_norm([np.array(values)])
+    found = norm.vmin, norm.vmax
+    if values == [7.0, 7.0]:  # a single value is inside a scale of some width
+        assert norm.vmin < 7 < norm.vmax
+        assert norm.vmax >= 5 * norm.vmin
+    elif values == [1e-12, 1e-9]:
+        assert norm.vmin <= 0.1
+        assert norm.vmax >= 5 * norm.vmin
+    else:
+        assert found == pytest.approx(ends)
+
+
+def test_error_scales_are_symmetrical_and_hold_nearly_all() -> None:
+    errors = np.random.default_rng(0).normal(1, 4, 10_000)
+    norm = style.error_norm([errors, np.array([np.nan])])
+    assert norm.vmin == -norm.vmax
+    assert np.mean(abs(errors) > norm.vmax) <= 0.02
+    assert style.error_norm([np.zeros(5)]).vmax == 1
+    assert style.error_norm([]).vmax == 1
+
+
+def test_what_lies_beyond_a_scale_is_pointed_at() -> None:
+    norm = style.concentration_norm([np.array([1.0, 10.0])])
+    assert style.extend(norm, [np.array([1.0, 10.0])]) == "neither"
+    assert style.extend(norm, [np.array([0.0])]) == "min"
+    assert style.extend(norm, [np.array([1e4, np.nan])]) == "max"
+    assert style.extend(norm, [np.array([0.0]), np.array([1e4])]) == "both"
+
+
+def test_ticks_and_their_words() -> None:
+    norm = style.concentration_norm([np.array([0.5, 150.0])])
+    assert style.concentration_ticks(norm) == pytest.approx([0.5, 1, 2, 5, 10, 20, 50, 100, 200])
+    assert [style.longitude_text(x) for x in (-180, -90, 0, 181.5, 270, 360, 540)] == [
+        "180°", "90°W", "0°", "178.5°W", "90°W", "0°", "180°",
+    ]  # fmt: skip
+    assert [style.latitude_text(x) for x in (-90, 0, 7.5)] == ["90°S", "0°", "7.5°N"]
+    assert style.plain_number(-20.0) == "\N{MINUS SIGN}20"
+
+
+def test_colours_grow_evenly_darker() -> None:
+    shades = style.colours(style.CONCENTRATION_COLOURS)(np.linspace(0, 1, 64))[:, :3]
+    light = shades @ [0.2126, 0.7152, 0.0722]
+    assert np.all(np.diff(light) < 0)  # the order survives in grey print and for colour-blind readers
