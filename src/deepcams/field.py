@@ -204,12 +204,14 @@ class ValueCounts:
         missing: NaN in the input.
         negative: small negatives set to 0.
         implausible: values below :data:`SMALL_NEGATIVE`, set to missing.
+        clipped: values above what a network's scaling can hold, which lose the excess.
     """
 
     total: int = 0
     missing: int = 0
     negative: int = 0
     implausible: int = 0
+    clipped: int = 0
 
     def __add__(self, other: ValueCounts) -> ValueCounts:
         return ValueCounts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))

@@ -177,6 +177,8 @@ def _tell_summary(summary: Summary) -> None:
         f"{total.counts.missing + total.counts.implausible} missing",
         sep="",
     )
+    if total.counts.clipped:
+        print(f"  clipped: {total.counts.clipped} input values exceed what the network's scaling can hold")
     if summary.computed:
         rate = summary.computed / summary.seconds
         there = summary.hours - summary.computed

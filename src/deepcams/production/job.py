@@ -205,7 +205,7 @@ class Job:
         piece = self.frames.read(frames)
         times = piece.time.values
         code = combine([digest(frame, t) for frame, t in zip(piece.values, times, strict=True)])
-        counts = count_frames(piece, np.flatnonzero(np.isin(frames, plan.own(item))))
+        counts = count_frames(piece, np.flatnonzero(np.isin(frames, plan.own(item))), plan.chain.clips)
         values = compute_hours(piece, plan.chain, hours, plan.crop)
         facts = examine(values, plan.field.time.values, hours)
         self.rounding(values)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
@@ -251,9 +251,12 @@ def combine(digests: list[str]) -> str:
     return hashlib.blake2b("".join(digests).encode(), digest_size=16).hexdigest()
 
 
-def count_frames(piece: xr.DataArray, chosen: np.ndarray) -> ValueCounts:
-    """What is found among the values of ``chosen`` frames (positions in ``piece``)."""
-    return load_values(piece.isel(time=chosen), "input")[1] if chosen.size else ValueCounts()
+def count_frames(piece: xr.DataArray, chosen: np.ndarray, clips: float | None = None) -> ValueCounts:
+    """What is found among the values of ``chosen`` frames (positions in ``piece``), and how many exceed ``clips``."""
+    if not chosen.size:
+        return ValueCounts()
+    values, counts = load_values(piece.isel(time=chosen), "input")
+    return counts if clips is None else replace(counts, clipped=int((values > clips).sum()))
 
 
 def scan(plan: Plan, read: Callable[[np.ndarray], xr.DataArray], where: str) -> dict[int, str]:
