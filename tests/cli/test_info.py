@@ -121,7 +121,11 @@ def _curved() -> xr.Dataset:
         (_calendar(), ["calendar: 360_day", "2019-02-30 00:00 to 2019-02-30 03:00"], "dates of the standard calendar"),
         (_curved(), ["2-dimensional coordinates (y 7 x x 12)"], "one-dimensional coordinates"),
         (record(["2019-01-01"]).rename("t2m").assign_attrs(units="K"), ["t2m", "K"], "found only t2m (K)"),
-        (record(["2019-01-01"]).mean("longitude").to_dataset(), ["no latitude and longitude"], "expected a coordinate longitude"),
+        (
+            record(["2019-01-01"]).mean("longitude").to_dataset(),
+            ["no latitude and longitude"],
+            "expected a coordinate longitude",
+        ),
         (xr.Dataset({"station": ("station", ["a", "b"])}), ["none"], "found no fields"),
     ],
     ids=["calendar", "curved", "temperature", "zonal mean", "no field"],

@@ -190,7 +190,7 @@ def test_a_name_stands_for_the_weights_in_the_models_folder(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"temporal": "xvfi"}, "expected its weights in .*xvfi.safetensors, found none; .*models import"),
+        ({"temporal": "xvfi"}, "expected its weights in the folder .*, found none; .*models import"),
         ({"temporal": "xvif"}, "did you mean 'xvfi'"),
         ({"spatial": "nowhere.safetensors"}, "nowhere.safetensors: .*no such file"),
         ({"order": "space"}, "--order"),

@@ -86,6 +86,13 @@ def build(
     return Chain([*in_space, *in_time] if order == "spatial-first" else [*in_time, *in_space])
 
 
+def weights_of(network: str) -> list[Path]:
+    """The checkpoints in the models folder that bear a network's name: the one of just that name, else all NAME-.. ."""
+    folder = models_folder()
+    exact = folder / f"{network}{_SUFFIX}"
+    return [exact] if exact.is_file() else sorted(folder.glob(f"{network}-*{_SUFFIX}"))
+
+
 def is_checkpoint(name: str) -> bool:
     """Whether a method's name is meant as a file of weights."""
     return name.endswith((_SUFFIX, ".pth", ".pt", ".ckpt")) or os.sep in name
@@ -117,15 +124,16 @@ def _weights(name: str, where: str, others: list[str]) -> Path:
     if is_checkpoint(name):
         return Path(name)
     choose(where, name, [*others, *NETWORKS.names()])
-    path = models_folder() / f"{name}{_SUFFIX}"
-    if not path.is_file():
+    found = weights_of(name)
+    if len(found) != 1:
         raise InputError(
             f"{where} {name}",
-            f"its weights in {path}",
-            "none",
-            "name a checkpoint file, or read the published weights with `deepcams models import`",
+            f"its weights in the folder {models_folder()} ({name}{_SUFFIX} or one {name}-..{_SUFFIX})",
+            ", ".join(path.name for path in found) or "none",
+            "name a checkpoint file"
+            + ("" if found else ", or read the published weights with `deepcams models import`"),
         )
-    return path
+    return found[0]
 
 
 def _neural(kind: Kind, path: Path, how: dict[str, Any]) -> Any:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from deepcams.downscalers import SPATIAL, TEMPORAL, Downscaler, Order, build
-from deepcams.downscalers.build import NONE, is_checkpoint, kind_of, models_folder
+from deepcams.downscalers.build import NONE, is_checkpoint, kind_of, weights_of
 from deepcams.errors import InputError, MissingExtraError, choose, notice
 from deepcams.networks import NETWORKS
 
@@ -54,7 +54,7 @@ def _is_spatial(name: str) -> bool:
 
 def _known(task: Task) -> list[str]:
     """All names that fit a task: what is registered, and the networks whose weights are at hand."""
-    networks = [name for name in NETWORKS.names() if (models_folder() / f"{name}.safetensors").is_file()]
+    networks = [name for name in NETWORKS.names() if len(weights_of(name)) == 1]
     in_time = [*TEMPORAL.names(), *(name for name in networks if not _is_spatial(name))]
     in_space = [*SPATIAL.names(), *(name for name in networks if _is_spatial(name))]
     with_conserve = [name + suffix for name in in_space for suffix in ("", CONSERVE)]

@@ -75,6 +75,7 @@ def global_attributes(plan: Plan, run: dict[str, Any], command: str) -> dict[str
         f"({grid_of(plan.field).step:g} degrees) by {plan.chain.name}. An analysis hour has a frame of the input; "
         "the others are interpolated between frames at most 3 hours apart (see the variable status)."
     )
+    simulated = "simulated" in source
     attributes = {
         "Conventions": "CF-1.11, ACDD-1.3",
         "title": f"{cadence.capitalize()}{species} at {plan.crop.grid.step:g} degrees".strip(),
@@ -96,14 +97,15 @@ def global_attributes(plan: Plan, run: dict[str, Any], command: str) -> dict[str
         "creator_type": "group",
         "publisher_name": "not published",
         "publisher_type": "group",
-        "program": "Copernicus Atmosphere Monitoring Service",
+        "program": "none: simulated" if simulated else "Copernicus Atmosphere Monitoring Service",
         "product_version": __version__,
         "standard_name_vocabulary": "CF Standard Name Table v93",
         "cdm_data_type": "Grid",
         "comment": "Computed, not observed, between the nodes and the hours of the input.",
-        "acknowledgement": "Generated using Copernicus Atmosphere Monitoring Service information "
-        f"{_years(plan.times)}; {INNESS}",
-        "license": LICENCE,
+        "acknowledgement": "Simulated, no real data"
+        if simulated
+        else f"Generated using Copernicus Atmosphere Monitoring Service information {_years(plan.times)}; {INNESS}",
+        "license": "none needed: simulated" if simulated else LICENCE,
         "references": f"{INNESS}; {XIAO}",
         "input_files": ", ".join(one["name"] for one in run["inputs"]) or "in memory",
     }

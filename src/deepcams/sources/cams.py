@@ -120,7 +120,12 @@ def open_cams_files(files: Sequence[DataFile], wanted: str) -> xr.DataArray:
 
     def choose(dataset: xr.Dataset, file: DataFile) -> xr.DataArray | None:
         array = find_variable(dataset, wanted, file)
-        return None if array is None else array.assign_attrs(cell_methods="time: point")
+        return None if array is None else array.assign_attrs(cell_methods="time: point", source=source(dataset))
+
+    def source(dataset: xr.Dataset) -> str:
+        """CAMS, unless the file says that it was simulated in its layout."""
+        history = str(dataset.attrs.get("history", ""))
+        return "a simulated world in CAMS's layout, no real data" if history.startswith("simulated") else TITLE
 
     label = f"{species.label} ({species.name})" if species else wanted
     field = open_merged(files, choose, label)
@@ -128,4 +133,4 @@ def open_cams_files(files: Sequence[DataFile], wanted: str) -> xr.DataArray:
         field = field.rename(species.name).assign_attrs(
             standard_name=species.standard_name, long_name=species.long_name
         )
-    return field.assign_attrs(source=TITLE)
+    return field
