@@ -99,7 +99,7 @@ class SpatialDownscaler(ABC):
             grid: the coarse grid.
 
         Returns:
-            (time, *grid.refine(factor).shape), float32, >= 0.
+            ``(time, *grid.refine(factor).shape)``, float32, >= 0.
         """
 
     def downscale(self, field: xr.DataArray) -> xr.DataArray:
