@@ -69,12 +69,14 @@ def downscale(
 
     An interrupted run goes on where it was when the same command is given again.
     """
+    from deepcams.downscalers.build import is_network
     from deepcams.production.job import prepare
     from deepcams.production.memory import keep_memory_level
     from deepcams.sources.cams import open_cams
     from deepcams.sources.files import find_files
 
-    keep_memory_level()
+    if not (is_network(temporal) or is_network(spatial)):  # their many tensors would be fetched anew each time
+        keep_memory_level()
     job = prepare(
         open_cams(inputs, variable=variable),
         out,
