@@ -49,5 +49,8 @@ docs: $(VENV)/.dev  ## build the documentation into build/docs
 	$(BIN)/python -m sphinx -W -q -b html docs build/docs
 	@echo "open build/docs/index.html"
 
+accuracy: $(VENV)/.dev  ## measure docs/accuracy.md again (needs the development data)
+	$(BIN)/python benchmarks/accuracy.py
+
 clean:  ## remove what was built (the environment too)
 	rm -rf $(VENV) build dist demo site .pytest_cache .mypy_cache .ruff_cache .hypothesis

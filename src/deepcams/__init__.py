@@ -17,6 +17,7 @@ _WHERE = {
     "as_field": "deepcams.field",
     "coarsen": "deepcams.degrade",
     "downscale": "deepcams.production.downscale",
+    "downscale_to": "deepcams.production.job",
     "open_cams": "deepcams.sources.cams",
     "open_field": "deepcams.sources.open",
     "open_geos_cf": "deepcams.sources.geos_cf",
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from deepcams.grid import Grid as Grid
     from deepcams.period import Period as Period
     from deepcams.production.downscale import downscale as downscale
+    from deepcams.production.job import downscale_to as downscale_to
     from deepcams.sources.cams import open_cams as open_cams
     from deepcams.sources.geos_cf import open_geos_cf as open_geos_cf
     from deepcams.sources.open import open_field as open_field

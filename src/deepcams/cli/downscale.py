@@ -71,11 +71,13 @@ def downscale(
     """
     from deepcams.downscalers.build import is_network
     from deepcams.production.job import prepare
-    from deepcams.production.memory import keep_memory_level
+    from deepcams.production.memory import keep_memory_at_hand, keep_memory_level
     from deepcams.sources.cams import open_cams
     from deepcams.sources.files import find_files
 
-    if not (is_network(temporal) or is_network(spatial)):  # their many tensors would be fetched anew each time
+    if is_network(temporal) or is_network(spatial):
+        keep_memory_at_hand()
+    else:
         keep_memory_level()
     job = prepare(
         open_cams(inputs, variable=variable),

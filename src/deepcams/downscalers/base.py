@@ -218,6 +218,11 @@ class Chain:
             field = part.downscale(field)
         return field
 
+    @property
+    def weights(self) -> list[str]:
+        """Hashes of the checkpoints that the parts rest on; none for training-free methods."""
+        return [settings["sha256"] for part in self.parts if "sha256" in (settings := part.settings())]
+
     def settings(self) -> dict[str, Any]:
         """The settings of all parts, in order."""
         return {"chain": [part.settings() for part in self.parts]}

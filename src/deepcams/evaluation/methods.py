@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from deepcams.downscalers import SPATIAL, TEMPORAL, Downscaler, Order, build
+from deepcams.downscalers import SPATIAL, TEMPORAL, Chain, Downscaler, Order, build
 from deepcams.downscalers.build import NONE, is_checkpoint, kind_of, weights_of
 from deepcams.errors import InputError, MissingExtraError, choose, notice
 from deepcams.networks import NETWORKS
@@ -143,7 +143,7 @@ def _checked_chain(name: str) -> str:
 
 
 def _kind(name: str, parts: Sequence[Downscaler]) -> Kind:
-    if any("sha256" in part.settings() for part in parts):  # of the weights that it rests on
+    if Chain(parts).weights:
         return "network"
     return "baseline" if all(part in _BASELINES for part in name.split(THEN)) else "training-free"
 

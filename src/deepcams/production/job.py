@@ -17,7 +17,7 @@ import xarray as xr
 
 from deepcams.downscalers import build
 from deepcams.downscalers.base import hour_status
-from deepcams.downscalers.build import DEFAULT_SPATIAL, DEFAULT_TEMPORAL, Order
+from deepcams.downscalers.build import DEFAULT_SPATIAL, DEFAULT_TEMPORAL, NONE, Order
 from deepcams.errors import InputError, OutputError
 from deepcams.field import as_field, tell_counts
 from deepcams.period import Period
@@ -179,13 +179,19 @@ class Job:
         return True
 
     def _check_space(self) -> None:
-        """Stop before the start where the disk cannot hold the estimate: one frame, refined and compressed."""
+        """Stop before the start where the disk cannot hold the estimate: one frame, refined and compressed.
+
+        Networks are slow, and their frames compress like those of the default method, which stands in for them.
+        """
+        chain = self.plan.chain
+        if chain.weights:
+            chain = build(NONE, DEFAULT_SPATIAL if chain.factor > 1 else NONE)
         item = next((item for item in self.plan.items if self.plan.own(item).size), None)
         if item is None:
             return
         frame = self.plan.own(item)[:1]
         times = self.plan.field.time.values[frame]
-        values = compute_hours(self.frames.read(frame), self.plan.chain, times, self.plan.crop)
+        values = compute_hours(self.frames.read(frame), chain, times, self.plan.crop)
         size = self.target.measure(self.layout, self.rounding(values)) * sum(map(self._known, self.plan.items))
         free = shutil.disk_usage(_folder(self.target.path)).free
         if size > free:
