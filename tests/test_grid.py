@@ -236,3 +236,10 @@ def _field(values: np.ndarray, grid: Grid):  # type: ignore[no-untyped-def]
     times = np.datetime64("2019-03-08T00:30", "ns") + np.arange(len(values)) * np.timedelta64(1, "h")
     like = xr.DataArray(values, dims=("time", "y", "x"), coords={"time": times}, name="pm2p5")
     return field_like(like, values, grid, times)
+
+
+def test_a_drift_of_the_nodes_is_no_regular_grid() -> None:
+    """Each step is within a hundredth of the others, and the last node a tenth of a degree off."""
+    latitude = 60 - np.cumsum(np.linspace(0.75, 0.7455, 41)) + 0.75
+    with pytest.raises(InputError, match="regular spacing"):
+        Grid.from_coordinates(latitude, np.arange(40) * 0.75)

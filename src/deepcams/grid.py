@@ -77,6 +77,15 @@ class Grid:
                 "regrid the file to nodes (CAMS EAC4: 90, 89.25, .. and 0, 0.75, ..)",
             )
         grid = cls(step, round(north), round(west), latitude.size, longitude.size)
+        for name, values, nodes in (("latitude", latitude, grid.latitudes), ("longitude", longitude, grid.longitudes)):
+            worst = int(np.argmax(abs(values - nodes)))
+            if abs(values[worst] - nodes[worst]) > 2 * _TOLERANCE * step:
+                raise InputError(
+                    f"{where}: {name}",
+                    f"regular spacing of {step:.4g} degrees",
+                    f"{values[worst]:.4f} where {nodes[worst]:.4f} should be",
+                    "regrid the file to a regular latitude-longitude grid",
+                )
         if grid.north < 0 or grid.south > grid.last_row:
             raise InputError(where, "latitudes within -90..90", f"{latitude[0]:.2f}..{latitude[-1]:.2f}")
         if grid.columns > grid.around:
@@ -249,6 +258,22 @@ def pad(values: np.ndarray, grid: Grid, rows: int, columns: int) -> np.ndarray:
     if columns:
         mode = "wrap" if grid.periodic else "reflect"
         values = np.pad(values, [*lead, (0, 0), (columns, columns)], mode=mode)  # type: ignore[call-overload]
+    return values
+
+
+def unify_poles(values: np.ndarray, grid: Grid) -> np.ndarray:
+    """Give each pole the one value that a point has, the mean of its row; in place, and only round the globe.
+
+    Args:
+        values: (..., grid.rows, grid.columns).
+
+    Returns:
+        ``values``.
+    """
+    if grid.periodic:
+        for row, there in ((0, grid.north == 0), (-1, grid.south == grid.last_row)):
+            if there:
+                values[..., row, :] = values[..., row, :].mean(axis=-1, keepdims=True)
     return values
 
 

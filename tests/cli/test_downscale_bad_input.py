@@ -135,6 +135,15 @@ def output_of_others(folder: Path) -> None:
     (folder / "out.nc").write_text("x")
 
 
+def inner(folder: Path) -> list[str]:
+    good(folder)
+    (folder / "folder").mkdir()
+    later = record()
+    later = later.assign_coords(valid_time=later.valid_time + np.timedelta64(1, "D"))
+    later.to_netcdf(folder / "folder" / "more.nc")
+    return ["folder/more.nc"]
+
+
 def unwritable() -> str:
     """A folder that nobody can write into, root included."""
     return "/proc/out.zarr" if os.geteuid() == 0 else "locked/out.zarr"
@@ -164,6 +173,8 @@ CASES = {
     "single frame": Case(changed(lambda data: data.isel(valid_time=[0])), ["single frame", "--temporal none"]),
     "output with other settings": Case(another_output, ["chain[2].name was linear, now flow", "--overwrite"]),
     "output of others": Case(output_of_others, ["out.nc exists", "--overwrite"], "out.nc"),
+    "output over the input": Case(good, ["cams.nc", "a name of its own"], "cams.nc", ["--overwrite"]),
+    "output over the input's folder": Case(inner, ["a name of its own"], "folder", ["--overwrite"]),
     "unwritable folder": Case(locked, ["out.zarr"], unwritable()),
     "folder that is not there": Case(good, ["absent", "create"], "absent/out.zarr"),
     "unknown ending": Case(good, [".txt", ".zarr or .nc"], "out.txt"),

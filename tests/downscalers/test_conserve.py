@@ -10,7 +10,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepcams.degrade import coarsen
+from deepcams.degrade import area_mean, coarsen
 from deepcams.downscalers import build
 from deepcams.field import as_field, field_like
 from deepcams.grid import Grid, place
@@ -99,3 +99,18 @@ def test_conserving_is_nearer_to_the_truth_on_real_data(real: xr.DataArray, meth
     coarse = coarsen(real)
     plain, conserving = (build("none", method, conserve=yes).downscale(coarse).values for yes in (False, True))
     assert abs(conserving - real.values).mean() < 0.97 * abs(plain - real.values).mean()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_poles_have_one_value_and_keep_the_mean_with_either_weight(seed: int) -> None:
+    """By exact cell areas and by the cosine of latitude, which is nothing at the pole itself."""
+    grid = Grid.globe(3.0)
+    values = np.random.default_rng(seed).lognormal(1, 1, (1, *grid.shape)).astype(np.float32)
+    values[:, 0], values[:, -1] = 2.5, 0.125
+    fine = build("none", "log-bicubic").downscale(_field(values, grid)).values
+    np.testing.assert_array_equal(fine[:, 0], 2.5)
+    np.testing.assert_array_equal(fine[:, -1], 0.125)
+    np.testing.assert_allclose(area_mean(fine, grid), values, rtol=1e-5)
+    for row, pole in ((1, 0), (-2, -1)):  # all that the cosine weighs in the polar cells
+        cells = np.roll(fine[0, row], 1).reshape(-1, 3).mean(axis=1)
+        np.testing.assert_allclose(cells, values[0, pole], rtol=1e-5)

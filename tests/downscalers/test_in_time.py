@@ -165,3 +165,19 @@ def test_a_chains_halo_counts_in_input_nodes() -> None:
     flow, bicubic = build("flow", "none").halo, build("none", "bicubic", conserve=False).halo
     assert build("flow", "bicubic", conserve=False, order="temporal-first").halo == flow + bicubic
     assert build("flow", "bicubic", conserve=False, order="spatial-first").halo == bicubic + -(-flow // 3)
+
+
+def test_flow_reads_nothing_but_its_frames() -> None:
+    """The same result whatever lies in memory: OpenCV reads beyond its border where patches are too large."""
+    rng = np.random.default_rng(5)
+    grid = Grid.globe(3.0)
+    frames = rng.lognormal(1, 2, (2, *grid.shape)).astype(np.float32)
+    frames[:, -6:] = 0
+    flow = build("flow", "none").parts[0]
+    found = []
+    for size in (1, 300, 700, 1500):
+        litter = [np.full((size, size), 1e30, np.float32) for _ in range(8)]
+        del litter
+        found.append(flow.between(frames[0], frames[1], [0.5], grid))
+    for other in found[1:]:
+        np.testing.assert_array_equal(found[0], other)

@@ -120,9 +120,9 @@ def test_export_gives_the_same_frame() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"d": 0}, "d: expected at least 1"),
-        ({"stages": 1}, "stages: expected at least 2"),
-        ({"factor": 1}, "factor: expected at least 2"),
+        ({"d": 0}, "d: expected 1 to 1024"),
+        ({"stages": 1}, "stages: expected 2 to 100"),
+        ({"factor": 1}, "factor: expected 2 to 16"),
         ({"attention": "flash"}, "expected sdpa or materialised, found 'flash'"),
         ({"tile": 20, "halo": 10}, r"less than half of the tile \(20\), found 10"),
     ],

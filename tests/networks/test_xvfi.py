@@ -138,9 +138,9 @@ def test_export_gives_the_same_frames() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"module_scale": 3}, "module_scale: expected a power of 2, found 3"),
+        ({"module_scale": 3}, "module_scale: expected a power of 2 up to 64, found 3"),
         ({"nf": 6}, "4-fold 16 divides, found 6"),
-        ({"nf": 0}, "nf: expected at least 1"),
+        ({"nf": 0}, "nf: expected 1 to 1024"),
         ({"depth": 0}, "depth: expected 1 to 10"),
         ({"level_loss": "median"}, "expected mean or sum, found 'median'"),
         ({"smoothness": -1.0}, "smoothness: expected a number of at least 0"),

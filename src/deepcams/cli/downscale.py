@@ -182,7 +182,9 @@ def _tell_summary(summary: Summary) -> None:
         sep="",
     )
     if total.counts.clipped:
-        print(f"  clipped: {total.counts.clipped} input values exceed what the network's scaling can hold")
+        print(
+            f"  clipped: {total.counts.clipped} values exceed what the network's scaling can hold, and lost the excess"
+        )
     if summary.computed:
         rate = summary.computed / summary.seconds
         there = summary.hours - summary.computed

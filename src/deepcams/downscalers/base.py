@@ -219,6 +219,16 @@ class Chain:
         return field
 
     @property
+    def clips_fine(self) -> bool:
+        """Whether what loses its excess are fine values: the clipping part works after one in space."""
+        finer = 1
+        for part in self.parts:
+            if part.clips is not None:
+                return finer > 1
+            finer *= part.factor
+        return False
+
+    @property
     def weights(self) -> list[str]:
         """Hashes of the checkpoints that the parts rest on; none for training-free methods."""
         return [settings["sha256"] for part in self.parts if "sha256" in (settings := part.settings())]

@@ -155,6 +155,9 @@ def _neural(kind: Kind, path: Path, how: dict[str, Any]) -> Any:
         raise InputError(
             f"--{kind} {path}", f"a {kind} network", f"a {card.kind} one ({card.network})", f"use --{other}"
         )
+    channels = checkpoint.network.channels
+    if channels != 1:
+        raise InputError(path, "a network of one variable", f"one of {channels} channels")
     variable = how["variable"]
     if variable is not None and card.variable != variable:
         raise InputError(path, f"weights trained on {variable}", f"weights trained on {card.variable}")

@@ -42,7 +42,33 @@ def conserve(fine: np.ndarray, values: np.ndarray, grid: Grid, factor: int, roun
         if empty.any():
             flat = place(empty, grid, factor)
             frame[flat] = place(wanted, grid, factor)[flat]
+        _settle_poles(frame, wanted, grid, factor)
     return fine
+
+
+def _settle_poles(frame: np.ndarray, wanted: np.ndarray, grid: Grid, factor: int) -> None:
+    """Give the pole the coarse value, and the other rows of its cells that mean; in place.
+
+    The pole is one point: rescaled cell by cell it would have as many values as columns. So the cell's mean is the
+    coarse value whether the pole's half row is weighed by its area or, by the cosine of latitude, not at all.
+    """
+    half = factor // 2
+
+    def placed(row: np.ndarray) -> np.ndarray:
+        return np.roll(row.repeat(factor), -half) if grid.periodic else row.repeat(factor)
+
+    for there, pole, inward in ((grid.north == 0, 0, 1), (grid.south == grid.last_row, -1, -1)):
+        if not there:
+            continue
+        coarse = wanted[pole]
+        areas = grid.refine(factor).row_areas[pole + inward :: inward][:half]
+        rows = frame[pole + inward :: inward][:half]
+        around = np.average(rows, axis=0, weights=areas)
+        cells = (np.roll(around, half) if grid.periodic else around).reshape(-1, factor).mean(axis=1)
+        empty = cells <= np.finfo(np.float32).tiny
+        rows *= placed(np.divide(coarse, cells, out=np.zeros_like(cells), where=~empty)).astype(np.float32)
+        rows[:, placed(empty)] = placed(coarse)[placed(empty)]
+        frame[pole] = placed(coarse)
 
 
 class Conserving(SpatialDownscaler):

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from deepcams.downscalers.base import TemporalDownscaler
-from deepcams.grid import Grid, pad
+from deepcams.grid import Grid, pad, unify_poles
 
 _FLOOR, _CEILING = 0.1, 1000.0
 """What the flow sees: the logarithm between these (ug m-3) in 256 shades. The values themselves are never clipped."""
@@ -25,8 +25,11 @@ _MARGIN = 12.0
 _FLOW_STEP = 0.25
 """Coarser frames are enlarged to about this step (degrees) before their motion is sought."""
 
-_PATCH, _STRIDE = 24, 8
-"""Size and distance of the patches that DIS matches, in pixels; at full resolution."""
+_PATCH, _STRIDE = 16, 8
+"""Size and distance of the patches that DIS matches, in pixels; at full resolution.
+
+Never more than 16: OpenCV surrounds the frame by 16 pixels, and larger patches read what lies beyond in memory.
+"""
 
 _FIXED_POINT_STEPS = 3
 """Steps to find which point of the frame arrives at a node on the way: x0 = x - t F(x0)."""
@@ -95,7 +98,7 @@ class Flow(TemporalDownscaler):
 
         with ThreadPoolExecutor(2) as pool:  # OpenCV frees the interpreter while it works
             flows = list(pool.map(motion, (0, 1), (1, 0)))
-            return np.stack(list(pool.map(blended, fractions)))
+            return unify_poles(np.stack(list(pool.map(blended, fractions))), grid)
 
     def settings(self) -> dict[str, Any]:
         """The method's name and its numbers."""

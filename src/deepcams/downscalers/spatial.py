@@ -21,7 +21,7 @@ from deepcams.downscalers.device import (
 )
 from deepcams.downscalers.tiling import Tiles
 from deepcams.errors import notice
-from deepcams.grid import Grid, nodes_from_cells, pad
+from deepcams.grid import Grid, nodes_from_cells, pad, unify_poles
 from deepcams.networks.checkpoint import Checkpoint
 
 MARGIN = 16
@@ -68,23 +68,35 @@ class NeuralSpatial(SpatialDownscaler):
         tiling: Any = self.network.tiling
         self.halo = tiling.halo if tiling else MARGIN
         self._wanted = tiling.size if tiling else None
-        self._cut_only = False
+        self._cut_only = self._decided = False
 
     def refine(self, values: np.ndarray, grid: Grid) -> np.ndarray:
         """See :meth:`SpatialDownscaler.refine`."""
         frames = [nodes_from_cells(self._frame(frame, grid), grid, self.factor) for frame in values]
-        return np.maximum(finite(np.stack(frames), self.name), 0)
+        return unify_poles(np.maximum(finite(np.stack(frames), self.name), 0), grid.refine(self.factor))
 
     def tiles(self, grid: Grid) -> Tiles:
         """How a frame on ``grid`` is cut where it is: by the network's wish and the memory at hand."""
-        return Tiles.cut(grid, self._sizes(grid)[0], self.halo, self.network.size_rule.multiple)
+        return self._cut(grid, self._sizes(grid)[0])
+
+    def _cut(self, grid: Grid, size: int) -> Tiles:
+        rule = self.network.size_rule
+        return Tiles.cut(grid, size, self.halo, rule.multiple, rule.minimum)
 
     def slides(self, grid: Grid) -> bool:
         """Whether a frame on ``grid`` is refined as a whole: the network can, a tile is too small, memory suffices."""
         if not self.network.slides or self._cut_only or len(self.tiles(grid)) == 1:
             return False
         rows, columns = (n + 2 * self.halo for n in grid.shape)
-        return bool(self.network.working_bytes(rows, columns) <= memory_budget(self.device))
+        needed, budget = self.network.working_bytes(rows, columns), memory_budget(self.device)
+        if needed > budget and not self._decided:
+            self._cut_only = True
+            notice(
+                f"{self.name}: a whole frame of {grid.rows} x {grid.columns} needs {needed / 1e9:.1f} GB, half of the "
+                f"free memory is {budget / 1e9:.1f} GB: going on in tiles, whose results depend on where they lie"
+            )
+        self._decided = True  # once for all frames, whatever becomes of the memory
+        return not self._cut_only
 
     def _sizes(self, grid: Grid) -> list[int]:
         """Tile sizes to try, largest first."""
@@ -119,7 +131,7 @@ class NeuralSpatial(SpatialDownscaler):
             notice(f"out of memory with a whole frame of {grid.rows} x {grid.columns}: going on in tiles")
 
         def whole(size: int) -> np.ndarray:
-            tiles = Tiles.cut(grid, size, self.halo, self.network.size_rule.multiple)
+            tiles = self._cut(grid, size)
             one = max(self.network.working_bytes(tiles.rows.size, tiles.columns.size), 1)
             batch = 1 if self.device.type == "cpu" else max(1, min(memory_budget(self.device) // one, len(tiles)))
             return tiles.apply(frame, lambda some: self._run(some, self.network.refine), self.factor, batch)
@@ -131,7 +143,7 @@ class NeuralSpatial(SpatialDownscaler):
         return fine
 
     def settings(self) -> dict[str, Any]:
-        """The checkpoint's hash, how it is run, and the tiles that were asked for."""
+        """The checkpoint's hash and how it is run."""
         return {
             "name": self.name,
             "sha256": self.checkpoint.sha256,

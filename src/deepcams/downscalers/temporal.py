@@ -10,7 +10,7 @@ import torch
 
 from deepcams.downscalers.base import TemporalDownscaler
 from deepcams.downscalers.device import Precision, choose_device, finite, with_less_each_time, working
-from deepcams.grid import Grid, pad
+from deepcams.grid import Grid, pad, unify_poles
 from deepcams.networks.checkpoint import Checkpoint
 
 MARGIN_ROWS, MARGIN_COLUMNS = 64, 128
@@ -56,7 +56,8 @@ class NeuralTemporal(TemporalDownscaler):
         sizes = sorted({len(fractions), 1}, reverse=True)
         found, _ = with_less_each_time(predict, sizes, "inner hours at once:")
         found = finite(found, self.name)
-        return np.maximum(found[:, top : top + grid.rows, left : left + grid.columns], 0)
+        inside = found[:, top : top + grid.rows, left : left + grid.columns]
+        return unify_poles(np.maximum(inside, 0), grid)
 
     def settings(self) -> dict[str, Any]:
         """The checkpoint's hash and how it is run."""

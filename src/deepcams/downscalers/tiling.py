@@ -30,11 +30,11 @@ class Axis:
     halo: int
 
     @classmethod
-    def cut(cls, length: int, size: int, halo: int, multiple: int = 1) -> Axis:
-        """As few tiles as possible that are no larger than ``size`` and multiples of ``multiple``."""
+    def cut(cls, length: int, size: int, halo: int, multiple: int = 1, minimum: int = 1) -> Axis:
+        """As few tiles as possible, no larger than ``size``, multiples of ``multiple`` and at least ``minimum``."""
         core = max(size // multiple * multiple - 2 * halo, 1)
         count = -(-length // core)
-        needed = -(-length // count) + 2 * halo
+        needed = max(-(-length // count) + 2 * halo, minimum)
         starts = tuple(i * length // count - halo for i in range(count))
         return cls(length, starts, -(-needed // multiple) * multiple, halo)
 
@@ -71,9 +71,13 @@ class Tiles:
     columns: Axis
 
     @classmethod
-    def cut(cls, grid: Grid, size: int, halo: int, multiple: int = 1) -> Tiles:
+    def cut(cls, grid: Grid, size: int, halo: int, multiple: int = 1, minimum: int = 1) -> Tiles:
         """The tiles for one grid (see :meth:`Axis.cut`)."""
-        return cls(grid, Axis.cut(grid.rows, size, halo, multiple), Axis.cut(grid.columns, size, halo, multiple))
+        return cls(
+            grid,
+            Axis.cut(grid.rows, size, halo, multiple, minimum),
+            Axis.cut(grid.columns, size, halo, multiple, minimum),
+        )
 
     def __len__(self) -> int:
         return len(self.rows.starts) * len(self.columns.starts)

@@ -46,9 +46,9 @@ class ABPNOptions:
 
     def __post_init__(self) -> None:
         where = "options of abpn"
-        require(where, "d", self.d >= 1, "at least 1", self.d)
-        require(where, "stages", self.stages >= 2, "at least 2", self.stages)
-        require(where, "factor", self.factor >= 2, "at least 2", self.factor)
+        require(where, "d", 1 <= self.d <= 1024, "1 to 1024", self.d)
+        require(where, "stages", 2 <= self.stages <= 100, "2 to 100", self.stages)
+        require(where, "factor", 2 <= self.factor <= 16, "2 to 16", self.factor)
         known = self.attention in ("sdpa", "materialised")
         require(where, "attention", known, "sdpa or materialised", repr(self.attention))
         fits = 0 <= 2 * self.halo < self.tile

@@ -151,13 +151,19 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
         reason = (str(error).splitlines() or [""])[0][:120]
         found = f"a truncated or foreign file ({type(error).__name__}: {reason})"
         raise InputError(path, wanted, found, "download the file again") from None
-    while isinstance(content, dict) and (key := next((k for k in _WRAPPERS if isinstance(content.get(k), dict)), None)):
-        content = content[key]
+    for _ in range(3):  # wrappers in wrappers, but not without end
+        key = next((k for k in _WRAPPERS if isinstance(content, dict) and isinstance(content.get(k), dict)), None)
+        content = content if key is None else content[key]
     tensors = {k: v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, dict) else {}
     if not tensors or len(tensors) != len(content):
         found = f"{len(tensors)} tensors among {len(content)} entries" if isinstance(content, dict) else "no dictionary"
         raise InputError(path, "a state dict (names to tensors)", found)
-    return {str(name).removeprefix("module."): tensor for name, tensor in tensors.items()}
+    for name, tensor in tensors.items():
+        if tensor.layout != torch.strided or tensor.device.type != "cpu":
+            raise InputError(f"{path}: {name}", "numbers", f"a tensor without them ({tensor.layout}, {tensor.device})")
+    if all(str(name).startswith("module.") for name in tensors):  # as data-parallel training saves them
+        tensors = {str(name).removeprefix("module."): tensor for name, tensor in tensors.items()}
+    return tensors
 
 
 def published_shapes(network: Network) -> dict[str, tuple[int, ...]]:

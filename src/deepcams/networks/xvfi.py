@@ -46,8 +46,8 @@ class XVFIOptions:
 
     def __post_init__(self) -> None:
         m, where = self.module_scale, "options of xvfi"
-        require(where, "nf", self.nf >= 1, "at least 1", self.nf)
-        require(where, "module_scale", m >= 1 and m & (m - 1) == 0, "a power of 2", m)
+        require(where, "nf", 1 <= self.nf <= 1024, "1 to 1024", self.nf)
+        require(where, "module_scale", 1 <= m <= 64 and m & (m - 1) == 0, "a power of 2 up to 64", m)
         require(where, "nf", 4 * self.nf % m**2 == 0, f"a number whose 4-fold {m**2} divides", self.nf)
         for option in ("depth", "training_depth"):
             require(where, option, 1 <= getattr(self, option) <= 10, "1 to 10", getattr(self, option))
@@ -305,12 +305,12 @@ class XVFI(TemporalNetwork):
 
 
 def _finely(part: nn.Module, x: Tensor) -> Tensor:
-    """``part(x)``, in inference in float32 on a CPU with sums in float64.
+    """``part(x)``, in float32 on a CPU with sums in float64.
 
     Where two flows meet, the reversal divides small sums: what the flows rest on is worth its digits. The parts called
     so are small; it costs 2 % of the time, and processors agree better than with each other's float32 kernels.
     """
-    plain = torch.is_grad_enabled() or torch.is_autocast_enabled(x.device.type) or torch.compiler.is_compiling()
+    plain = torch.is_autocast_enabled(x.device.type) or torch.compiler.is_compiling()
     if plain or x.dtype != torch.float32 or x.device.type != "cpu":
         return cast("Tensor", part(x))
     weights = {name: weight.double() for name, weight in part.named_parameters()}

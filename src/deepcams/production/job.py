@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 from deepcams.downscalers import build
-from deepcams.downscalers.base import hour_status
+from deepcams.downscalers.base import ANALYSIS, hour_status
 from deepcams.downscalers.build import DEFAULT_SPATIAL, DEFAULT_TEMPORAL, NONE, Order
 from deepcams.errors import InputError, OutputError
 from deepcams.field import as_field, tell_counts
@@ -211,9 +211,12 @@ class Job:
         piece = self.frames.read(frames)
         times = piece.time.values
         code = combine([digest(frame, t) for frame, t in zip(piece.values, times, strict=True)])
-        counts = count_frames(piece, np.flatnonzero(np.isin(frames, plan.own(item))), plan.chain.clips)
+        counts = count_frames(piece, np.flatnonzero(np.isin(frames, plan.own(item))), plan)
         values = compute_hours(piece, plan.chain, hours, plan.crop)
         facts = examine(values, plan.field.time.values, hours)
+        if plan.chain.clips_fine:  # what a network in time was given are the fine analysis hours
+            clipped = int((values[facts.status == ANALYSIS] > plan.chain.clips).sum())
+            counts = replace(counts, clipped=clipped)
         self.rounding(values)
         by_status = np.bincount(facts.status, minlength=3)
         record = Record(
@@ -332,6 +335,7 @@ def prepare(
         InputError: an argument or the field is not what was expected.
     """
     field = as_field(field)
+    _keep_apart(Path(out), [Path(p) for p in inputs])
     chain = build(temporal, spatial, conserve=conserve, order=order, **{"variable": str(field.name), **options})
     target = open_target(out, split)
     bits = BitRound(rounding)
@@ -350,6 +354,13 @@ def prepare(
     )
     where = ", ".join(Path(p).name for p in inputs[:2]) + (", .." if len(inputs) > 2 else "") or "input"
     return Job(plan, target, layout, run, bits, where, overwrite)
+
+
+def _keep_apart(out: Path, inputs: Sequence[Path]) -> None:
+    """Refuse to write over what is read."""
+    for path in inputs:
+        if out.exists() and path.exists() and (out.samefile(path) or out.resolve() in path.resolve().parents):
+            raise OutputError(f"{out}: expected a name of its own, found the input {path.name}; choose another name")
 
 
 def downscale_to(field: xr.DataArray, out: str | Path, *, progress: Progress | None = None, **settings: Any) -> Summary:

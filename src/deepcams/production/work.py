@@ -34,6 +34,7 @@ class Crop:
         rows, columns: where it lies in the input.
         grid: output grid: all fine nodes of the box's cells.
         out_rows, out_columns: where it lies in the region's result.
+        in_rows, in_columns: where the box's own cells lie in the region.
     """
 
     region: Grid
@@ -42,6 +43,8 @@ class Crop:
     grid: Grid
     out_rows: slice
     out_columns: slice | np.ndarray
+    in_rows: slice
+    in_columns: slice | np.ndarray
 
 
 def crop_to(grid: Grid, bbox: BBox | None, factor: int, halo: int) -> Crop:
@@ -59,7 +62,8 @@ def crop_to(grid: Grid, bbox: BBox | None, factor: int, halo: int) -> Crop:
     fine = grid.refine(factor)
     if bbox is None:
         every = np.arange(grid.columns)
-        return Crop(grid, slice(0, grid.rows), every, fine, slice(0, fine.rows), slice(0, fine.columns))
+        rows = slice(0, grid.rows)
+        return Crop(grid, rows, every, fine, slice(0, fine.rows), slice(0, fine.columns), rows, every)
     _, rows, chosen = fine.select(bbox)
     half, halo = factor // 2, max(halo, 1)
     north, south = ((fine.north + r + half) // factor for r in (rows.start, rows.stop - 1))
@@ -84,8 +88,10 @@ def crop_to(grid: Grid, bbox: BBox | None, factor: int, halo: int) -> Crop:
     if first + out.columns > whole.columns:
         out_columns = (first + np.arange(out.columns)) % whole.columns
     above = out.north - whole.north
+    in_rows = slice(north - top, south - top + 1)
+    in_columns = ((inner.west - region.west) % grid.around + np.arange(inner.columns)) % region.columns
     return Crop(region, slice(top - grid.north, bottom + 1 - grid.north), columns, out,
-                slice(above, above + out.rows), out_columns)  # fmt: skip
+                slice(above, above + out.rows), out_columns, in_rows, in_columns)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -251,11 +257,13 @@ def combine(digests: list[str]) -> str:
     return hashlib.blake2b("".join(digests).encode(), digest_size=16).hexdigest()
 
 
-def count_frames(piece: xr.DataArray, chosen: np.ndarray, clips: float | None = None) -> ValueCounts:
-    """What is found among the values of ``chosen`` frames (positions in ``piece``), and how many exceed ``clips``."""
+def count_frames(piece: xr.DataArray, chosen: np.ndarray, plan: Plan) -> ValueCounts:
+    """What is found among the values of ``chosen`` frames (positions in ``piece``), in the cells that are kept."""
     if not chosen.size:
         return ValueCounts()
-    values, counts = load_values(piece.isel(time=chosen), "input")
+    own = piece.isel(time=chosen, latitude=plan.crop.in_rows, longitude=plan.crop.in_columns)
+    values, counts = load_values(own, "input")
+    clips = plan.chain.clips if not plan.chain.clips_fine else None
     return counts if clips is None else replace(counts, clipped=int((values > clips).sum()))
 
 

@@ -131,6 +131,8 @@ def _walk(folder: Path) -> Iterator[Path]:
     for entry in folder.iterdir():
         if entry.name.startswith(".") or entry.suffix == ".idx":
             continue
+        if (entry / ".deepcams").is_dir():  # what deepcams wrote beside its input is no input; name it to open it
+            continue
         if entry.is_dir() and not _is_zarr(entry):
             yield from _walk(entry)
         else:

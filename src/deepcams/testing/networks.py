@@ -57,6 +57,8 @@ def _declares_itself(network: Network) -> None:
         assert network.factor >= 2, "factor is at least 2"
         tiling = network.tiling
         assert tiling is None or 0 <= 2 * tiling.halo < tiling.size, "a tile is larger than its two halos"
+        own = type(network).refine_around is not SpatialNetwork.refine_around
+        assert own or not network.slides, "a network that slides has refine_around"
     for rule in (network.size_rule, network.training_size_rule):
         assert isinstance(rule, SizeRule), "size rules are SizeRule"
 
