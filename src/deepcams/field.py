@@ -224,6 +224,8 @@ def load_values(field: xr.DataArray, where: object = "field") -> tuple[np.ndarra
         InputError: an infinite value.
     """
     values = np.array(field.data, dtype=np.float32)  # a copy: what follows is in place
+    if values.size and values.min() >= 0 and values.max() < np.inf:  # nothing to mend (a NaN makes both false)
+        return values, ValueCounts(values.size)
     missing = np.isnan(values)
     if not missing.all() and np.isinf(values).any():
         at = np.argwhere(np.isinf(values))[0]

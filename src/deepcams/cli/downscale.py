@@ -69,16 +69,12 @@ def downscale(
 
     An interrupted run goes on where it was when the same command is given again.
     """
-    from deepcams.downscalers.build import is_network
     from deepcams.production.job import prepare
-    from deepcams.production.memory import keep_memory_at_hand, keep_memory_level
+    from deepcams.production.memory import keep_memory_at_hand
     from deepcams.sources.cams import open_cams
     from deepcams.sources.files import find_files
 
-    if is_network(temporal) or is_network(spatial):
-        keep_memory_at_hand()
-    else:
-        keep_memory_level()
+    keep_memory_at_hand()
     job = prepare(
         open_cams(inputs, variable=variable),
         out,

@@ -22,7 +22,7 @@ from deepcams.errors import InputError, OutputError
 from deepcams.field import as_field, tell_counts
 from deepcams.period import Period
 from deepcams.production.frames import Frames
-from deepcams.production.provenance import global_attributes, identity
+from deepcams.production.provenance import global_attributes, identity, keep_apart
 from deepcams.production.work import (
     BBox,
     Plan,
@@ -104,6 +104,7 @@ class Job:
 
     def __post_init__(self) -> None:
         self.frames = Frames(self.plan.field)
+        self._digests: dict[int, str] = {}
 
     def estimate(self) -> Estimate:
         """Compute the first item that has data and tell what the whole would take; nothing is written."""
@@ -133,7 +134,7 @@ class Job:
         began = time.perf_counter()
         there = self._existing()
         digests = scan(self.plan, self.frames.read, self.where) if self.plan.field.nbytes <= SCAN_BYTES else {}
-        plan, target = self.plan, self.target
+        plan, target, self._digests = self.plan, self.target, digests
         with _writing(target.path):
             if there:
                 target.resume(self.layout, plan.items)
@@ -210,7 +211,10 @@ class Job:
         frames = plan.frames(item)
         piece = self.frames.read(frames)
         times = piece.time.values
-        code = combine([digest(frame, t) for frame, t in zip(piece.values, times, strict=True)])
+        known = [self._digests[int(i)] for i in frames if int(i) in self._digests]  # of inputs that were scanned
+        if len(known) < frames.size:
+            known = [digest(frame, t) for frame, t in zip(piece.values, times, strict=True)]
+        code = combine(known)
         counts = count_frames(piece, np.flatnonzero(np.isin(frames, plan.own(item))), plan)
         values = compute_hours(piece, plan.chain, hours, plan.crop)
         facts = examine(values, plan.field.time.values, hours)
@@ -335,7 +339,7 @@ def prepare(
         InputError: an argument or the field is not what was expected.
     """
     field = as_field(field)
-    _keep_apart(Path(out), [Path(p) for p in inputs])
+    keep_apart(Path(out), [Path(p) for p in inputs])
     chain = build(temporal, spatial, conserve=conserve, order=order, **{"variable": str(field.name), **options})
     target = open_target(out, split)
     bits = BitRound(rounding)
@@ -354,13 +358,6 @@ def prepare(
     )
     where = ", ".join(Path(p).name for p in inputs[:2]) + (", .." if len(inputs) > 2 else "") or "input"
     return Job(plan, target, layout, run, bits, where, overwrite)
-
-
-def _keep_apart(out: Path, inputs: Sequence[Path]) -> None:
-    """Refuse to write over what is read."""
-    for path in inputs:
-        if out.exists() and path.exists() and (out.samefile(path) or out.resolve() in path.resolve().parents):
-            raise OutputError(f"{out}: expected a name of its own, found the input {path.name}; choose another name")
 
 
 def downscale_to(field: xr.DataArray, out: str | Path, *, progress: Progress | None = None, **settings: Any) -> Summary:

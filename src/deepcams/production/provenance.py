@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from deepcams import __version__
+from deepcams.errors import OutputError
 from deepcams.field import grid_of
 from deepcams.production.work import Plan
 from deepcams.store import BitRound
@@ -29,6 +30,13 @@ def describe_inputs(paths: Sequence[str | Path]) -> list[dict[str, Any]]:
         files = [f for f in path.rglob("*") if f.is_file()] if path.is_dir() else [path]
         found.append({"name": path.name, "bytes": sum(f.stat().st_size for f in files if f.exists())})
     return found
+
+
+def keep_apart(out: Path, inputs: Sequence[Path]) -> None:
+    """Refuse to write over what is read."""
+    for path in inputs:
+        if out.exists() and path.exists() and (out.samefile(path) or out.resolve() in path.resolve().parents):
+            raise OutputError(f"{out}: expected a name of its own, found the input {path.name}; choose another name")
 
 
 def identity(plan: Plan, form: str, rounding: BitRound, inputs: Sequence[str | Path]) -> dict[str, Any]:
