@@ -69,12 +69,16 @@ def downscale(
 
     An interrupted run goes on where it was when the same command is given again.
     """
+    from deepcams.downscalers.build import is_network
     from deepcams.production.job import prepare
-    from deepcams.production.memory import keep_memory_at_hand
+    from deepcams.production.memory import keep_memory_at_hand, keep_memory_level
     from deepcams.sources.cams import open_cams
     from deepcams.sources.files import find_files
 
-    keep_memory_at_hand()
+    if temporal == "flow" and not is_network(spatial):  # its threads would keep memory in pieces, each for itself
+        keep_memory_level()
+    else:
+        keep_memory_at_hand()
     job = prepare(
         open_cams(inputs, variable=variable),
         out,

@@ -93,6 +93,11 @@ def weights_of(network: str) -> list[Path]:
     return [exact] if exact.is_file() else sorted(folder.glob(f"{network}-*{_SUFFIX}"))
 
 
+def is_network(name: str) -> bool:
+    """Whether a method's name stands for trained weights."""
+    return name not in (*TEMPORAL.names(), *SPATIAL.names(), NONE)
+
+
 def is_checkpoint(name: str) -> bool:
     """Whether a method's name is meant as a file of weights."""
     return name.endswith((_SUFFIX, ".pth", ".pt", ".ckpt")) or os.sep in name

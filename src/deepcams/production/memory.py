@@ -1,30 +1,46 @@
-"""Memory of a long run: level, and not fetched anew for every array."""
+"""Memory that stays level however long a run is."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
 
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4
+_THRESHOLD = 4 << 20
 _NEVER = 2**31 - 1
-_CHUNK_CACHE = 4 << 20
+
+
+def keep_memory_level() -> None:
+    """Keep what is freed, and what HDF5 caches, from piling up; for the whole process, so only commands call it.
+
+    The C library (glibc) hands arrays of 4 MB and more back to the system as soon as they are freed; left alone, it
+    raises that threshold to 32 MB and keeps the rest, in pieces, in an arena a thread. HDF5 keeps up to 64 MB of each
+    variable, though frames are read in whole chunks, once.
+    """
+    import netCDF4
+
+    netCDF4.set_chunk_cache(size=_THRESHOLD)
+    _set({_M_MMAP_THRESHOLD: _THRESHOLD})
 
 
 def keep_memory_at_hand() -> None:
     """Keep what is freed for the next use; for the whole process, so only commands call it.
 
-    A run makes and frees the same large arrays again and again. The C library (glibc) fetches them from the system each
-    time, and filling fresh pages costs a third of the training-free pipeline's time and a fifth of ABPN's. Kept, memory
-    is level after the first work items. HDF5 keeps up to 64 MB of each variable, though frames are read in whole
-    chunks, once: that is turned down.
+    A network on a CPU makes and frees hundreds of large tensors a frame. Fetched from the system anew each time, their
+    pages cost a fifth of ABPN's time, and a third of that of linear + bicubic; kept, the process holds more memory, up
+    to half as much again, and is level where few threads work (not with flow).
     """
     import netCDF4
 
-    netCDF4.set_chunk_cache(size=_CHUNK_CACHE)
+    netCDF4.set_chunk_cache(size=_THRESHOLD)
+    _set({_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: _NEVER})
+
+
+def _set(options: dict[int, int]) -> None:
     if sys.platform != "linux":
         return
     try:
-        for option, value in ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, _NEVER)):
+        for option, value in options.items():
             ctypes.CDLL(None).mallopt(option, value)
     except (OSError, AttributeError):  # another C library: nothing to set
         return
