@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import sys
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -3, -4, -8
 _THRESHOLD = 4 << 20
 _NEVER = 2**31 - 1
 
@@ -33,7 +33,7 @@ def keep_memory_at_hand() -> None:
     import netCDF4
 
     netCDF4.set_chunk_cache(size=_THRESHOLD)
-    _set({_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: _NEVER})
+    _set({_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: _NEVER, _M_ARENA_MAX: 1})
 
 
 def _set(options: dict[int, int]) -> None:
