@@ -37,7 +37,7 @@ def area_mean(fine: np.ndarray, coarse: Grid, factor: int = FACTOR) -> np.ndarra
     return mean.astype(fine.dtype)
 
 
-def _cubic(x: np.ndarray, a: float) -> np.ndarray:
+def cubic_kernel(x: np.ndarray, a: float) -> np.ndarray:
     """Keys's cubic convolution kernel (Keys 1981, eq. 4 with free parameter a)."""
     x = np.abs(x)
     near = (a + 2) * x**3 - (a + 3) * x**2 + 1
@@ -53,7 +53,7 @@ def imresize_mean(fine: np.ndarray, coarse: Grid, factor: int = FACTOR) -> np.nd
     """
     reach = 2 * factor - 1
     offsets = np.arange(-reach, reach + 1)
-    kernel = _cubic(offsets / factor, -0.5)
+    kernel = cubic_kernel(offsets / factor, -0.5)
     kernel /= kernel.sum()
     grid = coarse.refine(factor)
     half = 0 if coarse.periodic else factor // 2  # the first coarse column's place among the fine columns

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from deepcams.degrade import cubic_kernel
 from deepcams.downscalers.base import SpatialDownscaler
 from deepcams.grid import FACTOR, Grid, nodes_from_cells, pad
 
@@ -21,10 +22,7 @@ LOG_FLOOR = 0.01
 
 def cubic_weights(offset: float, a: float = KEYS_A) -> np.ndarray:
     """Weights of the nodes -1, 0, 1, 2 for a point at ``offset`` in [0, 1) after node 0 (Keys 1981)."""
-    x = np.abs(offset - np.arange(-1, 3))
-    near = (a + 2) * x**3 - (a + 3) * x**2 + 1
-    far = a * (x**3 - 5 * x**2 + 8 * x - 4)
-    return np.where(x <= 1, near, far)
+    return cubic_kernel(offset - np.arange(-1, 3), a)
 
 
 def linear_weights(offset: float) -> np.ndarray:

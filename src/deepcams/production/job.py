@@ -133,8 +133,9 @@ class Job:
         """
         began = time.perf_counter()
         there = self._existing()
-        digests = scan(self.plan, self.frames.read, self.where) if self.plan.field.nbytes <= SCAN_BYTES else {}
-        plan, target, self._digests = self.plan, self.target, digests
+        plan, target = self.plan, self.target
+        if plan.field.nbytes <= SCAN_BYTES:
+            self._digests = scan(plan, self.frames.read, self.where)
         with _writing(target.path):
             if there:
                 target.resume(self.layout, plan.items)
@@ -142,7 +143,7 @@ class Job:
                 self._check_space()
                 target.create(self.layout, plan.items, self.identity)
         try:
-            computed = self._fill(digests, progress)
+            computed = self._fill(progress)
             with _writing(target.path):
                 target.finish(lambda hours: progress("write", hours, plan.times.size) if progress else None)
         except Exception:
@@ -210,11 +211,7 @@ class Job:
         plan, hours = self.plan, self.plan.times[item.start : item.stop]
         frames = plan.frames(item)
         piece = self.frames.read(frames)
-        times = piece.time.values
-        known = [self._digests[int(i)] for i in frames if int(i) in self._digests]  # of inputs that were scanned
-        if len(known) < frames.size:
-            known = [digest(frame, t) for frame, t in zip(piece.values, times, strict=True)]
-        code = combine(known)
+        code = self._code(frames, piece)
         counts = count_frames(piece, np.flatnonzero(np.isin(frames, plan.own(item))), plan)
         values = compute_hours(piece, plan.chain, hours, plan.crop)
         facts = examine(values, plan.field.time.values, hours)
@@ -228,17 +225,17 @@ class Job:
         )
         return values, facts.status, record
 
-    def _unfinished(self, digests: dict[int, str]) -> list[Item]:
+    def _code(self, frames: np.ndarray, piece: xr.DataArray | None = None) -> str:
+        """Fingerprint of input frames; what was scanned is neither read nor hashed again."""
+        if self._digests or not frames.size:
+            return combine([self._digests[int(i)] for i in frames])
+        piece = self.frames.read(frames) if piece is None else piece
+        return combine([digest(frame, t) for frame, t in zip(piece.values, piece.time.values, strict=True)])
+
+    def _unfinished(self) -> list[Item]:
         """The items still to do; raises if a finished one was computed from other values than the input has now."""
         plan, target = self.plan, self.target
         codes: list[str] = []
-
-        def code_of(item: Item) -> str:
-            frames = plan.frames(item)
-            if not digests and frames.size:
-                piece = self.frames.read(frames)
-                return combine([digest(frame, t) for frame, t in zip(piece.values, piece.time.values, strict=True)])
-            return combine([digests[int(i)] for i in frames])
 
         def refuse(what: str) -> OutputError:
             return OutputError(
@@ -248,7 +245,7 @@ class Job:
 
         total = target.total(plan.items)
         if total is not None:
-            codes = [code_of(item) for item in plan.items]
+            codes = [self._code(plan.frames(item)) for item in plan.items]
             if combine(codes) != total.fingerprint:
                 raise refuse("the output")
             return []
@@ -257,13 +254,13 @@ class Job:
             record = target.record(item)
             if record is None:
                 todo.append(item)
-            elif record.fingerprint != code_of(item):
+            elif record.fingerprint != self._code(plan.frames(item)):
                 raise refuse(f"the item from {str(plan.times[item.start])[:16]}")
         return todo
 
-    def _fill(self, digests: dict[int, str], progress: Progress | None) -> int:
+    def _fill(self, progress: Progress | None) -> int:
         """Compute and write the unfinished items; writing one goes on while the next is computed."""
-        todo = self._unfinished(digests)
+        todo = self._unfinished()
         total, hours = self.plan.times.size, sum(item.hours for item in todo)
         done = total - hours
         if progress is not None:

@@ -17,9 +17,6 @@ def keep_memory_level() -> None:
     raises that threshold to 32 MB and keeps the rest, in pieces, in an arena a thread. HDF5 keeps up to 64 MB of each
     variable, though frames are read in whole chunks, once.
     """
-    import netCDF4
-
-    netCDF4.set_chunk_cache(size=_THRESHOLD)
     _set({_M_MMAP_THRESHOLD: _THRESHOLD})
 
 
@@ -30,13 +27,13 @@ def keep_memory_at_hand() -> None:
     pages cost a fifth of ABPN's time, and a third of that of linear + bicubic; kept, the process holds more memory, up
     to half as much again, and is level where few threads work (not with flow).
     """
-    import netCDF4
-
-    netCDF4.set_chunk_cache(size=_THRESHOLD)
     _set({_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: _NEVER, _M_ARENA_MAX: 1})
 
 
 def _set(options: dict[int, int]) -> None:
+    import netCDF4
+
+    netCDF4.set_chunk_cache(size=_THRESHOLD)
     if sys.platform != "linux":
         return
     try:
