@@ -8,6 +8,7 @@ globe. Longitude is periodic; across a pole the neighbour is the same row, half 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -301,6 +302,40 @@ def cells_from_nodes(fine: np.ndarray, coarse: Grid, factor: int = FACTOR) -> np
         filled = pad(fine, coarse.refine(factor), half, 0)
         fine = filled[..., half - top : filled.shape[-2] - half + bottom, :]
     return np.roll(fine, half, axis=-1) if coarse.periodic else fine
+
+
+class CellNodes(NamedTuple):
+    """Where the cell-like values of some coarse cells lie among the fine nodes.
+
+    Attributes:
+        rows: each cell-like row's node row.
+        columns: each cell-like column's node column.
+        beyond: whether a row lies beyond a pole, so that its values are those of ``rows`` across the pole.
+        across: how many columns farther those lie (0 where the grid does not close round the globe).
+    """
+
+    rows: np.ndarray
+    columns: np.ndarray
+    beyond: np.ndarray
+    across: int
+
+
+def cell_nodes(coarse: Grid, row: int, column: int, rows: int, columns: int, factor: int = FACTOR) -> CellNodes:
+    """What :func:`cells_from_nodes` does, for a window of coarse cells.
+
+    Args:
+        coarse: the coarse grid; the nodes are those of ``coarse.refine(factor)``.
+        row, column, rows, columns: the window, in coarse cells; columns may run on round a periodic grid.
+    """
+    fine, half = coarse.refine(factor), factor // 2
+    node_rows = np.arange(factor * row, factor * (row + rows)) - (half if coarse.north == 0 else 0)
+    node_columns = np.arange(factor * column, factor * (column + columns))
+    if coarse.periodic:
+        node_columns = (node_columns - half) % fine.columns
+    north, south = node_rows < 0, node_rows >= fine.rows
+    mirrored = np.where(north, -node_rows, np.where(south, 2 * (fine.rows - 1) - node_rows, node_rows))
+    across = fine.columns // 2 if fine.periodic and fine.columns % 2 == 0 else 0
+    return CellNodes(mirrored, node_columns, north | south, across)
 
 
 def cell_row_areas(coarse: Grid, factor: int = FACTOR) -> np.ndarray:
