@@ -14,8 +14,8 @@ from deepcams.errors import InputError
 from deepcams.field import field_like, grid_of
 from deepcams.grid import Grid
 from deepcams.period import Period
-from deepcams.production.frames import Frames
 from deepcams.production.work import crop_to, examine, plan_work
+from deepcams.sources.frames import Frames
 
 MakeField = Callable[..., xr.DataArray]
 LINEAR = {"temporal": "linear", "spatial": "bicubic", "conserve": False}

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,21 +19,20 @@ from deepcams.downscalers.build import DEFAULT_SPATIAL, DEFAULT_TEMPORAL, NONE, 
 from deepcams.errors import InputError, OutputError
 from deepcams.field import as_field, tell_counts
 from deepcams.period import Period
-from deepcams.production.frames import Frames
 from deepcams.production.provenance import global_attributes, identity, keep_apart
 from deepcams.production.work import (
     BBox,
     Plan,
-    combine,
     compute_hours,
     count_frames,
-    digest,
     examine,
     plan_work,
     scan,
 )
+from deepcams.sources.frames import Frames, combine, digest
 from deepcams.store import BitRound, Item, Layout, Record, Target, differences, open_target
 from deepcams.store.layout import Split
+from deepcams.store.records import writing_to
 
 SCAN_BYTES = 1 << 30
 """Inputs up to this size are read once before anything is written, so that bad values leave nothing behind."""
@@ -136,7 +133,7 @@ class Job:
         plan, target = self.plan, self.target
         if plan.field.nbytes <= SCAN_BYTES:
             self._digests = scan(plan, self.frames.read, self.where)
-        with _writing(target.path):
+        with writing_to(target.path):
             if there:
                 target.resume(self.layout, plan.items)
             else:
@@ -144,7 +141,7 @@ class Job:
                 target.create(self.layout, plan.items, self.identity)
         try:
             computed = self._fill(progress)
-            with _writing(target.path):
+            with writing_to(target.path):
                 target.finish(lambda hours: progress("write", hours, plan.times.size) if progress else None)
         except Exception:
             if not there and not any(target.record(item) for item in plan.items):
@@ -269,7 +266,7 @@ class Job:
         with ThreadPoolExecutor(1, "deepcams-write") as pool:
             for item in todo:
                 values, status, record = self._compute(item)
-                with _writing(self.target.path):
+                with writing_to(self.target.path):
                     if writing is not None:
                         writing.result()
                     writing = pool.submit(self.target.write, item, values, status, record)
@@ -277,7 +274,7 @@ class Job:
                 done += item.hours
                 if progress is not None:
                     progress("downscale", done, total)
-            with _writing(self.target.path):
+            with writing_to(self.target.path):
                 if writing is not None:
                     writing.result()
         return hours
@@ -289,18 +286,6 @@ def _folder(path: Path) -> Path:
 
 def _gb(size: float) -> str:
     return f"{size / 1e9:.2g} GB" if size < 1e11 else f"{size / 1e9:.0f} GB"
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Say in one line what the operating system refused, and what to do."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        do = "free some space and run the same command again" if full else "check the folder and its permissions"
-        raise OutputError(f"{path} cannot be written: {reason}; {do}") from error
 
 
 def prepare(

@@ -6,7 +6,6 @@ the same values.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -18,6 +17,7 @@ from deepcams.errors import InputError
 from deepcams.field import ValueCounts, field_like, grid_of, is_mean, load_values
 from deepcams.grid import Grid
 from deepcams.period import Period
+from deepcams.sources.frames import digest
 from deepcams.store import Item, split_hours
 from deepcams.store.layout import Split
 
@@ -243,18 +243,6 @@ def examine(values: np.ndarray, times: np.ndarray, hours: np.ndarray) -> Facts:
             top = float(np.nanmax(frame))
         largest = max(largest, top)
     return Facts(status, missing_cells, largest if np.isfinite(largest) else None)
-
-
-def digest(frame: np.ndarray, time: np.datetime64) -> str:
-    """Fingerprint of one input frame: its time and its values, to the bit."""
-    code = hashlib.blake2b(str(time).encode(), digest_size=16)
-    code.update(np.ascontiguousarray(frame).data)
-    return code.hexdigest()
-
-
-def combine(digests: list[str]) -> str:
-    """Fingerprint of several frames."""
-    return hashlib.blake2b("".join(digests).encode(), digest_size=16).hexdigest()
 
 
 def count_frames(piece: xr.DataArray, chosen: np.ndarray, plan: Plan) -> ValueCounts:

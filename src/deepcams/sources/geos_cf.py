@@ -42,6 +42,12 @@ def version_of(dataset: xr.Dataset) -> int | None:
     return 2 if "GEOS.cf." in words else None
 
 
+def simulated_source(dataset: xr.Dataset) -> list[str]:
+    """What a file that was simulated in this layout says of its world; nothing for a real one."""
+    words = str(dataset.attrs.get("Source", ""))
+    return [words.partition(": ")[2] or words] if words.startswith("simulated") else []
+
+
 def _find(dataset: xr.Dataset, variable: str | None) -> xr.DataArray | None:
     wanted = list(PM25) if variable is None or variable.lower() in ("pm2p5", "pm2.5", "pm25") else [variable.lower()]
     by_name = {str(name).lower(): array for name, array in field_variables(dataset).items()}
@@ -122,6 +128,7 @@ def open_geos_cf(paths: Paths, *, variable: str | None = None) -> xr.DataArray:
 def open_geos_cf_files(files: Sequence[DataFile], variable: str | None) -> xr.DataArray:
     """:func:`open_geos_cf` for files that were found already."""
     versions: dict[int, DataFile] = {}
+    worlds: list[str] = []
 
     def choose(dataset: xr.Dataset, file: DataFile) -> xr.DataArray | None:
         array = _find(dataset, variable)
@@ -133,6 +140,7 @@ def open_geos_cf_files(files: Sequence[DataFile], variable: str | None) -> xr.Da
         if len(versions) > 1:
             found = f"version 1 in {versions[1]} and version 2 in {versions[2]}"
             raise InputError("GEOS-CF", "files of one version", found, "open them apart; they must not be mixed")
+        worlds.extend(simulated_source(dataset))
         return _with_times(_with_units(array, file), file).assign_attrs(cell_methods="time: mean")
 
     field = open_merged(files, choose, variable or "PM2.5 (PM25_RH35_GCC or PM25_RH35)")
@@ -143,7 +151,7 @@ def open_geos_cf_files(files: Sequence[DataFile], variable: str | None) -> xr.Da
             long_name="PM2.5 at 35 % relative humidity",
         )
     title = TITLE.format(next(iter(versions))) if versions else "NASA GEOS-CF"
-    return field.assign_attrs(source=title)
+    return field.assign_attrs(source=worlds[0] if worlds else title)
 
 
 def _undefined_to_missing(values: np.ndarray) -> np.ndarray:

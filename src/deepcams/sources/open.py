@@ -100,7 +100,9 @@ def _open_cf_files(files: Sequence[DataFile], variable: str | None) -> xr.DataAr
         if array is None:
             return None
         over_time = re.search(r"\btime:\s*mean\b", str(array.attrs.get("cell_methods", "")))
-        return array.assign_attrs(cell_methods="time: mean" if over_time else "time: point")
+        source = array.attrs.get("source", dataset.attrs.get("source"))
+        array = array.assign_attrs(cell_methods="time: mean" if over_time else "time: point")
+        return array if source is None else array.assign_attrs(source=str(source))
 
     return open_merged(files, choose, variable or "PM2.5 (pm2p5)")
 

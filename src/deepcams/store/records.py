@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -100,6 +102,18 @@ def remove_strays(folder: Path) -> None:
     """Remove the partial files that a killed process left in a folder of ours."""
     for stray in sorted(folder.rglob("*.partial")):
         stray.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing_to(path: Path) -> Iterator[None]:
+    """Say in one line what the operating system refused, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        do = "free some space and run the same command again" if full else "check the folder and its permissions"
+        raise OutputError(f"{path} cannot be written: {reason}; {do}") from error
 
 
 def sync(path: Path) -> None:

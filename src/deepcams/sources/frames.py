@@ -1,6 +1,8 @@
-"""Reading input frames: each piece of a lazy field is decompressed once, however the work items overlap."""
+"""Reading frames of a lazy field, each piece decompressed once however the work items overlap; their fingerprints."""
 
 from __future__ import annotations
+
+import hashlib
 
 import numpy as np
 import xarray as xr
@@ -52,3 +54,15 @@ class Frames:
         if data.nbytes <= KEEP_BYTES:
             self._kept[chunk] = data
         return data
+
+
+def digest(frame: np.ndarray, time: np.datetime64) -> str:
+    """Fingerprint of one input frame: its time and its values, to the bit."""
+    code = hashlib.blake2b(str(time).encode(), digest_size=16)
+    code.update(np.ascontiguousarray(frame).data)
+    return code.hexdigest()
+
+
+def combine(digests: list[str]) -> str:
+    """Fingerprint of several frames."""
+    return hashlib.blake2b("".join(digests).encode(), digest_size=16).hexdigest()
