@@ -18,6 +18,7 @@ VERBS = {
     "info": "Tell what a file holds: layout, grid, times, units, values",
     "models": "List, show and import network checkpoints",
     "simulate": "Write a simulated world in the providers' own layouts",
+    "train": "Train a network as an experiment (YAML) describes",
 }
 
 

@@ -1,0 +1,5 @@
+"""``python -m deepcams``, the same as ``deepcams``; what ``torchrun -m deepcams`` starts."""
+
+from deepcams.cli import run
+
+run()

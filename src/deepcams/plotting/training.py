@@ -1,0 +1,51 @@
+"""How a training went: its loss and its validation, step by step."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from deepcams.store.records import writing_to
+
+LOG, CURVE = "log.csv", "curve.png"
+
+
+def draw_curve(folder: str | Path) -> Path:
+    """Draw ``log.csv`` of a training's folder as ``curve.png`` beside it.
+
+    Above the loss; below the validation MAE relative to the strongest training-free method's (1: no better).
+
+    Raises:
+        OutputError: the picture cannot be written.
+    """
+    folder = Path(folder)
+    with (folder / LOG).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+
+    def column(name: str) -> tuple[list[int], list[float]]:
+        found = [(int(row["step"]), float(row[name])) for row in rows if row[name]]
+        return [step for step, _ in found], [value for _, value in found]
+
+    figure = Figure(figsize=(7, 6), layout="constrained")
+    FigureCanvasAgg(figure)
+    above, below = figure.subplots(2, 1, sharex=True)
+    above.plot(*column("loss"), color="0.3", linewidth=1)
+    above.set_yscale("log")
+    above.set_ylabel("training loss")
+    below.plot(*column("skill"), color="C0", marker=".", markersize=4, linewidth=1)
+    best = [(int(row["step"]), float(row["skill"])) for row in rows if row["best"] == "1"][-1:]
+    below.plot([step for step, _ in best], [value for _, value in best], "o", color="C3", label="best, kept")
+    below.axhline(1, color="0.6", linewidth=0.8, linestyle="--")
+    values = column("skill")[1]
+    if values:  # what begins far above 1 would hide what comes later
+        below.set_ylim(min(*values, 1.0) - 0.05, min(max(*values, 1.05), 3 * min(*values, 1.0)) + 0.05)
+    below.set_ylabel("validation MAE / training-free MAE")
+    below.set_xlabel("step")
+    below.legend(frameon=False)
+    path = folder / CURVE
+    with writing_to(path):
+        figure.savefig(path, dpi=100)
+    return path

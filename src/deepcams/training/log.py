@@ -1,0 +1,43 @@
+"""The log of a training: rows of a CSV file, and the same for TensorBoard where it is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from typing import Any
+
+from deepcams.training.run_folder import TENSORBOARD, RunFolder
+
+
+class Log:
+    """Writes rows.
+
+    Args:
+        folder: where to.
+        step: after which rows follow; TensorBoard drops what it has beyond.
+    """
+
+    def __init__(self, folder: RunFolder, step: int) -> None:
+        self.folder, self._board = folder, None
+        if importlib.util.find_spec("tensorboard") is not None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            board: Any = SummaryWriter
+            self._board = board(str(folder.path / TENSORBOARD), purge_step=step + 1 if step else None)
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Add a row (:data:`deepcams.training.run_folder.COLUMNS`).
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        self.folder.append(row)
+        if self._board is not None:
+            for name in ("loss", "gradient", "lr", "mae", "rmse", "skill"):
+                if name in row:
+                    self._board.add_scalar(name, row[name], row["step"])
+
+    def close(self) -> None:
+        """Write what is buffered."""
+        if self._board is not None:
+            self._board.close()

@@ -1,0 +1,147 @@
+"""The folder of one training: its frozen experiment, its log, its state, and the best weights.
+
+``experiment.yaml``, ``log.csv``, ``curve.png``, ``state.pt``, ``NAME.safetensors`` and ``tensorboard/``. Files appear
+whole or not at all; whatever fails while one is written, its last good version stays.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from deepcams.errors import InputError, OutputError
+from deepcams.networks.checkpoint import SUFFIX
+from deepcams.store.records import remove_strays, write_atomically, writing_to
+from deepcams.training.options import Experiment
+
+EXPERIMENT, LOG, STATE, TENSORBOARD = "experiment.yaml", "log.csv", "state.pt", "tensorboard"
+STATE_VERSION = 1
+FREE_TO_CHANGE = ("training.steps", "training.epochs", "training.minutes", "training.workers", "training.log_every",
+                  "training.save_every", "validation.patience", "output.card")  # fmt: skip
+"""What may differ when a training goes on: none of it changes what a step does but the schedule's end."""
+COLUMNS = ("step", "epoch", "minutes", "lr", "loss", "gradient", "mae", "rmse", "baseline_mae", "skill", "best")
+"""Of the log. Loss and gradient: means since the row before; mae .. skill: of a validation, else empty."""
+
+
+class RunFolder:
+    """Where a training writes; see the module.
+
+    Args:
+        path: the folder.
+        experiment: what is trained.
+    """
+
+    def __init__(self, path: str | Path, experiment: Experiment) -> None:
+        self.path, self.experiment = Path(path), experiment
+        self.best = self.path / f"{experiment.output.name}{SUFFIX}"
+        self.log = self.path / LOG
+
+    def begin(self, resume: bool) -> bool:
+        """Make the folder, or check that the training in it is this one.
+
+        Returns:
+            whether a saved state is there to go on from.
+
+        Raises:
+            OutputError: a training lies there and ``resume`` is not asked for, or another file does.
+            InputError: the training there is another one.
+        """
+        frozen = self.path / EXPERIMENT
+        if self.path.exists() and not self.path.is_dir():
+            raise OutputError(f"{self.path} is a file; name a folder for the training")
+        if frozen.exists():
+            if not resume:
+                raise OutputError(f"{self.path} holds a training already; go on with --resume, or name another folder")
+            self._compare(frozen)
+        elif self.path.exists() and any(self.path.iterdir()):
+            raise OutputError(f"{self.path} is not empty and holds no training; name another folder")
+        values = self.experiment.model_dump(mode="json")
+        text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100)
+        with writing_to(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            remove_strays(self.path)
+            write_atomically(frozen, f"# frozen by deepcams train\n{text}".encode())
+        return (self.path / STATE).exists()
+
+    def _compare(self, frozen: Path) -> None:
+        try:
+            before = Experiment.model_validate(yaml.safe_load(frozen.read_text(encoding="utf-8")))
+        except (ValueError, InputError, yaml.YAMLError) as error:
+            raise InputError(frozen, "the experiment that was begun here", str(error).splitlines()[0]) from None
+        for path, old, new in _differences(before.model_dump(mode="json"), self.experiment.model_dump(mode="json")):
+            if path not in FREE_TO_CHANGE:
+                do = "begin another training in another folder"
+                raise InputError(f"{self.path}: {path}", f"{old!r}, as the training was begun", repr(new), do)
+
+    def save_state(self, state: Mapping[str, Any]) -> None:
+        """Write what a training needs to go on: tensors and plain values.
+
+        Raises:
+            OutputError: it cannot be written; the one before is still there.
+        """
+        buffer = io.BytesIO()
+        torch.save({"version": STATE_VERSION, **state}, buffer)
+        with writing_to(self.path / STATE):
+            write_atomically(self.path / STATE, buffer.getvalue())
+
+    def load_state(self) -> dict[str, Any]:
+        """Read it; nothing in the file is ever executed.
+
+        Raises:
+            InputError: a damaged file, or one of another version.
+        """
+        path = self.path / STATE
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+            found = f"a damaged file ({str(error).splitlines()[0][:80] if str(error) else type(error).__name__})"
+            raise InputError(path, "the saved state of a training", found, "begin it anew in another folder") from None
+        version = state.get("version") if isinstance(state, dict) else None
+        if version != STATE_VERSION:
+            raise InputError(path, f"the state of a training, version {STATE_VERSION}", f"version {version}")
+        return dict(state)
+
+    def cut_log(self, step: int) -> None:
+        """Drop the rows after ``step``, which the training will write again."""
+        rows = [row for row in read_log(self.log) if int(row["step"]) <= step] if self.log.exists() else []
+        buffer = io.StringIO(newline="")
+        writer = csv.DictWriter(buffer, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+        with writing_to(self.log):
+            write_atomically(self.log, buffer.getvalue().encode())
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Add a row to the log.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        with writing_to(self.log), self.log.open("a", newline="") as file:
+            csv.DictWriter(file, COLUMNS).writerow(row)
+
+
+def read_log(path: str | Path) -> list[dict[str, str]]:
+    """The rows of a log, without one that was cut off while it was written."""
+    with Path(path).open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if None not in row.values() and (row["step"] or "").isdigit()]
+    return [{name: row[name] for name in COLUMNS} for row in rows]
+
+
+def _differences(old: Any, new: Any, path: str = "") -> list[tuple[str, Any, Any]]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = [*old, *(key for key in new if key not in old)]
+        return [
+            found
+            for key in keys
+            for found in _differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
+        ]
+    return [] if json.dumps(old) == json.dumps(new) else [(path, old, new)]
