@@ -17,8 +17,10 @@ VERBS = {
     "evaluate": "Score methods against a known truth, as the paper's tables do",
     "info": "Tell what a file holds: layout, grid, times, units, values",
     "models": "List, show and import network checkpoints",
+    "prepare": "Check hourly fine fields and put them into a store to train from",
     "simulate": "Write a simulated world in the providers' own layouts",
     "train": "Train a network as an experiment (YAML) describes",
+    "validate": "Compare fields with stations (OpenAQ), with quality control",
 }
 
 

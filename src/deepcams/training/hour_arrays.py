@@ -7,6 +7,9 @@ axis is the store's first hour plus k hours; an hour that is missing, or was ski
 from __future__ import annotations
 
 import os
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,12 +21,15 @@ from deepcams.errors import InputError
 from deepcams.grid import Grid
 from deepcams.store.attributes import COORDINATES, variable_attributes
 from deepcams.store.layout import EPOCH
+from deepcams.store.records import sync
 
 Resolution: TypeAlias = Literal["fine", "coarse"]
 
 CHUNK = (103, 120)
 """Preferred chunk: 49 kB, which divide 721 x 1440 nodes without rest. Smaller ones cost more to find than to decode,
 larger ones decode more that a crop does not need (docs/prepare.md has the measurements)."""
+_WAITING = 2
+"""Hours that may wait to be written while the next is read."""
 _LEVEL = 1
 _SHARD = "c.{}.0.0"
 _EMPTY = 2**64 - 1  # offset and length of a chunk that is not stored
@@ -111,7 +117,7 @@ class HourArray:
         """A window of an hour's map, which must lie inside it: (rows, columns), float32.
 
         Read without Zarr's own machinery (the layout of a shard is Zarr's: chunks in any order, then an index of
-        offset and length each, then its check sum), which takes five times as long for a crop.
+        offset and length each, then its check sum), which takes three times as long for a crop.
 
         Raises:
             InputError: the hour's file is not there or damaged.
@@ -143,6 +149,54 @@ class HourArray:
             found = "none" if isinstance(error, FileNotFoundError) else f"a damaged one ({error})"
             raise InputError(path, "a whole hour", found, "prepare the store again with --overwrite") from error
         return out
+
+
+class HourWriter:
+    """Writes hours one after another in a thread of its own, and forces them to disk when asked.
+
+    Args:
+        arrays: what to write to.
+    """
+
+    def __init__(self, arrays: Mapping[Resolution, HourArray]) -> None:
+        self._arrays = arrays
+        self._waiting: deque[Future[None]] = deque()
+        self._written: list[int] = []
+        self._pool = ThreadPoolExecutor(1, "deepcams-write")
+
+    def __enter__(self) -> HourWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def put(self, slot: int, maps: Mapping[Resolution, np.ndarray]) -> None:
+        """Have an hour written; waits while too many wait already."""
+        while len(self._waiting) >= _WAITING:
+            self._waiting.popleft().result()
+        self._waiting.append(self._pool.submit(self._write, slot, maps))
+        self._written.append(slot)
+
+    def _write(self, slot: int, maps: Mapping[Resolution, np.ndarray]) -> None:
+        for resolution, values in maps.items():
+            self._arrays[resolution].write(slot, values)
+
+    def size(self, slot: int) -> int:
+        """Bytes that an hour takes on disk."""
+        while self._waiting:
+            self._waiting.popleft().result()
+        return sum(array.shard(slot).stat().st_size for array in self._arrays.values())
+
+    def settle(self) -> None:
+        """Come back when all is on disk."""
+        while self._waiting:
+            self._waiting.popleft().result()
+        for array in self._arrays.values():
+            for slot in self._written:
+                sync(array.shard(slot))
+            if self._written:
+                sync(array.folder)
+        self._written.clear()
 
 
 def _write_times(group: Any, times: np.ndarray) -> None:

@@ -23,6 +23,9 @@ STATE = ".deepcams"
 HOURS = "hours.json"
 """File in :data:`STATE` that appears when a store is finished: its good hours and where they come from."""
 
+REPORT = "report.json"
+"""File in :data:`STATE` with everything that was left out."""
+
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
