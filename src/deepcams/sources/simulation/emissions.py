@@ -7,7 +7,9 @@ import zipfile
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +18,16 @@ from deepcams.errors import OutputError
 from deepcams.grid import Grid
 from deepcams.sources.archive import cache_dir
 from deepcams.sources.simulation.files import appearing
-from deepcams.sources.simulation.sphere import DEGREE, SphereMap, blur, globe_axes, noise, unit_vectors
+from deepcams.sources.simulation.sphere import (
+    DEGREE,
+    Nodes,
+    SphereMap,
+    across_poles,
+    blur,
+    globe_axes,
+    noise,
+    unit_vectors,
+)
 
 STEP = 0.25
 """Of the finest maps, degrees."""
@@ -55,11 +66,43 @@ _FIRES = (
     (41, -121, 4, 2),
     (-34, 149, 4, 2),
     (-35, -71, 2, 1),
-    (17, -90, 4, 2),
+    (17, -90, 4, 1),
     (24, 80, 6, 2),
     (40, -5, 4, 0.7),
     (50, 40, 8, 1.5),
 )
+# Mountain ranges: strength, half width (degrees of arc), and the places (latitude, longitude) along them.
+_RANGES: tuple[tuple[Any, ...], ...] = (
+    (1.0, 3.5, (56, -126), (52, -120), (45, -113), (38, -107), (33, -108)),
+    (1.0, 2.0, (57, -131), (49, -121), (41, -122), (35, -118)),
+    (0.3, 2.5, (61, -155), (63, -146), (60, -137)),
+    (0.9, 2.5, (31, -108), (24, -104), (19, -99), (16, -95), (15, -90), (9, -83)),
+    (1.1, 2.2, (10, -72), (5, -75), (-2, -79), (-11, -76), (-16, -71), (-23, -67), (-34, -70), (-46, -72), (-52, -73)),
+    (0.5, 2.0, (45, -71), (40, -78), (35, -83)),
+    (0.4, 4.0, (-16, -42), (-23, -46)),
+    (1.0, 1.5, (44, 7), (46, 9), (47, 14)),
+    (0.6, 2.0, (43, -5), (42, 1)),
+    (0.6, 2.0, (49, 20), (46, 25), (42, 22)),
+    (0.7, 2.5, (60, 8), (68, 17)),
+    (0.8, 2.0, (31, -8), (35, 5)),
+    (0.9, 2.5, (38, 30), (40, 42), (34, 47), (28, 55)),
+    (0.9, 1.5, (43, 42), (36, 51)),
+    (0.8, 3.5, (13, 39), (7, 38), (-3, 36), (-12, 34)),
+    (0.6, 2.5, (-28, 29), (-33, 23)),
+    (1.2, 3.0, (35, 70), (39, 72), (43, 80), (49, 89), (51, 98), (54, 110)),
+    (1.3, 3.0, (34, 74), (29, 84), (28, 94), (29, 101), (24, 99), (19, 100)),
+    (0.9, 3.0, (36, 80), (37, 98), (34, 106)),
+    (0.6, 3.0, (57, 122), (63, 140), (67, 150)),
+    (0.8, 1.5, (34, 133), (36, 138), (43, 143)),
+    (0.8, 2.0, (-4, 137), (-7, 146)),
+    (0.5, 2.0, (-24, 150), (-33, 150), (-37, 147)),
+    (0.9, 1.5, (-45, 168), (-41, 173)),
+    (0.4, 2.0, (54, 58), (65, 60)),
+)
+_INDUSTRY = 1.2
+"""Spread (of the logarithm) of what a city emits around what its inhabitants do."""
+_RURAL, _VILLAGES, _PATCHY = 0.17, 0.3, 1.5
+"""Emission between cities: everywhere on land; by inhabitants; spread (of the logarithm) of its patches."""
 # Smoke and coal per inhabitant against the world's cities at large.
 _PER_HEAD = {
     "IN": 3.0,
@@ -77,8 +120,8 @@ _PER_HEAD = {
     "TR": 1.1,
     "PL": 1.2,
     "ZA": 1.4,
-    "US": 0.45,
-    "CA": 0.35,
+    "US": 0.75,
+    "CA": 0.6,
     "GB": 0.5,
     "FR": 0.5,
     "DE": 0.5,
@@ -91,7 +134,7 @@ _PER_HEAD = {
     "JP": 0.5,
     "BR": 0.6,
     "AR": 0.5,
-    "MX": 0.9,
+    "MX": 0.6,
 }
 
 
@@ -196,9 +239,42 @@ def _near(points: np.ndarray, latitude: float, longitude: float, radius: float) 
 
 @lru_cache(maxsize=1)
 def city_emission() -> np.ndarray:
-    """Relative emission of cities on the 0.25 degree globe, float32."""
+    """Relative emission of cities on the 0.25 degree globe, float32: the same in all worlds."""
     known = cities()
     return _splat(known.latitude, known.longitude, known.emission).astype(np.float32)
+
+
+def town_emission(seed: int) -> np.ndarray:
+    """Relative emission of cities and their industry on the 0.25 degree globe, float32.
+
+    A few places, others in each world, emit many times what their inhabitants do: power plants, smelters, brick kilns.
+    Between the cities emit farms, roads, villages and vegetation, in patches, and more where more people live.
+    """
+    known = cities()
+    random = np.random.default_rng([seed, 9])
+    factor = random.lognormal(-0.5 * _INDUSTRY**2, _INDUSTRY, known.emission.size)
+    towns = _splat(known.latitude, known.longitude, known.emission * factor)
+    latitudes, _ = globe_axes(STEP)
+    grown = np.exp(-((latitudes / 50) ** 4))[:, None] * land_fraction()
+    patches = np.exp(_PATCHY * noise(random, STEP, {0.15: 0.7, 0.35: 0.8, 0.8: 0.8, 2.0: 0.8}) - _PATCHY**2 / 2)
+    rural = (_RURAL + _VILLAGES * np.sqrt(np.maximum(blur(city_emission(), 2.5), 0))) * grown * patches
+    return np.asarray(towns + rural, np.float32)
+
+
+@lru_cache(maxsize=1)
+def mountains() -> np.ndarray:
+    """How mountainous the land is, on the 0.25 degree globe, float32: 1 in the Rockies, 0 in the plains."""
+    step = 1.5
+    latitudes, longitudes = globe_axes(step)
+    points = unit_vectors(latitudes[:, None], longitudes[None])
+    high = np.zeros(points.shape[1:])
+    for strength, radius, *line in _RANGES:
+        for (south, west), (north, east) in pairwise(line):
+            for f in np.linspace(0, 1, 2 + int(np.hypot(north - south, east - west) / radius)):
+                place = south + f * (north - south), west + f * (east - west)
+                high = np.maximum(high, strength * _near(points, *place, radius))
+    fine = Nodes(*globe_axes(STEP)).interpolate(across_poles(high.astype(np.float32)), step)
+    return np.asarray(np.clip(fine, 0, None) * land_fraction(), np.float32)
 
 
 def dust_emission(seed: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from deepcams.errors import OutputError
 
-WORLD_VERSION = 1
+WORLD_VERSION = 2
 """Counts up when the world's values change; files of different versions are not put into one folder."""
 
 Progress: TypeAlias = Callable[[int, int], None]

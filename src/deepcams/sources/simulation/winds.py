@@ -1,4 +1,4 @@
-"""Smooth, divergence-free, time-dependent winds as an analytic function of the seed, and the paths along them."""
+"""Smooth, time-dependent winds as an analytic function of the seed, and the paths along them."""
 
 from __future__ import annotations
 
@@ -11,20 +11,27 @@ from deepcams.sources.simulation.sphere import globe_axes, unit_vectors
 EARTH = 6371.0
 """Radius, km."""
 
+_CALM, _STORMY = 0.7, 0.6
+"""The eddies' strength at the equator, and what comes to it with the latitude's sine s: s² (1.5 - s²)."""
+_JET = 500.0
+"""Westerlies: km/h of s⁴ (1 - s²) on the equator's circumference."""
+
 
 class Winds:
     """Jets and trades, and travelling eddies on them.
 
-    The stream function is a sum of waves ``sin(k.x + w t + p)`` in three dimensions, seen on the sphere only, so that
-    it has no special place: no pole, no dateline. The wind ``x × grad psi`` has no divergence.
+    Stream function and velocity potential are sums of waves ``sin(k.x + w t + p)`` in three dimensions, seen on the
+    sphere only, so that they have no special place: no pole, no dateline. The rotational wind is ``x × grad psi``, the
+    divergent one the tangent part of ``grad chi``; cyclones are stronger in the middle latitudes than in the tropics.
 
     Args:
         seed: of the world.
-        eddies: number of waves.
-        speed: root mean square speed of the eddies, km/h.
+        eddies: number of waves; every fourth has a divergent wind beside its rotational one.
+        speed: root mean square speed of the eddies at 35 degrees, km/h.
+        divergent: the divergent wind's share of a wave that has one.
     """
 
-    def __init__(self, seed: int, eddies: int = 28, speed: float = 27.0) -> None:
+    def __init__(self, seed: int, eddies: int = 28, speed: float = 27.0, divergent: float = 0.35) -> None:
         random = np.random.default_rng([seed, 1])
         direction = random.standard_normal((eddies, 3))
         direction /= np.linalg.norm(direction, axis=1, keepdims=True)
@@ -37,23 +44,35 @@ class Winds:
         share = number**-0.5
         share /= np.sqrt((share**2).mean())
         self.amplitudes = speed / EARTH * np.sqrt(3 / eddies) * share / number
+        self.divergent = divergent
 
     def __call__(self, points: np.ndarray, hours: float) -> np.ndarray:
         """Angular velocity seen as motion on the unit sphere: points (3, ...) float32 -> (3, ...), per hour."""
         x, y, z = points
         single = np.float32
         ax, ay, az = np.zeros_like(x), np.zeros_like(x), np.zeros_like(x)
-        for (kx, ky, kz), rate, phase, amplitude in zip(
-            self.waves, self.rates, self.phases, self.amplitudes, strict=True
+        dx, dy, dz = np.zeros_like(x), np.zeros_like(x), np.zeros_like(x)
+        for number, ((kx, ky, kz), rate, phase, amplitude) in enumerate(
+            zip(self.waves, self.rates, self.phases, self.amplitudes, strict=True)
         ):
             moved = single((rate * hours + phase) % (2 * np.pi))
             slope = single(amplitude) * np.cos(single(kx) * x + single(ky) * y + single(kz) * z + moved)
             ax += single(kx) * slope
             ay += single(ky) * slope
             az += single(kz) * slope
-        # Easterly trades (-20 km/h), westerlies (about 40 km/h at 45 degrees), little at the poles.
-        turn = (-20 + 175 * z**2 - 165 * z**4) / single(EARTH)
-        return np.stack([y * az - z * ay - turn * y, z * ax - x * az + turn * x, x * ay - y * ax])
+            if number % 4 == 0:
+                dx += single(kx) * slope
+                dy += single(ky) * slope
+                dz += single(kz) * slope
+        sine = z * z
+        part, outward = single(self.divergent), x * dx + y * dy + z * dz
+        u = y * az - z * ay + part * (dx - outward * x)
+        v = z * ax - x * az + part * (dy - outward * y)
+        w = x * ay - y * ax + part * (dz - outward * z)
+        strength = single(_CALM) + single(_STORMY) * sine * (single(1.5) - sine)
+        # Easterly trades (-16 km/h), westerlies (35 km/h at 50 degrees), easterlies again near the poles.
+        turn = (single(-16) + single(_JET) * sine * sine * (1 - sine)) / single(EARTH)
+        return np.stack([u * strength - turn * y, v * strength + turn * x, w * strength])
 
 
 class Paths:
@@ -64,10 +83,8 @@ class Paths:
         ages: hours, increasing, from 0.
     """
 
-    step = 2.5
-
-    def __init__(self, winds: Winds, ages: tuple[float, ...]) -> None:
-        self.winds, self.ages = winds, ages
+    def __init__(self, winds: Winds, ages: tuple[float, ...], step: float = 2.5) -> None:
+        self.winds, self.ages, self.step = winds, ages, step
         latitudes, longitudes = globe_axes(self.step)
         self.start = unit_vectors(latitudes[:, None], longitudes[None]).astype(np.float32)
 

@@ -27,23 +27,25 @@ from deepcams.sources.simulation.sphere import (
 )
 from deepcams.sources.simulation.winds import EARTH, Paths, Winds
 
-YOUNG = (0.0, 0.75, 1.5, 2.5, 3.75, 5.25, 7.25)
+YOUNG = (0.0, 0.5, 1.0, 1.6, 2.4, 3.4, 4.7, 6.2, 8.0)
 OLD = (10.0, 13.5, 18.0, 24.0, 32.0)
 """Ages (hours) at which emissions are read: the young ones at every node, the old ones on a 0.75 degree lattice."""
 
 BLUR = {
     0.0: 0.12,
-    0.75: 0.2,
-    1.5: 0.28,
-    2.5: 0.38,
-    3.75: 0.5,
-    5.25: 0.65,
-    7.25: 0.9,
-    10.0: 1.1,
-    13.5: 1.4,
-    18.0: 1.8,
-    24.0: 2.3,
-    32.0: 3.0,
+    0.5: 0.14,
+    1.0: 0.17,
+    1.6: 0.21,
+    2.4: 0.26,
+    3.4: 0.33,
+    4.7: 0.42,
+    6.2: 0.55,
+    8.0: 0.7,
+    10.0: 0.9,
+    13.5: 1.2,
+    18.0: 1.6,
+    24.0: 2.1,
+    32.0: 2.8,
 }
 """Age (hours) -> how far the emission has spread (sigma, degrees of arc)."""
 
@@ -52,6 +54,19 @@ LIFETIME = 36.0
 
 TEXTURE_EPOCH = 24.0
 """Hours between generations of moving texture; two of them overlap at any time."""
+STIRRED = 48.0
+"""Hours for which the winds have stirred a generation before its epoch begins."""
+
+_AIR_MASSES = {0.5: 0.25, 1.0: 0.4, 2.0: 0.6, 4.0: 0.9, 8.0: 1.0}
+_EDDIES = {0.15: 0.2, 0.3: 0.4, 0.6: 0.7, 1.2: 1.0}
+_RELIEF = {0.12: 0.7, 0.3: 0.8, 0.8: 0.9, 2.0: 0.8}
+"""Scale (degrees) -> amplitude of air masses, of small eddies in them, of the ground's relief, of showers."""
+_SHOWERS = {0.2: 0.4, 0.5: 0.7, 1.2: 1.0, 3.0: 0.8}
+_AIR, _SMALL, _MEMORY, _FRONT, _WASHED = 0.37, 0.108, 0.45, 0.6, 0.7
+_PLAIN, _RUGGED, _TRAPPED = 0.04, 0.55, 0.18
+_CLEAN, _DRAWN, _MIXED = 3.1, 0.7, 0.18
+_UPWIND = {0.0: 0.35, 0.5: 0.3, 1.0: 0.2, 1.6: 0.15}
+"""Age (hours) -> share of the ground that the air was over then in what relief does to it: streaks along the wind."""
 
 _BAND = 40_000  # nodes evaluated at once: temporaries stay in the processor's cache
 
@@ -60,7 +75,7 @@ def _shares(ages: tuple[float, ...]) -> dict[float, float]:
     """Hours of emission that each age stands for (trapezoids), with decay."""
     edges = [0.0, *((a + b) / 2 for a, b in pairwise(ages)), ages[-1] + (ages[-1] - ages[-2]) / 2]
     return {
-        age: (after - before) * float(np.exp(-age / LIFETIME))
+        age: (after - before) * float(np.exp(-age / LIFETIME) * (1 + age / 1.5) ** -0.4)
         for age, before, after in zip(ages, edges, edges[1:], strict=False)
     }
 
@@ -73,7 +88,8 @@ class _Emitted:
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
-        self.city = {age: emissions.smoothed(emissions.city_emission(), sigma) for age, sigma in BLUR.items()}
+        towns = emissions.town_emission(seed)
+        self.city = {age: emissions.smoothed(towns, sigma) for age, sigma in BLUR.items()}
         dust = emissions.dust_emission(seed)
         self.dust = {age: emissions.smoothed(dust, sigma) for age, sigma in BLUR.items()}
         self.sea = emissions.smoothed(1 - emissions.land_fraction(), 0.4)
@@ -92,17 +108,23 @@ class _Ground:
         land = emissions.land_fraction()
         near_land = blur(land, 0.5)
         latitudes, _ = globe_axes(emissions.STEP)
-        fine = noise(random, emissions.STEP, {0.15: 0.4, 0.35: 0.6, 0.8: 0.8, 2.0: 1.0})
-        rugged = 1 / (1 + np.exp(-2.5 * (noise(random, emissions.STEP, {3.0: 1.0, 8.0: 1.0}) - 0.6)))
+        fine = noise(random, emissions.STEP, _RELIEF)
+        high = emissions.mountains()
+        rugged = high + 0.35 / (1 + np.exp(-2.5 * (noise(random, emissions.STEP, {3.0: 1.0, 8.0: 1.0}) - 0.8)))
         broad = noise(random, emissions.STEP, {3.0: 1.0, 6.0: 1.0})
-        relief = fine * (0.02 + near_land * (0.12 + 0.55 * rugged)) + near_land * (0.25 * broad - 0.3 * rugged)
+        relief = near_land * (fine * (_PLAIN + _RUGGED * rugged) + 0.2 * broad - 0.35 * high)
         self.texture = SphereMap(relief + 0.3 * (blur(land, 0.15) - 0.5))
+        # Where air is trapped in the night: valleys, which the relief makes, and basins between the ranges.
+        self.valley = SphereMap(near_land * (_TRAPPED * (0.3 + rugged) * noise(random, emissions.STEP, _RELIEF)))
         people = blur(emissions.city_emission(), 4.0)
         polar = np.exp(-(((np.abs(latitudes) - 90) / 22) ** 2))[:, None]
         broad = noise(random, emissions.STEP, {8.0: 1.0, 16.0: 1.0})
-        clean = 4.5 * np.exp(0.35 * broad) * (1 - 0.93 * polar) + 0.05
+        clean = _CLEAN * np.exp(0.35 * broad) * (1 - 0.9 * polar) + 0.05
+        clean *= (1 + 0.3 * np.tanh((latitudes - 5) / 12))[:, None]  # the North emits more
         ice = (1 / (1 + np.exp((latitudes + 63) / 2.5)))[:, None]
-        self.background = SphereMap(clean * (0.6 + 0.6 * blur(land, 2.0)) * (1 - 0.8 * ice) + 3.0 * people)
+        background = clean * (0.6 + 0.6 * blur(land, 2.0)) * (1 - 0.8 * ice) + 2.0 * people
+        self.background = SphereMap(background)
+        self.origin = SphereMap(np.log(blur(background, 2.0)))
         self.land = SphereMap(blur(land, 0.3))
 
 
@@ -118,8 +140,32 @@ def _ground(seed: int) -> _Ground:
 
 @lru_cache(maxsize=4)
 def _moving_texture(seed: int, epoch: int) -> SphereMap:
+    """What air masses bring, as the logarithm of a factor: the air at the beginning of an epoch, stirred before.
+
+    Smooth patches and the background of where the air was two days earlier; the winds have drawn both out to
+    filaments and pushed them together to fronts.
+    """
     random = np.random.default_rng([seed, 5, epoch + 2**31])
-    return SphereMap(noise(random, emissions.STEP, {0.35: 0.2, 0.7: 0.3, 1.5: 0.5, 3.0: 0.8, 6.0: 1.0}))
+    patches = SphereMap(_AIR * noise(random, emissions.STEP, _AIR_MASSES))
+    paths = Paths(_winds(seed), tuple(np.arange(0, STIRRED + 1, 3.0).tolist()), 1.25)
+    far = _lattice(paths.at(epoch * TEXTURE_EPOCH)[0][-1])
+    latitudes, longitudes = globe_axes(emissions.STEP)
+    origin = _ground(seed).origin
+    result = np.empty((latitudes.size, longitudes.size), np.float32)
+    for start in range(0, latitudes.size, 24):
+        nodes = Nodes(latitudes[start : start + 24], longitudes)
+        there = Places.from_vectors(nodes.interpolate(far, paths.step))
+        gone = origin.sample(there) - origin.sample(nodes.places())
+        result[start : start + 24] = patches.sample(there) + np.float32(_MEMORY) * gone
+    small = noise(random, emissions.STEP, _EDDIES)
+    # Convection along the equator, and weaker storms on the westerlies' side, wash the air in ragged patches.
+    wet = np.exp(-(((latitudes - 4) / 10) ** 2)) + 0.25 * np.exp(-(((np.abs(latitudes) - 45) / 14) ** 2))
+    washed = 1 / (1 + np.exp(-5 * (noise(random, emissions.STEP, _SHOWERS) - 0.8)))
+    warm = np.exp(-((latitudes / 22) ** 2))
+    calm = 0.65 + 0.6 * warm - 0.2 * np.exp(-(((np.abs(latitudes) - 90) / 22) ** 2))
+    return SphereMap(
+        (result + _SMALL * (1 + 0.8 * warm)[:, None] * small) * calm[:, None] - _WASHED * wet[:, None] * washed
+    )
 
 
 class Moment:
@@ -193,13 +239,13 @@ class Moment:
     def _old(self, where: Nodes) -> np.ndarray:
         total = np.zeros(where.shape, np.float32)
         for age in OLD:
-            total += self._emitted(age, where)
+            total += self._sources(age, *self._then(age, where))
         return total
 
-    def _emitted(self, age: float, where: Nodes) -> np.ndarray:
-        """What reaches the points ``age`` hours after its emission, ug m-3."""
+    def _then(self, age: float, where: Nodes) -> tuple[Places, np.ndarray]:
+        """Where the air at the points was ``age`` hours ago, and how fast it moved there (30 km/h)."""
         x, y, z, speed = where.interpolate(self._ages[age], self.paths.step)
-        return self._sources(age, Places.from_vectors(np.stack([x, y, z])), speed)
+        return Places.from_vectors(np.stack([x, y, z])), speed
 
     def _sources(self, age: float, place: Places, speed: np.ndarray) -> np.ndarray:
         then = self.hours - age
@@ -210,7 +256,7 @@ class Moment:
             np.cos(solar - np.float32(2 * np.pi * 15 / 24)),
         )
         gust = np.minimum(speed, np.float32(2.5))
-        total = maps.city[age].sample(place) * (np.float32(_CITY) * (1 + np.float32(0.35) * morning))
+        total = maps.city[age].sample(place) * (np.float32(_CITY) * (1 + np.float32(0.45) * morning))
         dusty = gust * gust * gust * (1 + np.float32(0.5) * afternoon)
         total += np.float32(_DUST) * maps.dust[age].sample(place) * dusty
         epoch = int(np.floor(then / emissions.EPOCH))
@@ -226,25 +272,33 @@ class Moment:
         place = where.places()
         plume = where.interpolate(aged, _OLD_STEP, smooth=True)
         plume += self._sources(0.0, place, where.interpolate(self._ages[0.0][3], self.paths.step))
+        ground = _ground(self.seed)
+        # What the ground below and upwind takes from the air and keeps in it, as the logarithm of a factor.
+        relief = np.float32(_UPWIND[0.0]) * ground.texture.sample(place)
         for age in YOUNG[1:]:
-            plume += self._emitted(age, where)
+            there, speed = self._then(age, where)
+            plume += self._sources(age, there, speed)
+            if age in _UPWIND:
+                relief += np.float32(_UPWIND[age]) * ground.texture.sample(there)
         moving = np.zeros(where.shape, np.float32)
         for weight, path, texture in self._textures:
             there = Places.from_vectors(where.interpolate(path, self.paths.step))
             moving += np.float32(weight) * texture.sample(there)
-        # Air masses meet in fronts: level within, steep between.
-        moving = np.tanh(np.float32(1.7) * moving)
-        ground = _ground(self.seed)
-        total = ground.background.sample(place) * np.exp(np.float32(0.75) * moving)
-        total += plume * np.exp(np.float32(0.6) * moving)
+        # Air masses meet in fronts: nearly level within, steep between.
+        moving = np.float32(_FRONT) * np.tanh(moving / np.float32(_FRONT))
+        total = ground.background.sample(place)
+        # Plumes are drawn out by the same winds, and within them there is more to draw out.
+        total += plume * np.exp(np.float32(_DRAWN) * moving)
+        total *= np.exp(moving)
         solar = place.longitude * np.float32(DEGREE) + np.float32(2 * np.pi * ((self.hours / 24) % 1))
         mixed = np.cos(solar - np.float32(2 * np.pi * 15 / 24)) * ground.land.sample(place)
-        total *= np.exp(ground.texture.sample(place) - np.float32(0.14) * mixed)
+        night = np.float32(-1) * mixed
+        total *= np.exp(relief + night * (np.float32(_MIXED) + ground.valley.sample(place)))
         return np.asarray(total)
 
 
 _OLD_STEP = 0.75
-_CITY, _DUST, _FIRE, _SEA = 4.0, 2.5, 70.0, 0.08
+_CITY, _DUST, _FIRE, _SEA = 5.2, 3.6, 90.0, 0.13
 _SEA_FROM = 2.5
 
 
