@@ -21,12 +21,15 @@ _WHERE = {
     "open_cams": "deepcams.sources.cams",
     "open_field": "deepcams.sources.open",
     "open_geos_cf": "deepcams.sources.geos_cf",
+    "open_openaq": "deepcams.sources.openaq",
+    "validate": "deepcams.evaluation.in_situ",
 }
 
 __all__ = ["__version__", *_WHERE]
 
 if TYPE_CHECKING:
     from deepcams.degrade import coarsen as coarsen
+    from deepcams.evaluation.in_situ import validate as validate
     from deepcams.field import as_field as as_field
     from deepcams.grid import Grid as Grid
     from deepcams.period import Period as Period
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from deepcams.sources.cams import open_cams as open_cams
     from deepcams.sources.geos_cf import open_geos_cf as open_geos_cf
     from deepcams.sources.open import open_field as open_field
+    from deepcams.sources.openaq import open_openaq as open_openaq
 
 
 def __getattr__(name: str) -> Any:

@@ -141,7 +141,9 @@ def _eastward(array: xr.DataArray, where: object) -> xr.DataArray:
         order = np.roll(np.arange(longitude.size), -first)
         start = (eastward[first] + step / 2) % 360 - step / 2  # a packed 359.999 is Greenwich
         turned = start + (eastward[order] - eastward[first] + step / 2) % 360 - step / 2
-        return array.isel(longitude=order).assign_coords(longitude=turned)
+        if first:  # (an index that changes nothing would make Dask read whole maps where a part is asked for)
+            array = array.isel(longitude=order)
+        return array.assign_coords(longitude=turned)
     return array.assign_coords(longitude=eastward)
 
 

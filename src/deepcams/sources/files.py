@@ -261,8 +261,16 @@ class _Reader:
         self.shape, self.dtype, self.ndim = variable.shape, variable.dtype, variable.ndim
 
     def __getitem__(self, key: Any) -> np.ndarray:
+        key = key if isinstance(key, tuple) else (key,)
+        # Dask hands on the part that is asked for; what is no slice is taken from memory (files are slow at it).
+        plain = tuple(k if isinstance(k, slice | int | np.integer) else slice(None) for k in key)
+        rest = [k for k in key if not isinstance(k, int | np.integer)]
         try:
-            return np.asarray(self._variable[key].values)
+            values = np.asarray(self._variable[plain].values)
+            for axis, k in enumerate(rest):
+                if not isinstance(k, slice):
+                    values = np.take(values, np.asarray(k), axis=axis)
+            return values
         except Exception as error:
             raise InputError(self._where, "readable values", reason(error), "download the file again") from error
 
@@ -285,7 +293,6 @@ def lazy(array: xr.DataArray, file: DataFile) -> xr.DataArray:
         chunks=chunks,
         name=f"{array.name}-{token}",
         lock=False,
-        fancy=False,
         asarray=False,
         meta=np.empty((0,) * array.ndim, array.dtype),
     )

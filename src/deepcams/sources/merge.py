@@ -63,7 +63,8 @@ def open_merged(files: Sequence[DataFile], choose: Chooser, wanted: str) -> xr.D
         wanted: what is sought, for messages ("PM2.5 (pm2p5)").
 
     Returns:
-        a canonical field; ``encoding["source_files"]`` names the files it comes from, as the user gave them.
+        a canonical field; ``encoding["source_files"]`` names the files it comes from, as the user gave them, and
+        ``encoding["tile"]`` how many rows and columns they keep together.
 
     Raises:
         InputError: a file without the variable, on another grid than the first, or with other values at a time that
@@ -178,8 +179,26 @@ def _joined(parts: list[_Part]) -> xr.DataArray:
         groups.setdefault(part.layout, []).append(part)
     fields = [(as_field(_stacked(group), group[0].file), group[0].file) for group in groups.values()]
     field = _one_grid(fields)
+    field.encoding["tile"] = _tile(parts[0].array, field)
     field.encoding["source_files"] = list(dict.fromkeys(str(part.file.given) for part in parts))
     return field
+
+
+def _tile(array: xr.DataArray, field: xr.DataArray) -> tuple[int, int]:
+    """How many rows and columns the store keeps together: reading less than this saves nothing."""
+    sizes = []
+    for names, size in (
+        (("latitude", "lat", "y"), field.sizes["latitude"]),
+        (("longitude", "lon", "x"), field.sizes["longitude"]),
+    ):
+        name = next((name for name in array.dims if str(name).lower() in names), None)
+        own = dict(array.encoding.get("preferred_chunks") or {}).get(name)
+        # A turned or shortened longitude is taken from whole rows.
+        same = name is not None and array.sizes[name] == size
+        turned = same and array[name].size > 0 and abs((float(array[name][0]) - float(field.longitude[0])) % 360) > 1e-3
+        whole = not isinstance(own, int) or not same or ("lon" in names and turned)
+        sizes.append(size if whole or not isinstance(own, int) else min(own, size))
+    return sizes[0], sizes[1]
 
 
 def _stacked(group: list[_Part]) -> xr.DataArray:

@@ -1,0 +1,121 @@
+"""``deepcams validate``: fields against stations, as Figs. 1 and 6 of the paper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
+
+
+class _Space(StrEnum):
+    CELL, BILINEAR = "cell", "bilinear"
+
+
+class _Stamps(StrEnum):
+    END, START = "end", "start"
+
+
+EXAMPLES = """Examples:
+
+deepcams validate pm25.zarr --stations openaq/ --original cams_2019.nc -o validation/
+
+deepcams validate pm25.zarr --stations poland_2019.csv.gz --by month --by hour --json scores.json
+
+deepcams validate --stations openaq/ -o quality/    (no field: quality control, map and diurnal cycle of stations)"""
+
+
+@app.command(epilog=EXAMPLES)
+def validate(
+    field: Annotated[
+        list[str] | None, typer.Argument(help="Fields to validate: files, folders, globs, stores.", show_default=False)
+    ] = None,
+    stations: Annotated[
+        list[str] | None,
+        typer.Option("--stations", help="OpenAQ's archive, CSV, csv.gz or Parquet; may be repeated.  [required]"),
+    ] = None,
+    original: Annotated[
+        list[str] | None, typer.Option("--original", help="What the field was made from (CAMS); may be repeated.")
+    ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option("--by", help="Rows by year, month, hour (local solar), country or station; may be repeated."),
+    ] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Write all rows as JSON.")] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Draw the scatter of Fig. 6.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="DIR", help="Folder for all tables and figures.")
+    ] = None,
+    space: Annotated[_Space, typer.Option(help="The cell's value, or between the four nodes around.")] = _Space.CELL,
+    stamps: Annotated[_Stamps, typer.Option(help="Which end of its hour a stamp is (OpenAQ: end).")] = _Stamps.END,
+    without: Annotated[
+        list[str] | None, typer.Option("--without", metavar="STEP", help="Leave a quality step out; may be repeated.")
+    ] = None,
+    metadata: Annotated[
+        list[Path] | None,
+        typer.Option(help="OpenAQ's locations as JSON, CSV or Parquet: drops mobile and low-cost ones."),
+    ] = None,
+    period: Annotated[str | None, typer.Option(help="Only these times of the field: 2019, 2019-03, ..")] = None,
+    parameter: Annotated[str, typer.Option(help="Species in the stations' files.")] = "pm25",
+    variable: Annotated[str | None, typer.Option(help="Variable of the fields.", show_default="PM2.5")] = None,
+    assume_utc: Annotated[bool, typer.Option("--assume-utc", help="Take stamps without an offset for UTC.")] = False,
+    draws: Annotated[int, typer.Option(min=0, help="Bootstrap resamples of the stations.")] = 1000,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")] = False,
+) -> None:
+    """Compare fields with stations: R, RMSE, MAE, bias, factor of two, with intervals; scatter, map, diurnal cycle.
+
+    Observations pass a quality control whose steps are counted. Values are matched by time bounds: an hour-ending
+    observation meets the mean of the field's instants at both ends of its hour, or the field's mean over it.
+    """
+    from rich.console import Console
+
+    from deepcams.errors import InputError
+    from deepcams.evaluation import in_situ_tables as tables
+    from deepcams.validation import Request
+    from deepcams.validation import validate as run
+
+    if not stations:
+        raise InputError("--stations", "files of observations", "none")
+    groups = tuple(by) if by else ("year",)
+    request = Request(
+        stations=tuple(stations), field=tuple(field or ()), original=tuple(original or ()), by=groups, json=json,
+        plot=plot, out=out, space=space.value, starts=stamps is _Stamps.START, without=tuple(without or ()),
+        metadata=tuple(metadata or ()), period=period, parameter=parameter, variable=variable, assume_utc=assume_utc,
+        draws=draws,
+    )  # fmt: skip
+    with _bars(hidden=quiet) as progress:
+        done = run(request, progress)
+    Console().print(tables.for_terminal(done.found, done.rows, groups))
+    for path in done.written:
+        typer.echo(f"  {path}")
+
+
+@contextmanager
+def _bars(*, hidden: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each step on stderr; none where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns: list[Any] = [
+        TextColumn("{task.description:<20}"),
+        BarColumn(),
+        TextColumn("{task.fields[told]}"),
+        TimeElapsedColumn(),
+    ]
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=hidden or not console.is_terminal) as bars:
+        tasks: dict[str, Any] = {}
+
+        def tell(step: str, done: int, total: int) -> None:
+            if step not in tasks:
+                tasks[step] = bars.add_task(step, total=total or None, told="")
+            bars.update(
+                tasks[step], completed=done, total=total or None, told=f"{done:,}" + (f"/{total:,}" if total else "")
+            )
+
+        yield tell

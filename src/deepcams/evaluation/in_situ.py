@@ -1,0 +1,229 @@
+"""Fields against stations, as Figs. 1 and 6 of Xiao et al. 2022: quality control, matching and sums, in one pass.
+
+Stations come in batches of neighbours, so that memory does not grow with their number or with the years; a field is
+read once, and only where stations are. Everything is kept as sums by station and month and by station and hour, from
+which any table follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from deepcams.errors import InputError
+from deepcams.evaluation.in_situ_sums import Matcher, Product, Scored, month_of
+from deepcams.evaluation.matching import (
+    SpaceRule,
+    cadence,
+    check_field,
+    field_seconds,
+    place_stations,
+    rule_of,
+)
+from deepcams.evaluation.quality import Control, Quality, Report, near_pairs
+from deepcams.evaluation.series import extract
+from deepcams.observations import HOUR, stamp
+from deepcams.sources.openaq import StationArchive
+from deepcams.sources.openaq_countries import countries_of
+
+BATCH_ROWS = 3_000_000
+"""Rows of observations that are in memory at a time (more only where one crowd of neighbours has more)."""
+MARGIN_DAYS = 31
+"""Quality control sees so many days before and after the field."""
+Progress = Callable[[str, int, int], None]
+"""Called with the step (``field``, ``original``, ``stations``), how much is done and how much there is."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How fields are compared with stations.
+
+    Attributes:
+        space: ``cell`` (the cell's value) or ``bilinear``.
+        quality: the quality control's steps and limits.
+        starts: stamps are the beginning of the hour (OpenAQ's are its end).
+        batch_rows: rows in memory at a time.
+    """
+
+    space: SpaceRule = "cell"
+    quality: Quality = field(default_factory=Quality)
+    starts: bool = False
+    batch_rows: int = BATCH_ROWS
+
+
+@dataclass
+class Validation:
+    """What :func:`validate` found.
+
+    Attributes:
+        stations: all of them, with ``inside`` (of the field's grid), ``cell`` and ``country``.
+        months: the months that pairs may lie in, ``datetime64[M]``.
+        scored: products and sets of pairs.
+        quality: counts of quality control, then of matching.
+        products: name -> what it is: grid, times, rule in time.
+        options: how it was done.
+        observed: (stations, 24, 3) numbers, sums and squares of all observed values by local hour, field or not.
+        batches: how many there were.
+        nodes_read: values read of each product.
+    """
+
+    stations: pd.DataFrame
+    months: np.ndarray
+    scored: list[Scored]
+    quality: Report
+    products: dict[str, dict[str, str]]
+    options: Options
+    observed: np.ndarray
+    observed_months: np.ndarray
+    batches: int = 0
+    nodes_read: dict[str, int] = field(default_factory=dict)
+
+    def find(self, product: str, pairs: str) -> Scored | None:
+        """One product on one set of pairs."""
+        return next((s for s in self.scored if s.product == product and s.pairs == pairs), None)
+
+
+def validate(
+    archive: StationArchive,
+    field: xr.DataArray | None = None,
+    original: xr.DataArray | None = None,
+    options: Options | None = None,
+    progress: Progress | None = None,
+) -> Validation:
+    """Compare a field, and the original that it was made from, with stations.
+
+    Args:
+        archive: see :func:`deepcams.open_openaq`.
+        field: canonical, of any grid and cadence; ``None`` for quality control and the observed cycle alone.
+        original: likewise, for instance the 3-hourly 0.75 degree analysis.
+        options: default ones if ``None``.
+        progress: see :data:`Progress`.
+
+    Raises:
+        InputError: no time or no place in common, saying what both have; see also :func:`deepcams.as_field`.
+    """
+    options, told = options or Options(), progress or (lambda step, done, total: None)
+    stations = archive.stations.copy()
+    latitude, longitude = (stations[name].to_numpy(float) for name in ("latitude", "longitude"))
+    products = []
+    shift = HOUR if options.starts else 0
+    for name, each in (("field", field), ("original", original)):
+        if each is not None:
+            products.append(_prepare(name, each, archive, shift, latitude, longitude, options, told))
+    if products and original is not None:
+        _check_common(products, archive)
+    if products:
+        first = min(int(p.times[0]) for p in products) - MARGIN_DAYS * 24 * HOUR
+        last = max(int(p.times[-1]) for p in products) + MARGIN_DAYS * 24 * HOUR
+    else:
+        first, last = archive.first - HOUR, archive.last + HOUR
+    stations["inside"] = products[0].placement.inside if products else np.isfinite(latitude)
+    cells = products[0].placement.cell if products else place_globe(latitude, longitude)
+    stations["cell"] = cells
+    guessed = countries_of(latitude, longitude)
+    stations["country"] = stations["country"].fillna(guessed) if "country" in stations else guessed
+    begin = max(first, archive.first + shift - HOUR)
+    end = min(last, archive.last + shift)
+    months = np.arange(month_of(np.array([begin]))[0], month_of(np.array([end]))[0] + 1)
+    unique, cell_number = np.unique(cells, return_inverse=True)
+    worker = Matcher(products, len(stations), months, cell_number, unique.size, longitude)
+    pairs = near_pairs(stations)
+    control = Control(stations, archive.units, options.quality, pairs, options.starts)
+    report = Report()
+    batches = list(_batches(stations, cells, pairs, options.batch_rows, (begin, end, archive)))
+    for k, batch in enumerate(batches):
+        rows = archive.read(batch, begin - shift, end - shift)
+        observations, counted = control.check(rows)
+        report += counted + worker.take(observations)
+        told("stations", k + 1, len(batches))
+    return Validation(
+        stations, months.astype("datetime64[M]"), worker.scored, report,
+        {p.name: _describe(p) for p in products}, options, worker.observed, worker.observed_months, len(batches),
+        {p.name: p.series.nodes_read for p in products},
+    )  # fmt: skip
+
+
+def place_globe(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
+    """Cells of the 0.25 degree globe, where no field says which."""
+    from deepcams.grid import Grid
+
+    return place_stations(Grid.globe(0.25), latitude, longitude).cell
+
+
+def _prepare(
+    name: str, each: xr.DataArray, archive: StationArchive, shift: int, latitude: np.ndarray, longitude: np.ndarray,
+    options: Options, told: Progress,
+) -> Product:  # fmt: skip
+    """Cut a field to the stations' time, and read it where they stand."""
+    grid = check_field(each, name)
+    times = field_seconds(each)
+    # One time more on each side, for rules that go between times.
+    low = np.searchsorted(times, archive.first + shift - HOUR, "right") - 1
+    high = np.searchsorted(times, archive.last + shift, "left") + 1
+    whole = f"{stamp(times[0])} to {stamp(times[-1])} UTC"
+    cut = each.isel(time=slice(max(int(low), 0), int(high)))
+    times = field_seconds(cut)
+    rule = rule_of(each)
+    step = cadence(each) if rule == "overlap" else 0
+    reach = np.array([archive.first + shift - HOUR, archive.last + shift])
+    if not times.size or times[-1] + step // 2 < reach[0] or times[0] - step // 2 > reach[1]:
+        raise InputError(name, f"times of the stations ({archive.span()})", whole, "give stations of the field's time")
+    placement = place_stations(grid, latitude, longitude, options.space)
+    if not placement.inside.any():
+        found = (
+            "none: their coordinates are missing" if not np.isfinite(latitude).any() else
+            f"none: they lie at {np.nanmin(latitude):.2f}..{np.nanmax(latitude):.2f} N, "
+            f"{np.nanmin(longitude):.2f}..{np.nanmax(longitude):.2f} E"
+        )  # fmt: skip
+        raise InputError("stations", f"some in the region of the {name} ({grid.describe()})", found)
+    total = times.size
+    series = extract(cut, placement, name, lambda done: told(name, done, total))
+    return Product(name, cut, rule, placement, times, series)
+
+
+def _check_common(products: list[Product], archive: StationArchive) -> None:
+    a, b = products
+    if a.times[-1] < b.times[0] - 3 * HOUR or b.times[-1] < a.times[0] - 3 * HOUR:
+        found = f"{stamp(b.times[0])} to {stamp(b.times[-1])} UTC"
+        raise InputError("original", f"times of the field ({stamp(a.times[0])} to {stamp(a.times[-1])} UTC)", found)
+
+
+def _describe(product: Product) -> dict[str, str]:
+    from deepcams.field import grid_of
+
+    return {
+        "grid": grid_of(product.field).describe(),
+        "times": f"{product.times.size}, {stamp(product.times[0])} to {stamp(product.times[-1])} UTC",
+        "rule": product.rule,
+        "source": str(product.field.attrs.get("source", "")),
+    }
+
+
+def _batches(
+    stations: pd.DataFrame, cells: np.ndarray, pairs: np.ndarray, most: int, reach: tuple[int, int, StationArchive]
+) -> Iterator[np.ndarray]:
+    """Numbers of stations, a batch at a time: stations of one cell and near ones are never parted."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    count = len(stations)
+    first = {int(cell): k for k, cell in reversed(list(enumerate(cells.tolist()))) if cell >= 0}
+    anchor = np.array([first.get(int(cell), k) for k, cell in enumerate(cells.tolist())], np.int64)
+    a, b = np.r_[np.arange(count), pairs[:, 0]], np.r_[anchor, pairs[:, 1]]
+    _, label = connected_components(coo_array((np.ones(a.size), (a, b)), (count, count)), directed=False)
+    _, begin, group = np.unique(label, return_index=True, return_inverse=True)
+    # Rows that will be read: a share of all, as the time asked for is of the archive's.
+    start, end, archive = reach
+    share = min(1.0, (end - start + HOUR) / max(archive.last - archive.first + HOUR, 1))
+    rows = np.bincount(group, stations["rows"].to_numpy(float) * share)
+    order = np.argsort(begin)
+    rank = np.empty(order.size, np.int64)
+    rank[order] = np.arange(order.size)
+    number = np.floor((np.cumsum(rows[order]) - rows[order]) / most).astype(np.int64)
+    batch = number[rank[group]]
+    for each in np.unique(batch):
+        yield np.flatnonzero(batch == each)

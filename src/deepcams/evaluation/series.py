@@ -1,0 +1,147 @@
+"""A field's time series at stations: only the chunks that hold stations are read, and memory stays level."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import xarray as xr
+
+from deepcams.errors import InputError
+from deepcams.evaluation.matching import Placement
+from deepcams.field import SMALL_NEGATIVE
+
+_TOGETHER = 96 << 20  # bytes of the field that are read at a time
+_BLOCK = 32 << 20  # bytes of series that go to disk at a time
+
+
+class Series:
+    """Values at points and times, in a temporary file, a block of times after the other.
+
+    Attributes:
+        points, times: how many.
+        nodes_read: values of the field that were read for it.
+    """
+
+    def __init__(self, points: int, times: int) -> None:
+        self.points, self.times, self.nodes_read = points, times, 0
+        self._folder = TemporaryDirectory(prefix="deepcams-series-")
+        self._path = Path(self._folder.name) / "series.f4"
+        self._blocks: list[tuple[int, int]] = []  # first time, how many
+        weakref.finalize(self, self._folder.cleanup)
+
+    def append(self, values: np.ndarray) -> None:
+        """Add the next times: (points, times), float32."""
+        first = self._blocks[-1][0] + self._blocks[-1][1] if self._blocks else 0
+        self._blocks.append((first, values.shape[1]))
+        with self._path.open("ab") as file:
+            np.ascontiguousarray(values, np.float32).tofile(file)
+
+    def read(self, points: np.ndarray) -> np.ndarray:
+        """The series of some points: (points, times), float32."""
+        result = np.empty((points.size, self.times), np.float32)
+        if not points.size:
+            return result
+        low, high = int(points.min()), int(points.max()) + 1
+        for first, length in self._blocks:
+            at = 4 * (first * self.points + low * length)
+            part = np.fromfile(self._path, np.float32, (high - low) * length, offset=at).reshape(-1, length)
+            result[:, first : first + length] = part[points - low]
+        return result
+
+
+def extract(
+    field: xr.DataArray, placement: Placement, name: str, progress: Callable[[int], None] | None = None
+) -> Series:
+    """Read a field at the points of a placement.
+
+    Args:
+        field: canonical; backed by Dask or in memory. ``encoding["tile"]`` tells how many rows and columns its store
+            keeps together; without it whole maps are read.
+        placement: of the stations on its grid.
+        name: of the field, for messages.
+        progress: called with the number of times read so far.
+
+    Raises:
+        InputError: an infinite value.
+    """
+    rows, columns = field.shape[1:]
+    tile_rows, tile_columns = field.encoding.get("tile", (rows, columns))
+    nodes, slot = np.unique(placement.rows * columns + placement.columns, return_inverse=True)
+    slot = slot.reshape(placement.rows.shape)
+    tile = (nodes // columns // tile_rows) * columns + (nodes % columns) // tile_columns
+    groups = [np.flatnonzero(tile == each) for each in np.unique(tile)]
+    corners = [_corner(nodes[group[0]], columns, tile_rows, tile_columns) for group in groups]
+    series = Series(len(placement.rows), field.shape[0])
+    size = sum(_size(corner, rows, columns) for corner in corners)
+    lengths = field.chunks[0] if field.chunks is not None else (field.shape[0],)
+    held: list[np.ndarray] = []
+    done = 0
+    for first, stop in _stretches(lengths, max(_TOGETHER // (4 * max(size, 1)), 1)):
+        values = np.empty((stop - first, nodes.size), np.float32)
+        parts = [field.data[first:stop, r, c] for r, c in corners]
+        if field.chunks is not None:
+            from dask.base import compute
+
+            parts = list(compute(*parts))  # type: ignore[no-untyped-call]
+        for group, (r, c), part in zip(groups, corners, parts, strict=True):
+            values[:, group] = part[:, nodes[group] // columns - r.start, nodes[group] % columns - c.start]
+        del parts
+        series.nodes_read += size * (stop - first)
+        held.append(_points(_mended(values, name), slot, placement.weights))
+        done += stop - first
+        if done == field.shape[0] or sum(each.nbytes for each in held) > _BLOCK:
+            series.append(np.concatenate(held, axis=1))
+            held = []
+        if progress is not None:
+            progress(done)
+    return series
+
+
+def _corner(node: int, columns: int, tile_rows: int, tile_columns: int) -> tuple[slice, slice]:
+    row, column = node // columns // tile_rows * tile_rows, node % columns // tile_columns * tile_columns
+    return slice(row, row + tile_rows), slice(column, column + tile_columns)
+
+
+def _size(corner: tuple[slice, slice], rows: int, columns: int) -> int:
+    return len(range(rows)[corner[0]]) * len(range(columns)[corner[1]])
+
+
+def _stretches(lengths: tuple[int, ...], most: int) -> list[tuple[int, int]]:
+    """Stretches of whole chunks of at most so many times (of one chunk at least, unless it is longer)."""
+    found, first, stop = [], 0, 0
+    for length in lengths:
+        if stop > first and stop + length - first > most:
+            found.append((first, stop))
+            first = stop
+        stop += length
+        while stop - first > max(most, 1) and length > most:
+            found.append((first, first + most))
+            first += most
+    if stop > first:
+        found.append((first, stop))
+    return found
+
+
+def _mended(values: np.ndarray, name: str) -> np.ndarray:
+    """As :func:`deepcams.field.load_values`: small negatives are 0, lower ones missing, infinities refused."""
+    with np.errstate(invalid="ignore"):
+        if np.isinf(values).any():
+            raise InputError(name, "finite values", "an infinite one at a station", "mask it in the input")
+        values[values < SMALL_NEGATIVE] = np.nan
+        values[values < 0] = 0
+    return values
+
+
+def _points(values: np.ndarray, slot: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(times, nodes) -> (points, times); a node with no weight does not count, even if it is missing."""
+    if slot.shape[1] == 1:
+        return np.ascontiguousarray(values[:, slot[:, 0]].T)
+    total = np.zeros((slot.shape[0], values.shape[0]), np.float32)
+    for k in range(slot.shape[1]):
+        used = np.flatnonzero(weights[:, k] > 1e-12)
+        total[used] += values[:, slot[used, k]].T * weights[used, k, None].astype(np.float32)
+    return total
