@@ -38,11 +38,15 @@ def train(
 
     Ctrl-C or SIGTERM saves the state; --resume goes on from it, on a CPU the same to the bit as if never stopped.
     """
-    from deepcams.errors import DeepcamsError
+    from deepcams.errors import DeepcamsError, MissingExtraError
     from deepcams.plotting.training import draw_curve
     from deepcams.production.memory import keep_memory_at_hand
     from deepcams.settings import read_experiment
-    from deepcams.training.train import train as run
+
+    try:
+        from deepcams.training.train import train as run
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("deepcams train", "training") from error
 
     keep_memory_at_hand()
     quiet = int(os.environ.get("RANK", "0")) > 0  # of several processes, one speaks

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from collections.abc import Mapping
 from typing import Any
 
+from deepcams.errors import notice
 from deepcams.training.run_folder import TENSORBOARD, RunFolder
 
 
@@ -32,12 +34,18 @@ class Log:
             OutputError: it cannot be written.
         """
         self.folder.append(row)
-        if self._board is not None:
+        if self._board is None:
+            return
+        try:
             for name in ("loss", "gradient", "lr", "mae", "rmse", "skill"):
                 if name in row:
                     self._board.add_scalar(name, row[name], row["step"])
+        except OSError as error:  # the CSV file has it all: a second log is no reason to stop
+            notice(f"TensorBoard's log cannot be written any more: {error.strerror or error}")
+            self._board = None
 
     def close(self) -> None:
         """Write what is buffered."""
         if self._board is not None:
-            self._board.close()
+            with contextlib.suppress(OSError):
+                self._board.close()

@@ -121,7 +121,10 @@ class Data(Options):
 
 
 class Span(Options):
-    """Hours between the two known frames: chosen at random from ``shortest`` to ``longest``."""
+    """Hours between the two known frames: chosen at random from ``shortest`` to ``longest``.
+
+    A store whose longest stretch without a gap is shorter gives what it has.
+    """
 
     shortest: Hours = 3
     longest: Hours = 3

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
 
+from deepcams.grid import Grid
 from deepcams.training.options import Experiment
 from deepcams.training.parallel import Ranks
 from deepcams.training.prepared import Prepared
-from deepcams.training.split import Portion
+from deepcams.training.split import Portion, Window
 from deepcams.training.validation import Score
 
 
@@ -49,7 +50,7 @@ def provenance(
         "split": {
             side: [
                 {"store": portion.store.path.name, "hours": portion.hours, "weight": portion.weight,
-                 "regions": [asdict(window) for window in portion.windows]}
+                 "regions": [_extent(portion.store.coarse, window) for window in portion.windows]}
                 for portion in chosen
             ]
             for side, chosen in (("train", trained), ("validation", validated))
@@ -71,6 +72,12 @@ def provenance(
             },
         },
     }  # fmt: skip
+
+
+def _extent(grid: Grid, window: Window) -> str:
+    return replace(
+        grid, north=grid.north + window.row, west=grid.west + window.column, rows=window.rows, columns=window.columns
+    ).canonical().describe()  # fmt: skip
 
 
 def _stamp(store: Prepared, which: int) -> str:

@@ -188,7 +188,7 @@ class SampleSet(Dataset[Any]):
         if self.samples.task == "temporal":
             t = torch.tensor(values.t, dtype=torch.float32)
             given: list[Any] = [scaled(values.known).unsqueeze(1), t, scaled(values.target).unsqueeze(0)]
-            return TemporalSample(*given, *([] if values.extra is None else [scaled(values.extra)]))
+            return TemporalSample(*given, *([] if values.extra is None else [scaled(values.extra).unsqueeze(1)]))
         given = [scaled(values.known).unsqueeze(0), scaled(values.target).unsqueeze(0)]
         return SpatialSample(*given, *([] if values.extra is None else [torch.from_numpy(values.extra)]))
 

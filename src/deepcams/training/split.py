@@ -180,6 +180,16 @@ def reach(store: Prepared, samples: Samples, resolution: Resolution) -> int:
     return _REACH[samples.degradation] if needed and not own else 0
 
 
+def refuse_mixed(train: Sequence[Portion]) -> None:
+    """Raise InputError where two versions of GEOS-CF are trained on together: their PM2.5 are not the same quantity."""
+    families = {str(portion.store.sources.get("family", "")): portion.store.path for portion in train}
+    versions = sorted(family for family in families if family.startswith("geos-cf"))
+    if len(versions) > 1:
+        found = ", ".join(f"{family} ({families[family]})" for family in versions)
+        do = "give one of them the weight 0; it may still be validated on"
+        raise InputError("data.stores", "one version of GEOS-CF to train on", found, do)
+
+
 def refuse_shared(train: Sequence[Portion], validation: Sequence[Portion]) -> None:
     """Raise InputError where two stores of the same origin share an hour and a cell across the split.
 

@@ -29,7 +29,7 @@ from deepcams.training.provenance import provenance
 from deepcams.training.recipe import Length, learning_rate, make_average, make_network, make_optimizer
 from deepcams.training.run_folder import RunFolder
 from deepcams.training.samples import SampleSet
-from deepcams.training.split import portions, refuse_shared
+from deepcams.training.split import portions, refuse_mixed, refuse_shared
 from deepcams.training.validation import Score, Validator, skill
 
 Progress = Callable[[int, int | None, dict[str, float]], None]
@@ -127,6 +127,7 @@ class _Training:
         self.stores = [Prepared.open(store.path, experiment.data.variable) for store in experiment.data.stores]
         trained = portions(experiment, self.stores, "train")
         validated = portions(experiment, self.stores, "validation")
+        refuse_mixed(trained)
         refuse_shared(trained, validated)
         wants: dict[str, Any] = {
             "guide": getattr(network, "guide", None),
@@ -173,9 +174,9 @@ class _Training:
             if batches is None:
                 batches = load_batches(self.samples, options.batch, self.ranks, self.step, options.workers)
             asked, figures = self._one_step(next(batches), stop())
-            self.seconds = before + time.monotonic() - begun
+            self.seconds = self._clock(before + time.monotonic() - begun)
             last = self._over()
-            if self.step % self.experiment.validation.every == 0 or (last and self.step % options.log_every):
+            if last or self.step % self.experiment.validation.every == 0:
                 self._validate(on_validation)
             elif self.step % options.log_every == 0:
                 self._write_row({})
@@ -195,17 +196,17 @@ class _Training:
     def _over(self) -> bool:
         patience = self.experiment.validation.patience
         tired = patience is not None and self.best["stale"] >= patience
-        return tired or self.length.over(self.step, self._minutes())
+        return tired or self.length.over(self.step, self.seconds / 60)
 
-    def _minutes(self) -> float:
-        """By the first process's clock."""
-        return float(self.ranks.gather(self.seconds)[0]) / 60 if self.length.minutes else self.seconds / 60
+    def _clock(self, seconds: float) -> float:
+        """The first process's clock, where the time decides anything."""
+        return float(self.ranks.gather(seconds)[0]) if self.length.minutes else seconds
 
     def _one_step(self, sample: Any, stop: bool) -> tuple[bool, dict[str, float]]:
         """Learn from one batch; whether any process is asked to stop, and figures."""
         ranks, options = self.ranks, self.experiment.training
         ranks.fail_alike(sample if isinstance(sample, DeepcamsError) else None)
-        rate = learning_rate(options, self.length, self.step, self._minutes())
+        rate = learning_rate(options, self.length, self.step, self.seconds / 60)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         # what a network draws at random in this step follows from the step alone, so there is no state to keep
@@ -274,7 +275,7 @@ class _Training:
 
     def _write_row(self, figures: dict[str, float]) -> None:
         loss, gradient, steps = self.sums
-        options, minutes = self.experiment.training, self._minutes()
+        options, minutes = self.experiment.training, self.seconds / 60
         row: dict[str, Any] = {
             "step": self.step,
             "epoch": f"{self.step / self.length.epoch:.4g}",
