@@ -76,8 +76,8 @@ def validate(
 
     from deepcams.errors import InputError
     from deepcams.evaluation import in_situ_tables as tables
-    from deepcams.validation import Request
-    from deepcams.validation import validate as run
+    from deepcams.validation.run import Request
+    from deepcams.validation.run import validate as run
 
     if not stations:
         raise InputError("--stations", "files of observations", "none")

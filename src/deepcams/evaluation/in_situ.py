@@ -125,7 +125,7 @@ def validate(
     cells = products[0].placement.cell if products else place_globe(latitude, longitude)
     stations["cell"] = cells
     guessed = countries_of(latitude, longitude)
-    stations["country"] = stations["country"].fillna(guessed) if "country" in stations else guessed
+    stations["country"] = stations["country"].fillna(pd.Series(guessed)) if "country" in stations else guessed
     begin = max(first, archive.first + shift - HOUR)
     end = min(last, archive.last + shift)
     months = np.arange(month_of(np.array([begin]))[0], month_of(np.array([end]))[0] + 1)

@@ -204,9 +204,8 @@ def check_pairs(found: Validation) -> None:
     if not found.scored or any(s.stations.month[..., 0].any() for s in found.scored):
         return
     table = found.quality.table()
-    steps = "; ".join(
-        f"{row['step']} {row['dropped']} of {row['rows_in']}" for row in table.to_dict("records") if row["dropped"]
-    )
+    lost = [row for row in table.to_dict("records") if row["dropped"]]
+    steps = "; ".join(f"{row['step']} {row['dropped']} of {row['rows_in']}" for row in lost)
     raise InputError("stations", "values in the field's cells and hours", f"none left ({steps})")
 
 
@@ -278,11 +277,11 @@ def _scores(chosen: list[Row], by: str) -> RenderableType:
     order = {name: k for k, name in enumerate(("own", "same", "hourly"))}
     chosen = sorted(chosen, key=lambda r: (list(VIEWS).index(r["view"]), r["group"], order[r["pairs"]]))
     for i, row in enumerate(chosen):
-        head = [row["group"] if by else row["view"], PRODUCTS[row["product"]], *([] if by else [row["pairs"]])]
+        names = [row["group"] if by else row["view"], PRODUCTS[row["product"]], *([] if by else [row["pairs"]])]
         texts = ["-" if row[key] is None else format(row[key], form) for key, _, form in _COLUMNS]
         ends = "-" if row["R_low"] is None else f"{row['R_low']:.3f}..{row['R_high']:.3f}"
         end = bool(not by and i + 1 < len(chosen) and chosen[i + 1]["view"] != row["view"])
-        shown.add_row(*head, f"{row['n']:,}", f"{row['stations']:,}", *texts, *([] if by else [ends]), end_section=end)
+        shown.add_row(*names, f"{row['n']:,}", f"{row['stations']:,}", *texts, *([] if by else [ends]), end_section=end)
     return shown
 
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import xarray as xr
 
@@ -19,6 +19,9 @@ from deepcams.evaluation.quality import Quality
 from deepcams.evaluation.tables import check_writable, save
 from deepcams.period import Period
 from deepcams.sources.openaq import open_openaq
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Progress = Callable[[str, int, int], None]
 
@@ -126,9 +129,21 @@ def _open(paths: tuple[str | Path, ...], request: Request) -> xr.DataArray | Non
 
 def _draw(request: Request, done: Done) -> None:
     """Draw what was asked for."""
-    drawn: dict[Path, Any] = {}
-    for path, figure in drawn.items():
-        from deepcams.plotting.maps import save as save_figure
+    if request.plot is None and request.out is None:
+        return
+    from deepcams.plotting.maps import save as save_figure
+    from deepcams.validation import figures
 
+    species = {"pm25": "PM2.5", "pm10": "PM10", "pm1": "PM1"}.get(request.parameter, request.parameter)
+    drawn: dict[Path, Figure] = {}
+    if done.found.scored:
+        scatter = figures.draw_scatter(done.found, species)
+        drawn |= {path: scatter for path in (request.plot, request.out and request.out / "scatter.png") if path}
+    if request.out is not None:
+        drawn |= {request.out / f"{name}.png": figure for name, figure in figures.draw_maps(done.found).items()}
+        cycle = figures.draw_cycle(done.found, species)
+        if cycle is not None:
+            drawn[request.out / "diurnal.png"] = cycle
+    for path, figure in drawn.items():
         save_figure(figure, path)
         done.written.append(path)

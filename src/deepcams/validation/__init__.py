@@ -1,0 +1,1 @@
+"""What ``deepcams validate`` does: open, compare, write tables, draw figures."""

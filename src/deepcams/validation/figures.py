@@ -1,0 +1,141 @@
+"""The figures of a validation: its sums, in the words of ``deepcams.plotting``."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from deepcams.evaluation.grouped import COLUMNS, ORIGIN, figures, pairs_of
+from deepcams.evaluation.in_situ import Validation
+from deepcams.evaluation.in_situ_sums import Scored
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_N, _O, _M = COLUMNS.index("n"), COLUMNS.index("o"), COLUMNS.index("m")
+FEWEST = 24
+"""Pairs that a station must have for its own R to be drawn."""
+_PANELS = 4  # years in a row
+
+
+def _years(found: Validation) -> np.ndarray:
+    return np.asarray(found.months.astype("datetime64[Y]").astype(int) + 1970)
+
+
+def _name(scored: Scored, found: Validation) -> str:
+    step = found.products["field" if scored.product == "field" else "original"]["grid"].split(",")[0]
+    return f"{'field' if scored.product == 'field' else 'original'}, {step.replace(' degrees', '°')}"
+
+
+def draw_scatter(found: Validation, species: str = "PM2.5") -> Figure:
+    """Fig. 6: a panel a year, the original beside the field, on the pairs of both."""
+    from deepcams.plotting.scatter import ScatterPanel, scatter_figure
+
+    both = found.find("original", "same") is not None
+    pairs = "same" if both else "own"
+    chosen = [found.find(name, pairs) for name in (("original", "field") if both else ("field",))]
+    products = [scored for scored in chosen if scored is not None]
+    years = sorted(products[0].density)
+
+    def panel(scored: Scored, year: int, alone: bool) -> ScatterPanel:
+        all_of = pairs_of(scored.stations.month[:, _years(found) == year])
+        slope = all_of.joint_moment / all_of.truth_moment if all_of.truth_moment > 0 else math.nan
+        return ScatterPanel(
+            f"{_name(scored, found)}" + ("" if alone else f", {year}"), scored.density[year], all_of.count, all_of.r,
+            all_of.rmse, all_of.bias, slope, all_of.method_mean - slope * all_of.truth_mean,
+        )  # fmt: skip
+
+    if len(years) == 1:
+        rows = [[panel(scored, years[0], alone=True) for scored in products]]
+    else:
+        rows = []
+        for at in range(0, len(years), _PANELS):
+            part = years[at : at + _PANELS]
+            rows += [[panel(scored, year, alone=False) for year in part] for scored in products]
+    title = f"Stations and model, {years[0]}" + (f" to {years[-1]}" if len(years) > 1 else "")
+    note = "hourly values; the same pairs for both" if both else "hourly values"
+    return scatter_figure(rows, title=title, note=note, species=species)
+
+
+def draw_maps(found: Validation) -> dict[str, Figure]:
+    """Fig. 1: maps of the stations by year, coloured by their hours, and by R where there are enough."""
+    from deepcams.plotting.stations import station_map
+
+    latitude, longitude = (found.stations[name].to_numpy(float) for name in ("latitude", "longitude"))
+    years, names = _years(found), {}
+    own = found.find("field", "own")
+    hours, fits = {}, {}
+    for year in np.unique(years).tolist():
+        inside = years == year
+        if own is None:
+            number = found.observed_months[:, inside].sum(axis=1)
+        else:
+            sums = own.stations.month[:, inside].sum(axis=1)
+            number = sums[:, _N]
+            r = np.where(number >= FEWEST, figures(sums)["R"], np.nan)
+            if np.isfinite(r).any():
+                fits[str(year)] = r
+        if number.any():
+            hours[str(year)] = number.astype(float)
+    if hours:
+        word = "hours compared" if own is not None else "hours after quality control"
+        names["stations-n"] = station_map(latitude, longitude, hours, "n", title="Stations", label=word)
+    if fits:
+        names["stations-R"] = station_map(
+            latitude, longitude, fits, "R", title="How the field follows the stations",
+            note=f"stations with at least {FEWEST} pairs",
+        )  # fmt: skip
+    return names
+
+
+def draw_cycle(found: Validation, species: str = "PM2.5") -> Figure | None:
+    """The diurnal cycle: observed, original, field; ``None`` where fewer than three hours of the day are known."""
+    from deepcams.plotting.diurnal import Cycle, diurnal_figure
+
+    number = found.observed[..., 0].sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        observed = found.observed[..., 1].sum(axis=0) / number
+    cycles = []
+    scored = found.find("field", "hourly") or found.find("field", "own")
+    if scored is None:
+        cycles.append(Cycle("observed", "observed", observed, spread=_spread(found.observed[..., :2])))
+    else:
+        sums = scored.stations.hour.sum(axis=0)
+        pairs = np.stack([scored.stations.hour[..., _N], scored.stations.hour[..., _O]], axis=-1)
+        cycles.append(Cycle("observed", "observed", _mean(sums, _O), spread=_spread(pairs)))
+        cycles.append(Cycle(_name(scored, found), "field", _mean(sums, _M)))
+        linear = found.find("original, linear in time", "hourly")
+        if linear is not None:
+            name = f"{_name(linear, found)}, linear between analyses"
+            cycles.append(Cycle(name, "original", _mean(linear.stations.hour.sum(axis=0), _M), dashed=True))
+        elif (original := found.find("original", "same")) is not None:
+            cycles.append(Cycle(_name(original, found), "original", _mean(original.stations.hour.sum(axis=0), _M)))
+    if np.isfinite(cycles[0].mean).sum() < 3:
+        return None
+    used = found.observed[..., 0].sum(axis=1) > 0 if scored is None else scored.stations.hour[..., _N].sum(axis=1) > 0
+    months = found.months
+    span = f"{months[0]}" + (f" to {months[-1]}" if months.size > 1 else "")
+    total = number.sum() if scored is None else scored.stations.hour[..., _N].sum()
+    note = f"{int(used.sum()):,} stations, {int(total):,} hourly values, {span}; band: 95 % interval of the cycle over stations"
+    return diurnal_figure(cycles, title="Diurnal cycle at the stations", note=note, species=species)
+
+
+def _mean(sums: np.ndarray, column: int) -> np.ndarray:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(ORIGIN + sums[:, column] / sums[:, _N])
+
+
+def _spread(sums: np.ndarray) -> np.ndarray | None:
+    """Half the 95 % interval of each hour's mean deviation from the station's day, stations being resampled.
+
+    The level of the whole day differs from station to station and says nothing of the cycle; it is taken out.
+    """
+    number, total = sums[..., 0], sums[..., 1]
+    used = (number > 0).all(axis=1)
+    if used.sum() < 8:
+        return None
+    means = total[used] / number[used]
+    means = means - means.mean(axis=1, keepdims=True)
+    return np.asarray(1.96 * means.std(axis=0, ddof=1) / math.sqrt(int(used.sum())))
