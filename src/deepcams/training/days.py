@@ -111,10 +111,6 @@ class Days:
             if record is not None:
                 yield record
 
-    def any(self) -> bool:
-        """Whether a day is finished."""
-        return next(self.folder.glob("day-*.json"), None) is not None
-
     def slots(self) -> int:
         """Slots that the finished days need on the time axis."""
         return max((slot + 1 for record in self.all() for slot in (*record.good, *record.tried)), default=0)

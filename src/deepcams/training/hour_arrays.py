@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from io import FileIO
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -142,8 +143,7 @@ class HourArray:
                         if offset == _EMPTY:
                             there[:] = np.nan
                             continue
-                        file.seek(offset)
-                        chunk = np.frombuffer(decode(file.read(length)), "<f4").reshape(high, wide)
+                        chunk = np.frombuffer(decode(_chunk(file, offset, length)), "<f4").reshape(high, wide)
                         there[:] = chunk[top - i * high : bottom - i * high, left - j * wide : right - j * wide]
         except (OSError, ValueError, RuntimeError) as error:
             found = "none" if isinstance(error, FileNotFoundError) else f"a damaged one ({error})"
@@ -197,6 +197,17 @@ class HourWriter:
             if self._written:
                 sync(array.folder)
         self._written.clear()
+
+
+def _chunk(file: FileIO, offset: int, length: int) -> bytes:
+    """A compressed chunk, if it is whole: Blosc's decoder trusts the length in its head (bytes 12 to 15)."""
+    if offset + length > file.seek(0, os.SEEK_END):
+        raise ValueError("its index points beyond its end")
+    file.seek(offset)
+    data = file.read(length)
+    if length < 16 or int.from_bytes(data[12:16], "little") != length:
+        raise ValueError("a chunk is not whole")
+    return data
 
 
 def _write_times(group: Any, times: np.ndarray) -> None:

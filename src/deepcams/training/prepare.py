@@ -172,7 +172,7 @@ class Preparation:
                 computed = self._fill(inputs, region, days, progress)
                 report = finish(self.out, inputs, days, self._settings())
         except DeepcamsError:
-            if before is None and not days.any():
+            if not any(record.good for record in days.all()):
                 shutil.rmtree(self.out, ignore_errors=True)
             raise
         size = sum(f.stat().st_size for f in self.out.rglob("*") if f.is_file() and STATE not in f.parts)

@@ -1,0 +1,398 @@
+"""Preparing a training store: what is in it, what is left out, and what survives."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from geos_files import BOX, V1, V2, hours, values, write, write_hours
+
+from deepcams.degrade import METHODS, coarsen
+from deepcams.errors import DeepcamsError, DeepcamsNotice, InputError, OutputError
+from deepcams.field import field_like, grid_of
+from deepcams.grid import Grid
+from deepcams.sources.geos_cf import open_geos_cf
+from deepcams.sources.simulated import SimulatedWorld
+from deepcams.sources.simulation.simulate import simulate
+from deepcams.training.faults import Report
+from deepcams.training.hour_arrays import HourArray
+from deepcams.training.prepare import Preparation, prepare
+from deepcams.training.prepared import HOURS, REPORT, STATE, Prepared
+
+DAY = "2019-03-08T00:30"
+
+
+def memory(times: np.ndarray, grid: Grid = BOX) -> xr.DataArray:
+    """A canonical field of hourly means."""
+    template = xr.DataArray(0.0, name="pm2p5", attrs={"cell_methods": "time: mean"})
+    return field_like(template, values(times, grid), grid, times)
+
+
+def left_out(store: Prepared) -> Report:
+    return Report.from_json(json.loads((store.path / STATE / REPORT).read_text()))
+
+
+def frames(store: Prepared, resolution: str = "fine") -> np.ndarray:
+    return np.stack([store.frame(k, resolution) for k in range(len(store))])
+
+
+def snapshot(path: Path) -> dict[str, bytes]:
+    """Everything in a store but what says when."""
+    return {
+        str(p.relative_to(path)): p.read_bytes()
+        for p in sorted(path.rglob("*"))
+        if p.is_file() and STATE not in p.parts
+    }
+
+
+@pytest.mark.parametrize("degradation", METHODS)
+def test_real_hours(geos_cf_dir: Path, tmp_path: Path, degradation: str) -> None:
+    field = open_geos_cf(geos_cf_dir)
+    store = prepare(geos_cf_dir, tmp_path / "a.zarr", degradation=degradation)
+    assert (store.variable, store.degradation, store.mean) == ("pm2p5", degradation, True)
+    assert store.coarse == grid_of(coarsen(field, degradation))
+    assert store.sources["family"] == "geos-cf v1"
+    assert store.sources["inputs"]["files"] == 1
+    np.testing.assert_array_equal(store.times, field.time.values)
+    np.testing.assert_array_equal(frames(store), field.values)
+    np.testing.assert_array_equal(frames(store, "coarse"), coarsen(field, degradation).values)
+    assert left_out(store).faults == ()
+
+
+def test_anyone_can_open_it(tmp_path: Path) -> None:
+    write_hours(tmp_path / "in", DAY, 3)
+    store = prepare(tmp_path / "in", tmp_path / "a.zarr")
+    for name, grid in (("fine", store.fine), ("coarse", store.coarse)):
+        with xr.open_zarr(tmp_path / "a.zarr", group=name) as found:
+            assert grid_of(found.pm2p5.assign_attrs(units="ug m-3")) == grid
+            assert found.pm2p5.attrs["cell_methods"] == "time: mean"
+            np.testing.assert_array_equal(found.time.values, store.times)
+            np.testing.assert_array_equal(found.pm2p5.values, frames(store, name))
+
+
+@pytest.mark.parametrize("name", [V1, V2, V2.lower()])
+def test_versions_and_hours_a_file(tmp_path: Path, name: str) -> None:
+    times = hours(DAY, 60)
+    for first in range(0, 60, 25):
+        part = times[first : first + 25]
+        write(tmp_path / "in", part, values(part), name=name)
+    store = prepare(tmp_path / "in", tmp_path / "a.zarr")
+    assert store.sources["family"] == f"geos-cf v{1 if name == V1 else 2}"
+    np.testing.assert_array_equal(store.times, times)
+    np.testing.assert_array_equal(frames(store), values(times))
+
+
+def test_versions_are_never_mixed(tmp_path: Path) -> None:
+    write_hours(tmp_path / "in", DAY, 2)
+    write_hours(tmp_path / "in", "2019-03-08T02:30", 2, name=V2)
+    with pytest.raises(InputError, match=r"geos-cf v1 in .* and geos-cf v2 in .*must not be mixed"):
+        prepare(tmp_path / "in", tmp_path / "a.zarr")
+    assert [p.name for p in tmp_path.iterdir()] == ["in"]
+    store = prepare(sorted((tmp_path / "in").glob("GEOS-CF*")), tmp_path / "a.zarr")
+    before = snapshot(store.path)
+    with pytest.raises(OutputError, match="family was geos-cf v1, now geos-cf v2"):
+        prepare(sorted((tmp_path / "in").glob("GEOS.cf*")), tmp_path / "a.zarr")
+    assert snapshot(store.path) == before
+
+
+def test_the_simulated_world_from_python_and_from_files_is_the_same(tmp_path: Path) -> None:
+    box = (0.0, 46.0, 6.0, 50.0)
+    simulate(tmp_path / "geos", "geos-cf", "2019-12-01T23", bbox=box, seed=7)
+    simulate(tmp_path / "field", "field", "2019-12-01T23", bbox=box, seed=7)
+    field = SimulatedWorld(7).field(Grid.globe(0.25).select(box)[0], hours("2019-12-01T23:30", 1), mean=True)
+    python = prepare(field, tmp_path / "python.zarr")
+    files = prepare(tmp_path / "geos", tmp_path / "files.zarr")
+    instants = prepare(tmp_path / "field", tmp_path / "instants.zarr")
+    assert python.sources["family"] == files.sources["family"] == instants.sources["family"]
+    assert "simulated world" in files.sources["family"]
+    assert files.sources["family"].endswith("seed 7")
+    np.testing.assert_array_equal(frames(python), frames(files))
+    assert not instants.mean
+    assert str(instants.times[0]) == "2019-12-01T23:00:00.000000000"
+    with pytest.raises(InputError, match="must not be mixed"):
+        prepare([tmp_path / "geos", tmp_path / "field"], tmp_path / "mixed.zarr")
+    other = next((tmp_path / "geos").glob("*.nc4"))
+    with xr.open_dataset(other) as found:
+        world = found.load()
+    world.attrs["Source"] = world.attrs["Source"].replace("seed 7", "seed 8")
+    world.assign_coords(time=world.time + np.timedelta64(1, "h")).to_netcdf(other.with_name("other.nc4"))
+    with pytest.raises(InputError, match=r"seed 7 in .* and .*seed 8"):
+        prepare(tmp_path / "geos", tmp_path / "mixed.zarr")
+
+
+def plant_dirt(folder: Path) -> np.ndarray:
+    """Thirty hours, of which only some are fit."""
+    times = hours(DAY, 30)
+    data = values(times)
+    data[1, 3, 4] = 1e15
+    data[2, 3, 4] = np.nan
+    data[3] = 7
+    data[4, :, 5:] = 0.25
+    data[5, 2, 2] = -1.5
+    data[6, 2, 2] = -0.5
+    data[7, 9, 9] = 2e5
+    data[8] *= 1e-9
+    data[9, 1, 1] = np.inf
+    missing = [12, 13]
+    for k in range(30):
+        if k not in (*missing, 20, 21):
+            write(folder, times[k : k + 1], data[k : k + 1])
+    other = Grid(0.25, 179, -10, 24, 36)
+    write(folder, times[20:21], values(times[20:21], other), other)
+    late = times[21:22] + np.timedelta64(15, "m")
+    dirty = write(folder, times[21:22], values(times[21:22]))
+    with xr.open_dataset(dirty) as whole:
+        moved = whole.load().assign_coords(time=late)
+    moved.to_netcdf(dirty)
+    cut = folder / "GEOS-CF.v01.rpl.aqc_tavg_1hr_g1440x721_v1.20190309_0030z.nc4"
+    cut.write_bytes(cut.read_bytes()[:3000])
+    write(folder, times[15:16], data[15:16], label="-again")
+    write(folder, times[16:17], data[16:17] * 2, label="-again")
+    write(folder, times[5:6], values(times[5:6]), label="-mended")
+    return data
+
+
+def test_missing_repeated_and_implausible_hours_are_left_out_and_listed(tmp_path: Path) -> None:
+    data = plant_dirt(tmp_path / "in")
+    store = prepare(tmp_path / "in", tmp_path / "a.zarr")
+    bad = {1, 2, 3, 4, 7, 8, 9, 12, 13, 16, 20, 21, 24}
+    good = [k for k in range(30) if k not in bad]
+    np.testing.assert_array_equal(store.times, hours(DAY, 30)[good])
+    data[5] = values(hours(DAY, 30)[5:6])[0]
+    data[6, 2, 2] = 0
+    np.testing.assert_array_equal(frames(store), data[good])
+    assert store.sources["negatives set to 0"] == 1
+    found: dict[str, list[str]] = {}
+    for fault in left_out(store).faults:
+        found.setdefault(fault.kind, []).append(fault.time[8:13])
+    assert found == {
+        "missing": ["08 12", "08 20", "09 00"],
+        "unreadable": ["", ""],
+        "grid": ["08 20"],
+        "undefined": ["08 01", "08 02", "08 09"],
+        "constant": ["08 03", "08 04"],
+        "negative": ["08 05"],
+        "too large": ["08 07"],
+        "too small": ["08 08"],
+        "contradictory": ["08 16"],
+        "duplicated": ["08 15"],
+    }
+    gaps = {fault.time[8:13]: fault.hours for fault in left_out(store).faults if fault.kind == "missing"}
+    assert gaps == {"08 12": 2, "08 20": 2, "09 00": 1}
+    # The same again reads nothing; a mended file is read.
+    again = Preparation(tmp_path / "in", tmp_path / "a.zarr").run()
+    assert again.computed == 0
+    assert again.report == left_out(store)
+    times = hours(DAY, 30)
+    write(tmp_path / "in", times[24:25], values(times[24:25]))
+    write(tmp_path / "in", times[1:2], values(times[1:2]))
+    mended = Preparation(tmp_path / "in", tmp_path / "a.zarr").run()
+    assert mended.computed == 2
+    assert len(mended.store) == len(store) + 2
+    assert "2019-03-09 00:30" not in [fault.time for fault in mended.report.faults]
+
+
+def test_stamps_beside_the_others_in_any_field(tmp_path: Path) -> None:
+    times = hours(DAY, 4)
+    field = memory(times)
+    odd = field.assign_coords(time=times + np.array([0, 0, 10, 0]) * np.timedelta64(1, "m"))
+    store = prepare(odd, tmp_path / "a.zarr")
+    assert len(store) == 3
+    assert [(f.kind, f.time[-5:]) for f in left_out(store).faults] == [("missing", "02:30"), ("stamp", "02:40")]
+
+
+def test_a_store_is_extended_by_later_hours_and_reads_nothing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_hours(tmp_path / "a", DAY, 30)
+    write_hours(tmp_path / "b", "2019-03-09T06:30", 20)
+    write_hours(tmp_path / "c", "2019-03-07T06:30", 2)
+    first = prepare(tmp_path / "a", tmp_path / "s.zarr")
+    shutil.rmtree(tmp_path / "a")
+    written: list[int] = []
+    write_one = HourArray.write
+
+    def noting(self: HourArray, slot: int, data: np.ndarray) -> None:
+        written.append(slot)
+        write_one(self, slot, data)
+
+    monkeypatch.setattr(HourArray, "write", noting)
+    longer = Preparation(tmp_path / "b", tmp_path / "s.zarr").run()
+    assert longer.computed == 20
+    assert sorted(set(written)) == list(range(30, 50))
+    np.testing.assert_array_equal(longer.store.times, hours(DAY, 50))
+    np.testing.assert_array_equal(frames(longer.store), values(hours(DAY, 50)))
+    assert longer.store.sources["inputs"]["files"] == 50
+    assert len(first) == 30  # what was opened before stays as it was
+    np.testing.assert_array_equal(frames(first), values(hours(DAY, 30)))
+    with pytest.raises(OutputError, match=r"begins on 2019-03-08.*found 2019-03-07"):
+        prepare(tmp_path / "c", tmp_path / "s.zarr")
+    with pytest.raises(OutputError, match="degradation was area, now decimate"):
+        prepare(tmp_path / "b", tmp_path / "s.zarr", degradation="decimate")
+    with xr.open_zarr(tmp_path / "s.zarr", group="coarse") as found:
+        assert found.sizes["time"] == 50
+
+
+def test_hours_prepared_from_other_values_are_not_passed_over(tmp_path: Path) -> None:
+    paths = write_hours(tmp_path / "a", DAY, 5)
+    store = prepare(tmp_path / "a", tmp_path / "s.zarr")
+    before = snapshot(store.path)
+    paths[2].touch()
+    assert Preparation(tmp_path / "a", tmp_path / "s.zarr").run().computed == 0
+    times = hours(DAY, 5)
+    write(tmp_path / "a", times[2:3], values(times[2:3], seed=5))
+    with pytest.raises(OutputError, match=r"the hour 2019-03-08 02:30 was prepared from other values"):
+        prepare(tmp_path / "a", tmp_path / "s.zarr")
+    assert snapshot(store.path) == before
+    field = memory(times)
+    one = prepare(field, tmp_path / "f.zarr")
+    assert Preparation(field, tmp_path / "f.zarr").run().computed == 0
+    with pytest.raises(OutputError, match="other values"):
+        prepare(field_like(field, field.values * 2, BOX), tmp_path / "f.zarr")
+    assert np.array_equal(frames(one), field.values)
+
+
+def test_overwrite(tmp_path: Path) -> None:
+    write_hours(tmp_path / "a", DAY, 3)
+    prepare(tmp_path / "a", tmp_path / "s.zarr")
+    store = prepare(tmp_path / "a", tmp_path / "s.zarr", degradation="imresize", period="2019-03-08T01", overwrite=True)
+    assert (store.degradation, len(store)) == ("imresize", 1)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "s.zarr"]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("x")
+    for overwrite in (False, True):
+        with pytest.raises(OutputError, match="no training store"):
+            prepare(tmp_path / "a", tmp_path / "mine", overwrite=overwrite)
+    assert (tmp_path / "mine" / "thesis.txt").exists()
+    with pytest.raises(OutputError, match="name of its own"):
+        prepare(tmp_path / "a", tmp_path / "a", overwrite=True)
+
+
+def test_period_and_box(tmp_path: Path) -> None:
+    times = hours(DAY, 4)
+    grid = Grid(0.25, 0, 0, 92, 1440)
+    field = memory(times, grid)
+    store = prepare(
+        field,
+        tmp_path / "s.zarr",
+        period="2019-03-08T01..2019-03-08T06",
+        bbox=(-3.1, 80, 5, 85),
+        degradation="imresize",
+    )
+    np.testing.assert_array_equal(store.times, times[1:])
+    assert [(f.kind, f.hours) for f in left_out(store).faults] == [("missing", 3)]
+    assert store.coarse == Grid(0.75, 7, -4, 7, 12)
+    whole = coarsen(field, "imresize")
+    rows, columns = store.coarse.latitudes, store.coarse.longitudes % 360
+    np.testing.assert_array_equal(frames(store, "coarse"), whole.sel(latitude=rows, longitude=columns).values[1:])
+    rows, columns = store.fine.latitudes, store.fine.longitudes % 360
+    np.testing.assert_array_equal(frames(store), field.sel(latitude=rows, longitude=columns).values[1:])
+    with pytest.raises(InputError, match="--bbox"):
+        prepare(field, tmp_path / "t.zarr", bbox=(0, -50, 10, -40))
+    with pytest.raises(InputError, match=r"hours in the period .*found 2019-03-08 00:30 to 2019-03-08 03:30"):
+        prepare(field, tmp_path / "t.zarr", period="2018")
+    assert [p.name for p in tmp_path.iterdir()] == ["s.zarr"]
+
+
+def test_other_variables(tmp_path: Path) -> None:
+    times = hours(DAY, 3)
+    pm10 = write(tmp_path / "in", times, values(times), name="PM10_RH35")
+    with xr.open_dataset(pm10) as found:
+        both = found.load()
+    both[V2] = (both["PM10_RH35"] / 2).assign_attrs(units="ug m-3")
+    both.to_netcdf(pm10)
+    coarse = prepare(tmp_path / "in", tmp_path / "pm10.zarr", variable="PM10_RH35")
+    fine = prepare(tmp_path / "in", tmp_path / "pm25.zarr")
+    assert (coarse.variable, fine.variable) == ("PM10_RH35", "pm2p5")
+    np.testing.assert_array_equal(frames(coarse), values(times))
+    np.testing.assert_array_equal(frames(fine), values(times) / 2)
+    with pytest.raises(InputError, match=r"a training store of pm2p5, found one of PM10_RH35"):
+        Prepared.open(tmp_path / "pm10.zarr", "pm2p5")
+    with pytest.raises(OutputError, match="variable was PM10_RH35, now pm2p5"):
+        prepare(tmp_path / "in", tmp_path / "pm10.zarr")
+
+
+def test_coarse_fields_are_refused_with_a_sentence(cams_dir: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"fields at 0.25 degrees, found 0.75 degrees.*deepcams downscale"):
+        prepare(cams_dir / "cams_eac4_20191231_new_layout.nc", tmp_path / "s.zarr")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_fit_leaves_nothing(tmp_path: Path) -> None:
+    times = hours(DAY, 2)
+    write(tmp_path / "in", times, np.full((2, *BOX.shape), np.nan, np.float32))
+    with pytest.raises(InputError, match=r"an hour fit for training, found none in 2: undefined, 864 of 864 values"):
+        prepare(tmp_path / "in", tmp_path / "s.zarr")
+    for path in (tmp_path / "in").iterdir():
+        path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(DeepcamsError, match="truncated"):
+        prepare(tmp_path / "in", tmp_path / "s.zarr")
+    shutil.rmtree(tmp_path / "in")
+    (tmp_path / "in").mkdir()
+    with pytest.raises(InputError, match="empty"):
+        prepare(tmp_path / "in", tmp_path / "s.zarr")
+    assert [p.name for p in tmp_path.iterdir()] == ["in"]
+
+
+def test_a_disk_that_fills_up_keeps_finished_days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_hours(tmp_path / "in", DAY, 30)
+    write_one = HourArray.write
+
+    def until_full(self: HourArray, slot: int, data: np.ndarray) -> None:
+        if slot >= 26:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_one(self, slot, data)
+
+    monkeypatch.setattr(HourArray, "write", until_full)
+    with pytest.raises(OutputError, match="No space left on device; free some space and run the same command again"):
+        prepare(tmp_path / "in", tmp_path / "s.zarr")
+    with pytest.raises(InputError, match="unfinished"):
+        Prepared.open(tmp_path / "s.zarr")
+    monkeypatch.setattr(HourArray, "write", write_one)
+    summary = Preparation(tmp_path / "in", tmp_path / "s.zarr").run()
+    assert summary.computed == 6
+    np.testing.assert_array_equal(frames(summary.store), values(hours(DAY, 30)))
+    usage = type("Usage", (), {"free": 10_000})()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(OutputError, match="of free space"):
+        prepare(tmp_path / "in", tmp_path / "t.zarr")
+    assert not (tmp_path / "t.zarr").exists()
+
+
+def test_what_cannot_be_opened_says_so_in_one_line(tmp_path: Path) -> None:
+    write_hours(tmp_path / "in", DAY, 1)
+    for path, words in ((tmp_path / "none", "nothing of this name"), (tmp_path / "in", "no store")):
+        with pytest.raises(InputError, match=words):
+            Prepared.open(path)
+    store = prepare(tmp_path / "in", tmp_path / "s.zarr")
+    shard = tmp_path / "s.zarr" / "fine" / "pm2p5" / "c.0.0.0"
+    whole = shard.read_bytes()
+    for damage in (whole[:200], whole[:-40], b""):
+        shard.write_bytes(damage)
+        with pytest.raises(InputError, match="a whole hour"):
+            store.read(0, 0, 0, 8, 12, "fine")
+    shard.unlink()
+    with pytest.raises(InputError, match="found none"):
+        store.read(0, 0, 0, 8, 12, "fine")
+    metadata = tmp_path / "s.zarr" / "zarr.json"
+    metadata.write_text(metadata.read_text().replace('"format": 1', '"format": 99'))
+    with pytest.raises(InputError, match="format 99"):
+        Prepared.open(tmp_path / "s.zarr")
+    (tmp_path / "s.zarr" / STATE / HOURS).unlink()
+
+
+def test_notes_of_files_are_told_once_and_counted(tmp_path: Path) -> None:
+    for path in write_hours(tmp_path / "in", DAY, 6):
+        with xr.open_dataset(path) as found:
+            changed = found.load()
+        changed[V1].attrs["units"] = "odd"
+        changed.to_netcdf(path)
+    with pytest.warns(DeepcamsNotice) as told:
+        prepare(tmp_path / "in", tmp_path / "s.zarr")
+    assert len(told) == 4
+    assert "3 more such notes" in str(told[-1].message)
