@@ -19,6 +19,10 @@ class _CamsLayout(StrEnum):
     NEW, OLD, ZIP = "new", "old", "zip"
 
 
+class _Device(StrEnum):
+    AUTO, CPU, CUDA = "auto", "cpu", "cuda"
+
+
 EXAMPLES = """Examples:
 
 deepcams simulate -o cams/ --layout cams --period 2019-12-01..2019-12-02
@@ -45,6 +49,9 @@ def simulate(
     dirt: Annotated[
         bool, typer.Option("--dirt", help="OpenAQ: plant sentinels, repeats, twins, ..; planted.csv tells which.")
     ] = False,
+    device: Annotated[
+        _Device, typer.Option(help="Where to compute: a GPU (cuda), the CPU, or a GPU where there is one (auto).")
+    ] = _Device.AUTO,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Write files anew that are complete (default: keep them).")
     ] = False,
@@ -58,14 +65,17 @@ def simulate(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from deepcams.downscalers.torch_arrays import world_arrays
     from deepcams.sources.simulation.simulate import simulate as run
 
     console = Console(stderr=True)
+    arrays = world_arrays(device.value)
     columns = TextColumn("simulating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
         task = bar.add_task("simulating", total=None)
         result = run(
             out, layout.value, period, bbox=bbox, seed=seed, cams_layout=cams_layout.value, stations=stations,
-            dirt=dirt, overwrite=overwrite, progress=lambda done, total: bar.update(task, completed=done, total=total),
+            dirt=dirt, overwrite=overwrite, arrays=arrays,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
         )  # fmt: skip
     typer.echo(result.summary(out))

@@ -14,6 +14,7 @@ from deepcams.errors import InputError, OutputError, choose
 from deepcams.grid import Grid
 from deepcams.period import Period
 from deepcams.sources.simulated import SimulatedWorld
+from deepcams.sources.simulation.arrays import Arrays
 from deepcams.sources.simulation.cams_files import CamsLayout, write_cams
 from deepcams.sources.simulation.field_files import write_days
 from deepcams.sources.simulation.files import Progress, Written, appearing, claim, no_progress, shifted
@@ -68,6 +69,7 @@ def simulate(
     stations: int = 100,
     dirt: bool = False,
     overwrite: bool = False,
+    arrays: Arrays | None = None,
     progress: Progress = no_progress,
 ) -> Simulation:
     """Write a simulated world; files that are complete are kept.
@@ -84,6 +86,7 @@ def simulate(
         stations: how many, for ``openaq``.
         dirt: plant what goes wrong in real archives, for ``openaq``, and tell it in ``planted.csv``.
         overwrite: write files that are there anew.
+        arrays: what to compute fields with, by default NumPy (see :meth:`SimulatedWorld.field`; stations always do).
         progress: called with how much is done and how much there is.
 
     Raises:
@@ -110,7 +113,7 @@ def simulate(
         coarse = _grid(0.75, bbox)
         times = _times(period, 3)
         claim(folder, layout, {**settings, "cams_layout": cams_layout}, overwrite)
-        field = coarsen(world.field(coarse.refine(), times))
+        field = coarsen(world.field(coarse.refine(), times, arrays=arrays))
         return Simulation(
             _cams(field, folder, cams_layout, overwrite, progress), f"{times.size} frames of {coarse.describe()}"
         )
@@ -118,7 +121,7 @@ def simulate(
     mean = layout == "geos-cf"
     times = _times(period, 1, mean)
     claim(folder, layout, settings, overwrite)
-    field = world.field(fine, times, mean)
+    field = world.field(fine, times, mean, arrays)
     write = write_geos_cf if mean else write_days
     return Simulation(write(field, folder, overwrite, progress), f"{times.size} hours of {fine.describe()}")
 

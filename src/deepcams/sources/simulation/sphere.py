@@ -6,8 +6,12 @@ the same to the last bit whether it is evaluated alone or with the whole globe.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
+
+from deepcams.sources.simulation.arrays import NUMPY, Arrays
 
 DEGREE = np.pi / 180
 
@@ -39,17 +43,20 @@ class SphereMap:
         self.rows, self.columns = values.shape
         self.step = 180 / (self.rows - 1)
         self.values = values
-        self._flat = np.ascontiguousarray(np.concatenate([values, values[:, :1]], axis=1)).ravel()
+        flat = np.ascontiguousarray(np.concatenate([values, values[:, :1]], axis=1)).ravel()
+        self._flat: dict[str, Any] = {NUMPY.name: flat}
 
-    def sample(self, where: Places) -> np.ndarray:
+    def sample(self, where: Places) -> Any:
         """Values at ``where``: float32, of the places' shape."""
         corner, down, east = where.on(self.step, self.rows, self.columns)
-        width = self.columns + 1
-        take = self._flat.take
-        upper = take(corner)
-        upper += east * (take(corner + 1) - upper)
-        lower = take(corner + width)
-        lower += east * (take(corner + (width + 1)) - lower)
+        width, arrays = self.columns + 1, where.arrays
+        if arrays.name not in self._flat:
+            self._flat[arrays.name] = arrays.put(self._flat[NUMPY.name])
+        flat, take = self._flat[arrays.name], arrays.take
+        upper = take(flat, corner)
+        upper += east * (take(flat, corner + 1) - upper)
+        lower = take(flat, corner + width)
+        lower += east * (take(flat, corner + (width + 1)) - lower)
         lower -= upper
         lower *= down
         upper += lower
@@ -61,31 +68,33 @@ class Places:
 
     Args:
         latitude, longitude: degrees, float32 or float64, same shape; longitude in any turn.
+        arrays: whose arrays they are.
     """
 
-    def __init__(self, latitude: np.ndarray, longitude: np.ndarray) -> None:
-        self.latitude, self.longitude = latitude, longitude
-        self._indices: dict[float, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+    def __init__(self, latitude: Any, longitude: Any, arrays: Arrays = NUMPY) -> None:
+        self.latitude, self.longitude, self.arrays = latitude, longitude, arrays
+        self._indices: dict[float, tuple[Any, Any, Any]] = {}
 
     @classmethod
-    def from_vectors(cls, points: np.ndarray) -> Places:
+    def from_vectors(cls, points: Any, arrays: Arrays = NUMPY) -> Places:
         """From vectors (3, ...) of any length but 0."""
         x, y, z = points
-        degree = points.dtype.type(DEGREE)
-        return cls(np.arctan2(z, np.sqrt(x * x + y * y)) / degree, np.arctan2(y, x) / degree)
+        level = arrays.function("sqrt", x * x + y * y)
+        latitude, longitude = arrays.function("arctan2", z, level), arrays.function("arctan2", y, x)
+        return cls(latitude / DEGREE, longitude / DEGREE, arrays)
 
-    def on(self, step: float, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def on(self, step: float, rows: int, columns: int) -> tuple[Any, Any, Any]:
         """Flat index of the north-west corner in a map of (rows, columns + 1), and the fractions down and east."""
         if step not in self._indices:
-            kind = self.latitude.dtype.type
-            down = (kind(90) - self.latitude) * kind(1 / step)
-            row = np.clip(down.astype(np.int32), 0, rows - 2)
-            east = self.longitude * kind(1 / step)
-            column = np.floor(east).astype(np.int32)
+            arrays = self.arrays
+            down = (90 - self.latitude) * (1 / step)
+            row = arrays.function("clip", arrays.whole(down), 0, rows - 2)
+            east = self.longitude * (1 / step)
+            column = arrays.whole(arrays.function("floor", east))
             east -= column
             column %= columns
-            corner = row.astype(np.intp) * (columns + 1) + column
-            self._indices[step] = corner, (down - row).astype(np.float32), east.astype(np.float32)
+            corner = arrays.index(row) * (columns + 1) + column
+            self._indices[step] = corner, arrays.single(down - row), arrays.single(east)
         return self._indices[step]
 
 
@@ -145,26 +154,29 @@ class Nodes:
     """Points to evaluate: all pairs of some latitudes and longitudes.
 
     Args:
-        latitudes, longitudes: degrees, float64, one-dimensional.
+        latitudes, longitudes: degrees, float64, one-dimensional; NumPy's.
+        arrays: what to compute with at the points.
     """
 
-    def __init__(self, latitudes: np.ndarray, longitudes: np.ndarray) -> None:
-        self.latitudes, self.longitudes = latitudes, longitudes
+    def __init__(self, latitudes: np.ndarray, longitudes: np.ndarray, arrays: Arrays = NUMPY) -> None:
+        self.latitudes, self.longitudes, self.arrays = latitudes, longitudes, arrays
         self.shape: tuple[int, ...] = (latitudes.size, longitudes.size)
 
     def places(self) -> Places:
         """The points, for sampling maps."""
-        return Places(*(np.array(a, np.float32) for a in np.meshgrid(self.latitudes, self.longitudes, indexing="ij")))
+        both = np.meshgrid(self.latitudes, self.longitudes, indexing="ij")
+        latitude, longitude = (self.arrays.put(np.array(a, np.float32)) for a in both)
+        return Places(latitude, longitude, self.arrays)
 
     def taps(self, step: float) -> tuple[np.ndarray, np.ndarray]:
         """First row and first column of the 4 x 4 lattice nodes around each latitude and each longitude."""
         return _first(90 - self.latitudes, step), _first(self.longitudes, step)
 
-    def interpolate(self, lattice: np.ndarray, step: float, smooth: bool = False) -> np.ndarray:
+    def interpolate(self, lattice: np.ndarray, step: float, smooth: bool = False) -> Any:
         """Read a lattice at the points, from 4 x 4 of its nodes, along latitude first.
 
         Args:
-            lattice: (..., rows, columns) on ``globe_axes(step)``, with :func:`across_poles`.
+            lattice: (..., rows, columns) on ``globe_axes(step)``, with :func:`across_poles`; NumPy's.
             smooth: the positive, smoothing cubic B-spline instead of the interpolating Catmull-Rom cubic.
 
         Returns:
@@ -172,28 +184,30 @@ class Nodes:
         """
         row, column = self.taps(step)
         down, east = _weights(90 - self.latitudes, step, smooth), _weights(self.longitudes, step, smooth)
-        along = lattice[..., row + 2, :] * down[0][:, None]
+        put = self.arrays.put
+        values, weights = put(lattice), put(down)[..., None]
+        along = values[..., put(row + 2), :] * weights[0]
         for k in range(1, 4):
-            along += lattice[..., row + (2 + k), :] * down[k][:, None]
-        around = lattice.shape[-1]
-        result = along.take(column % around, axis=-1)
-        result *= east[0]
+            along += values[..., put(row + (2 + k)), :] * weights[k]
+        around, weights = lattice.shape[-1], put(east)
+        result = self.arrays.columns(along, put(column % around))
+        result *= weights[0]
         for k in range(1, 4):
-            part = along.take((column + k) % around, axis=-1)
-            part *= east[k]
+            part = self.arrays.columns(along, put((column + k) % around))
+            part *= weights[k]
             result += part
-        return np.asarray(result)
+        return result
 
 
 class Points(Nodes):
-    """Single points to evaluate; the same arithmetic as :class:`Nodes`, so the same values to the last bit.
+    """Single points to evaluate with NumPy; the same arithmetic as :class:`Nodes`: the same values to the last bit.
 
     Args:
         latitudes, longitudes: degrees, float64, (n,).
     """
 
     def __init__(self, latitudes: np.ndarray, longitudes: np.ndarray) -> None:
-        super().__init__(latitudes, longitudes)
+        super().__init__(latitudes, longitudes, NUMPY)
         self.shape = (latitudes.size,)
 
     def places(self) -> Places:

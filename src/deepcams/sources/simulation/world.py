@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from deepcams.grid import Grid
 from deepcams.sources.simulation import emissions
+from deepcams.sources.simulation.arrays import NUMPY, Arrays
 from deepcams.sources.simulation.sphere import (
     DEGREE,
     Nodes,
@@ -67,8 +69,6 @@ _PLAIN, _RUGGED, _TRAPPED = 0.04, 0.55, 0.18
 _CLEAN, _DRAWN, _MIXED = 3.1, 0.7, 0.18
 _UPWIND = {0.0: 0.35, 0.5: 0.3, 1.0: 0.2, 1.6: 0.15}
 """Age (hours) -> share of the ground that the air was over then in what relief does to it: streaks along the wind."""
-
-_BAND = 40_000  # nodes evaluated at once: temporaries stay in the processor's cache
 
 
 def _shares(ages: tuple[float, ...]) -> dict[float, float]:
@@ -174,11 +174,12 @@ class Moment:
     Args:
         seed: of the world.
         hours: since 2000-01-01 00:00 UTC.
+        arrays: what to compute with at a grid's nodes; at single points it is always NumPy.
     """
 
-    def __init__(self, seed: int, hours: float) -> None:
+    def __init__(self, seed: int, hours: float, arrays: Arrays = NUMPY) -> None:
         hours = float(hours)  # a NumPy scalar would turn single precision into double
-        self.seed, self.hours = seed, hours
+        self.seed, self.hours, self.arrays = seed, hours, arrays
         self.paths = Paths(_winds(seed), YOUNG + OLD + (40.0, 2 * TEXTURE_EPOCH))
         positions, velocities = self.paths.at(hours)
         self._ages: dict[float, np.ndarray] = {}
@@ -196,12 +197,12 @@ class Moment:
     def values(self, grid: Grid) -> np.ndarray:
         """PM2.5 on ``grid``: (rows, columns), float32, ug m-3."""
         latitudes, longitudes = grid.latitudes, grid.longitudes % 360
-        aged = self._aged(Nodes(latitudes, longitudes))
+        aged = self._aged(Nodes(latitudes, longitudes, self.arrays))
         result = np.empty(grid.shape, np.float32)
-        band = max(1, _BAND // grid.columns)
+        band = max(1, self.arrays.nodes // grid.columns)
         for start in range(0, grid.rows, band):
             rows = slice(start, start + band)
-            result[rows] = self._at(Nodes(latitudes[rows], longitudes), aged)
+            result[rows] = self.arrays.get(self._at(Nodes(latitudes[rows], longitudes, self.arrays), aged))
         for row in np.flatnonzero(np.abs(latitudes) == 90):
             result[row] = self.points(latitudes[row : row + 1], np.zeros(1))[0]
         return result
@@ -209,7 +210,8 @@ class Moment:
     def points(self, latitudes: np.ndarray, longitudes: np.ndarray) -> np.ndarray:
         """PM2.5 at single places (degrees, float64): (n,), float32, ug m-3."""
         where = Points(latitudes, np.where(np.abs(latitudes) == 90, 0, longitudes % 360))
-        return self._at(where, self._aged(where))
+        result: np.ndarray = self._at(where, self._aged(where))
+        return result
 
     def _aged(self, where: Nodes) -> np.ndarray:
         """What the old ages brought, on the lattice; only the nodes that reading it at ``where`` needs are filled."""
@@ -230,71 +232,69 @@ class Moment:
         if row[0] < 0 or row[-1] >= rows:  # beyond a pole stands what lies half the globe away
             column = np.unique(np.concatenate([column, (column + columns // 2) % columns]))
             row = np.unique(np.where(row < 0, -row, np.where(row >= rows, 2 * rows - 2 - row, row)))
-        band = max(1, _BAND // column.size)
+        band = max(1, self.arrays.nodes // column.size)
         for start in range(0, row.size, band):
             part = row[start : start + band]
-            lattice[np.ix_(part, column)] = self._old(Nodes(90 - _OLD_STEP * part, _OLD_STEP * column))
+            nodes = Nodes(90 - _OLD_STEP * part, _OLD_STEP * column, self.arrays)
+            lattice[np.ix_(part, column)] = self.arrays.get(self._old(nodes))
         return across_poles(lattice)
 
-    def _old(self, where: Nodes) -> np.ndarray:
-        total = np.zeros(where.shape, np.float32)
-        for age in OLD:
-            total += self._sources(age, *self._then(age, where))
-        return total
+    def _old(self, where: Nodes) -> Any:
+        return sum(self._sources(age, *self._then(age, where)) for age in OLD)
 
-    def _then(self, age: float, where: Nodes) -> tuple[Places, np.ndarray]:
+    def _then(self, age: float, where: Nodes) -> tuple[Places, Any]:
         """Where the air at the points was ``age`` hours ago, and how fast it moved there (30 km/h)."""
-        x, y, z, speed = where.interpolate(self._ages[age], self.paths.step)
-        return Places.from_vectors(np.stack([x, y, z])), speed
+        there = where.interpolate(self._ages[age], self.paths.step)
+        return Places.from_vectors(there[:3], where.arrays), there[3]
 
-    def _sources(self, age: float, place: Places, speed: np.ndarray) -> np.ndarray:
-        then = self.hours - age
+    def _sources(self, age: float, place: Places, speed: Any) -> Any:
+        then, arrays = self.hours - age, place.arrays
         maps = _emitted(self.seed)
-        solar = place.longitude * np.float32(DEGREE) + np.float32(2 * np.pi * ((then / 24) % 1))
-        morning, afternoon = (
-            np.cos(solar - np.float32(2 * np.pi * 8.5 / 24)),
-            np.cos(solar - np.float32(2 * np.pi * 15 / 24)),
-        )
-        gust = np.minimum(speed, np.float32(2.5))
-        total = maps.city[age].sample(place) * (np.float32(_CITY) * (1 + np.float32(0.45) * morning))
-        dusty = gust * gust * gust * (1 + np.float32(0.5) * afternoon)
-        total += np.float32(_DUST) * maps.dust[age].sample(place) * dusty
+        solar = _solar(place, then)
+        morning, afternoon = (arrays.function("cos", solar - 2 * np.pi * at / 24) for at in (8.5, 15))
+        gust = arrays.function("clip", speed, None, 2.5)
+        total = maps.city[age].sample(place) * (_CITY * (1 + 0.45 * morning))
+        dusty = gust * gust * gust * (1 + 0.5 * afternoon)
+        total += _DUST * maps.dust[age].sample(place) * dusty
         epoch = int(np.floor(then / emissions.EPOCH))
         part = then / emissions.EPOCH - epoch
-        burning = (np.float32(0.55) + np.float32(0.45) * afternoon) ** 2
+        burning = (0.55 + 0.45 * afternoon) ** 2
         for generation, weight in ((epoch, np.sin(np.pi / 2 * part) ** 2), (epoch - 1, np.cos(np.pi / 2 * part) ** 2)):
-            total += np.float32(_FIRE * weight) * maps.fires(generation)[age].sample(place) * burning
+            total += float(_FIRE * weight) * maps.fires(generation)[age].sample(place) * burning
         if age >= _SEA_FROM:
-            total += np.float32(_SEA) * maps.sea.sample(place) * gust * gust
-        return np.asarray(total * np.float32(SHARES[age]))
+            total += _SEA * maps.sea.sample(place) * gust * gust
+        return total * SHARES[age]
 
-    def _at(self, where: Nodes, aged: np.ndarray) -> np.ndarray:
-        place = where.places()
+    def _at(self, where: Nodes, aged: np.ndarray) -> Any:
+        place, arrays = where.places(), where.arrays
         plume = where.interpolate(aged, _OLD_STEP, smooth=True)
         plume += self._sources(0.0, place, where.interpolate(self._ages[0.0][3], self.paths.step))
         ground = _ground(self.seed)
         # What the ground below and upwind takes from the air and keeps in it, as the logarithm of a factor.
-        relief = np.float32(_UPWIND[0.0]) * ground.texture.sample(place)
+        relief = _UPWIND[0.0] * ground.texture.sample(place)
         for age in YOUNG[1:]:
             there, speed = self._then(age, where)
             plume += self._sources(age, there, speed)
             if age in _UPWIND:
-                relief += np.float32(_UPWIND[age]) * ground.texture.sample(there)
-        moving = np.zeros(where.shape, np.float32)
-        for weight, path, texture in self._textures:
-            there = Places.from_vectors(where.interpolate(path, self.paths.step))
-            moving += np.float32(weight) * texture.sample(there)
+                relief += _UPWIND[age] * ground.texture.sample(there)
+        moving = sum(
+            weight * texture.sample(Places.from_vectors(where.interpolate(path, self.paths.step), arrays))
+            for weight, path, texture in self._textures
+        )
         # Air masses meet in fronts: nearly level within, steep between.
-        moving = np.float32(_FRONT) * np.tanh(moving / np.float32(_FRONT))
+        moving = _FRONT * arrays.function("tanh", moving / _FRONT)
         total = ground.background.sample(place)
         # Plumes are drawn out by the same winds, and within them there is more to draw out.
-        total += plume * np.exp(np.float32(_DRAWN) * moving)
-        total *= np.exp(moving)
-        solar = place.longitude * np.float32(DEGREE) + np.float32(2 * np.pi * ((self.hours / 24) % 1))
-        mixed = np.cos(solar - np.float32(2 * np.pi * 15 / 24)) * ground.land.sample(place)
-        night = np.float32(-1) * mixed
-        total *= np.exp(relief + night * (np.float32(_MIXED) + ground.valley.sample(place)))
-        return np.asarray(total)
+        total += plume * arrays.function("exp", _DRAWN * moving)
+        total *= arrays.function("exp", moving)
+        night = -arrays.function("cos", _solar(place, self.hours) - 2 * np.pi * 15 / 24) * ground.land.sample(place)
+        total *= arrays.function("exp", relief + night * (_MIXED + ground.valley.sample(place)))
+        return total
+
+
+def _solar(place: Places, hours: float) -> Any:
+    """Local solar time at the places as an angle, radians."""
+    return place.longitude * DEGREE + 2 * np.pi * ((hours / 24) % 1)
 
 
 _OLD_STEP = 0.75
