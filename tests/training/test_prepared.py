@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from deepcams.degrade import METHODS
 from deepcams.errors import InputError
 from deepcams.field import as_field, field_like
 from deepcams.grid import Grid, cells_from_nodes
-from deepcams.sources.simulated import SimulatedWorld
 from deepcams.training.prepare import prepare
 from deepcams.training.prepared import Prepared
 
@@ -29,9 +29,9 @@ GRIDS = {
 def test_crops_are_those_of_the_whole_frame(name: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     grid = GRIDS[name]
-    field = SimulatedWorld(1).field(Grid.globe(30.0), TIMES, mean=True)
     values = rng.lognormal(1, 1, (2, *grid.shape)).astype(np.float32)
-    field = field_like(field, values, grid)
+    template = xr.DataArray(0.0, name="pm2p5", attrs={"cell_methods": "time: mean"})
+    field = field_like(template, values, grid, TIMES)
     store = prepare(as_field(field), tmp_path / "s", degradation="area")
     coarse, rows, columns = grid.whole_cells()
     assert store.coarse == coarse
@@ -57,3 +57,27 @@ def test_crops_are_those_of_the_whole_frame(name: str, tmp_path: Path) -> None:
         with pytest.raises(InputError):
             store.read(*bad, "fine")
     assert isinstance(again, Prepared)
+
+
+class Crops:
+    """A dataset as DataLoader's workers get it: pickled, or forked from a process that has read already."""
+
+    def __init__(self, store: Prepared) -> None:
+        self.store = store
+
+    def __len__(self) -> int:
+        return 24
+
+    def __getitem__(self, number: int) -> np.ndarray:
+        return self.store.read(number % 2, number, 7 * number - 50, 12, 16, "fine")
+
+
+def test_workers_read_what_the_main_process_reads(tmp_path: Path) -> None:
+    data = pytest.importorskip("torch.utils.data", reason="the extra [networks] is not installed")
+    grid = Grid.globe(0.75).refine()
+    values = np.random.default_rng(4).lognormal(1, 1, (2, *grid.shape)).astype(np.float32)
+    template = xr.DataArray(0.0, name="pm2p5", attrs={"cell_methods": "time: mean"})
+    crops = Crops(prepare(field_like(template, values, grid, TIMES), tmp_path / "s"))
+    wanted = np.stack([crops[k] for k in range(24)])
+    loader = data.DataLoader(crops, batch_size=4, num_workers=2, multiprocessing_context="fork")
+    np.testing.assert_array_equal(np.concatenate([batch.numpy() for batch in loader]), wanted)
