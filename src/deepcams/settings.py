@@ -17,7 +17,7 @@ from deepcams.training.options import Expected, Experiment
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe subset, in which 1e-4 is a number (YAML 1.1 wants 1.0e-4), no date is parsed and no key stands twice."""
+    """YAML's safe subset: 1e-4 is a number (YAML 1.1 wants 1.0e-4), dates stay texts, and no key stands twice."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen = set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
@@ -64,7 +65,11 @@ class Ranks:
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """The module whose gradients are those of the joint batch."""
-        return DistributedDataParallel(module) if self.count > 1 else module
+        if self.count == 1:
+            return module
+        # of a 1x1 kernel, channels-last or not is the same memory; its strides may still be written differently
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
+        return DistributedDataParallel(module)
 
     def total(self, values: Sequence[float]) -> list[float]:
         """The sums of the values over all processes."""

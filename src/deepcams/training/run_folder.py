@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -101,8 +100,8 @@ class RunFolder:
         path = self.path / STATE
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-            found = f"a damaged file ({str(error).splitlines()[0][:80] if str(error) else type(error).__name__})"
+        except Exception as error:  # on bytes of another kind, the reader fails in any way
+            found = f"a damaged file ({(str(error).splitlines() or [type(error).__name__])[0][:80]})"
             raise InputError(path, "the saved state of a training", found, "begin it anew in another folder") from None
         version = state.get("version") if isinstance(state, dict) else None
         if version != STATE_VERSION:

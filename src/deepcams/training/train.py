@@ -274,7 +274,7 @@ class _Training:
             on_validation(self.folder.path)
 
     def _write_row(self, figures: dict[str, float]) -> None:
-        loss, gradient, steps = self.sums
+        loss, gradient, steps = self.ranks.total(self.sums)  # means over the joint batches
         options, minutes = self.experiment.training, self.seconds / 60
         row: dict[str, Any] = {
             "step": self.step,

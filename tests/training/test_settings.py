@@ -1,0 +1,168 @@
+"""An experiment is read strictly, and refused in one line that names the place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deepcams.errors import InputError
+from deepcams.settings import parse_experiment, read_experiment
+from deepcams.training.options import boxes_meet
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+@pytest.fixture
+def file(tmp_path: Path, values: Callable[..., dict[str, Any]]) -> Path:
+    path = tmp_path / "e.yaml"
+    path.write_text(yaml.safe_dump(values()))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("training.optimizer.lr=x", "training.optimizer.lr: expected a positive number, found 'x'"),
+        ("training.optimizer.lr=-1", "training.optimizer.lr: expected a positive number, found -1"),
+        ("training.optimizer.lr=.inf", "training.optimizer.lr: expected a positive number, found inf"),
+        ("training.optimizer.lr='1e-4'", "training.optimizer.lr: expected a positive number, found '1e-4'"),
+        ("training.optimzer.lr=1", "did you mean 'optimizer'?"),
+        ("trainin.steps=1", "did you mean 'training'?"),
+        ("training.steps=1.5", "training.steps: expected a whole number of at least 1, found 1.5"),
+        ("training.steps=true", "training.steps: expected a whole number of at least 1, found True"),
+        ("training.steps=0", "training.steps: expected a whole number of at least 1, found 0"),
+        ("training.ema=1.0", "training.ema: expected a number from 0 to less than 1, found 1.0"),
+        ("training.precision=float16", "training.precision: expected one of float32, bfloat16, found 'float16'"),
+        ("training.optimizer.betas=[1, 2]", "training.optimizer.betas.0: expected a number from 0 to less than 1"),
+        ("training.steps=null", "training: expected steps, epochs or minutes, found none of them"),
+        ("training.schedule.milestones=[1]", "training.schedule.milestones: expected some for milestones"),
+        ("data.stores=[]", "data.stores: expected a list of at least one store, found []"),
+        ("data.stores.0.weight=-1", "data.stores.0.weight: expected a number of at least 0, found -1"),
+        ("data.stores.0.weight=0", "data.stores: expected a store with a weight above 0, found none"),
+        ("data.stores.0.validation_weight=0", "data.stores: expected a store with a validation_weight above 0"),
+        ("split.train.regions=[[0, 10, 20]]", "split.train.regions.0: expected a box [W, S, E, N] in degrees"),
+        ("split.train.regions=[[0, 20, 20, 10]]", "split.train.regions.0: expected a box [W, S, E, N] in degrees"),
+        ("split.train.periods=[soon]", "split.train.periods.0: expected a period (2019, 2019-03"),
+        ("split.train.periods=2019", "split.train.periods: expected a list, each item a period"),
+        ("samples.task=joint", "samples.task: expected one of temporal, spatial, found 'joint'"),
+        ("samples.span.longest=99", "samples.span.longest: expected a whole number of hours, 2 to 24, found 99"),
+        ("samples.span.longest=2", "samples.span.longest: expected at least shortest (3), found 2"),
+        ("validation.margin=8", "validation.margin: expected less than half of the crop (16), found 8"),
+        ("version=2", "version: expected 1 (the version of the file's layout), found 2"),
+        ("version=null", "version: expected 1 (the version of the file's layout), found None"),
+        ("output.name=../x", "output.name: expected a name of letters, digits, - _ and ., found '../x'"),
+        ("data=3", "data: expected the keys variable, stores, found 3"),
+    ],
+)
+def test_what_is_wrong_is_one_line_with_its_path(file: Path, change: str, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        read_experiment(file, [change])
+    text = str(caught.value)
+    assert text.startswith(f"{file}: ")
+    assert message in text
+    assert "\n" not in text
+
+
+def test_a_missing_key_is_named(values: Callable[..., dict[str, Any]]) -> None:
+    given = values()
+    del given["samples"]["crop"]
+    with pytest.raises(InputError, match=r"samples\.crop: expected a whole number of at least 1, found nothing"):
+        parse_experiment(given)
+
+
+def test_a_file_that_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "e.yaml"
+    with pytest.raises(InputError, match="no such file"):
+        read_experiment(path)
+    for content, message in (
+        ("a: [1", "line"),
+        ("- 1", "keys and values"),
+        ("version: 1\nversion: 1", "line 2: the key 'version' stands twice"),
+    ):
+        path.write_text(content)
+        with pytest.raises(InputError, match=message):
+            read_experiment(path)
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="an experiment"):
+        read_experiment(path)
+
+
+def test_numbers_and_dates_as_people_write_them(tmp_path: Path, values: Callable[..., dict[str, Any]]) -> None:
+    path = tmp_path / "e.yaml"
+    text = yaml.safe_dump(values("temporal", {"split": {"train": {"periods": ["P1", 2018]}}}))
+    path.write_text(text.replace("P1", "2019-12-01").replace("lr: 0.001", "lr: 1e-3"))
+    experiment = read_experiment(path)
+    assert experiment.training.optimizer.lr == 1e-3
+    assert experiment.split.train.periods == ("2019-12-01", "2018")
+
+
+def test_changes_go_before_the_file(file: Path) -> None:
+    changes = ["training.steps=7", "data.stores.0.path=b.zarr", "validation.baselines=[linear]", "training.clip=1.5"]
+    experiment = read_experiment(file, changes)
+    assert experiment.training.steps == 7
+    assert experiment.data.stores[0].path == "b.zarr"
+    assert experiment.baselines == ("linear",)
+    assert experiment.training.clip == 1.5
+    for bad, message in (("training.steps", "KEY"), ("data.stores.5.path=x", "0 to 0"), ("version.x=1", "keys below")):
+        with pytest.raises(InputError, match=rf"--set.*{message}" if message != "KEY" else "--set"):
+            read_experiment(file, [bad])
+
+
+EAST, WEST = [0, -90, 180, 90], [-180, -90, 0, 90]
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "overlap"),
+    [
+        ({}, {}, True),
+        ({"periods": ["2018..2019"]}, {"periods": ["2020"]}, False),
+        ({"periods": ["2018..2019"]}, {"periods": ["2019-12-31T23"]}, True),
+        ({"periods": ["2018..2019"]}, {}, True),
+        ({"regions": [EAST]}, {"regions": [WEST]}, False),
+        ({"regions": [EAST]}, {"regions": [[170, 0, -170, 10]]}, True),
+        ({"regions": [EAST]}, {"regions": [[170, 0, -170, 10]], "periods": ["2020"]}, True),
+        ({"regions": [EAST], "periods": ["2019"]}, {"regions": [[170, 0, -170, 10]], "periods": ["2020"]}, False),
+        ({"regions": [EAST], "periods": ["2019"]}, {"regions": [WEST], "periods": ["2019"]}, False),
+        ({"regions": [EAST]}, {"regions": [[0, -90, 360, 90]]}, True),
+    ],
+)
+def test_train_and_validation_share_no_hour_of_a_place(
+    values: Callable[..., dict[str, Any]], train: dict[str, Any], validation: dict[str, Any], overlap: bool
+) -> None:
+    given = {**values(), "split": {"train": train, "validation": validation}}
+    if not overlap:
+        parse_experiment(given)
+        return
+    with pytest.raises(InputError, match="split: expected train and validation that share no hour of a place"):
+        parse_experiment(given)
+
+
+def test_a_store_may_have_its_own_split(values: Callable[..., dict[str, Any]]) -> None:
+    own = {"train": {}, "validation": {}}
+    given = values("temporal", {"data": {"stores": [{"path": "a"}, {"path": "b", "split": own}]}})
+    with pytest.raises(InputError, match=r"data\.stores\.1\.split: expected train and validation that share"):
+        parse_experiment(given)
+    given["data"]["stores"][1]["validation_weight"] = 0  # nothing of it is validated on
+    parse_experiment(given)
+
+
+def test_boxes_meet_round_the_globe() -> None:
+    assert boxes_meet((170, 0, -170, 10), (-175, 5, 0, 20))
+    assert boxes_meet((-10, 0, 10, 10), (350, 0, 355, 5))
+    assert not boxes_meet((170, 0, -170, 10), (-170, 0, 0, 10))
+    assert not boxes_meet((0, 0, 10, 10), (0, 10, 10, 20))
+    assert boxes_meet((0, 0, 360, 10), (-180, 0, 180, 10))
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.name)
+def test_shipped_experiments_are_valid(path: Path) -> None:
+    from deepcams.training.recipe import make_network
+
+    experiment = read_experiment(path)
+    network, _ = make_network(experiment)
+    assert network.kind == experiment.samples.task
+    assert experiment.output.card
