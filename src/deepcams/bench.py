@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import statistics
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,3 +121,161 @@ def _write(job: Job, arrays: list[np.ndarray]) -> float:
         target.write(item, values, np.ones(item.hours, np.int8), empty)
     target.finish()
     return time.perf_counter() - started
+
+
+@dataclass(frozen=True)
+class ValidationResult:
+    """What comparing a field with stations takes.
+
+    Attributes:
+        stations, hours: how many.
+        rows: observations.
+        pairs: of them that met a value of the field.
+        opening: seconds to read the observations and sort them into the cache.
+        again: seconds to open them when that was done before.
+        comparing: seconds of quality control, reading the field, matching and sums.
+        reading: seconds to read the whole field alone.
+        memory: largest resident memory while opening and comparing, bytes.
+        before: resident memory before, bytes.
+    """
+
+    stations: int
+    hours: int
+    rows: int
+    pairs: int
+    opening: float
+    again: float
+    comparing: float
+    reading: float
+    memory: int
+    before: int
+
+
+def write_stations(path: Path, number: int, days: int, seed: int = 0) -> int:
+    """Write hourly values of stations in cities, in OpenAQ's columns as one Parquet file.
+
+    Args:
+        path: the file.
+        number: of stations.
+        days: how many, from 2019-01-01.
+        seed: chooses places and values.
+
+    Returns:
+        the number of rows.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from deepcams.sources.simulation.stations import place_stations
+
+    hours = np.arange(24 * days)
+    stamps = np.datetime64("2019-01-01T01:00", "s") + hours * np.timedelta64(3600, "s")
+    draw, same = np.random.default_rng(seed), np.zeros(hours.size, np.int32)
+    writer, tables, places = None, list[pa.Table](), place_stations(seed, number)
+    for station in places:
+        level = 20 * np.exp(0.4 * np.sin(hours / 24 * 2 * np.pi) + 0.5 * draw.standard_normal(hours.size))
+
+        def text(word: str) -> pa.DictionaryArray:
+            return pa.DictionaryArray.from_arrays(pa.array(same), pa.array([word]))
+
+        table = pa.table({
+            "location_id": text(str(station.id)), "location": text(station.name),
+            "datetime": pa.array(stamps, pa.timestamp("s", "UTC")), "lat": np.full(hours.size, station.latitude),
+            "lon": np.full(hours.size, station.longitude), "parameter": text("pm25"), "units": text("µg/m³"),
+            "value": np.round(level, 1),
+        })  # fmt: skip
+        tables.append(table)
+        if sum(each.num_rows for each in tables) > 500_000 or station is places[-1]:
+            together = pa.concat_tables(tables).unify_dictionaries()
+            if writer is None:
+                writer = pq.ParquetWriter(path, together.schema, compression="zstd")
+            writer.write_table(together)
+            tables = []
+    assert writer is not None
+    writer.close()
+    return hours.size * number
+
+
+def validation(
+    days: int = 3, stations: int = 6656, folder: Path | None = None, progress: Callable[[str], None] | None = None
+) -> ValidationResult:
+    """Time the comparison of a global hourly field with stations, beside reading that field whole.
+
+    Args:
+        days: simulated global days.
+        stations: simulated stations (6,656 are those of the paper).
+        folder: where to write (default: the system's folder for temporary files); left as it was.
+        progress: told what has been done.
+    """
+    import psutil
+
+    from deepcams.evaluation.grouped import COLUMNS
+    from deepcams.evaluation.in_situ import validate
+    from deepcams.sources.cams import open_cams
+    from deepcams.sources.open import open_field
+    from deepcams.sources.openaq import open_openaq
+
+    told = progress or (lambda text: None)
+    with tempfile.TemporaryDirectory(dir=folder, prefix="deepcams-bench-") as name:
+        source, out, table = Path(name) / "cams.nc", Path(name) / "out.zarr", Path(name) / "stations.parquet"
+        write_input(source, days)
+        prepare(open_cams(source), out, temporal="linear", spatial="bicubic", conserve=False, inputs=[source]).run()
+        told(f"{24 * days} hours of field written")
+        rows = write_stations(table, stations, days)
+        told(f"{rows} rows of {stations} stations written")
+        field, seconds = open_field(out), dict[str, float]()
+        process = psutil.Process()
+        before = process.memory_info().rss
+        with _cache(Path(name) / "cache"), _PeakMemory() as peak:
+            for what in ("opening", "again"):
+                started = time.perf_counter()
+                archive = open_openaq(table)
+                seconds[what] = time.perf_counter() - started
+            started = time.perf_counter()
+            found = validate(archive, field, open_cams(source))
+            seconds["comparing"] = time.perf_counter() - started
+        told("compared")
+        started = time.perf_counter()
+        for item in range(0, field.sizes["time"], 24):
+            field[item : item + 24].values  # noqa: B018 - reading is what is timed
+        seconds["reading"] = time.perf_counter() - started
+        pairs = int(found.scored[0].stations.month[..., COLUMNS.index("n")].sum())
+    return ValidationResult(stations, 24 * days, rows, pairs, memory=peak.bytes, before=before, **seconds)
+
+
+@contextmanager
+def _cache(folder: Path) -> Iterator[None]:
+    """Let the cache be another folder for a while."""
+    known = os.environ.get("DEEPCAMS_CACHE")
+    os.environ["DEEPCAMS_CACHE"] = str(folder)
+    try:
+        yield
+    finally:
+        if known is None:
+            del os.environ["DEEPCAMS_CACHE"]
+        else:
+            os.environ["DEEPCAMS_CACHE"] = known
+
+
+class _PeakMemory:
+    """Looks at this process's memory every 20 ms while it is entered."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def _look(self) -> None:
+        import psutil
+
+        process = psutil.Process()
+        while not self._done.wait(0.02):
+            self.bytes = max(self.bytes, process.memory_info().rss)
+
+    def __enter__(self) -> _PeakMemory:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()

@@ -43,3 +43,27 @@ def pipeline(
         middle = statistics.median(seconds)
         typer.echo(f"  {name:32} {middle:6.2f} s  {found.hours / middle:6.1f} h/s")
     typer.echo(f"  rate of the pipeline: {100 * found.ratio:.0f} % of writing alone")
+
+
+@app.command(epilog="Example: deepcams bench validate --days 3 --stations 1000")
+def validate(
+    days: Annotated[int, typer.Option(min=1, help="Simulated global days.")] = 3,
+    stations: Annotated[int, typer.Option(min=2, help="Simulated stations.")] = 6656,
+    folder: Annotated[Path | None, typer.Option(help="Folder (and so the disk) to write to.")] = None,
+) -> None:
+    """Time deepcams validate on a global hourly field and its 3-hourly original, beside reading the field whole."""
+    from deepcams.bench import validation as measure
+    from deepcams.errors import InputError
+
+    if folder is not None and not folder.is_dir():
+        raise InputError("--folder", "a folder that exists", f"{folder}")
+    found = measure(days, stations, folder, progress=lambda told: typer.echo(f"  {told}", err=True))
+    typer.echo(f"{found.stations} stations, {found.hours} hours of 721 x 1440, {found.rows:,} observations:")
+    for name, seconds, count, what in (
+        ("reading and sorting observations", found.opening, found.rows, "rows"),
+        ("opening them again", found.again, found.rows, "rows"),
+        ("quality, matching, scores", found.comparing, found.pairs, "pairs"),
+    ):
+        typer.echo(f"  {name:34} {seconds:7.2f} s  {count / seconds:12,.0f} {what}/s")
+    typer.echo(f"  {'reading the field whole':34} {found.reading:7.2f} s")
+    typer.echo(f"  memory: {found.memory / 1e6:.0f} MB at most, {found.before / 1e6:.0f} MB of it before")

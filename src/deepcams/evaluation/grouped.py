@@ -17,26 +17,21 @@ ORIGIN = 20.0
 FIGURES = ("R", "RMSE", "MAE", "bias", "FAC2")
 
 
-def add_pairs(sums: np.ndarray, group: np.ndarray, observed: np.ndarray, model: np.ndarray) -> None:
-    """Add pairs to the sums of their groups, in place.
+def sum_pairs(group: np.ndarray, observed: np.ndarray, model: np.ndarray, groups: int) -> np.ndarray:
+    """Sums over the pairs of each group: (groups, 9), float64, with :data:`COLUMNS`.
 
     Args:
-        sums: (groups, 9), float64, with :data:`COLUMNS`.
         group: (n,), each pair's group.
         observed, model: (n,), ug m-3, none missing.
+        groups: how many there are.
     """
-    if not group.size:
-        return
-    low = int(group.min())
-    part = np.asarray(group) - low
-    size = int(part.max()) + 1
     o, m = np.asarray(observed, np.float64), np.asarray(model, np.float64)
     error = m - o
     # As numbers within a factor of two; of an observed 0 only 0 is.
     within = (m >= 0.5 * o) & (m <= 2 * o)
     o, m = o - ORIGIN, m - ORIGIN
-    for k, each in enumerate((None, o, m, o * o, m * m, o * m, abs(error), error * error, within)):
-        sums[low : low + size, k] += np.bincount(part, each, size)
+    columns = (None, o, m, o * o, m * m, o * m, abs(error), error * error, within)
+    return np.stack([np.bincount(group, each, groups) for each in columns], axis=1)
 
 
 def pairs_of(sums: np.ndarray) -> Pairs:

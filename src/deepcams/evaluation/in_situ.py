@@ -30,7 +30,7 @@ from deepcams.observations import HOUR, stamp
 from deepcams.sources.openaq import StationArchive
 from deepcams.sources.openaq_countries import countries_of
 
-BATCH_ROWS = 3_000_000
+BATCH_ROWS = 1_000_000
 """Rows of observations that are in memory at a time (more only where one crowd of neighbours has more)."""
 MARGIN_DAYS = 31
 """Quality control sees so many days before and after the field."""

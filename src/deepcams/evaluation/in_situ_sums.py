@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import xarray as xr
 
-from deepcams.evaluation.grouped import COLUMNS, add_pairs
+from deepcams.evaluation.grouped import COLUMNS, sum_pairs
 from deepcams.evaluation.matching import Placement, TimePlan, TimeRule, cadence, plan_times
 from deepcams.evaluation.quality import Count, Report
 from deepcams.evaluation.series import Series
@@ -35,14 +35,6 @@ class Sums:
     def zeros(cls, groups: int, months: int) -> Sums:
         """Of nothing yet."""
         return cls(np.zeros((groups, months, len(COLUMNS))), np.zeros((groups, 24, len(COLUMNS))))
-
-    def add(
-        self, group: np.ndarray, month: np.ndarray, hour: np.ndarray, observed: np.ndarray, model: np.ndarray
-    ) -> None:
-        """Add pairs."""
-        months = self.month.shape[1]
-        add_pairs(self.month.reshape(-1, len(COLUMNS)), group * months + month, observed, model)
-        add_pairs(self.hour.reshape(-1, len(COLUMNS)), group * 24 + hour, observed, model)
 
 
 @dataclass
@@ -115,33 +107,31 @@ class Matcher:
 
     def take(self, observed: Observations) -> Report:
         """Match one batch."""
-        local = ((observed.start + observed.end) / 2 + self._solar[observed.station]) // HOUR % 24
-        hour = local.astype(np.int64)
-        month = month_of(observed.end - 1) - self._months[0]
-        month = np.clip(month, 0, self._months.size - 1)
-        key = observed.station.astype(np.int64) * 24 + hour
-        size = self.observed.shape[0] * 24
-        self.observed[..., 0] += np.bincount(key, minlength=size).reshape(-1, 24)
-        self.observed[..., 1] += np.bincount(key, observed.value, size).reshape(-1, 24)
-        at = observed.station.astype(np.int64) * self._months.size + month
-        self.observed_months += np.bincount(at, minlength=self.observed_months.size).reshape(self.observed_months.shape)
+        self._count(observed)
         if not self.products:
             return Report()
         report = {}
         inside = self.products[0].placement.inside[observed.station]
         report["outside the region"] = Count(len(observed), int((~inside).sum()))
-        observed, hour, month = observed.where(inside), hour[inside], month[inside]
+        observed = observed.where(inside)
         bounds, which = _intervals(observed)
-        values = {p.name: _at(p, observed.station, which, self._plan(p, p.rule, bounds)) for p in self.products}
-        timed = self._plan(self.products[0], self.products[0].rule, bounds).known[which]
+        plans = {p.name: self._plan(p, p.rule, bounds) for p in self.products}
+        timed = plans["field"].known[which]
         report["outside the field's times"] = Count(len(observed), int((~timed).sum()))
-        own = ~np.isnan(values["field"])
-        report["missing in the field"] = Count(int(timed.sum()), int((timed & ~own).sum()))
+        possible = np.logical_or.reduce([plan.known for plan in plans.values()])[which]
+        observed, which, timed = observed.where(possible), which[possible], timed[possible]
+        # One cell's hours follow each other from here on, whatever set of pairs is taken.
+        order = np.argsort(self._cell[observed.station] * (bounds.shape[1] + 1) + which, kind="stable")
+        observed, which = observed.where(order), which[order]
+        values = {p.name: _at(p, observed.station, which, plans[p.name]) for p in self.products}
+        missing = int(timed.sum()) - int((~np.isnan(values["field"])).sum())
+        report["missing in the field"] = Count(int(timed.sum()), missing)
         if self._linear:
             original = self.products[1]
             plan = self._plan(original, "linear", bounds)
             values["original, linear in time"] = _at(original, observed.station, which, plan)
         known = {name: ~np.isnan(value) for name, value in values.items()}
+        groups = _Groups(observed, which, self._cell, int(self._months[0]), self._solar)
         for scored in self.scored:
             keep = known[scored.product]
             if scored.pairs == "same":
@@ -149,39 +139,81 @@ class Matcher:
             elif scored.pairs == "hourly":
                 keep = known["field"] & known["original, linear in time"]
             chosen = np.flatnonzero(keep)
-            self._add(scored, observed.where(chosen), values[scored.product][chosen], month[chosen], hour[chosen])
+            if chosen.size:
+                groups.add(scored, chosen, observed.value[chosen], values[scored.product][chosen])
         return Report(report)
+
+    def _count(self, observed: Observations) -> None:
+        """Add to what was observed, field or not."""
+        station = observed.station.astype(np.int64)
+        key = station * 24 + solar_hour(observed, self._solar)
+        size = self.observed.shape[0] * 24
+        self.observed[..., 0] += np.bincount(key, minlength=size).reshape(-1, 24)
+        self.observed[..., 1] += np.bincount(key, observed.value, size).reshape(-1, 24)
+        month = np.clip(month_of(observed.end - 1) - self._months[0], 0, self._months.size - 1)
+        number = np.bincount(station * self._months.size + month, minlength=self.observed_months.size)
+        self.observed_months += number.reshape(self.observed_months.shape)
 
     def _plan(self, product: Product, rule: TimeRule, bounds: np.ndarray) -> TimePlan:
         return plan_times(product.times, rule, bounds[0], bounds[1], cadence(product.field))
 
-    def _add(
-        self, scored: Scored, observed: Observations, model: np.ndarray, month: np.ndarray, hour: np.ndarray
+
+def solar_hour(observed: Observations, offset: np.ndarray) -> np.ndarray:
+    """The hour of the day, in local mean solar time, that holds the middle of each interval: (n,), 0..23.
+
+    Args:
+        observed: rows.
+        offset: (stations,), seconds that the sun is ahead of UTC.
+    """
+    middle = (observed.start + observed.end) / 2 + offset[observed.station]
+    return np.asarray((middle // HOUR % 24).astype(np.int64))
+
+
+class _Groups:
+    """Which station, cell, month and hour each row of a batch belongs to, numbered within the batch."""
+
+    def __init__(
+        self, observed: Observations, which: np.ndarray, cell: np.ndarray, first_month: int, solar: np.ndarray
     ) -> None:
-        if not len(observed):
-            return
-        station = observed.station.astype(np.int64)
-        scored.stations.add(station, month, hour, observed.value, model)
-        year = (month + self._months[0]) // 12 + 1970
-        inside = (observed.value < DENSITY_TOP) & (model < DENSITY_TOP) & (observed.value >= 0)
-        flat = np.floor(observed.value[inside]).astype(np.int64) * DENSITY_TOP + np.floor(model[inside]).astype(
-            np.int64
-        )
-        for each in np.unique(year).tolist():
-            if each not in scored.density:
-                scored.density[each] = np.zeros((DENSITY_TOP, DENSITY_TOP), np.int32)
-            place, number = np.unique(flat[year[inside] == each], return_counts=True)
-            scored.density[each].reshape(-1)[place] += number.astype(np.int32)
-        cell = self._cell[station]
-        order = np.lexsort((observed.end, cell))
-        cell, end = cell[order], observed.end[order]
-        begin = np.flatnonzero(np.r_[True, (cell[1:] != cell[:-1]) | (end[1:] != end[:-1])])
-        number = np.diff(np.r_[begin, cell.size])
-        first = order[begin]
-        scored.cells.add(
-            cell[begin], month[first], hour[first], np.add.reduceat(observed.value[order], begin) / number,
-            np.add.reduceat(model[order].astype(np.float64), begin) / number,
-        )  # fmt: skip
+        self._stations, self._station = np.unique(observed.station, return_inverse=True)
+        self._cells, self._cell = np.unique(cell[observed.station], return_inverse=True)
+        self._months, self._month = np.unique(month_of(observed.end - 1) - first_month, return_inverse=True)
+        self._years = (self._months + first_month) // 12 + 1970
+        self._which = which
+        self._time = self._month * 24 + solar_hour(observed, solar)
+
+    def add(self, scored: Scored, chosen: np.ndarray, observed: np.ndarray, model: np.ndarray) -> None:
+        """Add the chosen rows' pairs to a product's sums and density."""
+        _density(scored, self._years[self._month[chosen]], observed, model)
+        self._put(scored.stations, self._stations, self._station[chosen], self._time[chosen], observed, model)
+        cell, which = self._cell[chosen], self._which[chosen]
+        begin = np.flatnonzero(np.r_[True, (cell[1:] != cell[:-1]) | (which[1:] != which[:-1])])
+        if begin.size < cell.size:
+            number = np.diff(np.r_[begin, cell.size])
+            observed = np.add.reduceat(observed, begin) / number
+            model = np.add.reduceat(model.astype(np.float64), begin) / number
+        self._put(scored.cells, self._cells, cell[begin], self._time[chosen[begin]], observed, model)
+
+    def _put(
+        self, sums: Sums, names: np.ndarray, group: np.ndarray, time: np.ndarray, observed: np.ndarray,
+        model: np.ndarray,
+    ) -> None:  # fmt: skip
+        months = self._months.size
+        found = sum_pairs(group * (months * 24) + time, observed, model, names.size * months * 24)
+        table = found.reshape(names.size, months, 24, -1)
+        sums.month[names[:, None], self._months] += table.sum(axis=2)
+        sums.hour[names] += table.sum(axis=1)
+
+
+def _density(scored: Scored, year: np.ndarray, observed: np.ndarray, model: np.ndarray) -> None:
+    inside = (observed < DENSITY_TOP) & (model < DENSITY_TOP) & (observed >= 0)
+    flat = observed[inside].astype(np.int64) * DENSITY_TOP + model[inside].astype(np.int64)
+    year = year[inside]
+    for each in np.unique(year).tolist():
+        if each not in scored.density:
+            scored.density[each] = np.zeros((DENSITY_TOP, DENSITY_TOP), np.int32)
+        place, number = np.unique(flat[year == each], return_counts=True)
+        scored.density[each].reshape(-1)[place] += number.astype(np.int32)
 
 
 def _intervals(observed: Observations) -> tuple[np.ndarray, np.ndarray]:

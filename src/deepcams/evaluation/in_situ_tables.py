@@ -14,7 +14,6 @@ import pandas as pd
 from deepcams.errors import InputError, OutputError, choose
 from deepcams.evaluation.grouped import COLUMNS, FIGURES, bootstrap, figures, pairs_of
 from deepcams.evaluation.in_situ import Validation
-from deepcams.evaluation.in_situ_sums import Scored
 from deepcams.evaluation.tables import save
 
 if TYPE_CHECKING:
@@ -31,11 +30,11 @@ VIEWS = {
     "cells": "stations of one cell averaged each hour, then all pairs in one",
     "stations": f"each station's own figures, averaged over stations with at least {FEWEST} pairs",
 }
-PRODUCTS = {"field": "field", "original": "original", "original, linear in time": "original, linear"}
+PRODUCTS = {"field": "field", "original": "original", "original, linear in time": "linear"}
 PAIRS = {
     "own": "all pairs of its own",
     "same": "pairs of both",
-    "hourly": "each hour between the original's",
+    "hourly": "also hours between the original's",
 }
 
 Row = dict[str, Any]
@@ -209,13 +208,7 @@ def check_pairs(found: Validation) -> None:
     raise InputError("stations", "values in the field's cells and hours", f"none left ({steps})")
 
 
-_COLUMNS = (
-    ("R", "R", ".3f"),
-    ("RMSE", "RMSE", ".2f"),
-    ("MAE", "MAE", ".2f"),
-    ("bias", "bias", "+.2f"),
-    ("FAC2", "FAC2", ".1%"),
-)
+_COLUMNS = (("R", ".3f"), ("RMSE", "#.3g"), ("MAE", "#.3g"), ("bias", "+#.3g"), ("FAC2", ".0%"))
 
 
 def for_terminal(found: Validation, table: list[Row], by: Iterable[str] = ()) -> RenderableType:
@@ -224,9 +217,10 @@ def for_terminal(found: Validation, table: list[Row], by: Iterable[str] = ()) ->
     from rich.text import Text
 
     parts: list[RenderableType] = [Text("Quality control and matching", style="bold"), Text(""), _quality(found)]
-    chosen = [row for row in table if row["by"] == ALL and row["n"]]
-    if chosen:
-        parts += [Text(""), Text("Scores", style="bold"), Text(""), _scores(chosen, "")]
+    for view, words in VIEWS.items():
+        chosen = [row for row in table if row["by"] == ALL and row["view"] == view and row["n"]]
+        if chosen:
+            parts += [Text(""), Text.assemble((view.capitalize(), "bold"), f": {words}"), Text(""), _scores(chosen, "")]
     for name in by:
         chosen = [row for row in table if row["by"] == name and row["view"] == "pooled"]
         chosen = [row for row in chosen if row["pairs"] == ("same" if _has(chosen, "same") else "own")]
@@ -262,48 +256,28 @@ def _quality(found: Validation) -> RenderableType:
 def _scores(chosen: list[Row], by: str) -> RenderableType:
     shown = _new()
     if by:
-        shown.add_column(by)
-    else:
-        shown.add_column("view")
-    shown.add_column("product")
-    if not by:
-        shown.add_column("pairs")
-    shown.add_column("n", justify="right")
-    shown.add_column("st.", justify="right")
-    for _, head, _ in _COLUMNS:
-        shown.add_column(head, justify="right", no_wrap=True)
-    if not by:
-        shown.add_column("R 95 %", justify="right", no_wrap=True)
-    order = {name: k for k, name in enumerate(("own", "same", "hourly"))}
-    chosen = sorted(chosen, key=lambda r: (list(VIEWS).index(r["view"]), r["group"], order[r["pairs"]]))
-    for i, row in enumerate(chosen):
-        names = [row["group"] if by else row["view"], PRODUCTS[row["product"]], *([] if by else [row["pairs"]])]
-        texts = ["-" if row[key] is None else format(row[key], form) for key, _, form in _COLUMNS]
-        ends = "-" if row["R_low"] is None else f"{row['R_low']:.3f}..{row['R_high']:.3f}"
-        end = bool(not by and i + 1 < len(chosen) and chosen[i + 1]["view"] != row["view"])
-        shown.add_row(*names, f"{row['n']:,}", f"{row['stations']:,}", *texts, *([] if by else [ends]), end_section=end)
+        shown.add_column(by, no_wrap=True)
+    for name in ("product", *([] if by else ["pairs"])):
+        shown.add_column(name, no_wrap=True)
+    shown.add_column("n", justify="right", no_wrap=True)
+    shown.add_column("cells" if chosen[0]["view"] == "cells" else "stat.", justify="right", no_wrap=True)
+    for name, _ in _COLUMNS:
+        shown.add_column(name, justify="right", no_wrap=True)
+    shown.add_column("R, 95 %", justify="right", no_wrap=True)
+    order = {name: k for k, name in enumerate(PAIRS)}
+    chosen = sorted(chosen, key=lambda r: (r["group"], order[r["pairs"]]))
+    for row in chosen:
+        names = [*([row["group"]] if by else []), PRODUCTS[row["product"]], *([] if by else [row["pairs"]])]
+        texts = ["-" if row[key] is None else format(row[key], form).rstrip(".") for key, form in _COLUMNS]
+        ends = "-" if row["R_low"] is None else f"{row['R_low']:.2f}..{row['R_high']:.2f}"
+        shown.add_row(*names, f"{row['n']:,}", f"{row['stations']:,}", *texts, ends)
     return shown
 
 
 def _legend(found: Validation) -> str:
     kinds = {scored.pairs for scored in found.scored}
-    words = [
-        "RMSE, MAE and bias (model - observed) in ug m-3; FAC2: within a factor of two; R 95 %: stations resampled."
-    ]
+    words = ["RMSE, MAE and bias (model - observed) in ug m-3; FAC2: within a factor of two; 95 %: stations resampled."]
     words += [f"{name}: {PAIRS[name]}." for name in PAIRS if name in kinds and len(kinds) > 1]
-    words += [f"{name}: {text}." for name, text in VIEWS.items()]
+    if "hourly" in kinds:
+        words.append("linear: the original, on straight lines between its instants.")
     return " ".join(words)
-
-
-def find(found: Validation, product: str, pairs: str) -> Scored:
-    """One product on one set of pairs.
-
-    Raises:
-        InputError: it was not compared.
-    """
-    scored = found.find(product, pairs)
-    if scored is None:
-        raise InputError(
-            "validation", "one of " + ", ".join(f"{s.product}/{s.pairs}" for s in found.scored), f"{product}/{pairs}"
-        )
-    return scored

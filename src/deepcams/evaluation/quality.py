@@ -274,8 +274,12 @@ def _lost(station: np.ndarray, bad: np.ndarray) -> int:
 
 def _repeated(rows: Rows) -> np.ndarray:
     """Rows whose station, time and value stand in an earlier row."""
-    order = np.lexsort((rows.value, rows.end, rows.station))
     same = np.zeros(rows.size, bool)
+    again = (rows.station[1:] == rows.station[:-1]) & (rows.end[1:] == rows.end[:-1])
+    if not again.any():
+        return same
+    several = np.flatnonzero(np.r_[again, False] | np.r_[False, again])
+    order = several[np.lexsort((rows.value[several], rows.end[several], rows.station[several]))]
     a, b = order[1:], order[:-1]
     same[a] = (rows.station[a] == rows.station[b]) & (rows.end[a] == rows.end[b]) & (rows.value[a] == rows.value[b])
     return same

@@ -72,9 +72,7 @@ def extract(
     tile_rows, tile_columns = field.encoding.get("tile", (rows, columns))
     nodes, slot = np.unique(placement.rows * columns + placement.columns, return_inverse=True)
     slot = slot.reshape(placement.rows.shape)
-    tile = (nodes // columns // tile_rows) * columns + (nodes % columns) // tile_columns
-    groups = [np.flatnonzero(tile == each) for each in np.unique(tile)]
-    corners = [_corner(nodes[group[0]], columns, tile_rows, tile_columns) for group in groups]
+    groups, corners = _rectangles(nodes, columns, tile_rows, tile_columns)
     series = Series(len(placement.rows), field.shape[0])
     size = sum(_size(corner, rows, columns) for corner in corners)
     lengths = field.chunks[0] if field.chunks is not None else (field.shape[0],)
@@ -101,9 +99,22 @@ def extract(
     return series
 
 
-def _corner(node: int, columns: int, tile_rows: int, tile_columns: int) -> tuple[slice, slice]:
-    row, column = node // columns // tile_rows * tile_rows, node % columns // tile_columns * tile_columns
-    return slice(row, row + tile_rows), slice(column, column + tile_columns)
+def _rectangles(
+    nodes: np.ndarray, columns: int, tile_rows: int, tile_columns: int
+) -> tuple[list[np.ndarray], list[tuple[slice, slice]]]:
+    """The tiles that hold nodes, neighbours along a row in one: which nodes lie in each, and its rows and columns."""
+    across = -(-columns // tile_columns)
+    # A spare number between two rows of tiles keeps them apart.
+    tile = (nodes // columns // tile_rows) * (across + 1) + (nodes % columns) // tile_columns
+    used, which = np.unique(tile, return_inverse=True)
+    run = np.cumsum(np.r_[0, np.diff(used) > 1])
+    groups, corners = [], []
+    for number in range(int(run[-1]) + 1 if used.size else 0):
+        first, last = (int(k) for k in used[run == number][[0, -1]])
+        row, west, east = first // (across + 1) * tile_rows, first % (across + 1), last % (across + 1)
+        groups.append(np.flatnonzero(run[which] == number))
+        corners.append((slice(row, row + tile_rows), slice(west * tile_columns, (east + 1) * tile_columns)))
+    return groups, corners
 
 
 def _size(corner: tuple[slice, slice], rows: int, columns: int) -> int:

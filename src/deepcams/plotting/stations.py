@@ -20,7 +20,7 @@ from deepcams.plotting.maps import View
 
 Colour = Literal["n", "R"]
 
-_WIDTH, _LEFT, _RIGHT, _GAP, _TITLE, _TICKS, _HEAD, _FOOT = 10.0, 0.6, 0.15, 0.55, 0.26, 0.28, 0.5, 0.85  # inches
+_WIDTH, _LEFT, _RIGHT, _GAP, _TITLE, _TICKS, _HEAD, _FOOT = 10.0, 0.6, 0.15, 0.55, 0.26, 0.28, 0.36, 0.98  # inches
 _TOWNS_BELOW = 40.0  # degrees: narrower views name some towns, for want of borders
 _NAMES = {"n": "hourly values", "R": "R of each station's hours"}
 

@@ -18,6 +18,8 @@ _N, _O, _M = COLUMNS.index("n"), COLUMNS.index("o"), COLUMNS.index("m")
 FEWEST = 24
 """Pairs that a station must have for its own R to be drawn."""
 _PANELS = 4  # years in a row
+_HOURS = 22  # of the day that a cycle must have
+_SHARE = 0.01  # of the largest number: fewer hours are no panel, and no dot
 
 
 def _years(found: Validation) -> np.ndarray:
@@ -37,7 +39,8 @@ def draw_scatter(found: Validation, species: str = "PM2.5") -> Figure:
     pairs = "same" if both else "own"
     chosen = [found.find(name, pairs) for name in (("original", "field") if both else ("field",))]
     products = [scored for scored in chosen if scored is not None]
-    years = sorted(products[0].density)
+    number = {year: int(products[0].density[year].sum()) for year in products[0].density}
+    years = sorted(year for year in number if number[year] >= _SHARE * max(number.values()))
 
     def panel(scored: Scored, year: int, alone: bool) -> ScatterPanel:
         all_of = pairs_of(scored.stations.month[:, _years(found) == year])
@@ -78,7 +81,9 @@ def draw_maps(found: Validation) -> dict[str, Figure]:
             if np.isfinite(r).any():
                 fits[str(year)] = r
         if number.any():
-            hours[str(year)] = number.astype(float)
+            hours[str(year)] = np.where(number >= _SHARE * number.max(), number, 0).astype(float)
+    most = max((each.sum() for each in hours.values()), default=0)
+    hours = {name: each for name, each in hours.items() if each.sum() >= _SHARE * most}
     if hours:
         word = "hours compared" if own is not None else "hours after quality control"
         names["stations-n"] = station_map(latitude, longitude, hours, "n", title="Stations", label=word)
@@ -91,7 +96,7 @@ def draw_maps(found: Validation) -> dict[str, Figure]:
 
 
 def draw_cycle(found: Validation, species: str = "PM2.5") -> Figure | None:
-    """The diurnal cycle: observed, original, field; ``None`` where fewer than three hours of the day are known."""
+    """The diurnal cycle: observed, original, field; ``None`` where hours of the day are missing."""
     from deepcams.plotting.diurnal import Cycle, diurnal_figure
 
     number = found.observed[..., 0].sum(axis=0)
@@ -112,13 +117,17 @@ def draw_cycle(found: Validation, species: str = "PM2.5") -> Figure | None:
             cycles.append(Cycle(name, "original", _mean(linear.stations.hour.sum(axis=0), _M), dashed=True))
         elif (original := found.find("original", "same")) is not None:
             cycles.append(Cycle(_name(original, found), "original", _mean(original.stations.hour.sum(axis=0), _M)))
-    if np.isfinite(cycles[0].mean).sum() < 3:
+    if np.isfinite(cycles[0].mean).sum() < _HOURS:
         return None
     used = found.observed[..., 0].sum(axis=1) > 0 if scored is None else scored.stations.hour[..., _N].sum(axis=1) > 0
-    months = found.months
+    band = cycles[0].spread is not None
+    by_month = found.observed_months if scored is None else scored.stations.month[..., _N]
+    months = found.months[by_month.sum(axis=0) > _SHARE * by_month.sum(axis=0).max()]
     span = f"{months[0]}" + (f" to {months[-1]}" if months.size > 1 else "")
     total = number.sum() if scored is None else scored.stations.hour[..., _N].sum()
-    note = f"{int(used.sum()):,} stations, {int(total):,} hourly values, {span}; band: 95 % interval of the cycle over stations"
+    note = f"{int(used.sum()):,} stations, {int(total):,} hours, {span}" + (
+        "; band: 95 % over stations" if band else ""
+    )
     return diurnal_figure(cycles, title="Diurnal cycle at the stations", note=note, species=species)
 
 
