@@ -137,10 +137,10 @@ def test_temporal_falls_to_one_hour_at_a_time(checkpoints: dict[str, Path], monk
     expected = method.downscale(field).values
     interpolate = method.network.interpolate
 
-    def one_only(frames: Any, t: Any) -> Any:
+    def one_only(frames: Any, t: Any, guide: Any) -> Any:
         if len(t) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return interpolate(frames, t)
+        return interpolate(frames, t, guide)
 
     monkeypatch.setattr(method.network, "interpolate", one_only)
     with pytest.warns(DeepcamsNotice, match="inner hours at once: 2: going on with 1"):

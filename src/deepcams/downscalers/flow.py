@@ -22,6 +22,9 @@ _FLOOR, _CEILING = 0.1, 1000.0
 _MARGIN = 12.0
 """Degrees of the globe that are repeated round the frame, so that motion across its edges is seen."""
 
+_CROP_MARGIN = 4.0
+"""The same for a crop that a network is trained on: its own surroundings are cut off again."""
+
 _FLOW_STEP = 0.25
 """Coarser frames are enlarged to about this step (degrees) before their motion is sought."""
 
@@ -68,6 +71,51 @@ def _carried(root: np.ndarray, flow: np.ndarray, time: float) -> np.ndarray:
     return np.asarray(np.square(np.maximum(moved, 0)))
 
 
+def _carried_to(
+    before: np.ndarray, after: np.ndarray, fractions: Sequence[float], grid: Grid, margin: float
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """For each fraction the frame before and the frame after, each carried to that time."""
+    nodes = round(margin / grid.step)
+    rows, columns = min(nodes, grid.rows - 1), min(nodes, grid.columns - 1)
+    frames = [pad(frame, grid, rows, columns) for frame in (before, after)]
+    enlarge = max(1, round(grid.step / _FLOW_STEP))
+    shades = [_shades(frame, enlarge) for frame in frames]
+    roots = [np.sqrt(frame) for frame in frames]
+    size = frames[0].shape[::-1]
+    inside = np.s_[rows : rows + grid.rows, columns : columns + grid.columns]
+
+    def motion(origin: int, target: int) -> np.ndarray:
+        flow = _motion(shades[origin], shades[target])
+        return flow if enlarge == 1 else cv2.resize(flow, size, interpolation=cv2.INTER_AREA) / np.float32(enlarge)
+
+    def carried(t: float) -> tuple[np.ndarray, np.ndarray]:
+        return _carried(roots[0], flows[0], t)[inside], _carried(roots[1], flows[1], 1 - t)[inside]
+
+    with ThreadPoolExecutor(2) as pool:  # OpenCV frees the interpreter while it works
+        flows = list(pool.map(motion, (0, 1), (1, 0)))
+        return list(pool.map(carried, fractions))
+
+
+def guide(before: np.ndarray, after: np.ndarray, t: float, grid: Grid) -> np.ndarray:
+    """What a network that starts from flow is given: both frames, carried along their motion to time t.
+
+    Args:
+        before: (rows, columns) of ``grid``, ug m-3, not below 0.
+        after: likewise, one step later.
+        t: where between them, in (0, 1).
+
+    Returns:
+        (2, rows, columns), float32, ug m-3: the frame before carried forwards, the frame after carried backwards.
+    """
+    (pair,) = _carried_to(before, after, [t], grid, _CROP_MARGIN)
+    return np.stack(pair)
+
+
+def guides(before: np.ndarray, after: np.ndarray, fractions: Sequence[float], grid: Grid) -> np.ndarray:
+    """:func:`guide` for whole frames and several times, as :class:`Flow` sees them: (T, 2, rows, columns)."""
+    return np.stack([np.stack(pair) for pair in _carried_to(before, after, fractions, grid, _MARGIN)])
+
+
 class Flow(TemporalDownscaler):
     """Interpolation along optical flow; at coarse or fine resolution, wherever in the chain it stands.
 
@@ -80,25 +128,9 @@ class Flow(TemporalDownscaler):
 
     def between(self, before: np.ndarray, after: np.ndarray, fractions: Sequence[float], grid: Grid) -> np.ndarray:
         """See :meth:`TemporalDownscaler.between`."""
-        margin = round(_MARGIN / grid.step)
-        rows, columns = min(margin, grid.rows - 1), min(margin, grid.columns - 1)
-        frames = [pad(frame, grid, rows, columns) for frame in (before, after)]
-        enlarge = max(1, round(grid.step / _FLOW_STEP))
-        shades = [_shades(frame, enlarge) for frame in frames]
-        roots = [np.sqrt(frame) for frame in frames]
-        size = frames[0].shape[::-1]
-
-        def motion(origin: int, target: int) -> np.ndarray:
-            flow = _motion(shades[origin], shades[target])
-            return flow if enlarge == 1 else cv2.resize(flow, size, interpolation=cv2.INTER_AREA) / np.float32(enlarge)
-
-        def blended(t: float) -> np.ndarray:
-            frame = (1 - t) * _carried(roots[0], flows[0], t) + t * _carried(roots[1], flows[1], 1 - t)
-            return np.asarray(frame[rows : rows + grid.rows, columns : columns + grid.columns], np.float32)
-
-        with ThreadPoolExecutor(2) as pool:  # OpenCV frees the interpreter while it works
-            flows = list(pool.map(motion, (0, 1), (1, 0)))
-            return unify_poles(np.stack(list(pool.map(blended, fractions))), grid)
+        pairs = _carried_to(before, after, fractions, grid, _MARGIN)
+        frames = [(1 - t) * first + t * second for t, (first, second) in zip(fractions, pairs, strict=True)]
+        return unify_poles(np.stack(frames).astype(np.float32, copy=False), grid)
 
     def settings(self) -> dict[str, Any]:
         """The method's name and its numbers."""

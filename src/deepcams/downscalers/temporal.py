@@ -10,24 +10,23 @@ import torch
 
 from deepcams.downscalers.base import TemporalDownscaler
 from deepcams.downscalers.device import Precision, choose_device, finite, with_less_each_time, working
+from deepcams.downscalers.flow import Flow, guides
 from deepcams.grid import Grid, pad, unify_poles
 from deepcams.networks.checkpoint import Checkpoint
-
-MARGIN_ROWS, MARGIN_COLUMNS = 64, 128
-"""Nodes of the globe (or of a region's mirror image) that are added on each side, so that a network's zero padding
-stays far from the frame: with 128 columns the released XVFI has no seam beyond rounding (with 64, one of 0.3 %)."""
 
 
 class NeuralTemporal(TemporalDownscaler):
     """What a trained temporal network sees between two frames.
+
+    Nodes of the globe (or of a region's mirror image) are added on each side, as many as the network's ``margin``, so
+    that its zero padding stays far from the frame: with 128 columns the released XVFI has no seam beyond rounding
+    (with 64, one of 0.3 %).
 
     Args:
         checkpoint: a loaded checkpoint of kind "temporal".
         device: ``auto``, ``cpu`` or ``cuda``.
         precision: ``float32`` or ``bfloat16``.
     """
-
-    halo = MARGIN_ROWS
 
     def __init__(self, checkpoint: Checkpoint, device: str = "auto", precision: Precision = "float32") -> None:
         self.checkpoint, self.precision = checkpoint, precision
@@ -36,20 +35,30 @@ class NeuralTemporal(TemporalDownscaler):
         self.network: Any = checkpoint.network.to(self.device).eval()
         self.name = checkpoint.card.network
         self.clips = checkpoint.scaling.clips
+        margin: Any = self.network.margin
+        self.halo = max(margin[0], Flow.halo if self.network.guide else 0)
 
     def between(self, before: np.ndarray, after: np.ndarray, fractions: Sequence[float], grid: Grid) -> np.ndarray:
         """See :meth:`TemporalDownscaler.between`; all fractions in one pass where memory allows."""
-        rows, columns = self.network.size_rule.enlarge(grid.rows + 2 * MARGIN_ROWS, grid.columns + 2 * MARGIN_COLUMNS)
+        margin_rows, margin_columns = self.network.margin
+        rows, columns = self.network.size_rule.enlarge(grid.rows + 2 * margin_rows, grid.columns + 2 * margin_columns)
         top, left = (rows - grid.rows + 1) // 2, (columns - grid.columns + 1) // 2
-        frames = pad(np.stack([before, after]), grid, top, left)[:, :rows, :columns]
+
+        def surrounded(frames: np.ndarray) -> torch.Tensor:
+            wide = np.ascontiguousarray(pad(frames, grid, top, left)[..., :rows, :columns])
+            return self.checkpoint.scaling.forward(torch.from_numpy(wide).to(self.device))[None].unsqueeze(-3)
+
+        given = surrounded(np.stack([before, after]))
+        carried = surrounded(guides(before, after, fractions, grid)) if self.network.guide else None
         scaling = self.checkpoint.scaling
 
         def predict(at_once: int) -> np.ndarray:
-            given = scaling.forward(torch.from_numpy(np.ascontiguousarray(frames)).to(self.device))[None, :, None]
             parts = []
             with torch.inference_mode(), working(self.device, self.precision):
                 for first in range(0, len(fractions), at_once):
-                    inner = self.network.interpolate(given, list(fractions[first : first + at_once]))
+                    some = slice(first, first + at_once)
+                    guide = None if carried is None else carried[:, some]
+                    inner = self.network.interpolate(given, list(fractions[some]), guide)
                     parts.append(scaling.inverse(inner[0, :, 0].float()).cpu())
             return torch.cat(parts).numpy()
 

@@ -18,6 +18,8 @@ NETWORKS = Registry(
     "deepcams.networks",
     {
         "abpn": "deepcams.networks.abpn:ABPN",
+        "cellnet": "deepcams.networks.cellnet:CellNet",
+        "flow-refine": "deepcams.networks.flow_refine:FlowRefine",
         "xvfi": "deepcams.networks.xvfi:XVFI",
     },
 )
@@ -27,7 +29,7 @@ def build(name: str, preset: str | None = None, **options: Any) -> Network:
     """A network with fresh random weights.
 
     Args:
-        name: of a registered network ("xvfi", "abpn").
+        name: of a registered network ("xvfi", "abpn", "cellnet", "flow-refine").
         preset: one of the network's ``presets``; None takes the defaults of its options.
         options: single options, which go before the preset's.
 

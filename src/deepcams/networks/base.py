@@ -33,11 +33,14 @@ class TemporalSample(NamedTuple):
         frames: (B, 2, C, H, W), the known frames at t = 0 and t = 1.
         t: (B,), where the target lies, each in (0, 1).
         target: (B, C, H, W), the true frame at t.
+        guide: (B, G, C, H, W), what the training-free method that the network starts from makes of the pair at t,
+            for a network that declares a ``guide``; None for the others.
     """
 
     frames: Tensor
     t: Tensor
     target: Tensor
+    guide: Tensor | None = None
 
 
 class SpatialSample(NamedTuple):
@@ -141,17 +144,28 @@ class Network(nn.Module, ABC):
 
 
 class TemporalNetwork(Network):
-    """Given two frames, predicts frames between them."""
+    """Given two frames, predicts frames between them.
+
+    Attributes:
+        guide: name of the training-free method that it starts from, whose frames it must be given with each t
+            ("flow": :func:`deepcams.downscalers.flow.guide`), or None.
+        guides: how many frames the guide has for each t.
+        margin: rows and columns of surroundings that it needs on each side of a frame to be free of edges.
+    """
 
     kind: ClassVar[Kind] = "temporal"
+    guide: ClassVar[str | None] = None
+    guides: ClassVar[int] = 0
+    margin: ClassVar[tuple[int, int]] = (64, 128)
 
     @abstractmethod
-    def interpolate(self, frames: Tensor, t: Times) -> Tensor:
+    def interpolate(self, frames: Tensor, t: Times, guide: Tensor | None = None) -> Tensor:
         """Frames between two known ones; what does not depend on t is computed once.
 
         Args:
             frames: (B, 2, C, H, W), scaled, at t = 0 and t = 1; H and W fit ``size_rule``.
             t: T numbers in (0, 1), the same for the whole batch, or a tensor (T,) or (B, T).
+            guide: (B, T, ``guides``, C, H, W), scaled, for a network that declares a ``guide``.
 
         Returns:
             (B, T, C, H, W), scaled, in float32 (float64 for float64).
@@ -164,9 +178,9 @@ class TemporalNetwork(Network):
     def loss(self, sample: TemporalSample) -> Tensor:
         """The scalar to minimise for one batch; H and W fit ``training_size_rule``."""
 
-    def forward(self, frames: Tensor, t: Tensor) -> Tensor:
+    def forward(self, frames: Tensor, t: Tensor, guide: Tensor | None = None) -> Tensor:
         """The same as :meth:`interpolate`, for hooks, ``torch.compile`` and ``torch.export``."""
-        return self.interpolate(frames, t)
+        return self.interpolate(frames, t, guide)
 
 
 class SpatialNetwork(Network):

@@ -197,8 +197,8 @@ class XVFI(TemporalNetwork):
         """The first features, at full resolution and for both frames, are the most; then the U-Net's halves."""
         return 4 * rows * columns * (6 * self.options.nf + 40)
 
-    def interpolate(self, frames: Tensor, t: Times) -> Tensor:
-        """Frames between two known ones; features and flows are computed once for all t."""
+    def interpolate(self, frames: Tensor, t: Times, guide: Tensor | None = None) -> Tensor:
+        """Frames between two known ones; features and flows are computed once for all t. No guide is used."""
         check_shape(frames, ("B", 2, 1, "H", "W"), self.size_rule, "xvfi: frames")
         times = times_tensor(t, frames, "xvfi")
         levels = self._features(frames, self.options.depth)

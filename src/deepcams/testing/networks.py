@@ -111,8 +111,10 @@ def _takes_several_times(network: Network) -> None:
     together = _run(network, frames)
     with torch.no_grad():
         for i, t in enumerate(_TIMES):
-            _same(together[:, i : i + 1], network.interpolate(frames, [t]), "one t alone differs from several")
-        tensor = network.interpolate(frames, torch.tensor(_TIMES).expand(2, -1))
+            guide = _guide(network, frames, len(_TIMES))
+            one = None if guide is None else guide[:, i : i + 1]
+            _same(together[:, i : i + 1], network.interpolate(frames, [t], one), "one t alone differs from several")
+        tensor = network.interpolate(frames, torch.tensor(_TIMES).expand(2, -1), guide)
     _same(together, tensor, "t as a tensor (B, T) differs from t as a list")
 
 
@@ -178,10 +180,18 @@ def _input(network: Network, batch: int = 1) -> Tensor:
     return _frames(network, batch, *network.size_rule.enlarge(8, 9))
 
 
+def _guide(network: TemporalNetwork, frames: Tensor, times: int) -> Tensor | None:
+    """Something in the shape of what a network that starts from a training-free method is given."""
+    if network.guide is None or frames.ndim != 5:
+        return None
+    mean = frames.mean(dim=1, keepdim=True)
+    return torch.stack([mean.expand(-1, network.guides, -1, -1, -1)] * times, dim=1)
+
+
 def _run(network: Network, frames: Tensor) -> Tensor:
     with torch.no_grad():
         if isinstance(network, TemporalNetwork):
-            return network.interpolate(frames, _TIMES)
+            return network.interpolate(frames, _TIMES, _guide(network, frames, len(_TIMES)))
         assert isinstance(network, SpatialNetwork)
         return network.refine(frames)
 
@@ -191,7 +201,9 @@ def _loss(network: Network) -> Tensor:
     frames = _frames(network, 2, rows, columns)
     if isinstance(network, TemporalNetwork):
         target = torch.rand(2, network.channels, rows, columns)
-        return network.loss(TemporalSample(frames, torch.tensor([0.25, 2 / 3]), target))
+        guide = _guide(network, frames, 1)
+        one = None if guide is None else guide[:, 0]
+        return network.loss(TemporalSample(frames, torch.tensor([0.25, 2 / 3]), target, one))
     assert isinstance(network, SpatialNetwork)
     factor = network.factor
     return network.loss(SpatialSample(frames, torch.rand(2, network.channels, factor * rows, factor * columns)))
