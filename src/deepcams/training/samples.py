@@ -24,8 +24,8 @@ from deepcams.training.options import Samples
 from deepcams.training.split import Portion, Resolution, Window, cells_of, reach
 
 _STREAMS = {"train": 0, "validation": 1}
-GUIDE_MARGIN = 24
-"""Pixels beyond a crop that the flow behind a guide looks at, where the region has them."""
+FLOW_MARGIN = 24
+"""Pixels beyond a crop that flow may look at (as a guide, or as what is compared with), where the region has them."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,15 @@ class Draw:
     quarters: int = 0
 
 
+class Surroundings(NamedTuple):
+    """Both known frames (2, h, w) on a larger ``grid``, and where the crop lies in them."""
+
+    known: np.ndarray
+    grid: Grid
+    rows: slice
+    columns: slice
+
+
 class Values(NamedTuple):
     """A sample before scaling, ug m-3.
 
@@ -66,6 +75,7 @@ class Values(NamedTuple):
         target: (H, W), or (3H, 3W) cell-like.
         extra: guide (G, H, W) or predictors (P, 3H, 3W), where the network wants them.
         grid: where ``known`` lies, as long as nothing is turned.
+        around: temporal, validation: the known frames with their surroundings, for methods that look beyond the crop.
     """
 
     known: np.ndarray
@@ -73,6 +83,7 @@ class Values(NamedTuple):
     target: np.ndarray
     extra: np.ndarray | None
     grid: Grid
+    around: Surroundings | None = None
 
 
 class SampleSet(Dataset[Any]):
@@ -195,7 +206,8 @@ class SampleSet(Dataset[Any]):
     def _temporal(self, draw: Draw) -> Values:
         portion = self.portions[draw.portion]
         size = self.samples.crop
-        margins = self._guide_margins(draw, portion.windows[draw.window]) if self.guide else (0, 0, 0, 0)
+        widely = self.guide or self.side == "validation"
+        margins = self._flow_margins(draw, portion.windows[draw.window]) if widely else (0, 0, 0, 0)
         top, bottom, left, right = margins
         row, column = draw.row - top, draw.column - left
         rows, columns = draw.cells + top + bottom, draw.cells + left + right
@@ -218,11 +230,13 @@ class SampleSet(Dataset[Any]):
             flow: Any = importlib.import_module("deepcams.downscalers.flow")
             extra = np.asarray(flow.guide(before, after, t, wide), np.float32)[cut]
         grid = Grid(wide.step, wide.north + up, wide.west + along, size, size)
-        return Values(np.stack([before, after])[cut], t, target[cut], extra, grid)
+        both = np.stack([before, after])
+        around = Surroundings(both, wide, *cut[1:]) if self.side == "validation" else None
+        return Values(both[cut], t, target[cut], extra, grid, around)
 
-    def _guide_margins(self, draw: Draw, window: Window) -> tuple[int, int, int, int]:
+    def _flow_margins(self, draw: Draw, window: Window) -> tuple[int, int, int, int]:
         """Cells above, below, left and right of the crop that its window has, up to what flow looks at."""
-        cells = cells_of(GUIDE_MARGIN, draw.resolution)
+        cells = cells_of(FLOW_MARGIN, draw.resolution)
         above = draw.row - window.row
         below = window.row + window.rows - draw.row - draw.cells
         if window.closed:

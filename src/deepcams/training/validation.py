@@ -100,7 +100,8 @@ class Validator:
         if i in self._kept:
             return self._kept[i]
         values = self.samples.values(i)
-        arrays = (values.known, values.target, values.extra)
+        wide = None if values.around is None else values.around.known
+        arrays = (values.known, values.target, values.extra, wide)
         if (len(self._kept) + 1) * sum(0 if a is None else a.nbytes for a in arrays) <= _KEPT:
             self._kept[i] = values
         return values
@@ -114,22 +115,23 @@ class Validator:
 
     def _plain(self, method: Any, values: Values) -> np.ndarray:
         if self.samples.samples.task == "temporal":
-            before, after = values.known
-            return np.asarray(method.between(before, after, [values.t], values.grid)[0])
+            assert values.around is not None
+            (before, after), grid, rows, columns = values.around
+            return np.asarray(method.between(before, after, [values.t], grid)[0])[rows, columns]
         fine = method.refine(values.known[None], values.grid)
         if self.conserve:
             fine = conserve(fine, values.known[None], values.grid, FACTOR)
         return cells_from_nodes(fine[0], values.grid)
 
     def _predict(self, network: Network, values: Values, device: torch.device) -> np.ndarray:
-        sample = self.samples.scaled(values)
-        more = [] if values.extra is None else [sample[-1].unsqueeze(0).to(device)]
+        sample: Any = self.samples.scaled(values)
         known = sample[0].unsqueeze(0).to(device)
+        more = [] if values.extra is None else [sample[-1].unsqueeze(0).to(device)]
         which: Any = network
         if network.kind == "spatial":
             out = which.refine(known, *more)[0, 0]
         else:
-            out = which.interpolate(known, [values.t], *more)[0, 0, 0]
+            out = which.interpolate(known, [values.t], *(guide.unsqueeze(1) for guide in more))[0, 0, 0]
         found = self.samples.scaling.inverse(out.float()).cpu().numpy()
         found = np.maximum(found, 0)  # as every downscaler does
         if self.conserve:
