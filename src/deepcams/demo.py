@@ -15,7 +15,7 @@ import xarray as xr
 from deepcams import __version__
 from deepcams.degrade import coarsen
 from deepcams.downscalers.base import HOUR, INTERPOLATED, hour_status
-from deepcams.downscalers.build import DEFAULT_SPATIAL, DEFAULT_TEMPORAL
+from deepcams.downscalers.build import best
 from deepcams.errors import InputError, OutputError
 from deepcams.evaluation import tables
 from deepcams.evaluation.methods import CONSERVE, CORRECT_BASELINE, THEN, Kind, make
@@ -39,8 +39,6 @@ REGION = (70.0, 5.0, 130.0, 45.0)
 ZOOM = (82.0, 14.0, 100.0, 26.0)
 """The north of the Bay of Bengal, drawn enlarged where it lies in the region: coasts and the plumes of large cities."""
 PERIOD = "2019-12-01..2019-12-02"
-OURS = f"{DEFAULT_SPATIAL}{CONSERVE}{THEN}{DEFAULT_TEMPORAL}"
-"""The name, as evaluations have it, of what ``deepcams downscale`` does unless told otherwise."""
 BASELINES = (CORRECT_BASELINE["joint"], f"linear-eq9{THEN}bicubic")
 """The paper's: interpolation as it should be, and with its equation 9 as printed (weights swapped)."""
 
@@ -50,6 +48,11 @@ Progress = Callable[[str, int, int], None]
 
 _RECORD = ".deepcams-demo.json"
 _TRUTH, _CAMS, _OUTPUT, _SCORES, _MAP = "truth", "cams_simulated.nc", "pm25.zarr", "scores.json", "map.png"
+
+
+def ours() -> str:
+    """The name, as evaluations have it, of what ``deepcams downscale`` does unless told otherwise."""
+    return f"{best('spatial')}{CONSERVE}{THEN}{best('temporal')}"
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,7 @@ def demo(
         progress=lambda _, done, total: tell("downscale", done, total),
     )  # fmt: skip
     truth = truth.isel(time=slice(0, hours.size - 1))
-    made = {OURS: open_field(folder / _OUTPUT)}
+    made = {ours(): open_field(folder / _OUTPUT)}
     for name in BASELINES:
         temporal, spatial = name.split(THEN)
         made[name] = downscale(cams, temporal, spatial, conserve=False, order="temporal-first", period=days)
@@ -246,7 +249,7 @@ def draw(truth: xr.DataArray, made: dict[str, xr.DataArray], cams: xr.DataArray,
     hour = truth.sizes["time"] * 2 // 3 // SPAN * SPAN - 1  # late in a gap, in daylight over the region
     moment = truth.time.values[hour]
     return compare_maps(
-        {"Linear + bicubic": made[BASELINES[0]], "deepcams": made[OURS]},
+        {"Linear + bicubic": made[BASELINES[0]], "deepcams": made[ours()]},
         moment,
         truth=truth,
         source=("CAMS-like input", cams),

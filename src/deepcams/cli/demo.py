@@ -66,11 +66,11 @@ def _bars(*, hidden: bool) -> Iterator[Callable[[str, int, int], None]]:
 def _tell(done: Demo) -> None:
     from rich.console import Console
 
-    from deepcams.demo import OURS
+    from deepcams.demo import ours
     from deepcams.evaluation import tables
 
     Console().print("", tables.for_terminal(done.result), "", sep="\n")
-    print(f"{OURS} is what deepcams downscale does.")
+    print(f"{ours()} is what deepcams downscale does.")
     print(f"It is scored as stored. All of this is simulated. It took {done.seconds:.0f} s.")
     files = {
         done.picture: "maps: truth, input, linear + bicubic, ours, errors",

@@ -43,11 +43,12 @@ def downscale(
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="CAMS EAC4 files, folders or globs.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="OUT.zarr, OUT.nc, or a folder for one netCDF a month.")],
     temporal: Annotated[
-        str, typer.Option(help="Method in time, a checkpoint file, or none to keep the cadence.")
-    ] = "flow",
+        str,
+        typer.Option(help="Method in time (best, flow, linear, ..), a checkpoint file, or none to keep the cadence."),
+    ] = "best",
     spatial: Annotated[
-        str, typer.Option(help="Method in space, a checkpoint file, or none to keep the grid.")
-    ] = "log-bicubic",
+        str, typer.Option(help="Method in space (best, log-bicubic, ..), a checkpoint file, or none to keep the grid.")
+    ] = "best",
     conserve: Annotated[bool, typer.Option("--conserve/--no-conserve", help="Keep the coarse cells' means.")] = True,
     order: Annotated[Order, typer.Option(help="What comes first.")] = Order.spatial_first,
     bbox: Annotated[

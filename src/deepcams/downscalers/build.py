@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from deepcams.downscalers.base import Chain, Downscaler, SpatialDownscaler
-from deepcams.errors import InputError, MissingExtraError, choose
+from deepcams.errors import InputError, MissingExtraError, choose, notice
 from deepcams.networks import NETWORKS
 from deepcams.registry import Registry
 
@@ -35,9 +36,17 @@ NONE = "none"
 Order = Literal["spatial-first", "temporal-first"]
 Kind = Literal["temporal", "spatial"]
 
-DEFAULT_TEMPORAL, DEFAULT_SPATIAL = "flow", "log-bicubic"
+BEST = "best"
+"""The name of the most accurate method at hand: a shipped network, or without PyTorch a training-free method."""
+
+TRAINING_FREE: dict[Kind, str] = {"temporal": "flow", "spatial": "log-bicubic"}
+"""The most accurate methods that need no training."""
+
+_BEST: dict[Kind, str] = {"temporal": "flow-refine", "spatial": "cellnet"}
+"""Shipped networks that are more accurate than those on real data that they never saw (docs/accuracy.md)."""
 
 _SUFFIX = ".safetensors"
+_SHIPPED = Path(__file__).parents[1] / "weights"
 
 
 def models_folder() -> Path:
@@ -45,9 +54,24 @@ def models_folder() -> Path:
     return Path(os.environ.get("DEEPCAMS_MODELS", "models"))
 
 
+def best(kind: Kind) -> str:
+    """The name of the most accurate method at hand; with a notice where a network is not, for want of PyTorch."""
+    network = _BEST[kind]
+    if not weights_of(network):
+        return TRAINING_FREE[kind]
+    if any(find_spec(package) is None for package in ("torch", "safetensors")):
+        axis = "time" if kind == "temporal" else "space"
+        notice(
+            f"without PyTorch the method in {axis} is {TRAINING_FREE[kind]} instead of the more accurate network "
+            f"{network}: pip install 'deepcams[networks]'"
+        )
+        return TRAINING_FREE[kind]
+    return network
+
+
 def build(
-    temporal: str = DEFAULT_TEMPORAL,
-    spatial: str = DEFAULT_SPATIAL,
+    temporal: str = BEST,
+    spatial: str = BEST,
     *,
     conserve: bool = True,
     order: Order = "spatial-first",
@@ -58,10 +82,10 @@ def build(
     """The chain that the names describe.
 
     Args:
-        temporal: a name in :data:`TEMPORAL`, a network's name (``xvfi``), a checkpoint file, or ``none`` to keep the
-            cadence.
-        spatial: a name in :data:`SPATIAL`, a network's name (``abpn``), a checkpoint file, or ``none`` to keep the
-            grid.
+        temporal: a name in :data:`TEMPORAL`, a network's name (``xvfi``), a checkpoint file, ``best`` (see
+            :func:`best`), or ``none`` to keep the cadence.
+        spatial: a name in :data:`SPATIAL`, a network's name (``abpn``), a checkpoint file, ``best``, or ``none`` to
+            keep the grid.
         conserve: make the method in space keep the coarse means.
         order: ``spatial-first`` (default: the better one for training-free methods) or the paper's ``temporal-first``.
         device: where networks run: ``auto``, ``cpu`` or ``cuda``.
@@ -73,6 +97,8 @@ def build(
             or factor; a device that is not there.
     """
     choose("--order", order, get_args(Order))
+    temporal = best("temporal") if temporal == BEST else temporal
+    spatial = best("spatial") if spatial == BEST else spatial
     how = {"device": device, "precision": precision, "variable": variable}
     in_time: list[Downscaler] = [] if temporal == NONE else [_method("temporal", temporal, TEMPORAL, how)]
     in_space: list[Downscaler] = []
@@ -87,10 +113,16 @@ def build(
 
 
 def weights_of(network: str) -> list[Path]:
-    """The checkpoints in the models folder that bear a network's name: the one of just that name, else all NAME-.. ."""
-    folder = models_folder()
-    exact = folder / f"{network}{_SUFFIX}"
-    return [exact] if exact.is_file() else sorted(folder.glob(f"{network}-*{_SUFFIX}"))
+    """The checkpoints that bear a network's name, your own before the shipped ones.
+
+    In the models folder the one of just that name, else all NAME-.. there, else the one in the package.
+    """
+    for folder in (models_folder(), _SHIPPED):
+        exact = folder / f"{network}{_SUFFIX}"
+        found = [exact] if exact.is_file() else sorted(folder.glob(f"{network}-*{_SUFFIX}"))
+        if found:
+            return found
+    return []
 
 
 def is_network(name: str) -> bool:
@@ -128,7 +160,7 @@ def _weights(name: str, where: str, others: list[str]) -> Path:
     """The file of a checkpoint, or of the network of that name."""
     if is_checkpoint(name):
         return Path(name)
-    choose(where, name, [*others, *NETWORKS.names()])
+    choose(where, name, [BEST, *others, *NETWORKS.names()])
     found = weights_of(name)
     if len(found) != 1:
         raise InputError(

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from deepcams.downscalers import build
-from deepcams.downscalers.build import DEFAULT_SPATIAL, DEFAULT_TEMPORAL, Order
+from deepcams.downscalers.build import BEST, Order
 from deepcams.field import as_field, field_like
 from deepcams.period import Period
 from deepcams.production.work import BBox, compute_hours, plan_work
@@ -16,8 +16,8 @@ from deepcams.production.work import BBox, compute_hours, plan_work
 
 def downscale(
     field: xr.DataArray,
-    temporal: str = DEFAULT_TEMPORAL,
-    spatial: str = DEFAULT_SPATIAL,
+    temporal: str = BEST,
+    spatial: str = BEST,
     *,
     conserve: bool = True,
     order: Order = "spatial-first",

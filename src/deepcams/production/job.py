@@ -15,7 +15,7 @@ import xarray as xr
 
 from deepcams.downscalers import build
 from deepcams.downscalers.base import ANALYSIS, hour_status
-from deepcams.downscalers.build import DEFAULT_SPATIAL, DEFAULT_TEMPORAL, NONE, Order
+from deepcams.downscalers.build import BEST, NONE, TRAINING_FREE, Order
 from deepcams.errors import InputError, OutputError
 from deepcams.field import as_field, tell_counts
 from deepcams.period import Period
@@ -184,7 +184,7 @@ class Job:
         """
         chain = self.plan.chain
         if chain.weights:
-            chain = build(NONE, DEFAULT_SPATIAL if chain.factor > 1 else NONE)
+            chain = build(NONE, TRAINING_FREE["spatial"] if chain.factor > 1 else NONE)
         item = next((item for item in self.plan.items if self.plan.own(item).size), None)
         if item is None:
             return
@@ -292,8 +292,8 @@ def prepare(
     field: xr.DataArray,
     out: str | Path,
     *,
-    temporal: str = DEFAULT_TEMPORAL,
-    spatial: str = DEFAULT_SPATIAL,
+    temporal: str = BEST,
+    spatial: str = BEST,
     conserve: bool = True,
     order: Order = "spatial-first",
     bbox: BBox | None = None,
