@@ -37,8 +37,9 @@ def test_the_same_sample_whoever_reads_it(values: Values) -> None:
     first, again = make(values, "temporal", store), make(values, "temporal", store)
     for i in (0, 7, 3, 7):
         assert first.draw(i) == again.draw(i)
-        for a, b in zip(first[i], pickle.loads(pickle.dumps(again))[i], strict=True):
-            assert torch.equal(a, b)
+        one, other = first[i], pickle.loads(pickle.dumps(again))[i]
+        assert one.guide is other.guide is None
+        assert all(torch.equal(a, b) for a, b in zip(one[:3], other[:3], strict=True))
     assert first.draw(0) != make(values, "temporal", store, seed=1).draw(0)
     assert len({first.draw(i) for i in range(50)}) == 50
 
@@ -198,7 +199,6 @@ def test_predictors_are_cut_and_turned_with_the_frames(values: Values, monkeypat
         found = samples.values(i)
         assert found.extra is not None
         np.testing.assert_array_equal(found.extra, np.stack([found.target, 2 * found.target]))
-    assert samples[3][2].shape == (2, 24, 24)
 
 
 def test_scaled_samples_and_their_description(values: Values) -> None:
