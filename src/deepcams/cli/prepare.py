@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -59,10 +61,9 @@ def prepare(
     from deepcams.training.prepare import Preparation
 
     keep_memory_level()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C
     preparation = Preparation(inputs, out, degrade.value, variable, period, bbox, overwrite)
     try:
-        with _Bar(hidden=quiet) as bar:
+        with _Bar(hidden=quiet) as bar, _stoppable(bar):
             summary = preparation.run(bar.update)
     except KeyboardInterrupt:
         again = [argument for argument in sys.argv[1:] if argument != "--overwrite"]
@@ -76,8 +77,33 @@ def prepare(
 _PHASES = {"headers": ("reading headers", "files"), "hours": ("preparing", "h")}
 
 
+@contextmanager
+def _stoppable(bar: _Bar) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM stop the run after the hour it is at; a second one stops it at once.
+
+    Raised just anywhere, an interrupt is lost where it falls into a library's clean-up.
+    """
+
+    def stop(number: int, _: object) -> None:
+        bar.stopped = True
+        signal.signal(number, signal.default_int_handler)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 class _Bar:
-    """What is being done and how much of it, on stderr; nothing where stderr is no terminal."""
+    """What is being done and how much of it, on stderr; nothing where stderr is no terminal.
+
+    Attributes:
+        stopped: whether the run is to stop when it next tells how far it is.
+    """
+
+    stopped = False
 
     def __init__(self, *, hidden: bool) -> None:
         from rich.console import Console
@@ -98,7 +124,9 @@ class _Bar:
         self._progress.stop()
 
     def update(self, phase: str, done: int, total: int) -> None:
-        """Take note of ``done`` of ``total``."""
+        """Take note of ``done`` of ``total``; raises KeyboardInterrupt where the run is to stop."""
+        if self.stopped:
+            raise KeyboardInterrupt
         words, unit = _PHASES[phase]
         if phase not in self._tasks:
             self._tasks[phase] = self._progress.add_task(words, total=total, completed=done, unit=unit)
