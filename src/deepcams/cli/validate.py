@@ -76,6 +76,7 @@ def validate(
 
     from deepcams.errors import InputError
     from deepcams.evaluation import in_situ_tables as tables
+    from deepcams.production.memory import keep_memory_level
     from deepcams.validation.run import Request
     from deepcams.validation.run import validate as run
 
@@ -88,6 +89,7 @@ def validate(
         metadata=tuple(metadata or ()), period=period, parameter=parameter, variable=variable, assume_utc=assume_utc,
         draws=draws,
     )  # fmt: skip
+    keep_memory_level()
     with _bars(hidden=quiet) as progress:
         done = run(request, progress)
     Console().print(tables.for_terminal(done.found, done.rows, groups))

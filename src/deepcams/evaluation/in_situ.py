@@ -27,6 +27,7 @@ from deepcams.evaluation.matching import (
 from deepcams.evaluation.quality import Control, Quality, Report, near_pairs
 from deepcams.evaluation.series import extract
 from deepcams.observations import HOUR, stamp
+from deepcams.period import Period
 from deepcams.sources.openaq import StationArchive
 from deepcams.sources.openaq_countries import countries_of
 
@@ -47,12 +48,14 @@ class Options:
         quality: the quality control's steps and limits.
         starts: stamps are the beginning of the hour (OpenAQ's are its end).
         batch_rows: rows in memory at a time.
+        period: only these times of the fields.
     """
 
     space: SpaceRule = "cell"
     quality: Quality = field(default_factory=Quality)
     starts: bool = False
     batch_rows: int = BATCH_ROWS
+    period: Period | None = None
 
 
 @dataclass
@@ -158,15 +161,19 @@ def _prepare(
     name: str, each: xr.DataArray, archive: StationArchive, shift: int, latitude: np.ndarray, longitude: np.ndarray,
     options: Options, told: Progress,
 ) -> Product:  # fmt: skip
-    """Cut a field to the stations' time, and read it where they stand."""
+    """Find a field's times that the stations share, and read it there and where they stand."""
     grid = check_field(each, name)
-    times = field_seconds(each)
+    every = field_seconds(each)
+    whole = f"{stamp(every[0])} to {stamp(every[-1])} UTC"
     # One time more on each side, for rules that go between times.
-    low = np.searchsorted(times, archive.first + shift - HOUR, "right") - 1
-    high = np.searchsorted(times, archive.last + shift, "left") + 1
-    whole = f"{stamp(times[0])} to {stamp(times[-1])} UTC"
-    cut = each.isel(time=slice(max(int(low), 0), int(high)))
-    times = field_seconds(cut)
+    low = max(int(np.searchsorted(every, archive.first + shift - HOUR, "right")) - 1, 0)
+    high = min(int(np.searchsorted(every, archive.last + shift, "left")) + 1, every.size)
+    if options.period is not None:
+        inside = np.flatnonzero(options.period.contains(each.time.values))
+        if not inside.size:
+            raise InputError("--period", f"a time of the {name} ({whole})", f"none in {options.period}")
+        low, high = max(low, int(inside[0])), min(high, int(inside[-1]) + 1)
+    times = every[low:high]
     rule = rule_of(each)
     step = cadence(each) if rule == "overlap" else 0
     reach = np.array([archive.first + shift - HOUR, archive.last + shift])
@@ -181,8 +188,8 @@ def _prepare(
         )  # fmt: skip
         raise InputError("stations", f"some in the region of the {name} ({grid.describe()})", found)
     total = times.size
-    series = extract(cut, placement, name, lambda done: told(name, done, total))
-    return Product(name, cut, rule, placement, times, series)
+    series = extract(each, placement, name, lambda done: told(name, done, total), (low, high))
+    return Product(name, each, rule, placement, times, series)
 
 
 def _check_common(products: list[Product], archive: StationArchive) -> None:

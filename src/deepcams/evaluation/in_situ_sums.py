@@ -62,11 +62,11 @@ class Product:
 
     Attributes:
         name: ``field`` or ``original``.
-        field: cut to the stations' time.
+        field: as it was opened.
         rule: how it is matched in time.
         placement: of the stations on its grid.
-        times: its times, int64, seconds since 1970 UTC.
-        series: its values at the placement's points.
+        times: those of its times that were read, int64, seconds since 1970 UTC.
+        series: its values at the placement's points and these times.
     """
 
     name: str

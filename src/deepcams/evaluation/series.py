@@ -54,7 +54,11 @@ class Series:
 
 
 def extract(
-    field: xr.DataArray, placement: Placement, name: str, progress: Callable[[int], None] | None = None
+    field: xr.DataArray,
+    placement: Placement,
+    name: str,
+    progress: Callable[[int], None] | None = None,
+    within: tuple[int, int] | None = None,
 ) -> Series:
     """Read a field at the points of a placement.
 
@@ -64,6 +68,7 @@ def extract(
         placement: of the stations on its grid.
         name: of the field, for messages.
         progress: called with the number of times read so far.
+        within: first and stop of the field's times that are read; default all.
 
     Raises:
         InputError: an infinite value.
@@ -73,29 +78,24 @@ def extract(
     nodes, slot = np.unique(placement.rows * columns + placement.columns, return_inverse=True)
     slot = slot.reshape(placement.rows.shape)
     groups, corners = _rectangles(nodes, columns, tile_rows, tile_columns)
-    series = Series(len(placement.rows), field.shape[0])
+    begin, end = within or (0, field.shape[0])
+    series = Series(len(placement.rows), end - begin)
     size = sum(_size(corner, rows, columns) for corner in corners)
     lengths = field.chunks[0] if field.chunks is not None else (field.shape[0],)
     held: list[np.ndarray] = []
-    done = 0
-    for first, stop in _stretches(lengths, max(_TOGETHER // (4 * max(size, 1)), 1)):
+    for first, stop in _stretches(lengths, begin, end, max(_TOGETHER // (4 * max(size, 1)), 1)):
         values = np.empty((stop - first, nodes.size), np.float32)
-        parts = [field.data[first:stop, r, c] for r, c in corners]
-        if field.chunks is not None:
-            from dask.base import compute
-
-            parts = list(compute(*parts))  # type: ignore[no-untyped-call]
-        for group, (r, c), part in zip(groups, corners, parts, strict=True):
+        for group, (r, c) in zip(groups, corners, strict=True):
+            # One slice of what Dask opened, computed on its own: of more than that it would read whole maps.
+            part = np.asarray(field.data[first:stop, r, c])
             values[:, group] = part[:, nodes[group] // columns - r.start, nodes[group] % columns - c.start]
-        del parts
         series.nodes_read += size * (stop - first)
         held.append(_points(_mended(values, name), slot, placement.weights))
-        done += stop - first
-        if done == field.shape[0] or sum(each.nbytes for each in held) > _BLOCK:
+        if stop == end or sum(each.nbytes for each in held) > _BLOCK:
             series.append(np.concatenate(held, axis=1))
             held = []
         if progress is not None:
-            progress(done)
+            progress(stop - begin)
     return series
 
 
@@ -121,19 +121,15 @@ def _size(corner: tuple[slice, slice], rows: int, columns: int) -> int:
     return len(range(rows)[corner[0]]) * len(range(columns)[corner[1]])
 
 
-def _stretches(lengths: tuple[int, ...], most: int) -> list[tuple[int, int]]:
-    """Stretches of whole chunks of at most so many times (of one chunk at least, unless it is longer)."""
-    found, first, stop = [], 0, 0
-    for length in lengths:
-        if stop > first and stop + length - first > most:
-            found.append((first, stop))
-            first = stop
-        stop += length
-        while stop - first > max(most, 1) and length > most:
-            found.append((first, first + most))
-            first += most
-    if stop > first:
-        found.append((first, stop))
+def _stretches(lengths: tuple[int, ...], begin: int, end: int, most: int) -> list[tuple[int, int]]:
+    """Stretches from ``begin`` to ``end`` of at most so many times, of whole chunks where these are not longer."""
+    edges = np.cumsum((0, *lengths))
+    found = []
+    while begin < end:
+        inner = edges[(edges > begin) & (edges <= begin + most)]
+        stop = min(int(inner[-1]) if inner.size else begin + most, end)
+        found.append((begin, stop))
+        begin = stop
     return found
 
 

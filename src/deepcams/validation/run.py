@@ -82,6 +82,7 @@ def validate(request: Request, progress: Progress | None = None) -> Done:
     told = progress or (lambda step, done, total: None)
     tables.check_by(request.by)
     quality = Quality.without(request.without)
+    period = None if request.period is None else Period.parse(request.period)
     if request.original and not request.field:
         raise InputError("--original", "a field to stand beside", "none", "give FIELD too")
     if not request.field and (request.plot or request.json):
@@ -98,7 +99,7 @@ def validate(request: Request, progress: Progress | None = None) -> Done:
     )  # fmt: skip
     words = {"field": "reading the field", "original": "reading the original", "stations": "matching"}
     found = compare(
-        archive, field, original, Options(request.space, quality, request.starts),
+        archive, field, original, Options(request.space, quality, request.starts, period=period),
         lambda step, done, total: told(words[step], done, total),
     )  # fmt: skip
     tables.check_pairs(found)
@@ -117,14 +118,7 @@ def _open(paths: tuple[str | Path, ...], request: Request) -> xr.DataArray | Non
 
     if not paths:
         return None
-    opened = open_field(list(paths), request.variable)
-    if request.period is None:
-        return opened
-    inside = Period.parse(request.period).contains(opened.time.values)
-    if not inside.any():
-        span = f"{opened.time.values[0]!s:.16} to {opened.time.values[-1]!s:.16} UTC".replace("T", " ")
-        raise InputError("--period", f"a time of {paths[0]}", f"none in {request.period} (it has {span})")
-    return opened.isel(time=inside.nonzero()[0])
+    return open_field(list(paths), request.variable)
 
 
 def _draw(request: Request, done: Done) -> None:

@@ -1,0 +1,238 @@
+"""Opening observations: layouts, columns by name, stamps, caches."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from deepcams.errors import DeepcamsNotice, InputError
+from deepcams.observations import Observations
+from deepcams.sources import openaq_cache
+from deepcams.sources.openaq import open_openaq
+from deepcams.sources.openaq_files import BlockReader, find_station_files
+
+PLACES = {1: (52.5, 15.0), 22: (40.0, 116.0), 3: (-33.4, -70.6)}
+
+
+def _content(archive) -> dict[tuple[str, int], float]:
+    rows = archive.read()
+    ids = archive.stations["id"].to_numpy()[rows.station]
+    return dict(zip(zip(ids.tolist(), rows.end.tolist(), strict=True), rows.value.tolist(), strict=True))
+
+
+@pytest.fixture
+def table(table_of) -> pd.DataFrame:
+    return table_of(PLACES, "2018-12-31T12:00", hours=36).round({"value": 1})
+
+
+def test_all_layouts_hold_the_same(table, save_table, tmp_path: Path) -> None:
+    expected = _content(open_openaq(save_table(table)))
+    assert len(expected) == 108
+    tree = tmp_path / "tree"
+    days = table["datetime"].str[:10]
+    for (station, day), part in table.groupby([table["location_id"], days]):
+        name = f"tree/records/csv.gz/locationid={station}/year={day[:4]}/month={day[5:7]}"
+        save_table(part, f"{name}/location-{station}-{day.replace('-', '')}.csv.gz")
+    shuffled = table.sample(frac=1, random_state=1)
+    assert _content(open_openaq(tree)) == expected
+    assert open_openaq(tree).files == 6
+    assert _content(open_openaq(save_table(table, "a.csv.gz"))) == expected
+    assert _content(open_openaq(save_table(shuffled, "b.parquet"))) == expected
+    assert _content(open_openaq([save_table(table[:50], "c.csv"), save_table(table[50:], "d.csv.gz")])) == expected
+    assert _content(open_openaq(str(tmp_path / "[cd].csv*"))) == expected
+    stamped = shuffled.assign(datetime=pd.to_datetime(shuffled["datetime"], utc=True))
+    assert _content(open_openaq(save_table(stamped, "e.parquet"))) == expected
+
+
+def test_columns_are_found_by_name_in_any_order_and_others_ignored(table, save_table) -> None:
+    expected = _content(open_openaq(save_table(table)))
+    other = table.rename(columns={"lat": "Latitude", "lon": "longitude"}).drop(columns=["sensors_id", "location"])
+    other.insert(0, "is_mobile", "false")
+    other["provider"] = 'the "other", one'
+    assert _content(open_openaq(save_table(other[other.columns[::-1]], "other.csv"))) == expected
+    path = save_table(other, "semicolon.csv")
+    path.write_text(other.to_csv(index=False, sep=";"))
+    assert _content(open_openaq(path)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "utc"),
+    [
+        ("2019-12-31T15:00:00+08:00", "2019-12-31T07:00"),
+        ("2019-12-31T15:00:00+05:45", "2019-12-31T09:15"),
+        ("2019-12-31T15:00:00-0330", "2019-12-31T18:30"),
+        ("2019-12-31T15:00:00Z", "2019-12-31T15:00"),
+        ("2019-12-31 15:00:00.000+00", "2019-12-31T15:00"),
+        ("2019-12-31T24:00+01:00", "2019-12-31T23:00"),
+    ],
+)
+def test_stamps_with_any_offset(table, save_table, text: str, utc: str) -> None:
+    archive = open_openaq(save_table(table[:1].assign(datetime=text)))
+    assert archive.first == np.datetime64(utc, "s").astype(int)
+
+
+def test_stamps_without_an_offset_are_refused_unless_they_are_said_to_be_utc(table, save_table) -> None:
+    path = save_table(table.assign(datetime=table["datetime"].str[:19]))
+    with pytest.raises(InputError, match="--assume-utc"):
+        open_openaq(path)
+    assert open_openaq(path, assume_utc=True).first == np.datetime64("2018-12-31T12:00", "s").astype(int)
+    naive = table.assign(datetime=pd.to_datetime(table["datetime"].str[:19]))
+    with pytest.raises(InputError, match="--assume-utc"):
+        open_openaq(save_table(naive, "naive.parquet"))
+
+
+def test_other_parameters_are_counted_and_left_out(table, save_table) -> None:
+    mixed = pd.concat([table, table.assign(parameter="pm10", value=99), table[:5].assign(parameter="o3", units="ppm")])
+    archive = open_openaq(save_table(mixed.sample(frac=1, random_state=0)))
+    assert (archive.rows, archive.other) == (108, 113)
+    assert archive.units == ["µg/m³"]
+    assert open_openaq(save_table(mixed, "again.csv"), parameter="pm10").rows == 108
+    with pytest.raises(InputError, match="221 rows of other parameters"):
+        open_openaq(save_table(mixed, "again.csv"), parameter="no2")
+
+
+def test_an_old_export_in_latin_1(table, save_table, tmp_path: Path) -> None:
+    path = tmp_path / "latin.csv"
+    path.write_bytes(table.to_csv(index=False).encode("latin-1"))
+    assert open_openaq(path).units == ["µg/m³"]
+
+
+@pytest.mark.parametrize("spill", [1, 40, 10**6])
+def test_sorting_on_disk_gives_what_sorting_in_memory_gives(table_of, save_table, tmp_path: Path, spill: int) -> None:
+    random = np.random.default_rng(0)
+    many = {k: (float(random.uniform(-80, 80)), float(random.uniform(-180, 180))) for k in range(300)}
+    table = table_of(many, "2018-12-31T20:00", hours=8).sample(frac=1, random_state=2)
+    reader = BlockReader(block=5000)
+    path = save_table(table)
+    built = openaq_cache.build(reader.blocks(find_station_files(path)), tmp_path / "built", lambda rows: None, spill)
+    assert built.years == [2018, 2019]
+    assert sorted(p.name for p in (tmp_path / "built").iterdir()) == ["2018.parquet", "2019.parquet"]
+    rows = openaq_cache.read_stations(tmp_path / "built", built, np.arange(300), built.first, built.last)
+    assert rows.size == 2400
+    order = np.lexsort((rows.end, rows.station))
+    assert (order == np.arange(2400)).all()
+    ids = built.stations["id"].to_numpy()[rows.station]
+    expected = {(str(r.location_id), r.datetime): r.value for r in table.itertuples()}
+    stamps = [f"{np.datetime64(int(e), 's')}+00:00" for e in rows.end]
+    assert {(i, s): v for i, s, v in zip(ids, stamps, rows.value, strict=True)} == pytest.approx(expected, abs=1e-6)
+    some = openaq_cache.read_stations(tmp_path / "built", built, np.array([5, 200]), built.first, built.first + 3600)
+    assert (np.unique(some.station).tolist(), some.size) == ([5, 200], 4)
+    assert (built.stations["rows"] == 8).all()
+
+
+def test_neighbours_follow_each_other(save_table, table_of) -> None:
+    places = {1: (50.05, 20.05), 2: (-10.0, 50.0), 3: (50.06, 20.04), 4: (50.05, -100.0)}
+    stations = open_openaq(save_table(table_of(places))).stations
+    at = {i: k for k, i in enumerate(stations["id"])}
+    assert abs(at["1"] - at["3"]) == 1
+
+
+def test_the_sorted_copy_is_used_again_until_a_file_changes(table, save_table, monkeypatch) -> None:
+    path = save_table(table)
+    first = open_openaq(path)
+    told: list[int] = []
+    again = open_openaq(path, progress=told.append)
+    assert told == []
+    assert _content(again) == _content(first)
+    table.loc[0, "value"] = 77.0
+    save_table(table)
+    changed = open_openaq(path, progress=told.append)
+    assert told == [108]
+    assert 77.0 in _content(changed).values()
+
+
+def test_a_damaged_copy_is_made_anew(table, save_table, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("DEEPCAMS_CACHE", str(tmp_path / "cache"))
+    path = save_table(table)
+    expected = _content(open_openaq(path))
+    about = next((tmp_path / "cache").glob("stations/*/about.json"))
+    about.write_text("{")
+    assert _content(open_openaq(path)) == expected
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(table, save_table, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("DEEPCAMS_CACHE", str(tmp_path / "file" / "cache"))
+    archive = open_openaq(save_table(table))
+    assert len(_content(archive)) == 108
+
+
+def test_in_a_folder_other_tables_are_passed_over_with_a_word(table, save_table, tmp_path: Path) -> None:
+    save_table(table, "tree/a.csv")
+    (tmp_path / "tree" / "planted.csv").write_text("location_id,kind\n1,twin\n")
+    with pytest.warns(DeepcamsNotice, match="planted.csv"):
+        assert open_openaq(tmp_path / "tree").rows == 108
+
+
+def _gz(data: bytes) -> bytes:
+    return gzip.compress(data)
+
+
+HEAD = b"location_id,datetime,lat,lon,parameter,units,value\n"
+ROW = HEAD + b"1,2019-01-01T00:00:00Z,1,1,pm25,ug/m3,3\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("empty.csv", b"", "an empty file"),
+        ("empty.csv.gz", _gz(b""), "an empty file"),
+        ("cut.csv.gz", _gz(ROW * 5000)[:-20], "damaged"),
+        ("noise.csv.gz", b"\x1f\x8b" + b"x" * 100, "damaged"),
+        ("page.csv", b"<!DOCTYPE html><html><title>403 Forbidden</title></html>", "an HTML page"),
+        ("few.csv", b"location_id,datetime,value\n1,2019-01-01T00:00:00Z,3\n", "no lat, lon, parameter, units"),
+        ("word.csv", ROW.replace(b",3\n", b",abc\n"), "abc"),
+        ("day.csv", ROW.replace(b"2019-01-01T00:00:00Z", b"31.12.2019"), "'31.12.2019'"),
+        ("head.csv", HEAD, "rows of pm25"),
+        ("bad.parquet", b"PAR1" + b"x" * 100, "Parquet"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_bad_files_are_one_line_that_names_them(tmp_path: Path, name: str, content: bytes, words: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        open_openaq(path)
+    assert words in str(caught.value)
+    assert name in str(caught.value)
+
+
+def test_of_many_small_files_the_bad_one_is_named(table, save_table, tmp_path: Path) -> None:
+    for k in range(5):
+        save_table(table[k : k + 1], f"many/{k}.csv")
+    path = tmp_path / "many" / "3.csv"
+    path.write_text(path.read_text().replace("pm25,µg/m³,", "pm25,µg/m³,1x"))
+    with pytest.raises(InputError, match=r"many/3\.csv"):
+        open_openaq(tmp_path / "many")
+
+
+def test_real_files_all_open(stations_dir: Path) -> None:
+    found = {path.name: open_openaq(path) for path in sorted(stations_dir.glob("*.csv.gz"))}
+    assert {name: (len(a.stations), a.rows) for name, a in found.items()} == {
+        "china_20191231.csv.gz": (1474, 32908),
+        "global_20180206.csv.gz": (1438, 10161),
+        "poland_2017.csv.gz": (46, 371214),
+        "poland_2018.csv.gz": (51, 387329),
+        "poland_2019.csv.gz": (63, 527434),
+    }
+    assert found["global_20180206.csv.gz"].stations["latitude"].isna().sum() == 8
+
+
+def test_the_canonical_table_comes_back() -> None:
+    stamps = pd.to_datetime(["2019-01-01T02:00Z", "2019-01-01T01:00Z"])
+    table = pd.DataFrame({
+        "id": ["a", "a"], "latitude": 50.0, "longitude": 200.0, "start": stamps - pd.Timedelta("1h"), "end": stamps,
+        "value": [2.0, 1.0],
+    })  # fmt: skip
+    found = Observations.from_table(table)
+    assert found.value.tolist() == [1, 2]
+    assert found.stations["longitude"].tolist() == [-160]
+    assert found.to_table()["end"].tolist() == list(stamps[::-1])
+    with pytest.raises(InputError, match="one place"):
+        Observations.from_table(table.assign(latitude=[50.0, 51.0]))
+    with pytest.raises(InputError, match="end"):
+        Observations.from_table(table.assign(end=table["start"]))
