@@ -180,27 +180,6 @@ def test_a_guide_sees_beyond_the_crop_but_not_beyond_the_region(
     assert sample[3].shape == (3, 1, 16, 16)
 
 
-def test_predictors_are_cut_and_turned_with_the_frames(values: Values, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-    import types
-
-    store = world(hours=1)
-    module = types.ModuleType("deepcams.sources.predictors")
-    module.predictors = lambda names, grid: np.stack(  # type: ignore[attr-defined]
-        [cells_from_nodes(store.fine_values[0], store.coarse) * (k + 1) for k in range(len(names))]
-    )
-    monkeypatch.setitem(sys.modules, "deepcams.sources.predictors", module)
-    experiment = parse_experiment({**values("spatial"), "split": EVERYWHERE})
-    opened: Any = [store]
-    samples = SampleSet(
-        experiment.samples, portions(experiment, opened, "train"), Asinh(), 0, predictors=("coast", "height")
-    )
-    for i in range(10):
-        found = samples.values(i)
-        assert found.extra is not None
-        np.testing.assert_array_equal(found.extra, np.stack([found.target, 2 * found.target]))
-
-
 def test_scaled_samples_and_their_description(values: Values) -> None:
     samples = make(values, "temporal", world())
     raw, sample = samples.values(5), samples[5]

@@ -128,8 +128,12 @@ class FlowRefine(TemporalNetwork):
             found = "none" if guide is None else str(tuple(guide.shape))
             raise InputError("flow-refine: guide", f"the frames that flow carries to each t, {shape}", found)
         known = wide(frames[:, :, 0])
-        inner = [self._at(known, wide(carried[:, :, 0]), each) for each, carried in zip(
-            times.unbind(1), guide.unbind(1), strict=True)]  # fmt: skip
+        inner = []
+        for each, carried in zip(times.unbind(1), wide(guide[:, :, :, 0]).unbind(1), strict=True):
+            log = self._log_at(known, carried, each)
+            if not self.training:  # the mean of both directions of time, which have equal rights
+                log = (log + self._log_at(known.flip(1), carried.flip(1), 1 - each)) / 2
+            inner.append(log.exp() - self.options.floor)
         return torch.stack(inner, dim=1)
 
     def loss(self, sample: TemporalSample) -> Tensor:
@@ -140,8 +144,8 @@ class FlowRefine(TemporalNetwork):
         wanted = (wide(sample.target).clamp_min(0) + floor) ** power
         return ((found.clamp_min(0) + floor) ** power - wanted).abs().mean()
 
-    def _at(self, frames: Tensor, carried: Tensor, t: Tensor) -> Tensor:
-        """Both (B, 2, H, W), t (B,) -> (B, 1, H, W)."""
+    def _log_at(self, frames: Tensor, carried: Tensor, t: Tensor) -> Tensor:
+        """Both (B, 2, H, W), t (B,) -> the logarithm above the floor, (B, 1, H, W)."""
         t = t.view(-1, 1, 1, 1)
         floor = self.options.floor
 
@@ -169,7 +173,7 @@ class FlowRefine(TemporalNetwork):
             )  # fmt: skip
         answer = wide(self._features(seen))
         added = (answer[:, :-1] * differences).sum(dim=1, keepdim=True) + _FREE * answer[:, -1:]
-        return (flow + added).exp() - floor
+        return flow + added
 
     def _features(self, x: Tensor) -> Tensor:
         passed: list[Tensor] = []

@@ -139,6 +139,9 @@ class Samples(Options):
         degradation: how fine becomes coarse.
         resolution: of temporal samples; "both" draws either with the same chance.
         span: of temporal samples.
+        guides: of temporal samples of a network that starts from flow: "crop" seeks it on each crop, "whole" once on
+            each whole frame and keeps it in the run's folder (faster for stores of few hours; 4 MB for each global
+            fine hour between two frames).
         reversal: of temporal samples: half of them run backwards in time.
         flips, rot90: half of the samples are mirrored, along either axis; all are turned by 0 to 3 quarters.
     """
@@ -148,6 +151,7 @@ class Samples(Options):
     degradation: Literal["area", "imresize", "decimate"] = "area"
     resolution: Literal["coarse", "fine", "both"] = "coarse"
     span: Span = Span()
+    guides: Literal["crop", "whole"] = "crop"
     reversal: YesNo = True
     flips: YesNo = True
     rot90: YesNo = True

@@ -22,6 +22,7 @@ from deepcams.store.records import remove_strays, write_atomically, writing_to
 from deepcams.training.options import Experiment
 
 EXPERIMENT, LOG, STATE, TENSORBOARD = "experiment.yaml", "log.csv", "state.pt", "tensorboard"
+GUIDES = "guides"
 STATE_VERSION = 1
 FREE_TO_CHANGE = ("training.steps", "training.epochs", "training.minutes", "training.workers", "training.log_every",
                   "training.save_every", "validation.patience", "output.card")  # fmt: skip

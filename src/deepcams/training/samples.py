@@ -6,9 +6,9 @@ workers and processes, and a training that goes on where it was, see the same sa
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,10 +16,12 @@ import torch
 from torch.utils.data import Dataset
 
 from deepcams.degrade import METHODS
+from deepcams.downscalers import flow
 from deepcams.errors import DeepcamsError
 from deepcams.grid import FACTOR, Grid, nodes_from_cells
 from deepcams.networks.base import SpatialSample, TemporalSample
 from deepcams.networks.scaling import Scaling
+from deepcams.training.guides import WholeGuides
 from deepcams.training.options import Samples
 from deepcams.training.split import Portion, Resolution, Window, cells_of, reach
 
@@ -73,7 +75,7 @@ class Values(NamedTuple):
         known: (2, H, W), the frames at t = 0 and 1; or (H, W), the coarse frame.
         t: where the target lies (1.0 for a spatial sample).
         target: (H, W), or (3H, 3W) cell-like.
-        extra: guide (G, H, W) or predictors (P, 3H, 3W), where the network wants them.
+        extra: guide (G, H, W), where the network wants it.
         grid: where ``known`` lies, as long as nothing is turned.
         around: temporal, validation: the known frames with their surroundings, for methods that look beyond the crop.
     """
@@ -96,7 +98,7 @@ class SampleSet(Dataset[Any]):
         seed: which samples.
         side: "train", or "validation": nothing is turned or reversed.
         guide: "flow" where the network wants the guide.
-        predictors: names of the static maps that the network wants.
+        kept: folder for the guides of whole frames, where ``samples.guides`` asks for them.
     """
 
     def __init__(
@@ -107,13 +109,13 @@ class SampleSet(Dataset[Any]):
         seed: int,
         side: str = "train",
         guide: str | None = None,
-        predictors: Sequence[str] = (),
+        kept: Path | None = None,
     ) -> None:
         self.samples, self.portions, self.scaling = samples, tuple(portions), scaling
-        self.seed, self.side, self.guide, self.predictors = seed, side, guide, tuple(predictors)
+        self.seed, self.side, self.guide = seed, side, guide
         weights = np.array([portion.weight for portion in portions], float)
         self._shares = np.cumsum(weights / weights.sum())
-        self._maps: dict[int, np.ndarray] = {}
+        self._whole = WholeGuides(kept) if guide and kept and samples.guides == "whole" else None
 
     def draw(self, i: int) -> Draw:
         """What sample ``i`` is made of."""
@@ -200,13 +202,12 @@ class SampleSet(Dataset[Any]):
             t = torch.tensor(values.t, dtype=torch.float32)
             given: list[Any] = [scaled(values.known).unsqueeze(1), t, scaled(values.target).unsqueeze(0)]
             return TemporalSample(*given, *([] if values.extra is None else [scaled(values.extra).unsqueeze(1)]))
-        given = [scaled(values.known).unsqueeze(0), scaled(values.target).unsqueeze(0)]
-        return SpatialSample(*given, *([] if values.extra is None else [torch.from_numpy(values.extra)]))
+        return SpatialSample(scaled(values.known).unsqueeze(0), scaled(values.target).unsqueeze(0))
 
     def _temporal(self, draw: Draw) -> Values:
         portion = self.portions[draw.portion]
         size = self.samples.crop
-        widely = self.guide or self.side == "validation"
+        widely = (self.guide and not self._whole) or self.side == "validation"
         margins = self._flow_margins(draw, portion.windows[draw.window]) if widely else (0, 0, 0, 0)
         top, bottom, left, right = margins
         row, column = draw.row - top, draw.column - left
@@ -226,9 +227,12 @@ class SampleSet(Dataset[Any]):
             step = wide.step / finer
             wide = Grid(step, finer * wide.north - 1, finer * wide.west - 1, finer * rows, finer * columns)
         extra = None
-        if self.guide:
-            flow: Any = importlib.import_module("deepcams.downscalers.flow")
-            extra = np.asarray(flow.guide(before, after, t, wide), np.float32)[cut]
+        if self._whole:
+            place = draw.hour, draw.span, draw.inner, draw.resolution, draw.row, draw.column, size
+            extra = self._whole.read(portion.store, *place)
+            extra = extra[::-1].copy() if draw.reverse else extra  # what was before is now after
+        elif self.guide:
+            extra = flow.guide(before, after, t, wide)[cut]
         grid = Grid(wide.step, wide.north + up, wide.west + along, size, size)
         both = np.stack([before, after])
         around = Surroundings(both, wide, *cut[1:]) if self.side == "validation" else None
@@ -278,25 +282,8 @@ class SampleSet(Dataset[Any]):
             coarse, fine = store.read(*where, "coarse"), store.read(*where, "fine")
         else:
             coarse, fine = self._degraded(portion, *where)
-        extra = None
-        if self.predictors:
-            rows = np.arange(FACTOR * draw.row, FACTOR * (draw.row + draw.cells))
-            columns = np.arange(FACTOR * draw.column, FACTOR * (draw.column + draw.cells))
-            maps = self._predictors(draw.portion)
-            extra = maps.take(rows, axis=-2).take(columns, axis=-1, mode="wrap")
         grid = _crop_grid(store.coarse, draw.row, draw.column, draw.cells)
-        return Values(coarse, 1.0, fine, extra, grid)
-
-    def _predictors(self, portion: int) -> np.ndarray:
-        """Static maps of a store's whole grid, made once in each process."""
-        if portion not in self._maps:
-            static: Any = importlib.import_module("deepcams.sources.predictors")
-            self._maps[portion] = static.predictors(self.predictors, self.portions[portion].store.coarse)
-        return self._maps[portion]
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Without the static maps: a worker makes its own."""
-        return {**self.__dict__, "_maps": {}}
+        return Values(coarse, 1.0, fine, None, grid)
 
 
 def _crop_grid(coarse: Grid, row: int, column: int, rows: int, columns: int | None = None) -> Grid:

@@ -27,7 +27,7 @@ from deepcams.training.parallel import Ranks
 from deepcams.training.prepared import Prepared
 from deepcams.training.provenance import provenance
 from deepcams.training.recipe import Length, learning_rate, make_average, make_network, make_optimizer
-from deepcams.training.run_folder import RunFolder
+from deepcams.training.run_folder import GUIDES, RunFolder
 from deepcams.training.samples import SampleSet
 from deepcams.training.split import portions, refuse_mixed, refuse_shared
 from deepcams.training.validation import Score, Validator, skill
@@ -131,7 +131,7 @@ class _Training:
         refuse_shared(trained, validated)
         wants: dict[str, Any] = {
             "guide": getattr(network, "guide", None),
-            "predictors": getattr(network, "predictors", ()),
+            "kept": folder.path / GUIDES,
         }
         samples = experiment.samples
         self.samples = SampleSet(samples, trained, self.scaling, options.seed, **wants)
