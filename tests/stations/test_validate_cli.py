@@ -1,0 +1,170 @@
+"""deepcams validate as people use it, and everything that can be wrong with what they give."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.image import imread
+
+from deepcams.bench import validation
+from deepcams.cli import main
+
+PLACES = {1: (52.5, 15.0), 2: (45.0, 22.5), 3: (37.5, 7.5)}
+
+
+@pytest.fixture
+def files(field_of, table_of, save_table, tmp_path: Path) -> dict[str, str]:
+    """A field of three days, its 3-hourly original, and stations, as files."""
+    for name, field in (("field", field_of("2019-01-01", 73)), ("original", field_of("2019-01-01", 25, hours=3))):
+        field.to_dataset(name="pm2p5").to_netcdf(tmp_path / f"{name}.nc")
+    stations = save_table(table_of(PLACES, hours=72))
+    return {"field": str(tmp_path / "field.nc"), "original": str(tmp_path / "original.nc"), "stations": str(stations)}
+
+
+def test_everything_is_written_and_fits_the_terminal(files, tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    out = tmp_path / "out"
+    arguments = ["validate", files["field"], "--stations", files["stations"], "--original", files["original"]]
+    arguments += ["--by", "year", "--by", "hour", "--by", "country", "--by", "station", "-o", str(out)]
+    assert main([*arguments, "--json", str(tmp_path / "s.json"), "--plot", str(tmp_path / "fig6.png")]) == 0
+    told = capsys.readouterr()
+    assert told.err == ""
+    assert "outliers" in told.out
+    assert max(map(len, told.out.replace(str(tmp_path), "").splitlines())) <= 80
+    names = {"scores.json", "scores.csv", "stations.csv", "quality.csv", "scatter.png", "diurnal.png"}
+    assert {path.name for path in out.iterdir()} == names | {"stations-n.png", "stations-R.png"}
+    document = json.loads((tmp_path / "s.json").read_text())
+    assert document["rows"] == json.loads((out / "scores.json").read_text())["rows"]
+    assert document["about"]["products"]["field"]["rule"] == "touching"
+    rows = pd.DataFrame(document["rows"])
+    assert set(rows["by"]) == {"all", "year", "hour", "country", "station"}
+    assert set(rows["view"]) == {"pooled", "cells", "stations"}
+    assert rows[(rows["by"] == "all") & (rows["view"] == "pooled")].set_index(["product", "pairs"]).n.to_dict() == {
+        ("field", "own"): 216, ("original", "own"): 144, ("field", "same"): 144, ("original", "same"): 144,
+        ("field", "hourly"): 216, ("original, linear in time", "hourly"): 216,
+    }  # fmt: skip
+    stations = pd.read_csv(out / "stations.csv")
+    assert stations.field_own_n.tolist() == [72, 72, 72]
+    assert set(stations.country) <= {"PL", "DE", "RO", "DZ", "TN", "CZ"}
+    quality = pd.read_csv(out / "quality.csv")
+    assert quality.rows_out.iloc[-1] == 216
+    for picture in out.glob("*.png"):
+        assert np.ptp(imread(picture)[..., :3]) > 0.9
+
+
+def test_without_a_field_quality_map_and_cycle_of_the_stations_alone(files, tmp_path: Path, capsys) -> None:
+    assert main(["validate", "--stations", files["stations"], "-o", str(tmp_path / "out")]) == 0
+    assert {p.name for p in (tmp_path / "out").glob("*.png")} == {"stations-n.png", "diurnal.png"}
+
+
+def test_period_and_left_out_steps(files, tmp_path: Path) -> None:
+    arguments = ["validate", files["field"], "--stations", files["stations"], "--json", str(tmp_path / "s.json")]
+    assert main([*arguments, "--period", "2019-01-02", "--without", "twins", "--without", "outliers"]) == 0
+    document = json.loads((tmp_path / "s.json").read_text())
+    assert document["about"]["quality_skipped"] == ["outliers", "twins"]
+    assert document["rows"][0]["n"] == 75  # the hours that end at 00:00 to 24:00 touch the day's 24 instants
+
+
+@pytest.fixture
+def refused(capsys):
+    """Run a command that must fail; give its one line."""
+
+    def run(*arguments: object) -> str:
+        assert main(["validate", *map(str, arguments)]) == 2
+        told = capsys.readouterr()
+        assert told.out == ""
+        assert told.err.count("\n") == 1
+        assert told.err.startswith("deepcams: error: ")
+        return told.err
+
+    return run
+
+
+def test_no_time_in_common_names_both_spans(files, refused, save_table, table_of, tmp_path: Path) -> None:
+    old = save_table(table_of(PLACES, "2012-05-01T01:00"), "old.csv")
+    line = refused(files["field"], "--stations", old, "-o", tmp_path / "out")
+    assert "2012-05-01 01:00 to 2012-05-02 00:00" in line
+    assert "2019-01-01 00:00 to 2019-01-04 00:00" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_stations_outside_the_region(files, refused, field_of, tmp_path: Path) -> None:
+    field_of("2019-01-01", 25, bbox=(90, -45, 150, 0)).to_dataset(name="pm2p5").to_netcdf(tmp_path / "region.nc")
+    line = refused(tmp_path / "region.nc", "--stations", files["stations"])
+    assert "37.50..52.50 N, 7.50..22.50 E" in line
+    assert "90..150 E" in line
+
+
+def test_wrong_units_everywhere_tell_the_step_that_took_them(files, refused, save_table, table_of) -> None:
+    path = save_table(table_of(PLACES).assign(units="ppm"), "ppm.csv")
+    assert "units 72 of 72" in refused(files["field"], "--stations", path)
+
+
+def test_one_number_for_two_places(files, refused, save_table, table_of) -> None:
+    table = pd.concat([table_of({1: (52.5, 15.0)}), table_of({1: (45.0, 22.5)})])
+    assert "place 48 of 48" in refused(files["field"], "--stations", save_table(table, "two.csv"))
+
+
+def test_a_field_without_time(files, refused, field_of, tmp_path: Path) -> None:
+    field_of("2019-01-01", 1).isel(time=0, drop=True).to_dataset(name="pm2p5").to_netcdf(tmp_path / "still.nc")
+    assert "time" in refused(tmp_path / "still.nc", "--stations", files["stations"])
+
+
+def test_an_original_of_another_time(files, refused, field_of, tmp_path: Path, save_table, table_of) -> None:
+    field_of("2019-02-01", 9, hours=3).to_dataset(name="pm2p5").to_netcdf(tmp_path / "other.nc")
+    stations = save_table(table_of(PLACES, hours=24 * 40), "long.csv")
+    line = refused(files["field"], "--stations", stations, "--original", tmp_path / "other.nc")
+    assert "2019-02-01" in line
+    assert "2019-01-01" in line
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--by", "yaer"], "did you mean 'year'"),
+        (["--without", "twin"], "did you mean 'twins'"),
+        (["--without", "hourly"], "matching needs hourly values"),
+        (["--period", "2031"], "none in"),
+        (["--json", "absent/s.json"], "absent"),
+        (["--plot", "absent/s.png"], "absent"),
+        (["--metadata", "absent.csv"], "absent.csv"),
+        (["--original", "absent.nc"], "absent.nc"),
+        (["--parameter", "no2"], "rows of other parameters"),
+    ],
+)
+def test_arguments_that_are_wrong(files, refused, options: list[str], words: str) -> None:
+    assert words in refused(files["field"], "--stations", files["stations"], *options)
+
+
+def test_what_is_missing_on_the_command_line(files, refused, tmp_path: Path) -> None:
+    assert "--stations" in refused(files["field"])
+    assert "FIELD" in refused("--stations", files["stations"], "--json", tmp_path / "s.json")
+    assert "field" in refused("--stations", files["stations"], "--original", files["original"])
+    (tmp_path / "file").write_text("")
+    assert "folder" in refused(files["field"], "--stations", files["stations"], "-o", tmp_path / "file")
+
+
+def test_bench_validate(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("deepcams.bench.COARSE_STEP", 7.5)
+    found = validation(days=1, stations=50, folder=tmp_path)
+    assert (found.stations, found.rows) == (50, 24 * 50)
+    assert 0 < found.pairs <= found.rows
+    assert min(found.opening, found.again, found.comparing, found.reading) > 0
+    assert found.memory >= found.before > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_real_poland_against_a_field_that_is_known(stations_dir: Path, field_of, tmp_path: Path) -> None:
+    field_of("2019-12-30", 49, of=lambda t, y, x: 12 + 0 * t + 0 * y + 0 * x).to_dataset(name="pm2p5").to_netcdf(
+        tmp_path / "flat.nc"
+    )
+    arguments = ["validate", str(tmp_path / "flat.nc"), "--stations", str(stations_dir / "poland_2019.csv.gz")]
+    assert main([*arguments, "--json", str(tmp_path / "s.json"), "-q"]) == 0
+    row = json.loads((tmp_path / "s.json").read_text())["rows"][0]
+    assert row["R"] is None  # the field does not vary
+    assert row["model_mean"] == pytest.approx(12)
+    assert 2000 < row["n"] < 63 * 48
