@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow check format docs accuracy clean
+.PHONY: help install demo test test-slow check format docs accuracy weights clean
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ docs: $(VENV)/.dev  ## build the documentation into build/docs
 
 accuracy: $(VENV)/.dev  ## measure docs/accuracy.md again (needs the development data)
 	$(BIN)/python benchmarks/accuracy.py
+
+weights: $(VENV)/.dev  ## make the shipped weights from nothing (an hour on two cores; needs the development data)
+	$(BIN)/python benchmarks/weights.py
 
 clean:  ## remove what was built (the environment too)
 	rm -rf $(VENV) build dist demo site .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from deepcams.errors import DeepcamsError
     from deepcams.networks.checkpoint import Card
 
 app = typer.Typer(no_args_is_help=True, help="List, show and import network checkpoints.")
@@ -19,11 +20,11 @@ app = typer.Typer(no_args_is_help=True, help="List, show and import network chec
 def list_models(
     folder: Annotated[Path, typer.Argument(help="Folder whose checkpoints are listed too.")] = Path("models"),
 ) -> None:
-    """List the networks and the checkpoints in a folder.
+    """List the networks, the weights that are shipped, and the checkpoints in a folder.
 
     Example: deepcams models list
     """
-    from deepcams.errors import DeepcamsError
+    from deepcams.downscalers.build import SHIPPED
     from deepcams.networks import NETWORKS
     from deepcams.networks.checkpoint import find
 
@@ -31,33 +32,23 @@ def list_models(
     for name in NETWORKS.names():
         cls = NETWORKS.get(name)
         typer.echo(f"  {name:12} {cls.kind:9} presets: {', '.join(cls.presets) or 'none'}")
+    _tell_found("shipped", find(SHIPPED))
     if folder != Path("models") or folder.is_dir():
-        found = find(folder)
-        typer.echo(f"checkpoints in {folder}:" + ("" if found else " none"))
-        for path, card in found:
-            told = f"not readable: {card}" if isinstance(card, DeepcamsError) else _brief(card)
-            typer.echo(f"  {path.name:32} {told}")
+        _tell_found(f"checkpoints in {folder}", find(folder))
 
 
 @app.command()
 def show(model: Annotated[str, typer.Argument(help="A network's name, or a checkpoint file.")]) -> None:
-    """Show a network's presets, or all that a checkpoint says about itself.
+    """Show a network's presets and the weights that bear its name, or all that a checkpoint says about itself.
 
-    Example: deepcams models show xvfi
+    Example: deepcams models show cellnet
     """
+    from deepcams.downscalers.build import weights_of
     from deepcams.networks import NETWORKS
-    from deepcams.networks.checkpoint import SUFFIX, load
+    from deepcams.networks.checkpoint import SUFFIX
 
     if Path(model).suffix == SUFFIX or Path(model).exists() or "/" in model:
-        checkpoint = load(model)
-        typer.echo(f"{model}: {_brief(checkpoint.card)}")
-        typer.echo(f"parameters: {checkpoint.network.parameter_count:,} ({checkpoint.card.stored})")
-        clips = checkpoint.scaling.clips
-        typer.echo(f"clips: {'nothing' if clips is None else f'values above {clips:g} ug m-3'}")
-        typer.echo(f"sha256: {checkpoint.sha256}")
-        entries = dataclasses.asdict(checkpoint.card)
-        for entry in ("variable", "package_version", "options", "scaling", "scaling_options", "provenance"):
-            _tell(entry, entries[entry])
+        _tell_checkpoint(Path(model))
         return
     cls = NETWORKS.get(model)
     typer.echo(f"{model}: {cls.kind}. {(cls.__doc__ or '').splitlines()[0]}")
@@ -65,6 +56,9 @@ def show(model: Annotated[str, typer.Argument(help="A network's name, or a check
         network = cls(options)
         typer.echo(f"{preset}: {network.parameter_count:,} parameters, multiples of {network.size_rule.multiple}")
         typer.echo("  " + ", ".join(f"{name} {value}" for name, value in dataclasses.asdict(options).items()))
+    for path in weights_of(model):
+        typer.echo()
+        _tell_checkpoint(path)
 
 
 @app.command("import")
@@ -82,6 +76,27 @@ def import_models(
 
     for path in import_published(output, temporal, spatial, overwrite):
         typer.echo(f"wrote {path}")
+
+
+def _tell_found(title: str, found: list[tuple[Path, Card | DeepcamsError]]) -> None:
+    typer.echo(f"{title}:" + ("" if found else " none"))
+    for path, card in found:
+        told = f"not readable: {card}" if isinstance(card, Exception) else _brief(card)
+        typer.echo(f"  {path.name:32} {told}")
+
+
+def _tell_checkpoint(path: Path) -> None:
+    from deepcams.networks.checkpoint import load
+
+    checkpoint = load(path)
+    typer.echo(f"{path}: {_brief(checkpoint.card)}")
+    typer.echo(f"parameters: {checkpoint.network.parameter_count:,} ({checkpoint.card.stored})")
+    clips = checkpoint.scaling.clips
+    typer.echo(f"clips: {'nothing' if clips is None else f'values above {clips:g} ug m-3'}")
+    typer.echo(f"sha256: {checkpoint.sha256}")
+    entries = dataclasses.asdict(checkpoint.card)
+    for entry in ("variable", "package_version", "options", "scaling", "scaling_options", "provenance"):
+        _tell(entry, entries[entry])
 
 
 def _brief(card: Card) -> str:

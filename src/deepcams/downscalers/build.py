@@ -46,7 +46,8 @@ _BEST: dict[Kind, str] = {"temporal": "flow-refine", "spatial": "cellnet"}
 """Shipped networks that are more accurate than those on real data that they never saw (docs/accuracy.md)."""
 
 _SUFFIX = ".safetensors"
-_SHIPPED = Path(__file__).parents[1] / "weights"
+SHIPPED = Path(__file__).parents[1] / "weights"
+"""Where the weights lie that come with the package."""
 
 
 def models_folder() -> Path:
@@ -117,7 +118,7 @@ def weights_of(network: str) -> list[Path]:
 
     In the models folder the one of just that name, else all NAME-.. there, else the one in the package.
     """
-    for folder in (models_folder(), _SHIPPED):
+    for folder in (models_folder(), SHIPPED):
         exact = folder / f"{network}{_SUFFIX}"
         found = [exact] if exact.is_file() else sorted(folder.glob(f"{network}-*{_SUFFIX}"))
         if found:

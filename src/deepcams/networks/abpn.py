@@ -35,6 +35,7 @@ class ABPNOptions:
             matrix is made, as a reference to test and to measure against).
         tile: edge of the tiles that large frames are cut into, in coarse pixels; the release was trained on 120.
         halo: margin of a tile that is computed and not used.
+        start_at_bicubic: fresh weights correct nothing (the paper's answer with noise as large as the field).
     """
 
     d: int = 32
@@ -43,6 +44,7 @@ class ABPNOptions:
     attention: str = "sdpa"
     tile: int = 120
     halo: int = 12
+    start_at_bicubic: bool = False
 
     def __post_init__(self) -> None:
         where = "options of abpn"
@@ -207,6 +209,9 @@ class ABPN(SpatialNetwork):
                 nn.init.kaiming_normal_(part.weight)
                 assert part.bias is not None
                 nn.init.zeros_(part.bias)
+        if self.options.start_at_bicubic:
+            for part in (self.last, self.error_last):
+                nn.init.zeros_(part.weight)
 
     @property
     def size_rule(self) -> SizeRule:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -27,6 +28,7 @@ def draw_curve(folder: str | Path) -> Path:
 
     def column(name: str) -> tuple[list[int], list[float]]:
         found = [(int(row["step"]), float(row[name])) for row in rows if row[name]]
+        found = [(step, value) for step, value in found if math.isfinite(value)]  # fresh weights may answer anything
         return [step for step, _ in found], [value for _, value in found]
 
     figure = Figure(figsize=(7, 6), layout="constrained")
