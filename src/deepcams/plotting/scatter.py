@@ -17,7 +17,7 @@ from matplotlib.ticker import LogFormatter, MaxNLocator
 from deepcams.plotting import style
 
 COUNT_COLOURS = "viridis"
-_SIDE, _GAP, _LEFT, _RIGHT, _HEAD, _FOOT, _TITLE = 2.9, 0.3, 0.72, 0.18, 0.42, 1.02, 0.3  # inches
+_SIDE, _GAP, _LEFT, _RIGHT, _HEAD, _FOOT, _TITLE = 2.9, 0.3, 0.72, 0.18, 0.42, 1.12, 0.3  # inches
 _SQUARES = 80  # across a panel, at most
 _BEYOND = 0.004  # share of the pairs that may lie beyond the axes
 
@@ -139,5 +139,5 @@ def _draw(axes: Axes, panel: ScatterPanel, block: np.ndarray, each: int, top: fl
         0.03, 0.97, "\n".join(lines), transform=axes.transAxes, fontsize=7.5, va="top", linespacing=1.35,
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.88, "pad": 1.5},
     )  # fmt: skip
-    axes.legend(loc="lower right", fontsize=7.5, frameon=False, handlelength=1.6, borderpad=0.2)
+    axes.legend(loc="center right", fontsize=7.5, framealpha=0.85, edgecolor="none", handlelength=1.6, borderpad=0.2)
     return mesh

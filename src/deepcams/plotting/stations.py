@@ -92,9 +92,9 @@ def _norm(values: list[np.ndarray], colour: Colour) -> Normalize:
         low = float(np.quantile(known, 0.05)) if known.size else 0.0
         return Normalize(min(0.0, max(-1.0, np.floor(low * 5) / 5)), 1.0)
     low, high = (float(known.min()), float(known.max())) if known.size else (1.0, 10.0)
-    if high > 4 * low:
+    if high > 20 * low:
         return LogNorm(max(low, 1.0), high)
-    return Normalize(np.floor(0.9 * low), np.ceil(high) + (high == low))
+    return Normalize(0.0, high)
 
 
 def _extend(norm: Normalize, values: Mapping[str, np.ndarray], shown: Mapping[str, np.ndarray]) -> str:
