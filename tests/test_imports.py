@@ -34,7 +34,7 @@ def test_names_are_imported_on_first_use() -> None:
 
 def test_training_free_methods_need_neither_torch_nor_matplotlib() -> None:
     code = (
-        "from deepcams.downscalers import build\nbuild()\nfrom deepcams.evaluation.methods import make\n"
+        "from deepcams.downscalers import build\nbuild('flow', 'log-bicubic')\nfrom deepcams.evaluation.methods import make\n"
         "make('linear-then-bicubic')\nimport deepcams.evaluation.simulation, deepcams.evaluation.tables"
     )
     assert not _imported_by(code) & {"torch", "matplotlib"}
