@@ -15,6 +15,7 @@ VERBS = {
     "doctor": "Report versions, devices, keys and writable folders",
     "downscale": "3-hourly 0.75 degree fields in, hourly 0.25 degree fields out",
     "evaluate": "Score methods against a known truth, as the paper's tables do",
+    "fetch": "Get CAMS, GEOS-CF or OpenAQ data: complete, verified, resumable",
     "info": "Tell what a file holds: layout, grid, times, units, values",
     "models": "List, show and import network checkpoints",
     "prepare": "Check hourly fine fields and put them into a store to train from",

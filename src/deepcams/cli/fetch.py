@@ -1,0 +1,195 @@
+"""deepcams fetch: CAMS, GEOS-CF and OpenAQ, complete and verified."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from deepcams.fetch.patience import Patience
+    from deepcams.fetch.work import Progress
+
+app = typer.Typer(
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Get CAMS, GEOS-CF or OpenAQ data: checked, resumable, never twice. The same command goes on after any stop.",
+    epilog="""Examples:
+
+deepcams fetch cams --period 2019-12 -o cams/ --dry-run
+
+deepcams fetch geos-cf --period 2019-03-08 -o geos_cf/ --bbox -12 34 45 72
+
+deepcams fetch openaq --period 2019-12-31 -o openaq/ --country PL
+
+deepcams fetch status geos_cf/""",
+)
+
+_Period = Annotated[str, typer.Option(help="UTC: 2019, 2019-03, 2003-01..2020-12.")]
+_Box = Annotated[
+    tuple[float, float, float, float] | None,
+    typer.Option(metavar="W S E N", help="Only this box, in degrees; W > E crosses the dateline."),
+]
+_Endpoint = Annotated[
+    list[str] | None,
+    typer.Option("--endpoint", metavar="NAME=URL", help="Another address: ads, geos-cf-v1, openaq-archive, .."),
+]
+_DryRun = Annotated[bool, typer.Option("--dry-run", help="Tell requests, size and cost; write nothing.")]
+_Check = Annotated[bool, typer.Option("--check", help="First compare what is there with its check sums.")]
+_Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
+_Folder = Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder for the data.")]
+
+
+class _Per(StrEnum):
+    MONTH, DAY = "month", "day"
+
+
+class _Form(StrEnum):
+    NETCDF, GRIB = "netcdf", "grib"
+
+
+class _Via(StrEnum):
+    HTTPS, OPENDAP = "https", "opendap"
+
+
+@app.command(epilog="Example: deepcams fetch cams --period 2003-01..2020-12 -o cams/ --dry-run")
+def cams(
+    period: _Period,
+    out: _Folder,
+    bbox: _Box = None,
+    variable: Annotated[str, typer.Option(help="pm2p5, pm10 or pm1.")] = "pm2p5",
+    per_request: Annotated[_Per, typer.Option(help="How much one request asks for.")] = _Per.MONTH,
+    form: Annotated[_Form, typer.Option("--format", help="What is asked for.")] = _Form.NETCDF,
+    at_once: Annotated[int, typer.Option(help="Requests in flight, 1 to 4.")] = 2,
+    endpoint: _Endpoint = None,
+    check: _Check = False,
+    dry_run: _DryRun = False,
+    quiet: _Quiet = False,
+) -> None:
+    """CAMS EAC4 from the Atmosphere Data Store; needs a key and the licence accepted once (the message says how)."""
+    from deepcams.fetch.cams import Cams, CamsRequest
+    from deepcams.fetch.endpoints import Endpoints
+    from deepcams.period import Period
+
+    form_name = "grib" if form is _Form.GRIB else "netcdf_zip"
+    request = CamsRequest(Period.parse(period), out, variable, bbox, per_request.value, at_once, form_name)  # type: ignore[arg-type]
+    endpoints = Endpoints.resolve(endpoint or ())
+    _run(lambda patience, tell: Cams(request, endpoints, patience, tell), out, check, dry_run, quiet)
+
+
+@app.command("geos-cf", epilog="Example: deepcams fetch geos-cf --period 2018-01..2020-12 -o train.zarr")
+def geos_cf(
+    period: _Period,
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder, or NAME.zarr: a training store.")],
+    version: Annotated[int, typer.Option(help="1 (from 2018) or 2 (from August 2025); never mixed.")] = 1,
+    bbox: _Box = None,
+    via: Annotated[_Via, typer.Option(help="Whole files, or PM2.5 alone (version 1).")] = _Via.HTTPS,
+    at_once: Annotated[int, typer.Option(help="Files in flight.", min=1, max=16)] = 4,
+    endpoint: _Endpoint = None,
+    check: _Check = False,
+    dry_run: _DryRun = False,
+    quiet: _Quiet = False,
+) -> None:
+    """GEOS-CF hourly means; no key. Into NAME.zarr the files never stand on the disk all at once."""
+    from deepcams.fetch.endpoints import Endpoints
+    from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
+    from deepcams.period import Period
+
+    request = GeosCfRequest(Period.parse(period), out, version, bbox, via.value, at_once)
+    endpoints = Endpoints.resolve(endpoint or ())
+    _run(lambda patience, tell: GeosCf(request, endpoints, patience, tell), out, check, dry_run, quiet)
+
+
+@app.command(epilog="Example: deepcams fetch openaq --period 2017..2019 -o openaq/ --bbox 14 49 24 55")
+def openaq(
+    period: _Period,
+    out: _Folder,
+    bbox: _Box = None,
+    country: Annotated[str | None, typer.Option(help="Two letters: PL, CN, ..")] = None,
+    location: Annotated[list[int] | None, typer.Option(help="Only this location's number; may be repeated.")] = None,
+    parameter: Annotated[str, typer.Option(help="What the archive calls the species.")] = "pm25",
+    at_once: Annotated[int, typer.Option(help="Objects in flight.")] = 32,
+    endpoint: _Endpoint = None,
+    check: _Check = False,
+    dry_run: _DryRun = False,
+    quiet: _Quiet = False,
+) -> None:
+    """Observations from OpenAQ's archive, one Parquet a year; with $OPENAQ_API_KEY the stations' grade too."""
+    from deepcams.fetch.endpoints import Endpoints
+    from deepcams.fetch.openaq import Openaq, OpenaqRequest
+    from deepcams.period import Period
+
+    request = OpenaqRequest(Period.parse(period), out, bbox, country, tuple(location or ()), parameter, at_once)
+    endpoints = Endpoints.resolve(endpoint or ())
+    _run(lambda patience, tell: Openaq(request, endpoints, patience, tell), out, check, dry_run, quiet)
+
+
+@app.command(epilog="Example: deepcams fetch status geos_cf/ --check")
+def status(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What a fetch wrote: a folder or a store.")],
+    check: Annotated[bool, typer.Option("--check", help="Compare everything with its check sums.")] = False,
+) -> None:
+    """Tell what is complete, what is missing, and whether it is as it was."""
+    from deepcams.fetch.status import status as look
+
+    seen = look(folder, check=check)
+    typer.echo(seen.text())
+    if not seen.sound:
+        raise typer.Exit(1)
+
+
+def _run(make: Callable[[Patience, Progress], Any], out: Path, check: bool, dry_run: bool, quiet: bool) -> None:
+    from deepcams.fetch.manifest import MANIFEST
+    from deepcams.fetch.patience import Patience
+    from deepcams.fetch.status import folder_of
+    from deepcams.fetch.status import status as look
+
+    if check and (folder_of(out) / MANIFEST).exists():
+        seen = look(out, check=True)
+        if not seen.sound:
+            typer.echo(seen.text())
+    if dry_run:
+        typer.echo(make(Patience(tries=3), lambda told: None).estimate().text())
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C
+    try:
+        with _bar(hidden=quiet) as tell:
+            summary = make(Patience(), tell).run()
+    except KeyboardInterrupt:
+        again = shlex.join(["deepcams", *sys.argv[1:]])
+        print(f"\nstopped; what is complete is kept. Go on with:\n  {again}", file=sys.stderr)
+        raise typer.Exit(130) from None
+    typer.echo(summary.text())
+
+
+@contextmanager
+def _bar(*, hidden: bool) -> Iterator[Progress]:
+    """Items, bytes, rate and remaining time on stderr; nothing where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    from deepcams.fetch.work import Told
+
+    console = Console(stderr=True)
+    columns: list[Any] = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
+    columns += [TextColumn("{task.fields[rate]}"), TextColumn("left"), TimeRemainingColumn(elapsed_when_finished=True)]
+    bars = Bars(*columns, console=console, disable=hidden or not console.is_terminal, speed_estimate_period=600)
+    with bars:
+        task = bars.add_task("fetching", total=None, rate="")
+        started = bars.get_time()
+
+        def tell(told: Told) -> None:
+            seconds = max(bars.get_time() - started, 0.1)
+            rate = f"{told.bytes / 1e6:.1f} MB, {told.bytes / seconds / 1e6:.1f} MB/s"
+            bars.update(task, description=told.doing, completed=told.done, total=told.total, rate=rate)
+
+        yield tell

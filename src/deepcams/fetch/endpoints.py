@@ -1,0 +1,139 @@
+"""Everything that names a service of others: addresses, data sets, paths, and how politely they are asked.
+
+It was written from public material and not tried against the live services: when one of them changes a name, it is
+changed here (or in the settings file), and nowhere else.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from deepcams import __version__
+from deepcams.errors import InputError, choose
+
+USER_AGENT = f"deepcams/{__version__} (research data download; one request at a time per connection)"
+"""Who asks, in every request that is made."""
+
+CAMS_DATASET = "cams-global-reanalysis-eac4"
+CAMS_PAGE = "https://ads.atmosphere.copernicus.eu/datasets/cams-global-reanalysis-eac4"
+ADS_PROFILE = "https://ads.atmosphere.copernicus.eu/profile"
+OPENAQ_PROFILE = "https://explore.openaq.org/account"
+OPENAQ_PM25 = 2
+"""OpenAQ's number of PM2.5."""
+OPENAQ_REGION = "us-east-1"
+OPENAQ_PREFIX = "records/csv.gz/"
+GEOS_CF_SPANS = {1: ("2018-01-01", "2026-01-02"), 2: ("2025-08-04", "")}
+"""First and last day of each version; an empty one is not over."""
+GEOS_CF_KINDS = {1: ("das", "ana"), 2: ("",)}
+"""Folders of version 1 that have been seen; the one that answers is kept to."""
+OPENDAP_ORIGIN = np.datetime64("2018-01-01T00:30", "ns")
+"""The stamp of hour 0 of the OPeNDAP record; its own time axis cannot be used."""
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Where each service is.
+
+    Attributes:
+        ads: Atmosphere Data Store, the API's root.
+        geos_cf_v1, geos_cf_v2: roots of the folders with one file an hour.
+        geos_cf_opendap: version 1 as one long record.
+        openaq_archive: ``s3://BUCKET``, or ``http(s)://HOST/BUCKET`` for any other S3 service.
+        openaq_api: the API's root, version included.
+    """
+
+    ads: str = "https://ads.atmosphere.copernicus.eu/api"
+    geos_cf_v1: str = "https://portal.nccs.nasa.gov/datashare/gmao/geos-cf/v1"
+    geos_cf_v2: str = "https://ds.nccs.nasa.gov/thredds/fileServer/GMAO/GEOS-CF/analysis-v2"
+    geos_cf_opendap: str = "https://opendap.nccs.nasa.gov/dods/gmao/geos-cf/assim/aqc_tavg_1hr_g1440x721_v1"
+    openaq_archive: str = "s3://openaq-data-archive"
+    openaq_api: str = "https://api.openaq.org/v3"
+
+    @classmethod
+    def resolve(
+        cls,
+        given: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        home: Path | None = None,
+    ) -> Endpoints:
+        """The endpoints as the user wants them: options before the environment before the settings file.
+
+        Args:
+            given: ``NAME=URL`` each, NAME one of the attributes.
+            environment: ``DEEPCAMS_ENDPOINT_ADS`` and so on; ``DEEPCAMS_ENDPOINTS`` names the settings file.
+            home: where ``.config/deepcams/endpoints.yaml`` is looked for.
+
+        Raises:
+            InputError: an unknown name, or no URL.
+        """
+        environment = os.environ if environment is None else environment
+        names = [field.name for field in fields(cls)]
+        found = _from_file(environment, home or Path.home(), names)
+        for name in names:
+            if value := environment.get(f"DEEPCAMS_ENDPOINT_{name.upper()}", "").strip():
+                found[name] = value
+        for one in given:
+            name, equals, value = one.partition("=")
+            if not equals:
+                raise InputError("--endpoint", "NAME=URL", repr(one))
+            found[choose("--endpoint", name.strip().replace("-", "_"), names)] = value.strip()
+        for name, value in found.items():
+            parts = urlsplit(value)
+            if parts.scheme not in ("http", "https", "s3") or not parts.netloc:
+                raise InputError(f"endpoint {name}", "a URL such as https://host/path", repr(value))
+        return replace(cls(), **{name: value.rstrip("/") for name, value in found.items()})
+
+    def as_dict(self) -> dict[str, str]:
+        """Name -> URL."""
+        return asdict(self)
+
+
+def _from_file(environment: Mapping[str, str], home: Path, names: list[str]) -> dict[str, str]:
+    import yaml
+
+    own = environment.get("DEEPCAMS_ENDPOINTS", "").strip()
+    path = Path(own) if own else home / ".config" / "deepcams" / "endpoints.yaml"
+    if not path.is_file():
+        if own:
+            raise InputError("DEEPCAMS_ENDPOINTS", "a settings file", f"{own}: no such file")
+        return {}
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(path, "endpoints as YAML (name: URL)", str(error).splitlines()[0]) from None
+    if not isinstance(values, dict):
+        raise InputError(path, "endpoints as YAML (name: URL)", type(values).__name__)
+    return {choose(f"{path}: endpoint", str(name).replace("-", "_"), names): str(url) for name, url in values.items()}
+
+
+def geos_cf_file(version: int, time: np.datetime64) -> str:
+    """The name of the file whose hourly mean is stamped ``time`` (HH:30)."""
+    text = str(time.astype("datetime64[m]"))
+    stamp = f"{text[:10].replace('-', '')}_{text[11:13]}30z.nc4"
+    if version == 1:
+        return f"GEOS-CF.v01.rpl.aqc_tavg_1hr_g1440x721_v1.{stamp}"
+    return f"GEOS.cf.ana.aqc_tavg_1hr_glo_L1440x721_slv.{stamp}"
+
+
+def geos_cf_url(endpoints: Endpoints, version: int, time: np.datetime64, kind: str) -> str:
+    """Where that file is; ``kind`` is one of :data:`GEOS_CF_KINDS`."""
+    root = endpoints.geos_cf_v1 if version == 1 else endpoints.geos_cf_v2
+    year, month, day = str(time.astype("datetime64[D]")).split("-")
+    folders = [part for part in (root, kind, f"Y{year}", f"M{month}", f"D{day}") if part]
+    return "/".join([*folders, geos_cf_file(version, time)])
+
+
+def geos_cf_variable(version: int) -> str:
+    """What the files call PM2.5."""
+    return "PM25_RH35_GCC" if version == 1 else "PM25_RH35"
+
+
+def openaq_prefix(location: int, year: int | None = None) -> str:
+    """Where the archive keeps a location('s year)."""
+    return f"{OPENAQ_PREFIX}locationid={location}/" + (f"year={year}/" if year is not None else "")

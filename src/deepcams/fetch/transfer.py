@@ -1,0 +1,290 @@
+"""One file over HTTP: resumed by range where the server can, whole and of the right length or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deepcams.errors import OutputError
+from deepcams.fetch.endpoints import USER_AGENT
+from deepcams.fetch.extra import need
+from deepcams.fetch.patience import (
+    TRANSIENT,
+    FetchError,
+    Patience,
+    RefusedError,
+    StoppedError,
+    TryAgainError,
+    is_full,
+    retry_after,
+)
+from deepcams.sources.files import looks_like
+from deepcams.store.records import write_atomically, writing_to
+
+if TYPE_CHECKING:
+    import httpx
+
+Bytes = Callable[[int], None]
+"""Called with the number of bytes that have come."""
+_PIECE = 1 << 20
+
+
+class AbsentError(FetchError):
+    """The server does not have the file."""
+
+
+def space(folder: Path, needed: float) -> None:
+    """Refuse to begin what does not fit on the disk.
+
+    Raises:
+        OutputError: it does not.
+    """
+    there = folder
+    while not there.exists():
+        there = there.parent
+    free = shutil.disk_usage(there).free
+    if needed > free:
+        raise OutputError(
+            f"{folder}: expected about {needed / 1e9:.3g} GB of free space, found {free / 1e9:.3g} GB; "
+            "free some, choose another disk, a shorter --period or a --bbox"
+        )
+
+
+def partial_of(final: Path) -> Path:
+    """Where a file lies while it is not complete; readers of the folder leave it alone."""
+    return final.with_name(f".{final.name}.part")
+
+
+@dataclass
+class Transfer:
+    """Downloads over one pool of connections; safe to use from several threads.
+
+    Attributes:
+        patience: for how long.
+        connections: at most so many at once.
+    """
+
+    patience: Patience
+    connections: int = 4
+    _client: Any = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        httpx = need("httpx")
+        self._client = httpx.Client(
+            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
+            timeout=self.patience.timeout,
+            follow_redirects=True,
+            limits=httpx.Limits(max_connections=self.connections, max_keepalive_connections=self.connections),
+        )
+
+    def __enter__(self) -> Transfer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def size(self, url: str, what: str) -> int | None:
+        """How long a file is, if the server says so.
+
+        Raises:
+            AbsentError: the server does not have it.
+            FetchError: it does not answer.
+        """
+
+        def ask() -> int | None:
+            response = self._answered(lambda: self._client.head(url))
+            self._judge(response, what)
+            return _length(response)
+
+        return self.patience.persist(what, ask)
+
+    def read_once(self, url: str, what: str) -> bytes:
+        """A short answer, whole, asked for once.
+
+        Raises:
+            TryAgainError: it did not come, or not whole.
+            AbsentError, FetchError: see :meth:`size`.
+        """
+        response = self._answered(lambda: self._client.get(url))
+        self._judge(response, what)
+        expected = _length(response)
+        if expected is not None and len(response.content) != expected:
+            raise TryAgainError(f"{len(response.content):,} of {expected:,} bytes came")
+        return bytes(response.content)
+
+    def download(
+        self,
+        url: str,
+        final: Path,
+        what: str,
+        verify: Callable[[Path], None],
+        *,
+        expected: int | None = None,
+        came: Bytes = lambda count: None,
+    ) -> Path:
+        """Bring a file as far as :func:`partial_of` its final name, verified; :func:`~.manifest.settle` it then.
+
+        Args:
+            url: where it is.
+            final: its name in the end.
+            what: what it is, for people.
+            verify: raises :class:`TryAgainError` (with the reason) where the content is not what it should be.
+            expected: its length, where that is known beforehand.
+            came: told of bytes.
+
+        Raises:
+            AbsentError: the server does not have it.
+            FetchError: it did not come whole, or never verified.
+            OutputError: it cannot be written.
+        """
+        partial, about = partial_of(final), partial_of(final).with_suffix(".about")
+        seen = [partial.stat().st_size if partial.exists() else 0, 0]
+
+        def further() -> bool:
+            # a connection that breaks again and again but brings new bytes each time gets there in the end
+            size = partial.stat().st_size if partial.exists() else 0
+            got, seen[0] = size > seen[0], max(size, seen[0])
+            return got and seen[1] == 0
+
+        def attempt() -> Path:
+            self._stream(url, partial, about, what, expected, came)
+            try:
+                verify(partial)
+            except TryAgainError:
+                seen[1] += 1  # a file that came whole and is wrong is no progress
+                self._drop(partial, about)
+                raise
+            return partial
+
+        with writing_to(final):
+            final.parent.mkdir(parents=True, exist_ok=True)
+        found = self.patience.persist(what, attempt, further)
+        about.unlink(missing_ok=True)
+        return found
+
+    def _stream(self, url: str, partial: Path, about: Path, what: str, expected: int | None, came: Bytes) -> None:
+        have, known = _resumable(partial, about, url)
+        headers = {"Range": f"bytes={have}-", "If-Range": known["validator"]} if have else {}
+        if have and have == known.get("length"):
+            return  # it came whole before a kill
+        httpx = need("httpx")
+        try:
+            with self._client.stream("GET", url, headers=headers) as response:
+                if response.status_code == 416:
+                    self._drop(partial, about)
+                    raise TryAgainError("the file on the server has changed")
+                self._judge(response, what)
+                resumed = have > 0 and response.status_code == 206 and _starts_at(response) == have
+                if response.status_code == 206 and not resumed:
+                    self._drop(partial, about)
+                    raise TryAgainError("the server sent another part than was asked for")
+                start = have if resumed else 0
+                length = _length(response)
+                whole = None if length is None else start + length
+                if expected is not None and whole is not None and whole != expected:
+                    raise TryAgainError(f"the server announces {whole:,} bytes instead of {expected:,}")
+                self._remember(about, url, response, whole)
+                self._write(response, partial, start, whole if whole is not None else expected, came)
+        except httpx.HTTPError as error:
+            raise TryAgainError(_reason(error)) from error
+
+    def _write(self, response: httpx.Response, partial: Path, start: int, whole: int | None, came: Bytes) -> None:
+        with writing_to(partial), partial.open("r+b" if start else "wb") as file:
+            if start:
+                file.truncate(start)
+                file.seek(start)
+            elif whole is not None:
+                space(partial.parent, whole)
+            try:
+                for piece in response.iter_raw(_PIECE):
+                    file.write(piece)
+                    came(len(piece))
+                    if self.patience.stop.is_set():
+                        raise StoppedError
+            except OSError as error:
+                if is_full(error):
+                    raise
+                raise TryAgainError(str(error)) from error
+            size = file.tell()
+        if whole is not None and size != whole:
+            if size > whole:
+                partial.unlink()
+            raise TryAgainError(f"{size:,} of {whole:,} bytes came")
+
+    def _remember(self, about: Path, url: str, response: httpx.Response, whole: int | None) -> None:
+        """What is needed to go on after a kill: only the same version of the same file may be continued."""
+        tag = response.headers.get("ETag", "")
+        validator = tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
+        ranges = response.status_code == 206 or response.headers.get("Accept-Ranges", "") == "bytes"
+        known = {"url": url, "validator": validator if ranges else "", "length": whole}
+        with writing_to(about):
+            write_atomically(about, json.dumps(known).encode())
+
+    def _drop(self, *paths: Path) -> None:
+        for path in paths:
+            with suppress(OSError):
+                path.unlink()
+
+    def _answered(self, ask: Callable[[], httpx.Response]) -> httpx.Response:
+        httpx = need("httpx")
+        try:
+            return ask()
+        except httpx.HTTPError as error:
+            raise TryAgainError(_reason(error)) from error
+
+    def _judge(self, response: httpx.Response, what: str) -> None:
+        status = response.status_code
+        if status < 400:
+            return
+        if status in TRANSIENT:
+            raise TryAgainError(f"the server answers {status}", retry_after(response.headers.get("Retry-After")))
+        host = response.url.host
+        if status in (404, 410):
+            raise AbsentError(f"{what}: {host} does not have it ({status})")
+        if status in (401, 403, 407):
+            raise RefusedError(f"{what}: {host} refuses access ({status}); check --endpoint")
+        raise FetchError(f"{what}: {host} answers {status}")
+
+
+def _resumable(partial: Path, about: Path, url: str) -> tuple[int, Mapping[str, Any]]:
+    """Bytes of the partial file that can be kept, and what was known of the file they are from."""
+    try:
+        known = json.loads(about.read_text(encoding="utf-8"))
+        size = partial.stat().st_size
+    except (OSError, ValueError):
+        return 0, {}
+    if not isinstance(known, dict) or known.get("url") != url or not known.get("validator"):
+        return 0, {}
+    return size, known
+
+
+def _length(response: httpx.Response) -> int | None:
+    text = response.headers.get("Content-Length", "")
+    return int(text) if text.isdigit() and "Content-Encoding" not in response.headers else None
+
+
+def _starts_at(response: httpx.Response) -> int:
+    words = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
+    return int(words) if words.isdigit() else -1
+
+
+def _reason(error: Exception) -> str:
+    kind = type(error).__name__
+    if "Timeout" in kind:
+        return "the server is silent (time-out)"
+    if kind == "ConnectError":
+        return f"no connection ({error})"
+    if kind in ("RemoteProtocolError", "ReadError", "WriteError"):
+        return f"the connection broke ({error})"
+    return f"{kind}: {error}"
+
+
+def begins_with(path: Path) -> str:
+    """What a file that is no data looks like, in words."""
+    with path.open("rb") as file:
+        return looks_like(file.read(1024))

@@ -1,0 +1,103 @@
+"""Each provider's data come complete, verified, once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from deepcams.fetch.cams import Cams, CamsRequest
+from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
+from deepcams.fetch.openaq import Openaq, OpenaqRequest
+from deepcams.fetch.patience import Patience
+from deepcams.fetch.status import status
+from deepcams.period import Period
+from deepcams.sources.cams import open_cams
+from deepcams.sources.geos_cf import open_geos_cf
+from deepcams.sources.openaq import open_openaq
+from deepcams.testing.services.bucket import Bucket
+from deepcams.testing.services.data_store import DataStore
+from deepcams.testing.services.files import FileTree
+from deepcams.testing.services.station_list import StationList
+from fetch.conftest import BOX, DAY, at
+
+HOURS = Period.parse(f"{DAY}T00..{DAY}T05")
+
+
+def test_cams(data_store: DataStore, tmp_path: Path, patience: Patience, keys: dict[str, str]) -> None:
+    request = CamsRequest(Period.parse("2019-11-30..2019-12-02"), tmp_path / "cams", bbox=BOX)
+    fetch = Cams(request, at(ads=data_store.url), patience, environment=keys, poll=(0.01, 0.02))
+    summary = fetch.run()
+    assert (summary.fetched, summary.kept) == (2, 0)
+    field = open_cams(tmp_path / "cams")
+    np.testing.assert_array_equal(field.time, np.arange("2019-11-30", "2019-12-03", np.timedelta64(3, "h"), "M8[ns]"))
+    submitted = [one for one in data_store.seen if one.path.endswith("/execution")]
+    assert len(submitted) == 2
+    assert all(one.headers["user-agent"].startswith("deepcams/") for one in data_store.seen)
+    before = len(data_store.seen)
+    again = Cams(request, at(ads=data_store.url), patience, environment={}, poll=(0.01, 0.02)).run()
+    assert (again.fetched, again.kept, len(data_store.seen)) == (0, 2, before)
+    assert status(tmp_path / "cams", check=True).sound
+
+
+def test_geos_cf(tree: FileTree, world: Path, tmp_path: Path, patience: Patience) -> None:
+    request = GeosCfRequest(HOURS, tmp_path / "geos")
+    summary = GeosCf(request, at(geos_cf_v1=tree.root), patience).run()
+    assert (summary.fetched, summary.absent) == (6, [])
+    for path in (world / "geos_cf").glob("*.nc4"):
+        assert (tmp_path / "geos" / path.name).read_bytes() == path.read_bytes()
+    before = len(tree.seen)
+    assert GeosCf(request, at(geos_cf_v1=tree.root), patience).run().kept == 6
+    assert len(tree.seen) == before
+
+
+def test_openaq_with_a_key(
+    bucket: Bucket, station_list: StationList, tmp_path: Path, patience: Patience, keys: dict[str, str]
+) -> None:
+    request = OpenaqRequest(Period.parse("2019-12-31..2020-01-01"), tmp_path / "openaq")
+    endpoints = at(openaq_archive=bucket.url, openaq_api=station_list.url)
+    summary = Openaq(request, endpoints, patience, environment=keys).run()
+    assert summary.fetched == 6  # three locations in two years
+    assert sorted(path.name for path in (tmp_path / "openaq").glob("*.parquet")) == [
+        "openaq_2019.parquet", "openaq_2020.parquet",
+    ]  # fmt: skip
+    fetched = open_openaq(tmp_path / "openaq", metadata=tmp_path / "openaq" / "stations.json")
+    for key in bucket.objects:
+        (tmp_path / "archive" / key).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "archive" / key).write_bytes(bucket.read(key))
+    original = open_openaq(tmp_path / "archive")
+    assert set(fetched.stations.is_monitor) == {True, False}
+    pd.testing.assert_frame_equal(
+        fetched.stations[["id", "latitude", "longitude"]],
+        original.stations[["id", "latitude", "longitude"]],
+    )
+    days = {key.rpartition("-")[2][:8] for key in bucket.whole() if key.endswith(".gz")}
+    assert days == {"20191230", "20191231", "20200101", "20200102"}  # a day more at either end: local days
+    assert fetched.rows == 3 * 4 * 24
+    before = len(bucket.seen)
+    assert Openaq(request, endpoints, patience, environment=keys).run().kept == 6
+    assert len(bucket.seen) == before
+
+
+def test_nothing_is_left_behind(
+    tree: FileTree, bucket: Bucket, tmp_path: Path, patience: Patience, cams_file: Callable[[dict[str, Any]], Path]
+) -> None:
+    GeosCf(GeosCfRequest(HOURS, tmp_path / "a"), at(geos_cf_v1=tree.root), patience).run()
+    Openaq(
+        OpenaqRequest(Period.parse("2019-12-31"), tmp_path / "b"), at(openaq_archive=bucket.url), patience,
+        environment={},
+    ).run()  # fmt: skip
+    names = {path.name for folder in ("a", "b") for path in (tmp_path / folder).rglob("*")}
+    assert not [name for name in names if name.endswith((".part", ".about", ".partial", ".pack", ".cut"))]
+
+
+def test_a_box_is_cut_out(tree: FileTree, world: Path, tmp_path: Path, patience: Patience) -> None:
+    request = GeosCfRequest(HOURS, tmp_path / "geos", bbox=(101, 31, 103, 33))
+    GeosCf(request, at(geos_cf_v1=tree.root), patience).run()
+    cut, whole = open_geos_cf(tmp_path / "geos"), open_geos_cf(world / "geos_cf")
+    assert cut.shape == (6, 9, 9)
+    np.testing.assert_array_equal(cut, whole.sel(latitude=cut.latitude, longitude=cut.longitude))
+    assert cut.attrs["source"] == whole.attrs["source"]
