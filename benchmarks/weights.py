@@ -23,6 +23,7 @@ import pandas as pd
 from deepcams.cli import main as deepcams
 from deepcams.grid import Grid
 from deepcams.networks.checkpoint import load, read_card, save
+from deepcams.settings import read_experiment
 from deepcams.sources.simulated import SimulatedWorld
 from deepcams.training.prepare import prepare
 
@@ -79,14 +80,15 @@ def figures(network: str, checkpoint: Path, truth: Path) -> dict[str, Any]:
 def ship(network: str, trained: Path, truth: Path, folder: Path) -> None:
     """Copy a trained checkpoint into the package, in float16, with its figures on unseen real hours in its card."""
     checkpoint = load(trained)
+    text = read_experiment(ROOT / "configs" / f"best-{network}.yaml").output.card
     unseen = {
-        "what": "GEOS-CF v1, four hours of 2019-03-08, 75W..0.5W, 90S..90N: no part of it was trained or chosen on",
+        "what": "GEOS-CF v1, four hours of 2019-03-08, 75W..0.5W, 90S..90N: no weight was fitted to it",
         "units": "ug m-3",
         "scores": figures(network, trained, truth),
     }
     path = save(
         checkpoint.network, folder / network, checkpoint.scaling, variable=checkpoint.card.variable,
-        provenance={**checkpoint.card.provenance, "unseen": unseen}, stored="float16",
+        provenance={**checkpoint.card.provenance, "card": text, "unseen": unseen}, stored="float16",
     )  # fmt: skip
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB", file=sys.stderr)
 

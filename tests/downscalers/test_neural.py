@@ -245,3 +245,22 @@ def test_no_seam_on_the_real_frames(checkpoints: dict[str, Path], cams_dir: Path
     jumps = abs(np.diff(np.log(plain + 1), axis=-1, append=np.log(plain[:, :1] + 1))).mean(axis=0)
     for column in (1439, 719):  # the step from there to the next: across 0 and 180 degrees
         assert jumps[column] < np.percentile(jumps, 99.9)
+
+
+def test_flow_refine_in_bands_is_the_whole_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    method = build("flow-refine", "none").parts[0]
+    field = random_field(Grid.globe(1.0))
+    banded = method.downscale(field).values
+    monkeypatch.setattr("deepcams.downscalers.temporal._BAND", 10_000)
+    np.testing.assert_allclose(banded, method.downscale(field).values, rtol=2e-5, atol=1e-5)
+
+
+def test_flow_refine_has_no_seam() -> None:
+    """Rolling by a multiple of the size rule: flow sees the same motion, the network the same pixels."""
+    field = random_field(Grid.globe(180 / 64))
+    method = build("flow-refine", "none").parts[0]
+    k = method.network.size_rule.multiple
+    plain, moved = method.downscale(field).values[1], method.downscale(rolled(field, k)).values[1]
+    flow = build("flow", "none").parts[0]
+    of_flow = np.roll(flow.downscale(field).values[1], k, axis=-1) - flow.downscale(rolled(field, k)).values[1]
+    assert abs(np.roll(plain, k, axis=-1) - moved).mean() <= 2 * abs(of_flow).mean() + 1e-3

@@ -41,9 +41,8 @@ def test_the_four_networks_are_there() -> None:
 
 def test_best_is_a_shipped_network_and_without_pytorch_a_training_free_method(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DEEPCAMS_MODELS", raising=False)
-    chosen = {best("temporal"), best("spatial")}
-    assert chosen <= {path.stem for path in FILES} | set(TRAINING_FREE.values())
-    assert best("spatial") == "cellnet"
+    assert (best("temporal"), best("spatial")) == ("flow", "cellnet")
+    assert [part.name for part in build().parts] == ["cellnet (conserving)", "flow"]
     find_spec = importlib.util.find_spec
     without: Any = lambda name: None if name == "torch" else find_spec(name)  # noqa: E731
     monkeypatch.setattr("deepcams.downscalers.build.find_spec", without)
@@ -51,22 +50,26 @@ def test_best_is_a_shipped_network_and_without_pytorch_a_training_free_method(mo
         assert best("spatial") == "log-bicubic"
     with pytest.warns(DeepcamsNotice):
         names = [part.name for part in build().parts]
+    assert best("temporal") == TRAINING_FREE["temporal"]
     assert names == ["log-bicubic (conserving)", "flow"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("task", "methods", "least"),
+    ("task", "resolution", "methods", "least"),
     [
-        ("spatial", ("log-bicubic+conserve", "cellnet+conserve"), 0.94),
-        ("joint", ("log-bicubic+conserve-then-flow", "cellnet+conserve-then-flow-refine"), 0.92),
+        ("spatial", "fine", ("log-bicubic+conserve", "cellnet+conserve"), 0.94),
+        ("temporal", "coarse", ("flow", "flow-refine"), 0.92),
+        ("temporal", "fine", ("flow", "flow-refine"), 0.97),
+        ("joint", "fine", ("log-bicubic+conserve-then-flow", "cellnet+conserve-then-flow"), 0.92),
     ],
 )
 def test_on_real_hours_never_seen_they_beat_the_training_free_methods(
-    geos_cf_dir: Path, task: Any, methods: tuple[str, str], least: float
+    geos_cf_dir: Path, task: Any, resolution: Any, methods: tuple[str, str], least: float
 ) -> None:
     truth = open_truth([geos_cf_dir])
-    found = evaluate(truth, Experiment(task, bbox=(-75, -90, -0.5, 90)), methods)
+    experiment = Experiment(task, resolution=resolution, bbox=(-75, -90, -0.5, 90))
+    found = evaluate(truth, experiment, methods)
     free, network = (next(r for r in rows(found) if r["method"] == m and r["period"] == "all") for m in methods)
     assert network["MAE"] <= least * free["MAE"]
     assert network["RMSE"] <= free["RMSE"]

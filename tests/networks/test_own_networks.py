@@ -139,3 +139,17 @@ def test_flow_refine_asks_for_its_guide(guide: Tensor | None) -> None:
 def test_options_out_of_range(name: str, options: dict[str, float], message: str) -> None:
     with pytest.raises(InputError, match=message):
         build(name, **options)
+
+
+def test_flow_refine_sees_no_further_than_it_says() -> None:
+    network = shaken(build("flow-refine", width=4))
+    assert isinstance(network, TemporalNetwork)
+    assert network.reach is not None
+    frames, guide = plume(1, 2, 1, 160, 16), plume(1, 1, 2, 1, 160, 16, seed=2)
+    with torch.no_grad():
+        before = network.interpolate(frames, [0.25], guide)
+        frames[..., -1, :] *= 3
+        guide[..., -1, :] *= 3
+        after = network.interpolate(frames, [0.25], guide)
+    changed = (before != after).any(dim=-1).flatten().nonzero().min().item()
+    assert 159 - network.reach <= changed < 159 - 16  # and it does see some way

@@ -70,13 +70,13 @@ def downscale(
 
     An interrupted run goes on where it was when the same command is given again.
     """
-    from deepcams.downscalers.build import is_network
+    from deepcams.downscalers.build import BEST
     from deepcams.production.job import prepare
     from deepcams.production.memory import keep_memory_at_hand, keep_memory_level
     from deepcams.sources.cams import open_cams
     from deepcams.sources.files import find_files
 
-    if temporal == "flow" and not is_network(spatial):  # its threads would keep memory in pieces, each for itself
+    if temporal in (BEST, "flow", "flow-refine"):  # flow's threads would keep memory in pieces, each for itself
         keep_memory_level()
     else:
         keep_memory_at_hand()

@@ -14,6 +14,9 @@ from deepcams.downscalers.flow import Flow, guides
 from deepcams.grid import Grid, pad, unify_poles
 from deepcams.networks.checkpoint import Checkpoint
 
+_BAND = 224
+"""Rows that are worked on at once where the network allows it: a third of the memory for a quarter more work."""
+
 
 class NeuralTemporal(TemporalDownscaler):
     """What a trained temporal network sees between two frames.
@@ -57,9 +60,12 @@ class NeuralTemporal(TemporalDownscaler):
             with torch.inference_mode(), working(self.device, self.precision):
                 for first in range(0, len(fractions), at_once):
                     some = slice(first, first + at_once)
-                    guide = None if carried is None else carried[:, some]
-                    inner = self.network.interpolate(given, list(fractions[some]), guide)
-                    parts.append(scaling.inverse(inner[0, :, 0].float()).cpu())
+                    bands = []
+                    for band, inner_rows in self._bands(rows):
+                        guide = None if carried is None else carried[:, some, ..., band, :]
+                        inner = self.network.interpolate(given[..., band, :], list(fractions[some]), guide)
+                        bands.append(scaling.inverse(inner[0, :, 0, inner_rows].float()).cpu())
+                    parts.append(torch.cat(bands, dim=-2))
             return torch.cat(parts).numpy()
 
         sizes = sorted({len(fractions), 1}, reverse=True)
@@ -67,6 +73,20 @@ class NeuralTemporal(TemporalDownscaler):
         found = finite(found, self.name)
         inside = found[:, top : top + grid.rows, left : left + grid.columns]
         return unify_poles(np.maximum(inside, 0), grid)
+
+    def _bands(self, rows: int) -> list[tuple[slice, slice]]:
+        """Rows to work on at once, and which of them to keep; the whole frame unless the network's reach is known."""
+        reach, multiple = self.network.reach, self.network.size_rule.multiple
+        if reach is None:
+            return [(slice(0, rows), slice(None))]
+        height = -(-_BAND // multiple) * multiple
+        bands = []
+        for first in range(0, rows, height):
+            last = min(first + height, rows)
+            above = max(first - -(-reach // multiple) * multiple, 0)
+            below = min(last + -(-reach // multiple) * multiple, rows)
+            bands.append((slice(above, below), slice(first - above, last - above)))
+        return bands
 
     def settings(self) -> dict[str, Any]:
         """The checkpoint's hash and how it is run."""

@@ -151,12 +151,15 @@ class TemporalNetwork(Network):
             ("flow": :func:`deepcams.downscalers.flow.guide`), or None.
         guides: how many frames the guide has for each t.
         margin: rows and columns of surroundings that it needs on each side of a frame to be free of edges.
+        reach: how many pixels away a pixel's answer sees; such a network may be given a frame in bands that overlap by
+            as much, each beginning at a multiple of the size rule. None: not known, give it whole frames.
     """
 
     kind: ClassVar[Kind] = "temporal"
     guide: ClassVar[str | None] = None
     guides: ClassVar[int] = 0
     margin: ClassVar[tuple[int, int]] = (64, 128)
+    reach: ClassVar[int | None] = None
 
     @abstractmethod
     def interpolate(self, frames: Tensor, t: Times, guide: Tensor | None = None) -> Tensor:

@@ -89,7 +89,8 @@ class FlowRefine(TemporalNetwork):
     presets: ClassVar[Mapping[str, FlowRefineOptions]] = {"best": FlowRefineOptions()}
     guide: ClassVar[str | None] = "flow"
     guides: ClassVar[int] = 2
-    margin: ClassVar[tuple[int, int]] = (48, 48)
+    margin: ClassVar[tuple[int, int]] = (64, 64)
+    reach: ClassVar[int | None] = 64
     options: FlowRefineOptions
 
     def __init__(self, options: FlowRefineOptions | None = None) -> None:
@@ -176,6 +177,7 @@ class FlowRefine(TemporalNetwork):
         return flow + added
 
     def _features(self, x: Tensor) -> Tensor:
+        x = x.contiguous(memory_format=torch.channels_last)  # half the time on a CPU
         passed: list[Tensor] = []
         for part in self.down:
             x = part(F.avg_pool2d(x, 2) if passed else x)
