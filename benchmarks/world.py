@@ -25,7 +25,7 @@ from deepcams.downscalers.flow import Flow
 from deepcams.evaluation.tables import save as save_text
 from deepcams.field import grid_of
 from deepcams.grid import Grid, cells_from_nodes
-from deepcams.plotting.maps import save
+from deepcams.plotting.sheet import save
 from deepcams.plotting.world import Statistics, world_figure
 from deepcams.sources.open import open_field
 from deepcams.sources.simulated import SimulatedWorld

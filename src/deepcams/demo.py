@@ -155,7 +155,7 @@ def demo(
     _write_scores(folder / _SCORES, result, seed)
 
     tell("draw", 0, 1)
-    from deepcams.plotting.maps import save
+    from deepcams.plotting.sheet import save
 
     save(draw(truth, made, cams, seed), folder / _MAP)
     tell("draw", 1, 1)
@@ -244,7 +244,7 @@ def draw(truth: xr.DataArray, made: dict[str, xr.DataArray], cams: xr.DataArray,
     Returns:
         a :class:`matplotlib.figure.Figure`.
     """
-    from deepcams.plotting.maps import compare_maps
+    from deepcams.plotting.compare import compare_maps
 
     hour = truth.sizes["time"] * 2 // 3 // SPAN * SPAN - 1  # late in a gap, in daylight over the region
     moment = truth.time.values[hour]

@@ -18,7 +18,9 @@ from deepcams.field import field_like
 from deepcams.grid import Grid
 from deepcams.plotting import coastlines
 from deepcams.plotting.coastlines import land_share
-from deepcams.plotting.maps import View, compare_maps, draw_map, map_figure, save
+from deepcams.plotting.compare import compare_maps
+from deepcams.plotting.maps import View, draw_map, map_figure
+from deepcams.plotting.sheet import save
 
 BAY = Grid.globe(0.25).select((82, 14, 100, 26))[0]
 NOON = np.datetime64("2019-12-01T12", "ns")
@@ -198,7 +200,7 @@ def test_without_a_truth_source_and_methods_stand_in_a_row() -> None:
     ("change", "message"),
     [
         ({"time": NOON + np.timedelta64(3, "h")}, "expected a frame at 2019-12-01 15:00 UTC or less than 3 h before"),
-        ({"time": NOON - np.timedelta64(1, "h")}, "found times 2019-12-01 12:00"),
+        ({"time": NOON - np.timedelta64(1, "h")}, "the nearest is 2019-12-01 12:00"),
         ({"fields": {}}, "one to four"),
         ({"truth": a_field(Grid.globe(0.75).select((82, 14, 100, 26))[0])}, "the truth's grid and time"),
         ({"zooms": [(10, 10, 20, 20)]}, "a box that holds nodes of the data"),

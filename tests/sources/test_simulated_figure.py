@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 
 from deepcams.grid import Grid
-from deepcams.plotting.maps import save
+from deepcams.plotting.sheet import save
 from deepcams.plotting.world import Statistics, world_figure
 from deepcams.sources.simulated import SimulatedWorld
 

@@ -1,1 +1,35 @@
-"""Pictures; the only place that imports matplotlib."""
+"""Pictures; the only place that imports matplotlib. Each function of :data:`__all__` is imported when it is used."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+_WHERE = {
+    "animate": "animation",
+    "annual_figure": "annual",
+    "compare_maps": "compare",
+    "map_figure": "maps",
+    "save": "sheet",
+    "sequence_figure": "sequence",
+    "series_figure": "series",
+    "training_figure": "training",
+}
+
+__all__ = list(_WHERE)
+
+if TYPE_CHECKING:
+    from deepcams.plotting.animation import animate as animate
+    from deepcams.plotting.annual import annual_figure as annual_figure
+    from deepcams.plotting.compare import compare_maps as compare_maps
+    from deepcams.plotting.maps import map_figure as map_figure
+    from deepcams.plotting.sequence import sequence_figure as sequence_figure
+    from deepcams.plotting.series import series_figure as series_figure
+    from deepcams.plotting.sheet import save as save
+    from deepcams.plotting.training import training_figure as training_figure
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(importlib.import_module(f"deepcams.plotting.{_WHERE[name]}"), name)
+    raise AttributeError(f"module 'deepcams.plotting' has no attribute {name!r}")

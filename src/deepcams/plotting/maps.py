@@ -1,4 +1,4 @@
-"""Maps of fields: one, or several side by side with their errors and zoomed boxes.
+"""Maps of fields: what is shown, how a frame is drawn, and the figure of one map.
 
 All functions return a :class:`matplotlib.figure.Figure` and touch no global state: they work in a notebook, in
 threads and without a screen. Coastlines come with the package; nothing is downloaded.
@@ -6,34 +6,38 @@ threads and without a screen. Coastlines come with the package; nothing is downl
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize
+from matplotlib.collections import LineCollection
+from matplotlib.colors import BoundaryNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from matplotlib.patches import Rectangle
-from matplotlib.patheffects import withStroke
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
 from matplotlib.ticker import MaxNLocator
 
-from deepcams.errors import InputError, OutputError
+from deepcams.errors import InputError
 from deepcams.field import grid_of
 from deepcams.grid import Grid
+from deepcams.period import Period
 from deepcams.plotting import style
 from deepcams.plotting.coastlines import land_share
+from deepcams.plotting.projection import Projection
+from deepcams.plotting.reading import Progress, frame_at, mean, stamp, times_in
+from deepcams.plotting.sheet import Sheet, credit_of, foot_height, head_height, size_of, wrap
 from deepcams.store.attributes import label
 
 Box = tuple[float, float, float, float]
 """West, south, east, north in degrees; west > east crosses the dateline."""
 
-_FRAME_AGE = np.timedelta64(3, "h")
-_WIDTH, _NARROW, _TALL = 10.0, 5.5, 12.5  # of a figure: at most, at least, and its height at most; inches
-_LEFT, _RIGHT, _GAP, _TITLE, _TICKS = 0.62, 0.15, 0.14, 0.26, 0.3  # round and between the maps, inches
-_HEAD, _NOTE, _FOOT = 0.44, 0.24, 0.92
+_LEFT, _RIGHT, _TICKS, _BAR = 0.62, 0.15, 0.3, 0.78  # round a map, and its scale below it; inches of text size 1
+_CAP = 30.0  # latitude to which a polar map of the whole globe reaches
+_LONG = np.timedelta64(28, "D")  # means over more than this are measured by guidelines for a year
 
 
 @dataclass(frozen=True)
@@ -44,39 +48,178 @@ class View:
     south: float
     east: float
     north: float
+    projection: str = "plate-carree"
 
     @classmethod
-    def of(cls, grid: Grid, box: Box | None = None) -> View:
-        """A box, or all cells of a grid; the globe is shown from 180 W."""
+    def of(cls, grid: Grid, box: Box | None = None, projection: str = "plate-carree") -> View:
+        """A box, or all cells of a grid; the globe is shown from 180 W, and of it a polar map shows a cap.
+
+        Raises:
+            InputError: the box is no box or holds nothing of the grid; no such projection.
+        """
+        polar = Projection(projection).polar
         if box is None:
             west = -180 - grid.step / 2 if grid.periodic else float(grid.longitude_bounds[0, 0])
             south, north = float(grid.latitude_bounds[-1, 1]), float(grid.latitude_bounds[0, 0])
-            return cls(west, south, west + grid.step * grid.columns, north)
+            if polar:
+                south, north = (max(south, _CAP), north) if projection == "north-polar" else (south, min(north, -_CAP))
+                if south >= north:
+                    raise InputError("--projection", f"data near the pole for {projection}", grid.describe())
+            if grid.periodic and projection != "plate-carree":
+                west = -180.0
+            return cls(west, south, west + grid.step * grid.columns, north, projection)
         grid.select(box, "box")
         west, south, east, north = box
         width = 360.0 if east - west >= 360 else (east - west) % 360
-        west = west if grid.periodic else _into_turn(west, float(grid.longitudes[0]) - grid.step)
-        return cls(west, south, west + width, north)
+        west = west if grid.periodic else into_turn(west, float(grid.longitudes[0]) - grid.step)
+        return cls(west, south, west + width, north, projection)
+
+    @property
+    def plane(self) -> Projection:
+        """The projection about the middle of the view (a whole polar cap: about Greenwich)."""
+        return _plane(self.projection, (self.west + self.east) / 2)
 
     @property
     def aspect(self) -> float:
         """How much longer a degree of latitude is drawn than one of longitude: true in the middle, 1 on wide maps."""
-        if self.east - self.west > 180:
+        if self.projection != "plate-carree" or self.east - self.west > 180:
             return 1.0
         return float(min(1 / np.cos(np.deg2rad((self.south + self.north) / 2)), 2.5))
 
     @property
+    def border(self) -> np.ndarray:
+        """The edge of the view on paper, closed, (n, 2)."""
+        around = np.linspace(self.west, self.east, 361)
+        up = np.linspace(self.south, self.north, 181)
+        longitude = np.concatenate([around, np.full(181, self.east), around[::-1], np.full(181, self.west)])
+        latitude = np.concatenate([np.full(361, self.south), up, np.full(361, self.north), up[::-1]])
+        if Projection(self.projection).polar and self.east - self.west > 359.9:  # a circle has no other edges
+            end = self.south if self.projection == "north-polar" else self.north
+            longitude, latitude = around, np.full(361, end)
+        return np.stack(self.plane.forward(longitude, latitude), axis=1)
+
+    @property
+    def extent(self) -> tuple[float, float, float, float]:
+        """West, east, south and north end of the paper: degrees on plate carree, else units of the projection."""
+        if self.projection == "plate-carree":
+            return self.west, self.east, self.south, self.north
+        (x0, y0), (x1, y1) = self.border.min(axis=0), self.border.max(axis=0)
+        return float(x0), float(x1), float(y0), float(y1)
+
+    @property
     def height(self) -> float:
         """Of a map that is 1 wide."""
-        return (self.north - self.south) / (self.east - self.west) * self.aspect
+        x0, x1, y0, y1 = self.extent
+        return (y1 - y0) / (x1 - x0) * self.aspect
+
+    def holds(self, other: View) -> bool:
+        """Whether another view lies within this one."""
+        west = into_turn(other.west, self.west - 1e-9)
+        across = self.east - self.west >= 360 or west + other.east - other.west <= self.east + 1e-6
+        return across and self.south <= other.south + 1e-6 and other.north <= self.north + 1e-6
 
 
-def _into_turn(longitude: float, west: float) -> float:
+@lru_cache(maxsize=32)
+def _plane(name: str, centre: float) -> Projection:
+    return Projection(name, centre)
+
+
+def into_turn(longitude: float, west: float) -> float:
     """The same longitude within the 360 degrees from ``west``."""
     return west + (longitude - west) % 360
 
 
-def draw_map(axes: Axes, values: np.ndarray, grid: Grid, view: View, norm: Normalize, colours: str) -> AxesImage:
+def window(grid: Grid, view: View) -> tuple[Grid, slice, np.ndarray | None]:
+    """What of a grid a view shows, with a cell beyond on each side.
+
+    Returns:
+        the grid of that part, its rows, and its columns (``None``: all), which may wrap.
+    """
+    top = max(int(np.floor((90 - view.north) / grid.step)) - 1, grid.north)
+    bottom = min(int(np.ceil((90 - view.south) / grid.step)) + 1, grid.south)
+    rows = slice(top - grid.north, bottom + 1 - grid.north)
+    first = int(np.floor(view.west / grid.step)) - 1
+    stop = int(np.ceil(view.east / grid.step)) + 2
+    if stop - first >= grid.around:
+        return replace(grid, north=top, rows=bottom + 1 - top), rows, None
+    wanted = (np.arange(first, stop) - grid.west) % grid.around
+    columns = wanted[wanted < grid.columns]
+    part = Grid(grid.step, top, grid.west + int(columns[0]), bottom + 1 - top, columns.size)
+    return part.canonical(), rows, columns
+
+
+def pixels(
+    values: np.ndarray, grid: Grid, view: View, across: int
+) -> tuple[np.ndarray, tuple[float, float, float, float]]:
+    """A frame as an image of about ``across`` pixels or cells, the fewer of both.
+
+    Args:
+        values: (rows, columns) on ``grid``; NaN is missing.
+        grid: of the values; a region or the globe.
+        view: what is shown.
+        across: pixels of the map from west to east.
+
+    Returns:
+        the image, northern edge first, and its extent (west, east, south, north) on paper.
+    """
+    many = max(int((view.east - view.west) / grid.step / max(across, 1)), 1)
+    if view.projection == "plate-carree":
+        values, west = _turned(values, grid, view)
+        values = _blocks(values, many)
+        north, south = 90 - grid.step * (grid.north - 0.5), 90 - grid.step * (grid.south + 0.5)
+        tall, wide = (size * many * grid.step for size in values.shape)
+        return values, (west, west + wide, min(south, north - tall), north)
+    x0, x1, y0, y1 = view.extent
+    step = (x1 - x0) / across
+    x = np.arange(x0 + step / 2, x1, step)
+    y = np.arange(y1 - step / 2, y0, -step)
+    longitude, latitude = view.plane.inverse(x[None, :], y[:, None])
+    known = np.isfinite(longitude) & np.isfinite(latitude)
+    row = np.where(known, np.rint((90 - np.where(known, latitude, 0)) / grid.step), 0).astype(int) - grid.north
+    column = np.where(known, np.rint(np.where(known, longitude, 0) / grid.step), 0).astype(int) - grid.west
+    column %= grid.around
+    known &= (row >= 0) & (row < grid.rows) & (column < grid.columns)
+    values = _blocks(values, many)
+    image = values[np.where(known, row // many, 0), np.where(known, column // many, 0)]
+    return np.where(known, image, np.nan), (x0, x0 + step * x.size, y1 - step * y.size, y1)
+
+
+def _turned(values: np.ndarray, grid: Grid, view: View) -> tuple[np.ndarray, float]:
+    """The values in the view's turn, and their western edge."""
+    west = float(grid.longitude_bounds[0, 0])
+    if not grid.periodic:
+        return values, west + 360 * round((view.west + view.east - 2 * west - grid.step * grid.columns) / 720)
+    first = int(np.floor((view.west - west) / grid.step + 1e-6))  # begin the circle at the view's western edge
+    spare = int(np.ceil((view.east - west - first * grid.step) / grid.step - 1e-6)) - grid.columns
+    values = np.roll(values, -first, axis=1)
+    return np.concatenate([values, values[:, : max(spare, 0)]], axis=1), west + first * grid.step
+
+
+def _blocks(values: np.ndarray, many: int) -> np.ndarray:
+    """Means of ``many`` x ``many`` cells of what is there; the last ones may be smaller."""
+    if many == 1:
+        return values
+    rows, columns = (-size % many for size in values.shape)
+    padded = np.pad(values, ((0, rows), (0, columns)), constant_values=np.nan)
+    there = np.isfinite(padded)
+    shape = (padded.shape[0] // many, many, padded.shape[1] // many, many)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        total = np.where(there, padded, 0).reshape(shape).sum(axis=(1, 3), dtype=np.float64)
+        return np.asarray(total / there.reshape(shape).sum(axis=(1, 3)), values.dtype)
+
+
+def shown(values: np.ndarray, norm: Normalize, colours: str) -> np.ndarray:
+    """Values as an image takes them: 0 and less lie below a logarithmic scale, and in the guidelines' first step."""
+    if colours == style.CONCENTRATION_COLOURS:
+        lowest = 0.0 if isinstance(norm, BoundaryNorm) else float(np.finfo(np.float32).tiny)
+        values = np.where(values <= lowest, lowest, values)
+    return np.ma.masked_invalid(values)
+
+
+def draw_map(
+    axes: Axes, values: np.ndarray, grid: Grid, view: View, norm: Normalize, colours: str, k: float = 1.0,
+    degrees: tuple[bool, bool] = (True, True),
+) -> AxesImage:  # fmt: skip
     """Draw one frame with coastlines; every cell is one flat patch, where its node is the middle.
 
     Args:
@@ -86,37 +229,93 @@ def draw_map(axes: Axes, values: np.ndarray, grid: Grid, view: View, norm: Norma
         view: what is shown.
         norm: scale of the colours; below a logarithmic scale lie also 0 and less.
         colours: name of a matplotlib colour map.
+        k: factor of all writing.
+        degrees: whether latitudes and longitudes are written.
     """
-    west = float(grid.longitude_bounds[0, 0])
-    if grid.periodic:  # begin the circle at the view's western edge
-        first = int(np.floor((view.west - west) / grid.step + 1e-6))
-        values, west = np.roll(values, -first, axis=1), west + first * grid.step
-        spare = int(np.ceil((view.east - west) / grid.step - 1e-6)) - grid.columns
-        values = np.concatenate([values, values[:, : max(spare, 0)]], axis=1)
-    else:
-        west += 360 * round((view.west + view.east - 2 * west - grid.step * grid.columns) / 720)
-    tiny = np.finfo(np.float32).tiny
-    shown = np.where(values <= 0, tiny, values) if colours == style.CONCENTRATION_COLOURS else values
-    north, south = 90 - grid.step * (grid.north - 0.5), 90 - grid.step * (grid.south + 0.5)
+    x0, x1, y0, y1 = view.extent
+    image_values, extent = pixels(values, grid, view, pixels_across(axes))
     image = axes.imshow(
-        np.ma.masked_invalid(shown), norm=norm, cmap=style.colours(colours), origin="upper",
-        extent=(west, west + grid.step * values.shape[1], south, north),
+        shown(image_values, norm, colours), norm=norm, cmap=style.colours(colours), origin="upper", extent=extent,
         interpolation="antialiased", interpolation_stage="rgba",
     )  # fmt: skip
-    longitudes, latitudes, land = land_share(view.west, view.south, view.east, view.north)
-    if land.min() < 0.5 < land.max():
-        for colour, width in (("white", 1.3), ("0.15", 0.55)):  # seen on pale and on dark
-            axes.contour(longitudes, latitudes, land, levels=[0.5], colors=colour, linewidths=width, zorder=2)
-    axes.set_xlim(view.west, view.east)
-    axes.set_ylim(view.south, view.north)
+    lines = coast(view)
+    for colour, width in (("white", 1.3), ("0.15", 0.55)):  # seen on pale and on dark
+        axes.add_collection(LineCollection(lines, colors=colour, linewidths=width * k, zorder=2), autolim=False)
+    axes.set_xlim(x0, x1)
+    axes.set_ylim(y0, y1)
     axes.set_aspect(view.aspect)
-    wide, tall = axes.get_position().size * axes.figure.get_size_inches()  # type: ignore[union-attr]
+    if view.projection != "plate-carree":
+        _frame(axes, view, image, k, degrees)
+        return image
+    wide, tall = axes.get_position().size * axes.figure.get_size_inches() / k  # type: ignore[union-attr]
     axes.set_xticks(_ticks(view.west, view.east, wide / 0.6, ends=False))
     axes.set_yticks(_ticks(view.south, view.north, tall / 0.4, ends=True))
     axes.xaxis.set_major_formatter(style.LONGITUDES)
     axes.yaxis.set_major_formatter(style.LATITUDES)
-    axes.tick_params(labelsize=8, length=2.5, width=0.6)
+    axes.tick_params(labelsize=8 * k, length=2.5 * k, width=0.6 * k, labelleft=degrees[0], labelbottom=degrees[1])
+    for spine in axes.spines.values():
+        spine.set_linewidth(0.7 * k)
     return image
+
+
+def pixels_across(axes: Axes) -> int:
+    """Of the axes, as saved by default."""
+    figure = axes.figure
+    return max(int(axes.get_position().width * figure.get_size_inches()[0] * figure.get_dpi()), 1)  # type: ignore[union-attr]
+
+
+@lru_cache(maxsize=16)
+def coast(view: View) -> list[np.ndarray]:
+    """Coastlines of a view on paper, each (n, 2)."""
+    from contourpy import contour_generator
+
+    longitudes, latitudes, land = land_share(view.west, view.south, view.east, view.north)
+    if not land.min() < 0.5 < land.max():
+        return []
+    found = contour_generator(longitudes, latitudes, land).lines(0.5)
+    lines = [np.asarray(line) for line in found]
+    if view.projection == "plate-carree":
+        return lines
+    return [np.stack(view.plane.forward(line[:, 0], line[:, 1]), axis=1) for line in lines]
+
+
+def _frame(axes: Axes, view: View, image: AxesImage, k: float, degrees: tuple[bool, bool]) -> None:
+    """The border that all is clipped to, and a net of meridians and parallels with their degrees."""
+    plane, border = view.plane, Path(view.border)
+    wide = view.east - view.west
+    room = axes.get_position().width * axes.figure.get_size_inches()[0] / k / 0.62  # type: ignore[union-attr]
+    spread = next(step for step in (1, 2, 5, 10, 15, 30, 60, 90) if wide / step <= min(room, 7) or step == 90)
+    whole = wide > 359.9
+    meridians = np.arange(np.ceil(view.west / spread), np.floor(view.east / spread) + 1) * spread
+    parallels = np.arange(np.ceil(view.south / spread), np.floor(view.north / spread) + 1) * spread
+    around, up = np.linspace(view.west, view.east, 361), np.linspace(view.south, view.north, 181)
+    net = [np.stack(plane.forward(np.full(181, each), up), axis=1) for each in meridians]
+    net += [np.stack(plane.forward(around, np.full(361, each)), axis=1) for each in parallels]
+    axes.add_collection(LineCollection(net, colors="0.35", linewidths=0.35 * k, alpha=0.55, zorder=1.5), autolim=False)
+    edge = PathPatch(border, fill=False, linewidth=0.8 * k, edgecolor="black", zorder=5, clip_on=False)
+    axes.add_patch(edge)
+    for artist in (image, *axes.collections):
+        artist.set_clip_path(border, axes.transData)
+    axes.set_axis_off()
+    write: dict[str, Any] = {"fontsize": 8 * k, "annotation_clip": False, "textcoords": "offset points"}
+    if plane.polar and whole:
+        end = view.south if view.projection == "north-polar" else view.north
+        for each in meridians[meridians < view.east - 1e-6]:
+            x, y = (float(part) for part in plane.forward(each, end))
+            size = float(np.hypot(x, y))
+            side = "center" if abs(x) < 0.1 * size else "left" if x > 0 else "right"
+            axes.annotate(
+                style.longitude_text(each), (x, y), (x / size * 4 * k, y / size * 8 * k), ha=side, va="center", **write
+            )
+        return
+    for each in parallels[abs(parallels) < 89] if degrees[0] else ():
+        x, y = (float(part) for part in plane.forward(view.west, each))
+        axes.annotate(style.latitude_text(each), (x, y), (-3 * k, 0), ha="right", va="center", **write)
+    for each in meridians if degrees[1] else ():
+        x, y = (float(part) for part in plane.forward(each, view.south))
+        if whole and abs(abs(each - plane.centre) - 180) < 1e-6:  # both ends of the globe's seam
+            continue
+        axes.annotate(style.longitude_text(each), (x, y), (0, -4 * k), ha="center", va="top", **write)
 
 
 def _ticks(low: float, high: float, most: float, *, ends: bool) -> list[float]:
@@ -128,241 +327,73 @@ def _ticks(low: float, high: float, most: float, *, ends: bool) -> list[float]:
     return [float(tick) for tick in found if low + near <= tick <= high - near]
 
 
-def frame_at(field: xr.DataArray, time: np.datetime64, name: str = "field") -> tuple[np.ndarray, np.datetime64]:
-    """The frame at a time, else the last one at most 3 h before it: values (rows, columns), and its own time.
-
-    Raises:
-        InputError: no such frame.
-    """
-    times = field.time.values
-    time = time.astype("datetime64[ns]")
-    at = int(np.searchsorted(times, time, side="right")) - 1
-    if at < 0 or time - times[at] >= _FRAME_AGE:
-        span = f"{_stamp(times[0])} to {_stamp(times[-1])} UTC"
-        raise InputError(f"{name}: time", f"a frame at {_stamp(time)} UTC or less than 3 h before", f"times {span}")
-    return np.asarray(field.isel(time=at).values), times[at]
-
-
-def _stamp(time: np.datetime64) -> str:
-    return str(time.astype("datetime64[m]")).replace("T", " ")
-
-
-@dataclass(frozen=True)
-class _Panel:
-    """One map of a figure, in any number of views."""
-
-    title: str
-    values: np.ndarray
-    grid: Grid
-    is_error: bool = False
-
-
 def map_figure(
-    field: xr.DataArray, time: np.datetime64 | None = None, *, box: Box | None = None, title: str = "", note: str = ""
-) -> Figure:
-    """One field at one time.
+    field: xr.DataArray, time: np.datetime64 | None = None, *, period: Period | None = None, box: Box | None = None,
+    projection: str = "plate-carree", scale: str = "log", size: str = "screen", title: str = "", note: str = "",
+    credit: str | None = None, progress: Progress | None = None,
+) -> Figure:  # fmt: skip
+    """One field at one time, or its mean over a period.
 
     Args:
         field: canonical, a region or the globe.
-        time: UTC; default the field's first.
-        box: show only this.
+        time: UTC; default the field's first. Between frames the last one, less than 3 h before, is shown.
+        period: show the mean over it instead.
+        box: show only this, and read nothing else.
+        projection: one of :data:`deepcams.plotting.projection.PROJECTIONS`.
+        scale: ``log``, or ``guideline`` (the steps of WHO 2021: for 24 hours; for a year where the mean is over more
+            than 28 days).
+        size: one of :data:`deepcams.plotting.sheet.SIZES`.
         title, note: written above; the title defaults to the species, the time and the grid's step.
+        credit: the source line; default what the field says of itself.
+        progress: of reading frames for a mean.
 
     Raises:
         InputError: the field is not canonical, has no such time, or none of the box.
     """
     grid = grid_of(field)
-    values, stamp = frame_at(field, field.time.values[0] if time is None else time)
-    panel = _Panel(f"{_species(field)}, {grid.step:g}°, {_stamp(stamp)} UTC" if title else "", values, grid)
-    head = title or f"{_species(field)}, {grid.step:g}°, {_stamp(stamp)} UTC"
-    return _lay_out([[[panel]]], [View.of(grid, box)], [], head, note, _species(field))
-
-
-def compare_maps(
-    fields: Mapping[str, xr.DataArray],
-    time: np.datetime64,
-    *,
-    truth: xr.DataArray | None = None,
-    source: tuple[str, xr.DataArray] | None = None,
-    box: Box | None = None,
-    zooms: Sequence[Box] = (),
-    title: str = "",
-    note: str = "",
-) -> Figure:
-    """Methods side by side at one time, on one scale: the whole region, then each zoomed box.
-
-    With a truth, it stands left of the methods, and each method has its error (method - truth, with MAE and RMSE over
-    what is shown) below; the source stands below the truth. Without one, source and methods stand in a row.
-
-    Args:
-        fields: name -> canonical field, one to four of them.
-        time: UTC. A field without a frame at this time shows its last one less than 3 h before, and says so.
-        truth: canonical field on the methods' grid.
-        source: name and field of what the methods were given, on any grid.
-        box: what the first block of maps shows; default all of the truth (or of the first field).
-        zooms: boxes shown enlarged below, named A, B, .. and outlined above.
-        title, note: written above.
-
-    Raises:
-        InputError: a field is not canonical, has no such time, or lies outside the box; an error is asked for on
-            another grid or at another time than the truth's.
-    """
-    if not 1 <= len(fields) <= 4:
-        raise InputError("fields", "one to four", len(fields))
-    first = next(iter(fields.values())) if truth is None else truth
-    time = time.astype("datetime64[ns]")
-
-    def panel(name: str, field: xr.DataArray) -> tuple[_Panel, np.datetime64]:
-        grid, (values, stamp) = grid_of(field), frame_at(field, time, name)
-        late = "" if stamp == time else f", {_stamp(stamp)[11:]} UTC"
-        return _Panel(f"{name}, {grid.step:g}°{late}", values, grid), stamp
-
-    given = panel(*source)[0] if source else None
-    made = {name: panel(name, field) for name, field in fields.items()}
-    top = [each for each, _ in made.values()]
-    rows: list[list[_Panel | None]]
-    if truth is None:
-        rows = [[*([given] if given else []), *top]]
+    view = View.of(grid, box, projection)
+    part, rows, columns = window(grid, view)
+    annual = False
+    if period is None:
+        values, when = frame_at(field, field.time.values[0] if time is None else time, "field", rows, columns)
+        words = f"{stamp(when)} UTC"
     else:
-        true, stamp = panel("Truth", truth)
-        errors = []
-        for name, (each, own) in made.items():
-            if each.grid != true.grid or own != stamp:
-                found = f"{each.grid.describe()} at {_stamp(own)}"
-                raise InputError(name, f"the truth's grid and time ({true.grid.describe()}, {_stamp(stamp)})", found)
-            errors.append(_Panel(f"{name} {style.MINUS} truth", each.values - true.values, true.grid, is_error=True))
-        rows = [[true, *top], [given, *errors]]
-    overview = View.of(grid_of(first), box)
-    views = [overview, *[View.of(grid_of(first), zoom) for zoom in zooms]]
-    head = title or f"{_species(first)}, {_stamp(time)} UTC"
-    return _lay_out([rows for _ in views], views, views[1:], head, note, _species(first))
+        times = times_in(field, period)
+        values = mean(field, times, rows, columns, progress)
+        words, annual = span_words(field, times)
+    paper = size_of(size)
+    head = title or f"{species_of(field)}, {grid.step:g}°, {words}"
+    norm = style.norm_of(scale, [values], str(field.name), annual)
+    label_text = f"{species_of(field)} ({style.UNITS_TEXT}){style.scale_words(scale, annual)}"
+    k = paper.text
+    bar_room = (_BAR + (0.12 if scale == "guideline" else 0)) * k
+    credit = credit_of(field) if credit is None else credit
+    polar = view.plane.polar
+    right, top = (_LEFT, _TICKS) if polar else (_RIGHT, 0.06)  # a cap has its degrees all around
+    other = (_TICKS + top) * k + bar_room
+    texts = head_height(wrap(head, 12.5 * k, paper.width), wrap(note, 9 * k, paper.width)) + foot_height(credit)
+    wide = min(paper.width - (_LEFT + right) * k, (paper.tallest - other - texts * k) / view.height)
+    wide = max(wide, 1.0)
+    width = paper.width if wide > 0.5 * paper.width or paper.fixed else 0.55 * paper.width
+    left = (width - wide + (_LEFT - right) * k) / 2
+    sheet = Sheet(paper, wide * view.height + other, width=width, title=head, note=note, credit=credit,
+                  left=left / k if left < 1.5 * k else _LEFT)  # fmt: skip
+    axes = sheet.axes(left, sheet.bottom + bar_room + _TICKS * k, wide, wide * view.height)
+    image = draw_map(axes, values, part, view, norm, style.CONCENTRATION_COLOURS, k)
+    long = min(width * 0.8, 5.0 * k)
+    sheet.scale(image, [values], ((width - long) / 2, sheet.bottom + bar_room - 0.3 * k, long), label_text)
+    return sheet.figure
 
 
-def _species(field: xr.DataArray) -> str:
+def span_words(field: xr.DataArray, times: slice) -> tuple[str, bool]:
+    """What a mean is over, for people; and whether that is measured by a year's guidelines."""
+    found = field.time.values[times]
+    first, last = found[0], found[-1]
+    days = str(first.astype("datetime64[D]")), str(last.astype("datetime64[D]"))
+    span = days[0] if days[0] == days[1] else f"{days[0]} to {days[1]}"
+    return f"mean of {span} UTC ({found.size:,} frames)", bool(last - first > _LONG)
+
+
+def species_of(field: xr.DataArray) -> str:
+    """The species for people, as matplotlib sets it."""
     return label(str(field.name)).replace("PM2.5", "PM$_{2.5}$").replace("PM10", "PM$_{10}$")
-
-
-def _within(panel: _Panel, view: View) -> np.ndarray:
-    """The panel's values at nodes inside a view."""
-    south, north = max(view.south, -90.0), min(view.north, 90.0)
-    west = (view.west + 180) % 360 - 180
-    east = 360.0 + west if view.east - view.west >= 360 - panel.grid.step else (view.east + 180) % 360 - 180
-    if east > 360:
-        west, east = 0.0, 360.0
-    _, rows, columns = panel.grid.select((west, south, east, north), "box")
-    return panel.values[rows][:, columns]
-
-
-def _lay_out(
-    blocks: Sequence[Sequence[Sequence[_Panel | None]]], views: Sequence[View], zooms: Sequence[View],
-    title: str, note: str, species: str,
-) -> Figure:  # fmt: skip
-    """Set blocks of maps one below the other, each in its own view, with one scale for all of a kind."""
-    panels = [panel for row in blocks[0] for panel in row if panel is not None]
-    shown = [_within(panel, views[0]) for panel in panels if not panel.is_error]
-    errors = [_within(panel, views[0]) for panel in panels if panel.is_error]
-    norms = {False: style.concentration_norm(shown), True: style.error_norm(errors)}
-    names = {False: style.CONCENTRATION_COLOURS, True: style.ERROR_COLOURS}
-    across, head = max(len(row) for row in blocks[0]), _HEAD + (_NOTE if note else 0)
-    fixed = head + _FOOT + sum(len(block) * _TITLE + _TICKS for block in blocks)
-    slope = sum(len(block) * view.height for block, view in zip(blocks, views, strict=True))
-    wide = min((_WIDTH - _LEFT - _RIGHT - (across - 1) * _GAP) / across, max((_TALL - fixed) / slope, 1.2))
-    width = max(_LEFT + _RIGHT + across * wide + (across - 1) * _GAP, _NARROW)
-    left = (width - across * wide - (across - 1) * _GAP + _LEFT - _RIGHT) / 2
-    total = fixed + wide * slope
-    figure = Figure(figsize=(width, total), dpi=160, facecolor="white")
-    images: dict[bool, AxesImage] = {}
-    top = total - head
-    for which, (block, view) in enumerate(zip(blocks, views, strict=True)):
-        tall = wide * view.height
-        for r, row in enumerate(block):
-            top -= _TITLE + tall
-            for c, panel in enumerate(row):
-                if panel is None:
-                    continue
-                place = ((left + c * (wide + _GAP)) / width, top / total, wide / width, tall / total)
-                axes = figure.add_axes(place)
-                kind = panel.is_error
-                images[kind] = draw_map(axes, panel.values, panel.grid, view, norms[kind], names[kind])
-                letter = f"{chr(65 + which - 1)}: " if which else ""
-                axes.set_title(letter + panel.title, fontsize=9, loc="left", pad=3)
-                axes.tick_params(labelbottom=r == len(block) - 1, labelleft=c == 0)
-                if panel.is_error:
-                    _write_scores(axes, _within(panel, view))
-                if not which:
-                    _outline(axes, view, zooms)
-        top -= _TICKS
-    figure.text(left / width, 1 - 0.16 / total, title, fontsize=12.5, fontweight="bold", va="top")
-    figure.text(left / width, 1 - 0.43 / total, note, fontsize=9, va="top", color="0.25")
-    _add_scales(figure, images, norms, {False: shown, True: errors}, species)
-    return figure
-
-
-def _write_scores(axes: Axes, errors: np.ndarray) -> None:
-    known = errors[np.isfinite(errors)].astype(np.float64)
-    if not known.size:
-        return
-    mae, rmse = (f"{figure:#.3g}".rstrip(".") for figure in (abs(known).mean(), np.sqrt((known**2).mean())))
-    text = f"MAE {mae}   RMSE {rmse}"
-    axes.text(
-        0.985, 0.03, text, transform=axes.transAxes, fontsize=8, ha="right", va="bottom", zorder=5,
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 2},
-    )  # fmt: skip
-
-
-def _outline(axes: Axes, view: View, zooms: Sequence[View]) -> None:
-    for i, zoom in enumerate(zooms):
-        west = _into_turn(zoom.west, view.west)
-        frame = Rectangle(
-            (west, zoom.south), zoom.east - zoom.west, zoom.north - zoom.south, fill=False, linewidth=1.1,
-            edgecolor="black", zorder=4, path_effects=[withStroke(linewidth=2.4, foreground="white")],
-        )  # fmt: skip
-        axes.add_patch(frame)
-        axes.text(
-            west, zoom.north, f" {chr(65 + i)}", fontsize=9, fontweight="bold", va="top", zorder=4,
-            path_effects=[withStroke(linewidth=2.2, foreground="white")],
-        )  # fmt: skip
-
-
-def _add_scales(
-    figure: Figure, images: Mapping[bool, AxesImage], norms: Mapping[bool, Normalize],
-    values: Mapping[bool, Sequence[np.ndarray]], species: str,
-) -> None:  # fmt: skip
-    """One bar for concentrations and, where there are errors, one for them, below the maps."""
-    across, total = figure.get_size_inches()
-    share = (across - _LEFT - _RIGHT) / len(images)
-    for i, kind in enumerate(sorted(images)):
-        width = min(share * 0.86, 5.0)
-        left = _LEFT + i * share + (share - width) / 2
-        axes = figure.add_axes((left / across, 0.52 / total, width / across, 0.13 / total))
-        bar = figure.colorbar(
-            images[kind], cax=axes, orientation="horizontal", extend=style.extend(norms[kind], values[kind])
-        )
-        bar.ax.minorticks_off()
-        if not kind:
-            bar.set_ticks(style.concentration_ticks(norms[kind]))
-        bar.ax.xaxis.set_major_formatter(style.NUMBERS)
-        bar.ax.tick_params(labelsize=8, length=2.5)
-        grey = "; grey: missing" if any(np.isnan(each).any() for each in values[kind]) else ""
-        text = (
-            f"error: method {style.MINUS} truth ({style.UNITS_TEXT})"
-            if kind
-            else f"{species} ({style.UNITS_TEXT}){grey}"
-        )
-        bar.set_label(text, fontsize=9, labelpad=2)
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG (or by the name's ending), whole or not at all; an older one is replaced.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        figure.savefig(beside, format=path.suffix.lstrip(".") or "png")
-        beside.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
-    finally:
-        beside.unlink(missing_ok=True)

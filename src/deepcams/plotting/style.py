@@ -7,11 +7,16 @@ and keep their order for colour-blind readers and in grey print (the errors' two
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal, get_args
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.colors import Colormap, LogNorm, Normalize
+from matplotlib.colors import BoundaryNorm, Colormap, LogNorm, Normalize
 from matplotlib.ticker import FuncFormatter
+
+from deepcams.errors import InputError, choose
+
+ScaleName = Literal["log", "guideline"]
 
 CONCENTRATION_COLOURS = "magma_r"
 ERROR_COLOURS = "RdBu_r"
@@ -23,6 +28,15 @@ FLOOR, CEILING = 0.1, 5000.0
 """What a concentration scale may reach down and up to, ug m-3."""
 
 _STEPS = (1.0, 2.0, 5.0)
+
+# WHO global air quality guidelines (2021), table 0.1: guideline, interim targets 4 to 1; ug m-3, for a day and a year.
+_GUIDELINES = {
+    ("pm2p5", False): (15.0, 25.0, 37.5, 50.0, 75.0),
+    ("pm2p5", True): (5.0, 10.0, 15.0, 25.0, 35.0),
+    ("pm10", False): (45.0, 50.0, 75.0, 100.0, 150.0),
+    ("pm10", True): (15.0, 20.0, 30.0, 50.0, 70.0),
+}
+_BEYOND = (2, 5, 10)  # times the weakest target: fires and dust lie far above it
 
 
 def colours(name: str) -> Colormap:
@@ -61,6 +75,45 @@ def concentration_norm(arrays: Iterable[np.ndarray]) -> LogNorm:
     while top < 5 * bottom:  # one colour for everything would say nothing
         bottom, top = _nice(bottom * 0.9, up=False), _nice(top * 1.1, up=True)
     return LogNorm(bottom, top)
+
+
+def guideline_norm(species: str, annual: bool) -> BoundaryNorm:
+    """The steps of WHO's 2021 guidelines, and 2, 5 and 10 times the weakest target.
+
+    Args:
+        species: ``pm2p5`` or ``pm10``.
+        annual: the levels for a year; else those for 24 hours.
+
+    Raises:
+        InputError: there are no guidelines for the species.
+    """
+    if (species, annual) not in _GUIDELINES:
+        raise InputError("--scale guideline", "PM2.5 or PM10", species, "choose the scale log")
+    levels = _GUIDELINES[species, annual]
+    steps = [0.0, *levels, *(times * levels[-1] for times in _BEYOND)]
+    return BoundaryNorm(steps, colormaps[CONCENTRATION_COLOURS].N, extend="max")
+
+
+def guideline_names() -> dict[int, str]:
+    """What the steps of :func:`guideline_norm` are, by their number."""
+    return {1: "AQG", 2: "IT4", 3: "IT3", 4: "IT2", 5: "IT1"}
+
+
+def norm_of(scale: str, arrays: Iterable[np.ndarray], species: str, annual: bool = False) -> Normalize:
+    """The scale of that name for values of a species.
+
+    Raises:
+        InputError: no such scale, or none for the species.
+    """
+    choose("--scale", scale, get_args(ScaleName))
+    return concentration_norm(arrays) if scale == "log" else guideline_norm(species, annual)
+
+
+def scale_words(scale: str, annual: bool = False) -> str:
+    """What a scale's label says about it."""
+    if scale == "log":
+        return ""
+    return f"; WHO 2021 levels, {'1 year' if annual else '24 h'}"
 
 
 def error_norm(arrays: Iterable[np.ndarray]) -> Normalize:

@@ -9,22 +9,26 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from deepcams.errors import InputError
 from deepcams.store.records import writing_to
 
 LOG, CURVE = "log.csv", "curve.png"
 
 
-def draw_curve(folder: str | Path) -> Path:
-    """Draw ``log.csv`` of a training's folder as ``curve.png`` beside it.
-
-    Above the loss; below the validation MAE relative to the strongest training-free method's (1: no better).
+def training_figure(folder: str | Path) -> Figure:
+    """The ``log.csv`` of a training's folder: its loss, and its validation MAE against the strongest training-free one.
 
     Raises:
-        OutputError: the picture cannot be written.
+        InputError: there is no such log, or nothing in it yet.
     """
-    folder = Path(folder)
-    with (folder / LOG).open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    path = Path(folder) / LOG
+    try:
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise InputError(folder, f"a training's folder, with {LOG}", error.strerror or error) from error
+    if not rows:
+        raise InputError(path, "at least one step", "none yet")
 
     def column(name: str) -> tuple[list[int], list[float]]:
         found = [(int(row["step"]), float(row[name])) for row in rows if row[name]]
@@ -47,7 +51,18 @@ def draw_curve(folder: str | Path) -> Path:
     below.set_ylabel("validation MAE / training-free MAE")
     below.set_xlabel("step")
     below.legend(frameon=False)
-    path = folder / CURVE
+    return figure
+
+
+def draw_curve(folder: str | Path) -> Path:
+    """Draw :func:`training_figure` as ``curve.png`` into the training's folder.
+
+    Raises:
+        InputError: see :func:`training_figure`.
+        OutputError: the picture cannot be written.
+    """
+    path = Path(folder) / CURVE
+    figure = training_figure(folder)
     with writing_to(path):
         figure.savefig(path, dpi=100)
     return path

@@ -125,7 +125,7 @@ def _draw(request: Request, done: Done) -> None:
     """Draw what was asked for."""
     if request.plot is None and request.out is None:
         return
-    from deepcams.plotting.maps import save as save_figure
+    from deepcams.plotting.sheet import save as save_figure
     from deepcams.validation import figures
 
     species = {"pm25": "PM2.5", "pm10": "PM10", "pm1": "PM1"}.get(request.parameter, request.parameter)

@@ -1,0 +1,240 @@
+"""Fields in motion, as MP4 or GIF: one, or the original beside what was made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.text import Text
+
+from deepcams.errors import InputError, MissingExtraError, OutputError
+from deepcams.field import grid_of
+from deepcams.grid import Grid
+from deepcams.period import Period
+from deepcams.plotting import style
+from deepcams.plotting.maps import Box, View, draw_map, pixels, pixels_across, shown, species_of, window
+from deepcams.plotting.reading import Progress, frame_at, index_at, stamp, times_in
+from deepcams.plotting.sheet import Sheet, Size, credit_of, foot_height, head_height, size_of, wrap
+
+KINDS = (".mp4", ".gif")
+_LEFT, _RIGHT, _GAP, _TITLE, _TICKS, _BAR = 0.62, 0.15, 0.2, 0.28, 0.3, 0.8  # inches of text size 1
+_MOST = 1920  # pixels from side to side
+_SAMPLES = 9  # frames that the scale is chosen from
+_MOST_FRAMES = {".mp4": 100_000, ".gif": 1000}  # a GIF of more would not play
+
+
+class _Film:
+    """A figure whose maps change from frame to frame; all else is drawn once."""
+
+    def __init__(
+        self, fields: Mapping[str, xr.DataArray], view: View, norm: Any, paper: Size, scale: str, title: str,
+        note: str, credit: str,
+    ) -> None:  # fmt: skip
+        self.fields, self.view, self.norm = fields, view, norm
+        self.parts = {name: window(grid_of(field), view) for name, field in fields.items()}
+        k, many = paper.text, len(fields)
+        first = next(iter(fields.values()))
+        bar = (_BAR + (0.12 if scale == "guideline" else 0)) * k
+        columns, rows = (many, 1) if view.height > 0.62 or many == 1 else (1, many)
+        texts = (head_height(wrap(title, 12.5 * k, paper.width), note) + foot_height(credit)) * k
+        fixed = bar + rows * (_TITLE + _TICKS) * k
+        wide = min(
+            (paper.width - (_LEFT + _RIGHT + (columns - 1) * _GAP) * k) / columns,
+            (min(paper.tallest, 0.72 * paper.width) - fixed - texts) / rows / view.height,
+        )
+        tall = wide * view.height
+        width = columns * (wide + _GAP * k) + (_LEFT + _RIGHT - _GAP) * k
+        width = max(width, 0.55 * paper.width)
+        left = (width - columns * wide - (columns - 1) * _GAP * k + (_LEFT - _RIGHT) * k) / 2
+        sheet = Sheet(paper, fixed + rows * tall, width=width, title=title, note=note, credit=credit, left=left / k)
+        self.figure: Figure = sheet.figure
+        even = [2 * max(round(size * paper.dpi / 2), 1) for size in (sheet.width, sheet.height)]
+        self.figure.set_size_inches(even[0] / paper.dpi, even[1] / paper.dpi)  # encoders want even numbers
+        self.images: dict[str, AxesImage] = {}
+        self.titles: dict[str, Text] = {}
+        for at, name in enumerate(fields):
+            row, column = divmod(at, columns)
+            bottom = sheet.top - (row + 1) * (_TITLE * k + tall) - row * _TICKS * k
+            axes = sheet.axes(left + column * (wide + _GAP * k), bottom, wide, tall)
+            part: Grid = self.parts[name][0]
+            empty = np.full(part.shape, np.nan, np.float32)
+            degrees = column == 0, row == rows - 1
+            self.images[name] = draw_map(axes, empty, part, view, norm, style.CONCENTRATION_COLOURS, k, degrees)
+            self.titles[name] = axes.set_title(" ", fontsize=9.5 * k, loc="left", pad=3 * k, family="DejaVu Sans")
+        long = min(width * 0.8, 5.0 * k)
+        label = f"{species_of(first)} ({style.UNITS_TEXT}){style.scale_words(scale)}"
+        sheet.scale(
+            next(iter(self.images.values())), [np.array([norm.vmin, norm.vmax])],
+            ((width - long) / 2, sheet.bottom + bar - 0.3 * k, long), label,
+        )  # fmt: skip
+        self.canvas = FigureCanvasAgg(self.figure)
+
+    def frame(self, time: np.datetime64) -> np.ndarray:
+        """The picture of a time: (height, width, 3), uint8."""
+        for name, field in self.fields.items():
+            part, rows, columns = self.parts[name]
+            values, own = frame_at(field, time, name, rows, columns)
+            image, title = self.images[name], self.titles[name]
+            picture, _ = pixels(values, part, self.view, pixels_across(image.axes))
+            image.set_data(shown(picture, self.norm, style.CONCENTRATION_COLOURS))
+            title.set_text(f"{name}, {grid_of(field).step:g}°   {stamp(own)} UTC")
+        self.canvas.draw()  # type: ignore[no-untyped-call]
+        return np.asarray(self.canvas.buffer_rgba())[..., :3]  # type: ignore[no-untyped-call]
+
+
+def animate(
+    fields: Mapping[str, xr.DataArray], path: Path | str, *, period: Period | None = None, every: int = 1,
+    box: Box | None = None, projection: str = "plate-carree", scale: str = "log", size: str = "screen", fps: float = 8,
+    title: str = "", note: str = "", credit: str | None = None, progress: Progress | None = None,
+) -> Path:  # fmt: skip
+    """Draw the frames of a field, or of two on common times, one after the other; memory stays level.
+
+    Args:
+        fields: name -> canonical field, one or two; the one with the most frames in the period gives the times. The
+            other shows its last frame less than 3 h before, with its own time written above.
+        path: ends in ``.mp4`` (needs the extra [plot]) or ``.gif``.
+        period: only these times; default all.
+        every: show only every so-manieth frame.
+        box, projection, scale, size, title, note, credit: as in :func:`deepcams.plotting.maps.map_figure`.
+        fps: frames a second.
+        progress: called with the number of frames done, and of all.
+
+    Returns:
+        the path, whole: what is unfinished lies beside it and is removed.
+
+    Raises:
+        InputError: no frames, no such box, a field that ends too early; another ending.
+        MissingExtraError: MP4 without the extra [plot].
+        OutputError: the file cannot be written.
+    """
+    path = Path(path)
+    kind = path.suffix.lower()
+    if kind not in KINDS:
+        raise InputError(path, "a name that ends in .mp4 or .gif", path.suffix or "no ending")
+    if not 1 <= len(fields) <= 2:
+        raise InputError("fields", "one or two", len(fields))
+    if every < 1 or not 0 < fps <= 60:
+        raise InputError("--every, --fps", "every at least 1, fps above 0 and at most 60", f"{every}, {fps:g}")
+    spans = {name: times_in(field, period, name) for name, field in fields.items()}
+    densest = max(spans, key=lambda name: spans[name].stop - spans[name].start)
+    times = fields[densest].time.values[spans[densest]][::every]
+    for name, field in fields.items():
+        for time in times[[0, -1]]:
+            index_at(field, time, name)
+    if times.size > _MOST_FRAMES[kind]:
+        raise InputError(path, f"at most {_MOST_FRAMES[kind]:,} frames", f"{times.size:,}", "use --every or --period")
+    view = View.of(grid_of(fields[densest]), box, projection)
+    _, rows, columns = window(grid_of(fields[densest]), view)
+    some = times[np.unique(np.linspace(0, times.size - 1, _SAMPLES).astype(int))]
+    samples = [frame_at(fields[densest], time, densest, rows, columns)[0] for time in some]
+    norm = style.norm_of(scale, samples, str(fields[densest].name))
+    paper = size_of(size)
+    paper = Size(paper.width, paper.tallest, paper.text, min(paper.dpi, int(_MOST / paper.width)))
+    head = title or species_of(fields[densest])
+    credit = credit_of(*fields.values()) if credit is None else credit
+    film = _Film(fields, view, norm, paper, scale, head, note, credit)
+    with _writer(path, kind, fps) as write:
+        for done, time in enumerate(times):
+            write(film.frame(time))
+            if progress is not None:
+                progress(done + 1, times.size)
+    return path
+
+
+@contextmanager
+def _writer(path: Path, kind: str, fps: float) -> Iterator[Any]:
+    """A function that takes pictures; the file appears when all are there."""
+    beside = path.with_name(f".{path.stem}.part{kind}")
+    try:
+        with (_mp4 if kind == ".mp4" else _gif)(beside, fps) as write:
+            yield write
+        beside.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def _mp4(path: Path, fps: float) -> Iterator[Any]:
+    try:
+        import imageio_ffmpeg
+    except ImportError as error:
+        raise MissingExtraError("an MP4 (a GIF does not)", "plot") from error
+    path.open("wb").close()  # the encoder's own word on a folder that is not there would be long
+    encoder: Any = None
+
+    def write(picture: np.ndarray) -> None:
+        nonlocal encoder
+        if encoder is None:
+            encoder = imageio_ffmpeg.write_frames(
+                str(path), (picture.shape[1], picture.shape[0]), fps=fps, codec="libx264", macro_block_size=2,
+                pix_fmt_out="yuv420p", quality=None, ffmpeg_log_level="error",
+                output_params=["-crf", "20", "-preset", "veryfast", "-movflags", "+faststart"],
+            )  # fmt: skip
+            encoder.send(None)
+        encoder.send(np.ascontiguousarray(picture))
+
+    try:
+        yield write
+    finally:
+        if encoder is not None:
+            encoder.close()
+
+
+@contextmanager
+def _gif(path: Path, fps: float) -> Iterator[Any]:
+    """Pictures of 256 colours that are those of the first one."""
+    from PIL import Image
+
+    palette: Any = None
+
+    def converted(picture: np.ndarray) -> Any:
+        nonlocal palette
+        image = Image.fromarray(np.ascontiguousarray(picture))
+        if palette is None:
+            palette = image.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        return image.quantize(palette=palette, dither=Image.Dither.NONE)
+
+    # Pillow takes pictures one by one only from a generator; a queue of one feeds it from another thread.
+    import queue
+    import threading
+
+    line: queue.Queue[Any] = queue.Queue(maxsize=2)
+    failed: list[BaseException] = []
+
+    def frames() -> Iterator[Any]:
+        while (image := line.get()) is not None:
+            yield image
+
+    def run() -> None:
+        try:
+            stream = frames()
+            first = next(stream, None)
+            if first is not None:
+                first.save(path, save_all=True, append_images=stream, duration=round(1000 / fps), loop=0)
+        except BaseException as error:
+            failed.append(error)
+            while line.get() is not None:
+                pass
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+
+    def write(picture: np.ndarray) -> None:
+        line.put(converted(picture))
+
+    try:
+        yield write
+    finally:
+        line.put(None)
+        thread.join()
+    if failed:
+        raise failed[0]

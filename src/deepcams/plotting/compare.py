@@ -1,0 +1,224 @@
+"""Methods side by side at one time, with their errors and zoomed boxes (Figs. 3 and 4 of the paper)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
+
+from deepcams.errors import InputError
+from deepcams.field import grid_of
+from deepcams.grid import Grid
+from deepcams.plotting import style
+from deepcams.plotting.maps import Box, View, draw_map, into_turn, species_of, window
+from deepcams.plotting.reading import frame_at, stamp
+from deepcams.plotting.sheet import Sheet, Size, credit_of, foot_height, head_height, size_of, wrap
+
+_NARROW = 5.5  # of a figure on a screen, at least; inches
+_LEFT, _RIGHT, _GAP, _TITLE, _TICKS, _FOOT = 0.62, 0.15, 0.14, 0.26, 0.3, 0.94  # round and between the maps, inches
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One map of a figure, in any number of views."""
+
+    title: str
+    values: np.ndarray
+    grid: Grid
+    is_error: bool = False
+
+
+def compare_maps(
+    fields: Mapping[str, xr.DataArray],
+    time: np.datetime64,
+    *,
+    truth: xr.DataArray | None = None,
+    source: tuple[str, xr.DataArray] | None = None,
+    box: Box | None = None,
+    zooms: Sequence[Box] = (),
+    scale: str = "log",
+    size: str = "screen",
+    title: str = "",
+    note: str = "",
+    credit: str | None = None,
+) -> Figure:
+    """Methods side by side at one time, on one scale: the whole region, then each zoomed box.
+
+    With a truth, it stands left of the methods, and each method has its error (method - truth, with MAE and RMSE over
+    what is shown) below; the source stands below the truth. Without one, source and methods stand in a row.
+
+    Args:
+        fields: name -> canonical field, one to four of them.
+        time: UTC. A field without a frame at this time shows its last one less than 3 h before, and says so.
+        truth: canonical field on the methods' grid.
+        source: name and field of what the methods were given, on any grid.
+        box: what the first block of maps shows; default all of the truth (or of the first field).
+        zooms: boxes shown enlarged below, named A, B, .. and outlined above.
+        scale, size, title, note, credit: as in :func:`deepcams.plotting.maps.map_figure`.
+
+    Raises:
+        InputError: a field is not canonical, has no such time, or lies outside the box; an error is asked for on
+            another grid or at another time than the truth's.
+    """
+    if not 1 <= len(fields) <= 4:
+        raise InputError("fields", "one to four", len(fields))
+    first = next(iter(fields.values())) if truth is None else truth
+    time = np.datetime64(time).astype("datetime64[ns]")
+    overview = View.of(grid_of(first), box)
+    views = [overview, *[View.of(grid_of(first), zoom) for zoom in zooms]]
+    inner = box is not None and all(overview.holds(view) for view in views)
+
+    def panel(name: str, field: xr.DataArray) -> tuple[Panel, np.datetime64]:
+        grid = grid_of(field)
+        part, rows, columns = window(grid, overview) if inner else (grid, slice(None), None)
+        values, when = frame_at(field, time, name, rows, columns)
+        late = "" if when == time else f", {stamp(when)[11:]} UTC"
+        return Panel(f"{name}, {grid.step:g}°{late}", values, part), when
+
+    given = panel(*source)[0] if source else None
+    made = {name: panel(name, field) for name, field in fields.items()}
+    top = [each for each, _ in made.values()]
+    rows: list[list[Panel | None]]
+    if truth is None:
+        rows = [[*([given] if given else []), *top]]
+    else:
+        true, when = panel("Truth", truth)
+        errors = []
+        for name, (each, own) in made.items():
+            if each.grid != true.grid or own != when:
+                found = f"{each.grid.describe()} at {stamp(own)}"
+                raise InputError(name, f"the truth's grid and time ({true.grid.describe()}, {stamp(when)})", found)
+            errors.append(Panel(f"{name} {style.MINUS} truth", each.values - true.values, true.grid, is_error=True))
+        rows = [[true, *top], [given, *errors]]
+    head = title or f"{species_of(first)}, {stamp(time)} UTC"
+    if credit is None:
+        credit = credit_of(source[1] if source else None, truth, *fields.values())
+    return lay_out([rows for _ in views], views, head, note, credit, first, scale, size_of(size))
+
+
+def within(panel: Panel, view: View) -> np.ndarray:
+    """The panel's values at nodes inside a view."""
+    south, north = max(view.south, -90.0), min(view.north, 90.0)
+    west = (view.west + 180) % 360 - 180
+    east = 360.0 + west if view.east - view.west >= 360 - panel.grid.step else (view.east + 180) % 360 - 180
+    if east > 360:
+        west, east = 0.0, 360.0
+    _, rows, columns = panel.grid.select((west, south, east, north), "box")
+    return panel.values[rows][:, columns]
+
+
+def lay_out(
+    blocks: Sequence[Sequence[Sequence[Panel | None]]], views: Sequence[View], title: str, note: str, credit: str,
+    like: xr.DataArray, scale: str, paper: Size, annual: bool = False,
+    error_words: str = f"error: method {style.MINUS} truth ({style.UNITS_TEXT})",
+) -> Figure:  # fmt: skip
+    """Set blocks of maps one below the other, each in its own view, with one scale for all of a kind.
+
+    Args:
+        blocks: of each view, rows of panels; ``None`` leaves a place free.
+        views: of each block; those after the first are outlined in it.
+        title, note, credit: of the sheet.
+        like: field whose species is drawn.
+        scale: of concentrations.
+        paper: how large.
+        annual: whether guidelines are those for a year.
+        error_words: what the scale of errors is.
+    """
+    panels = [panel for row in blocks[0] for panel in row if panel is not None]
+    shown = [within(panel, views[0]) for panel in panels if not panel.is_error]
+    errors = [within(panel, views[0]) for panel in panels if panel.is_error]
+    norms = {False: style.norm_of(scale, shown, str(like.name), annual), True: style.error_norm(errors)}
+    names = {False: style.CONCENTRATION_COLOURS, True: style.ERROR_COLOURS}
+    k, across = paper.text, max(len(row) for row in blocks[0])
+    sides = (_LEFT + _RIGHT + (across - 1) * _GAP) * k
+    foot = (_FOOT + (0.12 if scale == "guideline" else 0)) * k
+    fixed = foot + sum(len(block) * _TITLE + _TICKS for block in blocks) * k
+    slope = sum(len(block) * view.height for block, view in zip(blocks, views, strict=True))
+    texts = (head_height(wrap(title, 12.5 * k, paper.width), wrap(note, 9 * k, paper.width)) + foot_height(credit)) * k
+    wide = min((paper.width - sides) / across, max((paper.tallest - fixed - texts) / slope, 0.6 * k))
+    width = paper.width if paper.fixed else max(across * wide + sides, min(_NARROW * k, paper.width))
+    left = (width - across * wide - (across - 1) * _GAP * k + (_LEFT - _RIGHT) * k) / 2
+    sheet = Sheet(paper, fixed + wide * slope, width=width, title=title, note=note, credit=credit, left=left / k)
+    images: dict[bool, AxesImage] = {}
+    top = sheet.top
+    for which, (block, view) in enumerate(zip(blocks, views, strict=True)):
+        tall = wide * view.height
+        for r, row in enumerate(block):
+            top -= _TITLE * k + tall
+            for c, panel in enumerate(row):
+                if panel is None:
+                    continue
+                axes = sheet.axes(left + c * (wide + _GAP * k), top, wide, tall)
+                kind = panel.is_error
+                degrees = c == 0, r == len(block) - 1
+                images[kind] = draw_map(axes, panel.values, panel.grid, view, norms[kind], names[kind], k, degrees)
+                letter = f"{chr(65 + which - 1)}: " if which else ""
+                text = letter + panel.title
+                points = min(9 * k, wide * 72 / (0.53 * len(text)))
+                axes.set_title(text, fontsize=max(points, 5.0), loc="left", pad=3 * k)
+                if panel.is_error:
+                    _write_scores(axes, within(panel, view), k)
+                if not which:
+                    _outline(axes, view, views[1:], k)
+        top -= _TICKS * k
+    _add_scales(
+        sheet, images, {False: shown, True: errors}, species_of(like), style.scale_words(scale, annual), error_words
+    )
+    return sheet.figure
+
+
+def map_width(rows: Sequence[Sequence[Panel | None]], view: View, paper: Size) -> float:
+    """How wide each map becomes, in inches, where rows of them are laid out on a paper."""
+    k, across = paper.text, max(len(row) for row in rows)
+    room = paper.width - (_LEFT + _RIGHT + (across - 1) * _GAP) * k
+    tall = paper.tallest - (_FOOT + len(rows) * _TITLE + _TICKS + 0.6) * k
+    return min(room / across, tall / len(rows) / view.height)
+
+
+def _write_scores(axes: Axes, errors: np.ndarray, k: float) -> None:
+    known = errors[np.isfinite(errors)].astype(np.float64)
+    if not known.size:
+        return
+    mae, rmse = (f"{figure:#.3g}".rstrip(".") for figure in (abs(known).mean(), np.sqrt((known**2).mean())))
+    text = f"MAE {mae}   RMSE {rmse}"
+    wide = axes.get_position().width * axes.figure.get_size_inches()[0]  # type: ignore[union-attr]
+    axes.text(
+        0.985, 0.03, text, transform=axes.transAxes, fontsize=min(8 * k, wide * 72 / (0.6 * len(text))), ha="right",
+        va="bottom", zorder=5, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 2 * k},
+    )  # fmt: skip
+
+
+def _outline(axes: Axes, view: View, zooms: Sequence[View], k: float) -> None:
+    for i, zoom in enumerate(zooms):
+        west = into_turn(zoom.west, view.west)
+        frame = Rectangle(
+            (west, zoom.south), zoom.east - zoom.west, zoom.north - zoom.south, fill=False, linewidth=1.1 * k,
+            edgecolor="black", zorder=4, path_effects=[withStroke(linewidth=2.4 * k, foreground="white")],
+        )  # fmt: skip
+        axes.add_patch(frame)
+        axes.text(
+            west, zoom.north, f" {chr(65 + i)}", fontsize=9 * k, fontweight="bold", va="top", zorder=4,
+            path_effects=[withStroke(linewidth=2.2 * k, foreground="white")],
+        )  # fmt: skip
+
+
+def _add_scales(
+    sheet: Sheet, images: Mapping[bool, AxesImage], values: Mapping[bool, Sequence[np.ndarray]], species: str,
+    words: str, error_words: str,
+) -> None:  # fmt: skip
+    """One bar for concentrations and, where there are errors, one for them, below the maps."""
+    k = sheet.k
+    share = (sheet.width - (_LEFT + _RIGHT) * k) / len(images)
+    bottom = sheet.bottom + (0.57 + (0.12 if words else 0)) * k
+    for i, kind in enumerate(sorted(images)):
+        width = min(share * 0.86, 5.0 * k)
+        left = _LEFT * k + i * share + (share - width) / 2
+        text = error_words if kind else f"{species} ({style.UNITS_TEXT}){words}"
+        sheet.scale(images[kind], values[kind], (left, bottom, width), text)

@@ -1,0 +1,197 @@
+"""The paper that figures are drawn on: sizes of print and screen, title, note and source line, scales, saving."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.colors import BoundaryNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+
+from deepcams.errors import InputError, OutputError, choose
+from deepcams.plotting import style
+
+SizeName = Literal["screen", "column", "page", "slide"]
+FORMATS = ("png", "pdf", "svg")
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a figure may be, and its writing.
+
+    Attributes:
+        width: inches, as printed.
+        tallest: inches.
+        text: factor of the writing and of all margins; 1 has ticks of 8 points.
+        dpi: of pictures made of pixels.
+        fixed: whether a figure is as wide as it may be, even where its maps are narrow.
+    """
+
+    width: float
+    tallest: float
+    text: float
+    dpi: int
+    fixed: bool = False
+
+
+SIZES = {
+    "screen": Size(10.0, 12.5, 1.0, 160),
+    "column": Size(3.5, 8.6, 0.8, 300),
+    "page": Size(7.2, 9.4, 0.88, 300),
+    "slide": Size(12.8, 7.2, 1.5, 150, fixed=True),
+}
+
+
+def size_of(name: str) -> Size:
+    """The size of that name.
+
+    Raises:
+        InputError: there is none.
+    """
+    return SIZES[choose("--size", name, SIZES)]
+
+
+def wrap(text: str, points: float, inches: float) -> str:
+    """Break a text into lines that fit, for letters of middling width."""
+    room = max(int(inches * 72 / (0.53 * points)), 12)
+    return "\n".join("\n".join(textwrap.wrap(line, room, break_long_words=False)) for line in text.splitlines())
+
+
+def credit_of(*fields: xr.DataArray | None) -> str:
+    """The source line of what is drawn: each field's own ``source``, once."""
+    found = [str(field.attrs.get("source", "")).strip().rstrip(".") for field in fields if field is not None]
+    named = dict.fromkeys(each for each in found if each)
+    return "Source: " + "; ".join(named) if named else ""
+
+
+class Sheet:
+    """A figure that is laid out in inches, from the lower left.
+
+    Attributes:
+        figure: the figure, without pyplot and its global state.
+        k: factor of all writing and margins.
+        width, height: inches.
+        top: inches from below to where the title and the note end.
+        bottom: inches from below to where the source line ends.
+    """
+
+    def __init__(
+        self, size: Size, body: float, *, width: float | None = None, title: str = "", note: str = "", credit: str = "",
+        left: float = 0.1,
+    ) -> None:  # fmt: skip
+        """Make a figure as high as ``body`` inches and its title, note and source line need."""
+        self.k = k = size.text
+        self.width = width or size.width
+        room = self.width - (left + 0.1) * k
+        title, note = wrap(title, 12.5 * k, room * 0.93), wrap(note, 9 * k, room)
+        credit = wrap(credit, 7 * k, self.width - 0.2 * k)
+        above, below = head_height(title, note) * k, foot_height(credit) * k
+        self.height = above + body + below
+        self.top, self.bottom = self.height - above, below
+        self.figure = Figure(figsize=(self.width, self.height), dpi=size.dpi, facecolor="white")
+        down = 0.13 * k
+        if title:
+            self.figure.text(
+                left * k / self.width, 1 - down / self.height, title, fontsize=12.5 * k, fontweight="bold", va="top",
+                linespacing=1.15,
+            )  # fmt: skip
+            down += (0.09 + 0.2 * len(title.splitlines())) * k
+        if note:
+            self.figure.text(
+                left * k / self.width, 1 - down / self.height, note, fontsize=9 * k, va="top", color="0.25"
+            )
+        if credit:
+            self.figure.text(
+                0.1 * k / self.width, 0.06 * k / self.height, credit, fontsize=7 * k, va="bottom", color="0.4"
+            )
+
+    def axes(self, left: float, bottom: float, width: float, height: float) -> Axes:
+        """Axes at a place in inches."""
+        return self.figure.add_axes((left / self.width, bottom / self.height, width / self.width, height / self.height))
+
+    def scale(
+        self, image: AxesImage, values: Iterable[np.ndarray], place: tuple[float, float, float], label: str
+    ) -> None:  # fmt: skip
+        """A horizontal colour scale with its ticks and label below it.
+
+        Args:
+            image: whose colours.
+            values: all that is drawn with them: where they lie beyond the scale, its end is pointed.
+            place: left, bottom (of the bar itself) and width, inches.
+            label: what it shows.
+        """
+        k, norm = self.k, image.norm
+        values = list(values)
+        axes = self.axes(*place, 0.13 * k)
+        if isinstance(norm, BoundaryNorm):
+            bar = self.figure.colorbar(image, cax=axes, orientation="horizontal", spacing="uniform")
+            bar.set_ticks([float(step) for step in norm.boundaries])
+            names = style.guideline_names()
+            bar.set_ticklabels([
+                style.plain_number(step) + ("\n" + names.get(i, "") if names.get(i) else "")
+                for i, step in enumerate(norm.boundaries.tolist())
+            ])  # fmt: skip
+        else:
+            assert isinstance(norm, Normalize)
+            bar = self.figure.colorbar(image, cax=axes, orientation="horizontal", extend=style.extend(norm, values))
+            if image.cmap.name == style.CONCENTRATION_COLOURS:
+                ticks = style.concentration_ticks(norm)
+                most = int(place[2] / (0.36 * k))
+                bar.set_ticks(ticks if len(ticks) <= most else [x for x in ticks if f"{x:e}"[0] == "1"])
+            bar.ax.xaxis.set_major_formatter(style.NUMBERS)
+        bar.ax.minorticks_off()
+        bar.ax.tick_params(labelsize=8 * k, length=2.5 * k, width=0.6 * k)
+        bar.outline.set_linewidth(0.6 * k)
+        grey = "; grey: missing" if any(np.isnan(each).any() for each in values) else ""
+        bar.set_label(wrap(label + grey, 9 * k, place[2] * 1.25), fontsize=9 * k, labelpad=2 * k)
+
+
+def head_height(title: str, note: str) -> float:
+    """Of a wrapped title and note, in inches of text size 1."""
+    above = 0.13 + (0.09 + 0.2 * len(title.splitlines()) if title else 0)
+    return above + (0.15 * len(note.splitlines()) + 0.07 if note else 0)
+
+
+def foot_height(credit: str) -> float:
+    """Of a wrapped source line, in inches of text size 1."""
+    return 0.08 + 0.12 * len(credit.splitlines()) if credit else 0.04
+
+
+def check_format(path: Path) -> None:
+    """Refuse a name that no figure can be saved under.
+
+    Raises:
+        InputError: its ending is none of :data:`FORMATS`.
+    """
+    if path.suffix.lower().lstrip(".") not in FORMATS:
+        raise InputError(path, "a name that ends in .png, .pdf or .svg", path.suffix or "no ending")
+
+
+def save(figure: Figure, path: Path | str) -> Path:
+    """Write a figure as PNG, PDF or SVG by the name's ending, whole or not at all; an older one is replaced.
+
+    Raises:
+        InputError: another ending.
+        OutputError: the file cannot be written.
+    """
+    path = Path(path)
+    check_format(path)
+    kind = path.suffix.lower().lstrip(".")
+    beside = path.with_name(f".{path.name}.part")
+    # Without a date the same figure is the same file.
+    about = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
+    try:
+        figure.savefig(beside, format=kind, metadata=about)
+        beside.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        beside.unlink(missing_ok=True)
+    return path
