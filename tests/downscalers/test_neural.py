@@ -200,6 +200,7 @@ def test_names_that_lead_nowhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any], says: str
 ) -> None:
     monkeypatch.setenv("DEEPCAMS_MODELS", str(tmp_path))
+    monkeypatch.setattr("deepcams.downscalers.build.SHIPPED", tmp_path)
     with pytest.raises(InputError, match=says):
         build(**arguments)
 
@@ -241,7 +242,10 @@ def test_no_seam_on_the_real_frames(checkpoints: dict[str, Path], cams_dir: Path
     chain = build(str(checkpoints["xvfi"]), str(checkpoints["abpn"]), conserve=False, order="temporal-first")
     plain = chain.downscale(field).values[1]
     moved = chain.downscale(rolled(field, 32)).values[1]
-    np.testing.assert_allclose(np.roll(plain, 96, axis=-1), moved, atol=1e-3 * abs(plain).max())
+    # random weights make steps of single pixels, which rounding moves (how many depends on the processor's kernels)
+    apart = abs(np.roll(plain, 96, axis=-1) - moved) > 1e-3 * abs(plain).max()
+    assert apart.mean() < 0.02
+    assert abs(apart.mean(axis=0) - apart.mean()).max() < 0.2  # and they gather at no column
     jumps = abs(np.diff(np.log(plain + 1), axis=-1, append=np.log(plain[:, :1] + 1))).mean(axis=0)
     for column in (1439, 719):  # the step from there to the next: across 0 and 180 degrees
         assert jumps[column] < np.percentile(jumps, 99.9)
