@@ -7,7 +7,7 @@ import re
 import types
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -39,6 +39,9 @@ _Loader.add_implicit_resolver(
 )
 
 
+Model = TypeVar("Model", bound=BaseModel)
+
+
 def read_experiment(path: str | Path, changes: Sequence[str] = ()) -> Experiment:
     """Read an experiment.
 
@@ -51,6 +54,11 @@ def read_experiment(path: str | Path, changes: Sequence[str] = ()) -> Experiment
         InputError: no such file, no YAML, an unknown key (the nearest known one is named), a wrong type or range, or
             train and validation that overlap; in one line, with the path of the value.
     """
+    return parse_experiment(read_values(path, changes), path)
+
+
+def read_values(path: str | Path, changes: Sequence[str] = ()) -> dict[str, Any]:
+    """The values of an experiment's file, changed; see :func:`read_experiment`."""
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
@@ -64,17 +72,22 @@ def read_experiment(path: str | Path, changes: Sequence[str] = ()) -> Experiment
         raise InputError(path, "an experiment (keys and values)", type(values).__name__)
     for change in changes:
         _change(values, change)
-    return parse_experiment(values, path)
+    return values
 
 
 def parse_experiment(values: Any, where: object = "experiment") -> Experiment:
     """An experiment of plain values; see :func:`read_experiment`."""
+    return parse_as(Experiment, values, where)
+
+
+def parse_as(model: type[Model], values: Any, where: object) -> Model:
+    """Plain values as what they should be; see :func:`read_experiment`."""
     try:
-        return Experiment.model_validate(values)
+        return model.model_validate(values)
     except InputError as error:  # what no single value can tell
         raise InputError(f"{where}: {error.where}", error.expected, error.found, error.do) from None
     except ValidationError as error:
-        raise _explained(error, where) from None
+        raise _explained(error, where, model) from None
 
 
 def _parsed(text: str, where: object) -> Any:
@@ -109,19 +122,19 @@ def _change(values: dict[str, Any], change: str) -> None:
             place = place[key]
 
 
-def _explained(error: ValidationError, where: object) -> InputError:
+def _explained(error: ValidationError, where: object, model: type[BaseModel]) -> InputError:
     """The first thing that is wrong, with its path and what was expected."""
     # an unknown key explains the missing one beside it, so it is told first
     first = min(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
     path = [str(part) for part in first["loc"]]
     if first["type"] == "extra_forbidden":
         *parents, key = path
-        known = list(_model(_at(parents)).model_fields)
+        known = list(_model(_at(parents, model)).model_fields)
         near = difflib.get_close_matches(key, known, n=1)
         do = f"did you mean {near[0]!r}?" if near else ""
         return InputError(": ".join([str(where), *_joined(parents)]), "the keys " + ", ".join(known), repr(key), do)
     at = ": ".join([str(where), *_joined(path)])
-    expected = _words(_at(path))
+    expected = _words(_at(path, model))
     if first["type"] == "missing":
         return InputError(at, expected, "nothing")
     found = first["input"]
@@ -132,9 +145,9 @@ def _joined(path: list[str]) -> list[str]:
     return [".".join(path)] if path else []
 
 
-def _at(path: list[str]) -> Any:
-    """The annotation of the value at that path of an experiment."""
-    annotation: Any = Experiment
+def _at(path: list[str], model: type[BaseModel]) -> Any:
+    """The annotation of the value at that path of a model."""
+    annotation: Any = model
     for part in path:
         kind = _plain(annotation)
         if isinstance(kind, type) and issubclass(kind, BaseModel):

@@ -10,6 +10,7 @@ import typer.core
 import typer.main
 
 VERBS = {
+    "animate": "Draw the frames of a field as a film (MP4 or GIF)",
     "bench": "Measure speed: ratios side by side in one run",
     "demo": "Simulate a small world, downscale it, score it and draw it",
     "doctor": "Report versions, devices, keys and writable folders",
@@ -18,10 +19,14 @@ VERBS = {
     "fetch": "Get CAMS, GEOS-CF or OpenAQ data: complete, verified, resumable",
     "info": "Tell what a file holds: layout, grid, times, units, values",
     "models": "List, show and import network checkpoints",
+    "plot": "Draw maps, comparisons, sequences, series, means, stations",
     "prepare": "Check hourly fine fields and put them into a store to train from",
+    "report": "Put a run's settings, tables and pictures into one HTML file",
+    "run": "Do a whole experiment (YAML): fetch, train, evaluate, downscale, validate",
     "simulate": "Write a simulated world in the providers' own layouts",
     "train": "Train a network as an experiment (YAML) describes",
     "validate": "Compare fields with stations (OpenAQ), with quality control",
+    "view": "Show a field on a map in the browser: move about, play, compare",
 }
 
 

@@ -91,7 +91,7 @@ class Opendap:
         if self._place is None:
             axes = self._ask("lat,lon", "the record's grid")
             latitude, longitude = axes["lat"].astype(float), axes["lon"].astype(float)
-            grid = Grid.from_coordinates(latitude, longitude, self.url).canonical()
+            grid = Grid.from_coordinates(np.sort(latitude)[::-1], longitude, self.url).canonical()
             if self._bbox is not None:
                 grid = grid.select(self._bbox, "--bbox")[0]
             rows = np.abs(latitude[None] - grid.latitudes[:, None]).argmin(1)

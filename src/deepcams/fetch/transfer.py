@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 Bytes = Callable[[int], None]
 """Called with the number of bytes that have come."""
-_PIECE = 1 << 20
 
 
 class AbsentError(FetchError):
@@ -201,7 +200,7 @@ class Transfer:
             elif whole is not None:
                 space(partial.parent, whole)
             try:
-                for piece in response.iter_raw(_PIECE):
+                for piece in response.iter_raw():  # as it comes: nothing that came is lost in a buffer
                     file.write(piece)
                     came(len(piece))
                     if self.patience.stop.is_set():

@@ -23,7 +23,7 @@ class Fault:
     Attributes:
         kind: ``status``: an error answer. ``reset``: the connection is reset in the middle. ``truncate``: it is closed
             in the middle. ``stall``: it falls silent in the middle. ``longer``: a longer body is announced than comes.
-            ``html``: an error page with status 200. ``corrupt``: some bytes are others.
+            ``html``: an error page with status 200. ``corrupt``: the middle half is other bytes.
         status: of an error answer.
         retry_after: its header, if any.
         seconds: of silence.
@@ -143,8 +143,8 @@ class _Handler(BaseHTTPRequestHandler):
         query = {key: values[-1] for key, values in parse_qs(parts.query, keep_blank_values=True).items()}
         headers = {key.lower(): value for key, value in self.headers.items()}
         seen = Seen(self.command, unquote(parts.path), query, headers)
-        if not query and parts.query:
-            seen.query[""] = unquote(parts.query)
+        if "=" not in parts.query and parts.query:
+            seen.query = {"": unquote(parts.query)}
         with self.owner.lock:
             self.owner.seen.append(seen)
         fault = self.owner.faults(seen)
@@ -164,9 +164,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = answer.body
         kind = fault.kind if fault is not None and answer.status < 300 else ""
         if kind == "corrupt" and body:
-            body = body[: len(body) // 2] + bytes(byte ^ 0xFF for byte in body[len(body) // 2 :][:64]) + (
-                body[len(body) // 2 + 64 :]
-            )  # fmt: skip
+            quarter = len(body) // 4
+            wrong = bytes(byte ^ 0xFF for byte in body[quarter : 3 * quarter])
+            body = body[:quarter] + wrong + body[3 * quarter :]
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.kind)
         for name, value in answer.headers.items():

@@ -39,10 +39,10 @@ class Bucket(Service):
         return f"{self.root}/{self.name}"
 
     @classmethod
-    def of(cls, folder: Path, faults: Callable[[Seen], Fault | None] = lambda seen: None) -> Bucket:
+    def of(cls, folder: Path, prefix: str = "", faults: Callable[[Seen], Fault | None] = lambda seen: None) -> Bucket:
         """A bucket of the files in a folder."""
         files = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-        return cls({path.relative_to(folder).as_posix(): path for path in files}, faults=faults)
+        return cls({prefix + path.relative_to(folder).as_posix(): path for path in files}, faults=faults)
 
     def read(self, key: str) -> bytes:
         """An object."""
@@ -77,7 +77,8 @@ class Bucket(Service):
         prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
         after = query.get("continuation-token") or query.get("start-after", "")
         most = int(query.get("max-keys") or 1000)
-        contents, common = [], []
+        contents: list[str] = []
+        common: list[str] = []
         at = max(bisect.bisect_left(self._keys, prefix), bisect.bisect_right(self._keys, after) if after else 0)
         last, truncated = "", False
         while at < len(self._keys) and self._keys[at].startswith(prefix):

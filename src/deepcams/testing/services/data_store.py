@@ -7,10 +7,9 @@ import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from deepcams.testing.services.base import Answer, Fault, Seen, Service
 from deepcams.testing.services.files import file_answer
@@ -146,7 +145,7 @@ def _frames(inputs: dict[str, Any]) -> int:
     days = 0
     for span in inputs.get("date", []):
         first, _, last = span.partition("/")
-        days += int((np.datetime64(last or first) - np.datetime64(first)).astype(int)) + 1
+        days += (date.fromisoformat(last or first) - date.fromisoformat(first)).days + 1
     return days * len(inputs.get("time", []))
 
 

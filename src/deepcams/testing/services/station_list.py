@@ -51,12 +51,12 @@ class StationList(Service):
                 self._since, self._used = now, 0
             self._used += 1
             left, reset = self.allowance - self._used, max(int(self.window - (now - self._since)) + 1, 1)
-        limits = {
+        limits: dict[str, Any] = {
             "x-ratelimit-limit": str(self.allowance), "x-ratelimit-remaining": str(max(left, 0)),
             "x-ratelimit-reset": str(reset), "x-ratelimit-used": str(self._used),
         }  # fmt: skip
         if left < 0:
-            return Answer.json({"detail": "Too many requests"}, 429, **limits, **{"Retry-After": str(reset)})
+            return Answer.json({"detail": "Too many requests"}, 429, **{**limits, "Retry-After": str(reset)})
         if seen.path.rstrip("/") != "/v3/locations":
             return Answer.json({"detail": "Not Found"}, 404, **limits)
         found = [one for one in self.stations if self._wanted(one, seen.query)]

@@ -1,0 +1,1 @@
+"""A whole experiment, from fetching to validation, described by one file."""

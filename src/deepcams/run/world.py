@@ -1,0 +1,77 @@
+"""The simulated world behind services on loopback: what ``world:`` in an experiment stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deepcams.fetch.endpoints import Endpoints
+from deepcams.period import Period
+from deepcams.run.options import Fetch, World
+from deepcams.sources.simulation.simulate import simulate
+from deepcams.sources.simulation.stations import place_stations
+from deepcams.testing.services.bucket import Bucket
+from deepcams.testing.services.data_store import KEY as ADS_KEY
+from deepcams.testing.services.data_store import DataStore
+from deepcams.testing.services.files import FileTree, below
+from deepcams.testing.services.station_list import KEY as OPENAQ_KEY
+from deepcams.testing.services.station_list import StationList
+
+
+def prepare_world(world: World, fetch: Fetch, folder: Path) -> None:
+    """Write what the services will give; files that are there are kept."""
+    simulate(folder / "geos_cf", "geos-cf", fetch.geos_cf.period, bbox=fetch.geos_cf.bbox, seed=world.seed)
+    for part in _months(Period.parse(fetch.cams.period)):
+        simulate(folder / "cams" / _name(part), "cams", part, bbox=fetch.cams.bbox, seed=world.seed, cams_layout="zip")
+    simulate(
+        folder / "openaq", "openaq", fetch.openaq.period, bbox=fetch.openaq.bbox, seed=world.seed,
+        stations=world.stations, dirt=True,
+    )  # fmt: skip
+
+
+def _months(period: Period) -> list[Period]:
+    """A period's parts, one a month: what single requests ask for."""
+    step = np.timedelta64(3, "h").astype("timedelta64[ns]")
+    times = np.arange(period.start.astype("datetime64[D]").astype("datetime64[ns]"), period.end, step)
+    times = times[period.contains(times)]
+    months = times.astype("datetime64[M]")
+    return [Period(times[months == month][0], times[months == month][-1] + step) for month in np.unique(months)]
+
+
+def _name(period: Period) -> str:
+    last = period.end - np.timedelta64(1, "h")
+    return f"{str(period.start)[:10]}_{str(last)[:10]}"
+
+
+@contextmanager
+def serve(world: World, fetch: Fetch, folder: Path) -> Iterator[tuple[Endpoints, dict[str, str]]]:
+    """Run the services.
+
+    Yields:
+        where they are, and the environment with their keys.
+    """
+
+    def answer(request: dict[str, Any]) -> Path:
+        first, _, last = request["date"][0].partition("/")
+        found = list((folder / "cams" / f"{first}_{last or first}").glob("*.zip"))
+        if len(found) != 1:
+            raise ValueError(f"this world has no {first} to {last}")
+        return found[0]
+
+    with ExitStack() as services:
+        store = services.enter_context(DataStore(answer))
+        tree = services.enter_context(FileTree(below(folder / "geos_cf")))
+        bucket = services.enter_context(Bucket.of(folder / "openaq" / "records", prefix="records/"))
+        places = place_stations(world.seed, world.stations, fetch.openaq.bbox, 0.1)
+        stations = services.enter_context(StationList(places))
+        yield (
+            Endpoints(
+                ads=store.url, geos_cf_v1=tree.root, geos_cf_v2=tree.root, geos_cf_opendap=tree.root,
+                openaq_archive=bucket.url, openaq_api=stations.url,
+            ),
+            {"ADSAPI_KEY": ADS_KEY, "OPENAQ_API_KEY": OPENAQ_KEY},
+        )  # fmt: skip
