@@ -1,0 +1,63 @@
+"""``deepcams animate``: fields in motion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deepcams.cli.plot import (
+    BBox,
+    Colours,
+    Fields,
+    Note,
+    Original,
+    Paper,
+    Projection,
+    Scale,
+    Shape,
+    Size,
+    Span,
+    Title,
+    Variable,
+    _bar,
+    _open,
+    _period,
+)  # fmt: skip
+
+app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
+
+EXAMPLES = """Examples:
+
+deepcams animate pm25.zarr --original cams_2019.nc -o fires.mp4 --bbox 110 -50 180 -5
+
+deepcams animate pm25.zarr -o globe.gif --projection robinson --every 3"""
+
+
+@app.command(epilog=EXAMPLES)
+def animate(
+    field: Fields,
+    out: Annotated[Path, typer.Option("-o", "--out", help="The animation: .mp4 (extra [plot]) or .gif.")],
+    original: Original = None,
+    period: Span = None,
+    every: Annotated[int, typer.Option(help="Only every so-manieth frame.")] = 1,
+    bbox: BBox = None,
+    projection: Shape = Projection.PLATE_CARREE,
+    scale: Colours = Scale.LOG,
+    size: Paper = Size.SCREEN,
+    fps: Annotated[float, typer.Option(help="Frames a second.")] = 8,
+    title: Title = "",
+    note: Note = "",
+    variable: Variable = None,
+) -> None:
+    """Draw all frames of a field, with --original beside it, as a film (MP4) or an animated picture (GIF)."""
+    from deepcams.plotting import animate as run
+
+    fields = {**({"original": _open(original, variable)} if original else {}), "deepcams": _open(field, variable)}
+    with _bar("drawing") as progress:
+        path = run(
+            fields, out, period=_period(period), every=every, box=bbox, projection=projection.value,
+            scale=scale.value, size=size.value, fps=fps, title=title, note=note, progress=progress,
+        )  # fmt: skip
+    typer.echo(f"  {path}")

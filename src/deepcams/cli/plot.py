@@ -1,0 +1,303 @@
+"""``deepcams plot``: every figure of the paper from any dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+    from deepcams.evaluation.in_situ import Validation
+    from deepcams.period import Period
+
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]},
+    help="Draw figures: maps, comparisons, sequences, series, means, stations, trainings.",
+    epilog="Example: deepcams plot map pm25.zarr -o map.png",
+)  # fmt: skip
+
+
+class Size(StrEnum):
+    """How large."""
+
+    SCREEN, COLUMN, PAGE, SLIDE = "screen", "column", "page", "slide"
+
+
+class Scale(StrEnum):
+    """How values become colours."""
+
+    LOG, GUIDELINE = "log", "guideline"
+
+
+class SeriesScale(StrEnum):
+    """How values become heights."""
+
+    LINEAR, LOG, GUIDELINE = "linear", "log", "guideline"
+
+
+class Projection(StrEnum):
+    """What a map looks like."""
+
+    PLATE_CARREE, ROBINSON, EQUAL_EARTH = "plate-carree", "robinson", "equal-earth"
+    NORTH_POLAR, SOUTH_POLAR = "north-polar", "south-polar"
+
+
+class Colour(StrEnum):
+    """What colours the stations."""
+
+    N, R = "n", "R"
+
+
+Box = tuple[float, float, float, float]
+Fields = Annotated[list[str], typer.Argument(metavar="FIELD...", help="Files, folders, globs or stores.")]
+Out = Annotated[Path, typer.Option("-o", "--out", help="The figure: .png, .pdf or .svg.")]
+Original = Annotated[
+    list[str] | None, typer.Option("--original", help="What the field was made from (CAMS); may be repeated.")
+]
+BBox = Annotated[
+    Box | None, typer.Option("--bbox", metavar="W S E N", help="Only this box; W > E crosses the dateline.")
+]
+Time = Annotated[str | None, typer.Option("--time", help="UTC: 2019-12-31T17. Default: the first.")]
+Span = Annotated[str | None, typer.Option("--period", help="UTC: 2019, 2019-03, 2019-03-01..2019-03-08.")]
+Shape = Annotated[Projection, typer.Option("--projection", help="Of the map.")]
+Colours = Annotated[Scale, typer.Option("--scale", help="Logarithmic, or the steps of WHO's 2021 guidelines.")]
+Paper = Annotated[Size, typer.Option("--size", help="What it is for.")]
+Title = Annotated[str, typer.Option("--title", help="Instead of the usual one.")]
+Note = Annotated[str, typer.Option("--note", help="A line below the title.")]
+Variable = Annotated[str | None, typer.Option("--variable", help="Of the files.", show_default="PM2.5")]
+Stations = Annotated[list[str], typer.Option("--stations", help="OpenAQ's archive, CSV, Parquet; may be repeated.")]
+
+
+@app.command("map", epilog="Example: deepcams plot map pm25.zarr --time 2019-12-31T17 --projection robinson -o map.png")
+def draw_map(
+    field: Fields, out: Out, time: Time = None, period: Span = None, bbox: BBox = None,
+    projection: Shape = Projection.PLATE_CARREE, scale: Colours = Scale.LOG, size: Paper = Size.PAGE,
+    title: Title = "", note: Note = "", variable: Variable = None,
+) -> None:  # fmt: skip
+    """One hour, or with --period the mean over it, of a region or the globe."""
+    from deepcams.plotting import map_figure
+
+    _check(out)
+    with _bar() as progress:
+        figure = map_figure(
+            _open(field, variable), _moment(time), period=_period(period), box=bbox, projection=projection.value,
+            scale=scale.value, size=size.value, title=title, note=note, progress=progress,
+        )  # fmt: skip
+    _save(figure, out)
+
+
+@app.command(epilog="Example: deepcams plot compare pm25.zarr --original cams.nc --zoom 140 -42 158 -28 -o compare.pdf")
+def compare(
+    field: Fields, out: Out,
+    baseline: Annotated[list[str] | None, typer.Option("--baseline", help="Another method's field.")] = None,
+    truth: Annotated[list[str] | None, typer.Option("--truth", help="Gives errors; may be repeated.")] = None,
+    original: Original = None, time: Time = None, bbox: BBox = None,
+    zoom_box: Annotated[Box | None, typer.Option("--zoom", metavar="W S E N", help="Enlarged below.")] = None,
+    zoom_box_2: Annotated[Box | None, typer.Option("--zoom-2", metavar="W S E N", help="A second one.")] = None,
+    names: Annotated[str, typer.Option(help="Of baseline and field, comma-separated.")] = "baseline,deepcams",
+    scale: Colours = Scale.LOG, size: Paper = Size.PAGE, title: Title = "", note: Note = "", variable: Variable = None,
+) -> None:  # fmt: skip
+    """Truth, original, baseline and ours side by side, with errors and enlarged boxes (Figs. 3 and 4)."""
+    from deepcams.errors import InputError
+    from deepcams.plotting import compare_maps
+
+    _check(out)
+    called = names.split(",")
+    if len(called) != 2:
+        raise InputError("--names", "two names with a comma between", repr(names))
+    ours = _open(field, variable)
+    fields = {**({called[0]: _open(baseline, variable)} if baseline else {}), called[1]: ours}
+    source = ("original", _open(original, variable)) if original else None
+    when = _moment(time)
+    figure = compare_maps(
+        fields, ours.time.values[0] if when is None else when, truth=_open(truth, variable) if truth else None,
+        source=source, box=bbox, zooms=[each for each in (zoom_box, zoom_box_2) if each is not None],
+        scale=scale.value, size=size.value, title=title, note=note,
+    )  # fmt: skip
+    _save(figure, out)
+
+
+@app.command(
+    epilog="Example: deepcams plot sequence pm25.zarr --original cams.nc --bbox 140 -42 158 -28 -o sequence.png"
+)
+def sequence(
+    field: Fields, out: Out, original: Original = None, time: Time = None,
+    hours: Annotated[int, typer.Option(help="How long.")] = 6,
+    every: Annotated[int, typer.Option(help="Hours between columns.")] = 1,
+    bbox: BBox = None, scale: Colours = Scale.LOG, size: Paper = Size.PAGE, title: Title = "", note: Note = "",
+    variable: Variable = None,
+) -> None:  # fmt: skip
+    """The original's frames above the hourly ones, on one axis of time (Fig. 5)."""
+    from deepcams.plotting import sequence_figure
+
+    _check(out)
+    figure = sequence_figure(
+        {"deepcams": _open(field, variable)}, _moment(time), original=_open(original, variable) if original else None,
+        hours=hours, every=every, box=bbox, scale=scale.value, size=size.value, title=title, note=note,
+    )  # fmt: skip
+    _save(figure, out)
+
+
+@app.command(epilog="Example: deepcams plot series pm25.zarr --original cams.nc --at 150.5 -36.5 -o series.png")
+def series(
+    field: Fields, out: Out,
+    at: Annotated[tuple[float, float] | None, typer.Option("--at", metavar="LON LAT", help="A point.")] = None,
+    bbox: Annotated[Box | None, typer.Option("--bbox", metavar="W S E N", help="Or the mean of a box.")] = None,
+    original: Original = None, period: Span = None,
+    scale: Annotated[SeriesScale, typer.Option(help="guideline draws WHO's 24-hour levels.")] = SeriesScale.LINEAR,
+    size: Paper = Size.PAGE, title: Title = "", note: Note = "", variable: Variable = None,
+) -> None:  # fmt: skip
+    """A time series at a point or of a box's mean: original and ours (Fig. 7)."""
+    from deepcams.errors import InputError
+    from deepcams.plotting import series_figure
+
+    _check(out)
+    if (at is None) == (bbox is None):
+        raise InputError("--at, --bbox", "one of them", "both" if at else "neither")
+    place = at if at is not None else bbox
+    assert place is not None
+    with _bar() as progress:
+        figure = series_figure(
+            {"deepcams": _open(field, variable)}, place, original=_open(original, variable) if original else None,
+            period=_period(period), scale=scale.value, size=size.value, title=title, note=note, progress=progress,
+        )  # fmt: skip
+    _save(figure, out)
+
+
+@app.command(epilog="Example: deepcams plot annual pm25.zarr --original cams.nc --period 2019 -o annual.png")
+def annual(
+    field: Fields, out: Out, original: Original = None, period: Span = None, bbox: BBox = None,
+    projection: Shape = Projection.ROBINSON, scale: Colours = Scale.LOG, size: Paper = Size.PAGE, title: Title = "",
+    note: Note = "", variable: Variable = None,
+) -> None:  # fmt: skip
+    """The mean over a period (default: all), beside the original's, and their difference (Fig. 8)."""
+    from deepcams.plotting import annual_figure
+
+    _check(out)
+    with _bar() as progress:
+        figure = annual_figure(
+            _open(field, variable), _open(original, variable) if original else None, period=_period(period), box=bbox,
+            projection=projection.value, scale=scale.value, size=size.value, title=title, note=note, progress=progress,
+        )  # fmt: skip
+    _save(figure, out)
+
+
+@app.command(epilog="Example: deepcams plot stations --stations poland_2019.csv.gz -o stations.png")
+def stations(
+    stations: Stations, out: Out,
+    field: Annotated[list[str] | None, typer.Argument(metavar="[FIELD...]", help="For --colour R.")] = None,
+    colour: Annotated[Colour, typer.Option(help="By hours, or by how well the field follows them.")] = Colour.N,
+    period: Span = None, assume_utc: Annotated[bool, typer.Option("--assume-utc")] = False,
+) -> None:  # fmt: skip
+    """A map of stations (Fig. 1), after quality control."""
+    from deepcams.errors import InputError
+    from deepcams.validation import figures
+
+    _check(out)
+    if colour is Colour.R and not field:
+        raise InputError("--colour R", "a field to compare with", "none", "give FIELD too")
+    found = figures.draw_maps(_validated(stations, field, None, period, assume_utc))
+    if f"stations-{colour.value}" not in found:
+        raise InputError("--stations", "stations with values in the period", "none")
+    _save(found[f"stations-{colour.value}"], out)
+
+
+@app.command(epilog="Example: deepcams plot scatter pm25.zarr --stations openaq/ --original cams.nc -o scatter.png")
+def scatter(
+    field: Fields, stations: Stations, out: Out, original: Original = None, period: Span = None,
+    assume_utc: Annotated[bool, typer.Option("--assume-utc")] = False,
+) -> None:  # fmt: skip
+    """Stations against the field and the original, a panel a year (Fig. 6)."""
+    from deepcams.validation import figures
+
+    _check(out)
+    _save(figures.draw_scatter(_validated(stations, field, original, period, assume_utc)), out)
+
+
+@app.command(epilog="Example: deepcams plot diurnal pm25.zarr --stations openaq/ --original cams.nc -o diurnal.png")
+def diurnal(
+    stations: Stations, out: Out,
+    field: Annotated[list[str] | None, typer.Argument(metavar="[FIELD...]", help="To compare with.")] = None,
+    original: Original = None, period: Span = None,
+    assume_utc: Annotated[bool, typer.Option("--assume-utc")] = False,
+) -> None:  # fmt: skip
+    """The mean day at stations: observed, field, original."""
+    from deepcams.errors import InputError
+    from deepcams.validation import figures
+
+    _check(out)
+    figure = figures.draw_cycle(_validated(stations, field, original, period, assume_utc))
+    if figure is None:
+        raise InputError("--stations", "values at all hours of the day", "hours without any")
+    _save(figure, out)
+
+
+@app.command(epilog="Example: deepcams plot training runs/cellnet -o curve.png")
+def training(folder: Annotated[Path, typer.Argument(metavar="RUN", help="A training's folder.")], out: Out) -> None:
+    """How a training went: loss and validation, step by step."""
+    from deepcams.plotting import training_figure
+
+    _check(out)
+    _save(training_figure(folder), out)
+
+
+def _check(out: Path) -> None:
+    from deepcams.plotting.sheet import check_format
+
+    check_format(out)
+
+
+def _open(paths: list[str], variable: str | None) -> xr.DataArray:
+    from deepcams.sources.open import open_field
+
+    return open_field(paths, variable)
+
+
+def _period(text: str | None) -> Period | None:
+    from deepcams.period import Period
+
+    return None if text is None else Period.parse(text)
+
+
+def _moment(text: str | None) -> np.datetime64 | None:
+    period = _period(text)
+    return None if period is None else period.start
+
+
+def _validated(
+    stations: list[str], field: list[str] | None, original: list[str] | None, period: str | None, assume_utc: bool
+) -> Validation:
+    from deepcams.validation.run import Request, validate
+
+    request = Request(
+        stations=tuple(stations), field=tuple(field or ()), original=tuple(original or ()), period=period,
+        assume_utc=assume_utc, draws=0,
+    )  # fmt: skip
+    return validate(request).found
+
+
+def _save(figure: Figure, out: Path) -> None:
+    from deepcams.plotting import save
+
+    typer.echo(f"  {save(figure, out)}")
+
+
+@contextmanager
+def _bar(words: str = "reading") -> Iterator[Callable[[int, int], None]]:
+    """A bar of frames on stderr; none where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns: list[Any] = [TextColumn(words), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task(words, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
