@@ -1,0 +1,202 @@
+"""The server behind the map: the page, and what it asks for; for this machine alone unless told otherwise."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import math
+import socket
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import resources
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from deepcams.errors import DeepcamsError, InputError
+from deepcams.view.shown import Box, Shown
+
+PORT = 8642
+
+_TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
+_PAGES = ("index.html", "app.js", "map.js", "chart.js", "style.css")
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+class Server(ThreadingHTTPServer):
+    """Serves one :class:`Shown` until it is stopped.
+
+    Args:
+        shown: what is served.
+        host: address to listen at.
+        port: to listen at; 0: any that is free.
+
+    Raises:
+        InputError: the port is taken, may not be used, or the address is none of this machine's.
+    """
+
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, shown: Shown, host: str = "127.0.0.1", port: int = PORT) -> None:
+        self.shown = shown
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            super().__init__((host, port), _Handler)
+        except (OSError, OverflowError) as error:
+            self._refuse(error, host, port)
+        self.loopback = _is_loopback(host)
+
+    def _refuse(self, error: OSError | OverflowError, host: str, port: int) -> None:
+        code = error.errno if isinstance(error, OSError) else None
+        if code == errno.EADDRINUSE:
+            do = "stop the other program, or choose another with --port (0: any free one)"
+            raise InputError(f"port {port}", "a free port", "one that is taken", do) from None
+        if code in (errno.EACCES, errno.EPERM):
+            raise InputError(
+                f"port {port}", "one that you may use", "one that is reserved", "use --port 8642"
+            ) from None
+        raise InputError(f"{host}:{port}", "an address of this machine and a port", str(error)) from None
+
+    @property
+    def url(self) -> str:
+        """Where the page is."""
+        host, port = self.server_address[:2]
+        host = str(host)
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that has gone away is no error."""
+        import sys
+
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    with contextlib.suppress(ValueError):
+        return ip_address(host).is_loopback
+    return False
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers one browser's requests; all of them only read."""
+
+    protocol_version = "HTTP/1.1"
+    server: Server
+    timeout = 60
+
+    def log_message(self, *arguments: Any) -> None:
+        """Say nothing of requests."""
+
+    def version_string(self) -> str:
+        return "deepcams"
+
+    def do_GET(self) -> None:
+        """Give the page, or what it asks for."""
+        if not self._is_meant():
+            self._send(HTTPStatus.FORBIDDEN, "text/plain", b"not for this host name")
+            return
+        url = urlsplit(self.path)
+        name = url.path.lstrip("/") or "index.html"
+        if name in _PAGES:
+            content = (resources.files("deepcams.view") / "page" / name).read_bytes()
+            self._send(HTTPStatus.OK, f"{_TYPES[name.rsplit('.')[-1]]}; charset=utf-8", content)
+            return
+        answer = _ANSWERS.get(name)
+        if answer is None:
+            self._send(HTTPStatus.NOT_FOUND, "text/plain", b"not found")
+            return
+        query = {key: values[-1] for key, values in parse_qs(url.query).items()}
+        try:
+            kind, content, headers = answer(self.server.shown, query)
+        except DeepcamsError as error:
+            self._send(HTTPStatus.BAD_REQUEST, "application/json", json.dumps({"error": str(error)}).encode())
+            return
+        self._send(HTTPStatus.OK, kind, content, headers)
+
+    def _is_meant(self) -> bool:
+        """Whether the request names this machine: other sites' pages must not read through a name of theirs."""
+        if not self.server.loopback:
+            return True
+        host = (self.headers.get("Host") or "").rsplit(":", 1)[0].strip("[]")
+        return _is_loopback(host)
+
+    def _send(self, status: HTTPStatus, kind: str, content: bytes, headers: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        for key, value in {
+            "Content-Type": kind,
+            "Content-Length": str(len(content)),
+            "Cache-Control": "no-store",
+            "Content-Security-Policy": _POLICY,
+            "X-Content-Type-Options": "nosniff",
+            "Referrer-Policy": "no-referrer",
+            "Cross-Origin-Resource-Policy": "same-origin",
+            **(headers or {}),
+        }.items():
+            self.send_header(key, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+
+Answer = tuple[str, bytes, dict[str, str]]
+Query = dict[str, str]
+
+
+def _number(query: Query, name: str) -> float:
+    try:
+        value = float(query[name])
+    except (KeyError, ValueError):
+        value = math.nan
+    if not math.isfinite(value) or abs(value) > 1e12:
+        raise InputError(name, "a number", repr(query.get(name)))
+    return value
+
+
+def _box(query: Query) -> Box:
+    box = Box(*(_number(query, name) for name in ("west", "south", "east", "north")))
+    if not (-1080 <= box.west < box.east <= 1080 and -90 <= box.south < box.north <= 90):
+        raise InputError("box", "west < east, south < north, in degrees", f"{box}")
+    return box
+
+
+def _json(document: Any) -> Answer:
+    return "application/json", json.dumps(document, allow_nan=False, separators=(",", ":")).encode(), {}
+
+
+def _frame(shown: Shown, query: Query) -> Answer:
+    frame = shown.frame(query.get("field", "ours"), int(_number(query, "minute")), _box(query))
+    rows, columns = frame.codes.shape
+    about = {
+        "rows": rows, "columns": columns, "minute": frame.minute,
+        "west": frame.west, "north": frame.north, "step": frame.step,
+    }  # fmt: skip
+    return "application/octet-stream", frame.codes.tobytes(), {"X-Frame": json.dumps(about)}
+
+
+def _series(shown: Shown, query: Query) -> Answer:
+    place = (_number(query, "longitude"), _number(query, "latitude"))
+    return _json(shown.series(*place, int(_number(query, "first")), int(_number(query, "last"))))
+
+
+def _region(shown: Shown, query: Query) -> Answer:
+    name, first = query.get("field", "ours"), int(_number(query, "first"))
+    content = shown.region(name, _box(query), first, int(_number(query, "last")))
+    disposition = f'attachment; filename="deepcams_{"original_" if name == "original" else ""}region.nc"'
+    return "application/x-netcdf", content, {"Content-Disposition": disposition}
+
+
+_ANSWERS: dict[str, Callable[[Shown, Query], Answer]] = {
+    "api/about": lambda shown, query: _json(shown.about()),
+    "api/frame": _frame,
+    "api/series": _series,
+    "api/coast": lambda shown, query: _json(shown.coast(_box(query))),
+    "api/region.nc": _region,
+}

@@ -1,0 +1,72 @@
+"""The stations that a map shows, and what the nearest of them reported, after quality control."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from deepcams.evaluation.quality import Control, Quality
+from deepcams.sources.openaq import StationArchive
+
+FARTHEST_KM = 200.0
+"""A station farther away says nothing of a place."""
+
+
+class Stations:
+    """Opened observations.
+
+    Args:
+        archive: see :func:`deepcams.open_openaq`.
+    """
+
+    def __init__(self, archive: StationArchive) -> None:
+        self._archive = archive
+        table = archive.stations
+        self._latitude = table.latitude.to_numpy(float)
+        self._longitude = table.longitude.to_numpy(float)
+        self._known = np.flatnonzero(np.isfinite(self._latitude) & np.isfinite(self._longitude))
+        # Values are judged station by station; twins (a pair's other half) and a month's completeness are for scores.
+        skipped = Quality.without(["twins", "completeness"])
+        self._control = Control(table, archive.units, skipped, np.zeros((0, 2), np.int64))
+
+    def places(self) -> list[list[float]]:
+        """Longitude and latitude of each station that has a place."""
+        pairs = np.stack([self._longitude[self._known], self._latitude[self._known]], axis=1)
+        return [[round(float(x), 4), round(float(y), 4)] for x, y in pairs]
+
+    def near(self, longitude: float, latitude: float, first: int, last: int) -> dict[str, Any] | None:
+        """The nearest station within :data:`FARTHEST_KM`, with its hourly means that end in [first, last] minutes.
+
+        Returns:
+            name, id, place, distance (km), and values at the middle of their hours; ``None`` where there is none.
+        """
+        if not self._known.size:
+            return None
+        distances = _kilometres(longitude, latitude, self._longitude[self._known], self._latitude[self._known])
+        nearest = int(np.argmin(distances))
+        if distances[nearest] > FARTHEST_KM:
+            return None
+        number = int(self._known[nearest])
+        # Outliers are told from the weeks round them.
+        margin = 8 * 86400
+        rows = self._archive.read(np.array([number]), first * 60 - margin, last * 60 + margin)
+        kept, _ = self._control.check(rows)
+        inside = (kept.end >= first * 60) & (kept.end <= last * 60)
+        station = self._archive.stations.iloc[number]
+        return {
+            "name": str(station["name"]),
+            "id": str(station["id"]),
+            "longitude": float(self._longitude[number]),
+            "latitude": float(self._latitude[number]),
+            "kilometres": round(float(distances[nearest]), 1),
+            "minutes": ((kept.start[inside] + kept.end[inside]) // 120).tolist(),
+            "values": [round(float(value), 2) for value in kept.value[inside]],
+        }
+
+
+def _kilometres(longitude: float, latitude: float, longitudes: np.ndarray, latitudes: np.ndarray) -> np.ndarray:
+    """Great-circle distances."""
+    y, x, ys, xs = (np.deg2rad(angle) for angle in (latitude, longitude, latitudes, longitudes))
+    half = np.sin((ys - y) / 2) ** 2 + np.cos(y) * np.cos(ys) * np.sin((xs - x) / 2) ** 2
+    return np.asarray(2 * 6371.0 * np.arcsin(np.sqrt(np.minimum(half, 1))))

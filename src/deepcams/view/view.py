@@ -1,0 +1,69 @@
+"""``deepcams view``: open what is to be shown, and serve it until stopped."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from deepcams.errors import notice
+from deepcams.sources.open import open_field
+from deepcams.sources.openaq import open_openaq
+from deepcams.view.server import PORT, Server
+from deepcams.view.shown import Shown
+from deepcams.view.stations import Stations
+
+
+def open_shown(
+    store: Sequence[str | Path] | str | Path,
+    original: Sequence[str | Path] | str | Path = (),
+    stations: Sequence[str | Path] | str | Path = (),
+    variable: str | None = None,
+) -> Shown:
+    """Open what a page shows; no values are read.
+
+    Args:
+        store: a field: deepcams' output, or whatever :func:`deepcams.open_field` opens.
+        original: the field to stand beside it.
+        stations: observations in the columns of OpenAQ's archive.
+        variable: which variable of the fields; default PM2.5.
+
+    Raises:
+        InputError: see :func:`deepcams.open_field` and :func:`deepcams.open_openaq`.
+        MissingExtraError: stations without the extra [stations].
+    """
+    ours = open_field(store, variable)
+    beside = open_field(original, variable) if original else None
+    parameter = {"pm2p5": "pm25"}.get(str(ours.name), str(ours.name))
+    places = Stations(open_openaq(stations, parameter=parameter)) if stations else None
+    first = store if isinstance(store, str | Path) else store[0]
+    return Shown(ours, beside, places, Path(first).name)
+
+
+def view(shown: Shown, *, host: str = "127.0.0.1", port: int = PORT, told: Callable[[str], None] | None = None) -> None:
+    """Serve a page until the process is interrupted (Ctrl-C) or asked to end.
+
+    Args:
+        shown: see :func:`open_shown`.
+        host: address to listen at; any but a loopback one lets others in.
+        port: to listen at; 0: any that is free.
+        told: called with the page's address once it can be opened.
+
+    Raises:
+        InputError: the port is taken, or the address is none of this machine's.
+    """
+    with Server(shown, host, port) as server:
+        if not server.loopback:
+            notice(f"everyone who reaches {host} can read what is shown")
+        if threading.current_thread() is threading.main_thread():
+            for ending in (signal.SIGINT, signal.SIGTERM):  # also where a shell has put it into the background
+                signal.signal(ending, signal.default_int_handler)
+        try:
+            if told is not None:
+                told(server.url)
+            server.serve_forever(poll_interval=0.2)
+        except KeyboardInterrupt:
+            pass
+        finally:
+            shown.close()

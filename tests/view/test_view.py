@@ -1,0 +1,193 @@
+"""The server behind the map, asked as the page asks it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from deepcams.cli import main
+from deepcams.errors import InputError
+from deepcams.field import as_field
+from deepcams.grid import Grid
+from deepcams.view.blocks import Blocks
+from deepcams.view.server import Server
+from deepcams.view.shown import CODE_TOP, CODE_UNIT, Box, Shown, encode
+
+START = np.datetime64("2019-12-31T00:00", "m")
+
+
+def _field(step: float, every: int, hours: int) -> xr.DataArray:
+    """Global; each value tells its hour, row and column."""
+    grid = Grid.globe(step)
+    times = START + np.arange(0, hours, every) * np.timedelta64(60, "m")
+    number = np.arange(grid.rows * grid.columns).reshape(grid.shape) % 977
+    values = (number[None] + np.arange(0, hours, every)[:, None, None]).astype(np.float32)
+    coords = {"time": times.astype("datetime64[ns]"), "latitude": grid.latitudes, "longitude": grid.longitudes}
+    dims = ("time", "latitude", "longitude")
+    return as_field(xr.DataArray(values, coords, dims, name="pm2p5", attrs={"units": "ug m-3", "source": "a test"}))
+
+
+@pytest.fixture(scope="module")
+def shown() -> Shown:
+    return Shown(_field(1.0, 1, 10), _field(3.0, 3, 10), title="<b>hostile</b>")
+
+
+@pytest.fixture(scope="module")
+def url(shown: Shown) -> Iterator[str]:
+    with Server(shown, port=0) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield server.url
+        server.shutdown()
+        thread.join()
+
+
+def _minute(hour: int) -> int:
+    return int(START.astype(np.int64)) + 60 * hour
+
+
+def _decode(codes: np.ndarray) -> np.ndarray:
+    values = CODE_UNIT * np.expm1((codes.astype(float) - 1) / 65534 * np.log1p(CODE_TOP / CODE_UNIT))
+    return np.where(codes == 0, np.nan, values)
+
+
+def test_codes_keep_values_from_clean_air_to_fires() -> None:
+    values = np.array([0.0, 0.1, 12.34, 3657.0, np.nan, 1e7], np.float32)
+    back = _decode(encode(values))
+    np.testing.assert_allclose(back[:4], values[:4], rtol=2.5e-4, atol=1e-5)
+    assert np.isnan(back[4])
+    assert back[5] == pytest.approx(CODE_TOP)
+
+
+@pytest.mark.parametrize("box", [Box(-180, -90, 180, 90), Box(170, -20, 200, 20), Box(-10, 80, 12, 90)])
+def test_frames_lie_where_they_say(url: str, shown: Shown, box: Box) -> None:
+    query = f"field=ours&minute={_minute(7)}&west={box.west}&south={box.south}&east={box.east}&north={box.north}"
+    with urllib.request.urlopen(f"{url}api/frame?{query}") as answer:
+        about = json.loads(answer.headers["X-Frame"])
+        codes = np.frombuffer(answer.read(), "<u2").reshape(about["rows"], about["columns"])
+    field = shown.blocks["ours"].field
+    rows = about["north"] - about["step"] * (np.arange(about["rows"]) + 0.5)
+    columns = about["west"] + about["step"] * (np.arange(about["columns"]) + 0.5)
+    assert rows[0] >= min(box.north, 90) - 0.5
+    assert columns[0] <= box.west + 0.5
+    wanted = field.isel(time=7).sel(latitude=rows, longitude=columns % 360)
+    np.testing.assert_allclose(_decode(codes), wanted.values, rtol=2.5e-4, atol=1e-5)
+
+
+def test_the_original_stands_for_three_hours(url: str, shown: Shown) -> None:
+    assert shown.frame("original", _minute(8), Box(0, 0, 9, 9)).minute == _minute(6)
+    with pytest.raises(InputError, match="nearest is 2019-12-31 09:00"):
+        shown.frame("ours", _minute(11), Box(0, 0, 9, 9))
+
+
+def test_a_region_reads_only_its_blocks() -> None:
+    blocks = Blocks(_field(0.25, 1, 2))
+    blocks.frame(0, slice(210, 220), np.arange(1430, 1450) % 1440)
+    assert blocks.blocks_read == 2  # of 7 x 8: either side of Greenwich
+    blocks.frame(1, slice(210, 220), np.arange(1430, 1450) % 1440)
+    assert blocks.blocks_read == 2
+
+
+def test_what_is_kept_stays_within_its_bound() -> None:
+    field = _field(1.0, 1, 20)
+    blocks = Blocks(field, keep_bytes=1)
+    for time in (0, 7, 14, 1):
+        found = blocks.frame(time, slice(0, 181), np.arange(360))
+        np.testing.assert_array_equal(found, field.values[time])
+
+
+def test_bad_values_are_missing() -> None:
+    field = _field(3.0, 1, 1)
+    field.values[0, 0, :4] = [-0.5, -2, np.inf, np.nan]
+    found = Blocks(field).frame(0, slice(0, 1), np.arange(4))
+    np.testing.assert_array_equal(found, [[0, np.nan, np.nan, np.nan]])
+
+
+def test_series_of_both(url: str) -> None:
+    query = f"longitude=-179.8&latitude=10.2&first={_minute(1)}&last={_minute(6)}"
+    with urllib.request.urlopen(f"{url}api/series?{query}") as answer:
+        found = json.load(answer)
+    assert found["fields"]["ours"]["longitude"] == 180
+    assert len(found["fields"]["ours"]["values"]) == 6
+    assert found["fields"]["original"]["minutes"] == [_minute(3), _minute(6)]
+
+
+def test_a_region_as_netcdf(url: str, shown: Shown, tmp_path: Path) -> None:
+    query = f"field=ours&west=175&south=0&east=185&north=10&first={_minute(2)}&last={_minute(4)}"
+    path = tmp_path / "region.nc"
+    path.write_bytes(urllib.request.urlopen(f"{url}api/region.nc?{query}").read())
+    found = xr.open_dataset(path)
+    assert found.sizes["time"] == 3
+    field = as_field(found.pm2p5)
+    wanted = shown.blocks["ours"].field.sel(time=field.time, latitude=field.latitude, longitude=field.longitude % 360)
+    np.testing.assert_array_equal(field.values, wanted.values)
+    assert "cut out" in found.attrs["history"]
+
+
+def test_coasts(shown: Shown) -> None:
+    lines = shown.coast(Box(-20, 30, 20, 60))
+    points = np.concatenate([np.reshape(line, (-1, 2)) for line in lines])
+    assert points[:, 0].min() < -5
+    assert len(points) > 500
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["api/frame?minute=x", "api/frame?field=no&minute=1&west=0&south=0&east=1&north=1", "api/series", "api/coast"],
+)
+def test_bad_questions_get_one_line(url: str, path: str) -> None:
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(url + path)
+    assert caught.value.code == 400
+    assert "\n" not in json.load(caught.value)["error"]
+
+
+def test_nothing_but_its_pages_is_given(url: str) -> None:
+    for path in ("../server.py", "page/../../errors.py", "%2e%2e/server.py", "x"):
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(url + path)
+        assert caught.value.code == 404
+    page = urllib.request.urlopen(url)
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    assert b"http" not in page.read().replace(b"http-equiv", b"")  # no address of another machine
+
+
+def test_another_site_may_not_read_through_a_name_of_its_own(url: str) -> None:
+    request = urllib.request.Request(url + "api/about", headers={"Host": "evil.example"})
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request)
+    assert caught.value.code == 403
+
+
+def test_a_taken_port_is_one_line(shown: Shown, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    shown.blocks["original"].field.isel(time=slice(0, 2)).to_netcdf(tmp_path / "a.nc")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert main(["view", str(tmp_path / "a.nc"), "--port", str(taken.getsockname()[1])]) == 2
+    error = capsys.readouterr().err
+    assert "taken" in error
+    assert error.count("\n") == 1
+
+
+def test_ctrl_c_stops_it(shown: Shown, tmp_path: Path) -> None:
+    shown.blocks["original"].field.isel(time=slice(0, 2)).to_netcdf(tmp_path / "a.nc")
+    command = [sys.executable, "-m", "deepcams", "view", str(tmp_path / "a.nc"), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "http://127.0.0.1:" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (0, "stopped\n", "")
