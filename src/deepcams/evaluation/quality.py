@@ -1,8 +1,8 @@
 """Quality control of observations: named steps in a fixed order, each of which can be left out, all of them counted.
 
 OpenAQ carries no quality flag, so what networks send is judged here. Limits follow what the archive is known to
-hold (sentinels, repeats, twins), the instruments' ranges, and Hassani et al. (2025) for outliers (10 scaled median absolute
-deviations over 360 hours). :data:`STEPS` says what each step does; ``docs/stations.md`` where it comes from.
+hold (sentinels, repeats, twins), the instruments' ranges, and Hassani et al. (2025) for outliers (10 scaled median
+absolute deviations over 360 hours). :data:`STEPS` says what each step does; ``docs/stations.md`` where it comes from.
 """
 
 from __future__ import annotations
