@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ from deepcams.period import Period
 from deepcams.sources.cams import open_cams
 from deepcams.sources.geos_cf import open_geos_cf
 from deepcams.sources.openaq import open_openaq
+from deepcams.sources.simulation.stations import Station
 from deepcams.testing.services.bucket import Bucket
 from deepcams.testing.services.data_store import DataStore
 from deepcams.testing.services.files import FileTree
 from deepcams.testing.services.station_list import StationList
-from fetch.conftest import BOX, DAY, at
+from fetch.conftest import BOX, DAY, at, objects_of
 
 HOURS = Period.parse(f"{DAY}T00..{DAY}T05")
 
@@ -101,3 +103,17 @@ def test_a_box_is_cut_out(tree: FileTree, world: Path, tmp_path: Path, patience:
     assert cut.shape == (6, 9, 9)
     np.testing.assert_array_equal(cut, whole.sel(latitude=cut.latitude, longitude=cut.longitude))
     assert cut.attrs["source"] == whole.attrs["source"]
+
+
+def test_years_have_their_own_days_and_one_more_at_the_ends(
+    stations: list[Station], tmp_path: Path, patience: Patience
+) -> None:
+    told = ["2018-12-30", "2018-12-31", "2019-06-15", "2019-12-31", "2020-01-01", "2020-01-02", "2020-12-31"]
+    with Bucket(objects_of(stations[:1], [date.fromisoformat(day) for day in told])) as bucket:
+        endpoints = at(openaq_archive=bucket.url)
+        Openaq(OpenaqRequest(Period.parse("2019"), tmp_path), endpoints, patience, environment={}).run()
+        assert len([key for key in bucket.whole() if key.endswith(".gz")]) == 4  # 2018-12-31 to 2020-01-01
+        Openaq(OpenaqRequest(Period.parse("2019..2020"), tmp_path), endpoints, patience, environment={}).run()
+        keys = [key for key in bucket.whole() if key.endswith(".gz")]
+    assert len(keys) == len(set(keys)) == 6  # no day twice, though both years' ends overlap
+    assert open_openaq(tmp_path).rows == 6 * 24

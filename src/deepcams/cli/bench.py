@@ -67,3 +67,26 @@ def validate(
         typer.echo(f"  {name:34} {seconds:7.2f} s  {count / seconds:12,.0f} {what}/s")
     typer.echo(f"  {'reading the field whole':34} {found.reading:7.2f} s")
     typer.echo(f"  memory: {found.memory / 1e6:.0f} MB at most, {found.before / 1e6:.0f} MB of it before")
+
+
+@app.command(epilog="Example: deepcams bench fetch --hours 12 --objects 2000")
+def fetch(
+    hours: Annotated[int, typer.Option(min=1, max=24, help="Global GEOS-CF files.")] = 24,
+    objects: Annotated[int, typer.Option(min=1, help="Tiny objects of OpenAQ's archive.")] = 10_000,
+    folder: Annotated[Path | None, typer.Option(help="Folder (and so the disk) to write to.")] = None,
+) -> None:
+    """Time deepcams fetch on loopback beside a plain concurrent copy of the same objects from the same server."""
+    from deepcams.errors import InputError
+    from deepcams.fetch import speed
+
+    if folder is not None and not folder.is_dir():
+        raise InputError("--folder", "a folder that exists", f"{folder}")
+    for name, measure, count in (("files over HTTP", speed.files, hours), ("objects", speed.objects, objects)):
+        found = measure(count, folder)
+        typer.echo(f"{found.objects:,} {name}, {found.bytes / 1e6:.1f} MB:")
+        for words, seconds in (("plain copy", found.plain), ("deepcams fetch", found.fetch)):
+            rate = f"{found.bytes / seconds / 1e6:8.1f} MB/s  {found.objects / seconds:8.1f} /s"
+            typer.echo(f"  {words:16} {seconds:8.2f} s  {rate}")
+        typer.echo(f"  rate of the fetch: {100 * found.ratio:.0f} % of the plain copy's")
+        if found.memory:
+            typer.echo(f"  memory grew by {found.memory / 1e6:.0f} MB from a tenth of the objects to the last")

@@ -263,7 +263,7 @@ class Openaq:
     async def _listed(self, archive: Archive, item: _Item) -> list[Day]:
         covered = self._covered(item)
         found = []
-        for year in sorted({item.first.year, item.last.year}):
+        for year in range(item.first.year, item.last.year + 1):
             for day in await archive.days(item.location, year):
                 inside = item.first <= day.day <= item.last
                 if inside and not any(first <= day.day <= last for first, last in covered):

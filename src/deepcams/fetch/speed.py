@@ -1,0 +1,218 @@
+"""How fast fetching is: beside a plain concurrent copy of the same objects from the same server, on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import http.client
+import multiprocessing
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import xarray as xr
+
+from deepcams.fetch.endpoints import Endpoints, geos_cf_file, geos_cf_url
+from deepcams.fetch.extra import need
+from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
+from deepcams.fetch.openaq import Openaq, OpenaqRequest
+from deepcams.fetch.patience import Patience
+from deepcams.fetch.work import Told
+from deepcams.field import as_field
+from deepcams.grid import Grid
+from deepcams.period import Period
+from deepcams.sources.simulation.geos_cf_files import write_geos_cf
+from deepcams.testing.services.bucket import Bucket
+from deepcams.testing.services.files import FileTree, below
+
+DAY = "2019-03-08"
+_YEAR = 2019
+_FILES_AT_ONCE, _OBJECTS_AT_ONCE = 4, 32
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What was measured.
+
+    Attributes:
+        objects: how many.
+        bytes: of all of them.
+        plain, fetch: seconds: a copy without any check, and deepcams.
+        memory: bytes by which the process grew between a tenth of the objects and the last.
+    """
+
+    objects: int
+    bytes: int
+    plain: float
+    fetch: float
+    memory: int = 0
+
+    @property
+    def ratio(self) -> float:
+        """Rate of the fetch, relative to the plain copy's."""
+        return self.plain / self.fetch
+
+
+def files(hours: int = 24, folder: Path | None = None) -> Speed:
+    """Global GEOS-CF files over HTTP, written to disk; the fetch opens and decodes each, too."""
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        world, out = Path(place) / "world", Path(place) / "out"
+        times = np.datetime64(f"{DAY}T00:30", "ns") + np.arange(hours) * np.timedelta64(1, "h")
+        write_geos_cf(_field(times), world)
+        size = sum(path.stat().st_size for path in world.iterdir())
+        with _serving(_tree, world) as root:
+            urls = [geos_cf_url(Endpoints(geos_cf_v1=root), 1, t, "das") for t in times]
+            (Path(place) / "plain").mkdir()
+            began = time.perf_counter()
+            with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
+                list(pool.map(lambda pair: _copy(*pair), [
+                    (url, Path(place) / "plain" / geos_cf_file(1, t)) for url, t in zip(urls, times, strict=True)
+                ]))  # fmt: skip
+            plain = time.perf_counter() - began
+            shutil.rmtree(Path(place) / "plain")
+            period = Period(times[0] - np.timedelta64(30, "m"), times[-1] + np.timedelta64(30, "m"))
+            began = time.perf_counter()
+            GeosCf(GeosCfRequest(period, out, at_once=_FILES_AT_ONCE), Endpoints(geos_cf_v1=root), Patience()).run()
+            return Speed(hours, size, plain, time.perf_counter() - began)
+
+
+def objects(count: int = 10_000, folder: Path | None = None) -> Speed:
+    """Tiny objects of OpenAQ's archive; the fetch checks, unpacks, parses and joins them, too."""
+    import psutil
+
+    locations = -(-count // 365)
+    process = psutil.Process()
+    with tempfile.TemporaryDirectory(dir=folder) as place, _serving(_bucket, locations) as root:
+        began = time.perf_counter()
+        size = asyncio.run(_copy_all(root, locations, Path(place) / "plain"))
+        plain = time.perf_counter() - began
+        early: list[int] = []
+        total = locations
+
+        def tell(told: Told) -> None:
+            if not early and told.done * 10 >= total:
+                early.append(process.memory_info().rss)
+
+        endpoints = Endpoints(openaq_archive=f"{root}/openaq-data-archive")
+        request = OpenaqRequest(Period.parse(str(_YEAR)), Path(place) / "out", at_once=_OBJECTS_AT_ONCE)
+        began = time.perf_counter()
+        Openaq(request, endpoints, Patience(), tell, environment={}).run()
+        seconds = time.perf_counter() - began
+        grown = process.memory_info().rss - (early[0] if early else 0)
+        return Speed(locations * 365, size, plain, seconds, grown)
+
+
+def _field(times: np.ndarray) -> xr.DataArray:
+    grid = Grid.globe(0.25)
+    noise = np.random.default_rng(0).gamma(2.0, 5.0, grid.shape).astype("float32")
+    data = np.stack([np.roll(noise, k, 1) for k in range(times.size)])
+    coords = {"time": times, "latitude": grid.latitudes, "longitude": grid.longitudes}
+    about = {"units": "ug m-3", "cell_methods": "time: mean", "source": "noise, no data"}
+    return as_field(xr.DataArray(data, coords, ("time", "latitude", "longitude"), "pm2p5", about))
+
+
+def _copy(url: str, path: Path) -> None:
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.netloc)
+    connection.request("GET", parts.path)
+    with path.open("wb") as file:
+        shutil.copyfileobj(connection.getresponse(), file, 1 << 20)
+        file.flush()
+        os.fsync(file.fileno())
+    connection.close()
+
+
+async def _copy_all(root: str, locations: int, folder: Path) -> int:
+    """Read all objects with the same client, and write each into a file."""
+    store = need("obstore.store").S3Store(
+        "openaq-data-archive", config={"endpoint": root, "skip_signature": True, "region": "us-east-1"},
+        client_options={"allow_http": True},
+    )  # fmt: skip
+    client, gate = need("obstore"), asyncio.Semaphore(_OBJECTS_AT_ONCE)
+    sizes = []
+
+    async def one(key: str) -> None:
+        async with gate:
+            data = bytes(await (await client.get_async(store, key)).bytes_async())
+        (folder / key.replace("/", "_")).write_bytes(data)
+        sizes.append(len(data))
+
+    folder.mkdir()
+    for location in range(1, locations + 1):
+        await asyncio.gather(*(one(key) for key in _keys(location)))
+    shutil.rmtree(folder)
+    return sum(sizes)
+
+
+def _keys(location: int) -> list[str]:
+    days = [date(_YEAR, 1, 1) + timedelta(days=k) for k in range(365)]
+    place = f"records/csv.gz/locationid={location}"
+    return [
+        f"{place}/year={_YEAR}/month={day:%m}/location-{location}-{day:%Y%m%d}.csv.gz" for day in days
+    ]  # fmt: skip
+
+
+class _Objects(Mapping[str, bytes]):
+    """Objects that are made when they are asked for; all of a location are the same."""
+
+    def __init__(self, locations: int) -> None:
+        self._all = {key: location for location in range(1, locations + 1) for key in _keys(location)}
+        self._made: dict[int, bytes] = {}
+
+    def __getitem__(self, key: str) -> bytes:
+        location = self._all[key]
+        if location not in self._made:
+            rows = ["location_id,sensors_id,location,datetime,lat,lon,parameter,units,value"]
+            for hour in range(24):
+                stamp = f"{_YEAR}-06-01T{hour:02d}:00:00Z"
+                rows.append(
+                    f'{location},{location}0,"Town",{stamp},{location % 60}.5,{location % 170}.25,pm25,ug,{hour}'
+                )
+            self._made[location] = gzip.compress(("\n".join(rows) + "\n").encode(), mtime=0)
+        return self._made[location]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+
+def _tree(world: Path) -> FileTree:
+    return FileTree(below(world, "das/"))
+
+
+def _bucket(locations: int) -> Bucket:
+    return Bucket(_Objects(locations))
+
+
+@contextmanager
+def _serving(make: Callable[[Any], Any], argument: Any) -> Iterator[str]:
+    """A service in a process of its own, so that it takes nothing from what is measured."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=_serve, args=(make, argument, there), daemon=True)
+    process.start()
+    try:
+        yield str(here.recv())
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _serve(make: Callable[[Any], Any], argument: Any, pipe: Any) -> None:
+    with make(argument) as service:
+        pipe.send(service.root)
+        while True:
+            time.sleep(1)
+            service.seen.clear()
