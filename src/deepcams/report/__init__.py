@@ -1,0 +1,1 @@
+"""One HTML file that tells what a run did: settings, provenance, tables, pictures; nothing outside it is needed."""

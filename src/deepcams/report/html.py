@@ -1,0 +1,123 @@
+"""Pieces of HTML; all that comes from files goes through :func:`text`."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+STYLE = """
+:root{color-scheme:light dark;--paper:#fff;--ink:#1b1d22;--faint:#545965;--line:#c9ccd3;--shade:#f2f3f6;
+--accent:#1f5fa8}
+@media(prefers-color-scheme:dark){:root{--paper:#16181d;--ink:#e9eaee;--faint:#a9aebb;--line:#3c404a;--shade:#1f2229;
+--accent:#8abaf0}}
+*{box-sizing:border-box}body{margin:0 auto;max-width:64rem;padding:1rem;font:16px/1.5 system-ui,sans-serif;
+background:var(--paper);color:var(--ink);overflow-wrap:anywhere}h1{line-height:1.2;margin:.4rem 0}
+h2{border-bottom:1px solid var(--line);margin-top:2.2rem}nav ul{display:flex;flex-wrap:wrap;gap:.2rem 1rem;padding:0;
+list-style:none}a{color:var(--accent)}.scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.9rem;
+font-variant-numeric:tabular-nums}caption{text-align:left;color:var(--faint);padding-bottom:.3rem}
+th,td{text-align:left;vertical-align:top;padding:.25rem .7rem .25rem 0;border-bottom:1px solid var(--line)}
+td.number,th.number{text-align:right;white-space:nowrap}th{font-weight:600}figure{margin:1rem 0}
+figure img{max-width:100%;height:auto;background:#fff;border-radius:3px}
+figcaption,.faint{color:var(--faint);font-size:.9rem}
+.warn{border-left:4px solid #b7791f;background:var(--shade);padding:.4rem .8rem}details{margin:.6rem 0}
+summary{cursor:pointer}pre{white-space:pre-wrap;background:var(--shade);padding:.6rem;font-size:.85rem}
+:focus-visible{outline:2px solid var(--accent)}
+@media(max-width:30rem){body{padding:.7rem}th,td{padding-right:.45rem}}
+@media print{:root{--paper:#fff;--ink:#000;--faint:#444;--line:#999;--shade:#f4f4f4;--accent:#000}
+body{max-width:none;font-size:10pt;padding:0}nav,.screen{display:none}figure,tr{break-inside:avoid}h2{break-after:avoid}
+.scroll{overflow:visible}}
+"""
+
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+
+
+def text(value: object) -> str:
+    """Any value as text within HTML, harmless whatever it holds."""
+    return escape("".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in str(value)))
+
+
+def number(value: object) -> str:
+    """A figure for people."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "\N{EN DASH}"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return text(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> str:
+    """A table whose figures stand to the right; wide ones can be scrolled."""
+    rows = [list(row) for row in rows]
+    right = [any(_is_number(row[k]) for row in rows) for k in range(len(columns))]
+    kinds = [' class="number"' if one else "" for one in right]
+    head = "".join(f'<th scope="col"{kind}>{text(name)}</th>' for name, kind in zip(columns, kinds, strict=True))
+    body = "".join(
+        "<tr>" + "".join(f"<td{kind}>{number(cell)}</td>" for cell, kind in zip(row, kinds, strict=True)) + "</tr>"
+        for row in rows
+    )
+    about = f"<caption>{text(caption)}</caption>" if caption else ""
+    # Whoever has no pointer must be able to reach and to scroll it.
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{text(caption or "table")}">'
+        f"<table>{about}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def pairs(values: Mapping[str, object]) -> str:
+    """Names and values, one a row; what is nested is written out with dots."""
+    rows = "".join(
+        f'<tr><th scope="row">{text(name)}</th><td>{number(value)}</td></tr>' for name, value in flat(values)
+    )
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="values"><table><tbody>{rows}</tbody></table></div>'
+    )
+
+
+def flat(value: Any, name: str = "") -> list[tuple[str, Any]]:
+    """Leaves of nested mappings and lists, with their names."""
+    if isinstance(value, Mapping):
+        return [leaf for key in value for leaf in flat(value[key], f"{name}.{key}" if name else str(key))]
+    if isinstance(value, list | tuple) and any(isinstance(one, Mapping | list | tuple) for one in value):
+        return [leaf for k, one in enumerate(value) for leaf in flat(one, f"{name}[{k + 1}]")]
+    if isinstance(value, list | tuple):
+        return [(name, ", ".join(str(one) for one in value))]
+    return [(name, value)]
+
+
+def figure(content: bytes, kind: str, alt: str, caption: str) -> str:
+    """A picture within the file. ``kind``: png, gif, .."""
+    data = base64.b64encode(content).decode()
+    return (
+        f'<figure><img src="data:image/{kind};base64,{data}" alt="{text(alt)}">'
+        f"<figcaption>{text(caption)}</figcaption></figure>"
+    )
+
+
+def page(title: str, about: str, sections: Mapping[str, str]) -> str:
+    """The whole document.
+
+    Args:
+        title: plain text.
+        about: HTML that stands above everything.
+        sections: heading -> HTML; empty ones are left out.
+    """
+    kept = {name: content for name, content in sections.items() if content}
+    links = "".join(f'<li><a href="#part{k}">{text(name)}</a></li>' for k, name in enumerate(kept))
+    parts = "".join(
+        f'<section aria-labelledby="part{k}"><h2 id="part{k}">{text(name)}</h2>{content}</section>'
+        for k, (name, content) in enumerate(kept.items())
+    )
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
+        f"<title>{text(title)}</title><style>{STYLE}</style></head><body><header><h1>{text(title)}</h1>{about}"
+        f'<nav aria-label="Contents"><ul>{links}</ul></nav></header><main>{parts}</main></body></html>\n'
+    )
