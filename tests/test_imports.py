@@ -35,7 +35,8 @@ def test_names_are_imported_on_first_use() -> None:
 def test_training_free_methods_need_neither_torch_nor_matplotlib() -> None:
     code = (
         "from deepcams.downscalers import build\nbuild('flow', 'log-bicubic')\n"
-        "from deepcams.evaluation.methods import make\nmake('linear-then-bicubic')\nimport deepcams.evaluation.simulation, deepcams.evaluation.tables"
+        "from deepcams.evaluation.methods import make\nmake('linear-then-bicubic')\n"
+        "import deepcams.evaluation.simulation, deepcams.evaluation.tables"
     )
     assert not _imported_by(code) & {"torch", "matplotlib"}
 

@@ -181,3 +181,12 @@ def test_flow_reads_nothing_but_its_frames() -> None:
         found.append(flow.between(frames[0], frames[1], [0.5], grid))
     for other in found[1:]:
         np.testing.assert_array_equal(found[0], other)
+
+
+@pytest.mark.parametrize("method", ["flow", "flow-refine"])
+def test_what_a_degradation_undershoots_below_zero_spoils_nothing(method: str) -> None:
+    values = _random(2)
+    values[:, 10:14, 20:30] = -0.02
+    hourly = build(method, "none").downscale(_field(values, GRID, [0, 3])).values
+    assert np.isfinite(hourly).all()
+    assert (hourly[1:3] >= 0).all()

@@ -80,7 +80,7 @@ def _carried_to(
     frames = [pad(frame, grid, rows, columns) for frame in (before, after)]
     enlarge = max(1, round(grid.step / _FLOW_STEP))
     shades = [_shades(frame, enlarge) for frame in frames]
-    roots = [np.sqrt(frame) for frame in frames]
+    roots = [np.sqrt(np.maximum(frame, 0)) for frame in frames]  # a bicubic degradation may undershoot
     size = frames[0].shape[::-1]
     inside = np.s_[rows : rows + grid.rows, columns : columns + grid.columns]
 
