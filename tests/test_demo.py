@@ -30,8 +30,9 @@ def test_everything_is_there(made: tuple[Demo, list[tuple[str, int, int]]]) -> N
     done, steps = made
     assert {path.name for path in done.folder.iterdir()} == {
         ".deepcams-demo.json", "truth", "cams_simulated.nc", "pm25.zarr", "scores.json", "map.png",
+        "report.html",
     }  # fmt: skip
-    assert list(dict.fromkeys(step for step, _, _ in steps)) == ["simulate", "downscale", "score", "draw"]
+    assert list(dict.fromkeys(step for step, _, _ in steps)) == ["simulate", "downscale", "score", "draw", "report"]
     assert {step: (count, total) for step, count, total in steps}["simulate"] == (25, 25)
     assert done.summary.hours == 24
     assert done.summary.total.hours == (0, 8, 16)

@@ -42,12 +42,19 @@ PERIOD = "2019-12-01..2019-12-02"
 BASELINES = (CORRECT_BASELINE["joint"], f"linear-eq9{THEN}bicubic")
 """The paper's: interpolation as it should be, and with its equation 9 as printed (weights swapped)."""
 
-STEPS = {"simulate": "simulating", "downscale": "downscaling", "score": "scoring", "draw": "drawing"}
+STEPS = {
+    "simulate": "simulating",
+    "downscale": "downscaling",
+    "score": "scoring",
+    "draw": "drawing",
+    "report": "reporting",
+}
 Progress = Callable[[str, int, int], None]
 """Called with a key of :data:`STEPS`, how much of it is done, and how much there is."""
 
 _RECORD = ".deepcams-demo.json"
 _TRUTH, _CAMS, _OUTPUT, _SCORES, _MAP = "truth", "cams_simulated.nc", "pm25.zarr", "scores.json", "map.png"
+_REPORT = "report.html"
 
 
 def ours() -> str:
@@ -99,6 +106,11 @@ class Demo:
     def picture(self) -> Path:
         """The maps, PNG."""
         return self.folder / _MAP
+
+    @property
+    def report(self) -> Path:
+        """Everything in one HTML file."""
+        return self.folder / _REPORT
 
 
 def demo(
@@ -159,6 +171,9 @@ def demo(
 
     save(draw(truth, made, cams, seed), folder / _MAP)
     tell("draw", 1, 1)
+    from deepcams.report.report import report
+
+    report(folder, folder / _REPORT, progress=lambda _, done, total: tell("report", done, total))
     return Demo(folder, result, summary, coarse.refine(), seed, time.perf_counter() - began)
 
 
@@ -188,7 +203,7 @@ def _claim(folder: Path, settings: dict[str, Any]) -> None:
             f"{folder}: expected a folder for the demo ({error.strerror or error}); name another"
         ) from error
     if before is None:
-        there = [name for name in (_TRUTH, _CAMS, _OUTPUT, _SCORES, _MAP) if (folder / name).exists()]
+        there = [name for name in (_TRUTH, _CAMS, _OUTPUT, _SCORES, _MAP, _REPORT) if (folder / name).exists()]
         if there:
             raise OutputError(f"{folder} holds {', '.join(there)}, made by no demo; name another folder")
     elif before != settings:
@@ -205,7 +220,10 @@ def _clear(folder: Path) -> None:
         if [one["name"] for one in inputs] != [_CAMS]:
             raise OutputError(f"{output.path} was made by no demo; move it, or name another folder")
         output.discard()
-    for old in (*(folder / _TRUTH).glob("simulated_*.nc"), *(folder / name for name in (_CAMS, _SCORES, _MAP))):
+    for old in (
+        *(folder / _TRUTH).glob("simulated_*.nc"),
+        *(folder / name for name in (_CAMS, _SCORES, _MAP, _REPORT)),
+    ):
         old.unlink(missing_ok=True)
 
 

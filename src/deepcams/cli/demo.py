@@ -73,6 +73,7 @@ def _tell(done: Demo) -> None:
     print(f"{ours()} is what deepcams downscale does.")
     print(f"It is scored as stored. All of this is simulated. It took {done.seconds:.0f} s.")
     files = {
+        done.report: "everything in one page for the browser",
         done.picture: "maps: truth, input, linear + bicubic, ours, errors",
         done.output: f"the result: {done.summary.hours} hours at {done.region.step:g} degrees",
         done.scores: "the scores, and more of them",

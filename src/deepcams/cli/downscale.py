@@ -64,6 +64,9 @@ def downscale(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
     device: Annotated[str, typer.Option(help="Where networks run: auto, cpu or cuda.")] = "auto",
     precision: Annotated[str, typer.Option(help="Of networks: float32 or bfloat16.")] = "float32",
+    report: Annotated[
+        Path | None, typer.Option(metavar="HTML", help="Also write a report: one HTML file (see deepcams report).")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell hours, size and time; write nothing.")] = False,
 ) -> None:
     """Downscale 3-hourly 0.75 degree CAMS fields to hourly 0.25 degree fields.
@@ -80,6 +83,10 @@ def downscale(
         keep_memory_level()
     else:
         keep_memory_at_hand()
+    if report is not None:
+        from deepcams.report.report import check_name
+
+        check_name(report)
     job = prepare(
         open_cams(inputs, variable=variable),
         out,
@@ -111,6 +118,11 @@ def downscale(
         )
         raise typer.Exit(130) from None
     _tell_summary(summary)
+    if report is not None:
+        from deepcams.report.report import report as write_report
+
+        files = [file.given for file in find_files(inputs)]
+        print(f"  report: {write_report(summary.path, report, original=files)}")
 
 
 def _arguments() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ class Found:
     problems: list[str] = field(default_factory=list)
 
 
-def find_run(run: Path | str, original: Path | str | None = None) -> Found:
+def find_run(run: Path | str, original: Sequence[Path | str] | Path | str | None = None) -> Found:
     """Recognise what a path holds.
 
     Args:

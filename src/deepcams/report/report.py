@@ -15,8 +15,8 @@ import numpy as np
 import xarray as xr
 
 from deepcams import __version__
-from deepcams.errors import DeepcamsError, OutputError
-from deepcams.evaluation.tables import save
+from deepcams.errors import DeepcamsError, InputError, OutputError
+from deepcams.evaluation.tables import check_writable, save
 from deepcams.field import grid_of
 from deepcams.report import html
 from deepcams.report.found import Found, find_run
@@ -50,7 +50,7 @@ def report(
     run: Path | str,
     out: Path | str = "report.html",
     *,
-    original: Path | str | None = None,
+    original: Sequence[Path | str] | Path | str | None = None,
     animation: bool = True,
     progress: Progress | None = None,
 ) -> Path:
@@ -71,8 +71,7 @@ def report(
         OutputError: the file cannot be written, or is no report.
     """
     out = Path(out)
-    if out.suffix.lower() not in (".html", ".htm"):
-        raise OutputError(f"{out}: expected a name ending in .html, found {out.suffix or 'none'}; name it report.html")
+    check_name(out)
     told = progress or (lambda step, done, total: None)
     found = find_run(run, original)
     pictures = _Pictures()
@@ -102,6 +101,17 @@ def report(
     title = f"deepcams: {found.name}"
     save(out, html.page(title, _about(found), made))
     return out
+
+
+def check_name(out: Path) -> None:
+    """Refuse a name that no report can have, or a folder that is not there; to be asked before long work.
+
+    Raises:
+        OutputError: another ending than .html, or no such folder.
+    """
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise OutputError(f"{out}: expected a name ending in .html, found {out.suffix or 'none'}; name it report.html")
+    check_writable(out)
 
 
 def _stamp(time: np.datetime64) -> str:
@@ -175,7 +185,9 @@ def _scores(found: Found) -> str:
         shown = [[row.get(key) for key in columns] for row in rows[:MOST_ROWS]]
         parts.append(html.table(columns, shown, f"{name}{more}: {about}" if about else f"{name}{more}"))
     if parts:
-        parts.append('<p class="faint">RMSE, MAE and bias in µg m⁻³; skill: 1 \N{MINUS SIGN} MAE / MAE of the baseline.</p>')
+        parts.append(
+            '<p class="faint">RMSE, MAE and bias in µg m⁻³; skill: 1 \N{MINUS SIGN} MAE / MAE of the baseline.</p>'
+        )
     return "".join(parts)
 
 
@@ -249,8 +261,12 @@ def _animation(found: Found, pictures: _Pictures) -> str:
     if found.original is not None:
         fields = {"input": found.original, **fields}
     with tempfile.TemporaryDirectory(prefix="deepcams-report-") as folder:
+        target = Path(folder) / "animation.gif"
         try:
-            path = animate(fields, Path(folder) / "animation.gif", size="column", fps=5)
+            try:
+                path = animate(fields, target, size="column", fps=5)
+            except InputError:  # in a gap of the input no frame of it stands beside ours
+                path = animate({"deepcams": field}, target, size="column", fps=5)
         except DeepcamsError as error:
             found.problems.append(f"the animation could not be made: {error}")
             return ""

@@ -1,0 +1,130 @@
+"""Reports of small runs, and of files that mean harm."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from deepcams.cli import main
+from deepcams.errors import InputError, OutputError
+from deepcams.field import as_field
+from deepcams.grid import Grid
+from deepcams.production.job import downscale_to
+from deepcams.report.report import report
+from deepcams.sources.simulation.cams_files import write_cams
+
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&\x00"
+
+
+class _Reader(HTMLParser):
+    """Collects tags and their attributes, and complains of those left open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "link", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def _read(path: Path) -> _Reader:
+    reader = _Reader()
+    reader.feed(path.read_text(encoding="utf-8"))
+    assert not reader.open
+    return reader
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A downscaled region with a gap, its input beside it, and hostile scores."""
+    folder = tmp_path_factory.mktemp("run")
+    grid = Grid.globe(0.75).select((80, 15, 92, 25))[0]
+    hours = np.array([0, 3, 6, 15, 18]) * np.timedelta64(1, "h") + np.datetime64("2019-03-08", "ns")
+    values = np.random.default_rng(0).lognormal(3, 0.5, (5, *grid.shape)).astype(np.float32)
+    coords = {"time": hours, "latitude": grid.latitudes, "longitude": grid.longitudes}
+    field = as_field(xr.DataArray(values, coords, ("time", "latitude", "longitude"), "pm2p5", {"units": "ug m-3"}))
+    write_cams(field, folder / "cams.nc")
+    field = field.assign_attrs(source=HOSTILE)
+    downscale_to(field, folder / "out.zarr", temporal="linear", spatial="bicubic", conserve=False,
+                 inputs=[folder / "cams.nc"])  # fmt: skip
+    rows = [{"task": HOSTILE, "method": HOSTILE, "period": "all", "R": 0.5, "MAE": None, "skill": float("nan")}]
+    quality = [{"step": HOSTILE, "rows_in": 1234567, "dropped": 3}]
+    (folder / "scores.json").write_text(json.dumps({"note": HOSTILE, "rows": rows, "quality": quality}))
+    (folder / "broken.json").write_text("{")
+    (folder / "wrong.png").write_bytes(b"<script>alert(3)</script>")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def written(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return report(run, tmp_path_factory.mktemp("out") / "report.html")
+
+
+def test_nothing_of_the_files_becomes_markup(written: Path) -> None:
+    reader = _read(written)
+    tags = {tag for tag, _ in reader.tags}
+    assert not tags & {"script", "iframe", "object", "form", "svg"}
+    assert not [name for _, attributes in reader.tags for name in attributes if name.startswith("on")]
+    content = written.read_text(encoding="utf-8")
+    assert "&lt;script&gt;alert(1)" in content
+    assert "\x00" not in content
+
+
+def test_it_needs_nothing_beside_it(written: Path) -> None:
+    reader = _read(written)
+    links = [value for _, attributes in reader.tags for name, value in attributes.items() if name in ("src", "href")]
+    assert len(links) > 4
+    assert all(value and value.startswith(("data:", "#")) for value in links)
+    assert not re.search(r"url\(|@import", written.read_text(encoding="utf-8"))
+    assert written.stat().st_size < 10_000_000
+
+
+def test_it_tells_the_whole_run(written: Path) -> None:
+    content = written.read_text(encoding="utf-8")
+    for words in ("Missing hours", "2019-03-08 07:00", "2019-03-08 14:00", "broken.json: cannot be read", "1,234,567",
+                  "wrong.png: no PNG picture", "bicubic", "How to cite", "Xiao et al. 2022"):  # fmt: skip
+        assert words in content, words
+    reader = _read(written)
+    pictures = [attributes for tag, attributes in reader.tags if tag == "img"]
+    assert len(pictures) == 3  # map, series, animation
+    assert all(len(attributes["alt"] or "") > 15 for attributes in pictures)
+
+
+def test_an_output_alone_and_no_animation(run: Path, tmp_path: Path) -> None:
+    path = report(run / "out.zarr", tmp_path / "a.html", animation=False)
+    assert "image/gif" not in path.read_text(encoding="utf-8")
+    assert "Scores" not in path.read_text(encoding="utf-8")
+
+
+def test_what_cannot_be_reported(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        report(tmp_path / "none", tmp_path / "a.html")
+    with pytest.raises(InputError, match="nothing of these"):
+        report(tmp_path, tmp_path / "a.html")
+    with pytest.raises(OutputError, match=r"\.html"):
+        report(run, tmp_path / "a.txt")
+    assert main(["report", str(run), "-o", str(tmp_path / "no" / "a.html")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_downscale_writes_one_on_request(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    methods = ["--temporal", "linear", "--spatial", "bicubic", "--no-conserve"]
+    arguments = ["downscale", str(run / "cams.nc"), "-o", str(tmp_path / "out.nc"), *methods]
+    assert main([*arguments, "--report", str(tmp_path / "r.txt")]) == 2
+    assert not (tmp_path / "out.nc").exists()
+    assert main([*arguments, "--report", str(tmp_path / "r.html")]) == 0
+    assert "r.html" in capsys.readouterr().out
+    assert "Missing hours" in (tmp_path / "r.html").read_text(encoding="utf-8")
