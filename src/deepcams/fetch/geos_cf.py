@@ -13,13 +13,12 @@ import numpy as np
 
 from deepcams.errors import InputError, OutputError
 from deepcams.fetch.endpoints import GEOS_CF_KINDS, GEOS_CF_SPANS, Endpoints, geos_cf_file, geos_cf_url
-from deepcams.fetch.hours import Box, cut, open_hour
+from deepcams.fetch.hours import Box, check_hour, cut, open_hour
 from deepcams.fetch.manifest import Manifest, checksum, settle
 from deepcams.fetch.opendap import Opendap
 from deepcams.fetch.patience import Patience, TryAgainError
 from deepcams.fetch.transfer import AbsentError, Transfer, space
 from deepcams.fetch.work import Counter, Progress, Summary, Told, in_parallel
-from deepcams.field import grid_of
 from deepcams.grid import Grid
 from deepcams.period import Period
 from deepcams.store.records import writing_to
@@ -257,16 +256,16 @@ class GeosCf:
             except AbsentError:
                 continue
             self._kind = kind
+            digest = transfer.digests.pop(whole, None)
             if self.request.bbox is not None and not self.request.to_store:
-                whole = self._cut(whole, time)
-            self._keep(time, whole, final, url)
+                whole, digest = self._cut(whole, time), None
+            self._keep(time, whole, final, url, digest)
             return
         self.manifest.put(_name(time), "absent")
         absent.append(_name(time))
 
     def _verify(self, path: Path, time: np.datetime64) -> None:
-        field = open_hour(path, time, self.request.version)
-        grid = grid_of(field)
+        grid = check_hour(path, time, self.request.version)
         with self._lock:
             if self._grid is None:
                 self._grid = self._grid_before() or grid
@@ -288,8 +287,8 @@ class GeosCf:
         whole.unlink()
         return part
 
-    def _keep(self, time: np.datetime64, partial: Path, final: Path, url: str) -> None:
-        digest, size = checksum(partial), partial.stat().st_size
+    def _keep(self, time: np.datetime64, partial: Path, final: Path, url: str, digest: str | None = None) -> None:
+        digest, size = digest or checksum(partial), partial.stat().st_size
         grid: dict[str, Any] = {}
         if self._grid is not None:
             g = self._grid

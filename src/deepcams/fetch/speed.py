@@ -69,6 +69,8 @@ def files(hours: int = 24, folder: Path | None = None) -> Speed:
         world, out = Path(place) / "world", Path(place) / "out"
         times = np.datetime64(f"{DAY}T00:30", "ns") + np.arange(hours) * np.timedelta64(1, "h")
         write_geos_cf(_field(times), world)
+        for path in world.glob("*.nc4"):
+            _add_species(path)
         size = sum(path.stat().st_size for path in world.iterdir())
         with _serving(_tree, world) as root:
             urls = [geos_cf_url(Endpoints(geos_cf_v1=root), 1, t, "das") for t in times]
@@ -80,6 +82,8 @@ def files(hours: int = 24, folder: Path | None = None) -> Speed:
                 ]))  # fmt: skip
             plain = time.perf_counter() - began
             shutil.rmtree(Path(place) / "plain")
+            first = Period(times[0] - np.timedelta64(30, "m"), times[0] + np.timedelta64(30, "m"))
+            GeosCf(GeosCfRequest(first, Path(place) / "warm"), Endpoints(geos_cf_v1=root), Patience()).run()
             period = Period(times[0] - np.timedelta64(30, "m"), times[-1] + np.timedelta64(30, "m"))
             began = time.perf_counter()
             GeosCf(GeosCfRequest(period, out, at_once=_FILES_AT_ONCE), Endpoints(geos_cf_v1=root), Patience()).run()
@@ -119,6 +123,17 @@ def _field(times: np.ndarray) -> xr.DataArray:
     coords = {"time": times, "latitude": grid.latitudes, "longitude": grid.longitudes}
     about = {"units": "ug m-3", "cell_methods": "time: mean", "source": "noise, no data"}
     return as_field(xr.DataArray(data, coords, ("time", "latitude", "longitude"), "pm2p5", about))
+
+
+def _add_species(path: Path) -> None:
+    """The four gases that stand beside PM2.5 in the real files."""
+    import netCDF4
+
+    with netCDF4.Dataset(path, "a") as file:
+        values = file["PM25_RH35_GCC"][:]
+        for name in ("CO", "NO2", "O3", "SO2"):
+            gas = file.createVariable(name, "f4", ("time", "lev", "lat", "lon"), zlib=True, complevel=1, shuffle=True)
+            gas[:] = values * 1e-9
 
 
 def _copy(url: str, path: Path) -> None:

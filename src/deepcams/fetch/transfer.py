@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping
@@ -24,7 +25,7 @@ from deepcams.fetch.patience import (
     retry_after,
 )
 from deepcams.sources.files import looks_like
-from deepcams.store.records import write_atomically, writing_to
+from deepcams.store.records import writing_to
 
 if TYPE_CHECKING:
     import httpx
@@ -70,6 +71,8 @@ class Transfer:
 
     patience: Patience
     connections: int = 4
+    digests: dict[Path, str] = field(default_factory=dict, repr=False)
+    """SHA-256 of the partial files that came in one piece."""
     _client: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -199,9 +202,11 @@ class Transfer:
                 file.seek(start)
             elif whole is not None:
                 space(partial.parent, whole)
+            digest = hashlib.sha256()
             try:
                 for piece in response.iter_raw():  # as it comes: nothing that came is lost in a buffer
                     file.write(piece)
+                    digest.update(piece)
                     came(len(piece))
                     if self.patience.stop.is_set():
                         raise StoppedError
@@ -214,6 +219,9 @@ class Transfer:
             if size > whole:
                 partial.unlink()
             raise TryAgainError(f"{size:,} of {whole:,} bytes came")
+        self.digests.pop(partial, None)
+        if not start:
+            self.digests[partial] = digest.hexdigest()
 
     def _remember(self, about: Path, url: str, response: httpx.Response, whole: int | None) -> None:
         """What is needed to go on after a kill: only the same version of the same file may be continued."""
@@ -222,7 +230,8 @@ class Transfer:
         ranges = response.status_code == 206 or response.headers.get("Accept-Ranges", "") == "bytes"
         known = {"url": url, "validator": validator if ranges else "", "length": whole}
         with writing_to(about):
-            write_atomically(about, json.dumps(known).encode())
+            # not forced to disk: without it the file is only begun anew
+            about.write_text(json.dumps(known), encoding="utf-8")
 
     def _drop(self, *paths: Path) -> None:
         for path in paths:
