@@ -28,7 +28,7 @@ def annual_figure(
 
     Args:
         field: canonical.
-        original: what it was made from: on the same grid or on a coarser one that a whole number divides.
+        original: what it was made from: on the same grid, or on one an odd number of times as coarse.
         period: default all times of the field (the original's within the same span).
         box, projection, scale, size, title, note, credit: as in :func:`deepcams.plotting.maps.map_figure`; guidelines
             are those for a year where the mean is over more than 28 days.
@@ -84,8 +84,10 @@ def difference(ours: xr.DataArray, theirs: xr.DataArray) -> Panel:
     """
     fine, coarse = grid_of(ours), grid_of(theirs)
     factor = round(coarse.step / fine.step)
-    if factor < 1 or abs(factor * fine.step - coarse.step) > 1e-6:
-        raise InputError("original", f"a grid that {fine.step:g} degrees divide", f"{coarse.step:g} degrees")
+    if factor % 2 == 0 or abs(factor * fine.step - coarse.step) > 1e-6:
+        raise InputError(
+            "original", f"a grid an odd number of times as coarse as {fine.step:g} degrees", f"{coarse.step:g} degrees"
+        )
     here = ours if factor == 1 else coarsen(_whole(ours, factor), "area", factor)
     grid = grid_of(here)
     rows = slice(max(grid.north, coarse.north), min(grid.south, coarse.south) + 1)

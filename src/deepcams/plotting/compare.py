@@ -17,7 +17,7 @@ from deepcams.errors import InputError
 from deepcams.field import grid_of
 from deepcams.grid import Grid
 from deepcams.plotting import style
-from deepcams.plotting.maps import Box, View, draw_map, into_turn, species_of, window
+from deepcams.plotting.maps import Box, View, draw_map, into_turn, species_of, window, within
 from deepcams.plotting.reading import frame_at, stamp
 from deepcams.plotting.sheet import Sheet, Size, credit_of, foot_height, head_height, size_of, wrap
 
@@ -103,17 +103,6 @@ def compare_maps(
     return lay_out([rows for _ in views], views, head, note, credit, first, scale, size_of(size))
 
 
-def within(panel: Panel, view: View) -> np.ndarray:
-    """The panel's values at nodes inside a view."""
-    south, north = max(view.south, -90.0), min(view.north, 90.0)
-    west = (view.west + 180) % 360 - 180
-    east = 360.0 + west if view.east - view.west >= 360 - panel.grid.step else (view.east + 180) % 360 - 180
-    if east > 360:
-        west, east = 0.0, 360.0
-    _, rows, columns = panel.grid.select((west, south, east, north), "box")
-    return panel.values[rows][:, columns]
-
-
 def lay_out(
     blocks: Sequence[Sequence[Sequence[Panel | None]]], views: Sequence[View], title: str, note: str, credit: str,
     like: xr.DataArray, scale: str, paper: Size, annual: bool = False,
@@ -132,8 +121,8 @@ def lay_out(
         error_words: what the scale of errors is.
     """
     panels = [panel for row in blocks[0] for panel in row if panel is not None]
-    shown = [within(panel, views[0]) for panel in panels if not panel.is_error]
-    errors = [within(panel, views[0]) for panel in panels if panel.is_error]
+    shown = [within(panel.values, panel.grid, views[0]) for panel in panels if not panel.is_error]
+    errors = [within(panel.values, panel.grid, views[0]) for panel in panels if panel.is_error]
     norms = {False: style.norm_of(scale, shown, str(like.name), annual), True: style.error_norm(errors)}
     names = {False: style.CONCENTRATION_COLOURS, True: style.ERROR_COLOURS}
     k, across = paper.text, max(len(row) for row in blocks[0])
@@ -164,7 +153,7 @@ def lay_out(
                 points = min(9 * k, wide * 72 / (0.53 * len(text)))
                 axes.set_title(text, fontsize=max(points, 5.0), loc="left", pad=3 * k)
                 if panel.is_error:
-                    _write_scores(axes, within(panel, view), k)
+                    _write_scores(axes, within(panel.values, panel.grid, view), k)
                 if not which:
                     _outline(axes, view, views[1:], k)
         top -= _TICKS * k

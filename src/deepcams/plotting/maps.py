@@ -57,7 +57,7 @@ class View:
         Raises:
             InputError: the box is no box or holds nothing of the grid; no such projection.
         """
-        polar = Projection(projection).polar
+        polar = _plane(projection, 0.0).polar
         if box is None:
             west = -180 - grid.step / 2 if grid.periodic else float(grid.longitude_bounds[0, 0])
             south, north = float(grid.latitude_bounds[-1, 1]), float(grid.latitude_bounds[0, 0])
@@ -93,7 +93,7 @@ class View:
         up = np.linspace(self.south, self.north, 181)
         longitude = np.concatenate([around, np.full(181, self.east), around[::-1], np.full(181, self.west)])
         latitude = np.concatenate([np.full(361, self.south), up, np.full(361, self.north), up[::-1]])
-        if Projection(self.projection).polar and self.east - self.west > 359.9:  # a circle has no other edges
+        if _plane(self.projection, 0.0).polar and self.east - self.west > 359.9:  # a circle has no other edges
             end = self.south if self.projection == "north-polar" else self.north
             longitude, latitude = around, np.full(361, end)
         return np.stack(self.plane.forward(longitude, latitude), axis=1)
@@ -146,6 +146,17 @@ def window(grid: Grid, view: View) -> tuple[Grid, slice, np.ndarray | None]:
     columns = wanted[wanted < grid.columns]
     part = Grid(grid.step, top, grid.west + int(columns[0]), bottom + 1 - top, columns.size)
     return part.canonical(), rows, columns
+
+
+def within(values: np.ndarray, grid: Grid, view: View) -> np.ndarray:
+    """The values at nodes inside a view."""
+    south, north = max(view.south, -90.0), min(view.north, 90.0)
+    west = (view.west + 180) % 360 - 180
+    east = 360.0 + west if view.east - view.west >= 360 - grid.step else (view.east + 180) % 360 - 180
+    if east > 360:
+        west, east = 0.0, 360.0
+    _, rows, columns = grid.select((west, south, east, north), "box")
+    return values[rows][:, columns]
 
 
 def pixels(
@@ -361,9 +372,10 @@ def map_figure(
         times = times_in(field, period)
         values = mean(field, times, rows, columns, progress)
         words, annual = span_words(field, times)
+    inside = [within(values, part, view)]
     paper = size_of(size)
     head = title or f"{species_of(field)}, {grid.step:g}°, {words}"
-    norm = style.norm_of(scale, [values], str(field.name), annual)
+    norm = style.norm_of(scale, inside, str(field.name), annual)
     label_text = f"{species_of(field)} ({style.UNITS_TEXT}){style.scale_words(scale, annual)}"
     k = paper.text
     bar_room = (_BAR + (0.12 if scale == "guideline" else 0)) * k
@@ -381,7 +393,7 @@ def map_figure(
     axes = sheet.axes(left, sheet.bottom + bar_room + _TICKS * k, wide, wide * view.height)
     image = draw_map(axes, values, part, view, norm, style.CONCENTRATION_COLOURS, k)
     long = min(width * 0.8, 5.0 * k)
-    sheet.scale(image, [values], ((width - long) / 2, sheet.bottom + bar_room - 0.3 * k, long), label_text)
+    sheet.scale(image, inside, ((width - long) / 2, sheet.bottom + bar_room - 0.3 * k, long), label_text)
     return sheet.figure
 
 
