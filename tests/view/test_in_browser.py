@@ -81,9 +81,11 @@ def test_the_map_is_played_zoomed_clicked_saved_and_compared(
     with Server(open_shown(run / "out.zarr", run / "cams.nc"), port=0) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
-        told = _drive(browser, "view", server.url, tmp_path)
-        server.shutdown()
-        thread.join()
+        try:
+            told = _drive(browser, "view", server.url, tmp_path)
+        finally:
+            server.shutdown()
+            thread.join()
     assert told["errors"] == []
     assert all(url.startswith(server.url) for url in told["requests"])
     assert (told["maps"], told["alone"]) == (2, 1)

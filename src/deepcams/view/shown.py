@@ -270,6 +270,6 @@ def _window(grid: Grid, box: Box) -> tuple[slice, int, np.ndarray]:
 
 def _nearest(grid: Grid, longitude: float, latitude: float) -> tuple[int, int] | None:
     """The row and column of the cell that holds a place, or ``None``."""
-    row = round((90 - latitude) / grid.step) - grid.north
-    column = (round(longitude / grid.step) - grid.west) % grid.around
+    row = int(np.floor((90 - latitude) / grid.step + 0.5)) - grid.north
+    column = (int(np.floor(longitude / grid.step + 0.5)) - grid.west) % grid.around
     return (row, column) if 0 <= row < grid.rows and column < grid.columns else None
