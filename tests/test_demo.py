@@ -93,9 +93,9 @@ def test_the_picture_says_that_the_world_is_simulated(made: tuple[Demo, list[tup
     truth = deepcams.open_field(done.truth).isel(time=slice(0, 24)).load()
     same = {ours(): truth, BASELINES[0]: truth}
     figure = draw(truth, same, deepcams.open_cams(done.cams), seed=1)
-    title, note = (text.get_text() for text in figure.texts)
-    assert title.startswith("SIMULATED world (seed 1), 2019-12-01 14:00 UTC")
-    assert "No real data" in note
+    written = [text.get_text() for text in figure.texts]
+    assert written[0].startswith("SIMULATED world (seed 1), 2019-12-01 14:00 UTC")
+    assert any("No real data" in text for text in written)
     assert [axes.get_title("left") for axes in figure.axes[:6]] == [
         "Truth, 0.25°", "Linear + bicubic, 0.25°", "deepcams, 0.25°", "CAMS-like input, 0.75°, 12:00 UTC",
         "Linear + bicubic \N{MINUS SIGN} truth", "deepcams \N{MINUS SIGN} truth",

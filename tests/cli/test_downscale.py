@@ -96,7 +96,7 @@ def test_dry_run_tells_and_writes_nothing(here: Path, capsys: pytest.CaptureFixt
 def test_other_settings_are_refused_in_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["downscale", "cams.nc", "-o", "out.nc", *LINEAR]) == 0
     capsys.readouterr()
-    assert main(["downscale", "cams.nc", "-o", "out.nc", *LINEAR[:2]]) == 2
+    assert main(["downscale", "cams.nc", "-o", "out.nc", *LINEAR[:2], "--spatial", "log-bicubic"]) == 2
     told = capsys.readouterr().err
     assert told.count("\n") == 1
     assert "chain[1].name was bicubic, now log-bicubic" in told

@@ -55,7 +55,7 @@ def test_all_outputs(
 @pytest.mark.parametrize(
     ("options", "methods", "samples"),
     [
-        (["--task", "temporal"], {"linear", "linear-eq9", "flow"}, 4),
+        (["--task", "temporal"], {"linear", "linear-eq9", "flow", "flow-refine", "xvfi"}, 4),
         (["--task", "temporal", "--resolution", "coarse", "--methods", "linear"], {"linear"}, 4),
         (["--task", "spatial", "--methods", "bicubic", "--conserve", "both"], {"bicubic", "bicubic+conserve"}, 7),
         (["--task", "spatial", "--methods", "bicubic", "--period", "2019-04"], {"bicubic"}, 4),
