@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +201,7 @@ def test_names_that_lead_nowhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any], says: str
 ) -> None:
     monkeypatch.setenv("DEEPCAMS_MODELS", str(tmp_path))
-    monkeypatch.setattr("deepcams.downscalers.build.SHIPPED", tmp_path)
+    monkeypatch.setattr(sys.modules["deepcams.downscalers.build"], "SHIPPED", tmp_path)
     with pytest.raises(InputError, match=says):
         build(**arguments)
 

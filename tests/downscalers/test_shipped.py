@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def test_best_is_a_shipped_network_and_without_pytorch_a_training_free_method(mo
     assert [part.name for part in build().parts] == ["cellnet (conserving)", "flow"]
     find_spec = importlib.util.find_spec
     without: Any = lambda name: None if name == "torch" else find_spec(name)  # noqa: E731
-    monkeypatch.setattr("deepcams.downscalers.build.find_spec", without)
+    monkeypatch.setattr(sys.modules["deepcams.downscalers.build"], "find_spec", without)
     with pytest.warns(DeepcamsNotice, match=r"without PyTorch the method in space is log-bicubic instead .* cellnet"):
         assert best("spatial") == "log-bicubic"
     with pytest.warns(DeepcamsNotice):
