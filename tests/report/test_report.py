@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -44,6 +45,13 @@ def _read(path: Path) -> _Reader:
     reader.feed(path.read_text(encoding="utf-8"))
     assert not reader.open
     return reader
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _short_animations() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("deepcams.report.report.MOST_FRAMES", 4)
+        yield
 
 
 @pytest.fixture(scope="module")
