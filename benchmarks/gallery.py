@@ -62,7 +62,7 @@ def shrink(path: Path, width: int = 1080) -> None:
         whole = picture.convert("RGB")
     if whole.width > width:
         whole = whole.resize((width, round(width * whole.height / whole.width)), Image.Resampling.LANCZOS)
-    whole.quantize(128, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(path, optimize=True)
+    whole.quantize(256, kmeans=4, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 if __name__ == "__main__":

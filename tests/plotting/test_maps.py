@@ -19,8 +19,9 @@ from deepcams.grid import Grid
 from deepcams.plotting import coastlines
 from deepcams.plotting.coastlines import land_share
 from deepcams.plotting.compare import compare_maps
-from deepcams.plotting.maps import View, draw_map, map_figure
+from deepcams.plotting.maps import draw_map, map_figure
 from deepcams.plotting.sheet import save
+from deepcams.plotting.view import View
 
 BAY = Grid.globe(0.25).select((82, 14, 100, 26))[0]
 NOON = np.datetime64("2019-12-01T12", "ns")

@@ -101,7 +101,7 @@ def test_looks_as_it_did(kind: str, tmp_path: Path) -> None:
         found = small(KINDS[kind](tmp_path))
     path = BASELINE / f"{kind}.png"
     if os.environ.get("DEEPCAMS_NEW_BASELINES"):
-        Image.fromarray(found.astype(np.uint8)).quantize(64).save(path, optimize=True)
+        Image.fromarray(found.astype(np.uint8)).quantize(256, kmeans=4).save(path, optimize=True)
     expected = np.asarray(Image.open(path).convert("RGB"), int)
     assert found.shape[1] == expected.shape[1]
     assert abs(found.shape[0] - expected.shape[0]) <= 2
@@ -147,7 +147,7 @@ def test_a_value_is_drawn_at_its_place_and_there_is_no_seam(projection: str) -> 
     field.values[0, row - 2 : row + 3, column - 2 : column + 3] = 2000
     figure = map_figure(field, projection=projection)
     image, axes = pixels(figure), figure.axes[0]
-    from deepcams.plotting.maps import View
+    from deepcams.plotting.view import View
 
     plane = View.of(grid, None, projection).plane
 

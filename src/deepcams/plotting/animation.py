@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.text import Text
@@ -19,9 +20,10 @@ from deepcams.field import grid_of
 from deepcams.grid import Grid
 from deepcams.period import Period
 from deepcams.plotting import style
-from deepcams.plotting.maps import Box, View, draw_map, pixels, pixels_across, shown, species_of, window
+from deepcams.plotting.maps import draw_map, pixels, pixels_across, shown, species_of
 from deepcams.plotting.reading import Progress, frame_at, index_at, stamp, times_in
 from deepcams.plotting.sheet import Sheet, Size, credit_of, foot_height, head_height, size_of, wrap
+from deepcams.plotting.view import Box, View, window
 
 KINDS = (".mp4", ".gif")
 _LEFT, _RIGHT, _GAP, _TITLE, _TICKS, _BAR = 0.62, 0.15, 0.2, 0.28, 0.3, 0.8  # inches of text size 1
@@ -34,8 +36,8 @@ class _Film:
     """A figure whose maps change from frame to frame; all else is drawn once."""
 
     def __init__(
-        self, fields: Mapping[str, xr.DataArray], view: View, norm: Any, paper: Size, scale: str, title: str,
-        note: str, credit: str,
+        self, fields: Mapping[str, xr.DataArray], view: View, norm: Normalize, samples: list[np.ndarray], paper: Size,
+        scale: str, title: str, note: str, credit: str,
     ) -> None:  # fmt: skip
         self.fields, self.view, self.norm = fields, view, norm
         self.parts = {name: window(grid_of(field), view) for name, field in fields.items()}
@@ -44,7 +46,9 @@ class _Film:
         bar = (_BAR + (0.12 if scale == "guideline" else 0)) * k
         columns, rows = (many, 1) if view.height > 0.62 or many == 1 else (1, many)
         texts = (head_height(wrap(title, 12.5 * k, paper.width), note) + foot_height(credit)) * k
-        fixed = bar + rows * (_TITLE + _TICKS) * k
+        head = _TITLE * (2 if columns > 1 and paper.width / k < 9 else 1)  # narrow maps have the time on its own line
+        self.between = "\n" if head > _TITLE else "   "
+        fixed = bar + rows * (head + _TICKS) * k
         wide = min(
             (paper.width - (_LEFT + _RIGHT + (columns - 1) * _GAP) * k) / columns,
             (min(paper.tallest, 0.72 * paper.width) - fixed - texts) / rows / view.height,
@@ -61,7 +65,7 @@ class _Film:
         self.titles: dict[str, Text] = {}
         for at, name in enumerate(fields):
             row, column = divmod(at, columns)
-            bottom = sheet.top - (row + 1) * (_TITLE * k + tall) - row * _TICKS * k
+            bottom = sheet.top - (row + 1) * (head * k + tall) - row * _TICKS * k
             axes = sheet.axes(left + column * (wide + _GAP * k), bottom, wide, tall)
             part: Grid = self.parts[name][0]
             empty = np.full(part.shape, np.nan, np.float32)
@@ -71,7 +75,7 @@ class _Film:
         long = min(width * 0.8, 5.0 * k)
         label = f"{species_of(first)} ({style.UNITS_TEXT}){style.scale_words(scale)}"
         sheet.scale(
-            next(iter(self.images.values())), [np.array([norm.vmin, norm.vmax])],
+            next(iter(self.images.values())), samples,
             ((width - long) / 2, sheet.bottom + bar - 0.3 * k, long), label,
         )  # fmt: skip
         self.canvas = FigureCanvasAgg(self.figure)
@@ -84,7 +88,7 @@ class _Film:
             image, title = self.images[name], self.titles[name]
             picture, _ = pixels(values, part, self.view, pixels_across(image.axes))
             image.set_data(shown(picture, self.norm, style.CONCENTRATION_COLOURS))
-            title.set_text(f"{name}, {grid_of(field).step:g}°   {stamp(own)} UTC")
+            title.set_text(f"{name}, {grid_of(field).step:g}°{self.between}{stamp(own)} UTC")
         self.canvas.draw()  # type: ignore[no-untyped-call]
         return np.asarray(self.canvas.buffer_rgba())[..., :3]  # type: ignore[no-untyped-call]
 
@@ -139,7 +143,7 @@ def animate(
     paper = Size(paper.width, paper.tallest, paper.text, min(paper.dpi, int(_MOST / paper.width)))
     head = title or species_of(fields[densest])
     credit = credit_of(*fields.values()) if credit is None else credit
-    film = _Film(fields, view, norm, paper, scale, head, note, credit)
+    film = _Film(fields, view, norm, samples, paper, scale, head, note, credit)
     with _writer(path, kind, fps) as write:
         for done, time in enumerate(times):
             write(film.frame(time))
@@ -200,7 +204,7 @@ def _gif(path: Path, fps: float) -> Iterator[Any]:
         nonlocal palette
         image = Image.fromarray(np.ascontiguousarray(picture))
         if palette is None:
-            palette = image.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+            palette = image.quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=2, dither=Image.Dither.NONE)
         return image.quantize(palette=palette, dither=Image.Dither.NONE)
 
     # Pillow takes pictures one by one only from a generator; a queue of one feeds it from another thread.

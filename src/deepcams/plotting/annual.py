@@ -12,9 +12,10 @@ from deepcams.field import field_like, grid_of
 from deepcams.period import Period
 from deepcams.plotting import style
 from deepcams.plotting.compare import Panel, lay_out, map_width
-from deepcams.plotting.maps import Box, View, span_words, species_of, window
+from deepcams.plotting.maps import span_words, species_of
 from deepcams.plotting.reading import Progress, mean, times_in
 from deepcams.plotting.sheet import credit_of, size_of
+from deepcams.plotting.view import Box, View, window
 
 
 def annual_figure(

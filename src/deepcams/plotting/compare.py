@@ -17,9 +17,10 @@ from deepcams.errors import InputError
 from deepcams.field import grid_of
 from deepcams.grid import Grid
 from deepcams.plotting import style
-from deepcams.plotting.maps import Box, View, draw_map, into_turn, species_of, window, within
+from deepcams.plotting.maps import draw_map, species_of
 from deepcams.plotting.reading import frame_at, stamp
 from deepcams.plotting.sheet import Sheet, Size, credit_of, foot_height, head_height, size_of, wrap
+from deepcams.plotting.view import Box, View, into_turn, window, within
 
 _NARROW = 5.5  # of a figure on a screen, at least; inches
 _LEFT, _RIGHT, _GAP, _TITLE, _TICKS, _FOOT = 0.62, 0.15, 0.14, 0.26, 0.3, 0.94  # round and between the maps, inches

@@ -13,9 +13,10 @@ from deepcams.errors import InputError
 from deepcams.field import grid_of
 from deepcams.grid import Grid
 from deepcams.plotting import style
-from deepcams.plotting.maps import Box, View, draw_map, species_of, window
+from deepcams.plotting.maps import draw_map, species_of
 from deepcams.plotting.reading import frame_at, index_at, stamp
 from deepcams.plotting.sheet import Sheet, credit_of, foot_height, head_height, size_of, wrap
+from deepcams.plotting.view import Box, View, window
 
 _LEFT, _RIGHT, _GAP, _ROW, _TIMES, _FOOT = 0.62, 0.1, 0.07, 0.22, 0.5, 0.98  # inches of text size 1
 _MOST = 12  # frames in a row

@@ -15,9 +15,10 @@ from deepcams.errors import InputError, choose
 from deepcams.field import grid_of
 from deepcams.period import Period
 from deepcams.plotting import style
-from deepcams.plotting.maps import Box, species_of
+from deepcams.plotting.maps import species_of
 from deepcams.plotting.reading import Progress, read, stretches, times_in
 from deepcams.plotting.sheet import Sheet, credit_of, size_of
+from deepcams.plotting.view import Box
 
 Point = tuple[float, float]
 """Longitude and latitude in degrees."""

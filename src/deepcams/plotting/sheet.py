@@ -61,14 +61,22 @@ def size_of(name: str) -> Size:
 def wrap(text: str, points: float, inches: float) -> str:
     """Break a text into lines that fit, for letters of middling width."""
     room = max(int(inches * 72 / (0.53 * points)), 12)
-    return "\n".join("\n".join(textwrap.wrap(line, room, break_long_words=False)) for line in text.splitlines())
+    short = text.replace("$_{2.5}$", "\1").replace("$_{10}$", "\2")  # as short as they are drawn
+    short = "\n".join("\n".join(textwrap.wrap(line, room, break_long_words=False)) for line in short.splitlines())
+    return short.replace("\1", "$_{2.5}$").replace("\2", "$_{10}$")
 
 
 def credit_of(*fields: xr.DataArray | None) -> str:
-    """The source line of what is drawn: each field's own ``source``, once."""
+    """The source line of what is drawn: each field's own ``source``, once, and what the terms of CAMS ask for."""
     found = [str(field.attrs.get("source", "")).strip().rstrip(".") for field in fields if field is not None]
     named = dict.fromkeys(each for each in found if each)
-    return "Source: " + "; ".join(named) if named else ""
+    if not named:
+        return ""
+    words = "Source: " + "; ".join(named)
+    if any("CAMS" in each and "simulated" not in each.lower() for each in named):
+        years = sorted({str(t)[:4] for field in fields if field is not None for t in field.time.values[[0, -1]]})
+        words += f". Generated using Copernicus Atmosphere Monitoring Service information {'-'.join(years)}"
+    return words
 
 
 class Sheet:

@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from deepcams.plotting import style
 from deepcams.plotting.coastlines import land_share
-from deepcams.plotting.maps import View
+from deepcams.plotting.view import View
 
 Colour = Literal["n", "R"]
 

@@ -13,7 +13,8 @@ from matplotlib.ticker import NullFormatter
 
 from deepcams.field import grid_of
 from deepcams.plotting import style
-from deepcams.plotting.maps import View, draw_map
+from deepcams.plotting.maps import draw_map
+from deepcams.plotting.view import View
 
 _REAL, _MARKS = "black", "os^Dv"
 _COLOURS = ("#2878b5", "#c8386a", "#2f9e6e", "#e0912f", "#7a57a8")  # of latitude bands, told apart by order too
