@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow check format docs accuracy weights clean
+.PHONY: help install demo test test-slow check format docs accuracy gallery weights clean
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ docs: $(VENV)/.dev  ## build the documentation into build/docs
 
 accuracy: $(VENV)/.dev  ## measure docs/accuracy.md again (needs the development data)
 	$(BIN)/python benchmarks/accuracy.py
+
+gallery: $(VENV)/.dev  ## draw docs/gallery.md's pictures again (needs the development data)
+	$(BIN)/python benchmarks/gallery.py
 
 weights: $(VENV)/.dev  ## make the shipped weights from nothing (an hour on two cores; needs the development data)
 	$(BIN)/python benchmarks/weights.py
