@@ -303,3 +303,30 @@ def test_all_formats(ending: str, tmp_path: Path) -> None:
     starts = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
     assert path.read_bytes().startswith(starts[ending])
     assert grid_of(hourly()).step == 1.5  # the field itself is untouched
+
+
+def test_a_box_across_the_edge_of_the_overview_is_outlined_on_both_sides() -> None:
+    figure = compare_maps({"ours": hourly()}, START, zooms=[BOX])
+    overview = figure.axes[0]
+    west, east = overview.get_xlim()
+    edges = sorted(patch.get_bbox().x0 for patch in overview.patches)
+    assert edges == [-200, 160]
+    assert west < -160 < 160 < east
+
+
+@pytest.mark.parametrize("size", ["column", "page", "screen"])
+def test_titles_of_a_film_lie_beside_one_another(size: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from deepcams.plotting import animation
+
+    films = []
+    draw = animation._Film.frame
+
+    def frame(self: animation._Film, time: np.datetime64) -> np.ndarray:
+        films.append(self)
+        return draw(self, time)
+
+    monkeypatch.setattr(animation._Film, "frame", frame)
+    animate({"original": sparse(), "ours": hourly()}, tmp_path / "a.gif", box=(140, -42, 158, -28), every=6, size=size)
+    left, right = (films[0].titles[name].get_window_extent() for name in ("original", "ours"))
+    assert left.x1 <= right.x0
+    assert right.x1 <= films[0].figure.bbox.x1

@@ -51,7 +51,7 @@ class _Film:
         fixed = bar + rows * (head + _TICKS) * k
         wide = min(
             (paper.width - (_LEFT + _RIGHT + (columns - 1) * _GAP) * k) / columns,
-            (min(paper.tallest, 0.72 * paper.width) - fixed - texts) / rows / view.height,
+            (min(paper.tallest, (1.0 if head > _TITLE else 0.72) * paper.width) - fixed - texts) / rows / view.height,
         )
         tall = wide * view.height
         width = columns * (wide + _GAP * k) + (_LEFT + _RIGHT - _GAP) * k
@@ -71,7 +71,8 @@ class _Film:
             empty = np.full(part.shape, np.nan, np.float32)
             degrees = column == 0, row == rows - 1
             self.images[name] = draw_map(axes, empty, part, view, norm, style.CONCENTRATION_COLOURS, k, degrees)
-            self.titles[name] = axes.set_title(" ", fontsize=9.5 * k, loc="left", pad=3 * k, family="DejaVu Sans")
+            points = min(9.5 * k, wide * 72 / (0.6 * (20 if head > _TITLE else 26 + len(name))))
+            self.titles[name] = axes.set_title(" ", fontsize=points, loc="left", pad=3 * k)
         long = min(width * 0.8, 5.0 * k)
         label = f"{species_of(first)} ({style.UNITS_TEXT}){style.scale_words(scale)}"
         sheet.scale(

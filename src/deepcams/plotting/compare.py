@@ -188,11 +188,13 @@ def _write_scores(axes: Axes, errors: np.ndarray, k: float) -> None:
 def _outline(axes: Axes, view: View, zooms: Sequence[View], k: float) -> None:
     for i, zoom in enumerate(zooms):
         west = into_turn(zoom.west, view.west)
-        frame = Rectangle(
-            (west, zoom.south), zoom.east - zoom.west, zoom.north - zoom.south, fill=False, linewidth=1.1 * k,
-            edgecolor="black", zorder=4, path_effects=[withStroke(linewidth=2.4 * k, foreground="white")],
-        )  # fmt: skip
-        axes.add_patch(frame)
+        for turn in (west, west - 360):  # a box across the view's own edge is seen at both
+            if turn + zoom.east - zoom.west > view.west and turn < view.east:
+                frame = Rectangle(
+                    (turn, zoom.south), zoom.east - zoom.west, zoom.north - zoom.south, fill=False, linewidth=1.1 * k,
+                    edgecolor="black", zorder=4, path_effects=[withStroke(linewidth=2.4 * k, foreground="white")],
+                )  # fmt: skip
+                axes.add_patch(frame)
         axes.text(
             west, zoom.north, f" {chr(65 + i)}", fontsize=9 * k, fontweight="bold", va="top", zorder=4,
             path_effects=[withStroke(linewidth=2.2 * k, foreground="white")],
