@@ -85,6 +85,17 @@ KINDS: dict[str, Callable[[Path], Figure]] = {
 }  # fmt: skip
 
 
+_drawn: dict[str, Figure] = {}
+
+
+def figure_of(kind: str, folder: Path) -> Figure:
+    """Each figure is made once for all tests that look at it."""
+    if kind not in _drawn:
+        with xr.set_options(keep_attrs=True):
+            _drawn[kind] = KINDS[kind](folder)
+    return _drawn[kind]
+
+
 def small(figure: Figure) -> np.ndarray:
     """The picture, (height, 220, 3), 0..255."""
     figure.set_dpi(80)
@@ -97,8 +108,7 @@ def small(figure: Figure) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_looks_as_it_did(kind: str, tmp_path: Path) -> None:
-    with xr.set_options(keep_attrs=True):
-        found = small(KINDS[kind](tmp_path))
+    found = small(figure_of(kind, tmp_path))
     path = BASELINE / f"{kind}.png"
     if os.environ.get("DEEPCAMS_NEW_BASELINES"):
         Image.fromarray(found.astype(np.uint8)).quantize(256, kmeans=4).save(path, optimize=True)
@@ -114,9 +124,8 @@ def test_looks_as_it_did(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_sticks_out_of_the_paper_or_lies_on_the_writing(kind: str, tmp_path: Path) -> None:
-    with xr.set_options(keep_attrs=True):
-        figure = KINDS[kind](tmp_path)
-    FigureCanvasAgg(figure).draw()
+    figure = figure_of(kind, tmp_path)
+    small(figure)
     boxes = [axes.get_tightbbox() for axes in figure.axes]
     words = [text.get_window_extent() for text in figure.texts]
     for box in [*boxes, *words]:
