@@ -17,9 +17,9 @@ STYLE = """
 background:var(--paper);color:var(--ink);overflow-wrap:anywhere}h1{line-height:1.2;margin:.4rem 0}
 h2{border-bottom:1px solid var(--line);margin-top:2.2rem}nav ul{display:flex;flex-wrap:wrap;gap:.2rem 1rem;padding:0;
 list-style:none}a{color:var(--accent)}.scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.9rem;
-font-variant-numeric:tabular-nums}caption{text-align:left;color:var(--faint);padding-bottom:.3rem}
-th,td{text-align:left;vertical-align:top;padding:.25rem .7rem .25rem 0;border-bottom:1px solid var(--line)}
-td.number,th.number{text-align:right;white-space:nowrap}th{font-weight:600}figure{margin:1rem 0}
+font-variant-numeric:tabular-nums}th,td{text-align:left;vertical-align:top;padding:.25rem .7rem .25rem 0;border-bottom:1px solid var(--line)}
+td.number,th.number{text-align:right;white-space:nowrap}th{font-weight:600}td,th{overflow-wrap:break-word}
+.pairs th,.pairs td{overflow-wrap:anywhere}.pairs th{min-width:7.5rem}figure{margin:1rem 0}
 figure img{max-width:100%;height:auto;background:#fff;border-radius:3px}
 figcaption,.faint{color:var(--faint);font-size:.9rem}
 .warn{border-left:4px solid #b7791f;background:var(--shade);padding:.4rem .8rem}details{margin:.6rem 0}
@@ -58,11 +58,11 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], caption: str
         "<tr>" + "".join(f"<td{kind}>{number(cell)}</td>" for cell, kind in zip(row, kinds, strict=True)) + "</tr>"
         for row in rows
     )
-    about = f"<caption>{text(caption)}</caption>" if caption else ""
-    # Whoever has no pointer must be able to reach and to scroll it.
+    # Above the table rather than in it: a long one is read without scrolling. Whoever has no pointer can scroll, too.
+    about = f'<p class="faint">{text(caption)}</p>' if caption else ""
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{text(caption or "table")}">'
-        f"<table>{about}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        f'{about}<div class="scroll" tabindex="0" role="region" aria-label="{text(caption or "table")}">'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 
@@ -75,9 +75,7 @@ def pairs(values: Mapping[str, object]) -> str:
     rows = "".join(
         f'<tr><th scope="row">{text(name)}</th><td>{number(value)}</td></tr>' for name, value in flat(values)
     )
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="values"><table><tbody>{rows}</tbody></table></div>'
-    )
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="values"><table class="pairs"><tbody>{rows}</tbody></table></div>'
 
 
 def flat(value: Any, name: str = "") -> list[tuple[str, Any]]:

@@ -180,7 +180,9 @@ def _scores(found: Found) -> str:
         wanted = ("task", "method", "product", "pairs", "view", "by", "group", "kind", "stations", "n", "samples", "R",
                   "RMSE", "MAE", "bias", "FAC2", "MAE_p99", "skill")  # fmt: skip
         columns = [key for key in wanted if any(row.get(key) is not None for row in rows)]
-        about = "; ".join(str(document[key]) for key in ("note", "truth", "scored", "baseline") if document.get(key))
+        about = "; ".join(
+            f"{key}: {document[key]}" for key in ("note", "truth", "scored", "baseline") if document.get(key)
+        )
         more = f" (the first {MOST_ROWS} of {len(rows)} rows)" if len(rows) > MOST_ROWS else ""
         shown = [[row.get(key) for key in columns] for row in rows[:MOST_ROWS]]
         parts.append(html.table(columns, shown, f"{name}{more}: {about}" if about else f"{name}{more}"))
