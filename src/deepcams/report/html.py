@@ -17,7 +17,8 @@ STYLE = """
 background:var(--paper);color:var(--ink);overflow-wrap:anywhere}h1{line-height:1.2;margin:.4rem 0}
 h2{border-bottom:1px solid var(--line);margin-top:2.2rem}nav ul{display:flex;flex-wrap:wrap;gap:.2rem 1rem;padding:0;
 list-style:none}a{color:var(--accent)}.scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.9rem;
-font-variant-numeric:tabular-nums}th,td{text-align:left;vertical-align:top;padding:.25rem .7rem .25rem 0;border-bottom:1px solid var(--line)}
+font-variant-numeric:tabular-nums}th,td{text-align:left;
+vertical-align:top;padding:.25rem .7rem .25rem 0;border-bottom:1px solid var(--line)}
 td.number,th.number{text-align:right;white-space:nowrap}th{font-weight:600}td,th{overflow-wrap:break-word}
 .pairs th,.pairs td{overflow-wrap:anywhere}.pairs th{min-width:7.5rem}figure{margin:1rem 0}
 figure img{max-width:100%;height:auto;background:#fff;border-radius:3px}
@@ -75,7 +76,8 @@ def pairs(values: Mapping[str, object]) -> str:
     rows = "".join(
         f'<tr><th scope="row">{text(name)}</th><td>{number(value)}</td></tr>' for name, value in flat(values)
     )
-    return f'<div class="scroll" tabindex="0" role="region" aria-label="values"><table class="pairs"><tbody>{rows}</tbody></table></div>'
+    frame = '<div class="scroll" tabindex="0" role="region" aria-label="values">'
+    return f'{frame}<table class="pairs"><tbody>{rows}</tbody></table></div>'
 
 
 def flat(value: Any, name: str = "") -> list[tuple[str, Any]]:
