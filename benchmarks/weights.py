@@ -135,7 +135,7 @@ LIMITS = """## Limits of all of them
   simulated world only.
 - They have seen GEOS-CF coarsened to 0.75 degrees, never a CAMS analysis; how the two differ is in
   [caveats](caveats.md).
-- East of 75W is unseen in training and in choosing weights. But the designs and the lengths of the trainings were
+- East of 75W is unseen in training and in choosing weights. But designs, shares of data and lengths of training were
   compared while its figures were in sight, and the simulated world was tuned to the hours west of 75W with the eastern
   summary in view ([how nearly](simulated-world.md)); so it is not as good a judge as a second data set.
 """
