@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -108,7 +110,7 @@ def test_sorting_on_disk_gives_what_sorting_in_memory_gives(table_of, save_table
     table = table_of(many, "2018-12-31T20:00", hours=8).sample(frac=1, random_state=2)
     reader = BlockReader(block=5000)
     path = save_table(table)
-    built = openaq_cache.build(reader.blocks(find_station_files(path)), tmp_path / "built", lambda rows: None, spill)
+    built = openaq_cache.build(reader, find_station_files(path), tmp_path / "built", lambda rows: None, spill)
     assert built.years == [2018, 2019]
     assert sorted(p.name for p in (tmp_path / "built").iterdir()) == ["2018.parquet", "2019.parquet"]
     rows = openaq_cache.read_stations(tmp_path / "built", built, np.arange(300), built.first, built.last)
@@ -122,6 +124,79 @@ def test_sorting_on_disk_gives_what_sorting_in_memory_gives(table_of, save_table
     some = openaq_cache.read_stations(tmp_path / "built", built, np.array([5, 200]), built.first, built.first + 3600)
     assert (np.unique(some.station).tolist(), some.size) == ([5, 200], 4)
     assert (built.stations["rows"] == 8).all()
+
+
+class _Killed(BaseException):
+    """Stands for a signal."""
+
+
+@pytest.mark.parametrize("killed_after", [30, 170, 260, 350, 400])
+def test_a_sort_that_was_killed_goes_on_where_it_was(
+    table_of, save_table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_after: int
+) -> None:
+    """Small files, one of several blocks, and Parquet: what was noted is not read again, nothing counts twice."""
+    monkeypatch.setattr(openaq_cache, "build", partial(openaq_cache.build, spill_rows=25))
+    monkeypatch.setattr("deepcams.sources.openaq.BlockReader", partial(BlockReader, block=2500))
+    folder = tmp_path / "tree"
+    for k in range(6):
+        save_table(table_of({k: (k, k)}, hours=24), f"tree/a{k}.csv.gz")
+    save_table(table_of({7: (7.0, 7.0), 2: (2.0, 2.0)}, "2019-02-01T01:00", hours=100), "tree/b.csv")
+    save_table(table_of({8: (8.0, 8.0)}, hours=48), "tree/c.parquet")
+    save_table(table_of({9: (9.0, 9.0)}, hours=48).assign(parameter="no2"), "tree/d.csv")
+    save_table(table_of({10: (10.0, 10.0)}, hours=24), "tree/e.csv")
+    monkeypatch.setenv("DEEPCAMS_CACHE", str(tmp_path / "whole"))
+    expected = open_openaq(folder)
+
+    def kill(rows: int) -> None:
+        if rows > killed_after:
+            raise _Killed
+
+    read: list[str] = []
+    rows_of = BlockReader._rows
+
+    def watched(self: BlockReader, table: Any, where: Path) -> Any:
+        read.append(where.name)
+        return rows_of(self, table, where)
+
+    monkeypatch.setattr(BlockReader, "_rows", watched)
+    monkeypatch.setenv("DEEPCAMS_CACHE", str(tmp_path / "cut"))
+    with pytest.raises(_Killed):
+        open_openaq(folder, progress=kill)
+    read.clear()
+    told: list[int] = []
+    found = open_openaq(folder, progress=told.append)
+    if killed_after > 100:
+        assert "a0.csv.gz" not in read
+        assert told[0] > 25
+    assert (found.rows, found.other, found.files, found.units) == (416, 48, 10, expected.units)
+    assert _content(found) == _content(expected)
+    assert len(_content(found)) == 416
+    pd.testing.assert_frame_equal(found.stations, expected.stations)
+    assert [path.name.count("part") for path in (tmp_path / "cut" / "stations").iterdir()] == [0]
+
+
+def test_two_processes_may_sort_the_same_files(table, save_table, tmp_path: Path, monkeypatch) -> None:
+    """The second finds the first's folder taken, and builds its own."""
+    monkeypatch.setenv("DEEPCAMS_CACHE", str(tmp_path / "cache"))
+    path = save_table(table)
+    others: list[Any] = []
+
+    def meanwhile(rows: int) -> None:
+        if not others:
+            others.append(None)
+            others.append(open_openaq(path))
+
+    mine = open_openaq(path, progress=meanwhile)
+    assert _content(mine) == _content(others[1])
+    assert len(list((tmp_path / "cache" / "stations").iterdir())) == 1
+
+
+def test_a_failed_sort_leaves_nothing(save_table, table, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("DEEPCAMS_CACHE", str(tmp_path / "cache"))
+    path = save_table(table.assign(value="x"))
+    with pytest.raises(InputError):
+        open_openaq(path)
+    assert list((tmp_path / "cache" / "stations").iterdir()) == []
 
 
 def test_neighbours_follow_each_other(save_table, table_of) -> None:

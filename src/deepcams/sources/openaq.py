@@ -19,6 +19,7 @@ from deepcams.observations import stamp
 from deepcams.sources import openaq_cache as cache
 from deepcams.sources.archive import cache_dir, writable
 from deepcams.sources.base import Paths
+from deepcams.sources.openaq_arrived import folder_to_build
 from deepcams.sources.openaq_cache import Built, Rows
 from deepcams.sources.openaq_files import BlockReader, StationFile, find_station_files
 from deepcams.sources.openaq_metadata import add_metadata
@@ -85,7 +86,8 @@ def open_openaq(
     """Open observations in the columns of OpenAQ's archive; nothing is judged yet.
 
     The rows are sorted by station and time once, into one Parquet file a year in the cache
-    (``$DEEPCAMS_CACHE/stations``), and read from there; the same files open at once the next time.
+    (``$DEEPCAMS_CACHE/stations``), and read from there; the same files open at once the next time. A run that is killed
+    before all is read goes on where it was.
 
     Args:
         paths: the archive's tree (``records/csv.gz/locationid=../year=../month=..``), CSV, csv.gz or Parquet files,
@@ -145,21 +147,22 @@ def _fingerprint(files: Iterable[StationFile], parameter: str, assume_utc: bool)
 def _build(
     reader: BlockReader, files: Iterator[StationFile], folder: Path, key: str, where: str, progress: Progress
 ) -> Built:
-    part = cache.new_folder(folder)
     try:
-        built = cache.build(reader.blocks(files), part, progress)
-        built.files = reader.files
-        if not built.read:
-            _refuse_empty(reader, built, where)
-        cache.save(built, part, key)
-        shutil.rmtree(folder, ignore_errors=True)
-        part.rename(folder)
+        with folder_to_build(folder) as part:
+            # Another process may have been at it when the cache was looked into.
+            built = cache.load(folder, key)
+            if built is not None:
+                return built
+            built = cache.build(reader, files, part, progress)
+            if not built.read:
+                _refuse_empty(reader, built, where)
+            cache.save(built, part, key)
+            shutil.rmtree(folder, ignore_errors=True)
+            part.rename(folder)
     except OSError as error:
         raise OutputError(
             f"{where} cannot be sorted into {folder.parent}: {error.strerror or error}; set DEEPCAMS_CACHE"
         ) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     if reader.skipped:
         names = ", ".join(path.name for path in reader.skipped[:3]) + (", .." if len(reader.skipped) > 3 else "")
         notice(f"{where}: {len(reader.skipped)} files without observations are left out ({names})")

@@ -1,26 +1,25 @@
 """Rows of observations sorted by station and time, as one Parquet file a year: built once, read in any part.
 
-Rows come in whatever order files have them, and there may be hundreds of millions. They are spilled into buckets of
-stations, and each bucket is sorted on its own, so that memory stays level. Stations are numbered by place (those of
-one 0.25 degree cell, and those within a few hundred metres, follow each other): a batch of neighbours is one stretch
-of each file.
+Rows come in whatever order files have them, and there may be hundreds of millions. They are kept as they come
+(:mod:`deepcams.sources.openaq_arrived`), spilled into buckets of stations, and each bucket is sorted on its own, so
+that memory stays level. Stations are numbered by place (those of one 0.25 degree cell, and those within a few hundred
+metres, follow each other): a batch of neighbours is one stretch of each file.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from deepcams.observations import eastward
-from deepcams.sources.openaq_files import Block
+from deepcams.sources.openaq_arrived import ROW, Arrived
+from deepcams.sources.openaq_files import BlockReader, StationFile
 
 VERSION = 1
 """Counts up when the files' layout changes."""
@@ -30,8 +29,6 @@ BUCKET = 128
 """Stations that are sorted together."""
 NEAR = 0.25
 """Stations are numbered by cells of this many degrees."""
-
-_ROW = np.dtype([("station", "<i4"), ("unit", "<i2"), ("end", "<i8"), ("value", "<f8")])
 
 
 @dataclass
@@ -57,59 +54,12 @@ class Rows:
 
     @classmethod
     def of(cls, records: np.ndarray) -> Rows:
-        """From an array of :data:`_ROW`."""
+        """From an array of :data:`ROW`."""
         return cls(*(np.ascontiguousarray(records[name]) for name in ("station", "end", "value", "unit")))
 
     def where(self, keep: np.ndarray) -> Rows:
         """The rows for which ``keep`` (boolean, or indices) holds."""
         return Rows(self.station[keep], self.end[keep], self.value[keep], self.unit[keep])
-
-
-@dataclass
-class _Places:
-    """What is known of each station so far."""
-
-    codes: dict[str, int] = field(default_factory=dict)
-    names: list[str] = field(default_factory=list)
-    place: list[tuple[float, float]] = field(default_factory=list)
-    spread: list[float] = field(default_factory=list)
-
-    def take(self, block: Block) -> np.ndarray:
-        """Number a block's rows: (n,), int32."""
-        mine = np.empty(len(block.ids), np.int32)
-        for k, name in enumerate(block.ids):
-            if name not in self.codes:
-                self.codes[name] = len(self.codes)
-                self.names.append(block.names[k] or name)
-                self.place.append((np.nan, np.nan))
-                self.spread.append(0.0)
-            mine[k] = self.codes[name]
-        codes = mine[block.code]
-        good = (abs(block.latitude) <= 90) & (abs(block.longitude) <= 360)
-        good &= (block.latitude != 0) | (block.longitude != 0)  # what broken tables write for "unknown"
-        if good.any():
-            three = np.stack([codes[good].astype(float), block.latitude[good], block.longitude[good]], axis=1)
-            changes = np.ones(len(three), bool)
-            changes[1:] = (three[1:] != three[:-1]).any(axis=1)
-            for code, latitude, longitude in np.unique(three[changes], axis=0).tolist():
-                self._seen(int(code), latitude, longitude)
-        return codes
-
-    def _seen(self, code: int, latitude: float, longitude: float) -> None:
-        known = self.place[code]
-        if np.isnan(known[0]):
-            self.place[code] = latitude, longitude
-            return
-        east = (longitude - known[1] + 180) % 360 - 180
-        apart = 111.2 * float(np.hypot(latitude - known[0], east * np.cos(np.deg2rad(latitude))))
-        self.spread[code] = max(self.spread[code], apart)
-
-    def table(self) -> pd.DataFrame:
-        latitude, longitude = np.array(self.place, float).reshape(-1, 2).T
-        return pd.DataFrame({
-            "id": list(self.codes), "name": self.names, "latitude": latitude, "longitude": eastward(longitude),
-            "spread_km": self.spread,
-        })  # fmt: skip
 
 
 def place_order(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
@@ -176,60 +126,55 @@ class _Spill:
     def buckets(self, count: int) -> Iterable[np.ndarray]:
         """Each bucket's rows, in order of their stations' numbers, and in each station's case as they came."""
         if not self.on_disk:
-            yield np.concatenate(self._held) if self._held else np.zeros(0, _ROW)
+            yield np.concatenate(self._held) if self._held else np.zeros(0, ROW)
             self._held = []
             return
         self.flush()
         for bucket in range(-(-count // BUCKET)):
             path = self.path(bucket)
             if path.exists():
-                yield np.fromfile(path, _ROW)
+                yield np.fromfile(path, ROW)
                 path.unlink()
 
 
-def build(blocks: Iterable[Block], folder: Path, progress: Any, spill_rows: int = SPILL_ROWS) -> Built:
-    """Sort all rows into yearly Parquet files in ``folder`` (new and complete when this returns).
+def build(
+    reader: BlockReader, files: Iterable[StationFile], folder: Path, progress: Any, spill_rows: int = SPILL_ROWS
+) -> Built:
+    """Sort all rows into yearly Parquet files in ``folder``; only those are in it when this returns.
 
     Args:
-        blocks: see :class:`BlockReader`.
-        folder: made here; the caller gives it its name when it is complete.
+        reader: of the files.
+        files: see :func:`find_station_files`.
+        folder: what an interrupted call with the same reader and files left there is gone on with. The caller gives
+            it its name when it is complete.
         progress: called with the number of rows read so far.
         spill_rows: rows held in memory.
     """
-    folder.mkdir(parents=True)
-    places, units = _Places(), list[str]()
-    first = _Spill(folder / "arrived", spill_rows)
-    read = other = 0
-    for block in blocks:
-        other += block.other
-        if not block.value.size:
-            continue
-        rows = np.empty(block.value.size, _ROW)
-        rows["station"], rows["end"], rows["value"] = places.take(block), block.end, block.value
-        for text in block.units:
-            if text not in units:
-                units.append(text)
-        rows["unit"] = np.array([units.index(text) for text in block.units], np.int16)[block.unit]
-        first.add(rows)
-        read += rows.size
-        progress(read)
-    stations = places.table()
+    arrived = Arrived.take_up(folder, spill_rows)
+    for left in (*folder.glob("*.parquet"), folder / "numbered"):
+        shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+    if arrived.read:
+        progress(arrived.read)
+    reader.skipped += [Path(path) for path in arrived.skipped]
+    for block in reader.blocks(files, arrived.place):
+        arrived.add(block, reader)
+        if block.value.size:
+            progress(arrived.read)
+    stations = arrived.places.table()
     order = place_order(stations.latitude.to_numpy(), stations.longitude.to_numpy())
     number = np.empty(order.size, np.int32)
     number[order] = np.arange(order.size)
     second = _Spill(folder / "numbered", spill_rows)
-    for rows in first.buckets(order.size):
+    for rows in arrived.rows():
         rows["station"] = number[rows["station"]]
         second.add(rows)
-    if first.on_disk:
-        second.flush()
     stations = stations.iloc[order].reset_index(drop=True)
-    built = Built(stations, units, read, other, 0, [], 0, 0)
+    built = Built(stations, arrived.units, arrived.read, arrived.other, reader.files, [], 0, 0)
     counts = np.zeros(len(stations), np.int64)
     built = _write_years(second.buckets(order.size), folder, built, counts)
     stations["rows"] = counts
-    for name in ("arrived", "numbered"):
-        shutil.rmtree(folder / name, ignore_errors=True)
+    shutil.rmtree(folder / "numbered", ignore_errors=True)
+    arrived.forget()
     return built
 
 
@@ -312,16 +257,11 @@ def read_stations(folder: Path, built: Built, wanted: np.ndarray, start: int, en
                 station, stamp = (table[name].to_numpy() for name in ("station", "end"))
                 keep = member[station] & (stamp >= start) & (stamp <= end)
                 if keep.any():
-                    rows = np.empty(int(keep.sum()), _ROW)
-                    for name in _ROW.names or ():
+                    rows = np.empty(int(keep.sum()), ROW)
+                    for name in ROW.names or ():
                         rows[name] = table[name].to_numpy()[keep]
                     parts.append(rows)
-    rows = np.concatenate(parts) if parts else np.zeros(0, _ROW)
+    rows = np.concatenate(parts) if parts else np.zeros(0, ROW)
     if len(parts) > 1:
         rows = rows[np.lexsort((rows["end"], rows["station"]))]
     return Rows.of(rows)
-
-
-def new_folder(folder: Path) -> Path:
-    """A name beside ``folder`` to build under."""
-    return folder.with_name(f"{folder.name}.part-{uuid.uuid4().hex[:8]}")

@@ -13,6 +13,7 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -155,6 +156,9 @@ class BlockReader:
     Attributes:
         skipped: files in folders whose columns are no observations.
         last_missing: the columns that the last of them lacks.
+        files: how many were met.
+        place: with each block, how many files have been given out whole, and how many blocks of the next one: where
+            :meth:`blocks` of another reader goes on.
     """
 
     def __init__(self, parameter: str = "pm25", assume_utc: bool = False, block: int = _BLOCK) -> None:
@@ -162,10 +166,15 @@ class BlockReader:
         self.skipped: list[Path] = []
         self.last_missing: list[str] = []
         self.files = 0
+        self.place = (0, 0)
         self._stamps: dict[str, int] = {}
 
-    def blocks(self, files: Iterable[StationFile]) -> Iterator[Block]:
-        """Rows of all files, in their order.
+    def blocks(self, files: Iterable[StationFile], place: tuple[int, int] = (0, 0)) -> Iterator[Block]:
+        """Rows of all files, in their order; a block holds whole small files, or a part of one large file.
+
+        Args:
+            files: see :func:`find_station_files`.
+            place: where an earlier reader of the same files was; what it gave out is left out.
 
         Raises:
             InputError: a damaged file, missing columns, a stamp without an offset, a value that is no number; the
@@ -175,18 +184,38 @@ class BlockReader:
         header, size = b"", 0
         for file in files:
             self.files += 1
-            if file.kind == "parquet":
-                yield from self._parquet(file)
+            if self.files <= place[0]:
                 continue
-            for head, body in self._pieces(file):
-                if pending and (head != header or size + len(body) > self.block):
-                    yield self._parse(header, pending)
-                    pending, size = [], 0
-                header = head
-                pending.append((file, body))
-                size += len(body)
+            pieces = iter(()) if file.kind == "parquet" else self._pieces(file)
+            start = list(islice(pieces, 2))
+            small = file.kind != "parquet" and len(start) < 2
+            if small and not start:
+                continue
+            if pending and not (small and start[0][0] == header and size + len(start[0][1]) <= self.block):
+                self.place = (self.files - 1, 0)
+                yield self._parse(header, pending)
+                pending, size = [], 0
+            if small:
+                header = start[0][0]
+                pending.append((file, start[0][1]))
+                size += len(start[0][1])
+                continue
+            given = place[1] if self.files == place[0] + 1 else 0
+            for block in self._large(file, chain(start, pieces), given):
+                given += 1
+                self.place = (self.files - 1, given)
+                yield block
+        self.place = (self.files, 0)
         if pending:
             yield self._parse(header, pending)
+
+    def _large(self, file: StationFile, pieces: Iterable[tuple[bytes, bytes]], given: int) -> Iterator[Block]:
+        """The blocks of one file but for the first few."""
+        if file.kind == "parquet":
+            yield from islice(self._parquet(file), given, None)
+        else:
+            for header, body in islice(pieces, given, None):
+                yield self._parse(header, [(file, body)])
 
     def _pieces(self, file: StationFile) -> Iterator[tuple[bytes, bytes]]:
         """A file's header line and its rows, in pieces of whole lines."""
