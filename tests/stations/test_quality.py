@@ -147,6 +147,26 @@ def test_months_with_too_few_hours_go(checked, table_of) -> None:
     assert len(left) == 24 * 31 + 24 * 59
 
 
+def test_daily_means_are_no_hours(checked, table_of) -> None:
+    """A day's mean on each of its hours is a constant run; a report once a day lacks 23 of 24 hours of its month."""
+    table = table_of({1: (52.5, 15.0), 2: (40.0, 116.0), 3: (10.0, 10.0)}, hours=240)
+    repeated, once = table.location_id == 2, table.location_id == 3
+    table.loc[repeated, "value"] = [10 + (k // 24) / 10 for k in range(240)]
+    table = table[~once | ((np.arange(len(table)) % 24) == 23)]
+    left, dropped, report = checked(table)
+    assert dropped == {"constant": 240, "completeness": 10}
+    assert (report.counts["constant"].stations, report.counts["completeness"].stations) == (1, 1)
+    assert len(left) == 240
+    # With a step left out its daily means stay.
+    assert checked(table, ("completeness",))[1] == {"constant": 240}
+    assert len(checked(table, ("constant",))[0]) == 480
+
+
+def test_a_single_report_cannot_be_judged_and_stays(checked, table_of) -> None:
+    table = table_of({1: (52.5, 15.0), 2: (40.0, 116.0)}, hours=1)
+    assert checked(table)[1] == {}
+
+
 def test_stations_without_a_place_or_with_two(checked, table_of, capsys) -> None:
     table = table_of({1: (52.5, 15.0), 2: (40.0, 116.0), 3: (10.0, 10.0)}, hours=48)
     table.loc[table.location_id == 2, ["lat", "lon"]] = np.nan

@@ -26,6 +26,7 @@ from deepcams.evaluation.matching import (
 )
 from deepcams.evaluation.quality import Control, Quality, Report, near_pairs
 from deepcams.evaluation.series import extract
+from deepcams.evaluation.surroundings import globe_cells, note_surroundings
 from deepcams.observations import HOUR, stamp
 from deepcams.period import Period
 from deepcams.sources.openaq import StationArchive
@@ -63,7 +64,8 @@ class Validation:
     """What :func:`validate` found.
 
     Attributes:
-        stations: all of them, with ``inside`` (of the field's grid), ``cell`` and ``country``.
+        stations: all of them, with ``inside`` (of the field's grid), ``cell``, ``country``, and what is around them
+            (:func:`deepcams.evaluation.surroundings.note_surroundings`).
         months: the months that pairs may lie in, ``datetime64[M]``.
         scored: products and sets of pairs.
         quality: counts of quality control, then of matching.
@@ -125,8 +127,9 @@ def validate(
     else:
         first, last = archive.first - HOUR, archive.last + HOUR
     stations["inside"] = products[0].placement.inside if products else np.isfinite(latitude)
-    cells = products[0].placement.cell if products else place_globe(latitude, longitude)
+    cells = products[0].placement.cell if products else globe_cells(latitude, longitude)
     stations["cell"] = cells
+    stations = note_surroundings(stations)
     guessed = countries_of(latitude, longitude)
     stations["country"] = stations["country"].fillna(pd.Series(guessed)) if "country" in stations else guessed
     begin = max(first, archive.first + shift - HOUR)
@@ -148,13 +151,6 @@ def validate(
         {p.name: _describe(p) for p in products}, options, worker.observed, worker.observed_months, len(batches),
         {p.name: p.series.nodes_read for p in products},
     )  # fmt: skip
-
-
-def place_globe(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
-    """Cells of the 0.25 degree globe, where no field says which."""
-    from deepcams.grid import Grid
-
-    return place_stations(Grid.globe(0.25), latitude, longitude).cell
 
 
 def _prepare(

@@ -14,12 +14,13 @@ import pandas as pd
 from deepcams.errors import InputError, OutputError, choose
 from deepcams.evaluation.grouped import COLUMNS, FIGURES, bootstrap, figures, pairs_of
 from deepcams.evaluation.in_situ import Validation
+from deepcams.evaluation.surroundings import INLAND, SEA, SURFACES, count_surroundings
 from deepcams.evaluation.tables import save
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-BY = ("year", "month", "hour", "country", "station")
+BY = ("year", "month", "hour", "country", "surface", "station")
 """What rows can be given by, beside those over everything."""
 ALL = "all"
 DRAWS = 1000
@@ -51,16 +52,18 @@ def rows(found: Validation, by: Iterable[str] = ("year",), draws: int = DRAWS, s
 
     Returns:
         rows with product, pairs, view, by, group, stations (or cells), n, R, RMSE, MAE, bias, FAC2, their ``_low``
-        and ``_high`` (95 %), observed_mean, model_mean, slope and intercept of the model on the observed.
+        and ``_high`` (95 %), observed_mean, model_mean, slope and intercept of the model on the observed; by station
+        also its place, and what is around it.
     """
     result: list[Row] = []
+    places = _places(found.stations) if "station" in (by := tuple(by)) else {}
     for name in (ALL, *dict.fromkeys(by)):
         if name != ALL:
             choose("--by", name, BY)
         for scored in found.scored:
             for view in VIEWS:
                 sums = scored.cells if view == "cells" else scored.stations
-                if name in ("country", "station") and view == "cells":
+                if name in ("country", "surface", "station") and view == "cells":
                     continue  # a cell is of no one's
                 for group, part in _groups(found, sums, name):
                     counted = part[part[:, 0] > 0]
@@ -75,8 +78,19 @@ def rows(found: Validation, by: Iterable[str] = ("year",), draws: int = DRAWS, s
                         "by": name,
                         "group": group,
                     }
-                    result.append(row | _figures(counted, view, draws if name != "station" else 0, seed))
+                    row |= _figures(counted, view, draws if name != "station" else 0, seed)
+                    result.append(row | (places[group] if name == "station" else {}))
     return result
+
+
+def _places(stations: pd.DataFrame) -> dict[str, Row]:
+    """Where each station lies and what is around it, for its rows."""
+    known = [name for name in ("latitude", "longitude", "country", "land", "surface", "altitude") if name in stations]
+    table = stations[known].astype(object).where(stations[known].notna(), None)
+    return {
+        str(name): dict(zip(known, row, strict=True))
+        for name, row in zip(stations["id"], table.to_numpy(), strict=True)
+    }
 
 
 def _groups(found: Validation, sums: Any, by: str) -> Iterator[tuple[str, np.ndarray]]:
@@ -93,7 +107,7 @@ def _groups(found: Validation, sums: Any, by: str) -> Iterator[tuple[str, np.nda
             yield f"{hour:02d}", sums.hour[:, hour]
     else:
         total = sums.month.sum(axis=1)
-        names = found.stations["id" if by == "station" else "country"].fillna("").astype(str).to_numpy()
+        names = found.stations["id" if by == "station" else by].fillna("").astype(str).to_numpy()
         for name, members in sorted(pd.Series(np.arange(names.size)).groupby(names).indices.items()):
             yield str(name) or "unknown", total[np.asarray(members)]
 
@@ -140,6 +154,13 @@ def station_table(found: Validation) -> pd.DataFrame:
     return table
 
 
+def used_stations(found: Validation) -> np.ndarray:
+    """Which stations have a pair of the field, or without a field a value after quality control: (stations,)."""
+    own = found.find("field", "own")
+    number = found.observed_months if own is None else own.stations.month[..., 0]
+    return np.asarray(number.sum(axis=1) > 0)
+
+
 def about(found: Validation) -> Row:
     """What was compared, and how."""
     from deepcams import __version__
@@ -150,6 +171,7 @@ def about(found: Validation) -> Row:
         "space": options.space,
         "stamps": "start" if options.starts else "end",
         "quality_skipped": sorted(options.quality.skip),
+        "surroundings": count_surroundings(found.stations, used_stations(found)),
         "views": VIEWS,
         "pairs": PAIRS,
         "twins": [{"dropped": gone, "kept": kept} for gone, kept in found.quality.twins],
@@ -226,9 +248,21 @@ def for_terminal(found: Validation, table: list[Row], by: Iterable[str] = ()) ->
         chosen = [row for row in chosen if row["pairs"] == ("same" if _has(chosen, "same") else "own")]
         if name != "station" and chosen:
             parts += [Text(""), Text(f"By {name}, pooled", style="bold"), Text(""), _scores(chosen, name)]
+    parts += [Text(""), Text(_surroundings(found))]
     if found.scored:
         parts += [Text(""), Text(_legend(found), style="dim")]
     return Group(*parts)
+
+
+def _surroundings(found: Validation) -> str:
+    count = count_surroundings(found.stations, used_stations(found))
+    words = ", ".join(f"{count[name]:,} {name}" for name in SURFACES)
+    known = count["altitude_known"]
+    altitude = f"known of {known:,}" if known else "not known of any"
+    return (
+        f"{count['stations']:,} stations: {words} (cells with at least {INLAND:.0%} land, between, at most {SEA:.0%}); "
+        f"altitude {altitude}."
+    )
 
 
 def _has(table: list[Row], pairs: str) -> bool:

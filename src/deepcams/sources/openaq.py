@@ -38,7 +38,7 @@ class StationArchive:
     Attributes:
         stations: one row a station, numbered from 0 so that neighbours follow each other: ``id``, ``name``,
             ``latitude``, ``longitude`` (NaN where the files do not say), ``spread_km``, ``rows``, and from metadata
-            ``is_monitor``, ``is_mobile``, ``country``, ``provider``.
+            ``is_monitor``, ``is_mobile``, ``country``, ``altitude`` (m), ``provider``.
         units: the texts that occur.
         rows: how many rows of the parameter there are.
         other: rows of other parameters, which are left out.

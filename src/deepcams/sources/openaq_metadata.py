@@ -17,13 +17,14 @@ _NAMES = {
     "is_monitor": ("is_monitor", "ismonitor"),
     "is_mobile": ("is_mobile", "ismobile"),
     "country": ("country", "country.code", "country_code", "countrycode", "country_iso"),
+    "altitude": ("altitude", "elevation", "altitude_m", "elevation_m", "coordinates.altitude", "coordinates.elevation"),
     "provider": ("provider", "provider.name", "provider_name"),
 }
 _TRUE, _FALSE = {"true", "1", "1.0", "yes", "t"}, {"false", "0", "0.0", "no", "f"}
 
 
 def add_metadata(stations: pd.DataFrame, paths: Paths) -> pd.DataFrame:
-    """Add ``is_monitor`` and ``is_mobile`` (True, False or missing), ``country`` and ``provider`` to stations.
+    """Add ``is_monitor`` and ``is_mobile`` (True, False, missing), ``country``, ``altitude``, ``provider`` to stations.
 
     Args:
         stations: with the column ``id``.
@@ -73,6 +74,8 @@ def _read(path: Path) -> pd.DataFrame:
     for name in ("is_monitor", "is_mobile"):
         if name in table:
             table[name] = _flags(table[name])
+    if "altitude" in table:
+        table["altitude"] = pd.to_numeric(table["altitude"], errors="coerce")
     return table
 
 
