@@ -1,5 +1,5 @@
 """``python -m deepcams``, the same as ``deepcams``; what ``torchrun -m deepcams`` starts."""
 
-from deepcams.cli import run
+from deepcams.cli import main
 
-run()
+raise SystemExit(main())

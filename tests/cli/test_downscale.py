@@ -45,7 +45,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def command(*arguments: str | Path) -> list[str]:
-    return [sys.executable, "-c", "from deepcams.cli import run; run()", "downscale", *map(str, arguments)]
+    return [sys.executable, "-m", "deepcams", "downscale", *map(str, arguments)]
 
 
 def test_a_file_in_a_store_out_and_a_summary(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

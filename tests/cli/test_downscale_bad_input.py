@@ -233,8 +233,8 @@ def test_a_full_disk_is_one_line_and_leaves_no_trace(tmp_path: Path, out: str, l
         [
             sys.executable,
             "-B",
-            "-c",
-            "from deepcams.cli import run; run()",
+            "-m",
+            "deepcams",
             "downscale",
             "cams.nc",
             "-o",
@@ -260,7 +260,7 @@ def test_what_a_full_disk_interrupted_is_gone_on_with(tmp_path: Path, monkeypatc
     arguments = ["downscale", "cams.nc", "-o", "out.nc", "--temporal", "linear"]
     limit = 1_100_000  # more than a part has, less than the whole file
     done = subprocess.run(
-        [sys.executable, "-c", "from deepcams.cli import run; run()", *arguments],
+        [sys.executable, "-m", "deepcams", *arguments],
         capture_output=True,
         text=True,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),

@@ -54,7 +54,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def command(*arguments: str | Path) -> list[str]:
-    return [sys.executable, "-c", "from deepcams.cli import run; run()", "prepare", *map(str, arguments)]
+    return [sys.executable, "-m", "deepcams", "prepare", *map(str, arguments)]
 
 
 def contents(path: Path) -> dict[str, bytes]:

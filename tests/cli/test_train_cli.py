@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,15 +53,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def here(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def here(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a store and an experiment."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "store.zarr").symlink_to(store)
     (tmp_path / "e.yaml").write_text(yaml.safe_dump(TINY))
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    yield tmp_path
-    signal.signal(signal.SIGINT, before[0])
-    signal.signal(signal.SIGTERM, before[1])
+    return tmp_path
 
 
 def test_what_it_says_and_writes(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -217,12 +214,7 @@ def test_smoke_trainings_beat_their_baseline_from_nothing(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "smoke.zarr").symlink_to(smoke_store)
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    try:
-        assert main(["train", str(CONFIGS / f"{name}.yaml"), "-o", "out"]) == 0
-    finally:
-        signal.signal(signal.SIGINT, before[0])
-        signal.signal(signal.SIGTERM, before[1])
+    assert main(["train", str(CONFIGS / f"{name}.yaml"), "-o", "out"]) == 0
     skills = [float(row["skill"]) for row in read_log(tmp_path / "out" / "log.csv") if row["skill"]]
     assert skills[0] > 1.2
     assert min(skills) < 0.98

@@ -62,8 +62,3 @@ def _usage(error: Exception) -> int:
     if hasattr(error, "format_message"):
         return _say(f"{error.format_message()} (see --help)", 2)
     return int(code)
-
-
-def run() -> None:
-    """Entry point of the installed command."""
-    raise SystemExit(main())

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deepcams.cli.plot import (
+from deepcams.cli.figures import (
     BBox,
     Colours,
     Fields,
@@ -21,9 +21,8 @@ from deepcams.cli.plot import (
     Span,
     Title,
     Variable,
-    _bar,
-    _open,
-    _period,
+    open_fields,
+    period_of,
 )  # fmt: skip
 
 app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
@@ -52,12 +51,14 @@ def animate(
     variable: Variable = None,
 ) -> None:
     """Draw all frames of a field, with --original beside it, as a film (MP4) or an animated picture (GIF)."""
+    from deepcams.cli.progress import one_bar
     from deepcams.plotting import animate as run
 
-    fields = {**({"original": _open(original, variable)} if original else {}), "deepcams": _open(field, variable)}
-    with _bar("drawing") as progress:
+    before = {"original": open_fields(original, variable)} if original else {}
+    fields = {**before, "deepcams": open_fields(field, variable)}
+    with one_bar("drawing") as progress:
         path = run(
-            fields, out, period=_period(period), every=every, box=bbox, projection=projection.value,
+            fields, out, period=period_of(period), every=every, box=bbox, projection=projection.value,
             scale=scale.value, size=size.value, fps=fps, title=title, note=note, progress=progress,
         )  # fmt: skip
     typer.echo(f"  {path}")

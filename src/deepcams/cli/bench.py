@@ -69,24 +69,30 @@ def validate(
     typer.echo(f"  memory: {found.memory / 1e6:.0f} MB at most, {found.before / 1e6:.0f} MB of it before")
 
 
-@app.command(epilog="Example: deepcams bench fetch --hours 12 --objects 2000")
+@app.command(epilog="Example: deepcams bench fetch --hours 12 --objects 2000 --repeats 1")
 def fetch(
-    hours: Annotated[int, typer.Option(min=1, max=24, help="Global GEOS-CF files.")] = 24,
+    hours: Annotated[int, typer.Option(min=1, max=1000, help="Global GEOS-CF files.")] = 72,
     objects: Annotated[int, typer.Option(min=1, help="Tiny objects of OpenAQ's archive.")] = 10_000,
+    repeats: Annotated[int, typer.Option(min=1, help="How often each, by turns.")] = 5,
     folder: Annotated[Path | None, typer.Option(help="Folder (and so the disk) to write to.")] = None,
 ) -> None:
     """Time deepcams fetch on loopback beside a plain concurrent copy of the same objects from the same server."""
+    import statistics
+
     from deepcams.errors import InputError
     from deepcams.fetch import speed
 
     if folder is not None and not folder.is_dir():
         raise InputError("--folder", "a folder that exists", f"{folder}")
     for name, measure, count in (("files over HTTP", speed.files, hours), ("objects", speed.objects, objects)):
-        found = measure(count, folder)
-        typer.echo(f"{found.objects:,} {name}, {found.bytes / 1e6:.1f} MB:")
-        for words, seconds in (("plain copy", found.plain), ("deepcams fetch", found.fetch)):
+        found = measure(count, folder, repeats)
+        typer.echo(f"{found.objects:,} {name}, {found.bytes / 1e6:.1f} MB, median of {repeats}:")
+        for words, each in (("plain copy", found.plain), ("deepcams fetch", found.fetch)):
+            seconds = statistics.median(each)
             rate = f"{found.bytes / seconds / 1e6:8.1f} MB/s  {found.objects / seconds:8.1f} /s"
             typer.echo(f"  {words:16} {seconds:8.2f} s  {rate}")
-        typer.echo(f"  rate of the fetch: {100 * found.ratio:.0f} % of the plain copy's")
-        if found.memory:
-            typer.echo(f"  memory grew by {found.memory / 1e6:.0f} MB from a tenth of the objects to the last")
+        each_ratio = ", ".join(f"{100 * ratio:.0f}" for ratio in sorted(found.ratios))
+        typer.echo(f"  rate of the fetch: {100 * found.ratio:.0f} % of the plain copy's (pair by pair {each_ratio} %)")
+        if found.held:
+            held = ", ".join(f"{size / 1e6:.0f}" for size in found.held)
+            typer.echo(f"  memory held after each tenth of the objects: {held} MB")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -33,34 +31,14 @@ def demo(
     No real data and no network. The truth (hourly, 0.25 degrees) is averaged to the grid and the hours of CAMS and
     written as a CAMS file; that file is downscaled as deepcams downscale does, and compared with the truth.
     """
-    from deepcams.demo import PERIOD
+    from deepcams.cli.progress import Bars
+    from deepcams.demo import PERIOD, STEPS
     from deepcams.demo import demo as run
 
     print(f"A simulated world (seed {seed}), {PERIOD.replace('..', ' and ')}: no real data.", flush=True)
-    with _bars(hidden=quiet) as progress:
-        done = run(out, seed=seed, progress=progress)
+    with Bars(width=12, elapsed=True, hidden=quiet) as bars:
+        done = run(out, seed=seed, progress=lambda step, at, of: bars.tell(STEPS[step], at, of))
     _tell(done)
-
-
-@contextmanager
-def _bars(*, hidden: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for each step on stderr; none where stderr is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    from deepcams.demo import STEPS
-
-    columns: list[Any] = [TextColumn("{task.description:<12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=hidden or not console.is_terminal) as bars:
-        tasks: dict[str, Any] = {}
-
-        def tell(step: str, done: int, total: int) -> None:
-            if step not in tasks:
-                tasks[step] = bars.add_task(STEPS[step], total=total)
-            bars.update(tasks[step], completed=done, total=total)
-
-        yield tell
 
 
 def _tell(done: Demo) -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
-import signal
-import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -73,6 +70,8 @@ def downscale(
 
     An interrupted run goes on where it was when the same command is given again.
     """
+    from deepcams.cli.progress import Bars, Rate
+    from deepcams.cli.stopping import command_line, kept, stoppable
     from deepcams.downscalers.build import BEST
     from deepcams.production.job import prepare
     from deepcams.production.memory import keep_memory_at_hand, keep_memory_level
@@ -102,21 +101,13 @@ def downscale(
         device=device,
         precision=precision,
         inputs=[file.given for file in find_files(inputs)],
-        command=shlex.join(["deepcams", *_arguments()]),
+        command=command_line(),
     )
     if dry_run:
         _tell_estimate(job.estimate(), out)
         return
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C
-    try:
-        with _Bar() as bar:
-            summary = job.run(bar.update)
-    except KeyboardInterrupt:
-        again = [argument for argument in _arguments() if argument != "--overwrite"]
-        print(
-            f"\nstopped; what is finished is kept. Go on with:\n  {shlex.join(['deepcams', *again])}", file=sys.stderr
-        )
-        raise typer.Exit(130) from None
+    with stoppable(kept(without="--overwrite")), Bars("h", Rate("h/s"), "left") as bars:
+        summary = job.run(lambda phase, done, total: bars.tell(_PHASES[phase], done, total))
     _tell_summary(summary)
     if report is not None:
         from deepcams.report.report import report as write_report
@@ -125,45 +116,7 @@ def downscale(
         print(f"  report: {write_report(summary.path, report, original=files)}")
 
 
-def _arguments() -> list[str]:
-    return sys.argv[1:]
-
-
 _PHASES = {"downscale": "downscaling", "write": "writing files"}
-
-
-class _Bar:
-    """Hours done, rate and remaining time on stderr; nothing where stderr is no terminal."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        console = Console(stderr=True)
-        columns: list[Any] = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("h")]
-        columns += [
-            TextColumn("{task.fields[rate]}"),
-            TextColumn("left"),
-            TimeRemainingColumn(elapsed_when_finished=True),
-        ]
-        self._progress = Progress(*columns, console=console, disable=not console.is_terminal, speed_estimate_period=600)
-        self._tasks: dict[str, Any] = {}
-
-    def __enter__(self) -> _Bar:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def update(self, phase: str, done: int, total: int) -> None:
-        """Take note of ``done`` of ``total`` hours."""
-        if phase not in self._tasks:
-            self._tasks[phase] = self._progress.add_task(_PHASES[phase], total=total, completed=done, rate="")
-            return
-        task = self._tasks[phase]
-        speed = self._progress._tasks[task].speed
-        self._progress.update(task, completed=done, rate=f"{speed:.1f} h/s" if speed else "")
 
 
 def _size(size: float) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -79,6 +77,7 @@ def evaluate(
     """
     from rich.console import Console
 
+    from deepcams.cli.progress import one_bar
     from deepcams.evaluation import simulation, tables
     from deepcams.evaluation.truth import open_truth
 
@@ -89,7 +88,7 @@ def evaluate(
     experiment = simulation.Experiment(task.value, degrade.value, resolution.value, bbox, margin, weighting.value, clip)
     names = methods.split(",") if methods is not None else None
     field = open_truth(truth, period)
-    with _progress(hidden=quiet) as progress:
+    with one_bar("scoring", "blocks", hidden=quiet) as progress:
         result = simulation.evaluate(
             field, experiment, names, order=order.value, conserve=conserve.value, progress=progress
         )
@@ -97,17 +96,3 @@ def evaluate(
     for path, text in outputs:
         if path is not None:
             tables.save(path, text(result))
-
-
-@contextmanager
-def _progress(*, hidden: bool) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on stderr, gone when done; none where stderr is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), TextColumn("blocks"), TimeRemainingColumn()
-    console = Console(stderr=True)
-    hidden = hidden or not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
-        task = bar.add_task("scoring", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
-import signal
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from deepcams.fetch.patience import Patience
-    from deepcams.fetch.work import Progress
+    from deepcams.fetch.work import Progress, Told
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -147,6 +144,8 @@ def status(
 
 
 def _run(make: Callable[[Patience, Progress], Any], out: Path, check: bool, dry_run: bool, quiet: bool) -> None:
+    from deepcams.cli.progress import Bars
+    from deepcams.cli.stopping import kept, stoppable
     from deepcams.fetch.manifest import MANIFEST
     from deepcams.fetch.patience import Patience
     from deepcams.fetch.status import folder_of
@@ -159,37 +158,14 @@ def _run(make: Callable[[Patience, Progress], Any], out: Path, check: bool, dry_
     if dry_run:
         typer.echo(make(Patience(tries=3), lambda told: None).estimate().text())
         return
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C
-    try:
-        with _bar(hidden=quiet) as tell:
-            summary = make(Patience(), tell).run()
-    except KeyboardInterrupt:
-        again = shlex.join(["deepcams", *sys.argv[1:]])
-        print(f"\nstopped; what is complete is kept. Go on with:\n  {again}", file=sys.stderr)
-        raise typer.Exit(130) from None
-    typer.echo(summary.text())
-
-
-@contextmanager
-def _bar(*, hidden: bool) -> Iterator[Progress]:
-    """Items, bytes, rate and remaining time on stderr; nothing where stderr is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
-
-    from deepcams.fetch.work import Told
-
-    console = Console(stderr=True)
-    columns: list[Any] = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
-    columns += [TextColumn("{task.fields[rate]}"), TextColumn("left"), TimeRemainingColumn(elapsed_when_finished=True)]
-    bars = Bars(*columns, console=console, disable=hidden or not console.is_terminal, speed_estimate_period=600)
-    with bars:
-        task = bars.add_task("fetching", total=None, rate="")
-        started = bars.get_time()
+    with stoppable(kept("complete")), Bars("{task.fields[rate]}", "left", hidden=quiet) as bars:
+        bars.tell("fetch", 0, None, words="fetching", rate="")
+        began = time.monotonic()
 
         def tell(told: Told) -> None:
-            seconds = max(bars.get_time() - started, 0.1)
+            seconds = max(time.monotonic() - began, 0.1)
             rate = f"{told.bytes / 1e6:.1f} MB, {told.bytes / seconds / 1e6:.1f} MB/s"
-            bars.update(task, description=told.doing, completed=told.done, total=told.total, rate=rate)
+            bars.tell("fetch", told.done, told.total, words=told.doing, rate=rate)
 
-        yield tell
+        summary = make(Patience(), tell).run()
+    typer.echo(summary.text())

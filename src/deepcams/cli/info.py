@@ -32,16 +32,13 @@ def info(
     import json
 
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from deepcams.cli.progress import one_bar
     from deepcams.sources.inspect import inspect
     from deepcams.sources.report import render
 
-    columns = (TextColumn("reading values"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeRemainingColumn())
-    screen = Console(stderr=True)
-    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
-        task = bar.add_task("", total=None)
-        seen = inspect(files, variable, values=values, progress=lambda at, of: bar.update(task, completed=at, total=of))
+    with one_bar("reading values", count="{task.percentage:3.0f} %") as progress:
+        seen = inspect(files, variable, values=values, progress=progress)
     if as_json:
         print(json.dumps(seen.as_dict(), indent=2))
     else:

@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deepcams.cli.figures import (
+    BBox,
+    Box,
+    Colours,
+    Fields,
+    Note,
+    Original,
+    Out,
+    Paper,
+    Projection,
+    Scale,
+    Shape,
+    Size,
+    Span,
+    Time,
+    Title,
+    Variable,
+    open_fields,
+    period_of,
+)  # fmt: skip
+
 if TYPE_CHECKING:
     import numpy as np
-    import xarray as xr
     from matplotlib.figure import Figure
 
     from deepcams.evaluation.in_situ import Validation
-    from deepcams.period import Period
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]},
@@ -25,29 +42,10 @@ app = typer.Typer(
 )  # fmt: skip
 
 
-class Size(StrEnum):
-    """How large."""
-
-    SCREEN, COLUMN, PAGE, SLIDE = "screen", "column", "page", "slide"
-
-
-class Scale(StrEnum):
-    """How values become colours."""
-
-    LOG, GUIDELINE = "log", "guideline"
-
-
 class SeriesScale(StrEnum):
     """How values become heights."""
 
     LINEAR, LOG, GUIDELINE = "linear", "log", "guideline"
-
-
-class Projection(StrEnum):
-    """What a map looks like."""
-
-    PLATE_CARREE, ROBINSON, EQUAL_EARTH = "plate-carree", "robinson", "equal-earth"
-    NORTH_POLAR, SOUTH_POLAR = "north-polar", "south-polar"
 
 
 class Colour(StrEnum):
@@ -56,23 +54,6 @@ class Colour(StrEnum):
     N, R = "n", "R"
 
 
-Box = tuple[float, float, float, float]
-Fields = Annotated[list[str], typer.Argument(metavar="FIELD...", help="Files, folders, globs or stores.")]
-Out = Annotated[Path, typer.Option("-o", "--out", help="The figure: .png, .pdf or .svg.")]
-Original = Annotated[
-    list[str] | None, typer.Option("--original", help="What the field was made from (CAMS); may be repeated.")
-]
-BBox = Annotated[
-    Box | None, typer.Option("--bbox", metavar="W S E N", help="Only this box; W > E crosses the dateline.")
-]
-Time = Annotated[str | None, typer.Option("--time", help="UTC: 2019-12-31T17. Default: the first.")]
-Span = Annotated[str | None, typer.Option("--period", help="UTC: 2019, 2019-03, 2019-03-01..2019-03-08.")]
-Shape = Annotated[Projection, typer.Option("--projection", help="Of the map.")]
-Colours = Annotated[Scale, typer.Option("--scale", help="Logarithmic, or the steps of WHO's 2021 guidelines.")]
-Paper = Annotated[Size, typer.Option("--size", help="What it is for.")]
-Title = Annotated[str, typer.Option("--title", help="Instead of the usual one.")]
-Note = Annotated[str, typer.Option("--note", help="A line below the title.")]
-Variable = Annotated[str | None, typer.Option("--variable", help="Of the files.", show_default="PM2.5")]
 Stations = Annotated[list[str], typer.Option("--stations", help="OpenAQ's archive, CSV, Parquet; may be repeated.")]
 
 
@@ -83,13 +64,14 @@ def draw_map(
     title: Title = "", note: Note = "", variable: Variable = None,
 ) -> None:  # fmt: skip
     """One hour, or with --period the mean over it, of a region or the globe."""
+    from deepcams.cli.progress import one_bar
     from deepcams.plotting import map_figure
 
     _check(out)
-    with _bar() as progress:
+    with one_bar("reading") as progress:
         figure = map_figure(
-            _open(field, variable), _moment(time), period=_period(period), box=bbox, projection=projection.value,
-            scale=scale.value, size=size.value, title=title, note=note, progress=progress,
+            open_fields(field, variable), _moment(time), period=period_of(period), box=bbox,
+            projection=projection.value, scale=scale.value, size=size.value, title=title, note=note, progress=progress,
         )  # fmt: skip
     _save(figure, out)
 
@@ -113,12 +95,12 @@ def compare(
     called = names.split(",")
     if len(called) != 2:
         raise InputError("--names", "two names with a comma between", repr(names))
-    ours = _open(field, variable)
-    fields = {**({called[0]: _open(baseline, variable)} if baseline else {}), called[1]: ours}
-    source = ("original", _open(original, variable)) if original else None
+    ours = open_fields(field, variable)
+    fields = {**({called[0]: open_fields(baseline, variable)} if baseline else {}), called[1]: ours}
+    source = ("original", open_fields(original, variable)) if original else None
     when = _moment(time)
     figure = compare_maps(
-        fields, ours.time.values[0] if when is None else when, truth=_open(truth, variable) if truth else None,
+        fields, ours.time.values[0] if when is None else when, truth=open_fields(truth, variable) if truth else None,
         source=source, box=bbox, zooms=[each for each in (zoom_box, zoom_box_2) if each is not None],
         scale=scale.value, size=size.value, title=title, note=note,
     )  # fmt: skip
@@ -140,8 +122,9 @@ def sequence(
 
     _check(out)
     figure = sequence_figure(
-        {"deepcams": _open(field, variable)}, _moment(time), original=_open(original, variable) if original else None,
-        hours=hours, every=every, box=bbox, scale=scale.value, size=size.value, title=title, note=note,
+        {"deepcams": open_fields(field, variable)}, _moment(time),
+        original=open_fields(original, variable) if original else None, hours=hours, every=every,
+        box=bbox, scale=scale.value, size=size.value, title=title, note=note,
     )  # fmt: skip
     _save(figure, out)
 
@@ -156,6 +139,7 @@ def series(
     size: Paper = Size.PAGE, title: Title = "", note: Note = "", variable: Variable = None,
 ) -> None:  # fmt: skip
     """A time series at a point or of a box's mean: original and ours (Fig. 7)."""
+    from deepcams.cli.progress import one_bar
     from deepcams.errors import InputError
     from deepcams.plotting import series_figure
 
@@ -164,10 +148,11 @@ def series(
         raise InputError("--at, --bbox", "one of them", "both" if at else "neither")
     place = at if at is not None else bbox
     assert place is not None
-    with _bar() as progress:
+    with one_bar("reading") as progress:
         figure = series_figure(
-            {"deepcams": _open(field, variable)}, place, original=_open(original, variable) if original else None,
-            period=_period(period), scale=scale.value, size=size.value, title=title, note=note, progress=progress,
+            {"deepcams": open_fields(field, variable)}, place,
+            original=open_fields(original, variable) if original else None, period=period_of(period),
+            scale=scale.value, size=size.value, title=title, note=note, progress=progress,
         )  # fmt: skip
     _save(figure, out)
 
@@ -179,13 +164,15 @@ def annual(
     note: Note = "", variable: Variable = None,
 ) -> None:  # fmt: skip
     """The mean over a period (default: all), beside the original's, and their difference (Fig. 8)."""
+    from deepcams.cli.progress import one_bar
     from deepcams.plotting import annual_figure
 
     _check(out)
-    with _bar() as progress:
+    with one_bar("reading") as progress:
         figure = annual_figure(
-            _open(field, variable), _open(original, variable) if original else None, period=_period(period), box=bbox,
-            projection=projection.value, scale=scale.value, size=size.value, title=title, note=note, progress=progress,
+            open_fields(field, variable), open_fields(original, variable) if original else None,
+            period=period_of(period), box=bbox, projection=projection.value, scale=scale.value, size=size.value,
+            title=title, note=note, progress=progress,
         )  # fmt: skip
     _save(figure, out)
 
@@ -255,20 +242,8 @@ def _check(out: Path) -> None:
     check_format(out)
 
 
-def _open(paths: list[str], variable: str | None) -> xr.DataArray:
-    from deepcams.sources.open import open_field
-
-    return open_field(paths, variable)
-
-
-def _period(text: str | None) -> Period | None:
-    from deepcams.period import Period
-
-    return None if text is None else Period.parse(text)
-
-
 def _moment(text: str | None) -> np.datetime64 | None:
-    period = _period(text)
+    period = period_of(text)
     return None if period is None else period.start
 
 
@@ -288,16 +263,3 @@ def _save(figure: Figure, out: Path) -> None:
     from deepcams.plotting import save
 
     typer.echo(f"  {save(figure, out)}")
-
-
-@contextmanager
-def _bar(words: str = "reading") -> Iterator[Callable[[int, int], None]]:
-    """A bar of frames on stderr; none where stderr is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns: list[Any] = [TextColumn(words), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task(words, total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=total)

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
-import signal
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -57,80 +52,26 @@ def prepare(
     Missing, repeated and implausible hours are listed and left out. An interrupted run goes on where it was when the
     same command is given again; later hours, given as further files, are added to a finished store.
     """
+    from deepcams.cli.progress import Bars
+    from deepcams.cli.stopping import kept, stoppable
     from deepcams.production.memory import keep_memory_level
     from deepcams.training.prepare import Preparation
 
     keep_memory_level()
     preparation = Preparation(inputs, out, degrade.value, variable, period, bbox, overwrite)
-    try:
-        with _Bar(hidden=quiet) as bar, _stoppable(bar):
-            summary = preparation.run(bar.update)
-    except KeyboardInterrupt:
-        again = [argument for argument in sys.argv[1:] if argument != "--overwrite"]
-        print(
-            f"\nstopped; what is finished is kept. Go on with:\n  {shlex.join(['deepcams', *again])}", file=sys.stderr
-        )
-        raise typer.Exit(130) from None
+    told = kept(without="--overwrite")
+    with stoppable(told, waits=True) as stopping, Bars("{task.fields[unit]}, left", hidden=quiet) as bars:
+
+        def tell(phase: str, done: int, total: int) -> None:
+            stopping.check()
+            words, unit = _PHASES[phase]
+            bars.tell(words, done, total, unit=unit)
+
+        summary = preparation.run(tell)
     _tell(summary)
 
 
 _PHASES = {"headers": ("reading headers", "files"), "hours": ("preparing", "h")}
-
-
-@contextmanager
-def _stoppable(bar: _Bar) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM stop the run after the hour it is at; a second one stops it at once.
-
-    Raised just anywhere, an interrupt is lost where it falls into a library's clean-up.
-    """
-
-    def stop(number: int, _: object) -> None:
-        bar.stopped = True
-        signal.signal(number, signal.default_int_handler)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-class _Bar:
-    """What is being done and how much of it, on stderr; nothing where stderr is no terminal.
-
-    Attributes:
-        stopped: whether the run is to stop when it next tells how far it is.
-    """
-
-    stopped = False
-
-    def __init__(self, *, hidden: bool) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        console = Console(stderr=True)
-        columns: list[Any] = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
-        columns += [TextColumn("{task.fields[unit]}, left"), TimeRemainingColumn(elapsed_when_finished=True)]
-        disable = hidden or not console.is_terminal
-        self._progress = Progress(*columns, console=console, disable=disable, speed_estimate_period=600)
-        self._tasks: dict[str, Any] = {}
-
-    def __enter__(self) -> _Bar:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def update(self, phase: str, done: int, total: int) -> None:
-        """Take note of ``done`` of ``total``; raises KeyboardInterrupt where the run is to stop."""
-        if self.stopped:
-            raise KeyboardInterrupt
-        words, unit = _PHASES[phase]
-        if phase not in self._tasks:
-            self._tasks[phase] = self._progress.add_task(words, total=total, completed=done, unit=unit)
-        self._progress.update(self._tasks[phase], completed=done, total=total)
 
 
 def _tell(summary: Summary) -> None:

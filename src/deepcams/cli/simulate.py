@@ -62,20 +62,14 @@ def simulate(
     The same seed gives the same world in every layout: cams holds the 0.75 degree area means of field's hours,
     geos-cf the hourly means, openaq what stations would measure. A rerun writes only what is missing.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+    from deepcams.cli.progress import one_bar
     from deepcams.downscalers.torch_arrays import world_arrays
     from deepcams.sources.simulation.simulate import simulate as run
 
-    console = Console(stderr=True)
     arrays = world_arrays(device.value)
-    columns = TextColumn("simulating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
-        task = bar.add_task("simulating", total=None)
+    with one_bar("simulating", hidden=quiet) as progress:
         result = run(
             out, layout.value, period, bbox=bbox, seed=seed, cams_layout=cams_layout.value, stations=stations,
-            dirt=dirt, overwrite=overwrite, arrays=arrays,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            dirt=dirt, overwrite=overwrite, arrays=arrays, progress=progress,
         )  # fmt: skip
     typer.echo(result.summary(out))

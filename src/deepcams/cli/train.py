@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import shlex
-import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -38,6 +36,8 @@ def train(
 
     Ctrl-C or SIGTERM saves the state; --resume goes on from it, on a CPU the same to the bit as if never stopped.
     """
+    from deepcams.cli.progress import Bars
+    from deepcams.cli.stopping import Stopping, command_line
     from deepcams.errors import DeepcamsError, MissingExtraError
     from deepcams.plotting.training import draw_curve
     from deepcams.production.memory import keep_memory_at_hand
@@ -50,11 +50,15 @@ def train(
 
     keep_memory_at_hand()
     quiet = int(os.environ.get("RANK", "0")) > 0  # of several processes, one speaks
-    stopping = _Stopping()
     try:
-        with _Bar(quiet) as bar:
+        with Stopping(waits=True) as stopping, Bars("steps", "{task.fields[figures]}", hidden=quiet) as bars:
+
+            def tell(step: int, steps: int | None, figures: dict[str, float]) -> None:
+                told = f"loss {figures['loss']:.4g}  best {figures['skill']:.3f} x baseline"
+                bars.tell("training", step, steps, figures=told)
+
             summary = run(
-                read_experiment(experiment, change or ()), out, resume=resume, device=device, progress=bar.update,
+                read_experiment(experiment, change or ()), out, resume=resume, device=device, progress=tell,
                 stop=stopping.asked, on_validation=draw_curve,
             )  # fmt: skip
     except DeepcamsError:
@@ -64,52 +68,7 @@ def train(
     if quiet:
         return
     if summary.stopped:
-        again = [argument for argument in sys.argv[1:] if argument != "--resume"]
-        command = shlex.join(["deepcams", *again, "--resume"])
+        command = command_line("--resume", add=["--resume"])
         print(f"stopped after step {summary.step}; the state is saved. Go on with:\n  {command}", file=sys.stderr)
         raise typer.Exit(130)
     print(summary.text())
-
-
-class _Stopping:
-    """Ctrl-C or SIGTERM asks the training to stop after its step; a second Ctrl-C ends it at once."""
-
-    def __init__(self) -> None:
-        self._asked = False
-        signal.signal(signal.SIGINT, self._ask)
-        signal.signal(signal.SIGTERM, self._ask)
-
-    def _ask(self, *_: object) -> None:
-        self._asked = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def asked(self) -> bool:
-        return self._asked
-
-
-class _Bar:
-    """Steps, loss and skill on stderr; nothing where stderr is no terminal."""
-
-    def __init__(self, quiet: bool) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        console = Console(stderr=True)
-        columns: list[Any] = [TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("steps")]
-        columns += [TextColumn("{task.fields[figures]}"), TimeRemainingColumn(elapsed_when_finished=True)]
-        self._progress = Progress(*columns, console=console, disable=quiet or not console.is_terminal)
-        self._task: Any = None
-
-    def __enter__(self) -> _Bar:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def update(self, step: int, steps: int | None, figures: dict[str, float]) -> None:
-        """Take note of a step."""
-        told = f"loss {figures['loss']:.4g}  best {figures['skill']:.3f} x baseline"
-        if self._task is None:
-            self._task = self._progress.add_task("training", total=steps, figures=told)
-        self._progress.update(self._task, completed=step, figures=told)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -74,6 +72,7 @@ def validate(
     """
     from rich.console import Console
 
+    from deepcams.cli.progress import Bars
     from deepcams.errors import InputError
     from deepcams.evaluation import in_situ_tables as tables
     from deepcams.production.memory import keep_memory_level
@@ -90,34 +89,12 @@ def validate(
         draws=draws,
     )  # fmt: skip
     keep_memory_level()
-    with _bars(hidden=quiet) as progress:
-        done = run(request, progress)
+    with Bars(width=20, count="{task.fields[told]}", elapsed=True, transient=True, hidden=quiet) as bars:
+
+        def tell(step: str, done: int, total: int) -> None:
+            bars.tell(step, done, total, told=f"{done:,}/{total:,}" if total else f"{done:,}")
+
+        done = run(request, tell)
     Console().print(tables.for_terminal(done.found, done.rows, groups))
     for path in done.written:
         typer.echo(f"  {path}")
-
-
-@contextmanager
-def _bars(*, hidden: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for each step on stderr; none where stderr is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns: list[Any] = [
-        TextColumn("{task.description:<20}"),
-        BarColumn(),
-        TextColumn("{task.fields[told]}"),
-        TimeElapsedColumn(),
-    ]
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=hidden or not console.is_terminal) as bars:
-        tasks: dict[str, Any] = {}
-
-        def tell(step: str, done: int, total: int) -> None:
-            if step not in tasks:
-                tasks[step] = bars.add_task(step, total=total or None, told="")
-            bars.update(
-                tasks[step], completed=done, total=total or None, told=f"{done:,}" + (f"/{total:,}" if total else "")
-            )
-
-        yield tell
