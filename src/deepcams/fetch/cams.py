@@ -14,13 +14,12 @@ import numpy as np
 from deepcams.errors import DeepcamsError, DeepcamsNotice, InputError
 from deepcams.fetch.ads import Ads, LostError
 from deepcams.fetch.endpoints import Endpoints
-from deepcams.fetch.geos_cf import Estimate, free_at
 from deepcams.fetch.hours import Box
 from deepcams.fetch.keys import Key, ads_key
 from deepcams.fetch.manifest import Manifest, checksum, settle
 from deepcams.fetch.patience import FetchError, Patience, RefusedError, TryAgainError
 from deepcams.fetch.transfer import AbsentError, Transfer, begins_with, space
-from deepcams.fetch.work import READING, Counter, Progress, Summary, Told, in_parallel
+from deepcams.fetch.work import READING, Counter, Estimate, Progress, Summary, Told, free_at, in_parallel
 from deepcams.field import grid_of
 from deepcams.grid import Grid
 from deepcams.period import Period

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time as clock
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,13 +18,15 @@ from deepcams.fetch.manifest import Manifest, checksum, settle
 from deepcams.fetch.opendap import Opendap
 from deepcams.fetch.patience import Patience, TryAgainError
 from deepcams.fetch.transfer import AbsentError, Transfer, space
-from deepcams.fetch.work import Counter, Progress, Summary, Told, in_parallel
+from deepcams.fetch.work import Counter, Estimate, Progress, Summary, Told, free_at, in_parallel
 from deepcams.grid import Grid
 from deepcams.period import Period
 from deepcams.store.records import writing_to
 
 Via = Literal["https", "opendap"]
 _HOUR = np.timedelta64(1, "h").astype("timedelta64[ns]")
+CHECKING = 4
+"""Files that are checked and put to disk beside those that come."""
 BATCH = 96
 """Hours that stand on the disk at once while a store is filled."""
 _GLOBE_BYTES = {"https": 20e6, "opendap": 2.2e6, "store": 4.2e6}
@@ -85,35 +87,6 @@ class GeosCfRequest:
         return times
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """What a fetch would do, for ``--dry-run``.
-
-    Attributes:
-        where: folder or store.
-        words: what would be asked for, a line each.
-        bytes: that would be written (about).
-        free: on the disk.
-    """
-
-    where: str
-    words: list[str]
-    bytes: float
-    free: float
-
-    def text(self) -> str:
-        """A few lines for people."""
-        size = f"about {self.bytes / 1e9:.3g} GB to write; {self.free / 1e9:.3g} GB free there"
-        return "\n".join([f"{self.where} would get", *(f"  {line}" for line in [*self.words, size])])
-
-
-def free_at(folder: Path) -> float:
-    """Free bytes where a folder is or will be."""
-    while not folder.exists():
-        folder = folder.absolute().parent
-    return float(shutil.disk_usage(folder).free)
-
-
 @dataclass
 class GeosCf:
     """A fetch of GEOS-CF.
@@ -132,6 +105,7 @@ class GeosCf:
     _kind: str | None = None
     _grid: Grid | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _probing: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.manifest = Manifest(self.request.folder)
@@ -239,12 +213,28 @@ class GeosCf:
                             tell(done)
             else:
                 with Transfer(self.patience, request.at_once) as transfer:
-                    in_parallel(todo, lambda t: self._one(transfer, t, absent), request.at_once, self.patience, tell)
+                    workers = request.at_once + CHECKING  # while some are checked, as many as wanted come
+                    in_parallel(todo, lambda t: self._one(transfer, t, absent), workers, self.patience, tell)
         finally:
             summary.absent += sorted(absent)
         summary.fetched += len(todo) - len(absent)
 
     def _one(self, transfer: Transfer, time: np.datetime64, absent: list[str]) -> None:
+        # until it is known which folder answers, one hour at a time tries them
+        with self._probing if self._kind is None else nullcontext():
+            found = self._bring(transfer, time)
+        if found is None:
+            self.manifest.put(_name(time), "absent")
+            absent.append(_name(time))
+            return
+        whole, url = found
+        digest = transfer.digests.pop(whole, None)
+        if self.request.bbox is not None and not self.request.to_store:
+            whole, digest = self._cut(whole, time), None
+        self._keep(time, whole, self.request.folder / geos_cf_file(self.request.version, time), url, digest)
+
+    def _bring(self, transfer: Transfer, time: np.datetime64) -> tuple[Path, str] | None:
+        """An hour's verified file and where it was; ``None`` where the server does not have it."""
         version = self.request.version
         final = self.request.folder / geos_cf_file(version, time)
         tried = GEOS_CF_KINDS[version]
@@ -256,13 +246,8 @@ class GeosCf:
             except AbsentError:
                 continue
             self._kind = kind
-            digest = transfer.digests.pop(whole, None)
-            if self.request.bbox is not None and not self.request.to_store:
-                whole, digest = self._cut(whole, time), None
-            self._keep(time, whole, final, url, digest)
-            return
-        self.manifest.put(_name(time), "absent")
-        absent.append(_name(time))
+            return whole, url
+        return None
 
     def _verify(self, path: Path, time: np.datetime64) -> None:
         grid = check_hour(path, time, self.request.version)

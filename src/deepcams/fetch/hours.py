@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
 from deepcams.errors import DeepcamsError, DeepcamsNotice, InputError
+from deepcams.fetch.chunks import Chunks
 from deepcams.fetch.endpoints import geos_cf_file, geos_cf_variable
+from deepcams.fetch.extra import need
 from deepcams.fetch.patience import TryAgainError
 from deepcams.fetch.transfer import begins_with
 from deepcams.fetch.work import READING
 from deepcams.field import grid_of
 from deepcams.grid import Grid
 from deepcams.sources.files import DataFile, kind_of
-from deepcams.sources.geos_cf import TITLE, UNDEFINED, open_geos_cf_files
+from deepcams.sources.geos_cf import TITLE, open_geos_cf_files
 from deepcams.sources.integrity import shortfall
 
 Box = tuple[float, float, float, float]
@@ -63,26 +66,27 @@ def check_hour(path: Path, time: np.datetime64, version: int) -> Grid:
     Raises:
         TryAgainError: see :func:`open_hour`.
     """
-    import netCDF4
-
+    h5py, cftime = need("h5py"), need("cftime")
     with path.open("rb") as file:
         kind = kind_of(file.read(1024))
     if kind != "hdf5" or shortfall(path, kind):
         return grid_of(open_hour(path, time, version))  # which says what is wrong
     try:
-        with READING, netCDF4.Dataset(path) as data:
-            stamp = data["time"]
-            found = netCDF4.num2date(stamp[:], stamp.units, getattr(stamp, "calendar", "standard"))
-            values = np.ma.filled(data[geos_cf_variable(version)][:], np.nan)
+        with READING, h5py.File(path, "r") as data:
+            stamp, units = data["time"][:], data["time"].attrs["units"]
             latitude, longitude = (np.asarray(data[name][:], float) for name in ("lat", "lon"))
+            chunks = Chunks.of(data[geos_cf_variable(version)])
+        if isinstance(units, bytes):
+            units = units.decode()
+        found = np.atleast_1d(np.asarray(cftime.num2date(stamp, str(units)), object))
         grid = Grid.from_coordinates(np.sort(latitude)[::-1], longitude, path)
-        stamps = [str(np.datetime64(one.isoformat(), "m")) for one in np.atleast_1d(np.asarray(found, object))]
-    except (OSError, RuntimeError, IndexError, AttributeError, ValueError, DeepcamsError):
-        return grid_of(open_hour(path, time, version))
-    usual = stamps == [str(time.astype("datetime64[m]"))] and abs(grid.step - STEP) < 1e-6
-    if not usual or not (np.abs(values) < UNDEFINED).any():
-        return grid_of(open_hour(path, time, version))
-    return grid
+        stamps = [str(np.datetime64(one.isoformat(), "m")) for one in found]
+        usual = stamps == [str(time.astype("datetime64[m]"))] and abs(grid.step - STEP) < 1e-6
+        if usual and chunks is not None and chunks.hold_values(path):
+            return grid
+    except (OSError, RuntimeError, LookupError, AttributeError, TypeError, ValueError, zlib.error, DeepcamsError):
+        pass  # the readers tell what it is
+    return grid_of(open_hour(path, time, version))
 
 
 def write_hour(path: Path, values: np.ndarray, grid: Grid, time: np.datetime64, version: int, source: str) -> None:

@@ -165,8 +165,10 @@ def checksum(path: Path) -> str:
 
 
 def settle(partial: Path, final: Path) -> None:
-    """Give a whole file its name, for good."""
+    """Give a whole file its name, for good.
+
+    The folder's entry is not forced to disk: should a crash lose it, :meth:`Manifest.complete` finds no file.
+    """
     with writing_to(final):
         sync(partial)
         partial.replace(final)
-        sync(final.parent)

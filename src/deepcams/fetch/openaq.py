@@ -15,7 +15,6 @@ import numpy as np
 
 from deepcams.errors import InputError
 from deepcams.fetch.endpoints import OPENAQ_PM25, Endpoints
-from deepcams.fetch.geos_cf import Estimate, free_at
 from deepcams.fetch.hours import Box
 from deepcams.fetch.keys import openaq_key
 from deepcams.fetch.manifest import Manifest, checksum
@@ -24,7 +23,7 @@ from deepcams.fetch.openaq_locations import load, locations_of, save
 from deepcams.fetch.openaq_pack import PARTS, Pack, merge, place_of, rows_of, write_part
 from deepcams.fetch.patience import FetchError, Patience, StoppedError
 from deepcams.fetch.transfer import space
-from deepcams.fetch.work import Counter, Progress, Summary, Told
+from deepcams.fetch.work import Counter, Estimate, Progress, Summary, Told, free_at
 from deepcams.grid import Grid
 from deepcams.period import Period
 from deepcams.sources.openaq_countries import countries_of

@@ -8,6 +8,7 @@ import http.client
 import multiprocessing
 import os
 import shutil
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -47,80 +48,100 @@ class Speed:
     Attributes:
         objects: how many.
         bytes: of all of them.
-        plain, fetch: seconds: a copy without any check, and deepcams.
-        memory: bytes by which the process grew between a tenth of the objects and the last.
+        plain, fetch: seconds of each repeat: a copy without any check, and deepcams, by turns.
+        held: bytes that the process held after a tenth of the objects, two tenths and so on.
     """
 
     objects: int
     bytes: int
-    plain: float
-    fetch: float
-    memory: int = 0
+    plain: tuple[float, ...]
+    fetch: tuple[float, ...]
+    held: tuple[int, ...] = ()
+
+    @property
+    def ratios(self) -> list[float]:
+        """Rate of the fetch relative to the plain copy's beside it."""
+        return [plain / fetch for plain, fetch in zip(self.plain, self.fetch, strict=True)]
 
     @property
     def ratio(self) -> float:
-        """Rate of the fetch, relative to the plain copy's."""
-        return self.plain / self.fetch
+        """The median of them."""
+        return statistics.median(self.ratios)
 
 
-def files(hours: int = 24, folder: Path | None = None) -> Speed:
-    """Global GEOS-CF files over HTTP, written to disk; the fetch opens and decodes each, too."""
+def files(hours: int = 72, folder: Path | None = None, repeats: int = 5) -> Speed:
+    """Global GEOS-CF files over HTTP, written to disk; the fetch opens, decodes and hashes each, too.
+
+    Args:
+        hours: how many files.
+        folder: and so the disk.
+        repeats: how often each of both, by turns, after one of each that does not count.
+    """
     with tempfile.TemporaryDirectory(dir=folder) as place:
         world, out = Path(place) / "world", Path(place) / "out"
         times = np.datetime64(f"{DAY}T00:30", "ns") + np.arange(hours) * np.timedelta64(1, "h")
-        write_geos_cf(_field(times), world)
+        for time_ in times:
+            write_geos_cf(_field(time_), world)
         for path in world.glob("*.nc4"):
             _add_species(path)
         size = sum(path.stat().st_size for path in world.iterdir())
+        period = Period(times[0] - np.timedelta64(30, "m"), times[-1] + np.timedelta64(30, "m"))
+        plain, fetch = [], []
         with _serving(_tree, world) as root:
             urls = [geos_cf_url(Endpoints(geos_cf_v1=root), 1, t, "das") for t in times]
-            (Path(place) / "plain").mkdir()
-            began = time.perf_counter()
-            with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
-                list(pool.map(lambda pair: _copy(*pair), [
-                    (url, Path(place) / "plain" / geos_cf_file(1, t)) for url, t in zip(urls, times, strict=True)
-                ]))  # fmt: skip
-            plain = time.perf_counter() - began
-            shutil.rmtree(Path(place) / "plain")
-            first = Period(times[0] - np.timedelta64(30, "m"), times[0] + np.timedelta64(30, "m"))
-            GeosCf(GeosCfRequest(first, Path(place) / "warm"), Endpoints(geos_cf_v1=root), Patience()).run()
-            period = Period(times[0] - np.timedelta64(30, "m"), times[-1] + np.timedelta64(30, "m"))
-            began = time.perf_counter()
-            GeosCf(GeosCfRequest(period, out, at_once=_FILES_AT_ONCE), Endpoints(geos_cf_v1=root), Patience()).run()
-            return Speed(hours, size, plain, time.perf_counter() - began)
+            for _ in range(repeats + 1):
+                out.mkdir()
+                began = time.perf_counter()
+                with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
+                    pairs = zip(urls, (out / geos_cf_file(1, t) for t in times), strict=True)
+                    list(pool.map(lambda pair: _copy(*pair), pairs))
+                plain.append(time.perf_counter() - began)
+                shutil.rmtree(out)
+                began = time.perf_counter()
+                request = GeosCfRequest(period, out, at_once=_FILES_AT_ONCE)
+                GeosCf(request, Endpoints(geos_cf_v1=root), Patience()).run()
+                fetch.append(time.perf_counter() - began)
+                shutil.rmtree(out)
+        return Speed(hours, size, tuple(plain[1:]), tuple(fetch[1:]))
 
 
-def objects(count: int = 10_000, folder: Path | None = None) -> Speed:
-    """Tiny objects of OpenAQ's archive; the fetch checks, unpacks, parses and joins them, too."""
+def objects(count: int = 10_000, folder: Path | None = None, repeats: int = 1) -> Speed:
+    """Tiny objects of OpenAQ's archive; the fetch checks, unpacks, parses and joins them, too.
+
+    Args:
+        count: about how many.
+        folder: and so the disk.
+        repeats: how often each of both, by turns.
+    """
     import psutil
 
     locations = -(-count // 365)
     process = psutil.Process()
+    size, plain, fetch, held = 0, [], [], dict[int, int]()
+
+    def tell(told: Told) -> None:
+        tenth = told.done * 10 // max(told.total, 1)
+        if tenth and tenth not in held:
+            held[tenth] = process.memory_info().rss
+
     with tempfile.TemporaryDirectory(dir=folder) as place, _serving(_bucket, locations) as root:
-        began = time.perf_counter()
-        size = asyncio.run(_copy_all(root, locations, Path(place) / "plain"))
-        plain = time.perf_counter() - began
-        early: list[int] = []
-        total = locations
-
-        def tell(told: Told) -> None:
-            if not early and told.done * 10 >= total:
-                early.append(process.memory_info().rss)
-
         endpoints = Endpoints(openaq_archive=f"{root}/openaq-data-archive")
-        request = OpenaqRequest(Period.parse(str(_YEAR)), Path(place) / "out", at_once=_OBJECTS_AT_ONCE)
-        began = time.perf_counter()
-        Openaq(request, endpoints, Patience(), tell, environment={}).run()
-        seconds = time.perf_counter() - began
-        grown = process.memory_info().rss - (early[0] if early else 0)
-        return Speed(locations * 365, size, plain, seconds, grown)
+        for _ in range(repeats):
+            began = time.perf_counter()
+            size = asyncio.run(_copy_all(root, locations, Path(place) / "plain"))
+            plain.append(time.perf_counter() - began)
+            request = OpenaqRequest(Period.parse(str(_YEAR)), Path(place) / "out", at_once=_OBJECTS_AT_ONCE)
+            began = time.perf_counter()
+            Openaq(request, endpoints, Patience(), tell, environment={}).run()
+            fetch.append(time.perf_counter() - began)
+            shutil.rmtree(Path(place) / "out")
+    return Speed(locations * 365, size, tuple(plain), tuple(fetch), tuple(held[k] for k in sorted(held)))
 
 
-def _field(times: np.ndarray) -> xr.DataArray:
+def _field(stamp: np.datetime64) -> xr.DataArray:
     grid = Grid.globe(0.25)
-    noise = np.random.default_rng(0).gamma(2.0, 5.0, grid.shape).astype("float32")
-    data = np.stack([np.roll(noise, k, 1) for k in range(times.size)])
-    coords = {"time": times, "latitude": grid.latitudes, "longitude": grid.longitudes}
+    data = np.random.default_rng(0).gamma(2.0, 5.0, (1, *grid.shape)).astype("float32")
+    coords = {"time": [stamp], "latitude": grid.latitudes, "longitude": grid.longitudes}
     about = {"units": "ug m-3", "cell_methods": "time: mean", "source": "noise, no data"}
     return as_field(xr.DataArray(data, coords, ("time", "latitude", "longitude"), "pm2p5", about))
 

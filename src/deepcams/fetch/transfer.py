@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from deepcams.errors import OutputError
 from deepcams.fetch.endpoints import USER_AGENT
@@ -28,8 +31,9 @@ from deepcams.sources.files import looks_like
 from deepcams.store.records import writing_to
 
 if TYPE_CHECKING:
-    import httpx
+    import requests
 
+_PIECE = 1 << 20
 Bytes = Callable[[int], None]
 """Called with the number of bytes that have come."""
 
@@ -73,22 +77,41 @@ class Transfer:
     connections: int = 4
     digests: dict[Path, str] = field(default_factory=dict, repr=False)
     """SHA-256 of the partial files that came in one piece."""
-    _client: Any = field(default=None, repr=False)
+    _session: Any = field(default=None, repr=False)
+    _gate: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        httpx = need("httpx")
-        self._client = httpx.Client(
-            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
-            timeout=self.patience.timeout,
-            follow_redirects=True,
-            limits=httpx.Limits(max_connections=self.connections, max_keepalive_connections=self.connections),
-        )
+        requests = need("requests")
+        self._gate = threading.BoundedSemaphore(self.connections)
+        self._session = requests.Session()
+        adapter = requests.adapters.HTTPAdapter(pool_maxsize=self.connections)  # its own retries are none
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, adapter)
+        self._session.headers.update({"User-Agent": USER_AGENT, "Accept-Encoding": "identity"})
+        # nothing is kept of one answer for the next, so threads may share the session; nothing is sent of ~/.netrc
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+        self._session.auth = lambda request: request
 
     def __enter__(self) -> Transfer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._client.close()
+        self._session.close()
+
+    @contextmanager
+    def _asked(self, method: str, url: str, headers: Mapping[str, str] | None = None) -> Iterator[requests.Response]:
+        """An answer whose body has not come yet; at most :attr:`connections` at a time."""
+        errors = need("requests").RequestException, need("urllib3.exceptions").HTTPError
+        with self._gate:
+            if self.patience.stop.is_set():
+                raise StoppedError
+            try:
+                with self._session.request(
+                    method, url, headers=headers, timeout=self.patience.timeout, stream=True, allow_redirects=True
+                ) as response:
+                    yield response
+            except errors as error:
+                raise TryAgainError(_reason(error)) from error
 
     def size(self, url: str, what: str) -> int | None:
         """How long a file is, if the server says so.
@@ -99,9 +122,9 @@ class Transfer:
         """
 
         def ask() -> int | None:
-            response = self._answered(lambda: self._client.head(url))
-            self._judge(response, what)
-            return _length(response)
+            with self._asked("HEAD", url) as response:
+                self._judge(response, what)
+                return _length(response)
 
         return self.patience.persist(what, ask)
 
@@ -112,12 +135,12 @@ class Transfer:
             TryAgainError: it did not come, or not whole.
             AbsentError, FetchError: see :meth:`size`.
         """
-        response = self._answered(lambda: self._client.get(url))
-        self._judge(response, what)
-        expected = _length(response)
-        if expected is not None and len(response.content) != expected:
-            raise TryAgainError(f"{len(response.content):,} of {expected:,} bytes came")
-        return bytes(response.content)
+        with self._asked("GET", url) as response:
+            self._judge(response, what)
+            expected, content = _length(response), bytes(response.content)
+        if expected is not None and len(content) != expected:
+            raise TryAgainError(f"{len(content):,} of {expected:,} bytes came")
+        return content
 
     def download(
         self,
@@ -174,29 +197,25 @@ class Transfer:
         headers = {"Range": f"bytes={have}-", "If-Range": known["validator"]} if have else {}
         if have and have == known.get("length"):
             return  # it came whole before a kill
-        httpx = need("httpx")
-        try:
-            with self._client.stream("GET", url, headers=headers) as response:
-                if response.status_code == 416:
-                    self._drop(partial, about)
-                    raise TryAgainError("the file on the server has changed")
-                self._judge(response, what)
-                resumed = have > 0 and response.status_code == 206 and _starts_at(response) == have
-                if response.status_code == 206 and not resumed:
-                    self._drop(partial, about)
-                    raise TryAgainError("the server sent another part than was asked for")
-                start = have if resumed else 0
-                length = _length(response)
-                whole = None if length is None else start + length
-                if expected is not None and whole is not None and whole != expected:
-                    raise TryAgainError(f"the server announces {whole:,} bytes instead of {expected:,}")
-                self._remember(about, url, response, whole)
-                self._write(response, partial, start, whole if whole is not None else expected, came)
-        except httpx.HTTPError as error:
-            raise TryAgainError(_reason(error)) from error
+        with self._asked("GET", url, headers) as response:
+            if response.status_code == 416:
+                self._drop(partial, about)
+                raise TryAgainError("the file on the server has changed")
+            self._judge(response, what)
+            resumed = have > 0 and response.status_code == 206 and _starts_at(response) == have
+            if response.status_code == 206 and not resumed:
+                self._drop(partial, about)
+                raise TryAgainError("the server sent another part than was asked for")
+            start = have if resumed else 0
+            length = _length(response)
+            whole = None if length is None else start + length
+            if expected is not None and whole is not None and whole != expected:
+                raise TryAgainError(f"the server announces {whole:,} bytes instead of {expected:,}")
+            self._remember(about, url, response, whole)
+            self._write(response, partial, start, whole if whole is not None else expected, came)
 
-    def _write(self, response: httpx.Response, partial: Path, start: int, whole: int | None, came: Bytes) -> None:
-        with writing_to(partial), partial.open("r+b" if start else "wb") as file:
+    def _write(self, response: requests.Response, partial: Path, start: int, whole: int | None, came: Bytes) -> None:
+        with writing_to(partial), partial.open("r+b" if start else "wb", buffering=0) as file:
             if start:
                 file.truncate(start)
                 file.seek(start)
@@ -204,8 +223,8 @@ class Transfer:
                 space(partial.parent, whole)
             digest = hashlib.sha256()
             try:
-                for piece in response.iter_raw():  # as it comes: nothing that came is lost in a buffer
-                    file.write(piece)
+                while piece := response.raw.read1(_PIECE):  # as it comes: nothing that came is lost in a buffer
+                    _write_all(file, piece)
                     digest.update(piece)
                     came(len(piece))
                     if self.patience.stop.is_set():
@@ -223,7 +242,7 @@ class Transfer:
         if not start:
             self.digests[partial] = digest.hexdigest()
 
-    def _remember(self, about: Path, url: str, response: httpx.Response, whole: int | None) -> None:
+    def _remember(self, about: Path, url: str, response: requests.Response, whole: int | None) -> None:
         """What is needed to go on after a kill: only the same version of the same file may be continued."""
         tag = response.headers.get("ETag", "")
         validator = tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
@@ -238,20 +257,13 @@ class Transfer:
             with suppress(OSError):
                 path.unlink()
 
-    def _answered(self, ask: Callable[[], httpx.Response]) -> httpx.Response:
-        httpx = need("httpx")
-        try:
-            return ask()
-        except httpx.HTTPError as error:
-            raise TryAgainError(_reason(error)) from error
-
-    def _judge(self, response: httpx.Response, what: str) -> None:
+    def _judge(self, response: requests.Response, what: str) -> None:
         status = response.status_code
         if status < 400:
             return
         if status in TRANSIENT:
             raise TryAgainError(f"the server answers {status}", retry_after(response.headers.get("Retry-After")))
-        host = response.url.host
+        host = urlsplit(response.url).hostname
         if status in (404, 410):
             raise AbsentError(f"{what}: {host} does not have it ({status})")
         if status in (401, 403, 407):
@@ -271,25 +283,33 @@ def _resumable(partial: Path, about: Path, url: str) -> tuple[int, Mapping[str, 
     return size, known
 
 
-def _length(response: httpx.Response) -> int | None:
+def _length(response: requests.Response) -> int | None:
     text = response.headers.get("Content-Length", "")
     return int(text) if text.isdigit() and "Content-Encoding" not in response.headers else None
 
 
-def _starts_at(response: httpx.Response) -> int:
+def _starts_at(response: requests.Response) -> int:
     words = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
     return int(words) if words.isdigit() else -1
 
 
+def _write_all(file: Any, piece: bytes) -> None:
+    view = memoryview(piece)
+    while view:  # a file without a buffer may take less
+        view = view[file.write(view) :]
+
+
 def _reason(error: Exception) -> str:
     kind = type(error).__name__
-    if "Timeout" in kind:
+    if "Timeout" in kind and "Connect" not in kind:
         return "the server is silent (time-out)"
-    if kind == "ConnectError":
-        return f"no connection ({error})"
-    if kind in ("RemoteProtocolError", "ReadError", "WriteError"):
-        return f"the connection broke ({error})"
-    return f"{kind}: {error}"
+    reason: BaseException = error
+    while isinstance(inner := getattr(reason, "reason", None) or (reason.args[0] if reason.args else None), Exception):
+        reason = inner  # the last one is the operating system's, without an address in it
+    text = str(reason).rpartition(": ")[2] or type(reason).__name__
+    if kind in ("ConnectTimeout", "ConnectionError", "ProxyError", "SSLError"):
+        return f"no connection ({text})"
+    return f"the connection broke ({text})"
 
 
 def begins_with(path: Path) -> str:

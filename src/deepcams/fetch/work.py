@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 from deepcams.errors import DeepcamsError, OutputError
@@ -80,6 +82,35 @@ class Summary:
                 f"  {len(self.absent):,} {self.what} are not on the server: {', '.join(self.absent[:3])}{more}"
             )
         return "\n".join(lines + [f"  {note}" for note in self.notes])
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a fetch would do, for ``--dry-run``.
+
+    Attributes:
+        where: folder or store.
+        words: what would be asked for, a line each.
+        bytes: that would be written (about).
+        free: on the disk.
+    """
+
+    where: str
+    words: list[str]
+    bytes: float
+    free: float
+
+    def text(self) -> str:
+        """A few lines for people."""
+        size = f"about {self.bytes / 1e9:.3g} GB to write; {self.free / 1e9:.3g} GB free there"
+        return "\n".join([f"{self.where} would get", *(f"  {line}" for line in [*self.words, size])])
+
+
+def free_at(folder: Path) -> float:
+    """Free bytes where a folder is or will be."""
+    while not folder.exists():
+        folder = folder.absolute().parent
+    return float(shutil.disk_usage(folder).free)
 
 
 class Counter:
