@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,16 +12,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.figure import Figure
 
 from deepcams.cli import main
 from deepcams.errors import InputError, OutputError
 from deepcams.field import as_field
 from deepcams.grid import Grid
 from deepcams.production.job import downscale_to
+from deepcams.report import html
+from deepcams.report.found import find_run
 from deepcams.report.report import report
+from deepcams.sources.cams import open_cams
 from deepcams.sources.simulation.cams_files import write_cams
 
-HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&\x00"
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&\x00 $\\frac{$ </style>"
 
 
 class _Reader(HTMLParser):
@@ -50,7 +55,7 @@ def _read(path: Path) -> _Reader:
 @pytest.fixture(scope="module", autouse=True)
 def _short_animations() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("deepcams.report.report.MOST_FRAMES", 4)
+        patch.setattr("deepcams.report.pictures.MOST_FRAMES", 4)
         yield
 
 
@@ -136,3 +141,85 @@ def test_downscale_writes_one_on_request(run: Path, tmp_path: Path, capsys: pyte
     assert main([*arguments, "--report", str(tmp_path / "r.html")]) == 0
     assert "r.html" in capsys.readouterr().out
     assert "Missing hours" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_netcdf_tells_its_counts_and_all_its_hours(run: Path, tmp_path: Path) -> None:
+    methods = {"temporal": "linear", "spatial": "bicubic", "conserve": False}
+    field = open_cams(run / "cams.nc")
+    downscale_to(field, tmp_path / "one.nc", inputs=[run / "cams.nc"], **methods)
+    downscale_to(field, tmp_path / "days", split="day", **methods)
+    later = field.assign_coords(time=field.time + np.timedelta64(14, "h"))
+    downscale_to(later, tmp_path / "two", split="day", **methods)
+    values = html.number(field.size)
+    for name in ("one.nc", "days", "two"):
+        content = report(tmp_path / name, tmp_path / "a.html", animation=False).read_text(encoding="utf-8")
+        assert all(f'<td class="number">{count}</td>' in content for count in (values, "8", "5")), (
+            name
+        )  # gap's hours, frames
+        assert "Missing hours" in content
+    assert len(list((tmp_path / "two").glob("*.nc"))) == 2
+    assert "2019-03-08 21:00</td><td>2019-03-09 04:00" in content  # one gap, over midnight and two files
+    first = min((tmp_path / "two").glob("*.nc"))
+    first.unlink()
+    content = report(tmp_path / "two", tmp_path / "a.html", animation=False).read_text(encoding="utf-8")
+    assert "two is not finished: 1 of 2 files are not written" in content
+
+
+def test_an_unfinished_store_says_so(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run / "out.zarr", tmp_path / "out.zarr")
+    next((tmp_path / "out.zarr" / ".deepcams").glob("item-*.json")).unlink()
+    content = report(tmp_path / "out.zarr", tmp_path / "a.html", animation=False).read_text(encoding="utf-8")
+    assert "out.zarr is not finished: 0 of 1 parts are written" in content
+
+
+def test_a_folder_of_folders(run: Path, tmp_path: Path) -> None:
+    """What a whole experiment leaves: results in folders of their own, the input under data/."""
+    whole = tmp_path / "whole"
+    shutil.copytree(run / "out.zarr", whole / "pm25.zarr")
+    (whole / "data" / "cams").mkdir(parents=True)
+    shutil.copy(run / "cams.nc", whole / "data" / "cams.nc")
+    (whole / "data" / "inner.json").write_text('{"rows": []}')
+    for name in ("scores", "validation", "runs/temporal"):
+        (whole / name).mkdir(parents=True)
+    row = {"task": "joint", "method": "ours", "period": "all", "MAE": 1.25}
+    (whole / "scores" / "joint.json").write_text(json.dumps({"rows": [row]}))
+    quality = [{"step": "negatives", "rows_in": 12345, "dropped": 7}]
+    (whole / "validation" / "scores.json").write_text(json.dumps({"rows": [], "quality": quality}))
+    figure = Figure()
+    figure.savefig(whole / "validation" / "scatter.png", dpi=20)
+    figure.savefig(whole / "runs" / "temporal" / "curve.png", dpi=20)
+    (whole / "runs" / "temporal" / "experiment.yaml").write_text("version: 1  # <b>\n")
+    log = "step,loss,skill,best\n1,0.5,,\n2,0.4,0.9,1\n"
+    (whole / "runs" / "temporal" / "log.csv").write_text(log)
+    (whole / "loop").symlink_to(whole)
+    content = report(whole, tmp_path / "a.html", animation=False).read_text(encoding="utf-8")
+    for words in ("scores/joint.json", "validation/scores.json", "12,345", "Density scatter", "runs/temporal",
+                  "version: 1  # &lt;b&gt;", "the input beside deepcams"):  # fmt: skip
+        assert words in content, words
+    assert "inner.json" not in content
+    assert content.count("<img") == 4  # scatter, map, series, and the training's curve once
+
+
+def test_shipped_networks_are_told_by_their_content(run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    found = find_run(run / "out.zarr")
+    assert found.cards == {}
+    field = open_cams(run / "cams.nc").isel(time=slice(0, 2))
+    downscale_to(field, tmp_path / "a.zarr", temporal="linear", spatial="cellnet")
+    assert list(find_run(tmp_path / "a.zarr").cards) == ["cellnet"]
+
+
+def test_what_would_drown_the_rest_is_cut() -> None:
+    content = html.pairs({"history": "x" * 10_000, "many": [[k] for k in range(1000)]}, "Settings")
+    assert "(6,000 characters more)" in content
+    assert "701 more are left out" in content
+    assert len(content) < 60_000
+
+
+def test_an_empty_and_a_constant_field_are_reported(run: Path, tmp_path: Path) -> None:
+    field = open_cams(run / "cams.nc")
+    for name, value in (("none", np.nan), ("same", 5.0)):
+        made = field.isel(time=slice(0, 2)).copy(data=np.full((2, *field.shape[1:]), value, np.float32))
+        made.to_netcdf(tmp_path / f"{name}.nc")
+        content = report(tmp_path / f"{name}.nc", tmp_path / "a.html").read_text(encoding="utf-8")
+        assert content.count("<img") >= 2, name

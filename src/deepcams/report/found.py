@@ -1,9 +1,10 @@
-"""What a run has left on disk, recognised by content: its output, input, scores, pictures and networks."""
+"""What a run has left on disk, recognised by content: its output, input, scores, pictures, trainings and networks."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,15 @@ import xarray as xr
 
 from deepcams.errors import InputError
 from deepcams.networks.checkpoint import Card, read_card
+from deepcams.report.output import Output, inputs_beside, is_ours, read_output
 from deepcams.sources.open import open_field
-from deepcams.store import open_target
-from deepcams.store.records import Record
 
+LOG, CURVE = "log.csv", "curve.png"
 LARGEST_JSON = 50_000_000
+DEEPEST = 2
+"""Folders within the run's own that are looked into: ``scores/``, ``runs/temporal/``."""
+NOT_RESULTS = ("data", "truth", "world", "tensorboard")
+"""Folders that hold what a run began with, not what came of it."""
 _ENDINGS = {".nc", ".nc4", ".grib", ".grb", ".zip"}
 
 
@@ -26,37 +31,43 @@ class Found:
 
     Attributes:
         name: of the run.
-        output: its field, lazy, or ``None``.
-        original: what it was made from, or ``None``.
-        identity: settings and inputs, as the store keeps them.
-        attributes: of the output as a whole.
-        status: the hours' status (missing, analysis, interpolated), or ``None``.
-        total: merged records, or ``None``.
-        tables: file name -> a document of scores (``rows``) and quality control (``quality``).
-        pictures: PNG files.
+        output: what it wrote, or ``None``.
+        original: what that was made from, or ``None``.
+        tables: path within the run -> a document of scores (``rows``) and quality control (``quality``).
+        pictures: path within the run -> PNG file.
+        trainings: path within the run -> folder with a training's log.
         cards: network -> what its checkpoint says of itself.
         problems: what could not be read, one line each.
     """
 
     name: str
-    output: xr.DataArray | None = None
+    output: Output | None = None
     original: xr.DataArray | None = None
-    identity: dict[str, Any] = field(default_factory=dict)
-    attributes: dict[str, Any] = field(default_factory=dict)
-    status: xr.DataArray | None = None
-    total: Record | None = None
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)
-    pictures: list[Path] = field(default_factory=list)
+    pictures: dict[str, Path] = field(default_factory=dict)
+    trainings: dict[str, Path] = field(default_factory=dict)
     cards: dict[str, Card] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Settings and inputs of the output."""
+        return {} if self.output is None else self.output.identity
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Of the output as a whole."""
+        return {} if self.output is None else self.output.attributes
 
 
 def find_run(run: Path | str, original: Sequence[Path | str] | Path | str | None = None) -> Found:
     """Recognise what a path holds.
 
     Args:
-        run: an output (Zarr, netCDF, a folder of netCDF), or a folder that holds one, with tables and pictures.
-        original: the input of the run, to stand beside it; default what the output names, where it lies beside it.
+        run: an output (Zarr, netCDF, a folder of netCDF), or a folder that holds one, with tables, pictures and
+            networks, also in folders of its own: what ``demo``, ``validate``, ``train`` and ``run`` leave.
+        original: the input of the output, to stand beside it; default what the output names, where it lies beside it
+            or in ``data``.
 
     Raises:
         InputError: no such path, or nothing in it that a report could tell of.
@@ -65,59 +76,92 @@ def find_run(run: Path | str, original: Sequence[Path | str] | Path | str | None
     if not run.exists():
         raise InputError(run, "a run: an output, or the folder of one", "no such file or folder")
     found = Found(run.resolve().name)
-    is_folder = run.is_dir() and run.suffix.lower() != ".zarr"
-    inside = sorted(path for path in run.iterdir() if not path.name.startswith(".")) if is_folder else []
-    for path in inside:
-        if path.suffix == ".json" and path.stat().st_size <= LARGEST_JSON:
-            _take_table(found, path)
-        elif path.suffix == ".png":
-            found.pictures.append(path)
-        elif path.suffix == ".safetensors":
-            _take_card(found, path.stem, path)
-    stores = [path for path in inside if path.suffix.lower() == ".zarr"]
-    output = (stores[0] if stores else run) if is_folder else run
-    if not is_folder or stores or any(path.suffix in _ENDINGS for path in inside):
-        _take_output(found, output)
-    if found.output is None and not (found.tables or found.pictures or found.cards):
+    if run.is_dir() and not _is_store(run):
+        inside = list(_walk(run, DEEPEST))
+        for path in inside:
+            _take(found, path, path.relative_to(run).as_posix())
+        _choose_output(found, run, inside)
+    else:
+        _take_output(found, run)
+    if found.output is None and not (found.tables or found.pictures or found.cards or found.trainings):
         why = f" ({found.problems[0]})" if found.problems else ""
         raise InputError(run, "a run: an output, scores, pictures or networks", f"nothing of these{why}")
     if original is not None:
-        found.original = open_field(original, None if found.output is None else str(found.output.name))
-    else:
-        _look_for_original(found, output.parent)
+        found.original = open_field(original, None if found.output is None else str(found.output.field.name))
+    elif found.output is not None:
+        beside = found.output.path.parent
+        try:
+            found.original = inputs_beside(found.output, [beside, beside / "data"])
+        except InputError as error:
+            found.problems.append(str(error))
     _take_shipped(found)
     return found
 
 
-def _take_output(found: Found, path: Path) -> None:
+def _is_store(path: Path) -> bool:
+    return path.suffix.lower() == ".zarr"
+
+
+def _walk(folder: Path, deeper: int) -> Iterator[Path]:
+    """Files and stores of a folder, then those of the folders in it; links to folders are not followed."""
+    entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    inner = [path for path in entries if path.is_dir() and not _is_store(path)]
+    yield from (path for path in entries if path not in inner)
+    for path in inner:
+        if deeper and path.name not in NOT_RESULTS and not path.is_symlink():
+            yield from _walk(path, deeper - 1)
+
+
+def _take(found: Found, path: Path, name: str) -> None:
+    if path.suffix == ".json" and path.stat().st_size <= LARGEST_JSON:
+        _take_table(found, path, name)
+    elif path.suffix == ".png":
+        if path.name != CURVE or not _is_training(path.parent):  # a training's curve is drawn from its log
+            found.pictures[name] = path
+    elif path.suffix == ".safetensors":
+        _take_card(found, path.stem, path)
+    elif path.name == LOG and _is_training(path.parent):
+        found.trainings[name.removesuffix(LOG).rstrip("/") or found.name] = path.parent
+
+
+def _is_training(folder: Path) -> bool:
+    return (folder / LOG).is_file() and (folder / "experiment.yaml").is_file()
+
+
+def _choose_output(found: Found, run: Path, inside: list[Path]) -> None:
+    """The output among a folder's files: a store, else what says that deepcams wrote it, else all of them."""
+    stores = [path for path in inside if _is_store(path)]
+    ours = [path for path in stores if is_ours(path)] or stores
+    files = [path for path in inside if path.parent == run and path.suffix.lower() in _ENDINGS]
+    if (run / ".deepcams").is_dir():
+        _take_output(found, run)
+        return
+    if not ours:
+        ours = [path for path in files if is_ours(path)]
+    if ours:
+        _take_output(found, ours[0])
+        found.problems += [f"{path.name} is another output; this report is about {ours[0].name}" for path in ours[1:]]
+    elif files:
+        _take_output(found, run, files)
+
+
+def _take_output(found: Found, path: Path, files: list[Path] | None = None) -> None:
     try:
-        found.output = open_field(path)
+        found.output = read_output(path, files)
     except InputError as error:
         found.problems.append(str(error))
         return
-    target = open_target(path)
-    found.identity = dict(target.identity() or {})
-    first = path if path.is_file() or path.suffix == ".zarr" else sorted(path.glob("*.nc"))[0]
-    with xr.open_dataset(first, engine="zarr" if first.suffix == ".zarr" else None, decode_times=True) as dataset:
-        found.attributes = {key: value for key, value in dataset.attrs.items() if not key.startswith("deepcams_")}
-        if "status" in dataset and "time" in dataset["status"].dims:
-            found.status = dataset["status"].load()
-    records = sorted((path / ".deepcams").glob("item-*.json")) if path.suffix == ".zarr" else []
-    if records:
-        try:
-            found.total = Record.merge([Record.from_json(one.read_text(encoding="utf-8")) for one in records])
-        except (ValueError, TypeError, KeyError) as error:
-            found.problems.append(f"{path.name}: a completion record cannot be read ({type(error).__name__})")
+    found.problems += found.output.problems
 
 
-def _take_table(found: Found, path: Path) -> None:
+def _take_table(found: Found, path: Path, name: str) -> None:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        found.problems.append(f"{path.name}: cannot be read ({type(error).__name__})")
+        found.problems.append(f"{name}: cannot be read ({type(error).__name__})")
         return
     if isinstance(document, dict) and isinstance(document.get("rows"), list):
-        found.tables[path.name] = document
+        found.tables[name] = document
 
 
 def _take_card(found: Found, name: str, path: Path) -> None:
@@ -128,20 +172,8 @@ def _take_card(found: Found, name: str, path: Path) -> None:
 
 
 def _take_shipped(found: Found) -> None:
-    """The cards of networks that the settings name and that come with the package."""
-    folder = Path(__file__).parents[1] / "weights"
+    """The cards of networks that the output was made with and that come with the package."""
     settings = json.dumps(found.identity)
-    for path in sorted(folder.glob("*.safetensors")):
-        if path.stem in settings and path.stem not in found.cards:
+    for path in sorted((Path(__file__).parents[1] / "weights").glob("*.safetensors")):
+        if path.stem not in found.cards and hashlib.sha256(path.read_bytes()).hexdigest() in settings:
             _take_card(found, path.stem, path)
-
-
-def _look_for_original(found: Found, folder: Path) -> None:
-    """The output's inputs by name, where they lie beside it; they are not looked for anywhere else."""
-    names = [str(one.get("name", "")) for one in found.identity.get("inputs", []) if isinstance(one, dict)]
-    paths = [folder / name for name in names if name and "/" not in name and (folder / name).exists()]
-    if paths and len(paths) == len(names):
-        try:
-            found.original = open_field(paths, None if found.output is None else str(found.output.name))
-        except InputError as error:
-            found.problems.append(str(error))

@@ -10,9 +10,9 @@ from typing import Any
 
 STYLE = """
 :root{color-scheme:light dark;--paper:#fff;--ink:#1b1d22;--faint:#545965;--line:#c9ccd3;--shade:#f2f3f6;
---accent:#1f5fa8}
+--accent:#1f5fa8;--warn:#a8660c}
 @media(prefers-color-scheme:dark){:root{--paper:#16181d;--ink:#e9eaee;--faint:#a9aebb;--line:#3c404a;--shade:#1f2229;
---accent:#8abaf0}}
+--accent:#8abaf0;--warn:#d9962f}}
 *{box-sizing:border-box}body{margin:0 auto;max-width:64rem;padding:1rem;font:16px/1.5 system-ui,sans-serif;
 background:var(--paper);color:var(--ink);overflow-wrap:anywhere}h1{line-height:1.2;margin:.4rem 0}
 h2{border-bottom:1px solid var(--line);margin-top:2.2rem}nav ul{display:flex;flex-wrap:wrap;gap:.2rem 1rem;padding:0;
@@ -20,24 +20,38 @@ list-style:none}a{color:var(--accent)}.scroll{overflow-x:auto}table{border-colla
 font-variant-numeric:tabular-nums}th,td{text-align:left;
 vertical-align:top;padding:.25rem .7rem .25rem 0;border-bottom:1px solid var(--line)}
 td.number,th.number{text-align:right;white-space:nowrap}th{font-weight:600}td,th{overflow-wrap:break-word}
-.pairs th,.pairs td{overflow-wrap:anywhere}.pairs th{min-width:7.5rem}figure{margin:1rem 0}
+.pairs th{width:16rem}.pairs td{overflow-wrap:anywhere}figure{margin:1rem 0}
 figure img{max-width:100%;height:auto;background:#fff;border-radius:3px}
 figcaption,.faint{color:var(--faint);font-size:.9rem}
-.warn{border-left:4px solid #b7791f;background:var(--shade);padding:.4rem .8rem}details{margin:.6rem 0}
+.warn{border-left:4px solid var(--warn);background:var(--shade);padding:.4rem .8rem}details{margin:.6rem 0}
 summary{cursor:pointer}pre{white-space:pre-wrap;background:var(--shade);padding:.6rem;font-size:.85rem}
 :focus-visible{outline:2px solid var(--accent)}
-@media(max-width:30rem){body{padding:.7rem}th,td{padding-right:.45rem}}
+@media(max-width:40rem){body{padding:.7rem}th,td{padding-right:.45rem}.pairs th,.pairs td{display:block;width:auto;
+padding-right:0}.pairs th{border:0;padding-bottom:0}}
 @media print{:root{--paper:#fff;--ink:#000;--faint:#444;--line:#999;--shade:#f4f4f4;--accent:#000}
 body{max-width:none;font-size:10pt;padding:0}nav,.screen{display:none}figure,tr{break-inside:avoid}h2{break-after:avoid}
-.scroll{overflow:visible}}
+.scroll{overflow:visible}table{font-size:.75rem}details::details-content{content-visibility:visible;block-size:auto}}
 """
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
+MOST_TEXT = 4000
+"""Characters of one value."""
+MOST_PAIRS = 300
+
+
+def printable(value: object) -> str:
+    """Any value as text without control characters, cut where it would drown everything else."""
+    words = str(value)
+    if len(words) > MOST_TEXT:
+        words = f"{words[:MOST_TEXT]}\N{HORIZONTAL ELLIPSIS} ({len(words) - MOST_TEXT:,} characters more)"
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in words)
+
+
 def text(value: object) -> str:
     """Any value as text within HTML, harmless whatever it holds."""
-    return escape("".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in str(value)))
+    return escape(printable(value))
 
 
 def number(value: object) -> str:
@@ -71,13 +85,20 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def pairs(values: Mapping[str, object]) -> str:
-    """Names and values, one a row; what is nested is written out with dots."""
+def pairs(values: Mapping[str, object], what: str) -> str:
+    """Names and values, one a row; what is nested is written out with dots.
+
+    Args:
+        values: to be shown; the first :data:`MOST_PAIRS`.
+        what: they are, for readers who hear the page.
+    """
+    leaves = flat(values)
     rows = "".join(
-        f'<tr><th scope="row">{text(name)}</th><td>{number(value)}</td></tr>' for name, value in flat(values)
+        f'<tr><th scope="row">{text(name)}</th><td>{number(value)}</td></tr>' for name, value in leaves[:MOST_PAIRS]
     )
-    frame = '<div class="scroll" tabindex="0" role="region" aria-label="values">'
-    return f'{frame}<table class="pairs"><tbody>{rows}</tbody></table></div>'
+    more = f'<p class="faint">{len(leaves) - MOST_PAIRS:,} more are left out.</p>' if len(leaves) > MOST_PAIRS else ""
+    frame = f'<div class="scroll" tabindex="0" role="region" aria-label="{text(what)}">'
+    return f'{frame}<table class="pairs"><tbody>{rows}</tbody></table></div>{more}'
 
 
 def flat(value: Any, name: str = "") -> list[tuple[str, Any]]:

@@ -3,47 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-import io
-import math
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import xarray as xr
 
 from deepcams import __version__
-from deepcams.errors import DeepcamsError, InputError, OutputError
+from deepcams.errors import OutputError
 from deepcams.evaluation.tables import check_writable, save
 from deepcams.field import grid_of
-from deepcams.report import html
+from deepcams.report import html, pictures
 from deepcams.report.found import Found, find_run
 from deepcams.store.attributes import STATUS_MEANINGS, label
 
 LARGEST = 10_000_000
 """Bytes of a report: pictures that would go beyond are named, not shown."""
-MOST_FRAMES = 36
+FOR_TEXT = 1_000_000
 MOST_ROWS = 60
 MOST_GAPS = 40
 
 Progress = Callable[[str, int, int], None]
-
-
-class _Pictures:
-    """Adds pictures while there is room."""
-
-    def __init__(self) -> None:
-        self.bytes, self.left_out = 0, list[str]()
-
-    def add(self, content: bytes, kind: str, alt: str, caption: str) -> str:
-        size = 4 * len(content) // 3
-        if self.bytes + size > LARGEST - 1_000_000:
-            self.left_out.append(caption)
-            return ""
-        self.bytes += size
-        return html.figure(content, kind, alt, caption)
 
 
 def report(
@@ -57,10 +37,11 @@ def report(
     """Write one self-contained HTML file about a run; it appears whole or not at all.
 
     Args:
-        run: an output (Zarr, netCDF, a folder of netCDF), or a folder that holds one with tables and pictures.
+        run: an output (Zarr, netCDF, a folder of netCDF), or a folder that holds one with tables, pictures and
+            networks: what ``demo``, ``validate``, ``train`` and ``run`` leave.
         out: the file; an earlier report of that name is replaced.
-        original: the run's input; default the one that the output names, if it lies beside it.
-        animation: with an animation (GIF) of up to :data:`MOST_FRAMES` hours.
+        original: the run's input; default the one that the output names, if it lies beside it or in ``data``.
+        animation: with an animation (GIF) of up to :data:`deepcams.report.pictures.MOST_FRAMES` hours.
         progress: hears which part is being made.
 
     Returns:
@@ -74,16 +55,17 @@ def report(
     check_name(out)
     told = progress or (lambda step, done, total: None)
     found = find_run(run, original)
-    pictures = _Pictures()
+    shown = pictures.Pictures(LARGEST - FOR_TEXT)
     sections: dict[str, Callable[[], str]] = {
         "Warnings and missing hours": lambda: _warnings(found),
         "Scores": lambda: _scores(found),
         "Quality control of the stations": lambda: _quality(found),
-        "Pictures": lambda: _figures(found, pictures),
-        "Animation": lambda: _animation(found, pictures) if animation else "",
-        "Settings": lambda: html.pairs(found.identity) if found.identity else "",
+        "Pictures": lambda: pictures.own(found, shown) + pictures.drawn(found, shown),
+        "Animation": lambda: pictures.animation(found, shown) if animation else "",
+        "Trainings": lambda: pictures.trainings(found, shown),
+        "Settings": lambda: html.pairs(found.identity, "Settings") if found.identity else "",
         "Networks": lambda: _cards(found),
-        "Provenance": lambda: html.pairs(found.attributes) if found.attributes else "",
+        "Provenance": lambda: html.pairs(found.attributes, "Provenance") if found.attributes else "",
         "How to cite": lambda: _citation(found),
     }
     made: dict[str, str] = {}
@@ -91,13 +73,12 @@ def report(
         told(name, k, len(sections))
         made[name] = make()
     told("done", len(sections), len(sections))
-    if found.problems or pictures.left_out:
-        notes = [
-            *found.problems,
-            *(f"left out, for the file would grow too large: {name}" for name in pictures.left_out),
-        ]
-        first = next(iter(sections))
-        made[first] += "".join(f'<p class="warn">{html.text(note)}</p>' for note in dict.fromkeys(notes))
+    notes = [
+        *found.problems,
+        *(f"left out, for the file would grow too large: {name}" for name in shown.left_out),
+    ]
+    first = next(iter(sections))
+    made[first] = "".join(f'<p class="warn">{html.text(note)}</p>' for note in dict.fromkeys(notes)) + made[first]
     title = f"deepcams: {found.name}"
     save(out, html.page(title, _about(found), made))
     return out
@@ -114,18 +95,19 @@ def check_name(out: Path) -> None:
     check_writable(out)
 
 
-def _stamp(time: np.datetime64) -> str:
-    return str(time.astype("datetime64[m]")).replace("T", " ")
-
-
 def _about(found: Found) -> str:
+    """What was run on what, in a few lines."""
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M")
     lines = [f'<p class="faint">Written {now} UTC by deepcams {html.text(__version__)}.</p>']
     if found.output is not None:
-        times, grid = found.output.time.values, grid_of(found.output)
-        species = label(str(found.output.name))
-        words = f"{species} at {times.size:,} times, {_stamp(times[0])} to {_stamp(times[-1])} UTC; {grid.describe()}."
+        field = found.output.field
+        times, species = field.time.values, label(str(field.name))
+        span = f"{pictures.stamp(times[0])} to {pictures.stamp(times[-1])} UTC"
+        words = f"{species} at {times.size:,} times, {span}; {grid_of(field).describe()}."
         lines.append(f"<p>{html.text(words)}</p>")
+        made_from = [str(one.get("name")) for one in found.identity.get("inputs", []) if isinstance(one, dict)]
+        more = {"Made from": ", ".join(made_from), "How": str(found.attributes.get("summary", ""))}
+        lines += [f"<p>{name}: {html.text(value)}</p>" for name, value in more.items() if value]
     if _is_simulated(found):
         lines.append('<p class="warn"><strong>Simulated world: no real data.</strong></p>')
     return "".join(lines)
@@ -137,22 +119,25 @@ def _is_simulated(found: Found) -> bool:
 
 
 def _warnings(found: Found) -> str:
+    if found.output is None:
+        return ""
     parts: list[str] = []
-    if found.total is not None:
-        missing, analysis, interpolated = found.total.hours
-        counts = found.total.counts
+    total = found.output.total
+    if total is not None:
+        missing, analysis, interpolated = total.hours
+        counts = total.counts
         rows: list[Sequence[object]] = [
             ("hours of the input's frames (analysis)", analysis), ("hours between them (interpolated)", interpolated),
-            ("missing hours", missing), ("missing values in other hours", found.total.missing_cells),
+            ("missing hours", missing), ("missing values in other hours", total.missing_cells),
             ("input values: all", counts.total), ("input values: missing", counts.missing),
             ("input values: small negatives set to 0", counts.negative),
             ("input values: implausible, taken as missing", counts.implausible),
             ("values above a network's scaling, clipped", counts.clipped),
-            ("largest value, µg m⁻³", found.total.largest),
+            ("largest value, µg m⁻³", total.largest),
         ]  # fmt: skip
         parts.append(html.table(["what", "count"], rows, "What the run counted"))
-    if found.status is not None:
-        gaps = list(_gaps(found.status))
+    if found.output.times is not None and found.output.status is not None:
+        gaps = list(_gaps(found.output.times, found.output.status))
         rows = [(first, last, hours) for first, last, hours in gaps[:MOST_GAPS]]
         if rows:
             more = f"; {len(gaps) - MOST_GAPS} more gaps are not listed" if len(gaps) > MOST_GAPS else ""
@@ -162,12 +147,11 @@ def _warnings(found: Found) -> str:
     return "".join(parts)
 
 
-def _gaps(status: xr.DataArray) -> Iterator[tuple[str, str, int]]:
-    missing = status.values == STATUS_MEANINGS.index("missing")
+def _gaps(times: np.ndarray, status: np.ndarray) -> Iterator[tuple[str, str, int]]:
+    missing = status == STATUS_MEANINGS.index("missing")
     edges = np.flatnonzero(np.diff(np.concatenate([[False], missing, [False]]).astype(np.int8)))
-    times = status.time.values
     for first, stop in zip(edges[::2], edges[1::2], strict=True):
-        yield _stamp(times[first]), _stamp(times[stop - 1]), int(stop - first)
+        yield pictures.stamp(times[first]), pictures.stamp(times[stop - 1]), int(stop - first)
 
 
 def _scores(found: Found) -> str:
@@ -203,85 +187,10 @@ def _quality(found: Found) -> str:
     return "".join(parts)
 
 
-def _png(figure: Any) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
-    return buffer.getvalue()
-
-
-def _figures(found: Found, pictures: _Pictures) -> str:
-    parts = []
-    for path in found.pictures:
-        content = path.read_bytes()
-        if not content.startswith(b"\x89PNG\r\n\x1a\n"):
-            found.problems.append(f"{path.name}: no PNG picture")
-            continue
-        parts.append(pictures.add(content, "png", f"{path.stem}: a picture that the run has made", path.name))
-    if found.output is None:
-        return "".join(parts)
-    from deepcams.plotting import compare_maps, map_figure, series_figure
-
-    field, species = found.output, label(str(found.output.name))
-    hour, place = _telling(field)
-    when = _stamp(hour)
-    try:
-        source = None if found.original is None else ("input", found.original)
-        drawn = map_figure(field, hour) if source is None else compare_maps({"deepcams": field}, hour, source=source)
-        alt = f"Map of {species} at {when} UTC" + (", the input beside deepcams" if source else "")
-        parts.append(pictures.add(_png(drawn), "png", alt, f"{species} at {when} UTC"))
-        longitude, latitude = place
-        where = f"{latitude:.2f} N, {longitude:.2f} E"
-        lines = series_figure({"deepcams": field.isel(time=slice(0, 24 * 14))}, place, original=found.original)
-        alt = f"Line chart of {species} over time at {where}"
-        parts.append(pictures.add(_png(lines), "png", alt, f"{species} at {where}, where it is highest in that map"))
-    except DeepcamsError as error:
-        found.problems.append(f"a picture could not be drawn: {error}")
-    return "".join(parts)
-
-
-def _telling(field: xr.DataArray) -> tuple[np.datetime64, tuple[float, float]]:
-    """A time in the middle that has values (else the middle), and the place of its largest value."""
-    count = field.sizes["time"]
-    order = sorted(range(count), key=lambda k: abs(k - count // 2))
-    values, at = np.asarray(field.isel(time=order[0]).values), order[0]
-    for k in order[:24]:
-        values, at = np.asarray(field.isel(time=k).values), k
-        if np.isfinite(values).any():
-            break
-    known = np.where(np.isfinite(values), values, -math.inf)
-    row, column = np.unravel_index(int(known.argmax()), known.shape)
-    return field.time.values[at], (float(field.longitude.values[column]), float(field.latitude.values[row]))
-
-
-def _animation(found: Found, pictures: _Pictures) -> str:
-    if found.output is None or found.output.sizes["time"] < 2:
-        return ""
-    from deepcams.plotting import animate
-
-    field = found.output.isel(time=slice(0, MOST_FRAMES))
-    fields = {"deepcams": field}
-    if found.original is not None:
-        fields = {"input": found.original, **fields}
-    with tempfile.TemporaryDirectory(prefix="deepcams-report-") as folder:
-        target = Path(folder) / "animation.gif"
-        try:
-            try:
-                path = animate(fields, target, size="column", fps=5)
-            except InputError:  # in a gap of the input no frame of it stands beside ours
-                path = animate({"deepcams": field}, target, size="column", fps=5)
-        except DeepcamsError as error:
-            found.problems.append(f"the animation could not be made: {error}")
-            return ""
-        first, last = (_stamp(field.time.values[k]) for k in (0, -1))
-        caption = f"{field.sizes['time']} times, {first} to {last} UTC"
-        shown = pictures.add(path.read_bytes(), "gif", f"Animated map: {caption}", caption)
-    return f'<details class="screen"><summary>Show the animation</summary>{shown}</details>' if shown else ""
-
-
 def _cards(found: Found) -> str:
     parts = []
     for name, card in found.cards.items():
-        content = html.pairs(dataclasses.asdict(card))
+        content = html.pairs(dataclasses.asdict(card), f"Card of {name}")
         parts.append(
             f"<details><summary>{html.text(name)}: {html.text(card.network)}, {html.text(card.kind)}</summary>"
         )
