@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -12,8 +13,10 @@ import xarray as xr
 from deepcams.field import SMALL_NEGATIVE, grid_of
 from deepcams.store.layout import CHUNK, Layout
 
-KEEP_BYTES = 256 << 20
+KEEP_BYTES = 128 << 20
 """Of decompressed chunks that are kept."""
+FARTHEST_AHEAD = 24 * 31
+"""Times: a longer way from one frame to the next is a jump, not a step that will be repeated."""
 
 _Key = tuple[int, int, int]
 
@@ -25,16 +28,19 @@ class Blocks:
 
     Args:
         field: canonical, lazy or not.
+        values: the same values as an array that reads only what it is indexed with; default the field's own.
         keep_bytes: how much to keep of what was read.
     """
 
-    def __init__(self, field: xr.DataArray, keep_bytes: int = KEEP_BYTES) -> None:
+    def __init__(self, field: xr.DataArray, values: Any = None, keep_bytes: int = KEEP_BYTES) -> None:
         self.field, self.grid = field, grid_of(field)
+        self._values = field.data if values is None else values
         _, self._tall, self._wide = Layout(str(field.name), field.time.values, self.grid).chunks
         self._long = CHUNK[0]
         self._keep_bytes, self._held = keep_bytes, 0
         self._kept: OrderedDict[_Key, np.ndarray] = OrderedDict()
         self._lock, self._reading = threading.Lock(), threading.Lock()
+        self._last, self._asked = 0, 0
         self.blocks_read = 0
 
     def frame(self, time: int, rows: slice, columns: np.ndarray) -> np.ndarray:
@@ -48,42 +54,54 @@ class Blocks:
         Returns:
             (rows, columns).
         """
+        with self._lock:
+            self._asked += 1  # whoever reads ahead makes way
         block, inside = divmod(time, self._long)
         values = np.empty((rows.stop - rows.start, columns.size), np.float32)
-        downs = range(rows.start // self._tall, (rows.stop - 1) // self._tall + 1)
-        across = np.unique(columns // self._wide).tolist()
-        pieces = self._pieces(block, downs, across)
-        for (down, wide), piece in pieces.items():
+        for (down, wide), piece in self._pieces(block, *self._touched(rows, columns)).items():
             first, last = max(rows.start, down * self._tall), min(rows.stop, (down + 1) * self._tall)
             chosen = np.flatnonzero(columns // self._wide == wide)
             part = piece[inside, first - down * self._tall : last - down * self._tall]
             values[first - rows.start : last - rows.start, chosen] = part[:, columns[chosen] % self._wide]
-        return values
+        return _clean(values)
 
-    def next_times(self, time: int, rows: slice, columns: np.ndarray) -> None:
-        """Read ahead: the block of times after the one that holds ``time``."""
-        later = (time // self._long + 1) * self._long
-        if later < self.field.sizes["time"]:
-            self.frame(later, rows, columns)
+    def _touched(self, rows: slice, columns: np.ndarray) -> tuple[range, list[int]]:
+        downs = range(rows.start // self._tall, (rows.stop - 1) // self._tall + 1)
+        return downs, np.unique(columns // self._wide).tolist()
+
+    def read_ahead(self, time: int, rows: slice, columns: np.ndarray) -> None:
+        """Read what is likely to be asked for after a frame: as far again as from the one before it, then its sides.
+
+        It reads a row of blocks at a time, and stops as soon as another frame is asked for.
+        """
+        with self._lock:
+            mine, way = self._asked, time - self._last
+            self._last = time
+        way = way if 0 < abs(way) <= FARTHEST_AHEAD else 1
+        here = time // self._long
+        # The block that the next such step enters, be it many steps ahead; then the one on the other side.
+        ahead = (time + way) // self._long if abs(way) >= self._long else here + (1 if way > 0 else -1)
+        downs, across = self._touched(rows, columns)
+        for block in dict.fromkeys([ahead, here + 1, here - 1]):
+            if not 0 <= block * self._long < self.field.sizes["time"]:
+                continue
+            for down in downs:
+                with self._reading:
+                    if self._asked != mine:
+                        return
+                    self._fetch(block, range(down, down + 1), across)
+                    self._taken([(block, down, wide) for wide in across])
 
     def series(self, first: int, last: int, row: int, column: int) -> np.ndarray:
         """The values at one node at the times ``first`` to ``last`` (exclusive), as :meth:`frame` has them."""
-        with self._reading:
-            part = self.field.isel(time=slice(first, last), latitude=row, longitude=column)
-            return _clean(np.asarray(part.data, np.float32))
+        return _clean(np.asarray(self._values[first:last, row, column], np.float32))
 
     def _pieces(self, block: int, downs: range, across: list[int]) -> dict[tuple[int, int], np.ndarray]:
         """The blocks of one span of times; what is kept is given at once, also while others are being read."""
         keys = [(block, down, wide) for down in downs for wide in across]
-        with self._lock:
-            missing = any(key not in self._kept for key in keys)
-        if missing:
-            with self._reading:
-                self._fetch(block, downs, across)
-                return self._taken(keys)
         try:
             return self._taken(keys)
-        except KeyError:  # forgotten a moment ago
+        except KeyError:
             with self._reading:
                 self._fetch(block, downs, across)
                 return self._taken(keys)
@@ -92,31 +110,38 @@ class Blocks:
         with self._lock:
             found = {}
             for key in keys:
-                self._kept.move_to_end(key)
                 found[key[1:]] = self._kept[key]
+                self._kept.move_to_end(key)
             while self._held > self._keep_bytes and len(self._kept) > len(keys):
                 self._held -= self._kept.popitem(last=False)[1].nbytes
             return found
 
     def _fetch(self, block: int, downs: range, across: list[int]) -> None:
-        """Read what is missing, neighbouring blocks of a row in one."""
-        start = block * self._long
+        """Read what is missing; neighbours in one, since each reading costs as much as several blocks."""
+        with self._lock:
+            missing = {down: tuple(w for w in across if (block, down, w) not in self._kept) for down in downs}
+        for wides, rows in groupby(downs, lambda down: missing[down]):
+            band = list(rows)
+            for _, run in groupby(enumerate(wides), lambda pair: pair[1] - pair[0]):
+                self._read(block, band, [wide for _, wide in run])
+
+    def _read(self, block: int, downs: list[int], wides: list[int]) -> None:
+        """Read a rectangle of blocks and keep each."""
+        tall, wide, start = self._tall, self._wide, block * self._long
+        top, left = downs[0], wides[0]
+        part = self._values[
+            start : start + self._long, top * tall : (downs[-1] + 1) * tall, left * wide : (wides[-1] + 1) * wide
+        ]
+        values = np.asarray(part, np.float32)
+        self.blocks_read += len(downs) * len(wides)
         for down in downs:
-            missing = [wide for wide in across if (block, down, wide) not in self._kept]
-            for _, run in groupby(enumerate(missing), lambda pair: pair[1] - pair[0]):
-                wides = [wide for _, wide in run]
-                part = self.field.isel(
-                    time=slice(start, start + self._long),
-                    latitude=slice(down * self._tall, (down + 1) * self._tall),
-                    longitude=slice(wides[0] * self._wide, (wides[-1] + 1) * self._wide),
-                )
-                values = _clean(np.asarray(part.data, np.float32))
-                self.blocks_read += len(wides)
-                for k, wide in enumerate(wides):
-                    piece = np.ascontiguousarray(values[:, :, k * self._wide : (k + 1) * self._wide])
-                    with self._lock:
-                        self._kept[block, down, wide] = piece
-                        self._held += piece.nbytes
+            for across in wides:
+                rows = slice((down - top) * tall, (down - top + 1) * tall)
+                columns = slice((across - left) * wide, (across - left + 1) * wide)
+                piece = values[:, rows, columns].copy()
+                with self._lock:
+                    self._kept[block, down, across] = piece
+                    self._held += piece.nbytes
 
 
 def _clean(values: np.ndarray) -> np.ndarray:

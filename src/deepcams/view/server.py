@@ -92,6 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Server
     timeout = 60
+    disable_nagle_algorithm = True  # or the last bytes of an answer wait for the browser's acknowledgement
 
     def log_message(self, *arguments: Any) -> None:
         """Say nothing of requests."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,6 +66,7 @@ class Shown:
         original: what it was made from, to stand beside it; or ``None``.
         stations: to show with the series; or ``None``.
         title: for the page.
+        values: of ``ours``; see :class:`Blocks`.
     """
 
     def __init__(
@@ -74,8 +75,9 @@ class Shown:
         original: xr.DataArray | None = None,
         stations: Stations | None = None,
         title: str = "",
+        values: Any = None,
     ) -> None:
-        self.blocks = {"ours": Blocks(ours)}
+        self.blocks = {"ours": Blocks(ours, values)}
         if original is not None:
             self.blocks["original"] = Blocks(original)
         self.minutes = {
@@ -83,6 +85,7 @@ class Shown:
         }
         self.stations, self.title = stations, title
         self._ahead = ThreadPoolExecutor(1, "deepcams-view-ahead")
+        self._waiting: dict[str, Future[None]] = {}
 
     def close(self) -> None:
         """Stop reading ahead."""
@@ -134,7 +137,9 @@ class Shown:
         rows, first, columns = _window(blocks.grid, box)
         chosen = (rows, columns % blocks.grid.columns)
         codes = encode(blocks.frame(at, *chosen))
-        self._ahead.submit(blocks.next_times, at, *chosen)
+        if (before := self._waiting.get(name)) is not None:
+            before.cancel()  # what the frame before would have read next
+        self._waiting[name] = self._ahead.submit(blocks.read_ahead, at, *chosen)
         grid = blocks.grid
         west = grid.step * (grid.west + first - 0.5)
         north = 90 - grid.step * (grid.north + rows.start - 0.5)

@@ -11,6 +11,8 @@ from deepcams.sources.openaq import StationArchive
 
 FARTHEST_KM = 200.0
 """A station farther away says nothing of a place."""
+MOST_TRIED = 5
+"""Of the nearest stations: where one reports nothing in the span, the next is asked."""
 
 
 class Stations:
@@ -36,18 +38,24 @@ class Stations:
         return [[round(float(x), 4), round(float(y), 4)] for x, y in pairs]
 
     def near(self, longitude: float, latitude: float, first: int, last: int) -> dict[str, Any] | None:
-        """The nearest station within :data:`FARTHEST_KM`, with its hourly means that end in [first, last] minutes.
+        """The nearest station within :data:`FARTHEST_KM` that reports, with its hourly means in [first, last] minutes.
 
         Returns:
-            name, id, place, distance (km), and values at the middle of their hours; ``None`` where there is none.
+            name, id, place, distance (km), and values at the middle of their hours; the very nearest, without values,
+            where none of the nearest :data:`MOST_TRIED` has any; ``None`` where there is no station.
         """
-        if not self._known.size:
-            return None
         distances = _kilometres(longitude, latitude, self._longitude[self._known], self._latitude[self._known])
-        nearest = int(np.argmin(distances))
-        if distances[nearest] > FARTHEST_KM:
-            return None
-        number = int(self._known[nearest])
+        order = np.argsort(distances, kind="stable")[:MOST_TRIED]
+        nearest: dict[str, Any] | None = None
+        for k in order[distances[order] <= FARTHEST_KM]:
+            one = self._report(int(self._known[k]), float(distances[k]), first, last)
+            if one["values"]:
+                return one
+            nearest = nearest or one
+        return nearest
+
+    def _report(self, number: int, kilometres: float, first: int, last: int) -> dict[str, Any]:
+        """What one station measured."""
         # Outliers are told from the weeks round them.
         margin = 8 * 86400
         rows = self._archive.read(np.array([number]), first * 60 - margin, last * 60 + margin)
@@ -59,7 +67,7 @@ class Stations:
             "id": str(station["id"]),
             "longitude": float(self._longitude[number]),
             "latitude": float(self._latitude[number]),
-            "kilometres": round(float(distances[nearest]), 1),
+            "kilometres": round(kilometres, 1),
             "minutes": ((kept.start[inside] + kept.end[inside]) // 120).tolist(),
             "values": [round(float(value), 2) for value in kept.value[inside]],
         }

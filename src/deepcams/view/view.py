@@ -10,6 +10,7 @@ from pathlib import Path
 from deepcams.errors import notice
 from deepcams.sources.open import open_field
 from deepcams.sources.openaq import open_openaq
+from deepcams.view.direct import direct_values
 from deepcams.view.server import PORT, Server
 from deepcams.view.shown import Shown
 from deepcams.view.stations import Stations
@@ -38,7 +39,7 @@ def open_shown(
     parameter = {"pm2p5": "pm25"}.get(str(ours.name), str(ours.name))
     places = Stations(open_openaq(stations, parameter=parameter)) if stations else None
     first = store if isinstance(store, str | Path) else store[0]
-    return Shown(ours, beside, places, Path(first).name)
+    return Shown(ours, beside, places, Path(first).resolve().name, direct_values(store, ours))
 
 
 def view(shown: Shown, *, host: str = "127.0.0.1", port: int = PORT, told: Callable[[str], None] | None = None) -> None:

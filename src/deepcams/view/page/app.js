@@ -80,7 +80,7 @@ async function load(map) {
     frame.codes = new Uint16Array(await answer.arrayBuffer());
     map.take(frame);
     figure.querySelector(".stamp").textContent = `${about.fields[map.name].step}°, ${stamp(frame.minute)} UTC`;
-    figure.querySelector(".message").textContent = "";
+    figure.querySelector(".message").textContent = map.empty ? "all that is shown is missing at this hour" : "";
   } catch (error) {
     if (error.name === "AbortError") return;
     map.take(null);
@@ -237,7 +237,8 @@ async function showSeries() {
     const nodes = Object.entries(found.fields).map(([name, one]) =>
       `${name === "ours" ? "deepcams" : "original"} at ${placeText(one.longitude, one.latitude)}`);
     const { station } = found;
-    if (station) nodes.push(`station ${station.name}, ${station.kilometres} km away, ${station.values.length} hours after quality control`);
+    if (station?.values.length) nodes.push(`station ${station.name}, ${station.kilometres} km away, ${station.values.length} hours after quality control`);
+    else if (station) nodes.push(`station ${station.name}, ${station.kilometres} km away, and those next to it report nothing in these days`);
     else if (about.stations) nodes.push("no station within 200 km");
     $("series-note").textContent = nodes.join("; ");
   } catch (error) {
@@ -251,7 +252,7 @@ async function showSeries() {
 function drawBar() {
   const canvas = $("bar"), ratio = window.devicePixelRatio || 1;
   canvas.width = Math.round(canvas.clientWidth * ratio);
-  canvas.height = Math.round(40 * ratio);
+  canvas.height = Math.round(54 * ratio);
   const context = canvas.getContext("2d");
   context.scale(ratio, ratio);
   colours.draw(context, 1, 3, canvas.clientWidth - 2, getComputedStyle(document.body).color, `${about.species}, ${UNITS}`);
@@ -271,12 +272,10 @@ function rescale() {
 }
 
 function resize() {
-  const tall = $("maps");
   for (const map of seen()) map.resize();
   drawBar();
   if (chart.found) chart.draw(minutes[index]);
   draw();
-  return tall;
 }
 
 function keep(blob, name) {
@@ -302,7 +301,7 @@ async function saveRegion() {
 
 /** The maps as they are seen, with title, scale and source. */
 async function savePicture() {
-  const shown = seen(), gap = 12, head = 50, foot = 74, ratio = 2;
+  const shown = seen(), gap = 12, head = 50, foot = 88, ratio = 2;
   const width = shown.reduce((sum, map) => sum + map.width + gap, gap), height = shown[0].height + head + foot;
   const canvas = new OffscreenCanvas(width * ratio, height * ratio);
   const context = canvas.getContext("2d");
@@ -393,6 +392,10 @@ async function start() {
   $("slider").max = minutes.length - 1;
   for (const [edge, at] of [["min", 0], ["max", minutes.length - 1]]) $("goto")[edge] = stamp(minutes[at]).replace(" ", "T");
   for (const [longitude, latitude] of about.stations || []) stations.push({ longitude, latitude, kind: "station" });
+  if (stations.length) {
+    $("stations").hidden = false;
+    $("stations").append(` ${stations.length.toLocaleString("en")} stations`);
+  }
   if (!["PM2.5", "PM10"].includes(about.species)) $("scale").options[1].disabled = true;
   if (about.fields.original) {
     $("figure-original").hidden = $("compare-label").hidden = false;
@@ -401,6 +404,8 @@ async function start() {
   maps.ours = new FieldMap($("ours"), "ours", view, colours);
   Object.values(maps).forEach(listen);
   connect();
+  const { west, east, south, north } = view.box;
+  $("maps").style.setProperty("--aspect", Math.min(Math.max((east - west) / (north - south), 0.8), 2.2));
   for (const map of seen()) map.resize();
   view.fit(maps.ours.width, maps.ours.height);
   loadCoast();

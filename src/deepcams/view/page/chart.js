@@ -50,7 +50,7 @@ export class Chart {
     }
     context.textAlign = "center";
     const day = 1440, span = this.last - this.first;
-    const every = [0.25, 0.5, 1, 2, 5, 10, 30, 61].map((k) => k * day).find((k) => span / k <= Math.max(width / 90, 2)) || 61 * day;
+    const every = [1 / 24, 0.125, 0.25, 0.5, 1, 2, 5, 10, 30, 61].map((k) => k * day).find((k) => span / k <= Math.max(width / 95, 2)) || 61 * day;
     for (let minute = Math.ceil(this.first / every) * every; minute <= this.last; minute += every) {
       const text = new Date(minute * 60000).toISOString();
       if (x(minute) < this.left + 20 || x(minute) > this.right - 30) continue;
@@ -102,6 +102,6 @@ export class Chart {
       left += 40 + context.measureText(short).width;
     }
     context.textAlign = "right";
-    context.fillText(this.units, this.right, 16);
+    context.fillText(`${this.units}, UTC`, this.right, 16);
   }
 }

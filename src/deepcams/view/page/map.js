@@ -36,15 +36,15 @@ export class Colours {
     }
   }
 
-  /** The scale with its ticks, for the page and for the picture. */
-  draw(context, left, top, width, ink, units) {
-    const high = 14;
+  /** The scale with what it shows above it and its ticks below, for the page and for the picture; 54 pixels high. */
+  draw(context, left, top, width, ink, title) {
+    const high = 14, bar = top + 17;
     const ticks = [];
     if (this.kind === "log") {
       for (let x = 0; x < width; x++) {
         const [r, g, b] = this.colour(this.low * (this.high / this.low) ** (x / width));
         context.fillStyle = `rgb(${r},${g},${b})`;
-        context.fillRect(left + x, top, 1.5, high);
+        context.fillRect(left + x, bar, 1.5, high);
       }
       for (let decade = -3; decade < 6; decade++)
         for (const step of [1, 2, 5]) {
@@ -57,26 +57,38 @@ export class Colours {
       for (let k = 0; k < n; k++) {
         const [r, g, b] = this.about.colours[Math.round((k / (n - 1)) * (this.about.colours.length - 1))];
         context.fillStyle = `rgb(${r},${g},${b})`;
-        context.fillRect(left + (k * width) / n, top, width / n + 0.5, high);
+        context.fillRect(left + (k * width) / n, bar, width / n + 0.5, high);
         if (k) ticks.push([k / n, this.steps[k - 1]]);
       }
     }
     context.strokeStyle = ink;
     context.lineWidth = 0.7;
-    context.strokeRect(left, top, width, high);
+    context.strokeRect(left, bar, width, high);
     context.fillStyle = ink;
     context.font = "12px system-ui, sans-serif";
+    context.textAlign = "left";
+    context.fillText(title, left, top + 11, width);
     context.textAlign = "center";
-    const room = width - context.measureText(units).width - 14;
-    let free = -Infinity;
-    for (const [part, value] of ticks) {
-      const x = part * width, half = context.measureText(String(value)).width / 2;
-      if (x - half < free || x + half > room) continue;
-      context.fillText(value, left + Math.max(x, half), top + high + 14);
-      free = x + half + 6;
+    // Decades first, so that where room is short 1, 10 and 100 are what stays.
+    const taken = [];
+    const decades = ticks.filter(([, value]) => this.kind !== "log" || /^(1|10+|0\.0*1)$/.test(String(value)));
+    for (const [part, value] of [...decades, ...ticks.filter((tick) => !decades.includes(tick))]) {
+      const half = context.measureText(String(value)).width / 2;
+      const x = Math.min(Math.max(part * width, half), width - half);
+      if (taken.some(([from, to]) => x - half < to + 6 && x + half > from - 6)) continue;
+      taken.push([x - half, x + half]);
+      context.fillText(String(value), left + x, bar + high + 14);
+      context.fillRect(left + part * width - 0.4, bar + high, 0.8, 3);
     }
-    context.textAlign = "right";
-    context.fillText(units, left + width, top + high + 14);
+    const grey = `rgb(${MISSING.join()})`, words = "missing";
+    const room = context.measureText(words).width;
+    if (context.measureText(title).width + room + 40 < width) {
+      context.textAlign = "right";
+      context.fillText(words, left + width, top + 11);
+      context.fillStyle = grey;
+      context.fillRect(left + width - room - 17, top + 1, 12, 11);
+      context.strokeRect(left + width - room - 17, top + 1, 12, 11);
+    }
   }
 }
 
@@ -126,7 +138,11 @@ export class FieldMap {
     return { west: longitude - half, south, east: longitude + half, north };
   }
 
-  take(frame) { this.frame = frame; this.paint(); }
+  take(frame) {
+    this.frame = frame;
+    this.empty = frame !== null && !frame.codes.some((code) => code);
+    this.paint();
+  }
 
   /** Colour the frame: once for each frame and each scale. */
   paint() {
@@ -155,10 +171,12 @@ export class FieldMap {
     if (this.image) {
       const { west, north, step, rows, columns } = this.frame;
       for (const turn of turns) {
-        const left = this.x(west + turn), right = this.x(west + turn + columns * step);
+        // On whole pixels of the screen, so that no line shows where one turn of the globe ends and the next begins.
+        const whole = (length) => Math.round(length * ratio) / ratio;
+        const left = whole(this.x(west + turn)), right = whole(this.x(west + turn + columns * step));
         if (right < 0 || left > this.width) continue;
-        const top = this.y(north);
-        context.drawImage(this.image, left, top, right - left, this.y(north - rows * step) - top);
+        const top = whole(this.y(north));
+        context.drawImage(this.image, left, top, right - left, whole(this.y(north - rows * step)) - top);
       }
     }
     for (const [colour, width] of [["rgba(255,255,255,.75)", 2], ["#333", 0.8]]) {
@@ -176,13 +194,15 @@ export class FieldMap {
       }
       context.stroke();
     }
+    // Thousands of stations on a globe would hide it.
+    const small = Math.min(Math.max(0.7 + this.view.scale / 8, 1), 3.2);
     for (const { longitude, latitude, kind } of this.marks) {
       for (const turn of turns) {
         const x = this.x(longitude + turn), y = this.y(latitude);
         if (x < -9 || x > this.width + 9) continue;
         context.beginPath();
-        context.arc(x, y, kind === "place" ? 6 : 2.4, 0, 7);
-        context.lineWidth = kind === "place" ? 2.5 : 1;
+        context.arc(x, y, kind === "place" ? 6 : small, 0, 7);
+        context.lineWidth = kind === "place" ? 2.5 : small / 3;
         if (kind === "station") { context.fillStyle = "#4fb3ff"; context.fill(); }
         context.strokeStyle = kind === "place" ? "#fff" : "#123";
         context.stroke();
