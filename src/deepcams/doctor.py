@@ -179,7 +179,7 @@ def _keys(environment: Mapping[str, str], home: Path) -> Iterator[Finding]:
 
 
 def _folders() -> Iterator[Finding]:
-    from deepcams.sources.archive import cache_dir, writable
+    from deepcams.sources.cache import cache_dir, writable
 
     cache = cache_dir()
     good = writable(cache)

@@ -15,7 +15,8 @@ import xarray as xr
 
 from deepcams.errors import InputError, OutputError
 from deepcams.sources import archive
-from deepcams.sources.archive import cache_dir, unpack, writable
+from deepcams.sources.archive import unpack
+from deepcams.sources.cache import cache_dir, writable
 from deepcams.sources.cams import open_cams
 
 Save = Callable[..., Path]

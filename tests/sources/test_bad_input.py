@@ -14,7 +14,7 @@ import xarray as xr
 
 from deepcams.cli import main
 from deepcams.errors import InputError
-from deepcams.sources.archive import cache_dir
+from deepcams.sources.cache import cache_dir
 from deepcams.sources.cams import open_cams
 from deepcams.sources.open import open_field
 

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-import zipfile
-from contextlib import suppress
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 
-from deepcams.errors import OutputError
-from deepcams.sources.archive import cache_dir
-from deepcams.sources.simulation.files import appearing
+from deepcams.sources.land_mask import land_rows, made_once
 
 PER_DEGREE = 10
 """Cells of :func:`land` per degree."""
 
-_MASK_PER_DEGREE = 120
 _LINES_ACROSS = 500
 """A map is drawn from about so many cells from west to east: more would be islets and lakes smaller than a line."""
 
@@ -28,36 +21,11 @@ def land() -> np.ndarray:
 
     Made once, in seconds, and kept in the cache if that can be written to.
     """
-    spec = importlib.util.find_spec("global_land_mask")
-    assert spec is not None
-    assert spec.submodule_search_locations is not None
-    source = Path(next(iter(spec.submodule_search_locations))) / "globe_combined_mask_compressed.npz"
-    kept = cache_dir() / f"land_share_{source.stat().st_size}.npy"
-    shape = (180 * PER_DEGREE, 360 * PER_DEGREE)
-    with suppress(OSError, ValueError, EOFError):
-        found: np.ndarray = np.load(kept)
-        if found.shape == shape and found.dtype == np.uint8:
-            return found
-    share = _read(source, shape)
-    with suppress(OutputError), appearing(kept) as beside, beside.open("wb") as file:
-        np.save(file, share)
-    return share
+    return made_once("land_share", (180 * PER_DEGREE, 360 * PER_DEGREE), np.uint8, _read)
 
 
-def _read(path: Path, shape: tuple[int, int]) -> np.ndarray:
-    """Read the 1/120 degree mask strip by strip: importing the package takes 1 GB of memory."""
-    per = _MASK_PER_DEGREE // PER_DEGREE
-    share = np.empty(shape, np.uint8)
-    with zipfile.ZipFile(path) as archive, archive.open("mask.npy") as file:
-        np.lib.format.read_magic(file)
-        found, _, dtype = np.lib.format.read_array_header_1_0(file)
-        assert found == (shape[0] * per, shape[1] * per)
-        for row in range(shape[0]):
-            strip = np.frombuffer(file.read(per * found[1] * dtype.itemsize), dtype)
-            ocean = np.add.reduce(strip.reshape(per, found[1]), axis=0, dtype=np.uint16)
-            ocean = ocean.reshape(shape[1], per).sum(axis=1)
-            share[row] = np.rint(255 * (1 - ocean / per**2))
-    return share
+def _read() -> np.ndarray:
+    return np.array([np.rint(255 * row).astype(np.uint8) for row in land_rows(PER_DEGREE)])
 
 
 def land_share(west: float, south: float, east: float, north: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

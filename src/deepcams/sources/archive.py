@@ -10,8 +10,6 @@ import hashlib
 import os
 import shutil
 import stat
-import tempfile
-import time
 import uuid
 import zipfile
 import zlib
@@ -19,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from deepcams.errors import InputError, OutputError
+from deepcams.sources.cache import cache_dir, forget_old
 
 MAX_RATIO = 250
 """A zip that promises to grow more than this (beyond the first 256 MiB) is refused; real fields grow 1- to 20-fold."""
@@ -28,16 +27,6 @@ KEEP_DAYS = 14
 _FREE_GROWTH = 256 << 20
 _PIECE = 1 << 20
 _BAD = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
-
-
-def cache_dir() -> Path:
-    """Where deepcams keeps what can be made again: ``$DEEPCAMS_CACHE``, else a folder in the user's cache folder."""
-    own = os.environ.get("DEEPCAMS_CACHE")
-    if own:
-        return Path(own)
-    if os.name == "nt" and os.environ.get("LOCALAPPDATA"):
-        return Path(os.environ["LOCALAPPDATA"]) / "deepcams" / "cache"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "deepcams"
 
 
 def unpack(path: Path, is_data: Callable[[bytes], bool]) -> list[tuple[str, Path]]:
@@ -68,7 +57,7 @@ def unpack(path: Path, is_data: Callable[[bytes], bool]) -> list[tuple[str, Path
             if _complete(folder, data):
                 os.utime(folder)
                 return targets
-            _forget_old(folder.parent)
+            forget_old(folder.parent, KEEP_DAYS)
             _extract(archive, data, folder, path)
             return targets
     except InputError:
@@ -114,20 +103,6 @@ def _folder(members: list[zipfile.ZipInfo]) -> Path:
     return cache_dir() / "unpacked" / hashlib.sha256(directory.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
-def _forget_old(root: Path) -> None:
-    """Remove folders unused for :data:`KEEP_DAYS`, and unfinished ones of a day ago (of runs that were killed)."""
-    if not root.is_dir():
-        return
-    now = time.time()
-    for entry in root.iterdir():
-        try:
-            days = (now - entry.stat().st_mtime) / 86400
-        except OSError:
-            continue  # another process removed it
-        if days > (1 if ".part-" in entry.name else KEEP_DAYS):
-            shutil.rmtree(entry, ignore_errors=True)
-
-
 def _extract(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], folder: Path, path: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     needed, free = sum(member.file_size for member in members), shutil.disk_usage(folder.parent).free
@@ -156,13 +131,3 @@ def _extract(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], folder: P
 def _complete(folder: Path, members: list[zipfile.ZipInfo]) -> bool:
     files = [folder / _safe_name(index, member) for index, member in enumerate(members)]
     return all(f.is_file() and f.stat().st_size == m.file_size for f, m in zip(files, members, strict=True))
-
-
-def writable(folder: Path) -> bool:
-    """Whether files can be made in ``folder`` (which is made if need be)."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return True
-    except OSError:
-        return False

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -17,8 +16,8 @@ import pandas as pd
 from deepcams.errors import InputError, OutputError, notice
 from deepcams.observations import stamp
 from deepcams.sources import openaq_cache as cache
-from deepcams.sources.archive import cache_dir, writable
 from deepcams.sources.base import Paths
+from deepcams.sources.cache import cache_dir, forget_old, writable
 from deepcams.sources.openaq_arrived import folder_to_build
 from deepcams.sources.openaq_cache import Built, Rows
 from deepcams.sources.openaq_files import BlockReader, StationFile, find_station_files
@@ -112,7 +111,7 @@ def open_openaq(
     folder = root / key
     built = cache.load(folder, key)
     if built is None:
-        _forget_old(root)
+        forget_old(root, KEEP_DAYS)
         built = _build(BlockReader(parameter, assume_utc), find_station_files(paths), folder, key, where, progress)
     else:
         folder.touch()
@@ -176,15 +175,3 @@ def _refuse_empty(reader: BlockReader, built: Built, where: str) -> None:
     found = f"{built.other} rows of other parameters" if built.other else "none"
     do = "choose another with --parameter" if built.other else "download it again"
     raise InputError(where, f"rows of {reader.parameter}", found, do)
-
-
-def _forget_old(root: Path) -> None:
-    """Remove sorted copies unused for :data:`KEEP_DAYS`, and unfinished ones of a day ago (of killed runs)."""
-    now = time.time()
-    for entry in root.iterdir():
-        try:
-            days = (now - entry.stat().st_mtime) / 86400
-        except OSError:
-            continue  # another process removed it
-        if days > (1 if ".part-" in entry.name else KEEP_DAYS):
-            shutil.rmtree(entry, ignore_errors=True)

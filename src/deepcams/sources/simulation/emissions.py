@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
-import zipfile
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from deepcams.degrade import area_mean
-from deepcams.errors import OutputError
 from deepcams.grid import Grid
-from deepcams.sources.archive import cache_dir
-from deepcams.sources.simulation.files import appearing
+from deepcams.sources.land_mask import land_rows, made_once
 from deepcams.sources.simulation.sphere import (
     DEGREE,
     Nodes,
@@ -144,37 +138,14 @@ def land_fraction() -> np.ndarray:
 
     Made once from the data of the package global-land-mask and kept in the cache, if that can be written to.
     """
-    spec = importlib.util.find_spec("global_land_mask")
-    assert spec is not None
-    assert spec.submodule_search_locations is not None
-    source = Path(next(iter(spec.submodule_search_locations))) / "globe_combined_mask_compressed.npz"
-    kept = cache_dir() / f"land_fraction_{source.stat().st_size}.npy"
-    shape = tuple(axis.size for axis in globe_axes(STEP))
-    with suppress(OSError, ValueError, EOFError):
-        land: np.ndarray = np.load(kept)
-        if land.shape == shape and land.dtype == np.float32:
-            return land
-    land = _read_land(source)
-    with suppress(OutputError), appearing(kept) as beside, beside.open("wb") as file:
-        np.save(file, land)
-    return land
-
-
-def _read_land(path: Path) -> np.ndarray:
-    """Read the 1/120 degree mask in strips: importing the package takes 1 GB of memory."""
     latitudes, longitudes = globe_axes(STEP)
-    per, rows, columns = 15, latitudes.size - 1, longitudes.size  # cells of 1/60 degree: half of the mask's
-    halves = np.empty((2 * rows, 2 * columns), np.float32)
-    with zipfile.ZipFile(path) as archive, archive.open("mask.npy") as file:
-        np.lib.format.read_magic(file)
-        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        assert shape == (2 * rows * per, 2 * columns * per)
-        size = per * shape[1] * dtype.itemsize
-        for row in range(2 * rows):
-            strip = np.frombuffer(file.read(size), dtype).reshape(per, 2 * columns, per)
-            halves[row] = 1 - strip.mean(axis=(0, 2))  # the mask is true over the ocean
-    # Half cells -> nodes: the four half cells round a node; half a row at the poles; the mask starts at 180 W.
-    halves = np.roll(halves, columns, axis=1)
+    return made_once("land_fraction", (latitudes.size, longitudes.size), np.float32, _land)
+
+
+def _land() -> np.ndarray:
+    """Half cells -> nodes: the four half cells round a node; half a row at the poles; the mask starts at 180 W."""
+    halves = np.array([row.astype(np.float32) for row in land_rows(round(2 / STEP))])
+    halves = np.roll(halves, halves.shape[1] // 2, axis=1)
     across = (halves + np.roll(halves, 1, axis=1))[:, ::2] / 2
     inner = (across[1:-1:2] + across[2::2]) / 2
     return np.concatenate([across[:1], inner, across[-1:]])
