@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from deepcams.errors import InputError, OutputError
 from deepcams.field import field_like
 from deepcams.grid import Grid
-from deepcams.plotting import coastlines
+from deepcams.plotting import coastlines, style
 from deepcams.plotting.coastlines import land_share
 from deepcams.plotting.compare import compare_maps
 from deepcams.plotting.maps import draw_map, map_figure
@@ -119,7 +119,7 @@ def test_axes_speak_in_degrees_units_and_utc() -> None:
     x = [tick.get_text() for tick in axes.get_xticklabels()]
     assert {"180°", "170°E", "170°W"} <= set(x), x
     assert {"0°", "20°S"} <= {tick.get_text() for tick in axes.get_yticklabels()}
-    assert any("µg m⁻³" in each.get_xlabel() and "PM$_{2.5}$" in each.get_xlabel() for each in figure.axes)
+    assert any(style.UNITS_TEXT in each.get_xlabel() and "PM$_{2.5}$" in each.get_xlabel() for each in figure.axes)
     assert "2019-12-01 12:00 UTC" in " ".join(text.get_text() for text in figure.texts)
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -15,20 +13,22 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.text import Text
 
-from deepcams.errors import InputError, MissingExtraError, OutputError
+from deepcams.errors import InputError
 from deepcams.field import grid_of
 from deepcams.grid import Grid
 from deepcams.period import Period
 from deepcams.plotting import style
-from deepcams.plotting.maps import draw_map, pixels, pixels_across, shown, species_of
+from deepcams.plotting.encoders import KINDS, writer
+from deepcams.plotting.maps import draw_map, species_of
+from deepcams.plotting.raster import Placing
 from deepcams.plotting.reading import Progress, frame_at, index_at, stamp, times_in
-from deepcams.plotting.sheet import Sheet, Size, credit_of, foot_height, head_height, size_of, wrap
+from deepcams.plotting.sheet import Sheet, Size, credit_of, legible, size_of, text_width, writing_height
 from deepcams.plotting.view import Box, View, window
 
-KINDS = (".mp4", ".gif")
 _LEFT, _RIGHT, _GAP, _TITLE, _TICKS, _BAR = 0.62, 0.15, 0.2, 0.28, 0.3, 0.8  # inches of text size 1
 _MOST = 1920  # pixels from side to side
 _SAMPLES = 9  # frames that the scale is chosen from
+_SHADES = 200  # of the colours, where a format has 256 in all
 _MOST_FRAMES = {".mp4": 100_000, ".gif": 1000}  # a GIF of more would not play
 
 
@@ -45,7 +45,7 @@ class _Film:
         first = next(iter(fields.values()))
         bar = (_BAR + (0.12 if scale == "guideline" else 0)) * k
         columns, rows = (many, 1) if view.height > 0.62 or many == 1 else (1, many)
-        texts = (head_height(wrap(title, 12.5 * k, paper.width), note) + foot_height(credit)) * k
+        texts = writing_height(paper, title, note, credit)
         head = _TITLE * (2 if columns > 1 and paper.width / k < 9 else 1)  # narrow maps have the time on its own line
         self.between = "\n" if head > _TITLE else "   "
         fixed = bar + rows * (head + _TICKS) * k
@@ -71,7 +71,9 @@ class _Film:
             empty = np.full(part.shape, np.nan, np.float32)
             degrees = column == 0, row == rows - 1
             self.images[name] = draw_map(axes, empty, part, view, norm, style.CONCENTRATION_COLOURS, k, degrees)
-            points = min(9.5 * k, wide * 72 / (0.6 * (20 if head > _TITLE else 26 + len(name))))
+            words = self._title(name, first.time.values[0]).splitlines()
+            longest = max(text_width(line, 9.5 * k) for line in words)
+            points = style.points(9.5 * k * min(1.0, wide / longest))
             self.titles[name] = axes.set_title(" ", fontsize=points, loc="left", pad=3 * k)
         long = min(width * 0.8, 5.0 * k)
         label = f"{species_of(first)} ({style.UNITS_TEXT}){style.scale_words(scale)}"
@@ -80,18 +82,55 @@ class _Film:
             ((width - long) / 2, sheet.bottom + bar - 0.3 * k, long), label,
         )  # fmt: skip
         self.canvas = FigureCanvasAgg(self.figure)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Draw what stays: the sheet without times, and under what share of it each map's colours are seen.
+
+        Lines, letters and edges over a map only mix with its colours: from the map in black and the map in white
+        follows the map in any colours, without drawing anything again.
+        """
+        drawn = []
+        for shade in (0, 255):
+            for image in self.images.values():
+                image.set_data(np.full((1, 1, 3), shade, np.uint8))
+            self.canvas.draw()  # type: ignore[no-untyped-call]
+            drawn.append(self._picture())
+        blackened, whitened = drawn
+        self._paper = self.canvas.copy_from_bbox(self.figure.bbox)  # type: ignore[no-untyped-call]
+        self.places: dict[str, Placing] = {}
+        self._mixed: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+        for name, image in self.images.items():
+            place = Placing(image.axes, self.parts[name][0], self.view)
+            black = blackened[place.rows, place.columns].reshape(-1, 3)
+            share = whitened[place.rows, place.columns].reshape(-1, 3).astype(np.int16) - black
+            mixed = np.flatnonzero((share < 255).any(axis=1))
+            self.places[name] = place
+            self._mixed[name] = mixed, black[mixed].astype(np.float32), share[mixed].astype(np.float32) / 255
+
+    def _title(self, name: str, time: np.datetime64) -> str:
+        return f"{legible(name)}, {grid_of(self.fields[name]).step:g}°{self.between}{stamp(time)} UTC"
+
+    def _picture(self) -> np.ndarray:
+        return np.array(self.canvas.buffer_rgba())[..., :3]  # type: ignore[no-untyped-call]
 
     def frame(self, time: np.datetime64) -> np.ndarray:
         """The picture of a time: (height, width, 3), uint8."""
+        maps = {}
         for name, field in self.fields.items():
-            part, rows, columns = self.parts[name]
-            values, own = frame_at(field, time, name, rows, columns)
-            image, title = self.images[name], self.titles[name]
-            picture, _ = pixels(values, part, self.view, pixels_across(image.axes))
-            image.set_data(shown(picture, self.norm, style.CONCENTRATION_COLOURS))
-            title.set_text(f"{name}, {grid_of(field).step:g}°{self.between}{stamp(own)} UTC")
-        self.canvas.draw()  # type: ignore[no-untyped-call]
-        return np.asarray(self.canvas.buffer_rgba())[..., :3]  # type: ignore[no-untyped-call]
+            values, own = frame_at(field, time, name, *self.parts[name][1:])
+            maps[name] = self.places[name].picture(values, self.norm, style.CONCENTRATION_COLOURS)
+            self.titles[name].set_text(self._title(name, own))
+        self.canvas.restore_region(self._paper)  # type: ignore[no-untyped-call]
+        for title in self.titles.values():
+            title.axes.draw_artist(title)  # type: ignore[union-attr]
+        whole = self._picture()
+        for name, colours in maps.items():
+            place, (mixed, black, share) = self.places[name], self._mixed[name]
+            flat = colours.reshape(-1, 3)
+            flat[mixed] = np.rint(black + share * flat[mixed])
+            whole[place.rows, place.columns] = colours
+        return whole
 
 
 def animate(
@@ -143,103 +182,12 @@ def animate(
     paper = size_of(size)
     paper = Size(paper.width, paper.tallest, paper.text, min(paper.dpi, int(_MOST / paper.width)))
     head = title or species_of(fields[densest])
-    credit = credit_of(*fields.values()) if credit is None else credit
+    credit = credit_of(*fields.values(), span=(times[0], times[-1])) if credit is None else credit
     film = _Film(fields, view, norm, samples, paper, scale, head, note, credit)
-    with _writer(path, kind, fps) as write:
+    colours = style.colours(style.CONCENTRATION_COLOURS)(np.linspace(0, 1, _SHADES), bytes=True)[:, :3]
+    with writer(path, fps, colours) as write:
         for done, time in enumerate(times):
             write(film.frame(time))
             if progress is not None:
                 progress(done + 1, times.size)
     return path
-
-
-@contextmanager
-def _writer(path: Path, kind: str, fps: float) -> Iterator[Any]:
-    """A function that takes pictures; the file appears when all are there."""
-    beside = path.with_name(f".{path.stem}.part{kind}")
-    try:
-        with (_mp4 if kind == ".mp4" else _gif)(beside, fps) as write:
-            yield write
-        beside.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-@contextmanager
-def _mp4(path: Path, fps: float) -> Iterator[Any]:
-    try:
-        import imageio_ffmpeg
-    except ImportError as error:
-        raise MissingExtraError("an MP4 (a GIF does not)", "plot") from error
-    path.open("wb").close()  # the encoder's own word on a folder that is not there would be long
-    encoder: Any = None
-
-    def write(picture: np.ndarray) -> None:
-        nonlocal encoder
-        if encoder is None:
-            encoder = imageio_ffmpeg.write_frames(
-                str(path), (picture.shape[1], picture.shape[0]), fps=fps, codec="libx264", macro_block_size=2,
-                pix_fmt_out="yuv420p", quality=None, ffmpeg_log_level="error",
-                output_params=["-crf", "20", "-preset", "veryfast", "-movflags", "+faststart"],
-            )  # fmt: skip
-            encoder.send(None)
-        encoder.send(np.ascontiguousarray(picture))
-
-    try:
-        yield write
-    finally:
-        if encoder is not None:
-            encoder.close()
-
-
-@contextmanager
-def _gif(path: Path, fps: float) -> Iterator[Any]:
-    """Pictures of 256 colours that are those of the first one."""
-    from PIL import Image
-
-    palette: Any = None
-
-    def converted(picture: np.ndarray) -> Any:
-        nonlocal palette
-        image = Image.fromarray(np.ascontiguousarray(picture))
-        if palette is None:
-            palette = image.quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=2, dither=Image.Dither.NONE)
-        return image.quantize(palette=palette, dither=Image.Dither.NONE)
-
-    # Pillow takes pictures one by one only from a generator; a queue of one feeds it from another thread.
-    import queue
-    import threading
-
-    line: queue.Queue[Any] = queue.Queue(maxsize=2)
-    failed: list[BaseException] = []
-
-    def frames() -> Iterator[Any]:
-        while (image := line.get()) is not None:
-            yield image
-
-    def run() -> None:
-        try:
-            stream = frames()
-            first = next(stream, None)
-            if first is not None:
-                first.save(path, save_all=True, append_images=stream, duration=round(1000 / fps), loop=0)
-        except BaseException as error:
-            failed.append(error)
-            while line.get() is not None:
-                pass
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-
-    def write(picture: np.ndarray) -> None:
-        line.put(converted(picture))
-
-    try:
-        yield write
-    finally:
-        line.put(None)
-        thread.join()
-    if failed:
-        raise failed[0]

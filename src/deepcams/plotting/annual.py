@@ -72,7 +72,7 @@ def annual_figure(
         ]
         rows = max(choices, key=lambda each: map_width(each, view, size_of(size)))
     head = title or f"{species_of(field)}, {words.split(' UTC')[0]}"
-    credit = credit_of(original, field) if credit is None else credit
+    credit = credit_of(original, field, span=(period.start, field.time.values[times][-1])) if credit is None else credit
     return lay_out([rows], [view], head, note, credit, field, scale, size_of(size), annual,
                    error_words=f"field {style.MINUS} original ({style.UNITS_TEXT})")  # fmt: skip
 

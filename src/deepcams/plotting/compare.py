@@ -19,11 +19,15 @@ from deepcams.grid import Grid
 from deepcams.plotting import style
 from deepcams.plotting.maps import draw_map, species_of
 from deepcams.plotting.reading import frame_at, stamp
-from deepcams.plotting.sheet import Sheet, Size, credit_of, foot_height, head_height, size_of, wrap
+from deepcams.plotting.sheet import Sheet, Size, credit_of, legible, size_of, text_width, writing_height
 from deepcams.plotting.view import Box, View, into_turn, window, within
 
 _NARROW = 5.5  # of a figure on a screen, at least; inches
 _LEFT, _RIGHT, _GAP, _TITLE, _TICKS, _FOOT = 0.62, 0.15, 0.14, 0.26, 0.3, 0.94  # round and between the maps, inches
+
+
+_LINE = 0.135  # of figures below a title
+_FIGURES = "MAE 0.000   RMSE 00.0"
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ def compare_maps(
         rows = [[true, *top], [given, *errors]]
     head = title or f"{species_of(first)}, {stamp(time)} UTC"
     if credit is None:
-        credit = credit_of(source[1] if source else None, truth, *fields.values())
+        credit = credit_of(source[1] if source else None, truth, *fields.values(), span=(time, time))
     return lay_out([rows for _ in views], views, head, note, credit, first, scale, size_of(size))
 
 
@@ -131,32 +135,51 @@ def lay_out(
     foot = (_FOOT + (0.12 if scale == "guideline" else 0)) * k
     fixed = foot + sum(len(block) * _TITLE + _TICKS for block in blocks) * k
     slope = sum(len(block) * view.height for block, view in zip(blocks, views, strict=True))
-    texts = (head_height(wrap(title, 12.5 * k, paper.width), wrap(note, 9 * k, paper.width)) + foot_height(credit)) * k
-    wide = min((paper.width - sides) / across, max((paper.tallest - fixed - texts) / slope, 0.6 * k))
+    texts = writing_height(paper, title, note, credit)
+
+    def widest(more: float) -> float:
+        room = paper.tallest - fixed - texts - more
+        return min((paper.width - sides) / across, max(room / slope, 0.6 * k))
+
+    # Where the errors' figures find no room beside a title, they stand below it.
+    names_of = [legible(panel.title) for panel in panels if panel.is_error]
+    beside = all(text_width(f"A: {each}    {_FIGURES}", 9 * k) < widest(0.0) for each in names_of)
+    lines = 0 if beside else 1 if text_width(_FIGURES, style.points(8 * k)) < widest(0.3 * k) else 2
+    more = [[lines * _LINE * k * any(p is not None and p.is_error for p in row) for row in block] for block in blocks]
+    wide = widest(sum(map(sum, more)))
     width = paper.width if paper.fixed else max(across * wide + sides, min(_NARROW * k, paper.width))
     left = (width - across * wide - (across - 1) * _GAP * k + (_LEFT - _RIGHT) * k) / 2
-    sheet = Sheet(paper, fixed + wide * slope, width=width, title=title, note=note, credit=credit, left=left / k)
+    sheet = Sheet(
+        paper,
+        fixed + wide * slope + sum(map(sum, more)),
+        width=width,
+        title=title,
+        note=note,
+        credit=credit,
+        left=left / k,
+    )
     images: dict[bool, AxesImage] = {}
     top = sheet.top
     for which, (block, view) in enumerate(zip(blocks, views, strict=True)):
         tall = wide * view.height
         for r, row in enumerate(block):
-            top -= _TITLE * k + tall
+            top -= _TITLE * k + more[which][r] + tall
             for c, panel in enumerate(row):
                 if panel is None:
                     continue
                 axes = sheet.axes(left + c * (wide + _GAP * k), top, wide, tall)
                 kind = panel.is_error
-                degrees = c == 0, r == len(block) - 1
+                degrees = not any(row[:c]), not any(below[c] for below in block[r + 1 :] if c < len(below))
                 images[kind] = draw_map(axes, panel.values, panel.grid, view, norms[kind], names[kind], k, degrees)
                 letter = f"{chr(65 + which - 1)}: " if which else ""
-                text = letter + panel.title
-                points = min(9 * k, wide * 72 / (0.53 * len(text)))
-                axes.set_title(text, fontsize=max(points, 5.0), loc="left", pad=3 * k)
+                text = legible(letter + panel.title)
+                points = style.points(min(9 * k, 9 * k * wide / text_width(text, 9 * k)))
+                pad = 3 * k + (lines * _LINE * k * 72 if panel.is_error else 0)
+                axes.set_title(text, fontsize=points, loc="left", pad=pad)
                 if panel.is_error:
-                    _write_scores(axes, within(panel.values, panel.grid, view), k)
+                    _write_scores(axes, within(panel.values, panel.grid, view), k, lines)
                 if not which:
-                    _outline(axes, view, views[1:], k)
+                    _outline(axes, view, views[1:], k, wide)
         top -= _TICKS * k
     _add_scales(
         sheet, images, {False: shown, True: errors}, species_of(like), style.scale_words(scale, annual), error_words
@@ -172,32 +195,49 @@ def map_width(rows: Sequence[Sequence[Panel | None]], view: View, paper: Size) -
     return min(room / across, tall / len(rows) / view.height)
 
 
-def _write_scores(axes: Axes, errors: np.ndarray, k: float) -> None:
+def _write_scores(axes: Axes, errors: np.ndarray, k: float, lines: int) -> None:
+    """Above the map: at its right (no line of their own), or from its left in one line or in two."""
     known = errors[np.isfinite(errors)].astype(np.float64)
     if not known.size:
         return
     mae, rmse = (f"{figure:#.3g}".rstrip(".") for figure in (abs(known).mean(), np.sqrt((known**2).mean())))
-    text = f"MAE {mae}   RMSE {rmse}"
-    wide = axes.get_position().width * axes.figure.get_size_inches()[0]  # type: ignore[union-attr]
-    axes.text(
-        0.985, 0.03, text, transform=axes.transAxes, fontsize=min(8 * k, wide * 72 / (0.6 * len(text))), ha="right",
-        va="bottom", zorder=5, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 2 * k},
+    text = f"MAE {mae}{chr(10) if lines == 2 else '   '}RMSE {rmse}"
+    axes.annotate(
+        text, (0 if lines else 1, 1), (0, 3 * k), xycoords="axes fraction", textcoords="offset points", va="bottom",
+        fontsize=style.points(8 * k), ha="left" if lines else "right", linespacing=1.05,
     )  # fmt: skip
 
 
-def _outline(axes: Axes, view: View, zooms: Sequence[View], k: float) -> None:
+def _outline(axes: Axes, view: View, zooms: Sequence[View], k: float, wide: float) -> None:
+    """Boxes with their letters: within the box, or beside one that is too small; ``wide`` is the map's, in inches."""
+    letter = 0.13 * k / wide * (view.east - view.west)
+    taken: list[np.ndarray] = []
     for i, zoom in enumerate(zooms):
         west = into_turn(zoom.west, view.west)
-        for turn in (west, west - 360):  # a box across the view's own edge is seen at both
-            if turn + zoom.east - zoom.west > view.west and turn < view.east:
-                frame = Rectangle(
-                    (turn, zoom.south), zoom.east - zoom.west, zoom.north - zoom.south, fill=False, linewidth=1.1 * k,
-                    edgecolor="black", zorder=4, path_effects=[withStroke(linewidth=2.4 * k, foreground="white")],
-                )  # fmt: skip
-                axes.add_patch(frame)
+        width, middle = zoom.east - zoom.west, zoom.east / 2 - zoom.west / 2
+        turns = [turn for turn in (west, west - 360) if turn + width > view.west and turn < view.east]
+        for turn in turns:  # a box across the view's own edge is seen at both
+            frame = Rectangle(
+                (turn, zoom.south), width, zoom.north - zoom.south, fill=False, linewidth=1.1 * k, zorder=4,
+                edgecolor="black", path_effects=[withStroke(linewidth=2.4 * k, foreground="white")],
+            )  # fmt: skip
+            axes.add_patch(frame)
+        places = [(turn, zoom.north, "left", "top") for turn in turns if width > 2.2 * letter]
+        for side, up in ((zoom.north, "bottom"), (zoom.south, "top")):
+            for turn in turns:
+                at = min(max(turn + middle, view.west + 0.6 * letter), view.east - 0.6 * letter)
+                places.append((at, side, "center", up))
+
+        def heart(place: tuple[float, float, str, str]) -> np.ndarray:
+            x, y, across, up = place
+            return np.array([x + letter / 2 * (across == "left"), y + (letter if up == "bottom" else -letter) / 2])
+
+        free = [each for each in places if all(np.abs(heart(each) - other).max() > letter for other in taken)]
+        x, y, across, up = place = (free or places)[0]
+        taken.append(heart(place))
         axes.text(
-            west, zoom.north, f" {chr(65 + i)}", fontsize=9 * k, fontweight="bold", va="top", zorder=4,
-            path_effects=[withStroke(linewidth=2.2 * k, foreground="white")],
+            x, y, f" {chr(65 + i)}" if across == "left" else chr(65 + i), fontsize=style.points(9 * k), zorder=4,
+            fontweight="bold", ha=across, va=up, path_effects=[withStroke(linewidth=2.2 * k, foreground="white")],
         )  # fmt: skip
 
 

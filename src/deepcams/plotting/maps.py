@@ -1,32 +1,33 @@
 """Maps of fields: what is shown, how a frame is drawn, and the figure of one map.
 
 All functions return a :class:`matplotlib.figure.Figure` and touch no global state: they work in a notebook, in
-threads and without a screen. Coastlines come with the package; nothing is downloaded.
+threads and without a screen. Coasts and borders come with the package; nothing is downloaded.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.colors import BoundaryNorm, Normalize
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from deepcams.field import grid_of
 from deepcams.grid import Grid
 from deepcams.period import Period
 from deepcams.plotting import style
-from deepcams.plotting.coastlines import land_share
+from deepcams.plotting.outlines import borders, coast
+from deepcams.plotting.raster import pixels, pixels_across, shown
 from deepcams.plotting.reading import Progress, frame_at, mean, stamp, times_in
-from deepcams.plotting.sheet import Sheet, credit_of, foot_height, head_height, size_of, wrap
+from deepcams.plotting.sheet import Sheet, credit_of, size_of, writing_height
 from deepcams.plotting.view import Box, View, window, within
 from deepcams.store.attributes import label
 
@@ -34,79 +35,11 @@ _LEFT, _RIGHT, _TICKS, _BAR = 0.62, 0.15, 0.3, 0.78  # round a map, and its scal
 _LONG = np.timedelta64(28, "D")  # means over more than this are measured by guidelines for a year
 
 
-def pixels(
-    values: np.ndarray, grid: Grid, view: View, across: int
-) -> tuple[np.ndarray, tuple[float, float, float, float]]:
-    """A frame as an image of about ``across`` pixels or cells, the fewer of both.
-
-    Args:
-        values: (rows, columns) on ``grid``; NaN is missing.
-        grid: of the values; a region or the globe.
-        view: what is shown.
-        across: pixels of the map from west to east.
-
-    Returns:
-        the image, northern edge first, and its extent (west, east, south, north) on paper.
-    """
-    many = max(int((view.east - view.west) / grid.step / max(across, 1)), 1)
-    if view.projection == "plate-carree":
-        values, west = _turned(values, grid, view)
-        values = _blocks(values, many)
-        north, south = 90 - grid.step * (grid.north - 0.5), 90 - grid.step * (grid.south + 0.5)
-        tall, wide = (size * many * grid.step for size in values.shape)
-        return values, (west, west + wide, min(south, north - tall), north)
-    x0, x1, y0, y1 = view.extent
-    step = (x1 - x0) / across
-    x = np.arange(x0 + step / 2, x1, step)
-    y = np.arange(y1 - step / 2, y0, -step)
-    longitude, latitude = view.plane.inverse(x[None, :], y[:, None])
-    known = np.isfinite(longitude) & np.isfinite(latitude)
-    row = np.where(known, np.rint((90 - np.where(known, latitude, 0)) / grid.step), 0).astype(int) - grid.north
-    column = np.where(known, np.rint(np.where(known, longitude, 0) / grid.step), 0).astype(int) - grid.west
-    column %= grid.around
-    known &= (row >= 0) & (row < grid.rows) & (column < grid.columns)
-    values = _blocks(values, many)
-    image = values[np.where(known, row // many, 0), np.where(known, column // many, 0)]
-    return np.where(known, image, np.nan), (x0, x0 + step * x.size, y1 - step * y.size, y1)
-
-
-def _turned(values: np.ndarray, grid: Grid, view: View) -> tuple[np.ndarray, float]:
-    """The values in the view's turn, and their western edge."""
-    west = float(grid.longitude_bounds[0, 0])
-    if not grid.periodic:
-        return values, west + 360 * round((view.west + view.east - 2 * west - grid.step * grid.columns) / 720)
-    first = int(np.floor((view.west - west) / grid.step + 1e-6))  # begin the circle at the view's western edge
-    spare = int(np.ceil((view.east - west - first * grid.step) / grid.step - 1e-6)) - grid.columns
-    values = np.roll(values, -first, axis=1)
-    return np.concatenate([values, values[:, : max(spare, 0)]], axis=1), west + first * grid.step
-
-
-def _blocks(values: np.ndarray, many: int) -> np.ndarray:
-    """Means of ``many`` x ``many`` cells of what is there; the last ones may be smaller."""
-    if many == 1:
-        return values
-    rows, columns = (-size % many for size in values.shape)
-    padded = np.pad(values, ((0, rows), (0, columns)), constant_values=np.nan)
-    there = np.isfinite(padded)
-    shape = (padded.shape[0] // many, many, padded.shape[1] // many, many)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        total = np.where(there, padded, 0).reshape(shape).sum(axis=(1, 3), dtype=np.float64)
-        return np.asarray(total / there.reshape(shape).sum(axis=(1, 3)), values.dtype)
-
-
-def shown(values: np.ndarray, norm: Normalize, colours: str) -> np.ndarray:
-    """Values as an image takes them: 0 and less lie below a logarithmic scale, and in the guidelines' first step."""
-    if colours == style.CONCENTRATION_COLOURS:
-        lowest = 0.0 if isinstance(norm, BoundaryNorm) else float(np.finfo(np.float32).tiny)
-        values = np.where(values <= lowest, lowest, values)
-    return np.ma.masked_invalid(values)
-
-
 def draw_map(
     axes: Axes, values: np.ndarray, grid: Grid, view: View, norm: Normalize, colours: str, k: float = 1.0,
-    degrees: tuple[bool, bool] = (True, True),
+    degrees: tuple[bool, bool] = (True, True), around: bool = False,
 ) -> AxesImage:  # fmt: skip
-    """Draw one frame with coastlines; every cell is one flat patch, where its node is the middle.
+    """Draw one frame with coasts and borders; every cell is one flat patch, where its node is the middle.
 
     Args:
         axes: to draw in; its limits and aspect are set.
@@ -117,6 +50,7 @@ def draw_map(
         colours: name of a matplotlib colour map.
         k: factor of all writing.
         degrees: whether latitudes and longitudes are written.
+        around: whether a polar cap has its meridians' degrees outside, where it needs room, or within.
     """
     x0, x1, y0, y1 = view.extent
     image_values, extent = pixels(values, grid, view, pixels_across(axes))
@@ -124,92 +58,94 @@ def draw_map(
         shown(image_values, norm, colours), norm=norm, cmap=style.colours(colours), origin="upper", extent=extent,
         interpolation="antialiased", interpolation_stage="rgba",
     )  # fmt: skip
-    lines = coast(view)
-    for colour, width in (("white", 1.3), ("0.15", 0.55)):  # seen on pale and on dark
-        axes.add_collection(LineCollection(lines, colors=colour, linewidths=width * k, zorder=2), autolim=False)
+    wide, tall = axes.get_position().size * axes.figure.get_size_inches() / k  # type: ignore[union-attr]
+    thin = k * float(np.clip(wide / 2.5, 0.45, 1))  # small maps would be all lines
+    countries = 0.6 if view.east - view.west > 120 else 1.0
+    for lines, halo, ink in ((borders(view), 0.7 * countries, 0.35 * countries), (coast(view), 1.3, 0.55)):
+        for colour, width in (("white", halo), ("0.15", ink)):  # seen on pale and on dark
+            drawn = LineCollection(lines, colors=colour, linewidths=width * thin, zorder=2)
+            axes.add_collection(drawn, autolim=False)
     axes.set_xlim(x0, x1)
     axes.set_ylim(y0, y1)
     axes.set_aspect(view.aspect)
     if view.projection != "plate-carree":
-        _frame(axes, view, image, k, degrees)
+        _frame(axes, view, image, k, degrees, around)
         return image
-    wide, tall = axes.get_position().size * axes.figure.get_size_inches() / k  # type: ignore[union-attr]
-    axes.set_xticks(_ticks(view.west, view.east, wide / 0.6, ends=False))
-    axes.set_yticks(_ticks(view.south, view.north, tall / 0.4, ends=True))
+    axes.set_xticks(_ticks(view.west, view.east, wide / 0.6, 0.2 / wide))
+    axes.set_yticks(_ticks(view.south, view.north, tall / 0.4, 0.0))
     axes.xaxis.set_major_formatter(style.LONGITUDES)
     axes.yaxis.set_major_formatter(style.LATITUDES)
-    axes.tick_params(labelsize=8 * k, length=2.5 * k, width=0.6 * k, labelleft=degrees[0], labelbottom=degrees[1])
+    size = style.points(8 * k)
+    axes.tick_params(labelsize=size, length=2.5 * k, width=0.6 * k, labelleft=degrees[0], labelbottom=degrees[1])
     for spine in axes.spines.values():
         spine.set_linewidth(0.7 * k)
     return image
 
 
-def pixels_across(axes: Axes) -> int:
-    """Of the axes, as saved by default."""
-    figure = axes.figure
-    return max(int(axes.get_position().width * figure.get_size_inches()[0] * figure.get_dpi()), 1)  # type: ignore[union-attr]
-
-
-@lru_cache(maxsize=16)
-def coast(view: View) -> list[np.ndarray]:
-    """Coastlines of a view on paper, each (n, 2)."""
-    from contourpy import contour_generator
-
-    longitudes, latitudes, land = land_share(view.west, view.south, view.east, view.north)
-    if not land.min() < 0.5 < land.max():
-        return []
-    found = contour_generator(longitudes, latitudes, land).lines(0.5)
-    lines = [np.asarray(line) for line in found]
-    if view.projection == "plate-carree":
-        return lines
-    return [np.stack(view.plane.forward(line[:, 0], line[:, 1]), axis=1) for line in lines]
-
-
-def _frame(axes: Axes, view: View, image: AxesImage, k: float, degrees: tuple[bool, bool]) -> None:
+def _frame(axes: Axes, view: View, image: AxesImage, k: float, degrees: tuple[bool, bool], around: bool) -> None:
     """The border that all is clipped to, and a net of meridians and parallels with their degrees."""
     plane, border = view.plane, Path(view.border)
-    wide = view.east - view.west
-    room = axes.get_position().width * axes.figure.get_size_inches()[0] / k / 0.62  # type: ignore[union-attr]
-    spread = next(step for step in (1, 2, 5, 10, 15, 30, 60, 90) if wide / step <= min(room, 7) or step == 90)
+    wide, high = view.east - view.west, view.north - view.south
+    across = axes.get_position().width * axes.figure.get_size_inches()[0] / k  # type: ignore[union-attr]
     whole = wide > 359.9
+    per_inch = (view.extent[1] - view.extent[0]) / across
+    side, foot = (np.stack(plane.forward(*edge), axis=1) for edge in (
+        (np.full(50, view.west), np.linspace(view.south, view.north, 50)),
+        (np.linspace(view.west, view.east, 50), np.full(50, view.south)),
+    ))  # fmt: skip
+    along_side, along_foot = (np.hypot(*np.diff(edge, axis=0).T).sum() / per_inch for edge in (side, foot))
+    spread, rise = (
+        next(step for step in (1, 2, 5, 10, 15, 30, 60, 90) if length / step <= min(room, 7) or step == 90)
+        for length, room in ((wide, across if plane.polar and whole else along_foot / 0.62), (high, along_side / 0.3))
+    )
     meridians = np.arange(np.ceil(view.west / spread), np.floor(view.east / spread) + 1) * spread
-    parallels = np.arange(np.ceil(view.south / spread), np.floor(view.north / spread) + 1) * spread
-    around, up = np.linspace(view.west, view.east, 361), np.linspace(view.south, view.north, 181)
+    parallels = np.arange(np.ceil(view.south / rise), np.floor(view.north / rise) + 1) * rise
+    along, up = np.linspace(view.west, view.east, 361), np.linspace(view.south, view.north, 181)
     net = [np.stack(plane.forward(np.full(181, each), up), axis=1) for each in meridians]
-    net += [np.stack(plane.forward(around, np.full(361, each)), axis=1) for each in parallels]
+    net += [np.stack(plane.forward(along, np.full(361, each)), axis=1) for each in parallels]
     axes.add_collection(LineCollection(net, colors="0.35", linewidths=0.35 * k, alpha=0.55, zorder=1.5), autolim=False)
     edge = PathPatch(border, fill=False, linewidth=0.8 * k, edgecolor="black", zorder=5, clip_on=False)
     axes.add_patch(edge)
     for artist in (image, *axes.collections):
         artist.set_clip_path(border, axes.transData)
     axes.set_axis_off()
-    write: dict[str, Any] = {"fontsize": 8 * k, "annotation_clip": False, "textcoords": "offset points"}
+    write: dict[str, Any] = {"fontsize": style.points(8 * k), "annotation_clip": False, "textcoords": "offset points"}
     if plane.polar and whole:
         end = view.south if view.projection == "north-polar" else view.north
-        for each in meridians[meridians < view.east - 1e-6]:
+        inward = 1.0 if around else -1.0
+        if not around:
+            write |= {"path_effects": [withStroke(linewidth=1.6 * k, foreground="white")], "zorder": 4}
+        for each in meridians[meridians < view.east - 1e-6] if around or all(degrees) else ():
             x, y = (float(part) for part in plane.forward(each, end))
             size = float(np.hypot(x, y))
-            side = "center" if abs(x) < 0.1 * size else "left" if x > 0 else "right"
-            axes.annotate(
-                style.longitude_text(each), (x, y), (x / size * 4 * k, y / size * 8 * k), ha=side, va="center", **write
-            )
+            towards = "center" if abs(x) < 0.1 * size else "left" if (x > 0) == around else "right"
+            shift = inward * x / size * 4 * k, inward * y / size * 8 * k
+            axes.annotate(style.longitude_text(each), (x, y), shift, ha=towards, va="center", **write)
         return
+
+    def outside(text: str, place: tuple[float, float], flat: tuple[float, float], inner: tuple[float, float]) -> None:
+        """Write next to a place of the border: in a direction, on a polar map away from a place within."""
+        at, within = (np.array(plane.forward(*each), float) for each in (place, inner))
+        x, y = (at - within) / np.hypot(*(at - within)) if plane.polar else flat
+        across = "center" if abs(x) < 0.35 else "left" if x > 0 else "right"
+        up = "center" if abs(y) < 0.35 else "bottom" if y > 0 else "top"
+        axes.annotate(text, (at[0], at[1]), (3.5 * k * x, 4 * k * y), ha=across, va=up, **write)
+
     for each in parallels[abs(parallels) < 89] if degrees[0] else ():
-        x, y = (float(part) for part in plane.forward(view.west, each))
-        axes.annotate(style.latitude_text(each), (x, y), (-3 * k, 0), ha="right", va="center", **write)
+        outside(style.latitude_text(each), (view.west, each), (-1, 0), (view.west + 0.5, each))
     for each in meridians if degrees[1] else ():
-        x, y = (float(part) for part in plane.forward(each, view.south))
         if whole and abs(abs(each - plane.centre) - 180) < 1e-6:  # both ends of the globe's seam
             continue
-        axes.annotate(style.longitude_text(each), (x, y), (0, -4 * k), ha="center", va="top", **write)
+        outside(style.longitude_text(each), (each, view.south), (0, -1), (each, view.south + 0.5))
 
 
-def _ticks(low: float, high: float, most: float, *, ends: bool) -> list[float]:
-    """Round degrees between two ends; without ``ends`` none so near them that its label would stick out."""
+def _ticks(low: float, high: float, most: float, edge: float) -> list[float]:
+    """Round degrees between two ends; none in the share ``edge`` next to each, where labels would stick out."""
+    span = high - low
     bins = int(np.clip(most, 2, 6))
-    near = 0.0 if ends else 0.03 * (high - low)
-    steps = [1, 1.5, 2, 3, 4.5, 6, 9, 10] if high - low > 90 else [1, 1.5, 2, 3, 5, 10]
+    steps = [1, 1.5, 2, 3, 4.5, 6, 9, 10] if span > 90 else [1, 1.5, 2, 3, 5, 10] if span > 25 else [1, 2, 5, 10]
     found = MaxNLocator(nbins=bins, steps=steps).tick_values(low, high)
+    near = min(edge, 0.25) * span
     return [float(tick) for tick in found if low + near <= tick <= high - near]
 
 
@@ -242,11 +178,12 @@ def map_figure(
     annual = False
     if period is None:
         values, when = frame_at(field, field.time.values[0] if time is None else time, "field", rows, columns)
-        words = f"{stamp(when)} UTC"
+        words, span = f"{stamp(when)} UTC", (when, when)
     else:
         times = times_in(field, period)
         values = mean(field, times, rows, columns, progress)
         words, annual = span_words(field, times)
+        span = field.time.values[times][0], field.time.values[times][-1]
     inside = [within(values, part, view)]
     paper = size_of(size)
     head = title or f"{species_of(field)}, {grid.step:g}°, {words}"
@@ -254,19 +191,19 @@ def map_figure(
     label_text = f"{species_of(field)} ({style.UNITS_TEXT}){style.scale_words(scale, annual)}"
     k = paper.text
     bar_room = (_BAR + (0.12 if scale == "guideline" else 0)) * k
-    credit = credit_of(field) if credit is None else credit
+    credit = credit_of(field, span=span) if credit is None else credit
     polar = view.plane.polar
     right, top = (_LEFT, _TICKS) if polar else (_RIGHT, 0.06)  # a cap has its degrees all around
     other = (_TICKS + top) * k + bar_room
-    texts = head_height(wrap(head, 12.5 * k, paper.width), wrap(note, 9 * k, paper.width)) + foot_height(credit)
-    wide = min(paper.width - (_LEFT + right) * k, (paper.tallest - other - texts * k) / view.height)
+    texts = writing_height(paper, head, note, credit)
+    wide = min(paper.width - (_LEFT + right) * k, (paper.tallest - other - texts) / view.height)
     wide = max(wide, 1.0)
     width = paper.width if wide > 0.5 * paper.width or paper.fixed else 0.55 * paper.width
     left = (width - wide + (_LEFT - right) * k) / 2
     sheet = Sheet(paper, wide * view.height + other, width=width, title=head, note=note, credit=credit,
                   left=left / k if left < 1.5 * k else _LEFT)  # fmt: skip
     axes = sheet.axes(left, sheet.bottom + bar_room + _TICKS * k, wide, wide * view.height)
-    image = draw_map(axes, values, part, view, norm, style.CONCENTRATION_COLOURS, k)
+    image = draw_map(axes, values, part, view, norm, style.CONCENTRATION_COLOURS, k, around=True)
     long = min(width * 0.8, 5.0 * k)
     sheet.scale(image, inside, ((width - long) / 2, sheet.bottom + bar_room - 0.3 * k, long), label_text)
     return sheet.figure

@@ -25,6 +25,12 @@ def stamp(time: np.datetime64) -> str:
     return str(time.astype("datetime64[m]")).replace("T", " ")
 
 
+def span_text(first: np.datetime64, last: np.datetime64) -> str:
+    """Two times for people, UTC; the day once where it is the same."""
+    begin, end = stamp(first), stamp(last)
+    return f"{begin} to {end[11:] if begin[:10] == end[:10] else end} UTC"
+
+
 def index_at(field: xr.DataArray, time: np.datetime64, name: str = "field") -> int:
     """Number of the frame at a time, else of the last one less than 3 h before it.
 

@@ -14,8 +14,8 @@ from deepcams.field import grid_of
 from deepcams.grid import Grid
 from deepcams.plotting import style
 from deepcams.plotting.maps import draw_map, species_of
-from deepcams.plotting.reading import frame_at, index_at, stamp
-from deepcams.plotting.sheet import Sheet, credit_of, foot_height, head_height, size_of, wrap
+from deepcams.plotting.reading import frame_at, index_at, span_text, stamp
+from deepcams.plotting.sheet import Sheet, credit_of, legible, size_of, writing_height
 from deepcams.plotting.view import Box, View, window
 
 _LEFT, _RIGHT, _GAP, _ROW, _TIMES, _FOOT = 0.62, 0.1, 0.07, 0.22, 0.5, 0.98  # inches of text size 1
@@ -71,14 +71,14 @@ def sequence_figure(
 
     paper, across = size_of(size), times.size
     k = paper.text
-    head = title or f"{species_of(first)}, {stamp(times[0])} to {stamp(times[-1])[11:]} UTC"
-    credit = credit_of(original, *fields.values()) if credit is None else credit
+    head = title or f"{species_of(first)}, {span_text(times[0], times[-1])}"
+    credit = credit_of(original, *fields.values(), span=(times[0], times[-1])) if credit is None else credit
     drawn = [each[0] for row in rows.values() for each in row if each is not None]
     norm = style.norm_of(scale, drawn, str(first.name))
     sides = (_LEFT + _RIGHT + (across - 1) * _GAP) * k
     foot = (_FOOT + (0.12 if scale == "guideline" else 0)) * k
     fixed = (len(rows) * _ROW + _TIMES) * k + foot
-    texts = (head_height(wrap(head, 12.5 * k, paper.width), wrap(note, 9 * k, paper.width)) + foot_height(credit)) * k
+    texts = writing_height(paper, head, note, credit)
     wide = min((paper.width - sides) / across, (paper.tallest - fixed - texts) / len(rows) / view.height)
     tall = wide * view.height
     width = paper.width if paper.fixed else max(across * wide + sides, min(5.5 * k, paper.width))
@@ -87,7 +87,9 @@ def sequence_figure(
     image: AxesImage | None = None
     top = sheet.top
     for name, row in rows.items():
-        sheet.figure.text(left / width, (top - 0.17 * k) / sheet.height, f"{name}, {steps[name]:g}°", fontsize=9 * k)
+        sheet.figure.text(
+            left / width, (top - 0.17 * k) / sheet.height, legible(f"{name}, {steps[name]:g}°"), fontsize=9 * k
+        )
         top -= _ROW * k + tall
         for c, each in enumerate(row):
             if each is None:
@@ -119,5 +121,5 @@ def _time_axis(sheet: Sheet, times: np.ndarray, left: float, wide: float, gap: f
         words.append(text[11:] + (f"\n{text[:10]} UTC" if new else ""))
     axes.xaxis.set_ticks_position("bottom")
     axes.set_xticks(middles, words)
-    axes.tick_params(labelsize=8 * k, length=3 * k, width=0.8 * k, pad=1.5 * k)
+    axes.tick_params(labelsize=style.points(8 * k), length=3 * k, width=0.8 * k, pad=1.5 * k)
     axes.spines["top"].set_linewidth(0.8 * k)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.colors import Normalize
+from matplotlib.dates import AutoDateLocator, num2date
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import Formatter, NullFormatter
 
 from deepcams.errors import InputError, choose
 from deepcams.field import grid_of
@@ -17,7 +18,7 @@ from deepcams.period import Period
 from deepcams.plotting import style
 from deepcams.plotting.maps import species_of
 from deepcams.plotting.reading import Progress, read, stretches, times_in
-from deepcams.plotting.sheet import Sheet, credit_of, size_of
+from deepcams.plotting.sheet import Sheet, credit_of, legible, size_of
 from deepcams.plotting.view import Box
 
 Point = tuple[float, float]
@@ -25,7 +26,7 @@ Point = tuple[float, float]
 
 COLOURS = ("#c8386a", "#2f9e6e", "#7a57a8", "#e0912f")
 ORIGINAL_COLOUR = "#2878b5"
-_LEFT, _RIGHT, _TALL, _FOOT, _LEGEND = 0.66, 0.16, 2.5, 0.42, 0.26  # inches of text size 1
+_LEFT, _RIGHT, _TALL, _FOOT, _LEGEND = 0.66, 0.36, 2.5, 0.54, 0.26  # inches of text size 1
 _GAP = 1.5  # a line is broken where a step is so many times longer than usual
 
 
@@ -127,21 +128,46 @@ def series_figure(
     paper = size_of(size)
     k = paper.text
     head = title or f"{species_of(first)}, {place_words(place)}"
-    credit = credit_of(original, *fields.values()) if credit is None else credit
+    ends = sorted(t for times, _ in found.values() for t in times[[0, -1]])
+    credit = credit_of(original, *fields.values(), span=(ends[0], ends[-1])) if credit is None else credit
     sheet = Sheet(paper, (_TALL + _FOOT + _LEGEND) * k, title=head, note=note, credit=credit, left=_LEFT)
     wide = sheet.width - (_LEFT + _RIGHT) * k
     axes = sheet.axes(_LEFT * k, sheet.bottom + _FOOT * k, wide, _TALL * k)
     for i, (name, (times, values)) in enumerate(found.items()):
         mark = name == "original"
         colour = ORIGINAL_COLOUR if mark else COLOURS[(i - (original is not None)) % len(COLOURS)]
-        _line(axes, times, values, f"{name}, {grid_of(todo[name]).step:g}°", colour, k, dots=mark)
+        _line(axes, times, values, legible(f"{name}, {grid_of(todo[name]).step:g}°"), colour, k, dots=mark)
     _settle(axes, scale, str(first.name), [values for _, values in found.values()], k)
     axes.set_ylabel(f"{species_of(first)} ({style.UNITS_TEXT})", fontsize=9 * k, labelpad=3 * k)
     axes.legend(
-        loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4, fontsize=8 * k, frameon=False, borderaxespad=0.1,
-        handlelength=1.6, columnspacing=1.2,
+        loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4, fontsize=style.points(8 * k), frameon=False,
+        borderaxespad=0.1, handlelength=1.6, columnspacing=1.2,
     )  # fmt: skip
     return sheet.figure
+
+
+class _Dates(Formatter):
+    """Times as short as they are clear: what a tick's neighbour to the left says too is left out."""
+
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        """The labels of all ticks together."""
+        times = [num2date(value) for value in values]  # type: ignore[no-untyped-call]
+        if any(time.hour or time.minute for time in times):
+            fine, coarse = "%H:%M", "%Y-%m-%d"
+        elif any(time.day > 1 for time in times):
+            fine, coarse = "%d", "%Y-%m"
+        else:
+            fine, coarse = ("%b", "%Y") if any(time.month > 1 for time in times) else ("%Y", "")
+        words, before = [], ""
+        for time in times:
+            above = time.strftime(coarse)
+            words.append(time.strftime(fine) + ("\n" + above if above != before else ""))
+            before = above
+        return words
+
+    def __call__(self, value: float, position: int | None = None) -> str:
+        """One tick by itself."""
+        return str(num2date(value).strftime("%Y-%m-%d %H:%M"))  # type: ignore[no-untyped-call]
 
 
 def _line(axes: Axes, times: np.ndarray, values: np.ndarray, label: str, colour: str, k: float, dots: bool) -> None:
@@ -167,6 +193,9 @@ def _settle(axes: Axes, scale: str, species: str, values: list[np.ndarray], k: f
         axes.set_yscale("log")
         low = max(float(known[known > 0].min()) if (known > 0).any() else 1.0, style.FLOOR)
         axes.set_ylim(min(low, float(norm.vmin or low)) / 1.1, max(float(known.max()), float(norm.vmax or 1)) * 1.1)
+        ticks = style.concentration_ticks(Normalize(*axes.get_ylim()))
+        if len(ticks) >= 2:
+            axes.set_yticks(ticks if len(ticks) <= 8 else [tick for tick in ticks if f"{tick:e}"[0] == "1"])
         axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         axes.set_ylim(0, 1.06 * float(known.max()) if known.max() > 0 else 1.0)
@@ -181,16 +210,16 @@ def _settle(axes: Axes, scale: str, species: str, values: list[np.ndarray], k: f
             axes.axhline(step, color="0.6", linewidth=0.6 * k, linestyle=(0, (5, 3)), zorder=1)
             if step - last > 0.05 * (high - low):  # names of lines that lie close would lie upon one another
                 axes.annotate(f"{name} {step:g}", (1, step), (-2 * k, 1.5 * k), xycoords=("axes fraction", "data"),
-                              textcoords="offset points", fontsize=6.5 * k, color="0.4", ha="right")  # fmt: skip
+                              textcoords="offset points", fontsize=style.points(6.5 * k), color="0.4",
+                              ha="right")  # fmt: skip
                 last = step
     axes.yaxis.set_major_formatter(style.NUMBERS)
     locator = AutoDateLocator(minticks=3, maxticks=8)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
-    axes.xaxis.get_offset_text().set_fontsize(8 * k)
+    axes.xaxis.set_major_formatter(_Dates())
     axes.set_xlabel("time (UTC)", fontsize=9 * k, labelpad=1 * k)
     axes.margins(x=0.015)
-    axes.tick_params(labelsize=8 * k, length=3 * k, width=0.7 * k)
+    axes.tick_params(labelsize=style.points(8 * k), length=3 * k, width=0.7 * k)
     axes.grid(visible=True, color="0.9", linewidth=0.6 * k)
     axes.set_axisbelow(True)
     for side in ("top", "right"):

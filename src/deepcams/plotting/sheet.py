@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -16,10 +16,12 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from deepcams.errors import InputError, OutputError, choose
+from deepcams.field import grid_of
 from deepcams.plotting import style
 
 SizeName = Literal["screen", "column", "page", "slide"]
 FORMATS = ("png", "pdf", "svg")
+_CAMS_STEP = 0.75  # degrees of the reanalysis as it comes
 
 
 @dataclass(frozen=True)
@@ -58,24 +60,62 @@ def size_of(name: str) -> Size:
     return SIZES[choose("--size", name, SIZES)]
 
 
-def wrap(text: str, points: float, inches: float) -> str:
-    """Break a text into lines that fit, for letters of middling width."""
-    room = max(int(inches * 72 / (0.53 * points)), 12)
-    short = text.replace("$_{2.5}$", "\1").replace("$_{10}$", "\2")  # as short as they are drawn
-    short = "\n".join("\n".join(textwrap.wrap(line, room, break_long_words=False)) for line in short.splitlines())
-    return short.replace("\1", "$_{2.5}$").replace("\2", "$_{10}$")
+@lru_cache(maxsize=1024)
+def text_width(text: str, points: float, bold: bool = False) -> float:
+    """Of one line as it is drawn, in inches."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(size=points, weight="bold" if bold else "normal")
+    width, _, _ = text_to_path.get_text_width_height_descent(text, font, "$" in text)
+    return float(width) / 72
 
 
-def credit_of(*fields: xr.DataArray | None) -> str:
-    """The source line of what is drawn: each field's own ``source``, once, and what the terms of CAMS ask for."""
-    found = [str(field.attrs.get("source", "")).strip().rstrip(".") for field in fields if field is not None]
+def legible(text: str) -> str:
+    """The text, with its dollars as dollars where they would be no mathematics that can be drawn."""
+    try:
+        text_width(text, 10)
+    except ValueError:
+        return text.replace("$", r"\$")
+    return text
+
+
+def wrap(text: str, points: float, inches: float, bold: bool = False) -> str:
+    """Break a text at its spaces into lines that fit."""
+    lines: list[str] = []
+    for whole in text.splitlines():
+        line = ""
+        for word in whole.split(" "):
+            longer = f"{line} {word}" if line else word
+            if line and text_width(longer, points, bold) > inches:
+                lines.append(line)
+                longer = word
+            line = longer
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def credit_of(*fields: xr.DataArray | None, span: tuple[np.datetime64, np.datetime64] | None = None) -> str:
+    """The source line of what is drawn: each field's own ``source``, once, and what the terms of CAMS ask for.
+
+    Args:
+        fields: what is drawn.
+        span: first and last time that is drawn; default all of the fields.
+    """
+    given = [field for field in fields if field is not None]
+    found = [str(field.attrs.get("source", "")).strip().rstrip(".") for field in given]
     named = dict.fromkeys(each for each in found if each)
     if not named:
         return ""
     words = "Source: " + "; ".join(named)
-    if any("CAMS" in each and "simulated" not in each.lower() for each in named):
-        years = sorted({str(t)[:4] for field in fields if field is not None for t in field.time.values[[0, -1]]})
-        words += f". Generated using Copernicus Atmosphere Monitoring Service information {'-'.join(years)}"
+    theirs = [field for field, each in zip(given, found, strict=True) if "CAMS" in each and "simul" not in each.lower()]
+    if theirs:
+        ends = [t for field in theirs for t in field.time.values[[0, -1]]] if span is None else list(span)
+        years = sorted({str(t)[:4] for t in ends})
+        # The Copernicus licence words what was adapted otherwise than what is shown as it came.
+        adapted = any("EAC4" in field.attrs["source"] and grid_of(field).step < _CAMS_STEP for field in theirs)
+        start = "Contains modified" if adapted else "Generated using"
+        words += f". {start} Copernicus Atmosphere Monitoring Service information {'-'.join(years)}"
     return words
 
 
@@ -97,10 +137,8 @@ class Sheet:
         """Make a figure as high as ``body`` inches and its title, note and source line need."""
         self.k = k = size.text
         self.width = width or size.width
-        room = self.width - (left + 0.1) * k
-        title, note = wrap(title, 12.5 * k, room * 0.93), wrap(note, 9 * k, room)
-        credit = wrap(credit, 7 * k, self.width - 0.2 * k)
-        above, below = head_height(title, note) * k, foot_height(credit) * k
+        title, note, credit = _broken(title, note, credit, k, self.width, left)
+        above, below = _head(title, note) * k, _foot(credit) * k
         self.height = above + body + below
         self.top, self.bottom = self.height - above, below
         self.figure = Figure(figsize=(self.width, self.height), dpi=size.dpi, facecolor="white")
@@ -117,7 +155,12 @@ class Sheet:
             )
         if credit:
             self.figure.text(
-                0.1 * k / self.width, 0.06 * k / self.height, credit, fontsize=7 * k, va="bottom", color="0.4"
+                0.1 * k / self.width,
+                0.06 * k / self.height,
+                credit,
+                fontsize=style.points(7 * k),
+                va="bottom",
+                color="0.4",
             )
 
     def axes(self, left: float, bottom: float, width: float, height: float) -> Axes:
@@ -155,21 +198,35 @@ class Sheet:
                 bar.set_ticks(ticks if len(ticks) <= most else [x for x in ticks if f"{x:e}"[0] == "1"])
             bar.ax.xaxis.set_major_formatter(style.NUMBERS)
         bar.ax.minorticks_off()
-        bar.ax.tick_params(labelsize=8 * k, length=2.5 * k, width=0.6 * k)
+        bar.ax.tick_params(labelsize=style.points(8 * k), length=2.5 * k, width=0.6 * k)
         bar.outline.set_linewidth(0.6 * k)
         grey = "; grey: missing" if any(np.isnan(each).any() for each in values) else ""
-        bar.set_label(wrap(label + grey, 9 * k, place[2] * 1.25), fontsize=9 * k, labelpad=2 * k)
+        bar.set_label(wrap(label + grey, 9 * k, place[2] * 1.15), fontsize=9 * k, labelpad=2 * k)
 
 
-def head_height(title: str, note: str) -> float:
+def writing_height(paper: Size, title: str, note: str, credit: str, left: float = 0.62) -> float:
+    """What title, note and source line need of a paper, in inches."""
+    broken = _broken(title, note, credit, paper.text, paper.width, left)
+    return (_head(*broken[:2]) + _foot(broken[2])) * paper.text
+
+
+def _broken(title: str, note: str, credit: str, k: float, width: float, left: float) -> tuple[str, str, str]:
+    room = width - (left + 0.1) * k
+    return (
+        wrap(legible(title), 12.5 * k, room, bold=True), wrap(legible(note), 9 * k, room),
+        wrap(legible(credit), style.points(7 * k), width - 0.2 * k),
+    )  # fmt: skip
+
+
+def _head(title: str, note: str) -> float:
     """Of a wrapped title and note, in inches of text size 1."""
     above = 0.13 + (0.09 + 0.2 * len(title.splitlines()) if title else 0)
     return above + (0.15 * len(note.splitlines()) + 0.07 if note else 0)
 
 
-def foot_height(credit: str) -> float:
+def _foot(credit: str) -> float:
     """Of a wrapped source line, in inches of text size 1."""
-    return 0.08 + 0.12 * len(credit.splitlines()) if credit else 0.04
+    return 0.08 + 0.13 * len(credit.splitlines()) if credit else 0.04
 
 
 def check_format(path: Path) -> None:

@@ -21,11 +21,14 @@ ScaleName = Literal["log", "guideline"]
 CONCENTRATION_COLOURS = "magma_r"
 ERROR_COLOURS = "RdBu_r"
 MISSING_COLOUR = "0.72"
-UNITS_TEXT = "µg m⁻³"
+UNITS_TEXT = "µg\N{NO-BREAK SPACE}m⁻³"
 MINUS = "\N{MINUS SIGN}"
 
 FLOOR, CEILING = 0.1, 5000.0
 """What a concentration scale may reach down and up to, ug m-3."""
+
+SMALLEST = 6.0
+"""Points: nothing is written smaller on paper."""
 
 _STEPS = (1.0, 2.0, 5.0)
 
@@ -37,6 +40,11 @@ _GUIDELINES = {
     ("pm10", True): (15.0, 20.0, 30.0, 50.0, 70.0),
 }
 _BEYOND = (2, 5, 10)  # times the weakest target: fires and dust lie far above it
+
+
+def points(size: float) -> float:
+    """A size of writing that can still be read in print: 6 points at least."""
+    return max(size, SMALLEST)
 
 
 def colours(name: str) -> Colormap:
