@@ -58,7 +58,9 @@ def prepare(
     from deepcams.training.prepare import Preparation
 
     keep_memory_level()
-    preparation = Preparation(inputs, out, degrade.value, variable, period, bbox, overwrite)
+    preparation = Preparation(
+        inputs, out, degradation=degrade.value, variable=variable, period=period, bbox=bbox, overwrite=overwrite
+    )
     told = kept(without="--overwrite")
     with stoppable(told, waits=True) as stopping, Bars("{task.fields[unit]}, left", hidden=quiet) as bars:
 

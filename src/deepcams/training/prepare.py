@@ -55,17 +55,25 @@ class Summary:
 
 
 def prepare(
-    field: xr.DataArray | Paths,
-    out: str | Path,
-    *,
-    degradation: Degradation = "area",
-    variable: str | None = None,
-    period: Period | str | None = None,
-    bbox: BBox | None = None,
-    overwrite: bool = False,
-    progress: Progress | None = None,
+    field: xr.DataArray | Paths, out: str | Path, *, progress: Progress | None = None, **settings: Any
 ) -> Prepared:
     """Write a store for training, go on with an unfinished one, or extend a finished one by later hours.
+
+    Args:
+        field, out, settings: see :class:`Preparation`.
+        progress: called with "headers" or "hours", how many are done and how many there are.
+
+    Returns:
+        the store, opened.
+
+    Raises:
+        InputError, OutputError: see :meth:`Preparation.run`.
+    """
+    return Preparation(field, out, **settings).run(progress).store
+
+
+class Preparation:
+    """A store that is to be written; nothing is touched before :meth:`run`.
 
     Args:
         field: a canonical field at 0.25 degrees, or files, folders or globs of them (GEOS-CF of one version, the
@@ -76,20 +84,11 @@ def prepare(
         period: only these hours; those that are not in the input are listed as missing.
         bbox: W S E N in degrees (W > E crosses the dateline): only the coarse cells that it touches.
         overwrite: replace a store that is there.
-        progress: called with "headers" or "hours", how many are done and how many there are.
-
-    Returns:
-        the store, opened.
 
     Raises:
-        InputError: the input holds no hour that can be used, or what must not be mixed.
-        OutputError: the store is there with other contents or settings, or cannot be written.
+        InputError: an argument is not what was expected, or there are no such files.
+        OutputError: the store would lie over its input.
     """
-    return Preparation(field, out, degradation, variable, period, bbox, overwrite).run(progress).store
-
-
-class Preparation:
-    """A run of :func:`prepare`, which takes the same arguments; nothing is touched before :meth:`run`."""
 
     def __init__(
         self,
@@ -140,7 +139,8 @@ class Preparation:
         """Write what is missing.
 
         Raises:
-            InputError, OutputError: see :func:`prepare`.
+            InputError: the input holds no hour that can be used, or what must not be mixed.
+            OutputError: the store is there with other contents or settings, or cannot be written.
         """
         began = clock.perf_counter()
         before = self._before()
