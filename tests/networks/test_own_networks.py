@@ -12,6 +12,7 @@ from deepcams.errors import InputError
 from deepcams.networks import build
 from deepcams.networks.base import Network, SpatialNetwork, SpatialSample, TemporalNetwork, TemporalSample
 from deepcams.testing import check_network
+from networks.learning import learned
 
 
 def shaken(network: Network, seed: int = 0) -> Network:
@@ -81,15 +82,7 @@ def test_cellnet_learns_a_texture_that_interpolation_cannot_know() -> None:
     shares = torch.ones(3, 3)
     shares[0, 0], shares[2, 2] = 1.5, 0.5
     sample = SpatialSample(coarse, F.interpolate(coarse, scale_factor=3.0) * shares.repeat(12, 12))
-    optimizer = torch.optim.Adam(network.parameters(), 0.01)
-    losses = []
-    for _ in range(60):
-        optimizer.zero_grad()
-        loss = network.loss(sample)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        losses.append(loss.item())
-    assert losses[-1] < 0.5 * losses[0]
+    assert learned(network, sample, steps=60, rate=0.01) < 0.5
 
 
 def test_flow_refine_with_fresh_weights_is_flow() -> None:
@@ -108,15 +101,7 @@ def test_flow_refine_finds_detail_that_stays_in_place() -> None:
     assert isinstance(network, TemporalNetwork)
     frames, carried = plume(4, 2, 1, 32, 32), plume(4, 2, 1, 32, 32, seed=3)
     sample = TemporalSample(frames, torch.full((4,), 0.5), frames.mean(dim=1), carried)
-    optimizer = torch.optim.Adam(network.parameters(), 0.01)
-    losses = []
-    for _ in range(150):
-        optimizer.zero_grad()
-        loss = network.loss(sample)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        losses.append(loss.item())
-    assert losses[-1] < 0.5 * losses[0]
+    assert learned(network, sample, steps=150, rate=0.01) < 0.5
 
 
 @pytest.mark.parametrize("guide", [None, torch.ones(1, 1, 2, 1, 16, 16), torch.ones(1, 2, 1, 1, 16, 16)])
