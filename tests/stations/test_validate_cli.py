@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from matplotlib.image import imread
 
 from deepcams.bench import validation
 from deepcams.cli import main
+from deepcams.validation import figures, run
 
 PLACES = {1: (52.5, 15.0), 2: (45.0, 22.5), 3: (37.5, 7.5)}
 
@@ -101,12 +103,16 @@ def test_stations_outside_the_region(files, refused, field_of, tmp_path: Path) -
 
 def test_wrong_units_everywhere_tell_the_step_that_took_them(files, refused, save_table, table_of) -> None:
     path = save_table(table_of(PLACES).assign(units="ppm"), "ppm.csv")
-    assert "units 72 of 72" in refused(files["field"], "--stations", path)
+    line = refused(files["field"], "--stations", path)
+    assert "units 72 of 72" in line
+    assert "'ppm'" in line
 
 
 def test_one_number_for_two_places(files, refused, save_table, table_of) -> None:
     table = pd.concat([table_of({1: (52.5, 15.0)}), table_of({1: (45.0, 22.5)})])
-    assert "place 48 of 48" in refused(files["field"], "--stations", save_table(table, "two.csv"))
+    line = refused(files["field"], "--stations", save_table(table, "two.csv"))
+    assert "place 48 of 48" in line
+    assert "more than 1 km apart" in line
 
 
 def test_a_field_without_time(files, refused, field_of, tmp_path: Path) -> None:
@@ -146,6 +152,64 @@ def test_what_is_missing_on_the_command_line(files, refused, tmp_path: Path) -> 
     assert "field" in refused("--stations", files["stations"], "--original", files["original"])
     (tmp_path / "file").write_text("")
     assert "folder" in refused(files["field"], "--stations", files["stations"], "-o", tmp_path / "file")
+
+
+def test_several_groupings_after_one_by(files, tmp_path: Path, refused, capsys) -> None:
+    arguments = ["validate", files["field"], "--stations", files["stations"], "--json", str(tmp_path / "s.json")]
+    assert main([*arguments, "--by", "year,country", "--by", "surface"]) == 0
+    rows = json.loads((tmp_path / "s.json").read_text())["rows"]
+    assert {row["by"] for row in rows} == {"all", "year", "country", "surface"}
+    capsys.readouterr()
+    line = refused(*arguments[1:], "--by", "year", "country")
+    assert "write --by year --by country, or --by year,country" in line
+    assert "did you mean 'country'" in refused(*arguments[1:], "--by", "year,contry")
+
+
+def test_a_glob_that_the_shell_has_made_names_of(files, table_of, save_table, tmp_path: Path) -> None:
+    """Only the first of them stands behind --stations; tables cannot be fields, so the others are stations too."""
+    more = [save_table(table_of({4: (52.5, 22.5)}, hours=72), "more.csv.gz")]
+    more.append(save_table(table_of({5: (45.0, 7.5)}, hours=72), "yet.parquet"))
+    arguments = ["validate", files["field"], "--stations", files["stations"], *map(str, more)]
+    assert main([*arguments, "--json", str(tmp_path / "s.json")]) == 0
+    row = json.loads((tmp_path / "s.json").read_text())["rows"][0]
+    assert (row["stations"], row["n"]) == (5, 5 * 72)
+
+
+def test_originals_that_the_shell_has_made_names_of(files, refused, field_of, tmp_path: Path) -> None:
+    field_of("2019-02-01", 9, hours=3, step=15).to_dataset(name="pm2p5").to_netcdf(tmp_path / "next.nc")
+    line = refused(
+        files["field"], "--stations", files["stations"], "--original", files["original"], tmp_path / "next.nc"
+    )
+    assert "write --original before each" in line
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_work(files, refused, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "file").write_text("")
+    assert "folder" in refused(files["field"], "--stations", files["stations"], "-o", tmp_path / "file" / "out")
+    monkeypatch.setattr("deepcams.validation.run.os.access", lambda *_: False)
+    monkeypatch.setattr("deepcams.validation.run.open_openaq", lambda *_, **__: pytest.fail("work was begun"))
+    assert "written to" in refused(files["field"], "--stations", files["stations"], "-o", tmp_path / "a" / "b")
+    assert not (tmp_path / "a").exists()
+
+
+def test_the_cycle_is_of_stations_with_the_whole_day(files, table_of, save_table, tmp_path: Path, monkeypatch) -> None:
+    """A station that reports in the evening alone, and much, must not make a step in the cycle."""
+    table = table_of({**PLACES, 4: (52.5, 22.5)}, hours=72, value=lambda k, h: 500 if k == 4 else 10)
+    hour = pd.to_datetime(table["datetime"]).dt.hour
+    table = table[(table["location_id"] != 4) | (hour >= 18)]
+    drawn: list[Any] = []
+    monkeypatch.setattr(
+        "deepcams.plotting.diurnal.diurnal_figure", lambda cycles, **words: drawn.append((cycles, words["note"]))
+    )
+    path = save_table(table, "part.csv")
+    without = ("constant", "completeness", "twins")
+    for field in ((files["field"],), ()):
+        done = run.validate(run.Request(stations=(path,), field=field, without=without))
+        figures.draw_cycle(done.found)
+        cycles, note = drawn.pop()
+        assert cycles[0].name == "observed"
+        np.testing.assert_allclose(cycles[0].mean, 10)
+        assert "3 stations with all hours of the day" in note
 
 
 def test_bench_validate(tmp_path: Path, monkeypatch) -> None:

@@ -23,7 +23,7 @@ EXAMPLES = """Examples:
 
 deepcams validate pm25.zarr --stations openaq/ --original cams_2019.nc -o validation/
 
-deepcams validate pm25.zarr --stations poland_2019.csv.gz --by month --by hour --json scores.json
+deepcams validate pm25.zarr --stations poland_2019.csv.gz --by month,hour --json scores.json
 
 deepcams validate --stations openaq/ -o quality/    (no field: quality control, map and diurnal cycle of stations)"""
 
@@ -35,14 +35,20 @@ def validate(
     ] = None,
     stations: Annotated[
         list[str] | None,
-        typer.Option("--stations", help="OpenAQ's archive, CSV, csv.gz or Parquet; may be repeated.  [required]"),
+        typer.Option(
+            "--stations", help="OpenAQ's archive, CSV, csv.gz or Parquet files; several may follow.  [required]"
+        ),
     ] = None,
     original: Annotated[
         list[str] | None, typer.Option("--original", help="What the field was made from (CAMS); may be repeated.")
     ] = None,
     by: Annotated[
         list[str] | None,
-        typer.Option("--by", help="Rows by year, month, hour (local solar), country or station; may be repeated."),
+        typer.Option(
+            "--by",
+            help="Rows by year, month, hour (local solar), country, surface (inland, coast, sea) or "
+            "station; may be repeated, or year,country.",
+        ),
     ] = None,
     json: Annotated[Path | None, typer.Option("--json", help="Write all rows as JSON.")] = None,
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw the scatter of Fig. 6.")] = None,
@@ -56,7 +62,7 @@ def validate(
     ] = None,
     metadata: Annotated[
         list[Path] | None,
-        typer.Option(help="OpenAQ's locations as JSON, CSV or Parquet: drops mobile and low-cost ones."),
+        typer.Option(help="OpenAQ's locations as JSON, CSV or Parquet: drops mobile and low-cost ones; altitudes."),
     ] = None,
     period: Annotated[str | None, typer.Option(help="Only these times of the field: 2019, 2019-03, ..")] = None,
     parameter: Annotated[str, typer.Option(help="Species in the stations' files.")] = "pm25",
@@ -73,23 +79,25 @@ def validate(
     from rich.console import Console
 
     from deepcams.cli.progress import Bars
-    from deepcams.errors import InputError
+    from deepcams.cli.stopping import kept, stoppable
     from deepcams.evaluation import in_situ_tables as tables
     from deepcams.production.memory import keep_memory_level
     from deepcams.validation.run import Request
     from deepcams.validation.run import validate as run
 
-    if not stations:
-        raise InputError("--stations", "files of observations", "none")
-    groups = tuple(by) if by else ("year",)
+    groups = tables.parse_by(by or ["year"])
     request = Request(
-        stations=tuple(stations), field=tuple(field or ()), original=tuple(original or ()), by=groups, json=json,
+        stations=tuple(stations or ()), field=tuple(field or ()), original=tuple(original or ()), by=groups, json=json,
         plot=plot, out=out, space=space.value, starts=stamps is _Stamps.START, without=tuple(without or ()),
         metadata=tuple(metadata or ()), period=period, parameter=parameter, variable=variable, assume_utc=assume_utc,
         draws=draws,
     )  # fmt: skip
     keep_memory_level()
-    with Bars(width=20, count="{task.fields[told]}", elapsed=True, transient=True, hidden=quiet) as bars:
+    words = kept("read of the stations")
+    with (
+        stoppable(words),
+        Bars(width=20, count="{task.fields[told]}", elapsed=True, transient=True, hidden=quiet) as bars,
+    ):
 
         def tell(step: str, done: int, total: int) -> None:
             bars.tell(step, done, total, told=f"{done:,}/{total:,}" if total else f"{done:,}")

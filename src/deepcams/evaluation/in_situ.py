@@ -70,6 +70,7 @@ class Validation:
         scored: products and sets of pairs.
         quality: counts of quality control, then of matching.
         products: name -> what it is: grid, times, rule in time.
+        units: of the observations, as their files have them.
         options: how it was done.
         observed: (stations, 24, 3) numbers, sums and squares of all observed values by local hour, field or not.
         batches: how many there were.
@@ -81,6 +82,7 @@ class Validation:
     scored: list[Scored]
     quality: Report
     products: dict[str, dict[str, str]]
+    units: list[str]
     options: Options
     observed: np.ndarray
     observed_months: np.ndarray
@@ -148,8 +150,8 @@ def validate(
         told("stations", k + 1, len(batches))
     return Validation(
         stations, months.astype("datetime64[M]"), worker.scored, report,
-        {p.name: _describe(p) for p in products}, options, worker.observed, worker.observed_months, len(batches),
-        {p.name: p.series.nodes_read for p in products},
+        {p.name: _describe(p) for p in products}, archive.units, options, worker.observed, worker.observed_months,
+        len(batches), {p.name: p.series.nodes_read for p in products},
     )  # fmt: skip
 
 
@@ -178,7 +180,7 @@ def _prepare(
     placement = place_stations(grid, latitude, longitude, options.space)
     if not placement.inside.any():
         found = (
-            "none: their coordinates are missing" if not np.isfinite(latitude).any() else
+            "none: their coordinates are missing, or none on Earth" if not np.isfinite(latitude).any() else
             f"none: they lie at {np.nanmin(latitude):.2f}..{np.nanmax(latitude):.2f} N, "
             f"{np.nanmin(longitude):.2f}..{np.nanmax(longitude):.2f} E"
         )  # fmt: skip

@@ -206,14 +206,14 @@ def write(found: Validation, table: list[Row], folder: Path) -> list[Path]:
     return [folder / name for name in texts]
 
 
-def check_by(names: Iterable[str]) -> None:
-    """Refuse groupings that do not exist.
+def parse_by(texts: Iterable[str]) -> tuple[str, ...]:
+    """Groupings as people write them: one in each text, or several with commas between them.
 
     Raises:
         InputError: one is not among :data:`BY`.
     """
-    for name in names:
-        choose("--by", name, BY)
+    names = [name.strip() for text in texts for name in text.split(",")]
+    return tuple(choose("--by", name, BY) for name in dict.fromkeys(names))
 
 
 def check_pairs(found: Validation) -> None:
@@ -227,7 +227,11 @@ def check_pairs(found: Validation) -> None:
     table = found.quality.table()
     lost = [row for row in table.to_dict("records") if row["dropped"]]
     steps = "; ".join(f"{row['step']} {row['dropped']} of {row['rows_in']}" for row in lost)
-    raise InputError("stations", "values in the field's cells and hours", f"none left ({steps})")
+    most = max(lost, key=lambda row: row["dropped"], default=None)
+    why = "" if most is None or most["what"] == most["step"] else f"; {most['step']}: {most['what']}"
+    if most is not None and most["step"] == "units":
+        why = f"; units: {', '.join(repr(text) for text in found.units[:3])} are no mass concentrations"
+    raise InputError("stations", "values in the field's cells and hours", f"none left ({steps}{why})")
 
 
 _COLUMNS = (("R", ".3f"), ("RMSE", "#.3g"), ("MAE", "#.3g"), ("bias", "+#.3g"), ("FAC2", ".0%"))

@@ -114,7 +114,7 @@ def read_csv(header: bytes, body: bytes) -> Any:
         csv.ParseOptions(delimiter=_separator(header)),
         csv.ConvertOptions(
             column_types=types, include_columns=list(columns.values()), strings_can_be_null=False,
-            null_values=["", "NA", "NaN", "nan", "null", "NULL", "None", "-", "\\N"],
+            null_values=["", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "-", "\\N"],
         ),
     )  # fmt: skip
     return table.rename_columns([canonical_name(columns, name) for name in table.column_names])

@@ -126,6 +126,11 @@ def _walk(folder: Path) -> Iterator[Path]:
             yield folder / name
 
 
+def is_table(path: Path) -> bool:
+    """Whether a file is a CSV, packed or not, or Parquet, by its content."""
+    return _kind(path) is not None
+
+
 def _kind(path: Path) -> FileKind | None:
     with path.open("rb") as file:
         head = file.read(512)
@@ -260,7 +265,9 @@ class BlockReader:
             if isinstance(error, InputError):
                 raise
             found = " ".join(str(error).split())[:160]
-            raise InputError(pieces[0][0].path, "readable rows", found, "download it again") from error
+            raise InputError(
+                pieces[0][0].path, "readable rows", found, "download it again, or mend that row"
+            ) from error
 
     def _parquet(self, file: StationFile) -> Iterator[Block]:
         import pyarrow as pa

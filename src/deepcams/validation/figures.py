@@ -96,42 +96,42 @@ def draw_maps(found: Validation) -> dict[str, Figure]:
 
 
 def draw_cycle(found: Validation, species: str = "PM2.5") -> Figure | None:
-    """The diurnal cycle: observed, original, field; ``None`` where hours of the day are missing."""
+    """The diurnal cycle: observed, original, field; ``None`` where hours of the day are missing.
+
+    Only stations that have (nearly) all hours of the day take part: others would make steps where they come and go.
+    """
     from deepcams.plotting.diurnal import Cycle, diurnal_figure
 
-    number = found.observed[..., 0].sum(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        observed = found.observed[..., 1].sum(axis=0) / number
-    cycles = []
     scored = found.find("field", "hourly") or found.find("field", "own")
+    pairs = found.observed[..., :2] if scored is None else scored.stations.hour[..., [_N, _O]]
+    whole = (pairs[..., 0] > 0).sum(axis=1) >= _HOURS
+    number = pairs[whole, :, 0].sum(axis=0)
+    if (number > 0).sum() < _HOURS:
+        return None
     if scored is None:
-        cycles.append(Cycle("observed", "observed", observed, spread=_spread(found.observed[..., :2])))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            observed = pairs[whole, :, 1].sum(axis=0) / number
+        cycles = [Cycle("observed", "observed", observed, spread=_spread(pairs[whole]))]
+        by_month = found.observed_months[whole]
     else:
-        sums = scored.stations.hour.sum(axis=0)
-        pairs = np.stack([scored.stations.hour[..., _N], scored.stations.hour[..., _O]], axis=-1)
-        cycles.append(Cycle("observed", "observed", _mean(sums, _O), spread=_spread(pairs)))
-        cycles.append(Cycle(_name(scored, found), "field", _mean(sums, _M)))
+        cycles = [Cycle("observed", "observed", _mean(scored, whole, _O), spread=_spread(pairs[whole]))]
+        cycles.append(Cycle(_name(scored, found), "field", _mean(scored, whole, _M)))
         linear = found.find("original, linear in time", "hourly")
         if linear is not None:
             name = f"{_name(linear, found)}, linear between analyses"
-            cycles.append(Cycle(name, "original", _mean(linear.stations.hour.sum(axis=0), _M), dashed=True))
+            cycles.append(Cycle(name, "original", _mean(linear, whole, _M), dashed=True))
         elif (original := found.find("original", "same")) is not None:
-            cycles.append(Cycle(_name(original, found), "original", _mean(original.stations.hour.sum(axis=0), _M)))
-    if np.isfinite(cycles[0].mean).sum() < _HOURS:
-        return None
-    used = found.observed[..., 0].sum(axis=1) > 0 if scored is None else scored.stations.hour[..., _N].sum(axis=1) > 0
-    band = cycles[0].spread is not None
-    by_month = found.observed_months if scored is None else scored.stations.month[..., _N]
+            cycles.append(Cycle(_name(original, found), "original", _mean(original, whole, _M)))
+        by_month = scored.stations.month[whole][..., _N]
     months = found.months[by_month.sum(axis=0) > _SHARE * by_month.sum(axis=0).max()]
     span = f"{months[0]}" + (f" to {months[-1]}" if months.size > 1 else "")
-    total = number.sum() if scored is None else scored.stations.hour[..., _N].sum()
-    note = f"{int(used.sum()):,} stations, {int(total):,} hours, {span}" + (
-        "; band: 95 % over stations" if band else ""
-    )
+    note = f"{int(whole.sum()):,} stations with all hours of the day, {int(number.sum()):,} hours, {span}"
+    note += "; band: 95 % over stations" if cycles[0].spread is not None else ""
     return diurnal_figure(cycles, title="Diurnal cycle at the stations", note=note, species=species)
 
 
-def _mean(sums: np.ndarray, column: int) -> np.ndarray:
+def _mean(scored: Scored, chosen: np.ndarray, column: int) -> np.ndarray:
+    sums = scored.stations.hour[chosen].sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(ORIGIN + sums[:, column] / sums[:, _N])
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from deepcams.evaluation.quality import Quality
 from deepcams.evaluation.tables import check_writable, save
 from deepcams.period import Period
 from deepcams.sources.openaq import open_openaq
+from deepcams.sources.openaq_files import is_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,9 +33,9 @@ class Request:
     """What is to be validated, and what is wanted of it.
 
     Attributes:
-        stations: files, folders or globs of observations.
+        stations: files, folders or globs of observations; tables among ``field`` count as such too.
         field, original: likewise of fields; both may be empty.
-        by: see :func:`deepcams.evaluation.in_situ_tables.rows`.
+        by: see :func:`deepcams.evaluation.in_situ_tables.rows`; a text may hold several with commas.
         json, plot, out: what to write: all rows, the scatter, a folder with everything.
         space, starts: see :class:`deepcams.evaluation.in_situ.Options`.
         without: quality steps to leave out.
@@ -80,9 +82,12 @@ def validate(request: Request, progress: Progress | None = None) -> Done:
         OutputError: something cannot be written; found out before the work where possible.
     """
     told = progress or (lambda step, done, total: None)
-    tables.check_by(request.by)
+    by = tables.parse_by(request.by)
+    request = _sorted(replace(request, by=by))
     quality = Quality.without(request.without)
     period = None if request.period is None else Period.parse(request.period)
+    if not request.stations:
+        raise InputError("--stations", "files of observations", "none")
     if request.original and not request.field:
         raise InputError("--original", "a field to stand beside", "none", "give FIELD too")
     if not request.field and (request.plot or request.json):
@@ -90,8 +95,8 @@ def validate(request: Request, progress: Progress | None = None) -> Done:
     for path in (request.json, request.plot):
         if path is not None:
             check_writable(path)
-    if request.out is not None and request.out.exists() and not request.out.is_dir():
-        raise OutputError(f"{request.out}: a folder is needed, and a file of that name is there; name another folder")
+    if request.out is not None:
+        _check_folder(request.out)
     field, original = (_open(paths, request) for paths in (request.field, request.original))
     archive = open_openaq(
         request.stations, parameter=request.parameter, assume_utc=request.assume_utc,
@@ -103,7 +108,7 @@ def validate(request: Request, progress: Progress | None = None) -> Done:
         lambda step, done, total: told(words[step], done, total),
     )  # fmt: skip
     tables.check_pairs(found)
-    done = Done(found, tables.rows(found, request.by, request.draws))
+    done = Done(found, tables.rows(found, by, request.draws))
     if request.json is not None:
         save(request.json, tables.as_json(found, done.rows))
         done.written.append(request.json)
@@ -113,12 +118,43 @@ def validate(request: Request, progress: Progress | None = None) -> Done:
     return done
 
 
+def _sorted(request: Request) -> Request:
+    """Tables among the fields go to the stations: a shell makes several names of a glob, and one follows its option.
+
+    Raises:
+        InputError: the name of a grouping among the fields, for the same reason.
+    """
+    fields, stations = list[str | Path](), list(request.stations)
+    for each in request.field:
+        path = Path(each).expanduser()
+        if not path.exists() and set(str(each).split(",")) <= set(tables.BY):
+            do = f"write --by {request.by[-1]} --by {each}, or --by {request.by[-1]},{each}"
+            raise InputError("--by", "one value after each, or commas", f"{str(each)!r} without --by before it", do)
+        (stations if path.is_file() and is_table(path) else fields).append(each)
+    return replace(request, field=tuple(fields), stations=tuple(stations))
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder that cannot be made or written to, before the work; nothing is made yet."""
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder}: a folder is needed, and a file of that name is there; name another folder")
+    there = next(above for above in (folder, *folder.absolute().parents) if above.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise OutputError(f"{folder}: {there} is no folder that can be written to; name another folder")
+
+
 def _open(paths: tuple[str | Path, ...], request: Request) -> xr.DataArray | None:
     from deepcams.sources.open import open_field
 
     if not paths:
         return None
-    return open_field(list(paths), request.variable)
+    try:
+        return open_field(list(paths), request.variable)
+    except InputError as error:
+        if paths is request.original or not request.original or len(paths) < 2:
+            raise
+        last = f"write --original before each, or quote their glob, if {paths[-1]} is one"
+        raise InputError(error.where, error.expected, error.found, last) from error
 
 
 def _draw(request: Request, done: Done) -> None:
