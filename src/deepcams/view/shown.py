@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +16,7 @@ from deepcams.errors import InputError
 from deepcams.field import DIMS
 from deepcams.grid import Grid
 from deepcams.store.attributes import COORDINATES, label
+from deepcams.view.ahead import Ahead
 from deepcams.view.blocks import Blocks
 from deepcams.view.stations import Stations
 
@@ -84,12 +84,11 @@ class Shown:
             name: (blocks.field.time.values - np.datetime64(0, "ns")) // _MINUTE for name, blocks in self.blocks.items()
         }
         self.stations, self.title = stations, title
-        self._ahead = ThreadPoolExecutor(1, "deepcams-view-ahead")
-        self._waiting: dict[str, Future[None]] = {}
+        self._ahead = Ahead()
 
     def close(self) -> None:
         """Stop reading ahead."""
-        self._ahead.shutdown(wait=False, cancel_futures=True)
+        self._ahead.close()
 
     def about(self) -> dict[str, Any]:
         """What the page must know before it asks for anything else; JSON types."""
@@ -137,9 +136,7 @@ class Shown:
         rows, first, columns = _window(blocks.grid, box)
         chosen = (rows, columns % blocks.grid.columns)
         codes = encode(blocks.frame(at, *chosen))
-        if (before := self._waiting.get(name)) is not None:
-            before.cancel()  # what the frame before would have read next
-        self._waiting[name] = self._ahead.submit(blocks.read_ahead, at, *chosen)
+        self._ahead.wish(name, lambda: blocks.read_ahead(at, *chosen))
         grid = blocks.grid
         west = grid.step * (grid.west + first - 0.5)
         north = 90 - grid.step * (grid.north + rows.start - 0.5)

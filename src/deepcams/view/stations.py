@@ -38,7 +38,8 @@ class Stations:
         return [[round(float(x), 4), round(float(y), 4)] for x, y in pairs]
 
     def near(self, longitude: float, latitude: float, first: int, last: int) -> dict[str, Any] | None:
-        """The nearest station within :data:`FARTHEST_KM` that reports, with its hourly means in [first, last] minutes.
+        """The nearest station within :data:`FARTHEST_KM` that reports, with its means of hours whose middle is in
+        [first, last] minutes.
 
         Returns:
             name, id, place, distance (km), and values at the middle of their hours; the very nearest, without values,
@@ -60,7 +61,8 @@ class Stations:
         margin = 8 * 86400
         rows = self._archive.read(np.array([number]), first * 60 - margin, last * 60 + margin)
         kept, _ = self._control.check(rows)
-        inside = (kept.end >= first * 60) & (kept.end <= last * 60)
+        middle = (kept.start + kept.end) // 120
+        inside = (middle >= first) & (middle <= last)
         station = self._archive.stations.iloc[number]
         return {
             "name": str(station["name"]),
@@ -68,7 +70,7 @@ class Stations:
             "longitude": float(self._longitude[number]),
             "latitude": float(self._latitude[number]),
             "kilometres": round(kilometres, 1),
-            "minutes": ((kept.start[inside] + kept.end[inside]) // 120).tolist(),
+            "minutes": middle[inside].tolist(),
             "values": [round(float(value), 2) for value in kept.value[inside]],
         }
 

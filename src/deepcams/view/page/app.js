@@ -228,7 +228,7 @@ async function showSeries() {
   const mine = ++asked;
   const [first, last] = chartSpan();
   $("series").hidden = false;
-  $("place").textContent = placeText(place.longitude, place.latitude);
+  $("place").textContent = `${placeText(place.longitude, place.latitude)}: ${about.species} in ${UNITS}, times in UTC`;
   $("series-note").textContent = "reading …";
   try {
     const found = await (await ask("series", { ...place, first, last })).json();
@@ -236,8 +236,8 @@ async function showSeries() {
     chart.take(found, first, last);
     const nodes = Object.entries(found.fields).map(([name, one]) =>
       `${name === "ours" ? "deepcams" : "original"} at ${placeText(one.longitude, one.latitude)}`);
-    const { station } = found;
-    if (station?.values.length) nodes.push(`station ${station.name}, ${station.kilometres} km away, ${station.values.length} hours after quality control`);
+    const { station } = found, hours = station?.values.length;
+    if (hours) nodes.push(`station ${station.name}, ${station.kilometres} km away, ${hours} hour${hours > 1 ? "s" : ""} after quality control`);
     else if (station) nodes.push(`station ${station.name}, ${station.kilometres} km away, and those next to it report nothing in these days`);
     else if (about.stations) nodes.push("no station within 200 km");
     $("series-note").textContent = nodes.join("; ");
@@ -384,7 +384,7 @@ async function start() {
   minutes = about.fields.ours.minutes;
   view = new View(about.fields.ours.periodic ? { ...about.fields.ours, west: -180, east: 180 } : about.fields.ours);
   colours = new Colours(about);
-  chart = new Chart($("chart"), UNITS);
+  chart = new Chart($("chart"));
   $("title").textContent = `${about.species}: ${about.title}`;
   document.title = `${about.title}: deepcams view`;
   $("source").textContent = `Source: ${about.fields.ours.source || "not given"}; deepcams ${about.version}`;

@@ -1,7 +1,7 @@
 // The hours of one place: both fields as lines, the station as points.
 
 export class Chart {
-  constructor(canvas, units) { this.canvas = canvas; this.units = units; this.found = null; }
+  constructor(canvas) { this.canvas = canvas; this.found = null; }
 
   take(found, first, last) { Object.assign(this, { found, first, last }); }
 
@@ -101,7 +101,5 @@ export class Chart {
       context.fillText(short, left + 23, 16);
       left += 40 + context.measureText(short).width;
     }
-    context.textAlign = "right";
-    context.fillText(`${this.units}, UTC`, this.right, 16);
   }
 }

@@ -88,6 +88,7 @@ export class Colours {
       context.fillStyle = grey;
       context.fillRect(left + width - room - 17, top + 1, 12, 11);
       context.strokeRect(left + width - room - 17, top + 1, 12, 11);
+      context.fillStyle = ink;
     }
   }
 }
