@@ -32,9 +32,9 @@ def pipeline(
 
     from deepcams.bench import pipeline as measure
     from deepcams.errors import InputError
-    from deepcams.production.memory import keep_memory_at_hand
+    from deepcams.production.memory import keep_memory_for
 
-    keep_memory_at_hand()  # as deepcams downscale does
+    keep_memory_for("linear")  # as deepcams downscale does
     if folder is not None and not folder.is_dir():
         raise InputError("--folder", "a folder that exists", f"{folder}")
     found = measure(days, repeats, folder, progress=lambda told: typer.echo(f"  {told}", err=True))

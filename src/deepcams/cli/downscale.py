@@ -72,16 +72,12 @@ def downscale(
     """
     from deepcams.cli.progress import Bars, Rate
     from deepcams.cli.stopping import command_line, kept, stoppable
-    from deepcams.downscalers.build import BEST
     from deepcams.production.job import prepare
-    from deepcams.production.memory import keep_memory_at_hand, keep_memory_level
+    from deepcams.production.memory import keep_memory_for
     from deepcams.sources.cams import open_cams
     from deepcams.sources.files import find_files
 
-    if temporal in (BEST, "flow", "flow-refine"):  # flow's threads would keep memory in pieces, each for itself
-        keep_memory_level()
-    else:
-        keep_memory_at_hand()
+    keep_memory_for(temporal)
     if report is not None:
         from deepcams.report.report import check_name
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import sys
 
+from deepcams.downscalers.build import BEST
+
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -3, -4, -8
 _THRESHOLD = 4 << 20
 _NEVER = 2**31 - 1
@@ -28,6 +30,18 @@ def keep_memory_at_hand() -> None:
     to half as much again, and is level where few threads work (not with flow).
     """
     _set({_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: _NEVER, _M_ARENA_MAX: 1})
+
+
+def keep_memory_for(temporal: str) -> None:
+    """Keep memory as suits a run of this method in time: at hand, but level where flow's threads would each keep some.
+
+    Args:
+        temporal: as :func:`deepcams.downscalers.build.build` takes it.
+    """
+    if temporal in (BEST, "flow", "flow-refine"):
+        keep_memory_level()
+    else:
+        keep_memory_at_hand()
 
 
 def _set(options: dict[int, int]) -> None:
