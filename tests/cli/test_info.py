@@ -13,7 +13,8 @@ import xarray as xr
 
 from deepcams.cli import main
 from deepcams.sources import files
-from deepcams.sources.inspect import Values, inspect
+from deepcams.sources.inspect import inspect
+from deepcams.sources.seen import Values
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from deepcams.sources.inspect import FileSeen, Seen, TimesSeen, VariableSeen
+from deepcams.sources.seen import FileSeen, Seen, TimesSeen, VariableSeen
 
 MOST_FILES = 40
 MOST_GAPS = 5
