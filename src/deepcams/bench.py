@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -19,6 +20,9 @@ import xarray as xr
 from deepcams.grid import Grid
 from deepcams.production.job import Job, prepare
 from deepcams.store import Record, open_target
+
+if TYPE_CHECKING:
+    import psutil
 
 COARSE_STEP = 0.75
 
@@ -135,6 +139,8 @@ class ValidationResult:
         again: seconds to open them when that was done before.
         comparing: seconds of quality control, reading the field, matching and sums.
         reading: seconds to read the whole field alone.
+        read: bytes of field and original, unpacked, that comparing read; whole: what both hold.
+        disk: bytes that comparing read from files, as the system counts them; 0 where it does not.
         memory: largest resident memory while opening and comparing, bytes.
         before: resident memory before, bytes.
     """
@@ -147,6 +153,9 @@ class ValidationResult:
     again: float
     comparing: float
     reading: float
+    read: int
+    whole: int
+    disk: int
     memory: int
     before: int
 
@@ -231,16 +240,27 @@ def validation(
                 started = time.perf_counter()
                 archive = open_openaq(table)
                 seconds[what] = time.perf_counter() - started
-            started = time.perf_counter()
-            found = validate(archive, field, open_cams(source))
+            original = open_cams(source)
+            started, disk = time.perf_counter(), _bytes_from_files(process)
+            found = validate(archive, field, original)
             seconds["comparing"] = time.perf_counter() - started
+            disk = _bytes_from_files(process) - disk
         told("compared")
         started = time.perf_counter()
         for item in range(0, field.sizes["time"], 24):
             field[item : item + 24].values  # noqa: B018 - reading is what is timed
         seconds["reading"] = time.perf_counter() - started
         pairs = int(found.scored[0].stations.month[..., COLUMNS.index("n")].sum())
-    return ValidationResult(stations, 24 * days, rows, pairs, memory=peak.bytes, before=before, **seconds)
+    read = 4 * sum(found.nodes_read.values())
+    whole = 4 * (field.size + original.size)
+    return ValidationResult(
+        stations, 24 * days, rows, pairs, read=read, whole=whole, disk=disk, memory=peak.bytes, before=before, **seconds
+    )
+
+
+def _bytes_from_files(process: psutil.Process) -> int:
+    counted = process.io_counters() if hasattr(process, "io_counters") else None  # not on macOS
+    return getattr(counted, "read_chars", 0)
 
 
 @contextmanager

@@ -219,6 +219,8 @@ def test_bench_validate(tmp_path: Path, monkeypatch) -> None:
     assert 0 < found.pairs <= found.rows
     assert min(found.opening, found.again, found.comparing, found.reading) > 0
     assert found.memory >= found.before > 0
+    assert 0 < found.read <= found.whole == 4 * (25 * 73 * 144 + 9 * 25 * 48)
+    assert found.disk >= 0
     assert list(tmp_path.iterdir()) == []
 
 

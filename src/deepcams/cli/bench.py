@@ -66,6 +66,10 @@ def validate(
     ):
         typer.echo(f"  {name:34} {seconds:7.2f} s  {count / seconds:12,.0f} {what}/s")
     typer.echo(f"  {'reading the field whole':34} {found.reading:7.2f} s")
+    share = (
+        f"{found.read / 1e9:.2f} of {found.whole / 1e9:.2f} GB of field and original ({found.read / found.whole:.0%})"
+    )
+    typer.echo(f"  read: {share}" + (f"; {found.disk / 1e6:,.0f} MB from files" if found.disk else ""))
     typer.echo(f"  memory: {found.memory / 1e6:.0f} MB at most, {found.before / 1e6:.0f} MB of it before")
 
 
