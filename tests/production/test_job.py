@@ -209,7 +209,7 @@ def test_bad_values_leave_nothing_behind(make_field: MakeField, tmp_path: Path, 
 def test_long_records_are_checked_as_they_go(
     make_field: MakeField, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deepcams.production.job.SCAN_BYTES", 0)
+    monkeypatch.setattr("deepcams.production.fingerprints.SCAN_BYTES", 0)
     field = make_field(17)
     field.values[12, 0, 0] = np.inf
     with pytest.raises(InputError, match="infinite"):

@@ -19,6 +19,7 @@ from deepcams.downscalers.build import BEST, NONE, TRAINING_FREE, Order
 from deepcams.errors import InputError, OutputError
 from deepcams.field import as_field, tell_counts
 from deepcams.period import Period
+from deepcams.production.fingerprints import Fingerprints
 from deepcams.production.provenance import global_attributes, identity, keep_apart
 from deepcams.production.work import (
     BBox,
@@ -27,15 +28,11 @@ from deepcams.production.work import (
     count_frames,
     examine,
     plan_work,
-    scan,
 )
-from deepcams.sources.frames import Frames, combine, digest
+from deepcams.sources.frames import Frames
 from deepcams.store import BitRound, Item, Layout, Record, Target, differences, open_target
 from deepcams.store.layout import Split
 from deepcams.store.records import writing_to
-
-SCAN_BYTES = 1 << 30
-"""Inputs up to this size are read once before anything is written, so that bad values leave nothing behind."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done (``downscale`` or ``write``), hours done, and hours in all."""
@@ -101,7 +98,7 @@ class Job:
 
     def __post_init__(self) -> None:
         self.frames = Frames(self.plan.field)
-        self._digests: dict[int, str] = {}
+        self._fingerprints = Fingerprints(self.plan, self.frames)
 
     def estimate(self) -> Estimate:
         """Compute the first item that has data and tell what the whole would take; nothing is written."""
@@ -131,8 +128,7 @@ class Job:
         began = time.perf_counter()
         there = self._existing()
         plan, target = self.plan, self.target
-        if plan.field.nbytes <= SCAN_BYTES:
-            self._digests = scan(plan, self.frames.read, self.where)
+        self._fingerprints.scan(self.where)
         with writing_to(target.path):
             if there:
                 target.resume(self.layout, plan.items)
@@ -208,7 +204,7 @@ class Job:
         plan, hours = self.plan, self.plan.times[item.start : item.stop]
         frames = plan.frames(item)
         piece = self.frames.read(frames)
-        code = self._code(frames, piece)
+        code = self._fingerprints.of(frames, piece)
         counts = count_frames(piece, np.flatnonzero(np.isin(frames, plan.own(item))), plan)
         values = compute_hours(piece, plan.chain, hours, plan.crop)
         facts = examine(values, plan.field.time.values, hours)
@@ -222,42 +218,9 @@ class Job:
         )
         return values, facts.status, record
 
-    def _code(self, frames: np.ndarray, piece: xr.DataArray | None = None) -> str:
-        """Fingerprint of input frames; what was scanned is neither read nor hashed again."""
-        if self._digests or not frames.size:
-            return combine([self._digests[int(i)] for i in frames])
-        piece = self.frames.read(frames) if piece is None else piece
-        return combine([digest(frame, t) for frame, t in zip(piece.values, piece.time.values, strict=True)])
-
-    def _unfinished(self) -> list[Item]:
-        """The items still to do; raises if a finished one was computed from other values than the input has now."""
-        plan, target = self.plan, self.target
-        codes: list[str] = []
-
-        def refuse(what: str) -> OutputError:
-            return OutputError(
-                f"{target.path}: {what} was computed from other input values than the files hold now; "
-                "choose another name, or replace it with --overwrite"
-            )
-
-        total = target.total(plan.items)
-        if total is not None:
-            codes = [self._code(plan.frames(item)) for item in plan.items]
-            if combine(codes) != total.fingerprint:
-                raise refuse("the output")
-            return []
-        todo = []
-        for item in plan.items:
-            record = target.record(item)
-            if record is None:
-                todo.append(item)
-            elif record.fingerprint != self._code(plan.frames(item)):
-                raise refuse(f"the item from {str(plan.times[item.start])[:16]}")
-        return todo
-
     def _fill(self, progress: Progress | None) -> int:
         """Compute and write the unfinished items; writing one goes on while the next is computed."""
-        todo = self._unfinished()
+        todo = self._fingerprints.unfinished(self.target)
         total, hours = self.plan.times.size, sum(item.hours for item in todo)
         done = total - hours
         if progress is not None:

@@ -6,7 +6,6 @@ the same values.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +16,6 @@ from deepcams.errors import InputError
 from deepcams.field import ValueCounts, field_like, grid_of, is_mean, load_values
 from deepcams.grid import Grid
 from deepcams.period import Period
-from deepcams.sources.frames import digest
 from deepcams.store import Item, split_hours
 from deepcams.store.layout import Split
 
@@ -253,22 +251,3 @@ def count_frames(piece: xr.DataArray, chosen: np.ndarray, plan: Plan) -> ValueCo
     values, counts = load_values(own, "input")
     clips = plan.chain.clips if not plan.chain.clips_fine else None
     return counts if clips is None else replace(counts, clipped=int((values > clips).sum()))
-
-
-def scan(plan: Plan, read: Callable[[np.ndarray], xr.DataArray], where: str) -> dict[int, str]:
-    """Read the whole input once before anything is written; returns each frame's fingerprint.
-
-    Raises:
-        InputError: an infinite value, or no value at all.
-    """
-    digests: dict[int, str] = {}
-    counts = ValueCounts()
-    for start in range(0, plan.field.time.size, 24):
-        frames = np.arange(start, min(start + 24, plan.field.time.size))
-        piece = read(frames)
-        counts += load_values(piece, where)[1]
-        for i, time, frame in zip(frames, piece.time.values, piece.values, strict=True):
-            digests[int(i)] = digest(frame, time)
-    if counts.missing + counts.implausible == counts.total:
-        raise InputError(where, "values", f"{counts.total:,} missing ones and no other")
-    return digests
