@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from matplotlib.image import imread
+from scipy.stats import linregress
 
 from deepcams.bench import validation
 from deepcams.cli import main
+from deepcams.evaluation.quality import ALWAYS, STEPS
 from deepcams.validation import figures, run
 
 PLACES = {1: (52.5, 15.0), 2: (45.0, 22.5), 3: (37.5, 7.5)}
@@ -234,3 +237,44 @@ def test_real_poland_against_a_field_that_is_known(stations_dir: Path, field_of,
     assert row["R"] is None  # the field does not vary
     assert row["model_mean"] == pytest.approx(12)
     assert 2000 < row["n"] < 63 * 48
+
+
+def test_real_poland_against_real_frames_is_what_pandas_and_scipy_say(
+    stations_dir: Path, cams_dir: Path, tmp_path: Path
+) -> None:
+    """Every figure of the original's own pairs once more, from the files, in another way."""
+    cams = cams_dir / "cams_eac4_20191231_new_layout.nc"
+    source = stations_dir / "poland_2019.csv.gz"
+    without = [f"--without={step}" for step in STEPS if step not in ALWAYS]
+    out = tmp_path / "s.json"
+    assert main(["validate", str(cams), "--stations", str(source), *without, "--json", str(out), "-q"]) == 0
+    rows = {row["view"]: row for row in json.loads(out.read_text())["rows"] if row["by"] == "all"}
+    table = pd.read_csv(source)
+    table["end"] = pd.to_datetime(table["datetime"], utc=True).dt.tz_localize(None)
+    table = table[table["end"] >= "2019-12-31T14:00"].dropna(subset=["value"])
+    with xr.open_dataset(cams) as opened:
+        frames = opened.pm2p5.load() * 1e9
+    near = frames.sel(
+        latitude=xr.DataArray(table["lat"]), longitude=xr.DataArray(table["lon"] % 360), method="nearest"
+    ).clip(min=0)
+    hour = np.timedelta64(1, "h")
+    times, end = frames.valid_time.values[:, None], table["end"].to_numpy()[None]
+    touched = (times >= end - hour) & (times <= end)
+    table["cell"] = near.latitude.values * 1000 + near.longitude.values
+    with np.errstate(invalid="ignore"):
+        table["model"] = np.where(touched, near.values, 0).sum(axis=0) / touched.sum(axis=0)
+    table = table.dropna(subset=["model"])
+    for view, part in (
+        ("pooled", table), ("cells", table.groupby(["cell", "end"])[["value", "model"]].mean().reset_index()),
+    ):  # fmt: skip
+        error = part["model"] - part["value"]
+        row = rows[view]
+        assert row["n"] == len(part) > 200
+        assert row["stations"] == table["location_id" if view == "pooled" else "cell"].nunique()
+        fit = linregress(part["value"], part["model"])
+        expected = {
+            "R": fit.rvalue, "RMSE": np.sqrt((error**2).mean()), "MAE": abs(error).mean(), "bias": error.mean(),
+            "FAC2": part["model"].between(0.5 * part["value"], 2 * part["value"]).mean(), "slope": fit.slope,
+        }  # fmt: skip
+        assert {name: row[name] for name in expected} == pytest.approx(expected, rel=1e-6)
+        assert row["R_low"] < row["R"] < row["R_high"]
