@@ -181,8 +181,9 @@ def test_a_folder_of_folders(run: Path, tmp_path: Path) -> None:
     (whole / "data" / "inner.json").write_text('{"rows": []}')
     for name in ("scores", "validation", "runs/temporal"):
         (whole / name).mkdir(parents=True)
-    row = {"task": "joint", "method": "ours", "period": "all", "MAE": 1.25}
-    (whole / "scores" / "joint.json").write_text(json.dumps({"rows": [row]}))
+    method = "/home/me/runs/xvfi.safetensors-then-/home/me/abpn.safetensors+conserve"
+    rows = [{"task": "joint", "method": method, "period": "all", "MAE": 1.25, "n": 3}, {"method": "empty", "n": 0}]
+    (whole / "scores" / "joint.json").write_text(json.dumps({"rows": rows}))
     quality = [{"step": "negatives", "rows_in": 12345, "dropped": 7}]
     (whole / "validation" / "scores.json").write_text(json.dumps({"rows": [], "quality": quality}))
     figure = Figure()
@@ -196,7 +197,8 @@ def test_a_folder_of_folders(run: Path, tmp_path: Path) -> None:
     for words in ("scores/joint.json", "validation/scores.json", "12,345", "Density scatter", "runs/temporal",
                   "version: 1  # &lt;b&gt;", "the input beside deepcams"):  # fmt: skip
         assert words in content, words
-    assert "inner.json" not in content
+    assert ">xvfi.safetensors-then-abpn.safetensors+conserve<" in content
+    assert not any(words in content for words in ("inner.json", "/home/me", "empty"))
     assert content.count("<img") == 4  # scatter, map, series, and the training's curve once
 
 

@@ -20,17 +20,17 @@ list-style:none}a{color:var(--accent)}.scroll{overflow-x:auto}table{border-colla
 font-variant-numeric:tabular-nums}th,td{text-align:left;
 vertical-align:top;padding:.25rem .7rem .25rem 0;border-bottom:1px solid var(--line)}
 td.number,th.number{text-align:right;white-space:nowrap}th{font-weight:600}td,th{overflow-wrap:break-word}
-.pairs th{width:16rem}.pairs td{overflow-wrap:anywhere}figure{margin:1rem 0}
+.pairs th{width:16rem}.pairs th,.pairs td{overflow-wrap:anywhere}figure{margin:1rem 0}
 figure img{max-width:100%;height:auto;background:#fff;border-radius:3px}
 figcaption,.faint{color:var(--faint);font-size:.9rem}
 .warn{border-left:4px solid var(--warn);background:var(--shade);padding:.4rem .8rem}details{margin:.6rem 0}
 summary{cursor:pointer}pre{white-space:pre-wrap;background:var(--shade);padding:.6rem;font-size:.85rem}
 :focus-visible{outline:2px solid var(--accent)}
-@media(max-width:40rem){body{padding:.7rem}th,td{padding-right:.45rem}.pairs th,.pairs td{display:block;width:auto;
-padding-right:0}.pairs th{border:0;padding-bottom:0}}
+@media(max-width:40rem){body{padding:.7rem}th,td{padding-right:.45rem}.pairs,.pairs tbody,.pairs tr,.pairs th,
+.pairs td{display:block;width:auto;padding-right:0}.pairs th{border:0;padding-bottom:0}}
 @media print{:root{--paper:#fff;--ink:#000;--faint:#444;--line:#999;--shade:#f4f4f4;--accent:#000}
 body{max-width:none;font-size:10pt;padding:0}nav,.screen{display:none}figure,tr{break-inside:avoid}h2{break-after:avoid}
-.scroll{overflow:visible}table{font-size:.75rem}details::details-content{content-visibility:visible;block-size:auto}}
+.scroll{overflow:visible}table{font-size:.75rem}}
 """
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"

@@ -11,6 +11,7 @@ import numpy as np
 
 from deepcams import __version__
 from deepcams.errors import OutputError
+from deepcams.evaluation.methods import THEN
 from deepcams.evaluation.tables import check_writable, save
 from deepcams.field import grid_of
 from deepcams.report import html, pictures
@@ -159,6 +160,7 @@ def _scores(found: Found) -> str:
     for name, document in found.tables.items():
         rows = [row for row in document["rows"] if isinstance(row, dict)]
         rows = [row for row in rows if row.get("period", "all") == "all"] or rows
+        rows = [row for row in rows if row.get("n") != 0] or rows  # of a grouping that nothing falls into
         if not rows:
             continue
         wanted = ("task", "method", "product", "pairs", "view", "by", "group", "kind", "stations", "n", "samples", "R",
@@ -168,13 +170,20 @@ def _scores(found: Found) -> str:
             f"{key}: {document[key]}" for key in ("note", "truth", "scored", "baseline") if document.get(key)
         )
         more = f" (the first {MOST_ROWS} of {len(rows)} rows)" if len(rows) > MOST_ROWS else ""
-        shown = [[row.get(key) for key in columns] for row in rows[:MOST_ROWS]]
+        shown = [[_named(row.get(key)) for key in columns] for row in rows[:MOST_ROWS]]
         parts.append(html.table(columns, shown, f"{name}{more}: {about}" if about else f"{name}{more}"))
     if parts:
         parts.append(
             '<p class="faint">RMSE, MAE and bias in µg m⁻³; skill: 1 \N{MINUS SIGN} MAE / MAE of the baseline.</p>'
         )
     return "".join(parts)
+
+
+def _named(value: object) -> object:
+    """A network by its file's name: where that lies on somebody's disk says nothing to others."""
+    if not (isinstance(value, str) and ".safetensors" in value):
+        return value
+    return THEN.join(part.replace("\\", "/").rpartition("/")[2] for part in value.split(THEN))
 
 
 def _quality(found: Found) -> str:

@@ -38,12 +38,11 @@ class Stations:
         return [[round(float(x), 4), round(float(y), 4)] for x, y in pairs]
 
     def near(self, longitude: float, latitude: float, first: int, last: int) -> dict[str, Any] | None:
-        """The nearest station within :data:`FARTHEST_KM` that reports, with its means of hours whose middle is in
-        [first, last] minutes.
+        """The nearest station that reports in [first, last] minutes, and the means of hours whose middle is in them.
 
         Returns:
             name, id, place, distance (km), and values at the middle of their hours; the very nearest, without values,
-            where none of the nearest :data:`MOST_TRIED` has any; ``None`` where there is no station.
+            where none of the nearest :data:`MOST_TRIED` has any; ``None`` with none within :data:`FARTHEST_KM`.
         """
         distances = _kilometres(longitude, latitude, self._longitude[self._known], self._latitude[self._known])
         order = np.argsort(distances, kind="stable")[:MOST_TRIED]
