@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-import deepcams.run.steps
+import deepcams.run.execute
 from deepcams.cli import main
 from deepcams.cli.stopping import Stopping, command_line, kept
 
@@ -60,7 +60,7 @@ def test_a_whole_experiment_lets_a_training_save_its_state(
         reached.append(stop())
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(deepcams.run.steps, "execute", execute)
+    monkeypatch.setattr(deepcams.run.execute, "execute", execute)
     assert main(["run", "e.yaml", "-o", str(tmp_path)]) == 130
     assert reached == ([True] if ended else [])
     assert capsys.readouterr().err == "\nstopped; what is done is kept. Give the same command again to go on\n"

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -15,15 +16,19 @@ import numpy as np
 import pytest
 
 from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
+from deepcams.fetch.manifest import Manifest
 from deepcams.fetch.openaq import Openaq, OpenaqRequest
 from deepcams.fetch.patience import Patience
 from deepcams.fetch.status import status
 from deepcams.grid import Grid
 from deepcams.period import Period
+from deepcams.sources.simulation.cams_files import write_cams
 from deepcams.sources.simulation.geos_cf_files import write_geos_cf
 from deepcams.sources.simulation.stations import Station
-from deepcams.testing.services.base import Fault, Seen
+from deepcams.testing.services.base import Fault, Seen, Service
 from deepcams.testing.services.bucket import Bucket
+from deepcams.testing.services.data_store import KEY as ADS_KEY
+from deepcams.testing.services.data_store import DataStore
 from deepcams.testing.services.files import FileTree, below
 from deepcams.training.prepared import Prepared
 from fetch.conftest import BOX, at, field_of, objects_of
@@ -31,22 +36,37 @@ from fetch.conftest import BOX, at, field_of, objects_of
 KILLS = 10
 
 
-def run_killed(arguments: list[str], random: np.random.Generator, kills: int = KILLS) -> int:
-    """Run a command again and again, killing it (-9) at random moments; then let it end. How often it was killed."""
-    environment = {key: value for key, value in os.environ.items() if "KEY" not in key}
+def run_killed(
+    arguments: list[str],
+    service: Service,
+    random: np.random.Generator,
+    kills: int = KILLS,
+    keys: Mapping[str, str] | None = None,
+    after: Callable[[], None] = lambda: None,
+) -> int:
+    """Run a command again and again, killing it (-9) at random moments while it asks a service; then let it end.
+
+    Returns:
+        how often it was killed.
+    """
+    environment = {key: value for key, value in os.environ.items() if "KEY" not in key} | dict(keys or {})
     killed = 0
     while True:
+        before = len(service.seen)
         process = subprocess.Popen(
             [sys.executable, "-m", "deepcams", *arguments], env=environment, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         if killed < kills:
+            while len(service.seen) == before and process.poll() is None:
+                time.sleep(0.01)
             try:
-                process.wait(random.uniform(1.0, 4.0))
+                process.wait(random.uniform(0.0, 6.0))
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)
                 process.wait()
                 killed += 1
+                after()
                 continue
         _, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
@@ -66,10 +86,10 @@ def test_geos_cf_killed(tmp_path: Path, store: bool) -> None:
     out = tmp_path / ("out.zarr" if store else "out")
     with FileTree(below(tmp_path / "world", "das/"), faults=slowly) as tree:
         arguments = ["fetch", "geos-cf", "--period", "2019-12-01..2019-12-02", "-o", str(out), "--at-once", "2"]
-        killed = run_killed([*arguments, "--endpoint", f"geos-cf-v1={tree.root}"], np.random.default_rng(1))
+        killed = run_killed([*arguments, "--endpoint", f"geos-cf-v1={tree.root}"], tree, np.random.default_rng(1))
         whole = Counter(path.rpartition("/")[2] for path in tree.whole())
     assert set(whole) == {path.name for path in (tmp_path / "world").glob("*.nc4")}
-    # in flight at a kill are two; a file that came whole just before it may have no line in the manifest yet
+    # two come at a time; what came whole and was not checked yet is checked by the next run, not fetched again
     assert sum(whole.values()) - len(whole) <= 2 * killed
     assert status(out, check=True).sound
     if store:
@@ -78,6 +98,43 @@ def test_geos_cf_killed(tmp_path: Path, store: bool) -> None:
     else:
         for path in (tmp_path / "world").glob("*.nc4"):
             assert (out / path.name).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.slow
+def test_cams_killed(tmp_path: Path) -> None:
+    """Ten days, a request each; a ready request of a killed run is picked up by its id."""
+    days = [str(np.datetime64("2019-12-01") + k) for k in range(10)]
+    for day in days:
+        times = np.datetime64(day, "ns") + np.arange(8) * np.timedelta64(3, "h")
+        write_cams(field_of(Grid.globe(0.75).select(BOX)[0], times, mean=False), tmp_path / f"{day}.zip", "zip")
+
+    def day_of(number: str) -> str:
+        return str(store.jobs[number].request["date"][0]).partition("/")[0]
+
+    kills: list[tuple[int, set[str]]] = []
+    out = tmp_path / "out"
+
+    def after() -> None:
+        complete = {name.partition(" ")[2][:10] for name, _ in Manifest(out).items("complete")}
+        kills.append((len(store.seen), complete))
+
+    with DataStore(lambda request: tmp_path / f"{request['date'][0][:10]}.zip", polls=1, faults=slowly) as store:
+        arguments = ["fetch", "cams", "--period", "2019-12-01..2019-12-10", "-o", str(out), "--per-request", "day"]
+        arguments += ["--bbox", *map(str, BOX), "--endpoint", f"ads={store.url}"]
+        killed = run_killed(arguments, store, np.random.default_rng(3), keys={"ADSAPI_KEY": ADS_KEY}, after=after)
+    assert killed == KILLS
+    assert kills[-1][1]
+    for seen, complete in kills:  # what was complete at a kill is never spoken of again
+        later = {number for one in store.seen[seen:] for number in store.jobs if number in one.path}
+        assert not {day_of(number) for number in later} & complete
+    submitted = Counter(map(day_of, store.jobs))
+    assert set(submitted) == set(days)
+    assert sum(submitted.values()) - len(days) <= 2 * killed  # asked for just before a kill, and not yet noted
+    downloads = Counter(day_of(path.rpartition("/")[2]) for path in store.whole() if "/api/results/" in path)
+    assert sum(downloads.values()) - len(days) <= 2 * killed
+    assert status(out, check=True).counts == {"complete": 10}
+    fetched = sorted(out.glob("cams_eac4_*"))
+    assert [path.read_bytes() for path in fetched] == [(tmp_path / f"{day}.zip").read_bytes() for day in days]
 
 
 def status_folder(out: Path) -> Path:
@@ -92,7 +149,7 @@ def test_openaq_killed(tmp_path: Path) -> None:
     with Bucket(objects, faults=slowly) as bucket:
         arguments = ["fetch", "openaq", "--period", "2019-12-02..2019-12-27", "-o", str(tmp_path / "out")]
         arguments += ["--at-once", "8", "--endpoint", f"openaq-archive={bucket.url}"]
-        killed = run_killed(arguments, np.random.default_rng(2))
+        killed = run_killed(arguments, bucket, np.random.default_rng(2))
         whole = Counter(path for path in bucket.whole() if path.endswith(".gz"))
     assert len(whole) == len(objects)
     assert sum(whole.values()) - len(whole) <= 8 * killed

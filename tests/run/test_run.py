@@ -2,47 +2,224 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import xarray as xr
 
 from deepcams.cli import main
-from deepcams.errors import InputError
+from deepcams.errors import InputError, OutputError
 from deepcams.fetch.endpoints import Endpoints
 from deepcams.run.options import read_run
+from deepcams.run.plan import Plan, Step, alone
 from deepcams.run.steps import Whole
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+SIMULATED = CONFIGS / "paper-simulated.yaml"
+STEPS = [
+    "fetch cams", "fetch openaq", "fetch geos-cf", "train temporal", "train spatial", "evaluate", "downscale",
+    "validate", "report",
+]  # fmt: skip
+
+
+def whole(name: str, out: Path, *changes: str) -> Whole:
+    return Whole(read_run(CONFIGS / f"{name}.yaml", changes), CONFIGS, out, Endpoints())
 
 
 @pytest.mark.parametrize("name", ["paper", "paper-simulated"])
 def test_shipped_files_are_experiments(name: str, tmp_path: Path) -> None:
-    path = CONFIGS / f"{name}.yaml"
-    whole = Whole(read_run(path), path.parent, tmp_path, Endpoints())
-    assert next(step for step, _, _ in whole.steps()) == "fetch cams"
-    assert whole.experiment("temporal").data.stores[0].path == str(tmp_path / "data" / "geos_cf.zarr")
+    experiment = whole(name, tmp_path)
+    assert [step.name for step in experiment.plan().steps] == STEPS
+    assert experiment.experiment("temporal").data.stores[0].path == str(tmp_path / "data" / "geos_cf.zarr")
 
 
 def test_unknown_keys_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="did you mean 'degradation'"):
-        read_run(CONFIGS / "paper.yaml", ["degradations=area"])
-    whole = Whole(read_run(CONFIGS / "paper.yaml", ["train.spatial.file=null"]), CONFIGS, tmp_path, Endpoints())
+        whole("paper", tmp_path, "degradations=area")
     with pytest.raises(InputError, match=r"train\.spatial.*either file or experiment"):
-        whole.steps()
+        whole("paper", tmp_path, "train.spatial.file=null").plan()
+
+
+def pretend(plan: Plan, step: Step, why: str) -> None:
+    """Note a step as done, and have it leave something."""
+    plan.begin(step, why)
+    for path in step.outputs:
+        path.mkdir(parents=True, exist_ok=True)
+    plan.end(step, "done")
+
+
+def done(experiment: Whole) -> None:
+    """Pretend that all steps were done."""
+    plan = experiment.plan()
+    for step in plan.steps:
+        pretend(plan, step, "")
+
+
+def due(experiment: Whole) -> dict[str, str]:
+    """The steps that are to be done, and why; they are pretended to be done, one after another."""
+    plan, found = experiment.plan(), dict[str, str]()
+    plan.check()
+    for step in plan.steps:
+        if (why := plan.why(step)) is not None:
+            found[step.name] = why
+            pretend(plan, step, why)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("change", "steps"),
+    [
+        ("downscale.conserve=false", ["evaluate", "downscale", "validate", "report"]),
+        ("evaluate.period=2019-12-01", ["evaluate", "report"]),
+        ("stations.by=[month]", ["validate", "report"]),
+        (
+            "train.spatial.experiment.training.steps=70",
+            ["train spatial", "evaluate", "downscale", "validate", "report"],
+        ),
+        ("train.spatial.experiment.output.card=Other words.", []),
+        ("world.stations=13", ["fetch openaq", "validate", "report"]),
+        ("fetch.cams.period=2019-12-02", ["fetch cams", "downscale", "validate", "report"]),
+        ("degradation=imresize", STEPS[2:]),
+        ("world.seed=1", STEPS),
+    ],
+)
+def test_only_what_depends_on_a_change_is_done_again(tmp_path: Path, change: str, steps: list[str]) -> None:
+    done(whole("paper-simulated", tmp_path))
+    assert due(whole("paper-simulated", tmp_path)) == {}
+    reasons = due(whole("paper-simulated", tmp_path, change))
+    assert list(reasons) == steps
+    if steps:
+        assert change.partition("=")[0].rpartition(".")[2] in reasons[steps[0]]
+    assert due(whole("paper-simulated", tmp_path, change)) == {}
+
+
+def test_what_is_gone_is_made_again_and_trainings_are_set_aside(tmp_path: Path) -> None:
+    done(whole("paper-simulated", tmp_path))
+    shutil.rmtree(tmp_path / "pm25.zarr")
+    assert due(whole("paper-simulated", tmp_path)) == {
+        "downscale": "pm25.zarr is no longer there", "validate": "downscale was done again",
+        "report": "downscale was done again",
+    }  # fmt: skip
+    (tmp_path / "runs" / "spatial" / "weights").write_text("")
+    changed = whole("paper-simulated", tmp_path, "train.spatial.experiment.training.batch=5")
+    plan = changed.plan()
+    step = next(step for step in plan.steps if step.name == "train spatial")
+    assert plan.begin(step, plan.why(step) or "") == ["the former one is now runs/spatial-before-1"]
+    assert (tmp_path / "runs" / "spatial-before-1" / "weights").exists()
+    assert plan.why(step) == ""  # begun: a stop now goes on with it
+
+
+def test_a_kill_while_clearing_away(tmp_path: Path) -> None:
+    done(whole("paper-simulated", tmp_path))
+    plan = whole("paper-simulated", tmp_path, "downscale.conserve=false").plan()
+    step = next(step for step in plan.steps if step.name == "downscale")
+    killed = {"state": "clearing", "why": "downscale.conserve was True", "settings": {}, "needs": {}}
+    (tmp_path / ".deepcams-run" / "downscale.json").write_text(json.dumps(killed))
+    assert plan.why(step) == killed["why"]
+    plan.begin(step, str(killed["why"]))
+    assert not (tmp_path / "pm25.zarr").exists()
+
+
+def test_fetched_data_are_not_thrown_away(tmp_path: Path) -> None:
+    done(whole("paper", tmp_path))
+    (tmp_path / "data" / "cams").mkdir(parents=True)
+    assert list(due(whole("paper", tmp_path, "fetch.cams.period=2003-01..2021-12"))) == [
+        "fetch cams", "downscale", "validate", "report",
+    ]  # fmt: skip
+    with pytest.raises(OutputError, match=r"bbox.*not thrown away: remove .*cams by hand"):
+        due(whole("paper", tmp_path, "fetch.cams.bbox=[0, 0, 9, 9]"))
+    with pytest.raises(OutputError, match=r"period was.*not thrown away"):
+        due(whole("paper", tmp_path, "fetch.cams.period=2019"))
+    (tmp_path / "data" / "cams").rmdir()
+    assert "fetch cams" in due(whole("paper", tmp_path, "fetch.cams.period=2019"))
+
+
+def test_two_at_once_are_refused(tmp_path: Path) -> None:
+    words = "another deepcams run works there"
+    with alone(tmp_path / "out"), pytest.raises(OutputError, match=words), alone(tmp_path / "out"):
+        pytest.fail("two have it")
+    with alone(tmp_path / "out"):
+        pass
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="a file of that name"), alone(tmp_path / "file"):
+        pytest.fail("a file is no folder")
+
+
+def results(out: Path) -> dict[str, object]:
+    """What must be the same however often a run was stopped."""
+    from safetensors.numpy import load_file
+
+    found: dict[str, object] = {
+        path.relative_to(out).as_posix(): path.read_text(encoding="utf-8").replace(str(out), "OUT")
+        for path in sorted([*(out / "scores").glob("*"), *(out / "validation").glob("*.csv")])
+    }
+    for path in sorted((out / "runs").glob("*/*.safetensors")):
+        found |= {f"{path.stem} {name}": values.tobytes() for name, values in load_file(path).items()}
+    with xr.open_zarr(out / "pm25.zarr") as data:
+        found |= {str(name): values.values.tobytes() for name, values in data.variables.items()}
+    return found
 
 
 @pytest.mark.slow
 def test_paper_simulated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "results"
-    arguments = ["run", str(CONFIGS / "paper-simulated.yaml"), "-o", str(out), "--device", "cpu"]
+    arguments = ["run", str(SIMULATED), "-o", str(out), "--device", "cpu"]
     with pytest.warns(match="are not scored"):
         assert main(arguments) == 0
-    told = capsys.readouterr().out
-    assert told.count("\n") == 9
+    told = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in told] == [*STEPS, "results"]
     assert {path.name for path in (out / "scores").glob("*.json")} == {"temporal.json", "spatial.json", "joint.json"}
     assert (out / "validation" / "scores.csv").exists()
     assert (out / "validation" / "scatter.png").exists()
+    report = (out / "report.html").read_text(encoding="utf-8")
+    for words in ("xvfi-simulated", "abpn-simulated", "linear-eq9", "log-bicubic"):
+        assert words in report
     assert main(arguments) == 0
-    assert capsys.readouterr().out.count("done before") == 8
-    assert main([*arguments, "--set", "downscale.conserve=false"]) == 2
-    assert "done with other settings" in capsys.readouterr().err
+    assert capsys.readouterr().out.count("done before") == 9
+    first = results(out)
+    with pytest.warns(match="are not scored"):
+        assert main([*arguments, "--set", "downscale.conserve=false"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert sum("done before" in line for line in told) == 5
+    assert "downscale: once more, for downscale.conserve was True, now False" in told
+    assert "validate: once more, for downscale was done again" in told
+    assert results(out)["pm2p5"] != first["pm2p5"]
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments(tmp_path: Path) -> None:
+    """The same results after ten kills (-9) as without any."""
+
+    def start(out: Path) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "deepcams", "run", str(SIMULATED), "-o", str(out), "--device", "cpu"]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    clean = start(tmp_path / "clean")
+    _, errors = clean.communicate(timeout=600)
+    assert clean.returncode == 0, errors
+    random, killed, out = np.random.default_rng(3), 0, tmp_path / "killed"
+    while killed < 10:
+        process = start(out)
+        try:
+            process.wait(random.uniform(4.0, 14.0))
+            break  # done before ten kills
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+            killed += 1
+    last = start(out)
+    told, errors = last.communicate(timeout=600)
+    assert last.returncode == 0, errors
+    assert killed >= 5
+    assert "done before" in told
+    here, there = results(out), results(tmp_path / "clean")
+    assert here.keys() == there.keys()
+    assert [name for name in here if here[name] != there[name]] == []

@@ -29,13 +29,14 @@ def run(
     device: Annotated[str, typer.Option(help="Where networks run: auto, cpu or cuda.")] = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
-    """Fetch, prepare, train both networks, evaluate, downscale and validate: the paper in one command.
+    """Fetch, prepare, train both networks, evaluate, downscale, validate and report: the paper in one command.
 
-    Steps that are done are skipped, and a stopped one goes on where it was, when the same command is given again.
+    Given again, it skips what is done, and goes on where it was stopped; what has changed in the file, and what depends
+    on it, is done once more.
     """
     from deepcams.cli.progress import Bars
     from deepcams.cli.stopping import stoppable
-    from deepcams.run.steps import execute
+    from deepcams.run.execute import execute
 
     told = "what is done is kept. Give the same command again to go on"
     with stoppable(told) as stopping, Bars(width=16, alone=True, transient=True, hidden=quiet) as bars:
@@ -44,5 +45,5 @@ def run(
             stopping.waits = step.startswith("train ")  # a training looks whether it is to stop, and saves its state
             bars.tell(step, done, total)
 
-        execute(experiment, out, change or (), endpoint or (), device, tell, typer.echo, stopping.asked)
-    typer.echo(f"results: {out}")
+        report = execute(experiment, out, change or (), endpoint or (), device, tell, typer.echo, stopping.asked)
+    typer.echo(f"results: {out}; the report about them: {report}")

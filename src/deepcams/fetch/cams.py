@@ -200,6 +200,7 @@ class Cams:
         self.manifest.begin(
             {"provider": "cams", "variable": parts[0].variable, "bbox": list(request.bbox) if request.bbox else None}
         )
+        parts, todo = self._todo()  # as the manifest is now that no other process adds to it
         summary = Summary(str(request.out), "requests", len(parts), fetched=len(todo), kept=len(parts) - len(todo))
         try:
             if ads is not None:

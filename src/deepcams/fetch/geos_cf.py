@@ -167,6 +167,7 @@ class GeosCf:
             "provider": "geos-cf", "version": request.version, "bbox": list(request.bbox) if request.bbox else None,
             "store": request.out.name if request.to_store else None,
         })  # fmt: skip
+        times, todo = self._todo()  # as the manifest is now that no other process adds to it
         summary = Summary(str(request.out), "hours", int(times.size), kept=int(times.size) - len(todo))
         try:
             space(request.folder, self.estimate_bytes(len(todo)))

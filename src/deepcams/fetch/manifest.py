@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from deepcams.errors import InputError, OutputError
+from deepcams.store.lock import taken
 from deepcams.store.records import differences, sync, writing_to
 
 MANIFEST = ".deepcams-fetch.jsonl"
@@ -72,25 +73,35 @@ class Manifest:
             identity: everything that must be the same for all of a folder's items, as JSON types.
 
         Raises:
-            OutputError: the folder holds something else, or cannot be written to.
+            OutputError: the folder holds something else, cannot be written to, or another process writes to it.
         """
         identity = {"format": FORMAT, **identity}
         if self.folder.exists() and not self.folder.is_dir():
             raise OutputError(f"{self.folder}: a folder is needed, and a file of that name is there; name another one")
-        if self.identity is not None:
-            changed = differences(self.identity, identity)
-            if changed:
-                raise OutputError(
-                    f"{self.folder} holds a fetch with other settings: {'; '.join(changed[:3])}; name another folder"
-                )
+        self._refuse_another(identity)
         with writing_to(self.path):
             self.folder.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("ab")
+        if not taken(self._file.fileno()):
+            self.close()
+            raise OutputError(f"{self.folder}: another deepcams fetches into it now; wait for it, or name another one")
+        with writing_to(self.path):
             if self.path.stat().st_size:
                 self._file.write(b"\n")  # ends a line that a kill cut off
+        self._items.clear()  # another process may have come to its end since they were read
+        self._read()
+        self._refuse_another(identity)
         if self.identity is None:
             self.identity = identity
             self._write({_IDENTITY: identity})
+
+    def _refuse_another(self, identity: Mapping[str, Any]) -> None:
+        changed = [] if self.identity is None else differences(self.identity, identity)
+        if changed:
+            self.close()
+            raise OutputError(
+                f"{self.folder} holds a fetch with other settings: {'; '.join(changed[:3])}; name another folder"
+            )
 
     def put(self, item: str, state: str = "complete", *, sure: bool = True, **about: Any) -> None:
         """Add a line.

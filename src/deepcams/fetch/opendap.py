@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
-from deepcams.errors import InputError
+from deepcams.errors import DeepcamsError, InputError
 from deepcams.fetch.endpoints import OPENDAP_ORIGIN, geos_cf_file, geos_cf_variable
 from deepcams.fetch.hours import Box, open_hour, write_hour
 from deepcams.fetch.patience import Pace, TryAgainError
@@ -23,8 +25,12 @@ from deepcams.sources.files import looks_like
 from deepcams.sources.geos_cf import TITLE, UNDEFINED
 from deepcams.store.records import writing_to
 
+T = TypeVar("T")
+
 PAUSE = 1.0
 """Seconds between the starts of two requests: the service falls over under many in a row."""
+LEAST, MOST = 0.0, 1e5
+"""ug m-3: what is beyond was damaged on its way."""
 _TYPES = {"Float32": ">f4", "Float64": ">f8", "Int32": ">i4", "UInt32": ">u4", "Int16": ">i4", "UInt16": ">u4"}
 _DECLARATION = re.compile(r"\b(" + "|".join(_TYPES) + r")\s+([\w.%-]+)\s*((?:\[[^\]]+\])+)\s*;")
 _LENGTH = re.compile(r"\[(?:[^=\]]*=)?\s*(\d+)\s*\]")
@@ -79,25 +85,43 @@ class Opendap:
         self._name = geos_cf_variable(1).lower()
         self._place: tuple[Grid, np.ndarray, np.ndarray] | None = None
 
-    def _ask(self, projection: str, what: str) -> dict[str, np.ndarray]:
-        def ask() -> dict[str, np.ndarray]:
+    def _ask(self, projection: str, what: str, check: Callable[[dict[str, np.ndarray]], T]) -> T:
+        """Ask until an answer can be read and passes a check; its arrays as the check returns them."""
+
+        def ask() -> T:
             self._pace()
-            return decode(self._transfer.read_once(f"{self.url}.dods?{projection}", what))
+            return check(decode(self._transfer.read_once(f"{self.url}.dods?{projection}", what)))
 
         return self._transfer.patience.persist(what, ask)
 
     def _grid(self) -> tuple[Grid, np.ndarray, np.ndarray]:
         """The wanted grid, and which of the record's rows and columns its own are."""
         if self._place is None:
-            axes = self._ask("lat,lon", "the record's grid")
-            latitude, longitude = axes["lat"].astype(float), axes["lon"].astype(float)
-            grid = Grid.from_coordinates(np.sort(latitude)[::-1], longitude, self.url).canonical()
+            latitude, longitude, grid = self._ask("lat,lon", "the record's grid", self._axes)
             if self._bbox is not None:
                 grid = grid.select(self._bbox, "--bbox")[0]
             rows = np.abs(latitude[None] - grid.latitudes[:, None]).argmin(1)
             apart = (longitude[None] - grid.longitudes[:, None] + 180) % 360 - 180
             self._place = grid, rows, np.abs(apart).argmin(1)
         return self._place
+
+    def _axes(self, found: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, Grid]:
+        try:
+            latitude, longitude = found["lat"].astype(float), found["lon"].astype(float)
+            grid = Grid.from_coordinates(np.sort(latitude)[::-1], longitude, self.url).canonical()
+        except (KeyError, DeepcamsError) as error:
+            raise TryAgainError(f"what came is no grid ({error})") from None
+        return latitude, longitude, grid
+
+    def _plausible(self, found: dict[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+        """The values, unless they cannot be PM2.5: the answer carries no check sum."""
+        part = found.get(self._name)
+        if part is None or part.size != math.prod(shape):
+            raise TryAgainError(f"what came holds {', '.join(found)} instead of {math.prod(shape):,} of {self._name}")
+        known = part[np.abs(part) < UNDEFINED]
+        if np.isnan(part).any() or (known.size and not LEAST <= known.min() <= known.max() <= MOST):
+            raise TryAgainError("what came holds values that cannot be PM2.5")
+        return part.reshape(shape)
 
     def day(
         self, times: Sequence[np.datetime64], folder: Path, came: Callable[[int], None]
@@ -118,25 +142,24 @@ class Opendap:
         values = np.empty((last - first + 1, grid.rows, grid.columns), np.float32)
         for begin, end in _runs(columns):
             low, high = int(columns[begin]), int(columns[end - 1])
-            name = self._name
-            found = self._ask(f"{name}[{first}:1:{last}][0:1:0][{lower}:1:{upper}][{low}:1:{high}]", what)
-            part = found.get(name)
-            if part is None or part.size != values.shape[0] * (upper - lower + 1) * (high - low + 1):
-                raise InputError(self.url, f"the variable {name}", ", ".join(found))
+            shape = (values.shape[0], upper - lower + 1, high - low + 1)
+            part = self._ask(
+                f"{self._name}[{first}:1:{last}][0:1:0][{lower}:1:{upper}][{low}:1:{high}]", what,
+                partial(self._plausible, shape=shape),
+            )  # fmt: skip
             came(part.nbytes)
-            part = part.reshape(values.shape[0], upper - lower + 1, high - low + 1)
             values[:, :, begin:end] = part[:, rows - lower]
         values[np.abs(values) >= UNDEFINED] = np.nan
         for time, slot in zip(times, slots, strict=True):
             if not np.isfinite(values[slot - first]).any():
                 yield time, None
                 continue
-            partial = partial_of(folder / geos_cf_file(1, time))
-            with writing_to(partial):
+            beside = partial_of(folder / geos_cf_file(1, time))
+            with writing_to(beside):
                 source = f"{TITLE.format(1)}, over OPeNDAP"
-                write_hour(partial, values[slot - first], grid, time, 1, source)
-            open_hour(partial, time, 1)
-            yield time, partial
+                write_hour(beside, values[slot - first], grid, time, 1, source)
+            open_hour(beside, time, 1)
+            yield time, beside
 
 
 def _wider(bbox: Box) -> Box:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,12 @@ from deepcams.fetch.endpoints import Endpoints
 from deepcams.fetch.patience import Patience
 from deepcams.fetch.work import Told
 from deepcams.period import Period
-from deepcams.run.options import Run, Train, read_run
-from deepcams.run.world import prepare_world, serve
+from deepcams.run.options import Run, Train
+from deepcams.run.plan import Fate, Plan, Step
 from deepcams.settings import parse_experiment, read_values
-from deepcams.store.records import differences, write_atomically, writing_to
+from deepcams.store.records import differences
 from deepcams.training.options import Experiment
 
-STATE = ".deepcams-run"
 Progress = Callable[[str, int, int], None]
 """Told the step's name, how much of it is done, and how much there is (0: unknown)."""
 Say = Callable[[str], None]
@@ -65,25 +65,78 @@ class Whole:
         """CAMS, downscaled."""
         return self.out / "pm25.zarr"
 
-    def steps(self) -> list[tuple[str, Callable[[], str], dict[str, Any]]]:
-        """Name, what it does (returning a line about it), and the settings that decide it."""
-        fetch, values = self.run.fetch, self.run.model_dump(mode="json")
-        networks = {kind: self.experiment(kind).model_dump(mode="json") for kind in ("temporal", "spatial")}
-        data = {"world": values["world"], "degradation": values["degradation"], **values["fetch"]}
-        return [
-            ("fetch cams", self.fetch_cams, {"fetch": fetch.cams.model_dump(mode="json"), "world": values["world"]}),
-            ("fetch openaq", self.fetch_openaq,
-             {"fetch": fetch.openaq.model_dump(mode="json"), "world": values["world"]}),
-            ("fetch geos-cf", self.fetch_geos_cf,
-             {"fetch": fetch.geos_cf.model_dump(mode="json"), "degradation": values["degradation"],
-              "world": values["world"]}),
-            ("train temporal", lambda: self.train("temporal"), {"data": data, "network": networks["temporal"]}),
-            ("train spatial", lambda: self.train("spatial"), {"data": data, "network": networks["spatial"]}),
-            ("evaluate", self.evaluate, {"data": data, "networks": networks, "evaluate": values["evaluate"]}),
-            ("downscale", self.downscale, {"data": data, "networks": networks, "downscale": values["downscale"]}),
-            ("validate", self.validate, {"data": data, "networks": networks, "downscale": values["downscale"],
-                                         "stations": values["stations"]}),
-        ]  # fmt: skip
+    @property
+    def report(self) -> Path:
+        """The report about all of it."""
+        return self.out / "report.html"
+
+    def plan(self) -> Plan:
+        """The steps, and what decides each."""
+        run, values = self.run, self.run.model_dump(mode="json")
+        fetch, data = values["fetch"], self.out / "data"
+        seed = None if run.world is None else {"seed": run.world.seed}
+        fate: Fate = "kept" if run.world is None else "removed"  # what came from far away is not thrown away
+
+        def fetching(name: str, do: Callable[[], str], settings: dict[str, Any], *outputs: Path) -> Step:
+            # and may be removed by hand when it is no longer needed
+            return Step(f"fetch {name}", do, settings, (), outputs if run.world is not None else (), fate)
+
+        networks = ("train temporal", "train spatial")
+        return Plan(self.out, [
+            fetching("cams", self.fetch_cams, {"fetch": fetch["cams"], "world": seed}, data / "cams"),
+            fetching(
+                "openaq", self.fetch_openaq, {"fetch": fetch["openaq"], "world": values["world"]}, data / "openaq"
+            ),
+            fetching(
+                "geos-cf", self.fetch_geos_cf,
+                {"fetch": fetch["geos_cf"], "degradation": values["degradation"], "world": seed},
+                self.store, self.store.with_name(f".{self.store.name}.fetch"),
+            ),
+            *(
+                Step(
+                    f"train {kind}", partial(self.train, kind), {"network": self._network(kind)}, ("fetch geos-cf",),
+                    (self.out / "runs" / kind,), "set aside",
+                )
+                for kind in ("temporal", "spatial")
+            ),
+            Step(
+                "evaluate", self.evaluate, {"evaluate": values["evaluate"], "downscale": values["downscale"]},
+                ("fetch geos-cf", *networks), (self.out / "scores",),
+            ),
+            Step(
+                "downscale", self.downscale, {"downscale": values["downscale"]}, ("fetch cams", *networks),
+                (self.hourly,),
+            ),
+            Step(
+                "validate", self.validate, {"stations": values["stations"]},
+                ("fetch cams", "fetch openaq", "downscale"), (self.out / "validation",),
+            ),
+            Step("report", self.write_report, {}, ("evaluate", "downscale", "validate"), (self.report,)),
+        ], self._refuse)  # fmt: skip
+
+    def _network(self, kind: str) -> dict[str, Any]:
+        """What decides a training's outcome, where its data lie aside."""
+        values = self.experiment(kind).model_dump(mode="json", exclude={"data": True, "output": {"card"}})
+        for name in ("workers", "log_every", "save_every"):
+            values["training"].pop(name, None)
+        return values
+
+    def _refuse(self, step: Step, before: Mapping[str, Any]) -> None:
+        """Fetched data can be added to, and nothing else.
+
+        Raises:
+            OutputError: another box, version or degradation is wanted, or a period that does not hold the one before.
+        """
+        folder = {"cams": self.out / "data" / "cams", "openaq": self.out / "data" / "openaq"}
+        place = folder.get(step.name.removeprefix("fetch "), self.store)
+        changed = differences(before, step.settings)
+        periods = [Period.parse(settings["fetch"]["period"]) for settings in (before, step.settings)]
+        grows = periods[1].start <= periods[0].start and periods[0].end <= periods[1].end
+        if place.exists() and not (grows and all(words.startswith("fetch.period ") for words in changed)):
+            raise OutputError(
+                f"{step.name} was done with other settings ({'; '.join(changed[:2])}), and what was fetched is not "
+                f"thrown away: remove {place} by hand, or name another folder with -o"
+            )
 
     def experiment(self, kind: str) -> Experiment:
         """A training's experiment, on this run's store.
@@ -100,7 +153,7 @@ class Whole:
             values = read_values(where, train.change)
         else:
             values = dict(train.experiment or {})
-        values["data"] = {"stores": [{"path": str(self.store)}]}
+        values["data"] = {"stores": [{"path": str(self.store.absolute())}]}
         found = parse_experiment(values, where)
         if found.samples.task != kind:
             raise InputError(f"{where}: samples.task", kind, found.samples.task)
@@ -111,49 +164,31 @@ class Whole:
         return self.out / "runs" / kind / f"{self.experiment(kind).output.name}.safetensors"
 
     def go(self) -> None:
-        """Do what is not done.
+        """Do what is not done, or no longer holds.
 
         Raises:
-            OutputError: a step was done with other settings.
+            OutputError: data were fetched with other settings.
         """
-        steps = self.steps()
-        for name, _, settings in steps:
-            before = self._record(name)
-            if before is not None and (changed := differences(before["settings"], settings)):
-                raise OutputError(
-                    f"{self.out}: the step {name} was done with other settings ({'; '.join(changed[:2])}); "
-                    "name another folder with -o"
-                )
-        for name, do, settings in steps:
-            if (before := self._record(name)) is not None:
-                self.say(f"{name}: done before ({before['told']})")
+        plan = self.plan()
+        plan.check()
+        for step in plan.steps:
+            why = plan.why(step)
+            if why is None:
+                self.say(f"{step.name}: done before ({(plan.record(step.name) or {}).get('told', '')})")
                 continue
-            self.progress(name, 0, 0)
-            told = do()
+            for words in [f"once more, for {why}"] * bool(why) + plan.begin(step, why):
+                self.say(f"{step.name}: {words}")
+            self.progress(step.name, 0, 0)
+            told = step.do()
             if self.stop():
                 raise KeyboardInterrupt
-            self._keep(name, {"settings": settings, "told": told})
-            self.say(f"{name}: {told}")
+            plan.end(step, told)
+            self.say(f"{step.name}: {told}")
 
     def fetched(self) -> bool:
         """Whether all data are there."""
-        return all(self._record(name) is not None for name, _, _ in self.steps() if name.startswith("fetch"))
-
-    def _path(self, name: str) -> Path:
-        return self.out / STATE / f"{name.replace(' ', '-')}.json"
-
-    def _record(self, name: str) -> dict[str, Any] | None:
-        try:
-            found: dict[str, Any] = json.loads(self._path(name).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        return found
-
-    def _keep(self, name: str, about: dict[str, Any]) -> None:
-        path = self._path(name)
-        with writing_to(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, (json.dumps(about, indent=1) + "\n").encode())
+        plan = self.plan()
+        return all(plan.why(step) is None for step in plan.steps if step.name.startswith("fetch"))
 
     def _told(self, name: str) -> Callable[[Told], None]:
         return lambda told: self.progress(name, told.done, told.total)
@@ -228,13 +263,15 @@ class Whole:
         best = []
         for task, methods in asked.items():
             where = "coarse" if task == "temporal" and resolution == "coarse" else "fine"
-            found = simulation.evaluate(
-                truth, simulation.Experiment(task, self.run.degradation, where, options.bbox),  # type: ignore[arg-type]
-                methods, progress=lambda done, total: self.progress("evaluate", done, total),
-            )  # fmt: skip
-            tables.save(folder / f"{task}.json", tables.as_json(found))
-            tables.save(folder / f"{task}.md", tables.as_markdown(found))
-            rows = [row for row in tables.rows(found) if row["period"] == tables.ALL]
+            if not (folder / f"{task}.json").exists():  # else it was done before a stop
+                found = simulation.evaluate(
+                    truth, simulation.Experiment(task, self.run.degradation, where, options.bbox),  # type: ignore[arg-type]
+                    methods, progress=lambda done, total: self.progress("evaluate", done, total),
+                )  # fmt: skip
+                tables.save(folder / f"{task}.md", tables.as_markdown(found))
+                tables.save(folder / f"{task}.json", tables.as_json(found))
+            scored = json.loads((folder / f"{task}.json").read_text(encoding="utf-8"))["rows"]
+            rows = [row for row in scored if row["period"] == tables.ALL]
             best.append(f"{task} MAE {rows[-1]['MAE']:.3g} (baseline {rows[0]['MAE']:.3g})")
         return ", ".join(best)
 
@@ -266,42 +303,12 @@ class Whole:
         done = validate(request, lambda step, n, total: self.progress("validate", n, total))
         return f"{len(done.written)} tables and figures in {folder.name}"
 
+    def write_report(self) -> str:
+        """One HTML file about all of it."""
+        from deepcams.report.report import report
 
-def execute(
-    path: Path,
-    out: Path,
-    changes: Sequence[str] = (),
-    endpoints: Sequence[str] = (),
-    device: str = "auto",
-    progress: Progress = lambda step, done, total: None,
-    say: Say = lambda line: None,
-    stop: Callable[[], bool] = lambda: False,
-) -> None:
-    """Do a whole experiment, or what is left of it.
-
-    Args:
-        path: the experiment's file.
-        out: the results' folder.
-        changes: ``key.of.value=VALUE`` each, before the file's.
-        endpoints: ``NAME=URL`` each.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        progress, say, stop: see :class:`Whole`.
-
-    Raises:
-        InputError, OutputError, FetchError: of the step that failed; the steps before it stay done.
-    """
-    run = read_run(path, changes)
-    whole = Whole(
-        run, path.parent, out, Endpoints.resolve(endpoints), progress=progress, say=say, device=device, stop=stop
-    )
-    with writing_to(out):
-        out.mkdir(parents=True, exist_ok=True)
-    if run.world is None or whole.fetched():
-        whole.go()
-        return
-    folder = out / "world"
-    progress("simulate", 0, 0)
-    prepare_world(run.world, run.fetch, folder)
-    with serve(run.world, run.fetch, folder) as (addresses, keys):
-        whole.endpoints, whole.environment = addresses, {**whole.environment, **keys}
-        whole.go()
+        written = report(
+            self.out, self.report, original=self.out / "data" / "cams",
+            progress=lambda part, done, total: self.progress("report", done, total),
+        )  # fmt: skip
+        return f"{written.name}, {written.stat().st_size / 1e6:.1f} MB"

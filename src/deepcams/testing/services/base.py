@@ -27,12 +27,14 @@ class Fault:
         status: of an error answer.
         retry_after: its header, if any.
         seconds: of silence.
+        body: of an error answer.
     """
 
     kind: FaultKind
     status: int = 503
     retry_after: str | None = None
     seconds: float = 30.0
+    body: bytes = b'{"title": "error"}'
 
 
 @dataclass
@@ -45,6 +47,7 @@ class Seen:
         headers: lower case.
         status: of the answer.
         whole: whether all of the answer was sent.
+        target: path and query as they came.
     """
 
     method: str
@@ -53,6 +56,7 @@ class Seen:
     headers: dict[str, str]
     status: int = 0
     whole: bool = False
+    target: str = ""
 
 
 @dataclass
@@ -142,7 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         query = {key: values[-1] for key, values in parse_qs(parts.query, keep_blank_values=True).items()}
         headers = {key.lower(): value for key, value in self.headers.items()}
-        seen = Seen(self.command, unquote(parts.path), query, headers)
+        seen = Seen(self.command, unquote(parts.path), query, headers, target=self.path)
         if "=" not in parts.query and parts.query:
             seen.query = {"": unquote(parts.query)}
         with self.owner.lock:
@@ -150,7 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
         fault = self.owner.faults(seen)
         if fault is not None and fault.kind == "status":
             extra = {"Retry-After": fault.retry_after} if fault.retry_after is not None else {}
-            answer = Answer.json({"title": "error"}, fault.status, **extra)
+            answer = Answer(fault.body, fault.status, "application/json", extra)
         elif fault is not None and fault.kind == "html":
             answer = Answer(_PAGE, 200, "text/html")
         else:
