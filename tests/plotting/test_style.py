@@ -64,3 +64,10 @@ def test_colours_grow_evenly_darker() -> None:
     shades = style.colours(style.CONCENTRATION_COLOURS)(np.linspace(0, 1, 64))[:, :3]
     light = shades @ [0.2126, 0.7152, 0.0722]
     assert np.all(np.diff(light) < 0)  # the order survives in grey print and for colour-blind readers
+
+
+def test_steps_for_any_span_begin_with_the_guideline_for_a_year() -> None:
+    for species in ("pm2p5", "pm10"):
+        day, year = (style.guideline_norm(species, annual).boundaries for annual in (False, True))
+        assert style.guideline_steps(species) == [year[1], *day[1:7]]
+    assert style.guideline_steps("so2") is None

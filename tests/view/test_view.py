@@ -191,3 +191,10 @@ def test_ctrl_c_stops_it(shown: Shown, tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (0, "stopped\n", "")
+
+
+def test_the_page_is_told_the_guidelines_of_its_species(shown: Shown) -> None:
+    assert shown.about()["steps"] == [5, 15, 25, 37.5, 50, 75, 150]
+    other = Shown(_field(3.0, 3, 4).rename("so2"), title="another species")
+    assert other.about()["steps"] is None
+    other.close()

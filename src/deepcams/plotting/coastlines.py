@@ -50,3 +50,13 @@ def land_share(west: float, south: float, east: float, north: float) -> tuple[np
     column = np.arange(int(np.floor((west + 180) / step)) - 1, int(np.ceil((east + 180) / step)) + 2)
     part = share[row[:, None], column[None, :] % columns] / 255
     return -180 + step * (column + 0.5), 90 - step * (row + 0.5), part
+
+
+def land_lines(west: float, south: float, east: float, north: float) -> list[np.ndarray]:
+    """The coastlines of a view, as :func:`land_share` takes it: each (n, 2), longitude and latitude in degrees."""
+    from contourpy import contour_generator
+
+    longitudes, latitudes, land = land_share(west, south, east, north)
+    if min(land.shape) < 2 or not land.min() < 0.5 < land.max():
+        return []
+    return [np.asarray(line) for line in contour_generator(longitudes, latitudes, land).lines(0.5)]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deepcams.plotting.coastlines import land_share
+from deepcams.plotting.coastlines import land_lines
 from deepcams.plotting.view import View
 
 _BORDERS = Path(__file__).with_name("borders.npz")
@@ -28,16 +28,10 @@ _NULL, _POLYLINE, _POLYGON = 0, 3, 5  # kinds of a shapefile's records
 @lru_cache(maxsize=16)
 def coast(view: View) -> list[np.ndarray]:
     """Coastlines of a view on paper, each (n, 2)."""
-    from contourpy import contour_generator
-
     fine = _from_disk("coast", view)
     if fine:
         return _on_paper(fine, view)
-    longitudes, latitudes, land = land_share(view.west, view.south, view.east, view.north)
-    if not land.min() < 0.5 < land.max():
-        return []
-    found = contour_generator(longitudes, latitudes, land).lines(0.5)
-    return [_drawn(np.asarray(line), view) for line in found]
+    return [_drawn(line, view) for line in land_lines(view.west, view.south, view.east, view.north)]
 
 
 @lru_cache(maxsize=16)

@@ -102,6 +102,17 @@ def guideline_norm(species: str, annual: bool) -> BoundaryNorm:
     return BoundaryNorm(steps, colormaps[CONCENTRATION_COLOURS].N, extend="max")
 
 
+def guideline_steps(species: str) -> list[float] | None:
+    """Steps for values of any span, ug m-3: the guideline for a year, the levels for a day, twice the weakest of them.
+
+    ``None`` for a species without guidelines.
+    """
+    if (species, True) not in _GUIDELINES:
+        return None
+    year, day = _GUIDELINES[species, True], _GUIDELINES[species, False]
+    return [year[0], *day, _BEYOND[0] * day[-1]]
+
+
 def guideline_names() -> dict[int, str]:
     """What the steps of :func:`guideline_norm` are, by their number."""
     return {1: "AQG", 2: "IT4", 3: "IT3", 4: "IT2", 5: "IT1"}

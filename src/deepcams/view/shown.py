@@ -112,7 +112,8 @@ class Shown:
             }
         return {
             "title": self.title,
-            "species": label(str(self.blocks["ours"].field.name)),
+            "species": label(name := str(self.blocks["ours"].field.name)),
+            "steps": style.guideline_steps(name),
             "fields": fields,
             "stations": None if self.stations is None else self.stations.places(),
             "colours": (np.rint(table[:, :3] * 255)).astype(int).tolist(),
@@ -184,15 +185,9 @@ class Shown:
 
     def coast(self, box: Box) -> list[list[float]]:
         """Coastlines in a box: each a list of longitude, latitude, longitude, .. in degrees."""
-        from contourpy import contour_generator
+        from deepcams.plotting.coastlines import land_lines
 
-        from deepcams.plotting.coastlines import land_share
-
-        west, east = box.west, min(box.east, box.west + 360)
-        longitudes, latitudes, land = land_share(west, max(box.south, -90), east, min(box.north, 90))
-        if land.size == 0 or min(land.shape) < 2:
-            return []
-        lines: Any = contour_generator(longitudes, latitudes, land).lines(0.5)
+        lines = land_lines(box.west, max(box.south, -90), min(box.east, box.west + 360), min(box.north, 90))
         return [np.round(line, 2).ravel().tolist() for line in lines if len(line) > 3]
 
     def region(self, name: str, box: Box, first: int, last: int) -> bytes:

@@ -396,7 +396,7 @@ async function start() {
     $("stations").hidden = false;
     $("stations").append(` ${stations.length.toLocaleString("en")} stations`);
   }
-  if (!["PM2.5", "PM10"].includes(about.species)) $("scale").options[1].disabled = true;
+  if (!about.steps) $("scale").options[1].disabled = true;
   if (about.fields.original) {
     $("figure-original").hidden = $("compare-label").hidden = false;
     maps.original = new FieldMap($("original"), "original", view, colours);

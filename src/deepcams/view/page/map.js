@@ -9,8 +9,7 @@ export class Colours {
     this.kind = "log";
     this.low = 1;
     this.high = 200;
-    // WHO 2021, PM2.5: the guidelines for a year and a day, then the interim targets for a day; beyond, twice and more.
-    this.steps = about.species === "PM10" ? [15, 45, 50, 75, 100, 150, 300] : [5, 15, 25, 37.5, 50, 75, 150];
+    this.steps = about.steps; // null where there are no guidelines
     this.update();
   }
 
