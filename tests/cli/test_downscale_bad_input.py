@@ -223,26 +223,11 @@ def test_bad_input_is_one_line_and_leaves_no_trace(
     assert listing(tmp_path) == before
 
 
-@pytest.mark.parametrize("out", ["out.zarr", "out.nc", "folder"])
-@pytest.mark.parametrize("limit", [300, 100_000])
-def test_a_full_disk_is_one_line_and_leaves_no_trace(tmp_path: Path, out: str, limit: int) -> None:
-    """The operating system refuses to let any file grow beyond ``limit`` bytes, as a full disk would."""
-    good(tmp_path)
-    before = listing(tmp_path)
+def with_files_up_to(limit: int, arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command that fails in one line, as the operating system lets no file grow beyond ``limit`` bytes."""
     done = subprocess.run(
-        [
-            sys.executable,
-            "-B",
-            "-m",
-            "deepcams",
-            "downscale",
-            "cams.nc",
-            "-o",
-            out,
-            "--temporal",
-            "linear",
-        ],
-        cwd=tmp_path,
+        [sys.executable, "-B", "-m", "deepcams", *arguments],
+        cwd=folder,
         capture_output=True,
         text=True,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
@@ -250,6 +235,16 @@ def test_a_full_disk_is_one_line_and_leaves_no_trace(tmp_path: Path, out: str, l
     )
     assert done.returncode == 2, done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
+    return done
+
+
+@pytest.mark.parametrize("out", ["out.zarr", "out.nc", "folder"])
+@pytest.mark.parametrize("limit", [300, 100_000])
+def test_a_full_disk_is_one_line_and_leaves_no_trace(tmp_path: Path, out: str, limit: int) -> None:
+    """The operating system refuses to let any file grow beyond ``limit`` bytes, as a full disk would."""
+    good(tmp_path)
+    before = listing(tmp_path)
+    done = with_files_up_to(limit, ["downscale", "cams.nc", "-o", out, "--temporal", "linear"], tmp_path)
     assert f"{out} cannot be written: " in done.stderr
     assert listing(tmp_path) == before
 
@@ -259,15 +254,7 @@ def test_what_a_full_disk_interrupted_is_gone_on_with(tmp_path: Path, monkeypatc
     record(25).to_netcdf("cams.nc")
     arguments = ["downscale", "cams.nc", "-o", "out.nc", "--temporal", "linear"]
     limit = 1_100_000  # more than a part has, less than the whole file
-    done = subprocess.run(
-        [sys.executable, "-m", "deepcams", *arguments],
-        capture_output=True,
-        text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-        check=False,
-    )
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.count("\n") == 1, done.stderr
+    with_files_up_to(limit, arguments, tmp_path)
     assert not Path("out.nc").exists()
     assert len(list(tmp_path.rglob("item-*.json"))) == 4
     assert main(arguments) == 0

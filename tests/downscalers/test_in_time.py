@@ -30,20 +30,13 @@ def _random(frames: int, seed: int = 0, grid: Grid = GRID) -> np.ndarray:
     return np.random.default_rng(seed).lognormal(1, 1, (frames, *grid.shape)).astype(np.float32)
 
 
-def test_linear_weighs_the_nearer_frame_more() -> None:
+@pytest.mark.parametrize(("method", "weight"), [("linear", 2 / 3), ("linear-eq9", 1 / 3)])
+def test_linear_weighs_the_nearer_frame_more_and_equation_9_is_reversed_as_printed(method: str, weight: float) -> None:
     values = _random(2)
-    hourly = build("linear", "none").downscale(_field(values, GRID, [0, 3])).values
+    hourly = build(method, "none").downscale(_field(values, GRID, [0, 3])).values
     a, b = values.astype(np.float64)
-    np.testing.assert_allclose(hourly[1], 2 / 3 * a + 1 / 3 * b, rtol=1e-6)
-    np.testing.assert_allclose(hourly[2], 1 / 3 * a + 2 / 3 * b, rtol=1e-6)
-
-
-def test_equation_9_is_reversed_as_printed() -> None:
-    values = _random(2)
-    hourly = build("linear-eq9", "none").downscale(_field(values, GRID, [0, 3])).values
-    a, b = values.astype(np.float64)
-    np.testing.assert_allclose(hourly[1], 1 / 3 * a + 2 / 3 * b, rtol=1e-6)
-    np.testing.assert_allclose(hourly[2], 2 / 3 * a + 1 / 3 * b, rtol=1e-6)
+    np.testing.assert_allclose(hourly[1], weight * a + (1 - weight) * b, rtol=1e-6)
+    np.testing.assert_allclose(hourly[2], (1 - weight) * a + weight * b, rtol=1e-6)
 
 
 @pytest.mark.parametrize("method", METHODS)

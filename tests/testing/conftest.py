@@ -1,16 +1,3 @@
-"""Networks in tests are tiny: one thread is fastest, and leaves the machine to the other test processes."""
+"""Networks in these tests are as tiny as those of tests/networks."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-import pytest
-
-
-@pytest.fixture(scope="package", autouse=True)
-def one_thread() -> Iterator[None]:
-    torch = pytest.importorskip("torch")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+from networks.conftest import one_thread  # noqa: F401

@@ -12,13 +12,13 @@ from torch import Tensor
 from deepcams.downscalers.base import SpatialDownscaler
 from deepcams.downscalers.device import (
     Precision,
-    choose_device,
     finite,
     memory_budget,
     out_of_memory,
     with_less_each_time,
     working,
 )
+from deepcams.downscalers.neural import Neural
 from deepcams.downscalers.tiling import Tiles
 from deepcams.errors import notice
 from deepcams.grid import Grid, nodes_from_cells, pad, unify_poles
@@ -46,7 +46,7 @@ class _Around:
         return frame.flatten(-2)[..., self._places[margin]]
 
 
-class NeuralSpatial(SpatialDownscaler):
+class NeuralSpatial(Neural, SpatialDownscaler):
     """What a trained spatial network makes of each frame.
 
     Large frames are worked on as a whole where the network can see them through a sliding window, else in tiles.
@@ -58,12 +58,7 @@ class NeuralSpatial(SpatialDownscaler):
     """
 
     def __init__(self, checkpoint: Checkpoint, device: str = "auto", precision: Precision = "float32") -> None:
-        self.checkpoint, self.precision = checkpoint, precision
-        self.device = choose_device(device)
-        working(self.device, precision)
-        self.network: Any = checkpoint.network.to(self.device).eval()
-        self.name = checkpoint.card.network
-        self.clips = checkpoint.scaling.clips
+        super().__init__(checkpoint, device, precision)
         self.factor = int(checkpoint.card.factor or 1)
         tiling: Any = self.network.tiling
         self.halo = tiling.halo if tiling else MARGIN

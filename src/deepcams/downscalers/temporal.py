@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from deepcams.downscalers.base import TemporalDownscaler
-from deepcams.downscalers.device import Precision, choose_device, finite, with_less_each_time, working
+from deepcams.downscalers.device import Precision, finite, with_less_each_time, working
 from deepcams.downscalers.flow import Flow, guides
+from deepcams.downscalers.neural import Neural
 from deepcams.grid import Grid, pad, unify_poles
 from deepcams.networks.checkpoint import Checkpoint
 
@@ -18,7 +19,7 @@ _BAND = 224
 """Rows that are worked on at once where the network allows it: a third of the memory for a quarter more work."""
 
 
-class NeuralTemporal(TemporalDownscaler):
+class NeuralTemporal(Neural, TemporalDownscaler):
     """What a trained temporal network sees between two frames.
 
     Nodes of the globe (or of a region's mirror image) are added on each side, as many as the network's ``margin``, so
@@ -32,12 +33,7 @@ class NeuralTemporal(TemporalDownscaler):
     """
 
     def __init__(self, checkpoint: Checkpoint, device: str = "auto", precision: Precision = "float32") -> None:
-        self.checkpoint, self.precision = checkpoint, precision
-        self.device = choose_device(device)
-        working(self.device, precision)  # refuses an unknown precision now, not in the middle of the work
-        self.network: Any = checkpoint.network.to(self.device).eval()
-        self.name = checkpoint.card.network
-        self.clips = checkpoint.scaling.clips
+        super().__init__(checkpoint, device, precision)
         margin: Any = self.network.margin
         self.halo = max(margin[0], Flow.halo if self.network.guide else 0)
 
