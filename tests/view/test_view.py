@@ -18,12 +18,14 @@ import pytest
 import xarray as xr
 
 from deepcams.cli import main
-from deepcams.errors import InputError
+from deepcams.errors import DeepcamsNotice, InputError
 from deepcams.field import as_field
 from deepcams.grid import Grid
+from deepcams.production.job import downscale_to
 from deepcams.view.blocks import Blocks
 from deepcams.view.server import Server
 from deepcams.view.shown import CODE_TOP, CODE_UNIT, Box, Shown, encode
+from deepcams.view.view import open_shown, view
 
 START = np.datetime64("2019-12-31T00:00", "m")
 
@@ -198,3 +200,70 @@ def test_the_page_is_told_the_guidelines_of_its_species(shown: Shown) -> None:
     other = Shown(_field(3.0, 3, 4).rename("so2"), title="another species")
     assert other.about()["steps"] is None
     other.close()
+
+
+def test_a_damaged_store_says_so_and_serves_on(tmp_path: Path) -> None:
+    grid = Grid.globe(0.75).select((70, 5, 100, 25))[0]
+    times = START.astype("datetime64[ns]") + np.arange(0, 48, 3) * np.timedelta64(1, "h")
+    values = np.random.default_rng(0).lognormal(2, 1, (times.size, *grid.shape)).astype(np.float32)
+    coords = {"time": times, "latitude": grid.latitudes, "longitude": grid.longitudes}
+    made = as_field(xr.DataArray(values, coords, ("time", "latitude", "longitude"), "pm2p5", {"units": "ug m-3"}))
+    downscale_to(made, tmp_path / "a.zarr", temporal="linear", spatial="bicubic", conserve=False)
+    shard = tmp_path / "a.zarr" / "pm2p5" / "c" / "1" / "0" / "0"
+    shard.write_bytes(shard.read_bytes()[: shard.stat().st_size // 2])
+    with Server(open_shown(tmp_path / "a.zarr"), port=0) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        box = "west=72&south=6&east=99&north=24"
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(f"{server.url}api/frame?field=ours&minute={_minute(30)}&{box}")
+        whole = urllib.request.urlopen(f"{server.url}api/frame?field=ours&minute={_minute(3)}&{box}").read()
+        server.shutdown()
+        thread.join()
+    assert caught.value.code == 500
+    assert json.load(caught.value)["error"].startswith("cannot be read")
+    assert len(whole) > 1000
+
+
+def test_a_folder_of_daily_netcdf(tmp_path: Path) -> None:
+    field = _field(3.0, 3, 48)
+    downscale_to(field, tmp_path / "days", temporal="linear", spatial="bicubic", conserve=False, split="day")
+    shown = open_shown(tmp_path / "days")
+    assert shown.minutes["ours"].size == 46
+    codes = shown.frame("ours", _minute(25), Box(-180, -90, 180, 90)).codes
+    wanted = shown.blocks["ours"].field.isel(time=25).values
+    assert codes.shape == wanted.shape
+    assert shown.series(10, 20, _minute(0), _minute(45))["fields"]["ours"]["values"][25] == pytest.approx(
+        float(wanted[_row(shown, 20), 10 * 1]), rel=1e-3
+    )
+    shown.close()
+
+
+def _row(shown: Shown, latitude: float) -> int:
+    return int(abs(shown.blocks["ours"].grid.latitudes - latitude).argmin())
+
+
+def test_letting_others_in_is_said(shown: Shown) -> None:
+    stopped = threading.Event()
+
+    def told(url: str) -> None:
+        stopped.set()
+        raise KeyboardInterrupt
+
+    with pytest.warns(DeepcamsNotice, match="everyone who reaches"):
+        view(shown, host="0.0.0.0", port=0, told=told)
+    assert stopped.is_set()
+
+
+def test_strange_questions_and_methods(url: str) -> None:
+    for path in ("api/frame?minute=1e400&west=0&south=0&east=1&north=1", "api/series?longitude=nan&latitude=0",
+                 "api/frame?field=ours&minute=1&west=5&south=0&east=1&north=1"):  # fmt: skip
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(url + path)
+        assert caught.value.code == 400
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(urllib.request.Request(url, b"x", method="POST"))
+    assert caught.value.code == 501
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(url + "x" * 70_000)
+    assert caught.value.code == 414

@@ -61,7 +61,8 @@ class Server(ThreadingHTTPServer):
             raise InputError(
                 f"port {port}", "one that you may use", "one that is reserved", "use --port 8642"
             ) from None
-        raise InputError(f"{host}:{port}", "an address of this machine and a port", str(error)) from None
+        why = (isinstance(error, OSError) and error.strerror) or str(error)
+        raise InputError(f"{host}:{port}", "an address of this machine and a port", why) from None
 
     @property
     def url(self) -> str:
@@ -119,9 +120,16 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             kind, content, headers = answer(self.server.shown, query)
         except DeepcamsError as error:
-            self._send(HTTPStatus.BAD_REQUEST, "application/json", json.dumps({"error": str(error)}).encode())
+            self._refuse(HTTPStatus.BAD_REQUEST, str(error))
+            return
+        except (OSError, RuntimeError, ValueError) as error:  # how damaged files make themselves felt
+            words = " ".join(str(error).split())
+            self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, f"cannot be read: {words or type(error).__name__}")
             return
         self._send(HTTPStatus.OK, kind, content, headers)
+
+    def _refuse(self, status: HTTPStatus, why: str) -> None:
+        self._send(status, "application/json", json.dumps({"error": why}).encode())
 
     def _is_meant(self) -> bool:
         """Whether the request names this machine: other sites' pages must not read through a name of theirs."""
