@@ -16,6 +16,9 @@ app = typer.Typer(
 )
 
 
+_Folder = Annotated[Path | None, typer.Option(help="Folder (and so the disk) to write to.")]
+
+
 @app.callback()
 def _bench() -> None:
     """Keep the name of the only command on the command line."""
@@ -25,18 +28,16 @@ def _bench() -> None:
 def pipeline(
     days: Annotated[int, typer.Option(min=1, help="Simulated global days a run.")] = 3,
     repeats: Annotated[int, typer.Option(min=1, help="Runs of each.")] = 3,
-    folder: Annotated[Path | None, typer.Option(help="Folder (and so the disk) to write to.")] = None,
+    folder: _Folder = None,
 ) -> None:
     """Time linear + bicubic from a CAMS file to a Zarr store against writing the same arrays from memory."""
     import statistics
 
     from deepcams.bench import pipeline as measure
-    from deepcams.errors import InputError
     from deepcams.production.memory import keep_memory_for
 
     keep_memory_for("linear")  # as deepcams downscale does
-    if folder is not None and not folder.is_dir():
-        raise InputError("--folder", "a folder that exists", f"{folder}")
+    _check(folder)
     found = measure(days, repeats, folder, progress=lambda told: typer.echo(f"  {told}", err=True))
     typer.echo(f"{found.hours} hours of 721 x 1440, {found.bytes / 1e6:.0f} MB, median of {repeats}:")
     for name, seconds in (("file to store, linear + bicubic", found.pipeline), ("writing alone", found.writing)):
@@ -49,14 +50,12 @@ def pipeline(
 def validate(
     days: Annotated[int, typer.Option(min=1, help="Simulated global days.")] = 3,
     stations: Annotated[int, typer.Option(min=2, help="Simulated stations.")] = 6656,
-    folder: Annotated[Path | None, typer.Option(help="Folder (and so the disk) to write to.")] = None,
+    folder: _Folder = None,
 ) -> None:
     """Time deepcams validate on a global hourly field and its 3-hourly original, beside reading the field whole."""
     from deepcams.bench import validation as measure
-    from deepcams.errors import InputError
 
-    if folder is not None and not folder.is_dir():
-        raise InputError("--folder", "a folder that exists", f"{folder}")
+    _check(folder)
     found = measure(days, stations, folder, progress=lambda told: typer.echo(f"  {told}", err=True))
     typer.echo(f"{found.stations} stations, {found.hours} hours of 721 x 1440, {found.rows:,} observations:")
     for name, seconds, count, what in (
@@ -78,16 +77,14 @@ def fetch(
     hours: Annotated[int, typer.Option(min=1, max=1000, help="Global GEOS-CF files.")] = 72,
     objects: Annotated[int, typer.Option(min=1, help="Tiny objects of OpenAQ's archive.")] = 10_000,
     repeats: Annotated[int, typer.Option(min=1, help="How often each, by turns.")] = 5,
-    folder: Annotated[Path | None, typer.Option(help="Folder (and so the disk) to write to.")] = None,
+    folder: _Folder = None,
 ) -> None:
     """Time deepcams fetch on loopback beside a plain concurrent copy of the same objects from the same server."""
     import statistics
 
-    from deepcams.errors import InputError
     from deepcams.fetch import speed
 
-    if folder is not None and not folder.is_dir():
-        raise InputError("--folder", "a folder that exists", f"{folder}")
+    _check(folder)
     for name, measure, count in (("files over HTTP", speed.files, hours), ("objects", speed.objects, objects)):
         found = measure(count, folder, repeats)
         typer.echo(f"{found.objects:,} {name}, {found.bytes / 1e6:.1f} MB, median of {repeats}:")
@@ -100,3 +97,10 @@ def fetch(
         if found.held:
             held = ", ".join(f"{size / 1e6:.0f}" for size in found.held)
             typer.echo(f"  memory held after each tenth of the objects: {held} MB")
+
+
+def _check(folder: Path | None) -> None:
+    from deepcams.errors import InputError
+
+    if folder is not None and not folder.is_dir():
+        raise InputError("--folder", "a folder that exists", f"{folder}")

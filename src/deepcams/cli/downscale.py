@@ -115,14 +115,6 @@ def downscale(
 _PHASES = {"downscale": "downscaling", "write": "writing files"}
 
 
-def _size(size: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} TB"
-
-
 def _time(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.1f} s"
@@ -132,6 +124,8 @@ def _time(seconds: float) -> str:
 
 
 def _tell_summary(summary: Summary) -> None:
+    from deepcams.sources.report import size
+
     total = summary.total
     missing, analysis, interpolated = total.hours
     print(
@@ -151,13 +145,15 @@ def _tell_summary(summary: Summary) -> None:
         rate = summary.computed / summary.seconds
         there = summary.hours - summary.computed
         kept = f" ({there} were there already)" if there else ""
-        print(f"  {summary.computed} hours in {_time(summary.seconds)}, {rate:.2f} h/s{kept}; {_size(summary.bytes)}")
+        print(f"  {summary.computed} hours in {_time(summary.seconds)}, {rate:.2f} h/s{kept}; {size(summary.bytes)}")
     else:
-        print(f"  nothing to do: all hours were there already; {_size(summary.bytes)}")
+        print(f"  nothing to do: all hours were there already; {size(summary.bytes)}")
 
 
 def _tell_estimate(estimate: Estimate, out: Path) -> None:
+    from deepcams.sources.report import size
+
     print(f"{out} would hold {estimate.hours} hours ({estimate.missing} of them missing)")
     print(f"  grid: {estimate.rows} x {estimate.columns}, {estimate.step:g} degrees")
-    print(f"  size: about {_size(estimate.bytes)} ({_size(estimate.raw)} raw); free there: {_size(estimate.free)}")
+    print(f"  size: about {size(estimate.bytes)} ({size(estimate.raw)} raw); free there: {size(estimate.free)}")
     print(f"  time: about {_time(estimate.seconds)} (from computing and compressing the first work item)")

@@ -47,8 +47,10 @@ class Simulation:
 
     def summary(self, folder: Path | str) -> str:
         """The closing line for people."""
+        from deepcams.sources.report import size
+
         written, planted = self.written, self.planted
-        done = f"{written.files} files ({_size(written.bytes)}) written to {folder}"
+        done = f"{written.files} files ({size(written.bytes)}) written to {folder}"
         kept = f", {written.kept} complete ones kept" if written.kept else ""
         dirt = (
             f"; {len(planted)} planted faults are listed in {Path(folder) / 'planted.csv'}"
@@ -124,10 +126,6 @@ def simulate(
     field = world.field(fine, times, mean, arrays)
     write = write_geos_cf if mean else write_days
     return Simulation(write(field, folder, overwrite, progress), f"{times.size} hours of {fine.describe()}")
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
 
 
 def _checked(bbox: Box | None) -> Box | None:
