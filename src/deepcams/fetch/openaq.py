@@ -6,6 +6,7 @@ import asyncio
 import time as clock
 from collections import deque
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -123,7 +124,10 @@ class Openaq:
         return asyncio.run(self._estimate())
 
     async def _estimate(self) -> Estimate:
-        archive = Archive(self.endpoints.openaq_archive, self.patience, 4)
+        with closing(Archive(self.endpoints.openaq_archive, self.patience, 4)) as archive:
+            return await self._estimated(archive)
+
+    async def _estimated(self, archive: Archive) -> Estimate:
         numbers, known = await self._locations(archive)
         first, last = self.request.days()
         years = range(first.year, last.year + 1)
@@ -168,8 +172,11 @@ class Openaq:
         return summary
 
     async def _run(self) -> Summary:
+        with closing(Archive(self.endpoints.openaq_archive, self.patience, self.request.at_once)) as archive:
+            return await self._all(archive)
+
+    async def _all(self, archive: Archive) -> Summary:
         request = self.request
-        archive = Archive(self.endpoints.openaq_archive, self.patience, request.at_once)
         numbers, known = await self._locations(archive)
         first, last = request.days()
         summary = Summary(str(request.out), "location years", 0, notes=[f"locations: {known}"])

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 import zlib
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
+from xml.etree import ElementTree
 
 from deepcams.fetch.endpoints import OPENAQ_PREFIX, OPENAQ_REGION, USER_AGENT, openaq_prefix
 from deepcams.fetch.extra import need
-from deepcams.fetch.patience import Patience, RefusedError, TryAgainError
+from deepcams.fetch.patience import FetchError, Patience, RefusedError, TryAgainError
+from deepcams.fetch.transfer import Transfer
 from deepcams.sources.files import looks_like
 
+LISTS_AT_ONCE = 8
 _LOCATION = re.compile(r"locationid=(\d+)/?$")
 _OBJECT = re.compile(r"location-(\d+)-(\d{4})(\d\d)(\d\d)\.csv\.gz$")
 _MD5 = re.compile(r"[0-9a-f]{32}$")
@@ -68,33 +71,53 @@ class Archive:
             },
             retry_config={"max_retries": 0},
         )
+        host = f"https://{bucket}.s3.{OPENAQ_REGION}.amazonaws.com/" if parts.scheme == "s3" else url
+        self._lists, self._transfer = host, Transfer(patience, LISTS_AT_ONCE)
         self._obstore = need("obstore")
         self._errors = need("obstore.exceptions")
 
+    def close(self) -> None:
+        """Let go of its connections."""
+        self._transfer.close()
+
     async def locations(self) -> list[int]:
-        """The numbers of all locations that the archive has."""
+        """The numbers of all locations that the archive has.
 
-        async def ask() -> list[int]:
-            try:
-                found = await self._obstore.list_with_delimiter_async(self._store, OPENAQ_PREFIX)
-            except Exception as error:
-                raise self._judged(error) from None
-            return sorted(int(m[1]) for prefix in found["common_prefixes"] if (m := _LOCATION.search(str(prefix))))
-
-        return await self._patience.persist_async("the archive's list of locations", ask)
+        Raises:
+            FetchError: it does not tell.
+        """
+        what = "the archive's list of locations"
+        _, prefixes = await self._listed(OPENAQ_PREFIX, what)
+        found = sorted(int(match[1]) for prefix in prefixes if (match := _LOCATION.search(prefix)))
+        if not found:
+            raise FetchError(f"{what} is empty; check --endpoint openaq-archive=URL")
+        return found
 
     async def days(self, location: int, year: int) -> list[Day]:
         """A location's objects of a year, in order."""
+        found, _ = await self._listed(openaq_prefix(location, year), f"the list of location {location}, {year}", "")
+        return sorted(filter(None, map(_day, found)), key=lambda day: day.key)
 
-        async def ask() -> list[Day]:
-            try:
-                pages = self._obstore.list(self._store, openaq_prefix(location, year), chunk_size=1000)
-                return [day async for page in _pages(pages) for each in page if (day := _day(each)) is not None]
-            except Exception as error:
-                raise self._judged(error) from None
+    async def _listed(self, prefix: str, what: str, delimiter: str = "/") -> tuple[list[Listed], list[str]]:
+        """Objects and folders under a prefix.
 
-        found = await self._patience.persist_async(f"the list of location {location}, {year}", ask)
-        return sorted(found, key=lambda day: day.key)
+        The lists are read here rather than by the client, which takes any page (an error's, a portal's) for an empty
+        list: a location's data would be missing, and nobody would know.
+        """
+        objects, folders, token = list[Listed](), list[str](), ""
+        while True:
+            asked = {"list-type": "2", "prefix": prefix, "delimiter": delimiter, "continuation-token": token}
+            query = urlencode({name: value for name, value in asked.items() if value})
+
+            async def ask(url: str = f"{self._lists}?{query}") -> Page:
+                return parse(await asyncio.to_thread(self._transfer.read_once, url, what), prefix)
+
+            page = await self._patience.persist_async(what, ask)
+            objects += page.objects
+            folders += page.folders
+            token = page.token
+            if not token:
+                return objects, folders
 
     async def read(self, day: Day) -> bytes:
         """An object, whole and sound.
@@ -126,20 +149,59 @@ class Archive:
         return TryAgainError(f"the archive answers {status[1]}" if status else f"the connection broke ({text[:120]})")
 
 
-async def _pages(stream: Any) -> AsyncIterator[Any]:
-    async for page in stream:
-        yield page
+Listed = tuple[str, int, str]
+"""Key, length and mark of an object."""
 
 
-def _day(found: Any) -> Day | None:
-    match = _OBJECT.search(found["path"])
+@dataclass(frozen=True)
+class Page:
+    """One page of a list: objects, folders, and how to ask for the next one (empty: it was the last)."""
+
+    objects: list[Listed]
+    folders: list[str]
+    token: str
+
+
+def parse(answer: bytes, prefix: str) -> Page:
+    """Read a page of a list, as S3 writes them.
+
+    Raises:
+        TryAgainError: it is none, or another prefix's.
+    """
+    space = "{http://s3.amazonaws.com/doc/2006-03-01/}"
+    try:
+        root = ElementTree.fromstring(answer)
+    except ElementTree.ParseError:
+        raise TryAgainError(f"what came is {looks_like(answer[:1024])}") from None
+    truncated = root.findtext(f"{space}IsTruncated")
+    if root.tag != f"{space}ListBucketResult" or truncated not in ("true", "false"):
+        raise TryAgainError(f"what came is {looks_like(answer[:1024])}")
+    if (root.findtext(f"{space}Prefix") or "") != prefix:
+        raise TryAgainError("what came is another list than was asked for")
+    token = (root.findtext(f"{space}NextContinuationToken") or "") if truncated == "true" else ""
+    if truncated == "true" and not token:
+        raise TryAgainError("what came is a part of a list without its end")
+    try:
+        objects = [
+            (one.findtext(f"{space}Key") or "", int(one.findtext(f"{space}Size") or ""),
+             (one.findtext(f"{space}ETag") or "").strip('"'))
+            for one in root.iter(f"{space}Contents")
+        ]  # fmt: skip
+    except ValueError:
+        raise TryAgainError("what came is a damaged list") from None
+    return Page(objects, [each.text or "" for each in root.iterfind(f"{space}CommonPrefixes/{space}Prefix")], token)
+
+
+def _day(listed: Listed) -> Day | None:
+    key, size, tag = listed
+    match = _OBJECT.search(key)
     if match is None:
         return None
     try:
         day = date(int(match[2]), int(match[3]), int(match[4]))
     except ValueError:
         return None
-    return Day(str(found["path"]), day, int(found["size"]), str(found.get("e_tag") or "").strip('"'))
+    return Day(key, day, size, tag)
 
 
 def _check(data: bytes, day: Day) -> None:

@@ -101,15 +101,23 @@ class Patience:
                 return do()
             except TryAgainError as again:
                 attempt = 0 if progressed() else attempt + 1
-                if attempt >= self.tries:
-                    raise FetchError(f"{what}: {again.reason} ({self.tries} tries); try again later") from None
-                seconds = self.seconds(max(attempt - 1, 0), again)
-                if seconds > self.most_asked:
-                    raise FetchError(
-                        f"{what}: {again.reason}, and the server asks to wait {seconds / 60:.0f} min; "
-                        "give the same command again then"
-                    ) from None
-                self.wait(seconds)
+                self.wait(self._seconds_or_end(what, again, attempt))
+
+    def _seconds_or_end(self, what: str, again: TryAgainError, attempt: int) -> float:
+        """How long to wait after so many failures in a row.
+
+        Raises:
+            FetchError: patience ends.
+        """
+        if attempt >= self.tries:
+            raise FetchError(f"{what}: {again.reason} ({self.tries} tries); try again later") from None
+        seconds = self.seconds(max(attempt - 1, 0), again)
+        if seconds > self.most_asked:
+            raise FetchError(
+                f"{what}: {again.reason}, and the server asks to wait {seconds / 60:.0f} min; "
+                "give the same command again then"
+            ) from None
+        return seconds
 
     async def persist_async(self, what: str, do: Callable[[], Awaitable[T]]) -> T:
         """:meth:`persist` among other tasks of one thread."""
@@ -121,9 +129,7 @@ class Patience:
                 return await do()
             except TryAgainError as again:
                 attempt += 1
-                if attempt >= self.tries:
-                    raise FetchError(f"{what}: {again.reason} ({self.tries} tries); try again later") from None
-                await asyncio.sleep(self.seconds(attempt - 1, again))
+                await asyncio.sleep(self._seconds_or_end(what, again, attempt))
 
 
 def retry_after(text: str | None) -> float | None:

@@ -96,6 +96,10 @@ class Transfer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the connections."""
         self._session.close()
 
     @contextmanager
