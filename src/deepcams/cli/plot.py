@@ -182,7 +182,7 @@ def stations(
     stations: Stations, out: Out,
     field: Annotated[list[str] | None, typer.Argument(metavar="[FIELD...]", help="For --colour R.")] = None,
     colour: Annotated[Colour, typer.Option(help="By hours, or by how well the field follows them.")] = Colour.N,
-    period: Span = None, assume_utc: Annotated[bool, typer.Option("--assume-utc")] = False,
+    period: Span = None, assume_utc: Annotated[bool, typer.Option("--assume-utc")] = False, size: Paper = Size.PAGE,
 ) -> None:  # fmt: skip
     """A map of stations (Fig. 1), after quality control."""
     from deepcams.errors import InputError
@@ -191,7 +191,7 @@ def stations(
     _check(out)
     if colour is Colour.R and not field:
         raise InputError("--colour R", "a field to compare with", "none", "give FIELD too")
-    found = figures.draw_maps(_validated(stations, field, None, period, assume_utc))
+    found = figures.draw_maps(_validated(stations, field, None, period, assume_utc), size.value)
     if f"stations-{colour.value}" not in found:
         raise InputError("--stations", "stations with values in the period", "none")
     _save(found[f"stations-{colour.value}"], out)
@@ -200,13 +200,13 @@ def stations(
 @app.command(epilog="Example: deepcams plot scatter pm25.zarr --stations openaq/ --original cams.nc -o scatter.png")
 def scatter(
     field: Fields, stations: Stations, out: Out, original: Original = None, period: Span = None,
-    assume_utc: Annotated[bool, typer.Option("--assume-utc")] = False,
+    assume_utc: Annotated[bool, typer.Option("--assume-utc")] = False, size: Paper = Size.PAGE,
 ) -> None:  # fmt: skip
     """Stations against the field and the original, a panel a year (Fig. 6)."""
     from deepcams.validation import figures
 
     _check(out)
-    _save(figures.draw_scatter(_validated(stations, field, original, period, assume_utc)), out)
+    _save(figures.draw_scatter(_validated(stations, field, original, period, assume_utc), size=size.value), out)
 
 
 @app.command(epilog="Example: deepcams plot diurnal pm25.zarr --stations openaq/ --original cams.nc -o diurnal.png")
@@ -214,26 +214,29 @@ def diurnal(
     stations: Stations, out: Out,
     field: Annotated[list[str] | None, typer.Argument(metavar="[FIELD...]", help="To compare with.")] = None,
     original: Original = None, period: Span = None,
-    assume_utc: Annotated[bool, typer.Option("--assume-utc")] = False,
+    assume_utc: Annotated[bool, typer.Option("--assume-utc")] = False, size: Paper = Size.PAGE,
 ) -> None:  # fmt: skip
     """The mean day at stations: observed, field, original."""
     from deepcams.errors import InputError
     from deepcams.validation import figures
 
     _check(out)
-    figure = figures.draw_cycle(_validated(stations, field, original, period, assume_utc))
+    figure = figures.draw_cycle(_validated(stations, field, original, period, assume_utc), size=size.value)
     if figure is None:
         raise InputError("--stations", "values at all hours of the day", "hours without any")
     _save(figure, out)
 
 
 @app.command(epilog="Example: deepcams plot training runs/cellnet -o curve.png")
-def training(folder: Annotated[Path, typer.Argument(metavar="RUN", help="A training's folder.")], out: Out) -> None:
+def training(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A training's folder.")], out: Out,
+    size: Paper = Size.PAGE,
+) -> None:  # fmt: skip
     """How a training went: loss and validation, step by step."""
     from deepcams.plotting import training_figure
 
     _check(out)
-    _save(training_figure(folder), out)
+    _save(training_figure(folder, size.value), out)
 
 
 def _check(out: Path) -> None:

@@ -9,7 +9,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from deepcams.plotting import style
+from deepcams.plotting.sheet import Sheet, size_of
 
+_WIDTH, _TALL, _LEFT, _RIGHT, _FOOT = 6.6, 2.85, 0.62, 0.18, 0.55  # inches of text size 1
 _COLOURS = {"observed": "black", "field": "#c8386a", "original": "#2878b5"}
 
 
@@ -34,17 +36,22 @@ class Cycle:
     spread: np.ndarray | None = None
 
 
-def diurnal_figure(cycles: Sequence[Cycle], *, title: str = "", note: str = "", species: str = "PM2.5") -> Figure:
+def diurnal_figure(
+    cycles: Sequence[Cycle], *, title: str = "", note: str = "", species: str = "PM2.5", size: str = "screen"
+) -> Figure:
     """Lines over the hours of the day, in local mean solar time.
 
     Args:
         cycles: what is drawn.
         title, note: written above.
         species: for the axis.
+        size: one of :data:`deepcams.plotting.sheet.SIZES`.
     """
-    width, height = 6.6, 4.1
-    figure = Figure(figsize=(width, height), dpi=160, facecolor="white")
-    axes = figure.add_axes((0.62 / width, 0.55 / height, (width - 0.8) / width, (height - 1.25) / height))
+    paper = size_of(size)
+    k = paper.text
+    width = paper.width if paper.fixed else min(_WIDTH * k, paper.width)
+    sheet = Sheet(paper, (_TALL + _FOOT) * k, width=width, title=title, note=note, left=_LEFT)
+    axes = sheet.axes(_LEFT * k, _FOOT * k, width - (_LEFT + _RIGHT) * k, (_TALL - 0.05) * k)
     hours = np.arange(24) + 0.5
     # The day goes on: its last hours stand before it, its first ones after it.
     around = np.r_[hours[-2:] - 24, hours, hours[:2] + 24]
@@ -53,11 +60,11 @@ def diurnal_figure(cycles: Sequence[Cycle], *, title: str = "", note: str = "", 
         mean = np.r_[cycle.mean[-2:], cycle.mean, cycle.mean[:2]]
         if cycle.markers:
             axes.plot(
-                around, mean, "o", color=colour, markersize=4.5, markerfacecolor="white", label=cycle.name, zorder=4
+                around, mean, "o", color=colour, markersize=4.5 * k, markerfacecolor="white", label=cycle.name, zorder=4
             )
         else:
             line = (0, (4, 2)) if cycle.dashed else "solid"
-            axes.plot(around, mean, color=colour, linewidth=1.8, linestyle=line, label=cycle.name, zorder=3)
+            axes.plot(around, mean, color=colour, linewidth=1.8 * k, linestyle=line, label=cycle.name, zorder=3)
         if cycle.spread is not None:
             spread = np.r_[cycle.spread[-2:], cycle.spread, cycle.spread[:2]]
             axes.fill_between(around, mean - spread, mean + spread, color=colour, alpha=0.13, linewidth=0, zorder=1)
@@ -65,15 +72,13 @@ def diurnal_figure(cycles: Sequence[Cycle], *, title: str = "", note: str = "", 
     axes.set_xticks(range(0, 25, 3))
     low, high = axes.get_ylim()
     axes.set_ylim(max(low - 0.05 * (high - low), 0), high + 0.08 * (high - low))
-    axes.set_xlabel("local mean solar time (hours)", fontsize=9)
+    axes.set_xlabel("local mean solar time (hours)", fontsize=9 * k)
     species = species.replace("PM2.5", "PM$_{2.5}$").replace("PM10", "PM$_{10}$")
-    axes.set_ylabel(f"{species} ({style.UNITS_TEXT})", fontsize=9)
+    axes.set_ylabel(f"{species} ({style.UNITS_TEXT})", fontsize=9 * k)
     axes.yaxis.set_major_formatter(style.NUMBERS)
-    axes.tick_params(labelsize=8.5, length=3)
-    axes.grid(visible=True, color="0.9", linewidth=0.6)
+    axes.tick_params(labelsize=style.points(8.5 * k), length=3 * k)
+    axes.grid(visible=True, color="0.9", linewidth=0.6 * k)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    axes.legend(fontsize=8.5, frameon=False, loc="best")
-    figure.text(0.62 / width, 1 - 0.13 / height, title, fontsize=12, fontweight="bold", va="top")
-    figure.text(0.62 / width, 1 - 0.4 / height, note, fontsize=8.5, va="top", color="0.25")
-    return figure
+    axes.legend(fontsize=style.points(8.5 * k), frameon=False, loc="best")
+    return sheet.figure

@@ -56,7 +56,8 @@ def draw_map(
     image_values, extent = pixels(values, grid, view, pixels_across(axes))
     image = axes.imshow(
         shown(image_values, norm, colours), norm=norm, cmap=style.colours(colours), origin="upper", extent=extent,
-        interpolation="antialiased", interpolation_stage="rgba",
+        interpolation="antialiased" if view.projection == "plate-carree" else "nearest",  # else already pixels of paper
+        interpolation_stage="rgba",
     )  # fmt: skip
     wide, tall = axes.get_position().size * axes.figure.get_size_inches() / k  # type: ignore[union-attr]
     thin = k * float(np.clip(wide / 2.5, 0.45, 1))  # small maps would be all lines

@@ -83,7 +83,14 @@ class Projection:
 
 
 def _smooth(at: np.ndarray, places: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """A cubic through a table (Aitken's scheme is the same within the line width)."""
-    from scipy.interpolate import PchipInterpolator
-
-    return np.asarray(PchipInterpolator(places, values)(at))
+    """A smooth cubic through a table of even steps (Aitken's scheme is the same within a line's width)."""
+    slopes = np.gradient(values, places, edge_order=2)
+    step = places[1] - places[0]
+    left = np.clip(np.searchsorted(places, at, side="right") - 1, 0, places.size - 2)
+    share = (at - places[left]) / step
+    rising = share**2 * (3 - 2 * share)
+    bent = share * (1 - share) * step
+    return np.asarray(
+        values[left] * (1 - rising) + values[left + 1] * rising
+        + bent * ((1 - share) * slopes[left] - share * slopes[left + 1])
+    )  # fmt: skip

