@@ -195,6 +195,26 @@ def test_ctrl_c_stops_it(shown: Shown, tmp_path: Path) -> None:
     assert (process.returncode, out, err) == (0, "stopped\n", "")
 
 
+@pytest.mark.slow
+def test_ctrl_c_stops_it_in_the_midst_of_an_answer(tmp_path: Path) -> None:
+    _field(1.0, 1, 400).to_netcdf(tmp_path / "a.nc")
+    command = [sys.executable, "-m", "deepcams", "view", str(tmp_path / "a.nc"), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        address = next(word for word in process.stdout.readline().split() if word.startswith("http"))
+        host, port = address.removeprefix("http://").rstrip("/").split(":")
+        query = f"field=ours&west=-180&south=-90&east=180&north=90&first={_minute(0)}&last={_minute(399)}"
+        with socket.create_connection((host, int(port))) as asking:
+            asking.sendall(f"GET /api/region.nc?{query} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            asking.settimeout(0.5)
+            with pytest.raises(TimeoutError):  # it takes longer than that
+                asking.recv(1)
+            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGINT)  # whoever is impatient
+            out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (0, "stopped\n", "")
+
+
 def test_the_page_is_told_the_guidelines_of_its_species(shown: Shown) -> None:
     assert shown.about()["steps"] == [5, 15, 25, 37.5, 50, 75, 150]
     other = Shown(_field(3.0, 3, 4).rename("so2"), title="another species")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -11,9 +12,9 @@ app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": 
 
 EXAMPLES = """Examples:
 
-deepcams view deepcams-demo/pm25.zarr --original deepcams-demo/cams_simulated.nc
+deepcams view pm25.zarr --original cams_2019.nc
 
-deepcams view pm25.zarr --original cams_2019.nc --stations openaq/ --port 0 --open"""
+deepcams view pm25.zarr --stations openaq/ --port 0 --open"""
 
 
 @app.command(epilog=EXAMPLES)
@@ -45,5 +46,7 @@ def view(
             webbrowser.open(url)
 
     shown = open_shown(store, original or (), stations or (), variable)
-    serve(shown, host=host, port=port, told=told)
-    print("stopped")
+    at_rest = serve(shown, host=host, port=port, told=told)
+    print("stopped", flush=True)
+    if not at_rest:
+        os._exit(0)  # nothing was written, and nobody waits for the answer

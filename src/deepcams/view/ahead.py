@@ -13,7 +13,8 @@ class Ahead:
     def __init__(self) -> None:
         self._wishes: dict[str, Callable[[], None]] = {}
         self._changed, self._closed = threading.Condition(), False
-        threading.Thread(target=self._run, name="deepcams-view-ahead", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="deepcams-view-ahead", daemon=True)
+        self._thread.start()
 
     def wish(self, kind: str, do: Callable[[], None]) -> None:
         """Do this soon; an earlier wish of the kind that has not begun is dropped."""
@@ -21,12 +22,14 @@ class Ahead:
             self._wishes[kind] = do
             self._changed.notify()
 
-    def close(self) -> None:
-        """Drop all wishes and end the thread; what it is doing it still finishes."""
+    def close(self, patience: float = 0.5) -> bool:
+        """Drop all wishes and end the thread; whether it has ended within that many seconds."""
         with self._changed:
             self._closed = True
             self._wishes.clear()
             self._changed.notify()
+        self._thread.join(patience)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         while True:

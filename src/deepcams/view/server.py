@@ -7,7 +7,8 @@ import errno
 import json
 import math
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
@@ -45,6 +46,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, shown: Shown, host: str = "127.0.0.1", port: int = PORT) -> None:
         self.shown = shown
+        self._answering, self._changed = 0, threading.Condition()
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             super().__init__((host, port), _Handler)
@@ -70,6 +72,23 @@ class Server(ThreadingHTTPServer):
         host, port = self.server_address[:2]
         host = str(host)
         return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+    @contextlib.contextmanager
+    def answering(self) -> Iterator[None]:
+        """While an answer is being made."""
+        with self._changed:
+            self._answering += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._answering -= 1
+                self._changed.notify_all()
+
+    def at_rest(self, patience: float = 0.5) -> bool:
+        """Whether no answer is being made any more, or soon (s)."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._answering, patience)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A browser that has gone away is no error."""
@@ -118,7 +137,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         query = {key: values[-1] for key, values in parse_qs(url.query).items()}
         try:
-            kind, content, headers = answer(self.server.shown, query)
+            with self.server.answering():
+                kind, content, headers = answer(self.server.shown, query)
         except DeepcamsError as error:
             self._refuse(HTTPStatus.BAD_REQUEST, str(error))
             return

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -86,9 +84,9 @@ class Shown:
         self.stations, self.title = stations, title
         self._ahead = Ahead()
 
-    def close(self) -> None:
-        """Stop reading ahead."""
-        self._ahead.close()
+    def close(self) -> bool:
+        """Stop reading ahead; whether nothing is being read any more, or soon."""
+        return self._ahead.close()
 
     def about(self) -> dict[str, Any]:
         """What the page must know before it asks for anything else; JSON types."""
@@ -233,10 +231,7 @@ class Shown:
         }
         encoding: dict[str, Any] = {str(field.name): {"zlib": True, "shuffle": True, "complevel": 4}}
         encoding["time"] = {"units": "minutes since 2003-01-01", "dtype": "int64"}
-        with tempfile.TemporaryDirectory(prefix="deepcams-view-") as folder:
-            path = Path(folder) / "region.nc"
-            dataset.to_netcdf(path, engine="netcdf4", encoding=encoding)
-            return path.read_bytes()
+        return bytes(dataset.to_netcdf(engine="netcdf4", encoding=encoding))  # in memory: nothing to clear away
 
 
 def _stamp(minute: Any) -> str:

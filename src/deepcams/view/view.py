@@ -42,7 +42,7 @@ def open_shown(
     return Shown(ours, beside, places, Path(first).resolve().name, direct_values(store, ours))
 
 
-def view(shown: Shown, *, host: str = "127.0.0.1", port: int = PORT, told: Callable[[str], None] | None = None) -> None:
+def view(shown: Shown, *, host: str = "127.0.0.1", port: int = PORT, told: Callable[[str], None] | None = None) -> bool:
     """Serve a page until the process is interrupted (Ctrl-C) or asked to end.
 
     Args:
@@ -50,6 +50,10 @@ def view(shown: Shown, *, host: str = "127.0.0.1", port: int = PORT, told: Calla
         host: address to listen at; any but a loopback one lets others in.
         port: to listen at; 0: any that is free.
         told: called with the page's address once it can be opened.
+
+    Returns:
+        whether all is at rest; else some thread is still in the midst of a long answer, and a process that ends in the
+        usual way may pull the libraries from under it.
 
     Raises:
         InputError: the port is taken, or the address is none of this machine's.
@@ -67,4 +71,5 @@ def view(shown: Shown, *, host: str = "127.0.0.1", port: int = PORT, told: Calla
         except KeyboardInterrupt:
             pass
         finally:
-            shown.close()
+            rest = [server.at_rest(), shown.close()]
+    return all(rest)
