@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from deepcams.cli import main
+from deepcams.fetch.manifest import Manifest
+from deepcams.testing.services.base import Fault
 from deepcams.testing.services.bucket import Bucket
+from deepcams.testing.services.data_store import DataStore
 from deepcams.testing.services.files import FileTree
-from fetch.conftest import DAY
+from deepcams.testing.services.station_list import StationList
+from fetch.conftest import BOX, DAY
 
 
 def test_geos_cf_and_status(tree: FileTree, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -25,7 +32,7 @@ def test_geos_cf_and_status(tree: FileTree, tmp_path: Path, capsys: pytest.Captu
     assert "all as they were" in capsys.readouterr().out
     next(out.glob("*.nc4")).unlink()
     assert main(["fetch", "status", str(out)]) == 1
-    assert "1 no longer there" in capsys.readouterr().out
+    assert "1 no longer there in" in capsys.readouterr().out
     assert main([*arguments, "--check"]) == 0
     assert "1 fetched" in capsys.readouterr().out
 
@@ -37,6 +44,10 @@ def test_openaq(bucket: Bucket, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "about 9 objects" in capsys.readouterr().out
     assert main(arguments) == 0
     assert "3 of 3 location years" in capsys.readouterr().out
+    assert main([*arguments[:5], str(tmp_path / "none"), *arguments[6:], "--bbox", "0", "0", "9", "9"]) == 0
+    told = capsys.readouterr().out
+    assert "3 locations lie outside the box or country" in told
+    assert "there is nothing to write" in told
 
 
 def test_no_key_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], keys: dict[str, str]) -> None:
@@ -49,3 +60,74 @@ def test_no_key_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], 
 def test_status_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fetch", "status", str(tmp_path)]) == 2
     assert "a folder that deepcams fetch wrote" in capsys.readouterr().err
+
+
+def test_another_process_in_the_folder_is_refused(
+    tree: FileTree, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["fetch", "geos-cf", "--period", f"{DAY}T00", "-o", str(tmp_path / "out")]
+    arguments += ["--endpoint", f"geos-cf-v1={tree.root}"]
+    other = Manifest(tmp_path / "out")
+    other.begin({"provider": "geos-cf", "version": 1, "bbox": None, "store": None})
+    assert main(arguments) == 2
+    assert "another deepcams fetches into it now" in capsys.readouterr().err
+    assert not tree.seen
+    other.close()
+    assert main(arguments) == 0
+
+
+def test_keys_show_nowhere(
+    data_store: DataStore, bucket: Bucket, station_list: StationList, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str], keys: dict[str, str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Neither in what is said nor in any file, whether a fetch succeeds, is refused, or the service repeats the key."""
+    for name, value in keys.items():
+        monkeypatch.setenv(name, value)
+    endpoints = [f"ads={data_store.url}", f"openaq-archive={bucket.url}", f"openaq-api={station_list.url}"]
+    common = [word for one in endpoints for word in ("--endpoint", one)]
+    cams = ["fetch", "cams", "--period", "2019-12-01..2019-12-02", "--bbox", *map(str, BOX), *common, "-o"]
+    openaq = ["fetch", "openaq", "--period", "2019-12-31", *common, "-o"]
+    assert main([*cams, str(tmp_path / "cams"), "--dry-run"]) == 0
+    assert main([*cams, str(tmp_path / "cams")]) == 0
+    assert main([*openaq, str(tmp_path / "openaq"), "--dry-run"]) == 0
+    assert main([*openaq, str(tmp_path / "openaq")]) == 0
+    told = "".join(capsys.readouterr())
+    for service, key in zip((data_store, station_list), keys.values(), strict=True):
+        repeated = Fault("status", 400, body=json.dumps({"detail": f"your token {key} is bad"}).encode())
+        service.faults = lambda seen, fault=repeated: fault
+    assert main([*cams, str(tmp_path / "a")]) == 2
+    assert main([*openaq, str(tmp_path / "b")]) == 2
+    for number, (name, value) in enumerate(keys.items()):
+        monkeypatch.setenv(name, f"{value}\nand \N{EURO SIGN}")
+        assert main([*(cams, openaq)[number], str(tmp_path / "c")]) == 2
+    told += (errors := capsys.readouterr().err)
+    assert errors.count("\n") == 4
+    assert "holds spaces or other characters" in errors
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert files
+    for value in keys.values():
+        assert value[:20] not in told
+        assert [path for path in files if value.encode() in path.read_bytes()] == []
+
+
+def test_a_disk_that_fills_up_in_the_middle_is_one_line(tree: FileTree, world: Path, tmp_path: Path) -> None:
+    """A limit on the size of files stands for the disk; what came is kept, and the rest comes when there is room."""
+    resource = pytest.importorskip("resource")
+    arguments = ["fetch", "geos-cf", "--period", f"{DAY}T00..{DAY}T01", "-o", str(tmp_path / "out"), "--at-once", "1"]
+    arguments += ["--endpoint", f"geos-cf-v1={tree.root}"]
+    names = [path.name for path in sorted((world / "geos_cf").glob("*.nc4"))[:2]]
+    large = tmp_path / "large"
+    large.write_bytes((world / "geos_cf" / names[1]).read_bytes() + bytes(300_000))  # more than the limit
+    find = tree.find
+    tree.find = lambda path: large if path.endswith(names[1]) else find(path)
+    done = subprocess.run(
+        [sys.executable, "-m", "deepcams", *arguments], capture_output=True, text=True, check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)),
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "cannot be written: File too large; free some space and run the same command again" in done.stderr
+    assert [path.name for path in (tmp_path / "out").glob("*.nc4")] in ([names[0]], [])
+    tree.find = find
+    assert main(arguments) == 0
+    assert (tmp_path / "out" / names[1]).read_bytes() == (world / "geos_cf" / names[1]).read_bytes()

@@ -102,8 +102,8 @@ def test_geos_cf_killed(tmp_path: Path, store: bool) -> None:
 
 @pytest.mark.slow
 def test_cams_killed(tmp_path: Path) -> None:
-    """Ten days, a request each; a ready request of a killed run is picked up by its id."""
-    days = [str(np.datetime64("2019-12-01") + k) for k in range(10)]
+    """Days, a request each; a ready request of a killed run is picked up by its id."""
+    days = [str(np.datetime64("2019-12-01") + k) for k in range(45)]
     for day in days:
         times = np.datetime64(day, "ns") + np.arange(8) * np.timedelta64(3, "h")
         write_cams(field_of(Grid.globe(0.75).select(BOX)[0], times, mean=False), tmp_path / f"{day}.zip", "zip")
@@ -119,7 +119,7 @@ def test_cams_killed(tmp_path: Path) -> None:
         kills.append((len(store.seen), complete))
 
     with DataStore(lambda request: tmp_path / f"{request['date'][0][:10]}.zip", polls=1, faults=slowly) as store:
-        arguments = ["fetch", "cams", "--period", "2019-12-01..2019-12-10", "-o", str(out), "--per-request", "day"]
+        arguments = ["fetch", "cams", "--period", "2019-12-01..2020-01-14", "-o", str(out), "--per-request", "day"]
         arguments += ["--bbox", *map(str, BOX), "--endpoint", f"ads={store.url}"]
         killed = run_killed(arguments, store, np.random.default_rng(3), keys={"ADSAPI_KEY": ADS_KEY}, after=after)
     assert killed == KILLS
@@ -132,7 +132,7 @@ def test_cams_killed(tmp_path: Path) -> None:
     assert sum(submitted.values()) - len(days) <= 2 * killed  # asked for just before a kill, and not yet noted
     downloads = Counter(day_of(path.rpartition("/")[2]) for path in store.whole() if "/api/results/" in path)
     assert sum(downloads.values()) - len(days) <= 2 * killed
-    assert status(out, check=True).counts == {"complete": 10}
+    assert status(out, check=True).counts == {"complete": len(days)}
     fetched = sorted(out.glob("cams_eac4_*"))
     assert [path.read_bytes() for path in fetched] == [(tmp_path / f"{day}.zip").read_bytes() for day in days]
 

@@ -81,7 +81,7 @@ class Ads:
                 kind = "is silent (time-out)" if isinstance(error, requests.Timeout) else "cannot be reached"
                 raise TryAgainError(f"the data store {kind}") from None
             except processing.ProcessingFailedError as error:
-                raise _failed(str(error), what) from None
+                raise _failed(str(error).replace(self._key.value, "(key)"), what) from None
             except (requests.RequestException, processing.LinkError, KeyError, ValueError, TypeError) as error:
                 raise TryAgainError(f"the data store's answer cannot be read ({type(error).__name__})") from None
 
@@ -91,7 +91,8 @@ class Ads:
         response = error.response
         if response is None:
             return TryAgainError("the data store broke the connection off")
-        status, text = response.status_code, _detail(response)
+        # a service may repeat in its message what it was sent
+        status, text = response.status_code, _detail(response).replace(self._key.value, "(key)")
         lower = text.lower()
         if "licence" in lower or "license" in lower:
             return RefusedError(

@@ -45,7 +45,7 @@ def ads_key(endpoint: str, environment: Mapping[str, str] | None = None, home: P
     for name in ADS_VARIABLES:
         if value := environment.get(name, "").strip():
             _other_address(f"${name[:-3]}URL", environment.get(f"{name[:-3]}URL", ""), endpoint)
-            return Key(value, f"${name}")
+            return _key(value, f"${name}")
     home = home or Path.home()
     places = [home / name for name in ADS_FILES]
     if own := environment.get("ECMWF_DATASTORES_RC_FILE", "").strip():
@@ -54,7 +54,7 @@ def ads_key(endpoint: str, environment: Mapping[str, str] | None = None, home: P
         lines = _lines(path)
         if lines.get("key"):
             _other_address(str(path), lines.get("url", ""), endpoint)
-            return Key(lines["key"], str(path))
+            return _key(lines["key"], str(path))
     raise RefusedError(
         f"the Atmosphere Data Store needs a key: register and copy your personal token from {ADS_PROFILE}, put it into "
         f"${ADS_VARIABLES[0]} or a line 'key: TOKEN' of ~/{ADS_FILES[0]}, and accept the licence once on {CAMS_PAGE}"
@@ -80,4 +80,15 @@ def openaq_key(environment: Mapping[str, str] | None = None) -> Key | None:
     """OpenAQ's key, if there is one."""
     environment = os.environ if environment is None else environment
     value = environment.get(OPENAQ_VARIABLE, "").strip()
-    return Key(value, f"${OPENAQ_VARIABLE}") if value else None
+    return _key(value, f"${OPENAQ_VARIABLE}") if value else None
+
+
+def _key(value: str, found: str) -> Key:
+    """A key that can be sent.
+
+    Raises:
+        RefusedError: it holds what no key holds; the libraries below would tell it in their messages.
+    """
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise RefusedError(f"the key in {found} holds spaces or other characters that no key has: copy it again")
+    return Key(value, found)

@@ -190,6 +190,10 @@ class Openaq:
             workers = [self._worker(archive, todo, gate, summary) for _ in range(LOCATIONS_AT_ONCE)]
             await asyncio.gather(*workers)
             self._finish(year, summary)
+        if outside := sum(about["state"] == "outside" for _, about in self.manifest.items()):
+            summary.notes.append(f"{outside:,} locations lie outside the box or country")
+        if not any(request.out.glob("openaq_*.parquet")):
+            summary.notes.append(f"none of them has {request.parameter} in this period: there is nothing to write")
         return summary
 
     def _finish(self, year: int, summary: Summary) -> None:

@@ -112,9 +112,9 @@ def _ask(
     except errors.HTTPClientError as error:
         if isinstance(error, errors.TimeoutError):
             raise TryAgainError("OpenAQ answers 408") from None
-        raise FetchError(f"OpenAQ's locations: the API refuses the request ({_short(error)})") from None
+        raise FetchError(f"OpenAQ's locations: the API refuses the request ({_short(error, key)})") from None
     except (errors.APIError, OSError) as error:
-        raise TryAgainError(f"OpenAQ's API fails ({_short(error)})") from None
+        raise TryAgainError(f"OpenAQ's API fails ({_short(error, key)})") from None
     except (errors.OpenAQError, ValueError, TypeError, KeyError) as error:
         raise TryAgainError(f"OpenAQ's answer cannot be read ({type(error).__name__})") from None
     except Exception as error:
@@ -124,8 +124,9 @@ def _ask(
         raise
 
 
-def _short(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:80]}".rstrip(": ")
+def _short(error: Exception, key: Key) -> str:
+    text = " ".join(str(error).replace(key.value, "(key)").split())  # a service may repeat what it was sent
+    return f"{type(error).__name__}: {text[:80]}".rstrip(": ")
 
 
 def _plain(one: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from deepcams.errors import InputError
 from deepcams.fetch.manifest import MANIFEST, Manifest, checksum
+from deepcams.fetch.work import in_words
 
 _STATES = {
     "complete": "complete and verified",
@@ -59,11 +60,11 @@ class Status:
         about = ", ".join(f"{key} {value}" for key, value in self.settings.items() if value is not None)
         lines = [f"{self.folder}: {self.provider}" + (f" ({about})" if about else "")]
         for state, count in self.counts.items():
-            size = f", {self.bytes / 1e6:.1f} MB" if state == "complete" else ""
+            size = f", {in_words(self.bytes)}" if state == "complete" else ""
             lines.append(f"  {count:,} {_STATES.get(state, state)}{size}")
         if self.first:
             lines.append(f"  {self.first} to {self.last}")
-        for words, names in (("no longer there", self.gone), ("changed since", self.damaged)):
+        for words, names in (("no longer there in their full length", self.gone), ("changed since", self.damaged)):
             if names:
                 more = ", .." if len(names) > 3 else ""
                 lines.append(f"  {len(names):,} {words}: {', '.join(names[:3])}{more}; fetch again to mend them")

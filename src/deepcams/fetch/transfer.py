@@ -27,6 +27,7 @@ from deepcams.fetch.patience import (
     is_full,
     retry_after,
 )
+from deepcams.fetch.work import in_words
 from deepcams.sources.files import looks_like
 from deepcams.store.records import writing_to
 
@@ -54,7 +55,7 @@ def space(folder: Path, needed: float) -> None:
     free = shutil.disk_usage(there).free
     if needed > free:
         raise OutputError(
-            f"{folder}: expected about {needed / 1e9:.3g} GB of free space, found {free / 1e9:.3g} GB; "
+            f"{folder}: expected about {in_words(needed)} of free space, found {in_words(free)}; "
             "free some, choose another disk, a shorter --period or a --bbox"
         )
 

@@ -69,10 +69,10 @@ class Summary:
         """A few lines for people."""
         there = self.total - len(self.absent)
         lines = [f"{self.where}: {there:,} of {self.total:,} {self.what}, complete and verified"]
-        rate = f", {self.bytes / self.seconds / 1e6:.1f} MB/s" if self.seconds > 0.1 and self.fetched else ""
+        rate = f", {in_words(self.bytes / self.seconds)}/s" if self.seconds > 0.1 and self.fetched else ""
         kept = f"; {self.kept:,} were there already" if self.kept else ""
         lines.append(
-            f"  {self.fetched:,} fetched ({self.bytes / 1e6:.1f} MB in {self.seconds:.1f} s{rate}){kept}"
+            f"  {self.fetched:,} fetched ({in_words(self.bytes)} in {self.seconds:.1f} s{rate}){kept}"
             if self.fetched
             else "  nothing to fetch: all were there already"
         )
@@ -102,8 +102,16 @@ class Estimate:
 
     def text(self) -> str:
         """A few lines for people."""
-        size = f"about {self.bytes / 1e9:.3g} GB to write; {self.free / 1e9:.3g} GB free there"
+        size = f"about {in_words(self.bytes)} to write; {in_words(self.free)} free there"
         return "\n".join([f"{self.where} would get", *(f"  {line}" for line in [*self.words, size])])
+
+
+def in_words(size: float) -> str:
+    """Bytes for people: ``3.5 MB``."""
+    for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
+        if size >= 0.9995 * factor:
+            return f"{size / factor:.3g} {unit}"
+    return f"{size / 1e3:.3g} kB"
 
 
 def free_at(folder: Path) -> float:
