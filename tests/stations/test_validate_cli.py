@@ -212,7 +212,7 @@ def test_the_cycle_is_of_stations_with_the_whole_day(files, table_of, save_table
         cycles, note = drawn.pop()
         assert cycles[0].name == "observed"
         np.testing.assert_allclose(cycles[0].mean, 10)
-        assert "3 stations with all hours of the day" in note
+        assert "3 stations with whole days" in note
 
 
 def test_bench_validate(tmp_path: Path, monkeypatch) -> None:

@@ -164,7 +164,9 @@ def _build(
         ) from error
     if reader.skipped:
         names = ", ".join(path.name for path in reader.skipped[:3]) + (", .." if len(reader.skipped) > 3 else "")
-        notice(f"{where}: {len(reader.skipped)} files without observations are left out ({names})")
+        count = len(reader.skipped)
+        number = f"{count} file{'s' * (count > 1)} without observations {'are' if count > 1 else 'is'}"
+        notice(f"{where}: {number} left out ({names})")
     return built
 
 

@@ -8,7 +8,7 @@ import shutil
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import pandas as pd
 from deepcams.errors import InputError
 from deepcams.observations import eastward
 from deepcams.sources.openaq_files import Block, BlockReader
+from deepcams.store.lock import taken
 
 ROW = np.dtype([("station", "<i4"), ("unit", "<i2"), ("end", "<i8"), ("value", "<f8")])
 """A row as it is kept: its station's number, its units' number, its stamp (seconds since 1970 UTC) and its value."""
@@ -202,14 +203,9 @@ def _lock(path: Path) -> int | None:
     """Take a lock that a killed process loses; ``None`` where another holds it, or the system has none."""
     if sys.platform == "win32":
         return None
-    import fcntl
-
     opened = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(opened), path.stat()):  # else its holder has just removed it
+    with suppress(OSError):  # its holder has just removed it
+        if taken(opened) and os.path.samestat(os.fstat(opened), path.stat()):
             return opened
-    except OSError:
-        pass
     os.close(opened)
     return None
