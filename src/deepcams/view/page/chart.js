@@ -25,7 +25,7 @@ export class Chart {
     const { fields, station } = this.found;
     if (fields.original) sets.push(["original", fields.original, style.getPropertyValue("--original"), true]);
     if (fields.ours) sets.push(["deepcams", fields.ours, style.getPropertyValue("--ours"), false]);
-    if (station) sets.push([`station ${station.name}`, station, style.getPropertyValue("--station"), "only"]);
+    if (station?.values.length) sets.push([`station ${station.name}`, station, style.getPropertyValue("--station"), "only"]);
     let top = 0;
     for (const [, set] of sets) for (const value of set.values) if (value !== null && value > top) top = value;
     top = top || 1;
