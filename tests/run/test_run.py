@@ -186,8 +186,8 @@ def test_paper_simulated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert main([*arguments, "--set", "downscale.conserve=false"]) == 0
     told = capsys.readouterr().out.splitlines()
     assert sum("done before" in line for line in told) == 5
-    assert "downscale: once more, for downscale.conserve was True, now False" in told
-    assert "validate: once more, for downscale was done again" in told
+    assert "downscale: done again, because downscale.conserve was True, now False" in told
+    assert "validate: done again, because downscale was done again" in told
     assert results(out)["pm2p5"] != first["pm2p5"]
 
 

@@ -176,7 +176,7 @@ class Whole:
             if why is None:
                 self.say(f"{step.name}: done before ({(plan.record(step.name) or {}).get('told', '')})")
                 continue
-            for words in [f"once more, for {why}"] * bool(why) + plan.begin(step, why):
+            for words in [f"done again, because {why}"] * bool(why) + plan.begin(step, why):
                 self.say(f"{step.name}: {words}")
             self.progress(step.name, 0, 0)
             told = step.do()
