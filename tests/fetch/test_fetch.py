@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from deepcams.fetch.cams import Cams, CamsRequest
 from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
@@ -117,3 +118,32 @@ def test_years_have_their_own_days_and_one_more_at_the_ends(
         keys = [key for key in bucket.whole() if key.endswith(".gz")]
     assert len(keys) == len(set(keys)) == 6  # no day twice, though both years' ends overlap
     assert open_openaq(tmp_path).rows == 6 * 24
+
+
+def test_cams_as_grib(tmp_path: Path, patience: Patience, keys: dict[str, str]) -> None:
+    """A day of the globe as ECMWF codes it, recognised by its content."""
+    eccodes = pytest.importorskip("eccodes", reason="the extra [grib] is not installed")
+    pytest.importorskip("cfgrib", reason="the extra [grib] is not installed")
+    maps = np.random.default_rng(0).gamma(2.0, 5e-9, (8, 241 * 480))
+    with (tmp_path / "day").open("wb") as file:
+        for k, values in enumerate(maps):
+            handle = eccodes.codes_grib_new_from_samples("regular_ll_sfc_grib1")
+            for key, value in {
+                "centre": "ecmf", "Ni": 480, "Nj": 241, "latitudeOfFirstGridPointInDegrees": 90.0,
+                "longitudeOfFirstGridPointInDegrees": 0.0, "latitudeOfLastGridPointInDegrees": -90.0,
+                "longitudeOfLastGridPointInDegrees": 359.25, "iDirectionIncrementInDegrees": 0.75,
+                "jDirectionIncrementInDegrees": 0.75, "paramId": 210073, "dataDate": 20191201, "dataTime": 300 * k,
+                "stepRange": "0", "bitsPerValue": 16,
+            }.items():  # fmt: skip
+                eccodes.codes_set(handle, key, value)
+            eccodes.codes_set_values(handle, values)
+            eccodes.codes_write(handle, file)
+            eccodes.codes_release(handle)
+    with DataStore(lambda request: tmp_path / "day") as store:
+        request = CamsRequest(Period.parse("2019-12-01"), tmp_path / "out", form="grib")
+        fetch = Cams(request, at(ads=store.url), patience, environment=keys, poll=(0.01, 0.02))
+        assert fetch.run().fetched == 1
+        assert [job.request["data_format"] for job in store.jobs.values()] == ["grib"]
+    (arrived,) = (tmp_path / "out").glob("cams_eac4_*")
+    assert arrived.name == "cams_eac4_pm2p5_20191201T00-20191201T21.grib"
+    np.testing.assert_allclose(open_cams(tmp_path / "out").values.reshape(8, -1), maps * 1e9, atol=1e-2)
