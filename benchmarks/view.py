@@ -3,6 +3,8 @@
 A day is simulated and downscaled; a year's store is that day's shard under 365 names (hard links), beside a year of its
 3-hourly input as netCDF. The server runs in a process of its own and is asked what the page asks: both maps at once.
 A jump goes to a random hour whose shard has been dropped from the system's file cache, so its chunks come from disk.
+``--page`` measures what a headless Chromium has drawn, too; it needs node, and PLAYWRIGHT_AT: a folder with
+playwright-core.
 ``--day STORE`` takes a day of your own in place of the simulated one (24 global hours that deepcams has written).
 """
 
@@ -119,6 +121,15 @@ class Page:
         return time.perf_counter() - began
 
 
+def drawn(url: str, rounds: int) -> dict[str, list[float]]:
+    """Seconds until a browser has drawn both maps."""
+    script = Path(__file__).with_name("view_in_browser.mjs")
+    done = subprocess.run(
+        ["node", script, url, str(rounds)], stdout=subprocess.PIPE, text=True, check=True, timeout=200
+    )
+    return {name: [one / 1000 for one in each] for name, each in json.loads(done.stdout).items()}
+
+
 def forget(store: Path, hours: Iterable[int]) -> None:
     """Drop the shards of these hours from the system's file cache."""
     for item in {hour // 24 for hour in hours}:
@@ -175,10 +186,11 @@ def paced(ask: Callable[[int], float], count: int, every: float) -> list[float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--days", type=int, default=365)
+    parser.add_argument("--days", type=int, default=365, help="at least 20")
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--day", type=Path, help="a store of 24 global hours; default a simulated one")
     parser.add_argument("--folder", type=Path, help="where the stores are made, or were by an earlier call; kept")
+    parser.add_argument("--page", action="store_true", help="in a headless Chromium as well")
     options = parser.parse_args()
     folder = options.folder or Path(tempfile.mkdtemp(prefix="deepcams-bench-view-"))
     try:
@@ -186,13 +198,13 @@ def main() -> None:
         store, cams = folder / "year.zarr", folder / "cams.nc"
         if not cams.exists():
             store, cams = make(folder, options.days, options.day)
-        run(store, cams, options.days, options.rounds)
+        run(store, cams, options.days, options.rounds, on_page=options.page)
     finally:
         if options.folder is None:
             shutil.rmtree(folder)
 
 
-def run(store: Path, cams: Path, days: int, rounds: int) -> None:
+def run(store: Path, cams: Path, days: int, rounds: int, *, on_page: bool) -> None:
     command = [sys.executable, "-m", "deepcams", "view", str(store), "--original", str(cams), "--port", "0"]
     began = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -203,6 +215,7 @@ def run(store: Path, cams: Path, days: int, rounds: int) -> None:
             json.loads(page.get("about"))
             print(f"ready after {time.perf_counter() - began:.1f} s")
             found = measure(store, page, days, rounds)
+            found |= drawn(url, rounds) if on_page else {}
             memory = psutil.Process(process.pid).memory_info().rss
         finally:
             process.terminate()

@@ -179,21 +179,7 @@ export class FieldMap {
         context.drawImage(this.image, left, top, right - left, whole(this.y(north - rows * step)) - top);
       }
     }
-    for (const [colour, width] of [["rgba(255,255,255,.75)", 2], ["#333", 0.8]]) {
-      context.strokeStyle = colour;
-      context.lineWidth = width;
-      context.beginPath();
-      for (const turn of turns) {
-        if (this.x(this.coastWest + turn) > this.width || this.x(this.coastEast + turn) < 0) continue;
-        for (const line of this.coast) {
-          for (let i = 0; i < line.length; i += 2) {
-            const x = this.x(line[i] + turn), y = this.y(line[i + 1]);
-            if (i) context.lineTo(x, y); else context.moveTo(x, y);
-          }
-        }
-      }
-      context.stroke();
-    }
+    context.drawImage(this.coastAt(turns, ratio), 0, 0, this.width, this.height);
     // Thousands of stations on a globe would hide it.
     const small = Math.min(Math.max(0.7 + this.view.scale / 8, 1), 3.2);
     for (const { longitude, latitude, kind } of this.marks) {
@@ -209,6 +195,37 @@ export class FieldMap {
         if (kind === "place") { context.lineWidth = 1; context.strokeStyle = "#000"; context.stroke(); }
       }
     }
+  }
+
+  /** The coast as a picture of its own: drawn anew where the view or the coast has changed, not for every hour. */
+  coastAt(turns, ratio) {
+    const { longitude, latitude, scale } = this.view;
+    const key = [longitude, latitude, scale, this.width, this.height, ratio].join();
+    if (this.coastKey === key && this.coastOf === this.coast) return this.coastImage;
+    Object.assign(this, { coastKey: key, coastOf: this.coast });
+    this.coastImage = new OffscreenCanvas(Math.max(Math.round(this.width * ratio), 1), Math.max(Math.round(this.height * ratio), 1));
+    const context = this.coastImage.getContext("2d");
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.beginPath();
+    for (const turn of turns) {
+      if (this.x(this.coastWest + turn) > this.width || this.x(this.coastEast + turn) < 0) continue;
+      for (const line of this.coast) {
+        let before = null;
+        for (let i = 0; i < line.length; i += 2) {
+          const x = this.x(line[i] + turn), y = this.y(line[i + 1]);
+          // What lies within half a pixel of the point before it cannot be seen.
+          if (before && i < line.length - 2 && Math.abs(x - before[0]) + Math.abs(y - before[1]) < 0.5) continue;
+          if (before) context.lineTo(x, y); else context.moveTo(x, y);
+          before = [x, y];
+        }
+      }
+    }
+    for (const [colour, width] of [["rgba(255,255,255,.75)", 2], ["#333", 0.8]]) {
+      context.strokeStyle = colour;
+      context.lineWidth = width;
+      context.stroke();
+    }
+    return this.coastImage;
   }
 
   /** The value under a place, ug m-3; NaN where nothing is known. */
