@@ -81,6 +81,7 @@ def test_keys_show_nowhere(
     capsys: pytest.CaptureFixture[str], keys: dict[str, str], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """Neither in what is said nor in any file, whether a fetch succeeds, is refused, or the service repeats the key."""
+    data_store.polls = 0
     for name, value in keys.items():
         monkeypatch.setenv(name, value)
     endpoints = [f"ads={data_store.url}", f"openaq-archive={bucket.url}", f"openaq-api={station_list.url}"]
