@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from deepcams.errors import notice
 from deepcams.sources.open import open_field
@@ -61,9 +62,7 @@ def view(shown: Shown, *, host: str = "127.0.0.1", port: int = PORT, told: Calla
     with Server(shown, host, port) as server:
         if not server.loopback:
             notice(f"everyone who reaches {host} can read what is shown")
-        if threading.current_thread() is threading.main_thread():
-            for ending in (signal.SIGINT, signal.SIGTERM):  # also where a shell has put it into the background
-                signal.signal(ending, signal.default_int_handler)
+        before = _stop_once()
         try:
             if told is not None:
                 told(server.url)
@@ -72,4 +71,23 @@ def view(shown: Shown, *, host: str = "127.0.0.1", port: int = PORT, told: Calla
             pass
         finally:
             rest = [server.at_rest(), shown.close()]
+            for ending, handler in before.items():
+                signal.signal(ending, handler or signal.SIG_DFL)
     return all(rest)
+
+
+def _stop_once() -> dict[int, Any]:
+    """Let Ctrl-C and SIGTERM interrupt, also where a shell has put the process into the background; returns what was.
+
+    The first does; whoever is impatient would else interrupt the stopping itself.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    endings = (signal.SIGINT, signal.SIGTERM)
+
+    def stop(number: int, frame: Any) -> None:
+        for ending in endings:
+            signal.signal(ending, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    return {ending: signal.signal(ending, stop) for ending in endings}
