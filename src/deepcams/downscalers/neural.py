@@ -30,3 +30,12 @@ class Neural:
         self.network: Any = checkpoint.network.to(self.device).eval()
         self.name = checkpoint.card.network
         self.clips = checkpoint.scaling.clips
+
+    def settings(self) -> dict[str, Any]:
+        """The checkpoint's hash and how it is run."""
+        return {
+            "name": self.name,
+            "sha256": self.checkpoint.sha256,
+            "device": self.device.type,
+            "precision": self.precision,
+        }

@@ -138,11 +138,5 @@ class NeuralSpatial(Neural, SpatialDownscaler):
         return fine
 
     def settings(self) -> dict[str, Any]:
-        """The checkpoint's hash and how it is run."""
-        return {
-            "name": self.name,
-            "sha256": self.checkpoint.sha256,
-            "device": self.device.type,
-            "precision": self.precision,
-            "halo": self.halo,
-        }
+        """The checkpoint's hash, how it is run, and its halo."""
+        return {**super().settings(), "halo": self.halo}

@@ -83,12 +83,3 @@ class NeuralTemporal(Neural, TemporalDownscaler):
             below = min(last + -(-reach // multiple) * multiple, rows)
             bands.append((slice(above, below), slice(first - above, last - above)))
         return bands
-
-    def settings(self) -> dict[str, Any]:
-        """The checkpoint's hash and how it is run."""
-        return {
-            "name": self.name,
-            "sha256": self.checkpoint.sha256,
-            "device": self.device.type,
-            "precision": self.precision,
-        }
