@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import io
 import os
+import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,7 +27,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from deepcams.degrade import coarsen
-from deepcams.errors import InputError
+from deepcams.errors import InputError, MissingExtraError, OutputError
 from deepcams.field import field_like, grid_of
 from deepcams.grid import Grid
 from deepcams.period import Period
@@ -367,6 +370,8 @@ def test_a_constant_field_and_one_with_nothing_are_drawn() -> None:
         (lambda: map_figure(hourly(), period=Period.parse("2018")), "the nearest is 2019-12-31 15:00"),
         (lambda: map_figure(hourly(), box=(10.1, 10.1, 10.9, 10.4)), "holds nodes"),
         (lambda: map_figure(hourly(), projection="mercator"), "--projection: expected one of"),
+        (lambda: map_figure(hourly(), box=(0, -80, 30, -60), projection="north-polar"), "on the pole's side"),
+        (lambda: map_figure(hourly(), box=(0, 60, 30, 80), projection="south-polar"), "on the pole's side"),
         (lambda: map_figure(hourly(), scale="linear"), "--scale: expected one of"),
         (lambda: map_figure(hourly(), size="poster"), "--size: expected one of"),
         (lambda: map_figure(hourly().rename("no2"), scale="guideline"), "expected PM2.5 or PM10"),
@@ -484,3 +489,57 @@ def test_titles_of_a_film_lie_beside_one_another(size: str, tmp_path: Path, monk
     left, right = (films[0].titles[name].get_window_extent() for name in ("original", "ours"))
     assert left.x1 <= right.x0
     assert right.x1 <= films[0].figure.bbox.x1
+
+
+@pytest.mark.parametrize("words", ["a $x^", "50 $ or $_{", "\x00\x07 bell \ud800", r"$\alpha$ and PM$_{2.5}$"])
+def test_any_words_are_drawn(words: str, tmp_path: Path) -> None:
+    """Names of files and what they say of themselves, and what a user types."""
+    field = hourly().assign_attrs(source=f"CAMS {words}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pixels(map_figure(field, title=words, note=words, box=BOX))
+        pixels(compare_maps({words: field}, START, truth=field, box=BOX))
+        pixels(sequence_figure({words: field}, hours=2, box=BOX))
+        pixels(series_figure({words: field}, (60.0, 0.0)))
+        animate({words: field}, tmp_path / "a.gif", every=6, size="column", box=BOX)
+
+
+def test_memory_does_not_grow_with_a_film(tmp_path: Path) -> None:
+    import tracemalloc
+
+    hours = field_like(
+        hourly(), hourly().data[np.arange(60) % 7], grid_of(hourly()), START + np.arange(60) * np.timedelta64(1, "h")
+    )
+    most = []
+    for number in (6, 60):
+        tracemalloc.start()
+        animate({"ours": hours.isel(time=slice(number))}, tmp_path / "a.gif", size="column")
+        most.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    with Image.open(tmp_path / "a.gif") as film:
+        assert film.n_frames == 60
+        frame = 3 * film.width * film.height
+    assert most[1] - most[0] < 4 * frame  # a kept frame each would be 54
+
+
+def test_an_mp4_without_its_extra_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    with pytest.raises(MissingExtraError, match=r"needs the extra \[plot\]"):
+        animate({"ours": hourly()}, tmp_path / "film.mp4")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["mp4", "gif"])
+def test_a_film_that_cannot_be_written_is_one_line(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="cannot be written") as caught:
+        animate({"ours": hourly()}, tmp_path / "no" / f"film.{kind}")
+    assert "\n" not in str(caught.value)
+
+
+def test_figures_are_shown_in_a_notebook() -> None:
+    """What a notebook asks of a cell's last value: its picture."""
+    for figure in (map_figure(hourly(), box=BOX), series_figure({"ours": hourly()}, (60.0, 0.0)), a_cycle("column")):
+        assert isinstance(figure, Figure)
+        picture = io.BytesIO()
+        figure.canvas.print_figure(picture, format="png")
+        assert picture.getvalue().startswith(b"\x89PNG")

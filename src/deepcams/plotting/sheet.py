@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +22,7 @@ from deepcams.plotting import style
 
 SizeName = Literal["screen", "column", "page", "slide"]
 FORMATS = ("png", "pdf", "svg")
+_UNDRAWN = ("Cc", "Cs")  # control characters and halves of letters, as damaged attributes of files may hold
 _CAMS_STEP = 0.75  # degrees of the reanalysis as it comes
 
 
@@ -63,16 +65,18 @@ def size_of(name: str) -> Size:
 @lru_cache(maxsize=1024)
 def text_width(text: str, points: float, bold: bool = False) -> float:
     """Of one line as it is drawn, in inches."""
+    from matplotlib.cbook import is_math_text
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
     font = FontProperties(size=points, weight="bold" if bold else "normal")
-    width, _, _ = text_to_path.get_text_width_height_descent(text, font, "$" in text)
+    width, _, _ = text_to_path.get_text_width_height_descent(text, font, is_math_text(text))
     return float(width) / 72
 
 
 def legible(text: str) -> str:
-    """The text, with its dollars as dollars where they would be no mathematics that can be drawn."""
+    """The text as it can be drawn: no control characters; dollars as dollars where they begin no mathematics."""
+    text = "".join(" " if unicodedata.category(letter) in _UNDRAWN and letter != "\n" else letter for letter in text)
     try:
         text_width(text, 10)
     except ValueError:

@@ -47,6 +47,8 @@ class View:
             return cls(west, south, west + grid.step * grid.columns, north, projection)
         grid.select(box, "box")
         west, south, east, north = box
+        if polar and (north <= 0 if projection == "north-polar" else south >= 0):
+            raise InputError("--projection", f"a box on the pole's side of the equator for {projection}", f"{box}")
         width = 360.0 if east - west >= 360 else (east - west) % 360
         west = west if grid.periodic else into_turn(west, float(grid.longitudes[0]) - grid.step)
         return cls(west, south, west + width, north, projection)
