@@ -88,6 +88,9 @@ def wrap(text: str, points: float, inches: float, bold: bool = False) -> str:
     """Break a text at its spaces into lines that fit."""
     lines: list[str] = []
     for whole in text.splitlines():
+        if text_width(whole, points, bold) <= inches:  # measuring mathematics takes time: once where it is enough
+            lines.append(whole)
+            continue
         line = ""
         for word in whole.split(" "):
             longer = f"{line} {word}" if line else word
