@@ -326,7 +326,7 @@ def test_endpoints_come_from_everywhere(tmp_path: Path) -> None:
     (tmp_path / ".config" / "deepcams" / "endpoints.yaml").write_text("ads: http://a/api\nopenaq-api: http://b/v3\n")
     environment = {"DEEPCAMS_ENDPOINT_OPENAQ_API": "http://c/v3", "DEEPCAMS_ENDPOINT_GEOS_CF_V2": "http://e"}
     found = Endpoints.resolve(["geos-cf-v1=http://d/", "ads=http://f/api"], environment, tmp_path)
-    assert (found.ads, found.openaq_api) == ("http://f/api", "http://b/v3")  # option, then file, then environment
+    assert (found.ads, found.openaq_api) == ("http://f/api", "http://c/v3")  # option, then environment, then file
     assert (found.geos_cf_v1, found.geos_cf_v2) == ("http://d", "http://e")
     with pytest.raises(InputError, match="did you mean 'geos_cf_v2'"):
         Endpoints.resolve(["geos-cf-v3=http://d"], {}, tmp_path)

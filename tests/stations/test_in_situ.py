@@ -251,6 +251,19 @@ def test_rows_by_everything(field_of, table_of, save_table) -> None:
         tables.rows(found, ("yaer",))
 
 
+@pytest.mark.parametrize("stations", [4, 5])
+def test_few_stations_have_figures_and_no_interval(field_of, table_of, save_table, stations) -> None:
+    places = {key: PLACES[key] for key in list(PLACES)[:stations]}
+    archive = open_openaq(save_table(table_of(places, hours=24, value=lambda k, h: 10 + k * (h % 7))))
+    row = next(
+        row
+        for row in tables.rows(validate(archive, field_of("2019-01-01", 25), options=CLEAN), (), draws=50)
+        if row["view"] == "pooled"
+    )
+    assert row["bias"] is not None
+    assert (row["bias_low"] is None) == (stations < tables.FEWEST_RESAMPLED)
+
+
 def test_the_solar_hour_is_that_of_the_place(field_of, table_of, save_table) -> None:
     # At 180 E the sun is 12 h ahead: the hour ending 13:00 UTC is there the first of the next day.
     archive = open_openaq(save_table(table_of({1: (1, 0.0), 2: (1, 179.9)}, hours=24, value=lambda k, h: h)))

@@ -26,6 +26,8 @@ ALL = "all"
 DRAWS = 1000
 FEWEST = 24
 """Pairs that a station must have to count in the mean over stations."""
+FEWEST_RESAMPLED = 5
+"""Stations (or cells) that an interval needs: resamples of fewer repeat one another and tell of none but those."""
 VIEWS = {
     "pooled": "all pairs of all stations in one",
     "cells": "stations of one cell averaged each hour, then all pairs in one",
@@ -47,7 +49,8 @@ def rows(found: Validation, by: Iterable[str] = ("year",), draws: int = DRAWS, s
     Args:
         found: a validation.
         by: of :data:`BY`; rows over everything (``by`` "all") come first.
-        draws: bootstrap resamples of the stations (of the cells in the view ``cells``); 0 for no intervals.
+        draws: bootstrap resamples of the stations (of the cells in the view ``cells``); 0 for no intervals, and there
+            is none of fewer than :data:`FEWEST_RESAMPLED` stations.
         seed: of the resamples.
 
     Returns:
@@ -121,7 +124,8 @@ def _figures(counted: np.ndarray, view: str, draws: int, seed: int) -> Row:
         found = {name: _mean(each[name]) for name in FIGURES}
     else:
         found = {name: float(value) for name, value in figures(used.sum(axis=0)).items()}
-    ends = bootstrap(used, draws, seed, mean_of_groups=own, fewest=FEWEST)
+    enough = np.count_nonzero(used[:, 0]) >= FEWEST_RESAMPLED
+    ends = bootstrap(used, draws if enough else 0, seed, mean_of_groups=own, fewest=FEWEST)
     slope = pairs.joint_moment / pairs.truth_moment if pairs.truth_moment > 0 else math.nan
     row: Row = {"stations": len(used), "n": pairs.count, **found}
     for name in FIGURES:

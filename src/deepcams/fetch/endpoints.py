@@ -62,7 +62,7 @@ class Endpoints:
         environment: Mapping[str, str] | None = None,
         home: Path | None = None,
     ) -> Endpoints:
-        """The endpoints as the user wants them: options before the settings file before the environment.
+        """The endpoints as the user wants them: options before the environment before the settings file.
 
         Args:
             given: ``NAME=URL`` each, NAME one of the attributes.
@@ -74,10 +74,10 @@ class Endpoints:
         """
         environment = os.environ if environment is None else environment
         names = [field.name for field in fields(cls)]
-        found = {
+        found = _from_file(environment, home or Path.home(), names)
+        found |= {
             name: value for name in names if (value := environment.get(f"DEEPCAMS_ENDPOINT_{name.upper()}", "").strip())
         }
-        found |= _from_file(environment, home or Path.home(), names)
         for one in given:
             name, equals, value = one.partition("=")
             if not equals:
