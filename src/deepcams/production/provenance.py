@@ -112,7 +112,7 @@ def global_attributes(plan: Plan, run: dict[str, Any], command: str) -> dict[str
         "comment": "Computed, not observed, between the nodes and the hours of the input.",
         "acknowledgement": "Simulated, no real data"
         if simulated
-        else f"Generated using Copernicus Atmosphere Monitoring Service information {_years(plan.times)}; {INNESS}",
+        else f"Contains modified Copernicus Atmosphere Monitoring Service information {_years(plan.times)}; {INNESS}",
         "license": "none needed: simulated" if simulated else LICENCE,
         "references": f"{INNESS}; {XIAO}",
         "input_files": ", ".join(one["name"] for one in run["inputs"]) or "in memory",
