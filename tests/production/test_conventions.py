@@ -91,7 +91,10 @@ def test_plain_xarray_reads_it(outputs: dict[str, Path], name: str) -> None:
         assert found.status.attrs["flag_meanings"].split() == ["missing", "analysis", "interpolated"]
         assert found.pm2p5.isel(time=0).isnull().sum() == 9
         assert found.attrs["Conventions"] == "CF-1.11, ACDD-1.3"
-        assert "Contains modified Copernicus Atmosphere Monitoring Service information 2019-2020" in found.attrs["acknowledgement"]
+        assert (
+            "Contains modified Copernicus Atmosphere Monitoring Service information 2019-2020"
+            in found.attrs["acknowledgement"]
+        )
         assert found.encoding or found.pm2p5.encoding
 
 
