@@ -16,10 +16,12 @@ from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
 from deepcams.fetch.openaq import Openaq, OpenaqRequest
 from deepcams.fetch.patience import Patience
 from deepcams.fetch.status import status
+from deepcams.fetch.work import Estimate, Summary
 from deepcams.period import Period
 from deepcams.sources.cams import open_cams
 from deepcams.sources.geos_cf import open_geos_cf
 from deepcams.sources.openaq import open_openaq
+from deepcams.sources.report import size
 from deepcams.sources.simulation.stations import Station
 from deepcams.testing.services.bucket import Bucket
 from deepcams.testing.services.data_store import DataStore
@@ -147,3 +149,20 @@ def test_cams_as_grib(tmp_path: Path, patience: Patience, keys: dict[str, str]) 
     (arrived,) = (tmp_path / "out").glob("cams_eac4_*")
     assert arrived.name == "cams_eac4_pm2p5_20191201T00-20191201T21.grib"
     np.testing.assert_allclose(open_cams(tmp_path / "out").values.reshape(8, -1), maps * 1e9, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (0, "0 B"),
+        (999.6, "1.0 kB"),
+        (99_960, "100 kB"),
+        (999_600_000, "1.0 GB"),
+        (3_460_000, "3.5 MB"),
+        (2e12, "2.0 TB"),
+    ],
+)
+def test_sizes_are_told_in_the_same_words_everywhere(count: float, words: str) -> None:
+    assert size(count) == words
+    assert words in Estimate("x", [], count, 1.0).text()
+    assert f"({words} in" in Summary("x", "hours", 1, 1, bytes=round(count), seconds=0.01).text()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from deepcams.fetch.fetching import Fetch
     from deepcams.fetch.patience import Patience
     from deepcams.fetch.work import Progress, Told
 
@@ -143,7 +144,7 @@ def status(
         raise typer.Exit(1)
 
 
-def _run(make: Callable[[Patience, Progress], Any], out: Path, check: bool, dry_run: bool, quiet: bool) -> None:
+def _run(make: Callable[[Patience, Progress], Fetch[Any]], out: Path, check: bool, dry_run: bool, quiet: bool) -> None:
     from deepcams.cli.progress import Bars
     from deepcams.cli.stopping import kept, stoppable
     from deepcams.fetch.manifest import MANIFEST

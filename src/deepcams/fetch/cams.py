@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time as clock
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,13 +11,13 @@ import numpy as np
 
 from deepcams.errors import DeepcamsError, DeepcamsNotice, InputError
 from deepcams.fetch.ads import Ads, LostError
-from deepcams.fetch.endpoints import Endpoints
+from deepcams.fetch.fetching import Fetch
 from deepcams.fetch.hours import Box
 from deepcams.fetch.keys import Key, ads_key
-from deepcams.fetch.manifest import Manifest, checksum, settle
-from deepcams.fetch.patience import FetchError, Patience, RefusedError, TryAgainError
+from deepcams.fetch.manifest import checksum, settle
+from deepcams.fetch.patience import FetchError, RefusedError, TryAgainError
 from deepcams.fetch.transfer import AbsentError, Transfer, begins_with, space
-from deepcams.fetch.work import READING, Counter, Estimate, Progress, Summary, Told, free_at, in_parallel
+from deepcams.fetch.work import READING, Estimate, Summary, Told, free_at, in_parallel
 from deepcams.field import grid_of
 from deepcams.grid import Grid
 from deepcams.period import Period
@@ -136,28 +134,22 @@ class Part:
 
 
 @dataclass
-class Cams:
+class Cams(Fetch[CamsRequest]):
     """A fetch of CAMS.
 
-    Args:
-        request: what is wanted.
-        endpoints: where from.
-        patience: for how long.
-        progress: told how far it is.
-        environment: where the key is looked for.
+    Attributes:
         poll: seconds between the first two questions whether a request is ready, and at most.
     """
 
-    request: CamsRequest
-    endpoints: Endpoints
-    patience: Patience
-    progress: Progress = lambda told: None
-    environment: Mapping[str, str] | None = None
     poll: tuple[float, float] = (5.0, 60.0)
 
-    def __post_init__(self) -> None:
-        self.manifest = Manifest(self.request.out)
-        self.came = Counter()
+    def _folder(self) -> Path:
+        return self.request.out
+
+    def _identity(self) -> dict[str, Any]:
+        request = self.request
+        variable = request.parts()[0].variable
+        return {"provider": "cams", "variable": variable, "bbox": list(request.bbox) if request.bbox else None}
 
     def _ads(self, key: Key | None = None) -> Ads:
         return Ads(self.endpoints.ads, key or ads_key(self.endpoints.ads, self.environment), self.patience)
@@ -186,37 +178,24 @@ class Cams:
         size = frames * _FRAME_BYTES * (self.request.parts()[0].grid.rows * self.request.parts()[0].grid.columns)
         return Estimate(str(self.request.out), words, size / (241 * 480), free_at(self.request.out))
 
-    def run(self) -> Summary:
-        """Fetch what is not there yet.
+    def _check(self) -> None:
+        if self._todo()[1]:
+            ads_key(self.endpoints.ads, self.environment)  # without one there is nothing to begin
 
-        Raises:
-            FetchError: no key, no licence, or requests that failed; all others are kept.
-            OutputError: the folder holds something else, or cannot be written to.
-        """
-        began = clock.perf_counter()
+    def _complete(self) -> Summary:
         parts, todo = self._todo()
-        ads = self._ads() if todo else None
         request = self.request
-        self.manifest.begin(
-            {"provider": "cams", "variable": parts[0].variable, "bbox": list(request.bbox) if request.bbox else None}
-        )
-        parts, todo = self._todo()  # as the manifest is now that no other process adds to it
         summary = Summary(str(request.out), "requests", len(parts), fetched=len(todo), kept=len(parts) - len(todo))
-        try:
-            if ads is not None:
-                space(request.out, sum(part.times.size * part.grid.rows * part.grid.columns * 2 for part in todo))
-                service = ads
+        if not todo:
+            return summary
+        ads = self._ads()
+        space(request.out, sum(part.times.size * part.grid.rows * part.grid.columns * 2 for part in todo))
 
-                def tell(done: int) -> None:
-                    self.progress(Told(done, len(todo), self.came.bytes))
+        def tell(done: int) -> None:
+            self.progress(Told(done, len(todo), self.came.bytes))
 
-                with Transfer(self.patience, request.at_once) as transfer:
-                    in_parallel(
-                        todo, lambda part: self._one(service, transfer, part), request.at_once, self.patience, tell
-                    )
-        finally:
-            self.manifest.close()
-        summary.bytes, summary.seconds = self.came.bytes, clock.perf_counter() - began
+        with Transfer(self.patience, request.at_once) as transfer:
+            in_parallel(todo, lambda part: self._one(ads, transfer, part), request.at_once, self.patience, tell)
         return summary
 
     def _one(self, ads: Ads, transfer: Transfer, part: Part) -> None:

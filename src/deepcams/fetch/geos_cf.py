@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time as clock
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,13 +11,14 @@ from typing import Any, Literal
 import numpy as np
 
 from deepcams.errors import InputError, OutputError
-from deepcams.fetch.endpoints import GEOS_CF_KINDS, GEOS_CF_SPANS, Endpoints, geos_cf_file, geos_cf_url
+from deepcams.fetch.endpoints import GEOS_CF_KINDS, GEOS_CF_SPANS, geos_cf_file, geos_cf_url
+from deepcams.fetch.fetching import Fetch
 from deepcams.fetch.hours import Box, check_hour, cut, open_hour
-from deepcams.fetch.manifest import Manifest, checksum, settle
+from deepcams.fetch.manifest import checksum, settle
 from deepcams.fetch.opendap import Opendap
-from deepcams.fetch.patience import Patience, TryAgainError
+from deepcams.fetch.patience import TryAgainError
 from deepcams.fetch.transfer import AbsentError, Transfer, space
-from deepcams.fetch.work import Counter, Estimate, Progress, Summary, Told, free_at, in_parallel
+from deepcams.fetch.work import Estimate, Summary, Told, free_at, in_parallel
 from deepcams.grid import Grid
 from deepcams.period import Period
 from deepcams.store.records import writing_to
@@ -88,29 +88,24 @@ class GeosCfRequest:
 
 
 @dataclass
-class GeosCf:
-    """A fetch of GEOS-CF.
+class GeosCf(Fetch[GeosCfRequest]):
+    """A fetch of GEOS-CF."""
 
-    Args:
-        request: what is wanted.
-        endpoints: where from.
-        patience: for how long.
-        progress: told how far it is.
-    """
-
-    request: GeosCfRequest
-    endpoints: Endpoints
-    patience: Patience
-    progress: Progress = lambda told: None
     _kind: str | None = None
     _grid: Grid | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _probing: threading.Lock = field(default_factory=threading.Lock)
+    _doing: str = "fetching"
 
-    def __post_init__(self) -> None:
-        self.manifest = Manifest(self.request.folder)
-        self.came = Counter()
-        self._doing = "fetching"
+    def _folder(self) -> Path:
+        return self.request.folder
+
+    def _identity(self) -> dict[str, Any]:
+        request = self.request
+        return {
+            "provider": "geos-cf", "version": request.version, "bbox": list(request.bbox) if request.bbox else None,
+            "store": request.out.name if request.to_store else None,
+        }  # fmt: skip
 
     def _todo(self) -> tuple[np.ndarray, list[np.datetime64]]:
         times = self.request.hours()
@@ -151,33 +146,19 @@ class GeosCf:
                 continue
         return None
 
-    def run(self) -> Summary:
-        """Fetch what is not there yet.
+    def _check(self) -> None:
+        if self.request.to_store:
+            self._begin_store(self._todo()[1])
 
-        Raises:
-            FetchError: hours could not be fetched; all others are kept.
-            OutputError: the folder holds something else, or cannot be written to.
-        """
-        began = clock.perf_counter()
+    def _complete(self) -> Summary:
         request = self.request
         times, todo = self._todo()
-        if request.to_store:
-            self._begin_store(todo)
-        self.manifest.begin({
-            "provider": "geos-cf", "version": request.version, "bbox": list(request.bbox) if request.bbox else None,
-            "store": request.out.name if request.to_store else None,
-        })  # fmt: skip
-        times, todo = self._todo()  # as the manifest is now that no other process adds to it
         summary = Summary(str(request.out), "hours", int(times.size), kept=int(times.size) - len(todo))
-        try:
-            space(request.folder, self.estimate_bytes(len(todo)))
-            if request.to_store:
-                self._through_store(todo, summary)
-            else:
-                self._fetch(todo, 0, len(todo), summary)
-        finally:
-            self.manifest.close()
-        summary.bytes, summary.seconds = self.came.bytes, clock.perf_counter() - began
+        space(request.folder, self.estimate_bytes(len(todo)))
+        if request.to_store:
+            self._through_store(todo, summary)
+        else:
+            self._fetch(todo, 0, len(todo), summary)
         return summary
 
     def estimate_bytes(self, hours: int) -> float:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time as clock
 from collections import deque
-from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
@@ -15,16 +13,17 @@ from typing import Any
 import numpy as np
 
 from deepcams.errors import InputError
-from deepcams.fetch.endpoints import OPENAQ_PM25, Endpoints
+from deepcams.fetch.endpoints import OPENAQ_PM25
+from deepcams.fetch.fetching import Fetch
 from deepcams.fetch.hours import Box
 from deepcams.fetch.keys import openaq_key
-from deepcams.fetch.manifest import Manifest, checksum
+from deepcams.fetch.manifest import checksum
 from deepcams.fetch.openaq_archive import Archive, Day, proven, wanted_days
 from deepcams.fetch.openaq_locations import load, locations_of, save
 from deepcams.fetch.openaq_pack import PARTS, Pack, merge, place_of, rows_of, write_part
-from deepcams.fetch.patience import FetchError, Patience, StoppedError
+from deepcams.fetch.patience import FetchError
 from deepcams.fetch.transfer import space
-from deepcams.fetch.work import Counter, Estimate, Progress, Summary, Told, free_at
+from deepcams.fetch.work import Estimate, Summary, Told, free_at, raise_failures
 from deepcams.grid import Grid
 from deepcams.period import Period
 from deepcams.sources.openaq_countries import countries_of
@@ -95,29 +94,20 @@ class _Item:
 
 
 @dataclass
-class Openaq:
-    """A fetch of OpenAQ.
-
-    Args:
-        request: what is wanted.
-        endpoints: where from.
-        patience: for how long.
-        progress: told how far it is.
-        environment: where the key is looked for.
-    """
-
-    request: OpenaqRequest
-    endpoints: Endpoints
-    patience: Patience
-    progress: Progress = lambda told: None
-    environment: Mapping[str, str] | None = None
+class Openaq(Fetch[OpenaqRequest]):
+    """A fetch of OpenAQ."""
 
     def __post_init__(self) -> None:
         self.request.check()
-        self.manifest = Manifest(self.request.out)
-        self.came = Counter()
+        super().__post_init__()
         self._failures: list[FetchError] = []
         self._done = self._total = 0
+
+    def _folder(self) -> Path:
+        return self.request.out
+
+    def _identity(self) -> dict[str, Any]:
+        return {"provider": "openaq", "parameter": self.request.parameter}
 
     def estimate(self) -> Estimate:
         """What :meth:`run` would do: the locations are asked for and the first one listed; nothing is written."""
@@ -145,30 +135,10 @@ class Openaq:
             )
         return Estimate(str(self.request.out), words, size, free_at(self.request.out))
 
-    def run(self) -> Summary:
-        """Fetch what is not there yet.
-
-        Raises:
-            FetchError: locations could not be fetched; all others are kept.
-            OutputError: the folder holds something else, or cannot be written to.
-        """
-        began = clock.perf_counter()
-        request = self.request
-        self.manifest.begin({"provider": "openaq", "parameter": request.parameter})
-        try:
-            space(request.out, _SPARE)
-            summary = asyncio.run(self._run())
-        except StoppedError:
-            raise KeyboardInterrupt from None
-        finally:
-            self.manifest.close()
-        summary.bytes, summary.seconds = self.came.bytes, clock.perf_counter() - began
-        if self._failures:
-            more = f" (and {len(self._failures) - 1} more)" if len(self._failures) > 1 else ""
-            raise FetchError(
-                f"{len(self._failures)} locations could not be fetched: {self._failures[0]}{more}; the others are "
-                "complete: give the same command again for these"
-            )
+    def _complete(self) -> Summary:
+        space(self.request.out, _SPARE)
+        summary = asyncio.run(self._run())
+        raise_failures(self._failures, f"{len(self._failures)} locations")
         return summary
 
     async def _run(self) -> Summary:

@@ -74,6 +74,16 @@ class Patience:
         if self.stop.wait(seconds):
             raise StoppedError
 
+    async def wait_async(self, seconds: float) -> None:
+        """:meth:`wait` among other tasks of one thread; Ctrl-C ends it by cancelling the task.
+
+        Raises:
+            StoppedError: the run is to stop.
+        """
+        await asyncio.sleep(seconds)
+        if self.stop.is_set():
+            raise StoppedError
+
     def seconds(self, attempt: int, again: TryAgainError) -> float:
         """How long to wait after the failure of an attempt (from 0)."""
         if again.after is not None:
@@ -129,7 +139,7 @@ class Patience:
                 return await do()
             except TryAgainError as again:
                 attempt += 1
-                await asyncio.sleep(self._seconds_or_end(what, again, attempt))
+                await self.wait_async(self._seconds_or_end(what, again, attempt))
 
 
 def retry_after(text: str | None) -> float | None:

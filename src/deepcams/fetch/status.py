@@ -12,7 +12,7 @@ import numpy as np
 
 from deepcams.errors import InputError
 from deepcams.fetch.manifest import MANIFEST, Manifest, checksum
-from deepcams.fetch.work import in_words
+from deepcams.sources.report import size
 
 _STATES = {
     "complete": "complete and verified",
@@ -60,8 +60,8 @@ class Status:
         about = ", ".join(f"{key} {value}" for key, value in self.settings.items() if value is not None)
         lines = [f"{self.folder}: {self.provider}" + (f" ({about})" if about else "")]
         for state, count in self.counts.items():
-            size = f", {in_words(self.bytes)}" if state == "complete" else ""
-            lines.append(f"  {count:,} {_STATES.get(state, state)}{size}")
+            amount = f", {size(self.bytes)}" if state == "complete" else ""
+            lines.append(f"  {count:,} {_STATES.get(state, state)}{amount}")
         if self.first:
             lines.append(f"  {self.first} to {self.last}")
         for words, names in (("no longer there in their full length", self.gone), ("changed since", self.damaged)):

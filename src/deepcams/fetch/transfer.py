@@ -27,8 +27,8 @@ from deepcams.fetch.patience import (
     is_full,
     retry_after,
 )
-from deepcams.fetch.work import in_words
 from deepcams.sources.files import looks_like
+from deepcams.sources.report import size
 from deepcams.store.records import writing_to
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def space(folder: Path, needed: float) -> None:
     free = shutil.disk_usage(there).free
     if needed > free:
         raise OutputError(
-            f"{folder}: expected about {in_words(needed)} of free space, found {in_words(free)}; "
+            f"{folder}: expected about {size(needed)} of free space, found {size(free)}; "
             "free some, choose another disk, a shorter --period or a --bbox"
         )
 

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from deepcams.errors import DeepcamsError, OutputError
 from deepcams.fetch.patience import FetchError, Patience, RefusedError, StoppedError
+from deepcams.sources.report import size
 
 Item = TypeVar("Item")
 
@@ -69,10 +70,10 @@ class Summary:
         """A few lines for people."""
         there = self.total - len(self.absent)
         lines = [f"{self.where}: {there:,} of {self.total:,} {self.what}, complete and verified"]
-        rate = f", {in_words(self.bytes / self.seconds)}/s" if self.seconds > 0.1 and self.fetched else ""
+        rate = f", {size(self.bytes / self.seconds)}/s" if self.seconds > 0.1 and self.fetched else ""
         kept = f"; {self.kept:,} were there already" if self.kept else ""
         lines.append(
-            f"  {self.fetched:,} fetched ({in_words(self.bytes)} in {self.seconds:.1f} s{rate}){kept}"
+            f"  {self.fetched:,} fetched ({size(self.bytes)} in {self.seconds:.1f} s{rate}){kept}"
             if self.fetched
             else "  nothing to fetch: all were there already"
         )
@@ -102,16 +103,8 @@ class Estimate:
 
     def text(self) -> str:
         """A few lines for people."""
-        size = f"about {in_words(self.bytes)} to write; {in_words(self.free)} free there"
-        return "\n".join([f"{self.where} would get", *(f"  {line}" for line in [*self.words, size])])
-
-
-def in_words(size: float) -> str:
-    """Bytes for people: ``3.5 MB``."""
-    for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
-        if size >= 0.9995 * factor:
-            return f"{size / factor:.3g} {unit}"
-    return f"{size / 1e3:.3g} kB"
+        room = f"about {size(self.bytes)} to write; {size(self.free)} free there"
+        return "\n".join([f"{self.where} would get", *(f"  {line}" for line in [*self.words, room])])
 
 
 def free_at(folder: Path) -> float:
@@ -181,9 +174,23 @@ def in_parallel(
             if isinstance(error, DeepcamsError) and not isinstance(error, OutputError) and failures:
                 raise error from failures[0]
             raise
-    if failures:
-        more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
-        raise FetchError(
-            f"{len(failures)} of {len(items)} could not be fetched: {failures[0]}{more}; the others are complete: "
-            "give the same command again for these"
-        )
+    raise_failures(failures, f"{len(failures)} of {len(items)}")
+
+
+def raise_failures(failures: Sequence[FetchError], words: str) -> None:
+    """Say in one line what could not be fetched, when all else has been.
+
+    Args:
+        failures: of single items; where there are none, nothing is raised.
+        words: how many of what.
+
+    Raises:
+        FetchError: there are some.
+    """
+    if not failures:
+        return
+    more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+    raise FetchError(
+        f"{words} could not be fetched: {failures[0]}{more}; the others are complete: "
+        "give the same command again for these"
+    )

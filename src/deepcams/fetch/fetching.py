@@ -1,0 +1,79 @@
+"""What the fetches of all providers share: where they are told to, the manifest round them, and the summary."""
+
+from __future__ import annotations
+
+import time as clock
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from deepcams.fetch.endpoints import Endpoints
+from deepcams.fetch.manifest import Manifest
+from deepcams.fetch.patience import Patience, StoppedError
+from deepcams.fetch.work import Counter, Estimate, Progress, Summary
+
+Request = TypeVar("Request")
+
+
+@dataclass
+class Fetch(ABC, Generic[Request]):
+    """A fetch from one provider.
+
+    Args:
+        request: what is wanted.
+        endpoints: where from.
+        patience: for how long.
+        progress: told how far it is.
+        environment: where keys are looked for; default the process's own.
+    """
+
+    request: Request
+    endpoints: Endpoints
+    patience: Patience
+    progress: Progress = lambda told: None
+    environment: Mapping[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        self.manifest = Manifest(self._folder())
+        self.came = Counter()
+
+    @abstractmethod
+    def estimate(self) -> Estimate:
+        """What :meth:`run` would do; nothing is written."""
+
+    @abstractmethod
+    def _folder(self) -> Path:
+        """Where the manifest lies."""
+
+    @abstractmethod
+    def _identity(self) -> dict[str, Any]:
+        """What the folder holds, as :meth:`~deepcams.fetch.manifest.Manifest.begin` compares it."""
+
+    def _check(self) -> None:
+        """Refuse, before anything is written, what could not come to an end."""
+        return  # most have nothing to refuse
+
+    @abstractmethod
+    def _complete(self) -> Summary:
+        """Fetch what is not there, as the manifest is now that no other process adds to it."""
+
+    def run(self) -> Summary:
+        """Fetch what is not there yet.
+
+        Raises:
+            FetchError: no key, no licence, or items that could not be fetched; all others are kept.
+            OutputError: the folder holds something else, or cannot be written to.
+        """
+        began = clock.perf_counter()
+        self._check()
+        self.manifest.begin(self._identity())
+        try:
+            summary = self._complete()
+        except StoppedError:
+            raise KeyboardInterrupt from None
+        finally:
+            self.manifest.close()
+        summary.bytes, summary.seconds = self.came.bytes, clock.perf_counter() - began
+        return summary
