@@ -16,15 +16,12 @@ from deepcams.fetch.cams import Cams, CamsRequest
 from deepcams.fetch.endpoints import Endpoints
 from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
 from deepcams.fetch.keys import ads_key
-from deepcams.fetch.openaq import Openaq, OpenaqRequest
 from deepcams.fetch.patience import FetchError, Patience, TryAgainError, retry_after
 from deepcams.fetch.status import status
 from deepcams.period import Period
 from deepcams.testing.services.base import Fault, FaultKind, Seen
-from deepcams.testing.services.bucket import Bucket
 from deepcams.testing.services.data_store import DataStore
 from deepcams.testing.services.files import FileTree
-from deepcams.testing.services.station_list import StationList
 from fetch.conftest import BOX, DAY, at
 
 HOURS = Period.parse(f"{DAY}T00..{DAY}T05")
@@ -242,61 +239,36 @@ def test_cams_of_another_day_does_not_count(
     assert not list(tmp_path.glob("cams_*"))
 
 
-@pytest.mark.parametrize("kind", [429, 500, 503, "reset", "truncate", "html", "corrupt"])
-def test_objects_come_whole_in_the_end(
-    kind: FaultKind | int, bucket: Bucket, tmp_path: Path, patience: Patience
-) -> None:
-    bucket.faults = first_times(2, fault_of(kind), "20191231.csv.gz")
-    request = OpenaqRequest(Period.parse("2019-12-31"), tmp_path)
-    Openaq(request, at(openaq_archive=bucket.url), patience, environment={}).run()
-    clean = tmp_path / "clean"
-    bucket.faults = lambda seen: None
-    Openaq(OpenaqRequest(request.period, clean), at(openaq_archive=bucket.url), Patience(), environment={}).run()
-    name = "openaq_2019.parquet"
-    assert (tmp_path / name).read_bytes() == (clean / name).read_bytes()
+@pytest.mark.parametrize("longer", [0, 64])
+def test_a_result_that_changes_in_mid_download_is_not_glued(
+    longer: int, data_store: DataStore, cams_file: Callable[[dict[str, Any]], Path], tmp_path: Path,
+    patience: Patience, keys: dict[str, str],
+) -> None:  # fmt: skip
+    """Another content under the same address, of the same length or not, between one part and the next."""
+    first = cams_file({"date": ["2019-12-01/2019-12-02"]})
+    served, other = tmp_path / "served.zip", bytearray(first.read_bytes())
+    served.write_bytes(other)
+    at_comment = other.rindex(b"PK\5\6") + 20  # of the archive: two bytes of length, then words
+    other[at_comment:] = (longer + 8).to_bytes(2, "little") + b"x" * (longer + 8)
+    served.write_bytes(bytes(other[:at_comment]) + (8).to_bytes(2, "little") + b"y" * 8)
+    data_store.make = lambda request: served
 
+    def faults(seen: Seen) -> Fault | None:
+        if not seen.path.startswith("/api/results/"):
+            return None
+        if any(one.status for one in data_store.seen if one.path == seen.path):
+            served.write_bytes(other)  # after the first part
+            return None
+        return Fault("truncate")
 
-def test_a_location_that_never_comes_is_one_line(bucket: Bucket, tmp_path: Path, patience: Patience) -> None:
-    bucket.faults = first_times(99, Fault("status", 500), "location-2-20191231.csv.gz")
-    request = OpenaqRequest(Period.parse("2019-12-31"), tmp_path)
-    with pytest.raises(FetchError, match=r"1 locations could not be fetched: location-2-20191231"):
-        Openaq(request, at(openaq_archive=bucket.url), patience, environment={}).run()
-    before = len(bucket.whole())
-    bucket.faults = lambda seen: None
-    summary = Openaq(request, at(openaq_archive=bucket.url), Patience(), environment={}).run()
-    assert (summary.fetched, summary.kept) == (1, 2)
-    fetched = [key for key in bucket.whole()[before:] if key.endswith(".gz")]
-    assert [key.rpartition("/")[2] for key in fetched] == ["location-2-20191231.csv.gz"]
-
-
-def test_boxes_without_a_key_look_at_one_object(bucket: Bucket, tmp_path: Path, patience: Patience) -> None:
-    request = OpenaqRequest(Period.parse("2019-12-31"), tmp_path, bbox=(101.4, 31.4, 102, 32))
-    Openaq(request, at(openaq_archive=bucket.url), patience, environment={}).run()
-    counts = Counter(key.split("locationid=")[1].split("/")[0] for key in bucket.whole() if key.endswith(".gz"))
-    assert counts == {"1": 1, "2": 3, "3": 3}
-
-
-def test_the_allowance_of_the_api(
-    bucket: Bucket, station_list: StationList, tmp_path: Path, patience: Patience, keys: dict[str, str]
-) -> None:
-    station_list.allowance, station_list.window = 0, 0.5
-    waits: list[float] = []
-
-    def wait(seconds: float) -> None:
-        waits.append(seconds)
-        station_list.allowance = 60
-
-    patience.wait = wait  # type: ignore[method-assign]
-    endpoints = at(openaq_archive=bucket.url, openaq_api=station_list.url)
-    Openaq(OpenaqRequest(Period.parse("2019-12-31"), tmp_path), endpoints, patience, environment=keys).run()
-    assert waits == [1.0]  # what the service asked for
-    assert all(one.headers["user-agent"].startswith("deepcams/") for one in station_list.seen)
-    with pytest.raises(FetchError, match=r"does not accept the key in \$OPENAQ_API_KEY") as caught:
-        Openaq(
-            OpenaqRequest(Period.parse("2019-12-31"), tmp_path / "b"), endpoints, patience,
-            environment={"OPENAQ_API_KEY": "f" * 64},
-        ).run()  # fmt: skip
-    assert "ffff" not in str(caught.value)
+    data_store.faults = faults
+    assert cams(data_store, tmp_path / "out", patience, keys).run().fetched == 1
+    assert next((tmp_path / "out").glob("cams_eac4_*")).read_bytes() == other
+    parts = [one for one in data_store.seen if one.path.startswith("/api/results/")]
+    assert parts[1].headers["range"].startswith("bytes=")
+    assert 206 not in {one.status for one in parts}
+    assert len(data_store.jobs) == 1  # the same request: nothing is computed again
+    assert status(tmp_path / "out", check=True).sound
 
 
 def test_what_changed_since_is_found_and_mended(tree: FileTree, tmp_path: Path, patience: Patience) -> None:

@@ -171,7 +171,8 @@ def test_stopped_between_two_hours(tmp_path: Path, tree: FileTree, patience: Pat
     fetch = GeosCf(request, at(geos_cf_v1=tree.root), patience, stop)
     with pytest.raises(KeyboardInterrupt):
         fetch.run()
-    GeosCf(request, at(geos_cf_v1=tree.root), Patience()).run()
-    complete = Counter(tree.whole())
-    assert len(complete) == 6
-    assert max(complete.values()) == 1
+    kept, before = {path.name for path in tmp_path.glob("*.nc4")}, len(tree.seen)
+    assert len(kept) >= 3
+    assert GeosCf(request, at(geos_cf_v1=tree.root), Patience()).run().kept == len(kept)
+    assert {Path(one.path).name for one in tree.seen[before:]} == {Path(path).name for path in tree.whole()} - kept
+    assert len(list(tmp_path.glob("*.nc4"))) == 6

@@ -229,14 +229,8 @@ class Cams(Fetch[CamsRequest]):
             seconds = min(seconds * 1.5, longest)
 
     def _download(self, ads: Ads, transfer: Transfer, number: str, part: Part) -> None:
-        url, size = ads.result(number, part.words())
         final = self.request.out / part.stem
-        try:
-            partial = transfer.download(
-                url, final, part.words(), lambda path: verify(path, part), expected=size, came=self.came
-            )
-        except RefusedError as error:
-            raise LostError(str(error)) from error  # an address of a result that has expired
+        partial = self._result(ads, transfer, number, part, final)
         with partial.open("rb") as file:
             kind = kind_of(file.read(1024))
         final = final.with_name(final.name + _SUFFIX[str(kind)])
@@ -246,6 +240,24 @@ class Cams(Fetch[CamsRequest]):
         self.manifest.put(
             part.item, file=final.name, bytes=final.stat().st_size, sha256=digest, request=part.request(), id=number
         )
+
+    def _result(self, ads: Ads, transfer: Transfer, number: str, part: Part, final: Path) -> Path:
+        """The verified partial file; where the service changes a result meanwhile, as it is then."""
+        told = ads.result(number, part.words())
+        while True:
+            url, size = told
+            try:
+                return transfer.download(
+                    url, final, part.words(), lambda path: verify(path, part), expected=size, came=self.came
+                )
+            except RefusedError as error:
+                raise LostError(str(error)) from error  # an address of a result that has expired
+            except AbsentError:
+                raise
+            except FetchError:
+                if (now := ads.result(number, part.words())) == told:
+                    raise
+                told = now
 
 
 def verify(path: Path, part: Part) -> None:

@@ -29,6 +29,10 @@ class Manifest:
 
     Args:
         folder: where the data go.
+
+    Raises:
+        InputError: what lies there is no manifest that this version reads.
+        OutputError: the folder may not be looked into.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -37,7 +41,9 @@ class Manifest:
         self._items: dict[str, dict[str, Any]] = {}
         self._lock = threading.Lock()
         self._file: Any = None
-        if self.path.exists():
+        with writing_to(self.path):  # a folder that may not be looked into
+            there = self.path.exists()
+        if there:
             self._read()
 
     def _read(self) -> None:

@@ -309,9 +309,9 @@ def _reason(error: Exception) -> str:
     if "Timeout" in kind and "Connect" not in kind:
         return "the server is silent (time-out)"
     reason: BaseException = error
-    while isinstance(inner := getattr(reason, "reason", None) or (reason.args[0] if reason.args else None), Exception):
-        reason = inner  # the last one is the operating system's, without an address in it
-    text = str(reason).rpartition(": ")[2] or type(reason).__name__
+    while inner := [e for e in (getattr(reason, "reason", None), *reason.args) if isinstance(e, Exception)]:
+        reason = inner[0]  # the last one is the operating system's, without an address in it
+    text = getattr(reason, "strerror", None) or str(reason).rpartition(": ")[2] or type(reason).__name__
     if kind in ("ConnectTimeout", "ConnectionError", "ProxyError", "SSLError"):
         return f"no connection ({text})"
     return f"the connection broke ({text})"

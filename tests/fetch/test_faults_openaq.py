@@ -1,0 +1,101 @@
+"""OpenAQ's archive and API: whatever goes wrong ends in whole, verified data or in one line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from deepcams.fetch.openaq import Openaq, OpenaqRequest
+from deepcams.fetch.patience import FetchError, Patience
+from deepcams.period import Period
+from deepcams.testing.services.base import Fault, FaultKind, Seen
+from deepcams.testing.services.bucket import Bucket
+from deepcams.testing.services.station_list import StationList
+from fetch.conftest import at
+from fetch.test_faults import fault_of, first_times
+
+
+def test_a_list_that_is_asked_to_wait_waits(bucket: Bucket, tmp_path: Path, patience: Patience) -> None:
+    """Of all locations, and of one location's days."""
+    waits: list[float] = []
+
+    async def wait(seconds: float) -> None:
+        waits.append(seconds)
+
+    patience.wait_async = wait  # type: ignore[method-assign]
+    lists = Counter[str]()
+
+    def faults(seen: Seen) -> Fault | None:
+        if "list-type" not in seen.query:
+            return None
+        lists[seen.query["prefix"]] += 1
+        return Fault("status", 503, "77") if lists[seen.query["prefix"]] == 1 else None
+
+    bucket.faults = faults
+    request = OpenaqRequest(Period.parse("2019-12-31"), tmp_path / "a")
+    summary = Openaq(request, at(openaq_archive=bucket.url), patience, environment={}).run()
+    assert summary.fetched == 3
+    assert len(waits) == len(lists) > 3
+    assert set(waits) == {77.0}
+    bucket.faults = lambda seen: Fault("status", 429, "7200")
+    with pytest.raises(FetchError, match=r"list of locations.*asks to wait 120 min"):
+        Openaq(OpenaqRequest(request.period, tmp_path / "b"), at(openaq_archive=bucket.url), patience).run()
+
+
+@pytest.mark.parametrize("kind", [429, 500, 503, "reset", "truncate", "html", "corrupt"])
+def test_objects_come_whole_in_the_end(
+    kind: FaultKind | int, bucket: Bucket, tmp_path: Path, patience: Patience
+) -> None:
+    bucket.faults = first_times(2, fault_of(kind), "20191231.csv.gz")
+    request = OpenaqRequest(Period.parse("2019-12-31"), tmp_path)
+    Openaq(request, at(openaq_archive=bucket.url), patience, environment={}).run()
+    clean = tmp_path / "clean"
+    bucket.faults = lambda seen: None
+    Openaq(OpenaqRequest(request.period, clean), at(openaq_archive=bucket.url), Patience(), environment={}).run()
+    name = "openaq_2019.parquet"
+    assert (tmp_path / name).read_bytes() == (clean / name).read_bytes()
+
+
+def test_a_location_that_never_comes_is_one_line(bucket: Bucket, tmp_path: Path, patience: Patience) -> None:
+    bucket.faults = first_times(99, Fault("status", 500), "location-2-20191231.csv.gz")
+    request = OpenaqRequest(Period.parse("2019-12-31"), tmp_path)
+    with pytest.raises(FetchError, match=r"1 locations could not be fetched: location-2-20191231"):
+        Openaq(request, at(openaq_archive=bucket.url), patience, environment={}).run()
+    before = len(bucket.whole())
+    bucket.faults = lambda seen: None
+    summary = Openaq(request, at(openaq_archive=bucket.url), Patience(), environment={}).run()
+    assert (summary.fetched, summary.kept) == (1, 2)
+    fetched = [key for key in bucket.whole()[before:] if key.endswith(".gz")]
+    assert [key.rpartition("/")[2] for key in fetched] == ["location-2-20191231.csv.gz"]
+
+
+def test_boxes_without_a_key_look_at_one_object(bucket: Bucket, tmp_path: Path, patience: Patience) -> None:
+    request = OpenaqRequest(Period.parse("2019-12-31"), tmp_path, bbox=(101.4, 31.4, 102, 32))
+    Openaq(request, at(openaq_archive=bucket.url), patience, environment={}).run()
+    counts = Counter(key.split("locationid=")[1].split("/")[0] for key in bucket.whole() if key.endswith(".gz"))
+    assert counts == {"1": 1, "2": 3, "3": 3}
+
+
+def test_the_allowance_of_the_api(
+    bucket: Bucket, station_list: StationList, tmp_path: Path, patience: Patience, keys: dict[str, str]
+) -> None:
+    station_list.allowance, station_list.window = 0, 0.5
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        station_list.allowance = 60
+
+    patience.wait = wait  # type: ignore[method-assign]
+    endpoints = at(openaq_archive=bucket.url, openaq_api=station_list.url)
+    Openaq(OpenaqRequest(Period.parse("2019-12-31"), tmp_path), endpoints, patience, environment=keys).run()
+    assert waits == [1.0]  # what the service asked for
+    assert all(one.headers["user-agent"].startswith("deepcams/") for one in station_list.seen)
+    with pytest.raises(FetchError, match=r"does not accept the key in \$OPENAQ_API_KEY") as caught:
+        Openaq(
+            OpenaqRequest(Period.parse("2019-12-31"), tmp_path / "b"), endpoints, patience,
+            environment={"OPENAQ_API_KEY": "f" * 64},
+        ).run()  # fmt: skip
+    assert "ffff" not in str(caught.value)
