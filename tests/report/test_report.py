@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 from collections.abc import Iterator
@@ -235,3 +236,14 @@ def test_an_empty_and_a_constant_field_are_reported(run: Path, tmp_path: Path) -
         content = report(tmp_path / f"{name}.nc", tmp_path / "a.html", animation=False).read_text(encoding="utf-8")
         assert content.count("<img") == pictures, name  # a map, and the hours of a place that has any
         assert ("a picture could not be drawn" in content) == (pictures == 1)
+
+
+def test_figures_of_a_column_have_the_same_decimals() -> None:
+    shown = html.table(["R", "RMSE", "n"], [[0.38, 9.675, 3], [-0.00447, 12.0, None], [None, math.nan, 1200]])
+    none = "\N{EN DASH}"
+    assert re.findall(r"<td[^>]*>([^<]*)</td>", shown) == [
+        "0.3800", "9.68", "3", "-0.0045", "12.00", none, none, none, "1,200",
+    ]  # fmt: skip
+    lone = html.table(["a"], [[3.0e7], [2.5]])
+    assert "3e+07" in lone
+    assert "2.5<" in lone

@@ -54,13 +54,23 @@ def text(value: object) -> str:
     return escape(printable(value))
 
 
-def number(value: object) -> str:
-    """A figure for people."""
+def number(value: object, decimals: int | None = None) -> str:
+    """A figure for people: with so many decimals, or four digits."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "\N{EN DASH}"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return text(value)
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.4g}" if decimals is None or math.isinf(value) else f"{value:,.{decimals}f}"
+
+
+def _decimals(column: Iterable[object]) -> int | None:
+    """As many as give a column's largest figure four digits; ``None`` for very small and large ones."""
+    sizes = [abs(value) for value in column if isinstance(value, float) and math.isfinite(value) and value]
+    if len(sizes) < 2 or not 1e-2 <= max(sizes) < 1e6:
+        return None
+    return min(max(3 - math.floor(math.log10(max(sizes))), 0), 4)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> str:
@@ -69,8 +79,11 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], caption: str
     right = [any(_is_number(row[k]) for row in rows) for k in range(len(columns))]
     kinds = [' class="number"' if one else "" for one in right]
     head = "".join(f'<th scope="col"{kind}>{text(name)}</th>' for name, kind in zip(columns, kinds, strict=True))
+    decimals = [_decimals(row[k] for row in rows) for k in range(len(columns))]
     body = "".join(
-        "<tr>" + "".join(f"<td{kind}>{number(cell)}</td>" for cell, kind in zip(row, kinds, strict=True)) + "</tr>"
+        "<tr>"
+        + "".join(f"<td{kind}>{number(*cell)}</td>" for *cell, kind in zip(row, decimals, kinds, strict=True))
+        + "</tr>"
         for row in rows
     )
     # Above the table rather than in it: a long one is read without scrolling. Whoever has no pointer can scroll, too.
