@@ -9,7 +9,7 @@ import sys
 import warnings
 from typing import TextIO
 
-from deepcams.errors import DeepcamsError, DeepcamsNotice
+from deepcams.errors import DeepcamsError, DeepcamsNotice, MissingExtraError
 
 
 def _show_warning(
@@ -42,6 +42,13 @@ def main(arguments: list[str] | None = None) -> int:
         return _say("stopped", 130)
     except OSError as error:
         return _say(f"{error.filename or 'file'}: {error.strerror or error}", 2)
+    except ModuleNotFoundError as error:
+        from deepcams.extras import extra_with
+
+        extra = extra_with(error.name or "")
+        if extra is None:
+            raise
+        return _say(str(MissingExtraError(f"this command (it uses {error.name})", extra)), 2)
     except Exception as error:
         if type(error).__module__.startswith(("click", "typer")):  # usage errors, Exit and Abort
             return _usage(error)

@@ -54,7 +54,9 @@ def validate(
 ) -> None:
     """Time deepcams validate on a global hourly field and its 3-hourly original, beside reading the field whole."""
     from deepcams.bench import validation as measure
+    from deepcams.extras import require
 
+    require("stations", "deepcams bench validate")
     _check(folder)
     found = measure(days, stations, folder, progress=lambda told: typer.echo(f"  {told}", err=True))
     typer.echo(f"{found.stations} stations, {found.hours} hours of 721 x 1440, {found.rows:,} observations:")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from deepcams.extras import require
 from deepcams.fetch.endpoints import Endpoints
 from deepcams.fetch.manifest import Manifest
 from deepcams.fetch.patience import Patience, StoppedError
@@ -63,10 +64,12 @@ class Fetch(ABC, Generic[Request]):
         """Fetch what is not there yet.
 
         Raises:
+            MissingExtraError: without the extra [fetch].
             FetchError: no key, no licence, or items that could not be fetched; all others are kept.
             OutputError: the folder holds something else, or cannot be written to.
         """
         began = clock.perf_counter()
+        require("fetch", "deepcams fetch")
         self._check()
         self.manifest.begin(self._identity())
         try:

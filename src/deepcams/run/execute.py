@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from deepcams.extras import require
 from deepcams.fetch.endpoints import Endpoints
 from deepcams.run.options import read_run
 from deepcams.run.plan import alone
@@ -36,8 +37,11 @@ def execute(
         its report.
 
     Raises:
+        MissingExtraError: without the extras [fetch], [networks] and [stations].
         InputError, OutputError, FetchError: of the step that failed; the steps before it stay done.
     """
+    for extra in ("fetch", "networks", "stations"):
+        require(extra, "deepcams run")
     run = read_run(path, changes)
     whole = Whole(
         run, path.parent, out, Endpoints.resolve(endpoints), progress=progress, say=say, device=device, stop=stop
