@@ -82,6 +82,7 @@ def validate(
     from deepcams.cli.stopping import kept, stoppable
     from deepcams.evaluation import in_situ_tables as tables
     from deepcams.production.memory import keep_memory_level
+    from deepcams.sources.cache import cache_dir, writable
     from deepcams.validation.run import Request
     from deepcams.validation.run import validate as run
 
@@ -93,7 +94,7 @@ def validate(
         draws=draws,
     )  # fmt: skip
     keep_memory_level()
-    words = kept("read of the stations")
+    words = kept() if writable(cache_dir()) else f"nothing is kept: {cache_dir()} cannot be written to"
     with (
         stoppable(words),
         Bars(width=20, count="{task.fields[told]}", elapsed=True, transient=True, hidden=quiet) as bars,

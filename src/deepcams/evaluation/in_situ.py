@@ -8,7 +8,8 @@ which any table follows.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ import xarray as xr
 
 from deepcams.errors import InputError
 from deepcams.evaluation.in_situ_sums import Matcher, Product, Scored, month_of
+from deepcams.evaluation.kept import fingerprint, load_piece, save_piece
 from deepcams.evaluation.matching import (
     SpaceRule,
     cadence,
@@ -57,6 +59,11 @@ class Options:
     starts: bool = False
     batch_rows: int = BATCH_ROWS
     period: Period | None = None
+
+    def words(self) -> str:
+        """All of it as text, the same in every process (the order in which sets are told differs)."""
+        quality = replace(self.quality, skip=frozenset())
+        return f"{replace(self, quality=quality)} without {sorted(self.quality.skip)}"
 
 
 @dataclass
@@ -100,6 +107,7 @@ def validate(
     original: xr.DataArray | None = None,
     options: Options | None = None,
     progress: Progress | None = None,
+    keep: Path | None = None,
 ) -> Validation:
     """Compare a field, and the original that it was made from, with stations.
 
@@ -109,6 +117,8 @@ def validate(
         original: likewise, for instance the 3-hourly 0.75 degree analysis.
         options: default ones if ``None``.
         progress: see :data:`Progress`.
+        keep: folder where finished pieces stay (:mod:`deepcams.evaluation.kept`), for a run that is stopped to be gone
+            on with, to the bit; the caller answers for its being of these very stations and fields, and removes it.
 
     Raises:
         InputError: no time or no place in common, saying what both have; see also :func:`deepcams.as_field`.
@@ -120,7 +130,7 @@ def validate(
     shift = HOUR if options.starts else 0
     for name, each in (("field", field), ("original", original)):
         if each is not None:
-            products.append(_prepare(name, each, archive, shift, latitude, longitude, options, told))
+            products.append(_prepare(name, each, archive, shift, latitude, longitude, options, told, keep))
     if products and original is not None:
         _check_common(products, archive)
     if products:
@@ -143,10 +153,20 @@ def validate(
     control = Control(stations, archive.units, options.quality, pairs, options.starts)
     report = Report()
     batches = list(_batches(stations, cells, pairs, options.batch_rows, (begin, end, archive)))
+    times = [each for p in products for each in (p.name, p.rule, p.times)]
+    about = fingerprint(options.words(), begin, end, archive.units, stations.to_csv(), *times)
     for k, batch in enumerate(batches):
-        rows = archive.read(batch, begin - shift, end - shift)
-        observations, counted = control.check(rows)
-        report += counted + worker.take(observations)
+        name = f"batch-{fingerprint(about, batch)}"
+        piece = None if keep is None else load_piece(keep, name)
+        if piece is None:
+            observations, counted = control.check(archive.read(batch, begin - shift, end - shift))
+            added = counted + worker.take(observations)
+            if keep is not None:
+                save_piece(keep, name, worker.piece(batch) | {"all.report": np.array(added.as_json())})
+        else:
+            added = Report.from_json(str(piece["all.report"]))
+            worker.restore(batch, piece)
+        report += added
         told("stations", k + 1, len(batches))
     return Validation(
         stations, months.astype("datetime64[M]"), worker.scored, report,
@@ -157,7 +177,7 @@ def validate(
 
 def _prepare(
     name: str, each: xr.DataArray, archive: StationArchive, shift: int, latitude: np.ndarray, longitude: np.ndarray,
-    options: Options, told: Progress,
+    options: Options, told: Progress, keep: Path | None,
 ) -> Product:  # fmt: skip
     """Find a field's times that the stations share, and read it there and where they stand."""
     grid = check_field(each, name)
@@ -186,7 +206,7 @@ def _prepare(
         )  # fmt: skip
         raise InputError("stations", f"some in the region of the {name} ({grid.describe()})", found)
     total = times.size
-    series = extract(each, placement, name, lambda done: told(name, done, total), (low, high))
+    series = extract(each, placement, name, lambda done: told(name, done, total), (low, high), keep)
     return Product(name, each, rule, placement, times, series)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -104,9 +105,11 @@ class Matcher:
             Scored(product, pairs, Sums.zeros(stations, months.size), Sums.zeros(cells, months.size))
             for product, pairs in names
         ]
+        self._squares: dict[str, np.ndarray] = {}
 
     def take(self, observed: Observations) -> Report:
         """Match one batch."""
+        self._squares = {}
         self._count(observed)
         if not self.products:
             return Report()
@@ -132,7 +135,7 @@ class Matcher:
             values["original, linear in time"] = _at(original, observed.station, which, plan)
         known = {name: ~np.isnan(value) for name, value in values.items()}
         groups = _Groups(observed, which, self._cell, int(self._months[0]), self._solar)
-        for scored in self.scored:
+        for number, scored in enumerate(self.scored):
             keep = known[scored.product]
             if scored.pairs == "same":
                 keep = known["field"] & known["original"]
@@ -140,8 +143,39 @@ class Matcher:
                 keep = known["field"] & known["original, linear in time"]
             chosen = np.flatnonzero(keep)
             if chosen.size:
-                groups.add(scored, chosen, observed.value[chosen], values[scored.product][chosen])
+                squares = groups.add(scored, chosen, observed.value[chosen], values[scored.product][chosen])
+                self._squares |= {f"{number}.density.{year}": each for year, each in squares.items()}
         return Report(report)
+
+    def piece(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        """All that the batch taken last has added, for :meth:`restore`.
+
+        Args:
+            batch: its stations' numbers.
+        """
+        return {name: table[rows] for name, table, rows in self._tables(batch)} | self._squares
+
+    def restore(self, batch: np.ndarray, piece: dict[str, np.ndarray]) -> None:
+        """Add what another run's batch of these stations has added, to the bit."""
+        for name, table, rows in self._tables(batch):
+            table[rows] = piece[name]
+        for name, each in piece.items():
+            number, what, *year = name.split(".")
+            if what == "density":
+                _add_squares(self.scored[int(number)], int(year[0]), each)
+
+    def _tables(self, batch: np.ndarray) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        """What a batch adds to, but for densities: names, tables, and rows of them.
+
+        No other batch adds to these rows: one holds all stations of a cell.
+        """
+        yield "all.observed", self.observed, batch
+        yield "all.months", self.observed_months, batch
+        cells = np.unique(self._cell[batch])
+        for number, scored in enumerate(self.scored):
+            for what, sums, rows in (("stations", scored.stations, batch), ("cells", scored.cells, cells)):
+                yield f"{number}.{what}.month", sums.month, rows
+                yield f"{number}.{what}.hour", sums.hour, rows
 
     def _count(self, observed: Observations) -> None:
         """Add to what was observed, field or not."""
@@ -182,9 +216,11 @@ class _Groups:
         self._which = which
         self._time = self._month * 24 + solar_hour(observed, solar)
 
-    def add(self, scored: Scored, chosen: np.ndarray, observed: np.ndarray, model: np.ndarray) -> None:
-        """Add the chosen rows' pairs to a product's sums and density."""
-        _density(scored, self._years[self._month[chosen]], observed, model)
+    def add(self, scored: Scored, chosen: np.ndarray, observed: np.ndarray, model: np.ndarray) -> dict[int, np.ndarray]:
+        """Add the chosen rows' pairs to a product's sums and density; say what is added to the density."""
+        squares = _squares(self._years[self._month[chosen]], observed, model)
+        for year, each in squares.items():
+            _add_squares(scored, year, each)
         self._put(scored.stations, self._stations, self._station[chosen], self._time[chosen], observed, model)
         cell, which = self._cell[chosen], self._which[chosen]
         begin = np.flatnonzero(np.r_[True, (cell[1:] != cell[:-1]) | (which[1:] != which[:-1])])
@@ -193,6 +229,7 @@ class _Groups:
             observed = np.add.reduceat(observed, begin) / number
             model = np.add.reduceat(model.astype(np.float64), begin) / number
         self._put(scored.cells, self._cells, cell[begin], self._time[chosen[begin]], observed, model)
+        return squares
 
     def _put(
         self, sums: Sums, names: np.ndarray, group: np.ndarray, time: np.ndarray, observed: np.ndarray,
@@ -205,15 +242,21 @@ class _Groups:
         sums.hour[names] += table.sum(axis=1)
 
 
-def _density(scored: Scored, year: np.ndarray, observed: np.ndarray, model: np.ndarray) -> None:
+def _squares(year: np.ndarray, observed: np.ndarray, model: np.ndarray) -> dict[int, np.ndarray]:
+    """Year -> (2, squares): squares of the density that hold pairs, as flat indices, and how many they hold."""
     inside = (observed < DENSITY_TOP) & (model < DENSITY_TOP) & (observed >= 0)
     flat = observed[inside].astype(np.int64) * DENSITY_TOP + model[inside].astype(np.int64)
     year = year[inside]
-    for each in np.unique(year).tolist():
-        if each not in scored.density:
-            scored.density[each] = np.zeros((DENSITY_TOP, DENSITY_TOP), np.int32)
-        place, number = np.unique(flat[year == each], return_counts=True)
-        scored.density[each].reshape(-1)[place] += number.astype(np.int32)
+    return {
+        each: np.stack(np.unique(flat[year == each], return_counts=True)).astype(np.int32)
+        for each in np.unique(year).tolist()
+    }
+
+
+def _add_squares(scored: Scored, year: int, squares: np.ndarray) -> None:
+    if year not in scored.density:
+        scored.density[year] = np.zeros((DENSITY_TOP, DENSITY_TOP), np.int32)
+    scored.density[year].reshape(-1)[squares[0]] += squares[1]
 
 
 def _intervals(observed: Observations) -> tuple[np.ndarray, np.ndarray]:

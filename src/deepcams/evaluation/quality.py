@@ -7,8 +7,9 @@ absolute deviations over 360 hours). :data:`STEPS` says what each step does; ``d
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -115,6 +116,17 @@ class Report:
         names = {**self.counts, **other.counts}
         counts = {name: self.counts.get(name, Count()) + other.counts.get(name, Count()) for name in names}
         return Report(counts, self.twins + other.twins)
+
+    def as_json(self) -> str:
+        """Everything, as text."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Report:
+        """What :meth:`as_json` was made of."""
+        about = json.loads(text)
+        counts = {name: Count(**each) for name, each in about["counts"].items()}
+        return cls(counts, tuple((dropped, kept) for dropped, kept in about["twins"]))
 
     def table(self) -> pd.DataFrame:
         """One row a step: step, rows_in, dropped, rows_out, stations_lost, changed, what."""

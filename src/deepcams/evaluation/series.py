@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -11,46 +12,39 @@ import numpy as np
 import xarray as xr
 
 from deepcams.errors import InputError
+from deepcams.evaluation.kept import Blocks, fingerprint
 from deepcams.evaluation.matching import Placement
 from deepcams.field import SMALL_NEGATIVE
 
 _TOGETHER = 96 << 20  # bytes of the field that are read at a time
 _BLOCK = 32 << 20  # bytes of series that go to disk at a time
+_PATIENCE = 10.0  # seconds of reading that may be lost where a run is killed
 
 
 class Series:
-    """Values at points and times, in a temporary file, a block of times after the other.
+    """Values at points and times, in files.
+
+    Args:
+        points: how many.
+        folder: that the files lie in, and stay; default a temporary one, which goes with this.
+        name: see :class:`Blocks`.
 
     Attributes:
-        points, times: how many.
+        blocks: the values.
         nodes_read: values of the field that were read for it.
     """
 
-    def __init__(self, points: int, times: int) -> None:
-        self.points, self.times, self.nodes_read = points, times, 0
-        self._folder = TemporaryDirectory(prefix="deepcams-series-")
-        self._path = Path(self._folder.name) / "series.f4"
-        self._blocks: list[tuple[int, int]] = []  # first time, how many
-        weakref.finalize(self, self._folder.cleanup)
-
-    def append(self, values: np.ndarray) -> None:
-        """Add the next times: (points, times), float32."""
-        first = self._blocks[-1][0] + self._blocks[-1][1] if self._blocks else 0
-        self._blocks.append((first, values.shape[1]))
-        with self._path.open("ab") as file:
-            np.ascontiguousarray(values, np.float32).tofile(file)
+    def __init__(self, points: int, folder: Path | None = None, name: str = "series") -> None:
+        self.nodes_read = 0
+        if folder is None:
+            temporary = TemporaryDirectory(prefix="deepcams-series-")
+            folder = Path(temporary.name)
+            weakref.finalize(self, temporary.cleanup)
+        self.blocks = Blocks(folder, name, points)
 
     def read(self, points: np.ndarray) -> np.ndarray:
         """The series of some points: (points, times), float32."""
-        result = np.empty((points.size, self.times), np.float32)
-        if not points.size:
-            return result
-        low, high = int(points.min()), int(points.max()) + 1
-        for first, length in self._blocks:
-            at = 4 * (first * self.points + low * length)
-            part = np.fromfile(self._path, np.float32, (high - low) * length, offset=at).reshape(-1, length)
-            result[:, first : first + length] = part[points - low]
-        return result
+        return self.blocks.read(points)
 
 
 def extract(
@@ -59,6 +53,7 @@ def extract(
     name: str,
     progress: Callable[[int], None] | None = None,
     within: tuple[int, int] | None = None,
+    keep: Path | None = None,
 ) -> Series:
     """Read a field at the points of a placement.
 
@@ -69,6 +64,8 @@ def extract(
         name: of the field, for messages.
         progress: called with the number of times read so far.
         within: first and stop of the field's times that are read; default all.
+        keep: folder where what has been read stays; what lies there already is not read again. The caller answers for
+            its being of this very field.
 
     Raises:
         InputError: an infinite value.
@@ -79,21 +76,30 @@ def extract(
     slot = slot.reshape(placement.rows.shape)
     groups, corners = _rectangles(nodes, columns, tile_rows, tile_columns)
     begin, end = within or (0, field.shape[0])
-    series = Series(len(placement.rows), end - begin)
+    # Which points, and which times: all that the series follows from but the field itself.
+    about = fingerprint(
+        name, begin, end, field.time.values[begin:end], placement.rows, placement.columns, placement.weights
+    )
+    series = Series(len(placement.rows), keep, f"{name}-{about}")
     size = sum(_size(corner, rows, columns) for corner in corners)
     lengths = field.chunks[0] if field.chunks is not None else (field.shape[0],)
-    held: list[np.ndarray] = []
-    for first, stop in _stretches(lengths, begin, end, max(_TOGETHER // (4 * max(size, 1)), 1)):
+    # As if all were read now: that a run was stopped is to be seen nowhere.
+    series.nodes_read = size * (end - begin)
+    held, flushed = list[np.ndarray](), time.monotonic()
+    if series.blocks.times and progress is not None:
+        progress(series.blocks.times)
+    most = max(_TOGETHER // (4 * max(size, 1)), 1)
+    for first, stop in _stretches(lengths, begin + series.blocks.times, end, most):
         values = np.empty((stop - first, nodes.size), np.float32)
         for group, (r, c) in zip(groups, corners, strict=True):
             # One slice of what Dask opened, computed on its own: of more than that it would read whole maps.
             part = np.asarray(field.data[first:stop, r, c])
             values[:, group] = part[:, nodes[group] // columns - r.start, nodes[group] % columns - c.start]
-        series.nodes_read += size * (stop - first)
         held.append(_points(_mended(values, name), slot, placement.weights))
-        if stop == end or sum(each.nbytes for each in held) > _BLOCK:
-            series.append(np.concatenate(held, axis=1))
-            held = []
+        patient = keep is None or time.monotonic() - flushed < _PATIENCE
+        if stop == end or not patient or sum(each.nbytes for each in held) > _BLOCK:
+            series.blocks.append(np.concatenate(held, axis=1))
+            held, flushed = [], time.monotonic()
         if progress is not None:
             progress(stop - begin)
     return series

@@ -17,8 +17,7 @@ from deepcams.errors import InputError, OutputError, notice
 from deepcams.observations import stamp
 from deepcams.sources import openaq_cache as cache
 from deepcams.sources.base import Paths
-from deepcams.sources.cache import cache_dir, forget_old, writable
-from deepcams.sources.openaq_arrived import folder_to_build
+from deepcams.sources.cache import cache_dir, folder_to_build, forget_old, identity, writable
 from deepcams.sources.openaq_cache import Built, Rows
 from deepcams.sources.openaq_files import BlockReader, StationFile, find_station_files
 from deepcams.sources.openaq_metadata import add_metadata
@@ -68,6 +67,11 @@ class StationArchive:
         low = self.first if start is None else start
         high = self.last if end is None else end
         return cache.read_stations(self._folder, self._built, wanted, low, high)
+
+    @property
+    def identity(self) -> str:
+        """A name for exactly these files, as they were when they were opened."""
+        return self._folder.name
 
     def span(self) -> str:
         """The time that the stamps cover, for people."""
@@ -135,10 +139,8 @@ def _fingerprint(files: Iterable[StationFile], parameter: str, assume_utc: bool)
     """A name for exactly these files as they are now, and how many there are."""
     digest, count = hashlib.sha256(f"{cache.VERSION} {parameter} {assume_utc}".encode()), 0
     for file in files:
-        about = file.path.stat()
-        digest.update(
-            f"{file.path.resolve()}\0{about.st_size}\0{about.st_mtime_ns}\n".encode("utf-8", "surrogateescape")
-        )
+        for line in identity(file.path):
+            digest.update(line)
         count += 1
     return digest.hexdigest()[:32], count
 

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import sys
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from deepcams.errors import InputError
 from deepcams.observations import eastward
 from deepcams.sources.openaq_files import Block, BlockReader
-from deepcams.store.lock import taken
 
 ROW = np.dtype([("station", "<i4"), ("unit", "<i2"), ("end", "<i8"), ("value", "<f8")])
 """A row as it is kept: its station's number, its units' number, its stamp (seconds since 1970 UTC) and its value."""
@@ -173,39 +167,3 @@ class Arrived:
         """Remove what is on disk."""
         for path in (self._note, self._file):
             path.unlink(missing_ok=True)
-
-
-@contextmanager
-def folder_to_build(folder: Path) -> Iterator[Path]:
-    """A folder beside ``folder`` to build in: the one that an interrupted run left, unless another process is at it.
-
-    It stays for the next run where this one is interrupted or killed; where the files or the disk are at fault it goes.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    kept = folder.with_name(f"{folder.name}.part-kept")
-    path = kept.with_name(f"{kept.name}-lock")
-    lock = _lock(path)
-    part = kept if lock is not None else folder.with_name(f"{folder.name}.part-{uuid.uuid4().hex[:8]}")
-    try:
-        yield part
-    except (InputError, OSError):
-        shutil.rmtree(part, ignore_errors=True)
-        raise
-    finally:
-        if lock is None:
-            shutil.rmtree(part, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-            os.close(lock)
-
-
-def _lock(path: Path) -> int | None:
-    """Take a lock that a killed process loses; ``None`` where another holds it, or the system has none."""
-    if sys.platform == "win32":
-        return None
-    opened = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    with suppress(OSError):  # its holder has just removed it
-        if taken(opened) and os.path.samestat(os.fstat(opened), path.stat()):
-            return opened
-    os.close(opened)
-    return None

@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import xarray as xr
 
+from deepcams import __version__
 from deepcams.errors import InputError, OutputError
 from deepcams.evaluation import in_situ_tables as tables
 from deepcams.evaluation.in_situ import Options, Validation
 from deepcams.evaluation.in_situ import validate as compare
+from deepcams.evaluation.kept import fingerprint
 from deepcams.evaluation.matching import SpaceRule
 from deepcams.evaluation.quality import Quality
 from deepcams.evaluation.tables import check_writable, save
 from deepcams.period import Period
-from deepcams.sources.openaq import open_openaq
+from deepcams.sources.cache import cache_dir, folder_to_build, forget_old, identity, writable
+from deepcams.sources.openaq import StationArchive, open_openaq
 from deepcams.sources.openaq_files import is_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Progress = Callable[[str, int, int], None]
+KEEP_DAYS = 7
+"""Finished pieces of comparisons that were stopped are removed when another has begun so many days later."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +81,7 @@ class Done:
 
 
 def validate(request: Request, progress: Progress | None = None) -> Done:
-    """Do what a request asks for.
+    """Do what a request asks for; where it was stopped or killed, go on.
 
     Raises:
         InputError: see :func:`deepcams.open_openaq`, :func:`deepcams.open_field` and
@@ -103,19 +110,44 @@ def validate(request: Request, progress: Progress | None = None) -> Done:
         metadata=request.metadata or None, progress=lambda rows: told("reading stations", rows, 0),
     )  # fmt: skip
     words = {"field": "reading the field", "original": "reading the original", "stations": "matching"}
-    found = compare(
-        archive, field, original, Options(request.space, quality, request.starts, period=period),
-        lambda step, done, total: told(words[step], done, total),
-    )  # fmt: skip
-    tables.check_pairs(found)
-    done = Done(found, tables.rows(found, by, request.draws))
-    if request.json is not None:
-        save(request.json, tables.as_json(found, done.rows))
-        done.written.append(request.json)
-    if request.out is not None:
-        done.written += tables.write(found, done.rows, request.out)
-    _draw(request, done)
+    options = Options(request.space, quality, request.starts, period=period)
+    with _kept(archive, field, original, options) as keep:
+        found = compare(archive, field, original, options, lambda step, *much: told(words[step], *much), keep)
+        tables.check_pairs(found)
+        done = Done(found, tables.rows(found, by, request.draws))
+        if request.json is not None:
+            save(request.json, tables.as_json(found, done.rows))
+            done.written.append(request.json)
+        if request.out is not None:
+            done.written += tables.write(found, done.rows, request.out)
+        _draw(request, done)
     return done
+
+
+@contextmanager
+def _kept(
+    archive: StationArchive, field: xr.DataArray | None, original: xr.DataArray | None, options: Options
+) -> Iterator[Path | None]:
+    """A folder for the finished pieces of one comparison: it stays where that is stopped or killed, else it goes.
+
+    Yields:
+        ``None`` where the cache cannot be written to.
+    """
+    root = cache_dir() / "comparisons"
+    if not writable(root):
+        yield None
+        return
+    about: list[object] = [__version__, archive.identity, archive.stations.to_csv(), options.words()]
+    for each in (field, original):
+        about.append("none" if each is None else each.name)
+        for file in [] if each is None else each.encoding["source_files"]:
+            about += identity(Path(file))
+    with folder_to_build(root / fingerprint(*about)) as folder:
+        folder.mkdir(exist_ok=True)
+        folder.touch()
+        forget_old(root, KEEP_DAYS, KEEP_DAYS)
+        yield folder
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _sorted(request: Request) -> Request:
