@@ -37,7 +37,13 @@ class Cycle:
 
 
 def diurnal_figure(
-    cycles: Sequence[Cycle], *, title: str = "", note: str = "", species: str = "PM2.5", size: str = "screen"
+    cycles: Sequence[Cycle],
+    *,
+    title: str = "",
+    note: str = "",
+    species: str = "PM2.5",
+    size: str = "screen",
+    credit: str = "",
 ) -> Figure:
     """Lines over the hours of the day, in local mean solar time.
 
@@ -46,12 +52,13 @@ def diurnal_figure(
         title, note: written above.
         species: for the axis.
         size: one of :data:`deepcams.plotting.sheet.SIZES`.
+        credit: the source line.
     """
     paper = size_of(size)
     k = paper.text
     width = paper.width if paper.fixed else min(_WIDTH * k, paper.width)
-    sheet = Sheet(paper, (_TALL + _FOOT) * k, width=width, title=title, note=note, left=_LEFT)
-    axes = sheet.axes(_LEFT * k, _FOOT * k, width - (_LEFT + _RIGHT) * k, (_TALL - 0.05) * k)
+    sheet = Sheet(paper, (_TALL + _FOOT) * k, width=width, title=title, note=note, credit=credit, left=_LEFT)
+    axes = sheet.axes(_LEFT * k, sheet.bottom + (_FOOT - 0.04) * k, width - (_LEFT + _RIGHT) * k, (_TALL - 0.05) * k)
     hours = np.arange(24) + 0.5
     # The day goes on: its last hours stand before it, its first ones after it.
     around = np.r_[hours[-2:] - 24, hours, hours[:2] + 24]

@@ -20,6 +20,7 @@ from deepcams.plotting.sheet import Sheet, legible, size_of, text_width, writing
 COUNT_COLOURS = "viridis"
 _SIDE, _LEAST, _GAP, _LEFT, _RIGHT, _FOOT, _TITLE = 2.9, 1.5, 0.3, 0.72, 0.18, 1.12, 0.3  # inches of text size 1
 _FIGURES, _WITHIN = 0.56, 2.2  # height of a panel's figures; panels as wide have them within
+_NARROWEST = 4.3
 _LEGEND = 1.4  # what the legend needs beside a title
 _SQUARES = 80  # across a panel, at most
 _BEYOND = 0.004  # share of the pairs that may lie beyond the axes
@@ -48,7 +49,7 @@ class ScatterPanel:
 
 def scatter_figure(
     rows: Sequence[Sequence[ScatterPanel]], *, title: str = "", note: str = "", species: str = "PM2.5",
-    size: str = "screen",
+    size: str = "screen", credit: str = "",
 ) -> Figure:  # fmt: skip
     """Panels on common axes and one logarithmic scale of numbers.
 
@@ -57,6 +58,7 @@ def scatter_figure(
         title, note: written above.
         species: for the axes.
         size: one of :data:`deepcams.plotting.sheet.SIZES`; rows that a paper is too narrow for are broken.
+        credit: the source line.
     """
     paper = size_of(size)
     k = paper.text
@@ -67,7 +69,7 @@ def scatter_figure(
     long = (_LEFT + _RIGHT) * k + min(across * (_SIDE + _GAP) * k, room)  # to the last panel's end
     beside = _LEFT * k + text_width(legible(title), 12.5 * k, bold=True) + _LEGEND * k < long
     over = 0.0 if beside else 0.2 * k
-    high = paper.tallest - writing_height(paper, title, note, "") - _FOOT * k - over
+    high = paper.tallest - writing_height(paper, title, note, credit) - _FOOT * k - over
     side = min(_SIDE * k, (room - (across - 1) * _GAP * k) / across)
     within = side >= _WITHIN * k  # in small panels the figures would hide most of the pairs: they stand above
     head = (_TITLE + (0.0 if within else _FIGURES)) * k
@@ -79,9 +81,10 @@ def scatter_figure(
     largest = max((int(block.max()) for block in blocks), default=1)
     norm = LogNorm(1, max(largest, 10))
     width = paper.width if paper.fixed else (_LEFT + _RIGHT + (across - 1) * _GAP) * k + across * side
+    width = max(width, min(_NARROWEST * k, paper.width))  # room for the source line
     left = (width - across * side - ((across - 1) * _GAP - _LEFT + _RIGHT) * k) / 2
     body = down * (side + head) + _FOOT * k + over
-    sheet = Sheet(paper, body, width=width, title=title, note=note, left=left / k)
+    sheet = Sheet(paper, body, width=width, title=title, note=note, credit=credit, left=left / k)
     figure = sheet.figure
     species = species.replace("PM2.5", "PM$_{2.5}$").replace("PM10", "PM$_{10}$")
     above = _above([block[: math.ceil(top / each), : math.ceil(top / each)] for block in blocks])
@@ -112,7 +115,7 @@ def scatter_figure(
     )  # fmt: skip
     assert mesh is not None
     long = min(width - (_LEFT + _RIGHT) * k, 4.5 * k)
-    axes = sheet.axes((width - long) / 2, 0.46 * k, long, 0.12 * k)
+    axes = sheet.axes((width - long) / 2, sheet.bottom + 0.42 * k, long, 0.12 * k)
     bar = figure.colorbar(mesh, cax=axes, orientation="horizontal")
     bar.ax.xaxis.set_major_formatter(LogFormatter(minor_thresholds=(0, 0)))
     bar.ax.minorticks_off()

@@ -110,20 +110,35 @@ def credit_of(*fields: xr.DataArray | None, span: tuple[np.datetime64, np.dateti
         span: first and last time that is drawn; default all of the fields.
     """
     given = [field for field in fields if field is not None]
-    found = [str(field.attrs.get("source", "")).strip().rstrip(".") for field in given]
-    named = dict.fromkeys(each for each in found if each)
+    sources = [(str(field.attrs.get("source", "")), grid_of(field).step) for field in given]
+    ends = [t for field in given for t in field.time.values[[0, -1]] if _of_cams(str(field.attrs.get("source", "")))]
+    return credit_words(sources, ends if span is None else span)
+
+
+def credit_words(sources: Iterable[tuple[str, float]], times: Iterable[np.datetime64]) -> str:
+    """A source line.
+
+    Args:
+        sources: what each thing that is drawn says of its source (may be empty), and its grid's step, degrees.
+        times: the first and the last that is drawn, in any order.
+    """
+    found = [(source.strip().rstrip("."), step) for source, step in sources]
+    named = dict.fromkeys(source for source, _ in found if source)
     if not named:
         return ""
     words = "Source: " + "; ".join(named)
-    theirs = [field for field, each in zip(given, found, strict=True) if "CAMS" in each and "simul" not in each.lower()]
+    theirs = [(source, step) for source, step in found if _of_cams(source)]
     if theirs:
-        ends = [t for field in theirs for t in field.time.values[[0, -1]]] if span is None else list(span)
-        years = sorted({str(t)[:4] for t in ends})
+        years = sorted({str(t)[:4] for t in times})
         # The Copernicus licence words what was adapted otherwise than what is shown as it came.
-        adapted = any("EAC4" in field.attrs["source"] and grid_of(field).step < _CAMS_STEP for field in theirs)
+        adapted = any("EAC4" in source and step < _CAMS_STEP for source, step in theirs)
         start = "Contains modified" if adapted else "Generated using"
         words += f". {start} Copernicus Atmosphere Monitoring Service information {'-'.join(years)}"
     return words
+
+
+def _of_cams(source: str) -> bool:
+    return "CAMS" in source and "simul" not in source.lower()
 
 
 class Sheet:

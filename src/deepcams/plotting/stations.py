@@ -31,7 +31,7 @@ _NAMES = {"n": "hourly values", "R": "R of each station's hours"}
 
 def station_map(
     latitude: np.ndarray, longitude: np.ndarray, values: Mapping[str, np.ndarray], colour: Colour, *, title: str = "",
-    note: str = "", label: str = "", size: str = "screen",
+    note: str = "", label: str = "", size: str = "screen", credit: str = "",
 ) -> Figure:  # fmt: skip
     """One map for each year, on one scale.
 
@@ -42,6 +42,7 @@ def station_map(
         title, note: written above.
         label: of the scale; by default what ``colour`` is.
         size: one of :data:`deepcams.plotting.sheet.SIZES`.
+        credit: the source line.
     """
     paper = size_of(size)
     k = paper.text
@@ -56,14 +57,14 @@ def station_map(
     across = 1 if view.height < 0.62 or len(values) == 1 else min(len(values), 3, fit)
     down = -(-len(values) // across)
     wide = (paper.width - (_LEFT + _RIGHT + (across - 1) * _GAP) * k) / across
-    high = paper.tallest - writing_height(paper, title, note, "") - (_FOOT + down * (_TITLE + _TICKS)) * k
+    high = paper.tallest - writing_height(paper, title, note, credit) - (_FOOT + down * (_TITLE + _TICKS)) * k
     wide = min(wide, high / down / view.height, 6.5 * k if across == 1 and view.height > 0.62 else wide)
     tall = wide * view.height
     width = max((_LEFT + (across - 1) * _GAP + _RIGHT) * k + across * wide, min(5.5 * k, paper.width))
     width = paper.width if paper.fixed else width
     left = (width - across * wide - ((across - 1) * _GAP - _LEFT + _RIGHT) * k) / 2
     body = down * (tall + (_TITLE + _TICKS) * k) + _FOOT * k
-    sheet = Sheet(paper, body, width=width, title=title, note=note, left=left / k)
+    sheet = Sheet(paper, body, width=width, title=title, note=note, credit=credit, left=left / k)
     figure = sheet.figure
     dots: PathCollection | None = None
     for number, (name, each) in enumerate(values.items()):
@@ -85,10 +86,10 @@ def station_map(
     found = np.unique(np.concatenate([each[shown[name]] for name, each in values.items()]))
     if colour == "n" and found.size == 1:  # one colour needs no scale
         words = f"{label}: {found[0]:,.0f} at each station"
-        figure.text(0.5, 0.5 * k / sheet.height, words, fontsize=9 * k, ha="center")
+        figure.text(0.5, (sheet.bottom + 0.46 * k) / sheet.height, words, fontsize=9 * k, ha="center")
         return figure
     long = min(width - (_LEFT + _RIGHT) * k, 4.5 * k)
-    bar_axes = sheet.axes((width - long) / 2, 0.45 * k, long, 0.12 * k)
+    bar_axes = sheet.axes((width - long) / 2, sheet.bottom + 0.41 * k, long, 0.12 * k)
     bar = figure.colorbar(dots, cax=bar_axes, orientation="horizontal", extend=_extend(norm, values, shown))
     bar.ax.tick_params(labelsize=style.points(8 * k), length=2.5 * k)
     bar.ax.minorticks_off()

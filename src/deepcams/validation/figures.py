@@ -31,6 +31,17 @@ def _name(scored: Scored, found: Validation) -> str:
     return f"{'field' if scored.product == 'field' else 'original'}, {step.replace(' degrees', '°')}"
 
 
+def _credit(found: Validation) -> str:
+    """The source line: the stations', and what the fields say of theirs."""
+    from deepcams.plotting.sheet import credit_words
+
+    about = list(found.products.values())
+    sources = [(each["source"], float(each["grid"].split()[0])) for each in about]
+    times = [np.datetime64(end[:10]) for each in about for end in each["times"].split(", ")[1].split(" to ")]
+    simulated = any("simul" in source.lower() for source, _ in sources)  # whose stations are not OpenAQ's either
+    return credit_words(sources if simulated else [("OpenAQ", 0.0), *sources], times)
+
+
 def draw_scatter(found: Validation, species: str = "PM2.5", size: str = "screen") -> Figure:
     """Fig. 6: a panel a year, the original beside the field, on the pairs of both."""
     from deepcams.plotting.scatter import ScatterPanel, scatter_figure
@@ -59,7 +70,7 @@ def draw_scatter(found: Validation, species: str = "PM2.5", size: str = "screen"
             rows += [[panel(scored, year, alone=False) for year in part] for scored in products]
     title = f"Stations and model, {years[0]}" + (f" to {years[-1]}" if len(years) > 1 else "")
     note = "hourly values; the same pairs for both" if both else "hourly values"
-    return scatter_figure(rows, title=title, note=note, species=species, size=size)
+    return scatter_figure(rows, title=title, note=note, species=species, size=size, credit=_credit(found))
 
 
 def draw_maps(found: Validation, size: str = "screen") -> dict[str, Figure]:
@@ -86,11 +97,14 @@ def draw_maps(found: Validation, size: str = "screen") -> dict[str, Figure]:
     hours = {name: each for name, each in hours.items() if each.sum() >= _SHARE * most}
     if hours:
         word = "hours compared" if own is not None else "hours after quality control"
-        names["stations-n"] = station_map(latitude, longitude, hours, "n", title="Stations", label=word, size=size)
+        names["stations-n"] = station_map(
+            latitude, longitude, hours, "n", title="Stations", label=word, size=size,
+            credit=_credit(found),
+        )  # fmt: skip
     if fits:
         names["stations-R"] = station_map(
             latitude, longitude, fits, "R", title="How the field follows the stations",
-            note=f"stations with at least {FEWEST} pairs", size=size,
+            note=f"stations with at least {FEWEST} pairs", size=size, credit=_credit(found),
         )  # fmt: skip
     return names
 
@@ -127,7 +141,9 @@ def draw_cycle(found: Validation, species: str = "PM2.5", size: str = "screen") 
     span = f"{months[0]}" + (f" to {months[-1]}" if months.size > 1 else "")
     note = f"{int(whole.sum()):,} stations with whole days, {int(number.sum()):,} hours, {span}"
     note += "; band: 95 % over stations" if cycles[0].spread is not None else ""
-    return diurnal_figure(cycles, title="Diurnal cycle at the stations", note=note, species=species, size=size)
+    return diurnal_figure(
+        cycles, title="Diurnal cycle at the stations", note=note, species=species, size=size, credit=_credit(found)
+    )
 
 
 def _mean(scored: Scored, chosen: np.ndarray, column: int) -> np.ndarray:
