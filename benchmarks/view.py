@@ -113,11 +113,11 @@ class Page:
             one.result()
         return time.perf_counter() - began
 
-    def timed(self, path: str, hour: int, hours: int, **query: object) -> float:
+    def timed(self, path: str, hour: int, hours: int, link: str = "ours", **query: object) -> float:
         """Seconds for a question about a span of hours."""
         began = time.perf_counter()
         first = int((START + hour * HOUR).astype("datetime64[m]").astype(int))
-        self.get(path, first=first, last=first + 60 * (hours - 1), **query)
+        self.get(path, link, first=first, last=first + 60 * (hours - 1), **query)
         return time.perf_counter() - began
 
 
@@ -169,10 +169,25 @@ def measure(store: Path, page: Page, days: int, rounds: int) -> dict[str, list[f
                            longitude=draw.uniform(-180, 180), latitude=draw.uniform(-60, 60))
                 for _ in range(3 if span > 31 else 8)
             ]  # fmt: skip
+    found["series of 365 days, whole, as the page asks"] = [year_of_a_place(page, days, draw) for _ in range(3)]
     found["netCDF of a region, a day"] = [
         page.timed("region.nc", somewhere(24), 24, field="ours", **REGION) for _ in range(5)
     ]
     return found
+
+
+def year_of_a_place(page: Page, days: int, draw: random.Random) -> float:
+    """Seconds until all pieces of both fields are there."""
+    place = {"longitude": draw.uniform(-180, 180), "latitude": draw.uniform(-60, 60)}
+
+    def pieces(name: str) -> None:
+        for day in range(0, days, 31):
+            page.timed("series", 24 * day, 24 * min(31, days - day), link=name, only=name, **place)
+
+    began = time.perf_counter()
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(pieces, ("ours", "original")))
+    return time.perf_counter() - began
 
 
 def paced(ask: Callable[[int], float], count: int, every: float) -> list[float]:

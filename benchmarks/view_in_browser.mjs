@@ -9,11 +9,12 @@ await page.goto(address);
 await page.waitForSelector("body[data-ready=yes]");
 
 const measure = (hours) => page.evaluate(async (hours) => {
-  const found = [], goTo = document.getElementById("goto"), first = Date.parse(`${goTo.min}Z`);
-  const text = (hour) => new Date(first + hour * 3600e3).toISOString().slice(0, 16);
+  const found = [], goTo = document.getElementById("goto"), { fields } = await (await fetch("api/about")).json();
+  const first = fields.ours.minutes[0] * 60e3;
+  const text = (hour) => new Date(first + hour * 3600e3).toISOString().slice(0, 16).replace("T", " ");
   const stamps = () => [...document.querySelectorAll(".stamp")].map((one) => one.textContent);
   for (const hour of hours) {
-    const wanted = [text(Math.floor(hour / 3) * 3), text(hour)].map((one) => `${one.replace("T", " ")} UTC`);
+    const wanted = [text(Math.floor(hour / 3) * 3), text(hour)].map((one) => `${one} UTC`);
     const began = performance.now();
     goTo.value = text(hour);
     goTo.dispatchEvent(new Event("change"));

@@ -1,4 +1,4 @@
-// Drives a headless Chromium: `report FILE OUT`, `view URL OUT` or `seam URL OUT`. Prints JSON. Every wait is bounded.
+// Drives a headless Chromium: `report FILE OUT`, `paper FILE OUT`, or `view`, `seam` or `place` and URL OUT. Prints JSON. Every wait is bounded.
 import { createRequire } from "node:module";
 const { chromium } = createRequire(process.env.PLAYWRIGHT_AT + "/")("playwright-core");
 const [what, address, out] = process.argv.slice(2);
@@ -74,7 +74,8 @@ const text = (page, where) => page.textContent(where);
 async function goTo(page, hour) {
   stage = `going to ${hour}`;
   await page.fill("#goto", hour);
-  await page.waitForFunction((wanted) => document.getElementById("when").textContent.startsWith(wanted), hour.replace("T", " "));
+  await page.press("#goto", "Enter");
+  await page.waitForFunction((wanted) => document.getElementById("when").textContent.startsWith(wanted), hour);
   await settled(page);
 }
 
@@ -90,10 +91,19 @@ async function view() {
   await page.click("#play");
   told.after = await text(page, "#when");
   told.played = await settled(page);
-  await goTo(page, "2019-03-08T10:00");
+  await goTo(page, "2019-03-08 10:00");
   told.missing = await page.locator("figure.map:visible .message").allTextContents();
-  await goTo(page, "2019-03-08T17:00");
+  await goTo(page, "2019-03-08 17:00");
   told.stamps = await page.locator("figure.map:visible .stamp").allTextContents();
+  stage = "writing times";
+  told.words = [];
+  for (const words of ["8.3.2019", "2019-02-30", "2019-03-08 25:00", "2019-03-08", "2019-03-08T16:20Z", "2031-01-01"]) {
+    await page.fill("#goto", words);
+    await page.press("#goto", "Enter");
+    await page.waitForTimeout(100);
+    told.words.push([await text(page, "#goto-note"), await page.getAttribute("#goto", "aria-invalid"), await text(page, "#when")]);
+  }
+  await goTo(page, "2019-03-08 17:00");
   stage = "choosing a scale";
   const before = await settled(page);
   await page.selectOption("#scale", "guideline");
@@ -116,6 +126,11 @@ async function view() {
     await download.saveAs(`${out}/saved_${id}`);
     told.files.push(download.suggestedFilename());
   }
+  stage = "saving the original";
+  await page.selectOption("#whose", "original");
+  const [original] = await Promise.all([page.waitForEvent("download"), page.click("#netcdf")]);
+  await original.saveAs(`${out}/saved_original`);
+  told.files.push(original.suggestedFilename());
   stage = "taking a picture";
   await page.screenshot({ path: `${out}/view.png`, fullPage: true });
   await page.uncheck("#compare");
@@ -136,33 +151,79 @@ async function view() {
   }
 }
 
-/** Pans a globe of one value by odd parts of pixels: the colours in a row of pixels without coast. */
+/**
+ * Pans a globe of a smooth field by odd parts of pixels, so wide that it is drawn more than once: the largest step of any
+ * colour from a pixel to the next, from west to east and from north to south.
+ */
 async function seam() {
   const page = await open(1003, 700, "light", { deviceScaleFactor: 1.5 });
+  await page.route("**/api/lines?*", (route) => route.fulfill({ json: { coast: [], borders: [] } }));
+  // Chromium gives a pixel that two pictures share to one of them; other browsers mix in what lies behind. So where the
+  // pictures of the turns are put is looked at as well: edges in pixels of the screen.
+  await page.addInitScript(() => {
+    const draw = CanvasRenderingContext2D.prototype.drawImage;
+    window.edges = [];
+    CanvasRenderingContext2D.prototype.drawImage = function (image, left, top, width, ...rest) {
+      const { a, e } = this.getTransform();
+      if (this.canvas.id === "ours" && image.width === 1440) window.edges.push([e + a * left, e + a * (left + width)]);
+      return draw.call(this, image, left, top, width, ...rest);
+    };
+  });
+  await page.reload();
   await ready(page);
-  told.colours = [];
+  told.steps = [];
   const box = await page.locator("#ours").boundingBox();
-  for (let k = 0; k < 3; k++) {
+  for (let k = 0; k < 4; k++) {
     stage = "panning";
     await page.mouse.move(box.x + box.width * 0.8, box.y + 50);
     await page.mouse.down();
-    await page.mouse.move(box.x + box.width * 0.5 - k / 3, box.y + 50, { steps: 4 });
+    await page.mouse.move(box.x + box.width * 0.6 - k / 3, box.y + 50, { steps: 4 });
     await page.mouse.up();
     await settled(page);
-    told.colours.push(await within("reading pixels", page.evaluate(() => {
-      const canvas = document.getElementById("ours");
-      const row = Math.round((canvas.height * (90 + 61)) / 180);
-      const { data } = canvas.getContext("2d").getImageData(0, row, canvas.width, 1);
-      const found = new Set();
-      for (let i = 0; i < data.length; i += 4) found.add(`${data[i]},${data[i + 1]},${data[i + 2]}`);
-      return [...found];
+    (told.edges ??= []).push(await within("reading edges", page.evaluate(() => window.edges.slice(-2))));
+    told.steps.push(await within("reading pixels", page.evaluate(() => {
+      const canvas = document.getElementById("ours"), { width, height } = canvas;
+      const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+      const found = { east: 0, south: 0 }, rim = 4; // beside the poles the map ends
+      for (let y = rim; y < height - rim - 1; y++)
+        for (let x = 0; x < width - 1; x++)
+          for (let band = 0; band < 3; band++) {
+            const at = 4 * (y * width + x) + band;
+            found.east = Math.max(found.east, Math.abs(data[at] - data[at + 4]));
+            found.south = Math.max(found.south, Math.abs(data[at] - data[at + 4 * width]));
+          }
+      return [found.east, found.south];
     })));
   }
   await page.screenshot({ path: `${out}/seam.png` });
 }
 
+/** What a report's folded parts measure on paper; none of them is unfolded. */
+async function paper() {
+  const page = await open(794, 1123, "light");
+  await page.emulateMedia({ media: "print" });
+  told.folded = await within("measuring", page.evaluate(() => [...document.querySelectorAll("details:not(.screen)")].map((one) => {
+    const content = [...one.children].filter((child) => child.tagName !== "SUMMARY");
+    return [one.open, Math.min(...content.map((child) => child.getBoundingClientRect().height)), content.every((child) => child.checkVisibility())];
+  })));
+  await page.pdf({ path: `${out}/report.pdf`, format: "A4" });
+}
+
+/** A place's hours over a year: what is asked for, and what is said at the end. */
+async function place() {
+  const page = await open(1000, 800, "dark");
+  await ready(page);
+  await page.evaluate(() => { document.getElementById("days").value = "366"; });
+  const map = await page.locator("#ours").boundingBox();
+  await page.mouse.click(map.x + map.width / 2, map.y + map.height / 2);
+  told.during = await text(page, "#series-note");
+  await page.waitForFunction(() => / at /.test(document.getElementById("series-note").textContent));
+  told.note = await text(page, "#series-note");
+  await page.screenshot({ path: `${out}/place.png`, fullPage: true });
+}
+
 try {
-  await { report, view, seam }[what]();
+  await { report, view, seam, paper, place }[what]();
   console.log(JSON.stringify(told));
   await within("closing the browser", browser.close());
 } catch (error) {

@@ -11,8 +11,10 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ import xarray as xr
 from deepcams.field import as_field
 from deepcams.grid import Grid
 from deepcams.production.job import downscale_to
+from deepcams.report.html import page
 from deepcams.report.report import report
 from deepcams.sources.open import open_field
 from deepcams.sources.simulation.cams_files import write_cams
@@ -99,10 +102,10 @@ def _served(shown: Shown) -> Iterator[str]:
 
 
 def test_the_report_opens_on_a_phone_and_on_a_desk(browser: dict[str, str], run: Path, tmp_path: Path) -> None:
-    page = report(run, tmp_path / "report.html")
-    told = _drive(browser, "report", page.as_uri(), tmp_path)
+    path = report(run, tmp_path / "report.html")
+    told = _drive(browser, "report", path.as_uri(), tmp_path)
     assert told["errors"] == []
-    assert set(told["requests"]) == {page.as_uri()}
+    assert set(told["requests"]) == {path.as_uri()}
     assert len(told["images"]) == 3
     assert all(width > 300 and alt > 15 for width, alt in told["images"])
     assert told["widths"] == [0, 0, 0]
@@ -130,7 +133,27 @@ def test_the_map_is_played_zoomed_clicked_saved_and_compared(
     for words in ("deepcams at", "original at", "station <b>Middle", "hours after quality control"):
         assert words in told["note"], words
     assert told["overflow"] == [0, 0]
-    assert told["files"] == ["deepcams_2019030817.nc", "deepcams_2019030817.png"]
+    start, end = "2019-03-08 00:00", "2019-03-08 21:00"
+    assert [word for word, _, _ in told["words"]] == [
+        "“8.3.2019” is no time: write YYYY-MM-DD HH:MM (UTC), or the date alone",
+        "there is no time 2019-02-30",
+        "there is no time 2019-03-08 25:00",
+        "",
+        "there is no 2019-03-08 16:20; the nearest is shown",
+        f"there is no 2031-01-01 (the data go from {start} to {end}); the nearest is shown",
+    ]
+    assert [wrong for _, wrong, _ in told["words"]] == ["true"] * 3 + ["false"] * 3
+    assert [when for _, _, when in told["words"]][2:] == [
+        "2019-03-08 17:00 UTC", f"{start} UTC", "2019-03-08 16:00 UTC", f"{end} UTC"
+    ]  # fmt: skip
+    assert told["files"] == [
+        "deepcams_2019030817.nc", "deepcams_2019030817.png", "deepcams_original_2019030817.nc"
+    ]  # fmt: skip
+    (tmp_path / "original.nc").write_bytes((tmp_path / "saved_original").read_bytes())
+    beside = open_field(tmp_path / "original.nc")
+    assert beside.time.values.tolist() == [np.datetime64("2019-03-08T15", "ns").astype(int)]
+    frames = open_field(run / "cams.nc").sel(time=beside.time, latitude=beside.latitude, longitude=beside.longitude)
+    np.testing.assert_array_equal(beside.values, np.maximum(frames.values, 0))
     (tmp_path / "region.nc").write_bytes((tmp_path / "saved_netcdf").read_bytes())
     cut, whole = open_field(tmp_path / "region.nc"), open_field(run / "out.zarr")
     assert cut.sizes["longitude"] < whole.sizes["longitude"]
@@ -140,11 +163,46 @@ def test_the_map_is_played_zoomed_clicked_saved_and_compared(
 
 
 def test_no_seam_shows_where_the_globe_is_drawn_again(browser: dict[str, str], tmp_path: Path) -> None:
-    grid = Grid.globe(3.0)
+    """Nor at the dateline, at Greenwich, or where the blocks meet that are read."""
+    grid = Grid.globe(0.25)
     coords = {"time": [np.datetime64("2019-03-08", "ns")], "latitude": grid.latitudes, "longitude": grid.longitudes}
-    values = np.full((1, *grid.shape), 20, np.float32)
+    turn, height = np.deg2rad(grid.longitudes)[None, :], np.deg2rad(grid.latitudes)[:, None]
+    values = (20 * np.exp(0.5 * np.cos(height) * np.sin(turn + 0.4)))[None].astype(np.float32)
     field = xr.DataArray(values, coords, ("time", "latitude", "longitude"), "pm2p5", {"units": "ug m-3"})
-    with _served(Shown(as_field(field), title="one value")) as url:
+    with _served(Shown(as_field(field), title="a smooth field")) as url:
         told = _drive(browser, "seam", url, tmp_path)
     assert told["errors"] == []
-    assert [len(colours) for colours in told["colours"]] == [1, 1, 1], told["colours"]
+    assert all(0 < step <= 8 for steps in told["steps"] for step in steps), told["steps"]
+    for (_, end), (begin, _) in told["edges"]:
+        assert end == pytest.approx(begin, abs=1e-6)
+        assert end == pytest.approx(round(end), abs=1e-6), "a pixel is shared"
+
+
+def test_a_year_of_a_place_is_read_in_pieces(browser: dict[str, str], tmp_path: Path) -> None:
+    grid = Grid.globe(0.75).select((70, 5, 76, 11))[0]
+    hours = np.arange(24 * 100) * np.timedelta64(1, "h") + np.datetime64("2019-01-01", "ns")
+    values = np.random.default_rng(0).lognormal(3, 0.5, (hours.size, *grid.shape)).astype(np.float32)
+    coords = {"time": hours, "latitude": grid.latitudes, "longitude": grid.longitudes}
+    field = as_field(xr.DataArray(values, coords, ("time", "latitude", "longitude"), "pm2p5", {"units": "ug m-3"}))
+    with _served(Shown(field, field.isel(time=slice(None, None, 3)), title="a year")) as url:
+        told = _drive(browser, "place", url, tmp_path)
+    assert told["errors"] == []
+    assert told["during"].startswith("reading …")
+    assert "deepcams at" in told["note"]
+    assert "original at" in told["note"]
+    for name in ("ours", "original"):
+        asked = [parse_qs(urlsplit(one).query) for one in told["requests"] if f"only={name}" in one]
+        spans = sorted((int(one["first"][0]), int(one["last"][0])) for one in asked)
+        assert len(spans) == 4
+        assert all(after[0] == before[1] + 1 for before, after in pairwise(spans))
+        minutes = (hours - np.datetime64(0, "ns")) // np.timedelta64(1, "m")
+        assert (spans[0][0], spans[-1][1]) == (minutes[0], minutes[-1])
+
+
+def test_folded_parts_of_the_report_are_printed(browser: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    folded = "<details><summary>Folded</summary><p>words</p></details>"
+    path.write_text(page("a report", "", {"Part": folded}), encoding="utf-8")
+    told = _drive(browser, "paper", path.as_uri(), tmp_path)
+    assert len(told["folded"]) == 1
+    assert all(not unfolded and height > 10 and seen for unfolded, height, seen in told["folded"]), told["folded"]

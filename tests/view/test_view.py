@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import socket
@@ -124,6 +125,10 @@ def test_series_of_both(url: str) -> None:
     assert found["fields"]["ours"]["longitude"] == 180
     assert len(found["fields"]["ours"]["values"]) == 6
     assert found["fields"]["original"]["minutes"] == [_minute(3), _minute(6)]
+    with urllib.request.urlopen(f"{url}api/series?{query}&only=original") as answer:
+        assert json.load(answer)["fields"] == {"original": found["fields"]["original"]}
+    with urllib.request.urlopen(f"{url}api/series?{query}&only=station") as answer:
+        assert json.load(answer)["fields"] == {}
 
 
 def test_a_region_as_netcdf(url: str, shown: Shown, tmp_path: Path) -> None:
@@ -138,16 +143,43 @@ def test_a_region_as_netcdf(url: str, shown: Shown, tmp_path: Path) -> None:
     assert "cut out" in found.attrs["history"]
 
 
+def _points(lines: list[list[float]]) -> np.ndarray:
+    return np.concatenate([np.reshape(line, (-1, 2)) for line in lines])
+
+
 def test_coasts(shown: Shown) -> None:
-    lines = shown.coast(Box(-20, 30, 20, 60))
-    points = np.concatenate([np.reshape(line, (-1, 2)) for line in lines])
+    points = _points(shown.lines(Box(-20, 30, 20, 60))["coast"])
     assert points[:, 0].min() < -5
     assert len(points) > 500
 
 
+@pytest.mark.parametrize("turn", [-360, 0, 360, 720])
+def test_borders_lie_in_the_turn_that_is_asked_for(url: str, turn: int) -> None:
+    """Of Spain and Portugal: near 7 W, 40 N in whichever turn."""
+    query = f"west={turn - 10}&south=36&east={turn + 5}&north=44"
+    with urllib.request.urlopen(f"{url}api/lines?{query}") as answer:
+        points = _points(json.load(answer)["borders"])
+    assert abs(points - (turn - 7, 40)).sum(axis=1).min() < 0.3
+    assert points[:, 0].min() > turn - 30
+
+
+def test_a_world_across_the_dateline_has_all_borders(shown: Shown) -> None:
+    points = _points(shown.lines(Box(100, -90, 460, 90))["borders"])
+    for place in ((285, -20), (368, 47), (105, 50)):  # Bolivia and Chile nearby, the Alps, Mongolia
+        assert abs(points - place).sum(axis=1).min() < 8, place
+    ocean = shown.lines(Box(-160, -30, -130, 0))["borders"]
+    assert ocean == []
+
+
 @pytest.mark.parametrize(
     "path",
-    ["api/frame?minute=x", "api/frame?field=no&minute=1&west=0&south=0&east=1&north=1", "api/series", "api/coast"],
+    [
+        "api/frame?minute=x",
+        "api/frame?field=no&minute=1&west=0&south=0&east=1&north=1",
+        "api/series",
+        "api/lines",
+        "api/series?longitude=1&latitude=2&first=1&last=2&only=no",
+    ],
 )
 def test_bad_questions_get_one_line(url: str, path: str) -> None:
     with pytest.raises(urllib.error.HTTPError) as caught:
@@ -190,9 +222,17 @@ def test_ctrl_c_stops_it(shown: Shown, tmp_path: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert "http://127.0.0.1:" in process.stdout.readline()
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = _interrupt_until_it_ends(process)
     assert (process.returncode, out, err) == (0, "stopped\n", "")
+
+
+def _interrupt_until_it_ends(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """As whoever is impatient does, at every stage of its ending; what it has said."""
+    for _ in range(600):
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.communicate(timeout=0.1)
+    raise AssertionError("it does not end")
 
 
 @pytest.mark.slow
@@ -209,9 +249,7 @@ def test_ctrl_c_stops_it_in_the_midst_of_an_answer(tmp_path: Path) -> None:
             asking.settimeout(0.5)
             with pytest.raises(TimeoutError):  # it takes longer than that
                 asking.recv(1)
-            process.send_signal(signal.SIGINT)
-            process.send_signal(signal.SIGINT)  # whoever is impatient
-            out, err = process.communicate(timeout=60)
+            out, err = _interrupt_until_it_ends(process)
     assert (process.returncode, out, err) == (0, "stopped\n", "")
 
 

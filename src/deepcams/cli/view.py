@@ -35,6 +35,7 @@ def view(
 
     Works offline and reads only what is shown. Ctrl-C stops it.
     """
+    from deepcams.production.memory import keep_memory_level
     from deepcams.view.view import open_shown
     from deepcams.view.view import view as serve
 
@@ -45,8 +46,9 @@ def view(
 
             webbrowser.open(url)
 
+    keep_memory_level()
     shown = open_shown(store, original or (), stations or (), variable)
-    at_rest = serve(shown, host=host, port=port, told=told)
+    at_rest = serve(shown, host=host, port=port, told=told, for_good=True)
     print("stopped", flush=True)
     if not at_rest:
         os._exit(0)  # nothing was written, and nobody waits for the answer

@@ -30,7 +30,8 @@ summary{cursor:pointer}pre{white-space:pre-wrap;background:var(--shade);padding:
 .pairs td{display:block;width:auto;padding-right:0}.pairs th{border:0;padding-bottom:0}}
 @media print{:root{--paper:#fff;--ink:#000;--faint:#444;--line:#999;--shade:#f4f4f4;--accent:#000}
 body{max-width:none;font-size:10pt;padding:0}nav,.screen{display:none}figure,tr{break-inside:avoid}h2{break-after:avoid}
-.scroll{overflow:visible}table{font-size:.75rem}}
+.scroll{overflow:visible}table{font-size:.75rem}
+details::details-content{display:block;height:auto;content-visibility:visible}}
 """
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
+from functools import cache
 from itertools import groupby
 from typing import Any
 
@@ -30,9 +32,17 @@ class Blocks:
         field: canonical, lazy or not.
         values: the same values as an array that reads only what it is indexed with; default the field's own.
         keep_bytes: how much to keep of what was read.
+        nodes: finds, when first needed, what reads a node's series as :meth:`series` takes it; ``None``: from the
+            values.
     """
 
-    def __init__(self, field: xr.DataArray, values: Any = None, keep_bytes: int = KEEP_BYTES) -> None:
+    def __init__(
+        self,
+        field: xr.DataArray,
+        values: Any = None,
+        keep_bytes: int = KEEP_BYTES,
+        nodes: Callable[[], Callable[[int, int, int, int], np.ndarray] | None] = lambda: None,
+    ) -> None:
         self.field, self.grid = field, grid_of(field)
         self._values = field.data if values is None else values
         _, self._tall, self._wide = Layout(str(field.name), field.time.values, self.grid).chunks
@@ -42,6 +52,7 @@ class Blocks:
         self._lock, self._reading = threading.Lock(), threading.Lock()
         self._last, self._asked = 0, 0
         self.blocks_read = 0
+        self._nodes = cache(nodes)
 
     def frame(self, time: int, rows: slice, columns: np.ndarray) -> np.ndarray:
         """One frame: float32, ug m-3, never negative, missing values NaN.
@@ -94,7 +105,12 @@ class Blocks:
 
     def series(self, first: int, last: int, row: int, column: int) -> np.ndarray:
         """The values at one node at the times ``first`` to ``last`` (exclusive), as :meth:`frame` has them."""
-        return _clean(np.asarray(self._values[first:last, row, column], np.float32))
+        read = self._nodes()
+        part: Any = read(first, last, row, column) if read else self._values[first:last, row, column]
+        if hasattr(part, "dask"):
+            # One chunk after the other: maps that are asked for meanwhile get their turn at the files between two.
+            part = part.compute(scheduler="synchronous")
+        return _clean(np.asarray(part, np.float32))
 
     def _pieces(self, block: int, downs: range, across: list[int]) -> dict[tuple[int, int], np.ndarray]:
         """The blocks of one span of times; what is kept is given at once, also while others are being read."""

@@ -22,7 +22,10 @@ from deepcams.view.shown import Box, Shown
 PORT = 8642
 
 _TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
-_PAGES = ("index.html", "app.js", "map.js", "chart.js", "style.css")
+_PAGES = (
+    "index.html", "style.css",
+    "app.js", "ask.js", "chart.js", "gestures.js", "map.js", "save.js", "series.js", "words.js",
+)  # fmt: skip
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -46,7 +49,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, shown: Shown, host: str = "127.0.0.1", port: int = PORT) -> None:
         self.shown = shown
-        self._answering, self._changed = 0, threading.Condition()
+        self._answering, self._ending, self._changed = 0, False, threading.Condition()
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             super().__init__((host, port), _Handler)
@@ -75,8 +78,10 @@ class Server(ThreadingHTTPServer):
 
     @contextlib.contextmanager
     def answering(self) -> Iterator[None]:
-        """While an answer is being made."""
+        """While an answer is being made; none is begun once the server is ending."""
         with self._changed:
+            if self._ending:
+                raise ConnectionAbortedError
             self._answering += 1
         try:
             yield
@@ -86,8 +91,9 @@ class Server(ThreadingHTTPServer):
                 self._changed.notify_all()
 
     def at_rest(self, patience: float = 0.5) -> bool:
-        """Whether no answer is being made any more, or soon (s)."""
+        """End: whether no answer is being made any more, or soon (s)."""
         with self._changed:
+            self._ending = True
             return self._changed.wait_for(lambda: not self._answering, patience)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -142,6 +148,8 @@ class _Handler(BaseHTTPRequestHandler):
         except DeepcamsError as error:
             self._refuse(HTTPStatus.BAD_REQUEST, str(error))
             return
+        except ConnectionError:
+            raise
         except (OSError, RuntimeError, ValueError) as error:  # how damaged files make themselves felt
             words = " ".join(str(error).split())
             self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, f"cannot be read: {words or type(error).__name__}")
@@ -212,7 +220,8 @@ def _frame(shown: Shown, query: Query) -> Answer:
 
 def _series(shown: Shown, query: Query) -> Answer:
     place = (_number(query, "longitude"), _number(query, "latitude"))
-    return _json(shown.series(*place, int(_number(query, "first")), int(_number(query, "last"))))
+    only = query.get("only")
+    return _json(shown.series(*place, int(_number(query, "first")), int(_number(query, "last")), only))
 
 
 def _region(shown: Shown, query: Query) -> Answer:
@@ -226,6 +235,6 @@ _ANSWERS: dict[str, Callable[[Shown, Query], Answer]] = {
     "api/about": lambda shown, query: _json(shown.about()),
     "api/frame": _frame,
     "api/series": _series,
-    "api/coast": lambda shown, query: _json(shown.coast(_box(query))),
+    "api/lines": lambda shown, query: _json(shown.lines(_box(query))),
     "api/region.nc": _region,
 }

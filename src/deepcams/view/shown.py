@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +17,7 @@ from deepcams.grid import Grid
 from deepcams.store.attributes import COORDINATES, label
 from deepcams.view.ahead import Ahead
 from deepcams.view.blocks import Blocks
+from deepcams.view.nodes import NodeReader
 from deepcams.view.stations import Stations
 
 LARGEST_DOWNLOAD = 500_000_000
@@ -65,6 +67,7 @@ class Shown:
         stations: to show with the series; or ``None``.
         title: for the page.
         values: of ``ours``; see :class:`Blocks`.
+        nodes: field -> what finds its reader of series; see :class:`Blocks`.
     """
 
     def __init__(
@@ -74,10 +77,12 @@ class Shown:
         stations: Stations | None = None,
         title: str = "",
         values: Any = None,
+        nodes: Mapping[str, Callable[[], NodeReader | None]] | None = None,
     ) -> None:
-        self.blocks = {"ours": Blocks(ours, values)}
+        readers = nodes or {}
+        self.blocks = {"ours": Blocks(ours, values, nodes=readers.get("ours", lambda: None))}
         if original is not None:
-            self.blocks["original"] = Blocks(original)
+            self.blocks["original"] = Blocks(original, nodes=readers.get("original", lambda: None))
         self.minutes = {
             name: (blocks.field.time.values - np.datetime64(0, "ns")) // _MINUTE for name, blocks in self.blocks.items()
         }
@@ -157,14 +162,29 @@ class Shown:
             )
         return at
 
-    def series(self, longitude: float, latitude: float, first: int, last: int) -> dict[str, Any]:
-        """All fields at their node next to a place, and the nearest station, over [first, last] minutes."""
+    def series(
+        self, longitude: float, latitude: float, first: int, last: int, only: str | None = None
+    ) -> dict[str, Any]:
+        """All fields at their node next to a place, and the nearest station, over [first, last] minutes.
+
+        Args:
+            longitude: degrees, in any turn.
+            latitude: degrees.
+            first: minute since 1970 UTC.
+            last: minute, not before the first.
+            only: one of the fields, or ``station``; a field without a node there is left out.
+
+        Raises:
+            InputError: no such place, span, field or station; without ``only``: a place beyond all fields.
+        """
         if not (-90 <= latitude <= 90 and first <= last):
             raise InputError("place and span", "a latitude in -90..90 and an end after the start", f"{latitude}")
         found: dict[str, Any] = {"longitude": longitude, "latitude": latitude, "fields": {}}
+        if only not in (None, "station"):
+            self._blocks(str(only))
         for name, blocks in self.blocks.items():
             node = _nearest(blocks.grid, longitude, latitude)
-            if node is None:
+            if node is None or only not in (None, name):
                 continue
             minutes = self.minutes[name]
             begin, end = np.searchsorted(minutes, first), np.searchsorted(minutes, last, side="right")
@@ -175,18 +195,22 @@ class Shown:
                 "latitude": float(blocks.grid.latitudes[node[0]]),
                 "longitude": float(blocks.grid.longitudes[node[1]]),
             }
-        if not found["fields"]:
+        if not found["fields"] and only is None:
             raise InputError("place", "one within the data", f"{latitude:.2f} N, {longitude:.2f} E")
-        if self.stations is not None:
+        if self.stations is not None and only in (None, "station"):
             found["station"] = self.stations.near(longitude, latitude, first, last)
         return found
 
-    def coast(self, box: Box) -> list[list[float]]:
-        """Coastlines in a box: each a list of longitude, latitude, longitude, .. in degrees."""
+    def lines(self, box: Box) -> dict[str, list[list[float]]]:
+        """Coasts in a box, and borders between countries: lists of longitude, latitude, longitude, .. in degrees."""
         from deepcams.plotting.coastlines import land_lines
 
-        lines = land_lines(box.west, max(box.south, -90), min(box.east, box.west + 360), min(box.north, 90))
-        return [np.round(line, 2).ravel().tolist() for line in lines if len(line) > 3]
+        east = min(box.east, box.west + 360)
+        coasts = land_lines(box.west, max(box.south, -90), east, min(box.north, 90))
+        return {
+            "coast": [_flat(line) for line in coasts if len(line) > 3],
+            "borders": [_flat(line) for line in _borders(Box(box.west, box.south, east, box.north))],
+        }
 
     def region(self, name: str, box: Box, first: int, last: int) -> bytes:
         """A netCDF file of a field in a box, at all of its times in [first, last] minutes.
@@ -236,6 +260,25 @@ class Shown:
 
 def _stamp(minute: Any) -> str:
     return str(np.datetime64(int(minute), "m")).replace("T", " ")
+
+
+def _flat(line: np.ndarray) -> list[float]:
+    flat: list[float] = np.round(line, 2).ravel().tolist()
+    return flat
+
+
+def _borders(box: Box) -> list[np.ndarray]:
+    """The countries' borders that touch a box, each in the turns of longitude in which it does."""
+    from deepcams.plotting.outlines import shipped_borders
+
+    found = []
+    for line in shipped_borders():
+        (west, south), (east, north) = line.min(axis=0), line.max(axis=0)
+        if south > box.north or north < box.south:
+            continue
+        turns = range(int(np.ceil((box.west - east) / 360)), int(np.floor((box.east - west) / 360)) + 1)
+        found += [line + np.array([360.0 * turn, 0]) for turn in turns]
+    return found
 
 
 def _listed(values: np.ndarray) -> list[float | None]:

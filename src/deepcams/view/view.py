@@ -12,6 +12,7 @@ from deepcams.errors import notice
 from deepcams.sources.open import open_field
 from deepcams.sources.openaq import open_openaq
 from deepcams.view.direct import direct_values
+from deepcams.view.nodes import NodeReader, node_reader
 from deepcams.view.server import PORT, Server
 from deepcams.view.shown import Shown
 from deepcams.view.stations import Stations
@@ -40,10 +41,23 @@ def open_shown(
     parameter = {"pm2p5": "pm25"}.get(str(ours.name), str(ours.name))
     places = Stations(open_openaq(stations, parameter=parameter)) if stations else None
     first = store if isinstance(store, str | Path) else store[0]
-    return Shown(ours, beside, places, Path(first).resolve().name, direct_values(store, ours))
+    values = direct_values(store, ours)
+    nodes: dict[str, Callable[[], NodeReader | None]] = {}
+    if values is None:
+        nodes["ours"] = lambda: node_reader(store, ours)
+    if beside is not None:
+        nodes["original"] = lambda: node_reader(original, beside)
+    return Shown(ours, beside, places, Path(first).resolve().name, values, nodes)
 
 
-def view(shown: Shown, *, host: str = "127.0.0.1", port: int = PORT, told: Callable[[str], None] | None = None) -> bool:
+def view(
+    shown: Shown,
+    *,
+    host: str = "127.0.0.1",
+    port: int = PORT,
+    told: Callable[[str], None] | None = None,
+    for_good: bool = False,
+) -> bool:
     """Serve a page until the process is interrupted (Ctrl-C) or asked to end.
 
     Args:
@@ -51,6 +65,8 @@ def view(shown: Shown, *, host: str = "127.0.0.1", port: int = PORT, told: Calla
         host: address to listen at; any but a loopback one lets others in.
         port: to listen at; 0: any that is free.
         told: called with the page's address once it can be opened.
+        for_good: whether the process ends after this: it then takes no further notice of Ctrl-C and SIGTERM, so that
+            whoever is impatient does not interrupt the ending. Else they do again what they did before.
 
     Returns:
         whether all is at rest; else some thread is still in the midst of a long answer, and a process that ends in the
@@ -71,8 +87,9 @@ def view(shown: Shown, *, host: str = "127.0.0.1", port: int = PORT, told: Calla
             pass
         finally:
             rest = [server.at_rest(), shown.close()]
-            for ending, handler in before.items():
-                signal.signal(ending, handler or signal.SIG_DFL)
+            if not for_good:
+                for ending, handler in before.items():
+                    signal.signal(ending, handler or signal.SIG_DFL)
     return all(rest)
 
 

@@ -110,7 +110,7 @@ export class View {
 
 export class FieldMap {
   constructor(canvas, name, view, colours) {
-    Object.assign(this, { canvas, name, view, colours, frame: null, image: null, coast: [], marks: [] });
+    Object.assign(this, { canvas, name, view, colours, frame: null, image: null, lines: { coast: [], borders: [] }, marks: [] });
     this.context = canvas.getContext("2d");
   }
 
@@ -179,7 +179,7 @@ export class FieldMap {
         context.drawImage(this.image, left, top, right - left, whole(this.y(north - rows * step)) - top);
       }
     }
-    context.drawImage(this.coastAt(turns, ratio), 0, 0, this.width, this.height);
+    context.drawImage(this.linesAt(turns, ratio), 0, 0, this.width, this.height);
     // Thousands of stations on a globe would hide it.
     const small = Math.min(Math.max(0.7 + this.view.scale / 8, 1), 3.2);
     for (const { longitude, latitude, kind } of this.marks) {
@@ -197,19 +197,34 @@ export class FieldMap {
     }
   }
 
-  /** The coast as a picture of its own: drawn anew where the view or the coast has changed, not for every hour. */
-  coastAt(turns, ratio) {
+  /** Coasts and borders as a picture of its own: drawn anew where the view or they have changed, not for every hour. */
+  linesAt(turns, ratio) {
     const { longitude, latitude, scale } = this.view;
     const key = [longitude, latitude, scale, this.width, this.height, ratio].join();
-    if (this.coastKey === key && this.coastOf === this.coast) return this.coastImage;
-    Object.assign(this, { coastKey: key, coastOf: this.coast });
-    this.coastImage = new OffscreenCanvas(Math.max(Math.round(this.width * ratio), 1), Math.max(Math.round(this.height * ratio), 1));
-    const context = this.coastImage.getContext("2d");
+    if (this.linesKey === key && this.linesOf === this.lines) return this.linesImage;
+    Object.assign(this, { linesKey: key, linesOf: this.lines });
+    this.linesImage = new OffscreenCanvas(Math.max(Math.round(this.width * ratio), 1), Math.max(Math.round(this.height * ratio), 1));
+    const context = this.linesImage.getContext("2d");
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.lineJoin = "round";
+    // Borders first and thinner, more so where many countries are seen: coasts are what one finds one's way by.
+    const thin = Math.min(Math.max(scale / 8, 0.5), 1);
+    for (const [lines, halo, ink] of [[this.lines.borders, 1.3 * thin, 0.6 * thin], [this.lines.coast, 2, 0.8]]) {
+      this.trace(context, lines, turns);
+      for (const [colour, width] of [["rgba(255,255,255,.75)", halo], ["#333", ink]]) {
+        context.strokeStyle = colour;
+        context.lineWidth = width;
+        context.stroke();
+      }
+    }
+    return this.linesImage;
+  }
+
+  trace(context, lines, turns) {
     context.beginPath();
     for (const turn of turns) {
-      if (this.x(this.coastWest + turn) > this.width || this.x(this.coastEast + turn) < 0) continue;
-      for (const line of this.coast) {
+      if (this.x(this.lines.west + turn) > this.width || this.x(this.lines.east + turn) < 0) continue;
+      for (const line of lines) {
         let before = null;
         for (let i = 0; i < line.length; i += 2) {
           const x = this.x(line[i] + turn), y = this.y(line[i + 1]);
@@ -220,12 +235,6 @@ export class FieldMap {
         }
       }
     }
-    for (const [colour, width] of [["rgba(255,255,255,.75)", 2], ["#333", 0.8]]) {
-      context.strokeStyle = colour;
-      context.lineWidth = width;
-      context.stroke();
-    }
-    return this.coastImage;
   }
 
   /** The value under a place, ug m-3; NaN where nothing is known. */
