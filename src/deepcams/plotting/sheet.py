@@ -19,6 +19,7 @@ from matplotlib.image import AxesImage
 from deepcams.errors import InputError, OutputError, choose
 from deepcams.field import grid_of
 from deepcams.plotting import style
+from deepcams.plotting.fonts import families, quiet, set_families
 
 SizeName = Literal["screen", "column", "page", "slide"]
 FORMATS = ("png", "pdf", "svg")
@@ -69,8 +70,9 @@ def text_width(text: str, points: float, bold: bool = False) -> float:
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
-    font = FontProperties(size=points, weight="bold" if bold else "normal")
-    width, _, _ = text_to_path.get_text_width_height_descent(text, font, is_math_text(text))
+    font = FontProperties(family=families(text), size=points, weight="bold" if bold else "normal")
+    with quiet():
+        width, _, _ = text_to_path.get_text_width_height_descent(text, font, is_math_text(text))
     return float(width) / 72
 
 
@@ -277,7 +279,9 @@ def save(figure: Figure, path: Path | str) -> Path:
     try:
         # level 3 takes a third of the usual one's time, for a few per cent more bytes
         fast = {"pil_kwargs": {"compress_level": 3}} if kind == "png" else {}
-        figure.savefig(beside, format=kind, metadata=about, **fast)  # type: ignore[arg-type]
+        set_families(figure)
+        with quiet():
+            figure.savefig(beside, format=kind, metadata=about, **fast)  # type: ignore[arg-type]
         beside.replace(path)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
