@@ -18,7 +18,7 @@ from deepcams.field import SMALL_NEGATIVE
 
 _TOGETHER = 96 << 20  # bytes of the field that are read at a time
 _BLOCK = 32 << 20  # bytes of series that go to disk at a time
-_PATIENCE = 10.0  # seconds of reading that may be lost where a run is killed
+_PATIENCE = 5.0  # seconds of reading that may be lost where a run is killed
 
 
 class Series:
