@@ -216,20 +216,21 @@ def test_a_taken_port_is_one_line(shown: Shown, capsys: pytest.CaptureFixture[st
     assert error.count("\n") == 1
 
 
-def test_ctrl_c_stops_it(shown: Shown, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_stops_it(shown: Shown, tmp_path: Path, ending: signal.Signals) -> None:
     shown.blocks["original"].field.isel(time=slice(0, 2)).to_netcdf(tmp_path / "a.nc")
     command = [sys.executable, "-m", "deepcams", "view", str(tmp_path / "a.nc"), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert "http://127.0.0.1:" in process.stdout.readline()
-        out, err = _interrupt_until_it_ends(process)
+        out, err = _interrupt_until_it_ends(process, ending)
     assert (process.returncode, out, err) == (0, "stopped\n", "")
 
 
-def _interrupt_until_it_ends(process: subprocess.Popen[str]) -> tuple[str, str]:
+def _interrupt_until_it_ends(process: subprocess.Popen[str], ending: signal.Signals = signal.SIGINT) -> tuple[str, str]:
     """As whoever is impatient does, at every stage of its ending; what it has said."""
     for _ in range(600):
-        process.send_signal(signal.SIGINT)
+        process.send_signal(ending)
         with contextlib.suppress(subprocess.TimeoutExpired):
             return process.communicate(timeout=0.1)
     raise AssertionError("it does not end")
