@@ -19,7 +19,6 @@ from deepcams.sources.simulated import SimulatedWorld
 from deepcams.sources.simulation.simulate import simulate
 
 BOX = (60.0, 5.0, 140.0, 45.0)
-pytestmark = pytest.mark.slow  # half of the time of all tests here; each step has its own, in test_quality.py
 
 
 @pytest.fixture(scope="module")

@@ -83,7 +83,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], caption: str
     decimals = [_decimals(row[k] for row in rows) for k in range(len(columns))]
     body = "".join(
         "<tr>"
-        + "".join(f"<td{kind}>{number(*cell)}</td>" for *cell, kind in zip(row, decimals, kinds, strict=True))
+        + "".join(f"<td{kind}>{number(one, some)}</td>" for one, some, kind in zip(row, decimals, kinds, strict=True))
         + "</tr>"
         for row in rows
     )
