@@ -247,3 +247,15 @@ def test_figures_of_a_column_have_the_same_decimals() -> None:
     lone = html.table(["a"], [[3.0e7], [2.5]])
     assert "3e+07" in lone
     assert "2.5<" in lone
+
+
+def test_a_single_year_is_not_told_twice(tmp_path: Path) -> None:
+    def row(by: object, group: str, number: int) -> dict[str, object]:
+        return {"product": "field", "by": by, "group": group, "n": number, "R": 0.5}
+
+    rows = [row("all", "all", 71), row("year", "2019", 71), row("surface", "coast", 30), row("surface", "inland", 41)]
+    (tmp_path / "scores.json").write_text(json.dumps({"rows": [*rows, row(["odd"], "x", 9)]}))
+    content = report(tmp_path, tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "coast" in content
+    assert "2019<" not in content
+    assert ">71<" in content

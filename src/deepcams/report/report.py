@@ -155,12 +155,21 @@ def _gaps(times: np.ndarray, status: np.ndarray) -> Iterator[tuple[str, str, int
         yield pictures.stamp(times[first]), pictures.stamp(times[stop - 1]), int(stop - first)
 
 
+def _told_apart(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without groupings that hold one group (a single year): its rows say what those over everything say."""
+    groups: dict[str, set[str]] = {}
+    for row in rows:
+        groups.setdefault(str(row.get("by")), set()).add(str(row.get("group")))
+    return [row for row in rows if row.get("by") in (None, "all") or len(groups[str(row["by"])]) > 1] or rows
+
+
 def _scores(found: Found) -> str:
     parts = []
     for name, document in found.tables.items():
         rows = [row for row in document["rows"] if isinstance(row, dict)]
         rows = [row for row in rows if row.get("period", "all") == "all"] or rows
         rows = [row for row in rows if row.get("n") != 0] or rows  # of a grouping that nothing falls into
+        rows = _told_apart(rows)
         if not rows:
             continue
         wanted = ("task", "method", "product", "pairs", "view", "by", "group", "kind", "stations", "n", "samples", "R",
