@@ -257,5 +257,5 @@ def test_a_single_year_is_not_told_twice(tmp_path: Path) -> None:
     (tmp_path / "scores.json").write_text(json.dumps({"rows": [*rows, row(["odd"], "x", 9)]}))
     content = report(tmp_path, tmp_path / "r.html").read_text(encoding="utf-8")
     assert "coast" in content
-    assert "2019<" not in content
+    assert ">2019<" not in content
     assert ">71<" in content
