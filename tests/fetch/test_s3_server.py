@@ -24,6 +24,8 @@ def test_from_an_s3_server(
     server.start()
     try:
         host, port = server.get_host_and_port()
+        # What other tests have put there is one process's, too.
+        urllib.request.urlopen(f"http://{host}:{port}/moto-api/reset", b"", timeout=60).close()
         root = f"http://{host}:{port}/openaq-data-archive"
 
         def put(url: str, data: bytes) -> None:
