@@ -67,5 +67,5 @@ def _usage(error: Exception) -> int:
     if type(error).__name__ == "Abort":
         return _say("stopped", 130)
     if hasattr(error, "format_message"):
-        return _say(f"{error.format_message()} (see --help)", 2)
+        return _say(f"{error.format_message().replace('Value error, ', '')} (see --help)", 2)
     return int(code)
