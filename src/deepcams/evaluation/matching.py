@@ -24,7 +24,6 @@ from deepcams.observations import HOUR
 
 TimeRule = Literal["touching", "overlap", "linear"]
 SpaceRule = Literal["cell", "bilinear"]
-SPACE_RULES = ("cell", "bilinear")
 
 LONGEST_GAP = 3 * HOUR
 """Seconds that ``linear`` goes across."""

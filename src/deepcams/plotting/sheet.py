@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import xarray as xr
@@ -21,7 +20,6 @@ from deepcams.field import grid_of
 from deepcams.plotting import style
 from deepcams.plotting.fonts import families, quiet, set_families
 
-SizeName = Literal["screen", "column", "page", "slide"]
 FORMATS = ("png", "pdf", "svg")
 _UNDRAWN = ("Cc", "Cs")  # control characters and halves of letters, as damaged attributes of files may hold
 _CAMS_STEP = 0.75  # degrees of the reanalysis as it comes
