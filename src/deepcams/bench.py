@@ -234,7 +234,6 @@ def validation(
         told(f"{rows} rows of {stations} stations written")
         field, seconds = open_field(out), dict[str, float]()
         process = psutil.Process()
-        before = process.memory_info().rss
         with _cache(Path(name) / "cache"), _PeakMemory() as peak:
             for what in ("opening", "again"):
                 started = time.perf_counter()
@@ -254,7 +253,16 @@ def validation(
     read = 4 * sum(found.nodes_read.values())
     whole = 4 * (field.size + original.size)
     return ValidationResult(
-        stations, 24 * days, rows, pairs, read=read, whole=whole, disk=disk, memory=peak.bytes, before=before, **seconds
+        stations,
+        24 * days,
+        rows,
+        pairs,
+        read=read,
+        whole=whole,
+        disk=disk,
+        memory=peak.bytes,
+        before=peak.before,
+        **seconds,
     )
 
 
@@ -278,24 +286,26 @@ def _cache(folder: Path) -> Iterator[None]:
 
 
 class _PeakMemory:
-    """Looks at this process's memory every 20 ms while it is entered."""
+    """Looks at this process's memory on entering, every 20 ms, and on leaving: what it held before, and the most."""
 
     def __init__(self) -> None:
-        self.bytes = 0
+        import psutil
+
+        self.before = self.bytes = 0
+        self._process = psutil.Process()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
 
     def _look(self) -> None:
-        import psutil
-
-        process = psutil.Process()
         while not self._done.wait(0.02):
-            self.bytes = max(self.bytes, process.memory_info().rss)
+            self.bytes = max(self.bytes, self._process.memory_info().rss)
 
     def __enter__(self) -> _PeakMemory:
+        self.before = self.bytes = self._process.memory_info().rss
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._done.set()
         self._thread.join()
+        self.bytes = max(self.bytes, self._process.memory_info().rss)

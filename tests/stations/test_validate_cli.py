@@ -13,7 +13,7 @@ import xarray as xr
 from matplotlib.image import imread
 from scipy.stats import linregress
 
-from deepcams.bench import validation
+from deepcams.bench import _PeakMemory, validation
 from deepcams.cli import main
 from deepcams.evaluation.quality import ALWAYS, STEPS
 from deepcams.validation import figures, run
@@ -225,6 +225,16 @@ def test_bench_validate(tmp_path: Path, monkeypatch) -> None:
     assert 0 < found.read <= found.whole == 4 * (25 * 73 * 144 + 9 * 25 * 48)
     assert found.disk >= 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_peak_of_memory_counts_what_is_held_only_inside() -> None:
+    with _PeakMemory() as peak:
+        np.ones(2**25).sum()  # 256 MiB, mapped on its own and given back at once...
+        held = np.ones(2**25)  # ...and 256 MiB that are still there when it ends
+    assert held.nbytes / 2 < peak.bytes - peak.before < 3 * held.nbytes
+    with _PeakMemory() as nothing:
+        pass
+    assert nothing.bytes >= nothing.before > 0
 
 
 def test_real_poland_against_a_field_that_is_known(stations_dir: Path, field_of, tmp_path: Path) -> None:
