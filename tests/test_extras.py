@@ -37,6 +37,15 @@ def test_a_missing_distribution_is_told(monkeypatch: pytest.MonkeyPatch) -> None
         extras.require("fetch", "deepcams fetch")
 
 
+def test_a_library_that_is_needed_and_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert extras.need("importlib.metadata") is metadata
+    monkeypatch.setitem(sys.modules, "obstore.store", None)
+    with pytest.raises(MissingExtraError, match=r"using obstore\.store needs the extra \[fetch\]: pip install"):
+        extras.need("obstore.store")
+    with pytest.raises(ModuleNotFoundError, match="of_no_extra"):  # a fault of ours, not the user's
+        extras.need("of_no_extra")
+
+
 @pytest.mark.parametrize(
     ("arguments", "extra"),
     [

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from importlib import metadata
+from typing import Any
 
 from deepcams.errors import MissingExtraError
 
@@ -36,6 +38,24 @@ def require(extra: str, what: str) -> None:
             metadata.distribution(name)
         except metadata.PackageNotFoundError:
             raise MissingExtraError(what, extra) from None
+
+
+def need(module: str) -> Any:
+    """Import a library that an extra brings.
+
+    Raises:
+        MissingExtraError: it, or what it needs itself, is not installed, and an extra would bring it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise missing(error) or error from None
+
+
+def missing(error: ModuleNotFoundError) -> MissingExtraError | None:
+    """The same in one line that tells what to install; ``None`` if no extra brings the module."""
+    extra = extra_with(error.name or "")
+    return None if extra is None else MissingExtraError(f"using {error.name}", extra)
 
 
 def extra_with(module: str) -> str | None:

@@ -9,7 +9,7 @@ import sys
 import warnings
 from typing import TextIO
 
-from deepcams.errors import DeepcamsError, DeepcamsNotice, MissingExtraError
+from deepcams.errors import DeepcamsError, DeepcamsNotice
 
 
 def _show_warning(
@@ -43,12 +43,12 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         return _say(f"{error.filename or 'file'}: {error.strerror or error}", 2)
     except ModuleNotFoundError as error:
-        from deepcams.extras import extra_with
+        from deepcams.extras import missing
 
-        extra = extra_with(error.name or "")
-        if extra is None:
+        told = missing(error)
+        if told is None:
             raise
-        return _say(str(MissingExtraError(f"this command (it uses {error.name})", extra)), 2)
+        return _say(str(told), 2)
     except Exception as error:
         if type(error).__module__.startswith(("click", "typer")):  # usage errors, Exit and Abort
             return _usage(error)

@@ -7,8 +7,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from deepcams.extras import need
 from deepcams.fetch.endpoints import ADS_PROFILE, CAMS_DATASET, CAMS_PAGE, USER_AGENT
-from deepcams.fetch.extra import need
 from deepcams.fetch.keys import Key
 from deepcams.fetch.patience import TRANSIENT, FetchError, Patience, RefusedError, TryAgainError, retry_after
 

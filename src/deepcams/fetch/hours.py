@@ -10,9 +10,9 @@ import numpy as np
 import xarray as xr
 
 from deepcams.errors import DeepcamsError, DeepcamsNotice, InputError
+from deepcams.extras import need
 from deepcams.fetch.chunks import Chunks
 from deepcams.fetch.endpoints import geos_cf_file, geos_cf_variable
-from deepcams.fetch.extra import need
 from deepcams.fetch.patience import TryAgainError
 from deepcams.fetch.transfer import begins_with
 from deepcams.fetch.work import READING

@@ -12,8 +12,8 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 from xml.etree import ElementTree
 
+from deepcams.extras import need
 from deepcams.fetch.endpoints import OPENAQ_PREFIX, OPENAQ_REGION, USER_AGENT, openaq_prefix
-from deepcams.fetch.extra import need
 from deepcams.fetch.patience import FetchError, Patience, RefusedError, TryAgainError
 from deepcams.fetch.transfer import Transfer
 from deepcams.sources.files import looks_like

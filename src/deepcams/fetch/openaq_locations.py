@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from deepcams.extras import need
 from deepcams.fetch.endpoints import OPENAQ_PROFILE, USER_AGENT
-from deepcams.fetch.extra import need
 from deepcams.fetch.hours import Box
 from deepcams.fetch.keys import Key
 from deepcams.fetch.patience import FetchError, Patience, RefusedError, TryAgainError, retry_after

@@ -23,8 +23,8 @@ from urllib.parse import urlsplit
 import numpy as np
 import xarray as xr
 
+from deepcams.extras import need
 from deepcams.fetch.endpoints import Endpoints, geos_cf_file, geos_cf_url
-from deepcams.fetch.extra import need
 from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
 from deepcams.fetch.openaq import Openaq, OpenaqRequest
 from deepcams.fetch.patience import Patience

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from deepcams.errors import OutputError
+from deepcams.extras import need
 from deepcams.fetch.endpoints import USER_AGENT
-from deepcams.fetch.extra import need
 from deepcams.fetch.patience import (
     TRANSIENT,
     FetchError,
