@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from deepcams.degrade import coarsen
@@ -87,7 +87,6 @@ def test_refined_nodes_surround_the_coarse_ones(coarse: Grid) -> None:
     np.testing.assert_allclose(fine.latitudes, latitudes[abs(latitudes) <= 90 + 1e-9], atol=1e-9)
 
 
-@settings(deadline=None)
 @given(coarse_regions(), st.integers(0, 2**32 - 1))
 def test_coarse_means_of_placed_values_are_those_values_to_the_bit(coarse: Grid, seed: int) -> None:
     random = np.random.default_rng(seed)

@@ -25,7 +25,7 @@ def _field(values: np.ndarray, grid: Grid) -> xr.DataArray:
     return field_like(like, values, grid, times)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.sampled_from(METHODS), st.integers(0, 2**32 - 1), st.booleans(), st.sampled_from([0.1, 1, 4]))
 def test_means_are_kept_whatever_the_values(method: str, seed: int, globe: bool, spread: float) -> None:
     """Zeros, 1e-12 and the Australian fires side by side."""

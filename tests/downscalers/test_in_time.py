@@ -86,7 +86,7 @@ def test_frames_between_whole_hours_are_refused() -> None:
         build("linear", "none").downscale(field)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(METHODS))
 def test_what_does_not_change_stays(seed: int, method: str) -> None:
     """Between two equal frames there is no motion and nothing new."""

@@ -43,7 +43,7 @@ def test_weights_by_hand() -> None:
     assert pairs.r == pytest.approx(1)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     st.integers(2, 400), st.integers(0, 2**32 - 1), st.lists(st.integers(0, 400), max_size=12),
     st.sampled_from([0, 1, 1e4, 1e6]), st.booleans(),
@@ -156,7 +156,7 @@ def test_what_misses_on_either_side_is_left_out_on_both_and_counted() -> None:
     assert total.MAE == scores.MAE
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(1, 12), st.integers(0, 2**32 - 1))
 def test_tables_add_in_any_grouping(samples: int, seed: int) -> None:
     random = np.random.default_rng(seed)
