@@ -187,11 +187,18 @@ def test_every_fault_of_every_service(provider: str, fault: str, place: dict[str
         assert tried.content(tmp_path / "always") == truth
 
 
-@pytest.mark.parametrize("provider", ["ads", "https", "opendap", "openaq api"])
+@pytest.mark.parametrize(
+    "provider", ["ads", "https", "opendap", "openaq api", pytest.param("openaq archive", marks=pytest.mark.slow)]
+)
 def test_what_is_asked_to_wait_waits(provider: str, place: dict[str, Any], tmp_path: Path) -> None:
     waits: list[float] = []
     patience = Patience(tries=4, first=0.01)
     patience.wait = lambda seconds: waits.append(seconds)  # type: ignore[method-assign]
+
+    async def wait(seconds: float) -> None:
+        waits.append(seconds)
+
+    patience.wait_async = wait  # type: ignore[method-assign]
     with PROVIDERS[provider](place) as tried:
         tried.service.faults = lambda one: (
             Fault("status", 503 if provider != "openaq api" else 429, "77") if len(tried.service.seen) == 1 else None

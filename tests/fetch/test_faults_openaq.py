@@ -10,7 +10,7 @@ import pytest
 from deepcams.fetch.openaq import Openaq, OpenaqRequest
 from deepcams.fetch.patience import FetchError, Patience
 from deepcams.period import Period
-from deepcams.testing.services.base import Fault, FaultKind, Seen
+from deepcams.testing.services.base import Answer, Fault, FaultKind, Seen
 from deepcams.testing.services.bucket import Bucket
 from deepcams.testing.services.station_list import StationList
 from fetch.conftest import at
@@ -42,6 +42,56 @@ def test_a_list_that_is_asked_to_wait_waits(bucket: Bucket, tmp_path: Path, pati
     bucket.faults = lambda seen: Fault("status", 429, "7200")
     with pytest.raises(FetchError, match=r"list of locations.*asks to wait 120 min"):
         Openaq(OpenaqRequest(request.period, tmp_path / "b"), at(openaq_archive=bucket.url), patience).run()
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_an_object_that_is_asked_to_wait_waits(status: int, bucket: Bucket, tmp_path: Path, patience: Patience) -> None:
+    """And all others wait with it, without asking."""
+    waits, asked, now = list[float](), list[str](), [0.0]
+
+    async def wait(seconds: float) -> None:
+        waits.append(seconds)
+        now[0] += seconds
+
+    def faults(seen: Seen) -> Fault | None:
+        if seen.path.endswith(".gz"):
+            asked.append(seen.path)
+        return Fault("status", status, "77") if seen.path.endswith(".gz") and now[0] < 77 else None
+
+    patience.wait_async, patience.clock, bucket.faults = wait, lambda: now[0], faults  # type: ignore[method-assign]
+    request = OpenaqRequest(Period.parse("2019-12-31"), tmp_path / "a", locations=(1,), at_once=1)
+    summary = Openaq(request, at(openaq_archive=bucket.url), patience, environment={}).run()
+    assert summary.fetched == 1
+    assert waits == [77.0]
+    assert [asked.count(path) for path in dict.fromkeys(asked)] == [3, 1, 1]  # twice refused, which tells the wait
+
+    bucket.faults = lambda seen: Fault("status", status, "7200") if seen.path.endswith(".gz") else None
+    asked.clear()
+    before = len(bucket.seen)
+    other = OpenaqRequest(request.period, tmp_path / "b", at_once=1)
+    with pytest.raises(FetchError, match=r"location-\d-2019\d{4}.*asks to wait 120 min"):
+        Openaq(other, at(openaq_archive=bucket.url), patience, environment={}).run()
+    assert waits == [77.0]
+    assert len([one for one in bucket.seen[before:] if one.path.endswith(".gz")]) == 2  # of three locations' nine
+
+
+def test_an_object_behind_a_label_comes_as_it_lies_there(
+    bucket: Bucket, tmp_path: Path, patience: Patience, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server may say of a gzip file that its content is packed; what is compared is the file."""
+    plain = bucket.answer
+
+    def labelled(seen: Seen, body: bytes) -> Answer:
+        answer = plain(seen, body)
+        if seen.path.endswith(".gz"):
+            answer.headers["Content-Encoding"] = "gzip"
+        return answer
+
+    monkeypatch.setattr(bucket, "answer", labelled)
+    bucket.faults = first_times(1, Fault("status", 503), "20191231.csv.gz")
+    request = OpenaqRequest(Period.parse("2019-12-31"), tmp_path)
+    summary = Openaq(request, at(openaq_archive=bucket.url), patience, environment={}).run()
+    assert summary.fetched == 3
 
 
 @pytest.mark.parametrize("kind", [429, 500, 503, "reset", "truncate", "html", "corrupt"])

@@ -9,16 +9,17 @@ import zlib
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 from xml.etree import ElementTree
 
 from deepcams.extras import need
 from deepcams.fetch.endpoints import OPENAQ_PREFIX, OPENAQ_REGION, USER_AGENT, openaq_prefix
-from deepcams.fetch.patience import FetchError, Patience, RefusedError, TryAgainError
-from deepcams.fetch.transfer import Transfer
+from deepcams.fetch.patience import TRANSIENT, FetchError, Patience, RefusedError, TryAgainError
+from deepcams.fetch.transfer import AbsentError, Transfer
 from deepcams.sources.files import looks_like
 
 LISTS_AT_ONCE = 8
+_GONE = "the archive no longer has it"
 _LOCATION = re.compile(r"locationid=(\d+)/?$")
 _OBJECT = re.compile(r"location-(\d+)-(\d{4})(\d\d)(\d\d)\.csv\.gz$")
 _MD5 = re.compile(r"[0-9a-f]{32}$")
@@ -72,7 +73,8 @@ class Archive:
             retry_config={"max_retries": 0},
         )
         host = f"https://{bucket}.s3.{OPENAQ_REGION}.amazonaws.com/" if parts.scheme == "s3" else url
-        self._lists, self._transfer = host, Transfer(patience, LISTS_AT_ONCE)
+        self._root, self._transfer = host, Transfer(patience, LISTS_AT_ONCE)
+        self._quiet_until = patience.clock()
         self._obstore = need("obstore")
         self._errors = need("obstore.exceptions")
 
@@ -109,7 +111,7 @@ class Archive:
             asked = {"list-type": "2", "prefix": prefix, "delimiter": delimiter, "continuation-token": token}
             query = urlencode({name: value for name, value in asked.items() if value})
 
-            async def ask(url: str = f"{self._lists}?{query}") -> Page:
+            async def ask(url: str = f"{self._root}?{query}") -> Page:
                 return parse(await asyncio.to_thread(self._transfer.read_once, url, what), prefix)
 
             page = await self._patience.persist_async(what, ask)
@@ -125,28 +127,65 @@ class Archive:
         Raises:
             FetchError: it never came so.
         """
+        what = day.key.rpartition("/")[2]
 
         async def ask() -> bytes:
+            self._stay_quiet()
             try:
                 answer = await self._obstore.get_async(self._store, day.key)
                 data = bytes(await answer.bytes_async())
             except Exception as error:
-                raise self._judged(error) from None
+                if self._status(error) not in TRANSIENT:
+                    raise self._judged(error) from None
+                data = await asyncio.to_thread(self._read_plainly, day.key, what)
             _check(data, day)
             return data
 
-        return await self._patience.persist_async(day.key.rpartition("/")[2], ask)
+        return await self._patience.persist_async(what, ask)
+
+    def _stay_quiet(self) -> None:
+        """What one object's answer asked for holds for all of them.
+
+        Raises:
+            TryAgainError: the archive asked to wait.
+        """
+        if (left := self._quiet_until - self._patience.clock()) > 0:
+            raise TryAgainError("the archive asks to wait", left)
+
+    def _read_plainly(self, key: str, what: str) -> bytes:
+        """Ask for an object that was not given with the client that shows ``Retry-After``; the quick one hides it.
+
+        Raises:
+            TryAgainError: it is not given now either; with the seconds that the archive asks to wait, if it does.
+            FetchError: it cannot be had.
+        """
+        self._stay_quiet()  # which another thread may have been told in the meantime
+        try:
+            return self._transfer.read_once(f"{self._root.rstrip('/')}/{quote(key, '/=')}", what, packed=True)
+        except AbsentError:
+            raise TryAgainError(_GONE) from None
+        except TryAgainError as again:
+            if again.after:
+                self._quiet_until = max(self._quiet_until, self._patience.clock() + again.after)
+            raise
+
+    def _status(self, error: Exception) -> int | None:
+        """What an error of the client says that the archive answered."""
+        if not isinstance(error, self._errors.BaseError | OSError | ValueError):
+            return None
+        found = re.search(r"status code: (\d{3})", str(error))
+        return int(found[1]) if found else None
 
     def _judged(self, error: Exception) -> Exception:
         if isinstance(error, self._errors.PermissionDeniedError | self._errors.UnauthenticatedError):
             return RefusedError("the archive refuses access without a key; check --endpoint openaq-archive=URL")
         if isinstance(error, self._errors.NotFoundError):
-            return TryAgainError("the archive no longer has it")
+            return TryAgainError(_GONE)
         if not isinstance(error, self._errors.BaseError | OSError | ValueError):
             return error
-        text = " ".join(str(error).split())
-        status = re.search(r"\b(4\d\d|5\d\d)\b [A-Z]", text)
-        return TryAgainError(f"the archive answers {status[1]}" if status else f"the connection broke ({text[:120]})")
+        if status := self._status(error):
+            return TryAgainError(f"the archive answers {status}")
+        return TryAgainError(f"the connection broke ({' '.join(str(error).split())[:120]})")
 
 
 Listed = tuple[str, int, str]

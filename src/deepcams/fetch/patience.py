@@ -56,6 +56,7 @@ class Patience:
         timeout: seconds without a byte after which a connection is given up.
         most_asked: seconds of ``Retry-After`` beyond which the run ends with a line instead of waiting.
         stop: set when the run is to end.
+        clock: seconds, from any moment on.
     """
 
     tries: int = 7
@@ -64,6 +65,7 @@ class Patience:
     timeout: float = 60.0
     most_asked: float = 3600.0
     stop: threading.Event = field(default_factory=threading.Event)
+    clock: Callable[[], float] = time.monotonic
 
     def wait(self, seconds: float) -> None:
         """Sleep, unless the run is to stop.

@@ -133,8 +133,13 @@ class Transfer:
 
         return self.patience.persist(what, ask)
 
-    def read_once(self, url: str, what: str) -> bytes:
+    def read_once(self, url: str, what: str, *, packed: bool = False) -> bytes:
         """A short answer, whole, asked for once.
+
+        Args:
+            url: where it is.
+            what: what it is, for people.
+            packed: leave it packed if the server says that it is.
 
         Raises:
             TryAgainError: it did not come, or not whole.
@@ -142,7 +147,8 @@ class Transfer:
         """
         with self._asked("GET", url) as response:
             self._judge(response, what)
-            expected, content = _length(response), bytes(response.content)
+            expected = _length(response)
+            content = bytes(response.raw.read(decode_content=False) if packed else response.content)
         if expected is not None and len(content) != expected:
             raise TryAgainError(f"{len(content):,} of {expected:,} bytes came")
         return content
