@@ -101,6 +101,18 @@ def test_a_station_listed_twice_within_100_m_is_one(checked, table_of) -> None:
     assert checked(pd.concat([table, far]))[1] == {}
 
 
+def test_a_twin_is_found_though_one_of_its_listings_stood_still(checked, table_of) -> None:
+    table = table_of({1: (52.5, 15.0)}, hours=24, value=lambda k, h: 20 + (h * 7) % 31)
+    again = table.assign(location_id=9, lat=52.5006).iloc[:23]
+    table.loc[6:15, "value"] = 33.3
+    _, dropped, report = checked(pd.concat([table, again]), ("completeness",))
+    assert report.twins == (("9", "1"),)
+    assert dropped == {"twins": 23, "constant": 10}
+    # Of fewer than 12 hours nothing can be said.
+    assert checked(pd.concat([table, again.iloc[np.r_[:6, 18:23]]]))[2].twins == ()
+    assert checked(pd.concat([table, again.iloc[np.r_[:6, 17:23]]]))[2].twins == (("9", "1"),)
+
+
 def test_constant_runs_of_six_hours(checked, table_of) -> None:
     table = table_of(PLACES, hours=240, value=lambda k, h: 20 + (h * 7) % 11)
     table.loc[10:15, "value"] = 33.3  # six: a run

@@ -204,10 +204,20 @@ def test_damaged_pieces_are_made_again(request_, counted, cache, tmp_path: Path)
         content[at] ^= 1
         path.write_bytes(content)
     batches[2].write_bytes(b"")
-    (batches[0].parent / "batch-unfinished.new").write_bytes(b"half a piece")
+    (batches[0].parent / ".batch-unfinished.npz.partial").write_bytes(b"half a piece")
     counted.clear()
     assert _tables(request_, tmp_path / "scores.json") == expected
     assert counted == {"field": 73 - 48, "stations": 3}  # the block after a damaged one goes with it
+
+
+def test_what_a_kill_left_of_a_block_goes(tmp_path: Path) -> None:
+    kept.Blocks(tmp_path, "field", 3).append(np.ones((3, 2), np.float32))
+    for name in (".field-000000002-1-0.f4.partial", ".original-000000002-1-0.f4.partial", "field-000000009-1-0.f4"):
+        (tmp_path / name).write_bytes(b"half a block")
+    assert kept.Blocks(tmp_path, "field", 3).times == 2
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names[0] == ".original-000000002-1-0.f4.partial"  # another's
+    assert [name[:20] for name in names[1:]] == ["field-000000000-2-" + names[1][18:20]]
 
 
 def test_stations_alone_go_on_too(request_, counted, cache, tmp_path: Path) -> None:
@@ -298,7 +308,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_tables(field_of, table_o
         found = {}
         for path in (tmp_path / "cache-parts" / "comparisons").glob("*.part-kept/*-*.*"):
             try:
-                if path.suffix != ".new":
+                if path.suffix != ".partial":
                     found[path.name] = path.stat().st_mtime_ns, path.stat().st_ino
             except FileNotFoundError:
                 pass  # all has been written, and they are going

@@ -13,7 +13,6 @@ import xarray as xr
 from matplotlib.image import imread
 from scipy.stats import linregress
 
-from deepcams.bench import _PeakMemory, validation
 from deepcams.cli import main
 from deepcams.evaluation.quality import ALWAYS, STEPS
 from deepcams.validation import figures, run
@@ -213,28 +212,6 @@ def test_the_cycle_is_of_stations_with_the_whole_day(files, table_of, save_table
         assert cycles[0].name == "observed"
         np.testing.assert_allclose(cycles[0].mean, 10)
         assert "3 stations with whole days" in note
-
-
-def test_bench_validate(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("deepcams.bench.COARSE_STEP", 7.5)
-    found = validation(days=1, stations=50, folder=tmp_path)
-    assert (found.stations, found.rows) == (50, 24 * 50)
-    assert 0 < found.pairs <= found.rows
-    assert min(found.opening, found.again, found.comparing, found.reading) > 0
-    assert found.memory >= found.before > 0
-    assert 0 < found.read <= found.whole == 4 * (25 * 73 * 144 + 9 * 25 * 48)
-    assert found.disk >= 0
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_the_peak_of_memory_counts_what_is_held_only_inside() -> None:
-    with _PeakMemory() as peak:
-        np.ones(2**25).sum()  # 256 MiB, mapped on its own and given back at once...
-        held = np.ones(2**25)  # ...and 256 MiB that are still there when it ends
-    assert held.nbytes / 2 < peak.bytes - peak.before < 3 * held.nbytes
-    with _PeakMemory() as nothing:
-        pass
-    assert nothing.bytes >= nothing.before > 0
 
 
 def test_real_poland_against_a_field_that_is_known(stations_dir: Path, field_of, tmp_path: Path) -> None:

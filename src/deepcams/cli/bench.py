@@ -50,15 +50,23 @@ def pipeline(
 def validate(
     days: Annotated[int, typer.Option(min=1, help="Simulated global days.")] = 3,
     stations: Annotated[int, typer.Option(min=2, help="Simulated stations.")] = 6656,
+    written: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Days of the field that are written; the others are links to these, and take no disk.",
+            show_default="all",
+        ),
+    ] = None,
     folder: _Folder = None,
 ) -> None:
     """Time deepcams validate on a global hourly field and its 3-hourly original, beside reading the field whole."""
-    from deepcams.bench import validation as measure
+    from deepcams.bench.stations import validation as measure
     from deepcams.extras import require
 
     require("stations", "deepcams bench validate")
     _check(folder)
-    found = measure(days, stations, folder, progress=lambda told: typer.echo(f"  {told}", err=True))
+    found = measure(days, stations, folder, lambda told: typer.echo(f"  {told}", err=True), written)
     typer.echo(f"{found.stations} stations, {found.hours} hours of 721 x 1440, {found.rows:,} observations:")
     for name, seconds, count, what in (
         ("reading and sorting observations", found.opening, found.rows, "rows"),

@@ -43,6 +43,8 @@ ALWAYS = ("missing", "hourly")
 
 SENTINELS = (-9999.0, -1111.0, -999.0, -99.0, 985.0, 999.0, 9999.0, 99999.0)
 TWIN_METRES = 100.0
+TWIN_HOURS = 12
+"""Common hours, those of constant runs not counted, without which two near stations are not compared."""
 SPREAD_KM = 1.0
 
 
@@ -252,16 +254,19 @@ class Control:
             return [], []
         part = left.where(np.isin(left.station, pairs))
         table, numbers, _ = dense(part)
+        # What one provider repeats while its feed stands still does not tell whose monitor it is.
+        moving, _, _ = dense(replace(part, value=np.where(runs(part, self.quality.run), np.nan, part.value)))
         row = {int(number): k for k, number in enumerate(numbers)}
         drop: dict[int, int] = {}
         for one, other in pairs.tolist():
             if one in drop or other in drop:
                 continue
-            a, b = table[row[one]], table[row[other]]
+            a, b = moving[row[one]], moving[row[other]]
             both = ~(np.isnan(a) | np.isnan(b))
             # Half a unit: one of two providers may round.
-            if both.sum() >= 12 and (abs(a[both] - b[both]) <= 0.5).mean() >= 0.9:
-                fewer = one if (~np.isnan(a)).sum() < (~np.isnan(b)).sum() else other
+            if both.sum() >= TWIN_HOURS and (abs(a[both] - b[both]) <= 0.5).mean() >= 0.9:
+                hours = [np.count_nonzero(~np.isnan(table[row[each]])) for each in (one, other)]
+                fewer = one if hours[0] < hours[1] else other
                 drop[fewer] = other if fewer == one else one
         ids = self.stations["id"].to_numpy()
         return list(drop), [(str(ids[gone]), str(ids[kept])) for gone, kept in drop.items()]

@@ -1,10 +1,9 @@
-"""How fast it is: ratios of things timed side by side in one run, because machines differ and are shared."""
+"""What comparing fields with stations takes: ``deepcams bench validate``."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import statistics
 import tempfile
 import threading
 import time
@@ -15,116 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import xarray as xr
 
-from deepcams.grid import Grid
+from deepcams.bench import write_input
+from deepcams.errors import InputError
+from deepcams.period import Period
 from deepcams.production.job import Job, prepare
-from deepcams.store import Record, open_target
+from deepcams.sources.cams import open_cams
 
 if TYPE_CHECKING:
     import psutil
 
-COARSE_STEP = 0.75
-
-
-@dataclass(frozen=True)
-class PipelineResult:
-    """Rates of the pipeline and of writing alone.
-
-    Attributes:
-        hours: output hours of each run.
-        pipeline: seconds of each run: reading, linear in time, bicubic in space, writing.
-        writing: seconds of each run that only writes the same arrays, with the same encoding, from memory.
-        bytes: size of the output.
-    """
-
-    hours: int
-    pipeline: tuple[float, ...]
-    writing: tuple[float, ...]
-    bytes: int
-
-    @property
-    def ratio(self) -> float:
-        """Rate of the pipeline over the rate of writing alone (medians): at best 1, or more where they overlap."""
-        return statistics.median(self.writing) / statistics.median(self.pipeline)
-
-
-def write_input(path: Path, days: int, seed: int = 0) -> None:
-    """Write 3-hourly global fields at 0.75 degrees, smooth at all scales and moving eastward, in CAMS's layout.
-
-    Args:
-        path: netCDF file.
-        days: how many; one more frame closes the last.
-        seed: chooses the field.
-    """
-    grid = Grid.globe(COARSE_STEP)
-    draw = np.random.default_rng(seed)
-    waves = np.fft.rfftfreq(grid.columns)[None], np.fft.fftfreq(2 * grid.rows)[:, None]
-    spectrum = 1 / np.maximum(np.hypot(*waves), 1 / grid.columns) ** 1.8
-    noise = draw.standard_normal((2, *spectrum.shape)) * spectrum
-    pattern = np.fft.irfft2(noise[0] + 1j * noise[1], s=(2 * grid.rows, grid.columns))[: grid.rows]
-    still = np.exp(1 + 1.2 * pattern / pattern.std())
-    frames = 8 * days + 1
-    values = np.stack([np.roll(still, k, axis=1) * (1 + 0.2 * np.sin(k / 4)) for k in range(frames)])
-    times = np.datetime64("2019-01-01", "ns") + np.arange(frames) * np.timedelta64(3, "h")
-    coordinates = {"valid_time": times, "latitude": grid.latitudes, "longitude": grid.longitudes}
-    array = xr.DataArray(values.astype(np.float32) * np.float32(1e-9), coordinates, tuple(coordinates))
-    array.attrs["units"] = "kg m**-3"
-    layout = {"zlib": True, "complevel": 1, "chunksizes": (8, *grid.shape)}
-    array.to_dataset(name="pm2p5").to_netcdf(path, encoding={"pm2p5": layout})
-
-
-def pipeline(
-    days: int = 3, repeats: int = 3, folder: Path | None = None, progress: Callable[[str], None] | None = None
-) -> PipelineResult:
-    """Time the whole pipeline, linear in time and bicubic in space, against writing alone, in turns.
-
-    Args:
-        days: simulated global days a run.
-        repeats: how often each is run.
-        folder: where to write (default: the system's folder for temporary files); left as it was.
-        progress: told what has been timed.
-    """
-    from deepcams.sources.cams import open_cams
-
-    timed: dict[str, list[float]] = {"pipeline": [], "writing": []}
-    with tempfile.TemporaryDirectory(dir=folder, prefix="deepcams-bench-") as name:
-        source, out = Path(name) / "cams.nc", Path(name) / "out.zarr"
-        write_input(source, days)
-
-        def job() -> Job:
-            return prepare(open_cams(source), out, temporal="linear", spatial="bicubic", conserve=False,
-                           overwrite=True, inputs=[source])  # fmt: skip
-
-        size = hours = 0
-        arrays: list[np.ndarray] = []
-        for turn in range(repeats):
-            started = time.perf_counter()
-            summary = job().run()
-            timed["pipeline"].append(time.perf_counter() - started)
-            size, hours = summary.bytes, summary.hours
-            if not arrays:
-                with xr.open_zarr(out) as dataset:
-                    plan = job().plan
-                    arrays = [dataset.pm2p5[item.start : item.stop].values for item in plan.items]
-            shutil.rmtree(out)
-            timed["writing"].append(_write(job(), arrays))
-            shutil.rmtree(out)
-            if progress is not None:
-                progress(f"{turn + 1} of {repeats}: {timed['pipeline'][-1]:.2f} s, {timed['writing'][-1]:.2f} s")
-    return PipelineResult(hours, tuple(timed["pipeline"]), tuple(timed["writing"]), size)
-
-
-def _write(job: Job, arrays: list[np.ndarray]) -> float:
-    """Seconds to write arrays that lie in memory, rounded already, as the job would write them."""
-    started = time.perf_counter()
-    target = open_target(job.target.path)
-    target.create(job.layout, job.plan.items, job.identity)
-    empty = Record.merge([])
-    for item, values in zip(job.plan.items, arrays, strict=True):
-        target.write(item, values, np.ones(item.hours, np.int8), empty)
-    target.finish()
-    return time.perf_counter() - started
+_FILE_DAYS = 31
+"""The original comes in files of so many days, as CAMS is downloaded by month."""
 
 
 @dataclass(frozen=True)
@@ -205,8 +106,63 @@ def write_stations(path: Path, number: int, days: int, seed: int = 0) -> int:
     return hours.size * number
 
 
+def write_original(folder: Path, days: int) -> list[Path]:
+    """Write 3-hourly global fields (:func:`deepcams.bench.write_input`) as one file for each 31 days.
+
+    Returns:
+        the files, in a folder that is made.
+    """
+    folder.mkdir()
+    files = []
+    for first in range(0, days, _FILE_DAYS):
+        files.append(folder / f"cams-{first:05}.nc")
+        length = min(_FILE_DAYS, days - first)
+        write_input(files[-1], length, first=first, closed=first + length == days)
+    return files
+
+
+def write_field(inputs: list[Path], out: Path, written: int | None = None) -> None:
+    """Write the hourly field at 0.25 degrees that belongs to 3-hourly fields.
+
+    Args:
+        inputs: see :func:`write_original`.
+        out: the store, ending in ``.zarr``.
+        written: days that are computed and written; all others are these again, their shards being hard links. What is
+            read from the store is then as much as of a whole one, and its size on disk that of these days.
+
+    Raises:
+        InputError: a disk without hard links.
+    """
+    coarse = open_cams(inputs)
+
+    def job(path: Path, period: Period | None = None) -> Job:
+        return prepare(coarse, path, temporal="linear", spatial="bicubic", conserve=False, period=period, inputs=inputs)
+
+    if written is None:
+        job(out).run()
+        return
+    begin, short = coarse.time.values[0], out.with_name(f"written-{out.name}")
+    part, whole = job(short, Period(begin, begin + np.timedelta64(written, "D"))), job(out)
+    part.run()
+    whole.target.create(whole.layout, whole.plan.items, whole.identity)
+    for item in whole.plan.items:
+        for name in (f"{whole.layout.name}/c/{{}}/0/0", "status/c/{}"):
+            link, shard = out / name.format(item.index), short / name.format(item.index % len(part.plan.items))
+            link.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                link.hardlink_to(shard)
+            except OSError as error:
+                found = f"{link.parent}: {error.strerror}"
+                raise InputError("--written", "a disk with hard links", found, "choose another --folder") from error
+    shutil.rmtree(short)
+
+
 def validation(
-    days: int = 3, stations: int = 6656, folder: Path | None = None, progress: Callable[[str], None] | None = None
+    days: int = 3,
+    stations: int = 6656,
+    folder: Path | None = None,
+    progress: Callable[[str], None] | None = None,
+    written: int | None = None,
 ) -> ValidationResult:
     """Time the comparison of a global hourly field with stations, beside reading that field whole.
 
@@ -215,21 +171,22 @@ def validation(
         stations: simulated stations (6,656 are those of the paper).
         folder: where to write (default: the system's folder for temporary files); left as it was.
         progress: told what has been done.
+        written: days of the field that are written, see :func:`write_field`; default all.
     """
     import psutil
 
     from deepcams.evaluation.grouped import COLUMNS
     from deepcams.evaluation.in_situ import validate
-    from deepcams.sources.cams import open_cams
     from deepcams.sources.open import open_field
     from deepcams.sources.openaq import open_openaq
 
     told = progress or (lambda text: None)
     with tempfile.TemporaryDirectory(dir=folder, prefix="deepcams-bench-") as name:
-        source, out, table = Path(name) / "cams.nc", Path(name) / "out.zarr", Path(name) / "stations.parquet"
-        write_input(source, days)
-        prepare(open_cams(source), out, temporal="linear", spatial="bicubic", conserve=False, inputs=[source]).run()
-        told(f"{24 * days} hours of field written")
+        out, table = Path(name) / "out.zarr", Path(name) / "stations.parquet"
+        source = write_original(Path(name) / "cams", days)
+        linked = written is not None and written < days
+        write_field(source, out, written if linked else None)
+        told(f"{24 * days} hours of field written" + (f", those after day {written} as links" if linked else ""))
         rows = write_stations(table, stations, days)
         told(f"{rows} rows of {stations} stations written")
         field, seconds = open_field(out), dict[str, float]()
@@ -286,26 +243,37 @@ def _cache(folder: Path) -> Iterator[None]:
 
 
 class _PeakMemory:
-    """Looks at this process's memory on entering, every 20 ms, and on leaving: what it held before, and the most."""
+    """Looks at this process's memory on entering, every 20 ms, and on leaving: what it held before, and the most.
 
-    def __init__(self) -> None:
-        import psutil
+    Args:
+        resident: tells the bytes it holds now.
+    """
 
+    def __init__(self, resident: Callable[[], int] | None = None) -> None:
         self.before = self.bytes = 0
-        self._process = psutil.Process()
+        self._resident = resident or _resident
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.02):
+            self._look()
 
     def _look(self) -> None:
-        while not self._done.wait(0.02):
-            self.bytes = max(self.bytes, self._process.memory_info().rss)
+        self.bytes = max(self.bytes, self._resident())
 
     def __enter__(self) -> _PeakMemory:
-        self.before = self.bytes = self._process.memory_info().rss
+        self.before = self.bytes = self._resident()
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._done.set()
         self._thread.join()
-        self.bytes = max(self.bytes, self._process.memory_info().rss)
+        self._look()
+
+
+def _resident() -> int:
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
