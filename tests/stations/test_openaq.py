@@ -77,6 +77,19 @@ def test_stamps_with_any_offset(table, save_table, text: str, utc: str) -> None:
     assert archive.first == np.datetime64(utc, "s").astype(int)
 
 
+@pytest.mark.parametrize("offset", ["+25:99", "+15:00", "-14:60", "+99"])
+def test_offsets_that_no_clock_has_are_refused(table, save_table, offset: str) -> None:
+    with pytest.raises(InputError, match=r"times such as .*found '2019-12-31T15:00:00"):
+        open_openaq(save_table(table[:1].assign(datetime=f"2019-12-31T15:00:00{offset}")))
+
+
+def test_two_columns_of_one_name_are_refused(table, save_table) -> None:
+    path = save_table(table)
+    path.write_text(path.read_text().replace("sensors_id", "Value", 1))
+    with pytest.raises(InputError, match="one column Value, found 2 of that name"):
+        open_openaq(path)
+
+
 def test_stamps_without_an_offset_are_refused_unless_they_are_said_to_be_utc(table, save_table) -> None:
     path = save_table(table.assign(datetime=table["datetime"].str[:19]))
     with pytest.raises(InputError, match="--assume-utc"):

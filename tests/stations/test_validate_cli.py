@@ -130,6 +130,18 @@ def test_an_original_of_another_time(files, refused, field_of, tmp_path: Path, s
     assert "2019-01-01" in line
 
 
+def test_an_original_that_says_nothing_is_told_of(files, field_of, tmp_path: Path, capsys) -> None:
+    nothing = field_of("2019-01-01", 25, hours=3, of=lambda t, y, x: np.nan + 0 * t)
+    nothing.to_dataset(name="pm2p5").to_netcdf(tmp_path / "nothing.nc")
+    arguments = ["validate", files["field"], "--stations", files["stations"], "--original"]
+    assert main([*arguments, str(tmp_path / "nothing.nc")]) == 0
+    told = capsys.readouterr()
+    assert "the original has no value at the stations' places and hours: the field stands alone" in told.err
+    assert told.err.count("\n") == 1
+    assert main([*arguments, files["original"]]) == 0
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -23,6 +23,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 }
 """The archive's columns, and other names that exports give them (in lower case); ``location`` may be absent."""
 OPTIONAL = ("location",)
+FARTHEST = 14
+"""Hours that a clock is ahead of UTC at most (Kiribati)."""
 _STAMP = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(?:\.\d+)?)?\s*(Z|UTC|[+-]\d\d(?::?\d\d)?)?$", re.IGNORECASE
 )
@@ -43,17 +45,21 @@ def parse_stamp(text: str, where: object) -> tuple[int, bool]:
         days = (datetime(year, month, day) - datetime(1970, 1, 1)).days
         if not (hour < 24 or (hour == 24 and not minute and not second)) or minute > 59 or second > 60:
             raise ValueError
+        ahead = _offset(zone)
     except ValueError:
         expected = "times such as 2019-12-31T15:00:00+08:00"
         raise InputError(f"{where}: datetime", expected, repr(text) if text else "a row without one") from None
-    return days * 86400 + hour * 3600 + minute * 60 + second - _offset(zone), zone is not None
+    return days * 86400 + hour * 3600 + minute * 60 + second - ahead, zone is not None
 
 
 def _offset(zone: str | None) -> int:
     if zone is None or zone.upper() in ("Z", "UTC"):
         return 0
     digits = zone[1:].replace(":", "").ljust(4, "0")
-    return (1 if zone[0] == "+" else -1) * (int(digits[:2]) * 3600 + int(digits[2:]) * 60)
+    hours, minutes = int(digits[:2]), int(digits[2:])
+    if hours > FARTHEST or minutes > 59:
+        raise ValueError
+    return (1 if zone[0] == "+" else -1) * (hours * 3600 + minutes * 60)
 
 
 def header_names(header: bytes) -> list[str]:

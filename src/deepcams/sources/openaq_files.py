@@ -245,11 +245,17 @@ class BlockReader:
             raise InputError(file.path, "a whole gzip file", f"a damaged one ({error})", "download it again") from error
 
     def _usable(self, file: StationFile, header: bytes) -> bool:
-        missing = [name for name in COLUMNS if name not in OPTIONAL and name not in find_columns(header_names(header))]
+        names = header_names(header)
+        columns = find_columns(names)
+        missing = [name for name in COLUMNS if name not in OPTIONAL and name not in columns]
         if not missing:
+            known = [name.lower() for name in names]
+            for own in columns.values():
+                if (number := known.count(own.lower())) > 1:
+                    raise InputError(file.path, f"one column {own}", f"{number} of that name", "rename the others")
             return True
         if file.named:
-            found = ", ".join(header_names(header))[:120]
+            found = ", ".join(names)[:120]
             raise InputError(file.path, "the columns of OpenAQ's archive", f"no {', '.join(missing)} among {found}")
         self.skipped.append(file.path)
         self.last_missing = missing

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import xarray as xr
 
 from deepcams import __version__
-from deepcams.errors import InputError, OutputError
+from deepcams.errors import InputError, OutputError, notice
 from deepcams.evaluation import in_situ_tables as tables
 from deepcams.evaluation.in_situ import Options, Validation
 from deepcams.evaluation.in_situ import validate as compare
@@ -114,6 +114,7 @@ def validate(request: Request, progress: Progress | None = None) -> Done:
     with _kept(archive, field, original, options) as keep:
         found = compare(archive, field, original, options, lambda step, *much: told(words[step], *much), keep)
         tables.check_pairs(found)
+        _tell_alone(found)
         done = Done(found, tables.rows(found, by, request.draws))
         if request.json is not None:
             save(request.json, tables.as_json(found, done.rows))
@@ -122,6 +123,18 @@ def validate(request: Request, progress: Progress | None = None) -> Done:
             done.written += tables.write(found, done.rows, request.out)
         _draw(request, done)
     return done
+
+
+def _tell_alone(found: Validation) -> None:
+    """Say where the original stands beside nothing, though it was given."""
+    same = found.find("original", "same")
+    if same is not None and not same.stations.month[..., 0].any():
+        own = found.find("original", "own")
+        why = (
+            "has no value at the stations' places and hours" if own is None or not own.stations.month[..., 0].any()
+            else "and the field have no observed hour in common"
+        )  # fmt: skip
+        notice(f"the original {why}: the field stands alone")
 
 
 @contextmanager
