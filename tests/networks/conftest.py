@@ -14,3 +14,9 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def same_draws() -> None:
+    """What a test draws doesn't depend on which tests came before it in the same process."""
+    pytest.importorskip("torch").manual_seed(0)
