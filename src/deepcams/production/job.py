@@ -32,6 +32,7 @@ from deepcams.production.work import (
 from deepcams.sources.frames import Frames
 from deepcams.store import BitRound, Item, Layout, Record, Target, differences, open_target
 from deepcams.store.layout import Split
+from deepcams.store.lock import alone
 from deepcams.store.records import writing_to
 
 Progress = Callable[[str, int, int], None]
@@ -123,8 +124,15 @@ class Job:
 
         Raises:
             InputError: bad values in the input.
-            OutputError: the output exists with other contents or settings, or cannot be written.
+            OutputError: the output exists with other contents or settings, another process writes to it, or it cannot
+                be written.
         """
+        self._check_folder()
+        with alone(self.target.lock, self.target.path):
+            return self._run(progress)
+
+    def _run(self, progress: Progress | None) -> Summary:
+        """:meth:`run`, while no other process does."""
         began = time.perf_counter()
         there = self._existing()
         plan, target = self.plan, self.target
@@ -153,12 +161,15 @@ class Job:
         seconds = time.perf_counter() - began
         return Summary(target.path, total, plan.times.size, computed, seconds, target.size())
 
+    def _check_folder(self) -> None:
+        path = self.target.path
+        if not path.parent.is_dir():
+            raise OutputError(f"{path}: the folder {path.parent} does not exist; create it first")
+
     def _existing(self) -> bool:
         """Whether to go on with what is there; raises if it may not be touched."""
+        self._check_folder()
         path = self.target.path
-        folder = path.parent
-        if not folder.is_dir():
-            raise OutputError(f"{path}: the folder {folder} does not exist; create it first")
         if not self.target.exists() or self.overwrite:
             return False
         found = self.target.identity()

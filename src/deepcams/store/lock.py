@@ -1,9 +1,15 @@
-"""Folders that one process at a time may write to."""
+"""Folders and outputs that one process at a time may write to."""
 
 from __future__ import annotations
 
 import errno
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from deepcams.errors import OutputError
 
 
 def taken(file: int) -> bool:

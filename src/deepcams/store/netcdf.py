@@ -41,6 +41,8 @@ class NetcdfTarget:
         self.path, self.split = path, split
         self._state = path / ".deepcams" if split else path.with_name(f".{path.name}.deepcams")
         self._records = Records(self._state)
+        beside = not split or path.is_file()
+        self.lock = path.with_name(f".{path.name}.lock") if beside else path / ".deepcams.lock"
         self._layout: Layout | None = None
         self._files: dict[str, list[Item]] = {}
 
@@ -54,7 +56,7 @@ class NetcdfTarget:
     def exists(self) -> bool:
         """Whether the file, a folder with anything in it, or an unfinished run stands there."""
         if self.split:
-            return self.path.is_file() or (self.path.is_dir() and any(self.path.iterdir()))
+            return self.path.is_file() or (self.path.is_dir() and any(one != self.lock for one in self.path.iterdir()))
         return self.path.exists() or self._state.exists()
 
     def identity(self) -> Identity | None:

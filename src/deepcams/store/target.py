@@ -19,10 +19,12 @@ class Target(Protocol):
     Attributes:
         path: where the finished output stands.
         split: how it is cut into files, or ``None``.
+        lock: what one process at a time holds while it writes (see :func:`~deepcams.store.lock.alone`).
     """
 
     path: Path
     split: Split | None
+    lock: Path
 
     def exists(self) -> bool:
         """Whether anything stands at :attr:`path` or beside it from an unfinished run."""

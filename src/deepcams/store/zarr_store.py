@@ -39,6 +39,7 @@ class ZarrTarget:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._new = path.with_name(f".{path.name}.new")
+        self.lock = path.with_name(f".{path.name}.lock")
         self._old = path.with_name(f".{path.name}.old")
         self._records = Records(path / _FOLDER)
         self._layout: Layout | None = None
