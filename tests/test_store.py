@@ -13,7 +13,7 @@ from deepcams.field import ValueCounts
 from deepcams.grid import Grid
 from deepcams.store import BitRound, Layout, Record, differences, open_target, split_hours
 from deepcams.store.attributes import STATUS_MEANINGS
-from deepcams.store.records import Records, write_atomically
+from deepcams.store.records import Records
 
 
 def hours(count: int, start: str = "2019-12-31T15") -> np.ndarray:
@@ -121,20 +121,6 @@ def test_records_come_back_as_they_were(tmp_path) -> None:
     (tmp_path / "item-000003.json").write_text("{")
     with pytest.raises(OutputError, match="cannot be read"):
         records.get(3)
-
-
-def test_a_failed_atomic_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "a.json"
-    write_atomically(path, b"old")
-
-    def full(_: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="No space"):
-        write_atomically(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 
 def test_differences_name_what_changed() -> None:

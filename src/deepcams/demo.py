@@ -31,8 +31,9 @@ from deepcams.sources.open import open_field
 from deepcams.sources.simulated import SimulatedWorld
 from deepcams.sources.simulation.cams_files import write_cams
 from deepcams.sources.simulation.field_files import write_days
-from deepcams.sources.simulation.files import WORLD_VERSION, appearing
+from deepcams.sources.simulation.files import WORLD_VERSION
 from deepcams.store import open_target
+from deepcams.writing import appearing
 
 REGION = (70.0, 5.0, 130.0, 45.0)
 """South and East Asia: cities, coasts, deserts and fires. W S E N in degrees."""

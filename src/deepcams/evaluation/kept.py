@@ -10,13 +10,12 @@ import hashlib
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 
-from deepcams.errors import OutputError
+from deepcams.writing import UNFINISHED, appearing
 
 VERSION = 1
 """Counts up when the pieces' layout changes."""
@@ -34,21 +33,9 @@ def fingerprint(*about: object) -> str:
     return digest.hexdigest()[:32]
 
 
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """A name beside ``path`` to write to; what was written gets its own name at the end.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    beside = path.with_suffix(".new")
-    try:
-        yield beside
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        do = "make room, or let DEEPCAMS_CACHE be a folder of another disk"
-        raise OutputError(f"{path.parent}: no piece can be kept ({error.strerror or error}); {do}") from error
+def _appearing(path: Path) -> AbstractContextManager[Path]:
+    do = "make room, or let DEEPCAMS_CACHE be a folder of another disk"
+    return appearing(path, do=do)  # not forced to disk: a checksum tells what a power cut has left
 
 
 def save_piece(folder: Path, name: str, arrays: dict[str, np.ndarray]) -> None:
@@ -57,7 +44,7 @@ def save_piece(folder: Path, name: str, arrays: dict[str, np.ndarray]) -> None:
     Raises:
         OutputError: they cannot be written.
     """
-    with _whole(folder / f"{name}.npz") as path, path.open("wb") as file:
+    with _appearing(folder / f"{name}.npz") as path, path.open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]  # of no array's name is "allow_pickle"
 
 
@@ -90,7 +77,8 @@ class Blocks:
     def _take_up(self) -> None:
         """Find the blocks that follow each other from the first time on; what else has the name goes."""
         named = re.compile(re.escape(self._name) + r"-(\d+)-(\d+)-([0-9a-f]{8})\.f4")
-        for path in sorted(self._folder.glob(f"{self._name}-*")):
+        strays = self._folder.glob(f".{self._name}-*{UNFINISHED}")
+        for path in sorted([*self._folder.glob(f"{self._name}-*"), *strays]):
             parts = named.fullmatch(path.name)
             if parts is not None and int(parts[1]) == self.times:
                 values = np.fromfile(path, np.float32)
@@ -113,7 +101,7 @@ class Blocks:
         length = values.shape[1]
         # In their names' order blocks follow each other.
         path = self._folder / f"{self._name}-{self.times:09}-{length}-{zlib.crc32(values.data):08x}.f4"
-        with _whole(path) as beside:
+        with _appearing(path) as beside:
             values.tofile(beside)
         self._add(path, length)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from deepcams.errors import OutputError
 from deepcams.evaluation.simulation import Result
 from deepcams.evaluation.statistics import Mean, Scores
+from deepcams.writing import write_atomically, writing_to
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -265,10 +266,5 @@ def save(path: Path, text: str) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
+    with writing_to(path):
+        write_atomically(path, text.encode())

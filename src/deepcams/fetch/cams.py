@@ -24,7 +24,7 @@ from deepcams.period import Period
 from deepcams.sources.archive import unpack
 from deepcams.sources.cams import SPECIES, open_cams_files, species_of
 from deepcams.sources.files import DataFile, kind_of
-from deepcams.store.records import writing_to
+from deepcams.writing import writing_to
 
 FIRST = np.datetime64("2003-01-01", "ns")
 STEP = 0.75

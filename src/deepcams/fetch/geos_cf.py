@@ -21,7 +21,7 @@ from deepcams.fetch.transfer import AbsentError, Transfer, space
 from deepcams.fetch.work import Estimate, Summary, Told, free_at, in_parallel
 from deepcams.grid import Grid
 from deepcams.period import Period
-from deepcams.store.records import writing_to
+from deepcams.writing import writing_to
 
 Via = Literal["https", "opendap"]
 _HOUR = np.timedelta64(1, "h").astype("timedelta64[ns]")

@@ -17,7 +17,8 @@ from typing import Any
 
 from deepcams.errors import InputError, OutputError
 from deepcams.store.lock import taken
-from deepcams.store.records import differences, sync, writing_to
+from deepcams.store.records import differences
+from deepcams.writing import sync, writing_to
 
 MANIFEST = ".deepcams-fetch.jsonl"
 FORMAT = 1

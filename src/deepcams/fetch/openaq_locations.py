@@ -14,7 +14,7 @@ from deepcams.fetch.endpoints import OPENAQ_PROFILE, USER_AGENT
 from deepcams.fetch.hours import Box
 from deepcams.fetch.keys import Key
 from deepcams.fetch.patience import FetchError, Patience, RefusedError, TryAgainError, retry_after
-from deepcams.store.records import write_atomically, writing_to
+from deepcams.writing import write_atomically, writing_to
 
 _PAGE = 1000
 STATIONS = "stations.json"

@@ -12,7 +12,7 @@ from typing import Any
 from deepcams.errors import InputError
 from deepcams.fetch.openaq_archive import Day, unpacked
 from deepcams.sources.openaq_columns import COLUMNS, plain_parameter, read_csv
-from deepcams.store.records import sync, writing_to
+from deepcams.writing import appearing, writing_to
 
 PARTS = ".parts"
 _HELD_ROWS = 1 << 19
@@ -148,12 +148,8 @@ def write_part(table: Any, path: Path) -> None:
     """Write a location's rows; the file appears when it is whole and on disk."""
     import pyarrow.parquet as pq
 
-    beside = path.with_name(f"{path.name}.partial")
-    with writing_to(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with appearing(path, sure=True) as beside:
         pq.write_table(table, beside, compression="zstd")
-        sync(beside)
-        beside.replace(path)
 
 
 def place_of(pack: Pack, day: Day) -> tuple[float, float] | None:
@@ -186,14 +182,12 @@ def merge(parts: Path, final: Path) -> int:
     if new:
         names = merged + [path.stem for path in new]
         schema = _schema().with_metadata({_MERGED: json.dumps(names).encode()})
-        beside = final.with_name(f".{final.name}.part")
-        with writing_to(final):
-            with pq.ParquetWriter(beside, schema, compression="zstd") as writer:
-                for group in _groups(_tables(final, new)):
-                    writer.write_table(pa.concat_tables(group).cast(schema), row_group_size=_HELD_ROWS)
-            sync(beside)
-            beside.replace(final)
-            sync(final.parent)
+        with (
+            appearing(final, sure=True) as beside,
+            pq.ParquetWriter(beside, schema, compression="zstd") as writer,
+        ):
+            for group in _groups(_tables(final, new)):
+                writer.write_table(pa.concat_tables(group).cast(schema), row_group_size=_HELD_ROWS)
     for path in parts.glob("*.parquet"):
         path.unlink()
     with suppress(OSError):

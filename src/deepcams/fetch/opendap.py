@@ -23,7 +23,7 @@ from deepcams.fetch.transfer import Transfer, partial_of
 from deepcams.grid import Grid
 from deepcams.sources.files import looks_like
 from deepcams.sources.geos_cf import TITLE, UNDEFINED
-from deepcams.store.records import writing_to
+from deepcams.writing import writing_to
 
 T = TypeVar("T")
 

@@ -29,7 +29,7 @@ from deepcams.fetch.patience import (
 )
 from deepcams.sources.files import looks_like
 from deepcams.sources.report import size
-from deepcams.store.records import writing_to
+from deepcams.writing import writing_to
 
 if TYPE_CHECKING:
     import requests

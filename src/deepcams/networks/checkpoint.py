@@ -7,18 +7,17 @@ sentence. Import :func:`read_card` where only the header is wanted: it needs no 
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepcams.errors import DeepcamsError, InputError, OutputError
+from deepcams.errors import DeepcamsError, InputError
+from deepcams.writing import write_atomically, writing_to
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -292,24 +291,9 @@ def _card_of(header: Mapping[str, Any], path: object) -> Card:
 
 
 def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with writing_to(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        if os.name == "posix":  # the rename itself must reach the disk too
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
+        write_atomically(path, content)
 
 
 def find(folder: str | Path) -> list[tuple[Path, Card | DeepcamsError]]:

@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from deepcams.errors import InputError
 from deepcams.plotting import style
 from deepcams.plotting.sheet import Sheet, size_of
-from deepcams.store.records import writing_to
+from deepcams.writing import writing_to
 
 LOG, CURVE = "log.csv", "curve.png"
 _WIDTH, _TALL, _LEFT, _RIGHT, _FOOT, _HEAD, _GAP = 7.0, 2.5, 0.85, 0.25, 0.55, 0.05, 0.2  # inches of text size 1

@@ -33,7 +33,7 @@ from deepcams.sources.frames import Frames
 from deepcams.store import BitRound, Item, Layout, Record, Target, differences, open_target
 from deepcams.store.layout import Split
 from deepcams.store.lock import alone
-from deepcams.store.records import writing_to
+from deepcams.writing import writing_to
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done (``downscale`` or ``write``), hours done, and hours in all."""

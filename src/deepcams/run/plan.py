@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 from deepcams.errors import OutputError
 from deepcams.store.lock import taken
-from deepcams.store.records import differences, write_atomically, writing_to
+from deepcams.store.records import differences
+from deepcams.writing import write_atomically, writing_to
 
 STATE = ".deepcams-run"
 Fate = Literal["kept", "set aside", "removed"]

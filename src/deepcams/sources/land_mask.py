@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -11,9 +12,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from deepcams.errors import OutputError
 from deepcams.sources.cache import cache_dir
-from deepcams.sources.simulation.files import appearing
+from deepcams.writing import write_atomically
 
 _PER_DEGREE = 120
 
@@ -52,8 +52,11 @@ def made_once(name: str, shape: tuple[int, ...], dtype: npt.DTypeLike, make: Cal
         if found.shape == shape and found.dtype == dtype:
             return found
     found = make()
-    with suppress(OutputError), appearing(kept) as beside, beside.open("wb") as file:
-        np.save(file, found)
+    buffer = io.BytesIO()
+    np.save(buffer, found)
+    with suppress(OSError):
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(kept, buffer.getvalue())  # several processes may come to it at once
     return found
 
 

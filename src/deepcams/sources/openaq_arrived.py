@@ -13,6 +13,7 @@ import pandas as pd
 
 from deepcams.observations import eastward
 from deepcams.sources.openaq_files import Block, BlockReader
+from deepcams.writing import write_atomically
 
 ROW = np.dtype([("station", "<i4"), ("unit", "<i2"), ("end", "<i8"), ("value", "<f8")])
 """A row as it is kept: its station's number, its units' number, its stamp (seconds since 1970 UTC) and its value."""
@@ -149,9 +150,7 @@ class Arrived:
             "skipped": [str(path) for path in reader.skipped], "ids": list(self.places.codes),
             "names": self.places.names, "at": self.places.place, "spread": self.places.spread,
         }  # fmt: skip
-        beside = self._note.with_suffix(".new")
-        beside.write_text(json.dumps(note), encoding="utf-8")
-        beside.replace(self._note)
+        write_atomically(self._note, json.dumps(note).encode())
 
     def rows(self) -> Iterator[np.ndarray]:
         """All rows in the order in which they came, ``limit`` or a few more at a time."""

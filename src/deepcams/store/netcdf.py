@@ -19,8 +19,9 @@ from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK  # HDF5 is not thread-s
 
 from deepcams.errors import OutputError
 from deepcams.store.layout import Item, Layout, Split
-from deepcams.store.records import Identity, Record, Records, remove_strays, sync, write_atomically
+from deepcams.store.records import Identity, Record, Records
 from deepcams.store.zarr_store import RUN
+from deepcams.writing import UNFINISHED, remove_strays, replacing, write_atomically
 
 TOTAL = "deepcams_record"
 """Global attribute of a complete single file: all items' records, merged, as JSON."""
@@ -169,24 +170,23 @@ class NetcdfTarget:
         """Write one whole file beside its place, force it to disk, and rename it."""
         assert self._layout is not None
         items, final = self._files[part], self._file(part)
-        partial = self._state / f"{final.name}.{uuid.uuid4().hex}.partial"
+        partial = self._state / f"{final.name}.{uuid.uuid4().hex}{UNFINISHED}"
         run = (self._state / "run.json").read_text(encoding="utf-8")
         attributes = {RUN: run, TOTAL: Record.merge(records).to_json().strip()}
         try:
-            with NETCDF4_PYTHON_LOCK, netCDF4.Dataset(partial, "w", format="NETCDF4") as file:
+            with (
+                replacing(final, partial),
+                NETCDF4_PYTHON_LOCK,
+                netCDF4.Dataset(partial, "w", format="NETCDF4") as file,
+            ):
                 values, status = lay_out(file, self._layout, slice(items[0].start, items[-1].stop), attributes)
                 done = 0
                 for block, flags in aligned(blocks, self._layout.chunks[0]):
                     values[done : done + len(flags)] = block
                     status[done : done + len(flags)] = flags
                     done += len(flags)
-            sync(partial)
-            partial.replace(final)
-            sync(final.parent)
         except RuntimeError as error:  # how netCDF reports what the operating system refused
             raise OSError(0, f"{error} (is the disk full?)", str(final)) from error
-        finally:
-            partial.unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Remove our files and records, and the folder if nothing else is in it."""

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from deepcams.errors import OutputError
 from deepcams.field import ValueCounts
+from deepcams.writing import write_atomically
 
 Identity = Mapping[str, Any]
 """Everything that decides an output, as JSON types: package version, settings, inputs, hours, grid, format."""
@@ -83,46 +80,6 @@ class Records:
     def put(self, index: int, record: Record) -> None:
         """Keep a record; the item's data must be on disk."""
         write_atomically(self._path(index), record.to_json().encode())
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file that appears under its name only when it is whole and on disk."""
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def remove_strays(folder: Path) -> None:
-    """Remove the partial files that a killed process left in a folder of ours."""
-    for stray in sorted(folder.rglob("*.partial")):
-        stray.unlink(missing_ok=True)
-
-
-@contextmanager
-def writing_to(path: Path) -> Iterator[None]:
-    """Say in one line what the operating system refused, and what to do."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        do = "free some space and run the same command again" if full else "check the folder and its permissions"
-        raise OutputError(f"{path} cannot be written: {reason}; {do}") from error
-
-
-def sync(path: Path) -> None:
-    """Force a file or a folder's entries to disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:

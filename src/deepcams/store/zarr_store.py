@@ -16,7 +16,8 @@ from zarr.codecs import BloscCodec
 
 from deepcams.errors import OutputError
 from deepcams.store.layout import Item, Layout, Split
-from deepcams.store.records import Identity, Record, Records, remove_strays, sync
+from deepcams.store.records import Identity, Record, Records
+from deepcams.writing import remove_strays, sync
 
 RUN = "deepcams_run"
 """Global attribute that holds the identity, as JSON."""

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from deepcams.errors import OutputError
-from deepcams.store.records import write_atomically
 from deepcams.training.faults import Fault, stamp
+from deepcams.writing import write_atomically
 
 _HOUR = np.timedelta64(1, "h").astype("timedelta64[ns]")
 

@@ -14,12 +14,12 @@ from deepcams import __version__
 from deepcams.errors import InputError
 from deepcams.period import Period
 from deepcams.sources.frames import combine
-from deepcams.store.records import write_atomically
 from deepcams.training.days import Days
 from deepcams.training.faults import Fault, Report, gaps
 from deepcams.training.inputs import Inputs
 from deepcams.training.prepared import HOURS, REPORT, STATE
 from deepcams.training.region import BBox
+from deepcams.writing import write_atomically
 
 _HOUR = np.timedelta64(1, "h").astype("timedelta64[ns]")
 

@@ -16,9 +16,9 @@ import numpy as np
 from deepcams.downscalers.flow import guides
 from deepcams.errors import InputError
 from deepcams.grid import cells_from_nodes, nodes_from_cells
-from deepcams.store.records import write_atomically, writing_to
 from deepcams.training.prepared import Prepared
 from deepcams.training.split import Resolution
+from deepcams.writing import write_atomically, writing_to
 
 _LARGEST_ROOT = 65504.0
 """Of float16: square roots of up to 4e9 ug m-3 fit."""

@@ -22,7 +22,7 @@ from deepcams.errors import InputError
 from deepcams.grid import Grid
 from deepcams.store.attributes import COORDINATES, variable_attributes
 from deepcams.store.layout import EPOCH
-from deepcams.store.records import sync
+from deepcams.writing import sync
 
 Resolution: TypeAlias = Literal["fine", "coarse"]
 

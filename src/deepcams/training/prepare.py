@@ -21,7 +21,7 @@ from deepcams.field import as_field
 from deepcams.period import Period
 from deepcams.sources.base import Paths
 from deepcams.sources.files import DataFile, find_files
-from deepcams.store.records import differences, remove_strays, sync, writing_to
+from deepcams.store.records import differences
 from deepcams.training.days import Day, Days
 from deepcams.training.faults import Report, stamp
 from deepcams.training.finish import Settings, finish
@@ -30,6 +30,7 @@ from deepcams.training.hour_arrays import HourWriter
 from deepcams.training.inputs import Inputs
 from deepcams.training.prepared import FORMAT, IDENTITY, STATE, Prepared, arrays_of, first_hour, identity_of
 from deepcams.training.region import BBox, Region
+from deepcams.writing import remove_strays, sync, writing_to
 
 _HEADERS = "headers.jsonl"
 _HOUR = np.timedelta64(1, "h").astype("timedelta64[ns]")

@@ -18,8 +18,8 @@ import yaml
 
 from deepcams.errors import InputError, OutputError
 from deepcams.networks.checkpoint import SUFFIX
-from deepcams.store.records import remove_strays, write_atomically, writing_to
 from deepcams.training.options import Experiment
+from deepcams.writing import remove_strays, write_atomically, writing_to
 
 EXPERIMENT, LOG, STATE, TENSORBOARD = "experiment.yaml", "log.csv", "state.pt", "tensorboard"
 GUIDES = "guides"

@@ -13,7 +13,8 @@ import xarray as xr
 
 from deepcams.errors import InputError, choose
 from deepcams.field import grid_of
-from deepcams.sources.simulation.files import Progress, appearing, no_progress
+from deepcams.sources.simulation.files import Progress, no_progress
+from deepcams.writing import appearing
 
 CamsLayout = Literal["new", "old", "zip"]
 

@@ -8,7 +8,8 @@ import numpy as np
 import xarray as xr
 
 from deepcams.field import DIMS, grid_of
-from deepcams.sources.simulation.files import Progress, Written, appearing, no_progress, shifted
+from deepcams.sources.simulation.files import Progress, Written, no_progress, shifted
+from deepcams.writing import appearing
 
 _SINCE = np.datetime64("2003-01-01", "ns")
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from deepcams.errors import OutputError
+from deepcams.writing import appearing
 
 WORLD_VERSION = 2
 """Counts up when the world's values change; files of different versions are not put into one folder."""
@@ -53,25 +53,6 @@ def no_progress(done: int, total: int) -> None:
 def shifted(progress: Progress, before: int, total: int) -> Progress:
     """A part's progress as that of the whole: ``before`` are done already, of ``total``."""
     return lambda done, _: progress(before + done, total)
-
-
-@contextmanager
-def appearing(path: Path) -> Iterator[Path]:
-    """A name beside ``path`` to write to; it becomes ``path`` at the end, or vanishes if that is not reached.
-
-    Raises:
-        OutputError: the folder cannot be made or written to.
-    """
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield beside
-        beside.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
-    finally:
-        with suppress(OSError):  # a file where a folder of the path should be
-            beside.unlink(missing_ok=True)
 
 
 def claim(folder: Path, layout: str, settings: dict[str, Any], overwrite: bool) -> None:

@@ -9,7 +9,8 @@ import xarray as xr
 
 from deepcams.errors import InputError
 from deepcams.field import grid_of, is_mean
-from deepcams.sources.simulation.files import Progress, Written, appearing, no_progress
+from deepcams.sources.simulation.files import Progress, Written, no_progress
+from deepcams.writing import appearing
 
 _HALF = np.timedelta64(30, "m")
 

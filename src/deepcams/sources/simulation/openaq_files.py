@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 
 from deepcams.period import Period
-from deepcams.sources.simulation.files import Progress, Written, appearing, no_progress
+from deepcams.sources.simulation.files import Progress, Written, no_progress
 from deepcams.sources.simulation.stations import Station, absent, measure
+from deepcams.writing import appearing
 
 COLUMNS = ("location_id", "sensors_id", "location", "datetime", "lat", "lon", "parameter", "units", "value")
 PLANTED = ("location_id", "datetime", "kind", "detail")

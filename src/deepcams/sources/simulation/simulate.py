@@ -17,10 +17,11 @@ from deepcams.sources.simulated import SimulatedWorld
 from deepcams.sources.simulation.arrays import Arrays
 from deepcams.sources.simulation.cams_files import CamsLayout, write_cams
 from deepcams.sources.simulation.field_files import write_days
-from deepcams.sources.simulation.files import Progress, Written, appearing, claim, no_progress, shifted
+from deepcams.sources.simulation.files import Progress, Written, claim, no_progress, shifted
 from deepcams.sources.simulation.geos_cf_files import write_geos_cf
 from deepcams.sources.simulation.openaq_files import Dirt, write_openaq
 from deepcams.sources.simulation.stations import place_stations
+from deepcams.writing import appearing
 
 if TYPE_CHECKING:
     import pandas as pd
