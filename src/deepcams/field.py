@@ -9,18 +9,22 @@ with negative ones. ``attrs["cell_methods"]`` says whether its values are instan
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from deepcams.errors import InputError, notice
 from deepcams.grid import Grid
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 UNITS = "ug m-3"
 DIMS = ("time", "latitude", "longitude")
 SMALL_NEGATIVE = -1.0
 """Values from here (ug m-3) up to 0 are noise of packing and analysis and become 0; lower ones are missing."""
+FRAME_AGE = np.timedelta64(3, "h")
+"""A frame stands for the time up to the next one, but no longer than this."""
 
 _ALIASES = {
     "time": ("time", "valid_time", "t"),
@@ -160,6 +164,8 @@ def field_like(field: xr.DataArray, data: Any, grid: Grid, time: np.ndarray | No
         grid: where the data lie.
         time: other times, ``datetime64``.
     """
+    import xarray as xr  # here: who looks at one frame of a store does without it, and is done in half the time
+
     keep = ("standard_name", "long_name", "cell_methods", "source", "history")
     attrs = {key: field.attrs[key] for key in keep if key in field.attrs}
     time = field.time.values if time is None else time
@@ -190,6 +196,21 @@ def grid_of(field: xr.DataArray) -> Grid:
             "pass it through deepcams.as_field",
         )
     return Grid.from_coordinates(field.latitude.values, field.longitude.values)
+
+
+def frame_index(times: np.ndarray, time: np.datetime64) -> int | None:
+    """Number of the frame that stands for a time: the last one at it or before it, less than :data:`FRAME_AGE` old.
+
+    Args:
+        times: of the frames, increasing, ``datetime64``.
+        time: UTC.
+
+    Returns:
+        ``None`` where there is none.
+    """
+    time = np.datetime64(time).astype("datetime64[ns]")
+    at = int(np.searchsorted(times, time, side="right")) - 1
+    return None if at < 0 or time - times[at] >= FRAME_AGE else at
 
 
 def is_mean(field: xr.DataArray) -> bool:

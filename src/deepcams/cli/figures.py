@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    import numpy as np
     import xarray as xr
 
     from deepcams.period import Period
+    from deepcams.store.own import Frame
 
 
 class Size(StrEnum):
@@ -57,6 +59,13 @@ def open_fields(paths: list[str], variable: str | None) -> xr.DataArray:
     from deepcams.sources.open import open_field
 
     return open_field(paths, variable)
+
+
+def own_frame(paths: list[str], time: np.datetime64 | None, variable: str | None) -> Frame | None:
+    """One frame of a store of ours; ``None`` for anything else, which :func:`open_fields` opens."""
+    from deepcams.store.own import own_frame
+
+    return own_frame(paths, time, variable or "pm2p5")
 
 
 def period_of(text: str | None) -> Period | None:

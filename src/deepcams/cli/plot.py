@@ -26,6 +26,7 @@ from deepcams.cli.figures import (
     Title,
     Variable,
     open_fields,
+    own_frame,
     period_of,
 )  # fmt: skip
 
@@ -64,16 +65,21 @@ def draw_map(
     title: Title = "", note: Note = "", variable: Variable = None,
 ) -> None:  # fmt: skip
     """One hour, or with --period the mean over it, of a region or the globe."""
-    from deepcams.cli.progress import one_bar
-    from deepcams.plotting import map_figure
+    from deepcams.plotting import frame_figure, map_figure
 
     _check(out)
+    when = _moment(time)
+    look = {"projection": projection.value, "scale": scale.value, "size": size.value, "title": title, "note": note}
+    frame = own_frame(field, when, variable) if period is None and bbox is None else None
+    if frame is not None:  # the usual case, in half the time: xarray and all that it imports are left out
+        return _save(frame_figure(frame, **look), out)
+    from deepcams.cli.progress import one_bar
+
     with one_bar("reading") as progress:
         figure = map_figure(
-            open_fields(field, variable), _moment(time), period=period_of(period), box=bbox,
-            projection=projection.value, scale=scale.value, size=size.value, title=title, note=note, progress=progress,
-        )  # fmt: skip
-    _save(figure, out)
+            open_fields(field, variable), when, period=period_of(period), box=bbox, progress=progress, **look
+        )
+    return _save(figure, out)
 
 
 @app.command(epilog="Example: deepcams plot compare pm25.zarr --original cams.nc --zoom 140 -42 158 -28 -o compare.pdf")

@@ -9,6 +9,7 @@ _WHERE = {
     "animate": "animation",
     "annual_figure": "annual",
     "compare_maps": "compare",
+    "frame_figure": "maps",
     "map_figure": "maps",
     "save": "sheet",
     "sequence_figure": "sequence",
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from deepcams.plotting.animation import animate as animate
     from deepcams.plotting.annual import annual_figure as annual_figure
     from deepcams.plotting.compare import compare_maps as compare_maps
+    from deepcams.plotting.maps import frame_figure as frame_figure
     from deepcams.plotting.maps import map_figure as map_figure
     from deepcams.plotting.sequence import sequence_figure as sequence_figure
     from deepcams.plotting.series import series_figure as series_figure

@@ -6,10 +6,9 @@ threads and without a screen. Coasts and borders come with the package; nothing 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
@@ -26,10 +25,15 @@ from deepcams.period import Period
 from deepcams.plotting import style
 from deepcams.plotting.outlines import borders, coast
 from deepcams.plotting.raster import pixels, pixels_across, shown
-from deepcams.plotting.reading import Progress, frame_at, mean, stamp, times_in
-from deepcams.plotting.sheet import Sheet, credit_of, size_of, writing_height
+from deepcams.plotting.reading import Progress, cleaned, frame_at, mean, stamp, times_in
+from deepcams.plotting.sheet import Sheet, Size, credit_of, credit_words, size_of, writing_height
 from deepcams.plotting.view import Box, View, window, within
 from deepcams.store.attributes import label
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from deepcams.store.own import Frame
 
 _LEFT, _RIGHT, _TICKS, _BAR = 0.62, 0.15, 0.3, 0.78  # round a map, and its scale below it; inches of text size 1
 _LONG = np.timedelta64(28, "D")  # means over more than this are measured by guidelines for a year
@@ -56,8 +60,9 @@ def draw_map(
     image_values, extent = pixels(values, grid, view, pixels_across(axes))
     image = axes.imshow(
         shown(image_values, norm, colours), norm=norm, cmap=style.colours(colours), origin="upper", extent=extent,
-        interpolation="antialiased" if view.projection == "plate-carree" else "nearest",  # else already pixels of paper
-        interpolation_stage="rgba",
+        # Else already pixels of paper: painted after they are placed, which gives the same and is quicker.
+        interpolation="antialiased" if view.projection == "plate-carree" else "nearest",
+        interpolation_stage="rgba" if view.projection == "plate-carree" else "data",
     )  # fmt: skip
     wide, tall = axes.get_position().size * axes.figure.get_size_inches() / k  # type: ignore[union-attr]
     thin = k * float(np.clip(wide / 2.5, 0.45, 1))  # small maps would be all lines
@@ -185,14 +190,42 @@ def map_figure(
         values = mean(field, times, rows, columns, progress)
         words, annual = span_words(field, times)
         span = field.time.values[times][0], field.time.values[times][-1]
-    inside = [within(values, part, view)]
-    paper = size_of(size)
+    credit = credit_of(field, span=span) if credit is None else credit
     head = title or f"{species_of(field)}, {grid.step:g}°, {words}"
-    norm = style.norm_of(scale, inside, str(field.name), annual)
-    label_text = f"{species_of(field)} ({style.UNITS_TEXT}){style.scale_words(scale, annual)}"
+    return _on_paper(values, part, view, str(field.name), scale, annual, size_of(size), head, note, credit)
+
+
+def frame_figure(
+    frame: Frame, *, projection: str = "plate-carree", scale: str = "log", size: str = "screen", title: str = "",
+    note: str = "",
+) -> Figure:  # fmt: skip
+    """:func:`map_figure` of what was read of a store without xarray.
+
+    Args:
+        frame: of :func:`deepcams.store.own.own_frame`.
+        projection, scale, size, title, note: as :func:`map_figure` takes them.
+
+    Raises:
+        InputError: no such projection, scale or size.
+    """
+    view = View.of(frame.grid, None, projection)
+    part, rows, columns = window(frame.grid, view)
+    values = cleaned(frame.values[rows] if columns is None else frame.values[rows][:, columns])
+    head = title or f"{_species(frame.name)}, {frame.grid.step:g}°, {stamp(frame.time)} UTC"
+    credit = credit_words([(frame.source, frame.grid.step)], (frame.time, frame.time))
+    return _on_paper(values, part, view, frame.name, scale, False, size_of(size), head, note, credit)
+
+
+def _on_paper(
+    values: np.ndarray, part: Grid, view: View, name: str, scale: str, annual: bool, paper: Size, head: str, note: str,
+    credit: str,
+) -> Figure:  # fmt: skip
+    """A sheet with one map and its scale."""
+    inside = [within(values, part, view)]
+    norm = style.norm_of(scale, inside, name, annual)
+    label_text = f"{_species(name)} ({style.UNITS_TEXT}){style.scale_words(scale, annual)}"
     k = paper.text
     bar_room = (_BAR + (0.12 if scale == "guideline" else 0)) * k
-    credit = credit_of(field, span=span) if credit is None else credit
     polar = view.plane.polar
     right, top = (_LEFT, _TICKS) if polar else (_RIGHT, 0.06)  # a cap has its degrees all around
     other = (_TICKS + top) * k + bar_room
@@ -221,4 +254,8 @@ def span_words(field: xr.DataArray, times: slice) -> tuple[str, bool]:
 
 def species_of(field: xr.DataArray) -> str:
     """The species for people, as matplotlib sets it."""
-    return label(str(field.name)).replace("PM2.5", "PM$_{2.5}$").replace("PM10", "PM$_{10}$")
+    return _species(str(field.name))
+
+
+def _species(name: str) -> str:
+    return label(name).replace("PM2.5", "PM$_{2.5}$").replace("PM10", "PM$_{10}$")

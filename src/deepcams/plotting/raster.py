@@ -36,11 +36,14 @@ def pixels(
     step = (x1 - x0) / across
     x = np.arange(x0 + step / 2, x1, step)
     y = np.arange(y1 - step / 2, y0, -step)
-    cell = cell_at(x[None, :], y[:, None], grid, view)
-    row, column = np.divmod(cell, grid.columns)
+    place = cell_at(x[None, :], y[:, None], grid, view)
     values = _blocks(values, many)
-    image = values[np.where(cell < 0, 0, row // many), np.where(cell < 0, 0, column // many)]
-    return np.where(cell < 0, np.nan, image), (x0, x0 + step * x.size, y1 - step * y.size, y1)
+    if many > 1:
+        row, column = np.divmod(place, grid.columns)
+        place = np.where(place < 0, -1, row // many * values.shape[1] + column // many)
+    # Number -1, which lies nowhere, is the one after all cells.
+    image = np.append(values.ravel(), np.array(np.nan, values.dtype))[place]
+    return image, (x0, x0 + step * x.size, y1 - step * y.size, y1)
 
 
 def _turned(values: np.ndarray, grid: Grid, view: View) -> tuple[np.ndarray, float]:

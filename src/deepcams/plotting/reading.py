@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
-import xarray as xr
 
 from deepcams.errors import InputError
-from deepcams.field import SMALL_NEGATIVE
+from deepcams.field import SMALL_NEGATIVE, frame_index
 from deepcams.period import Period
 
-FRAME_AGE = np.timedelta64(3, "h")
-"""A frame stands for the time up to the next one, but no longer than this."""
+if TYPE_CHECKING:
+    import xarray as xr
 
 _TOGETHER = 64 << 20  # bytes that are read at a time
 Rows = slice
@@ -38,9 +38,8 @@ def index_at(field: xr.DataArray, time: np.datetime64, name: str = "field") -> i
         InputError: no such frame; the nearest is named.
     """
     times = field.time.values
-    time = np.datetime64(time).astype("datetime64[ns]")
-    at = int(np.searchsorted(times, time, side="right")) - 1
-    if at < 0 or time - times[at] >= FRAME_AGE:
+    at = frame_index(times, time)
+    if at is None:
         nearest = times[int(np.argmin(abs(times - time)))]
         raise InputError(
             f"{name}: time",
@@ -72,7 +71,11 @@ def read(field: xr.DataArray, times: slice, rows: Rows = slice(None), columns: n
     runs = [slice(None)] if columns is None else _runs(columns)
     # One slice of what Dask opened, computed on its own: of more than that it would read whole maps.
     parts = [np.asarray(field.data[times, rows, run], np.float32) for run in runs]
-    values = np.concatenate(parts, axis=2) if len(parts) > 1 else parts[0]
+    return cleaned(np.concatenate(parts, axis=2) if len(parts) > 1 else parts[0])
+
+
+def cleaned(values: np.ndarray) -> np.ndarray:
+    """Values as they are shown: small negatives are 0, lower ones missing."""
     with np.errstate(invalid="ignore"):
         if (values < 0).any():
             values = np.where(values < SMALL_NEGATIVE, np.float32(np.nan), np.maximum(values, 0))

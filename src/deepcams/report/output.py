@@ -13,10 +13,9 @@ import numpy as np
 import xarray as xr
 
 from deepcams.sources.open import open_field
-from deepcams.store.layout import ITEM_HOURS
+from deepcams.store.layout import ITEM_HOURS, RUN
 from deepcams.store.netcdf import TOTAL
 from deepcams.store.records import Record
-from deepcams.store.zarr_store import RUN
 
 _UNREADABLE = (OSError, ValueError, TypeError, KeyError)
 

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import xarray as xr
 
 from deepcams.grid import Grid
 from deepcams.store.attributes import COORDINATES, STATUS, variable_attributes
 from deepcams.store.rounding import BitRound
 
+if TYPE_CHECKING:
+    import xarray as xr
+
 EPOCH = np.datetime64("2003-01-01T00:00", "ns")
 """Times are counted from here: the first hour of CAMS EAC4."""
+
+RUN = "deepcams_run"
+"""Global attribute of an output that holds its identity, as JSON."""
 
 ITEM_HOURS = 24
 CHUNK = (6, 103, 180)
@@ -126,6 +131,8 @@ class Layout:
 
     def frame(self, part: slice = slice(None)) -> xr.Dataset:
         """Everything but the values and the status: coordinates, bounds and attributes, encoded as on disk."""
+        import xarray as xr
+
         times, grid = self.times[part], self.grid
         bounds = np.stack([times - self.half_width, times + self.half_width], axis=1)
         coordinates = {

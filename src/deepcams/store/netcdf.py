@@ -18,9 +18,8 @@ import numpy as np
 from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK  # HDF5 is not thread-safe; xarray reads under this lock too
 
 from deepcams.errors import OutputError
-from deepcams.store.layout import Item, Layout, Split
+from deepcams.store.layout import RUN, Item, Layout, Split
 from deepcams.store.records import Identity, Record, Records
-from deepcams.store.zarr_store import RUN
 from deepcams.writing import UNFINISHED, remove_strays, replacing, write_atomically
 
 TOTAL = "deepcams_record"

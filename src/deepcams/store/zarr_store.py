@@ -15,12 +15,9 @@ import zarr
 from zarr.codecs import BloscCodec
 
 from deepcams.errors import OutputError
-from deepcams.store.layout import Item, Layout, Split
+from deepcams.store.layout import RUN, Item, Layout, Split
 from deepcams.store.records import Identity, Record, Records
 from deepcams.writing import remove_strays, sync
-
-RUN = "deepcams_run"
-"""Global attribute that holds the identity, as JSON."""
 
 _FOLDER = ".deepcams"
 _LEVEL = 1
