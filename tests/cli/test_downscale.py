@@ -99,7 +99,7 @@ def test_other_settings_are_refused_in_one_line(here: Path, capsys: pytest.Captu
     assert main(["downscale", "cams.nc", "-o", "out.nc", *LINEAR[:2], "--spatial", "log-bicubic"]) == 2
     told = capsys.readouterr().err
     assert told.count("\n") == 1
-    assert "chain[1].name was bicubic, now log-bicubic" in told
+    assert "chain was bicubic, linear, now log-bicubic, linear" in told
     assert main(["downscale", "cams.nc", "-o", "out.nc", *LINEAR[:2], "--overwrite"]) == 0
 
 

@@ -171,7 +171,7 @@ CASES = {
     "all missing": Case(changed(all_missing), ["cams.nc", "missing ones and no other"]),
     "infinities": Case(changed(infinite), ["cams.nc", "infinite one at 2019-12-31T18:00, 75 N 22.5 E"]),
     "single frame": Case(changed(lambda data: data.isel(valid_time=[0])), ["single frame", "--temporal none"]),
-    "output with other settings": Case(another_output, ["chain[2].name was linear, now flow", "--overwrite"]),
+    "output with other settings": Case(another_output, ["chain was cellnet, linear, now cellnet, flow", "--overwrite"]),
     "output of others": Case(output_of_others, ["out.nc exists", "--overwrite"], "out.nc"),
     "output over the input": Case(good, ["cams.nc", "a name of its own"], "cams.nc", ["--overwrite"]),
     "output over the input's folder": Case(inner, ["a name of its own"], "folder", ["--overwrite"]),

@@ -110,7 +110,7 @@ def test_other_settings_inputs_or_values_are_refused(
     source.write_bytes(b"12345")
     downscale_to(field, out, split=split, inputs=[source], **LINEAR)
     before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} if out.is_dir() else out.read_bytes()
-    with pytest.raises(OutputError, match=r"name was linear, now flow.*--overwrite"):
+    with pytest.raises(OutputError, match=r"chain was .*linear.*, now .*flow.*--overwrite"):
         downscale_to(field, out, split=split, inputs=[source], **{**LINEAR, "temporal": "flow"})
     with pytest.raises(OutputError, match=r"rounding was 0.001, now 0.01"):
         downscale_to(field, out, split=split, inputs=[source], rounding=0.01, **LINEAR)

@@ -33,6 +33,7 @@ class Step:
         outputs: what it leaves, as far as it cannot be done without.
         fate: what becomes of that when the step must be done anew: removed; set aside (what took long to make); kept,
             because the step can add to it, or refuses.
+        within: where the settings stand in the experiment's file, by their first key.
     """
 
     name: str
@@ -41,6 +42,14 @@ class Step:
     needs: tuple[str, ...] = ()
     outputs: tuple[Path, ...] = ()
     fate: Fate = "removed"
+    within: Mapping[str, str] = field(default_factory=dict)
+
+    def changes(self, before: Mapping[str, Any]) -> list[str]:
+        """What differs from the settings with which it was done, as the experiment's file names it."""
+        old, new = (
+            {self.within.get(key, key): value for key, value in each.items()} for each in (before, self.settings)
+        )
+        return differences(old, new)
 
 
 @dataclass
@@ -61,7 +70,7 @@ class Plan:
         """Find out before anything is done what will be refused."""
         for step in self.steps:
             record = self.record(step.name)
-            if step.fate == "kept" and record is not None and differences(record["settings"], step.settings):
+            if step.fate == "kept" and record is not None and step.changes(record["settings"]):
                 self.refuse(step, record["settings"])
 
     def record(self, name: str) -> dict[str, Any] | None:
@@ -83,7 +92,7 @@ class Plan:
             return ""
         if record["state"] == "clearing":
             return str(record["why"])
-        if changed := differences(record["settings"], step.settings):
+        if changed := step.changes(record["settings"]):
             return "; ".join(changed[:2]) + ("; .." if len(changed) > 2 else "")
         for need in step.needs:
             if record["needs"].get(need) != self._mark(need):

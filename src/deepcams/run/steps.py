@@ -20,7 +20,6 @@ from deepcams.period import Period
 from deepcams.run.options import Run, Train
 from deepcams.run.plan import Fate, Plan, Step
 from deepcams.settings import parse_experiment, read_values
-from deepcams.store.records import differences
 from deepcams.training.options import Experiment
 
 Progress = Callable[[str, int, int], None]
@@ -79,7 +78,8 @@ class Whole:
 
         def fetching(name: str, do: Callable[[], str], settings: dict[str, Any], *outputs: Path) -> Step:
             # and may be removed by hand when it is no longer needed
-            return Step(f"fetch {name}", do, settings, (), outputs if run.world is not None else (), fate)
+            left = outputs if run.world is not None else ()
+            return Step(f"fetch {name}", do, settings, (), left, fate, {"fetch": f"fetch.{name.replace('-', '_')}"})
 
         networks = ("train temporal", "train spatial")
         return Plan(self.out, [
@@ -95,7 +95,7 @@ class Whole:
             *(
                 Step(
                     f"train {kind}", partial(self.train, kind), {"network": self._network(kind)}, ("fetch geos-cf",),
-                    (self.out / "runs" / kind,), "set aside",
+                    (self.out / "runs" / kind,), "set aside", {"network": self._where(kind)},
                 )
                 for kind in ("temporal", "spatial")
             ),
@@ -114,6 +114,11 @@ class Whole:
             Step("report", self.write_report, {}, ("evaluate", "downscale", "validate"), (self.report,)),
         ], self._refuse)  # fmt: skip
 
+    def _where(self, kind: str) -> str:
+        """Where a training's settings stand."""
+        file = getattr(self.run.train, kind).file
+        return f"train.{kind}.experiment" if file is None else f"{file}: "
+
     def _network(self, kind: str) -> dict[str, Any]:
         """What decides a training's outcome, where its data lie aside."""
         values = self.experiment(kind).model_dump(mode="json", exclude={"data": True, "output": {"card"}})
@@ -129,10 +134,11 @@ class Whole:
         """
         folder = {"cams": self.out / "data" / "cams", "openaq": self.out / "data" / "openaq"}
         place = folder.get(step.name.removeprefix("fetch "), self.store)
-        changed = differences(before, step.settings)
+        changed = step.changes(before)
         periods = [Period.parse(settings["fetch"]["period"]) for settings in (before, step.settings)]
         grows = periods[1].start <= periods[0].start and periods[0].end <= periods[1].end
-        if place.exists() and not (grows and all(words.startswith("fetch.period ") for words in changed)):
+        period = f"{step.within['fetch']}.period "
+        if place.exists() and not (grows and all(words.startswith(period) for words in changed)):
             raise OutputError(
                 f"{step.name} was done with other settings ({'; '.join(changed[:2])}), and what was fetched is not "
                 f"thrown away: remove {place} by hand, or name another folder with -o"

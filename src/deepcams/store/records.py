@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -82,23 +83,56 @@ class Records:
         write_atomically(self._path(index), record.to_json().encode())
 
 
-def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        for key in value:
-            yield from _leaves(value[key], f"{name}.{key}" if name else str(key))
-    elif isinstance(value, (list, tuple)):
-        for i, element in enumerate(value):
-            yield from _leaves(element, f"{name}[{i + 1}]")
-    else:
-        yield name, value
-
-
 def differences(before: Identity, now: Identity) -> list[str]:
-    """What differs between two identities, one phrase each: ``rounding was 0.001, now 0``."""
-    old, new = dict(_leaves(before)), dict(_leaves(json.loads(json.dumps(now))))
-    names = [*old, *(name for name in new if name not in old)]
-    return [
-        f"{name} was {old.get(name, 'absent')}, now {new.get(name, 'absent')}"
-        for name in names
-        if old.get(name) != new.get(name)
-    ]
+    """What differs between two identities, one phrase each: ``rounding was 0.001, now 0``.
+
+    Values are named as in a settings' file, ``data.stores.0.weight``; what has a name is called by it.
+    """
+    changes = _changes(before, json.loads(json.dumps(now)), "")
+    return [f"{path} was {_told(old)}, now {_told(new)}" for path, old, new in changes]
+
+
+_ABSENT = "absent"
+_SHORT = 6
+"""Elements of a list that are told one by one."""
+
+
+def _changes(old: Any, new: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+    """Paths, old values and new values; what is empty and what is absent are the same."""
+    if old == new or (old in (_ABSENT, {}, []) and new in (_ABSENT, {}, [])):
+        return
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in [*old, *(key for key in new if key not in old)]:
+            inner = f"{path}{'' if not path or path.endswith(' ') else '.'}{key}"
+            yield from _changes(old.get(key, _ABSENT), new.get(key, _ABSENT), inner)
+    elif isinstance(old, list) and isinstance(new, list) and (old_names := _names(old)) and (new_names := _names(new)):
+        if old_names == new_names:
+            for name, one, other in zip(old_names, old, new, strict=True):
+                yield from _changes(one, other, f"{path}: {name}: ")
+        elif max(len(old), len(new)) <= _SHORT:
+            yield path, old_names, new_names
+        else:
+            yield path, _counted(old_names, new_names), _counted(new_names, old_names)
+    elif isinstance(old, list) and isinstance(new, list) and max(len(old), len(new)) > _SHORT:
+        for i, (one, other) in enumerate(itertools.zip_longest(old, new, fillvalue=_ABSENT)):
+            yield from _changes(one, other, f"{path}.{i}")
+    else:
+        yield path, old, new
+
+
+def _names(elements: list[Any]) -> list[str]:
+    """The elements' names, where all have one; else none."""
+    named = all(isinstance(element, Mapping) and "name" in element for element in elements)
+    return [str(element["name"]) for element in elements] if named else []
+
+
+def _counted(names: list[str], others: list[str]) -> str:
+    """How many there are, and which of them are not among the others."""
+    own = sorted(set(names) - set(others))
+    return f"{len(names)}" + (f" with {', '.join(own[:3])}{', ..' if len(own) > 3 else ''}" if own else "")
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, list) and all(isinstance(element, str) for element in value):
+        return ", ".join(value) or "none"
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
