@@ -48,13 +48,32 @@ def field() -> xr.DataArray:
         ("\u03bcg m**-3", 1),
         (" ug/m3 ", 1),
         ("ng m-3", 1e-3),
+        ("\u00b5g/m\u00b3", 1),
+        ("\u03bcg m\u207b\u00b3", 1),
+        ("\u00b5g\u00b7m\u22123", 1),
+        ("UG/M3", 1),
+        ("micrograms per cubic meter", 1),
+        ("Microgram/m^3", 1),
+        ("mcg/m3", 1),
+        ("1e-9 kg m**-3", 1),
+        ("1E-9 kg/m3", 1),
+        ("10^-9 kg m-3", 1),
+        ("10**-6 g m-3", 1),
+        ("0.001 mg m-3", 1),
+        ("1 ug m-3", 1),
     ],
 )
 def test_units(units: str, factor: float) -> None:
-    assert units_factor(units, "x") == factor
+    assert units_factor(units, "x") == pytest.approx(factor, rel=1e-15)
 
 
-@pytest.mark.parametrize("units", ["ppb", "kg kg**-1", "K", "", None, "m-3"])
+@pytest.mark.parametrize(
+    "units",
+    [
+        "ppb", "kg kg**-1", "K", "", None, "m-3", "banana", "1", "kg m3", "kg m-2", "kg m**-3 s**-1", "Mg m-3",
+        "0 kg m-3", "ug sm-3", "1e999 kg m-3",
+    ],
+)  # fmt: skip
 def test_what_is_no_mass_concentration_is_refused(units: str | None) -> None:
     with pytest.raises(InputError, match="mass concentration"):
         units_factor(units, "x")
@@ -152,3 +171,37 @@ def test_values_are_checked_while_loading(field: xr.DataArray) -> None:
         load_values(field, "cams.nc")
     field.values[:] = np.nan
     assert load_values(field)[1].missing == field.size
+
+
+def test_missing_units_are_told_apart_from_wrong_ones(field: xr.DataArray) -> None:
+    with pytest.raises(InputError, match=r"a\.nc: pm2p5: units: .* found no units; .* never guessed"):
+        as_field(field.drop_attrs(), "a.nc")
+    with pytest.raises(InputError, match="found 'K'; choose another variable"):
+        as_field(field.assign_attrs(units="K"), "a.nc")
+
+
+@pytest.mark.parametrize("kind", ["U8", "bool", "complex64"])
+def test_what_is_no_number_is_refused(field: xr.DataArray, kind: str) -> None:
+    with pytest.raises(InputError, match="pm2p5: expected numbers"):
+        as_field(field.astype(kind).assign_attrs(units=UNITS), "a.nc")
+
+
+def test_a_dimension_without_values_is_no_coordinate(field: xr.DataArray) -> None:
+    with pytest.raises(InputError, match="a dimension latitude without values"):
+        as_field(field.drop_vars("latitude"), "a.nc")
+
+
+def test_times_that_are_no_dates_are_told(field: xr.DataArray) -> None:
+    days = field.assign_coords(time=("time", [20190308, 20190309, 20190310], {"units": "day as %Y%m%d"}))
+    with pytest.raises(InputError, match="found 20190308 in 'day as %Y%m%d'; write the times as CF has it"):
+        as_field(days, "a.nc")
+    with pytest.raises(InputError, match="none missing, found none"):
+        as_field(field.isel(time=slice(0)), "a.nc")
+
+
+@pytest.mark.parametrize("beside", [1.0, np.nan])
+def test_values_that_no_air_has_are_refused(field: xr.DataArray, beside: float) -> None:
+    values = field.values.copy()
+    values[0, 0, 0], values[1, 2, 3] = beside, 1e20
+    with pytest.raises(InputError, match=r"below 1e\+07 ug m-3.*found 1e\+20 ug m-3 at .*_FillValue"):
+        load_values(field.copy(data=values), "a.nc")

@@ -8,6 +8,7 @@ with negative ones. ``attrs["cell_methods"]`` says whether its values are instan
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -31,26 +32,52 @@ _ALIASES = {
     "latitude": ("latitude", "lat", "nav_lat", "y"),
     "longitude": ("longitude", "lon", "nav_lon", "x"),
 }
-_TO_UG = {"kgm-3": 1e9, "gm-3": 1e6, "mgm-3": 1e3, "ugm-3": 1.0, "ngm-3": 1e-3}
+IMPLAUSIBLE = 1e7
+"""No air holds so much (ug m-3; 10 g m-3): what is above is an undefined value not marked as one, or in other units."""
+_MASSES = {"kg": 1e9, "g": 1e6, "mg": 1e3, "ug": 1.0, "mcg": 1.0, "ng": 1e-3}
+_WORDS = {"kilogram": "kg", "milligram": "mg", "microgram": "ug", "nanogram": "ng", "gram": "g"}
+_SIGNS = str.maketrans(
+    {"\N{MICRO SIGN}": "u", "\N{GREEK SMALL LETTER MU}": "u", "\N{MINUS SIGN}": "-", "\N{SUPERSCRIPT MINUS}": "-"}
+    | {"\N{MIDDLE DOT}": " ", "\N{DOT OPERATOR}": " ", "\N{MULTIPLICATION SIGN}": " ", "\N{NO-BREAK SPACE}": " "}
+    | dict(zip("\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079", "0123456789", strict=True))
+)
+_CONCENTRATION = re.compile(
+    r"(?:(?P<number>\d+\.?\d*(?:e[+-]?\d+)?)(?:(?:\*\*|\^)(?P<power>[+-]?\d+))?[\s*.]*)?"
+    r"(?P<mass>kg|mg|ug|mcg|ng|g)"
+    r"(?:[\s./*]*m(?:\*\*|\^)?\(?\{?-3\}?\)?|\s*(?:/|\bper\b)\s*\(?(?:m(?:\*\*|\^)?3|cubic m)\)?)"
+)
 
 
 def units_factor(units: object, where: object) -> float:
     """What to multiply a mass concentration in ``units`` by to have ug m-3.
 
-    Understands ``kg m**-3``, ``kg/m3``, ``kg m^-3``, both micro signs, and g, mg, ng.
+    Understands ``kg m**-3``, ``kg/m3``, ``kg m^-3``, ``1e-9 kg m-3``, ``micrograms per cubic meter``, both micro signs,
+    raised figures, and g, mg, ng. Units are never guessed: none, or ``1``, is refused as any other that is none.
 
     Raises:
         InputError: the units are no mass concentration.
     """
-    text = str(units).strip().replace("µ", "u").replace("μ", "u")
-    text = text.replace("**", "").replace("^", "").replace("/m3", "m-3").replace("/", "").replace("⁻³", "-3")
-    text = (
-        text.replace(" ", "").replace(".", "").replace("*", "").replace("micrograms", "ug").replace("kilograms", "kg")
+    text = str(units).strip().translate(_SIGNS)
+    text = text.lower() if text.isupper() else text  # (else Mg would be mg)
+    text = re.sub(
+        r"\b(kilo|milli|micro|nano)?gram(?:me)?s?\b", lambda m: _WORDS[f"{m[1] or ''}gram".lower()], text, flags=re.I
     )
-    if text not in _TO_UG:
-        found = repr(units) if units is not None else "no units"
-        raise InputError(f"{where}: units", "a mass concentration (kg m-3 or ug m-3)", found, "set the units attribute")
-    return _TO_UG[text]
+    text = re.sub(r"\bmet(?:er|re)s?\b", "m", text, flags=re.I).replace("E", "e")
+    found = _CONCENTRATION.fullmatch(text)
+    factor = 0.0
+    if found is not None:
+        factor = float(found["number"] or 1) ** int(found["power"] or 1) * _MASSES[found["mass"]]
+    if not 0 < factor < float("inf"):
+        nothing = units is None or not str(units).strip()
+        raise InputError(
+            f"{where}: units",
+            "a mass concentration (kg m-3 or ug m-3)",
+            "no units" if nothing else repr(str(units)),
+            "write them into the file's attribute units, for they are never guessed"
+            if nothing
+            else "choose another variable with --variable, or correct the attribute units",
+        )
+    return factor
 
 
 def _coordinate(array: xr.DataArray, name: str, where: object) -> str:
@@ -60,6 +87,9 @@ def _coordinate(array: xr.DataArray, name: str, where: object) -> str:
     else:
         do = "a field without time cannot be placed" if name == "time" else "open a file on a latitude-longitude grid"
         raise InputError(where, f"a coordinate {name}", f"only {', '.join(map(str, array.coords)) or 'none'}", do)
+    if alias not in array.coords:
+        do = f"write the values of {alias} into the file"
+        raise InputError(where, f"a coordinate {name}", f"a dimension {alias} without values", do)
     found = array.coords[alias]
     if found.ndim > 1:
         raise InputError(
@@ -85,13 +115,18 @@ def as_field(array: xr.DataArray, where: object = "field") -> xr.DataArray:
         InputError: a coordinate is missing, 2-D or irregular; the grid's nodes are no multiples of its step;
             the units are no mass concentration; the calendar is not the standard one; a time stands twice.
     """
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"{where}: {array.name or 'values'}", "numbers", f"values of type {array.dtype}")
     names = {_coordinate(array, name, where): name for name in DIMS}
     array = array.rename({old: new for old, new in names.items() if old != new})
     array = array.expand_dims([name for name in DIMS if name not in array.dims])
     for name in set(array.dims) - set(DIMS):
         if array.sizes[name] != 1:
             raise InputError(
-                where, "dimensions time, latitude, longitude", f"also {name} of {array.sizes[name]}", "select one"
+                where,
+                "dimensions time, latitude, longitude",
+                f"also {name} of {array.sizes[name]}",
+                f"write a file with one {name}",
             )
         array = array.isel({name: 0})
     array = array.reset_coords(drop=True).transpose(*DIMS)
@@ -102,7 +137,7 @@ def as_field(array: xr.DataArray, where: object = "field") -> xr.DataArray:
     array = _eastward(array, where)
     grid = Grid.from_coordinates(array.latitude.values, array.longitude.values, where)
     array = _aligned(array, grid)
-    factor = units_factor(array.attrs.get("units"), where)
+    factor = units_factor(array.attrs.get("units"), f"{where}: {array.name}" if array.name else where)
     data = array.data.astype(np.float32)
     return field_like(array, data * np.float32(factor) if factor != 1 else data, grid)
 
@@ -112,10 +147,16 @@ def _standard_time(array: xr.DataArray, where: object) -> xr.DataArray:
     if not np.issubdtype(time.dtype, np.datetime64):
         first = time.values.flat[0] if time.size else None
         calendar = getattr(first, "calendar", None)
-        found = f"calendar {calendar!r}" if calendar else f"times of type {time.dtype}"
-        raise InputError(f"{where}: time", "dates of the standard calendar", found, "convert the calendar first")
+        if calendar:
+            found, do = f"calendar {calendar!r}", "convert the calendar first"
+        else:
+            written = time.attrs.get("units")
+            found = f"{first!s}" + (f" in {written!r}" if written else "")
+            do = "write the times as CF has it: hours since 1970-01-01"
+        raise InputError(f"{where}: time", "dates of the standard calendar", found, do)
     if time.size == 0 or np.isnat(time.values).any():
-        raise InputError(f"{where}: time", "at least one valid time", f"{time.size} with missing ones")
+        found = f"{time.size} with missing ones" if time.size else "none"
+        raise InputError(f"{where}: time", "at least one valid time, and none missing", found)
     array = array.assign_coords(time=time.values.astype("datetime64[ns]"))
     if array.time.size > 1 and not np.all(np.diff(array.time.values) > np.timedelta64(0)):
         array = array.isel(time=np.argsort(array.time.values, kind="stable"))
@@ -244,10 +285,10 @@ def load_values(field: xr.DataArray, where: object = "field") -> tuple[np.ndarra
     """Read a field's values into memory: float32, never negative, missing ones NaN, with counts of what was found.
 
     Raises:
-        InputError: an infinite value.
+        InputError: an infinite value, or one that no air can have (:data:`IMPLAUSIBLE`).
     """
     values = np.array(field.data, dtype=np.float32)  # a copy: what follows is in place
-    if values.size and values.min() >= 0 and values.max() < np.inf:  # nothing to mend (a NaN makes both false)
+    if values.size and values.min() >= 0 and values.max() < IMPLAUSIBLE:  # nothing to mend (a NaN makes both false)
         return values, ValueCounts(values.size)
     missing = np.isnan(values)
     if not missing.all() and np.isinf(values).any():
@@ -255,6 +296,16 @@ def load_values(field: xr.DataArray, where: object = "field") -> tuple[np.ndarra
         stamp = str(field.time.values[at[0]])[:16]
         place = f"{field.latitude.values[at[1]]:g} N {field.longitude.values[at[2]]:g} E"
         raise InputError(where, "finite values", f"an infinite one at {stamp}, {place}", "mask it in the input")
+    if not missing.all() and np.nanmax(values) >= IMPLAUSIBLE:
+        at = np.unravel_index(int(np.nanargmax(values)), values.shape)
+        stamp = str(field.time.values[at[0]])[:16]
+        place = f"{field.latitude.values[at[1]]:g} N {field.longitude.values[at[2]]:g} E"
+        raise InputError(
+            where,
+            f"values of air (below {IMPLAUSIBLE:g} {UNITS})",
+            f"{values[at]:.3g} {UNITS} at {stamp}, {place}",
+            "mark undefined values as missing (_FillValue), or correct the attribute units",
+        )
     with np.errstate(invalid="ignore"):
         implausible = values < SMALL_NEGATIVE
         negative = (values < 0) & ~implausible

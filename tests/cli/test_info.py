@@ -200,3 +200,15 @@ def test_zarr_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, out = ask(capsys, tmp_path / "a.zarr")
     assert status == 0
     assert "hourly" in out
+
+
+@pytest.mark.parametrize(("value", "told"), [(30.0, "3e+10 ug m-3"), (3e-17, "3e-08 ug m-3"), (3e-8, "")])
+def test_values_that_no_air_has_are_doubted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], value: float, told: str
+) -> None:
+    record(["2019-12-31T15", "2019-12-31T18"], value).to_netcdf(tmp_path / "a.nc")
+    status, out = ask(capsys, tmp_path / "a.nc")
+    assert status == 0
+    words = " ".join(out.split())
+    assert ("are the units right" in words) == bool(told)
+    assert told in words

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from deepcams.errors import DeepcamsNotice, InputError
+from deepcams.errors import InputError
 from deepcams.field import grid_of, is_mean
 from deepcams.grid import Grid
 from deepcams.sources.geos_cf import mend_times, open_geos_cf
@@ -44,21 +44,27 @@ def test_real_hours(geos_cf_dir: Path) -> None:
 
 @pytest.mark.parametrize(("name", "version"), [(V1, 1), (V2, 2), (V1.lower(), 1), (V2.lower(), 2)])
 @pytest.mark.parametrize("units", ["ug m-3", None, "µg/m³ at 35% RH", "1"])
-def test_versions_names_and_units(
-    save: Save, world: World, name: str, version: int, units: str | None, recwarn: pytest.WarningsRecorder
-) -> None:
+def test_versions_names_and_units(save: Save, world: World, name: str, version: int, units: str | None) -> None:
     data = geos(world, "2019-03-08T00:30", 3, name, units)
     path = save("a.nc4", data)
-    if units is not None and "RH" in units:
-        with pytest.warns(DeepcamsNotice, match="taken as ug m-3"):
-            field = open_geos_cf(path)
-    else:
-        field = open_geos_cf(path)
+    field = open_geos_cf(path)
     assert field.attrs["units"] == "ug m-3"
     assert field.attrs["source"].endswith(f"version {version}")
     assert grid_of(field) == Grid.globe(7.5)
     wanted = world("2019-03-08T00:30", 3, hours=1).values * np.float32(1e9)
     np.testing.assert_array_equal(field.values, wanted)
+
+
+def test_units_in_the_file_are_believed(save: Save, world: World) -> None:
+    milligrams = open_geos_cf(save("a.nc4", geos(world, "2019-03-08T00:30", 1, V1, "mg m-3")))
+    wanted = world("2019-03-08T00:30", 1, hours=1).values * np.float32(1e9) * np.float32(1e3)
+    np.testing.assert_allclose(milligrams.values, wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize("units", ["banana", "K", "mol mol-1"])
+def test_other_units_are_refused(save: Save, world: World, units: str) -> None:
+    with pytest.raises(InputError, match=f"{V1}: units: expected a mass concentration .* found '{units}'"):
+        open_geos_cf(save("a.nc4", geos(world, "2019-03-08T00:30", 1, V1, units)))
 
 
 def test_hourly_files_in_any_order(save: Save, world: World) -> None:

@@ -18,6 +18,7 @@ import xarray as xr
 from deepcams.errors import DeepcamsError, InputError, MissingExtraError, notice
 from deepcams.sources.archive import unpack
 from deepcams.sources.base import Paths
+from deepcams.sources.handles import open_netcdf
 from deepcams.sources.integrity import shortfall
 
 Kind = Literal["netcdf3", "hdf5", "grib", "zarr", "zip"]
@@ -96,6 +97,15 @@ def looks_like(head: bytes) -> str:
 
 
 def _head(path: Path) -> bytes:
+    """A file's first bytes.
+
+    Raises:
+        InputError: a link that leads nowhere, or what is no file: reading a pipe would wait for ever.
+    """
+    if not path.exists():
+        raise InputError(path, "a file", f"a link to {path.readlink()}, which is not there", "mend or remove the link")
+    if not path.is_file():
+        raise InputError(path, "a file, folder or store", "a pipe, socket or device", "save it to a file first")
     with path.open("rb") as file:
         return file.read(_HEAD)
 
@@ -115,7 +125,7 @@ def _expand(path: Path) -> Iterator[tuple[Path, bool]]:
             raise InputError(path, "a folder with data files", "an empty one", "give files, a glob or another folder")
         for inner in found:
             yield inner, True
-    elif path.exists():
+    elif path.exists() or path.is_symlink():
         yield path, False
     elif glob.has_magic(str(path)):
         matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 (patterns may be absolute)
@@ -127,16 +137,17 @@ def _expand(path: Path) -> Iterator[tuple[Path, bool]]:
         raise InputError(path, "a file, folder or glob", "nothing of this name", "check the path")
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    above = (*above, folder.resolve())
     for entry in folder.iterdir():
         if entry.name.startswith(".") or entry.suffix == ".idx":
             continue
         if (entry / ".deepcams").is_dir():  # what deepcams wrote beside its input is no input; name it to open it
             continue
-        if entry.is_dir() and not _is_zarr(entry):
-            yield from _walk(entry)
-        else:
+        if not entry.exists() or entry.is_file() or _is_zarr(entry):  # (a link to nothing is told of, not left out)
             yield entry
+        elif entry.is_dir() and entry.resolve() not in above:  # a link to a folder above would never end
+            yield from _walk(entry, above)
 
 
 def find_files(paths: Paths) -> list[DataFile]:
@@ -217,12 +228,17 @@ def open_datasets(file: DataFile) -> list[xr.Dataset]:
     except DeepcamsError:
         raise
     except Exception as error:  # every library underneath has its own
+        if found := re.search(r"unable to decode time units (['\"])(.*?)\1", str(error)):
+            do = "write the times as CF has it: hours since 1970-01-01"
+            raise InputError(f"{file}: time", "units of time", repr(found[2]), do) from error
         raise InputError(file, f"a readable {KINDS[file.kind]} file", reason(error), "download it again") from error
     return datasets
 
 
 def _open_one(path: Path, options: dict[str, Any]) -> list[xr.Dataset]:
-    return [xr.open_dataset(path, **options)]
+    if options["engine"] != "netcdf4":
+        return [xr.open_dataset(path, **options)]
+    return [open_netcdf(path, **{key: value for key, value in options.items() if key != "engine"})]
 
 
 def _open_grib(path: Path, options: dict[str, Any]) -> list[xr.Dataset]:

@@ -55,17 +55,17 @@ def _find(dataset: xr.Dataset, variable: str | None) -> xr.DataArray | None:
 
 
 def _with_units(array: xr.DataArray, file: DataFile) -> xr.DataArray:
-    """Particulate matter is in ug m-3 whatever the attribute says; a gas keeps its own units (and is refused)."""
-    try:
-        units_factor(array.attrs.get("units"), file)
-    except InputError:
-        if not str(array.name).lower().startswith("pm"):
-            raise
-        odd = str(array.attrs.get("units", "")).strip()
-        if odd and odd not in ("1", "none", "-"):
-            notice(f"{file}: {array.name} in {odd!r} is taken as ug m-3, as GEOS-CF has it")
+    """Particulate matter without units (OPeNDAP has none) is in ug m-3; what says otherwise is believed, or refused.
+
+    Raises:
+        InputError: units that are no mass concentration, for instance of a gas.
+    """
+    written = str(array.attrs.get("units", "")).strip()
+    if str(array.name).lower().startswith("pm") and written in ("", "1", "none", "-"):
         return array.assign_attrs(units="ug m-3")
-    return array
+    plain = re.sub(r"\s*\(?(?:at\s+)?\d+ ?% ?RH\)?$", "", written)  # the humidity is no part of the unit
+    units_factor(plain or None, f"{file}: {array.name}")
+    return array.assign_attrs(units=plain)
 
 
 def mend_times(times: np.ndarray) -> tuple[np.ndarray, int]:

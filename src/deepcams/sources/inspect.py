@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 
 from deepcams.errors import DeepcamsError, DeepcamsNotice
-from deepcams.field import grid_of, is_mean, units_factor
+from deepcams.field import IMPLAUSIBLE, UNITS, grid_of, is_mean, units_factor
 from deepcams.sources.base import Paths
 from deepcams.sources.files import DataFile, field_variables, find_files, open_datasets, pieces
 from deepcams.sources.geos_cf import UNDEFINED
@@ -29,6 +29,10 @@ _TIME, _LATITUDE, _LONGITUDE = (
     ("latitude", "lat", "nav_lat", "y"),
     ("longitude", "lon", "nav_lon", "x"),
 )
+
+
+LEAST_LARGEST = 1e-3
+"""A file whose largest value (ug m-3) is below this holds something else than air, or says other units than it has."""
 
 
 @dataclass
@@ -231,5 +235,22 @@ def _verdict(files: Sequence[DataFile], seen: Sequence[FileSeen], variable: str 
         except DeepcamsError as error:
             return "", str(error), []
     notes = [str(one.message) for one in caught if issubclass(one.category, DeepcamsNotice)]
+    notes += _doubts(seen, str(opened.name))
     kind = "means" if is_mean(opened) else "instants"
     return f"{opened.name}, {opened.sizes['time']} {kind}, {grid_of(opened).describe()}", "", notes
+
+
+def _doubts(seen: Sequence[FileSeen], name: str) -> list[str]:
+    """Values that no air has, which mean other units than the file says, or undefined values not marked as missing."""
+    doubts = []
+    for one in seen:
+        for variable in one.variables:
+            if variable.values is None or variable.to_ug is None or not math.isfinite(variable.values.largest):
+                continue
+            if variable.name != name and len(one.variables) > 1:
+                continue
+            largest = variable.values.largest * variable.to_ug
+            if largest >= IMPLAUSIBLE or largest < LEAST_LARGEST:
+                ask = "are the units right, and undefined values marked as missing?"
+                doubts.append(f"{one.path}: the largest {variable.name} is {largest:.3g} {UNITS}; {ask}")
+    return doubts

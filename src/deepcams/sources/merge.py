@@ -123,12 +123,13 @@ def _merge_versions(array: xr.DataArray) -> xr.DataArray:
 
 def _valid_time(array: xr.DataArray) -> xr.DataArray:
     """Let a forecast-like time (reference time and step) be the time the values are valid at."""
-    if "valid_time" not in array.coords or "valid_time" in array.dims or "time" not in array.coords:
+    if "valid_time" not in array.coords or "valid_time" in array.dims:
         return array
     valid = array.coords["valid_time"]
     if not set(valid.dims) <= set(array.dims) or valid.ndim > 2:
         return array
-    rest = array.drop_vars(["time", "step", "valid_time"], errors="ignore")
+    references = ["time", "step", "valid_time", "forecast_reference_time", "forecast_period"]
+    rest = array.drop_vars(references, errors="ignore")
     if valid.ndim == 2:
         rest = rest.stack(moment=valid.dims, create_index=False).rename(moment="time")
         return rest.assign_coords(time=valid.values.ravel())
