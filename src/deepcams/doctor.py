@@ -179,6 +179,7 @@ def _keys(environment: Mapping[str, str], home: Path) -> Iterator[Finding]:
 
 
 def _folders() -> Iterator[Finding]:
+    from deepcams.amounts import size
     from deepcams.sources.cache import cache_dir, writable
 
     cache = cache_dir()
@@ -186,7 +187,7 @@ def _folders() -> Iterator[Finding]:
     if good:
         free = shutil.disk_usage(cache).free
         used = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file())
-        detail = f"{cache}, holds {used / 1e6:.0f} MB, {free / 1e9:.0f} GB free"
+        detail = f"{cache}, holds {size(used)}, {size(free)} free"
     else:
         detail = f"{cache} is not writable; set DEEPCAMS_CACHE to a folder that is"
     yield Finding("folders", "cache", "ok" if good else "broken", detail)

@@ -21,7 +21,7 @@ from deepcams.period import Period
 from deepcams.sources.cams import open_cams
 from deepcams.sources.geos_cf import open_geos_cf
 from deepcams.sources.openaq import open_openaq
-from deepcams.sources.report import size
+from deepcams.amounts import size
 from deepcams.sources.simulation.stations import Station
 from deepcams.testing.services.bucket import Bucket
 from deepcams.testing.services.data_store import DataStore

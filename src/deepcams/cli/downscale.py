@@ -124,7 +124,7 @@ def _time(seconds: float) -> str:
 
 
 def _tell_summary(summary: Summary) -> None:
-    from deepcams.sources.report import size
+    from deepcams.amounts import size
 
     total = summary.total
     missing, analysis, interpolated = total.hours
@@ -151,7 +151,7 @@ def _tell_summary(summary: Summary) -> None:
 
 
 def _tell_estimate(estimate: Estimate, out: Path) -> None:
-    from deepcams.sources.report import size
+    from deepcams.amounts import size
 
     print(f"{out} would hold {estimate.hours} hours ({estimate.missing} of them missing)")
     print(f"  grid: {estimate.rows} x {estimate.columns}, {estimate.step:g} degrees")

@@ -81,20 +81,21 @@ def _tell(summary: Summary) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from deepcams.amounts import size
     from deepcams.training.prepared import REPORT, STATE
 
     store, report = summary.store, summary.report
     print(f"{store.path}: {report.good:,} hours, {report.first} to {report.last} UTC")
     print(f"  {store.sources['family']}, {store.variable}, {'hourly means' if store.mean else 'instants'}")
     print(f"  fine {store.fine.describe()}; coarse {store.coarse.describe()}, by {store.degradation}")
-    size = f"{summary.bytes / 1e6:.1f} MB"
+    amount = size(summary.bytes)
     if summary.computed:
         there = report.good - summary.computed
         kept = f" ({there:,} were there already)" if there else ""
         rate = summary.computed / summary.seconds
-        print(f"  {summary.computed:,} hours in {summary.seconds:.1f} s, {rate:.1f} h/s{kept}; {size}")
+        print(f"  {summary.computed:,} hours in {summary.seconds:.1f} s, {rate:.1f} h/s{kept}; {amount}")
     else:
-        print(f"  nothing to do: all hours were there already; {size}")
+        print(f"  nothing to do: all hours were there already; {amount}")
     rows = report.rows()
     if not rows:
         print("  nothing was left out")

@@ -31,7 +31,8 @@ def report(
 
     The file needs no network and nothing beside it: send it to a colleague.
     """
+    from deepcams.amounts import size
     from deepcams.report.report import report as write
 
     path = write(run, out, original=original, animation=animation)
-    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, one file that needs nothing else")
+    print(f"{path}: {size(path.stat().st_size)}, one file that needs nothing else")

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from deepcams.amounts import size
 from deepcams.errors import InputError
 from deepcams.fetch.manifest import MANIFEST, Manifest, checksum
-from deepcams.sources.report import size
 
 _STATES = {
     "complete": "complete and verified",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from deepcams.amounts import size
 from deepcams.errors import OutputError
 from deepcams.extras import need
 from deepcams.fetch.endpoints import USER_AGENT
@@ -28,7 +29,6 @@ from deepcams.fetch.patience import (
     retry_after,
 )
 from deepcams.sources.files import looks_like
-from deepcams.sources.report import size
 from deepcams.writing import writing_to
 
 if TYPE_CHECKING:

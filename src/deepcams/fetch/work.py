@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from deepcams.amounts import size
 from deepcams.errors import DeepcamsError, OutputError
 from deepcams.fetch.patience import FetchError, Patience, RefusedError, StoppedError
-from deepcams.sources.report import size
 
 Item = TypeVar("Item")
 

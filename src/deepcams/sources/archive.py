@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from deepcams.amounts import size
 from deepcams.errors import InputError, OutputError
 from deepcams.sources.cache import cache_dir, forget_old
 
@@ -108,7 +109,7 @@ def _extract(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], folder: P
     needed, free = sum(member.file_size for member in members), shutil.disk_usage(folder.parent).free
     if needed > free:
         raise OutputError(
-            f"{path}: unpacking needs {needed / 1e9:.1f} GB in {folder.parent}, only {free / 1e9:.1f} GB are free; "
+            f"{path}: unpacking needs {size(needed)} in {folder.parent}, only {size(free)} are free; "
             "set DEEPCAMS_CACHE to a larger disk"
         )
     part = folder.with_name(f"{folder.name}.part-{uuid.uuid4().hex[:8]}")

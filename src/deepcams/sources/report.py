@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from deepcams.amounts import size
 from deepcams.sources.seen import FileSeen, Seen, TimesSeen, VariableSeen
 
 MOST_FILES = 40
@@ -31,16 +32,6 @@ def render(seen: Seen) -> RenderableType:
         parts.append(_variables(seen.variables))
     parts.append(_verdict(seen))
     return Group(*parts)
-
-
-def size(count: float) -> str:
-    """Bytes in decimal units."""
-    amount = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 999.5:  # what would be rounded to 1000 is 1.0 of the next unit
-            return f"{amount:.0f} {unit}" if amount >= 99.95 or unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:.1f} TB"
 
 
 def _title(one: FileSeen) -> Text:

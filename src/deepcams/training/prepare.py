@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 from deepcams import __version__
+from deepcams.amounts import size
 from deepcams.degrade import Degradation
 from deepcams.errors import DeepcamsError, InputError, OutputError, choose
 from deepcams.field import as_field
@@ -176,8 +177,8 @@ class Preparation:
             if not any(record.good for record in days.all()):
                 shutil.rmtree(self.out, ignore_errors=True)
             raise
-        size = sum(f.stat().st_size for f in self.out.rglob("*") if f.is_file() and STATE not in f.parts)
-        return Summary(Prepared.open(self.out), report, computed, clock.perf_counter() - began, size)
+        written = sum(f.stat().st_size for f in self.out.rglob("*") if f.is_file() and STATE not in f.parts)
+        return Summary(Prepared.open(self.out), report, computed, clock.perf_counter() - began, written)
 
     def _headers(self, memory: Path, progress: Progress | None) -> list[Header]:
         if self.field is not None:
@@ -294,7 +295,7 @@ class Preparation:
         free = shutil.disk_usage(self.out).free
         if needed > free:
             raise OutputError(
-                f"{self.out}: expected about {needed / 1e9:.2g} GB of free space, found {free / 1e9:.2g} GB; "
+                f"{self.out}: expected about {size(needed)} of free space, found {size(free)}; "
                 "free some, choose another disk, a --bbox or a --period"
             )
 

@@ -48,7 +48,7 @@ class Simulation:
 
     def summary(self, folder: Path | str) -> str:
         """The closing line for people."""
-        from deepcams.sources.report import size
+        from deepcams.amounts import size
 
         written, planted = self.written, self.planted
         done = f"{written.files} files ({size(written.bytes)}) written to {folder}"
