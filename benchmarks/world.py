@@ -261,6 +261,11 @@ it was faster there than PyTorch, and only it promises the same bits for any chu
 either way. No GPU was at hand when this was written: PyTorch's arithmetic is tested on the CPU, and a test compares a
 GPU where there is one.
 
+A rerun goes on where a run was stopped, also within a file: what is computed of it (a few hours of the globe at a time)
+is kept beside it in `.NAME.computed` until it is written, so that a kill costs some ten seconds. Without that it would
+cost most of a file: a global day of `--layout field` takes 43 s on two CPU cores, one of `--layout cams` (eight frames,
+each the mean of 0.25 degree values) 22 s, and a file of CAMS is a month. One process at a time may write to a folder.
+
 ## What differs
 
 The world's numbers were chosen to meet the tables of the real hours west of 75 W. The half east of it was **in view**

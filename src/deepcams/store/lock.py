@@ -47,9 +47,9 @@ def alone(lock: Path, output: Path) -> Iterator[None]:
     Raises:
         OutputError: another process has it.
     """
-    made = not lock.parent.exists()
+    made = [folder for folder in lock.parents if not folder.exists()]
     try:
-        lock.parent.mkdir(exist_ok=True)
+        lock.parent.mkdir(parents=True, exist_ok=True)
         file = _held(lock)
     except OSError:
         file = -1
@@ -62,9 +62,9 @@ def alone(lock: Path, output: Path) -> Iterator[None]:
             with suppress(OSError):
                 lock.unlink()  # while it is ours
             os.close(file)
-        if made:
-            with suppress(OSError):  # there is something in it
-                lock.parent.rmdir()
+        with suppress(OSError):  # there is something in it
+            for folder in made:
+                folder.rmdir()
 
 
 def _held(lock: Path) -> int | None:

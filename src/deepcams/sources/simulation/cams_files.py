@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -13,6 +12,7 @@ import xarray as xr
 
 from deepcams.errors import InputError, choose
 from deepcams.field import grid_of
+from deepcams.sources.simulation.blocks import Blocks, blocks_of
 from deepcams.sources.simulation.files import Progress, no_progress
 from deepcams.writing import appearing
 
@@ -32,6 +32,7 @@ def write_cams(
     layout: CamsLayout = "new",
     overwrite: bool = False,
     progress: Progress = no_progress,
+    world: str = "",
 ) -> bool:
     """Write a field as a CAMS EAC4 file; it appears under its name only when complete.
 
@@ -43,6 +44,7 @@ def write_cams(
             packed, -180..180) or ``zip`` (the new one as member ``data_sfc.nc``).
         overwrite: replace the file if it is there; otherwise it is kept.
         progress: called with the number of times done.
+        world: see :func:`~deepcams.sources.simulation.blocks.blocks_of`.
 
     Returns:
         whether the file was written now.
@@ -56,20 +58,20 @@ def write_cams(
     path = Path(path)
     if path.exists() and not overwrite:
         return False
-    with appearing(path) as beside:
+    with blocks_of(field, path, world, progress) as blocks, appearing(path) as beside:
         if layout == "old":
-            _write_old(field, beside, progress)
+            _write_old(field, beside, blocks)
         elif layout == "new":
-            _write_new(field, beside, progress)
+            _write_new(field, beside, blocks)
         else:
-            _write_zip(field, beside, progress)
+            _write_zip(field, beside, blocks)
     return True
 
 
-def _write_zip(field: xr.DataArray, path: Path, progress: Progress) -> None:
+def _write_zip(field: xr.DataArray, path: Path, blocks: Blocks) -> None:
     inner = path.with_name(f"{path.name}.nc")
     try:
-        _write_new(field, inner, progress)
+        _write_new(field, inner, blocks)
         with zipfile.ZipFile(path, "w") as archive:
             member = zipfile.ZipInfo(_MEMBER, (1980, 1, 1, 0, 0, 0))  # a fixed date: the same field, the same bytes
             member.compress_type = zipfile.ZIP_DEFLATED
@@ -83,16 +85,7 @@ def _history(field: xr.DataArray) -> str:
     return str(field.attrs.get("source", "deepcams simulated world"))
 
 
-def _blocks(field: xr.DataArray, progress: Progress) -> Iterator[tuple[slice, np.ndarray]]:
-    """The field's own chunks in time, computed one by one."""
-    end = 0
-    for length in field.chunks[0] if field.chunks else (field.sizes["time"],):
-        times, end = slice(end, end + length), end + length
-        yield times, field[times].values
-        progress(end, field.sizes["time"])
-
-
-def _write_new(field: xr.DataArray, path: Path, progress: Progress) -> None:
+def _write_new(field: xr.DataArray, path: Path, blocks: Blocks) -> None:
     import netCDF4
 
     with netCDF4.Dataset(path, "w", format="NETCDF4") as file:
@@ -126,15 +119,15 @@ def _write_new(field: xr.DataArray, path: Path, progress: Progress) -> None:
             shuffle=True, chunksizes=(min(8, field.shape[0]), *field.shape[1:]),
         )  # fmt: skip
         values.setncatts({**_NAMES, "coordinates": "number surface"})
-        for times, block in _blocks(field, progress):
+        for times, block in blocks:
             values[times] = block * np.float32(1e-9)
 
 
-def _write_old(field: xr.DataArray, path: Path, progress: Progress) -> None:
+def _write_old(field: xr.DataArray, path: Path, blocks: Blocks) -> None:
     import netCDF4
 
     # Packing needs the range of all values first.
-    data = np.concatenate([block for _, block in _blocks(field, progress)]).astype(np.float64) * 1e-9
+    data = np.concatenate([block for _, block in blocks]).astype(np.float64) * 1e-9
     longitude = field.longitude.values
     if longitude.size * (longitude[1] - longitude[0]) > 359.9:
         order = np.argsort((longitude + 180) % 360, kind="stable")

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from deepcams.field import DIMS, grid_of
+from deepcams.sources.simulation.blocks import Blocks, blocks_of
 from deepcams.sources.simulation.files import Progress, Written, no_progress, shifted
 from deepcams.writing import appearing
 
@@ -15,7 +16,11 @@ _SINCE = np.datetime64("2003-01-01", "ns")
 
 
 def write_days(
-    field: xr.DataArray, folder: Path | str, overwrite: bool = False, progress: Progress = no_progress
+    field: xr.DataArray,
+    folder: Path | str,
+    overwrite: bool = False,
+    progress: Progress = no_progress,
+    world: str = "",
 ) -> Written:
     """Write a field as one netCDF a day (``simulated_YYYYMMDD.nc``); each appears only when complete.
 
@@ -24,6 +29,7 @@ def write_days(
         folder: where the files go.
         overwrite: replace files that are there; otherwise they are kept.
         progress: called with the number of times done.
+        world: see :func:`~deepcams.sources.simulation.blocks.blocks_of`.
 
     Raises:
         OutputError: a file cannot be written.
@@ -39,15 +45,16 @@ def write_days(
         path = Path(folder) / f"simulated_{str(day).replace('-', '')}{hours}.nc"
         new = overwrite or not path.exists()
         if new:
-            with appearing(path) as beside:
-                _write(part, beside, shifted(progress, done, field.sizes["time"]))
+            told = shifted(progress, done, field.sizes["time"])
+            with blocks_of(part, path, world, told) as blocks, appearing(path) as beside:
+                _write(part, beside, blocks)
         written.add(path, new)
         done += part.sizes["time"]
         progress(done, field.sizes["time"])
     return written
 
 
-def _write(field: xr.DataArray, path: Path, progress: Progress) -> None:
+def _write(field: xr.DataArray, path: Path, blocks: Blocks) -> None:
     import netCDF4
 
     with netCDF4.Dataset(path, "w", format="NETCDF4") as file:
@@ -70,8 +77,5 @@ def _write(field: xr.DataArray, path: Path, progress: Progress) -> None:
             fill_value=np.float32(np.nan),
         )  # fmt: skip
         variable.setncatts({key: field.attrs[key] for key in ("standard_name", "long_name", "units", "cell_methods")})
-        end = 0
-        for length in field.chunks[0] if field.chunks else (field.sizes["time"],):
-            variable[end : end + length] = field[end : end + length].values
-            end += length
-            progress(end, field.sizes["time"])
+        for times, block in blocks:
+            variable[times] = block

@@ -17,10 +17,11 @@ from deepcams.sources.simulated import SimulatedWorld
 from deepcams.sources.simulation.arrays import Arrays
 from deepcams.sources.simulation.cams_files import CamsLayout, write_cams
 from deepcams.sources.simulation.field_files import write_days
-from deepcams.sources.simulation.files import Progress, Written, claim, no_progress, shifted
+from deepcams.sources.simulation.files import WORLD_VERSION, Progress, Written, claim, no_progress, shifted
 from deepcams.sources.simulation.geos_cf_files import write_geos_cf
 from deepcams.sources.simulation.openaq_files import Dirt, write_openaq
 from deepcams.sources.simulation.stations import place_stations
+from deepcams.store.lock import alone
 from deepcams.writing import appearing
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 Layout = Literal["cams", "geos-cf", "openaq", "field"]
 Box = tuple[float, float, float, float]
 
+_LOCK = ".deepcams-simulation.lock"
 _HOUR = np.timedelta64(1, "h").astype("timedelta64[ns]")
 
 
@@ -94,7 +96,8 @@ def simulate(
 
     Raises:
         InputError: an argument is not what it should be.
-        OutputError: the folder holds another simulated world, or cannot be written to.
+        OutputError: the folder holds another simulated world, another process writes to it, or it cannot be written
+            to.
     """
     choose("layout", layout, get_args(Layout))
     choose("CAMS layout", cams_layout, get_args(CamsLayout))
@@ -102,7 +105,20 @@ def simulate(
     folder, world = Path(folder), SimulatedWorld(seed)
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder}: a folder is needed, and a file of that name is there; name another folder")
+    with alone(folder / _LOCK, folder):
+        return _simulate(
+            folder, layout, period, bbox, world, cams_layout, stations, dirt, overwrite, arrays, progress
+        )  # fmt: skip
+
+
+def _simulate(
+    folder: Path, layout: Layout, period: Period, bbox: Box | None, world: SimulatedWorld, cams_layout: CamsLayout,
+    stations: int, dirt: bool, overwrite: bool, arrays: Arrays | None, progress: Progress,
+) -> Simulation:  # fmt: skip
+    """:func:`simulate`, while no other process writes to the folder."""
+    seed = world.seed
     settings = {"seed": seed, "bbox": list(bbox) if bbox else None}
+    keep = f"world {WORLD_VERSION}, {settings}"
     if layout == "openaq":
         chosen = Dirt() if dirt else None
         places = place_stations(seed, stations, _checked(bbox), chosen.twins if chosen else 0.0)
@@ -118,15 +134,18 @@ def simulate(
         claim(folder, layout, {**settings, "cams_layout": cams_layout}, overwrite)
         field = coarsen(world.field(coarse.refine(), times, arrays=arrays))
         return Simulation(
-            _cams(field, folder, cams_layout, overwrite, progress), f"{times.size} frames of {coarse.describe()}"
+            _cams(field, folder, cams_layout, overwrite, progress, keep), f"{times.size} frames of {coarse.describe()}"
         )
     fine = _grid(0.25, bbox)
     mean = layout == "geos-cf"
     times = _times(period, 1, mean)
     claim(folder, layout, settings, overwrite)
     field = world.field(fine, times, mean, arrays)
-    write = write_geos_cf if mean else write_days
-    return Simulation(write(field, folder, overwrite, progress), f"{times.size} hours of {fine.describe()}")
+    if mean:
+        written = write_geos_cf(field, folder, overwrite, progress)
+    else:
+        written = write_days(field, folder, overwrite, progress, keep)
+    return Simulation(written, f"{times.size} hours of {fine.describe()}")
 
 
 def _checked(bbox: Box | None) -> Box | None:
@@ -153,7 +172,9 @@ def _times(period: Period, hours: int, mean: bool = False) -> np.ndarray:
     return np.asarray(times[inside])
 
 
-def _cams(field: xr.DataArray, folder: Path, layout: CamsLayout, overwrite: bool, progress: Progress) -> Written:
+def _cams(
+    field: xr.DataArray, folder: Path, layout: CamsLayout, overwrite: bool, progress: Progress, keep: str
+) -> Written:
     """One file a month, named after its first and last time."""
     months = field.time.values.astype("datetime64[M]")
     written, done, total = Written(), 0, field.sizes["time"]
@@ -161,7 +182,7 @@ def _cams(field: xr.DataArray, folder: Path, layout: CamsLayout, overwrite: bool
         part = field.isel(time=np.flatnonzero(months == month))
         first, last = (str(t.astype("datetime64[h]")).replace("-", "") for t in part.time.values[[0, -1]])
         path = folder / f"cams_eac4_{first}-{last}.{'zip' if layout == 'zip' else 'nc'}"
-        new = write_cams(part, path, layout, overwrite, shifted(progress, done, total))
+        new = write_cams(part, path, layout, overwrite, shifted(progress, done, total), keep)
         written.add(path, new)
         done += part.sizes["time"]
         progress(done, total)
