@@ -116,6 +116,50 @@ def test_an_old_export_in_latin_1(table, save_table, tmp_path: Path) -> None:
     assert open_openaq(path).units == ["µg/m³"]
 
 
+def test_a_large_parquet_file_is_let_go_of_as_it_is_read(table, tmp_path: Path) -> None:
+    """By Arrow's own count of what it holds: what is read ahead would stay, and a file be in memory whole at its end."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def most_held(rows: int) -> tuple[int, int]:
+        columns = {
+            name: pa.DictionaryArray.from_arrays(np.zeros(rows, np.int32), [str(table[name][0])])
+            for name in ("location_id", "datetime", "lat", "lon", "parameter", "units")
+        }
+        columns["value"] = pa.array(np.random.default_rng(0).random(rows))  # does not compress
+        path = tmp_path / f"{rows}.parquet"
+        pq.write_table(pa.table(columns), path, row_group_size=100_000)
+        del columns
+        before = pa.total_allocated_bytes()
+        held = [pa.total_allocated_bytes() - before for _ in BlockReader().blocks(find_station_files(path))]
+        return max(held), path.stat().st_size
+
+    (few, small), (many, large) = most_held(1_200_000), most_held(2_400_000)
+    assert large - small > 9_000_000
+    assert many - few < (large - small) / 4
+
+
+def test_a_bucket_that_is_sorted_has_no_more_rows_for_a_longer_record(
+    table_of, save_table, tmp_path, monkeypatch
+) -> None:
+    sizes: list[int] = []
+    buckets = openaq_cache._Spill.buckets
+
+    def spy(self: Any, count: int) -> Any:
+        for rows in buckets(self, count):
+            sizes.append(rows.size)
+            yield rows
+
+    monkeypatch.setattr(openaq_cache._Spill, "buckets", spy)
+    places = {k: (k / 10, k / 7) for k in range(60)}
+    for hours in (10, 40):
+        sizes.clear()
+        files = find_station_files(save_table(table_of(places, hours=hours), f"{hours}.csv"))
+        openaq_cache.build(BlockReader(block=5000), files, tmp_path / f"{hours}", lambda rows: None, 100)
+        assert sum(sizes) == 60 * hours
+        assert max(sizes) <= 100
+
+
 @pytest.mark.parametrize("spill", [1, 40, 10**6])
 def test_sorting_on_disk_gives_what_sorting_in_memory_gives(table_of, save_table, tmp_path: Path, spill: int) -> None:
     random = np.random.default_rng(0)

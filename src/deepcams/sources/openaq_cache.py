@@ -26,7 +26,7 @@ VERSION = 1
 SPILL_ROWS = 6_000_000
 """Rows that are held in memory before they go to disk."""
 BUCKET = 128
-"""Stations that are sorted together."""
+"""Stations that are sorted together; fewer where they have many rows."""
 NEAR = 0.25
 """Stations are numbered by cells of this many degrees."""
 
@@ -91,10 +91,10 @@ class Built:
 
 
 class _Spill:
-    """Rows in buckets on disk, or all in memory while they are few."""
+    """Rows in buckets of so many stations on disk, or all in memory while they are few."""
 
-    def __init__(self, folder: Path, rows: int) -> None:
-        self._folder, self._limit = folder, rows
+    def __init__(self, folder: Path, rows: int, bucket: int) -> None:
+        self._folder, self._limit, self._bucket = folder, rows, bucket
         self._held: list[np.ndarray] = []
         self._size = 0
         self.on_disk = False
@@ -112,7 +112,7 @@ class _Spill:
         self._folder.mkdir(parents=True, exist_ok=True)
         rows = np.concatenate(self._held)
         self._held, self._size = [], 0
-        bucket = rows["station"] // BUCKET
+        bucket = rows["station"] // self._bucket
         order = np.argsort(bucket, kind="stable")
         rows, bucket = rows[order], bucket[order]
         starts = np.flatnonzero(np.r_[True, np.diff(bucket) != 0])
@@ -130,7 +130,7 @@ class _Spill:
             self._held = []
             return
         self.flush()
-        for bucket in range(-(-count // BUCKET)):
+        for bucket in range(-(-count // self._bucket)):
             path = self.path(bucket)
             if path.exists():
                 yield np.fromfile(path, ROW)
@@ -164,7 +164,9 @@ def build(
     order = place_order(stations.latitude.to_numpy(), stations.longitude.to_numpy())
     number = np.empty(order.size, np.int32)
     number[order] = np.arange(order.size)
-    second = _Spill(folder / "numbered", spill_rows)
+    # A bucket is sorted in memory: of eighteen years it holds fewer stations than of one.
+    together = max(1, min(BUCKET, spill_rows * order.size // max(arrived.read, 1)))
+    second = _Spill(folder / "numbered", spill_rows, together)
     for rows in arrived.rows():
         rows["station"] = number[rows["station"]]
         second.add(rows)

@@ -280,7 +280,8 @@ class BlockReader:
         import pyarrow.parquet as pq
 
         try:
-            with pq.ParquetFile(file.path) as opened:
+            # What is buffered ahead stays until the file is closed, and so all of it in the end.
+            with pq.ParquetFile(file.path, pre_buffer=False) as opened:
                 names = list(opened.schema_arrow.names)
                 if not self._usable(file, ",".join(names).encode()):
                     return
