@@ -117,7 +117,7 @@ def test_an_old_export_in_latin_1(table, save_table, tmp_path: Path) -> None:
 
 
 def test_a_large_parquet_file_is_let_go_of_as_it_is_read(table, tmp_path: Path) -> None:
-    """By Arrow's own count of what it holds: what is read ahead would stay, and a file be in memory whole at its end."""
+    """By Arrow's own count of what it holds: what is read ahead would stay till the file's end."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
