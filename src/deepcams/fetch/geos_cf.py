@@ -10,13 +10,14 @@ from typing import Any, Literal
 
 import numpy as np
 
+from deepcams.amounts import size
 from deepcams.errors import InputError, OutputError
 from deepcams.fetch.endpoints import GEOS_CF_KINDS, GEOS_CF_SPANS, geos_cf_file, geos_cf_url
 from deepcams.fetch.fetching import Fetch
 from deepcams.fetch.hours import Box, check_hour, cut, open_hour
 from deepcams.fetch.manifest import checksum, settle
 from deepcams.fetch.opendap import Opendap
-from deepcams.fetch.patience import TryAgainError
+from deepcams.fetch.patience import FetchError, RefusedError, TryAgainError
 from deepcams.fetch.transfer import AbsentError, Transfer, space
 from deepcams.fetch.work import Estimate, Summary, Told, free_at, in_parallel
 from deepcams.grid import Grid
@@ -118,10 +119,16 @@ class GeosCf(Fetch[GeosCfRequest]):
         """What :meth:`run` would do; one small request at most, and nothing is written."""
         times, todo = self._todo()
         request = self.request
-        each = _GLOBE_BYTES["store" if request.to_store else request.via]
+        each, judged = _GLOBE_BYTES["store" if request.to_store else request.via], "as a rule"
         if request.via == "https" and request.bbox is None and not request.to_store and todo:
-            with Transfer(self.patience, 1) as transfer:
-                each = self._first_size(transfer, todo[0]) or each
+            try:
+                with Transfer(self.patience, 1) as transfer:
+                    if first := self._first_size(transfer, todo[0]):
+                        each, judged = first, "as the first one"
+            except RefusedError:
+                raise
+            except FetchError as error:
+                judged = f"as a rule, for the server does not tell: {error}"
         if request.bbox is not None:
             part = Grid.globe(0.25).select(request.bbox, "--bbox")[0]
             each = _GLOBE_BYTES["store" if request.to_store else "opendap"] * part.rows * part.columns / (721 * 1440)
@@ -129,6 +136,7 @@ class GeosCf(Fetch[GeosCfRequest]):
         words = [
             f"{times.size:,} hours of GEOS-CF version {request.version}, {len(todo):,} of them not there yet",
             f"{calls:,} requests to {self._root()}, {request.at_once if request.via == 'https' else 1} at once",
+            f"about {size(each)} an hour, {judged}",
         ]
         return Estimate(str(request.out), words, each * len(todo), free_at(request.out))
 
@@ -255,14 +263,14 @@ class GeosCf(Fetch[GeosCfRequest]):
         return part
 
     def _keep(self, time: np.datetime64, partial: Path, final: Path, url: str, digest: str | None = None) -> None:
-        digest, size = digest or checksum(partial), partial.stat().st_size
+        digest, length = digest or checksum(partial), partial.stat().st_size
         grid: dict[str, Any] = {}
         if self._grid is not None:
             g = self._grid
             grid = {"server_grid": [g.step, g.north, g.west, g.rows, g.columns]}
         settle(partial, final)
         state = "fetched" if self.request.to_store else "complete"
-        self.manifest.put(_name(time), state, file=final.name, bytes=size, sha256=digest, url=url, **grid)
+        self.manifest.put(_name(time), state, file=final.name, bytes=length, sha256=digest, url=url, **grid)
 
     def _begin_store(self, times: list[np.datetime64]) -> None:
         """Refuse what the store could not take before anything is fetched for it."""

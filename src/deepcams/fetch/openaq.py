@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from deepcams.amounts import size
 from deepcams.errors import InputError
 from deepcams.fetch.endpoints import OPENAQ_PM25
 from deepcams.fetch.fetching import Fetch
@@ -21,7 +22,7 @@ from deepcams.fetch.manifest import checksum
 from deepcams.fetch.openaq_archive import Archive, Day, proven, wanted_days
 from deepcams.fetch.openaq_locations import load, locations_of, save
 from deepcams.fetch.openaq_pack import PARTS, Pack, merge, place_of, rows_of, write_part
-from deepcams.fetch.patience import FetchError
+from deepcams.fetch.patience import FetchError, RefusedError
 from deepcams.fetch.transfer import space
 from deepcams.fetch.work import Estimate, Summary, Told, free_at, raise_failures
 from deepcams.grid import Grid
@@ -29,6 +30,8 @@ from deepcams.period import Period
 from deepcams.sources.openaq_countries import countries_of
 
 LOCATIONS_AT_ONCE = 8
+_OBJECT_BYTES = 1e3
+"""About what an object takes: a location's day of hourly values, compressed."""
 _SPARE = 1e9
 """Bytes that must be free before anything is begun: sizes are known only when each location is listed."""
 
@@ -110,7 +113,7 @@ class Openaq(Fetch[OpenaqRequest]):
         return {"provider": "openaq", "parameter": self.request.parameter}
 
     def estimate(self) -> Estimate:
-        """What :meth:`run` would do: the locations are asked for and the first one listed; nothing is written."""
+        """What :meth:`run` would do: the locations are asked for and a few of them listed; nothing is written."""
         return asyncio.run(self._estimate())
 
     async def _estimate(self) -> Estimate:
@@ -118,22 +121,39 @@ class Openaq(Fetch[OpenaqRequest]):
             return await self._estimated(archive)
 
     async def _estimated(self, archive: Archive) -> Estimate:
-        numbers, known = await self._locations(archive)
-        first, last = self.request.days()
+        out, (first, last) = self.request.out, self.request.days()
         years = range(first.year, last.year + 1)
+        try:
+            numbers, known = await self._locations(archive)
+        except RefusedError:
+            raise
+        except FetchError as error:
+            days = (last - first).days + 3  # local days, so one more at either end
+            words = [f"number of locations unknown: {error}", f"of each up to {days:,} objects, one a local day"]
+            return Estimate(str(out), words, None, free_at(out))
         todo = [item for year in years for item in self._items(numbers, year) if not self._have(item)]
         words = [f"{len(numbers):,} locations ({known}), {len(todo):,} of their years not there yet"]
-        size = 0.0
-        if todo:
-            sample = todo[:: max(len(todo) // 5, 1)][:5]
+        if not todo:
+            return Estimate(str(out), words, 0.0, free_at(out))
+        sample = todo[:: max(len(todo) // 5, 1)][:5]
+        try:
             listed = [await self._listed(archive, item) for item in sample]
-            objects = sum(map(len, listed)) / len(sample)
-            size = sum(day.bytes for days in listed for day in days) / len(sample) * len(todo)
-            words.append(
-                f"about {objects * len(todo):,.0f} objects from {self.endpoints.openaq_archive} "
-                f"(judged by {len(sample)} of them), {self.request.at_once} at once"
-            )
-        return Estimate(str(self.request.out), words, size, free_at(self.request.out))
+        except RefusedError:
+            raise
+        except FetchError as error:
+            most = sum((item.last - item.first).days + 1 for item in todo)
+            words += [
+                f"at most {most:,} objects from {self.endpoints.openaq_archive}, {self.request.at_once} at once",
+                f"{size(_OBJECT_BYTES)} an object, as a rule, for the archive does not tell: {error}",
+            ]
+            return Estimate(str(out), words, most * _OBJECT_BYTES, free_at(out))
+        objects = sum(map(len, listed)) / len(sample)
+        words.append(
+            f"about {objects * len(todo):,.0f} objects from {self.endpoints.openaq_archive} "
+            f"(judged by {len(sample)} of them), {self.request.at_once} at once"
+        )
+        total = sum(day.bytes for days in listed for day in days) / len(sample) * len(todo)
+        return Estimate(str(out), words, total, free_at(out))
 
     def _complete(self) -> Summary:
         space(self.request.out, _SPARE)

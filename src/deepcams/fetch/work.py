@@ -92,18 +92,19 @@ class Estimate:
     Attributes:
         where: folder or store.
         words: what would be asked for, a line each.
-        bytes: that would be written (about).
+        bytes: that would be written (about); ``None`` where that cannot be known.
         free: on the disk.
     """
 
     where: str
     words: list[str]
-    bytes: float
+    bytes: float | None
     free: float
 
     def text(self) -> str:
         """A few lines for people."""
-        room = f"about {size(self.bytes)} to write; {size(self.free)} free there"
+        needed = "size unknown" if self.bytes is None else f"about {size(self.bytes)} to write"
+        room = f"{needed}; {size(self.free)} free there"
         return "\n".join([f"{self.where} would get", *(f"  {line}" for line in [*self.words, room])])
 
 
