@@ -13,7 +13,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from deepcams.errors import InputError
-from deepcams.training.options import Expected, Experiment
+from deepcams.training.kinds import Expected
+from deepcams.training.options import Experiment
 
 
 class _Loader(yaml.SafeLoader):

@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from deepcams.errors import InputError  # noqa: E402
-from deepcams.networks.scaling import SCALINGS, Asinh, LinearClip, make_scaling  # noqa: E402
+from deepcams.networks.scaling import SCALINGS, LinearClip, make_scaling  # noqa: E402
 
 VALUES = [-3.0, -1e-6, 0.0, 1e-12, 1e-6, 0.1, 1.0, 35.0, 799.0, 800.0, 3657.0, 40000.0]
 
@@ -37,13 +37,6 @@ def test_linear_clip_is_the_release_s() -> None:
     scaled = LinearClip().forward(torch.tensor([-1.0, 0.0, 400.0, 800.0, 3657.0]))
     assert scaled.tolist() == [0.0, 0.0, 0.5, 1.0, 1.0]
     assert LinearClip().clips == 800
-
-
-def test_only_a_clip_counts() -> None:
-    values = torch.tensor([0.0, 800.0, 800.1, 3657.0])
-    assert LinearClip().count_clipped(values) == 2
-    assert LinearClip(4000).count_clipped(values) == 0
-    assert Asinh().count_clipped(values) == 0
 
 
 def test_only_scaling_knows_800() -> None:

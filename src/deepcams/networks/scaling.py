@@ -46,10 +46,6 @@ class Scaling(ABC):
     def inverse(self, scaled: Tensor) -> Tensor:
         """Values in ug m-3 of scaled ones."""
 
-    def count_clipped(self, values: Tensor) -> int:
-        """How many of ``values`` (ug m-3) lie above ``clips`` and will lose their excess."""
-        return 0 if self.clips is None else int((values > self.clips).sum())
-
 
 @dataclass(frozen=True)
 class LinearClip(Scaling):

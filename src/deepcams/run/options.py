@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from deepcams.settings import parse_as, read_values
-from deepcams.training.options import Box, Count, Expected, Options, PeriodText, Text, Whole
+from deepcams.training.kinds import Box, Count, Expected, Options, PeriodText, Text, Whole
 
 Degrade = Literal["area", "imresize", "decimate"]
 

@@ -11,7 +11,8 @@ import numpy as np
 from deepcams.errors import InputError
 from deepcams.grid import FACTOR, Grid
 from deepcams.period import Period
-from deepcams.training.options import Bbox, Experiment, Part, Samples
+from deepcams.training.kinds import Bbox
+from deepcams.training.options import Experiment, Part, Samples
 from deepcams.training.prepared import Prepared
 
 Resolution = Literal["coarse", "fine"]
