@@ -51,18 +51,21 @@ def _pixels(figure: Figure) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("kind", "projection"),
-    [("globe", "plate-carree"), ("globe", "robinson"), ("globe", "south-polar"), ("region", "plate-carree"),
-     ("file", "equal-earth")],
+    ("kind", "projection", "box"),
+    [("globe", "plate-carree", None), ("globe", "robinson", None), ("globe", "south-polar", None),
+     ("globe", "plate-carree", (150, -50, -150, -10)), ("region", "plate-carree", (-3, 40, 9, 50)),
+     ("file", "equal-earth", None)],
 )  # fmt: skip
-def test_the_picture_is_the_same(outputs: dict[str, Path], kind: str, projection: str) -> None:
+def test_the_picture_is_the_same(
+    outputs: dict[str, Path], kind: str, projection: str, box: tuple[float, float, float, float] | None
+) -> None:
     when = START + np.timedelta64(100, "m")  # the frame of an hour before stands for it
     frame = own_frame([str(outputs[kind])], when)
     assert frame is not None
     assert frame.time == START + np.timedelta64(1, "h")
     field = open_field(outputs[kind])
-    found = _pixels(frame_figure(frame, projection=projection, size="column", note="a note"))
-    expected = _pixels(map_figure(field, when, projection=projection, size="column", note="a note"))
+    found = _pixels(frame_figure(frame, box=box, projection=projection, size="column", note="a note"))
+    expected = _pixels(map_figure(field, when, box=box, projection=projection, size="column", note="a note"))
     np.testing.assert_array_equal(found, expected)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -69,16 +69,17 @@ def draw_map(
 
     _check(out)
     when = _moment(time)
-    look = {"projection": projection.value, "scale": scale.value, "size": size.value, "title": title, "note": note}
-    frame = own_frame(field, when, variable) if period is None and bbox is None else None
+    look: dict[str, Any] = {
+        "box": bbox, "projection": projection.value, "scale": scale.value, "size": size.value, "title": title,
+        "note": note,
+    }  # fmt: skip
+    frame = own_frame(field, when, variable) if period is None else None
     if frame is not None:  # the usual case, in half the time: xarray and all that it imports are left out
         return _save(frame_figure(frame, **look), out)
     from deepcams.cli.progress import one_bar
 
     with one_bar("reading") as progress:
-        figure = map_figure(
-            open_fields(field, variable), when, period=period_of(period), box=bbox, progress=progress, **look
-        )
+        figure = map_figure(open_fields(field, variable), when, period=period_of(period), progress=progress, **look)
     return _save(figure, out)
 
 

@@ -196,19 +196,19 @@ def map_figure(
 
 
 def frame_figure(
-    frame: Frame, *, projection: str = "plate-carree", scale: str = "log", size: str = "screen", title: str = "",
-    note: str = "",
+    frame: Frame, *, box: Box | None = None, projection: str = "plate-carree", scale: str = "log",
+    size: str = "screen", title: str = "", note: str = "",
 ) -> Figure:  # fmt: skip
     """:func:`map_figure` of what was read of a store without xarray.
 
     Args:
         frame: of :func:`deepcams.store.own.own_frame`.
-        projection, scale, size, title, note: as :func:`map_figure` takes them.
+        box, projection, scale, size, title, note: as :func:`map_figure` takes them.
 
     Raises:
-        InputError: no such projection, scale or size.
+        InputError: no such projection, scale or size, or nothing of the box.
     """
-    view = View.of(frame.grid, None, projection)
+    view = View.of(frame.grid, box, projection)
     part, rows, columns = window(frame.grid, view)
     values = cleaned(frame.values[rows] if columns is None else frame.values[rows][:, columns])
     head = title or f"{_species(frame.name)}, {frame.grid.step:g}°, {stamp(frame.time)} UTC"
