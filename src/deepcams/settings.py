@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import re
 import types
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -89,6 +90,17 @@ def parse_as(model: type[Model], values: Any, where: object) -> Model:
         raise InputError(f"{where}: {error.where}", error.expected, error.found, error.do) from None
     except ValidationError as error:
         raise _explained(error, where, model) from None
+
+
+@contextmanager
+def values_of(where: object) -> Iterator[None]:
+    """Refusals of values that only their use can tell, with the file before the value's path."""
+    try:
+        yield
+    except InputError as error:
+        if error.where.startswith(str(where)) or re.split(r"[.:]", error.where)[0] not in Experiment.model_fields:
+            raise  # the file is named, or it is of something else
+        raise InputError(f"{where}: {error.where}", error.expected, error.found, error.do) from None
 
 
 def _parsed(text: str, where: object) -> Any:

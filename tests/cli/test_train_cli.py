@@ -88,9 +88,24 @@ def test_what_it_says_and_writes(here: Path, capsys: pytest.CaptureFixture[str])
         (["data.variable=pm10"], "store.zarr: expected a training store of pm10, found one of pm2p5"),
         (["data.stores.0.path=none.zarr"], "none.zarr: expected a training store, found nothing of this name"),
         (["split.validation.periods=[2019]"], "train and validation that share no hour of a place"),
-        (["split.train.periods=[2018]"], "split.train.periods: expected at least 1 consecutive hours in store.zarr"),
-        (["samples.crop=20"], "samples.crop: expected a crop that fits into split.train.regions of store.zarr"),
-        (["network.name=abnp"], "did you mean 'abpn'?"),
+        (
+            ["split.train.periods=[2018]"],
+            "error: e.yaml: split.train.periods: expected at least 1 consecutive hours in store.zarr",
+        ),
+        (
+            ["samples.crop=20"],
+            "error: e.yaml: samples.crop: expected a crop that fits into split.train.regions of store.zarr",
+        ),
+        (["network.name=abnp"], "error: e.yaml: network.name: expected one of abpn, "),
+        (["network.preset=papr"], "error: e.yaml: network.preset: expected one of "),
+        (["network.options.features=2"], "error: e.yaml: network.options: expected the options "),
+        (["network.options.d=x"], "error: e.yaml: network.options.d: expected a value of type int, found 'x'"),
+        (["network.scaling={name: asin}"], "error: e.yaml: network.scaling.name: expected one of "),
+        (["network.scaling={name: asinh, options: {nee: 1}}"], "error: e.yaml: network.scaling.options: expected the "),
+        (
+            ["network.scaling={name: asinh, options: {knee: -1}}"],
+            "error: e.yaml: network.scaling.options.knee: expected a positive number, found -1.0",
+        ),
         (["validation.baselines=[cubic]"], "bicubic"),
         (["training.steps"], "--set: expected key.of.value=VALUE"),
     ],
@@ -104,6 +119,16 @@ def test_bad_input_is_one_line(
     assert message in said
     assert said.count("\n") == 1
     assert not (here / "run").exists()
+
+
+def test_a_file_named_like_a_value_is_named_once(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "e.yaml").rename(here / "training.yaml")
+    for change, message in (
+        ("training.batch=x", "training.yaml: training.batch: expected a whole number"),
+        ("network.name=x", "training.yaml: network.name: expected one of"),
+    ):
+        assert main(["train", "training.yaml", "-o", "run", "--set", change]) == 2
+        assert capsys.readouterr().err.startswith(f"deepcams: error: {message}")
 
 
 def test_the_example_of_the_help_works(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -41,7 +41,7 @@ def train(
     from deepcams.errors import DeepcamsError, MissingExtraError
     from deepcams.plotting.training import draw_curve
     from deepcams.production.memory import keep_memory_at_hand
-    from deepcams.settings import read_experiment
+    from deepcams.settings import read_experiment, values_of
 
     try:
         from deepcams.training.train import train as run
@@ -51,7 +51,11 @@ def train(
     keep_memory_at_hand()
     quiet = int(os.environ.get("RANK", "0")) > 0  # of several processes, one speaks
     try:
-        with Stopping(waits=True) as stopping, Bars("steps", "{task.fields[figures]}", hidden=quiet) as bars:
+        with (
+            values_of(experiment),
+            Stopping(waits=True) as stopping,
+            Bars("steps", "{task.fields[figures]}", hidden=quiet) as bars,
+        ):
 
             def tell(step: int, steps: int | None, figures: dict[str, float]) -> None:
                 told = f"loss {figures['loss']:.4g}  best {figures['skill']:.3f} x baseline"

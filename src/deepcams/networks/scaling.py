@@ -125,7 +125,7 @@ SCALINGS = Registry(
 )
 
 
-def make_scaling(name: str, options: Mapping[str, Any] | None = None, where: object = "scaling") -> Scaling:
+def make_scaling(name: str, options: Mapping[str, Any] | None = None) -> Scaling:
     """The scaling registered as ``name``.
 
     Raises:
@@ -135,6 +135,6 @@ def make_scaling(name: str, options: Mapping[str, Any] | None = None, where: obj
     known = [field.name for field in dataclasses.fields(cls)]
     for option in options or {}:
         if option not in known:
-            raise InputError(f"{where} {name}", "the options " + ", ".join(known), repr(option))
+            raise InputError(f"scaling {name}", "the options " + ", ".join(known), repr(option))
     scaling: Scaling = cls(**(options or {}))
     return scaling

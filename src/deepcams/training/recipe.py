@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,8 +28,8 @@ def make_network(experiment: Experiment) -> tuple[Network, Scaling]:
             take; a start from another network, other options or another scaling.
     """
     options = experiment.network
-    scaling = make_scaling(options.scaling.name, options.scaling.options, "network.scaling")
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), _named_as_in_the_file(options.name, options.scaling.name):
+        scaling = make_scaling(options.scaling.name, options.scaling.options)
         torch.manual_seed(experiment.training.seed)
         network = build(options.name, options.preset, **options.options)
     samples = experiment.samples
@@ -48,6 +49,23 @@ def make_network(experiment: Experiment) -> tuple[Network, Scaling]:
     if options.start is not None:
         _start(network, scaling, options.start)
     return network, scaling
+
+
+@contextmanager
+def _named_as_in_the_file(network: str, scaling: str) -> Iterator[None]:
+    """Networks and scalings do not know where their options stand; the user who has to change one does."""
+    places = {
+        "network": "network.name", f"preset of {network}": "network.preset", f"options of {network}": "network.options",
+        "scaling": "network.scaling.name", f"scaling {scaling}": "network.scaling.options",
+    }  # fmt: skip
+    try:
+        yield
+    except InputError as error:
+        what, _, option = error.where.partition(": ")
+        if what not in places:
+            raise
+        where = f"{places[what]}.{option}" if option else places[what]
+        raise InputError(where, error.expected, error.found, error.do) from None
 
 
 def _start(network: Network, scaling: Scaling, path: str) -> None:
