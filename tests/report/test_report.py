@@ -24,6 +24,7 @@ from deepcams.report import html
 from deepcams.report.found import find_run
 from deepcams.report.report import report
 from deepcams.sources.cams import open_cams
+from deepcams.sources.open import open_field
 from deepcams.sources.simulation.cams_files import write_cams
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&\x00 $\\frac{$ </style>"
@@ -179,6 +180,28 @@ def test_an_unfinished_store_says_so(run: Path, tmp_path: Path) -> None:
     next((tmp_path / "out.zarr" / ".deepcams").glob("item-*.json")).unlink()
     content = report(tmp_path / "out.zarr", tmp_path / "a.html", animation=False).read_text(encoding="utf-8")
     assert "out.zarr is not finished: 0 of 1 parts are written" in content
+
+
+def test_a_damaged_store_is_reported_without_pictures(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run / "out.zarr", tmp_path / "out.zarr")
+    for shard in (tmp_path / "out.zarr" / "pm2p5" / "c").rglob("*"):
+        if shard.is_file():
+            shard.write_bytes(shard.read_bytes()[:50])
+    content = report(tmp_path / "out.zarr", tmp_path / "a.html").read_text(encoding="utf-8")
+    assert "a picture could not be drawn: " in content
+    assert "the animation could not be made: " in content
+    assert "<h2 id" in content
+    assert "Settings" in content
+
+
+def test_a_field_without_values_has_no_highest_place(run: Path, tmp_path: Path) -> None:
+    field = open_field(run / "out.zarr").isel(time=slice(0, 3)).load()  # before the gap
+    field.copy(data=np.full_like(field.values, np.nan)).to_netcdf(tmp_path / "nothing.nc")
+    page = report(tmp_path / "nothing.nc", tmp_path / "a.html", original=run / "cams.nc", animation=False)
+    content = page.read_text(encoding="utf-8")
+    assert "<img" in content
+    assert "where it is highest" not in content
+    assert "has no values around its middle" in content
 
 
 def test_a_folder_of_folders(run: Path, tmp_path: Path) -> None:

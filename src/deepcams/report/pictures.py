@@ -84,15 +84,18 @@ def drawn(found: Found, pictures: Pictures) -> str:
     parts = []
     field, original = _plain(found.output.field), _plain(found.original)
     species = label(str(field.name))
-    hour, place = _telling(field)
-    when = stamp(hour)
     try:
+        hour, place = _telling(field)
+        when = stamp(hour)
         if original is None:
             figure = map_figure(field, hour)
         else:
             figure = compare_maps({"deepcams": field}, hour, source=("input", original))
         alt = f"Map of {species} at {when} UTC" + (", the input beside deepcams" if original is not None else "")
         parts.append(pictures.add(_png(figure), "png", alt, f"{species} at {when} UTC"))
+        if place is None:
+            found.problems.append("a picture could not be drawn: the output has no values around its middle")
+            return "".join(parts)
         longitude, latitude = place
         where = f"{latitude:.2f} N, {longitude:.2f} E"
         figure = series_figure({"deepcams": field.isel(time=slice(0, MOST_HOURS))}, place, original=original)
@@ -111,8 +114,8 @@ def _plain(field: Any) -> Any:
     return field.assign_attrs(words)
 
 
-def _telling(field: xr.DataArray) -> tuple[np.datetime64, tuple[float, float]]:
-    """A time in the middle that has values (else the middle), and the place of its largest value."""
+def _telling(field: xr.DataArray) -> tuple[np.datetime64, tuple[float, float] | None]:
+    """A time in the middle that has values (else the middle), and the place of its largest value if it has any."""
     count = field.sizes["time"]
     order = sorted(range(count), key=lambda k: abs(k - count // 2))
     values, at = np.asarray(field.isel(time=order[0]).values), order[0]
@@ -120,6 +123,8 @@ def _telling(field: xr.DataArray) -> tuple[np.datetime64, tuple[float, float]]:
         values, at = np.asarray(field.isel(time=k).values), k
         if np.isfinite(values).any():
             break
+    if not np.isfinite(values).any():
+        return field.time.values[order[0]], None
     known = np.where(np.isfinite(values), values, -math.inf)
     row, column = np.unravel_index(int(known.argmax()), known.shape)
     return field.time.values[at], (float(field.longitude.values[column]), float(field.latitude.values[row]))

@@ -27,7 +27,7 @@ def open_netcdf(path: Path, **options: Any) -> xr.Dataset:
     stamp = path.stat()
     which = (str(path.resolve()), stamp.st_ino, stamp.st_size, stamp.st_mtime_ns)
     own: dict[str, Any] = {"mode": "r", "lock": NETCDF4_PYTHON_LOCK, "manager_id": which}
-    manager: Any = CachingFileManager(netCDF4.Dataset, str(path), **own)  # type: ignore[type-var]
+    manager: Any = CachingFileManager(netCDF4.Dataset, str(path), **own)
     store = NetCDF4DataStore(manager, mode="r")  # type: ignore[no-untyped-call]
     dataset = xr.open_dataset(store, **options)
     dataset.encoding["source"] = str(path)
