@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ import pandas as pd
 import pytest
 import xarray as xr
 from matplotlib.image import imread
+from rich.console import Console
 from scipy.stats import linregress
 
 from deepcams.cli import main
+from deepcams.evaluation import in_situ_tables as tables
 from deepcams.evaluation.quality import ALWAYS, STEPS
 from deepcams.validation import figures, run
 
@@ -58,6 +61,16 @@ def test_everything_is_written_and_fits_the_terminal(files, tmp_path: Path, caps
     assert quality.rows_out.iloc[-1] == 216
     for picture in out.glob("*.png"):
         assert np.ptp(imread(picture)[..., :3]) > 0.9
+
+
+def test_tables_of_many_years_fit_the_terminal_too(files) -> None:
+    done = run.validate(run.Request(stations=(files["stations"],), field=(files["field"],), by=("surface",)))
+    many = {"n": 175_007_408, "stations": 6_656, "R": -0.123, "R_low": -0.12, "R_high": -0.11, "bias": -16.3}
+    many |= {"RMSE": 24.1, "MAE": 19.8, "FAC2": 0.15}
+    with (console := Console(width=80, file=io.StringIO())).capture() as shown:
+        console.print(tables.for_terminal(done.found, [row | many for row in done.rows], ("surface",)))
+    assert " 175 M " in shown.get()
+    assert "…" not in shown.get()
 
 
 def test_without_a_field_quality_map_and_cycle_of_the_stations_alone(files, tmp_path: Path, capsys) -> None:

@@ -312,8 +312,13 @@ def _scores(chosen: list[Row], by: str) -> RenderableType:
         names = [*([row["group"]] if by else []), PRODUCTS[row["product"]], *([] if by else [row["pairs"]])]
         texts = ["-" if row[key] is None else format(row[key], form).rstrip(".") for key, form in _COLUMNS]
         ends = "-" if row["R_low"] is None else f"{row['R_low']:.2f}..{row['R_high']:.2f}"
-        shown.add_row(*names, f"{row['n']:,}", f"{row['stations']:,}", *texts, ends)
+        shown.add_row(*names, _number(row["n"]), f"{row['stations']:,}", *texts, ends)
     return shown
+
+
+def _number(n: int) -> str:
+    """A number of pairs, from ten millions on as such, so that tables of years keep to 80 columns."""
+    return f"{n:,}" if n < 10_000_000 else f"{n / 1e6:,.0f} M"
 
 
 def _legend(found: Validation) -> str:
