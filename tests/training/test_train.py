@@ -16,7 +16,6 @@ from stand_in import StandIn
 from deepcams.errors import DeepcamsError, DeepcamsNotice, InputError, OutputError
 from deepcams.networks.checkpoint import load
 from deepcams.settings import parse_experiment, read_experiment
-from deepcams.store import records
 from deepcams.training.run_folder import EXPERIMENT, LOG, STATE, read_log
 from deepcams.training.train import Summary, train
 
@@ -293,8 +292,3 @@ def test_the_log_for_tensorboard(values: Values, tmp_path: Path) -> None:
         wanted = [(int(r["step"]), float(r["skill"])) for r in csv.DictReader(file) if r["skill"]]
     found = [(event.step, event.value) for event in events.Scalars("skill")]
     assert found == [(step, pytest.approx(value, rel=1e-6)) for step, value in wanted]
-
-
-def test_records_are_where_files_are_written() -> None:
-    """The full-disk test above patches ``Path.open``; the writers must go through it."""
-    assert "partial.open" in Path(records.__file__).read_text()
