@@ -26,7 +26,10 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
 
 
 def test_names_are_imported_on_first_use() -> None:
-    code = "import deepcams\ndeepcams.Grid.globe(0.75)\nassert 'deepcams.field' not in sys.modules\ndeepcams.as_field"
+    code = (
+        "import deepcams\ndeepcams.Grid.globe(0.75)\nassert 'deepcams.field' not in sys.modules\n"
+        "deepcams.as_field\nassert 'deepcams.field' in sys.modules\ndeepcams.open_cams"
+    )
     imported = _imported_by(code)
     assert "xarray" in imported  # the check itself can see it
     assert not imported & {"torch", "matplotlib"}
