@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.colors import LogNorm
@@ -19,6 +21,20 @@ def _panel(title: str, seed: int, top: float = 60.0) -> ScatterPanel:
     slope, intercept = np.polyfit(observed, model, 1)
     r = np.corrcoef(observed, model)[0, 1]
     return ScatterPanel(title, density, 3000, r, 5.0, 1.0, slope, intercept)
+
+
+def test_many_pairs_are_written_as_numbers_and_less_than_nothing_with_a_minus() -> None:
+    panel = _panel("a", 1)
+    figure = scatter_figure(
+        [[replace(panel, density=panel.density * 500_000, slope=-0.25)]], title="Title", note="note"
+    )
+    figure.canvas.draw()
+    bar = next(each for each in figure.axes if each.get_xlabel().startswith("pairs in each"))
+    written = [label.get_text() for label in bar.get_xticklabels() if label.get_text()]
+    assert "1,000,000" in written
+    assert not [text for text in written if "e" in text]
+    told = [text.get_text() for each in figure.axes for text in each.texts]
+    assert any("y = \u22120.25 x" in text for text in told)
 
 
 def test_scatter_panels_share_axes_and_the_scale_of_numbers() -> None:

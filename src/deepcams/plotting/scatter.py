@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from deepcams.plotting import style
 from deepcams.plotting.sheet import Sheet, legible, size_of, text_width, writing_height
@@ -117,7 +117,7 @@ def scatter_figure(
     long = min(width - (_LEFT + _RIGHT) * k, 4.5 * k)
     axes = sheet.axes((width - long) / 2, sheet.bottom + 0.42 * k, long, 0.12 * k)
     bar = figure.colorbar(mesh, cax=axes, orientation="horizontal")
-    bar.ax.xaxis.set_major_formatter(LogFormatter(minor_thresholds=(0, 0)))
+    bar.ax.xaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,.0f}"))
     bar.ax.minorticks_off()
     bar.ax.tick_params(labelsize=style.points(8 * k), length=2.5 * k)
     bar.set_label(f"pairs in each square of {each} {style.UNITS_TEXT}", fontsize=9 * k, labelpad=2 * k)
@@ -183,7 +183,7 @@ def _draw(
     lines = [
         f"R = {panel.r:.3f}".replace("-", style.MINUS),
         f"RMSE = {panel.rmse:.1f}, bias = {panel.bias:+.1f}".replace("-", style.MINUS),
-        f"y = {panel.slope:.2f} x {sign} {abs(panel.intercept):.1f}",
+        f"y = {panel.slope:.2f} x {sign} {abs(panel.intercept):.1f}".replace("-", style.MINUS),
         f"n = {panel.n:,}" + (f" ({beyond:,} beyond)" if beyond else ""),
     ]
     if above is None:
