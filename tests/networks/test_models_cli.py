@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 torch = pytest.importorskip("torch")
 
+from deepcams.cli import main  # noqa: E402
 from deepcams.cli.models import app  # noqa: E402
 from deepcams.errors import InputError  # noqa: E402
 from deepcams.networks import build  # noqa: E402
@@ -53,3 +54,10 @@ def test_import_writes_checkpoints(tmp_path: Path) -> None:
     out = _run("import", "--spatial", tmp_path / "s.pth", "-o", tmp_path / "out")
     assert "abpn-published.safetensors" in out
     assert load(tmp_path / "out" / "abpn-published.safetensors").card.provenance["file"] == "s.pth"
+
+
+def test_help_looks_as_that_of_other_verbs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "--help"]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("Usage: deepcams models")
+    assert told.rstrip().endswith("Example: deepcams models show cellnet")

@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     from deepcams.errors import DeepcamsError
     from deepcams.networks.checkpoint import Card
 
-app = typer.Typer(no_args_is_help=True, help="List, show and import network checkpoints.")
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="List, show and import network checkpoints.",
+    epilog="Example: deepcams models show cellnet",
+)
 
 
 @app.command("list")
@@ -65,7 +71,9 @@ def show(model: Annotated[str, typer.Argument(help="A network's name, or a check
 def import_models(
     temporal: Annotated[Path | None, typer.Option(metavar="FILE.pth", help="The published XVFI weights.")] = None,
     spatial: Annotated[Path | None, typer.Option(metavar="FILE.pth", help="The published ABPN weights.")] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to write to.")] = Path("models"),
+    output: Annotated[Path, typer.Option("--out", "--output", "-o", metavar="DIR", help="Folder to write to.")] = Path(
+        "models"
+    ),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace checkpoints that are there.")] = False,
 ) -> None:
     """Read your own copy of the authors' published weight files into checkpoints.
