@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from deepcams.amounts import size
 from deepcams.fetch.cams import Cams, CamsRequest
 from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
 from deepcams.fetch.openaq import Openaq, OpenaqRequest
@@ -21,7 +22,6 @@ from deepcams.period import Period
 from deepcams.sources.cams import open_cams
 from deepcams.sources.geos_cf import open_geos_cf
 from deepcams.sources.openaq import open_openaq
-from deepcams.amounts import size
 from deepcams.sources.simulation.stations import Station
 from deepcams.testing.services.bucket import Bucket
 from deepcams.testing.services.data_store import DataStore
