@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from deepcams.errors import InputError
 from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
 from deepcams.fetch.openaq import Openaq, OpenaqRequest
 from deepcams.fetch.patience import Patience, RefusedError
@@ -69,3 +70,9 @@ def test_openaq_with_its_archive(bucket: Bucket, tmp_path: Path, patience: Patie
     bucket.faults = lambda seen: Fault("status", 403)
     with pytest.raises(RefusedError, match="check --endpoint"):
         Openaq(request, at(openaq_archive=bucket.url), patience, environment={}).estimate()
+
+
+def test_a_period_that_is_not_there_claims_no_folder(tmp_path: Path, patience: Patience) -> None:
+    with pytest.raises(InputError, match="hours of version 1"):
+        GeosCf(GeosCfRequest(Period.parse("2017-01"), tmp_path / "out"), at(), patience).run()
+    assert not (tmp_path / "out").exists()

@@ -155,8 +155,9 @@ class GeosCf(Fetch[GeosCfRequest]):
         return None
 
     def _check(self) -> None:
+        todo = self._todo()[1]  # a period that the version does not have claims no folder
         if self.request.to_store:
-            self._begin_store(self._todo()[1])
+            self._begin_store(todo)
 
     def _complete(self) -> Summary:
         request = self.request
