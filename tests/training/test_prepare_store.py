@@ -241,11 +241,13 @@ def test_coarse_fields_are_refused_with_a_sentence(cams_dir: Path, tmp_path: Pat
 
 
 def test_notes_of_files_are_told_once_and_counted(tmp_path: Path) -> None:
-    for path in write_hours(tmp_path / "in", DAY, 6):
+    for day in range(1, 7):  # six files of a day with one corrupt stamp each
+        times = hours(f"2019-12-{day:02}T00:30", 24)
+        path = write(tmp_path / "in", times, values(times))
         with xr.open_dataset(path) as found:
             changed = found.load()
-        changed[V1].attrs["units"] = "odd"
-        changed.to_netcdf(path)
+        times[5] = times[3]
+        changed.assign_coords(time=times).to_netcdf(path)
     with pytest.warns(DeepcamsNotice) as told:
         prepare(tmp_path / "in", tmp_path / "s.zarr")
     assert len(told) == 4

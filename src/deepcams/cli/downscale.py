@@ -74,7 +74,7 @@ def downscale(
     from deepcams.cli.stopping import command_line, kept, stoppable
     from deepcams.production.job import prepare
     from deepcams.production.memory import keep_memory_for
-    from deepcams.sources.cams import open_cams
+    from deepcams.sources.cams import open_cams_files
     from deepcams.sources.files import find_files
 
     keep_memory_for(temporal)
@@ -82,8 +82,9 @@ def downscale(
         from deepcams.report.report import check_name
 
         check_name(report)
+    files = find_files(inputs)
     job = prepare(
-        open_cams(inputs, variable=variable),
+        open_cams_files(files, variable or "pm2p5"),
         out,
         temporal=temporal,
         spatial=spatial,
@@ -96,7 +97,7 @@ def downscale(
         overwrite=overwrite,
         device=device,
         precision=precision,
-        inputs=[file.given for file in find_files(inputs)],
+        inputs=[file.given for file in files],
         command=command_line(),
     )
     if dry_run:
@@ -108,8 +109,7 @@ def downscale(
     if report is not None:
         from deepcams.report.report import report as write_report
 
-        files = [file.given for file in find_files(inputs)]
-        print(f"  report: {write_report(summary.path, report, original=files)}")
+        print(f"  report: {write_report(summary.path, report, original=[file.given for file in files])}")
 
 
 _PHASES = {"downscale": "downscaling", "write": "writing files"}

@@ -191,7 +191,7 @@ def stations(
     colour: Annotated[Colour, typer.Option(help="By hours, or by how well the field follows them.")] = Colour.N,
     period: Span = None, assume_utc: Annotated[bool, typer.Option("--assume-utc")] = False, size: Paper = Size.PAGE,
 ) -> None:  # fmt: skip
-    """A map of stations (Fig. 1), after quality control."""
+    """Stations on a map, coloured by hours or by R, after quality control (Fig. 1)."""
     from deepcams.errors import InputError
     from deepcams.validation import figures
 
