@@ -29,21 +29,27 @@ class Period:
         object.__setattr__(self, "start", self.start.astype("datetime64[ns]"))
         object.__setattr__(self, "end", self.end.astype("datetime64[ns]"))
         if not self.start < self.end:
-            raise InputError("period", "an end after the start", f"{_text(self.start)}..{_text(self.end)}")
+            raise _backwards("period", self.start, self.end)
 
     @classmethod
-    def parse(cls, text: str) -> Period:
+    def parse(cls, text: str, where: str = "period") -> Period:
         """Read ``2019``, ``2019-03``, ``2019-03-08``, ``2019-03-08T15`` or two of them as ``START..END``.
 
         Each form stands for all of its year, month, day, hour or minute; in ``START..END`` the end is
         included whole: ``2018..2020`` is three years.
 
+        Args:
+            text: what people wrote.
+            where: the option or key that it stands in, for people.
+
         Raises:
             InputError: the text has none of these forms, or the end is before the start.
         """
         first, dots, last = text.strip().partition("..")
-        start, first_end = _span(first, text)
-        end = _span(last, text)[1] if dots else first_end
+        start, first_end = _span(first, text, where)
+        end = _span(last, text, where)[1] if dots else first_end
+        if not start < end:
+            raise _backwards(where, start, end)
         return cls(start, end)
 
     def contains(self, times: np.ndarray) -> np.ndarray:
@@ -58,10 +64,14 @@ def _text(moment: np.datetime64) -> str:
     return str(moment.astype("datetime64[m]")).replace("T", " ")
 
 
-def _span(text: str, whole: str) -> tuple[np.datetime64, np.datetime64]:
+def _backwards(where: str, start: np.datetime64, end: np.datetime64) -> InputError:
+    return InputError(where, "an end after the start", f"{_text(start)}..{_text(end)}")
+
+
+def _span(text: str, whole: str, where: str) -> tuple[np.datetime64, np.datetime64]:
     match = _MOMENT.match(text.strip())
     if match is None:
-        raise InputError("period", _FORMS, repr(whole))
+        raise InputError(where, _FORMS, repr(whole))
     year, month, day, hour, minute = match.groups()
     # the text with its gaps filled, and the unit of what was given: the span is one such unit
     text = f"{year}-{month or '01'}-{day or '01'}T{hour or '00'}:{minute or '00'}"
@@ -69,5 +79,5 @@ def _span(text: str, whole: str) -> tuple[np.datetime64, np.datetime64]:
     try:
         start = np.datetime64(text, "m").astype(f"datetime64[{unit}]")
     except ValueError as error:
-        raise InputError("period", _FORMS, repr(whole)) from error
+        raise InputError(where, _FORMS, repr(whole)) from error
     return start.astype("datetime64[ns]"), (start + 1).astype("datetime64[ns]")

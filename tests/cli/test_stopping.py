@@ -64,3 +64,14 @@ def test_a_whole_experiment_lets_a_training_save_its_state(
     assert main(["run", "e.yaml", "-o", str(tmp_path)]) == 130
     assert reached == ([True] if ended else [])
     assert capsys.readouterr().err == "\nstopped; what is done is kept. Give the same command again to go on\n"
+
+
+def test_a_file_that_ends_too_early_is_no_ctrl_c(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The library below takes an EOFError for Ctrl-D at a question."""
+
+    def execute(*_: Any) -> None:
+        raise EOFError("Compressed file ended before the end-of-stream marker was reached")
+
+    monkeypatch.setattr(deepcams.run.execute, "execute", execute)
+    with pytest.raises(EOFError, match="Compressed file"):
+        main(["run", "e.yaml", "-o", str(tmp_path)])

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from deepcams.cli import main
 from deepcams.fetch.manifest import Manifest
+from deepcams.fetch.patience import Patience, StoppedError
 from deepcams.testing.services.base import Fault
 from deepcams.testing.services.bucket import Bucket
 from deepcams.testing.services.data_store import DataStore
@@ -55,6 +58,83 @@ def test_no_key_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], 
     errors = capsys.readouterr().err
     assert errors.count("\n") == 1
     assert "needs a key" in errors
+
+
+@pytest.mark.parametrize(
+    ("provider", "name", "period"),
+    [("cams", "ads", "2019"), ("geos-cf", "geos-cf-v1", "2019-01-01"), ("openaq", "openaq-archive", "2019")],
+)
+def test_an_address_where_nobody_answers_is_one_line(
+    provider: str, name: str, period: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    keys: dict[str, str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """And no item after the first ones is tried in vain."""
+    waits = list[float]()
+
+    async def soon(_: Patience, seconds: float) -> None:
+        waits.append(seconds)
+
+    monkeypatch.setenv("ADSAPI_KEY", keys["ADSAPI_KEY"])
+    monkeypatch.setattr(Patience, "wait", lambda _, seconds: waits.append(seconds))
+    monkeypatch.setattr(Patience, "wait_async", soon)
+    arguments = ["fetch", provider, "--period", period, "-o", str(tmp_path / "out"), "--at-once", "1"]
+    assert main([*arguments, "--endpoint", f"{name}=http://127.0.0.1:9/nobody"]) == 2
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 1
+    assert "(7 tries); what is complete is kept, try again later" in errors
+    assert 6 <= len(waits) <= 30  # of 5 threads at most
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("cams --period 2099", "--period: expected one that has begun"),
+        ("geos-cf --version 2 --period 2099-01-01", "--period: expected one that has begun"),
+        ("openaq --period 2099", "--period: expected one that has begun"),
+        ("openaq --period 2019x", "--period: expected YYYY"),
+        ("cams --period 2019-03..2019-01", "--period: expected an end after the start"),
+        ("openaq --period 2019 --country XX", "--country: expected a country's two letters"),
+        ("openaq --period 2019 --location 4 --location -4", "--location: expected a location's number, 1 or more"),
+        ("openaq --period 2019 --parameter ''", "--parameter: expected what the archive calls a species"),
+        ("cams --period 2019 -o file", "file: a folder is needed"),
+        ("geos-cf --period 2019-01-01 -o file/below/it", "file: a folder is needed"),
+        ("geos-cf --period 2019-01-01 -o file/below.zarr", "file: a folder is needed"),
+        ("openaq --period 2019 -o file", "file: a folder is needed"),
+    ],
+)
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_what_cannot_be_meant_is_refused_before_anything_is_asked(
+    words: str, told: str, dry_run: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    keys: dict[str, str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("ADSAPI_KEY", keys["ADSAPI_KEY"])
+    monkeypatch.setattr(Patience, "persist", lambda *_: pytest.fail("a service was asked"))
+    monkeypatch.setattr(Patience, "persist_async", lambda *_: pytest.fail("a service was asked"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    out = [] if "-o" in words else ["-o", "out"]
+    assert main(["fetch", *shlex.split(words), *out, *["--dry-run"] * dry_run]) == 2
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 1
+    assert told in errors
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_period_that_is_not_over_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str], keys: object) -> None:
+    assert main(["fetch", "cams", "--period", "2003..2098", "-o", str(tmp_path / "out"), "--dry-run"]) == 0
+    assert "is not over: what is not published yet cannot come" in capsys.readouterr().err
+
+
+def test_only_a_stop_ends_a_wait_as_one() -> None:
+    class Early(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            return True
+
+    patience = Patience(stop=Early())
+    patience.wait(9.0)
+    patience.stop.set()
+    with pytest.raises(StoppedError):
+        patience.wait(9.0)
 
 
 def test_status_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -65,6 +65,8 @@ def _say(message: str, status: int) -> int:
 def _usage(error: Exception) -> int:
     code = getattr(error, "exit_code", 1)
     if type(error).__name__ == "Abort":
+        if isinstance(error.__cause__, EOFError):
+            raise error.__cause__  # a file that ended too early, which the command line's library takes for Ctrl-D
         return _say("stopped", 130)
     if hasattr(error, "format_message"):
         return _say(f"{error.format_message().replace('Value error, ', '')} (see --help)", 2)

@@ -78,7 +78,7 @@ def cams(
     from deepcams.period import Period
 
     form_name = "grib" if form is _Form.GRIB else "netcdf_zip"
-    request = CamsRequest(Period.parse(period), out, variable, bbox, per_request.value, at_once, form_name)  # type: ignore[arg-type]
+    request = CamsRequest(Period.parse(period, "--period"), out, variable, bbox, per_request.value, at_once, form_name)  # type: ignore[arg-type]
     endpoints = Endpoints.resolve(endpoint or ())
     _run(lambda patience, tell: Cams(request, endpoints, patience, tell), out, check, dry_run, quiet)
 
@@ -101,7 +101,7 @@ def geos_cf(
     from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
     from deepcams.period import Period
 
-    request = GeosCfRequest(Period.parse(period), out, version, bbox, via.value, at_once)
+    request = GeosCfRequest(Period.parse(period, "--period"), out, version, bbox, via.value, at_once)
     endpoints = Endpoints.resolve(endpoint or ())
     _run(lambda patience, tell: GeosCf(request, endpoints, patience, tell), out, check, dry_run, quiet)
 
@@ -125,7 +125,9 @@ def openaq(
     from deepcams.fetch.openaq import Openaq, OpenaqRequest
     from deepcams.period import Period
 
-    request = OpenaqRequest(Period.parse(period), out, bbox, country, tuple(location or ()), parameter, at_once)
+    request = OpenaqRequest(
+        Period.parse(period, "--period"), out, bbox, country, tuple(location or ()), parameter, at_once
+    )
     endpoints = Endpoints.resolve(endpoint or ())
     _run(lambda patience, tell: Openaq(request, endpoints, patience, tell), out, check, dry_run, quiet)
 

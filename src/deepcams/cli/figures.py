@@ -72,4 +72,4 @@ def period_of(text: str | None) -> Period | None:
     """A span of time, where one was given."""
     from deepcams.period import Period
 
-    return None if text is None else Period.parse(text)
+    return None if text is None else Period.parse(text, "--period")

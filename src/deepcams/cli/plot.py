@@ -119,7 +119,7 @@ def compare(
 )
 def sequence(
     field: Fields, out: Out, original: Original = None, time: Time = None,
-    hours: Annotated[int, typer.Option(help="How long.")] = 6,
+    hours: Annotated[int | None, typer.Option(help="How long.", show_default="6, or what there is")] = None,
     every: Annotated[int, typer.Option(help="Hours between columns.")] = 1,
     bbox: BBox = None, scale: Colours = Scale.LOG, size: Paper = Size.PAGE, title: Title = "", note: Note = "",
     variable: Variable = None,
@@ -200,7 +200,8 @@ def stations(
         raise InputError("--colour R", "a field to compare with", "none", "give FIELD too")
     found = figures.draw_maps(_validated(stations, field, None, period, assume_utc), size.value)
     if f"stations-{colour.value}" not in found:
-        raise InputError("--stations", "stations with values in the period", "none")
+        fewest = f" and at least {figures.FEWEST} hours of the field" if colour is Colour.R else ""
+        raise InputError("--stations", f"stations with values in the period{fewest}", "none")
     _save(found[f"stations-{colour.value}"], out)
 
 
@@ -230,7 +231,12 @@ def diurnal(
     _check(out)
     figure = figures.draw_cycle(_validated(stations, field, original, period, assume_utc), size=size.value)
     if figure is None:
-        raise InputError("--stations", "values at all hours of the day", "hours without any")
+        raise InputError(
+            "--stations",
+            "values at all hours of the day",
+            "hours without any",
+            "give a field and a --period of a day or more",
+        )
     _save(figure, out)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from deepcams.amounts import figure
 from deepcams.errors import InputError, OutputError, choose
 from deepcams.evaluation.grouped import COLUMNS, FIGURES, bootstrap, figures, pairs_of
 from deepcams.evaluation.in_situ import Validation
@@ -310,7 +311,7 @@ def _scores(chosen: list[Row], by: str) -> RenderableType:
     chosen = sorted(chosen, key=lambda r: (r["group"], order[r["pairs"]]))
     for row in chosen:
         names = [*([row["group"]] if by else []), PRODUCTS[row["product"]], *([] if by else [row["pairs"]])]
-        texts = ["-" if row[key] is None else format(row[key], form).rstrip(".") for key, form in _COLUMNS]
+        texts = ["-" if row[key] is None else figure(row[key], form).rstrip(".") for key, form in _COLUMNS]
         ends = "-" if row["R_low"] is None else f"{row['R_low']:.2f}..{row['R_high']:.2f}"
         shown.add_row(*names, _number(row["n"]), f"{row['stations']:,}", *texts, ends)
     return shown

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deepcams.amounts import figure
 from deepcams.errors import OutputError
 from deepcams.evaluation.simulation import Result
 from deepcams.evaluation.statistics import Mean, Scores
@@ -129,7 +130,7 @@ _BEST: dict[str, Callable[[float], float]] = {"R": lambda value: -value, "RMSE":
 
 
 def _text(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
+    return "-" if value is None else figure(value, form)
 
 
 def _sorted(table: list[Row], period: str) -> list[Row]:

@@ -27,7 +27,7 @@ def open_truth(paths: Sequence[str | Path], period: str | None = None) -> xr.Dat
     field = open_field(list(paths))
     if period is None:
         return field
-    chosen = Period.parse(period)
+    chosen = Period.parse(period, "--period")
     inside = chosen.contains(field.time.values)
     if not inside.any():
         first, last = (str(field.time.values[i].astype("datetime64[m]")).replace("T", " ") for i in (0, -1))

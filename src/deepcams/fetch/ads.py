@@ -11,6 +11,7 @@ from deepcams.extras import need
 from deepcams.fetch.endpoints import ADS_PROFILE, CAMS_DATASET, CAMS_PAGE, USER_AGENT
 from deepcams.fetch.keys import Key
 from deepcams.fetch.patience import TRANSIENT, FetchError, Patience, RefusedError, TryAgainError, retry_after
+from deepcams.fetch.transfer import unreached
 
 T = TypeVar("T")
 
@@ -78,8 +79,11 @@ class Ads:
             except requests.HTTPError as error:
                 raise self._judged(error, what) from None  # its text may hold what the key opens
             except (requests.ConnectionError, requests.Timeout) as error:
-                kind = "is silent (time-out)" if isinstance(error, requests.Timeout) else "cannot be reached"
-                raise TryAgainError(f"the data store {kind}") from None
+                none = unreached(error)
+                kind = (
+                    "is silent (time-out)" if isinstance(error, requests.Timeout) and not none else "cannot be reached"
+                )
+                raise TryAgainError(f"the data store {kind}", unreached=none) from None
             except processing.ProcessingFailedError as error:
                 raise _failed(str(error).replace(self._key.value, "(key)"), what) from None
             except (requests.RequestException, processing.LinkError, KeyError, ValueError, TypeError) as error:

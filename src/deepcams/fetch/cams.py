@@ -158,8 +158,8 @@ class Cams(Fetch[CamsRequest]):
         parts = self.request.parts()
         return parts, [part for part in parts if self.manifest.complete(part.item) is None]
 
-    def estimate(self) -> Estimate:
-        """What :meth:`run` would do; the service is asked what the first request costs if there is a key."""
+    def _expected(self) -> Estimate:
+        """The service is asked what the first request costs if there is a key."""
         parts, todo = self._todo()
         frames = sum(part.times.size for part in todo)
         waiting = sum((self.manifest.get(part.item) or {}).get("state") == "requested" for part in todo)

@@ -7,15 +7,25 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
+import numpy as np
+
+from deepcams.errors import InputError, notice
 from deepcams.extras import require
 from deepcams.fetch.endpoints import Endpoints
 from deepcams.fetch.manifest import Manifest
 from deepcams.fetch.patience import Patience, StoppedError
 from deepcams.fetch.work import Counter, Estimate, Progress, Summary
+from deepcams.period import Period
 
-Request = TypeVar("Request")
+
+class _Asked(Protocol):
+    @property
+    def period(self) -> Period: ...
+
+
+Request = TypeVar("Request", bound=_Asked)
 
 
 @dataclass
@@ -37,12 +47,22 @@ class Fetch(ABC, Generic[Request]):
     environment: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
+        _begun(self.request.period)
         self.manifest = Manifest(self._folder())
         self.came = Counter()
 
-    @abstractmethod
     def estimate(self) -> Estimate:
-        """What :meth:`run` would do; nothing is written."""
+        """What :meth:`run` would do; nothing is written.
+
+        Raises:
+            InputError, OutputError: what :meth:`run` would refuse before it asks for anything.
+        """
+        self.manifest.refuse(self._identity())
+        return self._expected()
+
+    @abstractmethod
+    def _expected(self) -> Estimate:
+        """What there is to do in a folder that may be written to."""
 
     @abstractmethod
     def _folder(self) -> Path:
@@ -70,6 +90,7 @@ class Fetch(ABC, Generic[Request]):
         """
         began = clock.perf_counter()
         require("fetch", "deepcams fetch")
+        self.manifest.refuse(self._identity())
         self._check()
         self.manifest.begin(self._identity())
         try:
@@ -80,3 +101,18 @@ class Fetch(ABC, Generic[Request]):
             self.manifest.close()
         summary.bytes, summary.seconds = self.came.bytes, clock.perf_counter() - began
         return summary
+
+
+def _begun(period: Period) -> None:
+    """Refuse a period of which nothing can have been published, and tell of one that is not over.
+
+    Raises:
+        InputError: it lies in the future.
+    """
+    now = np.datetime64("now")
+    if period.start > now:
+        raise InputError("--period", f"one that has begun (it is {now} UTC)", str(period))
+    if period.end > now:
+        notice(
+            f"--period {period} is not over: what is not published yet cannot come; give the same command again then"
+        )

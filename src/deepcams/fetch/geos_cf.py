@@ -115,8 +115,9 @@ class GeosCf(Fetch[GeosCfRequest]):
             return times, list(times)
         return times, [time for time in times if self.manifest.complete(_name(time)) is None]
 
-    def estimate(self) -> Estimate:
-        """What :meth:`run` would do; one small request at most, and nothing is written."""
+    def _expected(self) -> Estimate:
+        """One small request at most."""
+        self._check()
         times, todo = self._todo()
         request = self.request
         each, judged = _GLOBE_BYTES["store" if request.to_store else request.via], "as a rule"

@@ -82,10 +82,8 @@ class Manifest:
         Raises:
             OutputError: the folder holds something else, cannot be written to, or another process writes to it.
         """
+        self.refuse(identity)
         identity = {"format": FORMAT, **identity}
-        if self.folder.exists() and not self.folder.is_dir():
-            raise OutputError(f"{self.folder}: a folder is needed, and a file of that name is there; name another one")
-        self._refuse_another(identity)
         with writing_to(self.path):
             self.folder.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("ab")
@@ -101,6 +99,17 @@ class Manifest:
         if self.identity is None:
             self.identity = identity
             self._write({_IDENTITY: identity})
+
+    def refuse(self, identity: Mapping[str, Any]) -> None:
+        """Find out what :meth:`begin` would refuse; nothing is written.
+
+        Raises:
+            OutputError: see there.
+        """
+        for place in (self.folder, *self.folder.parents):
+            if place.exists() and not place.is_dir():
+                raise OutputError(f"{place}: a folder is needed, and a file of that name is there; name another one")
+        self._refuse_another({"format": FORMAT, **identity})
 
     def _refuse_another(self, identity: Mapping[str, Any]) -> None:
         changed = [] if self.identity is None else differences(self.identity, identity)

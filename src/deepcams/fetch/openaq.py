@@ -27,7 +27,7 @@ from deepcams.fetch.transfer import space
 from deepcams.fetch.work import Estimate, Summary, Told, free_at, raise_failures
 from deepcams.grid import Grid
 from deepcams.period import Period
-from deepcams.sources.openaq_countries import countries_of
+from deepcams.sources.openaq_countries import countries, countries_of
 
 LOCATIONS_AT_ONCE = 8
 _OBJECT_BYTES = 1e3
@@ -68,12 +68,16 @@ class OpenaqRequest:
         """Refuse what cannot be meant.
 
         Raises:
-            InputError: no box, no country, or a number of connections that is none.
+            InputError: no box, country, location or parameter, or a number of connections that is none.
         """
         if self.bbox is not None:
             Grid.globe(0.25).select(self.bbox, "--bbox")
-        if self.country is not None and not (len(self.country) == 2 and self.country.isalpha()):
-            raise InputError("--country", "two letters such as PL", repr(self.country))
+        if self.country is not None and self.country.upper() not in countries():
+            raise InputError("--country", "a country's two letters (ISO 3166) such as PL", repr(self.country))
+        if wrong := [number for number in self.locations if number < 1]:
+            raise InputError("--location", "a location's number, 1 or more", wrong[0])
+        if not self.parameter.strip():
+            raise InputError("--parameter", "what the archive calls a species, such as pm25", repr(self.parameter))
         if not 1 <= self.at_once <= 256:
             raise InputError("--at-once", "1 to 256 objects", self.at_once)
 
@@ -112,8 +116,8 @@ class Openaq(Fetch[OpenaqRequest]):
     def _identity(self) -> dict[str, Any]:
         return {"provider": "openaq", "parameter": self.request.parameter}
 
-    def estimate(self) -> Estimate:
-        """What :meth:`run` would do: the locations are asked for and a few of them listed; nothing is written."""
+    def _expected(self) -> Estimate:
+        """The locations are asked for and a few of them listed."""
         return asyncio.run(self._estimate())
 
     async def _estimate(self) -> Estimate:

@@ -27,11 +27,12 @@ class TryAgainError(Exception):
     Args:
         reason: for people, without an address or a key.
         after: seconds that the server asks to wait, if it does.
+        unreached: there was no connection at all.
     """
 
-    def __init__(self, reason: str, after: float | None = None) -> None:
+    def __init__(self, reason: str, after: float | None = None, *, unreached: bool = False) -> None:
         super().__init__(reason)
-        self.reason, self.after = reason, after
+        self.reason, self.after, self.unreached = reason, after, unreached
 
 
 class FetchError(DeepcamsError):
@@ -40,6 +41,10 @@ class FetchError(DeepcamsError):
 
 class RefusedError(FetchError):
     """A service refuses for a reason that holds for every other request too: key, licence, address."""
+
+
+class UnreachableError(FetchError):
+    """There was no connection to a service, however often it was tried; other items need not wait for one, too."""
 
 
 class StoppedError(Exception):
@@ -73,7 +78,8 @@ class Patience:
         Raises:
             StoppedError: it is.
         """
-        if self.stop.wait(seconds):
+        self.stop.wait(seconds)
+        if self.stop.is_set():
             raise StoppedError
 
     async def wait_async(self, seconds: float) -> None:
@@ -119,8 +125,12 @@ class Patience:
         """How long to wait after so many failures in a row.
 
         Raises:
-            FetchError: patience ends.
+            FetchError: patience ends; an :class:`UnreachableError` where there was no connection.
         """
+        if attempt >= self.tries and again.unreached:
+            raise UnreachableError(
+                f"{what}: {again.reason} ({self.tries} tries); what is complete is kept, try again later"
+            ) from None
         if attempt >= self.tries:
             raise FetchError(f"{what}: {again.reason} ({self.tries} tries); try again later") from None
         seconds = self.seconds(max(attempt - 1, 0), again)

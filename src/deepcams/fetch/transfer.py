@@ -116,7 +116,7 @@ class Transfer:
                 ) as response:
                     yield response
             except errors as error:
-                raise TryAgainError(_reason(error)) from error
+                raise TryAgainError(_reason(error), unreached=unreached(error)) from error
 
     def size(self, url: str, what: str) -> int | None:
         """How long a file is, if the server says so.
@@ -308,6 +308,13 @@ def _write_all(file: Any, piece: bytes) -> None:
     view = memoryview(piece)
     while view:  # a file without a buffer may take less
         view = view[file.write(view) :]
+
+
+def unreached(error: Exception) -> bool:
+    """Whether an error of ``requests`` says that there was no connection (a broken one is another matter)."""
+    none = need("urllib3.exceptions")
+    inner = getattr(error.args[0] if error.args else None, "reason", None)
+    return isinstance(inner, none.NewConnectionError | none.ConnectTimeoutError)
 
 
 def _reason(error: Exception) -> str:

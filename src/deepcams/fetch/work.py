@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from deepcams.amounts import size
 from deepcams.errors import DeepcamsError, OutputError
-from deepcams.fetch.patience import FetchError, Patience, RefusedError, StoppedError
+from deepcams.fetch.patience import FetchError, Patience, RefusedError, StoppedError, UnreachableError
 
 Item = TypeVar("Item")
 
@@ -160,7 +160,7 @@ def in_parallel(
                 finished, running = wait(running, 0.1, FIRST_COMPLETED)
                 for one in finished:
                     error = one.exception()
-                    if isinstance(error, FetchError) and not isinstance(error, RefusedError):
+                    if isinstance(error, FetchError) and not isinstance(error, RefusedError | UnreachableError):
                         failures.append(error)
                     elif error is not None:
                         raise error

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
+from deepcams.amounts import counted
 from deepcams.degrade import coarsen
 from deepcams.errors import InputError
 from deepcams.field import field_like, grid_of
@@ -55,7 +56,7 @@ def annual_figure(
                 progress(done + at, total)
 
         values = mean(one, frames, rows, columns, tell)
-        panel = Panel(f"{name}, {part.step:g}°, mean of {frames.stop - frames.start:,} frames", values, part)
+        panel = Panel(f"{name}, {part.step:g}°, mean of {counted(frames.stop - frames.start, 'frame')}", values, part)
         return panel, field_like(one.isel(time=slice(0, 1)), values[None], part)
 
     ours, ours_mean = over(field, times, "field")

@@ -27,6 +27,8 @@ _LEFT, _RIGHT, _GAP, _TITLE, _TICKS, _FOOT = 0.62, 0.15, 0.14, 0.26, 0.3, 0.94  
 
 
 _LINE = 0.135  # of figures below a title
+_STEPS = 2.6  # a scale with the guidelines' steps: the least width of all their names
+_BELOW = 0.78  # two scales below one another: their distance
 _FIGURES = "MAE 0.000   RMSE 00.0"
 
 
@@ -132,26 +134,31 @@ def lay_out(
     names = {False: style.CONCENTRATION_COLOURS, True: style.ERROR_COLOURS}
     k, across = paper.text, max(len(row) for row in blocks[0])
     sides = (_LEFT + _RIGHT + (across - 1) * _GAP) * k
-    foot = (_FOOT + (0.12 if scale == "guideline" else 0)) * k
-    fixed = foot + sum(len(block) * _TITLE + _TICKS for block in blocks) * k
+    above_foot = sum(len(block) * _TITLE + _TICKS for block in blocks) * k
     slope = sum(len(block) * view.height for block, view in zip(blocks, views, strict=True))
     texts = writing_height(paper, title, note, credit)
 
-    def widest(more: float) -> float:
-        room = paper.tallest - fixed - texts - more
+    def widest(more: float, foot: float) -> float:
+        room = paper.tallest - above_foot - foot - texts - more
         return min((paper.width - sides) / across, max(room / slope, 0.6 * k))
 
     # Where the errors' figures find no room beside a title, they stand below it.
     names_of = [legible(panel.title) for panel in panels if panel.is_error]
-    beside = all(text_width(f"A: {each}    {_FIGURES}", 9 * k) < widest(0.0) for each in names_of)
-    lines = 0 if beside else 1 if text_width(_FIGURES, style.points(8 * k)) < widest(0.3 * k) else 2
-    more = [[lines * _LINE * k * any(p is not None and p.is_error for p in row) for row in block] for block in blocks]
-    wide = widest(sum(map(sum, more)))
-    width = paper.width if paper.fixed else max(across * wide + sides, min(_NARROW * k, paper.width))
+    foot, stacked = (_FOOT + (0.12 if scale == "guideline" else 0)) * k, False
+    while True:
+        beside = all(text_width(f"A: {each}    {_FIGURES}", 9 * k) < widest(0.0, foot) for each in names_of)
+        lines = 0 if beside else 1 if text_width(_FIGURES, style.points(8 * k)) < widest(0.3 * k, foot) else 2
+        more = [[lines * _LINE * k * any(p is not None and p.is_error for p in row) for row in block]
+                for block in blocks]  # fmt: skip
+        wide = widest(sum(map(sum, more)), foot)
+        width = paper.width if paper.fixed else max(across * wide + sides, min(_NARROW * k, paper.width))
+        if stacked or scale != "guideline" or not errors or _bar(width, k, 2) >= _STEPS * k:
+            break
+        foot, stacked = foot + _BELOW * k, True  # steps and their names need a line of their own
     left = (width - across * wide - (across - 1) * _GAP * k + (_LEFT - _RIGHT) * k) / 2
     sheet = Sheet(
         paper,
-        fixed + wide * slope + sum(map(sum, more)),
+        above_foot + foot + wide * slope + sum(map(sum, more)),
         width=width,
         title=title,
         note=note,
@@ -182,8 +189,9 @@ def lay_out(
                     _outline(axes, view, views[1:], k, wide)
         top -= _TICKS * k
     _add_scales(
-        sheet, images, {False: shown, True: errors}, species_of(like), style.scale_words(scale, annual), error_words
-    )
+        sheet, images, {False: shown, True: errors}, species_of(like), style.scale_words(scale, annual), error_words,
+        stacked,
+    )  # fmt: skip
     return sheet.figure
 
 
@@ -243,14 +251,19 @@ def _outline(axes: Axes, view: View, zooms: Sequence[View], k: float, wide: floa
 
 def _add_scales(
     sheet: Sheet, images: Mapping[bool, AxesImage], values: Mapping[bool, Sequence[np.ndarray]], species: str,
-    words: str, error_words: str,
+    words: str, error_words: str, stacked: bool,
 ) -> None:  # fmt: skip
-    """One bar for concentrations and, where there are errors, one for them, below the maps."""
-    k = sheet.k
-    share = (sheet.width - (_LEFT + _RIGHT) * k) / len(images)
-    bottom = sheet.bottom + (0.57 + (0.12 if words else 0)) * k
+    """One bar for concentrations and, where there are errors, one for them, below the maps; beside it or below it."""
+    k, beside = sheet.k, 1 if stacked else len(images)
+    share = (sheet.width - (_LEFT + _RIGHT) * k) / beside
+    width = _bar(sheet.width, k, beside)
     for i, kind in enumerate(sorted(images)):
-        width = min(share * 0.86, 5.0 * k)
-        left = _LEFT * k + i * share + (share - width) / 2
+        left = _LEFT * k + (0 if stacked else i * share) + (share - width) / 2
+        high = 0.57 + (0.12 if words and not (stacked and kind) else 0) + (_BELOW if stacked and not kind else 0)
         text = error_words if kind else f"{species} ({style.UNITS_TEXT}){words}"
-        sheet.scale(images[kind], values[kind], (left, bottom, width), text)
+        sheet.scale(images[kind], values[kind], (left, sheet.bottom + high * k, width), text)
+
+
+def _bar(width: float, k: float, beside: int) -> float:
+    """How wide each of several scales beside one another is on a figure of a width, inches."""
+    return min((width - (_LEFT + _RIGHT) * k) / beside * 0.86, 5.0 * k)

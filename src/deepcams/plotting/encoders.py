@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from deepcams.errors import MissingExtraError, OutputError
+from deepcams.errors import MissingExtraError
+from deepcams.writing import appearing
 
 KINDS = (".mp4", ".gif")
 Write = Callable[[np.ndarray], None]
@@ -30,15 +31,11 @@ def writer(path: Path, fps: float, colours: np.ndarray) -> Iterator[Write]:
         OutputError: the file cannot be written.
     """
     kind = path.suffix.lower()
-    beside = path.with_name(f".{path.stem}.part{kind}")
-    try:
-        with _mp4(beside, fps) if kind == ".mp4" else _gif(beside, fps, colours) as write:
-            yield write
-        beside.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
-    finally:
-        beside.unlink(missing_ok=True)
+    with (
+        appearing(path, make_folder=False) as beside,
+        _mp4(beside, fps) if kind == ".mp4" else _gif(beside, fps, colours) as write,
+    ):
+        yield write
 
 
 @contextmanager
@@ -56,7 +53,7 @@ def _mp4(path: Path, fps: float) -> Iterator[Any]:
             encoder = imageio_ffmpeg.write_frames(
                 str(path), (picture.shape[1], picture.shape[0]), fps=fps, codec="libx264", macro_block_size=2,
                 pix_fmt_out="yuv420p", quality=None, ffmpeg_log_level="error",
-                output_params=["-crf", "20", "-preset", "veryfast", "-movflags", "+faststart"],
+                output_params=["-f", "mp4", "-crf", "20", "-preset", "veryfast", "-movflags", "+faststart"],
             )  # fmt: skip
             encoder.send(None)
         encoder.send(np.ascontiguousarray(picture))

@@ -19,6 +19,7 @@ from matplotlib.path import Path
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
+from deepcams.amounts import counted
 from deepcams.field import grid_of
 from deepcams.grid import Grid
 from deepcams.period import Period
@@ -133,12 +134,14 @@ def _frame(axes: Axes, view: View, image: AxesImage, k: float, degrees: tuple[bo
         """Write next to a place of the border: in a direction, on a polar map away from a place within."""
         at, within = (np.array(plane.forward(*each), float) for each in (place, inner))
         x, y = (at - within) / np.hypot(*(at - within)) if plane.polar else flat
-        across = "center" if abs(x) < 0.35 else "left" if x > 0 else "right"
+        last = not plane.polar and place[0] > view.east - 1e-6  # keeps off what stands right of this map
+        across = "right" if last or x <= -0.35 else "center" if x < 0.35 else "left"
         up = "center" if abs(y) < 0.35 else "bottom" if y > 0 else "top"
         axes.annotate(text, (at[0], at[1]), (3.5 * k * x, 4 * k * y), ha=across, va=up, **write)
 
     for each in parallels[abs(parallels) < 89] if degrees[0] else ():
-        outside(style.latitude_text(each), (view.west, each), (-1, 0), (view.west + 0.5, each))
+        low = 0.4 if each > view.north - 1e-6 else 0.0  # the upper edge's own keeps off a title above it
+        outside(style.latitude_text(each), (view.west, each), (-1, -low), (view.west + 0.5, each))
     for each in meridians if degrees[1] else ():
         if whole and abs(abs(each - plane.centre) - 180) < 1e-6:  # both ends of the globe's seam
             continue
@@ -152,7 +155,10 @@ def _ticks(low: float, high: float, most: float, edge: float) -> list[float]:
     steps = [1, 1.5, 2, 3, 4.5, 6, 9, 10] if span > 90 else [1, 1.5, 2, 3, 5, 10] if span > 25 else [1, 2, 5, 10]
     found = MaxNLocator(nbins=bins, steps=steps).tick_values(low, high)
     near = min(edge, 0.25) * span
-    return [float(tick) for tick in found if low + near <= tick <= high - near]
+    kept = [float(tick) for tick in found if low + near <= tick <= high - near]
+    if len(kept) > 1 and kept[1] - kept[0] < 2.2 * edge * span:  # on a small map they would lie upon one another
+        kept = kept[len(kept) // 2 :][:1]
+    return kept
 
 
 def map_figure(
@@ -249,7 +255,7 @@ def span_words(field: xr.DataArray, times: slice) -> tuple[str, bool]:
     first, last = found[0], found[-1]
     days = str(first.astype("datetime64[D]")), str(last.astype("datetime64[D]"))
     span = days[0] if days[0] == days[1] else f"{days[0]} to {days[1]}"
-    return f"mean of {span} UTC ({found.size:,} frames)", bool(last - first > _LONG)
+    return f"mean of {span} UTC ({counted(found.size, 'frame')})", bool(last - first > _LONG)
 
 
 def species_of(field: xr.DataArray) -> str:

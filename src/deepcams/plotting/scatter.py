@@ -181,9 +181,11 @@ def _draw(
     beyond = panel.n - int(panel.density[: math.ceil(top), : math.ceil(top)].sum())
     sign = style.MINUS if panel.intercept < 0 else "+"
     lines = [
-        f"R = {panel.r:.3f}".replace("-", style.MINUS),
+        f"R = {panel.r:.3f}".replace("-", style.MINUS) if math.isfinite(panel.r) else "R: not defined",
         f"RMSE = {panel.rmse:.1f}, bias = {panel.bias:+.1f}".replace("-", style.MINUS),
-        f"y = {panel.slope:.2f} x {sign} {abs(panel.intercept):.1f}".replace("-", style.MINUS),
+        f"y = {panel.slope:.2f} x {sign} {abs(panel.intercept):.1f}".replace("-", style.MINUS)
+        if math.isfinite(panel.slope)
+        else "no fit",
         f"n = {panel.n:,}" + (f" ({beyond:,} beyond)" if beyond else ""),
     ]
     if above is None:

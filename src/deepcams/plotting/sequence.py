@@ -19,13 +19,15 @@ from deepcams.plotting.sheet import Sheet, credit_of, legible, size_of, writing_
 from deepcams.plotting.view import Box, View, window
 
 _LEFT, _RIGHT, _GAP, _ROW, _TIMES, _FOOT = 0.62, 0.1, 0.07, 0.22, 0.5, 0.98  # inches of text size 1
+USUAL = 6
+"""Hours, where there are so many."""
 _MOST = 12  # frames in a row
 _HOUR = np.timedelta64(1, "h")
 
 
 def sequence_figure(
     fields: Mapping[str, xr.DataArray], start: np.datetime64 | None = None, *, original: xr.DataArray | None = None,
-    hours: int = 6, every: int = 1, box: Box | None = None, scale: str = "log", size: str = "screen", title: str = "",
+    hours: int | None = None, every: int = 1, box: Box | None = None, scale: str = "log", size: str = "screen", title: str = "",
     note: str = "", credit: str | None = None,
 ) -> Figure:  # fmt: skip
     """A row of maps of the original at its own hours, and below it a row for each field, all on one axis of time.
@@ -34,7 +36,7 @@ def sequence_figure(
         fields: name -> canonical field, one to three of them.
         start: first time, UTC; default the first of the original (else of the first field).
         original: what the fields were made from, at any cadence and on any grid.
-        hours: how long.
+        hours: how long; default :data:`USUAL`, or as many as the fields have from there on.
         every: hours from one column to the next.
         box: show only this, and read nothing else.
         scale, size, title, note, credit: as in :func:`deepcams.plotting.maps.map_figure`.
@@ -45,11 +47,16 @@ def sequence_figure(
     """
     if not 1 <= len(fields) <= 3:
         raise InputError("fields", "one to three", len(fields))
-    if every < 1 or not 1 <= hours // every < _MOST:
-        raise InputError("--hours, --every", f"2 to {_MOST} frames", f"{hours} hours, every {every}")
     first = next(iter(fields.values()))
     begin = start if start is not None else (first if original is None else original).time.values[0]
-    times = np.datetime64(begin).astype("datetime64[ns]") + np.arange(0, hours + 1, every) * _HOUR
+    begin = np.datetime64(begin).astype("datetime64[ns]")
+    least = 1
+    if hours is None:
+        there = min(int((field.time.values[-1] - begin) // _HOUR) for field in fields.values())
+        hours, least = int(np.clip(there, 0, USUAL)), 0
+    if every < 1 or not least <= hours // every < _MOST:
+        raise InputError("--hours, --every", f"2 to {_MOST} frames", f"{hours} hours, every {every}")
+    times = begin + np.arange(0, hours + 1, every) * _HOUR
     view = View.of(grid_of(first), box)
 
     def frame(name: str, field: xr.DataArray, time: np.datetime64) -> tuple[np.ndarray, Grid]:
@@ -59,9 +66,9 @@ def sequence_figure(
     rows: dict[str, list[tuple[np.ndarray, Grid] | None]] = {}
     if original is not None:
         index_at(original, times[0], "original")
-        there = np.isin(times, original.time.values)
+        given = np.isin(times, original.time.values)
         rows["original"] = [
-            frame("original", original, time) if known else None for time, known in zip(times, there, strict=True)
+            frame("original", original, time) if known else None for time, known in zip(times, given, strict=True)
         ]
     for name, field in fields.items():
         rows[name] = [frame(name, field, time) for time in times]

@@ -27,6 +27,7 @@ Point = tuple[float, float]
 COLOURS = ("#c8386a", "#2f9e6e", "#7a57a8", "#e0912f")
 ORIGINAL_COLOUR = "#2878b5"
 _LEFT, _RIGHT, _TALL, _FOOT, _LEGEND = 0.66, 0.36, 2.5, 0.54, 0.26  # inches of text size 1
+_AROUND = np.timedelta64(90, "m")
 _GAP = 1.5  # a line is broken where a step is so many times longer than usual
 
 
@@ -124,6 +125,8 @@ def series_figure(
         before += sizes[name].stop - sizes[name].start
     if not any(np.isfinite(values).any() for _, values in found.values()):
         raise InputError("series", "values at the place", f"nothing but missing ones at {place_words(place)}")
+    if scale == "log" and not any((values > 0).any() for _, values in found.values()):
+        raise InputError("--scale log", "values above 0", f"none at {place_words(place)}", "choose linear")
 
     paper = size_of(size)
     k = paper.text
@@ -137,7 +140,7 @@ def series_figure(
         mark = name == "original"
         colour = ORIGINAL_COLOUR if mark else COLOURS[(i - (original is not None)) % len(COLOURS)]
         _line(axes, times, values, legible(f"{name}, {grid_of(todo[name]).step:g}°"), colour, k, dots=mark)
-    _settle(axes, scale, str(first.name), [values for _, values in found.values()], k)
+    _settle(axes, scale, str(first.name), [values for _, values in found.values()], ends, k)
     axes.set_ylabel(f"{species_of(first)} ({style.UNITS_TEXT})", fontsize=9 * k, labelpad=3 * k)
     axes.legend(
         loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4, fontsize=style.points(8 * k), frameon=False,
@@ -185,7 +188,9 @@ def _line(axes: Axes, times: np.ndarray, values: np.ndarray, label: str, colour:
               alpha=0.85 if many else 1.0, label=label, zorder=2 if dots else 3)  # fmt: skip
 
 
-def _settle(axes: Axes, scale: str, species: str, values: list[np.ndarray], k: float) -> None:
+def _settle(
+    axes: Axes, scale: str, species: str, values: list[np.ndarray], times: list[np.datetime64], k: float
+) -> None:  # fmt: skip
     known = np.concatenate(values)
     known = known[np.isfinite(known)]
     if scale == "log":
@@ -219,6 +224,8 @@ def _settle(axes: Axes, scale: str, species: str, values: list[np.ndarray], k: f
     axes.xaxis.set_major_formatter(_Dates())
     axes.set_xlabel("time (UTC)", fontsize=9 * k, labelpad=1 * k)
     axes.margins(x=0.015)
+    if times[0] == times[-1]:  # one instant has no span of its own, and would be drawn amid years
+        axes.set_xlim(times[0] - _AROUND, times[0] + _AROUND)
     axes.tick_params(labelsize=style.points(8 * k), length=3 * k, width=0.7 * k)
     axes.grid(visible=True, color="0.9", linewidth=0.6 * k)
     axes.set_axisbelow(True)

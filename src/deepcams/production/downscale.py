@@ -52,7 +52,7 @@ def downscale(
 
     field = as_field(field)
     chain = build(temporal, spatial, conserve=conserve, order=order, **{"variable": str(field.name), **options})
-    period = Period.parse(period) if isinstance(period, str) else period
+    period = Period.parse(period, "--period") if isinstance(period, str) else period
     plan = plan_work(field, chain, bbox=bbox, period=period)
     compute = delayed(compute_hours, pure=False)
     blocks = []

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from deepcams import amounts
 from deepcams.downscalers import build
 from deepcams.downscalers.base import ANALYSIS, hour_status
 from deepcams.downscalers.build import BEST, NONE, TRAINING_FREE, Order
@@ -202,7 +203,7 @@ class Job:
         free = shutil.disk_usage(_folder(self.target.path)).free
         if size > free:
             raise OutputError(
-                f"{self.target.path}: expected about {_gb(size)} of free space, found {_gb(free)}; "
+                f"{self.target.path}: expected about {amounts.size(size)} of free space, found {amounts.size(free)}; "
                 "free some, choose another disk, a --bbox or a --period"
             )
 
@@ -258,10 +259,6 @@ def _folder(path: Path) -> Path:
     return path if path.is_dir() else path.parent
 
 
-def _gb(size: float) -> str:
-    return f"{size / 1e9:.2g} GB" if size < 1e11 else f"{size / 1e9:.0f} GB"
-
-
 def prepare(
     field: xr.DataArray,
     out: str | Path,
@@ -299,7 +296,7 @@ def prepare(
     chain = build(temporal, spatial, conserve=conserve, order=order, **{"variable": str(field.name), **options})
     target = open_target(out, split)
     bits = BitRound(rounding)
-    period = Period.parse(period) if isinstance(period, str) else period
+    period = Period.parse(period, "--period") if isinstance(period, str) else period
     plan = plan_work(field, chain, bbox=bbox, period=period, split=target.split)
     form = target.path.suffix.lstrip(".") if target.split is None else f"one netCDF a {target.split}"
     run = identity(plan, form, bits, inputs)

@@ -20,7 +20,7 @@ list-style:none}a{color:var(--accent)}.scroll{overflow-x:auto}table{border-colla
 font-variant-numeric:tabular-nums}th,td{text-align:left;
 vertical-align:top;padding:.25rem .7rem .25rem 0;border-bottom:1px solid var(--line)}
 td.number,th.number{text-align:right;white-space:nowrap}th{font-weight:600}td,th{overflow-wrap:break-word}
-.pairs th{width:16rem}.pairs th,.pairs td{overflow-wrap:anywhere}figure{margin:1rem 0}
+th.long,td.long{min-width:13rem}.pairs th{width:16rem}.pairs th,.pairs td{overflow-wrap:anywhere}figure{margin:1rem 0}
 figure img{max-width:100%;height:auto;background:#fff;border-radius:3px}
 figcaption,.faint{color:var(--faint);font-size:.9rem}
 .warn{border-left:4px solid var(--warn);background:var(--shade);padding:.4rem .8rem}details{margin:.6rem 0}
@@ -29,7 +29,8 @@ summary{cursor:pointer}pre{white-space:pre-wrap;background:var(--shade);padding:
 @media(max-width:40rem){body{padding:.7rem}th,td{padding-right:.45rem}.pairs,.pairs tbody,.pairs tr,.pairs th,
 .pairs td{display:block;width:auto;padding-right:0}.pairs th{border:0;padding-bottom:0}}
 @media print{:root{--paper:#fff;--ink:#000;--faint:#444;--line:#999;--shade:#f4f4f4;--accent:#000}
-body{max-width:none;font-size:10pt;padding:0}nav,.screen{display:none}figure,tr{break-inside:avoid}h2{break-after:avoid}
+body{max-width:none;font-size:10pt;padding:0}nav,.screen{display:none}section:has(.screen){display:none}
+figure,tr{break-inside:avoid}h2,.faint:has(+.scroll){break-after:avoid}
 .scroll{overflow:visible}table{font-size:.75rem}
 details::details-content{display:block;height:auto;content-visibility:visible}}
 """
@@ -40,6 +41,8 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri
 MOST_TEXT = 4000
 """Characters of one value."""
 MOST_PAIRS = 300
+LONG = 48
+"""Letters: a column with longer texts keeps some width where the page is narrow, rather than a word a line."""
 
 
 def printable(value: object) -> str:
@@ -78,7 +81,10 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], caption: str
     """A table whose figures stand to the right; wide ones can be scrolled."""
     rows = [list(row) for row in rows]
     right = [any(_is_number(row[k]) for row in rows) for k in range(len(columns))]
-    kinds = [' class="number"' if one else "" for one in right]
+    long = [max((len(str(row[k])) for row in rows), default=0) > LONG for k in range(len(columns))]
+    kinds = [
+        ' class="number"' if one else ' class="long"' if words else "" for one, words in zip(right, long, strict=True)
+    ]
     head = "".join(f'<th scope="col"{kind}>{text(name)}</th>' for name, kind in zip(columns, kinds, strict=True))
     decimals = [_decimals(row[k] for row in rows) for k in range(len(columns))]
     body = "".join(

@@ -80,6 +80,7 @@ def drawn(found: Found, pictures: Pictures) -> str:
     if found.output is None:
         return ""
     from deepcams.plotting import compare_maps, map_figure, series_figure
+    from deepcams.plotting.series import place_words
 
     parts = []
     field, original = _plain(found.output.field), _plain(found.original)
@@ -96,8 +97,7 @@ def drawn(found: Found, pictures: Pictures) -> str:
         if place is None:
             found.problems.append("a picture could not be drawn: the output has no values around its middle")
             return "".join(parts)
-        longitude, latitude = place
-        where = f"{latitude:.2f} N, {longitude:.2f} E"
+        where = place_words(place)
         figure = series_figure({"deepcams": field.isel(time=slice(0, MOST_HOURS))}, place, original=original)
         alt = f"Line chart of {species} over time at {where}"
         parts.append(pictures.add(_png(figure), "png", alt, f"{species} at {where}, where it is highest in that map"))

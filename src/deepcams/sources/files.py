@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
+from deepcams.amounts import counted
 from deepcams.errors import DeepcamsError, InputError, MissingExtraError, notice
 from deepcams.sources.archive import unpack
 from deepcams.sources.base import Paths
@@ -175,10 +176,11 @@ def find_files(paths: Paths) -> list[DataFile]:
                 continue
             files.extend(_recognised(path, kind))
     if not files:
-        raise InputError(given[0], "a folder with netCDF or GRIB files", f"{len(other)} other files")
+        raise InputError(given[0], "a folder with netCDF or GRIB files", counted(len(other), "other file"))
     if other:
         names = ", ".join(path.name for path in other[:3]) + (", .." if len(other) > 3 else "")
-        notice(f"{other[0].parent}: {len(other)} files without data are left out ({names})")
+        left = f"{counted(len(other), 'file')} without data {'is' if len(other) == 1 else 'are'} left out"
+        notice(f"{other[0].parent}: {left} ({names})")
     return files
 
 

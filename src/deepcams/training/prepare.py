@@ -104,7 +104,7 @@ class Preparation:
     ) -> None:
         choose("degradation", degradation, get_args(Degradation))
         self.out, self.degradation, self.variable, self.bbox = Path(out), degradation, variable, bbox
-        self.period = Period.parse(period) if isinstance(period, str) else period
+        self.period = Period.parse(period, "--period") if isinstance(period, str) else period
         self.overwrite = overwrite
         self.field: xr.DataArray | None = None
         self.files: list[DataFile] = []

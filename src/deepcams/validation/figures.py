@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from deepcams.amounts import counted
 from deepcams.evaluation.grouped import COLUMNS, ORIGIN, figures, pairs_of
 from deepcams.evaluation.in_situ import Validation
 from deepcams.evaluation.in_situ_sums import Scored
@@ -80,7 +81,7 @@ def draw_maps(found: Validation, size: str = "screen") -> dict[str, Figure]:
     latitude, longitude = (found.stations[name].to_numpy(float) for name in ("latitude", "longitude"))
     years, names = _years(found), {}
     own = found.find("field", "own")
-    hours, fits = {}, {}
+    hours, fits, rare = {}, {}, {}
     for year in np.unique(years).tolist():
         inside = years == year
         if own is None:
@@ -92,13 +93,15 @@ def draw_maps(found: Validation, size: str = "screen") -> dict[str, Figure]:
             if np.isfinite(r).any():
                 fits[str(year)] = r
         if number.any():
-            hours[str(year)] = np.where(number >= _SHARE * number.max(), number, 0).astype(float)
+            few = (number > 0) & (number < _SHARE * number.max())
+            hours[str(year)] = np.where(few, 0, number).astype(float)
+            rare[str(year)] = few
     most = max((each.sum() for each in hours.values()), default=0)
     hours = {name: each for name, each in hours.items() if each.sum() >= _SHARE * most}
     if hours:
         word = "hours compared" if own is not None else "hours after quality control"
         names["stations-n"] = station_map(
-            latitude, longitude, hours, "n", title="Stations", label=word, size=size,
+            latitude, longitude, hours, "n", title="Stations", note=_left_out(rare, hours), label=word, size=size,
             credit=_credit(found),
         )  # fmt: skip
     if fits:
@@ -107,6 +110,14 @@ def draw_maps(found: Validation, size: str = "screen") -> dict[str, Figure]:
             note=f"stations with at least {FEWEST} pairs", size=size, credit=_credit(found),
         )  # fmt: skip
     return names
+
+
+def _left_out(rare: dict[str, np.ndarray], shown: dict[str, np.ndarray]) -> str:
+    """How many stations the maps leave out, in words; empty if none."""
+    number = np.stack([rare[name] for name in shown])
+    stations = int((number.any(axis=0) & ~np.stack([shown[name] > 0 for name in shown]).any(axis=0)).sum())
+    with_few = f"with less than {_SHARE:.0%} of the most hours"
+    return f"not drawn: {counted(stations, 'station')} {with_few}" if stations else ""
 
 
 def draw_cycle(found: Validation, species: str = "PM2.5", size: str = "screen") -> Figure | None:

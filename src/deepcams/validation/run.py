@@ -92,7 +92,7 @@ def validate(request: Request, progress: Progress | None = None) -> Done:
     by = tables.parse_by(request.by)
     request = _sorted(replace(request, by=by))
     quality = Quality.without(request.without)
-    period = None if request.period is None else Period.parse(request.period)
+    period = None if request.period is None else Period.parse(request.period, "--period")
     if not request.stations:
         raise InputError("--stations", "files of observations", "none")
     if request.original and not request.field:

@@ -101,7 +101,7 @@ def simulate(
     """
     choose("layout", layout, get_args(Layout))
     choose("CAMS layout", cams_layout, get_args(CamsLayout))
-    period = Period.parse(period) if isinstance(period, str) else period
+    period = Period.parse(period, "--period") if isinstance(period, str) else period
     folder, world = Path(folder), SimulatedWorld(seed)
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder}: a folder is needed, and a file of that name is there; name another folder")
