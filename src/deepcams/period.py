@@ -56,6 +56,10 @@ class Period:
         """Boolean mask of the ``datetime64`` times that lie in the period."""
         return (times >= self.start) & (times < self.end)
 
+    def meets(self, other: Period) -> bool:
+        """Whether some moment lies in both."""
+        return bool(self.start < other.end and other.start < self.end)
+
     def __str__(self) -> str:
         return f"[{_text(self.start)}, {_text(self.end)})"
 

@@ -18,6 +18,7 @@ import xarray as xr
 from deepcams.cli import main
 from deepcams.errors import InputError, OutputError
 from deepcams.fetch.endpoints import Endpoints
+from deepcams.run.check import check
 from deepcams.run.options import read_run
 from deepcams.run.plan import Plan, Step, alone
 from deepcams.run.steps import Whole
@@ -46,6 +47,51 @@ def test_unknown_keys_are_refused(tmp_path: Path) -> None:
         whole("paper", tmp_path, "degradations=area")
     with pytest.raises(InputError, match=r"train\.spatial.*either file or experiment"):
         whole("paper", tmp_path, "train.spatial.file=null").plan()
+
+
+@pytest.mark.parametrize("name", ["paper", "paper-simulated"])
+def test_shipped_files_are_refused_nothing_beforehand(name: str, tmp_path: Path) -> None:
+    check(whole(name, tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("fetch.cams.period=2099", "fetch.cams.period: expected one that has begun"),
+        ("fetch.cams.period=2001", "fetch.cams.period: expected 2003-01-01 or later"),
+        ("fetch.geos_cf.period=2016", "fetch.geos_cf.period: expected hours of version 1"),
+        ("fetch.openaq.country=XX", "fetch.openaq.country: expected a country's two letters"),
+        ("fetch.openaq.period=2016", "fetch.openaq.period: expected hours of fetch.cams.period"),
+        ("train.temporal.experiment.network.name=xvfy", "train.temporal: network.name: expected one of"),
+        ("train.spatial.experiment.network.options.dd=8", "train.spatial: network.options: expected the options d"),
+        ("train.spatial.experiment.network.start=gone.safetensors", "gone.safetensors: expected"),
+        ("train.temporal.experiment.validation.baselines=[liner]", "train.temporal: validation.baselines: expected"),
+        ("train.temporal.experiment.split.train.periods=[2018]", "train.temporal: split.train.periods: expected hours"),
+        ("train.spatial.experiment=null", "train.spatial: expected either file or experiment, found neither"),
+        ("train.spatial.file=gone.yaml", "train.spatial: expected either file or experiment, found both"),
+        ("evaluate.period=2018", "evaluate.period: expected hours of fetch.geos_cf.period"),
+        ("evaluate.temporal=[liner]", "evaluate.temporal: expected one of"),
+        ("evaluate.spatial=[gone.safetensors]", "evaluate.spatial: expected"),
+        ("stations.by=[yeer]", "stations.by: expected one of"),
+    ],
+)
+def test_what_a_late_step_would_refuse_is_refused_at_once(
+    change: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", str(SIMULATED), "-o", str(tmp_path / "out"), "--set", change]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert told in captured.err
+    assert captured.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_done_is_not_asked_about_again(tmp_path: Path) -> None:
+    """A checkpoint that a finished training started from may be gone."""
+    change = "train.spatial.experiment.network.start=gone.safetensors"
+    done(whole("paper-simulated", tmp_path, change))
+    check(whole("paper-simulated", tmp_path, change))
 
 
 def pretend(plan: Plan, step: Step, why: str) -> None:

@@ -47,7 +47,7 @@ class Fetch(ABC, Generic[Request]):
     environment: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
-        _begun(self.request.period)
+        begun(self.request.period)
         self.manifest = Manifest(self._folder())
         self.came = Counter()
 
@@ -103,7 +103,7 @@ class Fetch(ABC, Generic[Request]):
         return summary
 
 
-def _begun(period: Period) -> None:
+def begun(period: Period) -> None:
     """Refuse a period of which nothing can have been published, and tell of one that is not over.
 
     Raises:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from deepcams.extras import require
 from deepcams.fetch.endpoints import Endpoints
+from deepcams.run.check import check
 from deepcams.run.options import read_run
 from deepcams.run.plan import alone
 from deepcams.run.steps import Progress, Say, Whole
@@ -46,7 +47,7 @@ def execute(
     whole = Whole(
         run, path.parent, out, Endpoints.resolve(endpoints), progress=progress, say=say, device=device, stop=stop
     )
-    whole.plan()  # what is wrong with a training is told before anything is made
+    check(whole)
     with alone(out):
         if run.world is None or whole.fetched():
             whole.go()

@@ -151,19 +151,20 @@ class Whole:
             InputError: it is none, or not one of that kind.
         """
         train: Train = getattr(self.run.train, kind)
-        where = f"train.{kind}"
+        where = self.where(kind)
         if (train.file is None) == (train.experiment is None):
-            raise InputError(where, "either file or experiment", "both or neither")
-        if train.file is not None:
-            where = str(self.beside / train.file)
-            values = read_values(where, train.change)
-        else:
-            values = dict(train.experiment or {})
+            raise InputError(f"train.{kind}", "either file or experiment", "neither" if train.file is None else "both")
+        values = dict(train.experiment or {}) if train.file is None else read_values(where, train.change)
         values["data"] = {"stores": [{"path": str(self.store.absolute())}]}
         found = parse_experiment(values, where)
         if found.samples.task != kind:
             raise InputError(f"{where}: samples.task", kind, found.samples.task)
         return found
+
+    def where(self, kind: str) -> str:
+        """What a training's experiment is called: its file, or its place in this one."""
+        file = getattr(self.run.train, kind).file
+        return f"train.{kind}" if file is None else str(self.beside / file)
 
     def checkpoint(self, kind: str) -> Path:
         """A training's best weights."""

@@ -315,8 +315,7 @@ def refuse_overlap(split: Split, where: str) -> None:
 
 
 def _periods_meet(a: str, b: str) -> bool:
-    first, second = Period.parse(a), Period.parse(b)
-    return bool(first.start < second.end and second.start < first.end)
+    return Period.parse(a).meets(Period.parse(b))
 
 
 def boxes_meet(a: Bbox, b: Bbox) -> bool:
