@@ -22,6 +22,7 @@ from deepcams.field import as_field
 from deepcams.period import Period
 from deepcams.sources.base import Paths
 from deepcams.sources.files import DataFile, find_files
+from deepcams.store.lock import alone
 from deepcams.store.records import differences
 from deepcams.training.days import Day, Days
 from deepcams.training.faults import Report, stamp
@@ -142,8 +143,15 @@ class Preparation:
 
         Raises:
             InputError: the input holds no hour that can be used, or what must not be mixed.
-            OutputError: the store is there with other contents or settings, or cannot be written.
+            OutputError: the store is there with other contents or settings, another process writes to it, or it
+                cannot be written.
         """
+        self._before()  # what is wrong with the name is told first
+        with alone(self.out.with_name(f".{self.out.name}.lock"), self.out):
+            return self._run(progress)
+
+    def _run(self, progress: Progress | None) -> Summary:
+        """:meth:`run`, while no other process does."""
         began = clock.perf_counter()
         before = self._before()
         place = self.out if before is not None else self._new

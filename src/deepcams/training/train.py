@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +21,7 @@ from deepcams.downscalers.device import working
 from deepcams.errors import DeepcamsError, InputError, notice
 from deepcams.networks.base import Network
 from deepcams.networks.checkpoint import save
+from deepcams.store.lock import alone
 from deepcams.training.batches import load_batches, numbers
 from deepcams.training.log import Log
 from deepcams.training.options import Experiment
@@ -95,10 +97,12 @@ def train(
 
     Raises:
         InputError: options, stores or a state that do not fit.
-        OutputError: a file cannot be written; state and weights written before stay.
+        OutputError: a file cannot be written, or another process trains there; state and weights written before stay.
         DeepcamsError: the loss is no longer finite; the sample is named.
     """
-    with Ranks(device) as ranks:
+    with Ranks(device) as ranks, ExitStack() as ours:
+        place = Path(folder).absolute()
+        ranks.by_first(lambda: ours.enter_context(alone(place.with_name(f".{place.name}.lock"), Path(folder))))
         return _Training(experiment, RunFolder(folder, experiment), ranks, resume).run(progress, stop, on_validation)
 
 
