@@ -17,6 +17,7 @@ from deepcams.errors import InputError
 from deepcams.sources.cache import cache_dir
 from deepcams.sources.cams import open_cams
 from deepcams.sources.open import open_field
+from deepcams.store.layout import RUN
 
 Given = str | Path | list[Path]
 Make = Callable[[Path, xr.DataArray], Given]
@@ -182,7 +183,7 @@ CASES: dict[str, tuple[Make, str]] = {
     "cut netCDF-3 by a little": (_cut("NETCDF3_64BIT", 0.9999), r"a truncated one"),
     "cut netCDF-3 of records": (_cut("NETCDF3_64BIT", 0.6, "UNLIMITED.nc"), r"a truncated one"),
     "cut header": (_cut("NETCDF3_CLASSIC", 0.005), r"a truncated one \(it ends within its header\)"),
-    "broken chunk": (broken_chunk, r"a\.nc: expected readable values, found .*download the file again"),
+    "broken chunk": (broken_chunk, r"a\.nc: expected readable values, found .*download it again"),
     "cut GRIB": (cut_grib, r"a\.grib: expected a whole file, found a truncated one \(5,108 of 10,000 bytes\)"),
     "no GRIB after all": (no_grib_after_all, r"a\.grib: expected a readable GRIB file, found"),
     "cut zip": (_zip(("a.nc", b"CDF\x01" * 999), after=lambda b: b[:-30]), r"expected a whole zip, found a truncated one"),
@@ -248,6 +249,18 @@ def test_one_line(
     left = [path for path in cache_dir().rglob("*") if "part" in path.name or "evil" in path.name]
     assert left == []
     assert capfd.readouterr().err == ""  # no library's own complaint beside the line
+
+
+@pytest.mark.parametrize("ours", [True, False])
+@pytest.mark.parametrize("share", [0.3, 0.9])
+def test_nobody_can_download_what_deepcams_has_made(
+    tmp_path: Path, world: Callable[..., xr.DataArray], share: float, ours: bool
+) -> None:
+    path = tmp_path / "a.nc"
+    world("2019-01-01", 4).to_dataset().assign_attrs({RUN if ours else "run": "{}"}).to_netcdf(path)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(InputError, match="; make it again" if ours else "; download it again"):
+        open_field(path)
 
 
 def test_empty_list() -> None:

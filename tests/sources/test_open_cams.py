@@ -268,7 +268,7 @@ def test_folder_with_other_things(save: Save, world: World, tmp_path: Path) -> N
     save("in/b.nc", record[2:])
     (tmp_path / "in" / "notes.txt").write_text("hello")
     (tmp_path / "in" / ".hidden").write_text("x")
-    with pytest.warns(DeepcamsNotice, match=r"1 files without data are left out \(notes\.txt\)"):
+    with pytest.warns(DeepcamsNotice, match=r"1 file without data is left out \(notes\.txt\)"):
         field = open_cams(tmp_path / "in")
     assert field.sizes["time"] == 4
 

@@ -154,8 +154,8 @@ def station_table(found: Validation) -> pd.DataFrame:
         sums = scored.stations.month.sum(axis=1)
         name = f"{scored.product.replace(', linear in time', '_linear')}_{scored.pairs}"
         table[f"{name}_n"] = sums[:, COLUMNS.index("n")].astype(np.int64)
-        for figure, values in figures(sums).items():
-            table[f"{name}_{figure}"] = values
+        for key, values in figures(sums).items():
+            table[f"{name}_{key}"] = values
     return table
 
 

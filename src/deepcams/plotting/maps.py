@@ -134,13 +134,15 @@ def _frame(axes: Axes, view: View, image: AxesImage, k: float, degrees: tuple[bo
         """Write next to a place of the border: in a direction, on a polar map away from a place within."""
         at, within = (np.array(plane.forward(*each), float) for each in (place, inner))
         x, y = (at - within) / np.hypot(*(at - within)) if plane.polar else flat
-        last = not plane.polar and place[0] > view.east - 1e-6  # keeps off what stands right of this map
+        # The one next to the eastern end keeps off what stands right of this map.
+        last = not plane.polar and flat[1] < 0 and view.east - place[0] < 0.2 * wide / along_foot
         across = "right" if last or x <= -0.35 else "center" if x < 0.35 else "left"
         up = "center" if abs(y) < 0.35 else "bottom" if y > 0 else "top"
         axes.annotate(text, (at[0], at[1]), (3.5 * k * x, 4 * k * y), ha=across, va=up, **write)
 
     for each in parallels[abs(parallels) < 89] if degrees[0] else ():
-        low = 0.4 if each > view.north - 1e-6 else 0.0  # the upper edge's own keeps off a title above it
+        # Next to the upper edge it keeps off a title above the map.
+        low = 0.4 if view.north - each < 0.1 * high / along_side else 0.0
         outside(style.latitude_text(each), (view.west, each), (-1, -low), (view.west + 0.5, each))
     for each in meridians if degrees[1] else ():
         if whole and abs(abs(each - plane.centre) - 180) < 1e-6:  # both ends of the globe's seam

@@ -28,6 +28,8 @@ def stamp(time: np.datetime64) -> str:
 def span_text(first: np.datetime64, last: np.datetime64) -> str:
     """Two times for people, UTC; the day once where it is the same."""
     begin, end = stamp(first), stamp(last)
+    if begin == end:
+        return f"{begin} UTC"
     return f"{begin} to {end[11:] if begin[:10] == end[:10] else end} UTC"
 
 

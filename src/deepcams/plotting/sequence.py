@@ -27,8 +27,8 @@ _HOUR = np.timedelta64(1, "h")
 
 def sequence_figure(
     fields: Mapping[str, xr.DataArray], start: np.datetime64 | None = None, *, original: xr.DataArray | None = None,
-    hours: int | None = None, every: int = 1, box: Box | None = None, scale: str = "log", size: str = "screen", title: str = "",
-    note: str = "", credit: str | None = None,
+    hours: int | None = None, every: int = 1, box: Box | None = None, scale: str = "log", size: str = "screen",
+    title: str = "", note: str = "", credit: str | None = None,
 ) -> Figure:  # fmt: skip
     """A row of maps of the original at its own hours, and below it a row for each field, all on one axis of time.
 

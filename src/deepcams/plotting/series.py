@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
-from matplotlib.dates import AutoDateLocator, num2date
+from matplotlib.dates import AutoDateLocator, date2num, num2date
 from matplotlib.figure import Figure
 from matplotlib.ticker import Formatter, NullFormatter
 
@@ -225,7 +225,8 @@ def _settle(
     axes.set_xlabel("time (UTC)", fontsize=9 * k, labelpad=1 * k)
     axes.margins(x=0.015)
     if times[0] == times[-1]:  # one instant has no span of its own, and would be drawn amid years
-        axes.set_xlim(times[0] - _AROUND, times[0] + _AROUND)
+        first, last = date2num([times[0] - _AROUND, times[0] + _AROUND])  # type: ignore[no-untyped-call]
+        axes.set_xlim(first, last)
     axes.tick_params(labelsize=style.points(8 * k), length=3 * k, width=0.7 * k)
     axes.grid(visible=True, color="0.9", linewidth=0.6 * k)
     axes.set_axisbelow(True)

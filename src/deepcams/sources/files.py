@@ -21,6 +21,7 @@ from deepcams.sources.archive import unpack
 from deepcams.sources.base import Paths
 from deepcams.sources.handles import open_netcdf
 from deepcams.sources.integrity import shortfall
+from deepcams.store.own import is_ours
 
 Kind = Literal["netcdf3", "hdf5", "grib", "zarr", "zip"]
 
@@ -209,7 +210,7 @@ def open_datasets(file: DataFile) -> list[xr.Dataset]:
     """
     short = "" if file.kind == "zarr" else shortfall(file.path, file.kind)
     if short:
-        raise InputError(file, "a whole file", f"a truncated one ({short})", "download it again")
+        raise InputError(file, "a whole file", f"a truncated one ({short})", _again(file.path))
     options: dict[str, Any] = {"cache": False, "decode_timedelta": False}
     if file.kind == "grib":
         if importlib.util.find_spec("cfgrib") is None or importlib.util.find_spec("eccodes") is None:
@@ -233,7 +234,7 @@ def open_datasets(file: DataFile) -> list[xr.Dataset]:
         if found := re.search(r"unable to decode time units (['\"])(.*?)\1", str(error)):
             do = "write the times as CF has it: hours since 1970-01-01"
             raise InputError(f"{file}: time", "units of time", repr(found[2]), do) from error
-        raise InputError(file, f"a readable {KINDS[file.kind]} file", reason(error), "download it again") from error
+        raise InputError(file, f"a readable {KINDS[file.kind]} file", reason(error), _again(file.path)) from error
     return datasets
 
 
@@ -268,14 +269,19 @@ def field_variables(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
 def reason(error: BaseException) -> str:
     """An error of a library in a few words."""
     words = str(error.args[1] if isinstance(error, OSError) and len(error.args) > 1 else error)
-    return f"{type(error).__name__}: {' '.join(words.split())[:160]}"
+    return f"{type(error).__name__}: {' '.join(words.split())[:160].rstrip('.')}"
+
+
+def _again(path: Path) -> str:
+    """What to do about a damaged file: nobody can download what deepcams has made."""
+    return "make it again" if is_ours(path) else "download it again"
 
 
 class _Reader:
     """A file's variable as an array for Dask, whose reading errors name the file."""
 
-    def __init__(self, variable: xr.Variable, where: str) -> None:
-        self._variable, self._where = variable, where
+    def __init__(self, variable: xr.Variable, file: DataFile) -> None:
+        self._variable, self._where, self._path = variable, str(file), file.path
         self.shape, self.dtype, self.ndim = variable.shape, variable.dtype, variable.ndim
 
     def __getitem__(self, key: Any) -> np.ndarray:
@@ -290,7 +296,7 @@ class _Reader:
                     values = np.take(values, np.asarray(k), axis=axis)
             return values
         except Exception as error:
-            raise InputError(self._where, "readable values", reason(error), "download the file again") from error
+            raise InputError(self._where, "readable values", reason(error), _again(self._path)) from error
 
 
 def lazy(array: xr.DataArray, file: DataFile) -> xr.DataArray:
@@ -307,7 +313,7 @@ def lazy(array: xr.DataArray, file: DataFile) -> xr.DataArray:
     chunks = _chunks(array)
     token = tokenize(str(file.path.resolve()), stamp.st_mtime_ns, stamp.st_size, array.name, chunks)
     data = da.from_array(  # type: ignore[no-untyped-call]
-        _Reader(array.variable, str(file)),
+        _Reader(array.variable, file),
         chunks=chunks,
         name=f"{array.name}-{token}",
         lock=False,
@@ -325,7 +331,7 @@ def pieces(array: xr.DataArray, file: DataFile) -> Iterator[np.ndarray]:
     """
     if not array.size:
         return
-    reader, chunks = _Reader(array.variable, str(file)), _chunks(array)
+    reader, chunks = _Reader(array.variable, file), _chunks(array)
     starts = (range(0, size, chunk) for size, chunk in zip(array.shape, chunks, strict=True))
     for corner in itertools.product(*starts):
         yield reader[tuple(slice(at, at + chunk) for at, chunk in zip(corner, chunks, strict=True))]
