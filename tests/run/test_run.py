@@ -21,7 +21,7 @@ from deepcams.fetch.endpoints import Endpoints
 from deepcams.run.check import check
 from deepcams.run.options import read_run
 from deepcams.run.plan import Plan, Step, alone
-from deepcams.run.steps import Whole
+from deepcams.run.steps import Whole, _rows
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 SIMULATED = CONFIGS / "paper-simulated.yaml"
@@ -161,6 +161,33 @@ def test_what_is_gone_is_made_again_and_trainings_are_set_aside(tmp_path: Path) 
     assert plan.begin(step, plan.why(step) or "") == ["the former one is now runs/spatial-before-1"]
     assert (tmp_path / "runs" / "spatial-before-1" / "weights").exists()
     assert plan.why(step) == ""  # begun: a stop now goes on with it
+
+
+def test_weights_that_are_gone_are_trained_again(tmp_path: Path) -> None:
+    """The state alone does not hold the best ones."""
+    experiment = whole("paper-simulated", tmp_path)
+    done(experiment)
+    experiment.checkpoint("spatial").rmdir()
+    reasons = due(whole("paper-simulated", tmp_path))
+    assert reasons["train spatial"] == "runs/spatial/abpn-simulated.safetensors is no longer there"
+    assert (tmp_path / "runs" / "spatial-before-1").is_dir()
+    assert due(whole("paper-simulated", tmp_path)) == {}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "3", '{"state": 3}', '{"state": "done"}', '{"state": "done", "settings": {}, "needs": 3}',
+             '{"state": "clearing", "settings": {}}', "\0\0\0"],
+)  # fmt: skip
+def test_a_damaged_record_is_none(tmp_path: Path, text: str) -> None:
+    done(whole("paper-simulated", tmp_path))
+    (tmp_path / ".deepcams-run" / "validate.json").write_text(text)
+    assert due(whole("paper-simulated", tmp_path)) == {"validate": "", "report": "validate was done again"}
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"rows": 3}', '{"rows": [3]}', '{"rows": [{"period": "2019-12"}]}'])
+def test_damaged_scores_are_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "joint.json").write_text(text)
+    assert _rows(tmp_path / "joint.json") is None
 
 
 def test_a_kill_while_clearing_away(tmp_path: Path) -> None:

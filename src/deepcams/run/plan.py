@@ -74,12 +74,12 @@ class Plan:
                 self.refuse(step, record["settings"])
 
     def record(self, name: str) -> dict[str, Any] | None:
-        """What is known of a step; ``None`` where it was never begun."""
+        """What is known of a step; ``None`` where it was never begun, or that is damaged."""
         try:
             found = json.loads(self._path(name).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        return found if isinstance(found, dict) and "state" in found else None
+        return found if isinstance(found, dict) and _sound(found) else None
 
     def why(self, step: Step) -> str | None:
         """Why a step is not done: for no reason of its own (an empty text), or because something has changed.
@@ -147,6 +147,14 @@ class Plan:
         with writing_to(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, (json.dumps(about, indent=1) + "\n").encode())
+
+
+def _sound(record: Mapping[str, Any]) -> bool:
+    needed = {"begun": {"needs": dict}, "done": {"needs": dict, "mark": str}, "clearing": {"why": str}}
+    kinds = needed.get(str(record.get("state")))
+    return kinds is not None and all(
+        isinstance(record.get(key), kind) for key, kind in {"settings": dict, **kinds}.items()
+    )
 
 
 @contextmanager

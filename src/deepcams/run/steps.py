@@ -95,7 +95,7 @@ class Whole:
             *(
                 Step(
                     f"train {kind}", partial(self.train, kind), {"network": self._network(kind)}, ("fetch geos-cf",),
-                    (self.out / "runs" / kind,), "set aside", {"network": self._where(kind)},
+                    (self.out / "runs" / kind, self.checkpoint(kind)), "set aside", {"network": self._where(kind)},
                 )
                 for kind in ("temporal", "spatial")
             ),
@@ -270,14 +270,16 @@ class Whole:
         best = []
         for task, methods in asked.items():
             where = "coarse" if task == "temporal" and resolution == "coarse" else "fine"
-            if not (folder / f"{task}.json").exists():  # else it was done before a stop
+            scored = _rows(folder / f"{task}.json")
+            if scored is None:  # else it was done before a stop
                 found = simulation.evaluate(
                     truth, simulation.Experiment(task, self.run.degradation, where, options.bbox),  # type: ignore[arg-type]
                     methods, progress=lambda done, total: self.progress("evaluate", done, total),
                 )  # fmt: skip
                 tables.save(folder / f"{task}.md", tables.as_markdown(found))
-                tables.save(folder / f"{task}.json", tables.as_json(found))
-            scored = json.loads((folder / f"{task}.json").read_text(encoding="utf-8"))["rows"]
+                kept = tables.as_json(found)
+                tables.save(folder / f"{task}.json", kept)
+                scored = json.loads(kept)["rows"]
             rows = [row for row in scored if row["period"] == tables.ALL]
             best.append(f"{task} MAE {rows[-1]['MAE']:.3g} (baseline {rows[0]['MAE']:.3g})")
         return ", ".join(best)
@@ -319,3 +321,13 @@ class Whole:
             progress=lambda part, done, total: self.progress("report", done, total),
         )  # fmt: skip
         return f"{written.name}, {written.stat().st_size / 1e6:.1f} MB"
+
+
+def _rows(path: Path) -> list[dict[str, Any]] | None:
+    """Scores that were kept; ``None`` where there are none, or damaged ones."""
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+        complete = any(row["period"] == tables.ALL and {"MAE"} <= row.keys() for row in rows)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
+    return list(rows) if complete else None
