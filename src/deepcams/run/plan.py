@@ -150,10 +150,15 @@ class Plan:
 
 
 def _sound(record: Mapping[str, Any]) -> bool:
-    needed = {"begun": {"needs": dict}, "done": {"needs": dict, "mark": str}, "clearing": {"why": str}}
+    """Whether it holds what a record of its state holds."""
+    needed: dict[str, dict[str, type]] = {
+        "begun": {"needs": dict}, "done": {"needs": dict, "mark": str}, "clearing": {"why": str},
+    }  # fmt: skip
     kinds = needed.get(str(record.get("state")))
-    return kinds is not None and all(
-        isinstance(record.get(key), kind) for key, kind in {"settings": dict, **kinds}.items()
+    return (
+        kinds is not None
+        and isinstance(record.get("settings"), dict)
+        and all(isinstance(record.get(key), kind) for key, kind in kinds.items())
     )
 
 
