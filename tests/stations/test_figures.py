@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm
 
 from deepcams.plotting.diurnal import Cycle, diurnal_figure
@@ -103,6 +104,23 @@ def test_stations_all_round_are_on_a_world_map_and_negative_r_is_on_the_scale() 
     assert norm.vmin <= -0.2
     assert norm.vmax == 1
     assert len(axes.collections[-1].get_offsets()) == 40
+
+
+def test_a_towns_name_keeps_off_the_dots() -> None:
+    latitude, longitude = [49.0, 55.0], [14.0, 24.0]
+    for _ in range(5):
+        figure = station_map(np.array(latitude), np.array(longitude), {"2019": np.full(len(latitude), 9.0)}, "n")
+        FigureCanvasAgg(figure).draw()
+        axes = figure.axes[0]
+        box = next(text for text in axes.texts if text.get_text() == "Kraków").get_window_extent()
+        dots = axes.transData.transform(np.stack([longitude, latitude], axis=1))
+        assert not any(box.contains(*dot) for dot in dots)
+        # The next figure has a station where this one has the end of the name that lies away from the town.
+        town = axes.transData.transform((19.94, 50.06))
+        x = box.x0 + box.width * (0.8 if box.x0 + box.width / 2 > town[0] else 0.2)
+        y = box.y0 + box.height * (0.8 if box.y0 + box.height / 2 > town[1] else 0.2)
+        place = axes.transData.inverted().transform((x, y))
+        longitude, latitude = [*longitude, float(place[0])], [*latitude, float(place[1])]
 
 
 def test_the_cycle_goes_round_midnight() -> None:

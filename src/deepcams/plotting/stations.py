@@ -27,6 +27,8 @@ _LEAST, _LEFT, _RIGHT, _GAP, _TITLE, _TICKS, _FOOT = 2.0, 0.6, 0.15, 0.55, 0.26,
 _TOWNS_BELOW = 40.0  # degrees: narrower views name some towns to find one's way by
 _HIDDEN = 3
 """A town whose name would cross more stations than this has none."""
+_PLACES = ((1, -1), (1, 1), (-1, -1), (-1, 1), (1, 0), (-1, 0), (0, -1), (0, 1))
+"""Of a name beside its town: left or right, below or above; the first of those that cross the fewest dots."""
 _NAMES = {"n": "hourly values", "R": "R of each station's hours"}
 
 
@@ -205,14 +207,15 @@ def _towns(
         long, high, off = 0.065 * len(name) + 0.02, 0.12, 0.04
         every = np.concatenate(taken)
         found = []
-        for right, above in ((1, 0), (1, 1), (0, 0), (0, 1)):
-            west, south = across + (off if right else -off - long), up + (off if above else -off - high)
+        for place_number, (right, above) in enumerate(_PLACES):
+            west = across + (-off - long, -long / 2, off)[right + 1]
+            south = up + (-off - high, -high / 2, off)[above + 1]
             if west > 0.03 and west + long < wide - 0.03 and south > 0.03 and south + high < tall - 0.03:
                 hidden = (every > (west - 0.04, south - 0.04)) & (every < (west + long + 0.04, south + high + 0.04))
-                found.append((int(hidden.all(axis=1).sum()), -right, above, west, south))
+                found.append((int(hidden.all(axis=1).sum()), place_number, west, south))
         if not found:
             continue
-        hidden_dots, _, _, west, south = min(found)
+        hidden_dots, _, west, south = min(found)
         if hidden_dots > _HIDDEN:
             continue
         chosen.append((across, up))
