@@ -272,6 +272,13 @@ def test_figures_of_a_column_have_the_same_decimals() -> None:
     assert "2.5<" in lone
 
 
+def test_a_column_of_sentences_keeps_some_width() -> None:
+    table = html.table(["step", "rows", "what"], [["units", 3, "a sentence that has a good many words, " * 2]])
+    assert re.findall(r'<th scope="col"([^>]*)>', table) == ["", ' class="number"', ' class="long"']
+    assert re.findall(r"<td([^>]*)>", table) == ["", ' class="number"', ' class="long"']
+    assert "td.long{min-width:" in html.STYLE
+
+
 def test_a_single_year_is_not_told_twice(tmp_path: Path) -> None:
     def row(by: object, group: str, number: int) -> dict[str, object]:
         return {"product": "field", "by": by, "group": group, "n": number, "R": 0.5}
