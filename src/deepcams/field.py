@@ -9,6 +9,7 @@ with negative ones. ``attrs["cell_methods"]`` says whether its values are instan
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -292,18 +293,14 @@ def load_values(field: xr.DataArray, where: object = "field") -> tuple[np.ndarra
         return values, ValueCounts(values.size)
     missing = np.isnan(values)
     if not missing.all() and np.isinf(values).any():
-        at = np.argwhere(np.isinf(values))[0]
-        stamp = str(field.time.values[at[0]])[:16]
-        place = f"{field.latitude.values[at[1]]:g} N {field.longitude.values[at[2]]:g} E"
-        raise InputError(where, "finite values", f"an infinite one at {stamp}, {place}", "mask it in the input")
+        place = _place(field, np.argwhere(np.isinf(values))[0])
+        raise InputError(where, "finite values", f"an infinite one at {place}", "mask it in the input")
     if not missing.all() and np.nanmax(values) >= IMPLAUSIBLE:
         at = np.unravel_index(int(np.nanargmax(values)), values.shape)
-        stamp = str(field.time.values[at[0]])[:16]
-        place = f"{field.latitude.values[at[1]]:g} N {field.longitude.values[at[2]]:g} E"
         raise InputError(
             where,
             f"values of air (below {IMPLAUSIBLE:g} {UNITS})",
-            f"{values[at]:.3g} {UNITS} at {stamp}, {place}",
+            f"{values[at]:.3g} {UNITS} at {_place(field, at)}",
             "mark undefined values as missing (_FillValue), or correct the attribute units",
         )
     with np.errstate(invalid="ignore"):
@@ -319,3 +316,9 @@ def tell_counts(counts: ValueCounts) -> None:
     """Give a notice where values were changed while loading."""
     if counts.implausible:
         notice(f"{counts.implausible} values below {SMALL_NEGATIVE:g} {UNITS} are taken as missing")
+
+
+def _place(field: xr.DataArray, at: Iterable[np.integer[Any]]) -> str:
+    """Time and place of one value, for people."""
+    time, row, column = at
+    return f"{str(field.time.values[time])[:16]}, {field.latitude.values[row]:g} N {field.longitude.values[column]:g} E"

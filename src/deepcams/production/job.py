@@ -104,6 +104,7 @@ class Job:
 
     def estimate(self) -> Estimate:
         """Compute the first item that has data and tell what the whole would take; nothing is written."""
+        self._check_folder()
         self._existing()
         item = next((item for item in self.plan.items if self.plan.frames(item).size), self.plan.items[0])
         start = time.perf_counter()
@@ -169,7 +170,6 @@ class Job:
 
     def _existing(self) -> bool:
         """Whether to go on with what is there; raises if it may not be touched."""
-        self._check_folder()
         path = self.target.path
         if not self.target.exists() or self.overwrite:
             return False

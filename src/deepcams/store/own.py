@@ -64,10 +64,9 @@ def own_values(paths: Sequence[str | Path] | str | Path, name: str) -> tuple[Any
         the store (:class:`zarr.Group`) and the array (:class:`zarr.Array`), float32 in ug m-3 along :data:`DIMS`;
         ``None`` where the paths are not a single store of deepcams, or its values are packed or otherwise laid out.
     """
-    given = [paths] if isinstance(paths, str | Path) else list(paths)
-    if len(given) != 1:
+    path = _single(paths)
+    if path is None:
         return None
-    path = Path(given[0]).expanduser()
     try:
         attributes = json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]
         if RUN not in attributes:
@@ -80,6 +79,12 @@ def own_values(paths: Sequence[str | Path] | str | Path, name: str) -> tuple[Any
         return (group, values) if same else None
     except _UNREADABLE:
         return None
+
+
+def _single(paths: Sequence[str | Path] | str | Path) -> Path | None:
+    """The path, where only one is given."""
+    given = [paths] if isinstance(paths, str | Path) else list(paths)
+    return Path(given[0]).expanduser() if len(given) == 1 else None
 
 
 def _as_we_write(dimensions: object, dtype: np.dtype[Any], fill: Any, about: Mapping[str, Any]) -> bool:
@@ -101,12 +106,11 @@ def own_frame(
     Returns:
         ``None`` where :func:`deepcams.sources.open.open_field` must look at it, or tell what is wrong with it.
     """
-    given = [paths] if isinstance(paths, str | Path) else list(paths)
-    path = Path(given[0]).expanduser() if len(given) == 1 else Path()
+    path = _single(paths)
     try:
-        if path.is_file():
+        if path is not None and path.is_file():
             return _of_netcdf(path, time, name)
-        found = own_values(path, name)
+        found = own_values(paths, name)
         return None if found is None else _frame(*found, lambda each: dict(each.attrs), time, name)
     except _UNREADABLE:
         return None
