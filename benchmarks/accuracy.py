@@ -20,7 +20,7 @@ from deepcams.cli import main as deepcams
 from deepcams.evaluation.tables import save
 
 ROOT = Path(__file__).resolve().parents[1]
-TRUTH = "../shared/data/geos_cf"
+TRUTH = "../shared/data/geos_cf/geos_cf_20190308_0030-0330z_west.nc4"
 
 WEST, EAST = ["--bbox", "-180", "-90", "-75.25", "90"], ["--bbox", "-75", "-90", "-0.5", "90"]
 JOINT = ["--methods", "linear,flow,flow-refine,bicubic,log-bicubic+conserve,cellnet+conserve"]
@@ -43,7 +43,10 @@ MORE: dict[str, list[str]] = {
     "temporal-area-weighted": ["--task", "temporal", "--weighting", "area", *IN_TIME],
     "spatial-area-weighted": ["--task", "spatial", "--weighting", "area", *IN_SPACE],
 }
-CLIPPED, UNCLIPPED = ["--task", "spatial", "--clip", "800", *IN_SPACE], ["--task", "spatial", *IN_SPACE]
+CLIPPED, UNCLIPPED = (
+    ["--task", "spatial", "--clip", "800", *IN_SPACE],
+    ["--task", "spatial", *IN_SPACE],
+)
 
 Rows = dict[str, dict[str, Any]]
 
@@ -56,10 +59,16 @@ def evaluated(truth: str, arguments: list[str]) -> tuple[Rows, str]:
     with tempfile.TemporaryDirectory() as folder:
         outputs = Path(folder) / "rows.json", Path(folder) / "table.md"
         with contextlib.redirect_stdout(io.StringIO()):
-            status = deepcams([*command, "--quiet", "--json", str(outputs[0]), "--markdown", str(outputs[1])])
+            status = deepcams(
+                [*command, "--quiet", "--json", str(outputs[0]), "--markdown", str(outputs[1])]
+            )
         if status:
             raise SystemExit(status)
-        rows = {row["method"]: row for row in json.loads(outputs[0].read_text())["rows"] if row["period"] == "all"}
+        rows = {
+            row["method"]: row
+            for row in json.loads(outputs[0].read_text())["rows"]
+            if row["period"] == "all"
+        }
         return rows, f"```\n{shown}\n```\n\n{outputs[1].read_text()}"
 
 
@@ -81,7 +90,11 @@ def text(found: dict[str, tuple[Rows, str]]) -> str:
 
     same = found["clip"][0] == found["no clip"][0]
     clip = "Here it changes nothing: no value lies above it." if same else found["clip"][1]
-    chain, baseline, best = "log-bicubic+conserve-then-flow", "linear-then-bicubic", "log-bicubic+conserve"
+    chain, baseline, best = (
+        "log-bicubic+conserve-then-flow",
+        "linear-then-bicubic",
+        "log-bicubic+conserve",
+    )
     reverse, straight = found["all/temporal"][0]["linear-eq9"], found["all/temporal"][0]["linear"]
     network, refined = "cellnet+conserve", "cellnet+conserve-then-flow"
     share_east = mae("east/joint", chain), mae("east/joint", baseline), mae("east/joint", refined)
@@ -164,12 +177,20 @@ over the coarse cells are made equal to the coarse values; `A-then-B`: A works f
 SHORT = {
     "temporal": ("in time, 0.25 degrees", ("linear", "flow", "xvfi", "flow-refine")),
     "temporal-coarse": ("in time, 0.75 degrees", ("linear", "flow", "xvfi", "flow-refine")),
-    "spatial": ("in space", ("bicubic", "log-bicubic+conserve", "abpn+conserve", "cellnet+conserve")),
-    "joint": ("both", (
-        "linear-then-bicubic", "log-bicubic+conserve-then-flow", "cellnet+conserve-then-flow-refine",
-        "cellnet+conserve-then-flow",
-    )),
-}  # fmt: skip
+    "spatial": (
+        "in space",
+        ("bicubic", "log-bicubic+conserve", "abpn+conserve", "cellnet+conserve"),
+    ),
+    "joint": (
+        "both",
+        (
+            "linear-then-bicubic",
+            "log-bicubic+conserve-then-flow",
+            "cellnet+conserve-then-flow-refine",
+            "cellnet+conserve-then-flow",
+        ),
+    ),
+}
 BEGIN, END = "<!-- written by make accuracy -->", "<!-- end -->"
 
 
@@ -186,7 +207,9 @@ def readme_table(found: dict[str, tuple[Rows, str]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("truth", nargs="?", default=TRUTH)
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "docs" / "accuracy.md")
     options = parser.parse_args()
@@ -196,7 +219,9 @@ def main() -> None:
             for region, box in REGIONS.items()
             for task in TASKS
         }
-        found["clip"], found["no clip"] = (evaluated(options.truth, each) for each in (CLIPPED, UNCLIPPED))
+        found["clip"], found["no clip"] = (
+            evaluated(options.truth, each) for each in (CLIPPED, UNCLIPPED)
+        )
         found |= {key: evaluated(options.truth, arguments) for key, arguments in MORE.items()}
     save(options.output, text(found).rstrip() + "\n")
     readme = (ROOT / "README.md").read_text()

@@ -21,7 +21,9 @@ PER_DEGREE = 100  # a kilometre: Natural Earth's own generalisation at 1:50m is 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("countries", type=Path)
     parser.add_argument("-o", "--out", type=Path, default=TARGET)
     arguments = parser.parse_args()
@@ -30,7 +32,9 @@ def main() -> None:
     lengths = np.array([len(line) for line in lines], np.uint16)
     steps = np.diff(np.concatenate(lines), axis=0, prepend=0)  # small numbers pack well
     np.savez_compressed(arguments.out, lengths=lengths, steps=steps.astype(np.int32))
-    print(f"{arguments.out.name}: {len(lines)} lines, {lengths.sum():,} points, {arguments.out.stat().st_size:,} bytes")
+    print(
+        f"{arguments.out.name}: {len(lines)} lines, {lengths.sum():,} points, {arguments.out.stat().st_size:,} bytes"
+    )
 
 
 def borders(topology: dict[str, Any]) -> list[np.ndarray]:

@@ -15,8 +15,16 @@ import numpy as np
 from PIL import Image
 
 import deepcams
-from deepcams.demo import demo
-from deepcams.plotting import animate, annual_figure, compare_maps, map_figure, save, sequence_figure, series_figure
+from deepcams.experiment.demo import demo
+from deepcams.plotting import (
+    animate,
+    annual_figure,
+    compare_maps,
+    map_figure,
+    save,
+    sequence_figure,
+    series_figure,
+)
 
 CAMS = Path(__file__).resolve().parents[2] / "shared/data/cams/cams_eac4_20191231_new_layout.nc"
 FIRES = (140.0, -42.0, 158.0, -28.0)
@@ -39,7 +47,9 @@ def main() -> None:
         fields = {"deepcams": hourly}
         figures = {
             "map": lambda: map_figure(hourly, HOUR, projection="robinson", size="page"),
-            "guideline": lambda: map_figure(hourly, HOUR, box=AROUND, scale="guideline", size="page"),
+            "guideline": lambda: map_figure(
+                hourly, HOUR, box=AROUND, scale="guideline", size="page"
+            ),
             "compare": lambda: compare_maps(
                 fields, HOUR, source=("CAMS", cams), box=AROUND, zooms=[FIRES], size="page"
             ),
@@ -53,14 +63,24 @@ def main() -> None:
             path = save(draw(), arguments.out / f"gallery-{name}.png")
             took = time.perf_counter() - began[0], time.process_time() - began[1]
             shrink(path)
-            print(f"{name}: {took[0]:.1f} s ({took[1]:.1f} s of CPU), {path.stat().st_size / 1000:.0f} kB")
+            print(
+                f"{name}: {took[0]:.1f} s ({took[1]:.1f} s of CPU), {path.stat().st_size / 1000:.0f} kB"
+            )
         began_demo = time.perf_counter()
         demo(Path(folder) / "demo")
         path = arguments.out / "gallery-demo.png"
         shutil.copyfile(Path(folder) / "demo/map.png", path)
         shrink(path)
-        print(f"demo: {time.perf_counter() - began_demo:.1f} s, {path.stat().st_size / 1000:.0f} kB")
-        path = animate({"CAMS": cams, **fields}, arguments.out / "gallery-fires.gif", box=FIRES, size="column", fps=3)
+        print(
+            f"demo: {time.perf_counter() - began_demo:.1f} s, {path.stat().st_size / 1000:.0f} kB"
+        )
+        path = animate(
+            {"CAMS": cams, **fields},
+            arguments.out / "gallery-fires.gif",
+            box=FIRES,
+            size="column",
+            fps=3,
+        )
         print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
 
 
@@ -69,7 +89,9 @@ def shrink(path: Path, width: int = 1080) -> None:
     with Image.open(path) as picture:
         whole = picture.convert("RGB")
     if whole.width > width:
-        whole = whole.resize((width, round(width * whole.height / whole.width)), Image.Resampling.LANCZOS)
+        whole = whole.resize(
+            (width, round(width * whole.height / whole.width)), Image.Resampling.LANCZOS
+        )
     whole.quantize(256, kmeans=4, dither=Image.Dither.NONE).save(path, optimize=True)
 
 

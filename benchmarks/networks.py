@@ -27,7 +27,9 @@ GLOBE = (256, 512)
 
 def peak() -> float:
     """Peak resident memory of this process so far, MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 2**20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+        1024 if sys.platform != "darwin" else 2**20
+    )
 
 
 def measure(case: str, options: dict[str, Any]) -> dict[str, float]:
@@ -72,7 +74,9 @@ def isolated(case: str, **options: Any) -> dict[str, float]:
     return dict(json.loads(done.stdout))
 
 
-def alternate(cases: dict[str, tuple[str, dict[str, Any]]], rounds: int) -> dict[str, dict[str, float]]:
+def alternate(
+    cases: dict[str, tuple[str, dict[str, Any]]], rounds: int
+) -> dict[str, dict[str, float]]:
     """Every case in turn, ``rounds`` times; of each the shortest times and the largest memory."""
     results: dict[str, list[dict[str, float]]] = {name: [] for name in cases}
     for _ in range(rounds):
@@ -119,19 +123,31 @@ def xvfi(rounds: int) -> None:
         f"XVFI, released size, {GLOBE[0]} x {GLOBE[1]}, two inner hours, float32",
         {
             "one pass": ("xvfi", {"size": GLOBE, "repeats": 5, "passes": [[third, two_thirds]]}),
-            "two passes": ("xvfi", {"size": GLOBE, "repeats": 5, "passes": [[third], [two_thirds]]}),
+            "two passes": (
+                "xvfi",
+                {"size": GLOBE, "repeats": 5, "passes": [[third], [two_thirds]]},
+            ),
         },
         rounds,
     )
 
 
 def whole(rounds: int) -> None:
-    print("A global hour: 241 x 480 in ABPN tiles of 120 with a halo of 12 (3 x 5 of them), and XVFI's share")
+    print(
+        "A global hour: 241 x 480 in ABPN tiles of 120 with a halo of 12 (3 x 5 of them), and XVFI's share"
+    )
     size = {"size": (TILE, TILE)}
-    results = alternate({"tile": ("abpn", size), "pair": ("xvfi", {"size": GLOBE, "passes": [[1 / 3, 2 / 3]]})}, rounds)
+    results = alternate(
+        {"tile": ("abpn", size), "pair": ("xvfi", {"size": GLOBE, "passes": [[1 / 3, 2 / 3]]})},
+        rounds,
+    )
     tiles = -(-241 // (TILE - 24)) * -(-480 // (TILE - 24))
-    print(f"  ABPN {tiles} x {results['tile']['seconds']:.2f} s = {tiles * results['tile']['seconds']:.1f} s")
-    print(f"  XVFI {results['pair']['seconds'] / 3:.2f} s (a pair's two inner hours serve three hours)")
+    print(
+        f"  ABPN {tiles} x {results['tile']['seconds']:.2f} s = {tiles * results['tile']['seconds']:.1f} s"
+    )
+    print(
+        f"  XVFI {results['pair']['seconds'] / 3:.2f} s (a pair's two inner hours serve three hours)"
+    )
 
 
 def golden(_: int) -> None:
@@ -139,11 +155,22 @@ def golden(_: int) -> None:
     folder = Path(__file__).resolve().parents[2] / "shared" / "golden"
     script = Path(__file__).resolve().parents[1] / "tests" / "networks" / "golden.py"
     if not folder.is_dir():
-        print("golden vectors: the development data folder ../shared/golden is not beside this checkout")
+        print(
+            "golden vectors: the development data folder ../shared/golden is not beside this checkout"
+        )
         return
-    for title, environment in (("this machine's kernels", {}), ("AVX2 kernels", {"ONEDNN_MAX_CPU_ISA": "AVX2"})):
+    for title, environment in (
+        ("this machine's kernels", {}),
+        ("AVX2 kernels", {"ONEDNN_MAX_CPU_ISA": "AVX2"}),
+    ):
         command = [sys.executable, str(script), str(folder), "float32"]
-        out = subprocess.run(command, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True, check=True)
+        out = subprocess.run(
+            command,
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
         print(f"Golden outputs, max |difference| / max |value|, float32, {title}")
         for name, value in json.loads(out.stdout).items():
             print(f"  {name:40} {value:.1e}")
@@ -155,8 +182,12 @@ PARTS = {"golden": golden, "abpn": abpn, "xvfi": xvfi, "global": whole}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=PARTS, help="run one part")
-    parser.add_argument("--rounds", type=int, default=3, help="times that each case runs; the fastest counts")
-    parser.add_argument("--threads", type=int, default=0, help="of torch; default: as many as it likes")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="times that each case runs; the fastest counts"
+    )
+    parser.add_argument(
+        "--threads", type=int, default=0, help="of torch; default: as many as it likes"
+    )
     parser.add_argument("--case", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.case:

@@ -31,12 +31,12 @@ import numpy as np
 import psutil
 
 from deepcams.bench import write_input
-from deepcams.field import grid_of
-from deepcams.production.job import downscale_to
-from deepcams.sources.cams import open_cams
-from deepcams.sources.open import open_field
-from deepcams.store.layout import Layout, split_hours
-from deepcams.store.zarr_store import ZarrTarget
+from deepcams.core.field import grid_of
+from deepcams.downscaling.job import downscale_to
+from deepcams.readers.cams import open_cams
+from deepcams.readers.open import open_field
+from deepcams.writers.layout import Layout, split_hours
+from deepcams.writers.zarr_store import ZarrTarget
 
 START = np.datetime64("2019-01-01T00", "ns")
 HOUR = np.timedelta64(1, "h")
@@ -50,8 +50,12 @@ def make(folder: Path, days: int, day: Path | None) -> tuple[Path, Path]:
     write_input(frames, 1)
     if day is None:
         day = folder / "day.zarr"
-        downscale_to(open_cams(frames), day, temporal="linear", spatial="log-bicubic", period="2019-01-01")
-    return link_days(folder / "year.zarr", day, days), repeat_frames(folder / "cams.nc", frames, days)
+        downscale_to(
+            open_cams(frames), day, temporal="linear", spatial="log-bicubic", period="2019-01-01"
+        )
+    return link_days(folder / "year.zarr", day, days), repeat_frames(
+        folder / "cams.nc", frames, days
+    )
 
 
 def link_days(path: Path, day: Path, days: int) -> Path:
@@ -75,10 +79,19 @@ def repeat_frames(path: Path, frames: Path, days: int) -> Path:
         for name, size in (("valid_time", None), ("latitude", 241), ("longitude", 480)):
             many.createDimension(name, size)
             axis = many.createVariable(name, "f8", (name,))
-            axis.setncatts(one[name].__dict__ if name != "valid_time" else {"units": "hours since 2019-01-01"})
+            axis.setncatts(
+                one[name].__dict__ if name != "valid_time" else {"units": "hours since 2019-01-01"}
+            )
             axis[:] = np.arange(8 * days) * 3 if name == "valid_time" else one[name][:]
-        made = many.createVariable("pm2p5", "f4", ("valid_time", "latitude", "longitude"), compression="zlib",
-                                   complevel=1, shuffle=True, chunksizes=(8, 241, 480))  # fmt: skip
+        made = many.createVariable(
+            "pm2p5",
+            "f4",
+            ("valid_time", "latitude", "longitude"),
+            compression="zlib",
+            complevel=1,
+            shuffle=True,
+            chunksizes=(8, 241, 480),
+        )
         made.units = "kg m**-3"
         values = one["pm2p5"][:8]
         for k in range(days):
@@ -91,7 +104,8 @@ class Page:
 
     def __init__(self, url: str) -> None:
         self._links = {
-            name: http.client.HTTPConnection(urlsplit(url).netloc, timeout=120) for name in ("ours", "original")
+            name: http.client.HTTPConnection(urlsplit(url).netloc, timeout=120)
+            for name in ("ours", "original")
         }
         self._pool = ThreadPoolExecutor(2)
 
@@ -108,7 +122,10 @@ class Page:
         """Seconds until both maps have their values."""
         began = time.perf_counter()
         minute = int((START + hour * HOUR).astype("datetime64[m]").astype(int))
-        asked = [self._pool.submit(self.get, "frame", name, field=name, minute=minute, **box) for name in self._links]
+        asked = [
+            self._pool.submit(self.get, "frame", name, field=name, minute=minute, **box)
+            for name in self._links
+        ]
         for one in asked:
             one.result()
         return time.perf_counter() - began
@@ -125,7 +142,11 @@ def drawn(url: str, rounds: int) -> dict[str, list[float]]:
     """Seconds until a browser has drawn both maps."""
     script = Path(__file__).with_name("view_in_browser.mjs")
     done = subprocess.run(
-        ["node", script, url, str(rounds)], stdout=subprocess.PIPE, text=True, check=True, timeout=200
+        ["node", script, url, str(rounds)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=200,
     )
     return {name: [one / 1000 for one in each] for name, each in json.loads(done.stdout).items()}
 
@@ -151,11 +172,15 @@ def measure(store: Path, page: Page, days: int, rounds: int) -> dict[str, list[f
     found: dict[str, list[float]] = {}
     found["jump, globe"] = [page.frames(somewhere(), GLOBE) for _ in range(rounds)]
     start = somewhere(rounds + 1)
-    found["step, globe, as fast as it answers"] = [page.frames(start + k, GLOBE) for k in range(rounds)]
+    found["step, globe, as fast as it answers"] = [
+        page.frames(start + k, GLOBE) for k in range(rounds)
+    ]
     start = somewhere(24 * 15)
     found["step of 24 h, globe"] = [page.frames(start + 24 * k, GLOBE) for k in range(14)]
     start = somewhere(2 * rounds)
-    found["play, globe, 5 steps a second"] = paced(lambda k: page.frames(start + k, GLOBE), 2 * rounds, 0.2)
+    found["play, globe, 5 steps a second"] = paced(
+        lambda k: page.frames(start + k, GLOBE), 2 * rounds, 0.2
+    )
     found["jump, region"] = [page.frames(somewhere(), REGION) for _ in range(rounds)]
     at = somewhere()
     page.frames(at, GLOBE)
@@ -165,11 +190,18 @@ def measure(store: Path, page: Page, days: int, rounds: int) -> dict[str, list[f
         if span <= days:
             name = f"series of {span} days"
             found[name] = [
-                page.timed("series", somewhere(24 * span - 1) if span < days else 0, 24 * span,
-                           longitude=draw.uniform(-180, 180), latitude=draw.uniform(-60, 60))
+                page.timed(
+                    "series",
+                    somewhere(24 * span - 1) if span < days else 0,
+                    24 * span,
+                    longitude=draw.uniform(-180, 180),
+                    latitude=draw.uniform(-60, 60),
+                )
                 for _ in range(3 if span > 31 else 8)
-            ]  # fmt: skip
-    found["series of 365 days, whole, as the page asks"] = [year_of_a_place(page, days, draw) for _ in range(3)]
+            ]
+    found["series of 365 days, whole, as the page asks"] = [
+        year_of_a_place(page, days, draw) for _ in range(3)
+    ]
     found["netCDF of a region, a day"] = [
         page.timed("region.nc", somewhere(24), 24, field="ours", **REGION) for _ in range(5)
     ]
@@ -200,11 +232,17 @@ def paced(ask: Callable[[int], float], count: int, every: float) -> list[float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--days", type=int, default=365, help="at least 20")
     parser.add_argument("--rounds", type=int, default=40)
-    parser.add_argument("--day", type=Path, help="a store of 24 global hours; default a simulated one")
-    parser.add_argument("--folder", type=Path, help="where the stores are made, or were by an earlier call; kept")
+    parser.add_argument(
+        "--day", type=Path, help="a store of 24 global hours; default a simulated one"
+    )
+    parser.add_argument(
+        "--folder", type=Path, help="where the stores are made, or were by an earlier call; kept"
+    )
     parser.add_argument("--page", action="store_true", help="in a headless Chromium as well")
     options = parser.parse_args()
     folder = options.folder or Path(tempfile.mkdtemp(prefix="deepcams-bench-view-"))
@@ -220,12 +258,24 @@ def main() -> None:
 
 
 def run(store: Path, cams: Path, days: int, rounds: int, *, on_page: bool) -> None:
-    command = [sys.executable, "-m", "deepcams", "view", str(store), "--original", str(cams), "--port", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "deepcams",
+        "view",
+        str(store),
+        "--original",
+        str(cams),
+        "--port",
+        "0",
+    ]
     began = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            url = next(word for word in process.stdout.readline().split() if word.startswith("http"))
+            url = next(
+                word for word in process.stdout.readline().split() if word.startswith("http")
+            )
             page = Page(url)
             json.loads(page.get("about"))
             print(f"ready after {time.perf_counter() - began:.1f} s")

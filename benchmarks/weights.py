@@ -21,14 +21,14 @@ import numpy as np
 import pandas as pd
 
 from deepcams.cli import main as deepcams
-from deepcams.grid import Grid
+from deepcams.core.grid import Grid
 from deepcams.networks.checkpoint import load, read_card, save
-from deepcams.settings import read_experiment
-from deepcams.sources.simulated import SimulatedWorld
-from deepcams.training.prepare import prepare
+from deepcams.simulation.world_field import SimulatedWorld
+from deepcams.training.experiment_file import read_experiment
+from deepcams.training.store.prepare import prepare
 
 ROOT = Path(__file__).resolve().parents[1]
-TRUTH = ROOT.parent / "shared" / "data" / "geos_cf"
+TRUTH = ROOT.parent / "shared" / "data" / "geos_cf" / "geos_cf_20190308_0030-0330z_west.nc4"
 NETWORKS = ("cellnet", "flow-refine", "abpn", "xvfi")
 UNSEEN = ("-75", "-90", "-0.5", "90")
 SEED, SPANS, HOURS = 7, 18, 7
@@ -39,15 +39,21 @@ TASKS: dict[str, dict[str, tuple[list[str], list[str]]]] = {
         "0.25 degrees": (["--task", "temporal"], ["linear", "flow"]),
         "0.75 degrees": (["--task", "temporal", "--resolution", "coarse"], ["linear", "flow"]),
     },
-    "spatial": {"0.75 to 0.25 degrees": (["--task", "spatial"], ["bicubic", "log-bicubic+conserve"])},
+    "spatial": {
+        "0.75 to 0.25 degrees": (["--task", "spatial"], ["bicubic", "log-bicubic+conserve"])
+    },
 }
 COLUMNS = ("R", "RMSE", "MAE", "bias", "MAE_p99")
 
 
 def simulated_hours() -> np.ndarray:
     """The simulated hours: middles of hourly means, as GEOS-CF stamps them."""
-    firsts = pd.date_range("2018-01-10T00:30", "2019-12-20", periods=SPANS).floor("h") + pd.Timedelta(minutes=30)
-    return np.concatenate([pd.date_range(first, periods=HOURS, freq="h").values for first in firsts])
+    firsts = pd.date_range("2018-01-10T00:30", "2019-12-20", periods=SPANS).floor(
+        "h"
+    ) + pd.Timedelta(minutes=30)
+    return np.concatenate(
+        [pd.date_range(first, periods=HOURS, freq="h").values for first in firsts]
+    )
 
 
 def make_stores(truth: Path, runs: Path) -> None:
@@ -66,13 +72,26 @@ def figures(network: str, checkpoint: Path, truth: Path) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
             out = Path(folder) / "rows.json"
             methods = ",".join([*others, own])
-            command = ["evaluate", str(truth), *arguments, "--methods", methods, "--bbox", *UNSEEN, "--json", str(out)]
+            command = [
+                "evaluate",
+                str(truth),
+                *arguments,
+                "--methods",
+                methods,
+                "--bbox",
+                *UNSEEN,
+                "--json",
+                str(out),
+            ]
             status = deepcams([*command, "--quiet"])
             if status:
                 raise SystemExit(status)
             rows = [row for row in json.loads(out.read_text())["rows"] if row["period"] == "all"]
         found[task] = {
-            (network if row["method"] == own else row["method"]): {name: row[name] for name in COLUMNS} for row in rows
+            (network if row["method"] == own else row["method"]): {
+                name: row[name] for name in COLUMNS
+            }
+            for row in rows
         }
     return found
 
@@ -87,9 +106,13 @@ def ship(network: str, trained: Path, truth: Path, folder: Path) -> None:
         "scores": figures(network, trained, truth),
     }
     path = save(
-        checkpoint.network, folder / network, checkpoint.scaling, variable=checkpoint.card.variable,
-        provenance={**checkpoint.card.provenance, "card": text, "unseen": unseen}, stored="float16",
-    )  # fmt: skip
+        checkpoint.network,
+        folder / network,
+        checkpoint.scaling,
+        variable=checkpoint.card.variable,
+        provenance={**checkpoint.card.provenance, "card": text, "unseen": unseen},
+        stored="float16",
+    )
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB", file=sys.stderr)
 
 
@@ -110,19 +133,25 @@ def card_text(path: Path) -> str:
         f"{training['precision']}; scaling {scaling['name']} {scaling['options'] or ''}".rstrip()
     )
     lines = [
-        f"## {card.network}", "", given["card"], "",
+        f"## {card.network}",
+        "",
+        given["card"],
+        "",
         f"- **Experiment**: `configs/best-{card.network}.yaml` (`deepcams models show {card.network}` tells all of it)",
         f"- **Trained on**: {seen}",
         f"- **Recipe**: {recipe}",
         f"- **Time**: {given['minutes']:.0f} minutes on {given['device']}",
         f"- **Size**: {path.stat().st_size / 1e6:.1f} MB, {card.stored}",
-        f"- **Measured on**: {given['unseen']['what']}", "",
-        "| task | method | R | RMSE | MAE | bias | MAE p99 |", "|---|---|---|---|---|---|---|",
-    ]  # fmt: skip
+        f"- **Measured on**: {given['unseen']['what']}",
+        "",
+        "| task | method | R | RMSE | MAE | bias | MAE p99 |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for task, scores in given["unseen"]["scores"].items():
         for method, score in scores.items():
             values = " | ".join(
-                f"{score[name]:.4f}" if name in ("R", "MAE") else f"{score[name]:.3f}" for name in COLUMNS
+                f"{score[name]:.4f}" if name in ("R", "MAE") else f"{score[name]:.3f}"
+                for name in COLUMNS
             )
             lines.append(f"| {task} | {method} | {values} |")
     return "\n".join(lines)
@@ -143,11 +172,15 @@ LIMITS = """## Limits of all of them
 
 def main() -> None:
     """See the module."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("truth", nargs="?", type=Path, default=TRUTH)
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "weights")
     parser.add_argument("--only", nargs="*", default=NETWORKS, choices=NETWORKS)
-    parser.add_argument("--ship", action="store_true", help="train nothing: measure and ship what is in RUNS")
+    parser.add_argument(
+        "--ship", action="store_true", help="train nothing: measure and ship what is in RUNS"
+    )
     parser.add_argument("--device", default="auto")
     given = parser.parse_args()
     if not given.truth.exists():
@@ -158,14 +191,22 @@ def main() -> None:
         run = given.runs / network
         if not given.ship:
             stores = [
-                f"data.stores.{i}.path={given.runs / name}" for i, name in enumerate(("real.zarr", "simulated.zarr"))
+                f"data.stores.{i}.path={given.runs / name}"
+                for i, name in enumerate(("real.zarr", "simulated.zarr"))
             ]
             changes = [part for each in stores for part in ("--set", each)]
             config = str(ROOT / "configs" / f"best-{network}.yaml")
-            status = deepcams(["train", config, "-o", str(run), "--resume", "--device", given.device, *changes])
+            status = deepcams(
+                ["train", config, "-o", str(run), "--resume", "--device", given.device, *changes]
+            )
             if status:
                 raise SystemExit(status)
-        ship(network, run / f"{network}.safetensors", given.truth, ROOT / "src" / "deepcams" / "weights")
+        ship(
+            network,
+            run / f"{network}.safetensors",
+            given.truth,
+            ROOT / "src" / "deepcams" / "weights",
+        )
     shipped = sorted((ROOT / "src" / "deepcams" / "weights").glob("*.safetensors"))
     head = "# Shipped networks\n\nWritten by `make weights`; all numbers are measured, none is typed in.\n"
     text = "\n".join([head, *(card_text(path) + "\n" for path in shipped), LIMITS])

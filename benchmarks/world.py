@@ -18,17 +18,17 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from deepcams.degrade import area_mean
-from deepcams.downscalers.bicubic import Bicubic, LogBicubic
-from deepcams.downscalers.conserve import conserve
-from deepcams.downscalers.flow import Flow
+from deepcams.core.field import grid_of
+from deepcams.core.grid import Grid, cells_from_nodes
 from deepcams.evaluation.tables import save as save_text
-from deepcams.field import grid_of
-from deepcams.grid import Grid, cells_from_nodes
-from deepcams.plotting.sheet import save
+from deepcams.methods.bicubic import Bicubic, LogBicubic
+from deepcams.methods.coarsen import area_mean
+from deepcams.methods.conserve import conserve
+from deepcams.methods.flow import Flow
+from deepcams.plotting.page import save
 from deepcams.plotting.world import Statistics, world_figure
-from deepcams.sources.open import open_field
-from deepcams.sources.simulated import SimulatedWorld
+from deepcams.readers.open import open_field
+from deepcams.simulation.world_field import SimulatedWorld
 
 ROOT = Path(__file__).resolve().parents[1]
 TRUTH = "../shared/data/geos_cf"
@@ -37,7 +37,10 @@ RANGES = ((20, 40), (40, 80), (80, 120), (120, 200), (200, 320), (320, 480), (48
 LEVELS = (0.001, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 0.999, 0.9999)
 VALUES = (0.0, 2.0, 4.0, 8.0, 16.0, 40.0, np.inf)
 SLOPES = (0.0, 0.06, 0.12, 0.25, 0.5, np.inf)
-REGIONS = {"West of 75° W (tuned to)": (-180.0, -75.1), "East of 75° W (not tuned to)": (-75.1, 0.0)}
+REGIONS = {
+    "West of 75° W (tuned to)": (-180.0, -75.1),
+    "East of 75° W (not tuned to)": (-75.1, 0.0),
+}
 
 
 @dataclass
@@ -66,8 +69,12 @@ def spectrum(logs: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
     window, x = np.hanning(n + 2)[1:-1], np.arange(n) - (n - 1) / 2
     level = logs - logs.mean(axis=-1, keepdims=True)
     level = level - (level * x).sum(axis=-1, keepdims=True) / (x * x).sum() * x
-    power = np.abs(np.fft.rfft(level * window, axis=-1)) ** 2 / (window * window).sum() * n * step / 360
-    return np.arange(power.shape[-1]) * 360 / (n * step), power.reshape(-1, power.shape[-1]).mean(axis=0)
+    power = (
+        np.abs(np.fft.rfft(level * window, axis=-1)) ** 2 / (window * window).sum() * n * step / 360
+    )
+    return np.arange(power.shape[-1]) * 360 / (n * step), power.reshape(-1, power.shape[-1]).mean(
+        axis=0
+    )
 
 
 def binned(waves: np.ndarray, power: np.ndarray) -> np.ndarray:
@@ -105,14 +112,21 @@ def measured(hours: np.ndarray, grid: Grid, west: float, east: float) -> Measure
     kept_means = conserve(np.asarray(LogBicubic().refine(cells[:2], coarse)), cells[:2], coarse, 3)
 
     def error(values: np.ndarray, true: np.ndarray, of: Grid) -> tuple[float, float]:
-        plain, log = np.abs(values - true), np.abs(np.log(np.maximum(values, 0.01)) - np.log(np.maximum(true, 0.01)))
-        return float(inside(plain, of).mean()), float(inside(log, of)[..., np.abs(of.latitudes) < 60, :].mean())
+        plain, log = (
+            np.abs(values - true),
+            np.abs(np.log(np.maximum(values, 0.01)) - np.log(np.maximum(true, 0.01))),
+        )
+        return float(inside(plain, of).mean()), float(
+            inside(log, of)[..., np.abs(of.latitudes) < 60, :].mean()
+        )
 
     wanted = hours[:2][..., down, across]
     errors = {
-        "linear": error(linear, truth, grid), "flow": error(flow, truth, grid),
-        "bicubic": error(cubic, wanted, fine), "conserving": error(kept_means, wanted, fine),
-    }  # fmt: skip
+        "linear": error(linear, truth, grid),
+        "flow": error(flow, truth, grid),
+        "bicubic": error(cubic, wanted, fine),
+        "conserving": error(kept_means, wanted, fine),
+    }
     mean = float(inside(hours, grid).mean())
     changes = {f"{k} h": float(np.abs(logs[k:] - logs[:-k])[:, band].mean()) for k in (1, 2, 3)}
     changes |= {name: errors[name][1] for name in ("linear", "flow")}
@@ -127,10 +141,16 @@ def measured(hours: np.ndarray, grid: Grid, west: float, east: float) -> Measure
         **{f"mean change of log PM over {name}": changes[name] for name in ("1 h", "2 h", "3 h")},
     }
     in_cells = cells_from_nodes(np.log(np.maximum(hours[0], 1e-3))[down, across], coarse)
-    variance = in_cells.reshape(coarse.rows, 3, coarse.columns, 3).transpose(0, 2, 1, 3).reshape(*coarse.shape, 9)
+    variance = (
+        in_cells.reshape(coarse.rows, 3, coarse.columns, 3)
+        .transpose(0, 2, 1, 3)
+        .reshape(*coarse.shape, 9)
+    )
     slope = np.hypot(*np.gradient(np.log(cells[0])))
     kept_rows = np.abs(coarse.latitudes) < 60
-    spread, value, slope = (inside(a, coarse)[kept_rows] for a in (variance.var(axis=-1), cells[0], slope))
+    spread, value, slope = (
+        inside(a, coarse)[kept_rows] for a in (variance.var(axis=-1), cells[0], slope)
+    )
 
     def by(what: np.ndarray, borders: tuple[float, ...]) -> np.ndarray:
         pairs = pairwise(borders)
@@ -138,14 +158,16 @@ def measured(hours: np.ndarray, grid: Grid, west: float, east: float) -> Measure
 
     quantiles = np.quantile(inside(hours, grid)[:, band], LEVELS)
     statistics = Statistics(smooth, spectra, quantiles, changes)
-    return Measures(statistics, np.array(power), np.array(moved), scores, by(value, VALUES), by(slope, SLOPES))
+    return Measures(
+        statistics, np.array(power), np.array(moved), scores, by(value, VALUES), by(slope, SLOPES)
+    )
 
 
 def cost() -> float:
     """Processor seconds of a global 0.25 degree day (24 instants) in a process of its own, maps included."""
     code = (
-        "import time, numpy as np; from deepcams.grid import Grid;"
-        "from deepcams.sources.simulated import SimulatedWorld; began = time.process_time();"
+        "import time, numpy as np; from deepcams.core.grid import Grid;"
+        "from deepcams.simulation.world_field import SimulatedWorld; began = time.process_time();"
         "times = np.datetime64('2019-03-08') + np.arange(24) * np.timedelta64(1, 'h');"
         "[SimulatedWorld(0).values(Grid.globe(0.25), time) for time in times]; print(time.process_time() - began)"
     )
@@ -169,12 +191,20 @@ def section(title: str, real: Measures, worlds: list[Measures]) -> str:
 
     ranges = [f"{low}-{high}" for low, high in RANGES]
     ratio, simulated = mean("power") / real.power, mean("moved")
-    power = table(["latitudes", *ranges], [[n, *(f"{x:.2f}" for x in ratio[k])] for k, n in enumerate(BANDS)])
-    moved = table(["latitudes", *ranges], [[n, *pairs(real.moved[k], simulated[k])] for k, n in enumerate(BANDS)])
+    power = table(
+        ["latitudes", *ranges], [[n, *(f"{x:.2f}" for x in ratio[k])] for k, n in enumerate(BANDS)]
+    )
+    moved = table(
+        ["latitudes", *ranges],
+        [[n, *pairs(real.moved[k], simulated[k])] for k, n in enumerate(BANDS)],
+    )
     quantiles = np.mean([w.statistics.quantiles for w in worlds], axis=0)
     distribution = table(
         ["", *(f"{100 * level:g} %" for level in LEVELS)],
-        [["real", *(f"{x:.3g}" for x in real.statistics.quantiles)], ["simulated", *(f"{x:.3g}" for x in quantiles)]],
+        [
+            ["real", *(f"{x:.3g}" for x in real.statistics.quantiles)],
+            ["simulated", *(f"{x:.3g}" for x in quantiles)],
+        ],
     )
     scores = table(
         ["", "real", "simulated", "from .. to"],
@@ -186,7 +216,10 @@ def section(title: str, real: Measures, worlds: list[Measures]) -> str:
     )
 
     def within(of: str, borders: tuple[float, ...]) -> str:
-        head = ["", *(f"{a:g}-{b:g}" if b < np.inf else f"over {a:g}" for a, b in pairwise(borders))]
+        head = [
+            "",
+            *(f"{a:g}-{b:g}" if b < np.inf else f"over {a:g}" for a, b in pairwise(borders)),
+        ]
         rows = (("real", getattr(real, of)), ("simulated", mean(of)))
         return table(head, [[name, *(f"{x:.2g}" for x in row)] for name, row in rows])
 
@@ -254,7 +287,7 @@ Seeds differ in winds, air masses, industry, relief, fires and dust; coasts, cit
 ## On a GPU
 
 The arithmetic at the nodes is written once for whatever arrays a caller hands in (`field(.., arrays=)`): NumPy by
-default, PyTorch with `deepcams.downscalers.torch_arrays.world_arrays("cuda")` or `deepcams simulate --device`. They
+default, PyTorch with `deepcams.simulation.torch_arrays.world_arrays("cuda")` or `deepcams simulate --device`. They
 agree to 1e-5 of the value at 99 of 100 nodes, and to 3e-4 beside the sharpest sources. On a CPU NumPy is used always:
 it was faster there than PyTorch, and only it promises the same bits for any chunking. A global day (24 instants at
 0.25 degrees) took {seconds:.0f} processor seconds in this run, maps included. Paths and maps are made on the CPU
@@ -286,7 +319,9 @@ fitted to, but not data that nobody had seen.
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("truth", nargs="?", default=TRUTH)
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "docs")
@@ -299,13 +334,20 @@ def main() -> None:
         fields.append(SimulatedWorld(seed).field(grid, real.time.values, mean=True).load())
         print(f"world {seed}: {time.perf_counter() - began:.0f} s", file=sys.stderr)
     found = {
-        title: (measured(real.values, grid, *box), [measured(field.values, grid, *box) for field in fields])
+        title: (
+            measured(real.values, grid, *box),
+            [measured(field.values, grid, *box) for field in fields],
+        )
         for title, box in REGIONS.items()
     }
     frames = {"GEOS-CF, 2019-03-08 00:30 UTC": real[:1], "simulated (seed 0)": fields[0][:1]}
-    figures = {t: (one.statistics, [w.statistics for w in all_]) for t, (one, all_) in found.items()}
+    figures = {
+        t: (one.statistics, [w.statistics for w in all_]) for t, (one, all_) in found.items()
+    }
     save(world_figure(frames, figures, LEVELS), options.output / "figures" / "world.png")
-    save_text(options.output / "simulated-world.md", text(found, options.seeds, cost()).rstrip() + "\n")
+    save_text(
+        options.output / "simulated-world.md", text(found, options.seeds, cost()).rstrip() + "\n"
+    )
 
 
 if __name__ == "__main__":

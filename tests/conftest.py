@@ -8,7 +8,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # Whether a property holds may depend neither on how busy the machine is nor on the luck of a draw.
-settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("steady")
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -28,9 +30,9 @@ def cams_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
-def geos_cf_dir() -> Path:
+def geos_cf_west() -> Path:
     """Four real GEOS-CF hours of the western hemisphere."""
-    return _shared("data/geos_cf")
+    return _shared("data/geos_cf/geos_cf_20190308_0030-0330z_west.nc4")
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,12 @@ HEAVY = ("torch", "matplotlib", "xarray", "pandas", "dask", "scipy", "cv2", "net
 
 
 def _imported_by(code: str) -> set[str]:
-    program = f"import sys\n{code}\nprint('\\n' + ' '.join(m for m in {HEAVY!r} if m in sys.modules))"
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
+    program = (
+        f"import sys\n{code}\nprint('\\n' + ' '.join(m for m in {HEAVY!r} if m in sys.modules))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120
+    )
     return set(result.stdout.splitlines()[-1].split())
 
 
@@ -27,8 +31,8 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
 
 def test_names_are_imported_on_first_use() -> None:
     code = (
-        "import deepcams\ndeepcams.Grid.globe(0.75)\nassert 'deepcams.field' not in sys.modules\n"
-        "deepcams.as_field\nassert 'deepcams.field' in sys.modules\ndeepcams.open_cams"
+        "import deepcams\ndeepcams.Grid.globe(0.75)\nassert 'deepcams.core.field' not in sys.modules\n"
+        "deepcams.as_field\nassert 'deepcams.core.field' in sys.modules\ndeepcams.open_cams"
     )
     imported = _imported_by(code)
     assert "xarray" in imported  # the check itself can see it
@@ -37,9 +41,9 @@ def test_names_are_imported_on_first_use() -> None:
 
 def test_training_free_methods_need_neither_torch_nor_matplotlib() -> None:
     code = (
-        "from deepcams.downscalers import build\nbuild('flow', 'log-bicubic')\n"
-        "from deepcams.evaluation.methods import make\nmake('linear-then-bicubic')\n"
-        "import deepcams.evaluation.simulation, deepcams.evaluation.tables"
+        "from deepcams.methods import build\nbuild('flow', 'log-bicubic')\n"
+        "from deepcams.evaluation.candidates import make\nmake('linear-then-bicubic')\n"
+        "import deepcams.evaluation.experiment, deepcams.evaluation.tables"
     )
     assert not _imported_by(code) & {"torch", "matplotlib"}
 

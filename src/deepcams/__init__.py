@@ -9,36 +9,36 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from deepcams._version import __version__ as __version__
 
 _WHERE = {
-    "Grid": "deepcams.grid",
-    "Period": "deepcams.period",
-    "as_field": "deepcams.field",
-    "coarsen": "deepcams.degrade",
-    "downscale": "deepcams.production.downscale",
-    "downscale_to": "deepcams.production.job",
-    "open_cams": "deepcams.sources.cams",
-    "open_field": "deepcams.sources.open",
-    "open_geos_cf": "deepcams.sources.geos_cf",
-    "open_openaq": "deepcams.sources.openaq",
-    "validate": "deepcams.evaluation.in_situ",
+    "Grid": "deepcams.core.grid",
+    "Period": "deepcams.core.period",
+    "as_field": "deepcams.core.field",
+    "coarsen": "deepcams.methods.coarsen",
+    "downscale": "deepcams.downscaling.lazy",
+    "downscale_to": "deepcams.downscaling.job",
+    "open_cams": "deepcams.readers.cams",
+    "open_field": "deepcams.readers.open",
+    "open_geos_cf": "deepcams.readers.geos_cf",
+    "open_openaq": "deepcams.stations.openaq",
+    "validate": "deepcams.stations.validate",
 }
 
 __all__ = ["__version__", *_WHERE]
 
 if TYPE_CHECKING:
-    from deepcams.degrade import coarsen as coarsen
-    from deepcams.evaluation.in_situ import validate as validate
-    from deepcams.field import as_field as as_field
-    from deepcams.grid import Grid as Grid
-    from deepcams.period import Period as Period
-    from deepcams.production.downscale import downscale as downscale
-    from deepcams.production.job import downscale_to as downscale_to
-    from deepcams.sources.cams import open_cams as open_cams
-    from deepcams.sources.geos_cf import open_geos_cf as open_geos_cf
-    from deepcams.sources.open import open_field as open_field
-    from deepcams.sources.openaq import open_openaq as open_openaq
+    from deepcams.core.field import as_field as as_field
+    from deepcams.core.grid import Grid as Grid
+    from deepcams.core.period import Period as Period
+    from deepcams.downscaling.job import downscale_to as downscale_to
+    from deepcams.downscaling.lazy import downscale as downscale
+    from deepcams.methods.coarsen import coarsen as coarsen
+    from deepcams.readers.cams import open_cams as open_cams
+    from deepcams.readers.geos_cf import open_geos_cf as open_geos_cf
+    from deepcams.readers.open import open_field as open_field
+    from deepcams.stations.openaq import open_openaq as open_openaq
+    from deepcams.stations.validate import validate as validate
 
 
 def __getattr__(name: str) -> Any:

@@ -27,7 +27,10 @@ KEY_VARIABLES = {
     "OpenAQ": ("OPENAQ_API_KEY",),
 }
 """Environment variables that hold keys. A ``..._URL`` beside each says which service a data-store key is for."""
-KEY_FILES = {"Atmosphere Data Store": (".adsapirc", ".ecmwfdatastoresrc", ".cdsapirc"), "OpenAQ": ()}
+KEY_FILES = {
+    "Atmosphere Data Store": (".adsapirc", ".ecmwfdatastoresrc", ".cdsapirc"),
+    "OpenAQ": (),
+}
 """Files in the home folder that hold keys."""
 
 
@@ -73,7 +76,9 @@ def diagnose(environment: Mapping[str, str] | None = None, home: Path | None = N
     """
     environment = os.environ if environment is None else environment
     home = Path.home() if home is None else home
-    return Diagnosis((*_versions(), *_extras(), *_devices(), *_keys(environment, home), *_folders()))
+    return Diagnosis(
+        (*_versions(), *_extras(), *_devices(), *_keys(environment, home), *_folders())
+    )
 
 
 def _versions() -> Iterator[Finding]:
@@ -81,7 +86,10 @@ def _versions() -> Iterator[Finding]:
     ready = sys.version_info >= (3, 11)
     python = f"{platform.python_version()} ({platform.system()} {platform.machine()})"
     yield Finding(
-        "deepcams", "Python", "ok" if ready else "broken", python + ("" if ready else ", needs 3.11 or later")
+        "deepcams",
+        "Python",
+        "ok" if ready else "broken",
+        python + ("" if ready else ", needs 3.11 or later"),
     )
     for name in _requirements(None):
         yield Finding("libraries", name, *_installed(name, required=True))
@@ -121,7 +129,11 @@ def _installed(name: str, required: bool) -> tuple[Status, str]:
     try:
         found = version(name)
     except PackageNotFoundError:
-        return ("broken", "not installed; pip install deepcams") if required else ("absent", "not installed")
+        return (
+            ("broken", "not installed; pip install deepcams")
+            if required
+            else ("absent", "not installed")
+        )
     missing = _too_old(name, found)
     return ("broken", f"{found}, needs {missing}") if missing else ("ok", found)
 
@@ -143,14 +155,26 @@ def _numbers(text: str) -> tuple[int, ...]:
 def _devices() -> Iterator[Finding]:
     import psutil
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     yield Finding("devices", "CPU", "ok", f"{cores} cores usable")
     memory = psutil.virtual_memory()
     enough = memory.available > 2e9
     detail = f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB free"
-    yield Finding("devices", "memory", "ok", detail + ("" if enough else "; 2 GB should be free for global data"))
+    yield Finding(
+        "devices",
+        "memory",
+        "ok",
+        detail + ("" if enough else "; 2 GB should be free for global data"),
+    )
     if importlib.util.find_spec("torch") is None:
-        yield Finding("devices", "GPU", "absent", "not looked for: torch is not installed (only networks need it)")
+        yield Finding(
+            "devices",
+            "GPU",
+            "absent",
+            "not looked for: torch is not installed (only networks need it)",
+        )
         return
     try:
         import torch
@@ -158,20 +182,36 @@ def _devices() -> Iterator[Finding]:
         if torch.cuda.is_available():
             for index in range(torch.cuda.device_count()):
                 about = torch.cuda.get_device_properties(index)
-                yield Finding("devices", f"GPU {index}", "ok", f"{about.name}, {about.total_memory / 1e9:.0f} GB")
+                yield Finding(
+                    "devices",
+                    f"GPU {index}",
+                    "ok",
+                    f"{about.name}, {about.total_memory / 1e9:.0f} GB",
+                )
         elif torch.backends.mps.is_available():
             yield Finding("devices", "GPU", "ok", "Apple Metal")
         else:
-            yield Finding("devices", "GPU", "absent", "none that torch can use (networks then run on the CPU)")
+            yield Finding(
+                "devices", "GPU", "absent", "none that torch can use (networks then run on the CPU)"
+            )
     except (ImportError, OSError, RuntimeError) as error:
-        yield Finding("devices", "GPU", "absent", f"torch cannot be used: {' '.join(str(error).split())[:120]}")
+        yield Finding(
+            "devices",
+            "GPU",
+            "absent",
+            f"torch cannot be used: {' '.join(str(error).split())[:120]}",
+        )
 
 
 def _keys(environment: Mapping[str, str], home: Path) -> Iterator[Finding]:
     for service, names in KEY_VARIABLES.items():
         places = [f"${name}" for name in names if environment.get(name, "").strip()]
         places += [f"~/{name}" for name in KEY_FILES[service] if (home / name).is_file()]
-        lonely = [f"${name[:-3]}URL" for name in names if environment.get(name[:-3] + "URL") and not places]
+        lonely = [
+            f"${name[:-3]}URL"
+            for name in names
+            if environment.get(name[:-3] + "URL") and not places
+        ]
         detail = "found in " + ", ".join(places) if places else "none; only fetching needs it"
         if lonely:
             detail += f" ({lonely[0]} is set, its key is not)"
@@ -179,8 +219,8 @@ def _keys(environment: Mapping[str, str], home: Path) -> Iterator[Finding]:
 
 
 def _folders() -> Iterator[Finding]:
-    from deepcams.amounts import size
-    from deepcams.sources.cache import cache_dir, writable
+    from deepcams.core.text import size
+    from deepcams.files.cache import cache_dir, writable
 
     cache = cache_dir()
     good = writable(cache)

@@ -26,6 +26,8 @@ def test_the_ratio_is_of_rates_not_of_times() -> None:
     assert found.ratio == 0.5
 
 
-def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_is_not_there_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["bench", "pipeline", "--folder", str(tmp_path / "absent")]) == 2
     assert capsys.readouterr().err.count("\n") == 1

@@ -20,7 +20,9 @@ def find(diagnosis: Diagnosis, name: str) -> doctor.Finding:
     return finding
 
 
-def test_a_healthy_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_healthy_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("DEEPCAMS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "80")
     assert main(["doctor"]) == 0
@@ -30,7 +32,9 @@ def test_a_healthy_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     assert main(["doctor", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["healthy"] is True
-    assert {"xarray", "zarr", "netcdf4", "dask"} <= {one["name"].lower() for one in told["findings"]}
+    assert {"xarray", "zarr", "netcdf4", "dask"} <= {
+        one["name"].lower() for one in told["findings"]
+    }
 
 
 def test_keys_are_found_and_never_shown(
@@ -53,7 +57,10 @@ def test_keys_are_found_and_never_shown(
 
 @pytest.mark.parametrize("name", ["ADSAPI_KEY", "ECMWF_DATASTORES_KEY", "CDSAPI_KEY"])
 def test_each_variable_counts(tmp_path: Path, name: str) -> None:
-    assert find(diagnose({name: SECRET}, tmp_path), "Atmosphere Data Store").detail == f"found in ${name}"
+    assert (
+        find(diagnose({name: SECRET}, tmp_path), "Atmosphere Data Store").detail
+        == f"found in ${name}"
+    )
     assert find(diagnose({name: " "}, tmp_path), "Atmosphere Data Store").status == "absent"
 
 
@@ -65,7 +72,9 @@ def test_each_file_counts(tmp_path: Path, name: str) -> None:
 
 def test_no_keys_is_no_fault_but_an_address_without_key_is_told(tmp_path: Path) -> None:
     assert find(diagnose({}, tmp_path), "OpenAQ").status == "absent"
-    lonely = find(diagnose({"CDSAPI_URL": "https://example.org"}, tmp_path), "Atmosphere Data Store")
+    lonely = find(
+        diagnose({"CDSAPI_URL": "https://example.org"}, tmp_path), "Atmosphere Data Store"
+    )
     assert "$CDSAPI_URL is set, its key is not" in lonely.detail
 
 
@@ -80,7 +89,9 @@ def test_unwritable_cache_is_broken(
     assert "DEEPCAMS_CACHE" in out
 
 
-def test_missing_extra_is_absent_and_missing_library_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_extra_is_absent_and_missing_library_broken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     real = doctor.version
 
     def version(name: str) -> str:

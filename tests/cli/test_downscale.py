@@ -26,12 +26,17 @@ def write_record(path: Path, frames: int, step: float = 7.5, start: str = "2019-
     """A CAMS-like file: 3-hourly frames of the globe in kg m-3."""
     draw = np.random.default_rng(5)
     latitude, longitude = np.arange(90, -90.01, -step), np.arange(0, 360, step)
-    values = draw.lognormal(1, 1, (frames, latitude.size, longitude.size)).astype(np.float32) * np.float32(1e-9)
+    values = draw.lognormal(1, 1, (frames, latitude.size, longitude.size)).astype(
+        np.float32
+    ) * np.float32(1e-9)
     times = np.datetime64(start, "ns") + np.arange(frames) * np.timedelta64(3, "h")
     coordinates = {"valid_time": times, "latitude": latitude, "longitude": longitude}
     attributes = {"units": "kg m**-3", "long_name": "Particulate matter d <= 2.5 um"}
     array = xr.DataArray(values, coordinates, tuple(coordinates), "pm2p5", attributes)
-    array.to_netcdf(path, encoding={"pm2p5": {"zlib": True, "complevel": 1, "chunksizes": (8, *values.shape[1:])}})
+    array.to_netcdf(
+        path,
+        encoding={"pm2p5": {"zlib": True, "complevel": 1, "chunksizes": (8, *values.shape[1:])}},
+    )
     return path
 
 
@@ -48,7 +53,9 @@ def command(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "deepcams", "downscale", *map(str, arguments)]
 
 
-def test_a_file_in_a_store_out_and_a_summary(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_in_a_store_out_and_a_summary(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["downscale", "cams.nc", "-o", "out.zarr", *LINEAR]) == 0
     told = capsys.readouterr().out
     assert "out.zarr: 49 hours (17 analysis, 32 interpolated, 0 missing)" in told
@@ -62,8 +69,32 @@ def test_a_file_in_a_store_out_and_a_summary(here: Path, capsys: pytest.CaptureF
 
 
 def test_options_reach_the_output(here: Path) -> None:
-    arguments = ["--bbox", "-20", "-30", "40.5", "50", "--period", "2019-12-31T03..2020-01-01T02", "--rounding", "0"]
-    assert main(["downscale", "cams.nc", "-o", "out.nc", *LINEAR, *arguments, "--order", "temporal-first"]) == 0
+    arguments = [
+        "--bbox",
+        "-20",
+        "-30",
+        "40.5",
+        "50",
+        "--period",
+        "2019-12-31T03..2020-01-01T02",
+        "--rounding",
+        "0",
+    ]
+    assert (
+        main(
+            [
+                "downscale",
+                "cams.nc",
+                "-o",
+                "out.nc",
+                *LINEAR,
+                *arguments,
+                "--order",
+                "temporal-first",
+            ]
+        )
+        == 0
+    )
     with xr.open_dataset("out.nc") as found:
         assert found.pm2p5.shape[0] == 24
         assert str(found.time.values[0])[:13] == "2019-12-31T03"
@@ -93,10 +124,14 @@ def test_dry_run_tells_and_writes_nothing(here: Path, capsys: pytest.CaptureFixt
     assert [p.name for p in here.iterdir()] == ["cams.nc"]
 
 
-def test_other_settings_are_refused_in_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_settings_are_refused_in_one_line(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["downscale", "cams.nc", "-o", "out.nc", *LINEAR]) == 0
     capsys.readouterr()
-    assert main(["downscale", "cams.nc", "-o", "out.nc", *LINEAR[:2], "--spatial", "log-bicubic"]) == 2
+    assert (
+        main(["downscale", "cams.nc", "-o", "out.nc", *LINEAR[:2], "--spatial", "log-bicubic"]) == 2
+    )
     told = capsys.readouterr().err
     assert told.count("\n") == 1
     assert "chain was bicubic, linear, now log-bicubic, linear" in told
@@ -112,7 +147,11 @@ def contents(store: Path) -> dict[str, object]:
             found[name] = path.read_bytes()
             if path == store / "zarr.json":
                 parsed = json.loads(path.read_text())
-                dates = [key for key in parsed["attributes"] if key.startswith("date_") or key == "history"]
+                dates = [
+                    key
+                    for key in parsed["attributes"]
+                    if key.startswith("date_") or key == "history"
+                ]
                 assert len(dates) == 5
                 for key in dates:
                     del parsed["attributes"][key]
@@ -132,7 +171,9 @@ def kill_and_rerun(out: Path, arguments: list[str], kills: int, done: object, se
     hits = 0
     for _ in range(kills):
         before = len(records(out.parent))
-        process = subprocess.Popen(command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         wanted, deadline = before + draw.randint(0, 2), time.monotonic() + 60
         while len(records(out.parent)) < wanted and process.poll() is None:
             assert time.monotonic() < deadline
@@ -146,8 +187,12 @@ def kill_and_rerun(out: Path, arguments: list[str], kills: int, done: object, se
     return hits
 
 
-@pytest.mark.parametrize(("kills", "frames"), [(2, 65), pytest.param(10, 241, marks=pytest.mark.slow)])
-def test_a_store_killed_and_rerun_is_equal_byte_for_byte(here: Path, kills: int, frames: int) -> None:
+@pytest.mark.parametrize(
+    ("kills", "frames"), [(2, 65), pytest.param(10, 241, marks=pytest.mark.slow)]
+)
+def test_a_store_killed_and_rerun_is_equal_byte_for_byte(
+    here: Path, kills: int, frames: int
+) -> None:
     write_record(here / "cams.nc", frames, step=3.0)
     whole, killed = here / "whole" / "a.zarr", here / "killed" / "a.zarr"
     whole.parent.mkdir()
@@ -160,19 +205,29 @@ def test_a_store_killed_and_rerun_is_equal_byte_for_byte(here: Path, kills: int,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "split"), [("a.nc", []), ("days", ["--split", "day"]), ("months", [])])
+@pytest.mark.parametrize(
+    ("name", "split"), [("a.nc", []), ("days", ["--split", "day"]), ("months", [])]
+)
 def test_netcdf_killed_and_rerun_is_equal(here: Path, name: str, split: list[str]) -> None:
     write_record(here / "cams.nc", 121, step=3.0)
     whole, killed = here / "whole" / name, here / "killed" / name
     whole.parent.mkdir()
     killed.parent.mkdir()
-    subprocess.run(command("cams.nc", "-o", whole, *split, *LINEAR), check=True, stdout=subprocess.DEVNULL)
-    assert kill_and_rerun(killed, ["cams.nc", "-o", str(killed), *split, *LINEAR], 4, None, seed=1) >= 3
+    subprocess.run(
+        command("cams.nc", "-o", whole, *split, *LINEAR), check=True, stdout=subprocess.DEVNULL
+    )
+    assert (
+        kill_and_rerun(killed, ["cams.nc", "-o", str(killed), *split, *LINEAR], 4, None, seed=1)
+        >= 3
+    )
     files = sorted(p.relative_to(whole.parent) for p in whole.parent.rglob("*.nc"))
     assert files == sorted(p.relative_to(killed.parent) for p in killed.parent.rglob("*.nc"))
     assert not list(killed.parent.rglob("*.part*"))
     for file in files:
-        with xr.open_dataset(whole.parent / file) as first, xr.open_dataset(killed.parent / file) as second:
+        with (
+            xr.open_dataset(whole.parent / file) as first,
+            xr.open_dataset(killed.parent / file) as second,
+        ):
             xr.testing.assert_equal(first.load(), second.load())
 
 
@@ -180,7 +235,9 @@ def test_netcdf_killed_and_rerun_is_equal(here: Path, name: str, split: list[str
 def test_stopping_says_how_to_go_on(here: Path, with_signal: signal.Signals) -> None:
     write_record(here / "cams.nc", 241, step=3.0)
     arguments = ["cams.nc", "-o", "my out.zarr", *LINEAR]
-    process = subprocess.Popen(command(*arguments), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command(*arguments), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     while not records(here):
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
@@ -189,7 +246,10 @@ def test_stopping_says_how_to_go_on(here: Path, with_signal: signal.Signals) -> 
     assert process.returncode == 130
     assert "Traceback" not in told
     line = told.strip().splitlines()[-1].strip()
-    assert line == "deepcams downscale cams.nc -o 'my out.zarr' --temporal linear --spatial bicubic --no-conserve"
+    assert (
+        line
+        == "deepcams downscale cams.nc -o 'my out.zarr' --temporal linear --spatial bicubic --no-conserve"
+    )
     assert not list(here.rglob("*.partial"))
     finished = len(records(here))
     ended = subprocess.run(command(*arguments), check=True, capture_output=True, text=True)
@@ -203,7 +263,14 @@ def test_the_three_layouts_of_cams_give_the_same(
     found = []
     for layout in ("new_layout", "as_downloaded", "old_layout"):
         out = tmp_path / f"{layout}.zarr"
-        arguments = [str(cams_dir / f"cams_eac4_20191231_{layout}.nc"), "-o", str(out), *LINEAR, "--rounding", "0"]
+        arguments = [
+            str(cams_dir / f"cams_eac4_20191231_{layout}.nc"),
+            "-o",
+            str(out),
+            *LINEAR,
+            "--rounding",
+            "0",
+        ]
         assert main(["downscale", *arguments]) == 0
         found.append(xr.open_zarr(out).pm2p5)
     assert found[0].shape == (10, 721, 1440)
@@ -222,9 +289,15 @@ def test_memory_does_not_grow_with_the_record(here: Path) -> None:
         write_record(here / "cams.nc", days * 8 + 1, step=0.75)
         arguments = ["downscale", "cams.nc", "-o", "out.zarr", *LINEAR]
         # What the system tells of an ended process counts the test's own memory, too, from which it was forked.
-        told = "sys.stderr.write(next(x for x in open('/proc/self/status') if x.startswith('VmHWM')))"
+        told = (
+            "sys.stderr.write(next(x for x in open('/proc/self/status') if x.startswith('VmHWM')))"
+        )
         code = f"import sys; from deepcams.cli import main; status = main({arguments!r}); {told}; sys.exit(status)"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
         peaks.append(int(done.stderr.split()[-2]) / 1024)
     assert max(peaks) < 1500
-    assert peaks[1] < 1.25 * peaks[0]  # a short run does not always meet the worst overlap of computing and writing
+    assert (
+        peaks[1] < 1.25 * peaks[0]
+    )  # a short run does not always meet the worst overlap of computing and writing

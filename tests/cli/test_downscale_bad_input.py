@@ -21,10 +21,16 @@ from deepcams.cli import main
 
 def record(frames: int = 3, step: float = 7.5) -> xr.Dataset:
     latitude, longitude = np.arange(90, -91, -step), np.arange(0, 360, step)
-    values = np.random.default_rng(1).lognormal(1, 1, (frames, latitude.size, longitude.size)).astype(np.float32)
+    values = (
+        np.random.default_rng(1)
+        .lognormal(1, 1, (frames, latitude.size, longitude.size))
+        .astype(np.float32)
+    )
     times = np.datetime64("2019-12-31T15", "ns") + np.arange(frames) * np.timedelta64(3, "h")
     coordinates = {"valid_time": times, "latitude": latitude, "longitude": longitude}
-    array = xr.DataArray(values * np.float32(1e-9), coordinates, tuple(coordinates), attrs={"units": "kg m**-3"})
+    array = xr.DataArray(
+        values * np.float32(1e-9), coordinates, tuple(coordinates), attrs={"units": "kg m**-3"}
+    )
     return xr.Dataset({"pm2p5": array})
 
 
@@ -100,7 +106,9 @@ def no_multiple(data: xr.Dataset) -> xr.Dataset:
 
 
 def other_calendar(data: xr.Dataset) -> xr.Dataset:
-    return data.assign_coords(valid_time=[cftime.Datetime360Day(2019, 2, 30, 3 * h) for h in range(3)])
+    return data.assign_coords(
+        valid_time=[cftime.Datetime360Day(2019, 2, 30, 3 * h) for h in range(3)]
+    )
 
 
 def all_missing(data: xr.Dataset) -> xr.Dataset:
@@ -169,11 +177,19 @@ CASES = {
     "different values at one time": Case(contradicting, ["2019-12-31"]),
     "non-standard calendar": Case(changed(other_calendar), ["calendar"]),
     "all missing": Case(changed(all_missing), ["cams.nc", "missing ones and no other"]),
-    "infinities": Case(changed(infinite), ["cams.nc", "infinite one at 2019-12-31T18:00, 75 N 22.5 E"]),
-    "single frame": Case(changed(lambda data: data.isel(valid_time=[0])), ["single frame", "--temporal none"]),
-    "output with other settings": Case(another_output, ["chain was cellnet, linear, now cellnet, flow", "--overwrite"]),
+    "infinities": Case(
+        changed(infinite), ["cams.nc", "infinite one at 2019-12-31T18:00, 75 N 22.5 E"]
+    ),
+    "single frame": Case(
+        changed(lambda data: data.isel(valid_time=[0])), ["single frame", "--temporal none"]
+    ),
+    "output with other settings": Case(
+        another_output, ["chain was cellnet, linear, now cellnet, flow", "--overwrite"]
+    ),
     "output of others": Case(output_of_others, ["out.nc exists", "--overwrite"], "out.nc"),
-    "output over the input": Case(good, ["cams.nc", "a name of its own"], "cams.nc", ["--overwrite"]),
+    "output over the input": Case(
+        good, ["cams.nc", "a name of its own"], "cams.nc", ["--overwrite"]
+    ),
     "output over the input's folder": Case(inner, ["a name of its own"], "folder", ["--overwrite"]),
     "unwritable folder": Case(locked, ["out.zarr"], unwritable()),
     "folder that is not there": Case(good, ["absent", "create"], "absent/out.zarr"),
@@ -186,18 +202,23 @@ CASES = {
         ["--bbox", "200", "-10", "220", "10"],
     ),
     "box upside down": Case(good, ["bbox"], "out.nc", ["--bbox", "0", "50", "20", "10"]),
-    "period outside the data": Case(good, ["--period", "2019-12-31T15:00"], "out.nc", ["--period", "2018"]),
+    "period outside the data": Case(
+        good, ["--period", "2019-12-31T15:00"], "out.nc", ["--period", "2018"]
+    ),
     "period that is none": Case(good, ["period", "yesterday"], "out.nc", ["--period", "yesterday"]),
     "unknown method": Case(good, ["bicubic"], "out.nc", ["--spatial", "bicubik"]),
     "rounding beyond reason": Case(good, ["rounding"], "out.nc", ["--rounding", "2"]),
-}  # fmt: skip
+}
 
 
 def listing(folder: Path) -> dict[str, object]:
-    return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None for p in sorted(folder.rglob("*"))}
+    return {
+        str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None
+        for p in sorted(folder.rglob("*"))
+    }
 
 
-@pytest.mark.filterwarnings("ignore::deepcams.errors.DeepcamsNotice")
+@pytest.mark.filterwarnings("ignore::deepcams.core.errors.DeepcamsNotice")
 @pytest.mark.parametrize("name", CASES)
 def test_bad_input_is_one_line_and_leaves_no_trace(
     name: str,
@@ -223,7 +244,9 @@ def test_bad_input_is_one_line_and_leaves_no_trace(
     assert listing(tmp_path) == before
 
 
-def with_files_up_to(limit: int, arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+def with_files_up_to(
+    limit: int, arguments: list[str], folder: Path
+) -> subprocess.CompletedProcess[str]:
     """Run a command that fails in one line, as the operating system lets no file grow beyond ``limit`` bytes."""
     done = subprocess.run(
         [sys.executable, "-B", "-m", "deepcams", *arguments],
@@ -244,12 +267,16 @@ def test_a_full_disk_is_one_line_and_leaves_no_trace(tmp_path: Path, out: str, l
     """The operating system refuses to let any file grow beyond ``limit`` bytes, as a full disk would."""
     good(tmp_path)
     before = listing(tmp_path)
-    done = with_files_up_to(limit, ["downscale", "cams.nc", "-o", out, "--temporal", "linear"], tmp_path)
+    done = with_files_up_to(
+        limit, ["downscale", "cams.nc", "-o", out, "--temporal", "linear"], tmp_path
+    )
     assert f"{out} cannot be written: " in done.stderr
     assert listing(tmp_path) == before
 
 
-def test_what_a_full_disk_interrupted_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_full_disk_interrupted_is_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     record(25).to_netcdf("cams.nc")
     arguments = ["downscale", "cams.nc", "-o", "out.nc", "--temporal", "linear"]

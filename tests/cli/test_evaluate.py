@@ -39,14 +39,31 @@ def test_all_outputs(
     monkeypatch.setenv("COLUMNS", "80")
     files = {form: tmp_path / f"scores.{form}" for form in ("json", "csv", "markdown")}
     options = [part for form, path in files.items() for part in (f"--{form}", str(path))]
-    assert main(["evaluate", str(truth), "--task", "joint", "--methods", "linear,flow,bicubic", *options]) == 0
+    assert (
+        main(
+            [
+                "evaluate",
+                str(truth),
+                "--task",
+                "joint",
+                "--methods",
+                "linear,flow,bicubic",
+                *options,
+            ]
+        )
+        == 0
+    )
     output = capsys.readouterr()
     assert output.err == ""
     assert "linear-then-bicubic" in output.out
     assert max(map(len, output.out.splitlines())) <= 80
     found = json.loads(files["json"].read_text())["rows"]
     assert {row["period"] for row in found} == {"2019-03", "2019-04", "all"}
-    assert {row["method"] for row in found} == {"linear-then-bicubic", "flow-then-bicubic", "bicubic-then-flow"}
+    assert {row["method"] for row in found} == {
+        "linear-then-bicubic",
+        "flow-then-bicubic",
+        "bicubic-then-flow",
+    }
     assert {row["samples"] for row in found} == {2, 4}
     assert len(files["csv"].read_text().splitlines()) == 1 + len(found)
     assert files["markdown"].read_text().count("| baseline |") == 1
@@ -57,18 +74,32 @@ def test_all_outputs(
     [
         (["--task", "temporal"], {"linear", "linear-eq9", "flow", "flow-refine", "xvfi"}, 4),
         (["--task", "temporal", "--resolution", "coarse", "--methods", "linear"], {"linear"}, 4),
-        (["--task", "spatial", "--methods", "bicubic", "--conserve", "both"], {"bicubic", "bicubic+conserve"}, 7),
+        (
+            ["--task", "spatial", "--methods", "bicubic", "--conserve", "both"],
+            {"bicubic", "bicubic+conserve"},
+            7,
+        ),
         (["--task", "spatial", "--methods", "bicubic", "--period", "2019-04"], {"bicubic"}, 4),
-        (["--task", "spatial", "--methods", "bicubic", "--bbox", "-95", "22", "-90", "27.5"], {"bicubic"}, 7),
+        (
+            ["--task", "spatial", "--methods", "bicubic", "--bbox", "-95", "22", "-90", "27.5"],
+            {"bicubic"},
+            7,
+        ),
         (
             ["--methods", "linear,bicubic", "--order", "spatial-first", "--degrade", "imresize"],
             {"bicubic-then-linear"},
             4,
         ),
-        (["--methods", "linear-then-bicubic", "--weighting", "area", "--clip", "800"], {"linear-then-bicubic"}, 4),
+        (
+            ["--methods", "linear-then-bicubic", "--weighting", "area", "--clip", "800"],
+            {"linear-then-bicubic"},
+            4,
+        ),
     ],
 )
-def test_options(truth: Path, tmp_path: Path, options: list[str], methods: set[str], samples: int) -> None:
+def test_options(
+    truth: Path, tmp_path: Path, options: list[str], methods: set[str], samples: int
+) -> None:
     path = tmp_path / "scores.json"
     assert main(["evaluate", str(truth), *options, "--json", str(path)]) == 0
     found = [row for row in json.loads(path.read_text())["rows"] if row["period"] == "all"]
@@ -100,14 +131,32 @@ def test_what_a_user_can_get_wrong_is_one_line(
     assert message in error
 
 
-def test_too_few_hours_and_no_files(truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_too_few_hours_and_no_files(
+    truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["evaluate", str(truth / "a.nc4"), "--task", "temporal"]) == 2
     assert "at least 4 consecutive hours" in capsys.readouterr().err
     assert main(["evaluate", str(tmp_path / "none")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_hours_that_cannot_be_predicted_are_told(truth: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_hours_that_cannot_be_predicted_are_told(
+    truth: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     period = "2019-03-31T22..2019-04-01T02"
-    assert main(["evaluate", str(truth), "--task", "temporal", "--methods", "linear", "--period", period]) == 0
+    assert (
+        main(
+            [
+                "evaluate",
+                str(truth),
+                "--task",
+                "temporal",
+                "--methods",
+                "linear",
+                "--period",
+                period,
+            ]
+        )
+        == 0
+    )
     assert "note: 1 hours at the ends" in capsys.readouterr().err

@@ -12,9 +12,9 @@ import pytest
 import xarray as xr
 
 from deepcams.cli import main
-from deepcams.sources import files
-from deepcams.sources.inspect import inspect
-from deepcams.sources.seen import Values
+from deepcams.readers import detect as files
+from deepcams.readers.inspect import inspect
+from deepcams.readers.inspect_values import Values
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,11 @@ def record(times: list[str], value: float = 1e-8) -> xr.DataArray:
     return xr.DataArray(
         np.full((len(times), 7, 12), value, np.float32),
         dims=("time", "latitude", "longitude"),
-        coords={"time": np.array(times, "datetime64[ns]"), "latitude": latitude, "longitude": longitude},
+        coords={
+            "time": np.array(times, "datetime64[ns]"),
+            "latitude": latitude,
+            "longitude": longitude,
+        },
         name="pm2p5",
         attrs={"units": "kg m**-3"},
     )
@@ -48,29 +52,40 @@ def test_real_file(cams_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, out = ask(capsys, cams_dir / "cams_eac4_20191231_as_downloaded.nc")
     assert status == 0
     for words in (
-        "CAMS, netCDF as the data store writes it today, in a zip", "0.75 degrees, 241 x 480", "north first",
-        "4: 2019-12-31 15:00 to 2020-01-01 00:00, every 3 h", "no gaps", "kg m**-3", "3657",
+        "CAMS, netCDF as the data store writes it today, in a zip",
+        "0.75 degrees, 241 x 480",
+        "north first",
+        "4: 2019-12-31 15:00 to 2020-01-01 00:00, every 3 h",
+        "no gaps",
+        "kg m**-3",
+        "3657",
         "opens as: pm2p5, 4 instants, 0.75 degrees, 241 x 480, global",
-    ):  # fmt: skip
+    ):
         assert words in out
     assert max(map(len, out.splitlines())) <= 80
 
 
-def test_real_geos_cf(geos_cf_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    status, out = ask_json(capsys, geos_cf_dir)
+def test_real_geos_cf(geos_cf_west: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out = ask_json(capsys, geos_cf_west)
     assert status == 0
     assert out["files"][0]["layout"] == "GEOS-CF version 1, hourly means"
     assert out["opens_as"].startswith("pm2p5, 4 means, 0.25 degrees, 721 x 717")
-    raw = xr.open_dataset(next(geos_cf_dir.iterdir())).PM25_RH35_GCC.values
+    raw = xr.open_dataset(geos_cf_west).PM25_RH35_GCC.values
     values = out["variables"][0]["values"]
     assert values == {
-        "total": raw.size, "missing": 0, "negative": 0, "infinite": 0,
-        "smallest": pytest.approx(float(raw.min())), "largest": pytest.approx(float(raw.max())),
-    }  # fmt: skip
+        "total": raw.size,
+        "missing": 0,
+        "negative": 0,
+        "infinite": 0,
+        "smallest": pytest.approx(float(raw.min())),
+        "largest": pytest.approx(float(raw.max())),
+    }
 
 
 def test_counts_and_gaps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data = record(["2019-01-01T00", "2019-01-01T03", "2019-01-01T06", "2019-01-01T15", "2019-01-01T18"])
+    data = record(
+        ["2019-01-01T00", "2019-01-01T03", "2019-01-01T06", "2019-01-01T15", "2019-01-01T18"]
+    )
     data[0, 0, :3] = np.nan
     data[1, 2, 4] = np.inf
     data[1, 2, 5] = -np.inf
@@ -80,12 +95,18 @@ def test_counts_and_gaps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert status == 0
     (variable,) = out["variables"]
     assert variable["values"] == {
-        "total": 5 * 7 * 12, "missing": 3, "negative": 7, "infinite": 2,
-        "smallest": pytest.approx(-1e-12), "largest": pytest.approx(1e-8),
-    }  # fmt: skip
+        "total": 5 * 7 * 12,
+        "missing": 3,
+        "negative": 7,
+        "infinite": 2,
+        "smallest": pytest.approx(-1e-12),
+        "largest": pytest.approx(1e-8),
+    }
     assert variable["to_ug"] == 1e9
     assert out["times"]["cadence_hours"] == 3
-    assert out["times"]["gaps"] == [{"after": "2019-01-01 06:00", "before": "2019-01-01 15:00", "missing": 2}]
+    assert out["times"]["gaps"] == [
+        {"after": "2019-01-01 06:00", "before": "2019-01-01 15:00", "missing": 2}
+    ]
     _, text = ask(capsys, tmp_path / "a.nc")
     assert "1 gaps, 2 times missing" in text
     assert "2019-01-01 06:00 to 2019-01-01 15:00 (2 missing)" in text
@@ -119,9 +140,17 @@ def _curved() -> xr.Dataset:
 @pytest.mark.parametrize(
     ("data", "words", "why"),
     [
-        (_calendar(), ["calendar: 360_day", "2019-02-30 00:00 to 2019-02-30 03:00"], "dates of the standard calendar"),
+        (
+            _calendar(),
+            ["calendar: 360_day", "2019-02-30 00:00 to 2019-02-30 03:00"],
+            "dates of the standard calendar",
+        ),
         (_curved(), ["2-dimensional coordinates (y 7 x x 12)"], "one-dimensional coordinates"),
-        (record(["2019-01-01"]).rename("t2m").assign_attrs(units="K"), ["t2m", "K"], "found only t2m (K)"),
+        (
+            record(["2019-01-01"]).rename("t2m").assign_attrs(units="K"),
+            ["t2m", "K"],
+            "found only t2m (K)",
+        ),
         (
             record(["2019-01-01"]).mean("longitude").to_dataset(),
             ["no latitude and longitude"],
@@ -132,7 +161,11 @@ def _curved() -> xr.Dataset:
     ids=["calendar", "curved", "temperature", "zonal mean", "no field"],
 )
 def test_what_cannot_be_used_is_shown_with_the_reason(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], data: xr.Dataset | xr.DataArray, words: list[str], why: str
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    data: xr.Dataset | xr.DataArray,
+    words: list[str],
+    why: str,
 ) -> None:
     data.to_netcdf(tmp_path / "a.nc")
     status, out = ask(capsys, tmp_path / "a.nc")
@@ -168,7 +201,9 @@ def test_no_values_reads_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert seen.opens_as
 
 
-def test_values_are_read_in_pieces_and_progress_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_are_read_in_pieces_and_progress_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = record([f"2019-01-{day:02d}" for day in range(1, 29)])
     data.to_netcdf(tmp_path / "a.nc")
     monkeypatch.setattr(files, "CHUNK_BYTES", 5 * 7 * 12 * 4)
@@ -202,7 +237,9 @@ def test_zarr_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "hourly" in out
 
 
-@pytest.mark.parametrize(("value", "told"), [(30.0, "3e+10 ug m-3"), (3e-17, "3e-08 ug m-3"), (3e-8, "")])
+@pytest.mark.parametrize(
+    ("value", "told"), [(30.0, "3e+10 ug m-3"), (3e-17, "3e-08 ug m-3"), (3e-8, "")]
+)
 def test_values_that_no_air_has_are_doubted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], value: float, told: str
 ) -> None:

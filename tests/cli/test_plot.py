@@ -10,9 +10,9 @@ import xarray as xr
 from PIL import Image
 
 from deepcams.cli import main
-from deepcams.degrade import coarsen
-from deepcams.field import field_like
-from deepcams.grid import Grid
+from deepcams.core.field import field_like
+from deepcams.core.grid import Grid
+from deepcams.methods.coarsen import coarsen
 
 
 @pytest.fixture(scope="module")
@@ -36,17 +36,38 @@ COMMANDS = {
     "mean": ["map", "hourly.nc", "--period", "2019-12-31", "--scale", "guideline"],
     "compare": ["compare", "hourly.nc", "--original", "sparse.nc", "--truth", "hourly.nc", *ZOOM],
     "sequence": ["sequence", "hourly.nc", "--original", "sparse.nc", "--hours", "3"],
-    "series": ["series", "hourly.nc", "--original", "sparse.nc", "--at", "180", "-40", "--scale", "log"],
+    "series": [
+        "series",
+        "hourly.nc",
+        "--original",
+        "sparse.nc",
+        "--at",
+        "180",
+        "-40",
+        "--scale",
+        "log",
+    ],
     "annual": ["annual", "hourly.nc", "--original", "sparse.nc", "--projection", "plate-carree"],
     "training": ["training", "."],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", COMMANDS)
 def test_draws(kind: str, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(files)
     out = tmp_path / f"{kind}.png"
-    assert main(["plot", *COMMANDS[kind], *([] if kind == "training" else ["--size", "column"]), "-o", str(out)]) == 0
+    assert (
+        main(
+            [
+                "plot",
+                *COMMANDS[kind],
+                *([] if kind == "training" else ["--size", "column"]),
+                "-o",
+                str(out),
+            ]
+        )
+        == 0
+    )
     with Image.open(out) as picture:
         assert picture.width > 400
         assert len(picture.convert("RGB").getcolors(1 << 24) or []) > 8
@@ -54,7 +75,15 @@ def test_draws(kind: str, files: Path, tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_film(files: Path, tmp_path: Path) -> None:
     out = tmp_path / "film.gif"
-    arguments = [str(files / "hourly.nc"), "--original", str(files / "sparse.nc"), "--every", "3", "--size", "column"]
+    arguments = [
+        str(files / "hourly.nc"),
+        "--original",
+        str(files / "sparse.nc"),
+        "--every",
+        "3",
+        "--size",
+        "column",
+    ]
     assert main(["animate", *arguments, "-o", str(out)]) == 0
     with Image.open(out) as film:
         assert film.n_frames == 3
@@ -63,21 +92,34 @@ def test_a_film(files: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["plot", "map", "hourly.nc", "--time", "2020-01-02", "-o", "a.png"], "the nearest is 2019-12-31 21:00"),
-        (["plot", "map", "hourly.nc", "--bbox", "0", "0", "10", "10", "-o", "a.png"], "holds nodes of the data"),
+        (
+            ["plot", "map", "hourly.nc", "--time", "2020-01-02", "-o", "a.png"],
+            "the nearest is 2019-12-31 21:00",
+        ),
+        (
+            ["plot", "map", "hourly.nc", "--bbox", "0", "0", "10", "10", "-o", "a.png"],
+            "holds nodes of the data",
+        ),
         (["plot", "map", "hourly.nc", "-o", "a.jpg"], "ends in .png, .pdf or .svg"),
         (["plot", "map", "hourly.nc", "-o", "no/a.png"], "cannot be written"),
         (["plot", "map", "nothing.nc", "-o", "a.png"], "nothing.nc"),
         (["plot", "series", "hourly.nc", "-o", "a.png"], "expected one of them, found neither"),
         (["plot", "series", "hourly.nc", "--at", "0", "0", "-o", "a.png"], "a place in the data"),
         (["plot", "training", "nowhere", "-o", "a.png"], "a training's folder"),
-        (["plot", "stations", "--stations", "x.csv", "--colour", "R", "-o", "a.png"], "a field to compare with"),
+        (
+            ["plot", "stations", "--stations", "x.csv", "--colour", "R", "-o", "a.png"],
+            "a field to compare with",
+        ),
         (["animate", "hourly.nc", "-o", "a.avi"], "ends in .mp4 or .gif"),
         (["animate", "hourly.nc", "--fps", "0", "-o", "a.gif"], "fps above 0"),
     ],
 )
 def test_what_is_wrong_is_one_line(
-    arguments: list[str], message: str, files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    message: str,
+    files: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(files)
     before = sorted(files.iterdir())

@@ -17,13 +17,15 @@ import numpy as np
 import pytest
 
 from deepcams.cli import main
-from deepcams.errors import InputError
-from deepcams.training.prepared import Prepared
+from deepcams.core.errors import InputError
+from deepcams.training.store.open_store import Prepared
 
 LATITUDE, LONGITUDE = np.arange(40.25, 52.1, 0.25), np.arange(-5.75, 12.1, 0.25)
 
 
-def write_hours(folder: Path, first: str, count: int, name: str = "PM25_RH35_GCC", grow: int = 1) -> Path:
+def write_hours(
+    folder: Path, first: str, count: int, name: str = "PM25_RH35_GCC", grow: int = 1
+) -> Path:
     """One GEOS-CF file an hour, south first; ``grow`` makes the region that many times wider."""
     folder.mkdir(exist_ok=True)
     longitude = LONGITUDE[0] + 0.25 * np.arange(LONGITUDE.size * grow)
@@ -33,14 +35,17 @@ def write_hours(folder: Path, first: str, count: int, name: str = "PM25_RH35_GCC
         stamp = f"{text[:10].replace('-', '')}_{text[11:13]}30z"
         with netCDF4.Dataset(folder / f"GEOS-CF.rpl.{stamp}.nc4", "w") as file:
             for axis, units, values in (
-                ("lat", "degrees_north", LATITUDE), ("lon", "degrees_east", longitude),
+                ("lat", "degrees_north", LATITUDE),
+                ("lon", "degrees_east", longitude),
                 ("time", f"minutes since {text.replace('T', ' ')}:00", np.zeros(1)),
-            ):  # fmt: skip
+            ):
                 file.createDimension(axis, values.size)
                 coordinate = file.createVariable(axis, "f8", (axis,))
                 coordinate.units = units
                 coordinate[:] = values
-            pm = file.createVariable(name, "f4", ("time", "lat", "lon"), fill_value=np.float32(1e15))
+            pm = file.createVariable(
+                name, "f4", ("time", "lat", "lon"), fill_value=np.float32(1e15)
+            )
             pm.units = "ug m-3"
             pm[0] = draw.lognormal(2, 1, (LATITUDE.size, longitude.size)).astype(np.float32)
     return folder
@@ -59,7 +64,11 @@ def command(*arguments: str | Path) -> list[str]:
 
 def contents(path: Path) -> dict[str, bytes]:
     kept = ("headers.jsonl",)
-    return {str(p.relative_to(path)): p.read_bytes() for p in path.rglob("*") if p.is_file() and p.name not in kept}
+    return {
+        str(p.relative_to(path)): p.read_bytes()
+        for p in path.rglob("*")
+        if p.is_file() and p.name not in kept
+    }
 
 
 def test_files_in_a_store_out_and_a_summary(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -85,10 +94,25 @@ def test_files_in_a_store_out_and_a_summary(here: Path, capsys: pytest.CaptureFi
 
 def test_options_reach_the_store(here: Path) -> None:
     write_hours(here / "in", "2019-03-08T00:30", 4, "PM10_RH35")
-    arguments = ["--variable", "PM10_RH35", "--period", "2019-03-08T01..2019-03-08T02", "--bbox", "0", "42", "6", "48"]
+    arguments = [
+        "--variable",
+        "PM10_RH35",
+        "--period",
+        "2019-03-08T01..2019-03-08T02",
+        "--bbox",
+        "0",
+        "42",
+        "6",
+        "48",
+    ]
     assert main(["prepare", "in", "-o", "s.zarr", *arguments]) == 0
     store = Prepared.open("s.zarr")
-    assert (store.variable, len(store), store.coarse.rows, store.coarse.columns) == ("PM10_RH35", 2, 9, 9)
+    assert (store.variable, len(store), store.coarse.rows, store.coarse.columns) == (
+        "PM10_RH35",
+        2,
+        9,
+        9,
+    )
     assert store.sources["settings"]["bbox"] == [0, 42, 6, 48]
     assert main(["prepare", "in", "-o", "s.zarr", "--variable", "PM10_RH35", "--overwrite"]) == 0
     assert len(Prepared.open("s.zarr")) == 4
@@ -111,7 +135,9 @@ def two_versions(folder: Path) -> None:
 def cams(folder: Path) -> None:
     write_hours(folder / "in", "2019-03-08T00:30", 1)
     with netCDF4.Dataset(next((folder / "in").iterdir()), "a") as file:
-        file["lat"][:] = 3 * np.round(file["lat"][:])[0] / 3 + 0.75 * np.arange(LATITUDE.size) - 20.5
+        file["lat"][:] = (
+            3 * np.round(file["lat"][:])[0] / 3 + 0.75 * np.arange(LATITUDE.size) - 20.5
+        )
         file["lon"][:] = 0.75 * np.arange(LONGITUDE.size)
 
 
@@ -123,21 +149,17 @@ CASES = {
     "coarse": (cams, [], "fields at 0.25 degrees"),
     "unknown degradation": (one_hour, ["--degrade", "cubic"], "cubic"),
     "bad period": (one_hour, ["--period", "today"], "period"),
-    "period outside": (
-        one_hour, ["--period", "2018"], "hours in the period"
-    ),
-    "box outside": (
-        one_hour, ["--bbox", "50", "0", "60", "9"], "--bbox"
-    ),
-    "unknown variable": (
-        one_hour, ["--variable", "NO2"], "PM25_RH35_GCC"
-    ),
+    "period outside": (one_hour, ["--period", "2018"], "hours in the period"),
+    "box outside": (one_hour, ["--bbox", "50", "0", "60", "9"], "--bbox"),
+    "unknown variable": (one_hour, ["--variable", "NO2"], "PM25_RH35_GCC"),
     "no such folder": (one_hour, ["-o", "a/s.zarr"], "create"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_bad_input_is_one_line_and_leaves_no_trace(name: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_input_is_one_line_and_leaves_no_trace(
+    name: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     make, arguments, says = CASES[name]
     make(here)
     before = contents(here)
@@ -156,9 +178,13 @@ def test_a_full_disk_is_one_line_and_leaves_no_trace(tmp_path: Path, limit: int)
     """The operating system refuses to let any file grow beyond ``limit`` bytes, as a full disk would."""
     write_hours(tmp_path / "in", "2019-03-08T00:30", 2, grow=3)
     done = subprocess.run(
-        command("in", "-o", "s.zarr"), cwd=tmp_path, capture_output=True, text=True, check=False,
+        command("in", "-o", "s.zarr"),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-    )  # fmt: skip
+    )
     assert done.returncode == 2, done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
     assert "s.zarr cannot be written: " in done.stderr
@@ -168,7 +194,11 @@ def test_a_full_disk_is_one_line_and_leaves_no_trace(tmp_path: Path, limit: int)
 def run_until(folder: Path, arguments: list[str], ready: str, how: int) -> int:
     """Start the command, wait until ``ready`` matches, then send the signal; its exit status."""
     process = subprocess.Popen(
-        command(*arguments), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command(*arguments),
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     end = time.monotonic() + 300
     while not (folder / ready).exists():
@@ -183,7 +213,9 @@ def run_until(folder: Path, arguments: list[str], ready: str, how: int) -> int:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_hours(here / "in", "2019-03-08T00:30", 30)
     arguments = ["in", "-o", "s.zarr"]
     assert run_until(here, arguments, "s.zarr/.deepcams/day-20190308.json", signal.SIGKILL) == -9
@@ -210,7 +242,12 @@ def test_killed_anywhere_and_while_extended(here: Path) -> None:
     assert contents(here / "s.zarr") == contents(here / "whole.zarr")
     # A kill while it is extended leaves the finished store as it was, and readable.
     write_hours(here / "more", "2019-03-10T12:30", 60)
-    assert run_until(here, ["more", "-o", "s.zarr"], "s.zarr/.deepcams/day-20190311.json", signal.SIGKILL) == -9
+    assert (
+        run_until(
+            here, ["more", "-o", "s.zarr"], "s.zarr/.deepcams/day-20190311.json", signal.SIGKILL
+        )
+        == -9
+    )
     assert len(Prepared.open("s.zarr")) == 60
     assert main(["prepare", "more", "-o", "s.zarr"]) == 0
     shutil.copytree("in", "both")

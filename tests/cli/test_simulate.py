@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from deepcams.cli import main
-from deepcams.sources.cams import open_cams
+from deepcams.readers.cams import open_cams
 
 SMALL = ["--period", "2019-12-01T00..2019-12-01T03", "--bbox", "75", "20", "90", "30"]
 
@@ -12,7 +12,16 @@ SMALL = ["--period", "2019-12-01T00..2019-12-01T03", "--bbox", "75", "20", "90",
 def test_each_layout_writes_and_closes_with_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], layout: str
 ) -> None:
-    arguments = ["simulate", "-o", str(tmp_path / "out"), "--layout", layout, *SMALL, "--stations", "3"]
+    arguments = [
+        "simulate",
+        "-o",
+        str(tmp_path / "out"),
+        "--layout",
+        layout,
+        *SMALL,
+        "--stations",
+        "3",
+    ]
     assert main(arguments) == 0
     said = capsys.readouterr()
     assert said.out.count("\n") == 1
@@ -22,9 +31,20 @@ def test_each_layout_writes_and_closes_with_one_line(
     assert "0 files" in capsys.readouterr().out
 
 
-def test_the_cams_layout_and_seed_reach_the_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_cams_layout_and_seed_reach_the_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for seed in ("1", "2"):
-        arguments = ["simulate", "-o", str(tmp_path / seed), *SMALL, "--cams-layout", "old", "--seed", seed]
+        arguments = [
+            "simulate",
+            "-o",
+            str(tmp_path / seed),
+            *SMALL,
+            "--cams-layout",
+            "old",
+            "--seed",
+            seed,
+        ]
         assert main(arguments) == 0
     one, two = (next((tmp_path / seed).glob("*.nc")) for seed in "12")
     assert one.read_bytes()[:3] == b"CDF"
@@ -44,7 +64,10 @@ def test_the_cams_layout_and_seed_reach_the_files(tmp_path: Path, capsys: pytest
         (["--seed", "-1"], "seed"),
         (["--seed", "x"], "--seed"),
         (["--layout", "openaq", "--stations", "0"], "stations"),
-        (["--layout", "openaq", "--stations", "50", "--bbox", "-140", "-60", "-120", "-50"], "cities"),
+        (
+            ["--layout", "openaq", "--stations", "50", "--bbox", "-140", "-60", "-120", "-50"],
+            "cities",
+        ),
     ],
 )
 def test_bad_arguments_are_one_line_and_write_nothing(

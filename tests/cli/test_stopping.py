@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-import deepcams.run.execute
+import deepcams.experiment.execute
 from deepcams.cli import main
 from deepcams.cli.stopping import Stopping, command_line, kept
 
@@ -48,7 +48,11 @@ def test_the_command_is_told_as_a_shell_takes_it(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize(("step", "ended"), [("train spatial", True), ("fetch cams", False)])
 def test_a_whole_experiment_lets_a_training_save_its_state(
-    step: str, ended: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    step: str,
+    ended: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     reached = []
 
@@ -60,18 +64,23 @@ def test_a_whole_experiment_lets_a_training_save_its_state(
         reached.append(stop())
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(deepcams.run.execute, "execute", execute)
+    monkeypatch.setattr(deepcams.experiment.execute, "execute", execute)
     assert main(["run", "e.yaml", "-o", str(tmp_path)]) == 130
     assert reached == ([True] if ended else [])
-    assert capsys.readouterr().err == "\nstopped; what is done is kept. Give the same command again to go on\n"
+    assert (
+        capsys.readouterr().err
+        == "\nstopped; what is done is kept. Give the same command again to go on\n"
+    )
 
 
-def test_a_file_that_ends_too_early_is_no_ctrl_c(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_file_that_ends_too_early_is_no_ctrl_c(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """The library below takes an EOFError for Ctrl-D at a question."""
 
     def execute(*_: Any) -> None:
         raise EOFError("Compressed file ended before the end-of-stream marker was reached")
 
-    monkeypatch.setattr(deepcams.run.execute, "execute", execute)
+    monkeypatch.setattr(deepcams.experiment.execute, "execute", execute)
     with pytest.raises(EOFError, match="Compressed file"):
         main(["run", "e.yaml", "-o", str(tmp_path)])

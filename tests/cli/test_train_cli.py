@@ -18,11 +18,11 @@ import torch
 import yaml
 
 from deepcams.cli import main
-from deepcams.field import field_like
-from deepcams.grid import Grid
+from deepcams.core.field import field_like
+from deepcams.core.grid import Grid
 from deepcams.networks.checkpoint import load
-from deepcams.training.prepare import prepare
 from deepcams.training.run_folder import read_log
+from deepcams.training.store.prepare import prepare
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 TINY: dict[str, Any] = {
@@ -46,7 +46,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     times = np.datetime64("2019-12-01T18:30", "ns") + np.arange(12) * np.timedelta64(1, "h")
     rng = np.random.default_rng(0)
     values = np.cumsum(rng.lognormal(0, 0.3, (12, 40, 50)), axis=2).astype(np.float32)
-    field = field_like(xr.DataArray(0.0, name="pm2p5", attrs={"cell_methods": "time: mean"}), values, grid, times)
+    field = field_like(
+        xr.DataArray(0.0, name="pm2p5", attrs={"cell_methods": "time: mean"}), values, grid, times
+    )
     path = tmp_path_factory.mktemp("stores") / "store.zarr"
     prepare(field, path)
     return path
@@ -83,10 +85,19 @@ def test_what_it_says_and_writes(here: Path, capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (["training.optimizer.lr=x"], "e.yaml: training.optimizer.lr: expected a positive number, found 'x'"),
+        (
+            ["training.optimizer.lr=x"],
+            "e.yaml: training.optimizer.lr: expected a positive number, found 'x'",
+        ),
         (["training.optimzer={lr: 1}"], "did you mean 'optimizer'?"),
-        (["data.variable=pm10"], "store.zarr: expected a training store of pm10, found one of pm2p5"),
-        (["data.stores.0.path=none.zarr"], "none.zarr: expected a training store, found nothing of this name"),
+        (
+            ["data.variable=pm10"],
+            "store.zarr: expected a training store of pm10, found one of pm2p5",
+        ),
+        (
+            ["data.stores.0.path=none.zarr"],
+            "none.zarr: expected a training store, found nothing of this name",
+        ),
         (["split.validation.periods=[2019]"], "train and validation that share no hour of a place"),
         (
             ["split.train.periods=[2018]"],
@@ -99,9 +110,15 @@ def test_what_it_says_and_writes(here: Path, capsys: pytest.CaptureFixture[str])
         (["network.name=abnp"], "error: e.yaml: network.name: expected one of abpn, "),
         (["network.preset=papr"], "error: e.yaml: network.preset: expected one of "),
         (["network.options.features=2"], "error: e.yaml: network.options: expected the options "),
-        (["network.options.d=x"], "error: e.yaml: network.options.d: expected a value of type int, found 'x'"),
+        (
+            ["network.options.d=x"],
+            "error: e.yaml: network.options.d: expected a value of type int, found 'x'",
+        ),
         (["network.scaling={name: asin}"], "error: e.yaml: network.scaling.name: expected one of "),
-        (["network.scaling={name: asinh, options: {nee: 1}}"], "error: e.yaml: network.scaling.options: expected the "),
+        (
+            ["network.scaling={name: asinh, options: {nee: 1}}"],
+            "error: e.yaml: network.scaling.options: expected the ",
+        ),
         (
             ["network.scaling={name: asinh, options: {knee: -1}}"],
             "error: e.yaml: network.scaling.options.knee: expected a positive number, found -1.0",
@@ -121,7 +138,9 @@ def test_bad_input_is_one_line(
     assert not (here / "run").exists()
 
 
-def test_a_file_named_like_a_value_is_named_once(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_named_like_a_value_is_named_once(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (here / "e.yaml").rename(here / "training.yaml")
     for change, message in (
         ("training.batch=x", "training.yaml: training.batch: expected a whole number"),
@@ -148,9 +167,13 @@ def start(*arguments: str, limit: int | None = None) -> subprocess.Popen[str]:
 
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [sys.executable, "-m", "deepcams", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=environment, preexec_fn=limited,
-    )  # fmt: skip
+        [sys.executable, "-m", "deepcams", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        preexec_fn=limited,
+    )
 
 
 def until(holds: Callable[[], bool], process: subprocess.Popen[str]) -> None:
@@ -164,7 +187,9 @@ def same_end(one: Path, other: Path) -> None:
     assert states[0]["step"] == states[1]["step"]
     for name, tensor in states[0]["network"].items():
         assert torch.equal(tensor, states[1]["network"][name])
-    logs = [[{**row, "minutes": ""} for row in read_log(folder / "log.csv")] for folder in (one, other)]
+    logs = [
+        [{**row, "minutes": ""} for row in read_log(folder / "log.csv")] for folder in (one, other)
+    ]
     assert logs[0] == logs[1]
 
 
@@ -201,7 +226,9 @@ def test_a_full_disk_is_one_line(here: Path) -> None:
     assert process.returncode == 2
     assert "Traceback" not in said
     last = said.strip().splitlines()[-1]
-    assert last.startswith("deepcams: error: run/state.pt cannot be written: File too large; free some space")
+    assert last.startswith(
+        "deepcams: error: run/state.pt cannot be written: File too large; free some space"
+    )
     assert not list((here / "run").glob("*.partial"))
     load(here / "run" / "tiny.safetensors")
 
@@ -210,9 +237,26 @@ def test_a_full_disk_is_one_line(here: Path) -> None:
 def test_torchrun_trains_with_two_processes(here: Path) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [
-        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0", "--rdzv-backend",
-        "c10d", "--rdzv-endpoint", "127.0.0.1:0", "-m", "deepcams", "train", "e.yaml", "-o", "run", "--device", "cpu",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--master-port",
+        "0",
+        "--rdzv-backend",
+        "c10d",
+        "--rdzv-endpoint",
+        "127.0.0.1:0",
+        "-m",
+        "deepcams",
+        "train",
+        "e.yaml",
+        "-o",
+        "run",
+        "--device",
+        "cpu",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("run/tiny.safetensors: step") == 1  # one of them speaks

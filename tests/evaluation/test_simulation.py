@@ -13,21 +13,23 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from deepcams.degrade import coarsen
-from deepcams.downscalers import build
-from deepcams.errors import DeepcamsNotice, InputError, MissingExtraError
-from deepcams.evaluation import methods as method_names
-from deepcams.evaluation.methods import expand, make, make_all
-from deepcams.evaluation.simulation import Experiment, Result, blocks, evaluate
+from deepcams.core.errors import DeepcamsNotice, InputError, MissingExtraError
+from deepcams.core.field import as_field, field_like
+from deepcams.core.grid import Grid
+from deepcams.evaluation import candidates as method_names
+from deepcams.evaluation.candidates import expand, make, make_all
+from deepcams.evaluation.experiment import Experiment, Result, blocks, evaluate
 from deepcams.evaluation.tables import rows
-from deepcams.field import as_field, field_like
-from deepcams.grid import Grid
+from deepcams.methods import build
+from deepcams.methods.coarsen import coarsen
 
 HOUR = np.timedelta64(1, "h")
 REGION = Grid(0.75, 60, 398, 16, 20).refine()  # 48 x 60 nodes across the middle latitudes
 
 
-def truth_of(hours: int, grid: Grid = REGION, start: str = "2019-03-08T00:30", seed: int = 0) -> xr.DataArray:
+def truth_of(
+    hours: int, grid: Grid = REGION, start: str = "2019-03-08T00:30", seed: int = 0
+) -> xr.DataArray:
     """Plumes that drift east, one node an hour, over grainy air."""
     random = np.random.default_rng(seed)
     rows, columns = np.mgrid[: grid.rows, : grid.columns]
@@ -58,7 +60,9 @@ def test_temporal_scores_are_those_of_the_definition() -> None:
         correlations.append(np.corrcoef(made.ravel(), x[hour].ravel())[0, 1])
     assert row["samples"] == 4
     assert row["MAE"] == pytest.approx(np.mean([abs(e).mean() for e in errors]), rel=1e-5)
-    assert row["RMSE"] == pytest.approx(np.mean([math.sqrt((e**2).mean()) for e in errors]), rel=1e-5)
+    assert row["RMSE"] == pytest.approx(
+        np.mean([math.sqrt((e**2).mean()) for e in errors]), rel=1e-5
+    )
     assert row["RMSE_pooled"] == pytest.approx(math.sqrt((np.stack(errors) ** 2).mean()), rel=1e-5)
     assert row["bias"] == pytest.approx(np.mean(errors), rel=1e-3, abs=1e-6)
     assert row["R"] == pytest.approx(np.mean(correlations), rel=1e-7)
@@ -78,7 +82,10 @@ def test_spatial_scores_are_those_of_the_definition(degradation: str) -> None:
         error = abs(method.downscale(coarse).values.astype(float) - truth.values)
         assert found[name]["samples"] == 3
         assert found[name]["MAE"] == pytest.approx(error.mean(), rel=1e-6)
-        extreme = [e[t > np.quantile(t, 0.99)].mean() for e, t in zip(error, truth.values.astype(float), strict=True)]
+        extreme = [
+            e[t > np.quantile(t, 0.99)].mean()
+            for e, t in zip(error, truth.values.astype(float), strict=True)
+        ]
         assert found[name]["MAE_p99"] == pytest.approx(np.mean(extreme), rel=1e-6)
 
 
@@ -99,7 +106,9 @@ def test_joint_scores_are_those_of_the_chain(order: str) -> None:
 
 def test_the_coarse_temporal_task_works_on_area_means() -> None:
     truth = truth_of(4)
-    row = _by_method(evaluate(truth, Experiment("temporal", resolution="coarse"), ["linear"]))["linear"]
+    row = _by_method(evaluate(truth, Experiment("temporal", resolution="coarse"), ["linear"]))[
+        "linear"
+    ]
     coarse = coarsen(truth).values.astype(float)
     made = [2 / 3 * coarse[0] + 1 / 3 * coarse[3], 1 / 3 * coarse[0] + 2 / 3 * coarse[3]]
     assert row["MAE"] == pytest.approx(abs(np.stack(made) - coarse[1:3]).mean(), rel=1e-5)
@@ -109,7 +118,11 @@ def test_the_coarse_temporal_task_works_on_area_means() -> None:
 def test_any_blocks_lazy_or_not_give_the_same_table(task: str) -> None:
     truth = truth_of(31, start="2019-03-31T06:30")  # across two months
     lazy = truth.copy(data=da.from_array(truth.values, chunks=(5, -1, -1)))
-    names = {"temporal": ["linear", "linear-eq9"], "spatial": ["bicubic"], "joint": ["linear-then-bilinear"]}[task]
+    names = {
+        "temporal": ["linear", "linear-eq9"],
+        "spatial": ["bicubic"],
+        "joint": ["linear-then-bilinear"],
+    }[task]
     results = [
         evaluate(field, Experiment(task, block=block), names)  # type: ignore[arg-type]
         for field, block in ((truth, 30), (truth, 3), (lazy, 12))
@@ -120,12 +133,18 @@ def test_any_blocks_lazy_or_not_give_the_same_table(task: str) -> None:
         for a, b in zip(first, rows(other), strict=True):
             assert a.keys() == b.keys()
             for key, value in a.items():
-                assert b[key] == (pytest.approx(value, rel=1e-10, abs=1e-12) if isinstance(value, float) else value)
+                assert b[key] == (
+                    pytest.approx(value, rel=1e-10, abs=1e-12)
+                    if isinstance(value, float)
+                    else value
+                )
 
 
 def test_months_are_averaged_first_and_then_each_counts_the_same() -> None:
     truth = truth_of(31, start="2019-03-31T06:30")
-    found = {row["period"]: row for row in rows(evaluate(truth, Experiment("temporal"), ["linear"]))}
+    found = {
+        row["period"]: row for row in rows(evaluate(truth, Experiment("temporal"), ["linear"]))
+    }
     march, april = found["2019-03"], found["2019-04"]
     assert (march["samples"], april["samples"]) == (12, 8)
     assert found["all"]["samples"] == 20
@@ -149,7 +168,10 @@ def test_missing_frames_and_nodes_are_skipped_and_counted() -> None:
 
 
 def test_gaps_in_the_record_start_a_new_run() -> None:
-    times = np.datetime64("2019-01-01", "ns") + np.array([0, 1, 2, 3, 4, 10, 11, 12, 13, 14, 15, 16]) * HOUR
+    times = (
+        np.datetime64("2019-01-01", "ns")
+        + np.array([0, 1, 2, 3, 4, 10, 11, 12, 13, 14, 15, 16]) * HOUR
+    )
     with pytest.warns(DeepcamsNotice, match="1 hours at the ends"):
         found = blocks(times, "temporal", 3)
     assert found == [slice(0, 4), slice(5, 9), slice(8, 12)]
@@ -180,8 +202,13 @@ def test_a_box_across_the_dateline_of_a_globe(margin: float) -> None:
     coarse = Grid.globe(22.5)
     truth = truth_of(2, coarse.refine())
     box = (157.5 - 7.5, -45 - 7.5, -157.5 + 7.5, 45 + 7.5)
-    row = _by_method(evaluate(truth, Experiment("spatial", bbox=box, margin=margin), ["bilinear"]))["bilinear"]
-    inside = np.isin(truth.latitude.values, np.arange(-52.5, 53, 7.5)), abs(truth.longitude.values - 180) <= 30
+    row = _by_method(evaluate(truth, Experiment("spatial", bbox=box, margin=margin), ["bilinear"]))[
+        "bilinear"
+    ]
+    inside = (
+        np.isin(truth.latitude.values, np.arange(-52.5, 53, 7.5)),
+        abs(truth.longitude.values - 180) <= 30,
+    )
     made = build("none", "bilinear", conserve=False).downscale(coarsen(truth)).values.astype(float)
     error = abs(made - truth.values)[:, inside[0]][:, :, inside[1]]
     if margin >= 90:
@@ -195,11 +222,17 @@ def test_area_weights_and_clip() -> None:
     coarse = coarsen(truth)
     made = build("none", "bicubic", conserve=False).downscale(coarse).values.astype(float)
     x = truth.values.astype(float)
-    weighted = _by_method(evaluate(truth, Experiment("spatial", weighting="area"), ["bicubic"]))["bicubic"]
+    weighted = _by_method(evaluate(truth, Experiment("spatial", weighting="area"), ["bicubic"]))[
+        "bicubic"
+    ]
     error = abs(made - x).mean(axis=2)
-    assert weighted["MAE"] == pytest.approx(np.average(error, axis=1, weights=grid.row_areas).mean(), rel=1e-6)
+    assert weighted["MAE"] == pytest.approx(
+        np.average(error, axis=1, weights=grid.row_areas).mean(), rel=1e-6
+    )
     clipped = _by_method(evaluate(truth, Experiment("spatial", clip=20), ["bicubic"]))["bicubic"]
-    assert clipped["MAE"] == pytest.approx(abs(np.minimum(made, 20) - np.minimum(x, 20)).mean(), rel=1e-6)
+    assert clipped["MAE"] == pytest.approx(
+        abs(np.minimum(made, 20) - np.minimum(x, 20)).mean(), rel=1e-6
+    )
 
 
 def test_skill_is_against_the_correct_baseline_even_where_it_is_not_asked_for() -> None:
@@ -216,7 +249,9 @@ def test_names_and_what_they_stand_for() -> None:
     assert expand(["linear", "flow"], "temporal") == ["linear", "flow"]
     assert set(expand(None, "spatial")) >= {"bicubic", "bicubic+conserve", "log-bicubic+conserve"}
     assert expand(["bicubic"], "spatial", conserve="both") == ["bicubic", "bicubic+conserve"]
-    assert expand(["bicubic", "bicubic+conserve"], "spatial", conserve="always") == ["bicubic+conserve"]
+    assert expand(["bicubic", "bicubic+conserve"], "spatial", conserve="always") == [
+        "bicubic+conserve"
+    ]
     assert expand(["bicubic+conserve"], "spatial", conserve="never") == ["bicubic"]
     assert expand(["flow", "bicubic"], "joint") == ["flow-then-bicubic", "bicubic-then-flow"]
     assert expand(["linear", "bicubic"], "joint") == ["linear-then-bicubic"]
@@ -225,8 +260,15 @@ def test_names_and_what_they_stand_for() -> None:
     assert "linear-then-bicubic" in default
     assert "log-bicubic+conserve-then-flow" in default
     assert not any("eq9" in name for name in default)
-    kinds = {name: make(name).kind for name in ("linear", "linear-eq9", "bicubic", "bicubic+conserve", "flow")}
-    assert [name for name, kind in kinds.items() if kind == "baseline"] == ["linear", "linear-eq9", "bicubic"]
+    kinds = {
+        name: make(name).kind
+        for name in ("linear", "linear-eq9", "bicubic", "bicubic+conserve", "flow")
+    }
+    assert [name for name, kind in kinds.items() if kind == "baseline"] == [
+        "linear",
+        "linear-eq9",
+        "bicubic",
+    ]
     assert make("linear-then-bicubic").kind == "baseline"
     assert make("linear-then-log-bicubic").kind == "training-free"
 
@@ -252,15 +294,26 @@ def test_names_that_do_not_fit_are_refused(names: list[str], task: str, message:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"task": "joined"}, {"degradation": "mean"}, {"clip": 0.0}, {"block": 4}, {"block": 0}, {"margin": -1.0},
-     {"task": "spatial", "resolution": "coarse"}, {"weighting": "none"}, {"clip": math.nan}],
-)  # fmt: skip
+    [
+        {"task": "joined"},
+        {"degradation": "mean"},
+        {"clip": 0.0},
+        {"block": 4},
+        {"block": 0},
+        {"margin": -1.0},
+        {"task": "spatial", "resolution": "coarse"},
+        {"weighting": "none"},
+        {"clip": math.nan},
+    ],
+)
 def test_experiments_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(InputError):
         Experiment(**wrong)  # type: ignore[arg-type]
 
 
-def test_networks_are_told_by_their_weights_and_left_out_where_they_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_networks_are_told_by_their_weights_and_left_out_where_they_cannot_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     plain = build("none", "bicubic", conserve=False)
     monkeypatch.setattr(plain.parts[0], "settings", lambda: {"name": "net", "sha256": "0"})
     monkeypatch.setattr(method_names, "build", lambda *_, **__: plain)
@@ -276,9 +329,9 @@ def test_networks_are_told_by_their_weights_and_left_out_where_they_cannot_run(m
         make_all(["bicubic"], asked_for=True)
 
 
-def test_the_reversed_baseline_is_what_the_paper_beat(geos_cf_dir: Path) -> None:
+def test_the_reversed_baseline_is_what_the_paper_beat(geos_cf_west: Path) -> None:
     """On the real hours the printed equation 9 doubles the error of the correct interpolation; flow halves it."""
-    with xr.open_dataset(next(geos_cf_dir.glob("*.nc4"))) as dataset:
+    with xr.open_dataset(geos_cf_west) as dataset:
         truth = as_field(dataset["PM25_RH35_GCC"].load())
     found = _by_method(evaluate(truth, Experiment("temporal")))
     assert found["linear-eq9"]["MAE"] > 1.8 * found["linear"]["MAE"]  # type: ignore[operator]
@@ -303,7 +356,9 @@ def test_a_year_streams_through_in_the_memory_of_a_week() -> None:
         tracemalloc.start()
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeepcamsNotice)  # the last two hours lie behind the last kept frame
+                warnings.simplefilter(
+                    "ignore", DeepcamsNotice
+                )  # the last two hours lie behind the last kept frame
                 result = evaluate(truth, Experiment("temporal"), ["linear"])
             return tracemalloc.get_traced_memory()[1], _by_method(result)["linear"]["samples"]  # type: ignore[return-value]
         finally:

@@ -13,7 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepcams.evaluation.statistics import Mean, Pairs, Scores, Table, extreme_threshold, score_sample
+from deepcams.evaluation.statistics import (
+    Mean,
+    Pairs,
+    Scores,
+    Table,
+    extreme_threshold,
+    score_sample,
+)
 
 
 def _figures(pairs: Pairs) -> list[float]:
@@ -45,9 +52,12 @@ def test_weights_by_hand() -> None:
 
 @settings(max_examples=300)
 @given(
-    st.integers(2, 400), st.integers(0, 2**32 - 1), st.lists(st.integers(0, 400), max_size=12),
-    st.sampled_from([0, 1, 1e4, 1e6]), st.booleans(),
-)  # fmt: skip
+    st.integers(2, 400),
+    st.integers(0, 2**32 - 1),
+    st.lists(st.integers(0, 400), max_size=12),
+    st.sampled_from([0, 1, 1e4, 1e6]),
+    st.booleans(),
+)
 def test_any_split_gives_the_same_to_1e_10(
     size: int, seed: int, cuts: list[int], offset: float, weighted: bool
 ) -> None:
@@ -65,14 +75,22 @@ def test_any_split_gives_the_same_to_1e_10(
     for merged in (functools.reduce(operator.add, parts, Pairs()), _tree(parts)):
         assert merged.count == size
         scale = abs(method - truth).mean() + 1e-300
-        np.testing.assert_allclose(merged.r, whole.r, rtol=0, atol=1e-10)  # of a number in -1..1, often near 0
-        np.testing.assert_allclose([merged.rmse, merged.mae], [whole.rmse, whole.mae], rtol=1e-10, atol=0)
+        np.testing.assert_allclose(
+            merged.r, whole.r, rtol=0, atol=1e-10
+        )  # of a number in -1..1, often near 0
+        np.testing.assert_allclose(
+            [merged.rmse, merged.mae], [whole.rmse, whole.mae], rtol=1e-10, atol=0
+        )
         assert merged.bias == pytest.approx(whole.bias, rel=1e-10, abs=1e-10 * scale)
     w = np.ones(size) if weights is None else weights
     covariance = np.cov(truth, method, aweights=w)
-    assert whole.r == pytest.approx(covariance[0, 1] / math.sqrt(covariance[0, 0] * covariance[1, 1]), abs=1e-9)
+    assert whole.r == pytest.approx(
+        covariance[0, 1] / math.sqrt(covariance[0, 0] * covariance[1, 1]), abs=1e-9
+    )
     assert whole.mae == pytest.approx(np.average(abs(method - truth), weights=w), rel=1e-12)
-    assert whole.rmse == pytest.approx(math.sqrt(np.average((method - truth) ** 2, weights=w)), rel=1e-12)
+    assert whole.rmse == pytest.approx(
+        math.sqrt(np.average((method - truth) ** 2, weights=w)), rel=1e-12
+    )
 
 
 def _tree(parts: list[Pairs]) -> Pairs:
@@ -177,9 +195,15 @@ def test_tables_add_in_any_grouping(samples: int, seed: int) -> None:
     assert straight.months == grouped.months
     for key, one in straight.scores.items():
         other = grouped.scores[key]
-        assert (one.samples, one.skipped, one.missing) == (other.samples, other.skipped, other.missing)
+        assert (one.samples, one.skipped, one.missing) == (
+            other.samples,
+            other.skipped,
+            other.missing,
+        )
         for name in ("R", "RMSE", "MAE", "bias", "MAE_p99"):
             a, b = getattr(one, name).value, getattr(other, name).value
             assert (math.isnan(a) and math.isnan(b)) or a == pytest.approx(b, rel=1e-12, abs=1e-12)
         if one.samples:
-            np.testing.assert_allclose(_figures(one.pooled), _figures(other.pooled), rtol=1e-10, atol=1e-12)
+            np.testing.assert_allclose(
+                _figures(one.pooled), _figures(other.pooled), rtol=1e-10, atol=1e-12
+            )

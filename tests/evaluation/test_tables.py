@@ -12,10 +12,18 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from deepcams.errors import OutputError
-from deepcams.evaluation.simulation import Experiment, Result
+from deepcams.core.errors import OutputError
+from deepcams.evaluation.experiment import Experiment, Result
 from deepcams.evaluation.statistics import Table, score_sample
-from deepcams.evaluation.tables import as_csv, as_json, as_markdown, check_writable, for_terminal, rows, save
+from deepcams.evaluation.tables import (
+    as_csv,
+    as_json,
+    as_markdown,
+    check_writable,
+    for_terminal,
+    rows,
+    save,
+)
 
 SPEC = {"task", "method", "kind", "period", "samples", "R", "RMSE", "MAE", "bias", "MAE_p99"}
 
@@ -75,7 +83,9 @@ def test_rows_by_hand() -> None:
     assert flow["skill_training_free"] == 0
     assert total["skill_training_free"] == pytest.approx(1 - 0.75 / 0.25)
     assert found["flow", "2019-04"]["skill"] == 1
-    assert found["linear", "2019-04"]["skill_training_free"] is None  # nothing is better than no error
+    assert (
+        found["linear", "2019-04"]["skill_training_free"] is None
+    )  # nothing is better than no error
 
 
 def test_json_csv_and_markdown_say_the_same() -> None:
@@ -90,7 +100,9 @@ def test_json_csv_and_markdown_say_the_same() -> None:
         assert dict(text) == {k: "" if v is None else str(v) for k, v in row.items()}
     lines = as_markdown(result).splitlines()
     assert "| linear | baseline | 0.8162 | 1.000 | 0.7500 | +0.250 | **0.500** | +0.0% |" in lines
-    assert any(line.startswith("| flow | training-free |") and "**0.2500**" in line for line in lines)
+    assert any(
+        line.startswith("| flow | training-free |") and "**0.2500**" in line for line in lines
+    )
     assert "| flow | 0.5000 | 0.0000 |" in lines
     assert {line.count("|") for line in lines if line.startswith("|")} == {9, 4}
 
@@ -117,7 +129,10 @@ def test_the_terminal_table_fits_80_columns(months: int) -> None:
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert max(map(len, text.splitlines())) <= 80
     line = next(line for line in text.splitlines() if line.startswith(long))
-    assert line.split()[1:] == next(line for line in text.splitlines() if line.startswith("flow ")).split()[1:]
+    assert (
+        line.split()[1:]
+        == next(line for line in text.splitlines() if line.startswith("flow ")).split()[1:]
+    )
     assert ("MAE by month" in text) == (months == 2)
     assert text.index("linear") < text.index("flow")
 

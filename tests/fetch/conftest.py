@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from deepcams.core.field import as_field
+from deepcams.core.grid import Grid
 from deepcams.fetch.endpoints import Endpoints
-from deepcams.fetch.patience import Patience
-from deepcams.field import as_field
-from deepcams.grid import Grid
-from deepcams.sources.simulation.cams_files import write_cams
-from deepcams.sources.simulation.geos_cf_files import write_geos_cf
-from deepcams.sources.simulation.openaq_files import openaq_path
-from deepcams.sources.simulation.stations import Station
+from deepcams.fetch.retry import Patience
+from deepcams.simulation.station_network import Station
+from deepcams.simulation.write_cams import write_cams
+from deepcams.simulation.write_geos_cf import write_geos_cf
+from deepcams.simulation.write_openaq import openaq_path
 from deepcams.testing.services.bucket import Bucket
 from deepcams.testing.services.data_store import KEY as ADS_KEY
 from deepcams.testing.services.data_store import DataStore
@@ -34,14 +34,26 @@ DAY = "2019-12-01"
 def field_of(grid: Grid, times: np.ndarray, mean: bool) -> xr.DataArray:
     """A smooth field that no two hours or nodes share; quick to make."""
     hours = (times - np.datetime64("2019-01-01", "ns")) / np.timedelta64(1, "h")
-    waves = np.sin(np.deg2rad(grid.latitudes * 7))[:, None] + np.cos(np.deg2rad(grid.longitudes * 9))[None]
+    waves = (
+        np.sin(np.deg2rad(grid.latitudes * 7))[:, None]
+        + np.cos(np.deg2rad(grid.longitudes * 9))[None]
+    )
     data = (20 + 5 * waves[None] + 0.1 * (hours % 200)[:, None, None]).astype("float32")
     attributes = {
-        "units": "ug m-3", "cell_methods": "time: mean" if mean else "time: point", "source": "a simulated world",
-        "standard_name": "mass_concentration_of_pm2p5_ambient_aerosol_particles_in_air", "long_name": "PM2.5",
-    }  # fmt: skip
-    coords = {"time": times.astype("datetime64[ns]"), "latitude": grid.latitudes, "longitude": grid.longitudes}
-    return as_field(xr.DataArray(data, coords, ("time", "latitude", "longitude"), "pm2p5", attributes))
+        "units": "ug m-3",
+        "cell_methods": "time: mean" if mean else "time: point",
+        "source": "a simulated world",
+        "standard_name": "mass_concentration_of_pm2p5_ambient_aerosol_particles_in_air",
+        "long_name": "PM2.5",
+    }
+    coords = {
+        "time": times.astype("datetime64[ns]"),
+        "latitude": grid.latitudes,
+        "longitude": grid.longitudes,
+    }
+    return as_field(
+        xr.DataArray(data, coords, ("time", "latitude", "longitude"), "pm2p5", attributes)
+    )
 
 
 def objects_of(stations: list[Station], days: list[date]) -> dict[str, bytes]:
@@ -71,7 +83,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def stations() -> list[Station]:
-    return [Station(k, f"Town {k}", 31.0 + k / 4, 101.0 + k / 4, "Asia/Shanghai") for k in (1, 2, 3)]
+    return [
+        Station(k, f"Town {k}", 31.0 + k / 4, 101.0 + k / 4, "Asia/Shanghai") for k in (1, 2, 3)
+    ]
 
 
 @pytest.fixture(scope="session")
@@ -85,10 +99,17 @@ def patience() -> Patience:
 
 
 @pytest.fixture
-def keys(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def keys(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
     """The environment with the services' keys; nothing of the user's own is read."""
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
-    for name in ("ECMWF_DATASTORES_KEY", "CDSAPI_KEY", "ECMWF_DATASTORES_RC_FILE", "DEEPCAMS_ENDPOINTS"):
+    for name in (
+        "ECMWF_DATASTORES_KEY",
+        "CDSAPI_KEY",
+        "ECMWF_DATASTORES_RC_FILE",
+        "DEEPCAMS_ENDPOINTS",
+    ):
         monkeypatch.delenv(name, raising=False)
     return {"ADSAPI_KEY": ADS_KEY, "OPENAQ_API_KEY": OPENAQ_KEY}
 
@@ -102,7 +123,11 @@ def cams_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[[dict[str, A
         first, last = (np.datetime64(day) for day in span.split(".."))
         times = np.arange(first, last + np.timedelta64(1, "D"), step, "M8[ns]")
         (folder / span).mkdir()
-        write_cams(field_of(Grid.globe(0.75).select(BOX)[0], times, mean=False), folder / span / "cams.zip", "zip")
+        write_cams(
+            field_of(Grid.globe(0.75).select(BOX)[0], times, mean=False),
+            folder / span / "cams.zip",
+            "zip",
+        )
 
     def find(request: dict[str, Any]) -> Path:
         first, _, last = request["date"][0].partition("/")
@@ -143,6 +168,6 @@ def at(**urls: str) -> Endpoints:
 
 def hours_of(paths: list[Path]) -> np.ndarray:
     """The times that GEOS-CF files hold."""
-    from deepcams.sources.geos_cf import open_geos_cf
+    from deepcams.readers.geos_cf import open_geos_cf
 
     return open_geos_cf(paths).time.values

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from deepcams.errors import InputError
+from deepcams.core.errors import InputError
+from deepcams.core.period import Period
 from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
 from deepcams.fetch.openaq import Openaq, OpenaqRequest
-from deepcams.fetch.patience import Patience, RefusedError
-from deepcams.period import Period
+from deepcams.fetch.retry import Patience, RefusedError
 from deepcams.testing.services.base import Fault
 from deepcams.testing.services.bucket import Bucket
 from deepcams.testing.services.files import FileTree
@@ -45,8 +45,20 @@ def test_geos_cf_with_its_server(tree: FileTree, tmp_path: Path, patience: Patie
 @pytest.mark.parametrize(
     ("more", "size", "words"),
     [
-        ({}, None, ["number of locations unknown: the archive's list", "of each up to 3 objects", "size unknown; "]),
-        ({"locations": (1, 2)}, 6e3, ["2 locations (as given)", "at most 6 objects", "1.0 kB an object, as a rule"]),
+        (
+            {},
+            None,
+            [
+                "number of locations unknown: the archive's list",
+                "of each up to 3 objects",
+                "size unknown; ",
+            ],
+        ),
+        (
+            {"locations": (1, 2)},
+            6e3,
+            ["2 locations (as given)", "at most 6 objects", "1.0 kB an object, as a rule"],
+        ),
     ],
 )
 def test_openaq_without_its_archive(

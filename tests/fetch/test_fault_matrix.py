@@ -17,15 +17,15 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from deepcams.core.period import Period
 from deepcams.fetch.cams import Cams, CamsRequest
 from deepcams.fetch.endpoints import Endpoints
 from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
 from deepcams.fetch.openaq import Openaq, OpenaqRequest
-from deepcams.fetch.patience import FetchError, Patience
+from deepcams.fetch.retry import FetchError, Patience
 from deepcams.fetch.status import status
-from deepcams.period import Period
-from deepcams.sources.geos_cf import open_geos_cf
-from deepcams.sources.simulation.stations import Station
+from deepcams.readers.geos_cf import open_geos_cf
+from deepcams.simulation.station_network import Station
 from deepcams.testing.services.base import Fault, Seen, Service
 from deepcams.testing.services.bucket import Bucket
 from deepcams.testing.services.data_store import DataStore
@@ -36,7 +36,8 @@ from fetch.conftest import BOX, DAY, at, objects_of
 from fetch.test_into_store import record_of
 
 SLOW_DOWN = (
-    b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+    b"<?xml version='1.0'?><Error><Code>SlowDown</Code>"
+    b"<Message>Please reduce your request rate.</Message></Error>"
 )
 FAULTS = {
     "429": Fault("status", 429, "0"),
@@ -68,7 +69,9 @@ def ads(place: dict[str, Any]) -> Iterator[Provider]:
 
         def fetch(out: Path, patience: Patience) -> None:
             request = CamsRequest(Period.parse("2019-12-01..2019-12-02"), out, bbox=BOX)
-            Cams(request, at(ads=service.url), patience, environment=place["keys"], poll=(0.01, 0.02)).run()
+            Cams(
+                request, at(ads=service.url), patience, environment=place["keys"], poll=(0.01, 0.02)
+            ).run()
 
         yield Provider(service, fetch, lambda out: next(out.glob("cams_eac4_*")).read_bytes())
 
@@ -80,7 +83,9 @@ def https(place: dict[str, Any]) -> Iterator[Provider]:
         def fetch(out: Path, patience: Patience) -> None:
             GeosCf(GeosCfRequest(TWO_HOURS, out), at(geos_cf_v1=service.root), patience).run()
 
-        yield Provider(service, fetch, lambda out: [path.read_bytes() for path in sorted(out.glob("*.nc4"))])
+        yield Provider(
+            service, fetch, lambda out: [path.read_bytes() for path in sorted(out.glob("*.nc4"))]
+        )
 
 
 @contextmanager
@@ -88,7 +93,11 @@ def opendap(place: dict[str, Any]) -> Iterator[Provider]:
     with record_of(place["world"]) as service:
 
         def fetch(out: Path, patience: Patience) -> None:
-            GeosCf(GeosCfRequest(TWO_HOURS, out, via="opendap"), at(geos_cf_opendap=service.url), patience).run()
+            GeosCf(
+                GeosCfRequest(TWO_HOURS, out, via="opendap"),
+                at(geos_cf_opendap=service.url),
+                patience,
+            ).run()
 
         yield Provider(service, fetch, lambda out: open_geos_cf(out).values.tobytes())
 
@@ -103,7 +112,12 @@ def api(place: dict[str, Any]) -> Iterator[Provider]:
 @contextmanager
 def archive(place: dict[str, Any]) -> Iterator[Provider]:
     with Proxy(place["moto"]()) as service:
-        yield openaq(service, at(openaq_archive=f"{service.root}/openaq-data-archive"), {}, "openaq_2019.parquet")
+        yield openaq(
+            service,
+            at(openaq_archive=f"{service.root}/openaq-data-archive"),
+            {},
+            "openaq_2019.parquet",
+        )
 
 
 def openaq(service: Service, endpoints: Endpoints, keys: dict[str, str], name: str) -> Provider:
@@ -117,13 +131,21 @@ def openaq(service: Service, endpoints: Endpoints, keys: dict[str, str], name: s
     return Provider(service, fetch, content)
 
 
-PROVIDERS = {"ads": ads, "https": https, "opendap": opendap, "openaq api": api, "openaq archive": archive}
+PROVIDERS = {
+    "ads": ads,
+    "https": https,
+    "opendap": opendap,
+    "openaq api": api,
+    "openaq archive": archive,
+}
 
 
 @pytest.fixture(scope="session")
 def moto(stations: list[Station]) -> Iterator[str]:
     """The archive on moto's server, readable without a key."""
-    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(
+        ip_address="127.0.0.1", port=0, verbose=False
+    )
     server.start()
     host, port = server.get_host_and_port()
     root = f"http://{host}:{port}"
@@ -136,26 +158,40 @@ def moto(stations: list[Station]) -> Iterator[str]:
 
 def put(url: str, data: bytes) -> None:
     kind = {"Content-Type": "application/gzip", "x-amz-acl": "public-read"}
-    urllib.request.urlopen(urllib.request.Request(url, data, kind, method="PUT"), timeout=60).close()
+    urllib.request.urlopen(
+        urllib.request.Request(url, data, kind, method="PUT"), timeout=60
+    ).close()
 
 
 @pytest.fixture
 def place(
-    world: Path, stations: list[Station], days: list[date], keys: dict[str, str],
-    cams_file: Callable[[dict[str, Any]], Path], request: pytest.FixtureRequest,
-) -> dict[str, Any]:  # fmt: skip
+    world: Path,
+    stations: list[Station],
+    days: list[date],
+    keys: dict[str, str],
+    cams_file: Callable[[dict[str, Any]], Path],
+    request: pytest.FixtureRequest,
+) -> dict[str, Any]:
     objects = objects_of(stations[:2], days)
     return {
-        "world": world, "stations": stations[:2], "objects": objects, "keys": keys, "cams_file": cams_file,
+        "world": world,
+        "stations": stations[:2],
+        "objects": objects,
+        "keys": keys,
+        "cams_file": cams_file,
         "moto": lambda: request.getfixturevalue("moto"),  # which takes long to start
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_every_fault_of_every_service(provider: str, fault: str, place: dict[str, Any], tmp_path: Path) -> None:
-    patience = Patience(tries=7, first=0.01, longest=0.05, timeout=0.5 if fault == "stall" else 30.0)
+def test_every_fault_of_every_service(
+    provider: str, fault: str, place: dict[str, Any], tmp_path: Path
+) -> None:
+    patience = Patience(
+        tries=7, first=0.01, longest=0.05, timeout=0.5 if fault == "stall" else 30.0
+    )
     with ExitStack() as stack:
         tried = stack.enter_context(PROVIDERS[provider](place))
         tried.fetch(tmp_path / "clean", patience)
@@ -188,7 +224,14 @@ def test_every_fault_of_every_service(provider: str, fault: str, place: dict[str
 
 
 @pytest.mark.parametrize(
-    "provider", ["ads", "https", "opendap", "openaq api", pytest.param("openaq archive", marks=pytest.mark.slow)]
+    "provider",
+    [
+        "ads",
+        "https",
+        "opendap",
+        "openaq api",
+        pytest.param("openaq archive", marks=pytest.mark.slow),
+    ],
 )
 def test_what_is_asked_to_wait_waits(provider: str, place: dict[str, Any], tmp_path: Path) -> None:
     waits: list[float] = []
@@ -201,7 +244,9 @@ def test_what_is_asked_to_wait_waits(provider: str, place: dict[str, Any], tmp_p
     patience.wait_async = wait  # type: ignore[method-assign]
     with PROVIDERS[provider](place) as tried:
         tried.service.faults = lambda one: (
-            Fault("status", 503 if provider != "openaq api" else 429, "77") if len(tried.service.seen) == 1 else None
+            Fault("status", 503 if provider != "openaq api" else 429, "77")
+            if len(tried.service.seen) == 1
+            else None
         )
         tried.fetch(tmp_path / "out", patience)
         assert waits[0] == 77.0
@@ -218,7 +263,9 @@ def test_an_object_that_changes_after_it_was_listed(
 ) -> None:
     """Either version may come, but only whole."""
     key, data = next(iter(objects_of(stations[:1], [date(2019, 12, 31)]).items()))
-    other = objects_of([Station(1, "Elsewhere", 31.25, 101.25, "Asia/Shanghai")], [date(2019, 12, 31)])[key]
+    other = objects_of(
+        [Station(1, "Elsewhere", 31.25, 101.25, "Asia/Shanghai")], [date(2019, 12, 31)]
+    )[key]
     assert other != data
     url, changed = f"{place['moto']()}/openaq-data-archive/{key}", []
 
@@ -232,12 +279,15 @@ def test_an_object_that_changes_after_it_was_listed(
         patience = Patience(tries=2, first=0.01)
         try:
             with pytest.raises(
-                FetchError, match=r"1 locations could not be fetched: location-1-20191231.*(check sum|bytes came)"
+                FetchError,
+                match=r"1 locations could not be fetched: location-1-20191231.*(check sum|bytes came)",
             ):
                 tried.fetch(tmp_path, patience)
             tried.fetch(tmp_path, patience)  # listed anew
             table = pq.read_table(tmp_path / "openaq_2019.parquet").to_pandas()
-            there = table[table["datetime"].str.startswith("2019-12-31") & (table["location_id"] == "1")]
+            there = table[
+                table["datetime"].str.startswith("2019-12-31") & (table["location_id"] == "1")
+            ]
             assert set(there["location"]) == {"Elsewhere"}
         finally:
             put(url, data)

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deepcams.errors import DeepcamsError, DeepcamsNotice, InputError, OutputError
+from deepcams.core.errors import DeepcamsError, DeepcamsNotice, InputError, OutputError
+from deepcams.core.period import Period
 from deepcams.fetch.cams import Cams, CamsRequest
+from deepcams.fetch.credentials import ads_key
 from deepcams.fetch.endpoints import Endpoints
 from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
-from deepcams.fetch.keys import ads_key
-from deepcams.fetch.patience import FetchError, Patience, TryAgainError, retry_after
+from deepcams.fetch.retry import FetchError, Patience, TryAgainError, retry_after
 from deepcams.fetch.status import status
-from deepcams.period import Period
 from deepcams.testing.services.base import Fault, FaultKind, Seen
 from deepcams.testing.services.data_store import DataStore
 from deepcams.testing.services.files import FileTree
@@ -71,7 +71,9 @@ def test_a_file_that_never_comes_is_one_line(
 ) -> None:
     tree.ranges = False
     tree.faults = first_times(99, fault_of(kind), "0030z.nc4")
-    with pytest.raises(FetchError, match=r"1 of 6 could not be fetched: .*0030z\.nc4.*the others are complete"):
+    with pytest.raises(
+        FetchError, match=r"1 of 6 could not be fetched: .*0030z\.nc4.*the others are complete"
+    ):
         GeosCf(GeosCfRequest(HOURS, tmp_path), at(geos_cf_v1=tree.root), patience).run()
     assert len(list(tmp_path.glob("*.nc4"))) == 5
     tree.faults = lambda seen: None
@@ -100,15 +102,21 @@ def test_a_file_that_changes_between_two_parts_is_not_glued(
     assert (tmp_path / "out" / name).read_bytes() == other.read_bytes()
 
 
-def test_hours_that_the_server_does_not_have(tree: FileTree, tmp_path: Path, patience: Patience) -> None:
+def test_hours_that_the_server_does_not_have(
+    tree: FileTree, tmp_path: Path, patience: Patience
+) -> None:
     request = GeosCfRequest(Period.parse(f"{DAY}T05..{DAY}T06"), tmp_path)
     summary = GeosCf(request, at(geos_cf_v1=tree.root), patience).run()
     assert (summary.fetched, summary.absent) == (1, ["2019-12-01T06:30"])
     assert "not on the server" in summary.text()
 
 
-def test_the_other_folder_is_probed(tree: FileTree, world: Path, tmp_path: Path, patience: Patience) -> None:
-    tree.find = lambda path: world / "geos_cf" / path.rpartition("/")[2] if path.startswith("ana/") else None
+def test_the_other_folder_is_probed(
+    tree: FileTree, world: Path, tmp_path: Path, patience: Patience
+) -> None:
+    tree.find = lambda path: (
+        world / "geos_cf" / path.rpartition("/")[2] if path.startswith("ana/") else None
+    )
     GeosCf(GeosCfRequest(HOURS, tmp_path, at_once=1), at(geos_cf_v1=tree.root), patience).run()
     assert len([one for one in tree.seen if one.path.startswith("/das")]) == 1
 
@@ -133,7 +141,9 @@ def test_retry_after_is_obeyed(patience: Patience) -> None:
     assert retry_after("soon") is None
 
 
-def test_versions_and_boxes_are_not_mixed(tree: FileTree, tmp_path: Path, patience: Patience) -> None:
+def test_versions_and_boxes_are_not_mixed(
+    tree: FileTree, tmp_path: Path, patience: Patience
+) -> None:
     GeosCf(GeosCfRequest(HOURS, tmp_path), at(geos_cf_v1=tree.root), patience).run()
     other = GeosCfRequest(Period.parse("2025-09-01"), tmp_path, version=2)
     with pytest.raises(OutputError, match="version was 1, now 2"):
@@ -142,7 +152,9 @@ def test_versions_and_boxes_are_not_mixed(tree: FileTree, tmp_path: Path, patien
         GeosCfRequest(Period.parse("2017"), tmp_path).hours()
 
 
-def cams(store: DataStore, out: Path, patience: Patience, keys: dict[str, str], **more: Any) -> Cams:
+def cams(
+    store: DataStore, out: Path, patience: Patience, keys: dict[str, str], **more: Any
+) -> Cams:
     request = CamsRequest(Period.parse("2019-12-01..2019-12-02"), out, bbox=BOX, **more)
     return Cams(request, at(ads=store.url), patience, environment=keys, poll=(0.01, 0.02))
 
@@ -150,7 +162,12 @@ def cams(store: DataStore, out: Path, patience: Patience, keys: dict[str, str], 
 @pytest.mark.parametrize("kind", [*STATUSES, "reset", "truncate", "longer", "html", "corrupt"])
 @pytest.mark.parametrize("where", ["execution", "results", "file"])
 def test_cams_comes_whole_in_the_end(
-    kind: FaultKind | int, where: str, data_store: DataStore, tmp_path: Path, patience: Patience, keys: dict[str, str]
+    kind: FaultKind | int,
+    where: str,
+    data_store: DataStore,
+    tmp_path: Path,
+    patience: Patience,
+    keys: dict[str, str],
 ) -> None:
     count = [0]
 
@@ -171,14 +188,25 @@ def test_cams_comes_whole_in_the_end(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"licence": False}, "licence of the data set is not accepted.*datasets/cams-global-reanalysis-eac4"),
-        ({"dataset": "reanalysis-era5-single-levels"}, "does not have the data set.*another data store's address"),
+        (
+            {"licence": False},
+            "licence of the data set is not accepted.*datasets/cams-global-reanalysis-eac4",
+        ),
+        (
+            {"dataset": "reanalysis-era5-single-levels"},
+            "does not have the data set.*another data store's address",
+        ),
         ({"queue": 0}, "queue at the data store is full"),
         ({"largest": 3}, "too large for the data store; ask for less with --per-request day"),
     ],
 )
 def test_what_the_data_store_refuses(
-    change: dict[str, Any], words: str, data_store: DataStore, tmp_path: Path, patience: Patience, keys: dict[str, str]
+    change: dict[str, Any],
+    words: str,
+    data_store: DataStore,
+    tmp_path: Path,
+    patience: Patience,
+    keys: dict[str, str],
 ) -> None:
     for name, value in change.items():
         setattr(data_store, name, value)
@@ -188,8 +216,12 @@ def test_what_the_data_store_refuses(
     assert keys["ADSAPI_KEY"] not in str(caught.value)
 
 
-def test_keys_of_cams(data_store: DataStore, tmp_path: Path, patience: Patience, keys: dict[str, str]) -> None:
-    with pytest.raises(FetchError, match=r"needs a key: .*profile.*ADSAPI_KEY.*\.adsapirc.*accept the licence once"):
+def test_keys_of_cams(
+    data_store: DataStore, tmp_path: Path, patience: Patience, keys: dict[str, str]
+) -> None:
+    with pytest.raises(
+        FetchError, match=r"needs a key: .*profile.*ADSAPI_KEY.*\.adsapirc.*accept the licence once"
+    ):
         cams(data_store, tmp_path / "a", patience, {}).run()
     with pytest.raises(FetchError, match=r"does not accept the key found in \$ADSAPI_KEY.*expired"):
         cams(data_store, tmp_path / "b", patience, {"ADSAPI_KEY": "secret-and-old"}).run()
@@ -230,9 +262,12 @@ def test_a_result_that_was_thrown_away_is_asked_for_anew(
 
 
 def test_cams_of_another_day_does_not_count(
-    data_store: DataStore, cams_file: Callable[[dict[str, Any]], Path], tmp_path: Path, patience: Patience,
+    data_store: DataStore,
+    cams_file: Callable[[dict[str, Any]], Path],
+    tmp_path: Path,
+    patience: Patience,
     keys: dict[str, str],
-) -> None:  # fmt: skip
+) -> None:
     data_store.make = lambda request: cams_file({"date": ["2019-11-30/2019-11-30"]})
     with pytest.raises(FetchError, match="lacks 16 of 16 analyses"):
         cams(data_store, tmp_path, patience, keys).run()
@@ -241,9 +276,13 @@ def test_cams_of_another_day_does_not_count(
 
 @pytest.mark.parametrize("longer", [0, 64])
 def test_a_result_that_changes_in_mid_download_is_not_glued(
-    longer: int, data_store: DataStore, cams_file: Callable[[dict[str, Any]], Path], tmp_path: Path,
-    patience: Patience, keys: dict[str, str],
-) -> None:  # fmt: skip
+    longer: int,
+    data_store: DataStore,
+    cams_file: Callable[[dict[str, Any]], Path],
+    tmp_path: Path,
+    patience: Patience,
+    keys: dict[str, str],
+) -> None:
     """Another content under the same address, of the same length or not, between one part and the next."""
     first = cams_file({"date": ["2019-12-01/2019-12-02"]})
     served, other = tmp_path / "served.zip", bytearray(first.read_bytes())
@@ -271,7 +310,9 @@ def test_a_result_that_changes_in_mid_download_is_not_glued(
     assert status(tmp_path / "out", check=True).sound
 
 
-def test_what_changed_since_is_found_and_mended(tree: FileTree, tmp_path: Path, patience: Patience) -> None:
+def test_what_changed_since_is_found_and_mended(
+    tree: FileTree, tmp_path: Path, patience: Patience
+) -> None:
     request = GeosCfRequest(HOURS, tmp_path)
     GeosCf(request, at(geos_cf_v1=tree.root), patience).run()
     first, second, *_ = sorted(tmp_path.glob("*.nc4"))
@@ -295,10 +336,18 @@ def test_a_full_disk_is_one_line(
 
 def test_endpoints_come_from_everywhere(tmp_path: Path) -> None:
     (tmp_path / ".config" / "deepcams").mkdir(parents=True)
-    (tmp_path / ".config" / "deepcams" / "endpoints.yaml").write_text("ads: http://a/api\nopenaq-api: http://b/v3\n")
-    environment = {"DEEPCAMS_ENDPOINT_OPENAQ_API": "http://c/v3", "DEEPCAMS_ENDPOINT_GEOS_CF_V2": "http://e"}
+    (tmp_path / ".config" / "deepcams" / "endpoints.yaml").write_text(
+        "ads: http://a/api\nopenaq-api: http://b/v3\n"
+    )
+    environment = {
+        "DEEPCAMS_ENDPOINT_OPENAQ_API": "http://c/v3",
+        "DEEPCAMS_ENDPOINT_GEOS_CF_V2": "http://e",
+    }
     found = Endpoints.resolve(["geos-cf-v1=http://d/", "ads=http://f/api"], environment, tmp_path)
-    assert (found.ads, found.openaq_api) == ("http://f/api", "http://c/v3")  # option, then environment, then file
+    assert (found.ads, found.openaq_api) == (
+        "http://f/api",
+        "http://c/v3",
+    )  # option, then environment, then file
     assert (found.geos_cf_v1, found.geos_cf_v2) == ("http://d", "http://e")
     with pytest.raises(InputError, match="did you mean 'geos_cf_v2'"):
         Endpoints.resolve(["geos-cf-v3=http://d"], {}, tmp_path)

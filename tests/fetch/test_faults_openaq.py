@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from deepcams.core.period import Period
 from deepcams.fetch.openaq import Openaq, OpenaqRequest
-from deepcams.fetch.patience import FetchError, Patience
-from deepcams.period import Period
+from deepcams.fetch.retry import FetchError, Patience
 from deepcams.testing.services.base import Answer, Fault, FaultKind, Seen
 from deepcams.testing.services.bucket import Bucket
 from deepcams.testing.services.station_list import StationList
@@ -17,7 +17,9 @@ from fetch.conftest import at
 from fetch.test_faults import fault_of, first_times
 
 
-def test_a_list_that_is_asked_to_wait_waits(bucket: Bucket, tmp_path: Path, patience: Patience) -> None:
+def test_a_list_that_is_asked_to_wait_waits(
+    bucket: Bucket, tmp_path: Path, patience: Patience
+) -> None:
     """Of all locations, and of one location's days."""
     waits: list[float] = []
 
@@ -41,11 +43,15 @@ def test_a_list_that_is_asked_to_wait_waits(bucket: Bucket, tmp_path: Path, pati
     assert set(waits) == {77.0}
     bucket.faults = lambda seen: Fault("status", 429, "7200")
     with pytest.raises(FetchError, match=r"list of locations.*asks to wait 120 min"):
-        Openaq(OpenaqRequest(request.period, tmp_path / "b"), at(openaq_archive=bucket.url), patience).run()
+        Openaq(
+            OpenaqRequest(request.period, tmp_path / "b"), at(openaq_archive=bucket.url), patience
+        ).run()
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_an_object_that_is_asked_to_wait_waits(status: int, bucket: Bucket, tmp_path: Path, patience: Patience) -> None:
+def test_an_object_that_is_asked_to_wait_waits(
+    status: int, bucket: Bucket, tmp_path: Path, patience: Patience
+) -> None:
     """And all others wait with it, without asking."""
     waits, asked, now = list[float](), list[str](), [0.0]
 
@@ -63,16 +69,24 @@ def test_an_object_that_is_asked_to_wait_waits(status: int, bucket: Bucket, tmp_
     summary = Openaq(request, at(openaq_archive=bucket.url), patience, environment={}).run()
     assert summary.fetched == 1
     assert waits == [77.0]
-    assert [asked.count(path) for path in dict.fromkeys(asked)] == [3, 1, 1]  # twice refused, which tells the wait
+    assert [asked.count(path) for path in dict.fromkeys(asked)] == [
+        3,
+        1,
+        1,
+    ]  # twice refused, which tells the wait
 
-    bucket.faults = lambda seen: Fault("status", status, "7200") if seen.path.endswith(".gz") else None
+    bucket.faults = lambda seen: (
+        Fault("status", status, "7200") if seen.path.endswith(".gz") else None
+    )
     asked.clear()
     before = len(bucket.seen)
     other = OpenaqRequest(request.period, tmp_path / "b", at_once=1)
     with pytest.raises(FetchError, match=r"location-\d-2019\d{4}.*asks to wait 120 min"):
         Openaq(other, at(openaq_archive=bucket.url), patience, environment={}).run()
     assert waits == [77.0]
-    assert len([one for one in bucket.seen[before:] if one.path.endswith(".gz")]) == 2  # of three locations' nine
+    assert (
+        len([one for one in bucket.seen[before:] if one.path.endswith(".gz")]) == 2
+    )  # of three locations' nine
 
 
 def test_an_object_behind_a_label_comes_as_it_lies_there(
@@ -103,12 +117,19 @@ def test_objects_come_whole_in_the_end(
     Openaq(request, at(openaq_archive=bucket.url), patience, environment={}).run()
     clean = tmp_path / "clean"
     bucket.faults = lambda seen: None
-    Openaq(OpenaqRequest(request.period, clean), at(openaq_archive=bucket.url), Patience(), environment={}).run()
+    Openaq(
+        OpenaqRequest(request.period, clean),
+        at(openaq_archive=bucket.url),
+        Patience(),
+        environment={},
+    ).run()
     name = "openaq_2019.parquet"
     assert (tmp_path / name).read_bytes() == (clean / name).read_bytes()
 
 
-def test_a_location_that_never_comes_is_one_line(bucket: Bucket, tmp_path: Path, patience: Patience) -> None:
+def test_a_location_that_never_comes_is_one_line(
+    bucket: Bucket, tmp_path: Path, patience: Patience
+) -> None:
     bucket.faults = first_times(99, Fault("status", 500), "location-2-20191231.csv.gz")
     request = OpenaqRequest(Period.parse("2019-12-31"), tmp_path)
     with pytest.raises(FetchError, match=r"1 locations could not be fetched: location-2-20191231"):
@@ -121,15 +142,23 @@ def test_a_location_that_never_comes_is_one_line(bucket: Bucket, tmp_path: Path,
     assert [key.rpartition("/")[2] for key in fetched] == ["location-2-20191231.csv.gz"]
 
 
-def test_boxes_without_a_key_look_at_one_object(bucket: Bucket, tmp_path: Path, patience: Patience) -> None:
+def test_boxes_without_a_key_look_at_one_object(
+    bucket: Bucket, tmp_path: Path, patience: Patience
+) -> None:
     request = OpenaqRequest(Period.parse("2019-12-31"), tmp_path, bbox=(101.4, 31.4, 102, 32))
     Openaq(request, at(openaq_archive=bucket.url), patience, environment={}).run()
-    counts = Counter(key.split("locationid=")[1].split("/")[0] for key in bucket.whole() if key.endswith(".gz"))
+    counts = Counter(
+        key.split("locationid=")[1].split("/")[0] for key in bucket.whole() if key.endswith(".gz")
+    )
     assert counts == {"1": 1, "2": 3, "3": 3}
 
 
 def test_the_allowance_of_the_api(
-    bucket: Bucket, station_list: StationList, tmp_path: Path, patience: Patience, keys: dict[str, str]
+    bucket: Bucket,
+    station_list: StationList,
+    tmp_path: Path,
+    patience: Patience,
+    keys: dict[str, str],
 ) -> None:
     station_list.allowance, station_list.window = 0, 0.5
     waits: list[float] = []
@@ -140,12 +169,16 @@ def test_the_allowance_of_the_api(
 
     patience.wait = wait  # type: ignore[method-assign]
     endpoints = at(openaq_archive=bucket.url, openaq_api=station_list.url)
-    Openaq(OpenaqRequest(Period.parse("2019-12-31"), tmp_path), endpoints, patience, environment=keys).run()
+    Openaq(
+        OpenaqRequest(Period.parse("2019-12-31"), tmp_path), endpoints, patience, environment=keys
+    ).run()
     assert waits == [1.0]  # what the service asked for
     assert all(one.headers["user-agent"].startswith("deepcams/") for one in station_list.seen)
     with pytest.raises(FetchError, match=r"does not accept the key in \$OPENAQ_API_KEY") as caught:
         Openaq(
-            OpenaqRequest(Period.parse("2019-12-31"), tmp_path / "b"), endpoints, patience,
+            OpenaqRequest(Period.parse("2019-12-31"), tmp_path / "b"),
+            endpoints,
+            patience,
             environment={"OPENAQ_API_KEY": "f" * 64},
-        ).run()  # fmt: skip
+        ).run()
     assert "ffff" not in str(caught.value)

@@ -11,18 +11,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepcams.amounts import size
+from deepcams.core.period import Period
+from deepcams.core.text import size
 from deepcams.fetch.cams import Cams, CamsRequest
 from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
 from deepcams.fetch.openaq import Openaq, OpenaqRequest
-from deepcams.fetch.patience import Patience
+from deepcams.fetch.parallel import Estimate, Summary
+from deepcams.fetch.retry import Patience
 from deepcams.fetch.status import status
-from deepcams.fetch.work import Estimate, Summary
-from deepcams.period import Period
-from deepcams.sources.cams import open_cams
-from deepcams.sources.geos_cf import open_geos_cf
-from deepcams.sources.openaq import open_openaq
-from deepcams.sources.simulation.stations import Station
+from deepcams.readers.cams import open_cams
+from deepcams.readers.geos_cf import open_geos_cf
+from deepcams.simulation.station_network import Station
+from deepcams.stations.openaq import open_openaq
 from deepcams.testing.services.bucket import Bucket
 from deepcams.testing.services.data_store import DataStore
 from deepcams.testing.services.files import FileTree
@@ -32,13 +32,17 @@ from fetch.conftest import BOX, DAY, at, objects_of
 HOURS = Period.parse(f"{DAY}T00..{DAY}T05")
 
 
-def test_cams(data_store: DataStore, tmp_path: Path, patience: Patience, keys: dict[str, str]) -> None:
+def test_cams(
+    data_store: DataStore, tmp_path: Path, patience: Patience, keys: dict[str, str]
+) -> None:
     request = CamsRequest(Period.parse("2019-11-30..2019-12-02"), tmp_path / "cams", bbox=BOX)
     fetch = Cams(request, at(ads=data_store.url), patience, environment=keys, poll=(0.01, 0.02))
     summary = fetch.run()
     assert (summary.fetched, summary.kept) == (2, 0)
     field = open_cams(tmp_path / "cams")
-    np.testing.assert_array_equal(field.time, np.arange("2019-11-30", "2019-12-03", np.timedelta64(3, "h"), "M8[ns]"))
+    np.testing.assert_array_equal(
+        field.time, np.arange("2019-11-30", "2019-12-03", np.timedelta64(3, "h"), "M8[ns]")
+    )
     submitted = [one for one in data_store.seen if one.path.endswith("/execution")]
     assert len(submitted) == 2
     assert all(one.headers["user-agent"].startswith("deepcams/") for one in data_store.seen)
@@ -60,15 +64,20 @@ def test_geos_cf(tree: FileTree, world: Path, tmp_path: Path, patience: Patience
 
 
 def test_openaq_with_a_key(
-    bucket: Bucket, station_list: StationList, tmp_path: Path, patience: Patience, keys: dict[str, str]
+    bucket: Bucket,
+    station_list: StationList,
+    tmp_path: Path,
+    patience: Patience,
+    keys: dict[str, str],
 ) -> None:
     request = OpenaqRequest(Period.parse("2019-12-31..2020-01-01"), tmp_path / "openaq")
     endpoints = at(openaq_archive=bucket.url, openaq_api=station_list.url)
     summary = Openaq(request, endpoints, patience, environment=keys).run()
     assert summary.fetched == 6  # three locations in two years
     assert sorted(path.name for path in (tmp_path / "openaq").glob("*.parquet")) == [
-        "openaq_2019.parquet", "openaq_2020.parquet",
-    ]  # fmt: skip
+        "openaq_2019.parquet",
+        "openaq_2020.parquet",
+    ]
     fetched = open_openaq(tmp_path / "openaq", metadata=tmp_path / "openaq" / "stations.json")
     for key in bucket.objects:
         (tmp_path / "archive" / key).parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +89,12 @@ def test_openaq_with_a_key(
         original.stations[["id", "latitude", "longitude"]],
     )
     days = {key.rpartition("-")[2][:8] for key in bucket.whole() if key.endswith(".gz")}
-    assert days == {"20191230", "20191231", "20200101", "20200102"}  # a day more at either end: local days
+    assert days == {
+        "20191230",
+        "20191231",
+        "20200101",
+        "20200102",
+    }  # a day more at either end: local days
     assert fetched.rows == 3 * 4 * 24
     before = len(bucket.seen)
     assert Openaq(request, endpoints, patience, environment=keys).run().kept == 6
@@ -88,15 +102,23 @@ def test_openaq_with_a_key(
 
 
 def test_nothing_is_left_behind(
-    tree: FileTree, bucket: Bucket, tmp_path: Path, patience: Patience, cams_file: Callable[[dict[str, Any]], Path]
+    tree: FileTree,
+    bucket: Bucket,
+    tmp_path: Path,
+    patience: Patience,
+    cams_file: Callable[[dict[str, Any]], Path],
 ) -> None:
     GeosCf(GeosCfRequest(HOURS, tmp_path / "a"), at(geos_cf_v1=tree.root), patience).run()
     Openaq(
-        OpenaqRequest(Period.parse("2019-12-31"), tmp_path / "b"), at(openaq_archive=bucket.url), patience,
+        OpenaqRequest(Period.parse("2019-12-31"), tmp_path / "b"),
+        at(openaq_archive=bucket.url),
+        patience,
         environment={},
-    ).run()  # fmt: skip
+    ).run()
     names = {path.name for folder in ("a", "b") for path in (tmp_path / folder).rglob("*")}
-    assert not [name for name in names if name.endswith((".part", ".about", ".partial", ".pack", ".cut"))]
+    assert not [
+        name for name in names if name.endswith((".part", ".about", ".partial", ".pack", ".cut"))
+    ]
 
 
 def test_a_box_is_cut_out(tree: FileTree, world: Path, tmp_path: Path, patience: Patience) -> None:
@@ -111,12 +133,26 @@ def test_a_box_is_cut_out(tree: FileTree, world: Path, tmp_path: Path, patience:
 def test_years_have_their_own_days_and_one_more_at_the_ends(
     stations: list[Station], tmp_path: Path, patience: Patience
 ) -> None:
-    told = ["2018-12-30", "2018-12-31", "2019-06-15", "2019-12-31", "2020-01-01", "2020-01-02", "2020-12-31"]
+    told = [
+        "2018-12-30",
+        "2018-12-31",
+        "2019-06-15",
+        "2019-12-31",
+        "2020-01-01",
+        "2020-01-02",
+        "2020-12-31",
+    ]
     with Bucket(objects_of(stations[:1], [date.fromisoformat(day) for day in told])) as bucket:
         endpoints = at(openaq_archive=bucket.url)
-        Openaq(OpenaqRequest(Period.parse("2019"), tmp_path), endpoints, patience, environment={}).run()
-        assert len([key for key in bucket.whole() if key.endswith(".gz")]) == 4  # 2018-12-31 to 2020-01-01
-        Openaq(OpenaqRequest(Period.parse("2019..2020"), tmp_path), endpoints, patience, environment={}).run()
+        Openaq(
+            OpenaqRequest(Period.parse("2019"), tmp_path), endpoints, patience, environment={}
+        ).run()
+        assert (
+            len([key for key in bucket.whole() if key.endswith(".gz")]) == 4
+        )  # 2018-12-31 to 2020-01-01
+        Openaq(
+            OpenaqRequest(Period.parse("2019..2020"), tmp_path), endpoints, patience, environment={}
+        ).run()
         keys = [key for key in bucket.whole() if key.endswith(".gz")]
     assert len(keys) == len(set(keys)) == 6  # no day twice, though both years' ends overlap
     assert open_openaq(tmp_path).rows == 6 * 24
@@ -131,12 +167,21 @@ def test_cams_as_grib(tmp_path: Path, patience: Patience, keys: dict[str, str]) 
         for k, values in enumerate(maps):
             handle = eccodes.codes_grib_new_from_samples("regular_ll_sfc_grib1")
             for key, value in {
-                "centre": "ecmf", "Ni": 480, "Nj": 241, "latitudeOfFirstGridPointInDegrees": 90.0,
-                "longitudeOfFirstGridPointInDegrees": 0.0, "latitudeOfLastGridPointInDegrees": -90.0,
-                "longitudeOfLastGridPointInDegrees": 359.25, "iDirectionIncrementInDegrees": 0.75,
-                "jDirectionIncrementInDegrees": 0.75, "paramId": 210073, "dataDate": 20191201, "dataTime": 300 * k,
-                "stepRange": "0", "bitsPerValue": 16,
-            }.items():  # fmt: skip
+                "centre": "ecmf",
+                "Ni": 480,
+                "Nj": 241,
+                "latitudeOfFirstGridPointInDegrees": 90.0,
+                "longitudeOfFirstGridPointInDegrees": 0.0,
+                "latitudeOfLastGridPointInDegrees": -90.0,
+                "longitudeOfLastGridPointInDegrees": 359.25,
+                "iDirectionIncrementInDegrees": 0.75,
+                "jDirectionIncrementInDegrees": 0.75,
+                "paramId": 210073,
+                "dataDate": 20191201,
+                "dataTime": 300 * k,
+                "stepRange": "0",
+                "bitsPerValue": 16,
+            }.items():
                 eccodes.codes_set(handle, key, value)
             eccodes.codes_set_values(handle, values)
             eccodes.codes_write(handle, file)
@@ -148,7 +193,9 @@ def test_cams_as_grib(tmp_path: Path, patience: Patience, keys: dict[str, str]) 
         assert [job.request["data_format"] for job in store.jobs.values()] == ["grib"]
     (arrived,) = (tmp_path / "out").glob("cams_eac4_*")
     assert arrived.name == "cams_eac4_pm2p5_20191201T00-20191201T21.grib"
-    np.testing.assert_allclose(open_cams(tmp_path / "out").values.reshape(8, -1), maps * 1e9, atol=1e-2)
+    np.testing.assert_allclose(
+        open_cams(tmp_path / "out").values.reshape(8, -1), maps * 1e9, atol=1e-2
+    )
 
 
 @pytest.mark.parametrize(

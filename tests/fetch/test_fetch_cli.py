@@ -13,7 +13,7 @@ import pytest
 
 from deepcams.cli import main
 from deepcams.fetch.manifest import Manifest
-from deepcams.fetch.patience import Patience, StoppedError
+from deepcams.fetch.retry import Patience, StoppedError
 from deepcams.testing.services.base import Fault
 from deepcams.testing.services.bucket import Bucket
 from deepcams.testing.services.data_store import DataStore
@@ -22,7 +22,9 @@ from deepcams.testing.services.station_list import StationList
 from fetch.conftest import BOX, DAY
 
 
-def test_geos_cf_and_status(tree: FileTree, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_geos_cf_and_status(
+    tree: FileTree, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "geos"
     arguments = ["fetch", "geos-cf", "--period", f"{DAY}T00..{DAY}T05", "-o", str(out)]
     arguments += ["--endpoint", f"geos-cf-v1={tree.root}"]
@@ -40,20 +42,27 @@ def test_geos_cf_and_status(tree: FileTree, tmp_path: Path, capsys: pytest.Captu
     assert "1 fetched" in capsys.readouterr().out
 
 
-def test_openaq(bucket: Bucket, tmp_path: Path, capsys: pytest.CaptureFixture[str], keys: dict[str, str]) -> None:
+def test_openaq(
+    bucket: Bucket, tmp_path: Path, capsys: pytest.CaptureFixture[str], keys: dict[str, str]
+) -> None:
     arguments = ["fetch", "openaq", "--period", "2019-12-31", "-o", str(tmp_path / "out")]
     arguments += ["--endpoint", f"openaq-archive={bucket.url}"]
     assert main([*arguments, "--dry-run"]) == 0
     assert "about 9 objects" in capsys.readouterr().out
     assert main(arguments) == 0
     assert "3 of 3 location years" in capsys.readouterr().out
-    assert main([*arguments[:5], str(tmp_path / "none"), *arguments[6:], "--bbox", "0", "0", "9", "9"]) == 0
+    assert (
+        main([*arguments[:5], str(tmp_path / "none"), *arguments[6:], "--bbox", "0", "0", "9", "9"])
+        == 0
+    )
     told = capsys.readouterr().out
     assert "3 locations lie outside the box or country" in told
     assert "there is nothing to write" in told
 
 
-def test_no_key_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], keys: dict[str, str]) -> None:
+def test_no_key_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], keys: dict[str, str]
+) -> None:
     assert main(["fetch", "cams", "--period", "2019-12", "-o", str(tmp_path / "cams")]) == 2
     errors = capsys.readouterr().err
     assert errors.count("\n") == 1
@@ -62,12 +71,21 @@ def test_no_key_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], 
 
 @pytest.mark.parametrize(
     ("provider", "name", "period"),
-    [("cams", "ads", "2019"), ("geos-cf", "geos-cf-v1", "2019-01-01"), ("openaq", "openaq-archive", "2019")],
+    [
+        ("cams", "ads", "2019"),
+        ("geos-cf", "geos-cf-v1", "2019-01-01"),
+        ("openaq", "openaq-archive", "2019"),
+    ],
 )
 def test_an_address_where_nobody_answers_is_one_line(
-    provider: str, name: str, period: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
-    keys: dict[str, str], monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    provider: str,
+    name: str,
+    period: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    keys: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """And no item after the first ones is tried in vain."""
     waits = list[float]()
 
@@ -77,7 +95,16 @@ def test_an_address_where_nobody_answers_is_one_line(
     monkeypatch.setenv("ADSAPI_KEY", keys["ADSAPI_KEY"])
     monkeypatch.setattr(Patience, "wait", lambda _, seconds: waits.append(seconds))
     monkeypatch.setattr(Patience, "wait_async", soon)
-    arguments = ["fetch", provider, "--period", period, "-o", str(tmp_path / "out"), "--at-once", "1"]
+    arguments = [
+        "fetch",
+        provider,
+        "--period",
+        period,
+        "-o",
+        str(tmp_path / "out"),
+        "--at-once",
+        "1",
+    ]
     assert main([*arguments, "--endpoint", f"{name}=http://127.0.0.1:9/nobody"]) == 2
     errors = capsys.readouterr().err
     assert errors.count("\n") == 1
@@ -94,8 +121,14 @@ def test_an_address_where_nobody_answers_is_one_line(
         ("openaq --period 2019x", "--period: expected YYYY"),
         ("cams --period 2019-03..2019-01", "--period: expected an end after the start"),
         ("openaq --period 2019 --country XX", "--country: expected a country's two letters"),
-        ("openaq --period 2019 --location 4 --location -4", "--location: expected a location's number, 1 or more"),
-        ("openaq --period 2019 --parameter ''", "--parameter: expected what the archive calls a species"),
+        (
+            "openaq --period 2019 --location 4 --location -4",
+            "--location: expected a location's number, 1 or more",
+        ),
+        (
+            "openaq --period 2019 --parameter ''",
+            "--parameter: expected what the archive calls a species",
+        ),
         ("cams --period 2019 -o file", "file: a folder is needed"),
         ("geos-cf --period 2019-01-01 -o file/below/it", "file: a folder is needed"),
         ("geos-cf --period 2019-01-01 -o file/below.zarr", "file: a folder is needed"),
@@ -104,9 +137,14 @@ def test_an_address_where_nobody_answers_is_one_line(
 )
 @pytest.mark.parametrize("dry_run", [False, True])
 def test_what_cannot_be_meant_is_refused_before_anything_is_asked(
-    words: str, told: str, dry_run: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str],
-    keys: dict[str, str], monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    words: str,
+    told: str,
+    dry_run: bool,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    keys: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("ADSAPI_KEY", keys["ADSAPI_KEY"])
     monkeypatch.setattr(Patience, "persist", lambda *_: pytest.fail("a service was asked"))
     monkeypatch.setattr(Patience, "persist_async", lambda *_: pytest.fail("a service was asked"))
@@ -120,8 +158,13 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_asked(
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_period_that_is_not_over_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str], keys: object) -> None:
-    assert main(["fetch", "cams", "--period", "2003..2098", "-o", str(tmp_path / "out"), "--dry-run"]) == 0
+def test_a_period_that_is_not_over_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], keys: object
+) -> None:
+    assert (
+        main(["fetch", "cams", "--period", "2003..2098", "-o", str(tmp_path / "out"), "--dry-run"])
+        == 0
+    )
     assert "is not over: what is not published yet cannot come" in capsys.readouterr().err
 
 
@@ -157,16 +200,34 @@ def test_another_process_in_the_folder_is_refused(
 
 
 def test_keys_show_nowhere(
-    data_store: DataStore, bucket: Bucket, station_list: StationList, tmp_path: Path,
-    capsys: pytest.CaptureFixture[str], keys: dict[str, str], monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    data_store: DataStore,
+    bucket: Bucket,
+    station_list: StationList,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    keys: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Neither in what is said nor in any file, whether a fetch succeeds, is refused, or the service repeats the key."""
     data_store.polls = 0
     for name, value in keys.items():
         monkeypatch.setenv(name, value)
-    endpoints = [f"ads={data_store.url}", f"openaq-archive={bucket.url}", f"openaq-api={station_list.url}"]
+    endpoints = [
+        f"ads={data_store.url}",
+        f"openaq-archive={bucket.url}",
+        f"openaq-api={station_list.url}",
+    ]
     common = [word for one in endpoints for word in ("--endpoint", one)]
-    cams = ["fetch", "cams", "--period", "2019-12-01..2019-12-02", "--bbox", *map(str, BOX), *common, "-o"]
+    cams = [
+        "fetch",
+        "cams",
+        "--period",
+        "2019-12-01..2019-12-02",
+        "--bbox",
+        *map(str, BOX),
+        *common,
+        "-o",
+    ]
     openaq = ["fetch", "openaq", "--period", "2019-12-31", *common, "-o"]
     assert main([*cams, str(tmp_path / "cams"), "--dry-run"]) == 0
     assert main([*cams, str(tmp_path / "cams")]) == 0
@@ -174,7 +235,9 @@ def test_keys_show_nowhere(
     assert main([*openaq, str(tmp_path / "openaq")]) == 0
     told = "".join(capsys.readouterr())
     for service, key in zip((data_store, station_list), keys.values(), strict=True):
-        repeated = Fault("status", 400, body=json.dumps({"detail": f"your token {key} is bad"}).encode())
+        repeated = Fault(
+            "status", 400, body=json.dumps({"detail": f"your token {key} is bad"}).encode()
+        )
         service.faults = lambda seen, fault=repeated: fault
     assert main([*cams, str(tmp_path / "a")]) == 2
     assert main([*openaq, str(tmp_path / "b")]) == 2
@@ -191,23 +254,42 @@ def test_keys_show_nowhere(
         assert [path for path in files if value.encode() in path.read_bytes()] == []
 
 
-def test_a_disk_that_fills_up_in_the_middle_is_one_line(tree: FileTree, world: Path, tmp_path: Path) -> None:
+def test_a_disk_that_fills_up_in_the_middle_is_one_line(
+    tree: FileTree, world: Path, tmp_path: Path
+) -> None:
     """A limit on the size of files stands for the disk; what came is kept, and the rest comes when there is room."""
     resource = pytest.importorskip("resource")
-    arguments = ["fetch", "geos-cf", "--period", f"{DAY}T00..{DAY}T01", "-o", str(tmp_path / "out"), "--at-once", "1"]
+    arguments = [
+        "fetch",
+        "geos-cf",
+        "--period",
+        f"{DAY}T00..{DAY}T01",
+        "-o",
+        str(tmp_path / "out"),
+        "--at-once",
+        "1",
+    ]
     arguments += ["--endpoint", f"geos-cf-v1={tree.root}"]
     names = [path.name for path in sorted((world / "geos_cf").glob("*.nc4"))[:2]]
     large = tmp_path / "large"
-    large.write_bytes((world / "geos_cf" / names[1]).read_bytes() + bytes(300_000))  # more than the limit
+    large.write_bytes(
+        (world / "geos_cf" / names[1]).read_bytes() + bytes(300_000)
+    )  # more than the limit
     find = tree.find
     tree.find = lambda path: large if path.endswith(names[1]) else find(path)
     done = subprocess.run(
-        [sys.executable, "-m", "deepcams", *arguments], capture_output=True, text=True, check=False,
+        [sys.executable, "-m", "deepcams", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)),
-    )  # fmt: skip
+    )
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert "cannot be written: File too large; free some space and run the same command again" in done.stderr
+    assert (
+        "cannot be written: File too large; free some space and run the same command again"
+        in done.stderr
+    )
     assert [path.name for path in (tmp_path / "out").glob("*.nc4")] in ([names[0]], [])
     tree.find = find
     assert main(arguments) == 0

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from deepcams.errors import OutputError
+from deepcams.core.errors import OutputError
+from deepcams.core.period import Period
 from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
-from deepcams.fetch.patience import Patience
+from deepcams.fetch.retry import Patience
 from deepcams.fetch.status import status
-from deepcams.period import Period
 from deepcams.testing.services.files import FileTree, below
 from fetch.conftest import DAY, at
 
@@ -48,17 +48,24 @@ def an_ordinary_user() -> Iterator[None]:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions as POSIX has them")
-@pytest.mark.parametrize(("mode", "where"), [(0o555, "new"), (0o555, ""), (0o000, "new"), (0o000, "")])
+@pytest.mark.parametrize(
+    ("mode", "where"), [(0o555, "new"), (0o555, ""), (0o000, "new"), (0o000, "")]
+)
 def test_a_folder_that_may_not_be_written_to_is_one_line(
     mode: int, where: str, tree: FileTree, place: Path, tmp_path: Path, patience: Patience
 ) -> None:
     one_hour = Period.parse(f"{DAY}T00")
-    GeosCf(GeosCfRequest(one_hour, tmp_path), at(geos_cf_v1=tree.root), patience).run()  # all is imported
+    GeosCf(
+        GeosCfRequest(one_hour, tmp_path), at(geos_cf_v1=tree.root), patience
+    ).run()  # all is imported
     before = len(tree.seen)
     closed = place / "closed"
     closed.mkdir()
     closed.chmod(mode)
-    with an_ordinary_user(), pytest.raises(OutputError, match="cannot be written: Permission denied") as caught:
+    with (
+        an_ordinary_user(),
+        pytest.raises(OutputError, match="cannot be written: Permission denied") as caught,
+    ):
         GeosCf(GeosCfRequest(one_hour, closed / where), at(geos_cf_v1=tree.root), patience).run()
     assert "\n" not in str(caught.value)
     assert str(closed) in str(caught.value)
@@ -71,14 +78,19 @@ def test_a_folder_that_may_not_be_written_to_is_one_line(
 def test_a_folder_that_is_closed_in_the_middle_keeps_what_it_has(
     tree: FileTree, world: Path, place: Path, patience: Patience
 ) -> None:
-    shutil.copytree(world / "geos_cf", place / "served")  # the server is in this process, and no root either
+    shutil.copytree(
+        world / "geos_cf", place / "served"
+    )  # the server is in this process, and no root either
     tree.find, out = below(place / "served", "das/"), place / "out"
     early, all_of = Period.parse(f"{DAY}T00"), Period.parse(f"{DAY}T00..{DAY}T02")
     GeosCf(GeosCfRequest(early, out), at(geos_cf_v1=tree.root), patience).run()
     for path in out.iterdir():
         path.chmod(0o666)  # the manifest may be written to, the folder takes no new file
     out.chmod(0o555)
-    with an_ordinary_user(), pytest.raises(OutputError, match=r"\.nc4\.\w+ cannot be written: Permission denied"):
+    with (
+        an_ordinary_user(),
+        pytest.raises(OutputError, match=r"\.nc4\.\w+ cannot be written: Permission denied"),
+    ):
         GeosCf(GeosCfRequest(all_of, out), at(geos_cf_v1=tree.root), patience).run()
     out.chmod(0o777)
     assert status(out, check=True).sound

@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepcams.errors import OutputError
+from deepcams.core.errors import OutputError
+from deepcams.core.period import Period
 from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
 from deepcams.fetch.opendap import decode
-from deepcams.fetch.patience import FetchError, Patience, TryAgainError
+from deepcams.fetch.retry import FetchError, Patience, TryAgainError
 from deepcams.fetch.status import status
-from deepcams.period import Period
-from deepcams.sources.geos_cf import open_geos_cf
+from deepcams.readers.geos_cf import open_geos_cf
 from deepcams.testing.services.base import Fault
 from deepcams.testing.services.files import FileTree
 from deepcams.testing.services.record import Record
-from deepcams.training.prepare import prepare
-from deepcams.training.prepared import Prepared
+from deepcams.training.store.open_store import Prepared
+from deepcams.training.store.prepare import prepare
 from fetch.conftest import BOX, DAY, at
 
 HOURS = Period.parse(f"{DAY}T00..{DAY}T05")
@@ -42,7 +42,10 @@ def test_into_a_store(tree: FileTree, world: Path, tmp_path: Path, patience: Pat
     later = GeosCfRequest(HOURS, tmp_path / "a.zarr")
     summary = GeosCf(later, at(geos_cf_v1=tree.root), patience).run()
     assert (summary.fetched, summary.kept) == (3, 3)
-    found, direct = Prepared.open(tmp_path / "a.zarr"), prepare(world / "geos_cf", tmp_path / "b.zarr")
+    found, direct = (
+        Prepared.open(tmp_path / "a.zarr"),
+        prepare(world / "geos_cf", tmp_path / "b.zarr"),
+    )
     np.testing.assert_array_equal(found.times, direct.times)
     for hour in range(6):
         np.testing.assert_array_equal(found.frame(hour, "fine"), direct.frame(hour, "fine"))
@@ -52,7 +55,11 @@ def test_into_a_store(tree: FileTree, world: Path, tmp_path: Path, patience: Pat
     assert len(tree.seen) == before
     assert status(tmp_path / "a.zarr", check=True).sound
     with pytest.raises(OutputError, match="expected later hours to extend it"):
-        GeosCf(GeosCfRequest(Period.parse("2019-11-01"), tmp_path / "a.zarr"), at(geos_cf_v1=tree.root), patience).run()
+        GeosCf(
+            GeosCfRequest(Period.parse("2019-11-01"), tmp_path / "a.zarr"),
+            at(geos_cf_v1=tree.root),
+            patience,
+        ).run()
     assert len(tree.seen) == before
 
 
@@ -62,7 +69,10 @@ def test_over_opendap(world: Path, tmp_path: Path, patience: Patience) -> None:
         summary = GeosCf(request, at(geos_cf_opendap=record.url), patience).run()
         assert (summary.fetched, summary.absent) == (5, [f"{DAY}T05:30"])
         box = GeosCfRequest(
-            Period.parse(f"{DAY}T00..{DAY}T04"), tmp_path / "box", via="opendap", bbox=(101, 31, 103, 33)
+            Period.parse(f"{DAY}T00..{DAY}T04"),
+            tmp_path / "box",
+            via="opendap",
+            bbox=(101, 31, 103, 33),
         )
         GeosCf(box, at(geos_cf_opendap=record.url), patience).run()
         assert len(record.seen) == 4  # grid and a day, twice
@@ -74,14 +84,20 @@ def test_over_opendap(world: Path, tmp_path: Path, patience: Patience) -> None:
 
 
 @pytest.mark.parametrize("kind", ["status", "truncate", "html", "reset"])
-def test_opendap_comes_whole_in_the_end(kind: str, world: Path, tmp_path: Path, patience: Patience) -> None:
+def test_opendap_comes_whole_in_the_end(
+    kind: str, world: Path, tmp_path: Path, patience: Patience
+) -> None:
     with record_of(world) as record:
         record.faults = lambda seen: Fault(kind) if len(record.seen) in (1, 3, 4) else None  # type: ignore[arg-type]
         request = GeosCfRequest(Period.parse(f"{DAY}T00..{DAY}T04"), tmp_path, via="opendap")
         assert GeosCf(request, at(geos_cf_opendap=record.url), patience).run().fetched == 5
         record.faults = lambda seen: Fault(kind)  # type: ignore[arg-type]
         with pytest.raises(FetchError, match="tries"):
-            GeosCf(GeosCfRequest(HOURS, tmp_path / "b", via="opendap"), at(geos_cf_opendap=record.url), patience).run()
+            GeosCf(
+                GeosCfRequest(HOURS, tmp_path / "b", via="opendap"),
+                at(geos_cf_opendap=record.url),
+                patience,
+            ).run()
 
 
 def test_answers_that_are_none() -> None:
@@ -93,7 +109,9 @@ def test_answers_that_are_none() -> None:
     assert decode(head + np.array([4, 4], ">u4").tobytes() + bytes(16))["x"].shape == (4,)
 
 
-def test_a_box_into_a_store_keeps_whole_cells(tree: FileTree, tmp_path: Path, patience: Patience) -> None:
+def test_a_box_into_a_store_keeps_whole_cells(
+    tree: FileTree, tmp_path: Path, patience: Patience
+) -> None:
     request = GeosCfRequest(HOURS, tmp_path / "a.zarr", bbox=(101, 31, 103, 33))
     GeosCf(request, at(geos_cf_v1=tree.root), patience).run()
     grid = Prepared.open(tmp_path / "a.zarr").coarse

@@ -15,22 +15,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from deepcams.core.grid import Grid
+from deepcams.core.period import Period
 from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
 from deepcams.fetch.manifest import Manifest
 from deepcams.fetch.openaq import Openaq, OpenaqRequest
-from deepcams.fetch.patience import Patience
+from deepcams.fetch.retry import Patience
 from deepcams.fetch.status import status
-from deepcams.grid import Grid
-from deepcams.period import Period
-from deepcams.sources.simulation.cams_files import write_cams
-from deepcams.sources.simulation.geos_cf_files import write_geos_cf
-from deepcams.sources.simulation.stations import Station
+from deepcams.simulation.station_network import Station
+from deepcams.simulation.write_cams import write_cams
+from deepcams.simulation.write_geos_cf import write_geos_cf
 from deepcams.testing.services.base import Fault, Seen, Service
 from deepcams.testing.services.bucket import Bucket
 from deepcams.testing.services.data_store import KEY as ADS_KEY
 from deepcams.testing.services.data_store import DataStore
 from deepcams.testing.services.files import FileTree, below
-from deepcams.training.prepared import Prepared
+from deepcams.training.store.open_store import Prepared
 from fetch.conftest import BOX, at, field_of, objects_of
 
 KILLS = 10
@@ -49,14 +49,19 @@ def run_killed(
     Returns:
         how often it was killed.
     """
-    environment = {key: value for key, value in os.environ.items() if "KEY" not in key} | dict(keys or {})
+    environment = {key: value for key, value in os.environ.items() if "KEY" not in key} | dict(
+        keys or {}
+    )
     killed = 0
     while True:
         before = len(service.seen)
         process = subprocess.Popen(
-            [sys.executable, "-m", "deepcams", *arguments], env=environment, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            [sys.executable, "-m", "deepcams", *arguments],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         if killed < kills:
             while len(service.seen) == before and process.poll() is None:
                 time.sleep(0.01)
@@ -85,8 +90,19 @@ def test_geos_cf_killed(tmp_path: Path, store: bool) -> None:
     write_geos_cf(field_of(Grid.globe(0.25).select(BOX)[0], times, mean=True), tmp_path / "world")
     out = tmp_path / ("out.zarr" if store else "out")
     with FileTree(below(tmp_path / "world", "das/"), faults=slowly) as tree:
-        arguments = ["fetch", "geos-cf", "--period", "2019-12-01..2019-12-02", "-o", str(out), "--at-once", "2"]
-        killed = run_killed([*arguments, "--endpoint", f"geos-cf-v1={tree.root}"], tree, np.random.default_rng(1))
+        arguments = [
+            "fetch",
+            "geos-cf",
+            "--period",
+            "2019-12-01..2019-12-02",
+            "-o",
+            str(out),
+            "--at-once",
+            "2",
+        ]
+        killed = run_killed(
+            [*arguments, "--endpoint", f"geos-cf-v1={tree.root}"], tree, np.random.default_rng(1)
+        )
         whole = Counter(path.rpartition("/")[2] for path in tree.whole())
     assert set(whole) == {path.name for path in (tmp_path / "world").glob("*.nc4")}
     # two come at a time; what came whole and was not checked yet is checked by the next run, not fetched again
@@ -106,7 +122,11 @@ def test_cams_killed(tmp_path: Path) -> None:
     days = [str(np.datetime64("2019-12-01") + k) for k in range(45)]
     for day in days:
         times = np.datetime64(day, "ns") + np.arange(8) * np.timedelta64(3, "h")
-        write_cams(field_of(Grid.globe(0.75).select(BOX)[0], times, mean=False), tmp_path / f"{day}.zip", "zip")
+        write_cams(
+            field_of(Grid.globe(0.75).select(BOX)[0], times, mean=False),
+            tmp_path / f"{day}.zip",
+            "zip",
+        )
 
     def day_of(number: str) -> str:
         return str(store.jobs[number].request["date"][0]).partition("/")[0]
@@ -118,10 +138,23 @@ def test_cams_killed(tmp_path: Path) -> None:
         complete = {name.partition(" ")[2][:10] for name, _ in Manifest(out).items("complete")}
         kills.append((len(store.seen), complete))
 
-    with DataStore(lambda request: tmp_path / f"{request['date'][0][:10]}.zip", polls=1, faults=slowly) as store:
-        arguments = ["fetch", "cams", "--period", "2019-12-01..2020-01-14", "-o", str(out), "--per-request", "day"]
+    with DataStore(
+        lambda request: tmp_path / f"{request['date'][0][:10]}.zip", polls=1, faults=slowly
+    ) as store:
+        arguments = [
+            "fetch",
+            "cams",
+            "--period",
+            "2019-12-01..2020-01-14",
+            "-o",
+            str(out),
+            "--per-request",
+            "day",
+        ]
         arguments += ["--bbox", *map(str, BOX), "--endpoint", f"ads={store.url}"]
-        killed = run_killed(arguments, store, np.random.default_rng(3), keys={"ADSAPI_KEY": ADS_KEY}, after=after)
+        killed = run_killed(
+            arguments, store, np.random.default_rng(3), keys={"ADSAPI_KEY": ADS_KEY}, after=after
+        )
     assert killed == KILLS
     assert kills[-1][1]
     for seen, complete in kills:  # what was complete at a kill is never spoken of again
@@ -129,12 +162,18 @@ def test_cams_killed(tmp_path: Path) -> None:
         assert not {day_of(number) for number in later} & complete
     submitted = Counter(map(day_of, store.jobs))
     assert set(submitted) == set(days)
-    assert sum(submitted.values()) - len(days) <= 2 * killed  # asked for just before a kill, and not yet noted
-    downloads = Counter(day_of(path.rpartition("/")[2]) for path in store.whole() if "/api/results/" in path)
+    assert (
+        sum(submitted.values()) - len(days) <= 2 * killed
+    )  # asked for just before a kill, and not yet noted
+    downloads = Counter(
+        day_of(path.rpartition("/")[2]) for path in store.whole() if "/api/results/" in path
+    )
     assert sum(downloads.values()) - len(days) <= 2 * killed
     assert status(out, check=True).counts == {"complete": len(days)}
     fetched = sorted(out.glob("cams_eac4_*"))
-    assert [path.read_bytes() for path in fetched] == [(tmp_path / f"{day}.zip").read_bytes() for day in days]
+    assert [path.read_bytes() for path in fetched] == [
+        (tmp_path / f"{day}.zip").read_bytes() for day in days
+    ]
 
 
 def status_folder(out: Path) -> Path:
@@ -143,11 +182,21 @@ def status_folder(out: Path) -> Path:
 
 @pytest.mark.slow
 def test_openaq_killed(tmp_path: Path) -> None:
-    stations = [Station(k, f"Town {k}", 31.0 + k / 40, 101.0 + k / 40, "Asia/Shanghai") for k in range(1, 41)]
+    stations = [
+        Station(k, f"Town {k}", 31.0 + k / 40, 101.0 + k / 40, "Asia/Shanghai")
+        for k in range(1, 41)
+    ]
     days = [date(2019, 12, 1) + timedelta(days=k) for k in range(28)]
     objects = objects_of(stations, days)
     with Bucket(objects, faults=slowly) as bucket:
-        arguments = ["fetch", "openaq", "--period", "2019-12-02..2019-12-27", "-o", str(tmp_path / "out")]
+        arguments = [
+            "fetch",
+            "openaq",
+            "--period",
+            "2019-12-02..2019-12-27",
+            "-o",
+            str(tmp_path / "out"),
+        ]
         arguments += ["--at-once", "8", "--endpoint", f"openaq-archive={bucket.url}"]
         killed = run_killed(arguments, bucket, np.random.default_rng(2))
         whole = Counter(path for path in bucket.whole() if path.endswith(".gz"))
@@ -174,5 +223,7 @@ def test_stopped_between_two_hours(tmp_path: Path, tree: FileTree, patience: Pat
     kept, before = {path.name for path in tmp_path.glob("*.nc4")}, len(tree.seen)
     assert len(kept) >= 3
     assert GeosCf(request, at(geos_cf_v1=tree.root), Patience()).run().kept == len(kept)
-    assert {Path(one.path).name for one in tree.seen[before:]} == {Path(path).name for path in tree.whole()} - kept
+    assert {Path(one.path).name for one in tree.seen[before:]} == {
+        Path(path).name for path in tree.whole()
+    } - kept
     assert len(list(tmp_path.glob("*.nc4"))) == 6

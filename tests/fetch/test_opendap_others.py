@@ -13,10 +13,10 @@ import netCDF4
 import numpy as np
 import pytest
 
+from deepcams.core.period import Period
 from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
-from deepcams.fetch.patience import FetchError, Patience
-from deepcams.period import Period
-from deepcams.sources.geos_cf import open_geos_cf
+from deepcams.fetch.retry import FetchError, Patience
+from deepcams.readers.geos_cf import open_geos_cf
 from deepcams.testing.services.record import UNDEFINED
 from fetch.conftest import DAY, at
 from fetch.test_into_store import FIRST, HOURS, record_of
@@ -37,11 +37,20 @@ def test_our_record_is_read_by_the_netcdf_library(world: Path) -> None:
             raise
         with opened as data:
             assert data[NAME].dimensions == ("time", "lev", "lat", "lon")
-            assert data[NAME].shape == (first + 48, 1, truth.sizes["latitude"], truth.sizes["longitude"])
+            assert data[NAME].shape == (
+                first + 48,
+                1,
+                truth.sizes["latitude"],
+                truth.sizes["longitude"],
+            )
             np.testing.assert_array_equal(data["lat"][:], truth.latitude.values[::-1])
             np.testing.assert_array_equal(data["lon"][:], truth.longitude.values)
-            np.testing.assert_array_equal(data[NAME][first + 1 : first + 4, 0], truth.values[1:4, ::-1])
-            np.testing.assert_array_equal(data[NAME][first, 0, 2:5, 3:9], truth.values[0, ::-1][2:5, 3:9])
+            np.testing.assert_array_equal(
+                data[NAME][first + 1 : first + 4, 0], truth.values[1:4, ::-1]
+            )
+            np.testing.assert_array_equal(
+                data[NAME][first, 0, 2:5, 3:9], truth.values[0, ::-1][2:5, 3:9]
+            )
             assert np.ma.getmaskarray(data[NAME][first + 5]).all()
             assert data["time"][:].max() > 1e20  # broken, as the real one is
         asked = [one.path.rpartition(".")[2] for one in record.seen]
@@ -49,7 +58,9 @@ def test_our_record_is_read_by_the_netcdf_library(world: Path) -> None:
 
 
 @contextmanager
-def pydap_server(variables: dict[str, tuple[tuple[str, ...], np.ndarray]], name: str = NAME) -> Iterator[str]:
+def pydap_server(
+    variables: dict[str, tuple[tuple[str, ...], np.ndarray]], name: str = NAME
+) -> Iterator[str]:
     """pydap's server with a grid and its axes; its address."""
     model = pytest.importorskip("pydap.model")
     handlers = pytest.importorskip("pydap.handlers.lib")
@@ -96,10 +107,14 @@ def test_we_read_what_pydap_serves(
         request = GeosCfRequest(HOURS, tmp_path, via="opendap", bbox=bbox)
         summary = GeosCf(request, at(geos_cf_opendap=url), patience).run()
         late = GeosCfRequest(Period.parse("2019-12-20"), tmp_path, via="opendap", bbox=bbox)
-        with pytest.raises(FetchError, match=r"PM2\.5 of 2019-12-20") as caught:  # beyond the record's end
+        with pytest.raises(
+            FetchError, match=r"PM2\.5 of 2019-12-20"
+        ) as caught:  # beyond the record's end
             GeosCf(late, at(geos_cf_opendap=url), patience).run()
     assert "\n" not in str(caught.value)
     assert (summary.fetched, summary.absent) == (6, [])
     found = open_geos_cf(tmp_path)
     assert str(found.time.values[0])[:10] == DAY
-    np.testing.assert_array_equal(found, truth.sel(latitude=found.latitude, longitude=found.longitude))
+    np.testing.assert_array_equal(
+        found, truth.sel(latitude=found.latitude, longitude=found.longitude)
+    )

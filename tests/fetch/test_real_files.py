@@ -14,22 +14,22 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from deepcams.core.period import Period
 from deepcams.fetch.cams import Cams, CamsRequest
 from deepcams.fetch.endpoints import geos_cf_file
 from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
 from deepcams.fetch.openaq import Openaq, OpenaqRequest
 from deepcams.fetch.opendap import OPENDAP_ORIGIN
-from deepcams.fetch.patience import FetchError, Patience
+from deepcams.fetch.retry import FetchError, Patience
 from deepcams.fetch.status import status
-from deepcams.period import Period
-from deepcams.sources.cams import open_cams
-from deepcams.sources.geos_cf import open_geos_cf
-from deepcams.sources.openaq import open_openaq
+from deepcams.readers.cams import open_cams
+from deepcams.readers.geos_cf import open_geos_cf
+from deepcams.stations.openaq import open_openaq
 from deepcams.testing.services.bucket import Bucket
 from deepcams.testing.services.data_store import DataStore
 from deepcams.testing.services.files import FileTree, below
 from deepcams.testing.services.record import Record
-from deepcams.training.prepared import Prepared
+from deepcams.training.store.open_store import Prepared
 from fetch.conftest import at
 
 HOURS = Period.parse("2019-03-08T00..2019-03-08T03")
@@ -48,7 +48,9 @@ def test_cams_as_downloaded(
         assert fetch.run().fetched == 1
         other = CamsRequest(Period.parse("2019-12-30"), tmp_path / "other")
         with pytest.raises(FetchError, match="lacks 8 of 8 analyses"):
-            Cams(other, at(ads=store.url), Patience(2, 0.01), environment=keys, poll=(0.01, 0.02)).run()
+            Cams(
+                other, at(ads=store.url), Patience(2, 0.01), environment=keys, poll=(0.01, 0.02)
+            ).run()
     arrived = next((tmp_path / "out").glob("cams_eac4_*"))
     assert arrived.read_bytes() == real.read_bytes()
     assert arrived.suffix == (".zip" if name == "as_downloaded" else ".nc")
@@ -57,31 +59,45 @@ def test_cams_as_downloaded(
 
 
 @pytest.fixture(scope="module")
-def geos_cf_hours(geos_cf_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def geos_cf_hours(geos_cf_west: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The real hours, each in the file in which the server has it."""
     folder = tmp_path_factory.mktemp("real")
-    with xr.open_dataset(next(geos_cf_dir.glob("*.nc4")), decode_times=True) as data:
+    with xr.open_dataset(geos_cf_west, decode_times=True) as data:
         for k, time in enumerate(data.time.values):
-            about = {"PM25_RH35_GCC": {"zlib": True, "complevel": 1, "chunksizes": (1, 1, 721, data.sizes["lon"])}}
-            data.isel(time=[k]).to_netcdf(folder / geos_cf_file(1, time.astype("M8[ns]")), encoding=about)
+            about = {
+                "PM25_RH35_GCC": {
+                    "zlib": True,
+                    "complevel": 1,
+                    "chunksizes": (1, 1, 721, data.sizes["lon"]),
+                }
+            }
+            data.isel(time=[k]).to_netcdf(
+                folder / geos_cf_file(1, time.astype("M8[ns]")), encoding=about
+            )
     return folder
 
 
-def test_geos_cf_hours(geos_cf_hours: Path, geos_cf_dir: Path, tmp_path: Path, patience: Patience) -> None:
-    real = open_geos_cf(next(geos_cf_dir.glob("*.nc4"))).load()
+def test_geos_cf_hours(
+    geos_cf_hours: Path, geos_cf_west: Path, tmp_path: Path, patience: Patience
+) -> None:
+    real = open_geos_cf(geos_cf_west).load()
     with FileTree(below(geos_cf_hours, "das/")) as tree:
         endpoints = at(geos_cf_v1=tree.root)
-        assert GeosCf(GeosCfRequest(HOURS, tmp_path / "files"), endpoints, patience).run().fetched == 4
+        assert (
+            GeosCf(GeosCfRequest(HOURS, tmp_path / "files"), endpoints, patience).run().fetched == 4
+        )
         GeosCf(GeosCfRequest(HOURS, tmp_path / "a.zarr"), endpoints, patience).run()
     np.testing.assert_array_equal(open_geos_cf(tmp_path / "files"), real)
     prepared = Prepared.open(tmp_path / "a.zarr")
     np.testing.assert_array_equal(prepared.times, real.time)
     fine = prepared.frame(2, "fine")
-    np.testing.assert_array_equal(fine, real.sel(latitude=prepared.fine.latitudes).values[2][:, : fine.shape[1]])
+    np.testing.assert_array_equal(
+        fine, real.sel(latitude=prepared.fine.latitudes).values[2][:, : fine.shape[1]]
+    )
 
 
-def test_geos_cf_over_opendap(geos_cf_dir: Path, tmp_path: Path, patience: Patience) -> None:
-    real = open_geos_cf(next(geos_cf_dir.glob("*.nc4"))).load()
+def test_geos_cf_over_opendap(geos_cf_west: Path, tmp_path: Path, patience: Patience) -> None:
+    real = open_geos_cf(geos_cf_west).load()
     first = int((real.time.values[0] - OPENDAP_ORIGIN) / np.timedelta64(1, "h"))
 
     def values(hour: int) -> np.ndarray | None:
@@ -144,7 +160,8 @@ def test_openaq_records(
     here, there = open_openaq(tmp_path / "out"), open_openaq(original)
     assert here.rows == there.rows > 0
     pd.testing.assert_frame_equal(
-        here.stations[["id", "latitude", "longitude"]], there.stations[["id", "latitude", "longitude"]]
+        here.stations[["id", "latitude", "longitude"]],
+        there.stations[["id", "latitude", "longitude"]],
     )
 
 
@@ -155,4 +172,6 @@ def rows_of(folder: Path) -> list[tuple[Any, ...]]:
     tables += [pd.read_csv(path, dtype={"location_id": str}) for path in folder.rglob("*.csv.gz")]
     table = pd.concat(tables)
     table = table[table["parameter"] == "pm25"]
-    return sorted(map(tuple, table[names].astype({"location_id": str}).fillna(-1.0).to_numpy().tolist()))
+    return sorted(
+        map(tuple, table[names].astype({"location_id": str}).fillna(-1.0).to_numpy().tolist())
+    )

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from deepcams.core.period import Period
 from deepcams.fetch.openaq import Openaq, OpenaqRequest
-from deepcams.fetch.patience import Patience
-from deepcams.period import Period
-from deepcams.sources.openaq import open_openaq
-from deepcams.sources.simulation.stations import Station
+from deepcams.fetch.retry import Patience
+from deepcams.simulation.station_network import Station
+from deepcams.stations.openaq import open_openaq
 from fetch.conftest import at, objects_of
 
 
@@ -20,7 +20,9 @@ from fetch.conftest import at, objects_of
 def test_from_an_s3_server(
     stations: list[Station], tmp_path: Path, patience: Patience, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(
+        ip_address="127.0.0.1", port=0, verbose=False
+    )
     server.start()
     try:
         host, port = server.get_host_and_port()
@@ -29,8 +31,13 @@ def test_from_an_s3_server(
         root = f"http://{host}:{port}/openaq-data-archive"
 
         def put(url: str, data: bytes) -> None:
-            kind = {"Content-Type": "application/gzip", "x-amz-acl": "public-read"}  # read without a key
-            urllib.request.urlopen(urllib.request.Request(url, data, kind, method="PUT"), timeout=60).close()
+            kind = {
+                "Content-Type": "application/gzip",
+                "x-amz-acl": "public-read",
+            }  # read without a key
+            urllib.request.urlopen(
+                urllib.request.Request(url, data, kind, method="PUT"), timeout=60
+            ).close()
 
         put(root, b"")
         objects = objects_of(stations[:2], [date(2019, 12, 30), date(2019, 12, 31)])

@@ -11,8 +11,8 @@ import pytest
 
 from deepcams.fetch import hours, speed
 from deepcams.fetch.chunks import Chunks
-from deepcams.fetch.patience import TryAgainError
-from deepcams.sources.geos_cf import open_geos_cf
+from deepcams.fetch.retry import TryAgainError
+from deepcams.readers.geos_cf import open_geos_cf
 from fetch.conftest import DAY
 
 TIME = np.datetime64(f"{DAY}T00:30", "ns")
@@ -58,7 +58,9 @@ def values_of(path: Path) -> np.ndarray:
 
 
 @pytest.mark.parametrize("shuffle", [True, False])
-def test_chunks_are_inflated_without_the_library(hour: Path, shuffle: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_are_inflated_without_the_library(
+    hour: Path, shuffle: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     grid = hours.check_hour(hour, TIME, 1)
     rewrite(hour, values_of(hour), chunks=(1, 1, 5, 5), compression="gzip", shuffle=shuffle)
     with h5py.File(hour) as file:
@@ -82,7 +84,13 @@ def test_an_hour_without_values_is_none(hour: Path, shuffle: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "how", [{}, {"compression": "gzip", "chunks": (1, 1, 4, 4)}, {"compression": "lzf"}, {"fletcher32": True}]
+    "how",
+    [
+        {},
+        {"compression": "gzip", "chunks": (1, 1, 4, 4)},
+        {"compression": "lzf"},
+        {"fletcher32": True},
+    ],
 )
 def test_other_layouts_are_left_to_the_readers(hour: Path, how: dict[str, object]) -> None:
     rewrite(hour, values_of(hour), **how)

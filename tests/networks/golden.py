@@ -36,10 +36,16 @@ def _xvfi(folder: Path, dtype: torch.dtype) -> dict[str, float]:
         levels = network.levels(frames, third)
         inner = network.interpolate(frames, [1 / 3, 2 / 3])
         got = {f"train_level{i}": level.frame for i, level in enumerate(levels)}
-        got |= {"train_flow0": levels[0].flow, "train_flow1": levels[-1].flow, "train_occ0": levels[0].occlusion}
+        got |= {
+            "train_flow0": levels[0].flow,
+            "train_flow1": levels[-1].flow,
+            "train_occ0": levels[0].occlusion,
+        }
         got |= {"t0.3333": inner[:, 0], "t0.6667": inner[:, 1]}
         assert got.keys() == expected.keys(), "a golden output without its counterpart"
-        found |= {f"{name} {output}": _difference(got[output], expected[output]) for output in expected}
+        found |= {
+            f"{name} {output}": _difference(got[output], expected[output]) for output in expected
+        }
     return found
 
 
@@ -52,12 +58,18 @@ def _abpn(folder: Path, dtype: torch.dtype) -> dict[str, float]:
     return found
 
 
-def _read(path: Path, dtype: torch.dtype) -> tuple[dict[str, torch.Tensor], torch.Tensor, dict[str, torch.Tensor]]:
+def _read(
+    path: Path, dtype: torch.dtype
+) -> tuple[dict[str, torch.Tensor], torch.Tensor, dict[str, torch.Tensor]]:
     with np.load(path) as archive:
         arrays = {key: torch.from_numpy(archive[key]) for key in archive.files}
-    tensors = {key.removeprefix("w/"): array for key, array in arrays.items() if key.startswith("w/")}
+    tensors = {
+        key.removeprefix("w/"): array for key, array in arrays.items() if key.startswith("w/")
+    }
     (frames,) = (array for key, array in arrays.items() if key.startswith("in/"))
-    expected = {key.removeprefix("out/"): array for key, array in arrays.items() if key.startswith("out/")}
+    expected = {
+        key.removeprefix("out/"): array for key, array in arrays.items() if key.startswith("out/")
+    }
     return tensors, frames.to(dtype), expected
 
 

@@ -5,7 +5,7 @@ import pytest
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
 
-from deepcams.errors import InputError  # noqa: E402
+from deepcams.core.errors import InputError  # noqa: E402
 from deepcams.networks import build  # noqa: E402
 from deepcams.networks.abpn import ABPN, ABPNOptions, Attention  # noqa: E402
 from deepcams.networks.base import SpatialSample  # noqa: E402
@@ -35,19 +35,27 @@ def test_attention_is_softmax_of_k_times_q_unscaled() -> None:
     torch.manual_seed(0)
     attention = Attention(3, "sdpa")
     guide, value = torch.randn(1, 3, 2, 5), torch.randn(1, 3, 2, 5)
-    K, Q, V = (part.flatten(2)[0] for part in (attention.K(guide), attention.Q(guide), attention.V(value)))
+    K, Q, V = (
+        part.flatten(2)[0] for part in (attention.K(guide), attention.Q(guide), attention.V(value))
+    )
     expected = torch.zeros(3, 10)
     for asking in range(10):
-        weights = torch.stack([torch.exp(K[:, asking] @ Q[:, answering]) for answering in range(10)])
+        weights = torch.stack(
+            [torch.exp(K[:, asking] @ Q[:, answering]) for answering in range(10)]
+        )
         expected[:, asking] = (V * weights).sum(1) / weights.sum()
-    torch.testing.assert_close(attention(guide, value), attention.out(expected.view(1, 3, 2, 5)) + value)
+    torch.testing.assert_close(
+        attention(guide, value), attention.out(expected.view(1, 3, 2, 5)) + value
+    )
 
 
 def test_sdpa_is_the_materialised_attention() -> None:
     frame = torch.rand(1, 1, 12, 17, dtype=torch.float64)
     sdpa, materialised = _network().double(), _network(attention="materialised").double()
     with torch.no_grad():
-        torch.testing.assert_close(sdpa.refine(frame), materialised.refine(frame), atol=1e-9, rtol=1e-9)
+        torch.testing.assert_close(
+            sdpa.refine(frame), materialised.refine(frame), atol=1e-9, rtol=1e-9
+        )
 
 
 def test_sdpa_never_makes_the_whole_matrix() -> None:
@@ -79,7 +87,8 @@ def test_bicubic_alone_where_the_correction_is_zero() -> None:
     frame = torch.rand(1, 1, 9, 11)
     with torch.no_grad():
         torch.testing.assert_close(
-            network.refine(frame), F.interpolate(frame, scale_factor=3, mode="bicubic", align_corners=False)
+            network.refine(frame),
+            F.interpolate(frame, scale_factor=3, mode="bicubic", align_corners=False),
         )
 
 
@@ -124,7 +133,9 @@ def test_refuses_options(options: dict[str, object], said: str) -> None:
         build("abpn", **options)
 
 
-@pytest.mark.parametrize("frame", [torch.rand(1, 2, 8, 8), torch.rand(1, 8, 8), torch.zeros(1, 1, 8, 8, dtype=int)])
+@pytest.mark.parametrize(
+    "frame", [torch.rand(1, 2, 8, 8), torch.rand(1, 8, 8), torch.zeros(1, 1, 8, 8, dtype=int)]
+)
 def test_refuses_frames(frame: torch.Tensor) -> None:
     with pytest.raises(InputError, match=r"expected a floating tensor \(B, 1, H, W\)"):
         _network().refine(frame)

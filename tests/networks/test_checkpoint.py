@@ -15,7 +15,7 @@ import pytest
 torch = pytest.importorskip("torch")
 from safetensors.torch import save_file  # noqa: E402
 
-from deepcams.errors import InputError, OutputError  # noqa: E402
+from deepcams.core.errors import InputError, OutputError  # noqa: E402
 from deepcams.networks import build  # noqa: E402
 from deepcams.networks.abpn import ABPN  # noqa: E402
 from deepcams.networks.base import Network  # noqa: E402
@@ -42,7 +42,9 @@ def _edit(path: Path, **changes: object) -> Path:
     (size,) = struct.unpack("<Q", content[:8])
     header = json.loads(content[8 : 8 + size])
     card = {**json.loads(header["__metadata__"][KEY]), **changes}
-    header["__metadata__"][KEY] = json.dumps({name: value for name, value in card.items() if value is not None})
+    header["__metadata__"][KEY] = json.dumps(
+        {name: value for name, value in card.items() if value is not None}
+    )
     text = json.dumps(header).encode()
     path.write_bytes(struct.pack("<Q", len(text)) + text + content[8 + size :])
     return path
@@ -58,7 +60,11 @@ def test_comes_back_whole(network: Network, path: Path) -> None:
     assert checkpoint.scaling == Asinh(knee=3.0)
     assert checkpoint.card == read_card(path)
     assert checkpoint.card.provenance == PROVENANCE
-    assert (checkpoint.card.kind, checkpoint.card.factor, checkpoint.card.variable) == ("spatial", 3, "pm2p5")
+    assert (checkpoint.card.kind, checkpoint.card.factor, checkpoint.card.variable) == (
+        "spatial",
+        3,
+        "pm2p5",
+    )
     assert checkpoint.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -89,7 +95,9 @@ def test_what_cannot_be_saved_says_so(network: Network, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="provenance: expected JSON values"):
         save(network, tmp_path / "x", Asinh(), provenance={"when": object()})
     weights[0] = 1e6
-    with pytest.raises(InputError, match="finite numbers in float16, found nan or infinity; store it in float32"):
+    with pytest.raises(
+        InputError, match="finite numbers in float16, found nan or infinity; store it in float32"
+    ):
         save(network, tmp_path / "x", Asinh(), stored="float16")
     weights[0] = float("nan")
     with pytest.raises(InputError, match="go back to an earlier state"):
@@ -97,7 +105,9 @@ def test_what_cannot_be_saved_says_so(network: Network, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_failing_write_leaves_the_old_file(network: Network, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_write_leaves_the_old_file(
+    network: Network, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = path.read_bytes()
 
     def full(_: int) -> None:
@@ -119,7 +129,9 @@ def test_a_folder_that_is_a_file(network: Network, path: Path) -> None:
 def test_truncated(path: Path, keep: float) -> None:
     content = path.read_bytes()
     path.write_bytes(content[: int(keep * len(content)) if isinstance(keep, float) else keep])
-    with pytest.raises(InputError, match=r"deepcams checkpoint.*found a (truncated|damaged|file of)") as error:
+    with pytest.raises(
+        InputError, match=r"deepcams checkpoint.*found a (truncated|damaged|file of)"
+    ) as error:
         load(path)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
@@ -129,7 +141,9 @@ def test_a_flipped_bit_in_the_weights(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-3] ^= 1
     path.write_bytes(content)
-    with pytest.raises(InputError, match="checksum in its card, found other weights; copy the file again"):
+    with pytest.raises(
+        InputError, match="checksum in its card, found other weights; copy the file again"
+    ):
         load(path)
 
 
@@ -142,11 +156,16 @@ class _Bomb:
         return os.system, ("touch exploded",)
 
 
-def test_a_pickle_under_the_name_of_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pickle_under_the_name_of_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "evil.safetensors"
     path.write_bytes(pickle.dumps(_Bomb()))
-    with pytest.raises(InputError, match="found a pickle; published weight files are read by `deepcams models import`"):
+    with pytest.raises(
+        InputError,
+        match="found a pickle; published weight files are read by `deepcams models import`",
+    ):
         load(path)
     torch.save({"a": torch.ones(3)}, path)
     with pytest.raises(InputError, match="found a zip or PyTorch file; published"):
@@ -191,16 +210,28 @@ def test_safetensors_of_another_program(tmp_path: Path) -> None:
             f"format {VERSION} or earlier, found format {VERSION + 1}; install a newer deepcams",
         ),
         ({"version": None}, "JSON with a version"),
-        ({"network": "unet"}, "one of abpn, .*xvfi.*found 'unet'; install the package that adds this network"),
+        (
+            {"network": "unet"},
+            "one of abpn, .*xvfi.*found 'unet'; install the package that adds this network",
+        ),
         ({"variable": None}, "the entries of format 1, found without variable"),
         ({"colour": "red"}, "found with colour"),
         ({"provenance": [1]}, r"card: provenance: expected .*, found \[1\]"),
-        ({"options": {"d": 4, "stages": 3, "depth": 9}}, "options of abpn: expected the options d, stages.*'depth'"),
+        (
+            {"options": {"d": 4, "stages": 3, "depth": 9}},
+            "options of abpn: expected the options d, stages.*'depth'",
+        ),
         ({"options": {"d": "4"}}, "d: expected a value of type int, found '4'"),
         ({"kind": "temporal"}, "expected spatial, factor 3, found temporal, factor 3"),
         ({"scaling": "sqrt"}, "expected one of asinh"),
-        ({"scaling_options": {"knee": -1.0}}, "scaling asinh: knee: expected a positive number, found -1.0"),
-        ({"options": {"d": 5, "stages": 3}}, r"misshapen: .* \(8, .* instead of \(10, .* and \d+ more"),
+        (
+            {"scaling_options": {"knee": -1.0}},
+            "scaling asinh: knee: expected a positive number, found -1.0",
+        ),
+        (
+            {"options": {"d": 5, "stages": 3}},
+            r"misshapen: .* \(8, .* instead of \(10, .* and \d+ more",
+        ),
         ({"options": {"d": 4, "stages": 2}}, r"\d+ extra: .*; 2 misshapen"),
         ({"options": {"d": 4, "stages": 4}}, r"\d+ missing: .*; 2 misshapen"),
     ],

@@ -12,20 +12,46 @@ import pytest
 pytest.importorskip("torch")
 
 _OUTPUTS = [
-    *(f"xvfi_released_nf16_s1 {o}" for o in
-      ("t0.3333", "t0.6667", "train_level0", "train_level1", "train_flow0", "train_flow1", "train_occ0")),
-    *(f"xvfi_original_nf16_s3 {o}" for o in
-      ("t0.3333", "t0.6667", "train_level0", "train_level1", "train_level2", "train_level3", "train_flow0",
-       "train_flow1", "train_occ0")),
+    *(
+        f"xvfi_released_nf16_s1 {o}"
+        for o in (
+            "t0.3333",
+            "t0.6667",
+            "train_level0",
+            "train_level1",
+            "train_flow0",
+            "train_flow1",
+            "train_occ0",
+        )
+    ),
+    *(
+        f"xvfi_original_nf16_s3 {o}"
+        for o in (
+            "t0.3333",
+            "t0.6667",
+            "train_level0",
+            "train_level1",
+            "train_level2",
+            "train_level3",
+            "train_flow0",
+            "train_flow1",
+            "train_occ0",
+        )
+    ),
     "abpn_dim8 sdpa",
     "abpn_dim8 materialised",
-]  # fmt: skip
+]
 
 
 # The weights are random and flows wild: the vectors' own float32 rounding is 7.6e-6 in one output (float64 shows it).
 @pytest.fixture(scope="session", params=["float32", "float64"])
 def differences(request: pytest.FixtureRequest, golden_dir: Path) -> dict[str, float]:
-    command = [sys.executable, str(Path(__file__).with_name("golden.py")), str(golden_dir), request.param]
+    command = [
+        sys.executable,
+        str(Path(__file__).with_name("golden.py")),
+        str(golden_dir),
+        request.param,
+    ]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, float] = json.loads(done.stdout)
     return found

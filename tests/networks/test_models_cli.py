@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 
 from deepcams.cli import main  # noqa: E402
 from deepcams.cli.models import app  # noqa: E402
-from deepcams.errors import InputError  # noqa: E402
+from deepcams.core.errors import InputError  # noqa: E402
 from deepcams.networks import build  # noqa: E402
 from deepcams.networks.abpn import ABPN, ABPNOptions  # noqa: E402
 from deepcams.networks.checkpoint import load, save  # noqa: E402
@@ -34,7 +34,12 @@ def test_list_names_networks_and_files(tmp_path: Path) -> None:
 
 def test_show_a_network_and_a_file(tmp_path: Path) -> None:
     assert "released: 5,527,698 parameters, multiples of 32" in _run("show", "xvfi")
-    path = save(build("abpn", d=4, stages=2), tmp_path / "mine", LinearClip(), provenance={"split": "west and east"})
+    path = save(
+        build("abpn", d=4, stages=2),
+        tmp_path / "mine",
+        LinearClip(),
+        provenance={"split": "west and east"},
+    )
     out = _run("show", path)
     assert "clips: values above 800 ug m-3" in out
     assert f"sha256: {load(path).sha256}" in out

@@ -8,9 +8,15 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from deepcams.errors import InputError
+from deepcams.core.errors import InputError
 from deepcams.networks import build
-from deepcams.networks.base import Network, SpatialNetwork, SpatialSample, TemporalNetwork, TemporalSample
+from deepcams.networks.base import (
+    Network,
+    SpatialNetwork,
+    SpatialSample,
+    TemporalNetwork,
+    TemporalSample,
+)
 from deepcams.testing import check_network
 from networks.learning import learned
 
@@ -91,7 +97,9 @@ def test_flow_refine_with_fresh_weights_is_flow() -> None:
     frames, guide = plume(1, 2, 1, 16, 24), plume(1, 2, 2, 1, 16, 24, seed=2)
     with torch.no_grad():
         found = network.interpolate(frames, [0.25, 0.5], guide)
-    flow = torch.stack([0.75 * guide[:, 0, 0] + 0.25 * guide[:, 0, 1], guide[:, 1].mean(dim=1)], dim=1)
+    flow = torch.stack(
+        [0.75 * guide[:, 0, 0] + 0.25 * guide[:, 0, 1], guide[:, 1].mean(dim=1)], dim=1
+    )
     np.testing.assert_allclose(found.numpy(), flow.numpy(), rtol=1e-5, atol=1e-5)
 
 
@@ -104,11 +112,15 @@ def test_flow_refine_finds_detail_that_stays_in_place() -> None:
     assert learned(network, sample, steps=150, rate=0.01) < 0.5
 
 
-@pytest.mark.parametrize("guide", [None, torch.ones(1, 1, 2, 1, 16, 16), torch.ones(1, 2, 1, 1, 16, 16)])
+@pytest.mark.parametrize(
+    "guide", [None, torch.ones(1, 1, 2, 1, 16, 16), torch.ones(1, 2, 1, 1, 16, 16)]
+)
 def test_flow_refine_asks_for_its_guide(guide: Tensor | None) -> None:
     network = build("flow-refine", width=4)
     assert isinstance(network, TemporalNetwork)
-    with pytest.raises(InputError, match=r"flow-refine: guide: expected the frames that flow carries"):
+    with pytest.raises(
+        InputError, match=r"flow-refine: guide: expected the frames that flow carries"
+    ):
         network.interpolate(plume(1, 2, 1, 16, 16), [0.25, 0.5], guide)
 
 

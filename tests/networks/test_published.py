@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from deepcams.errors import InputError, OutputError  # noqa: E402
+from deepcams.core.errors import InputError, OutputError  # noqa: E402
 from deepcams.networks.abpn import ABPN, ABPNOptions  # noqa: E402
 from deepcams.networks.base import Network  # noqa: E402
 from deepcams.networks.checkpoint import load  # noqa: E402
@@ -34,7 +34,9 @@ def _published(network: Network) -> Tensors:
     torch.manual_seed(0)
     tensors = {name: 0.1 * torch.randn(shape) for name, shape in published_shapes(network).items()}
     if isinstance(network, XVFI):
-        tensors |= {again: tensors[first].clone() for again, first in xvfi_repeats(network.options).items()}
+        tensors |= {
+            again: tensors[first].clone() for again, first in xvfi_repeats(network.options).items()
+        }
     return tensors
 
 
@@ -48,8 +50,12 @@ def spatial() -> Tensors:
     return _published(ABPN(ABPNOptions(d=4, stages=4)))
 
 
-@pytest.mark.parametrize(("entry", "network"), [("abpn_v5_dim32", ABPN), ("xvfi_nf64_scale4", XVFI)])
-def test_names_and_shapes_of_the_published_files(golden_dir: Path, entry: str, network: type[Network]) -> None:
+@pytest.mark.parametrize(
+    ("entry", "network"), [("abpn_v5_dim32", ABPN), ("xvfi_nf64_scale4", XVFI)]
+)
+def test_names_and_shapes_of_the_published_files(
+    golden_dir: Path, entry: str, network: type[Network]
+) -> None:
     published = json.loads((golden_dir / "published_state_dict_shapes.json").read_text())[entry]
     made = network(network.presets["released"])
     assert published_shapes(made) == {name: tuple(shape) for name, shape in published.items()}
@@ -61,13 +67,20 @@ def test_names_and_shapes_of_the_published_files(golden_dir: Path, entry: str, n
 @pytest.mark.parametrize("wrap", ["flat", "state_dict", "module"])
 def test_imports_both(temporal: Tensors, spatial: Tensors, wrap: str, tmp_path: Path) -> None:
     def wrapped(tensors: Tensors) -> object:
-        named = {f"module.{name}": tensor for name, tensor in tensors.items()} if wrap == "module" else tensors
+        named = (
+            {f"module.{name}": tensor for name, tensor in tensors.items()}
+            if wrap == "module"
+            else tensors
+        )
         return named if wrap == "flat" else {"epoch": 3, "state_dict": named}
 
     torch.save(wrapped(temporal), tmp_path / "t.pth")
     torch.save(wrapped(spatial), tmp_path / "s.pth")
     paths = import_published(tmp_path / "out", tmp_path / "t.pth", tmp_path / "s.pth")
-    assert [path.name for path in paths] == ["xvfi-published.safetensors", "abpn-published.safetensors"]
+    assert [path.name for path in paths] == [
+        "xvfi-published.safetensors",
+        "abpn-published.safetensors",
+    ]
     xvfi, abpn = (load(path) for path in paths)
     assert xvfi.scaling == abpn.scaling == LinearClip(800)
     assert xvfi.card.provenance["file"] == "t.pth"
@@ -76,7 +89,9 @@ def test_imports_both(temporal: Tensors, spatial: Tensors, wrap: str, tmp_path: 
     assert torch.equal(xvfi.network.features.halve.weight, temporal["rec_ext_ds.weight"].squeeze(2))
     assert torch.equal(xvfi.network.align.bias, temporal["vfinet.conv_flow1.bias"])
     assert abpn.network.options.stages == 4
-    assert torch.equal(abpn.network.up[2].of_input.conv.weight, spatial["up3.local_weight1.conv.weight"])
+    assert torch.equal(
+        abpn.network.up[2].of_input.conv.weight, spatial["up3.local_weight1.conv.weight"]
+    )
     with pytest.raises(OutputError, match="exists already"):
         import_published(tmp_path / "out", tmp_path / "t.pth")
     assert import_published(tmp_path / "out", tmp_path / "t.pth", overwrite=True) == paths[:1]
@@ -84,7 +99,9 @@ def test_imports_both(temporal: Tensors, spatial: Tensors, wrap: str, tmp_path: 
 
 def test_repeats_that_differ_are_refused(temporal: Tensors) -> None:
     temporal["rec_ext_ds_module.3.weight"][0, 0, 0, 0, 0] += 1
-    with pytest.raises(InputError, match=r"rec_ext_ds_module.3.weight: expected the values of rec_ext_ds.weight"):
+    with pytest.raises(
+        InputError, match=r"rec_ext_ds_module.3.weight: expected the values of rec_ext_ds.weight"
+    ):
         xvfi_from_published(temporal, "f")
 
 
@@ -94,14 +111,25 @@ def test_repeats_that_differ_are_refused(temporal: Tensors) -> None:
         ({"rec_ctx_ds.bias": None}, "1 missing: rec_ctx_ds.bias"),
         ({"vfinet.refine_unet.conv1.weight": None}, "1 missing: vfinet.refine_unet.conv1.weight"),
         ({"extra.weight": torch.ones(1)}, "1 extra: extra.weight"),
-        ({"vfinet.conv_flow1.bias": torch.ones(9)}, r"1 misshapen: vfinet.conv_flow1.bias \(9,\) instead of \(8,\)"),
-        ({"vfinet.conv_flow1.bias": torch.full((8,), float("nan"))}, "conv_flow1.bias: expected finite numbers"),
+        (
+            {"vfinet.conv_flow1.bias": torch.ones(9)},
+            r"1 misshapen: vfinet.conv_flow1.bias \(9,\) instead of \(8,\)",
+        ),
+        (
+            {"vfinet.conv_flow1.bias": torch.full((8,), float("nan"))},
+            "conv_flow1.bias: expected finite numbers",
+        ),
         ({"channel_converter.0.weight": None}, "expected the published temporal network"),
         ({"channel_converter.0.weight": torch.tensor(1.0)}, "misshapen: "),
-        ({"vfinet.refine_unet.enc1.weight": torch.ones(8, 9, 4, 4)}, "1 misshapen: vfinet.refine_unet.enc1.weight"),
+        (
+            {"vfinet.refine_unet.enc1.weight": torch.ones(8, 9, 4, 4)},
+            "1 misshapen: vfinet.refine_unet.enc1.weight",
+        ),
     ],
 )
-def test_a_wrong_temporal_file(temporal: Tensors, change: dict[str, torch.Tensor | None], said: str) -> None:
+def test_a_wrong_temporal_file(
+    temporal: Tensors, change: dict[str, torch.Tensor | None], said: str
+) -> None:
     wrong = {name: tensor for name, tensor in {**temporal, **change}.items() if tensor is not None}
     with pytest.raises(InputError, match=said):
         xvfi_from_published(wrong, "f")
@@ -112,12 +140,17 @@ def test_a_wrong_temporal_file(temporal: Tensors, change: dict[str, torch.Tensor
     [
         ({"SA4.K.bias": None, "SR_conv3.bias": None}, "2 missing: SR_conv3.bias, SA4.K.bias"),
         ({"up5.conv2.conv.bias": torch.ones(4)}, "1 extra: up5.conv2.conv.bias"),
-        ({"down2.conv1.act.weight": torch.ones(4)}, r"down2.conv1.act.weight \(4,\) instead of \(1,\)"),
+        (
+            {"down2.conv1.act.weight": torch.ones(4)},
+            r"down2.conv1.act.weight \(4,\) instead of \(1,\)",
+        ),
         ({"feat2.conv.weight": None}, "expected the published spatial network"),
         ({"feat2.conv.weight": torch.tensor(1.0)}, "misshapen: "),
     ],
 )
-def test_a_wrong_spatial_file(spatial: Tensors, change: dict[str, torch.Tensor | None], said: str) -> None:
+def test_a_wrong_spatial_file(
+    spatial: Tensors, change: dict[str, torch.Tensor | None], said: str
+) -> None:
     wrong = {name: tensor for name, tensor in {**spatial, **change}.items() if tensor is not None}
     with pytest.raises(InputError, match=said):
         abpn_from_published(wrong, "f")
@@ -169,7 +202,10 @@ def test_truncated_and_foreign_files(spatial: Tensors, tmp_path: Path) -> None:
         read_tensors(path)
     with pytest.raises(InputError, match="found no such file"):
         read_tensors(tmp_path / "absent.pth")
-    for content_of, said in (([1, 2], "found no dictionary"), ({"a": 1}, "found 0 tensors among 1 entries")):
+    for content_of, said in (
+        ([1, 2], "found no dictionary"),
+        ({"a": 1}, "found 0 tensors among 1 entries"),
+    ):
         torch.save(content_of, path)
         with pytest.raises(InputError, match=said):
             read_tensors(path)

@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from deepcams.errors import InputError  # noqa: E402
+from deepcams.core.errors import InputError  # noqa: E402
 from deepcams.networks.scaling import SCALINGS, LinearClip, make_scaling  # noqa: E402
 
 VALUES = [-3.0, -1e-6, 0.0, 1e-12, 1e-6, 0.1, 1.0, 35.0, 799.0, 800.0, 3657.0, 40000.0]
@@ -45,8 +45,16 @@ def test_only_scaling_knows_800() -> None:
     import deepcams
 
     package = Path(deepcams.__file__).parent
-    files = [*package.glob("networks/*.py"), *package.glob("downscalers/*.py"), *package.glob("training/*.py")]
-    knowing = {f.name for f in files if any("800" in line.partition("#")[0] for line in f.read_text().splitlines())}
+    files = [
+        *package.glob("networks/*.py"),
+        *package.glob("downscalers/*.py"),
+        *package.glob("training/*.py"),
+    ]
+    knowing = {
+        f.name
+        for f in files
+        if any("800" in line.partition("#")[0] for line in f.read_text().splitlines())
+    }
     assert knowing <= {"scaling.py", "published.py"}
     assert "scaling.py" in knowing
 

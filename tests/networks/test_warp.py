@@ -56,8 +56,14 @@ def _splat_slowly(values, flow, importance):  # type: ignore[no-untyped-def]
 
 def test_splat_is_what_it_says_pixel_by_pixel() -> None:
     torch.manual_seed(0)
-    values, flow, importance = torch.randn(1, 2, 5, 7), 3 * torch.randn(1, 2, 5, 7), torch.rand(1, 1, 5, 7)
-    for got, expected in zip(splat(values, flow, importance), _splat_slowly(values, flow, importance), strict=True):
+    values, flow, importance = (
+        torch.randn(1, 2, 5, 7),
+        3 * torch.randn(1, 2, 5, 7),
+        torch.rand(1, 1, 5, 7),
+    )
+    for got, expected in zip(
+        splat(values, flow, importance), _splat_slowly(values, flow, importance), strict=True
+    ):
         torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
 
 

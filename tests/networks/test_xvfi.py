@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from deepcams.errors import InputError  # noqa: E402
+from deepcams.core.errors import InputError  # noqa: E402
 from deepcams.networks import build  # noqa: E402
 from deepcams.networks.base import SizeRule, TemporalSample  # noqa: E402
 from deepcams.networks.xvfi import XVFI, XVFIOptions  # noqa: E402
@@ -21,18 +21,36 @@ def _sample(rows: int = 64, columns: int = 64, batch: int = 2) -> TemporalSample
     y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
 
     def blob(at: float) -> torch.Tensor:
-        return torch.exp(-((x - columns / 3 - 8 * at) ** 2 + (y - rows / 2) ** 2) / 40.0).expand(batch, 1, -1, -1)
+        return torch.exp(-((x - columns / 3 - 8 * at) ** 2 + (y - rows / 2) ** 2) / 40.0).expand(
+            batch, 1, -1, -1
+        )
 
-    return TemporalSample(torch.stack((blob(0), blob(1)), dim=1), torch.full((batch,), 2 / 3), blob(2 / 3))
+    return TemporalSample(
+        torch.stack((blob(0), blob(1)), dim=1), torch.full((batch,), 2 / 3), blob(2 / 3)
+    )
 
 
 def test_presets_are_the_published_ones() -> None:
     presets = XVFI.presets
-    assert (presets["paper"].nf, presets["paper"].depth, presets["paper"].level_loss) == (32, 5, "sum")
+    assert (presets["paper"].nf, presets["paper"].depth, presets["paper"].level_loss) == (
+        32,
+        5,
+        "sum",
+    )
     released = presets["released"]
-    assert (released.nf, released.module_scale, released.depth, released.validity_mask) == (64, 4, 1, False)
+    assert (released.nf, released.module_scale, released.depth, released.validity_mask) == (
+        64,
+        4,
+        1,
+        False,
+    )
     original = presets["original"]
-    assert (original.nf, original.training_depth, original.depth, original.validity_mask) == (64, 3, 5, True)
+    assert (original.nf, original.training_depth, original.depth, original.validity_mask) == (
+        64,
+        3,
+        5,
+        True,
+    )
     assert build("xvfi", "released").parameter_count == 5_527_698
 
 
@@ -48,7 +66,13 @@ def test_size_rules_differ_for_training_and_inference() -> None:
 def test_other_module_scales(module_scale: int) -> None:
     network = _network(module_scale=module_scale)
     rows, columns = network.size_rule.enlarge(20, 40)
-    assert network.interpolate(torch.rand(1, 2, 1, rows, columns), [0.5]).shape == (1, 1, 1, rows, columns)
+    assert network.interpolate(torch.rand(1, 2, 1, rows, columns), [0.5]).shape == (
+        1,
+        1,
+        1,
+        rows,
+        columns,
+    )
 
 
 def test_several_times_share_features_and_flows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +125,9 @@ def test_an_edge_of_the_target_frees_the_flow() -> None:
     flow[..., 4:] = 1.0  # a step of 1 between columns 3 and 4
     flat, edge = torch.zeros(1, 1, 32, 32), torch.zeros(1, 1, 32, 32)
     edge[..., 16:] = 1.0
-    assert network._roughness(flow, flat).item() == pytest.approx(0.5 / 7, rel=1e-5)  # 1 of 7 steps, x alone, halved
+    assert network._roughness(flow, flat).item() == pytest.approx(
+        0.5 / 7, rel=1e-5
+    )  # 1 of 7 steps, x alone, halved
     assert network._roughness(flow, edge).item() == pytest.approx(0, abs=1e-6)
 
 
@@ -149,7 +175,11 @@ def test_refuses_options(options: dict[str, object], said: str) -> None:
     ("shape", "t", "said"),
     [
         ((1, 2, 1, 32, 33), [0.5], "multiples of 32, found 32x33; pad to 32x64"),
-        ((1, 3, 1, 32, 32), [0.5], r"expected a floating tensor \(B, 2, 1, H, W\), found \(1, 3, 1, 32, 32\)"),
+        (
+            (1, 3, 1, 32, 32),
+            [0.5],
+            r"expected a floating tensor \(B, 2, 1, H, W\), found \(1, 3, 1, 32, 32\)",
+        ),
         ((2, 1, 32, 32), [0.5], "floating tensor"),
         ((1, 2, 1, 32, 32), [], r"times inside \(0, 1\), found \[\]"),
         ((1, 2, 1, 32, 32), [1.0], r"times inside \(0, 1\), found \[1.0\]"),

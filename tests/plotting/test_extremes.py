@@ -13,13 +13,13 @@ from matplotlib.dates import num2date
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from deepcams.errors import InputError
-from deepcams.field import field_like
-from deepcams.grid import Grid
+from deepcams.core.errors import InputError
+from deepcams.core.field import field_like
+from deepcams.core.grid import Grid
+from deepcams.files.atomic import UNFINISHED
 from deepcams.plotting import animate, annual_figure, compare_maps, sequence_figure, series_figure
 from deepcams.plotting.maps import _ticks
 from deepcams.plotting.scatter import ScatterPanel, scatter_figure
-from deepcams.writing import UNFINISHED
 
 START = np.datetime64("2019-12-31T15", "ns")
 
@@ -30,7 +30,13 @@ def region(hours: int = 3, value: float = 12.0) -> xr.DataArray:
     values = np.full((hours, *grid.shape), value, np.float32)
     values[:, 30, 40] = 3000 if value else 0
     times = START + np.arange(hours) * np.timedelta64(1, "h")
-    empty = xr.DataArray(np.zeros(hours), dims="time", coords={"time": times}, name="pm2p5", attrs={"units": "ug m-3"})
+    empty = xr.DataArray(
+        np.zeros(hours),
+        dims="time",
+        coords={"time": times},
+        name="pm2p5",
+        attrs={"units": "ug m-3"},
+    )
     return field_like(empty, values, grid)
 
 
@@ -40,7 +46,9 @@ def drawn(figure: Figure) -> Figure:
 
 
 def apart(words: list[Text]) -> bool:
-    boxes = [word.get_window_extent() for word in words if word.get_text().strip() and word.get_visible()]
+    boxes = [
+        word.get_window_extent() for word in words if word.get_text().strip() and word.get_visible()
+    ]
     return not any(
         min(a.x1, b.x1) - max(a.x0, b.x0) > 0.5 and min(a.y1, b.y1) - max(a.y0, b.y0) > 0.5
         for a, b in combinations(boxes, 2)
@@ -52,7 +60,9 @@ def apart(words: list[Text]) -> bool:
 def test_the_steps_of_two_scales_keep_apart(draw: str, size: str) -> None:
     field = region()
     if draw == "compare":
-        figure = compare_maps({"ours": field}, START, truth=region(value=0.0), scale="guideline", size=size)
+        figure = compare_maps(
+            {"ours": field}, START, truth=region(value=0.0), scale="guideline", size=size
+        )
     else:
         figure = annual_figure(field, region(value=0.0), scale="guideline", size=size)
     drawn(figure)
@@ -63,7 +73,9 @@ def test_the_steps_of_two_scales_keep_apart(draw: str, size: str) -> None:
     one, other = (bar.get_tightbbox() for bar in bars)
     assert one is not None
     assert other is not None
-    assert min(one.x1, other.x1) <= max(one.x0, other.x0) or min(one.y1, other.y1) <= max(one.y0, other.y0)
+    assert min(one.x1, other.x1) <= max(one.x0, other.x0) or min(one.y1, other.y1) <= max(
+        one.y0, other.y0
+    )
 
 
 @pytest.mark.parametrize("projection", ["robinson", "equal-earth"])
@@ -121,6 +133,10 @@ def test_a_correlation_that_is_not_defined_says_so() -> None:
 @pytest.mark.parametrize("kind", ["mp4", "gif"])
 def test_a_film_that_is_being_made_is_no_film_yet(kind: str, tmp_path: Path) -> None:
     path, seen = tmp_path / f"film.{kind}", list[list[str]]()
-    animate({"ours": region(2)}, path, progress=lambda *_: seen.append([one.name for one in tmp_path.iterdir()]))
+    animate(
+        {"ours": region(2)},
+        path,
+        progress=lambda *_: seen.append([one.name for one in tmp_path.iterdir()]),
+    )
     assert seen[0] == [f".film.{kind}{UNFINISHED}"]
     assert list(tmp_path.iterdir()) == [path]

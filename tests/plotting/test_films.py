@@ -15,22 +15,26 @@ import xarray as xr
 from matplotlib.axes import Axes
 from PIL import Image
 
-from deepcams.errors import InputError, MissingExtraError, OutputError
-from deepcams.field import field_like, grid_of
-from deepcams.period import Period
-from deepcams.plotting import (
-    animate,
-    animation,
-    raster,
-)
+from deepcams.core.errors import InputError, MissingExtraError, OutputError
+from deepcams.core.field import field_like, grid_of
+from deepcams.core.period import Period
+from deepcams.plotting import animate, animation, raster
+from deepcams.plotting.extent import View
 from deepcams.plotting.raster import shown
-from deepcams.plotting.view import View
 from plotting.test_pictures import BOX, START, as_before, hourly, pixels, shrunk, sparse
 
 
 @pytest.mark.parametrize("projection", ["plate-carree", "robinson"])
-def test_a_films_frame_looks_as_it_did(projection: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = frames_of({"original": sparse(), "ours": hourly()}, tmp_path, monkeypatch, projection=projection, every=6)
+def test_a_films_frame_looks_as_it_did(
+    projection: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = frames_of(
+        {"original": sparse(), "ours": hourly()},
+        tmp_path,
+        monkeypatch,
+        projection=projection,
+        every=6,
+    )
     assert len(found) == 2
     assert as_before(shrunk(found[1]), f"film-{projection}")
 
@@ -57,11 +61,17 @@ def test_a_films_frame_is_what_matplotlib_draws(
     """Frames are blended, not drawn: line by line and colour by colour they are the drawing."""
     films = []
     prepare = animation._Film._prepare
-    monkeypatch.setattr(animation._Film, "_prepare", lambda film: (films.append(film), prepare(film)))
-    (found, *_) = frames_of({"ours": hourly()}, tmp_path, monkeypatch, projection=projection, every=6, size="column")
+    monkeypatch.setattr(
+        animation._Film, "_prepare", lambda film: (films.append(film), prepare(film))
+    )
+    (found, *_) = frames_of(
+        {"ours": hourly()}, tmp_path, monkeypatch, projection=projection, every=6, size="column"
+    )
     (film,) = films
     image = film.images["ours"]
-    image.set_data(shown(raster_pixels(hourly().values[0], film.view, image.axes), film.norm, "magma_r"))
+    image.set_data(
+        shown(raster_pixels(hourly().values[0], film.view, image.axes), film.norm, "magma_r")
+    )
     image.set_interpolation("nearest")
     film.titles["ours"].set_text("ours, 1.5°   2019-12-31 15:00 UTC")
     drawn = pixels(film.figure)
@@ -80,9 +90,12 @@ def test_a_film_has_its_frames_and_they_move(kind: str, tmp_path: Path) -> None:
         pytest.importorskip("imageio_ffmpeg")
     told: list[int] = []
     path = animate(
-        {"original": sparse(), "ours": hourly()}, tmp_path / f"film.{kind}", box=BOX, size="column",
+        {"original": sparse(), "ours": hourly()},
+        tmp_path / f"film.{kind}",
+        box=BOX,
+        size="column",
         progress=lambda done, total: told.append(total),
-    )  # fmt: skip
+    )
     assert [each.name for each in tmp_path.iterdir()] == [f"film.{kind}"]
     assert told == [7] * 7
     frames = _frames(path)
@@ -111,7 +124,9 @@ def _frames(path: Path) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("size", ["column", "page", "screen"])
-def test_titles_of_a_film_lie_beside_one_another(size: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_titles_of_a_film_lie_beside_one_another(
+    size: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     films = []
     draw = animation._Film.frame
 
@@ -120,7 +135,13 @@ def test_titles_of_a_film_lie_beside_one_another(size: str, tmp_path: Path, monk
         return draw(self, time)
 
     monkeypatch.setattr(animation._Film, "frame", frame)
-    animate({"original": sparse(), "ours": hourly()}, tmp_path / "a.gif", box=(140, -42, 158, -28), every=6, size=size)
+    animate(
+        {"original": sparse(), "ours": hourly()},
+        tmp_path / "a.gif",
+        box=(140, -42, 158, -28),
+        every=6,
+        size=size,
+    )
     left, right = (films[0].titles[name].get_window_extent() for name in ("original", "ours"))
     assert left.x1 <= right.x0
     assert right.x1 <= films[0].figure.bbox.x1
@@ -130,7 +151,10 @@ def test_memory_does_not_grow_with_a_film(tmp_path: Path) -> None:
     import tracemalloc
 
     hours = field_like(
-        hourly(), hourly().data[np.arange(16) % 7], grid_of(hourly()), START + np.arange(16) * np.timedelta64(1, "h")
+        hourly(),
+        hourly().data[np.arange(16) % 7],
+        grid_of(hourly()),
+        START + np.arange(16) * np.timedelta64(1, "h"),
     )
     most = []
     for number in (4, 16):
@@ -144,7 +168,9 @@ def test_memory_does_not_grow_with_a_film(tmp_path: Path) -> None:
     assert most[1] - most[0] < 4 * frame  # a kept frame each would be 12
 
 
-def test_an_mp4_without_its_extra_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_mp4_without_its_extra_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     with pytest.raises(MissingExtraError, match=r"needs the extra \[plot\]"):
         animate({"ours": hourly()}, tmp_path / "film.mp4")

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont
 from matplotlib.text import Text
 
-from deepcams.errors import DeepcamsNotice
+from deepcams.core.errors import DeepcamsNotice
 from deepcams.plotting import fonts
-from deepcams.plotting.sheet import SIZES, Sheet, save
+from deepcams.plotting.page import SIZES, Sheet, save
 
 TITLE = "细颗粒物 PM$_{2.5}$, 北京"
 
@@ -31,14 +31,20 @@ def drawn(title: str, out: Path) -> tuple[Figure, list[str]]:
     return figure, [f"{each.category.__name__}: {each.message}" for each in said]
 
 
-def test_letters_that_no_font_has_are_one_notice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_letters_that_no_font_has_are_one_notice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(fonts, "_installed", list)
     _, said = drawn(TITLE, tmp_path)
     assert len(said) == 1
-    assert said[0].startswith(f"{DeepcamsNotice.__name__}: no font on this machine has 细颗粒物北京: drawn as boxes")
+    assert said[0].startswith(
+        f"{DeepcamsNotice.__name__}: no font on this machine has 细颗粒物北京: drawn as boxes"
+    )
 
 
-def test_another_font_that_has_them_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_font_that_has_them_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """DejaVu Sans Mono stands for one that has what is asked for; damaged files are passed over."""
     mono = findfont("DejaVu Sans Mono")
     (tmp_path / "damaged.ttf").write_bytes(b"no font")

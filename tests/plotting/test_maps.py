@@ -13,23 +13,30 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
-from deepcams.errors import InputError, OutputError
-from deepcams.field import field_like
-from deepcams.grid import Grid
+from deepcams.core.errors import InputError, OutputError
+from deepcams.core.field import field_like
+from deepcams.core.grid import Grid
 from deepcams.plotting import coastlines, style
 from deepcams.plotting.coastlines import land_share
 from deepcams.plotting.compare import compare_maps
+from deepcams.plotting.extent import View
 from deepcams.plotting.maps import draw_map, map_figure
-from deepcams.plotting.sheet import save
-from deepcams.plotting.view import View
+from deepcams.plotting.page import save
 
 BAY = Grid.globe(0.25).select((82, 14, 100, 26))[0]
 NOON = np.datetime64("2019-12-01T12", "ns")
 
 
-def a_field(grid: Grid, values: np.ndarray | float = 10.0, time: np.datetime64 = NOON) -> xr.DataArray:
+def a_field(
+    grid: Grid, values: np.ndarray | float = 10.0, time: np.datetime64 = NOON
+) -> xr.DataArray:
     template = xr.DataArray(0.0, name="pm2p5")
-    return field_like(template, np.broadcast_to(np.float32(values), grid.shape)[None].copy(), grid, np.array([time]))
+    return field_like(
+        template,
+        np.broadcast_to(np.float32(values), grid.shape)[None].copy(),
+        grid,
+        np.array([time]),
+    )
 
 
 def pixels(figure: Figure) -> np.ndarray:
@@ -56,13 +63,18 @@ def shown_colour(axes: Axes, value: float) -> np.ndarray:
 @pytest.mark.parametrize("longitude", [82.0, 91.25, 100.0])
 def test_a_value_is_drawn_at_its_node(longitude: float) -> None:
     values = np.full(BAY.shape, 5.0)
-    row, column = np.flatnonzero(BAY.latitudes == 15.5)[0], np.flatnonzero(BAY.longitudes == longitude)[0]
+    row, column = (
+        np.flatnonzero(BAY.latitudes == 15.5)[0],
+        np.flatnonzero(BAY.longitudes == longitude)[0],
+    )
     values[row, column] = 900
     figure = map_figure(a_field(BAY, values))
     axes = maps_of(figure)[0]
     inside = 0.1 if longitude == 82 else -0.1  # half a cell is 0.125
     for near in (0.0, inside):
-        np.testing.assert_allclose(colour_at(figure, axes, longitude + near, 15.5), shown_colour(axes, 900), atol=2)
+        np.testing.assert_allclose(
+            colour_at(figure, axes, longitude + near, 15.5), shown_colour(axes, 900), atol=2
+        )
     np.testing.assert_allclose(colour_at(figure, axes, 90, 15), shown_colour(axes, 5.0), atol=2)
 
 
@@ -89,7 +101,9 @@ def test_the_globe_is_drawn_in_any_view(
     low, high = axes.get_xlim()
     at = low + (drawn - low) % 360
     assert low <= at <= high
-    np.testing.assert_allclose(colour_at(figure, axes, at, place[1]), shown_colour(axes, 2000), atol=2)
+    np.testing.assert_allclose(
+        colour_at(figure, axes, at, place[1]), shown_colour(axes, 2000), atol=2
+    )
     west, east, *_ = axes.images[0].get_extent()
     assert west <= low + 1e-6
     assert east >= high - 1e-6  # no white strip at the edge
@@ -108,7 +122,9 @@ def test_zero_lies_below_the_scale_and_missing_is_grey_and_said() -> None:
     assert any("grey: missing" in label for label in labels)
     everything_missing = map_figure(a_field(BAY, np.nan))
     np.testing.assert_allclose(
-        colour_at(everything_missing, maps_of(everything_missing)[0], 84, 18), [184, 184, 184], atol=2
+        colour_at(everything_missing, maps_of(everything_missing)[0], 84, 18),
+        [184, 184, 184],
+        atol=2,
     )
 
 
@@ -119,7 +135,10 @@ def test_axes_speak_in_degrees_units_and_utc() -> None:
     x = [tick.get_text() for tick in axes.get_xticklabels()]
     assert {"180°", "170°E", "170°W"} <= set(x), x
     assert {"0°", "20°S"} <= {tick.get_text() for tick in axes.get_yticklabels()}
-    assert any(style.UNITS_TEXT in each.get_xlabel() and "PM$_{2.5}$" in each.get_xlabel() for each in figure.axes)
+    assert any(
+        style.UNITS_TEXT in each.get_xlabel() and "PM$_{2.5}$" in each.get_xlabel()
+        for each in figure.axes
+    )
     assert "2019-12-01 12:00 UTC" in " ".join(text.get_text() for text in figure.texts)
 
 
@@ -143,18 +162,34 @@ def compared() -> Figure:
 
 def test_a_comparison_has_truth_input_methods_and_errors_in_every_view(compared: Figure) -> None:
     titles = [axes.get_title(loc="left") for axes in maps_of(compared)]
-    whole = ["Truth, 0.25°", "Linear, 0.25°", "Ours, 0.25°", "Input, 0.75°, 10:00 UTC",
-             "Linear \N{MINUS SIGN} truth", "Ours \N{MINUS SIGN} truth"]  # fmt: skip
-    assert titles == [*whole, *[f"A: {title}" for title in whole], *[f"B: {title}" for title in whole]]
+    whole = [
+        "Truth, 0.25°",
+        "Linear, 0.25°",
+        "Ours, 0.25°",
+        "Input, 0.75°, 10:00 UTC",
+        "Linear \N{MINUS SIGN} truth",
+        "Ours \N{MINUS SIGN} truth",
+    ]
+    assert titles == [
+        *whole,
+        *[f"A: {title}" for title in whole],
+        *[f"B: {title}" for title in whole],
+    ]
     assert [text.get_text() for text in compared.texts] == ["A title", "SIMULATED"]
     assert maps_of(compared)[6].get_xlim() == (85, 90)
     boxes = [patch.get_bbox().bounds for patch in maps_of(compared)[0].patches]
     assert boxes == [(85, 16, 5, 4), (92, 18, 4, 4)]
 
 
-def test_one_scale_for_all_concentrations_and_one_about_zero_for_all_errors(compared: Figure) -> None:
+def test_one_scale_for_all_concentrations_and_one_about_zero_for_all_errors(
+    compared: Figure,
+) -> None:
     images = [axes.images[0] for axes in maps_of(compared)]
-    errors = [image for image, axes in zip(images, maps_of(compared), strict=True) if "truth" in axes.get_title("left")]
+    errors = [
+        image
+        for image, axes in zip(images, maps_of(compared), strict=True)
+        if "truth" in axes.get_title("left")
+    ]
     values = [image for image in images if image not in errors]
     assert len({id(image.norm) for image in values}) == 1
     assert len({id(image.norm) for image in errors}) == 1
@@ -164,7 +199,9 @@ def test_one_scale_for_all_concentrations_and_one_about_zero_for_all_errors(comp
 
 
 def test_the_errors_figures_are_those_of_the_view(compared: Figure) -> None:
-    texts = {axes.get_title("left"): [t.get_text() for t in axes.texts] for axes in maps_of(compared)}
+    texts = {
+        axes.get_title("left"): [t.get_text() for t in axes.texts] for axes in maps_of(compared)
+    }
     assert "MAE 1.00   RMSE 1.00" in texts["Ours \N{MINUS SIGN} truth"]
     assert "MAE 1.00   RMSE 1.00" in texts["A: Ours \N{MINUS SIGN} truth"]
     linear = texts["Linear \N{MINUS SIGN} truth"], texts["B: Linear \N{MINUS SIGN} truth"]
@@ -200,16 +237,26 @@ def test_without_a_truth_source_and_methods_stand_in_a_row() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"time": NOON + np.timedelta64(3, "h")}, "expected a frame at 2019-12-01 15:00 UTC or less than 3 h before"),
+        (
+            {"time": NOON + np.timedelta64(3, "h")},
+            "expected a frame at 2019-12-01 15:00 UTC or less than 3 h before",
+        ),
         ({"time": NOON - np.timedelta64(1, "h")}, "the nearest is 2019-12-01 12:00"),
         ({"fields": {}}, "one to four"),
-        ({"truth": a_field(Grid.globe(0.75).select((82, 14, 100, 26))[0])}, "the truth's grid and time"),
+        (
+            {"truth": a_field(Grid.globe(0.75).select((82, 14, 100, 26))[0])},
+            "the truth's grid and time",
+        ),
         ({"zooms": [(10, 10, 20, 20)]}, "a box that holds nodes of the data"),
         ({"fields": {"x": a_field(BAY).rename(time="when")}}, "canonical field"),
     ],
 )
 def test_what_does_not_fit_is_refused(change: dict[str, object], message: str) -> None:
-    arguments: dict[str, object] = {"fields": {"Ours": a_field(BAY)}, "time": NOON, "truth": a_field(BAY)}
+    arguments: dict[str, object] = {
+        "fields": {"Ours": a_field(BAY)},
+        "time": NOON,
+        "truth": a_field(BAY),
+    }
     with pytest.raises(InputError, match=message):
         compare_maps(**{**arguments, **change})  # type: ignore[arg-type]
 
@@ -235,7 +282,9 @@ def test_coastlines_reach_the_picture() -> None:
     axes = Figure().add_axes((0, 0, 1, 1))
     view = View.of(BAY)
     draw_map(axes, np.ones(BAY.shape), BAY, view, Normalize(0, 2), "RdBu_r")
-    points = np.concatenate([path.vertices for each in axes.collections for path in each.get_paths()])
+    points = np.concatenate(
+        [path.vertices for each in axes.collections for path in each.get_paths()]
+    )
     # the coast at Visakhapatnam, 83.3 E 17.7 N
     assert np.min(np.hypot(points[:, 0] - 83.3, points[:, 1] - 17.7)) < 0.15
 
@@ -261,7 +310,9 @@ def test_no_warning_and_no_global_state() -> None:
 
 
 @pytest.mark.parametrize("spoil", ["unwritable", "damaged"])
-def test_coastlines_do_not_depend_on_the_cache(spoil: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_coastlines_do_not_depend_on_the_cache(
+    spoil: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     reading: list[str] = []
 
     def read() -> np.ndarray:

@@ -13,12 +13,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from deepcams.cli import main
-from deepcams.field import as_field
-from deepcams.grid import Grid
+from deepcams.core.field import as_field
+from deepcams.core.grid import Grid
+from deepcams.downscaling.job import downscale_to
 from deepcams.plotting import frame_figure, map_figure
-from deepcams.production.job import downscale_to
-from deepcams.sources.open import open_field
-from deepcams.store.own import own_frame
+from deepcams.readers.open import open_field
+from deepcams.writers.own import own_frame
 
 START = np.datetime64("2019-12-31T15", "ns")
 
@@ -30,18 +30,27 @@ def _made(out: Path, grid: Grid) -> Path:
     coords = {"time": times, "latitude": grid.latitudes, "longitude": grid.longitudes}
     attrs = {"units": "ug m-3", "source": "CAMS global reanalysis (EAC4)"}
     made = as_field(xr.DataArray(values, coords, ("time", "latitude", "longitude"), "pm2p5", attrs))
-    downscale_to(made.assign_attrs(source=attrs["source"]), out, temporal="linear", spatial="bicubic", conserve=False)
+    downscale_to(
+        made.assign_attrs(source=attrs["source"]),
+        out,
+        temporal="linear",
+        spatial="bicubic",
+        conserve=False,
+    )
     return out
 
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("own")
-    here = Grid.globe(0.75).select((-5, 35, 20, 55))[0]  # across Greenwich: longitudes begin below zero
+    here = Grid.globe(0.75).select((-5, 35, 20, 55))[
+        0
+    ]  # across Greenwich: longitudes begin below zero
     return {
-        "globe": _made(folder / "globe.zarr", Grid.globe(3.0)), "region": _made(folder / "region.zarr", here),
+        "globe": _made(folder / "globe.zarr", Grid.globe(3.0)),
+        "region": _made(folder / "region.zarr", here),
         "file": _made(folder / "file.nc", here),
-    }  # fmt: skip
+    }
 
 
 def _pixels(figure: Figure) -> np.ndarray:
@@ -52,20 +61,32 @@ def _pixels(figure: Figure) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("kind", "projection", "box"),
-    [("globe", "plate-carree", None), ("globe", "robinson", None), ("globe", "south-polar", None),
-     ("globe", "plate-carree", (150, -50, -150, -10)), ("region", "plate-carree", (-3, 40, 9, 50)),
-     ("file", "equal-earth", None)],
-)  # fmt: skip
+    [
+        ("globe", "plate-carree", None),
+        ("globe", "robinson", None),
+        ("globe", "south-polar", None),
+        ("globe", "plate-carree", (150, -50, -150, -10)),
+        ("region", "plate-carree", (-3, 40, 9, 50)),
+        ("file", "equal-earth", None),
+    ],
+)
 def test_the_picture_is_the_same(
-    outputs: dict[str, Path], kind: str, projection: str, box: tuple[float, float, float, float] | None
+    outputs: dict[str, Path],
+    kind: str,
+    projection: str,
+    box: tuple[float, float, float, float] | None,
 ) -> None:
     when = START + np.timedelta64(100, "m")  # the frame of an hour before stands for it
     frame = own_frame([str(outputs[kind])], when)
     assert frame is not None
     assert frame.time == START + np.timedelta64(1, "h")
     field = open_field(outputs[kind])
-    found = _pixels(frame_figure(frame, box=box, projection=projection, size="column", note="a note"))
-    expected = _pixels(map_figure(field, when, box=box, projection=projection, size="column", note="a note"))
+    found = _pixels(
+        frame_figure(frame, box=box, projection=projection, size="column", note="a note")
+    )
+    expected = _pixels(
+        map_figure(field, when, box=box, projection=projection, size="column", note="a note")
+    )
     np.testing.assert_array_equal(found, expected)
 
 
@@ -78,13 +99,17 @@ def test_neither_xarray_nor_dask_is_imported(outputs: dict[str, Path], tmp_path:
     )
     out = [tmp_path / "a.png", tmp_path / "b.png"]
     words = [str(path) for path in (outputs["globe"], outputs["file"], *out)]
-    done = subprocess.run([sys.executable, "-c", "; ".join(lines), *words], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", "; ".join(lines), *words], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "[]"
     assert all(path.stat().st_size > 5000 for path in out)
 
 
-def test_what_is_otherwise_is_left_to_the_usual_way(outputs: dict[str, Path], tmp_path: Path) -> None:
+def test_what_is_otherwise_is_left_to_the_usual_way(
+    outputs: dict[str, Path], tmp_path: Path
+) -> None:
     store, file = outputs["globe"], outputs["file"]
     assert own_frame([store, store]) is None
     assert own_frame(store, name="pm10") is None
@@ -100,7 +125,9 @@ def test_what_is_otherwise_is_left_to_the_usual_way(outputs: dict[str, Path], tm
     (tmp_path / "short.nc").write_bytes(whole[: len(whole) // 2])
     assert own_frame(tmp_path / "short.nc") is None
     with xr.open_dataset(file) as dataset:
-        dataset.load().assign(pm2p5=dataset.pm2p5.assign_attrs(units="kg m-3")).to_netcdf(tmp_path / "kg.nc")
+        dataset.load().assign(pm2p5=dataset.pm2p5.assign_attrs(units="kg m-3")).to_netcdf(
+            tmp_path / "kg.nc"
+        )
     assert own_frame(tmp_path / "kg.nc") is None
 
 
@@ -114,7 +141,9 @@ def test_values_are_cleaned_as_a_fields(outputs: dict[str, Path]) -> None:
     assert 0 < float(image.max()) < 1e-30  # 0 as a logarithmic scale takes it
 
 
-def test_an_hour_that_is_not_there_is_told_of(outputs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_hour_that_is_not_there_is_told_of(
+    outputs: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     out = outputs["globe"].with_name("none.png")
     assert main(["plot", "map", str(outputs["globe"]), "--time", "2020-06-01", "-o", str(out)]) == 2
     assert "the nearest is 2019-12-31 18:00" in capsys.readouterr().err

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepcams.grid import Grid
+from deepcams.core.grid import Grid
 from deepcams.plotting import outlines
+from deepcams.plotting.extent import View
 from deepcams.plotting.outlines import borders, coast, read_lines, shipped_borders
-from deepcams.plotting.view import View
 
 GLOBE = Grid.globe(0.25)
 
@@ -111,9 +111,18 @@ def test_finer_lines_that_cartopy_kept_are_drawn_in_narrow_views(
     folder = tmp_path / "cartopy"
     monkeypatch.setenv("CARTOPY_DATA_DIR", str(folder))
     natural_earth = folder / "shapefiles/natural_earth"
-    a_shapefile(natural_earth / "physical/ne_10m_coastline.shp", [[(150.0, -36.0), (150.5, -35.0)], [(0, 0), (1, 1)]])
-    a_shapefile(natural_earth / "cultural/ne_10m_admin_0_boundary_lines_land.shp", [[(149.0, -36.0), (149.0, -34.0)]])
-    narrow, wide = View.of(GLOBE, (145.0, -40.0, 155.0, -30.0)), View.of(GLOBE, (110.0, -50.0, 180.0, -5.0))
+    a_shapefile(
+        natural_earth / "physical/ne_10m_coastline.shp",
+        [[(150.0, -36.0), (150.5, -35.0)], [(0, 0), (1, 1)]],
+    )
+    a_shapefile(
+        natural_earth / "cultural/ne_10m_admin_0_boundary_lines_land.shp",
+        [[(149.0, -36.0), (149.0, -34.0)]],
+    )
+    narrow, wide = (
+        View.of(GLOBE, (145.0, -40.0, 155.0, -30.0)),
+        View.of(GLOBE, (110.0, -50.0, 180.0, -5.0)),
+    )
     np.testing.assert_array_equal(coast(narrow), [[(150.0, -36.0), (150.5, -35.0)]])
     np.testing.assert_array_equal(borders(narrow), [[(149.0, -36.0), (149.0, -34.0)]])
     assert len(coast(wide)) > 10

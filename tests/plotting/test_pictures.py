@@ -21,11 +21,11 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from deepcams.degrade import coarsen
-from deepcams.errors import InputError
-from deepcams.field import field_like, grid_of
-from deepcams.grid import Grid
-from deepcams.period import Period
+from deepcams.core.errors import InputError
+from deepcams.core.field import field_like, grid_of
+from deepcams.core.grid import Grid
+from deepcams.core.period import Period
+from deepcams.methods.coarsen import coarsen
 from deepcams.plotting import (
     animate,
     annual_figure,
@@ -37,9 +37,9 @@ from deepcams.plotting import (
     training_figure,
 )
 from deepcams.plotting.diurnal import Cycle, diurnal_figure
+from deepcams.plotting.page import SIZES
 from deepcams.plotting.scatter import ScatterPanel, scatter_figure
-from deepcams.plotting.sheet import SIZES
-from deepcams.plotting.stations import station_map
+from deepcams.plotting.station_map import station_map
 
 BASELINE = Path(__file__).parent / "baseline"
 WIDTH = 220  # pixels of a baseline: letters become grey, places and colours stay
@@ -57,12 +57,19 @@ def hourly() -> xr.DataArray:
     grid = Grid.globe(1.5)
     latitude, longitude = np.meshgrid(grid.latitudes, grid.longitudes, indexing="ij")
     hours = np.arange(7)
-    wave = [np.exp(2 + 1.5 * np.sin(np.deg2rad(3 * longitude - 6 * h)) * np.cos(np.deg2rad(latitude))) for h in hours]
-    fire = 3000 * np.exp(-((latitude + 35) ** 2 + ((longitude - 179 - hours[:, None, None]) % 360) ** 2) / 20)
+    wave = [
+        np.exp(2 + 1.5 * np.sin(np.deg2rad(3 * longitude - 6 * h)) * np.cos(np.deg2rad(latitude)))
+        for h in hours
+    ]
+    fire = 3000 * np.exp(
+        -((latitude + 35) ** 2 + ((longitude - 179 - hours[:, None, None]) % 360) ** 2) / 20
+    )
     values = np.where(latitude > 80, 0.05, np.array(wave) + fire)
     values[:, 70:74, 100:110] = np.nan
     template = xr.DataArray(0.0, name="pm2p5", attrs={"source": "made for tests"})
-    return field_like(template, values.astype(np.float32), grid, START + hours * np.timedelta64(1, "h"))
+    return field_like(
+        template, values.astype(np.float32), grid, START + hours * np.timedelta64(1, "h")
+    )
 
 
 @cache
@@ -71,25 +78,47 @@ def sparse() -> xr.DataArray:
 
 
 def a_training(folder: Path) -> Path:
-    rows = [f"{step},{1 / (1 + step):.4f},{1.4 - step / 40:.3f},{int(step == 9)}" for step in range(10)]
+    rows = [
+        f"{step},{1 / (1 + step):.4f},{1.4 - step / 40:.3f},{int(step == 9)}" for step in range(10)
+    ]
     (folder / "log.csv").write_text("step,loss,skill,best\n" + "\n".join(rows) + "\n")
     return folder
 
 
 def a_scatter(size: str) -> Figure:
     observed, model = np.meshgrid(np.arange(300), np.arange(300), indexing="ij")
-    density = np.rint(40 * np.exp(-((model - 0.7 * observed - 9) ** 2) / 400 - observed / 60)).astype(np.int32)
+    density = np.rint(
+        40 * np.exp(-((model - 0.7 * observed - 9) ** 2) / 400 - observed / 60)
+    ).astype(np.int32)
     panel = ScatterPanel("", density, int(density.sum()), 0.812, 12.3, -4.5, 0.7, 9.0)
-    panels = [replace(panel, title=f"{name}, {year}") for name in ("original, 0.75°", "field, 0.25°") for year in "123"]
-    return scatter_figure([panels[:3], panels[3:]], title="Stations and model, 1 to 3", note="hourly values", size=size,
-                          credit=CREDIT)  # fmt: skip
+    panels = [
+        replace(panel, title=f"{name}, {year}")
+        for name in ("original, 0.75°", "field, 0.25°")
+        for year in "123"
+    ]
+    return scatter_figure(
+        [panels[:3], panels[3:]],
+        title="Stations and model, 1 to 3",
+        note="hourly values",
+        size=size,
+        credit=CREDIT,
+    )
 
 
 def a_station_map(size: str) -> Figure:
-    latitude, longitude = (each.ravel() for each in np.meshgrid(np.arange(44, 54, 1.0), np.arange(2, 20, 1.5)))
+    latitude, longitude = (
+        each.ravel() for each in np.meshgrid(np.arange(44, 54, 1.0), np.arange(2, 20, 1.5))
+    )
     hours = {"2018": longitude * 400, "2019": latitude * 100}
     return station_map(
-        latitude, longitude, hours, "n", title="Stations", note="made for tests", size=size, credit=CREDIT
+        latitude,
+        longitude,
+        hours,
+        "n",
+        title="Stations",
+        note="made for tests",
+        size=size,
+        credit=CREDIT,
     )
 
 
@@ -97,36 +126,61 @@ def a_cycle(size: str) -> Figure:
     hours = np.arange(24) + 0.5
     wave = 20 + 5 * np.cos(np.deg2rad(15 * (hours - 8)))
     cycles = [
-        Cycle("observed", "observed", wave, spread=np.full(24, 1.0)), Cycle("field", "field", wave * 1.1),
+        Cycle("observed", "observed", wave, spread=np.full(24, 1.0)),
+        Cycle("field", "field", wave * 1.1),
         Cycle("original", "original", wave[::-1], dashed=True),
-    ]  # fmt: skip
+    ]
     return diurnal_figure(
-        cycles, title="Diurnal cycle at the stations", note="made for tests", size=size, credit=CREDIT
+        cycles,
+        title="Diurnal cycle at the stations",
+        note="made for tests",
+        size=size,
+        credit=CREDIT,
     )
 
 
 KINDS: dict[str, Callable[[Path], Figure]] = {
     "map": lambda _: map_figure(hourly()),
-    "map-robinson-who": lambda _: map_figure(hourly(), projection="robinson", scale="guideline", size="column"),
+    "map-robinson-who": lambda _: map_figure(
+        hourly(), projection="robinson", scale="guideline", size="column"
+    ),
     "map-equal-earth": lambda _: map_figure(hourly(), projection="equal-earth", size="page"),
     "map-north": lambda _: map_figure(hourly(), projection="north-polar", size="column"),
     "map-south": lambda _: map_figure(hourly(), projection="south-polar"),
-    "map-mean": lambda _: map_figure(hourly(), period=Period.parse("2019-12-31"), box=BOX, size="slide"),
+    "map-mean": lambda _: map_figure(
+        hourly(), period=Period.parse("2019-12-31"), box=BOX, size="slide"
+    ),
     "compare": lambda _: compare_maps(
-        {"A": hourly() * 1.1, "B": hourly()}, START, truth=hourly(), source=("Input", sparse()), zooms=[BOX],
+        {"A": hourly() * 1.1, "B": hourly()},
+        START,
+        truth=hourly(),
+        source=("Input", sparse()),
+        zooms=[BOX],
         size="page",
     ),
-    "sequence": lambda _: sequence_figure({"ours": hourly()}, original=sparse(), box=BOX, size="page"),
-    "series": lambda _: series_figure({"ours": hourly()}, (179.0, -35.0), original=sparse(), scale="log"),
-    "series-who": lambda _: series_figure({"ours": hourly()}, (60.0, 0.0), scale="guideline", size="column"),
+    "sequence": lambda _: sequence_figure(
+        {"ours": hourly()}, original=sparse(), box=BOX, size="page"
+    ),
+    "series": lambda _: series_figure(
+        {"ours": hourly()}, (179.0, -35.0), original=sparse(), scale="log"
+    ),
+    "series-who": lambda _: series_figure(
+        {"ours": hourly()}, (60.0, 0.0), scale="guideline", size="column"
+    ),
     "annual": lambda _: annual_figure(hourly(), sparse(), projection="robinson", size="page"),
     "annual-slide": lambda _: annual_figure(hourly(), sparse(), box=BOX, size="slide"),
-    "annual-south": lambda _: annual_figure(hourly(), sparse(), projection="south-polar", size="page"),
+    "annual-south": lambda _: annual_figure(
+        hourly(), sparse(), projection="south-polar", size="page"
+    ),
     "map-sector": lambda _: map_figure(
         hourly(), box=(20.0, 60.0, -150.0, 90.0), projection="north-polar", size="column"
     ),
     "compare-column": lambda _: compare_maps(
-        {"A": hourly()}, START, truth=hourly() * 1.1, source=("Input", sparse()), zooms=[BOX, (0.0, 40.0, 20.0, 60.0)],
+        {"A": hourly()},
+        START,
+        truth=hourly() * 1.1,
+        source=("Input", sparse()),
+        zooms=[BOX, (0.0, 40.0, 20.0, 60.0)],
         size="column",
     ),
     "training": lambda folder: training_figure(a_training(folder)),
@@ -137,7 +191,7 @@ KINDS: dict[str, Callable[[Path], Figure]] = {
     "scatter-column": lambda _: a_scatter("column"),
     "diurnal": lambda _: a_cycle("slide"),
     "diurnal-column": lambda _: a_cycle("column"),
-}  # fmt: skip
+}
 
 
 _drawn: dict[str, tuple[Figure, np.ndarray]] = {}
@@ -186,20 +240,39 @@ def test_looks_as_it_did(kind: str, tmp_path: Path) -> None:
 
 
 CHANGES: dict[str, tuple[str, Callable[[], Figure]]] = {
-    "a field shifted by 9 degrees": ("map", lambda: map_figure(
-        hourly().copy(data=np.roll(hourly().values, 6, axis=2)))),
+    "a field shifted by 9 degrees": (
+        "map",
+        lambda: map_figure(hourly().copy(data=np.roll(hourly().values, 6, axis=2))),
+    ),
     "another scale": ("map", lambda: map_figure(hourly(), scale="guideline")),
-    "another projection": ("map-north", lambda: map_figure(hourly(), projection="south-polar", size="column")),
-    "values a third higher": ("series-who", lambda: series_figure(
-        {"ours": hourly() * 1.33}, (60.0, 0.0), scale="guideline", size="column")),
-    "another place": ("series", lambda: series_figure(
-        {"ours": hourly()}, (0.0, 0.0), original=sparse(), scale="log")),
-    "an error of other sign": ("compare", lambda: compare_maps(
-        {"A": hourly() * 0.9, "B": hourly()}, START, truth=hourly(), source=("Input", sparse()), zooms=[BOX],
-        size="page")),
+    "another projection": (
+        "map-north",
+        lambda: map_figure(hourly(), projection="south-polar", size="column"),
+    ),
+    "values a third higher": (
+        "series-who",
+        lambda: series_figure(
+            {"ours": hourly() * 1.33}, (60.0, 0.0), scale="guideline", size="column"
+        ),
+    ),
+    "another place": (
+        "series",
+        lambda: series_figure({"ours": hourly()}, (0.0, 0.0), original=sparse(), scale="log"),
+    ),
+    "an error of other sign": (
+        "compare",
+        lambda: compare_maps(
+            {"A": hourly() * 0.9, "B": hourly()},
+            START,
+            truth=hourly(),
+            source=("Input", sparse()),
+            zooms=[BOX],
+            size="page",
+        ),
+    ),
     "no original": ("sequence", lambda: sequence_figure({"ours": hourly()}, box=BOX, size="page")),
     "another hour": ("map-mean", lambda: map_figure(hourly(), START, box=BOX, size="slide")),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -213,17 +286,32 @@ def test_a_real_change_is_seen(change: str, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_is_written_below_six_points(kind: str, tmp_path: Path) -> None:
     figure, _ = drawn(kind, tmp_path)
-    written = [text for text in figure.findobj(Text) if text.get_text().strip() and text.get_visible()]
+    written = [
+        text for text in figure.findobj(Text) if text.get_text().strip() and text.get_visible()
+    ]
     assert written
     assert min(text.get_fontsize() for text in written) >= 6
 
 
 AS_LARGE = {
-    "map": "screen", "map-robinson-who": "column", "map-equal-earth": "page", "map-mean": "slide",
-    "compare": "page", "compare-column": "column", "annual": "page", "annual-slide": "slide", "series": "screen",
-    "series-who": "column", "stations": "page", "stations-column": "column", "scatter": "page",
-    "scatter-column": "column", "diurnal": "slide", "diurnal-column": "column", "training-column": "column",
-}  # fmt: skip
+    "map": "screen",
+    "map-robinson-who": "column",
+    "map-equal-earth": "page",
+    "map-mean": "slide",
+    "compare": "page",
+    "compare-column": "column",
+    "annual": "page",
+    "annual-slide": "slide",
+    "series": "screen",
+    "series-who": "column",
+    "stations": "page",
+    "stations-column": "column",
+    "scatter": "page",
+    "scatter-column": "column",
+    "diurnal": "slide",
+    "diurnal-column": "column",
+    "training-column": "column",
+}
 
 
 @pytest.mark.parametrize(("kind", "size"), AS_LARGE.items())
@@ -231,8 +319,12 @@ def test_figures_are_as_large_as_their_paper(kind: str, size: str, tmp_path: Pat
     fits(drawn(kind, tmp_path)[0], size)
 
 
-@pytest.mark.parametrize(("draw", "size"), [(a_scatter, "slide"), (a_station_map, "slide"), (a_cycle, "screen")])
-def test_station_figures_are_as_large_as_their_paper(size: str, draw: Callable[[str], Figure]) -> None:
+@pytest.mark.parametrize(
+    ("draw", "size"), [(a_scatter, "slide"), (a_station_map, "slide"), (a_cycle, "screen")]
+)
+def test_station_figures_are_as_large_as_their_paper(
+    size: str, draw: Callable[[str], Figure]
+) -> None:
     fits(draw(size), size)
 
 
@@ -294,7 +386,9 @@ def test_a_box_across_the_edge_of_the_overview_is_outlined_on_both_sides() -> No
     assert west < -160 < 160 < east
 
 
-@pytest.mark.parametrize("words", ["a $x^", "50 $ or $_{", "\x00\x07 bell \ud800", r"$\alpha$ and PM$_{2.5}$"])
+@pytest.mark.parametrize(
+    "words", ["a $x^", "50 $ or $_{", "\x00\x07 bell \ud800", r"$\alpha$ and PM$_{2.5}$"]
+)
 def test_any_words_are_drawn(words: str, tmp_path: Path) -> None:
     """Names of files and what they say of themselves, and what a user types."""
     field = hourly().assign_attrs(source=f"CAMS {words}")
@@ -304,13 +398,19 @@ def test_any_words_are_drawn(words: str, tmp_path: Path) -> None:
         small(compare_maps({words: field}, START, truth=field, box=BOX))
         small(sequence_figure({words: field}, hours=2, box=BOX))
         small(series_figure({words: field}, (60.0, 0.0)))
-        if "bell" in words or "alpha" in words:  # letters that cannot be drawn, and mathematics that can
+        if (
+            "bell" in words or "alpha" in words
+        ):  # letters that cannot be drawn, and mathematics that can
             animate({words: field}, tmp_path / "a.gif", every=6, size="column", box=BOX)
 
 
 def test_figures_are_shown_in_a_notebook() -> None:
     """What a notebook asks of a cell's last value: its picture."""
-    for figure in (map_figure(hourly(), box=BOX), series_figure({"ours": hourly()}, (60.0, 0.0)), a_cycle("column")):
+    for figure in (
+        map_figure(hourly(), box=BOX),
+        series_figure({"ours": hourly()}, (60.0, 0.0)),
+        a_cycle("column"),
+    ):
         assert isinstance(figure, Figure)
         picture = io.BytesIO()
         figure.canvas.print_figure(picture, format="png")

@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deepcams.grid import Grid
-from deepcams.plotting import (
-    map_figure,
-)
-from deepcams.plotting.view import View
+from deepcams.core.grid import Grid
+from deepcams.plotting import map_figure
+from deepcams.plotting.extent import View
 from plotting.test_pictures import hourly, pixels
 
 
@@ -34,12 +32,16 @@ def test_a_value_is_drawn_at_its_place_and_there_is_no_seam(projection: str) -> 
     np.testing.assert_allclose(colour(90.3, sign * 57.6), wanted(2000), atol=2)
     polar = projection.endswith("polar")
     for longitude in (178.6, -178.6) if polar else (179.0, -179.0):  # both sides of the dateline
-        np.testing.assert_allclose(colour(longitude, sign * (63.2 if polar else 40.0)), wanted(10), atol=2)
+        np.testing.assert_allclose(
+            colour(longitude, sign * (63.2 if polar else 40.0)), wanted(10), atol=2
+        )
     if polar:
         np.testing.assert_allclose(colour(77.0, sign * 89.0), wanted(10), atol=2)
 
 
-@pytest.mark.parametrize("projection", ["plate-carree", "robinson", "equal-earth", "north-polar", "south-polar"])
+@pytest.mark.parametrize(
+    "projection", ["plate-carree", "robinson", "equal-earth", "north-polar", "south-polar"]
+)
 def test_projections_come_back_to_where_they_began(projection: str) -> None:
     from deepcams.plotting.projection import Projection
 
@@ -63,5 +65,9 @@ def test_equal_earth_and_robinson_are_what_their_papers_say() -> None:
     area = np.trapezoid(edge, up)  # a quarter of the sphere between meridians: equal areas
     assert area == pytest.approx(np.pi * np.sin(np.deg2rad(89)), rel=2e-3)
     robinson = Projection("robinson")
-    assert robinson.forward(180.0, 0.0)[0] / robinson.forward(0.0, 90.0)[1] == pytest.approx(1.9716, abs=1e-3)
-    assert robinson.forward(180.0, 90.0)[0] / robinson.forward(180.0, 0.0)[0] == pytest.approx(0.5322, abs=1e-4)
+    assert robinson.forward(180.0, 0.0)[0] / robinson.forward(0.0, 90.0)[1] == pytest.approx(
+        1.9716, abs=1e-3
+    )
+    assert robinson.forward(180.0, 90.0)[0] / robinson.forward(180.0, 0.0)[0] == pytest.approx(
+        0.5322, abs=1e-4
+    )

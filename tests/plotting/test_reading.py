@@ -7,41 +7,56 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from deepcams.errors import InputError
-from deepcams.field import field_like
-from deepcams.grid import Grid
-from deepcams.period import Period
-from deepcams.plotting import (
-    annual_figure,
-    map_figure,
-    save,
-    sequence_figure,
-    series_figure,
-)
+from deepcams.core.errors import InputError
+from deepcams.core.field import field_like
+from deepcams.core.grid import Grid
+from deepcams.core.period import Period
+from deepcams.plotting import annual_figure, map_figure, save, sequence_figure, series_figure
 from plotting.test_pictures import START, hourly
 
 
 @pytest.mark.parametrize(
     ("draw", "message"),
     [
-        (lambda: map_figure(hourly(), START - np.timedelta64(9, "h")), "the nearest is 2019-12-31 15:00"),
-        (lambda: map_figure(hourly(), START + np.timedelta64(12, "h")), "the nearest is 2019-12-31 21:00"),
-        (lambda: map_figure(hourly(), period=Period.parse("2018")), "the nearest is 2019-12-31 15:00"),
+        (
+            lambda: map_figure(hourly(), START - np.timedelta64(9, "h")),
+            "the nearest is 2019-12-31 15:00",
+        ),
+        (
+            lambda: map_figure(hourly(), START + np.timedelta64(12, "h")),
+            "the nearest is 2019-12-31 21:00",
+        ),
+        (
+            lambda: map_figure(hourly(), period=Period.parse("2018")),
+            "the nearest is 2019-12-31 15:00",
+        ),
         (lambda: map_figure(hourly(), box=(10.1, 10.1, 10.9, 10.4)), "holds nodes"),
         (lambda: map_figure(hourly(), projection="mercator"), "--projection: expected one of"),
-        (lambda: map_figure(hourly(), box=(0, -80, 30, -60), projection="north-polar"), "on the pole's side"),
-        (lambda: map_figure(hourly(), box=(0, 60, 30, 80), projection="south-polar"), "on the pole's side"),
+        (
+            lambda: map_figure(hourly(), box=(0, -80, 30, -60), projection="north-polar"),
+            "on the pole's side",
+        ),
+        (
+            lambda: map_figure(hourly(), box=(0, 60, 30, 80), projection="south-polar"),
+            "on the pole's side",
+        ),
         (lambda: map_figure(hourly(), scale="linear"), "--scale: expected one of"),
         (lambda: map_figure(hourly(), size="poster"), "--size: expected one of"),
         (lambda: map_figure(hourly().rename("no2"), scale="guideline"), "expected PM2.5 or PM10"),
         (lambda: series_figure({"a": hourly()}, (400.0, 0.0)), "--at: expected"),
-        (lambda: series_figure({"a": hourly().isel(longitude=slice(0, 20))}, (90.0, 0.0)), "a place in the data"),
+        (
+            lambda: series_figure({"a": hourly().isel(longitude=slice(0, 20))}, (90.0, 0.0)),
+            "a place in the data",
+        ),
         (lambda: sequence_figure({"a": hourly()}, hours=30), "2 to 12 frames"),
         (lambda: sequence_figure({"a": hourly()}, hours=9), "the nearest is 2019-12-31 21:00"),
-        (lambda: annual_figure(hourly(), hourly()[:, ::2, ::2]), "an odd number of times as coarse"),
+        (
+            lambda: annual_figure(hourly(), hourly()[:, ::2, ::2]),
+            "an odd number of times as coarse",
+        ),
         (lambda: save(map_figure(hourly()), "map.bmp"), "ends in .png, .pdf or .svg"),
     ],
-)  # fmt: skip
+)
 def test_what_is_not_there_is_said(draw: Callable[[], object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         draw()
@@ -52,14 +67,20 @@ def test_means_and_series_are_the_numbers_of_the_field() -> None:
     from deepcams.plotting.series import series_at
 
     lazy = hourly().chunk({"time": 2})
-    np.testing.assert_allclose(mean(lazy, slice(1, 6)), hourly().values[1:6].mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(
+        mean(lazy, slice(1, 6)), hourly().values[1:6].mean(axis=0), rtol=1e-6
+    )
     times, values = series_at(lazy, (181.4, -35.2), Period.parse("2019-12-31T16..2019-12-31T18"))
     assert times.size == 3
-    np.testing.assert_allclose(values, hourly().sel(latitude=-34.5, longitude=181.5).values[1:4], rtol=1e-6)
+    np.testing.assert_allclose(
+        values, hourly().sel(latitude=-34.5, longitude=181.5).values[1:4], rtol=1e-6
+    )
     _, box = series_at(lazy, (170.0, -40.0, -170.0, -30.0))
     inside = hourly().sel(latitude=slice(-30, -40)).sel(longitude=slice(170, 190))
     weights = np.cos(np.deg2rad(inside.latitude))
-    np.testing.assert_allclose(box, inside.weighted(weights).mean(("latitude", "longitude")).values, rtol=1e-5)
+    np.testing.assert_allclose(
+        box, inside.weighted(weights).mean(("latitude", "longitude")).values, rtol=1e-5
+    )
 
 
 def test_only_what_is_drawn_is_read() -> None:
@@ -72,7 +93,12 @@ def test_only_what_is_drawn_is_read() -> None:
             seen.append(block_info[None]["chunk-location"])
         return np.full((1, 121, 60), 5, np.float32)
 
-    data = da.map_blocks(block, chunks=((1,) * 7, (121,), (60,) * 4), dtype=np.float32, meta=np.zeros((0, 0, 0), "f4"))
+    data = da.map_blocks(
+        block,
+        chunks=((1,) * 7, (121,), (60,) * 4),
+        dtype=np.float32,
+        meta=np.zeros((0, 0, 0), "f4"),
+    )
     field = field_like(hourly(), data, grid)
     map_figure(field, START, box=(95.0, -20.0, 170.0, 20.0))
     assert set(seen) == {(0, 0, 1)}

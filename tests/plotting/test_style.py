@@ -20,7 +20,9 @@ from deepcams.plotting import style
         ([1.0, 1000.0], (1, 1000)),
     ],
 )
-def test_concentration_scales_end_on_round_numbers(values: list[float], ends: tuple[float, float]) -> None:
+def test_concentration_scales_end_on_round_numbers(
+    values: list[float], ends: tuple[float, float]
+) -> None:
     norm = style.concentration_norm([np.array(values)])
     found = norm.vmin, norm.vmax
     if values == [7.0, 7.0]:  # a single value is inside a scale of some width
@@ -54,8 +56,14 @@ def test_ticks_and_their_words() -> None:
     norm = style.concentration_norm([np.array([0.5, 150.0])])
     assert style.concentration_ticks(norm) == pytest.approx([0.5, 1, 2, 5, 10, 20, 50, 100, 200])
     assert [style.longitude_text(x) for x in (-180, -90, 0, 181.5, 270, 360, 540)] == [
-        "180°", "90°W", "0°", "178.5°W", "90°W", "0°", "180°",
-    ]  # fmt: skip
+        "180°",
+        "90°W",
+        "0°",
+        "178.5°W",
+        "90°W",
+        "0°",
+        "180°",
+    ]
     assert [style.latitude_text(x) for x in (-90, 0, 7.5)] == ["90°S", "0°", "7.5°N"]
     assert style.plain_number(-20.0) == "\N{MINUS SIGN}20"
 
@@ -63,7 +71,9 @@ def test_ticks_and_their_words() -> None:
 def test_colours_grow_evenly_darker() -> None:
     shades = style.colours(style.CONCENTRATION_COLOURS)(np.linspace(0, 1, 64))[:, :3]
     light = shades @ [0.2126, 0.7152, 0.0722]
-    assert np.all(np.diff(light) < 0)  # the order survives in grey print and for colour-blind readers
+    assert np.all(
+        np.diff(light) < 0
+    )  # the order survives in grey print and for colour-blind readers
 
 
 def test_steps_for_any_span_begin_with_the_guideline_for_a_year() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from matplotlib import image
 
-from deepcams.errors import OutputError
+from deepcams.core.errors import OutputError
 from deepcams.plotting.training import draw_curve
 
 _HEAD = "step,epoch,minutes,lr,loss,gradient,mae,rmse,baseline_mae,skill,best\n"

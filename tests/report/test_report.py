@@ -16,16 +16,16 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from deepcams.cli import main
-from deepcams.errors import InputError, OutputError
-from deepcams.field import as_field
-from deepcams.grid import Grid
-from deepcams.production.job import downscale_to
+from deepcams.core.errors import InputError, OutputError
+from deepcams.core.field import as_field
+from deepcams.core.grid import Grid
+from deepcams.downscaling.job import downscale_to
+from deepcams.readers.cams import open_cams
+from deepcams.readers.open import open_field
 from deepcams.report import html
-from deepcams.report.found import find_run
+from deepcams.report.discover import find_run
 from deepcams.report.report import report
-from deepcams.sources.cams import open_cams
-from deepcams.sources.open import open_field
-from deepcams.sources.simulation.cams_files import write_cams
+from deepcams.simulation.write_cams import write_cams
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&\x00 $\\frac{$ </style>"
 
@@ -69,14 +69,35 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     hours = np.array([0, 3, 6, 15, 18]) * np.timedelta64(1, "h") + np.datetime64("2019-03-08", "ns")
     values = np.random.default_rng(0).lognormal(3, 0.5, (5, *grid.shape)).astype(np.float32)
     coords = {"time": hours, "latitude": grid.latitudes, "longitude": grid.longitudes}
-    field = as_field(xr.DataArray(values, coords, ("time", "latitude", "longitude"), "pm2p5", {"units": "ug m-3"}))
+    field = as_field(
+        xr.DataArray(
+            values, coords, ("time", "latitude", "longitude"), "pm2p5", {"units": "ug m-3"}
+        )
+    )
     write_cams(field, folder / "cams.nc")
     field = field.assign_attrs(source=HOSTILE)
-    downscale_to(field, folder / "out.zarr", temporal="linear", spatial="bicubic", conserve=False,
-                 inputs=[folder / "cams.nc"])  # fmt: skip
-    rows = [{"task": HOSTILE, "method": HOSTILE, "period": "all", "R": 0.5, "MAE": None, "skill": float("nan")}]
+    downscale_to(
+        field,
+        folder / "out.zarr",
+        temporal="linear",
+        spatial="bicubic",
+        conserve=False,
+        inputs=[folder / "cams.nc"],
+    )
+    rows = [
+        {
+            "task": HOSTILE,
+            "method": HOSTILE,
+            "period": "all",
+            "R": 0.5,
+            "MAE": None,
+            "skill": float("nan"),
+        }
+    ]
     quality = [{"step": HOSTILE, "rows_in": 1234567, "dropped": 3}]
-    (folder / "scores.json").write_text(json.dumps({"note": HOSTILE, "rows": rows, "quality": quality}))
+    (folder / "scores.json").write_text(
+        json.dumps({"note": HOSTILE, "rows": rows, "quality": quality})
+    )
     (folder / "broken.json").write_text("{")
     (folder / "wrong.png").write_bytes(b"<script>alert(3)</script>")
     return folder
@@ -91,7 +112,9 @@ def test_nothing_of_the_files_becomes_markup(written: Path) -> None:
     reader = _read(written)
     tags = {tag for tag, _ in reader.tags}
     assert not tags & {"script", "iframe", "object", "form", "svg"}
-    assert not [name for _, attributes in reader.tags for name in attributes if name.startswith("on")]
+    assert not [
+        name for _, attributes in reader.tags for name in attributes if name.startswith("on")
+    ]
     content = written.read_text(encoding="utf-8")
     assert "&lt;script&gt;alert(1)" in content
     assert "\x00" not in content
@@ -99,7 +122,12 @@ def test_nothing_of_the_files_becomes_markup(written: Path) -> None:
 
 def test_it_needs_nothing_beside_it(written: Path) -> None:
     reader = _read(written)
-    links = [value for _, attributes in reader.tags for name, value in attributes.items() if name in ("src", "href")]
+    links = [
+        value
+        for _, attributes in reader.tags
+        for name, value in attributes.items()
+        if name in ("src", "href")
+    ]
     assert len(links) > 4
     assert all(value and value.startswith(("data:", "#")) for value in links)
     assert not re.search(r"url\(|@import", written.read_text(encoding="utf-8"))
@@ -108,8 +136,17 @@ def test_it_needs_nothing_beside_it(written: Path) -> None:
 
 def test_it_tells_the_whole_run(written: Path) -> None:
     content = written.read_text(encoding="utf-8")
-    for words in ("Missing hours", "2019-03-08 07:00", "2019-03-08 14:00", "broken.json: cannot be read", "1,234,567",
-                  "wrong.png: no PNG picture", "bicubic", "How to cite", "Xiao et al. 2022"):  # fmt: skip
+    for words in (
+        "Missing hours",
+        "2019-03-08 07:00",
+        "2019-03-08 14:00",
+        "broken.json: cannot be read",
+        "1,234,567",
+        "wrong.png: no PNG picture",
+        "bicubic",
+        "How to cite",
+        "Xiao et al. 2022",
+    ):
         assert words in content, words
     reader = _read(written)
     pictures = [attributes for tag, attributes in reader.tags if tag == "img"]
@@ -123,7 +160,9 @@ def test_an_output_alone_and_no_animation(run: Path, tmp_path: Path) -> None:
     assert "Scores" not in path.read_text(encoding="utf-8")
 
 
-def test_what_cannot_be_reported(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_reported(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(InputError, match="no such file"):
         report(tmp_path / "none", tmp_path / "a.html")
     with pytest.raises(InputError, match="nothing of these"):
@@ -135,7 +174,9 @@ def test_what_cannot_be_reported(run: Path, tmp_path: Path, capsys: pytest.Captu
     assert not list(tmp_path.iterdir())
 
 
-def test_downscale_writes_one_on_request(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_downscale_writes_one_on_request(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     methods = ["--temporal", "linear", "--spatial", "bicubic", "--no-conserve"]
     arguments = ["downscale", str(run / "cams.nc"), "-o", str(tmp_path / "out.nc"), *methods]
     assert main([*arguments, "--report", str(tmp_path / "r.txt")]) == 2
@@ -161,16 +202,22 @@ def test_netcdf_tells_its_counts_and_all_its_hours(run: Path, tmp_path: Path) ->
     downscale_to(later, tmp_path / "two", split="day", **methods)
     values = html.number(field.size)
     for name in ("one.nc", "days", "two"):
-        content = report(tmp_path / name, tmp_path / "a.html", animation=False).read_text(encoding="utf-8")
+        content = report(tmp_path / name, tmp_path / "a.html", animation=False).read_text(
+            encoding="utf-8"
+        )
         assert all(f'<td class="number">{count}</td>' in content for count in (values, "8", "5")), (
             name
         )  # gap's hours, frames
         assert "Missing hours" in content
     assert len(list((tmp_path / "two").glob("*.nc"))) == 2
-    assert "2019-03-08 21:00</td><td>2019-03-09 04:00" in content  # one gap, over midnight and two files
+    assert (
+        "2019-03-08 21:00</td><td>2019-03-09 04:00" in content
+    )  # one gap, over midnight and two files
     first = min((tmp_path / "two").glob("*.nc"))
     first.unlink()
-    content = report(tmp_path / "two", tmp_path / "a.html", animation=False).read_text(encoding="utf-8")
+    content = report(tmp_path / "two", tmp_path / "a.html", animation=False).read_text(
+        encoding="utf-8"
+    )
     assert "two is not finished: 1 of 2 files are not written" in content
 
 
@@ -178,7 +225,9 @@ def test_netcdf_tells_its_counts_and_all_its_hours(run: Path, tmp_path: Path) ->
 def test_an_unfinished_store_says_so(run: Path, tmp_path: Path) -> None:
     shutil.copytree(run / "out.zarr", tmp_path / "out.zarr")
     next((tmp_path / "out.zarr" / ".deepcams").glob("item-*.json")).unlink()
-    content = report(tmp_path / "out.zarr", tmp_path / "a.html", animation=False).read_text(encoding="utf-8")
+    content = report(tmp_path / "out.zarr", tmp_path / "a.html", animation=False).read_text(
+        encoding="utf-8"
+    )
     assert "out.zarr is not finished: 0 of 1 parts are written" in content
 
 
@@ -197,7 +246,9 @@ def test_a_damaged_store_is_reported_without_pictures(run: Path, tmp_path: Path)
 def test_a_field_without_values_has_no_highest_place(run: Path, tmp_path: Path) -> None:
     field = open_field(run / "out.zarr").isel(time=slice(0, 3)).load()  # before the gap
     field.copy(data=np.full_like(field.values, np.nan)).to_netcdf(tmp_path / "nothing.nc")
-    page = report(tmp_path / "nothing.nc", tmp_path / "a.html", original=run / "cams.nc", animation=False)
+    page = report(
+        tmp_path / "nothing.nc", tmp_path / "a.html", original=run / "cams.nc", animation=False
+    )
     content = page.read_text(encoding="utf-8")
     assert "<img" in content
     assert "where it is highest" not in content
@@ -214,7 +265,10 @@ def test_a_folder_of_folders(run: Path, tmp_path: Path) -> None:
     for name in ("scores", "validation", "runs/temporal"):
         (whole / name).mkdir(parents=True)
     method = "/home/me/runs/xvfi.safetensors-then-/home/me/abpn.safetensors+conserve"
-    rows = [{"task": "joint", "method": method, "period": "all", "MAE": 1.25, "n": 3}, {"method": "empty", "n": 0}]
+    rows = [
+        {"task": "joint", "method": method, "period": "all", "MAE": 1.25, "n": 3},
+        {"method": "empty", "n": 0},
+    ]
     (whole / "scores" / "joint.json").write_text(json.dumps({"rows": rows}))
     quality = [{"step": "negatives", "rows_in": 12345, "dropped": 7}]
     (whole / "validation" / "scores.json").write_text(json.dumps({"rows": [], "quality": quality}))
@@ -226,8 +280,15 @@ def test_a_folder_of_folders(run: Path, tmp_path: Path) -> None:
     (whole / "runs" / "temporal" / "log.csv").write_text(log)
     (whole / "loop").symlink_to(whole)
     content = report(whole, tmp_path / "a.html", animation=False).read_text(encoding="utf-8")
-    for words in ("scores/joint.json", "validation/scores.json", "12,345", "Density scatter", "runs/temporal",
-                  "version: 1  # &lt;b&gt;", "the input beside deepcams"):  # fmt: skip
+    for words in (
+        "scores/joint.json",
+        "validation/scores.json",
+        "12,345",
+        "Density scatter",
+        "runs/temporal",
+        "version: 1  # &lt;b&gt;",
+        "the input beside deepcams",
+    ):
         assert words in content, words
     assert ">xvfi.safetensors-then-abpn.safetensors+conserve<" in content
     assert not any(words in content for words in ("inner.json", "/home/me", "empty"))
@@ -254,26 +315,44 @@ def test_what_would_drown_the_rest_is_cut() -> None:
 def test_an_empty_and_a_constant_field_are_reported(run: Path, tmp_path: Path) -> None:
     field = open_cams(run / "cams.nc")
     for name, value, pictures in (("none", np.nan, 1), ("same", 5.0, 2)):
-        made = field.isel(time=slice(0, 2)).copy(data=np.full((2, *field.shape[1:]), value, np.float32))
+        made = field.isel(time=slice(0, 2)).copy(
+            data=np.full((2, *field.shape[1:]), value, np.float32)
+        )
         made.to_netcdf(tmp_path / f"{name}.nc")
-        content = report(tmp_path / f"{name}.nc", tmp_path / "a.html", animation=False).read_text(encoding="utf-8")
-        assert content.count("<img") == pictures, name  # a map, and the hours of a place that has any
+        content = report(tmp_path / f"{name}.nc", tmp_path / "a.html", animation=False).read_text(
+            encoding="utf-8"
+        )
+        assert content.count("<img") == pictures, (
+            name
+        )  # a map, and the hours of a place that has any
         assert ("a picture could not be drawn" in content) == (pictures == 1)
 
 
 def test_figures_of_a_column_have_the_same_decimals() -> None:
-    shown = html.table(["R", "RMSE", "n"], [[0.38, 9.675, 3], [-0.00447, 12.0, None], [None, math.nan, 1200]])
+    shown = html.table(
+        ["R", "RMSE", "n"], [[0.38, 9.675, 3], [-0.00447, 12.0, None], [None, math.nan, 1200]]
+    )
     none = "\N{EN DASH}"
     assert re.findall(r"<td[^>]*>([^<]*)</td>", shown) == [
-        "0.3800", "9.68", "3", "-0.0045", "12.00", none, none, none, "1,200",
-    ]  # fmt: skip
+        "0.3800",
+        "9.68",
+        "3",
+        "-0.0045",
+        "12.00",
+        none,
+        none,
+        none,
+        "1,200",
+    ]
     lone = html.table(["a"], [[3.0e7], [2.5]])
     assert "3e+07" in lone
     assert "2.5<" in lone
 
 
 def test_a_column_of_sentences_keeps_some_width() -> None:
-    table = html.table(["step", "rows", "what"], [["units", 3, "a sentence that has a good many words, " * 2]])
+    table = html.table(
+        ["step", "rows", "what"], [["units", 3, "a sentence that has a good many words, " * 2]]
+    )
     assert re.findall(r'<th scope="col"([^>]*)>', table) == ["", ' class="number"', ' class="long"']
     assert re.findall(r"<td([^>]*)>", table) == ["", ' class="number"', ' class="long"']
     assert "td.long{min-width:" in html.STYLE
@@ -283,7 +362,12 @@ def test_a_single_year_is_not_told_twice(tmp_path: Path) -> None:
     def row(by: object, group: str, number: int) -> dict[str, object]:
         return {"product": "field", "by": by, "group": group, "n": number, "R": 0.5}
 
-    rows = [row("all", "all", 71), row("year", "2019", 71), row("surface", "coast", 30), row("surface", "inland", 41)]
+    rows = [
+        row("all", "all", 71),
+        row("year", "2019", 71),
+        row("surface", "coast", 30),
+        row("surface", "inland", 41),
+    ]
     (tmp_path / "scores.json").write_text(json.dumps({"rows": [*rows, row(["odd"], "x", 9)]}))
     content = report(tmp_path, tmp_path / "r.html").read_text(encoding="utf-8")
     assert "coast" in content

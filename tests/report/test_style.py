@@ -18,7 +18,9 @@ def _luminance(colour: str) -> float:
     digits = colour.lstrip("#")
     digits = "".join(2 * c for c in digits) if len(digits) == 3 else digits
     parts = [int(digits[k : k + 2], 16) / 255 for k in (0, 2, 4)]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    ]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
@@ -54,7 +56,10 @@ def test_text_can_be_read_in_every_scheme(style: str, schemes: int) -> None:
 
 
 def test_edges_lines_and_marks_can_be_seen() -> None:
-    for style, names in ((STYLE, ("warn",)), (VIEW, ("edge", "ours", "original", "station", "problem"))):
+    for style, names in (
+        (STYLE, ("warn",)),
+        (VIEW, ("edge", "ours", "original", "station", "problem")),
+    ):
         for colours in _schemes(style)[:2]:
             for name in names:
                 assert contrast(colours[name], colours["paper"]) >= PART, (name, colours)

@@ -12,9 +12,19 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from deepcams.field import as_field
+from deepcams.core.field import as_field
 
-COLUMNS = ["location_id", "sensors_id", "location", "datetime", "lat", "lon", "parameter", "units", "value"]
+COLUMNS = [
+    "location_id",
+    "sensors_id",
+    "location",
+    "datetime",
+    "lat",
+    "lon",
+    "parameter",
+    "units",
+    "value",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -30,9 +40,14 @@ def field_of() -> FieldOf:
     """Make a field: ``field_of(start, count, hours=1, of=f(hour, lat, lon), mean=False, step=7.5, bbox=None)``."""
 
     def make(
-        start: str, count: int, hours: float = 1, of: Callable[..., Any] | None = None, mean: bool = False,
-        step: float = 7.5, bbox: tuple[float, float, float, float] | None = None,
-    ) -> xr.DataArray:  # fmt: skip
+        start: str,
+        count: int,
+        hours: float = 1,
+        of: Callable[..., Any] | None = None,
+        mean: bool = False,
+        step: float = 7.5,
+        bbox: tuple[float, float, float, float] | None = None,
+    ) -> xr.DataArray:
         minutes = np.arange(count) * round(60 * hours)
         times = np.datetime64(start, "ns") + minutes * np.timedelta64(1, "m")
         latitude, longitude = np.arange(90, -90.001, -step), np.arange(0, 360, step)
@@ -59,22 +74,36 @@ def table_of() -> TableOf:
     """Hour-ending values of stations: ``table_of({id: (lat, lon)}, start, hours, value=f(id, hour))``."""
 
     def make(
-        places: dict[Any, tuple[float, float]], start: str = "2019-01-01T01:00", hours: int = 24,
+        places: dict[Any, tuple[float, float]],
+        start: str = "2019-01-01T01:00",
+        hours: int = 24,
         value: Callable[..., Any] | None = None,
-    ) -> pd.DataFrame:  # fmt: skip
+    ) -> pd.DataFrame:
         stamps = np.datetime64(start, "s") + np.arange(hours) * np.timedelta64(3600, "s")
         rng = np.random.default_rng(0)
         parts = []
         for key, (latitude, longitude) in places.items():
             hour = (stamps - np.datetime64("2019-01-01", "s")) / np.timedelta64(1, "h")
-            values = rng.uniform(5, 40, hours) if value is None else np.asarray([value(key, h) for h in hour])
+            values = (
+                rng.uniform(5, 40, hours)
+                if value is None
+                else np.asarray([value(key, h) for h in hour])
+            )
             parts.append(
-                pd.DataFrame({
-                    "location_id": key, "sensors_id": 1, "location": f"place {key}",
-                    "datetime": [f"{stamp}+00:00" for stamp in stamps], "lat": latitude, "lon": longitude,
-                    "parameter": "pm25", "units": "µg/m³", "value": values,
-                })
-            )  # fmt: skip
+                pd.DataFrame(
+                    {
+                        "location_id": key,
+                        "sensors_id": 1,
+                        "location": f"place {key}",
+                        "datetime": [f"{stamp}+00:00" for stamp in stamps],
+                        "lat": latitude,
+                        "lon": longitude,
+                        "parameter": "pm25",
+                        "units": "µg/m³",
+                        "value": values,
+                    }
+                )
+            )
         return pd.concat(parts, ignore_index=True)
 
     return make
@@ -87,7 +116,9 @@ SaveTable = Callable[..., Path]
 def save_table(tmp_path: Path) -> SaveTable:
     """Write a table as ``name`` (csv, csv.gz or parquet)."""
 
-    def save(table: pd.DataFrame, name: str = "stations.csv", columns: Sequence[str] | None = None) -> Path:
+    def save(
+        table: pd.DataFrame, name: str = "stations.csv", columns: Sequence[str] | None = None
+    ) -> Path:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         table = table if columns is None else table[list(columns)]

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepcams.bench.stations import _PeakMemory, validation, write_field, write_original
+from deepcams.bench.validation import _PeakMemory, validation, write_field, write_original
 from deepcams.cli import main
-from deepcams.sources.open import open_field
+from deepcams.readers.open import open_field
 
 
 @pytest.fixture(autouse=True)
@@ -28,8 +28,10 @@ def test_what_it_counts(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_days_that_are_not_written_are_those_that_are_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deepcams.bench.stations._FILE_DAYS", 4)
+def test_days_that_are_not_written_are_those_that_are_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deepcams.bench.validation._FILE_DAYS", 4)
     inputs = write_original(tmp_path / "cams", 7)
     assert len(inputs) == 2
     write_field(inputs, tmp_path / "whole.zarr")
@@ -40,12 +42,16 @@ def test_days_that_are_not_written_are_those_that_are_again(tmp_path: Path, monk
     assert linked.encoding["tile"] == whole.encoding["tile"]
     source = np.arange(linked.sizes["time"]) % (3 * 24)
     np.testing.assert_array_equal(linked.values, whole.values[source])
-    files = [path for path in (tmp_path / "linked.zarr" / "pm2p5" / "c").rglob("*") if path.is_file()]
+    files = [
+        path for path in (tmp_path / "linked.zarr" / "pm2p5" / "c").rglob("*") if path.is_file()
+    ]
     assert len(files) == 8  # the last is of the closing hour
     assert len({path.stat().st_ino for path in files}) == 3
 
 
-def test_the_bench_says_which_days_are_links(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_bench_says_which_days_are_links(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = ["bench", "validate", "--days", "3", "--stations", "20", "--folder", str(tmp_path)]
     assert main([*arguments, "--written", "1"]) == 0
     told = capsys.readouterr()

@@ -11,7 +11,7 @@ from matplotlib.colors import LogNorm
 
 from deepcams.plotting.diurnal import Cycle, diurnal_figure
 from deepcams.plotting.scatter import ScatterPanel, scatter_figure
-from deepcams.plotting.stations import _view, station_map
+from deepcams.plotting.station_map import _view, station_map
 
 
 def _panel(title: str, seed: int, top: float = 60.0) -> ScatterPanel:
@@ -66,7 +66,9 @@ def test_a_scatter_panel_counts_every_pair_and_draws_its_lines() -> None:
     np.testing.assert_allclose(one.get_xdata(), one.get_ydata())
     np.testing.assert_allclose(np.diff(fit.get_ydata()) / np.diff(fit.get_xdata()), panel.slope)
     # Observed values run along x: the mass lies where the model is a scaled observation.
-    counts = axes.collections[0].get_array().filled(0).reshape(axes.collections[0].get_array().shape)
+    counts = (
+        axes.collections[0].get_array().filled(0).reshape(axes.collections[0].get_array().shape)
+    )
     y, x = np.nonzero(counts == counts.max())
     assert abs(y[0] - x[0]) < 15
 
@@ -87,7 +89,11 @@ def test_a_map_across_the_dateline_is_in_one_piece() -> None:
     assert 175 < view.west < 178
     assert view.east - view.west < 16
     figure = station_map(
-        np.array([-18.0, -14.0]), np.array([178.0, -172.0]), {"2019": np.array([5.0, 6.0])}, "n", title="Fiji"
+        np.array([-18.0, -14.0]),
+        np.array([178.0, -172.0]),
+        {"2019": np.array([5.0, 6.0])},
+        "n",
+        title="Fiji",
     )
     places = np.asarray(figure.axes[0].collections[-1].get_offsets())
     assert sorted(places[:, 0].tolist()) == [178.0, 188.0]
@@ -109,7 +115,9 @@ def test_stations_all_round_are_on_a_world_map_and_negative_r_is_on_the_scale() 
 def test_a_towns_name_keeps_off_the_dots() -> None:
     latitude, longitude = [49.0, 55.0], [14.0, 24.0]
     for _ in range(5):
-        figure = station_map(np.array(latitude), np.array(longitude), {"2019": np.full(len(latitude), 9.0)}, "n")
+        figure = station_map(
+            np.array(latitude), np.array(longitude), {"2019": np.full(len(latitude), 9.0)}, "n"
+        )
         FigureCanvasAgg(figure).draw()
         axes = figure.axes[0]
         box = next(text for text in axes.texts if text.get_text() == "Kraków").get_window_extent()
@@ -125,10 +133,13 @@ def test_a_towns_name_keeps_off_the_dots() -> None:
 
 def test_the_cycle_goes_round_midnight() -> None:
     mean = 10 + np.arange(24.0)
-    figure = diurnal_figure([
-        Cycle("observed", "observed", mean, spread=np.ones(24)), Cycle("field", "field", mean + 1),
-        Cycle("original", "original", mean - 1, dashed=True),
-    ])  # fmt: skip
+    figure = diurnal_figure(
+        [
+            Cycle("observed", "observed", mean, spread=np.ones(24)),
+            Cycle("field", "field", mean + 1),
+            Cycle("original", "original", mean - 1, dashed=True),
+        ]
+    )
     axes = figure.axes[0]
     assert axes.get_xlim() == (0, 24)
     lines = {line.get_label(): line for line in axes.lines}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deepcams.errors import InputError
-from deepcams.evaluation import in_situ_tables as tables
-from deepcams.evaluation.grouped import COLUMNS, bootstrap, figures, pairs_of, sum_pairs
-from deepcams.evaluation.in_situ import Options, validate
-from deepcams.evaluation.quality import STEPS, Quality
+from deepcams.core.errors import InputError
 from deepcams.evaluation.statistics import Pairs
-from deepcams.sources.openaq import open_openaq
+from deepcams.stations import station_tables as tables
+from deepcams.stations.openaq import open_openaq
+from deepcams.stations.pair_sums import COLUMNS, bootstrap, figures, pairs_of, sum_pairs
+from deepcams.stations.quality import STEPS, Quality
+from deepcams.stations.validate import Options, validate
 
 PLACES = {1: (52.5, 15.0), 2: (-30.0, 179.0), 3: (0.0, -0.1), 4: (89.0, 100.0), 5: (45.2, 15.1)}
 CLEAN = Options(quality=Quality(skip=frozenset(STEPS) - {"missing", "hourly"}))
@@ -33,18 +33,29 @@ def _at_ends(key, hour):
 
 def _row(found, product, pairs, view="pooled"):
     chosen = [
-        r for r in tables.rows(found, (), draws=0) if (r["product"], r["pairs"], r["view"]) == (product, pairs, view)
+        r
+        for r in tables.rows(found, (), draws=0)
+        if (r["product"], r["pairs"], r["view"]) == (product, pairs, view)
     ]
     assert len(chosen) == 1
     return chosen[0]
 
 
-def test_a_constant_error_is_the_bias_the_rmse_and_the_mae_and_r_is_one(field_of, table_of, save_table) -> None:
+def test_a_constant_error_is_the_bias_the_rmse_and_the_mae_and_r_is_one(
+    field_of, table_of, save_table
+) -> None:
     field = field_of("2019-01-01", 49, of=_truth)
     path = save_table(table_of(PLACES, hours=48, value=lambda k, h: _at_ends(k, h) - 5))
     row = _row(validate(open_openaq(path), field, options=CLEAN), "field", "own")
     assert (row["n"], row["stations"]) == (240, 5)
-    for name, expected in (("R", 1), ("bias", 5), ("RMSE", 5), ("MAE", 5), ("slope", 1), ("intercept", 5)):
+    for name, expected in (
+        ("R", 1),
+        ("bias", 5),
+        ("RMSE", 5),
+        ("MAE", 5),
+        ("slope", 1),
+        ("intercept", 5),
+    ):
         assert row[name] == pytest.approx(expected, abs=1e-6)
 
 
@@ -57,25 +68,37 @@ def test_r_of_constructed_noise_is_that_of_numpy(field_of, table_of, save_table)
         return made[key, hour]
 
     field = field_of("2019-01-01", 49, of=_truth)
-    found = validate(open_openaq(save_table(table_of(PLACES, hours=48, value=noisy))), field, options=CLEAN)
+    found = validate(
+        open_openaq(save_table(table_of(PLACES, hours=48, value=noisy))), field, options=CLEAN
+    )
     row = _row(found, "field", "own")
-    observed, model = np.array(list(made.values())), np.array([_at_ends(*key) for key in made], float)
+    observed, model = (
+        np.array(list(made.values())),
+        np.array([_at_ends(*key) for key in made], float),
+    )
     assert row["R"] == pytest.approx(np.corrcoef(observed, model)[0, 1], abs=1e-6)
     assert row["RMSE"] == pytest.approx(np.sqrt(((model - observed) ** 2).mean()), abs=1e-5)
     assert row["FAC2"] == pytest.approx(((model >= observed / 2) & (model <= 2 * observed)).mean())
     each = _row(found, "field", "own", "stations")
     own = [
-        np.corrcoef([v for (k, _), v in made.items() if k == key], [_at_ends(*p) for p in made if p[0] == key])[0, 1]
+        np.corrcoef(
+            [v for (k, _), v in made.items() if k == key],
+            [_at_ends(*p) for p in made if p[0] == key],
+        )[0, 1]
         for key in PLACES
     ]
     assert each["R"] == pytest.approx(np.mean(own), abs=1e-6)
 
 
 def test_the_split_into_batches_changes_nothing(field_of, table_of, save_table) -> None:
-    field, original = field_of("2019-01-01", 49, of=_truth), field_of("2019-01-01", 17, hours=3, of=_truth)
+    field, original = (
+        field_of("2019-01-01", 49, of=_truth),
+        field_of("2019-01-01", 17, hours=3, of=_truth),
+    )
     archive = open_openaq(save_table(table_of(PLACES, hours=48)))
     whole, parts = (
-        validate(archive, field, original, Options(quality=CLEAN.quality, batch_rows=rows)) for rows in (10**9, 1)
+        validate(archive, field, original, Options(quality=CLEAN.quality, batch_rows=rows))
+        for rows in (10**9, 1)
     )
     assert (whole.batches, parts.batches) == (1, 5)
     for a, b in zip(whole.scored, parts.scored, strict=True):
@@ -104,7 +127,9 @@ def test_the_original_stands_beside_the_field_on_its_own_the_same_and_the_hourly
     assert _row(found, "original", "same")["RMSE"] > 0.1
 
 
-def test_two_stations_of_one_cell_count_once_in_the_view_of_cells(field_of, table_of, save_table) -> None:
+def test_two_stations_of_one_cell_count_once_in_the_view_of_cells(
+    field_of, table_of, save_table
+) -> None:
     places = {1: (52.5, 15.0), 2: (53.0, 16.0), 3: (0.0, 75.0)}
     field = field_of("2019-01-01", 25, of=lambda t, y, x: 20.0 + t + 0 * y + 0 * x)
     offset = {1: 4.0, 2: -4.0, 3: 0.0}
@@ -132,7 +157,9 @@ def test_bilinear_meets_a_field_that_is_linear_in_space(field_of, table_of, save
     places = {1: (51.3, 12.2), 2: (-31.0, 178.0), 3: (10.0, -177.0)}
     field = field_of("2019-01-01", 25, of=lambda t, y, x: 50 + 0.3 * y + 0 * x + 0 * t)
     archive = open_openaq(save_table(table_of(places, value=lambda k, h: 50 + 0.3 * places[k][0])))
-    near, between = (validate(archive, field, options=Options(s, CLEAN.quality)) for s in ("cell", "bilinear"))
+    near, between = (
+        validate(archive, field, options=Options(s, CLEAN.quality)) for s in ("cell", "bilinear")
+    )
     assert _row(between, "field", "own")["MAE"] == pytest.approx(0, abs=1e-5)
     assert _row(near, "field", "own")["MAE"] > 0.3
 
@@ -143,7 +170,11 @@ def test_missing_and_negative_values_of_the_field(field_of, table_of, save_table
     field.data[5] = np.nan  # hours ending 5 and 6
     field.data[10:12] = -0.5  # noise: counts as 0
     field.data[20] = -50  # implausible: missing
-    found = validate(open_openaq(save_table(table_of({1: (0, 75)}, value=lambda k, h: 20.0))), field, options=CLEAN)
+    found = validate(
+        open_openaq(save_table(table_of({1: (0, 75)}, value=lambda k, h: 20.0))),
+        field,
+        options=CLEAN,
+    )
     assert found.quality.counts["missing in the field"].dropped == 4
     row = _row(found, "field", "own")
     assert row["n"] == 20
@@ -163,12 +194,18 @@ def test_only_the_tiles_that_hold_stations_are_read(field_of, table_of, save_tab
 
         def __getitem__(self, key):
             seen.append(key)
-            return np.full([len(range(n)[k]) for n, k in zip(self.shape, key, strict=True)], 20, "f4")
+            return np.full(
+                [len(range(n)[k]) for n, k in zip(self.shape, key, strict=True)], 20, "f4"
+            )
 
     field = field_of("2019-01-01", 49)
-    field = field.copy(data=da.from_array(Counted(), chunks=(6, 25, 48), meta=np.empty((0, 0, 0), "f4")))
+    field = field.copy(
+        data=da.from_array(Counted(), chunks=(6, 25, 48), meta=np.empty((0, 0, 0), "f4"))
+    )
     field.encoding["tile"] = (5, 6)
-    found = validate(open_openaq(save_table(table_of({1: (52.5, 15.0)}, hours=10))), field, options=CLEAN)
+    found = validate(
+        open_openaq(save_table(table_of({1: (52.5, 15.0)}, hours=10))), field, options=CLEAN
+    )
     assert found.nodes_read["field"] == 11 * 5 * 6  # the hours 0 to 10 of one tile
     assert seen
     assert all((k[1], k[2]) == (slice(5, 10, None), slice(0, 6, None)) for k in seen)
@@ -195,7 +232,12 @@ def test_figures_of_sides_that_do_not_vary_are_undefined_not_noise() -> None:
 
 
 def test_a_factor_of_two_counts_its_ends_and_zero_only_with_zero() -> None:
-    sums = sum_pairs(np.zeros(6, int), np.array([10, 10, 10, 10, 0, 0.0]), np.array([5, 20, 4.9, 20.1, 0, 0.1]), 1)
+    sums = sum_pairs(
+        np.zeros(6, int),
+        np.array([10, 10, 10, 10, 0, 0.0]),
+        np.array([5, 20, 4.9, 20.1, 0, 0.1]),
+        1,
+    )
     assert sums[0, COLUMNS.index("within2")] == 3
 
 
@@ -252,12 +294,18 @@ def test_rows_by_everything(field_of, table_of, save_table) -> None:
 
 
 @pytest.mark.parametrize("stations", [4, 5])
-def test_few_stations_have_figures_and_no_interval(field_of, table_of, save_table, stations) -> None:
+def test_few_stations_have_figures_and_no_interval(
+    field_of, table_of, save_table, stations
+) -> None:
     places = {key: PLACES[key] for key in list(PLACES)[:stations]}
-    archive = open_openaq(save_table(table_of(places, hours=24, value=lambda k, h: 10 + k * (h % 7))))
+    archive = open_openaq(
+        save_table(table_of(places, hours=24, value=lambda k, h: 10 + k * (h % 7)))
+    )
     row = next(
         row
-        for row in tables.rows(validate(archive, field_of("2019-01-01", 25), options=CLEAN), (), draws=50)
+        for row in tables.rows(
+            validate(archive, field_of("2019-01-01", 25), options=CLEAN), (), draws=50
+        )
         if row["view"] == "pooled"
     )
     assert row["bias"] is not None
@@ -266,7 +314,9 @@ def test_few_stations_have_figures_and_no_interval(field_of, table_of, save_tabl
 
 def test_the_solar_hour_is_that_of_the_place(field_of, table_of, save_table) -> None:
     # At 180 E the sun is 12 h ahead: the hour ending 13:00 UTC is there the first of the next day.
-    archive = open_openaq(save_table(table_of({1: (1, 0.0), 2: (1, 179.9)}, hours=24, value=lambda k, h: h)))
+    archive = open_openaq(
+        save_table(table_of({1: (1, 0.0), 2: (1, 179.9)}, hours=24, value=lambda k, h: h))
+    )
     found = validate(archive, field_of("2019-01-01", 25), options=CLEAN)
     numbers = {i: k for k, i in enumerate(found.stations["id"])}
     by_hour = found.observed[..., 1]

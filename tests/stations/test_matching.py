@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deepcams.evaluation.matching import place_stations, plan_times, rule_of
-from deepcams.grid import Grid
+from deepcams.core.grid import Grid
+from deepcams.stations.matching import place_stations, plan_times, rule_of
 
 HOUR = 3600
 
@@ -22,7 +22,9 @@ def _linear(times: np.ndarray) -> np.ndarray:
 def test_an_hour_ending_value_meets_the_mean_of_both_ends_of_an_hourly_field() -> None:
     times = _hours(0, 1, 2, 3, 4)
     plan = plan_times(times, "touching", _hours(0, 1, 3), _hours(1, 2, 4))
-    np.testing.assert_allclose(plan.apply(_linear(times)), [[6, 8, 12]])  # 5 + 2 (h + 1/2), the mean over the hour
+    np.testing.assert_allclose(
+        plan.apply(_linear(times)), [[6, 8, 12]]
+    )  # 5 + 2 (h + 1/2), the mean over the hour
 
 
 def test_at_the_ends_of_an_hourly_field_one_instant_stands_for_the_hour() -> None:
@@ -88,7 +90,9 @@ GLOBE = Grid.globe(0.25)
         (-90.0, 359.9, 720, 0),
     ],
 )
-def test_a_station_takes_the_cell_that_holds_it(latitude: float, longitude: float, row: int, column: int) -> None:
+def test_a_station_takes_the_cell_that_holds_it(
+    latitude: float, longitude: float, row: int, column: int
+) -> None:
     found = place_stations(GLOBE, np.array([latitude]), np.array([longitude]))
     assert (found.rows[found.point[0], 0], found.columns[found.point[0], 0]) == (row, column)
     assert found.inside.all()
@@ -98,7 +102,14 @@ def test_stations_outside_a_region_have_no_cell() -> None:
     grid = Grid.globe(0.25).select((-10, 40, 10, 50))[0]
     latitude = np.array([45, 50.1, 50.2, 45, 45, np.nan])
     longitude = np.array([-10.1, 0, 0, 10.12, 10.13, 0])
-    assert place_stations(grid, latitude, longitude).inside.tolist() == [True, True, False, True, False, False]
+    assert place_stations(grid, latitude, longitude).inside.tolist() == [
+        True,
+        True,
+        False,
+        True,
+        False,
+        False,
+    ]
 
 
 def test_stations_of_one_cell_share_a_point() -> None:
@@ -107,7 +118,9 @@ def test_stations_of_one_cell_share_a_point() -> None:
     assert len(found.rows) == 2
 
 
-def test_bilinear_reproduces_what_is_linear_also_across_the_dateline_greenwich_and_next_to_poles() -> None:
+def test_bilinear_reproduces_what_is_linear_also_across_the_dateline_greenwich_and_next_to_poles() -> (
+    None
+):
     random = np.random.default_rng(1)
     latitude = np.r_[random.uniform(-90, 90, 200), 90, -90, 89.99, 0, 0]
     longitude = np.r_[random.uniform(-180, 180, 200), 10, -170, 179.99, 179.9, -0.1]
@@ -124,4 +137,6 @@ def test_bilinear_holds_the_outermost_nodes_in_a_regions_outer_half_cells() -> N
     grid = Grid.globe(0.25).select((-10, 40, 10, 50))[0]
     found = place_stations(grid, np.array([50.1, 39.9]), np.array([10.1, -10.1]), "bilinear")
     np.testing.assert_allclose((grid.latitudes[found.rows] * found.weights).sum(axis=1), [50, 40])
-    np.testing.assert_allclose((grid.longitudes[found.columns] * found.weights).sum(axis=1), [10, -10])
+    np.testing.assert_allclose(
+        (grid.longitudes[found.columns] * found.weights).sum(axis=1), [10, -10]
+    )

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepcams.errors import DeepcamsNotice, InputError
-from deepcams.observations import Observations
-from deepcams.sources import openaq_cache
-from deepcams.sources.openaq import open_openaq
-from deepcams.sources.openaq_files import BlockReader, find_station_files
+from deepcams.core.errors import DeepcamsNotice, InputError
+from deepcams.core.observations import Observations
+from deepcams.stations import openaq_sort as openaq_cache
+from deepcams.stations.openaq import open_openaq
+from deepcams.stations.openaq_files import BlockReader, find_station_files
 
 PLACES = {1: (52.5, 15.0), 22: (40.0, 116.0), 3: (-33.4, -70.6)}
 
@@ -24,7 +24,9 @@ PLACES = {1: (52.5, 15.0), 22: (40.0, 116.0), 3: (-33.4, -70.6)}
 def _content(archive) -> dict[tuple[str, int], float]:
     rows = archive.read()
     ids = archive.stations["id"].to_numpy()[rows.station]
-    return dict(zip(zip(ids.tolist(), rows.end.tolist(), strict=True), rows.value.tolist(), strict=True))
+    return dict(
+        zip(zip(ids.tolist(), rows.end.tolist(), strict=True), rows.value.tolist(), strict=True)
+    )
 
 
 @pytest.fixture
@@ -45,7 +47,10 @@ def test_all_layouts_hold_the_same(table, save_table, tmp_path: Path) -> None:
     assert open_openaq(tree).files == 6
     assert _content(open_openaq(save_table(table, "a.csv.gz"))) == expected
     assert _content(open_openaq(save_table(shuffled, "b.parquet"))) == expected
-    assert _content(open_openaq([save_table(table[:50], "c.csv"), save_table(table[50:], "d.csv.gz")])) == expected
+    assert (
+        _content(open_openaq([save_table(table[:50], "c.csv"), save_table(table[50:], "d.csv.gz")]))
+        == expected
+    )
     assert _content(open_openaq(str(tmp_path / "[cd].csv*"))) == expected
     stamped = shuffled.assign(datetime=pd.to_datetime(shuffled["datetime"], utc=True))
     assert _content(open_openaq(save_table(stamped, "e.parquet"))) == expected
@@ -53,7 +58,9 @@ def test_all_layouts_hold_the_same(table, save_table, tmp_path: Path) -> None:
 
 def test_columns_are_found_by_name_in_any_order_and_others_ignored(table, save_table) -> None:
     expected = _content(open_openaq(save_table(table)))
-    other = table.rename(columns={"lat": "Latitude", "lon": "longitude"}).drop(columns=["sensors_id", "location"])
+    other = table.rename(columns={"lat": "Latitude", "lon": "longitude"}).drop(
+        columns=["sensors_id", "location"]
+    )
     other.insert(0, "is_mobile", "false")
     other["provider"] = 'the "other", one'
     assert _content(open_openaq(save_table(other[other.columns[::-1]], "other.csv"))) == expected
@@ -91,18 +98,28 @@ def test_two_columns_of_one_name_are_refused(table, save_table) -> None:
         open_openaq(path)
 
 
-def test_stamps_without_an_offset_are_refused_unless_they_are_said_to_be_utc(table, save_table) -> None:
+def test_stamps_without_an_offset_are_refused_unless_they_are_said_to_be_utc(
+    table, save_table
+) -> None:
     path = save_table(table.assign(datetime=table["datetime"].str[:19]))
     with pytest.raises(InputError, match="--assume-utc"):
         open_openaq(path)
-    assert open_openaq(path, assume_utc=True).first == np.datetime64("2018-12-31T12:00", "s").astype(int)
+    assert open_openaq(path, assume_utc=True).first == np.datetime64(
+        "2018-12-31T12:00", "s"
+    ).astype(int)
     naive = table.assign(datetime=pd.to_datetime(table["datetime"].str[:19]))
     with pytest.raises(InputError, match="--assume-utc"):
         open_openaq(save_table(naive, "naive.parquet"))
 
 
 def test_other_parameters_are_counted_and_left_out(table, save_table) -> None:
-    mixed = pd.concat([table, table.assign(parameter="pm10", value=99), table[:5].assign(parameter="o3", units="ppm")])
+    mixed = pd.concat(
+        [
+            table,
+            table.assign(parameter="pm10", value=99),
+            table[:5].assign(parameter="o3", units="ppm"),
+        ]
+    )
     archive = open_openaq(save_table(mixed.sample(frac=1, random_state=0)))
     assert (archive.rows, archive.other) == (108, 113)
     assert archive.units == ["µg/m³"]
@@ -133,7 +150,10 @@ def test_a_large_parquet_file_is_let_go_of_as_it_is_read(table, tmp_path: Path) 
         del columns
         gc.collect()  # what other tests have left goes now, not while this is looked at
         before = pa.total_allocated_bytes()
-        held = [pa.total_allocated_bytes() - before for _ in BlockReader().blocks(find_station_files(path))]
+        held = [
+            pa.total_allocated_bytes() - before
+            for _ in BlockReader().blocks(find_station_files(path))
+        ]
         return max(held), path.stat().st_size
 
     (few, small), (many, large) = most_held(1_200_000), most_held(2_400_000)
@@ -157,30 +177,47 @@ def test_a_bucket_that_is_sorted_has_no_more_rows_for_a_longer_record(
     for hours in (10, 40):
         sizes.clear()
         files = find_station_files(save_table(table_of(places, hours=hours), f"{hours}.csv"))
-        openaq_cache.build(BlockReader(block=5000), files, tmp_path / f"{hours}", lambda rows: None, 100)
+        openaq_cache.build(
+            BlockReader(block=5000), files, tmp_path / f"{hours}", lambda rows: None, 100
+        )
         assert sum(sizes) == 60 * hours
         assert max(sizes) <= 100
 
 
 @pytest.mark.parametrize("spill", [1, 40, 10**6])
-def test_sorting_on_disk_gives_what_sorting_in_memory_gives(table_of, save_table, tmp_path: Path, spill: int) -> None:
+def test_sorting_on_disk_gives_what_sorting_in_memory_gives(
+    table_of, save_table, tmp_path: Path, spill: int
+) -> None:
     random = np.random.default_rng(0)
-    many = {k: (float(random.uniform(-80, 80)), float(random.uniform(-180, 180))) for k in range(300)}
+    many = {
+        k: (float(random.uniform(-80, 80)), float(random.uniform(-180, 180))) for k in range(300)
+    }
     table = table_of(many, "2018-12-31T20:00", hours=8).sample(frac=1, random_state=2)
     reader = BlockReader(block=5000)
     path = save_table(table)
-    built = openaq_cache.build(reader, find_station_files(path), tmp_path / "built", lambda rows: None, spill)
+    built = openaq_cache.build(
+        reader, find_station_files(path), tmp_path / "built", lambda rows: None, spill
+    )
     assert built.years == [2018, 2019]
-    assert sorted(p.name for p in (tmp_path / "built").iterdir()) == ["2018.parquet", "2019.parquet"]
-    rows = openaq_cache.read_stations(tmp_path / "built", built, np.arange(300), built.first, built.last)
+    assert sorted(p.name for p in (tmp_path / "built").iterdir()) == [
+        "2018.parquet",
+        "2019.parquet",
+    ]
+    rows = openaq_cache.read_stations(
+        tmp_path / "built", built, np.arange(300), built.first, built.last
+    )
     assert rows.size == 2400
     order = np.lexsort((rows.end, rows.station))
     assert (order == np.arange(2400)).all()
     ids = built.stations["id"].to_numpy()[rows.station]
     expected = {(str(r.location_id), r.datetime): r.value for r in table.itertuples()}
     stamps = [f"{np.datetime64(int(e), 's')}+00:00" for e in rows.end]
-    assert {(i, s): v for i, s, v in zip(ids, stamps, rows.value, strict=True)} == pytest.approx(expected, abs=1e-6)
-    some = openaq_cache.read_stations(tmp_path / "built", built, np.array([5, 200]), built.first, built.first + 3600)
+    assert {(i, s): v for i, s, v in zip(ids, stamps, rows.value, strict=True)} == pytest.approx(
+        expected, abs=1e-6
+    )
+    some = openaq_cache.read_stations(
+        tmp_path / "built", built, np.array([5, 200]), built.first, built.first + 3600
+    )
     assert (np.unique(some.station).tolist(), some.size) == ([5, 200], 4)
     assert (built.stations["rows"] == 8).all()
 
@@ -195,11 +232,13 @@ def test_a_sort_that_was_killed_goes_on_where_it_was(
 ) -> None:
     """Small files, one of several blocks, and Parquet: what was noted is not read again, nothing counts twice."""
     monkeypatch.setattr(openaq_cache, "build", partial(openaq_cache.build, spill_rows=25))
-    monkeypatch.setattr("deepcams.sources.openaq.BlockReader", partial(BlockReader, block=2500))
+    monkeypatch.setattr("deepcams.stations.openaq.BlockReader", partial(BlockReader, block=2500))
     folder = tmp_path / "tree"
     for k in range(6):
         save_table(table_of({k: (k, k)}, hours=24), f"tree/a{k}.csv.gz")
-    save_table(table_of({7: (7.0, 7.0), 2: (2.0, 2.0)}, "2019-02-01T01:00", hours=100), "tree/b.csv")
+    save_table(
+        table_of({7: (7.0, 7.0), 2: (2.0, 2.0)}, "2019-02-01T01:00", hours=100), "tree/b.csv"
+    )
     save_table(table_of({8: (8.0, 8.0)}, hours=48), "tree/c.parquet")
     save_table(table_of({9: (9.0, 9.0)}, hours=48).assign(parameter="no2"), "tree/d.csv")
     save_table(table_of({10: (10.0, 10.0)}, hours=24), "tree/e.csv")
@@ -234,7 +273,9 @@ def test_a_sort_that_was_killed_goes_on_where_it_was(
     assert [path.name.count("part") for path in (tmp_path / "cut" / "stations").iterdir()] == [0]
 
 
-def test_two_processes_may_sort_the_same_files(table, save_table, tmp_path: Path, monkeypatch) -> None:
+def test_two_processes_may_sort_the_same_files(
+    table, save_table, tmp_path: Path, monkeypatch
+) -> None:
     """The second finds the first's folder taken, and builds its own."""
     monkeypatch.setenv("DEEPCAMS_CACHE", str(tmp_path / "cache"))
     path = save_table(table)
@@ -288,14 +329,18 @@ def test_a_damaged_copy_is_made_anew(table, save_table, tmp_path: Path, monkeypa
     assert _content(open_openaq(path)) == expected
 
 
-def test_a_cache_that_cannot_be_written_is_done_without(table, save_table, tmp_path: Path, monkeypatch) -> None:
+def test_a_cache_that_cannot_be_written_is_done_without(
+    table, save_table, tmp_path: Path, monkeypatch
+) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("DEEPCAMS_CACHE", str(tmp_path / "file" / "cache"))
     archive = open_openaq(save_table(table))
     assert len(_content(archive)) == 108
 
 
-def test_in_a_folder_other_tables_are_passed_over_with_a_word(table, save_table, tmp_path: Path) -> None:
+def test_in_a_folder_other_tables_are_passed_over_with_a_word(
+    table, save_table, tmp_path: Path
+) -> None:
     save_table(table, "tree/a.csv")
     (tmp_path / "tree" / "planted.csv").write_text("location_id,kind\n1,twin\n")
     with pytest.warns(DeepcamsNotice, match="planted.csv"):
@@ -318,7 +363,11 @@ ROW = HEAD + b"1,2019-01-01T00:00:00Z,1,1,pm25,ug/m3,3\n"
         ("cut.csv.gz", _gz(ROW * 5000)[:-20], "damaged"),
         ("noise.csv.gz", b"\x1f\x8b" + b"x" * 100, "damaged"),
         ("page.csv", b"<!DOCTYPE html><html><title>403 Forbidden</title></html>", "an HTML page"),
-        ("few.csv", b"location_id,datetime,value\n1,2019-01-01T00:00:00Z,3\n", "no lat, lon, parameter, units"),
+        (
+            "few.csv",
+            b"location_id,datetime,value\n1,2019-01-01T00:00:00Z,3\n",
+            "no lat, lon, parameter, units",
+        ),
         ("word.csv", ROW.replace(b",3\n", b",abc\n"), "abc"),
         ("day.csv", ROW.replace(b"2019-01-01T00:00:00Z", b"31.12.2019"), "'31.12.2019'"),
         ("head.csv", HEAD, "rows of pm25"),
@@ -326,7 +375,9 @@ ROW = HEAD + b"1,2019-01-01T00:00:00Z,1,1,pm25,ug/m3,3\n"
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_bad_files_are_one_line_that_names_them(tmp_path: Path, name: str, content: bytes, words: str) -> None:
+def test_bad_files_are_one_line_that_names_them(
+    tmp_path: Path, name: str, content: bytes, words: str
+) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(InputError) as caught:
@@ -358,10 +409,16 @@ def test_real_files_all_open(stations_dir: Path) -> None:
 
 def test_the_canonical_table_comes_back() -> None:
     stamps = pd.to_datetime(["2019-01-01T02:00Z", "2019-01-01T01:00Z"])
-    table = pd.DataFrame({
-        "id": ["a", "a"], "latitude": 50.0, "longitude": 200.0, "start": stamps - pd.Timedelta("1h"), "end": stamps,
-        "value": [2.0, 1.0],
-    })  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "id": ["a", "a"],
+            "latitude": 50.0,
+            "longitude": 200.0,
+            "start": stamps - pd.Timedelta("1h"),
+            "end": stamps,
+            "value": [2.0, 1.0],
+        }
+    )
     found = Observations.from_table(table)
     assert found.value.tolist() == [1, 2]
     assert found.stations["longitude"].tolist() == [-160]

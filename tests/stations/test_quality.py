@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepcams.errors import InputError
-from deepcams.evaluation.hours import hourly
-from deepcams.evaluation.quality import ALWAYS, STEPS, Control, Quality
-from deepcams.sources.openaq import open_openaq
+from deepcams.core.errors import InputError
+from deepcams.stations.hourly import hourly
+from deepcams.stations.openaq import open_openaq
+from deepcams.stations.quality import ALWAYS, STEPS, Control, Quality
 
 
 @pytest.fixture
@@ -20,8 +20,14 @@ def checked(save_table):
 
     def check(table: pd.DataFrame, without: tuple[str, ...] = (), metadata=None):
         archive = open_openaq(save_table(table), metadata=metadata)
-        left, report = Control(archive.stations, archive.units, Quality.without(without)).check(archive.read())
-        return left, {name: count.dropped for name, count in report.counts.items() if count.dropped}, report
+        left, report = Control(archive.stations, archive.units, Quality.without(without)).check(
+            archive.read()
+        )
+        return (
+            left,
+            {name: count.dropped for name, count in report.counts.items() if count.dropped},
+            report,
+        )
 
     return check
 
@@ -38,7 +44,9 @@ PLACES = {1: (52.5, 15.0), 2: (40.0, 116.0)}
         ("range", 1000.5),
     ],
 )
-def test_a_value_is_taken_by_the_step_it_belongs_to(checked, table_of, step: str, value: float) -> None:
+def test_a_value_is_taken_by_the_step_it_belongs_to(
+    checked, table_of, step: str, value: float
+) -> None:
     table = table_of(PLACES, hours=240)
     table.loc[[17, 300, 301], "value"] = value
     left, dropped, _ = checked(table)
@@ -63,7 +71,9 @@ def test_units_are_converted_or_dropped(checked, table_of) -> None:
 
 def test_exact_repeats_are_dropped_and_two_sensors_are_averaged(checked, table_of) -> None:
     table = table_of(PLACES, hours=240)
-    twice = pd.concat([table, table.iloc[:30], table.iloc[100:110].assign(value=lambda t: t["value"] + 4)])
+    twice = pd.concat(
+        [table, table.iloc[:30], table.iloc[100:110].assign(value=lambda t: t["value"] + 4)]
+    )
     left, dropped, report = checked(twice)
     assert dropped == {"duplicates": 30, "hourly": 10}
     assert report.counts["hourly"].changed == 10
@@ -90,8 +100,12 @@ def test_single_rows_keep_their_own_half_hour() -> None:
 
 def test_a_station_listed_twice_within_100_m_is_one(checked, table_of) -> None:
     table = table_of({1: (52.5, 15.0)}, hours=240)
-    again = table.assign(location_id=9, lat=52.5006).iloc[:230].round({"value": 0})  # 67 m, rounded, fewer hours
-    other = table_of({5: (52.5004, 15.0)}, hours=240, value=lambda k, h: 20 + (h * 7) % 31)  # near, but its own
+    again = (
+        table.assign(location_id=9, lat=52.5006).iloc[:230].round({"value": 0})
+    )  # 67 m, rounded, fewer hours
+    other = table_of(
+        {5: (52.5004, 15.0)}, hours=240, value=lambda k, h: 20 + (h * 7) % 31
+    )  # near, but its own
     left, dropped, report = checked(pd.concat([table, again, other]))
     assert dropped == {"twins": 230}
     assert report.twins == (("9", "1"),)
@@ -151,9 +165,13 @@ def test_outliers_are_those_of_a_plain_rolling_window(checked, table_of) -> None
 
 def test_months_with_too_few_hours_go(checked, table_of) -> None:
     table = table_of(PLACES, "2019-01-01T01:00", hours=24 * 59)  # January and February
-    thin = table.drop(index=[k for k in range(24 * 31 + 1, 24 * 59 - 1) if k % 3])  # February of station 1: a third
+    thin = table.drop(
+        index=[k for k in range(24 * 31 + 1, 24 * 59 - 1) if k % 3]
+    )  # February of station 1: a third
     left, dropped, report = checked(thin)
-    february = len(range(24 * 31, 24 * 59)) - sum(1 for k in range(24 * 31 + 1, 24 * 59 - 1) if k % 3)
+    february = len(range(24 * 31, 24 * 59)) - sum(
+        1 for k in range(24 * 31 + 1, 24 * 59 - 1) if k % 3
+    )
     assert dropped == {"completeness": february}
     assert report.counts["completeness"].stations == 0
     assert len(left) == 24 * 31 + 24 * 59
@@ -189,7 +207,9 @@ def test_stations_without_a_place_or_with_two(checked, table_of, capsys) -> None
     assert len(left) == 48
 
 
-def test_mobile_and_low_cost_stations_go_where_metadata_says_so(checked, table_of, tmp_path) -> None:
+def test_mobile_and_low_cost_stations_go_where_metadata_says_so(
+    checked, table_of, tmp_path
+) -> None:
     places = {1: (52.5, 15.0), 2: (40.0, 116.0), 3: (10.0, 10.0), 4: (20.0, 10.0)}
     locations = tmp_path / "locations.json"
     rows = [
@@ -201,7 +221,12 @@ def test_mobile_and_low_cost_stations_go_where_metadata_says_so(checked, table_o
     locations.write_text(json.dumps({"results": rows}))
     left, dropped, _ = checked(table_of(places, hours=48), metadata=locations)
     assert dropped == {"mobile": 48, "reference": 48}
-    assert left.stations.set_index("id").country.to_dict() == {"1": "PL", "2": "CN", "3": "NE", "4": "NE"}
+    assert left.stations.set_index("id").country.to_dict() == {
+        "1": "PL",
+        "2": "CN",
+        "3": "NE",
+        "4": "NE",
+    }
     assert checked(table_of(places, hours=48), ("reference",), locations)[1] == {"mobile": 48}
 
 

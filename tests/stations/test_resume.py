@@ -17,27 +17,48 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepcams.errors import OutputError
-from deepcams.evaluation import kept, series
-from deepcams.evaluation.in_situ import Options
-from deepcams.sources.openaq import StationArchive
-from deepcams.validation import run
-from deepcams.validation.run import Request
+from deepcams.core.errors import OutputError
+from deepcams.stations import checkpoints as kept
+from deepcams.stations import extract as series
+from deepcams.stations import run
+from deepcams.stations.openaq import StationArchive
+from deepcams.stations.run import Request
+from deepcams.stations.validate import Options
 
-PLACES = {1: (52.5, 15.0), 2: (45.0, 22.5), 3: (37.5, 7.5), 4: (-30.0, 179.0), 5: (52.9, 15.6), 6: (45.0, 7.5)}
+PLACES = {
+    1: (52.5, 15.0),
+    2: (45.0, 22.5),
+    3: (37.5, 7.5),
+    4: (-30.0, 179.0),
+    5: (52.9, 15.6),
+    6: (45.0, 7.5),
+}
 TWIN = {**PLACES, 7: (45.00001, 22.5)}
 
 
 @pytest.fixture
 def request_(field_of, table_of, save_table, tmp_path: Path) -> Request:
-    for name, field in (("field", field_of("2019-01-01", 73)), ("original", field_of("2019-01-01", 25, hours=3))):
+    for name, field in (
+        ("field", field_of("2019-01-01", 73)),
+        ("original", field_of("2019-01-01", 25, hours=3)),
+    ):
         field.to_dataset(name="pm2p5").to_netcdf(tmp_path / f"{name}.nc")
     # A station listed twice, so that twins are among what is kept.
     save_table(
-        table_of(TWIN, hours=72, value=lambda k, h: 20 + (2 if k == 7 else k) + 9 * np.sin(h * k if k < 7 else 2 * h))
+        table_of(
+            TWIN,
+            hours=72,
+            value=lambda k, h: 20 + (2 if k == 7 else k) + 9 * np.sin(h * k if k < 7 else 2 * h),
+        )
     )
     paths = [tmp_path / name for name in ("field.nc", "original.nc", "stations.csv")]
-    return Request(stations=(paths[2],), field=(paths[0],), original=(paths[1],), by=("year", "station"), draws=20)
+    return Request(
+        stations=(paths[2],),
+        field=(paths[0],),
+        original=(paths[1],),
+        by=("year", "station"),
+        draws=20,
+    )
 
 
 @pytest.fixture
@@ -73,15 +94,26 @@ def _tables(request: Request, out: Path) -> dict[str, bytes]:
     done = run.validate(replace(request, json=out if request.field else None))
     found = done.found
     sums = [
-        each for scored in found.scored for part in (scored.stations, scored.cells) for each in (part.month, part.hour)
+        each
+        for scored in found.scored
+        for part in (scored.stations, scored.cells)
+        for each in (part.month, part.hour)
     ]
-    density = {f"{s.product} {s.pairs} {year}": each for s in found.scored for year, each in s.density.items()}
+    density = {
+        f"{s.product} {s.pairs} {year}": each
+        for s in found.scored
+        for year, each in s.density.items()
+    }
     numbers = {
         "observed": found.observed,
         "months": found.observed_months,
         **{str(k): each for k, each in enumerate(sums)},
     }
-    words = {"quality": repr(found.quality), "rows": repr(done.rows), "read": repr((found.nodes_read, found.batches))}
+    words = {
+        "quality": repr(found.quality),
+        "rows": repr(done.rows),
+        "read": repr((found.nodes_read, found.batches)),
+    }
     written = {path.name: path.read_bytes() for path in done.written}
     return (
         written
@@ -106,7 +138,9 @@ def _stop(request: Request, step: str, at: int, out: Path | None = None) -> None
         run.validate(replace(request, out=out), progress)
 
 
-def test_a_stopped_comparison_goes_on_and_gives_the_same_to_the_byte(request_, counted, cache, tmp_path: Path) -> None:
+def test_a_stopped_comparison_goes_on_and_gives_the_same_to_the_byte(
+    request_, counted, cache, tmp_path: Path
+) -> None:
     expected = _fresh(request_, tmp_path / "fresh")
     assert len(expected) == 1 + 6 + 6 * 4 + 2 + 3
     assert counted == {"field": 73, "original": 25, "stations": 5}
@@ -124,7 +158,9 @@ def test_a_stopped_comparison_goes_on_and_gives_the_same_to_the_byte(request_, c
     assert list(cache.iterdir()) == []
 
 
-def test_other_tables_of_the_same_comparison_go_on_with_it(request_, counted, cache, tmp_path: Path) -> None:
+def test_other_tables_of_the_same_comparison_go_on_with_it(
+    request_, counted, cache, tmp_path: Path
+) -> None:
     _stop(request_, "matching", 5)
     run.validate(replace(request_, by=("month",), draws=0, json=tmp_path / "s.json"))
     assert counted == {"field": 73, "original": 25, "stations": 5}
@@ -133,31 +169,35 @@ def test_other_tables_of_the_same_comparison_go_on_with_it(request_, counted, ca
 def _other_field(request: Request, field_of) -> Request:
     path = Path(request.field[0])
     before = path.stat()
-    field_of("2019-01-01", 73, of=lambda t, y, x: 40 + 0.25 * t + 0.1 * y + 0 * x).to_dataset(name="pm2p5").to_netcdf(
-        path
-    )
+    field_of("2019-01-01", 73, of=lambda t, y, x: 40 + 0.25 * t + 0.1 * y + 0 * x).to_dataset(
+        name="pm2p5"
+    ).to_netcdf(path)
     assert path.stat().st_size == before.st_size  # the size alone would not tell
     return request
 
 
 def _other_original(request: Request, field_of) -> Request:
-    field_of("2019-01-01", 25, hours=3, of=lambda t, y, x: 7 + 0 * (t + y + x)).to_dataset(name="pm2p5").to_netcdf(
-        request.original[0]
-    )
+    field_of("2019-01-01", 25, hours=3, of=lambda t, y, x: 7 + 0 * (t + y + x)).to_dataset(
+        name="pm2p5"
+    ).to_netcdf(request.original[0])
     return request
 
 
 def _other_stations(request: Request, field_of) -> Request:
     path = Path(request.stations[0])
     path.write_text(
-        path.read_text().replace("2019-01-02T05:00:00+00:00,52.5,15.0,", "2019-01-02T05:00:00+00:00,52.4,15.1,")
+        path.read_text().replace(
+            "2019-01-02T05:00:00+00:00,52.5,15.0,", "2019-01-02T05:00:00+00:00,52.4,15.1,"
+        )
     )
     return request
 
 
 def _metadata(request: Request, field_of) -> Request:
     path = Path(request.stations[0]).with_name("metadata.csv")
-    path.write_text("id,isMobile,isMonitor\n1,true,true\n" + "".join(f"{k},false,true\n" for k in range(2, 8)))
+    path.write_text(
+        "id,isMobile,isMonitor\n1,true,true\n" + "".join(f"{k},false,true\n" for k in range(2, 8))
+    )
     return replace(request, metadata=(path,))
 
 
@@ -171,12 +211,16 @@ CHANGES: dict[str, Callable[..., Request]] = {
     "space": lambda request, _: replace(request, space="bilinear"),
     "period": lambda request, _: replace(request, period="2019-01-02"),
     "no original": lambda request, _: replace(request, original=()),
-    "field and original": lambda request, _: replace(request, field=request.original, original=request.field),
+    "field and original": lambda request, _: replace(
+        request, field=request.original, original=request.field
+    ),
 }
 
 
 @pytest.mark.parametrize("what", CHANGES)
-def test_pieces_of_other_files_or_options_are_never_taken(request_, counted, cache, tmp_path, field_of, what) -> None:
+def test_pieces_of_other_files_or_options_are_never_taken(
+    request_, counted, cache, tmp_path, field_of, what
+) -> None:
     request_ = replace(request_, by=("year",), draws=0)
     _stop(request_, "matching", 5)
     stale = len(list(cache.rglob("batch-*.npz")))
@@ -207,12 +251,19 @@ def test_damaged_pieces_are_made_again(request_, counted, cache, tmp_path: Path)
     (batches[0].parent / ".batch-unfinished.npz.partial").write_bytes(b"half a piece")
     counted.clear()
     assert _tables(request_, tmp_path / "scores.json") == expected
-    assert counted == {"field": 73 - 48, "stations": 3}  # the block after a damaged one goes with it
+    assert counted == {
+        "field": 73 - 48,
+        "stations": 3,
+    }  # the block after a damaged one goes with it
 
 
 def test_what_a_kill_left_of_a_block_goes(tmp_path: Path) -> None:
     kept.Blocks(tmp_path, "field", 3).append(np.ones((3, 2), np.float32))
-    for name in (".field-000000002-1-0.f4.partial", ".original-000000002-1-0.f4.partial", "field-000000009-1-0.f4"):
+    for name in (
+        ".field-000000002-1-0.f4.partial",
+        ".original-000000002-1-0.f4.partial",
+        "field-000000009-1-0.f4",
+    ):
         (tmp_path / name).write_bytes(b"half a block")
     assert kept.Blocks(tmp_path, "field", 3).times == 2
     names = sorted(path.name for path in tmp_path.iterdir())
@@ -244,7 +295,9 @@ def test_a_second_process_at_the_same_comparison_takes_nothing_from_the_first(
     assert list(cache.iterdir()) == []
 
 
-def test_without_a_cache_nothing_is_kept_and_all_is_done(request_, counted, cache, tmp_path: Path, monkeypatch) -> None:
+def test_without_a_cache_nothing_is_kept_and_all_is_done(
+    request_, counted, cache, tmp_path: Path, monkeypatch
+) -> None:
     monkeypatch.setattr(run, "writable", lambda folder: False)
     _stop(request_, "matching", 5)
     assert not cache.exists()
@@ -252,7 +305,9 @@ def test_without_a_cache_nothing_is_kept_and_all_is_done(request_, counted, cach
     assert counted == {"field": 2 * 73, "original": 2 * 25, "stations": 10}
 
 
-def test_a_full_disk_is_one_line_and_finished_pieces_stay(request_, counted, cache, monkeypatch) -> None:
+def test_a_full_disk_is_one_line_and_finished_pieces_stay(
+    request_, counted, cache, monkeypatch
+) -> None:
     def full(file, **arrays):
         file.write(b"PK")
         raise OSError(28, "No space left on device")
@@ -260,10 +315,14 @@ def test_a_full_disk_is_one_line_and_finished_pieces_stay(request_, counted, cac
     monkeypatch.setattr(kept.np, "savez", full)
     with pytest.raises(OutputError, match=r"No space left on device.*DEEPCAMS_CACHE"):
         run.validate(request_)
-    assert {path.suffix for path in cache.rglob("*-*.*") if path.is_file() and "lock" not in path.name} == {".f4"}
+    assert {
+        path.suffix for path in cache.rglob("*-*.*") if path.is_file() and "lock" not in path.name
+    } == {".f4"}
 
 
-def test_pieces_that_no_one_went_on_with_go_after_a_week(request_, counted, cache, tmp_path: Path) -> None:
+def test_pieces_that_no_one_went_on_with_go_after_a_week(
+    request_, counted, cache, tmp_path: Path
+) -> None:
     request_ = replace(request_, original=(), draws=0)
     _stop(request_, "matching", 1)
     (old,) = cache.iterdir()
@@ -277,7 +336,7 @@ def test_pieces_that_no_one_went_on_with_go_after_a_week(request_, counted, cach
 SCRIPT = """
 import functools, sys
 from deepcams.evaluation import series
-from deepcams.validation import run
+from deepcams.stations import run
 series._PATIENCE, series._TOGETHER = 0.0, 24 * 4 * 25 * 48
 run.Options = functools.partial(run.Options, batch_rows=2000)
 from deepcams.cli import main
@@ -286,20 +345,37 @@ sys.exit(main(sys.argv[1:]))
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_it_ends_with_the_same_tables(field_of, table_of, save_table, tmp_path: Path) -> None:
+def test_killed_at_random_moments_it_ends_with_the_same_tables(
+    field_of, table_of, save_table, tmp_path: Path
+) -> None:
     draw, dice = np.random.default_rng(1), random.Random(1)
     for name, count, hours in (("field", 721, 1), ("original", 241, 3)):
-        field_of("2019-01-01", count, hours=hours).to_dataset(name="pm2p5").to_netcdf(tmp_path / f"{name}.nc")
+        field_of("2019-01-01", count, hours=hours).to_dataset(name="pm2p5").to_netcdf(
+            tmp_path / f"{name}.nc"
+        )
     places = {k: (float(draw.uniform(-60, 60)), float(draw.uniform(-180, 180))) for k in range(200)}
     save_table(table_of(places, hours=720), "stations.parquet")
 
     def start(name: str) -> subprocess.Popen[str]:
-        arguments = ["validate", "field.nc", "--original", "original.nc", "--stations", "stations.parquet", "-o", name]
+        arguments = [
+            "validate",
+            "field.nc",
+            "--original",
+            "original.nc",
+            "--stations",
+            "stations.parquet",
+            "-o",
+            name,
+        ]
         cache = {"DEEPCAMS_CACHE": str(tmp_path / f"cache-{name}")}
         return subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, *arguments], cwd=tmp_path, env={**os.environ, **cache}, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+            [sys.executable, "-c", SCRIPT, *arguments],
+            cwd=tmp_path,
+            env={**os.environ, **cache},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
 
     whole = start("whole")
     assert whole.communicate(timeout=300)[1] == ""

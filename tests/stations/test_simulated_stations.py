@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepcams.evaluation import in_situ_tables as tables
-from deepcams.evaluation.hours import runs
-from deepcams.evaluation.in_situ import Options, validate
-from deepcams.evaluation.quality import Control, Quality
-from deepcams.field import as_field
-from deepcams.grid import Grid
-from deepcams.sources.openaq import StationArchive, open_openaq
-from deepcams.sources.simulated import SimulatedWorld
-from deepcams.sources.simulation.simulate import simulate
+from deepcams.core.field import as_field
+from deepcams.core.grid import Grid
+from deepcams.simulation.simulate import simulate
+from deepcams.simulation.world_field import SimulatedWorld
+from deepcams.stations import station_tables as tables
+from deepcams.stations.hourly import runs
+from deepcams.stations.openaq import StationArchive, open_openaq
+from deepcams.stations.quality import Control, Quality
+from deepcams.stations.validate import Options, validate
 
 BOX = (60.0, 5.0, 140.0, 45.0)
 
@@ -48,16 +48,18 @@ def test_every_kind_of_planted_dirt_is_found_and_counted_exactly(archive, dirty)
     planted = dirty[1]
     number = planted["kind"].value_counts()
     assert set(number.index) == {"sentinel", "duplicate", "negative", "constant", "units", "twin"}
-    left, report = Control(archive.stations, archive.units, Quality.without(["outliers", "completeness"])).check(
-        archive.read()
-    )
+    left, report = Control(
+        archive.stations, archive.units, Quality.without(["outliers", "completeness"])
+    ).check(archive.read())
     counts = report.counts
     assert counts["units"].dropped == number["units"]
     assert counts["sentinels"].dropped == number["sentinel"]
     assert counts["negatives"].dropped == number["negative"]
     assert counts["duplicates"].dropped == number["duplicate"]
     twins = planted[planted["kind"] == "twin"]
-    pairs = {frozenset((str(row.location_id), row.detail.split()[-1])) for row in twins.itertuples()}
+    pairs = {
+        frozenset((str(row.location_id), row.detail.split()[-1])) for row in twins.itertuples()
+    }
     assert {frozenset(pair) for pair in report.twins} == pairs
     # A station whose second listing is kept has lost its own rows, constant ones among them.
     gone = {dropped for dropped, _ in report.twins}
@@ -72,7 +74,9 @@ def test_every_kind_of_planted_dirt_is_found_and_counted_exactly(archive, dirty)
     assert natural == len(found - expected)
     values = dict(zip(_pairs(archive, before), before.value, strict=True))
     steady = {(key[0], values[key]) for key in expected}
-    assert all((key[0], values[key]) in steady for key in found - expected)  # a run's value measured once more
+    assert all(
+        (key[0], values[key]) in steady for key in found - expected
+    )  # a run's value measured once more
 
 
 def _pairs(archive: StationArchive, observations) -> list[tuple[str, int]]:
@@ -85,7 +89,9 @@ def test_the_truth_is_close_to_its_stations_and_closer_than_a_blurred_one(archiv
     grid = Grid.globe(0.25).select(BOX)[0]
     truth = SimulatedWorld(0).field(grid, times).compute()
     coarse = SimulatedWorld(0).field(Grid.globe(1.25).select(BOX)[0], times[::3]).compute()
-    found = validate(archive, truth, as_field(coarse), Options(quality=Quality.without(["outliers"])))
+    found = validate(
+        archive, truth, as_field(coarse), Options(quality=Quality.without(["outliers"]))
+    )
     rows = {(r["product"], r["pairs"], r["view"]): r for r in tables.rows(found, (), draws=100)}
     ours = rows["field", "own", "pooled"]
     assert ours["n"] > 600
@@ -96,11 +102,15 @@ def test_the_truth_is_close_to_its_stations_and_closer_than_a_blurred_one(archiv
 
 
 def test_runs_are_told_from_sorted_rows_alone(archive) -> None:
-    left, _ = Control(archive.stations, archive.units, Quality.without(["constant", "outliers"])).check(archive.read())
-    from deepcams.evaluation.hours import Hourly
+    left, _ = Control(
+        archive.stations, archive.units, Quality.without(["constant", "outliers"])
+    ).check(archive.read())
+    from deepcams.stations.hourly import Hourly
 
     hours = Hourly(left.station, -(-left.end // 3600), left.end, left.value)
     marked = runs(hours, 6)
-    same = np.r_[False, (left.station[1:] == left.station[:-1]) & (left.value[1:] == left.value[:-1])]
+    same = np.r_[
+        False, (left.station[1:] == left.station[:-1]) & (left.value[1:] == left.value[:-1])
+    ]
     assert marked.sum() >= 6
     assert (same | np.r_[same[1:], False])[marked].all()

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from deepcams.cli import main
-from deepcams.evaluation.surroundings import count_surroundings, note_surroundings
-from deepcams.sources.simulation.emissions import land_fraction
+from deepcams.simulation.emissions import land_fraction
+from deepcams.stations.land_cover import count_surroundings, note_surroundings
 
 PLACES = {
     "Poznan": (52.41, 16.93, "inland"),
@@ -25,7 +25,9 @@ PLACES = {
 
 
 def test_each_place_is_inland_coast_or_sea_by_the_land_in_its_quarter_degree_cell() -> None:
-    table = pd.DataFrame([(lat, lon) for lat, lon, _ in PLACES.values()], columns=["latitude", "longitude"])
+    table = pd.DataFrame(
+        [(lat, lon) for lat, lon, _ in PLACES.values()], columns=["latitude", "longitude"]
+    )
     noted = note_surroundings(table)
     assert noted["surface"].fillna("none").tolist() == [kind for *_, kind in PLACES.values()]
     row, column = round((90 - 54.5) * 4), round(18.5 * 4)  # the node nearest to Gdansk
@@ -34,12 +36,20 @@ def test_each_place_is_inland_coast_or_sea_by_the_land_in_its_quarter_degree_cel
     assert np.isnan(noted["land"][5])
     used = np.array([True, True, False, True, True, False])
     assert count_surroundings(noted, used) == {
-        "stations": 4, "inland": 2, "coast": 2, "sea": 0, "altitude_known": 0,
-    }  # fmt: skip
+        "stations": 4,
+        "inland": 2,
+        "coast": 2,
+        "sea": 0,
+        "altitude_known": 0,
+    }
 
 
 def test_the_tables_note_land_and_altitude_and_r_by_surface(
-    field_of: Any, table_of: Any, save_table: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    field_of: Any,
+    table_of: Any,
+    save_table: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Coastal stations are wrong by 20 here, inland ones by 5: the rows by surface say so."""
     field = field_of("2019-01-01", 25, of=lambda t, y, x: 30 + t + 0 * y + 0 * x)
@@ -47,21 +57,40 @@ def test_the_tables_note_land_and_altitude_and_r_by_surface(
     places = {1: (52.41, 16.93), 2: (51.0, 20.0), 3: (54.38, 18.62)}
     stations = save_table(table_of(places, value=lambda k, h: 30 + h - 0.5 + (20 if k == 3 else 5)))
     about = tmp_path / "locations.json"
-    about.write_text(json.dumps([{"id": 1, "elevation": 85.5}, {"id": 2, "elevation": "x"}, {"id": 3}]))
-    arguments = ["validate", str(tmp_path / "field.nc"), "--stations", str(stations), "--metadata", str(about)]
-    assert main([*arguments, "--by", "surface", "--by", "station", "-o", str(tmp_path / "out")]) == 0
+    about.write_text(
+        json.dumps([{"id": 1, "elevation": 85.5}, {"id": 2, "elevation": "x"}, {"id": 3}])
+    )
+    arguments = [
+        "validate",
+        str(tmp_path / "field.nc"),
+        "--stations",
+        str(stations),
+        "--metadata",
+        str(about),
+    ]
+    assert (
+        main([*arguments, "--by", "surface", "--by", "station", "-o", str(tmp_path / "out")]) == 0
+    )
     told = " ".join(capsys.readouterr().out.split())
     assert "3 stations: 2 inland, 1 coast, 0 sea" in told
     assert "altitude known of 1" in told
     document = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert document["about"]["surroundings"] == {
-        "stations": 3, "inland": 2, "coast": 1, "sea": 0, "altitude_known": 1,
-    }  # fmt: skip
+        "stations": 3,
+        "inland": 2,
+        "coast": 1,
+        "sea": 0,
+        "altitude_known": 1,
+    }
     rows = [row for row in document["rows"] if row["view"] == "pooled"]
     bias = {row["group"]: row["bias"] for row in rows if row["by"] == "surface"}
     assert bias == {"coast": pytest.approx(-20, abs=1e-6), "inland": pytest.approx(-5, abs=1e-6)}
     mine = {row["group"]: row for row in rows if row["by"] == "station"}
-    assert (mine["1"]["altitude"], mine["2"]["altitude"], mine["3"]["surface"]) == (85.5, None, "coast")
+    assert (mine["1"]["altitude"], mine["2"]["altitude"], mine["3"]["surface"]) == (
+        85.5,
+        None,
+        "coast",
+    )
     assert (mine["3"]["latitude"], mine["3"]["longitude"]) == (54.38, 18.62)
     table = pd.read_csv(tmp_path / "out" / "stations.csv").set_index("id")
     assert table.surface.to_dict() == {1: "inland", 2: "inland", 3: "coast"}

@@ -32,7 +32,9 @@ class Stranger(SpatialNetwork):
     def __init__(self, options: StrangerOptions | None = None) -> None:
         super().__init__(options or StrangerOptions())
         width = self.options.width
-        self.net = nn.Sequential(nn.Conv2d(1, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, 9, 3, padding=1))
+        self.net = nn.Sequential(
+            nn.Conv2d(1, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, 9, 3, padding=1)
+        )
 
     @property
     def size_rule(self) -> SizeRule:
@@ -133,7 +135,9 @@ class Infinite(Stranger):
     ],
 )
 def test_names_what_is_broken(network: type[Stranger], said: str) -> None:
-    with pytest.raises(AssertionError, match=f"{network.__name__} breaks the contract:\n(.*\n)*{said}"):
+    with pytest.raises(
+        AssertionError, match=f"{network.__name__} breaks the contract:\n(.*\n)*{said}"
+    ):
         check_network(network())
 
 

@@ -10,13 +10,23 @@ import pytest
 import torch
 from stand_in import StandIn, world
 
-from deepcams.training.prepared import Prepared
+from deepcams.training.store.open_store import Prepared
 
 BASE: dict[str, Any] = {
     "version": 1,
     "data": {"stores": [{"path": "world.zarr"}]},
-    "split": {"train": {"regions": [[0, -90, 180, 90]]}, "validation": {"regions": [[180, -90, 360, 90]]}},
-    "training": {"steps": 6, "batch": 4, "log_every": 2, "save_every": 2, "seed": 3, "optimizer": {"lr": 1e-3}},
+    "split": {
+        "train": {"regions": [[0, -90, 180, 90]]},
+        "validation": {"regions": [[180, -90, 360, 90]]},
+    },
+    "training": {
+        "steps": 6,
+        "batch": 4,
+        "log_every": 2,
+        "save_every": 2,
+        "seed": 3,
+        "optimizer": {"lr": 1e-3},
+    },
     "validation": {"every": 3, "samples": 6, "margin": 2},
     "output": {"name": "tiny"},
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from deepcams.grid import Grid
+from deepcams.core.grid import Grid
 
 BOX = Grid(0.25, 179, -13, 24, 36)
 """8 x 12 whole cells across Greenwich."""
@@ -41,12 +41,21 @@ def dataset(times: np.ndarray, data: np.ndarray, grid: Grid = BOX, name: str = V
     return array.to_dataset()
 
 
-def write(folder: Path, times: np.ndarray, data: np.ndarray, grid: Grid = BOX, name: str = V1, label: str = "") -> Path:
+def write(
+    folder: Path,
+    times: np.ndarray,
+    data: np.ndarray,
+    grid: Grid = BOX,
+    name: str = V1,
+    label: str = "",
+) -> Path:
     """One file with all of these hours."""
     folder.mkdir(parents=True, exist_ok=True)
     stamp = str(times[0])[:16].replace("-", "").replace(":", "").replace("T", "_")
     product = (
-        "GEOS-CF.v01.rpl.aqc_tavg_1hr_g1440x721_v1" if name == V1 else "GEOS.cf.ana.aqc_tavg_1hr_glo_L1440x721_slv"
+        "GEOS-CF.v01.rpl.aqc_tavg_1hr_g1440x721_v1"
+        if name == V1
+        else "GEOS.cf.ana.aqc_tavg_1hr_glo_L1440x721_slv"
     )
     path = folder / f"{product}.{stamp}z{label}.nc4"
     encoding = {name: {"zlib": True, "complevel": 1, "_FillValue": FILL}}
@@ -60,4 +69,7 @@ def write_hours(folder: Path, start: str, count: int, **options: object) -> list
     """A file an hour."""
     times = hours(start, count)
     grid = options.get("grid", BOX)
-    return [write(folder, times[k : k + 1], values(times[k : k + 1], grid), **options) for k in range(count)]
+    return [
+        write(folder, times[k : k + 1], values(times[k : k + 1], grid), **options)
+        for k in range(count)
+    ]

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from deepcams.degrade import METHODS
-from deepcams.grid import Grid, cells_from_nodes
+from deepcams.core.grid import Grid, cells_from_nodes
+from deepcams.methods.coarsen import METHODS
 
 
 @dataclass(eq=False)
@@ -23,7 +23,9 @@ class StandIn:
     mean: bool = True
     sources: dict[str, Any] = field(default_factory=lambda: {"family": "stand-in"})
 
-    def read(self, hour: int, row: int, column: int, rows: int, columns: int, resolution: str) -> np.ndarray:
+    def read(
+        self, hour: int, row: int, column: int, rows: int, columns: int, resolution: str
+    ) -> np.ndarray:
         assert row >= 0
         assert row + rows <= self.coarse.rows
         assert self.coarse.periodic or (column >= 0 and column + columns <= self.coarse.columns)
@@ -33,7 +35,11 @@ class StandIn:
         else:
             values, factor = cells_from_nodes(fine, self.coarse), 3
         at = np.arange(factor * column, factor * (column + columns))
-        return values[factor * row : factor * (row + rows)].take(at, axis=1, mode="wrap").astype(np.float32)
+        return (
+            values[factor * row : factor * (row + rows)]
+            .take(at, axis=1, mode="wrap")
+            .astype(np.float32)
+        )
 
 
 def world(
@@ -59,10 +65,14 @@ def world(
             at = np.random.default_rng(plume)
             north, east, speed = at.uniform(-80, 80), at.uniform(0, 360), at.uniform(1, 3)
             away = (longitudes - east - speed * hour + 180) % 360 - 180
-            total += at.uniform(10, 60) * np.exp(-((latitudes - north) ** 2 + away**2) / at.uniform(20, 200))
+            total += at.uniform(10, 60) * np.exp(
+                -((latitudes - north) ** 2 + away**2) / at.uniform(20, 200)
+            )
         values[k] = total * texture
     for row, there in ((0, fine.north == 0), (-1, fine.south == fine.last_row)):
         if there:
             values[:, row] = values[:, row].mean(axis=-1, keepdims=True)
     times = np.datetime64(start, "ns") + kept * np.timedelta64(1, "h")
-    return StandIn(Path(path), coarse, times.astype("datetime64[ns]"), values, degradation=degradation)
+    return StandIn(
+        Path(path), coarse, times.astype("datetime64[ns]"), values, degradation=degradation
+    )

@@ -9,10 +9,10 @@ import numpy as np
 import xarray as xr
 from geos_files import BOX, values
 
-from deepcams.field import field_like
-from deepcams.grid import Grid
-from deepcams.training.faults import Report
-from deepcams.training.prepared import REPORT, STATE, Prepared
+from deepcams.core.field import field_like
+from deepcams.core.grid import Grid
+from deepcams.training.store.checks import Report
+from deepcams.training.store.open_store import REPORT, STATE, Prepared
 
 DAY = "2019-03-08T00:30"
 

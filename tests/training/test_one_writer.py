@@ -11,10 +11,10 @@ import pytest
 from geos_files import hours
 from stored import DAY, frames, memory
 
-from deepcams.errors import OutputError
-from deepcams.settings import parse_experiment
-from deepcams.training.prepare import prepare
-from deepcams.training.train import train
+from deepcams.core.errors import OutputError
+from deepcams.training.experiment_file import parse_experiment
+from deepcams.training.loop import train
+from deepcams.training.store.prepare import prepare
 
 TOLD = "another deepcams writes to it now; wait for it, or choose another name"
 
@@ -35,7 +35,9 @@ def test_two_prepare_into_one_store(tmp_path: Path) -> None:
     prepare(field, out)
 
 
-def test_two_train_into_one_folder(values: Callable[..., dict[str, Any]], stores: object, tmp_path: Path) -> None:
+def test_two_train_into_one_folder(
+    values: Callable[..., dict[str, Any]], stores: object, tmp_path: Path
+) -> None:
     experiment, folder, lines = parse_experiment(values("spatial")), tmp_path / "run", list[str]()
 
     def second(step: int, steps: int | None, figures: dict[str, float]) -> None:

@@ -15,13 +15,13 @@ import torch
 import torch.multiprocessing
 from stand_in import world
 
-from deepcams.errors import DeepcamsError
-from deepcams.settings import parse_experiment
+from deepcams.core.errors import DeepcamsError
 from deepcams.training.batches import load_batches, numbers
-from deepcams.training.parallel import Ranks
-from deepcams.training.prepared import Prepared
+from deepcams.training.distributed import Ranks
+from deepcams.training.experiment_file import parse_experiment
+from deepcams.training.loop import _Training
 from deepcams.training.run_folder import RunFolder, read_log
-from deepcams.training.train import _Training
+from deepcams.training.store.open_store import Prepared
 
 Values = Callable[..., dict[str, Any]]
 
@@ -45,7 +45,11 @@ def learn(experiments: list[dict[str, Any]], out: Path) -> None:
             training = _Training(experiment, RunFolder(out / f"run{k}", experiment), ranks, False)
             sample = next(load_batches(training.samples, experiment.training.batch, ranks, 0, 0))
             training.loss(sample).backward()
-            gradients = {name: p.grad.clone() for name, p in training.network.named_parameters() if p.grad is not None}
+            gradients = {
+                name: p.grad.clone()
+                for name, p in training.network.named_parameters()
+                if p.grad is not None
+            }
             training.network.zero_grad()
             wrote: list[Path] = []
             summary = training.run(None, lambda: False, wrote.append)
@@ -60,7 +64,9 @@ def learn(experiments: list[dict[str, Any]], out: Path) -> None:
         store.fine_values[:] = torch.nan if ranks.rank == ranks.count - 1 else store.fine_values
         told = ""
         try:
-            training._one_step(next(load_batches(training.samples, experiment.training.batch, ranks, 0, 0)), False)
+            training._one_step(
+                next(load_batches(training.samples, experiment.training.batch, ranks, 0, 0)), False
+            )
         except DeepcamsError as error:
             told = str(error)
         (out / f"error of rank {ranks.rank}.txt").write_text(told)
@@ -92,8 +98,13 @@ def test_two_processes_learn_what_one_learns(values: Values, tmp_path: Path) -> 
         assert largest > 0
         for name, wanted in alone["gradients"].items():
             for found in (first, second):
-                torch.testing.assert_close(found["gradients"][name], wanted, rtol=1e-4, atol=1e-7 * largest)
-        assert all(torch.equal(first["weights"][name], second["weights"][name]) for name in first["weights"])
+                torch.testing.assert_close(
+                    found["gradients"][name], wanted, rtol=1e-4, atol=1e-7 * largest
+                )
+        assert all(
+            torch.equal(first["weights"][name], second["weights"][name])
+            for name in first["weights"]
+        )
         assert first["skill"] == second["skill"] == pytest.approx(alone["skill"], rel=1e-3)
         assert (first["wrote"], second["wrote"]) == (2, 0)  # validations that were drawn
         assert [row["step"] for row in read_log(two / f"run{k}" / "log.csv")] == ["0", "1"]

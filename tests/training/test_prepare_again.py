@@ -12,11 +12,11 @@ import xarray as xr
 from geos_files import BOX, hours, values, write, write_hours
 from stored import DAY, frames, memory, snapshot
 
-from deepcams.errors import DeepcamsError, InputError, OutputError
-from deepcams.field import field_like
-from deepcams.training.hour_arrays import HourArray
-from deepcams.training.prepare import Preparation, prepare
-from deepcams.training.prepared import HOURS, STATE, Prepared
+from deepcams.core.errors import DeepcamsError, InputError, OutputError
+from deepcams.core.field import field_like
+from deepcams.training.store.hour_array import HourArray
+from deepcams.training.store.open_store import HOURS, STATE, Prepared
+from deepcams.training.store.prepare import Preparation, prepare
 
 
 def test_a_store_is_extended_by_later_hours_and_reads_nothing_twice(
@@ -59,7 +59,9 @@ def test_hours_prepared_from_other_values_are_not_passed_over(tmp_path: Path) ->
     assert Preparation(tmp_path / "a", tmp_path / "s.zarr").run().computed == 0
     times = hours(DAY, 5)
     write(tmp_path / "a", times[2:3], values(times[2:3], seed=5))
-    with pytest.raises(OutputError, match=r"the hour 2019-03-08 02:30 was prepared from other values"):
+    with pytest.raises(
+        OutputError, match=r"the hour 2019-03-08 02:30 was prepared from other values"
+    ):
         prepare(tmp_path / "a", tmp_path / "s.zarr")
     assert snapshot(store.path) == before
     field = memory(times)
@@ -73,7 +75,13 @@ def test_hours_prepared_from_other_values_are_not_passed_over(tmp_path: Path) ->
 def test_overwrite(tmp_path: Path) -> None:
     write_hours(tmp_path / "a", DAY, 3)
     prepare(tmp_path / "a", tmp_path / "s.zarr")
-    store = prepare(tmp_path / "a", tmp_path / "s.zarr", degradation="imresize", period="2019-03-08T01", overwrite=True)
+    store = prepare(
+        tmp_path / "a",
+        tmp_path / "s.zarr",
+        degradation="imresize",
+        period="2019-03-08T01",
+        overwrite=True,
+    )
     assert (store.degradation, len(store)) == ("imresize", 1)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "s.zarr"]
     (tmp_path / "mine").mkdir()
@@ -89,7 +97,9 @@ def test_overwrite(tmp_path: Path) -> None:
 def test_nothing_fit_leaves_nothing(tmp_path: Path) -> None:
     times = hours(DAY, 2)
     write(tmp_path / "in", times, np.full((2, *BOX.shape), np.nan, np.float32))
-    with pytest.raises(InputError, match=r"an hour fit for training, found none in 2: undefined, 864 of 864 values"):
+    with pytest.raises(
+        InputError, match=r"an hour fit for training, found none in 2: undefined, 864 of 864 values"
+    ):
         prepare(tmp_path / "in", tmp_path / "s.zarr")
     for path in (tmp_path / "in").iterdir():
         path.write_bytes(path.read_bytes()[:2000])
@@ -102,7 +112,9 @@ def test_nothing_fit_leaves_nothing(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["in"]
 
 
-def test_a_disk_that_fills_up_keeps_finished_days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_fills_up_keeps_finished_days(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_hours(tmp_path / "in", DAY, 30)
     write_one = HourArray.write
 
@@ -112,7 +124,9 @@ def test_a_disk_that_fills_up_keeps_finished_days(tmp_path: Path, monkeypatch: p
         write_one(self, slot, data)
 
     monkeypatch.setattr(HourArray, "write", until_full)
-    with pytest.raises(OutputError, match="No space left on device; free some space and run the same command again"):
+    with pytest.raises(
+        OutputError, match="No space left on device; free some space and run the same command again"
+    ):
         prepare(tmp_path / "in", tmp_path / "s.zarr")
     with pytest.raises(InputError, match="unfinished"):
         Prepared.open(tmp_path / "s.zarr")

@@ -10,23 +10,23 @@ import xarray as xr
 from geos_files import BOX, V1, V2, hours, values, write, write_hours
 from stored import DAY, frames, left_out, memory, snapshot
 
-from deepcams.degrade import METHODS, coarsen
-from deepcams.errors import DeepcamsNotice, InputError, OutputError
-from deepcams.field import grid_of
-from deepcams.grid import Grid
-from deepcams.sources.geos_cf import open_geos_cf
-from deepcams.sources.simulated import SimulatedWorld
-from deepcams.sources.simulation.field_files import write_days
-from deepcams.sources.simulation.geos_cf_files import write_geos_cf
-from deepcams.sources.simulation.simulate import simulate
-from deepcams.training.prepare import Preparation, prepare
-from deepcams.training.prepared import Prepared
+from deepcams.core.errors import DeepcamsNotice, InputError, OutputError
+from deepcams.core.field import grid_of
+from deepcams.core.grid import Grid
+from deepcams.methods.coarsen import METHODS, coarsen
+from deepcams.readers.geos_cf import open_geos_cf
+from deepcams.simulation.simulate import simulate
+from deepcams.simulation.world_field import SimulatedWorld
+from deepcams.simulation.write_fields import write_days
+from deepcams.simulation.write_geos_cf import write_geos_cf
+from deepcams.training.store.open_store import Prepared
+from deepcams.training.store.prepare import Preparation, prepare
 
 
 @pytest.mark.parametrize("degradation", METHODS)
-def test_real_hours(geos_cf_dir: Path, tmp_path: Path, degradation: str) -> None:
-    field = open_geos_cf(geos_cf_dir)
-    store = prepare(geos_cf_dir, tmp_path / "a.zarr", degradation=degradation)
+def test_real_hours(geos_cf_west: Path, tmp_path: Path, degradation: str) -> None:
+    field = open_geos_cf(geos_cf_west)
+    store = prepare(geos_cf_west, tmp_path / "a.zarr", degradation=degradation)
     assert (store.variable, store.degradation, store.mean) == ("pm2p5", degradation, True)
     assert store.coarse == grid_of(coarsen(field, degradation))
     assert store.sources["family"] == "geos-cf v1"
@@ -104,7 +104,9 @@ def test_simulated_worlds_from_python_and_from_files_are_the_same(tmp_path: Path
 def test_the_simulated_world_itself(tmp_path: Path) -> None:
     box = (0.0, 46.0, 6.0, 50.0)
     simulate(tmp_path / "geos", "geos-cf", "2019-12-01T23", bbox=box, seed=7)
-    world = SimulatedWorld(7).field(Grid.globe(0.25).select(box)[0], hours("2019-12-01T23:30", 1), mean=True)
+    world = SimulatedWorld(7).field(
+        Grid.globe(0.25).select(box)[0], hours("2019-12-01T23:30", 1), mean=True
+    )
     found = prepare(tmp_path / "geos", tmp_path / "files.zarr")
     np.testing.assert_array_equal(frames(found), frames(prepare(world, tmp_path / "python.zarr")))
 
@@ -166,7 +168,9 @@ def test_missing_repeated_and_implausible_hours_are_left_out_and_listed(tmp_path
         "contradictory": ["08 16"],
         "duplicated": ["08 15"],
     }
-    gaps = {fault.time[8:13]: fault.hours for fault in left_out(store).faults if fault.kind == "missing"}
+    gaps = {
+        fault.time[8:13]: fault.hours for fault in left_out(store).faults if fault.kind == "missing"
+    }
     assert gaps == {"08 12": 2, "08 20": 2, "09 00": 1}
     # The same again reads nothing; a mended file is read.
     again = Preparation(tmp_path / "in", tmp_path / "a.zarr").run()
@@ -187,7 +191,10 @@ def test_stamps_beside_the_others_in_any_field(tmp_path: Path) -> None:
     odd = field.assign_coords(time=times + np.array([0, 0, 10, 0]) * np.timedelta64(1, "m"))
     store = prepare(odd, tmp_path / "a.zarr")
     assert len(store) == 3
-    assert [(f.kind, f.time[-5:]) for f in left_out(store).faults] == [("missing", "02:30"), ("stamp", "02:40")]
+    assert [(f.kind, f.time[-5:]) for f in left_out(store).faults] == [
+        ("missing", "02:30"),
+        ("stamp", "02:40"),
+    ]
 
 
 def test_period_and_box(tmp_path: Path) -> None:
@@ -206,12 +213,18 @@ def test_period_and_box(tmp_path: Path) -> None:
     assert store.coarse == Grid(0.75, 7, -4, 7, 12)
     whole = coarsen(field, "imresize")
     rows, columns = store.coarse.latitudes, store.coarse.longitudes % 360
-    np.testing.assert_array_equal(frames(store, "coarse"), whole.sel(latitude=rows, longitude=columns).values[1:])
+    np.testing.assert_array_equal(
+        frames(store, "coarse"), whole.sel(latitude=rows, longitude=columns).values[1:]
+    )
     rows, columns = store.fine.latitudes, store.fine.longitudes % 360
-    np.testing.assert_array_equal(frames(store), field.sel(latitude=rows, longitude=columns).values[1:])
+    np.testing.assert_array_equal(
+        frames(store), field.sel(latitude=rows, longitude=columns).values[1:]
+    )
     with pytest.raises(InputError, match="--bbox"):
         prepare(field, tmp_path / "t.zarr", bbox=(0, -50, 10, -40))
-    with pytest.raises(InputError, match=r"hours in the period .*found 2019-03-08 00:30 to 2019-03-08 03:30"):
+    with pytest.raises(
+        InputError, match=r"hours in the period .*found 2019-03-08 00:30 to 2019-03-08 03:30"
+    ):
         prepare(field, tmp_path / "t.zarr", period="2018")
     assert [p.name for p in tmp_path.iterdir()] == ["s.zarr"]
 
@@ -235,7 +248,9 @@ def test_other_variables(tmp_path: Path) -> None:
 
 
 def test_coarse_fields_are_refused_with_a_sentence(cams_dir: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"fields at 0.25 degrees, found 0.75 degrees.*deepcams downscale"):
+    with pytest.raises(
+        InputError, match=r"fields at 0.25 degrees, found 0.75 degrees.*deepcams downscale"
+    ):
         prepare(cams_dir / "cams_eac4_20191231_new_layout.nc", tmp_path / "s.zarr")
     assert list(tmp_path.iterdir()) == []
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from deepcams.degrade import METHODS
-from deepcams.errors import InputError
-from deepcams.field import as_field, field_like
-from deepcams.grid import Grid, cells_from_nodes
-from deepcams.training.prepare import prepare
-from deepcams.training.prepared import Prepared
+from deepcams.core.errors import InputError
+from deepcams.core.field import as_field, field_like
+from deepcams.core.grid import Grid, cells_from_nodes
+from deepcams.methods.coarsen import METHODS
+from deepcams.training.store.open_store import Prepared
+from deepcams.training.store.prepare import prepare
 
 TIMES = np.datetime64("2019-03-08T00:30", "ns") + np.arange(2) * np.timedelta64(1, "h")
 GRIDS = {
@@ -42,7 +42,11 @@ def test_crops_are_those_of_the_whole_frame(name: str, tmp_path: Path) -> None:
     for _ in range(60):
         h, w = (int(rng.integers(1, n + 1)) for n in coarse.shape)
         row = int(rng.choice([0, coarse.rows - h, rng.integers(0, coarse.rows - h + 1)]))
-        column = int(rng.integers(-200, 700)) if coarse.periodic else int(rng.integers(0, coarse.columns - w + 1))
+        column = (
+            int(rng.integers(-200, 700))
+            if coarse.periodic
+            else int(rng.integers(0, coarse.columns - w + 1))
+        )
         hour = int(rng.integers(2))
         wrapped = np.arange(column, column + w) % coarse.columns
         fine_columns = np.arange(3 * column, 3 * (column + w)) % (3 * coarse.columns)
@@ -50,10 +54,16 @@ def test_crops_are_those_of_the_whole_frame(name: str, tmp_path: Path) -> None:
             again.read(hour, row, column, h, w, "coarse"), small[hour][row : row + h][:, wrapped]
         )
         np.testing.assert_array_equal(
-            store.read(hour, row, column, h, w, "fine"), whole[hour][3 * row : 3 * (row + h)][:, fine_columns]
+            store.read(hour, row, column, h, w, "fine"),
+            whole[hour][3 * row : 3 * (row + h)][:, fine_columns],
         )
     np.testing.assert_array_equal(store.frame(1, "fine"), values[1][rows, columns])
-    for bad in ((2, 0, 0, 4, 4), (0, coarse.rows - 3, 0, 4, 4), (0, 0, 0, 4, coarse.columns + 1), (0, 0, 0, 0, 4)):
+    for bad in (
+        (2, 0, 0, 4, 4),
+        (0, coarse.rows - 3, 0, 4, 4),
+        (0, 0, 0, 4, coarse.columns + 1),
+        (0, 0, 0, 0, 4),
+    ):
         with pytest.raises(InputError):
             store.read(*bad, "fine")
     assert isinstance(again, Prepared)

@@ -9,18 +9,22 @@ from typing import Any
 import pytest
 import torch
 
-from deepcams.errors import InputError
+from deepcams.core.errors import InputError
 from deepcams.networks import build
 from deepcams.networks.checkpoint import save
 from deepcams.networks.scaling import Asinh, LinearClip
-from deepcams.settings import parse_experiment
-from deepcams.training.recipe import Length, learning_rate, make_average, make_network
+from deepcams.training.experiment_file import parse_experiment
+from deepcams.training.setup import Length, learning_rate, make_average, make_network
 
 Values = Callable[..., dict[str, Any]]
 
 
-def rates(values: Values, training: dict[str, Any], steps: list[int], hours: int = 40) -> list[float]:
-    given = parse_experiment(values("temporal", {"training": {"optimizer": {"lr": 1.0}, **training}})).training
+def rates(
+    values: Values, training: dict[str, Any], steps: list[int], hours: int = 40
+) -> list[float]:
+    given = parse_experiment(
+        values("temporal", {"training": {"optimizer": {"lr": 1.0}, **training}})
+    ).training
     length = Length.of(given, hours)
     return [learning_rate(given, length, step, 0.0) for step in steps]
 
@@ -29,7 +33,10 @@ def test_learning_rates(values: Values) -> None:
     stairs = {"name": "milestones", "milestones": [2, 3], "gamma": 0.5}
     in_steps = {"steps": 10, "schedule": {**stairs, "unit": "step"}}
     assert rates(values, in_steps, [0, 1, 2, 3, 9]) == [1, 1, 0.5, 0.25, 0.25]
-    in_epochs = {"steps": 100, "schedule": {**stairs, "unit": "epoch"}}  # 40 hours in batches of 4: 10 steps an epoch
+    in_epochs = {
+        "steps": 100,
+        "schedule": {**stairs, "unit": "epoch"},
+    }  # 40 hours in batches of 4: 10 steps an epoch
     assert rates(values, in_epochs, [0, 19, 20, 29, 30]) == [1, 1, 0.5, 0.5, 0.25]
     parts = {"steps": 100, "schedule": {**stairs, "milestones": [0.5, 0.75], "unit": "fraction"}}
     assert rates(values, parts, [49, 50, 74, 75]) == [1, 0.5, 0.5, 0.25]
@@ -42,7 +49,9 @@ def test_learning_rates(values: Values) -> None:
 
 def test_how_long(values: Values) -> None:
     def length(**training: Any) -> Length:
-        return Length.of(parse_experiment(values("temporal", {"training": training})).training, hours=40)
+        return Length.of(
+            parse_experiment(values("temporal", {"training": training})).training, hours=40
+        )
 
     assert length(steps=None, epochs=2.5).steps == 25
     both = length(steps=30, minutes=2.0)
@@ -58,7 +67,9 @@ def test_the_same_seed_gives_the_same_weights(values: Values) -> None:
     first = make_network(parse_experiment(values()))[0].state_dict()
     assert torch.equal(torch.get_rng_state(), before)
     again = make_network(parse_experiment(values()))[0].state_dict()
-    other = make_network(parse_experiment(values("temporal", {"training": {"seed": 4}})))[0].state_dict()
+    other = make_network(parse_experiment(values("temporal", {"training": {"seed": 4}})))[
+        0
+    ].state_dict()
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert any(not torch.equal(first[name], other[name]) for name in first)
 
@@ -71,7 +82,10 @@ def test_the_same_seed_gives_the_same_weights(values: Values) -> None:
         ({"network": {"options": {"nf": 5, "depht": 1}}}, "'depht'"),
         ({"network": {"scaling": {"name": "asinhh"}}}, "did you mean 'asinh'"),
         ({"network": {"scaling": {"options": {"knee": -1.0}}}}, "knee"),
-        ({"samples": {"crop": 40}}, "samples.crop: expected a multiple of 16 for xvfi, found 40; take 48"),
+        (
+            {"samples": {"crop": 40}},
+            "samples.crop: expected a multiple of 16 for xvfi, found 40; take 48",
+        ),
     ],
 )
 def test_networks_that_do_not_fit(values: Values, changes: dict[str, Any], message: str) -> None:
@@ -80,7 +94,9 @@ def test_networks_that_do_not_fit(values: Values, changes: dict[str, Any], messa
 
 
 def test_a_network_of_the_other_task(values: Values) -> None:
-    with pytest.raises(InputError, match=r"network\.name: expected a temporal network, found abpn, a spatial one"):
+    with pytest.raises(
+        InputError, match=r"network\.name: expected a temporal network, found abpn, a spatial one"
+    ):
         make_network(parse_experiment(values("spatial", {"samples": {"task": "temporal"}})))
 
 
@@ -90,13 +106,17 @@ def test_starting_from_a_checkpoint(values: Values, tmp_path: Path) -> None:
     path = save(known, tmp_path / "known", Asinh())
 
     def start(**network: Any) -> Any:
-        return make_network(parse_experiment(values("spatial", {"network": {"start": str(path), **network}})))[0]
+        return make_network(
+            parse_experiment(values("spatial", {"network": {"start": str(path), **network}}))
+        )[0]
 
     found = start().state_dict()
     assert all(torch.equal(found[name], tensor) for name, tensor in known.state_dict().items())
     with pytest.raises(InputError, match=r"network\.start: .*missing"):
         start(options={"stages": 3})
-    with pytest.raises(InputError, match=r"network\.start: .*weights for the scaling LinearClip.*found Asinh"):
+    with pytest.raises(
+        InputError, match=r"network\.start: .*weights for the scaling LinearClip.*found Asinh"
+    ):
         start(scaling={"name": LinearClip.name})
     with pytest.raises(InputError, match="no such file"):
         start(start=str(tmp_path / "none.safetensors"))

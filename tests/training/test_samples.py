@@ -11,25 +11,30 @@ import pytest
 import torch
 from stand_in import StandIn, world
 
-from deepcams.degrade import METHODS
-from deepcams.grid import Grid, cells_from_nodes
+from deepcams.core.grid import Grid, cells_from_nodes
+from deepcams.methods.coarsen import METHODS
 from deepcams.networks.scaling import Asinh
-from deepcams.settings import parse_experiment
 from deepcams.training.batches import collate, load_batches
-from deepcams.training.parallel import Ranks
+from deepcams.training.distributed import Ranks
+from deepcams.training.experiment_file import parse_experiment
 from deepcams.training.samples import SampleSet
 from deepcams.training.split import portions
 
 Values = Callable[..., dict[str, Any]]
 
 
-def make(values: Values, task: str, store: StandIn, side: str = "train", seed: int = 0, **changes: Any) -> SampleSet:
+def make(
+    values: Values, task: str, store: StandIn, side: str = "train", seed: int = 0, **changes: Any
+) -> SampleSet:
     experiment = parse_experiment(values(task, changes))
     opened: Any = [store] * len(experiment.data.stores)
     return SampleSet(experiment.samples, portions(experiment, opened, side), Asinh(), seed, side)
 
 
-EVERYWHERE = {"train": {"periods": ["2019"], "regions": []}, "validation": {"periods": ["2020"], "regions": []}}
+EVERYWHERE = {
+    "train": {"periods": ["2019"], "regions": []},
+    "validation": {"periods": ["2020"], "regions": []},
+}
 
 
 def test_the_same_sample_whoever_reads_it(values: Values) -> None:
@@ -45,7 +50,9 @@ def test_the_same_sample_whoever_reads_it(values: Values) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_batches_do_not_depend_on_workers_or_on_where_one_begins(values: Values, workers: int) -> None:
+def test_batches_do_not_depend_on_workers_or_on_where_one_begins(
+    values: Values, workers: int
+) -> None:
     samples = make(values, "spatial", world(hours=4))
     ranks = Ranks("cpu")
     batches = load_batches(samples, 4, ranks, 2, workers)
@@ -65,14 +72,18 @@ def test_a_temporal_sample_is_its_frames(values: Values) -> None:
     for i in range(60):
         draw, found = samples.draw(i), samples.values(i)
         hours = draw.hour, draw.hour + draw.inner, draw.hour + draw.span
-        assert store.times[hours[2]] - store.times[hours[0]] == np.timedelta64(draw.span, "h")  # no gap between
+        assert store.times[hours[2]] - store.times[hours[0]] == np.timedelta64(
+            draw.span, "h"
+        )  # no gap between
         assert 0 < draw.inner < draw.span
         where = draw.row, draw.column, 16, 16, "coarse"
         before, target, after = (store.read(hour, *where) for hour in hours)
         known = (after, before) if draw.reverse else (before, after)
         np.testing.assert_array_equal(found.known, known)
         np.testing.assert_array_equal(found.target, target)
-        assert found.t == pytest.approx(1 - draw.inner / draw.span if draw.reverse else draw.inner / draw.span)
+        assert found.t == pytest.approx(
+            1 - draw.inner / draw.span if draw.reverse else draw.inner / draw.span
+        )
         spans.add(draw.span)
         reversed_ones += draw.reverse
     assert spans == {2, 3, 4, 5, 6}
@@ -80,7 +91,10 @@ def test_a_temporal_sample_is_its_frames(values: Values) -> None:
 
 
 def test_crops_lie_wholly_inside_the_region(values: Values) -> None:
-    split = {"train": {"regions": [[150, -60, -120, 80]]}, "validation": {"regions": [[-100, -60, 100, 80]]}}
+    split = {
+        "train": {"regions": [[150, -60, -120, 80]]},
+        "validation": {"regions": [[-100, -60, 100, 80]]},
+    }
     store = world()
     for side, west, east in (("train", 150, 240), ("validation", -100, 100)):
         samples = make(values, "spatial", store, side, split=split, samples={"crop": 5})
@@ -94,7 +108,11 @@ def test_crops_lie_wholly_inside_the_region(values: Values) -> None:
             assert grid.latitude_bounds.min() >= -60
             columns.add(float(grid.longitudes[0] % 360))
         assert len(columns) > 8
-        wraps = [c for c in columns if c > 330] if side == "validation" else [c for c in columns if c < 180]
+        wraps = (
+            [c for c in columns if c > 330]
+            if side == "validation"
+            else [c for c in columns if c < 180]
+        )
         assert wraps  # crops do lie across the seam of the grid
 
 
@@ -106,13 +124,19 @@ def test_any_degradation_of_any_store(values: Values, degradation: Any, row: int
     changes = {"degradation": degradation, "crop": 8, "flips": False, "rot90": False}
     samples = make(values, "spatial", store, samples=changes, split=EVERYWHERE)
     margin = 2 if degradation == "imresize" else 0
-    i = next(i for i in range(2000) if abs(samples.draw(i).row - row) <= margin and samples.draw(i).column > 54)
+    i = next(
+        i
+        for i in range(2000)
+        if abs(samples.draw(i).row - row) <= margin and samples.draw(i).column > 54
+    )
     draw, found = samples.draw(i), samples.values(i)
     whole = METHODS[degradation](store.fine_values[draw.hour], store.coarse)
     columns = np.arange(draw.column, draw.column + 8)
     expected = whole[draw.row : draw.row + 8].take(columns, axis=1, mode="wrap")
     np.testing.assert_allclose(found.known, expected, rtol=2e-6)
-    np.testing.assert_array_equal(found.target, store.read(draw.hour, draw.row, draw.column, 8, 8, "fine"))
+    np.testing.assert_array_equal(
+        found.target, store.read(draw.hour, draw.row, draw.column, 8, 8, "fine")
+    )
 
 
 def test_turns_keep_coarse_and_fine_together(values: Values) -> None:
@@ -127,12 +151,17 @@ def test_turns_keep_coarse_and_fine_together(values: Values) -> None:
         assert np.median(abs(means / found.known - 1)) < 0.05
         assert np.corrcoef(np.log(means).ravel(), np.log(found.known).ravel())[0, 1] > 0.99
     still = make(values, "spatial", store, "validation")
-    assert all(not (d.flip_rows or d.flip_columns or d.quarters or d.reverse) for d in map(still.draw, range(40)))
+    assert all(
+        not (d.flip_rows or d.flip_columns or d.quarters or d.reverse)
+        for d in map(still.draw, range(40))
+    )
 
 
 def test_fine_crops_need_not_be_multiples_of_three(values: Values) -> None:
     store = world(hours=6)
-    samples = make(values, "temporal", store, samples={"resolution": "fine", "flips": False, "rot90": False})
+    samples = make(
+        values, "temporal", store, samples={"resolution": "fine", "flips": False, "rot90": False}
+    )
     draw, found = samples.draw(4), samples.values(4)
     assert found.target.shape == (16, 16)
     fine = cells_from_nodes(store.fine_values[draw.hour + draw.inner], store.coarse)
@@ -141,13 +170,19 @@ def test_fine_crops_need_not_be_multiples_of_three(values: Values) -> None:
     # its grid is where it lies: cell-like, one fine node before the first coarse one
     assert found.grid.step == 2.0
     assert found.grid.latitudes[0] == pytest.approx(store.coarse.latitudes[draw.row] + 2)
-    assert found.grid.longitudes[0] % 360 == pytest.approx((store.coarse.longitudes[draw.column] - 2) % 360)
+    assert found.grid.longitudes[0] % 360 == pytest.approx(
+        (store.coarse.longitudes[draw.column] - 2) % 360
+    )
     both = make(values, "temporal", store, samples={"resolution": "both"})
     assert {both.draw(i).resolution for i in range(20)} == {"coarse", "fine"}
 
 
 def test_stores_are_drawn_by_weight(values: Values) -> None:
-    stores = [{"path": "a", "weight": 3}, {"path": "b", "weight": 0, "validation_weight": 1}, {"path": "c"}]
+    stores = [
+        {"path": "a", "weight": 3},
+        {"path": "b", "weight": 0, "validation_weight": 1},
+        {"path": "c"},
+    ]
     samples = make(values, "spatial", world(hours=2), data={"stores": stores})
     drawn = np.array([samples.draw(i).portion for i in range(400)])
     assert len(samples.portions) == 2
@@ -164,14 +199,18 @@ def test_a_guide_sees_beyond_the_crop_but_not_beyond_the_region(
         seen.append((grid, before))
         return np.stack([before, after, (1 - t) * before + t * after])
 
-    monkeypatch.setattr("deepcams.downscalers.flow.guide", guide, raising=False)
+    monkeypatch.setattr("deepcams.methods.flow.guide", guide, raising=False)
     experiment = parse_experiment(values("temporal"))
     store: Any = world()
-    samples = SampleSet(experiment.samples, portions(experiment, [store], "train"), Asinh(), 0, guide="flow")
+    samples = SampleSet(
+        experiment.samples, portions(experiment, [store], "train"), Asinh(), 0, guide="flow"
+    )
     for i in range(10):
         found = samples.values(i)
         assert found.extra is not None
-        np.testing.assert_array_equal(found.extra[:2], found.known)  # cut and turned like the frames
+        np.testing.assert_array_equal(
+            found.extra[:2], found.known
+        )  # cut and turned like the frames
         grid = seen[-1][0]
         assert grid.longitude_bounds.min() >= 0
         assert grid.longitude_bounds.max() <= 180

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from deepcams.errors import InputError
-from deepcams.settings import parse_experiment, read_experiment
+from deepcams.core.errors import InputError
+from deepcams.training.experiment_file import parse_experiment, read_experiment
 from deepcams.training.options import boxes_meet
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -29,33 +29,75 @@ def file(tmp_path: Path, values: Callable[..., dict[str, Any]]) -> Path:
     [
         ("training.optimizer.lr=x", "training.optimizer.lr: expected a positive number, found 'x'"),
         ("training.optimizer.lr=-1", "training.optimizer.lr: expected a positive number, found -1"),
-        ("training.optimizer.lr=.inf", "training.optimizer.lr: expected a positive number, found inf"),
-        ("training.optimizer.lr='1e-4'", "training.optimizer.lr: expected a positive number, found '1e-4'"),
+        (
+            "training.optimizer.lr=.inf",
+            "training.optimizer.lr: expected a positive number, found inf",
+        ),
+        (
+            "training.optimizer.lr='1e-4'",
+            "training.optimizer.lr: expected a positive number, found '1e-4'",
+        ),
         ("training.optimzer.lr=1", "did you mean 'optimizer'?"),
         ("trainin.steps=1", "did you mean 'training'?"),
         ("training.steps=1.5", "training.steps: expected a whole number of at least 1, found 1.5"),
-        ("training.steps=true", "training.steps: expected a whole number of at least 1, found True"),
+        (
+            "training.steps=true",
+            "training.steps: expected a whole number of at least 1, found True",
+        ),
         ("training.steps=0", "training.steps: expected a whole number of at least 1, found 0"),
         ("training.ema=1.0", "training.ema: expected a number from 0 to less than 1, found 1.0"),
-        ("training.precision=float16", "training.precision: expected one of float32, bfloat16, found 'float16'"),
-        ("training.optimizer.betas=[1, 2]", "training.optimizer.betas.0: expected a number from 0 to less than 1"),
+        (
+            "training.precision=float16",
+            "training.precision: expected one of float32, bfloat16, found 'float16'",
+        ),
+        (
+            "training.optimizer.betas=[1, 2]",
+            "training.optimizer.betas.0: expected a number from 0 to less than 1",
+        ),
         ("training.steps=null", "training: expected steps, epochs or minutes, found none of them"),
-        ("training.schedule.milestones=[1]", "training.schedule.milestones: expected some for milestones"),
+        (
+            "training.schedule.milestones=[1]",
+            "training.schedule.milestones: expected some for milestones",
+        ),
         ("data.stores=[]", "data.stores: expected a list of at least one store, found []"),
-        ("data.stores.0.weight=-1", "data.stores.0.weight: expected a number of at least 0, found -1"),
-        ("data.stores.0.weight=0", "data.stores: expected a store with a weight above 0, found none"),
-        ("data.stores.0.validation_weight=0", "data.stores: expected a store with a validation_weight above 0"),
-        ("split.train.regions=[[0, 10, 20]]", "split.train.regions.0: expected a box [W, S, E, N] in degrees"),
-        ("split.train.regions=[[0, 20, 20, 10]]", "split.train.regions.0: expected a box [W, S, E, N] in degrees"),
+        (
+            "data.stores.0.weight=-1",
+            "data.stores.0.weight: expected a number of at least 0, found -1",
+        ),
+        (
+            "data.stores.0.weight=0",
+            "data.stores: expected a store with a weight above 0, found none",
+        ),
+        (
+            "data.stores.0.validation_weight=0",
+            "data.stores: expected a store with a validation_weight above 0",
+        ),
+        (
+            "split.train.regions=[[0, 10, 20]]",
+            "split.train.regions.0: expected a box [W, S, E, N] in degrees",
+        ),
+        (
+            "split.train.regions=[[0, 20, 20, 10]]",
+            "split.train.regions.0: expected a box [W, S, E, N] in degrees",
+        ),
         ("split.train.periods=[soon]", "split.train.periods.0: expected a period (2019, 2019-03"),
         ("split.train.periods=2019", "split.train.periods: expected a list, each item a period"),
         ("samples.task=joint", "samples.task: expected one of temporal, spatial, found 'joint'"),
-        ("samples.span.longest=99", "samples.span.longest: expected a whole number of hours, 2 to 24, found 99"),
+        (
+            "samples.span.longest=99",
+            "samples.span.longest: expected a whole number of hours, 2 to 24, found 99",
+        ),
         ("samples.span.longest=2", "samples.span.longest: expected at least shortest (3), found 2"),
-        ("validation.margin=8", "validation.margin: expected less than half of the crop (16), found 8"),
+        (
+            "validation.margin=8",
+            "validation.margin: expected less than half of the crop (16), found 8",
+        ),
         ("version=2", "version: expected 1 (the version of the file's layout), found 2"),
         ("version=null", "version: expected 1 (the version of the file's layout), found None"),
-        ("output.name=../x", "output.name: expected a name of letters, digits, - _ and ., found '../x'"),
+        (
+            "output.name=../x",
+            "output.name: expected a name of letters, digits, - _ and ., found '../x'",
+        ),
         ("data=3", "data: expected the keys variable, stores, found 3"),
     ],
 )
@@ -71,7 +113,9 @@ def test_what_is_wrong_is_one_line_with_its_path(file: Path, change: str, messag
 def test_a_missing_key_is_named(values: Callable[..., dict[str, Any]]) -> None:
     given = values()
     del given["samples"]["crop"]
-    with pytest.raises(InputError, match=r"samples\.crop: expected a whole number of at least 1, found nothing"):
+    with pytest.raises(
+        InputError, match=r"samples\.crop: expected a whole number of at least 1, found nothing"
+    ):
         parse_experiment(given)
 
 
@@ -92,7 +136,9 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
         read_experiment(path)
 
 
-def test_numbers_and_dates_as_people_write_them(tmp_path: Path, values: Callable[..., dict[str, Any]]) -> None:
+def test_numbers_and_dates_as_people_write_them(
+    tmp_path: Path, values: Callable[..., dict[str, Any]]
+) -> None:
     path = tmp_path / "e.yaml"
     text = yaml.safe_dump(values("temporal", {"split": {"train": {"periods": ["P1", 2018]}}}))
     path.write_text(text.replace("P1", "2019-12-01").replace("lr: 0.001", "lr: 1e-3"))
@@ -102,13 +148,22 @@ def test_numbers_and_dates_as_people_write_them(tmp_path: Path, values: Callable
 
 
 def test_changes_go_before_the_file(file: Path) -> None:
-    changes = ["training.steps=7", "data.stores.0.path=b.zarr", "validation.baselines=[linear]", "training.clip=1.5"]
+    changes = [
+        "training.steps=7",
+        "data.stores.0.path=b.zarr",
+        "validation.baselines=[linear]",
+        "training.clip=1.5",
+    ]
     experiment = read_experiment(file, changes)
     assert experiment.training.steps == 7
     assert experiment.data.stores[0].path == "b.zarr"
     assert experiment.baselines == ("linear",)
     assert experiment.training.clip == 1.5
-    for bad, message in (("training.steps", "KEY"), ("data.stores.5.path=x", "0 to 0"), ("version.x=1", "keys below")):
+    for bad, message in (
+        ("training.steps", "KEY"),
+        ("data.stores.5.path=x", "0 to 0"),
+        ("version.x=1", "keys below"),
+    ):
         with pytest.raises(InputError, match=rf"--set.*{message}" if message != "KEY" else "--set"):
             read_experiment(file, [bad])
 
@@ -126,26 +181,37 @@ EAST, WEST = [0, -90, 180, 90], [-180, -90, 0, 90]
         ({"regions": [EAST]}, {"regions": [WEST]}, False),
         ({"regions": [EAST]}, {"regions": [[170, 0, -170, 10]]}, True),
         ({"regions": [EAST]}, {"regions": [[170, 0, -170, 10]], "periods": ["2020"]}, True),
-        ({"regions": [EAST], "periods": ["2019"]}, {"regions": [[170, 0, -170, 10]], "periods": ["2020"]}, False),
+        (
+            {"regions": [EAST], "periods": ["2019"]},
+            {"regions": [[170, 0, -170, 10]], "periods": ["2020"]},
+            False,
+        ),
         ({"regions": [EAST], "periods": ["2019"]}, {"regions": [WEST], "periods": ["2019"]}, False),
         ({"regions": [EAST]}, {"regions": [[0, -90, 360, 90]]}, True),
     ],
 )
 def test_train_and_validation_share_no_hour_of_a_place(
-    values: Callable[..., dict[str, Any]], train: dict[str, Any], validation: dict[str, Any], overlap: bool
+    values: Callable[..., dict[str, Any]],
+    train: dict[str, Any],
+    validation: dict[str, Any],
+    overlap: bool,
 ) -> None:
     given = {**values(), "split": {"train": train, "validation": validation}}
     if not overlap:
         parse_experiment(given)
         return
-    with pytest.raises(InputError, match="split: expected train and validation that share no hour of a place"):
+    with pytest.raises(
+        InputError, match="split: expected train and validation that share no hour of a place"
+    ):
         parse_experiment(given)
 
 
 def test_a_store_may_have_its_own_split(values: Callable[..., dict[str, Any]]) -> None:
     own = {"train": {}, "validation": {}}
     given = values("temporal", {"data": {"stores": [{"path": "a"}, {"path": "b", "split": own}]}})
-    with pytest.raises(InputError, match=r"data\.stores\.1\.split: expected train and validation that share"):
+    with pytest.raises(
+        InputError, match=r"data\.stores\.1\.split: expected train and validation that share"
+    ):
         parse_experiment(given)
     given["data"]["stores"][1]["validation_weight"] = 0  # nothing of it is validated on
     parse_experiment(given)
@@ -161,11 +227,13 @@ def test_boxes_meet_round_the_globe() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    sorted(p for p in CONFIGS.glob("*.yaml") if not re.fullmatch("paper(-simulated)?", p.stem)),  # those are of `run`
+    sorted(
+        p for p in CONFIGS.glob("*.yaml") if not re.fullmatch("paper(-simulated)?", p.stem)
+    ),  # those are of `run`
     ids=lambda path: path.name,
 )
 def test_shipped_experiments_are_valid(path: Path) -> None:
-    from deepcams.training.recipe import make_network
+    from deepcams.training.setup import make_network
 
     experiment = read_experiment(path)
     network, _ = make_network(experiment)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from stand_in import StandIn, world
 
-from deepcams.errors import InputError
-from deepcams.grid import Grid
-from deepcams.settings import parse_experiment
+from deepcams.core.errors import InputError
+from deepcams.core.grid import Grid
+from deepcams.training.experiment_file import parse_experiment
 from deepcams.training.split import Window, portions, refuse_mixed, refuse_shared, runs, windows
 
 Values = Callable[..., dict[str, Any]]
@@ -19,7 +19,9 @@ GLOBE = Grid.globe(0.75)
 
 
 def test_runs_end_at_gaps_and_at_periods() -> None:
-    times = np.datetime64("2019-12-01T00:30", "ns") + np.array([0, 1, 2, 5, 6, 7, 8, 30, 31]) * np.timedelta64(1, "h")
+    times = np.datetime64("2019-12-01T00:30", "ns") + np.array(
+        [0, 1, 2, 5, 6, 7, 8, 30, 31]
+    ) * np.timedelta64(1, "h")
     assert runs(times, ()).tolist() == [[0, 3], [3, 4], [7, 2]]
     assert runs(times, ["2019-12-01T01..2019-12-01T06"]).tolist() == [[1, 2], [3, 2]]
     assert runs(times, ["2019-12-02", "2019-12-01T00"]).tolist() == [[0, 1], [7, 2]]
@@ -40,10 +42,14 @@ def test_windows_hold_whole_cells_alone() -> None:
     (round_it,) = windows(GLOBE, [(-180, -60, 180, 60)], "split.train")
     assert round_it.closed
     assert round_it.columns == 480
-    with pytest.raises(InputError, match=r"split\.train\.regions\.0: expected a box that holds whole cells"):
+    with pytest.raises(
+        InputError, match=r"split\.train\.regions\.0: expected a box that holds whole cells"
+    ):
         windows(GLOBE, [(10, 10, 10.5, 20)], "split.train")
     region = Grid(0.75, 50, 100, 40, 40)
-    with pytest.raises(InputError, match=r"split\.train\.regions\.0: expected a box that holds nodes of the data"):
+    with pytest.raises(
+        InputError, match=r"split\.train\.regions\.0: expected a box that holds nodes of the data"
+    ):
         windows(region, [(-30, 0, -10, 20)], "split.train")
 
 
@@ -52,7 +58,10 @@ def test_too_few_hours(values: Values) -> None:
     store: Any = world(hours=12, without=(3, 4, 7, 11))
     assert portions(experiment, [store], "train")[0].starts(2).tolist() == [0, 5]
     assert portions(parse_experiment(values("spatial")), [store], "train")[0].hours == 8
-    with pytest.raises(InputError, match=r"split\.train\.periods: expected at least 4 consecutive hours in .*found 3"):
+    with pytest.raises(
+        InputError,
+        match=r"split\.train\.periods: expected at least 4 consecutive hours in .*found 3",
+    ):
         portions(parse_experiment(values()), [store], "train")
 
 
@@ -71,13 +80,18 @@ def test_too_large_a_crop(values: Values) -> None:
 
 def test_the_same_data_under_two_names(values: Values) -> None:
     def found(second: StandIn, split: dict[str, Any]) -> None:
-        stores = [{"path": "a", "validation_weight": 0}, {"path": "b", "weight": 0, "validation_weight": 1, **split}]
+        stores = [
+            {"path": "a", "validation_weight": 0},
+            {"path": "b", "weight": 0, "validation_weight": 1, **split},
+        ]
         experiment = parse_experiment(values("temporal", {"data": {"stores": stores}}))
         both: Any = [world(path="a"), second]
         refuse_shared(portions(experiment, both, "train"), portions(experiment, both, "validation"))
 
     everywhere = {"split": {"train": {}, "validation": {}}}
-    with pytest.raises(InputError, match="no store of the same origin is trained on, found b and a share some"):
+    with pytest.raises(
+        InputError, match="no store of the same origin is trained on, found b and a share some"
+    ):
         found(world(path="b"), everywhere)
     found(world(path="b"), {})  # the experiment's split keeps them apart
     found(world(path="b", start="2019-12-05T00:30"), everywhere)
@@ -87,11 +101,14 @@ def test_the_same_data_under_two_names(values: Values) -> None:
 
 
 def test_versions_of_geos_cf_do_not_train_together(values: Values) -> None:
-    experiment = parse_experiment(values("temporal", {"data": {"stores": [{"path": "a"}, {"path": "b"}]}}))
+    experiment = parse_experiment(
+        values("temporal", {"data": {"stores": [{"path": "a"}, {"path": "b"}]}})
+    )
     both: Any = [world(path="a"), world(path="b")]
     both[0].sources, both[1].sources = {"family": "geos-cf v1"}, {"family": "geos-cf v2"}
     with pytest.raises(
-        InputError, match=r"one version of GEOS-CF to train on, found geos-cf v1 \(a\), geos-cf v2 \(b\)"
+        InputError,
+        match=r"one version of GEOS-CF to train on, found geos-cf v1 \(a\), geos-cf v2 \(b\)",
     ):
         refuse_mixed(portions(experiment, both, "train"))
     both[1].sources = {"family": "simulated world, seed 7"}

@@ -13,22 +13,31 @@ import pytest
 import torch
 from stand_in import StandIn
 
-from deepcams.errors import DeepcamsError, DeepcamsNotice, InputError, OutputError
+from deepcams.core.errors import DeepcamsError, DeepcamsNotice, InputError, OutputError
 from deepcams.networks.checkpoint import load
-from deepcams.settings import parse_experiment, read_experiment
+from deepcams.training.experiment_file import parse_experiment, read_experiment
+from deepcams.training.loop import Summary, train
 from deepcams.training.run_folder import EXPERIMENT, LOG, STATE, read_log
-from deepcams.training.train import Summary, train
 
 Values = Callable[..., dict[str, Any]]
 pytestmark = pytest.mark.usefixtures("stores")
 
 
-def run(values: Values, folder: Path, task: str = "temporal", *, stop_after: int | None = None, **more: Any) -> Summary:
+def run(
+    values: Values,
+    folder: Path,
+    task: str = "temporal",
+    *,
+    stop_after: int | None = None,
+    **more: Any,
+) -> Summary:
     """Train, in the library's way; ``stop_after``: ask it to stop after so many steps of this run."""
     resume = more.pop("resume", False)
     asked = iter(range(1, 10**6))
     stop = (lambda: next(asked) >= stop_after) if stop_after else (lambda: False)
-    return train(parse_experiment(values(task, more)), folder, resume=resume, device="cpu", stop=stop)
+    return train(
+        parse_experiment(values(task, more)), folder, resume=resume, device="cpu", stop=stop
+    )
 
 
 def weights(folder: Path) -> dict[str, Any]:
@@ -48,13 +57,24 @@ def rows(folder: Path) -> list[dict[str, str]]:
 def test_a_training_leaves_all_that_it_should(values: Values, tmp_path: Path) -> None:
     told: list[tuple[int, int | None]] = []
     folder = tmp_path / "run"
-    experiment = parse_experiment(values("spatial", {"output": {"card": "For tests."}, "training": {"ema": 0.5}}))
+    experiment = parse_experiment(
+        values("spatial", {"output": {"card": "For tests."}, "training": {"ema": 0.5}})
+    )
     summary = train(
-        experiment, folder, device="cpu", progress=lambda step, steps, figures: told.append((step, steps)),
+        experiment,
+        folder,
+        device="cpu",
+        progress=lambda step, steps, figures: told.append((step, steps)),
         on_validation=lambda where: (where / "seen").write_text("x"),
-    )  # fmt: skip
+    )
     assert told == [(k, 6) for k in range(1, 7)]
-    assert {p.name for p in folder.iterdir()} >= {"experiment.yaml", "log.csv", "state.pt", "tiny.safetensors", "seen"}
+    assert {p.name for p in folder.iterdir()} >= {
+        "experiment.yaml",
+        "log.csv",
+        "state.pt",
+        "tiny.safetensors",
+        "seen",
+    }
     assert read_experiment(folder / EXPERIMENT) == experiment
     log = read_log(folder / LOG)
     assert [row["step"] for row in log] == ["0", "2", "3", "4", "6"]
@@ -66,12 +86,16 @@ def test_a_training_leaves_all_that_it_should(values: Values, tmp_path: Path) ->
     assert card.provenance["card"] == "For tests."
     assert card.provenance["steps"] == summary.best_step
     assert card.provenance["experiment"]["training"]["seed"] == 3
-    assert card.provenance["split"]["train"][0]["regions"] == ["6 degrees, 31 x 29, -90..90 N, 6..174 E"]
+    assert card.provenance["split"]["train"][0]["regions"] == [
+        "6 degrees, 31 x 29, -90..90 N, 6..174 E"
+    ]
     assert set(card.provenance["validation"]["baselines"]) == {"log-bicubic", "bicubic"}
     assert "log-bicubic" in summary.text()
 
 
-def test_scores_are_those_of_the_saved_network(values: Values, tmp_path: Path, stores: dict[str, StandIn]) -> None:
+def test_scores_are_those_of_the_saved_network(
+    values: Values, tmp_path: Path, stores: dict[str, StandIn]
+) -> None:
     """The figure in the card, recomputed by hand from the file and the samples."""
     from deepcams.training.samples import SampleSet
     from deepcams.training.split import portions
@@ -82,8 +106,12 @@ def test_scores_are_those_of_the_saved_network(values: Values, tmp_path: Path, s
     experiment = parse_experiment(values("spatial", changes))
     opened: Any = list(stores.values())
     samples = SampleSet(
-        experiment.samples, portions(experiment, opened, "validation"), checkpoint.scaling, 0, "validation"
-    )  # fmt: skip
+        experiment.samples,
+        portions(experiment, opened, "validation"),
+        checkpoint.scaling,
+        0,
+        "validation",
+    )
     errors = []
     for i in range(6):
         found = samples.values(i)
@@ -102,7 +130,14 @@ def test_a_training_that_goes_on_is_the_same_to_the_bit(
     values: Values, tmp_path: Path, task: str, precision: str
 ) -> None:
     """Stopped twice, once between two saved states: weights, average, optimizer and log as without a stop."""
-    recipe = {"training": {"ema": 0.9, "precision": precision, "clip": 0.5, "optimizer": {"name": "adamw"}}}
+    recipe = {
+        "training": {
+            "ema": 0.9,
+            "precision": precision,
+            "clip": 0.5,
+            "optimizer": {"name": "adamw"},
+        }
+    }
     whole = run(values, tmp_path / "whole", task, **recipe)
     first = run(values, tmp_path / "parts", task, stop_after=3, **recipe)
     assert first.stopped
@@ -115,8 +150,15 @@ def test_a_training_that_goes_on_is_the_same_to_the_bit(
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert rows(tmp_path / "whole") == rows(tmp_path / "parts")
-    assert (third.skill, third.best_step, third.network) == (whole.skill, whole.best_step, whole.network)
-    best, again = load(whole.checkpoint).network.state_dict(), load(third.checkpoint).network.state_dict()
+    assert (third.skill, third.best_step, third.network) == (
+        whole.skill,
+        whole.best_step,
+        whole.network,
+    )
+    best, again = (
+        load(whole.checkpoint).network.state_dict(),
+        load(third.checkpoint).network.state_dict(),
+    )
     assert all(torch.equal(best[name], again[name]) for name in best)
 
 
@@ -140,7 +182,9 @@ def test_going_on_needs_the_same_experiment(values: Values, tmp_path: Path) -> N
     run(values, folder, stop_after=2)
     with pytest.raises(OutputError, match="holds a training already; go on with --resume"):
         run(values, folder)
-    with pytest.raises(InputError, match=r"run: training\.batch: expected 4, as the training was begun, found 8"):
+    with pytest.raises(
+        InputError, match=r"run: training\.batch: expected 4, as the training was begun, found 8"
+    ):
         run(values, folder, resume=True, training={"batch": 8})
     summary = run(values, folder, resume=True, training={"steps": 8, "save_every": 100})
     assert summary.step == 8
@@ -164,7 +208,9 @@ def test_resuming_what_was_never_saved_begins_anew(values: Values, tmp_path: Pat
 def test_a_damaged_state_is_one_line(values: Values, tmp_path: Path, content: bytes) -> None:
     run(values, tmp_path / "run", stop_after=2)
     (tmp_path / "run" / STATE).write_bytes(content)
-    with pytest.raises(InputError, match=r"state\.pt: expected the saved state of a training") as caught:
+    with pytest.raises(
+        InputError, match=r"state\.pt: expected the saved state of a training"
+    ) as caught:
         run(values, tmp_path / "run", resume=True)
     assert "\n" not in str(caught.value)
 
@@ -183,11 +229,17 @@ def test_a_state_is_never_executed(values: Values, tmp_path: Path) -> None:
     assert not (tmp_path / "owned").exists()
 
 
-def test_a_loss_that_is_no_number_names_its_sample(values: Values, tmp_path: Path, stores: dict[str, StandIn]) -> None:
+def test_a_loss_that_is_no_number_names_its_sample(
+    values: Values, tmp_path: Path, stores: dict[str, StandIn]
+) -> None:
     store = stores["world.zarr"]
     # one hour is broken: it is met in step 1 or later, when a state and good weights are there
-    split = {"split": {"train": {"periods": ["2019-12-01T00..2019-12-01T11"], "regions": []},
-                       "validation": {"periods": ["2019-12-01T12..2019-12-01T23"], "regions": []}}}  # fmt: skip
+    split = {
+        "split": {
+            "train": {"periods": ["2019-12-01T00..2019-12-01T11"], "regions": []},
+            "validation": {"periods": ["2019-12-01T12..2019-12-01T23"], "regions": []},
+        }
+    }
     experiment = parse_experiment(values("spatial", {**split, "samples": {"crop": 20}}))
     from deepcams.networks.scaling import Asinh
     from deepcams.training.samples import SampleSet
@@ -202,7 +254,10 @@ def test_a_loss_that_is_no_number_names_its_sample(values: Values, tmp_path: Pat
     with pytest.raises(DeepcamsError, match="the loss is not finite") as caught:
         train(experiment, tmp_path / "run", device="cpu")
     text = str(caught.value)
-    assert f"in step {number // 4 + 1} with sample {number}: world.zarr, {str(store.times[broken])[:16]} UTC" in text
+    assert (
+        f"in step {number // 4 + 1} with sample {number}: world.zarr, {str(store.times[broken])[:16]} UTC"
+        in text
+    )
     assert "N, " in text
     assert "\n" not in text
     assert load(tmp_path / "run" / "tiny.safetensors").card.provenance["steps"] == 0
@@ -226,7 +281,9 @@ def test_a_full_disk_leaves_what_was_good(
         return real(self, mode, *arguments, **more)
 
     monkeypatch.setattr(Path, "open", full)
-    with pytest.raises(OutputError, match=f"{victim} cannot be written: No space left on device") as caught:
+    with pytest.raises(
+        OutputError, match=f"{victim} cannot be written: No space left on device"
+    ) as caught:
         run(values, folder, resume=True)
     assert "\n" not in str(caught.value)
     monkeypatch.undo()
@@ -242,19 +299,28 @@ def test_an_unreadable_store_is_one_line(
         raise InputError(self.path, "whole chunks", "a damaged one")
 
     monkeypatch.setattr(StandIn, "read", broken)
-    with pytest.raises(InputError, match=r"world\.zarr: expected whole chunks, found a damaged one"):
+    with pytest.raises(
+        InputError, match=r"world\.zarr: expected whole chunks, found a damaged one"
+    ):
         run(values, tmp_path / "run")
 
 
 def test_it_ends_when_nothing_gets_better(values: Values, tmp_path: Path) -> None:
-    recipe = {"training": {"optimizer": {"lr": 1e-12}, "steps": 100}, "validation": {"every": 2, "patience": 2}}
+    recipe = {
+        "training": {"optimizer": {"lr": 1e-12}, "steps": 100},
+        "validation": {"every": 2, "patience": 2},
+    }
     summary = run(values, tmp_path / "run", "spatial", **recipe)
     assert summary.step < 20
     assert not summary.stopped
 
 
 def test_minutes_end_it_too(values: Values, tmp_path: Path) -> None:
-    recipe = {"steps": None, "minutes": 1e-4, "schedule": {"name": "cosine", "unit": "fraction", "warmup": 0.1}}
+    recipe = {
+        "steps": None,
+        "minutes": 1e-4,
+        "schedule": {"name": "cosine", "unit": "fraction", "warmup": 0.1},
+    }
     summary = run(values, tmp_path / "run", "spatial", training=recipe)
     assert summary.step == 1
     assert summary.minutes >= 1e-4
@@ -262,22 +328,29 @@ def test_minutes_end_it_too(values: Values, tmp_path: Path) -> None:
 
 def test_it_learns(values: Values, tmp_path: Path) -> None:
     """Both networks come far from where they began within a few steps."""
-    recipe = {"training": {"steps": 60, "optimizer": {"lr": 3e-3}, "clip": 1.0}, "validation": {"every": 60}}
+    recipe = {
+        "training": {"steps": 60, "optimizer": {"lr": 3e-3}, "clip": 1.0},
+        "validation": {"every": 60},
+    }
     for task in ("temporal", "spatial"):
         run(values, tmp_path / task, task, **recipe)
         skills = [float(row["skill"]) for row in read_log(tmp_path / task / LOG) if row["skill"]]
         assert skills[-1] < 0.5 * skills[0]
 
 
-def test_a_batch_that_processes_cannot_share(values: Values, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from deepcams.training import train as module
-    from deepcams.training.parallel import Ranks
+def test_a_batch_that_processes_cannot_share(
+    values: Values, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from deepcams.training import loop as module
+    from deepcams.training.distributed import Ranks
     from deepcams.training.run_folder import RunFolder
 
     experiment = parse_experiment(values())
     ranks = Ranks("cpu")
     ranks.count = 3
-    with pytest.raises(InputError, match=r"training\.batch: expected a multiple of the 3 processes, found 4"):
+    with pytest.raises(
+        InputError, match=r"training\.batch: expected a multiple of the 3 processes, found 4"
+    ):
         module._Training(experiment, RunFolder(tmp_path / "run", experiment), ranks, False)
 
 

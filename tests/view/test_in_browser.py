@@ -20,16 +20,16 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from deepcams.field import as_field
-from deepcams.grid import Grid
-from deepcams.production.job import downscale_to
+from deepcams.core.field import as_field
+from deepcams.core.grid import Grid
+from deepcams.downscaling.job import downscale_to
+from deepcams.readers.open import open_field
 from deepcams.report.html import page
 from deepcams.report.report import report
-from deepcams.sources.open import open_field
-from deepcams.sources.simulation.cams_files import write_cams
+from deepcams.simulation.write_cams import write_cams
 from deepcams.view.server import Server
-from deepcams.view.shown import Shown
-from deepcams.view.view import open_shown
+from deepcams.view.session import Shown
+from deepcams.view.start import open_shown
 
 pytestmark = pytest.mark.slow
 
@@ -37,16 +37,30 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What the driver needs; skips where there is no browser or no node."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    chromium = (
+        shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or shutil.which("google-chrome")
+    )
     if chromium is None or shutil.which("node") is None or shutil.which("npm") is None:
         pytest.skip("chromium, node and npm are needed to open pages")
     at = os.environ.get("PLAYWRIGHT_AT")
     if at is None:
         folder = tmp_path_factory.mktemp("node")
-        command = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), "playwright-core"]
+        command = [
+            "npm",
+            "install",
+            "--no-audit",
+            "--no-fund",
+            "--prefix",
+            str(folder),
+            "playwright-core",
+        ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
         if done.returncode:
-            pytest.skip(f"playwright-core cannot be installed: {done.stderr.strip().splitlines()[-1:]}")
+            pytest.skip(
+                f"playwright-core cannot be installed: {done.stderr.strip().splitlines()[-1:]}"
+            )
         at = str(folder)
     return {**os.environ, "PLAYWRIGHT_AT": at, "CHROMIUM": chromium}
 
@@ -56,15 +70,32 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A downscaled region with a gap from 07:00 to 14:00, its input, and a station in its middle."""
     folder = tmp_path_factory.mktemp("run")
     grid = Grid.globe(0.75).select((70, 5, 100, 25))[0]
-    hours = np.array([0, 3, 6, 15, 18, 21]) * np.timedelta64(1, "h") + np.datetime64("2019-03-08", "ns")
-    values = np.random.default_rng(0).lognormal(3, 0.5, (hours.size, *grid.shape)).astype(np.float32)
+    hours = np.array([0, 3, 6, 15, 18, 21]) * np.timedelta64(1, "h") + np.datetime64(
+        "2019-03-08", "ns"
+    )
+    values = (
+        np.random.default_rng(0).lognormal(3, 0.5, (hours.size, *grid.shape)).astype(np.float32)
+    )
     coords = {"time": hours, "latitude": grid.latitudes, "longitude": grid.longitudes}
-    field = as_field(xr.DataArray(values, coords, ("time", "latitude", "longitude"), "pm2p5", {"units": "ug m-3"}))
+    field = as_field(
+        xr.DataArray(
+            values, coords, ("time", "latitude", "longitude"), "pm2p5", {"units": "ug m-3"}
+        )
+    )
     write_cams(field, folder / "cams.nc")
-    downscale_to(field, folder / "out.zarr", temporal="linear", spatial="bicubic", conserve=False,
-                 inputs=[folder / "cams.nc"])  # fmt: skip
+    downscale_to(
+        field,
+        folder / "out.zarr",
+        temporal="linear",
+        spatial="bicubic",
+        conserve=False,
+        inputs=[folder / "cams.nc"],
+    )
     rows = ["location_id,location,datetime,lat,lon,parameter,units,value"]
-    rows += [f"7,<b>Middle,2019-03-08T{hour:02d}:00:00Z,15.1,85.1,pm25,ug/m3,{20 + hour % 5}" for hour in range(1, 24)]
+    rows += [
+        f"7,<b>Middle,2019-03-08T{hour:02d}:00:00Z,15.1,85.1,pm25,ug/m3,{20 + hour % 5}"
+        for hour in range(1, 24)
+    ]
     (folder / "stations.csv").write_text("\n".join(rows) + "\n")
     return folder
 
@@ -73,7 +104,12 @@ def _drive(browser: dict[str, str], what: str, address: str, out: Path) -> dict[
     """Run the driver; whatever it has started ends with it."""
     command = ["node", str(Path(__file__).with_name("drive.mjs")), what, address, str(out)]
     with subprocess.Popen(
-        command, env=browser, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        env=browser,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     ) as process:
         try:
             told, problem = process.communicate(timeout=240)
@@ -90,7 +126,9 @@ def _drive(browser: dict[str, str], what: str, address: str, out: Path) -> dict[
 @contextlib.contextmanager
 def _served(shown: Shown) -> Iterator[str]:
     with Server(shown, port=0) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread = threading.Thread(
+            target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+        )
         thread.start()
         try:
             yield server.url
@@ -101,7 +139,9 @@ def _served(shown: Shown) -> Iterator[str]:
             assert not thread.is_alive()
 
 
-def test_the_report_opens_on_a_phone_and_on_a_desk(browser: dict[str, str], run: Path, tmp_path: Path) -> None:
+def test_the_report_opens_on_a_phone_and_on_a_desk(
+    browser: dict[str, str], run: Path, tmp_path: Path
+) -> None:
     path = report(run, tmp_path / "report.html")
     told = _drive(browser, "report", path.as_uri(), tmp_path)
     assert told["errors"] == []
@@ -144,15 +184,22 @@ def test_the_map_is_played_zoomed_clicked_saved_and_compared(
     ]
     assert [wrong for _, wrong, _ in told["words"]] == ["true"] * 3 + ["false"] * 3
     assert [when for _, _, when in told["words"]][2:] == [
-        "2019-03-08 17:00 UTC", f"{start} UTC", "2019-03-08 16:00 UTC", f"{end} UTC"
-    ]  # fmt: skip
+        "2019-03-08 17:00 UTC",
+        f"{start} UTC",
+        "2019-03-08 16:00 UTC",
+        f"{end} UTC",
+    ]
     assert told["files"] == [
-        "deepcams_2019030817.nc", "deepcams_2019030817.png", "deepcams_original_2019030817.nc"
-    ]  # fmt: skip
+        "deepcams_2019030817.nc",
+        "deepcams_2019030817.png",
+        "deepcams_original_2019030817.nc",
+    ]
     (tmp_path / "original.nc").write_bytes((tmp_path / "saved_original").read_bytes())
     beside = open_field(tmp_path / "original.nc")
     assert beside.time.values.tolist() == [np.datetime64("2019-03-08T15", "ns").astype(int)]
-    frames = open_field(run / "cams.nc").sel(time=beside.time, latitude=beside.latitude, longitude=beside.longitude)
+    frames = open_field(run / "cams.nc").sel(
+        time=beside.time, latitude=beside.latitude, longitude=beside.longitude
+    )
     np.testing.assert_array_equal(beside.values, np.maximum(frames.values, 0))
     (tmp_path / "region.nc").write_bytes((tmp_path / "saved_netcdf").read_bytes())
     cut, whole = open_field(tmp_path / "region.nc"), open_field(run / "out.zarr")
@@ -162,13 +209,21 @@ def test_the_map_is_played_zoomed_clicked_saved_and_compared(
     assert (tmp_path / "saved_png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_no_seam_shows_where_the_globe_is_drawn_again(browser: dict[str, str], tmp_path: Path) -> None:
+def test_no_seam_shows_where_the_globe_is_drawn_again(
+    browser: dict[str, str], tmp_path: Path
+) -> None:
     """Nor at the dateline, at Greenwich, or where the blocks meet that are read."""
     grid = Grid.globe(0.25)
-    coords = {"time": [np.datetime64("2019-03-08", "ns")], "latitude": grid.latitudes, "longitude": grid.longitudes}
+    coords = {
+        "time": [np.datetime64("2019-03-08", "ns")],
+        "latitude": grid.latitudes,
+        "longitude": grid.longitudes,
+    }
     turn, height = np.deg2rad(grid.longitudes)[None, :], np.deg2rad(grid.latitudes)[:, None]
     values = (20 * np.exp(0.5 * np.cos(height) * np.sin(turn + 0.4)))[None].astype(np.float32)
-    field = xr.DataArray(values, coords, ("time", "latitude", "longitude"), "pm2p5", {"units": "ug m-3"})
+    field = xr.DataArray(
+        values, coords, ("time", "latitude", "longitude"), "pm2p5", {"units": "ug m-3"}
+    )
     with _served(Shown(as_field(field), title="a smooth field")) as url:
         told = _drive(browser, "seam", url, tmp_path)
     assert told["errors"] == []
@@ -181,9 +236,15 @@ def test_no_seam_shows_where_the_globe_is_drawn_again(browser: dict[str, str], t
 def test_a_year_of_a_place_is_read_in_pieces(browser: dict[str, str], tmp_path: Path) -> None:
     grid = Grid.globe(0.75).select((70, 5, 76, 11))[0]
     hours = np.arange(24 * 100) * np.timedelta64(1, "h") + np.datetime64("2019-01-01", "ns")
-    values = np.random.default_rng(0).lognormal(3, 0.5, (hours.size, *grid.shape)).astype(np.float32)
+    values = (
+        np.random.default_rng(0).lognormal(3, 0.5, (hours.size, *grid.shape)).astype(np.float32)
+    )
     coords = {"time": hours, "latitude": grid.latitudes, "longitude": grid.longitudes}
-    field = as_field(xr.DataArray(values, coords, ("time", "latitude", "longitude"), "pm2p5", {"units": "ug m-3"}))
+    field = as_field(
+        xr.DataArray(
+            values, coords, ("time", "latitude", "longitude"), "pm2p5", {"units": "ug m-3"}
+        )
+    )
     with _served(Shown(field, field.isel(time=slice(None, None, 3)), title="a year")) as url:
         told = _drive(browser, "place", url, tmp_path)
     assert told["errors"] == []
@@ -205,4 +266,6 @@ def test_folded_parts_of_the_report_are_printed(browser: dict[str, str], tmp_pat
     path.write_text(page("a report", "", {"Part": folded}), encoding="utf-8")
     told = _drive(browser, "paper", path.as_uri(), tmp_path)
     assert len(told["folded"]) == 1
-    assert all(not unfolded and height > 10 and seen for unfolded, height, seen in told["folded"]), told["folded"]
+    assert all(
+        not unfolded and height > 10 and seen for unfolded, height, seen in told["folded"]
+    ), told["folded"]

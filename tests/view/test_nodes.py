@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from deepcams.field import as_field
-from deepcams.grid import Grid
-from deepcams.sources.open import open_field
-from deepcams.sources.simulation.cams_files import write_cams
+from deepcams.core.field import as_field
+from deepcams.core.grid import Grid
+from deepcams.readers.open import open_field
+from deepcams.simulation.write_cams import write_cams
 from deepcams.view.nodes import node_reader
-from deepcams.view.view import open_shown
+from deepcams.view.start import open_shown
 
 
 @pytest.mark.parametrize("layout", ["new_layout", "old_layout"])
@@ -35,7 +35,11 @@ def _written(folder: Path) -> tuple[list[Path], xr.DataArray]:
     hours = np.datetime64("2019-03-01", "ns") + np.arange(120) * np.timedelta64(3, "h")
     values = np.random.default_rng(0).lognormal(3, 0.5, (120, *grid.shape)).astype(np.float32)
     coords = {"time": hours, "latitude": grid.latitudes, "longitude": grid.longitudes}
-    field = as_field(xr.DataArray(values, coords, ("time", "latitude", "longitude"), "pm2p5", {"units": "ug m-3"}))
+    field = as_field(
+        xr.DataArray(
+            values, coords, ("time", "latitude", "longitude"), "pm2p5", {"units": "ug m-3"}
+        )
+    )
     paths = [folder / f"{name}.nc" for name in "cab"]
     for k, path in enumerate(paths):
         write_cams(field.isel(time=slice(40 * k, 40 * k + 40)), path)
@@ -51,7 +55,9 @@ def test_several_files_are_one_series(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read(first, last, 3, 4), field.values[first:last, 3, 4])
     shown = open_shown(paths)
     minutes = shown.minutes["ours"]
-    found = shown.series(float(field.longitude[4]), float(field.latitude[3]), int(minutes[0]), int(minutes[-1]))
+    found = shown.series(
+        float(field.longitude[4]), float(field.latitude[3]), int(minutes[0]), int(minutes[-1])
+    )
     np.testing.assert_allclose(found["fields"]["ours"]["values"], field.values[:, 3, 4], atol=1e-4)
     shown.close()
 

@@ -12,13 +12,13 @@ import pytest
 import xarray as xr
 import zarr
 
-from deepcams.field import as_field
-from deepcams.grid import Grid
-from deepcams.production.job import downscale_to
-from deepcams.view.ahead import Ahead
+from deepcams.core.field import as_field
+from deepcams.core.grid import Grid
+from deepcams.downscaling.job import downscale_to
 from deepcams.view.blocks import Blocks
 from deepcams.view.direct import direct_values
-from deepcams.view.view import open_shown
+from deepcams.view.prefetch import Ahead
+from deepcams.view.start import open_shown
 
 WHOLE = (slice(0, 181), np.arange(360))
 
@@ -28,7 +28,11 @@ def _field(hours: int) -> xr.DataArray:
     times = np.datetime64("2019-01-01", "ns") + np.arange(hours) * np.timedelta64(1, "h")
     values = np.random.default_rng(0).random((hours, *grid.shape), np.float32)
     coords = {"time": times, "latitude": grid.latitudes, "longitude": grid.longitudes}
-    return as_field(xr.DataArray(values, coords, ("time", "latitude", "longitude"), "pm2p5", {"units": "ug m-3"}))
+    return as_field(
+        xr.DataArray(
+            values, coords, ("time", "latitude", "longitude"), "pm2p5", {"units": "ug m-3"}
+        )
+    )
 
 
 class _Counted:
@@ -53,11 +57,15 @@ def test_a_whole_frame_is_one_reading() -> None:
     assert len(counted.asked) == 1
     np.testing.assert_array_equal(blocks.frame(5, *WHOLE), field.values[5])
     assert len(counted.asked) == 1  # the same 6 hours
-    np.testing.assert_array_equal(blocks.frame(6, slice(10, 60), np.arange(350, 380) % 360)[:, :10],
-                                  field.values[6, 10:60, 350:])  # fmt: skip
+    np.testing.assert_array_equal(
+        blocks.frame(6, slice(10, 60), np.arange(350, 380) % 360)[:, :10],
+        field.values[6, 10:60, 350:],
+    )
     read = len(counted.asked)
     blocks.frame(6, *WHOLE)  # what is there already is not read again
-    seen = sum(np.prod([part.stop - part.start for part in index]) for index in counted.asked[read:])
+    seen = sum(
+        np.prod([part.stop - part.start for part in index]) for index in counted.asked[read:]
+    )
     assert seen <= 6 * 181 * 360 - 6 * 50 * 20
 
 
@@ -126,7 +134,9 @@ def test_a_store_of_ours_is_read_itself(tmp_path: Path) -> None:
     times = np.datetime64("2019-01-01", "ns") + np.arange(0, 9, 3) * np.timedelta64(1, "h")
     values = np.random.default_rng(0).lognormal(2, 1, (3, *grid.shape)).astype(np.float32)
     coords = {"time": times, "latitude": grid.latitudes, "longitude": grid.longitudes}
-    made = xr.DataArray(values, coords, ("time", "latitude", "longitude"), "pm2p5", {"units": "ug m-3"})
+    made = xr.DataArray(
+        values, coords, ("time", "latitude", "longitude"), "pm2p5", {"units": "ug m-3"}
+    )
     store = tmp_path / "out.zarr"
     downscale_to(as_field(made), store, temporal="linear", spatial="bicubic", conserve=False)
     shown = open_shown(store)
@@ -134,7 +144,9 @@ def test_a_store_of_ours_is_read_itself(tmp_path: Path) -> None:
     direct = direct_values(store, field)
     assert isinstance(direct, zarr.Array)
     np.testing.assert_array_equal(direct[:], field.values)
-    np.testing.assert_array_equal(shown.blocks["ours"].series(1, 5, 3, 4), np.maximum(field.values[1:5, 3, 4], 0))
+    np.testing.assert_array_equal(
+        shown.blocks["ours"].series(1, 5, 3, 4), np.maximum(field.values[1:5, 3, 4], 0)
+    )
     shown.close()
     assert direct_values([store, store], field) is None
     assert direct_values(store, field.isel(time=slice(1, None))) is None

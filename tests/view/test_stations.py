@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("pyarrow")
 
-from deepcams.sources.openaq import open_openaq
-from deepcams.view.stations import FARTHEST_KM, Stations
+from deepcams.stations.openaq import open_openaq
+from deepcams.view.station_layer import FARTHEST_KM, Stations
 
 
 def _minutes(first: str, last: str) -> tuple[int, int]:
@@ -58,18 +58,25 @@ def test_a_silent_station_gives_way_to_its_neighbour(tmp_path: Path) -> None:
         ]
     (tmp_path / "a.csv").write_text("\n".join(rows) + "\n")
     stations = Stations(open_openaq(tmp_path / "a.csv"))
-    near = {day: stations.near(20, 50, *_minutes(f"2019-03-{day}T00:00", f"2019-03-{day}T23:00"))
-            for day in ("07", "08", "09")}  # fmt: skip
+    near = {
+        day: stations.near(20, 50, *_minutes(f"2019-03-{day}T00:00", f"2019-03-{day}T23:00"))
+        for day in ("07", "08", "09")
+    }
     names = {day: found and found["name"] for day, found in near.items()}
     assert names == {"07": "S1", "08": "S2", "09": "S1"}
     assert near["09"] is not None
     assert near["09"]["values"] == []
-    assert stations.near(20, 50 - 1.01 * FARTHEST_KM / 111.2, *_minutes("2019-03-07", "2019-03-08")) is None
+    assert (
+        stations.near(20, 50 - 1.01 * FARTHEST_KM / 111.2, *_minutes("2019-03-07", "2019-03-08"))
+        is None
+    )
 
 
 @pytest.mark.slow
 def test_years_of_poland(stations_dir: Path) -> None:
-    stations = Stations(open_openaq([stations_dir / f"poland_{year}.csv.gz" for year in (2017, 2018, 2019)]))
+    stations = Stations(
+        open_openaq([stations_dir / f"poland_{year}.csv.gz" for year in (2017, 2018, 2019)])
+    )
     first, last = _minutes("2018-12-25", "2019-01-05")
     found = stations.near(19.95, 50.06, first, last)
     assert found is not None

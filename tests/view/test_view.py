@@ -19,14 +19,14 @@ import pytest
 import xarray as xr
 
 from deepcams.cli import main
-from deepcams.errors import DeepcamsNotice, InputError
-from deepcams.field import as_field
-from deepcams.grid import Grid
-from deepcams.production.job import downscale_to
+from deepcams.core.errors import DeepcamsNotice, InputError
+from deepcams.core.field import as_field
+from deepcams.core.grid import Grid
+from deepcams.downscaling.job import downscale_to
 from deepcams.view.blocks import Blocks
 from deepcams.view.server import Server
-from deepcams.view.shown import CODE_TOP, CODE_UNIT, Box, Shown, encode
-from deepcams.view.view import open_shown, view
+from deepcams.view.session import CODE_TOP, CODE_UNIT, Box, Shown, encode
+from deepcams.view.start import open_shown, view
 
 START = np.datetime64("2019-12-31T00:00", "m")
 
@@ -37,9 +37,17 @@ def _field(step: float, every: int, hours: int) -> xr.DataArray:
     times = START + np.arange(0, hours, every) * np.timedelta64(60, "m")
     number = np.arange(grid.rows * grid.columns).reshape(grid.shape) % 977
     values = (number[None] + np.arange(0, hours, every)[:, None, None]).astype(np.float32)
-    coords = {"time": times.astype("datetime64[ns]"), "latitude": grid.latitudes, "longitude": grid.longitudes}
+    coords = {
+        "time": times.astype("datetime64[ns]"),
+        "latitude": grid.latitudes,
+        "longitude": grid.longitudes,
+    }
     dims = ("time", "latitude", "longitude")
-    return as_field(xr.DataArray(values, coords, dims, name="pm2p5", attrs={"units": "ug m-3", "source": "a test"}))
+    return as_field(
+        xr.DataArray(
+            values, coords, dims, name="pm2p5", attrs={"units": "ug m-3", "source": "a test"}
+        )
+    )
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +70,9 @@ def _minute(hour: int) -> int:
 
 
 def _decode(codes: np.ndarray) -> np.ndarray:
-    values = CODE_UNIT * np.expm1((codes.astype(float) - 1) / 65534 * np.log1p(CODE_TOP / CODE_UNIT))
+    values = CODE_UNIT * np.expm1(
+        (codes.astype(float) - 1) / 65534 * np.log1p(CODE_TOP / CODE_UNIT)
+    )
     return np.where(codes == 0, np.nan, values)
 
 
@@ -74,7 +84,9 @@ def test_codes_keep_values_from_clean_air_to_fires() -> None:
     assert back[5] == pytest.approx(CODE_TOP)
 
 
-@pytest.mark.parametrize("box", [Box(-180, -90, 180, 90), Box(170, -20, 200, 20), Box(-10, 80, 12, 90)])
+@pytest.mark.parametrize(
+    "box", [Box(-180, -90, 180, 90), Box(170, -20, 200, 20), Box(-10, 80, 12, 90)]
+)
 def test_frames_lie_where_they_say(url: str, shown: Shown, box: Box) -> None:
     query = f"field=ours&minute={_minute(7)}&west={box.west}&south={box.south}&east={box.east}&north={box.north}"
     with urllib.request.urlopen(f"{url}api/frame?{query}") as answer:
@@ -138,7 +150,9 @@ def test_a_region_as_netcdf(url: str, shown: Shown, tmp_path: Path) -> None:
     found = xr.open_dataset(path)
     assert found.sizes["time"] == 3
     field = as_field(found.pm2p5)
-    wanted = shown.blocks["ours"].field.sel(time=field.time, latitude=field.latitude, longitude=field.longitude % 360)
+    wanted = shown.blocks["ours"].field.sel(
+        time=field.time, latitude=field.latitude, longitude=field.longitude % 360
+    )
     np.testing.assert_array_equal(field.values, wanted.values)
     assert "cut out" in found.attrs["history"]
 
@@ -205,7 +219,9 @@ def test_another_site_may_not_read_through_a_name_of_its_own(url: str) -> None:
     assert caught.value.code == 403
 
 
-def test_a_taken_port_is_one_line(shown: Shown, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_taken_port_is_one_line(
+    shown: Shown, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     shown.blocks["original"].field.isel(time=slice(0, 2)).to_netcdf(tmp_path / "a.nc")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -220,14 +236,18 @@ def test_a_taken_port_is_one_line(shown: Shown, capsys: pytest.CaptureFixture[st
 def test_ctrl_c_stops_it(shown: Shown, tmp_path: Path, ending: signal.Signals) -> None:
     shown.blocks["original"].field.isel(time=slice(0, 2)).to_netcdf(tmp_path / "a.nc")
     command = [sys.executable, "-m", "deepcams", "view", str(tmp_path / "a.nc"), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         assert "http://127.0.0.1:" in process.stdout.readline()
         out, err = _interrupt_until_it_ends(process, ending)
     assert (process.returncode, out, err) == (0, "stopped\n", "")
 
 
-def _interrupt_until_it_ends(process: subprocess.Popen[str], ending: signal.Signals = signal.SIGINT) -> tuple[str, str]:
+def _interrupt_until_it_ends(
+    process: subprocess.Popen[str], ending: signal.Signals = signal.SIGINT
+) -> tuple[str, str]:
     """As whoever is impatient does, at every stage of its ending; what it has said."""
     for _ in range(600):
         process.send_signal(ending)
@@ -240,9 +260,13 @@ def _interrupt_until_it_ends(process: subprocess.Popen[str], ending: signal.Sign
 def test_ctrl_c_stops_it_in_the_midst_of_an_answer(tmp_path: Path) -> None:
     _field(1.0, 1, 400).to_netcdf(tmp_path / "a.nc")
     command = [sys.executable, "-m", "deepcams", "view", str(tmp_path / "a.nc"), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
-        address = next(word for word in process.stdout.readline().split() if word.startswith("http"))
+        address = next(
+            word for word in process.stdout.readline().split() if word.startswith("http")
+        )
         host, port = address.removeprefix("http://").rstrip("/").split(":")
         query = f"field=ours&west=-180&south=-90&east=180&north=90&first={_minute(0)}&last={_minute(399)}"
         with socket.create_connection((host, int(port))) as asking:
@@ -266,7 +290,11 @@ def test_a_damaged_store_says_so_and_serves_on(tmp_path: Path) -> None:
     times = START.astype("datetime64[ns]") + np.arange(0, 48, 3) * np.timedelta64(1, "h")
     values = np.random.default_rng(0).lognormal(2, 1, (times.size, *grid.shape)).astype(np.float32)
     coords = {"time": times, "latitude": grid.latitudes, "longitude": grid.longitudes}
-    made = as_field(xr.DataArray(values, coords, ("time", "latitude", "longitude"), "pm2p5", {"units": "ug m-3"}))
+    made = as_field(
+        xr.DataArray(
+            values, coords, ("time", "latitude", "longitude"), "pm2p5", {"units": "ug m-3"}
+        )
+    )
     downscale_to(made, tmp_path / "a.zarr", temporal="linear", spatial="bicubic", conserve=False)
     shard = tmp_path / "a.zarr" / "pm2p5" / "c" / "1" / "0" / "0"
     shard.write_bytes(shard.read_bytes()[: shard.stat().st_size // 2])
@@ -276,7 +304,9 @@ def test_a_damaged_store_says_so_and_serves_on(tmp_path: Path) -> None:
         box = "west=72&south=6&east=99&north=24"
         with pytest.raises(urllib.error.HTTPError) as caught:
             urllib.request.urlopen(f"{server.url}api/frame?field=ours&minute={_minute(30)}&{box}")
-        whole = urllib.request.urlopen(f"{server.url}api/frame?field=ours&minute={_minute(3)}&{box}").read()
+        whole = urllib.request.urlopen(
+            f"{server.url}api/frame?field=ours&minute={_minute(3)}&{box}"
+        ).read()
         server.shutdown()
         thread.join()
     assert caught.value.code == 500
@@ -286,15 +316,17 @@ def test_a_damaged_store_says_so_and_serves_on(tmp_path: Path) -> None:
 
 def test_a_folder_of_daily_netcdf(tmp_path: Path) -> None:
     field = _field(3.0, 3, 48)
-    downscale_to(field, tmp_path / "days", temporal="linear", spatial="bicubic", conserve=False, split="day")
+    downscale_to(
+        field, tmp_path / "days", temporal="linear", spatial="bicubic", conserve=False, split="day"
+    )
     shown = open_shown(tmp_path / "days")
     assert shown.minutes["ours"].size == 46
     codes = shown.frame("ours", _minute(25), Box(-180, -90, 180, 90)).codes
     wanted = shown.blocks["ours"].field.isel(time=25).values
     assert codes.shape == wanted.shape
-    assert shown.series(10, 20, _minute(0), _minute(45))["fields"]["ours"]["values"][25] == pytest.approx(
-        float(wanted[_row(shown, 20), 10 * 1]), rel=1e-3
-    )
+    assert shown.series(10, 20, _minute(0), _minute(45))["fields"]["ours"]["values"][
+        25
+    ] == pytest.approx(float(wanted[_row(shown, 20), 10 * 1]), rel=1e-3)
     shown.close()
 
 
@@ -315,8 +347,11 @@ def test_letting_others_in_is_said(shown: Shown) -> None:
 
 
 def test_strange_questions_and_methods(url: str) -> None:
-    for path in ("api/frame?minute=1e400&west=0&south=0&east=1&north=1", "api/series?longitude=nan&latitude=0",
-                 "api/frame?field=ours&minute=1&west=5&south=0&east=1&north=1"):  # fmt: skip
+    for path in (
+        "api/frame?minute=1e400&west=0&south=0&east=1&north=1",
+        "api/series?longitude=nan&latitude=0",
+        "api/frame?field=ours&minute=1&west=5&south=0&east=1&north=1",
+    ):
         with pytest.raises(urllib.error.HTTPError) as caught:
             urllib.request.urlopen(url + path)
         assert caught.value.code == 400

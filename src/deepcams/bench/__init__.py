@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from deepcams.grid import Grid
-from deepcams.production.job import Job, prepare
-from deepcams.store import Record, open_target
+from deepcams.core.grid import Grid
+from deepcams.downscaling.job import Job, prepare
+from deepcams.writers import Record, open_target
 
 COARSE_STEP = 0.75
 
@@ -63,14 +63,19 @@ def write_input(path: Path, days: int, seed: int = 0, first: int = 0, closed: bo
     values = np.stack([np.roll(still, k, axis=1) * (1 + 0.2 * np.sin(k / 4)) for k in frames])
     times = np.datetime64("2019-01-01", "ns") + frames * np.timedelta64(3, "h")
     coordinates = {"valid_time": times, "latitude": grid.latitudes, "longitude": grid.longitudes}
-    array = xr.DataArray(values.astype(np.float32) * np.float32(1e-9), coordinates, tuple(coordinates))
+    array = xr.DataArray(
+        values.astype(np.float32) * np.float32(1e-9), coordinates, tuple(coordinates)
+    )
     array.attrs["units"] = "kg m**-3"
     layout = {"zlib": True, "complevel": 1, "chunksizes": (8, *grid.shape)}
     array.to_dataset(name="pm2p5").to_netcdf(path, encoding={"pm2p5": layout})
 
 
 def pipeline(
-    days: int = 3, repeats: int = 3, folder: Path | None = None, progress: Callable[[str], None] | None = None
+    days: int = 3,
+    repeats: int = 3,
+    folder: Path | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> PipelineResult:
     """Time the whole pipeline, linear in time and bicubic in space, against writing alone, in turns.
 
@@ -80,7 +85,7 @@ def pipeline(
         folder: where to write (default: the system's folder for temporary files); left as it was.
         progress: told what has been timed.
     """
-    from deepcams.sources.cams import open_cams
+    from deepcams.readers.cams import open_cams
 
     timed: dict[str, list[float]] = {"pipeline": [], "writing": []}
     with tempfile.TemporaryDirectory(dir=folder, prefix="deepcams-bench-") as name:
@@ -88,8 +93,15 @@ def pipeline(
         write_input(source, days)
 
         def job() -> Job:
-            return prepare(open_cams(source), out, temporal="linear", spatial="bicubic", conserve=False,
-                           overwrite=True, inputs=[source])  # fmt: skip
+            return prepare(
+                open_cams(source),
+                out,
+                temporal="linear",
+                spatial="bicubic",
+                conserve=False,
+                overwrite=True,
+                inputs=[source],
+            )
 
         size = hours = 0
         arrays: list[np.ndarray] = []
@@ -106,7 +118,9 @@ def pipeline(
             timed["writing"].append(_write(job(), arrays))
             shutil.rmtree(out)
             if progress is not None:
-                progress(f"{turn + 1} of {repeats}: {timed['pipeline'][-1]:.2f} s, {timed['writing'][-1]:.2f} s")
+                progress(
+                    f"{turn + 1} of {repeats}: {timed['pipeline'][-1]:.2f} s, {timed['writing'][-1]:.2f} s"
+                )
     return PipelineResult(hours, tuple(timed["pipeline"]), tuple(timed["writing"]), size)
 
 

@@ -9,7 +9,7 @@ import sys
 import warnings
 from typing import TextIO
 
-from deepcams.errors import DeepcamsError, DeepcamsNotice
+from deepcams.core.errors import DeepcamsError, DeepcamsNotice
 
 
 def _show_warning(
@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         return _say(f"{error.filename or 'file'}: {error.strerror or error}", 2)
     except ModuleNotFoundError as error:
-        from deepcams.extras import missing
+        from deepcams.files.optional import missing
 
         told = missing(error)
         if told is None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deepcams.cli.figures import (
+from deepcams.cli.figure_options import (
     BBox,
     Colours,
     Fields,
@@ -23,7 +23,7 @@ from deepcams.cli.figures import (
     Variable,
     open_fields,
     period_of,
-)  # fmt: skip
+)
 
 app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -37,7 +37,9 @@ deepcams animate pm25.zarr -o globe.gif --projection robinson --every 3"""
 @app.command(epilog=EXAMPLES)
 def animate(
     field: Fields,
-    out: Annotated[Path, typer.Option("-o", "--out", help="The animation: .mp4 (extra [plot]) or .gif.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="The animation: .mp4 (extra [plot]) or .gif.")
+    ],
     original: Original = None,
     period: Span = None,
     every: Annotated[int, typer.Option(help="Only every so-manieth frame.")] = 1,
@@ -58,7 +60,17 @@ def animate(
     fields = {**before, "deepcams": open_fields(field, variable)}
     with one_bar("drawing") as progress:
         path = run(
-            fields, out, period=period_of(period), every=every, box=bbox, projection=projection.value,
-            scale=scale.value, size=size.value, fps=fps, title=title, note=note, progress=progress,
-        )  # fmt: skip
+            fields,
+            out,
+            period=period_of(period),
+            every=every,
+            box=bbox,
+            projection=projection.value,
+            scale=scale.value,
+            size=size.value,
+            fps=fps,
+            title=title,
+            note=note,
+            progress=progress,
+        )
     typer.echo(f"  {path}")

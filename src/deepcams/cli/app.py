@@ -51,24 +51,33 @@ class _Verbs(typer.core.TyperGroup):
         with formatter.section("Commands"):
             formatter.write_dl(sorted(VERBS.items()))
         formatter.write_paragraph()
-        formatter.write_text("deepcams COMMAND --help tells more, with an example. Begin with: deepcams demo")
+        formatter.write_text(
+            "deepcams COMMAND --help tells more, with an example. Begin with: deepcams demo"
+        )
 
 
 def _version(value: bool) -> None:
     if value:
-        from deepcams import __version__
+        from deepcams._version import __version__
 
         print(f"deepcams {__version__}")
         raise typer.Exit
 
 
 _typer = typer.Typer(
-    cls=_Verbs, add_completion=False, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
+    cls=_Verbs,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
-@_typer.callback(help="Hourly 0.25 degree PM2.5 for the whole globe from the 3-hourly 0.75 degree CAMS reanalysis.")
-def _root(version: Annotated[bool, typer.Option("--version", is_eager=True, callback=_version)] = False) -> None:
+@_typer.callback(
+    help="Hourly 0.25 degree PM2.5 for the whole globe from the 3-hourly 0.75 degree CAMS reanalysis."
+)
+def _root(
+    version: Annotated[bool, typer.Option("--version", is_eager=True, callback=_version)] = False,
+) -> None:
     """Hold the options that stand before a verb."""
 
 

@@ -34,13 +34,18 @@ def pipeline(
     import statistics
 
     from deepcams.bench import pipeline as measure
-    from deepcams.production.memory import keep_memory_for
+    from deepcams.downscaling.memory import keep_memory_for
 
     keep_memory_for("linear")  # as deepcams downscale does
     _check(folder)
     found = measure(days, repeats, folder, progress=lambda told: typer.echo(f"  {told}", err=True))
-    typer.echo(f"{found.hours} hours of 721 x 1440, {found.bytes / 1e6:.0f} MB, median of {repeats}:")
-    for name, seconds in (("file to store, linear + bicubic", found.pipeline), ("writing alone", found.writing)):
+    typer.echo(
+        f"{found.hours} hours of 721 x 1440, {found.bytes / 1e6:.0f} MB, median of {repeats}:"
+    )
+    for name, seconds in (
+        ("file to store, linear + bicubic", found.pipeline),
+        ("writing alone", found.writing),
+    ):
         middle = statistics.median(seconds)
         typer.echo(f"  {name:32} {middle:6.2f} s  {found.hours / middle:6.1f} h/s")
     typer.echo(f"  rate of the pipeline: {100 * found.ratio:.0f} % of writing alone")
@@ -61,13 +66,15 @@ def validate(
     folder: _Folder = None,
 ) -> None:
     """Time deepcams validate on a global hourly field and its 3-hourly original, beside reading the field whole."""
-    from deepcams.bench.stations import validation as measure
-    from deepcams.extras import require
+    from deepcams.bench.validation import validation as measure
+    from deepcams.files.optional import require
 
     require("stations", "deepcams bench validate")
     _check(folder)
     found = measure(days, stations, folder, lambda told: typer.echo(f"  {told}", err=True), written)
-    typer.echo(f"{found.stations} stations, {found.hours} hours of 721 x 1440, {found.rows:,} observations:")
+    typer.echo(
+        f"{found.stations} stations, {found.hours} hours of 721 x 1440, {found.rows:,} observations:"
+    )
     for name, seconds, count, what in (
         ("reading and sorting observations", found.opening, found.rows, "rows"),
         ("opening them again", found.again, found.rows, "rows"),
@@ -75,11 +82,14 @@ def validate(
     ):
         typer.echo(f"  {name:34} {seconds:7.2f} s  {count / seconds:12,.0f} {what}/s")
     typer.echo(f"  {'reading the field whole':34} {found.reading:7.2f} s")
-    share = (
-        f"{found.read / 1e9:.2f} of {found.whole / 1e9:.2f} GB of field and original ({found.read / found.whole:.0%})"
+    share = f"{found.read / 1e9:.2f} of {found.whole / 1e9:.2f} GB of field and original"
+    share += f" ({found.read / found.whole:.0%})"
+    typer.echo(
+        f"  read: {share}" + (f"; {found.disk / 1e6:,.0f} MB from files" if found.disk else "")
     )
-    typer.echo(f"  read: {share}" + (f"; {found.disk / 1e6:,.0f} MB from files" if found.disk else ""))
-    typer.echo(f"  memory: {found.memory / 1e6:.0f} MB at most, {found.before / 1e6:.0f} MB of it before")
+    typer.echo(
+        f"  memory: {found.memory / 1e6:.0f} MB at most, {found.before / 1e6:.0f} MB of it before"
+    )
 
 
 @app.command(epilog="Example: deepcams bench fetch --hours 12 --objects 2000 --repeats 1")
@@ -95,7 +105,10 @@ def fetch(
     from deepcams.fetch import speed
 
     _check(folder)
-    for name, measure, count in (("files over HTTP", speed.files, hours), ("objects", speed.objects, objects)):
+    for name, measure, count in (
+        ("files over HTTP", speed.files, hours),
+        ("objects", speed.objects, objects),
+    ):
         found = measure(count, folder, repeats)
         typer.echo(f"{found.objects:,} {name}, {found.bytes / 1e6:.1f} MB, median of {repeats}:")
         for words, each in (("plain copy", found.plain), ("deepcams fetch", found.fetch)):
@@ -103,14 +116,16 @@ def fetch(
             rate = f"{found.bytes / seconds / 1e6:8.1f} MB/s  {found.objects / seconds:8.1f} /s"
             typer.echo(f"  {words:16} {seconds:8.2f} s  {rate}")
         each_ratio = ", ".join(f"{100 * ratio:.0f}" for ratio in sorted(found.ratios))
-        typer.echo(f"  rate of the fetch: {100 * found.ratio:.0f} % of the plain copy's (pair by pair {each_ratio} %)")
+        typer.echo(
+            f"  rate of the fetch: {100 * found.ratio:.0f} % of the plain copy's (pair by pair {each_ratio} %)"
+        )
         if found.held:
             held = ", ".join(f"{size / 1e6:.0f}" for size in found.held)
             typer.echo(f"  memory held after each tenth of the objects: {held} MB")
 
 
 def _check(folder: Path | None) -> None:
-    from deepcams.errors import InputError
+    from deepcams.core.errors import InputError
 
     if folder is not None and not folder.is_dir():
         raise InputError("--folder", "a folder that exists", f"{folder}")

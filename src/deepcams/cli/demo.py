@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from deepcams.demo import Demo
+    from deepcams.experiment.demo import Demo
 
 app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -20,9 +20,9 @@ deepcams demo -o demo"""
 
 @app.command(epilog=EXAMPLES)
 def demo(
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder for everything.")] = Path(
-        "deepcams-demo"
-    ),
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="DIR", help="Folder for everything.")
+    ] = Path("deepcams-demo"),
     seed: Annotated[int, typer.Option(min=0, help="Chooses the world.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")] = False,
 ) -> None:
@@ -32,10 +32,13 @@ def demo(
     written as a CAMS file; that file is downscaled as deepcams downscale does, and compared with the truth.
     """
     from deepcams.cli.progress import Bars
-    from deepcams.demo import PERIOD, STEPS
-    from deepcams.demo import demo as run
+    from deepcams.experiment.demo import PERIOD, STEPS
+    from deepcams.experiment.demo import demo as run
 
-    print(f"A simulated world (seed {seed}), {PERIOD.replace('..', ' and ')}: no real data.", flush=True)
+    print(
+        f"A simulated world (seed {seed}), {PERIOD.replace('..', ' and ')}: no real data.",
+        flush=True,
+    )
     with Bars(width=12, elapsed=True, hidden=quiet) as bars:
         done = run(out, seed=seed, progress=lambda step, at, of: bars.tell(STEPS[step], at, of))
     _tell(done)
@@ -44,8 +47,8 @@ def demo(
 def _tell(done: Demo) -> None:
     from rich.console import Console
 
-    from deepcams.demo import ours
     from deepcams.evaluation import tables
+    from deepcams.experiment.demo import ours
 
     Console().print("", tables.for_terminal(done.result), "", sep="\n")
     print(f"{ours()} is what deepcams downscale does.")

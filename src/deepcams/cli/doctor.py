@@ -17,7 +17,9 @@ deepcams doctor --json"""
 
 @app.command(epilog=EXAMPLES)
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Everything as JSON, on standard output.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Everything as JSON, on standard output.")
+    ] = False,
 ) -> None:
     """Report versions, optional parts, devices, keys (whether there, never what) and the cache.
 

@@ -46,25 +46,50 @@ deepcams evaluate geos_cf/ --methods linear-then-bicubic,bicubic-then-flow"""
 
 @app.command(epilog=EXAMPLES)
 def evaluate(
-    truth: Annotated[list[Path], typer.Argument(help="Hourly fine fields: files, folders or globs (GEOS-CF, ...).")],
+    truth: Annotated[
+        list[Path],
+        typer.Argument(help="Hourly fine fields: files, folders or globs (GEOS-CF, ...)."),
+    ],
     task: Annotated[_Task, typer.Option(help="What is hidden from the methods.")] = _Task.JOINT,
     methods: Annotated[
-        str | None, typer.Option(help="Names, comma-separated; A-then-B for a chain. Default: all that fit the task.")
+        str | None,
+        typer.Option(
+            help="Names, comma-separated; A-then-B for a chain. Default: all that fit the task."
+        ),
     ] = None,
-    degrade: Annotated[_Degradation, typer.Option(help="How fine becomes coarse.")] = _Degradation.AREA,
-    resolution: Annotated[_Resolution, typer.Option(help="Where the temporal task takes place.")] = _Resolution.FINE,
-    order: Annotated[_Order, typer.Option(help="Joint task: the chains that single names stand for.")] = _Order.BOTH,
+    degrade: Annotated[
+        _Degradation, typer.Option(help="How fine becomes coarse.")
+    ] = _Degradation.AREA,
+    resolution: Annotated[
+        _Resolution, typer.Option(help="Where the temporal task takes place.")
+    ] = _Resolution.FINE,
+    order: Annotated[
+        _Order, typer.Option(help="Joint task: the chains that single names stand for.")
+    ] = _Order.BOTH,
     conserve: Annotated[
-        _Conserve, typer.Option(help="Methods in space: as named, with and without +conserve, all or none with it.")
+        _Conserve,
+        typer.Option(
+            help="Methods in space: as named, with and without +conserve, all or none with it."
+        ),
     ] = _Conserve.AS_NAMED,
     bbox: Annotated[
         tuple[float, float, float, float] | None,
-        typer.Option(metavar="W S E N", help="Score only this box, in degrees; W > E crosses the dateline."),
+        typer.Option(
+            metavar="W S E N", help="Score only this box, in degrees; W > E crosses the dateline."
+        ),
     ] = None,
-    margin: Annotated[float, typer.Option(help="Degrees beyond the box that methods see, unscored.")] = 12.0,
-    period: Annotated[str | None, typer.Option(help="Only these times: 2019, 2019-03, 2019-03-01..2019-03-08.")] = None,
-    weighting: Annotated[_Weighting, typer.Option(help="All nodes alike (the paper), or by area.")] = _Weighting.PLAIN,
-    clip: Annotated[float | None, typer.Option(help="Values above count as this (the paper's code: 800).")] = None,
+    margin: Annotated[
+        float, typer.Option(help="Degrees beyond the box that methods see, unscored.")
+    ] = 12.0,
+    period: Annotated[
+        str | None, typer.Option(help="Only these times: 2019, 2019-03, 2019-03-01..2019-03-08.")
+    ] = None,
+    weighting: Annotated[
+        _Weighting, typer.Option(help="All nodes alike (the paper), or by area.")
+    ] = _Weighting.PLAIN,
+    clip: Annotated[
+        float | None, typer.Option(help="Values above count as this (the paper's code: 800).")
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Write all rows as JSON.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Write all rows as CSV.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the table as Markdown.")] = None,
@@ -78,14 +103,17 @@ def evaluate(
     from rich.console import Console
 
     from deepcams.cli.progress import one_bar
-    from deepcams.evaluation import simulation, tables
+    from deepcams.evaluation import experiment as simulation
+    from deepcams.evaluation import tables
     from deepcams.evaluation.truth import open_truth
 
     outputs = [(json, tables.as_json), (csv, tables.as_csv), (markdown, tables.as_markdown)]
     for path, _ in outputs:
         if path is not None:
             tables.check_writable(path)
-    experiment = simulation.Experiment(task.value, degrade.value, resolution.value, bbox, margin, weighting.value, clip)
+    experiment = simulation.Experiment(
+        task.value, degrade.value, resolution.value, bbox, margin, weighting.value, clip
+    )
     names = methods.split(",") if methods is not None else None
     field = open_truth(truth, period)
     with one_bar("scoring", "blocks", hidden=quiet) as progress:

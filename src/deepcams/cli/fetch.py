@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 if TYPE_CHECKING:
-    from deepcams.fetch.fetching import Fetch
-    from deepcams.fetch.patience import Patience
-    from deepcams.fetch.work import Progress, Told
+    from deepcams.fetch.base_fetch import Fetch
+    from deepcams.fetch.parallel import Progress, Told
+    from deepcams.fetch.retry import Patience
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -38,10 +38,18 @@ _Box = Annotated[
 ]
 _Endpoint = Annotated[
     list[str] | None,
-    typer.Option("--endpoint", metavar="NAME=URL", help="Another address: ads, geos-cf-v1, openaq-archive, .."),
+    typer.Option(
+        "--endpoint",
+        metavar="NAME=URL",
+        help="Another address: ads, geos-cf-v1, openaq-archive, ..",
+    ),
 ]
-_DryRun = Annotated[bool, typer.Option("--dry-run", help="Tell requests, size and cost; write nothing.")]
-_Check = Annotated[bool, typer.Option("--check", help="First compare what is there with its check sums.")]
+_DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Tell requests, size and cost; write nothing.")
+]
+_Check = Annotated[
+    bool, typer.Option("--check", help="First compare what is there with its check sums.")
+]
 _Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
 _Folder = Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder for the data.")]
 
@@ -73,23 +81,36 @@ def cams(
     quiet: _Quiet = False,
 ) -> None:
     """CAMS EAC4 from the Atmosphere Data Store; needs a key and the licence accepted once (the message says how)."""
+    from deepcams.core.period import Period
     from deepcams.fetch.cams import Cams, CamsRequest
     from deepcams.fetch.endpoints import Endpoints
-    from deepcams.period import Period
 
-    form_name = "grib" if form is _Form.GRIB else "netcdf_zip"
-    request = CamsRequest(Period.parse(period, "--period"), out, variable, bbox, per_request.value, at_once, form_name)  # type: ignore[arg-type]
+    form_name: Literal["grib", "netcdf_zip"] = "grib" if form is _Form.GRIB else "netcdf_zip"
+    request = CamsRequest(
+        Period.parse(period, "--period"), out, variable, bbox, per_request.value, at_once, form_name
+    )
     endpoints = Endpoints.resolve(endpoint or ())
-    _run(lambda patience, tell: Cams(request, endpoints, patience, tell), out, check, dry_run, quiet)
+    _run(
+        lambda patience, tell: Cams(request, endpoints, patience, tell), out, check, dry_run, quiet
+    )
 
 
-@app.command("geos-cf", epilog="Example: deepcams fetch geos-cf --period 2018-01..2020-12 -o train.zarr")
+@app.command(
+    "geos-cf", epilog="Example: deepcams fetch geos-cf --period 2018-01..2020-12 -o train.zarr"
+)
 def geos_cf(
     period: _Period,
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder, or NAME.zarr: a training store.")],
-    version: Annotated[int, typer.Option(help="1 (from 2018) or 2 (from August 2025); never mixed.")] = 1,
+    out: Annotated[
+        Path,
+        typer.Option("-o", "--out", metavar="DIR", help="Folder, or NAME.zarr: a training store."),
+    ],
+    version: Annotated[
+        int, typer.Option(help="1 (from 2018) or 2 (from August 2025); never mixed.")
+    ] = 1,
     bbox: _Box = None,
-    via: Annotated[_Via, typer.Option(help="Whole files, or PM2.5 alone (version 1).")] = _Via.HTTPS,
+    via: Annotated[
+        _Via, typer.Option(help="Whole files, or PM2.5 alone (version 1).")
+    ] = _Via.HTTPS,
     at_once: Annotated[int, typer.Option(help="Files in flight.", min=1, max=16)] = 4,
     endpoint: _Endpoint = None,
     check: _Check = False,
@@ -97,22 +118,34 @@ def geos_cf(
     quiet: _Quiet = False,
 ) -> None:
     """GEOS-CF hourly means; no key. Into NAME.zarr the files never stand on the disk all at once."""
+    from deepcams.core.period import Period
     from deepcams.fetch.endpoints import Endpoints
     from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
-    from deepcams.period import Period
 
-    request = GeosCfRequest(Period.parse(period, "--period"), out, version, bbox, via.value, at_once)
+    request = GeosCfRequest(
+        Period.parse(period, "--period"), out, version, bbox, via.value, at_once
+    )
     endpoints = Endpoints.resolve(endpoint or ())
-    _run(lambda patience, tell: GeosCf(request, endpoints, patience, tell), out, check, dry_run, quiet)
+    _run(
+        lambda patience, tell: GeosCf(request, endpoints, patience, tell),
+        out,
+        check,
+        dry_run,
+        quiet,
+    )
 
 
-@app.command(epilog="Example: deepcams fetch openaq --period 2017..2019 -o openaq/ --bbox 14 49 24 55")
+@app.command(
+    epilog="Example: deepcams fetch openaq --period 2017..2019 -o openaq/ --bbox 14 49 24 55"
+)
 def openaq(
     period: _Period,
     out: _Folder,
     bbox: _Box = None,
     country: Annotated[str | None, typer.Option(help="Two letters: PL, CN, ..")] = None,
-    location: Annotated[list[int] | None, typer.Option(help="Only this location's number; may be repeated.")] = None,
+    location: Annotated[
+        list[int] | None, typer.Option(help="Only this location's number; may be repeated.")
+    ] = None,
     parameter: Annotated[str, typer.Option(help="What the archive calls the species.")] = "pm25",
     at_once: Annotated[int, typer.Option(help="Objects in flight.")] = 32,
     endpoint: _Endpoint = None,
@@ -121,21 +154,37 @@ def openaq(
     quiet: _Quiet = False,
 ) -> None:
     """Observations from OpenAQ's archive, one Parquet a year; with $OPENAQ_API_KEY the stations' grade too."""
+    from deepcams.core.period import Period
     from deepcams.fetch.endpoints import Endpoints
     from deepcams.fetch.openaq import Openaq, OpenaqRequest
-    from deepcams.period import Period
 
     request = OpenaqRequest(
-        Period.parse(period, "--period"), out, bbox, country, tuple(location or ()), parameter, at_once
+        Period.parse(period, "--period"),
+        out,
+        bbox,
+        country,
+        tuple(location or ()),
+        parameter,
+        at_once,
     )
     endpoints = Endpoints.resolve(endpoint or ())
-    _run(lambda patience, tell: Openaq(request, endpoints, patience, tell), out, check, dry_run, quiet)
+    _run(
+        lambda patience, tell: Openaq(request, endpoints, patience, tell),
+        out,
+        check,
+        dry_run,
+        quiet,
+    )
 
 
 @app.command(epilog="Example: deepcams fetch status geos_cf/ --check")
 def status(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What a fetch wrote: a folder or a store.")],
-    check: Annotated[bool, typer.Option("--check", help="Compare everything with its check sums.")] = False,
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="What a fetch wrote: a folder or a store.")
+    ],
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare everything with its check sums.")
+    ] = False,
 ) -> None:
     """Tell what is complete, what is missing, and whether it is as it was."""
     from deepcams.fetch.status import status as look
@@ -146,11 +195,17 @@ def status(
         raise typer.Exit(1)
 
 
-def _run(make: Callable[[Patience, Progress], Fetch[Any]], out: Path, check: bool, dry_run: bool, quiet: bool) -> None:
+def _run(
+    make: Callable[[Patience, Progress], Fetch[Any]],
+    out: Path,
+    check: bool,
+    dry_run: bool,
+    quiet: bool,
+) -> None:
     from deepcams.cli.progress import Bars
     from deepcams.cli.stopping import kept, stoppable
     from deepcams.fetch.manifest import MANIFEST
-    from deepcams.fetch.patience import Patience
+    from deepcams.fetch.retry import Patience
     from deepcams.fetch.status import folder_of
     from deepcams.fetch.status import status as look
 

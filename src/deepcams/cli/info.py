@@ -17,12 +17,21 @@ deepcams info downloads/ --variable pm10 --json"""
 
 @app.command(epilog=EXAMPLES)
 def info(
-    files: Annotated[list[str], typer.Argument(help="Files, folders, globs or Zarr stores.", show_default=False)],
+    files: Annotated[
+        list[str], typer.Argument(help="Files, folders, globs or Zarr stores.", show_default=False)
+    ],
     variable: Annotated[
-        str | None, typer.Option("--variable", "-v", help="The variable meant to be used.", show_default="PM2.5")
+        str | None,
+        typer.Option(
+            "--variable", "-v", help="The variable meant to be used.", show_default="PM2.5"
+        ),
     ] = None,
-    values: Annotated[bool, typer.Option(help="Read all values for their range and counts.")] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Everything as JSON, on standard output.")] = False,
+    values: Annotated[
+        bool, typer.Option(help="Read all values for their range and counts.")
+    ] = True,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Everything as JSON, on standard output.")
+    ] = False,
 ) -> None:
     """Tell what files hold: layout, grid, times, gaps, units, values.
 
@@ -34,8 +43,8 @@ def info(
     from rich.console import Console
 
     from deepcams.cli.progress import one_bar
-    from deepcams.sources.inspect import inspect
-    from deepcams.sources.report import render
+    from deepcams.readers.inspect import inspect
+    from deepcams.readers.inspect_text import render
 
     with one_bar("reading values", count="{task.percentage:3.0f} %") as progress:
         seen = inspect(files, variable, values=values, progress=progress)

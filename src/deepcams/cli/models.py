@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from deepcams.errors import DeepcamsError
+    from deepcams.core.errors import DeepcamsError
     from deepcams.networks.checkpoint import Card
 
 app = typer.Typer(
@@ -24,13 +24,15 @@ app = typer.Typer(
 
 @app.command("list")
 def list_models(
-    folder: Annotated[Path, typer.Argument(help="Folder whose checkpoints are listed too.")] = Path("models"),
+    folder: Annotated[Path, typer.Argument(help="Folder whose checkpoints are listed too.")] = Path(
+        "models"
+    ),
 ) -> None:
     """List the networks, the weights that are shipped, and the checkpoints in a folder.
 
     Example: deepcams models list
     """
-    from deepcams.downscalers.build import SHIPPED
+    from deepcams.methods.chains import SHIPPED
     from deepcams.networks import NETWORKS
     from deepcams.networks.checkpoint import find
 
@@ -44,12 +46,14 @@ def list_models(
 
 
 @app.command()
-def show(model: Annotated[str, typer.Argument(help="A network's name, or a checkpoint file.")]) -> None:
+def show(
+    model: Annotated[str, typer.Argument(help="A network's name, or a checkpoint file.")],
+) -> None:
     """Show a network's presets and the weights that bear its name, or all that a checkpoint says about itself.
 
     Example: deepcams models show cellnet
     """
-    from deepcams.downscalers.build import weights_of
+    from deepcams.methods.chains import weights_of
     from deepcams.networks import NETWORKS
     from deepcams.networks.checkpoint import SUFFIX
 
@@ -60,8 +64,13 @@ def show(model: Annotated[str, typer.Argument(help="A network's name, or a check
     typer.echo(f"{model}: {cls.kind}. {(cls.__doc__ or '').splitlines()[0]}")
     for preset, options in {"defaults": cls.options_type(), **cls.presets}.items():
         network = cls(options)
-        typer.echo(f"{preset}: {network.parameter_count:,} parameters, multiples of {network.size_rule.multiple}")
-        typer.echo("  " + ", ".join(f"{name} {value}" for name, value in dataclasses.asdict(options).items()))
+        typer.echo(
+            f"{preset}: {network.parameter_count:,} parameters, multiples of {network.size_rule.multiple}"
+        )
+        typer.echo(
+            "  "
+            + ", ".join(f"{name} {value}" for name, value in dataclasses.asdict(options).items())
+        )
     for path in weights_of(model):
         typer.echo()
         _tell_checkpoint(path)
@@ -69,12 +78,18 @@ def show(model: Annotated[str, typer.Argument(help="A network's name, or a check
 
 @app.command("import")
 def import_models(
-    temporal: Annotated[Path | None, typer.Option(metavar="FILE.pth", help="The published XVFI weights.")] = None,
-    spatial: Annotated[Path | None, typer.Option(metavar="FILE.pth", help="The published ABPN weights.")] = None,
-    output: Annotated[Path, typer.Option("--out", "--output", "-o", metavar="DIR", help="Folder to write to.")] = Path(
-        "models"
-    ),
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace checkpoints that are there.")] = False,
+    temporal: Annotated[
+        Path | None, typer.Option(metavar="FILE.pth", help="The published XVFI weights.")
+    ] = None,
+    spatial: Annotated[
+        Path | None, typer.Option(metavar="FILE.pth", help="The published ABPN weights.")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--out", "--output", "-o", metavar="DIR", help="Folder to write to.")
+    ] = Path("models"),
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace checkpoints that are there.")
+    ] = False,
 ) -> None:
     """Read your own copy of the authors' published weight files into checkpoints.
 
@@ -103,7 +118,14 @@ def _tell_checkpoint(path: Path) -> None:
     typer.echo(f"clips: {'nothing' if clips is None else f'values above {clips:g} ug m-3'}")
     typer.echo(f"sha256: {checkpoint.sha256}")
     entries = dataclasses.asdict(checkpoint.card)
-    for entry in ("variable", "package_version", "options", "scaling", "scaling_options", "provenance"):
+    for entry in (
+        "variable",
+        "package_version",
+        "options",
+        "scaling",
+        "scaling_options",
+        "provenance",
+    ):
         _tell(entry, entries[entry])
 
 

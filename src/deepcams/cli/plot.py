@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deepcams.cli.figures import (
+from deepcams.cli.figure_options import (
     BBox,
     Box,
     Colours,
@@ -28,19 +28,21 @@ from deepcams.cli.figures import (
     open_fields,
     own_frame,
     period_of,
-)  # fmt: skip
+)
 
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.figure import Figure
 
-    from deepcams.evaluation.in_situ import Validation
+    from deepcams.stations.validate import Validation
 
 app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Draw figures: maps, comparisons, sequences, series, means, stations, trainings.",
     epilog="Example: deepcams plot map pm25.zarr -o map.png",
-)  # fmt: skip
+)
 
 
 class SeriesScale(StrEnum):
@@ -55,47 +57,87 @@ class Colour(StrEnum):
     N, R = "n", "R"
 
 
-Stations = Annotated[list[str], typer.Option("--stations", help="OpenAQ's archive, CSV, Parquet; may be repeated.")]
+Stations = Annotated[
+    list[str], typer.Option("--stations", help="OpenAQ's archive, CSV, Parquet; may be repeated.")
+]
 
 
-@app.command("map", epilog="Example: deepcams plot map pm25.zarr --time 2019-12-31T17 --projection robinson -o map.png")
+@app.command(
+    "map",
+    epilog="Example: deepcams plot map pm25.zarr --time 2019-12-31T17 --projection robinson -o map.png",
+)
 def draw_map(
-    field: Fields, out: Out, time: Time = None, period: Span = None, bbox: BBox = None,
-    projection: Shape = Projection.PLATE_CARREE, scale: Colours = Scale.LOG, size: Paper = Size.PAGE,
-    title: Title = "", note: Note = "", variable: Variable = None,
-) -> None:  # fmt: skip
+    field: Fields,
+    out: Out,
+    time: Time = None,
+    period: Span = None,
+    bbox: BBox = None,
+    projection: Shape = Projection.PLATE_CARREE,
+    scale: Colours = Scale.LOG,
+    size: Paper = Size.PAGE,
+    title: Title = "",
+    note: Note = "",
+    variable: Variable = None,
+) -> None:
     """One hour, or with --period the mean over it, of a region or the globe."""
     from deepcams.plotting import frame_figure, map_figure
 
     _check(out)
     when = _moment(time)
     look: dict[str, Any] = {
-        "box": bbox, "projection": projection.value, "scale": scale.value, "size": size.value, "title": title,
+        "box": bbox,
+        "projection": projection.value,
+        "scale": scale.value,
+        "size": size.value,
+        "title": title,
         "note": note,
-    }  # fmt: skip
+    }
     frame = own_frame(field, when, variable) if period is None else None
-    if frame is not None:  # the usual case, in half the time: xarray and all that it imports are left out
+    if (
+        frame is not None
+    ):  # the usual case, in half the time: xarray and all that it imports are left out
         return _save(frame_figure(frame, **look), out)
     from deepcams.cli.progress import one_bar
 
     with one_bar("reading") as progress:
-        figure = map_figure(open_fields(field, variable), when, period=period_of(period), progress=progress, **look)
+        figure = map_figure(
+            open_fields(field, variable), when, period=period_of(period), progress=progress, **look
+        )
     return _save(figure, out)
 
 
-@app.command(epilog="Example: deepcams plot compare pm25.zarr --original cams.nc --zoom 140 -42 158 -28 -o compare.pdf")
+@app.command(
+    epilog="Example: deepcams plot compare pm25.zarr --original cams.nc --zoom 140 -42 158 -28 -o compare.pdf"
+)
 def compare(
-    field: Fields, out: Out,
-    baseline: Annotated[list[str] | None, typer.Option("--baseline", help="Another method's field.")] = None,
-    truth: Annotated[list[str] | None, typer.Option("--truth", help="Gives errors; may be repeated.")] = None,
-    original: Original = None, time: Time = None, bbox: BBox = None,
-    zoom_box: Annotated[Box | None, typer.Option("--zoom", metavar="W S E N", help="Enlarged below.")] = None,
-    zoom_box_2: Annotated[Box | None, typer.Option("--zoom-2", metavar="W S E N", help="A second one.")] = None,
-    names: Annotated[str, typer.Option(help="Of baseline and field, comma-separated.")] = "baseline,deepcams",
-    scale: Colours = Scale.LOG, size: Paper = Size.PAGE, title: Title = "", note: Note = "", variable: Variable = None,
-) -> None:  # fmt: skip
+    field: Fields,
+    out: Out,
+    baseline: Annotated[
+        list[str] | None, typer.Option("--baseline", help="Another method's field.")
+    ] = None,
+    truth: Annotated[
+        list[str] | None, typer.Option("--truth", help="Gives errors; may be repeated.")
+    ] = None,
+    original: Original = None,
+    time: Time = None,
+    bbox: BBox = None,
+    zoom_box: Annotated[
+        Box | None, typer.Option("--zoom", metavar="W S E N", help="Enlarged below.")
+    ] = None,
+    zoom_box_2: Annotated[
+        Box | None, typer.Option("--zoom-2", metavar="W S E N", help="A second one.")
+    ] = None,
+    names: Annotated[
+        str, typer.Option(help="Of baseline and field, comma-separated.")
+    ] = "baseline,deepcams",
+    scale: Colours = Scale.LOG,
+    size: Paper = Size.PAGE,
+    title: Title = "",
+    note: Note = "",
+    variable: Variable = None,
+) -> None:
     """Truth, original, baseline and ours side by side, with errors and enlarged boxes (Figs. 3 and 4)."""
-    from deepcams.errors import InputError
+    from deepcams.core.errors import InputError
     from deepcams.plotting import compare_maps
 
     _check(out)
@@ -107,10 +149,17 @@ def compare(
     source = ("original", open_fields(original, variable)) if original else None
     when = _moment(time)
     figure = compare_maps(
-        fields, ours.time.values[0] if when is None else when, truth=open_fields(truth, variable) if truth else None,
-        source=source, box=bbox, zooms=[each for each in (zoom_box, zoom_box_2) if each is not None],
-        scale=scale.value, size=size.value, title=title, note=note,
-    )  # fmt: skip
+        fields,
+        ours.time.values[0] if when is None else when,
+        truth=open_fields(truth, variable) if truth else None,
+        source=source,
+        box=bbox,
+        zooms=[each for each in (zoom_box, zoom_box_2) if each is not None],
+        scale=scale.value,
+        size=size.value,
+        title=title,
+        note=note,
+    )
     _save(figure, out)
 
 
@@ -118,36 +167,65 @@ def compare(
     epilog="Example: deepcams plot sequence pm25.zarr --original cams.nc --bbox 140 -42 158 -28 -o sequence.png"
 )
 def sequence(
-    field: Fields, out: Out, original: Original = None, time: Time = None,
-    hours: Annotated[int | None, typer.Option(help="How long.", show_default="6, or what there is")] = None,
+    field: Fields,
+    out: Out,
+    original: Original = None,
+    time: Time = None,
+    hours: Annotated[
+        int | None, typer.Option(help="How long.", show_default="6, or what there is")
+    ] = None,
     every: Annotated[int, typer.Option(help="Hours between columns.")] = 1,
-    bbox: BBox = None, scale: Colours = Scale.LOG, size: Paper = Size.PAGE, title: Title = "", note: Note = "",
+    bbox: BBox = None,
+    scale: Colours = Scale.LOG,
+    size: Paper = Size.PAGE,
+    title: Title = "",
+    note: Note = "",
     variable: Variable = None,
-) -> None:  # fmt: skip
+) -> None:
     """The original's frames above the hourly ones, on one axis of time (Fig. 5)."""
     from deepcams.plotting import sequence_figure
 
     _check(out)
     figure = sequence_figure(
-        {"deepcams": open_fields(field, variable)}, _moment(time),
-        original=open_fields(original, variable) if original else None, hours=hours, every=every,
-        box=bbox, scale=scale.value, size=size.value, title=title, note=note,
-    )  # fmt: skip
+        {"deepcams": open_fields(field, variable)},
+        _moment(time),
+        original=open_fields(original, variable) if original else None,
+        hours=hours,
+        every=every,
+        box=bbox,
+        scale=scale.value,
+        size=size.value,
+        title=title,
+        note=note,
+    )
     _save(figure, out)
 
 
-@app.command(epilog="Example: deepcams plot series pm25.zarr --original cams.nc --at 150.5 -36.5 -o series.png")
+@app.command(
+    epilog="Example: deepcams plot series pm25.zarr --original cams.nc --at 150.5 -36.5 -o series.png"
+)
 def series(
-    field: Fields, out: Out,
-    at: Annotated[tuple[float, float] | None, typer.Option("--at", metavar="LON LAT", help="A point.")] = None,
-    bbox: Annotated[Box | None, typer.Option("--bbox", metavar="W S E N", help="Or the mean of a box.")] = None,
-    original: Original = None, period: Span = None,
-    scale: Annotated[SeriesScale, typer.Option(help="guideline draws WHO's 24-hour levels.")] = SeriesScale.LINEAR,
-    size: Paper = Size.PAGE, title: Title = "", note: Note = "", variable: Variable = None,
-) -> None:  # fmt: skip
+    field: Fields,
+    out: Out,
+    at: Annotated[
+        tuple[float, float] | None, typer.Option("--at", metavar="LON LAT", help="A point.")
+    ] = None,
+    bbox: Annotated[
+        Box | None, typer.Option("--bbox", metavar="W S E N", help="Or the mean of a box.")
+    ] = None,
+    original: Original = None,
+    period: Span = None,
+    scale: Annotated[
+        SeriesScale, typer.Option(help="guideline draws WHO's 24-hour levels.")
+    ] = SeriesScale.LINEAR,
+    size: Paper = Size.PAGE,
+    title: Title = "",
+    note: Note = "",
+    variable: Variable = None,
+) -> None:
     """A time series at a point or of a box's mean: original and ours (Fig. 7)."""
     from deepcams.cli.progress import one_bar
-    from deepcams.errors import InputError
+    from deepcams.core.errors import InputError
     from deepcams.plotting import series_figure
 
     _check(out)
@@ -157,19 +235,35 @@ def series(
     assert place is not None
     with one_bar("reading") as progress:
         figure = series_figure(
-            {"deepcams": open_fields(field, variable)}, place,
-            original=open_fields(original, variable) if original else None, period=period_of(period),
-            scale=scale.value, size=size.value, title=title, note=note, progress=progress,
-        )  # fmt: skip
+            {"deepcams": open_fields(field, variable)},
+            place,
+            original=open_fields(original, variable) if original else None,
+            period=period_of(period),
+            scale=scale.value,
+            size=size.value,
+            title=title,
+            note=note,
+            progress=progress,
+        )
     _save(figure, out)
 
 
-@app.command(epilog="Example: deepcams plot annual pm25.zarr --original cams.nc --period 2019 -o annual.png")
+@app.command(
+    epilog="Example: deepcams plot annual pm25.zarr --original cams.nc --period 2019 -o annual.png"
+)
 def annual(
-    field: Fields, out: Out, original: Original = None, period: Span = None, bbox: BBox = None,
-    projection: Shape = Projection.ROBINSON, scale: Colours = Scale.LOG, size: Paper = Size.PAGE, title: Title = "",
-    note: Note = "", variable: Variable = None,
-) -> None:  # fmt: skip
+    field: Fields,
+    out: Out,
+    original: Original = None,
+    period: Span = None,
+    bbox: BBox = None,
+    projection: Shape = Projection.ROBINSON,
+    scale: Colours = Scale.LOG,
+    size: Paper = Size.PAGE,
+    title: Title = "",
+    note: Note = "",
+    variable: Variable = None,
+) -> None:
     """The mean over a period (default: all), beside the original's, and their difference (Fig. 8)."""
     from deepcams.cli.progress import one_bar
     from deepcams.plotting import annual_figure
@@ -177,23 +271,37 @@ def annual(
     _check(out)
     with one_bar("reading") as progress:
         figure = annual_figure(
-            open_fields(field, variable), open_fields(original, variable) if original else None,
-            period=period_of(period), box=bbox, projection=projection.value, scale=scale.value, size=size.value,
-            title=title, note=note, progress=progress,
-        )  # fmt: skip
+            open_fields(field, variable),
+            open_fields(original, variable) if original else None,
+            period=period_of(period),
+            box=bbox,
+            projection=projection.value,
+            scale=scale.value,
+            size=size.value,
+            title=title,
+            note=note,
+            progress=progress,
+        )
     _save(figure, out)
 
 
 @app.command(epilog="Example: deepcams plot stations --stations poland_2019.csv.gz -o stations.png")
 def stations(
-    stations: Stations, out: Out,
-    field: Annotated[list[str] | None, typer.Argument(metavar="[FIELD...]", help="For --colour R.")] = None,
-    colour: Annotated[Colour, typer.Option(help="By hours, or by how well the field follows them.")] = Colour.N,
-    period: Span = None, assume_utc: Annotated[bool, typer.Option("--assume-utc")] = False, size: Paper = Size.PAGE,
-) -> None:  # fmt: skip
+    stations: Stations,
+    out: Out,
+    field: Annotated[
+        list[str] | None, typer.Argument(metavar="[FIELD...]", help="For --colour R.")
+    ] = None,
+    colour: Annotated[
+        Colour, typer.Option(help="By hours, or by how well the field follows them.")
+    ] = Colour.N,
+    period: Span = None,
+    assume_utc: Annotated[bool, typer.Option("--assume-utc")] = False,
+    size: Paper = Size.PAGE,
+) -> None:
     """Stations on a map, coloured by hours or by R, after quality control (Fig. 1)."""
-    from deepcams.errors import InputError
-    from deepcams.validation import figures
+    from deepcams.core.errors import InputError
+    from deepcams.stations import figures
 
     _check(out)
     if colour is Colour.R and not field:
@@ -205,31 +313,52 @@ def stations(
     _save(found[f"stations-{colour.value}"], out)
 
 
-@app.command(epilog="Example: deepcams plot scatter pm25.zarr --stations openaq/ --original cams.nc -o scatter.png")
+@app.command(
+    epilog="Example: deepcams plot scatter pm25.zarr --stations openaq/ --original cams.nc -o scatter.png"
+)
 def scatter(
-    field: Fields, stations: Stations, out: Out, original: Original = None, period: Span = None,
-    assume_utc: Annotated[bool, typer.Option("--assume-utc")] = False, size: Paper = Size.PAGE,
-) -> None:  # fmt: skip
+    field: Fields,
+    stations: Stations,
+    out: Out,
+    original: Original = None,
+    period: Span = None,
+    assume_utc: Annotated[bool, typer.Option("--assume-utc")] = False,
+    size: Paper = Size.PAGE,
+) -> None:
     """Stations against the field and the original, a panel a year (Fig. 6)."""
-    from deepcams.validation import figures
+    from deepcams.stations import figures
 
     _check(out)
-    _save(figures.draw_scatter(_validated(stations, field, original, period, assume_utc), size=size.value), out)
+    _save(
+        figures.draw_scatter(
+            _validated(stations, field, original, period, assume_utc), size=size.value
+        ),
+        out,
+    )
 
 
-@app.command(epilog="Example: deepcams plot diurnal pm25.zarr --stations openaq/ --original cams.nc -o diurnal.png")
+@app.command(
+    epilog="Example: deepcams plot diurnal pm25.zarr --stations openaq/ --original cams.nc -o diurnal.png"
+)
 def diurnal(
-    stations: Stations, out: Out,
-    field: Annotated[list[str] | None, typer.Argument(metavar="[FIELD...]", help="To compare with.")] = None,
-    original: Original = None, period: Span = None,
-    assume_utc: Annotated[bool, typer.Option("--assume-utc")] = False, size: Paper = Size.PAGE,
-) -> None:  # fmt: skip
+    stations: Stations,
+    out: Out,
+    field: Annotated[
+        list[str] | None, typer.Argument(metavar="[FIELD...]", help="To compare with.")
+    ] = None,
+    original: Original = None,
+    period: Span = None,
+    assume_utc: Annotated[bool, typer.Option("--assume-utc")] = False,
+    size: Paper = Size.PAGE,
+) -> None:
     """The mean day at stations: observed, field, original."""
-    from deepcams.errors import InputError
-    from deepcams.validation import figures
+    from deepcams.core.errors import InputError
+    from deepcams.stations import figures
 
     _check(out)
-    figure = figures.draw_cycle(_validated(stations, field, original, period, assume_utc), size=size.value)
+    figure = figures.draw_cycle(
+        _validated(stations, field, original, period, assume_utc), size=size.value
+    )
     if figure is None:
         raise InputError(
             "--stations",
@@ -242,9 +371,10 @@ def diurnal(
 
 @app.command(epilog="Example: deepcams plot training runs/cellnet -o curve.png")
 def training(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A training's folder.")], out: Out,
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A training's folder.")],
+    out: Out,
     size: Paper = Size.PAGE,
-) -> None:  # fmt: skip
+) -> None:
     """How a training went: loss and validation, step by step."""
     from deepcams.plotting import training_figure
 
@@ -253,7 +383,7 @@ def training(
 
 
 def _check(out: Path) -> None:
-    from deepcams.plotting.sheet import check_format
+    from deepcams.plotting.page import check_format
 
     check_format(out)
 
@@ -264,14 +394,22 @@ def _moment(text: str | None) -> np.datetime64 | None:
 
 
 def _validated(
-    stations: list[str], field: list[str] | None, original: list[str] | None, period: str | None, assume_utc: bool
+    stations: list[str],
+    field: list[str] | None,
+    original: list[str] | None,
+    period: str | None,
+    assume_utc: bool,
 ) -> Validation:
-    from deepcams.validation.run import Request, validate
+    from deepcams.stations.run import Request, validate
 
     request = Request(
-        stations=tuple(stations), field=tuple(field or ()), original=tuple(original or ()), period=period,
-        assume_utc=assume_utc, draws=0,
-    )  # fmt: skip
+        stations=tuple(stations),
+        field=tuple(field or ()),
+        original=tuple(original or ()),
+        period=period,
+        assume_utc=assume_utc,
+        draws=0,
+    )
     return validate(request).found
 
 

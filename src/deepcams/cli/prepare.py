@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from deepcams.training.prepare import Summary
+    from deepcams.training.store.prepare import Summary
 
 app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -34,17 +34,31 @@ deepcams prepare world/ -o train.zarr"""
 @app.command(epilog=EXAMPLES)
 def prepare(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="Hourly 0.25 degree files (GEOS-CF, ..), folders or globs.")
+        list[str],
+        typer.Argument(
+            metavar="FILE...", help="Hourly 0.25 degree files (GEOS-CF, ..), folders or globs."
+        ),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="The store, by custom NAME.zarr.")],
-    degrade: Annotated[_Degradation, typer.Option(help="How fine becomes coarse.")] = _Degradation.AREA,
-    period: Annotated[str | None, typer.Option(help="Only these hours: 2019, 2019-03, 2018..2019.")] = None,
+    degrade: Annotated[
+        _Degradation, typer.Option(help="How fine becomes coarse.")
+    ] = _Degradation.AREA,
+    period: Annotated[
+        str | None, typer.Option(help="Only these hours: 2019, 2019-03, 2018..2019.")
+    ] = None,
     bbox: Annotated[
         tuple[float, float, float, float] | None,
-        typer.Option(metavar="W S E N", help="Only the coarse cells that this box touches; W > E: over the dateline."),
+        typer.Option(
+            metavar="W S E N",
+            help="Only the coarse cells that this box touches; W > E: over the dateline.",
+        ),
     ] = None,
-    variable: Annotated[str | None, typer.Option(help="Another variable than PM2.5 (PM10_RH35, ..).")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing store.")] = False,
+    variable: Annotated[
+        str | None, typer.Option(help="Another variable than PM2.5 (PM10_RH35, ..).")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an existing store.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
     """Check hourly fine fields, coarsen them, and put both into one store to train from.
@@ -54,15 +68,24 @@ def prepare(
     """
     from deepcams.cli.progress import Bars
     from deepcams.cli.stopping import kept, stoppable
-    from deepcams.production.memory import keep_memory_level
-    from deepcams.training.prepare import Preparation
+    from deepcams.downscaling.memory import keep_memory_level
+    from deepcams.training.store.prepare import Preparation
 
     keep_memory_level()
     preparation = Preparation(
-        inputs, out, degradation=degrade.value, variable=variable, period=period, bbox=bbox, overwrite=overwrite
+        inputs,
+        out,
+        degradation=degrade.value,
+        variable=variable,
+        period=period,
+        bbox=bbox,
+        overwrite=overwrite,
     )
     told = kept(without="--overwrite")
-    with stoppable(told, waits=True) as stopping, Bars("{task.fields[unit]}, left", hidden=quiet) as bars:
+    with (
+        stoppable(told, waits=True) as stopping,
+        Bars("{task.fields[unit]}, left", hidden=quiet) as bars,
+    ):
 
         def tell(phase: str, done: int, total: int) -> None:
             stopping.check()
@@ -81,19 +104,25 @@ def _tell(summary: Summary) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from deepcams.amounts import size
-    from deepcams.training.prepared import REPORT, STATE
+    from deepcams.core.text import size
+    from deepcams.training.store.open_store import REPORT, STATE
 
     store, report = summary.store, summary.report
     print(f"{store.path}: {report.good:,} hours, {report.first} to {report.last} UTC")
-    print(f"  {store.sources['family']}, {store.variable}, {'hourly means' if store.mean else 'instants'}")
-    print(f"  fine {store.fine.describe()}; coarse {store.coarse.describe()}, by {store.degradation}")
+    print(
+        f"  {store.sources['family']}, {store.variable}, {'hourly means' if store.mean else 'instants'}"
+    )
+    print(
+        f"  fine {store.fine.describe()}; coarse {store.coarse.describe()}, by {store.degradation}"
+    )
     amount = size(summary.bytes)
     if summary.computed:
         there = report.good - summary.computed
         kept = f" ({there:,} were there already)" if there else ""
         rate = summary.computed / summary.seconds
-        print(f"  {summary.computed:,} hours in {summary.seconds:.1f} s, {rate:.1f} h/s{kept}; {amount}")
+        print(
+            f"  {summary.computed:,} hours in {summary.seconds:.1f} s, {rate:.1f} h/s{kept}; {amount}"
+        )
     else:
         print(f"  nothing to do: all hours were there already; {amount}")
     rows = report.rows()

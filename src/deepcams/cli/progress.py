@@ -84,7 +84,9 @@ class Bars:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def tell(self, step: str, done: int, total: int | None, *, words: str | None = None, **fields: Any) -> None:
+    def tell(
+        self, step: str, done: int, total: int | None, *, words: str | None = None, **fields: Any
+    ) -> None:
         """Take note of how far a step is; its line begins when it is first told of.
 
         Args:
@@ -101,7 +103,9 @@ class Bars:
                     self._progress.remove_task(other)
                 self._tasks.clear()
             self._tasks[step] = self._progress.add_task(**about)
-        self._progress.update(self._tasks[step], **about)  # notices that all is done; a new line's beginning does not
+        self._progress.update(
+            self._tasks[step], **about
+        )  # notices that all is done; a new line's beginning does not
 
 
 @contextmanager

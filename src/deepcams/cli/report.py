@@ -19,19 +19,27 @@ deepcams report pm25.zarr --original cams_2019.nc -o pm25.html"""
 @app.command(epilog=EXAMPLES)
 def report(
     run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="An output, or the folder of one, its scores and pictures.")
+        Path,
+        typer.Argument(
+            metavar="RUN", help="An output, or the folder of one, its scores and pictures."
+        ),
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="HTML", help="The file.")] = Path("report.html"),
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="HTML", help="The file.")] = Path(
+        "report.html"
+    ),
     original: Annotated[
-        Path | None, typer.Option(metavar="CAMS", help="What it was made from; default the file beside it.")
+        Path | None,
+        typer.Option(metavar="CAMS", help="What it was made from; default the file beside it."),
     ] = None,
-    animation: Annotated[bool, typer.Option("--animation/--no-animation", help="With an animation.")] = True,
+    animation: Annotated[
+        bool, typer.Option("--animation/--no-animation", help="With an animation.")
+    ] = True,
 ) -> None:
     """Put a run's settings, networks, provenance, tables, pictures and warnings into one HTML file.
 
     The file needs no network and nothing beside it: send it to a colleague.
     """
-    from deepcams.amounts import size
+    from deepcams.core.text import size
     from deepcams.report.report import report as write
 
     path = write(run, out, original=original, animation=animation)

@@ -18,13 +18,20 @@ deepcams run configs/paper.yaml -o paper/"""
 
 @app.command(epilog=EXAMPLES)
 def run(
-    experiment: Annotated[Path, typer.Argument(metavar="EXPERIMENT.yaml", help="The whole of it, in one file.")],
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder for data, networks and results.")],
+    experiment: Annotated[
+        Path, typer.Argument(metavar="EXPERIMENT.yaml", help="The whole of it, in one file.")
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("-o", "--out", metavar="DIR", help="Folder for data, networks and results."),
+    ],
     endpoint: Annotated[
-        list[str] | None, typer.Option("--endpoint", metavar="NAME=URL", help="Another address of a service.")
+        list[str] | None,
+        typer.Option("--endpoint", metavar="NAME=URL", help="Another address of a service."),
     ] = None,
     change: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Another value: fetch.cams.period=2019.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Another value: fetch.cams.period=2019."),
     ] = None,
     device: Annotated[str, typer.Option(help="Where networks run: auto, cpu or cuda.")] = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
@@ -36,14 +43,21 @@ def run(
     """
     from deepcams.cli.progress import Bars
     from deepcams.cli.stopping import stoppable
-    from deepcams.run.execute import execute
+    from deepcams.experiment.execute import execute
 
     told = "what is done is kept. Give the same command again to go on"
-    with stoppable(told) as stopping, Bars(width=16, alone=True, transient=True, hidden=quiet) as bars:
+    with (
+        stoppable(told) as stopping,
+        Bars(width=16, alone=True, transient=True, hidden=quiet) as bars,
+    ):
 
         def tell(step: str, done: int, total: int) -> None:
-            stopping.waits = step.startswith("train ")  # a training looks whether it is to stop, and saves its state
+            stopping.waits = step.startswith(
+                "train "
+            )  # a training looks whether it is to stop, and saves its state
             bars.tell(step, done, total)
 
-        report = execute(experiment, out, change or (), endpoint or (), device, tell, typer.echo, stopping.asked)
+        report = execute(
+            experiment, out, change or (), endpoint or (), device, tell, typer.echo, stopping.asked
+        )
     typer.echo(f"results: {out}; the report about them: {report}")

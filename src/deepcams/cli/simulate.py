@@ -39,21 +39,33 @@ def simulate(
     ] = "2019-12-01..2019-12-02",
     bbox: Annotated[
         tuple[float, float, float, float] | None,
-        typer.Option(metavar="W S E N", help="Only this box, in degrees; W > E crosses the dateline."),
+        typer.Option(
+            metavar="W S E N", help="Only this box, in degrees; W > E crosses the dateline."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Chooses the world.")] = 0,
     cams_layout: Annotated[
-        _CamsLayout, typer.Option(help="CAMS: today's layout, that before 2024, or today's in a zip.")
+        _CamsLayout,
+        typer.Option(help="CAMS: today's layout, that before 2024, or today's in a zip."),
     ] = _CamsLayout.NEW,
     stations: Annotated[int, typer.Option(help="OpenAQ: number of stations.")] = 100,
     dirt: Annotated[
-        bool, typer.Option("--dirt", help="OpenAQ: plant sentinels, repeats, twins, ..; planted.csv tells which.")
+        bool,
+        typer.Option(
+            "--dirt", help="OpenAQ: plant sentinels, repeats, twins, ..; planted.csv tells which."
+        ),
     ] = False,
     device: Annotated[
-        _Device, typer.Option(help="Where to compute: a GPU (cuda), the CPU, or a GPU where there is one (auto).")
+        _Device,
+        typer.Option(
+            help="Where to compute: a GPU (cuda), the CPU, or a GPU where there is one (auto)."
+        ),
     ] = _Device.AUTO,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Write files anew that are complete (default: keep them).")
+        bool,
+        typer.Option(
+            "--overwrite", help="Write files anew that are complete (default: keep them)."
+        ),
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
@@ -63,13 +75,22 @@ def simulate(
     geos-cf the hourly means, openaq what stations would measure. A rerun writes only what is missing.
     """
     from deepcams.cli.progress import one_bar
-    from deepcams.downscalers.torch_arrays import world_arrays
-    from deepcams.sources.simulation.simulate import simulate as run
+    from deepcams.simulation.simulate import simulate as run
+    from deepcams.simulation.torch_arrays import world_arrays
 
     arrays = world_arrays(device.value)
     with one_bar("simulating", hidden=quiet) as progress:
         result = run(
-            out, layout.value, period, bbox=bbox, seed=seed, cams_layout=cams_layout.value, stations=stations,
-            dirt=dirt, overwrite=overwrite, arrays=arrays, progress=progress,
-        )  # fmt: skip
+            out,
+            layout.value,
+            period,
+            bbox=bbox,
+            seed=seed,
+            cams_layout=cams_layout.value,
+            stations=stations,
+            dirt=dirt,
+            overwrite=overwrite,
+            arrays=arrays,
+            progress=progress,
+        )
     typer.echo(result.summary(out))

@@ -18,7 +18,9 @@ def command_line(without: str = "", add: Sequence[str] = ()) -> str:
         without: a flag that is left out.
         add: arguments that are put behind the others.
     """
-    return shlex.join(["deepcams", *(argument for argument in sys.argv[1:] if argument != without), *add])
+    return shlex.join(
+        ["deepcams", *(argument for argument in sys.argv[1:] if argument != without), *add]
+    )
 
 
 class Stopping:
@@ -37,7 +39,9 @@ class Stopping:
         self._asked = False
 
     def __enter__(self) -> Stopping:
-        self._before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._before = {
+            number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)
+        }
         return self
 
     def __exit__(self, *_: object) -> None:

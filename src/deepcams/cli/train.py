@@ -24,12 +24,19 @@ torchrun --nproc-per-node 2 -m deepcams train configs/smoke-spatial.yaml -o runs
 
 @app.command(epilog=EXAMPLES)
 def train(
-    experiment: Annotated[Path, typer.Argument(metavar="EXPERIMENT.yaml", help="What to train, on what, and how.")],
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="RUN", help="Folder for log, state and weights.")],
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in RUN.")] = False,
+    experiment: Annotated[
+        Path, typer.Argument(metavar="EXPERIMENT.yaml", help="What to train, on what, and how.")
+    ],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="RUN", help="Folder for log, state and weights.")
+    ],
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the training in RUN.")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     change: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Another value: training.steps=100.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Another value: training.steps=100."),
     ] = None,
 ) -> None:
     """Train a network as an experiment describes, and keep the weights that are best on validation.
@@ -38,13 +45,13 @@ def train(
     """
     from deepcams.cli.progress import Bars
     from deepcams.cli.stopping import Stopping, command_line
-    from deepcams.errors import DeepcamsError, MissingExtraError
+    from deepcams.core.errors import DeepcamsError, MissingExtraError
+    from deepcams.downscaling.memory import keep_memory_at_hand
     from deepcams.plotting.training import draw_curve
-    from deepcams.production.memory import keep_memory_at_hand
-    from deepcams.settings import read_experiment, values_of
+    from deepcams.training.experiment_file import read_experiment, values_of
 
     try:
-        from deepcams.training.train import train as run
+        from deepcams.training.loop import train as run
     except ModuleNotFoundError as error:
         raise MissingExtraError("deepcams train", "training") from error
 
@@ -62,9 +69,14 @@ def train(
                 bars.tell("training", step, steps, figures=told)
 
             summary = run(
-                read_experiment(experiment, change or ()), out, resume=resume, device=device, progress=tell,
-                stop=stopping.asked, on_validation=draw_curve,
-            )  # fmt: skip
+                read_experiment(experiment, change or ()),
+                out,
+                resume=resume,
+                device=device,
+                progress=tell,
+                stop=stopping.asked,
+                on_validation=draw_curve,
+            )
     except DeepcamsError:
         if quiet:
             raise typer.Exit(2) from None
@@ -73,6 +85,9 @@ def train(
         return
     if summary.stopped:
         command = command_line("--resume", add=["--resume"])
-        print(f"stopped after step {summary.step}; the state is saved. Go on with:\n  {command}", file=sys.stderr)
+        print(
+            f"stopped after step {summary.step}; the state is saved. Go on with:\n  {command}",
+            file=sys.stderr,
+        )
         raise typer.Exit(130)
     print(summary.text())

@@ -31,16 +31,21 @@ deepcams validate --stations openaq/ -o quality/    (no field: quality control, 
 @app.command(epilog=EXAMPLES)
 def validate(
     field: Annotated[
-        list[str] | None, typer.Argument(help="Fields to validate: files, folders, globs, stores.", show_default=False)
+        list[str] | None,
+        typer.Argument(
+            help="Fields to validate: files, folders, globs, stores.", show_default=False
+        ),
     ] = None,
     stations: Annotated[
         list[str] | None,
         typer.Option(
-            "--stations", help="OpenAQ's archive, CSV, csv.gz or Parquet files; several may follow.  [required]"
+            "--stations",
+            help="OpenAQ's archive, CSV, csv.gz or Parquet files; several may follow.  [required]",
         ),
     ] = None,
     original: Annotated[
-        list[str] | None, typer.Option("--original", help="What the field was made from (CAMS); may be repeated.")
+        list[str] | None,
+        typer.Option("--original", help="What the field was made from (CAMS); may be repeated."),
     ] = None,
     by: Annotated[
         list[str] | None,
@@ -53,21 +58,37 @@ def validate(
     json: Annotated[Path | None, typer.Option("--json", help="Write all rows as JSON.")] = None,
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw the scatter of Fig. 6.")] = None,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", metavar="DIR", help="Folder for all tables and figures.")
+        Path | None,
+        typer.Option("-o", "--out", metavar="DIR", help="Folder for all tables and figures."),
     ] = None,
-    space: Annotated[_Space, typer.Option(help="The cell's value, or between the four nodes around.")] = _Space.CELL,
-    stamps: Annotated[_Stamps, typer.Option(help="Which end of its hour a stamp is (OpenAQ: end).")] = _Stamps.END,
+    space: Annotated[
+        _Space, typer.Option(help="The cell's value, or between the four nodes around.")
+    ] = _Space.CELL,
+    stamps: Annotated[
+        _Stamps, typer.Option(help="Which end of its hour a stamp is (OpenAQ: end).")
+    ] = _Stamps.END,
     without: Annotated[
-        list[str] | None, typer.Option("--without", metavar="STEP", help="Leave a quality step out; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--without", metavar="STEP", help="Leave a quality step out; may be repeated."
+        ),
     ] = None,
     metadata: Annotated[
         list[Path] | None,
-        typer.Option(help="OpenAQ's locations as JSON, CSV or Parquet: drops mobile and low-cost ones; altitudes."),
+        typer.Option(
+            help="OpenAQ's locations as JSON, CSV or Parquet: drops mobile and low-cost ones; altitudes."
+        ),
     ] = None,
-    period: Annotated[str | None, typer.Option(help="Only these times of the field: 2019, 2019-03, ..")] = None,
+    period: Annotated[
+        str | None, typer.Option(help="Only these times of the field: 2019, 2019-03, ..")
+    ] = None,
     parameter: Annotated[str, typer.Option(help="Species in the stations' files.")] = "pm25",
-    variable: Annotated[str | None, typer.Option(help="Variable of the fields.", show_default="PM2.5")] = None,
-    assume_utc: Annotated[bool, typer.Option("--assume-utc", help="Take stamps without an offset for UTC.")] = False,
+    variable: Annotated[
+        str | None, typer.Option(help="Variable of the fields.", show_default="PM2.5")
+    ] = None,
+    assume_utc: Annotated[
+        bool, typer.Option("--assume-utc", help="Take stamps without an offset for UTC.")
+    ] = False,
     draws: Annotated[int, typer.Option(min=0, help="Bootstrap resamples of the stations.")] = 1000,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")] = False,
 ) -> None:
@@ -80,24 +101,40 @@ def validate(
 
     from deepcams.cli.progress import Bars
     from deepcams.cli.stopping import kept, stoppable
-    from deepcams.evaluation import in_situ_tables as tables
-    from deepcams.production.memory import keep_memory_level
-    from deepcams.sources.cache import cache_dir, writable
-    from deepcams.validation.run import Request
-    from deepcams.validation.run import validate as run
+    from deepcams.downscaling.memory import keep_memory_level
+    from deepcams.files.cache import cache_dir, writable
+    from deepcams.stations import station_tables as tables
+    from deepcams.stations.run import Request
+    from deepcams.stations.run import validate as run
 
     groups = tables.parse_by(by or ["year"])
     request = Request(
-        stations=tuple(stations or ()), field=tuple(field or ()), original=tuple(original or ()), by=groups, json=json,
-        plot=plot, out=out, space=space.value, starts=stamps is _Stamps.START, without=tuple(without or ()),
-        metadata=tuple(metadata or ()), period=period, parameter=parameter, variable=variable, assume_utc=assume_utc,
+        stations=tuple(stations or ()),
+        field=tuple(field or ()),
+        original=tuple(original or ()),
+        by=groups,
+        json=json,
+        plot=plot,
+        out=out,
+        space=space.value,
+        starts=stamps is _Stamps.START,
+        without=tuple(without or ()),
+        metadata=tuple(metadata or ()),
+        period=period,
+        parameter=parameter,
+        variable=variable,
+        assume_utc=assume_utc,
         draws=draws,
-    )  # fmt: skip
+    )
     keep_memory_level()
-    words = kept() if writable(cache_dir()) else f"nothing is kept: {cache_dir()} cannot be written to"
+    words = (
+        kept() if writable(cache_dir()) else f"nothing is kept: {cache_dir()} cannot be written to"
+    )
     with (
         stoppable(words),
-        Bars(width=20, count="{task.fields[told]}", elapsed=True, transient=True, hidden=quiet) as bars,
+        Bars(
+            width=20, count="{task.fields[told]}", elapsed=True, transient=True, hidden=quiet
+        ) as bars,
     ):
 
         def tell(step: str, done: int, total: int) -> None:

@@ -19,25 +19,37 @@ deepcams view pm25.zarr --stations openaq/ --port 0 --open"""
 
 @app.command(epilog=EXAMPLES)
 def view(
-    store: Annotated[list[str], typer.Argument(metavar="STORE...", help="The output, or any field's files.")],
+    store: Annotated[
+        list[str], typer.Argument(metavar="STORE...", help="The output, or any field's files.")
+    ],
     original: Annotated[
-        list[str] | None, typer.Option(metavar="CAMS", help="What it was made from, to stand beside it; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="CAMS", help="What it was made from, to stand beside it; repeatable."),
     ] = None,
     stations: Annotated[
-        list[str] | None, typer.Option(metavar="FILE", help="Observations (OpenAQ's columns); repeatable.")
+        list[str] | None,
+        typer.Option(metavar="FILE", help="Observations (OpenAQ's columns); repeatable."),
     ] = None,
-    variable: Annotated[str | None, typer.Option(help="Another variable than PM2.5 (pm10, ..).")] = None,
-    host: Annotated[str, typer.Option(help="Address to listen at; the default lets nobody else in.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0: any free one.")] = 8642,
-    open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    variable: Annotated[
+        str | None, typer.Option(help="Another variable than PM2.5 (pm10, ..).")
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; the default lets nobody else in.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen at; 0: any free one.")
+    ] = 8642,
+    open_page: Annotated[
+        bool, typer.Option("--open", help="Open the page in the browser.")
+    ] = False,
 ) -> None:
     """Show a field on a map in the browser: pan, zoom, play, compare, and click for a place's hours.
 
     Works offline and reads only what is shown. Ctrl-C stops it.
     """
-    from deepcams.production.memory import keep_memory_level
-    from deepcams.view.view import open_shown
-    from deepcams.view.view import view as serve
+    from deepcams.downscaling.memory import keep_memory_level
+    from deepcams.view.start import open_shown
+    from deepcams.view.start import view as serve
 
     def told(url: str) -> None:
         print(f"{Path(store[0]).name} is shown at {url}  (Ctrl-C stops)", flush=True)

@@ -95,7 +95,10 @@ class Pairs:
     @property
     def r(self) -> float:
         """Pearson's correlation; NaN where either side does not vary beyond the rounding of float64."""
-        for moment, mean in ((self.truth_moment, self.truth_mean), (self.method_moment, self.method_mean)):
+        for moment, mean in (
+            (self.truth_moment, self.truth_mean),
+            (self.method_moment, self.method_mean),
+        ):
             if not moment > self.weight * (1e-13 * mean) ** 2:
                 return math.nan
         return self.joint_moment / (math.sqrt(self.truth_moment) * math.sqrt(self.method_moment))

@@ -12,11 +12,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepcams.amounts import figure
-from deepcams.errors import OutputError
-from deepcams.evaluation.simulation import Result
+from deepcams.core.errors import OutputError
+from deepcams.core.text import figure
+from deepcams.evaluation.experiment import Result
 from deepcams.evaluation.statistics import Mean, Scores
-from deepcams.writing import write_atomically, writing_to
+from deepcams.files.atomic import write_atomically, writing_to
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -49,7 +49,9 @@ def rows(result: Result) -> list[Row]:
     table: list[Row] = []
     for period in [*months, ALL]:
         chosen = months if period == ALL else [period]
-        mae = {name: _figures(result, name, chosen)["MAE"] for name in {*result.kinds, result.baseline}}
+        mae = {
+            name: _figures(result, name, chosen)["MAE"] for name in {*result.kinds, result.baseline}
+        }
         free = [mae[name] for name, kind in result.kinds.items() if kind == "training-free"]
         best = min((value for value in free if not math.isnan(value)), default=math.nan)
         for name, kind in result.kinds.items():
@@ -95,7 +97,7 @@ def _skill(mae: float, reference: float) -> float:
 
 def as_json(result: Result) -> str:
     """``{"rows": [...], "experiment": {...}, "truth": ..., "scored": ..., "baseline": ...}``."""
-    from deepcams import __version__
+    from deepcams._version import __version__
 
     document = {
         "rows": rows(result),
@@ -125,7 +127,12 @@ _COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("MAE_p99", "MAE p99", ".3f"),
     ("skill", "skill", "+.1%"),
 )
-_BEST: dict[str, Callable[[float], float]] = {"R": lambda value: -value, "RMSE": abs, "MAE": abs, "MAE_p99": abs}
+_BEST: dict[str, Callable[[float], float]] = {
+    "R": lambda value: -value,
+    "RMSE": abs,
+    "MAE": abs,
+    "MAE_p99": abs,
+}
 """What is marked as best: the smallest of this. Not the bias, which everywhere is next to nothing."""
 
 
@@ -136,7 +143,9 @@ def _text(value: float | None, form: str) -> str:
 def _sorted(table: list[Row], period: str) -> list[Row]:
     """Rows of a period: by kind, then the best first."""
     chosen = [row for row in table if row["period"] == period]
-    return sorted(chosen, key=lambda r: (KINDS.index(r["kind"]), math.inf if r["MAE"] is None else r["MAE"]))
+    return sorted(
+        chosen, key=lambda r: (KINDS.index(r["kind"]), math.inf if r["MAE"] is None else r["MAE"])
+    )
 
 
 def _best(table: list[Row]) -> dict[str, float]:
@@ -169,7 +178,9 @@ def explanation(result: Result) -> str:
     samples = sorted({row["samples"] for row in table})
     skipped = max(row["skipped"] for row in table)
     months = len(result.table.months)
-    frames = f"{samples[0]} frames" if len(samples) == 1 else f"{samples[0]} to {samples[-1]} frames"
+    frames = (
+        f"{samples[0]} frames" if len(samples) == 1 else f"{samples[0]} to {samples[-1]} frames"
+    )
     over = f"mean over {frames}" + (f", then over {months} months" if months > 1 else "")
     return (
         f"Scored: {result.scored}; {over}{f'; {skipped} skipped as missing' if skipped else ''}. RMSE, MAE and bias in "
@@ -183,7 +194,11 @@ def as_markdown(result: Result) -> str:
     table, months = rows(result), result.table.months
     chosen = _sorted(table, ALL)
     best = _best(chosen)
-    lines = [f"**{title(result)}**", "", "| method | kind | " + " | ".join(head for _, head, _ in _COLUMNS) + " |"]
+    lines = [
+        f"**{title(result)}**",
+        "",
+        "| method | kind | " + " | ".join(head for _, head, _ in _COLUMNS) + " |",
+    ]
     lines.append("|---|---|" + "---:|" * len(_COLUMNS))
     for row in chosen:
         cells = []
@@ -193,7 +208,11 @@ def as_markdown(result: Result) -> str:
         lines.append(f"| {row['method']} | {row['kind']} | " + " | ".join(cells) + " |")
     lines += ["", explanation(result)]
     if len(months) > 1:
-        lines += ["", "| MAE by month | " + " | ".join(months) + " |", "|---|" + "---:|" * len(months)]
+        lines += [
+            "",
+            "| MAE by month | " + " | ".join(months) + " |",
+            "|---|" + "---:|" * len(months),
+        ]
         maes = {(row["method"], row["period"]): row["MAE"] for row in table}
         for row in chosen:
             cells = [_text(maes[row["method"], month], ".4f") for month in months]
@@ -215,7 +234,13 @@ def for_terminal(result: Result) -> RenderableType:
     colours = {"baseline": "dim", "training-free": "cyan", "network": "magenta"}
 
     def new() -> Table:
-        return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
+        return Table(
+            box=box.SIMPLE_HEAD,
+            show_edge=False,
+            pad_edge=False,
+            header_style="bold",
+            padding=(0, 1, 0, 0),
+        )
 
     shown = new()
     shown.add_column("method", overflow="fold", max_width=32)
@@ -256,9 +281,13 @@ def check_writable(path: Path) -> None:
     if path.is_dir():
         raise OutputError(f"{path}: expected a file to write, found a folder; name a file in it")
     if not path.parent.is_dir():
-        raise OutputError(f"{path}: expected an existing folder, found no {path.parent}; make it first")
+        raise OutputError(
+            f"{path}: expected an existing folder, found no {path.parent}; make it first"
+        )
     if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise OutputError(f"{path}: expected a writable file, found one that may not be written; choose another place")
+        raise OutputError(
+            f"{path}: expected a writable file, found one that may not be written; choose another place"
+        )
 
 
 def save(path: Path, text: str) -> None:

@@ -7,11 +7,18 @@ import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from deepcams.extras import need
+from deepcams.fetch.credentials import Key
+from deepcams.fetch.download import unreached
 from deepcams.fetch.endpoints import ADS_PROFILE, CAMS_DATASET, CAMS_PAGE, USER_AGENT
-from deepcams.fetch.keys import Key
-from deepcams.fetch.patience import TRANSIENT, FetchError, Patience, RefusedError, TryAgainError, retry_after
-from deepcams.fetch.transfer import unreached
+from deepcams.fetch.retry import (
+    TRANSIENT,
+    FetchError,
+    Patience,
+    RefusedError,
+    TryAgainError,
+    retry_after,
+)
+from deepcams.files.optional import need
 
 T = TypeVar("T")
 
@@ -32,13 +39,22 @@ class Ads:
     def __init__(self, url: str, key: Key, patience: Patience) -> None:
         self._url, self._key, self._patience = url, key, patience
         self._client = _polite_client()(
-            url=url, key=key.value, timeout=patience.timeout, progress=False, cleanup=False, maximum_tries=1,
-            retry_after=0, log_callback=lambda *_, **__: None,
-        )  # fmt: skip
+            url=url,
+            key=key.value,
+            timeout=patience.timeout,
+            progress=False,
+            cleanup=False,
+            maximum_tries=1,
+            retry_after=0,
+            log_callback=lambda *_, **__: None,
+        )
 
     def estimate(self, request: dict[str, Any]) -> dict[str, Any]:
         """What the service says a request costs: ``cost``, ``limit`` and more, as far as it says."""
-        return self._ask("the cost of a request", lambda: dict(self._client.estimate_costs(CAMS_DATASET, request)))
+        return self._ask(
+            "the cost of a request",
+            lambda: dict(self._client.estimate_costs(CAMS_DATASET, request)),
+        )
 
     def submit(self, request: dict[str, Any], what: str) -> str:
         """Queue a request.
@@ -81,13 +97,23 @@ class Ads:
             except (requests.ConnectionError, requests.Timeout) as error:
                 none = unreached(error)
                 kind = (
-                    "is silent (time-out)" if isinstance(error, requests.Timeout) and not none else "cannot be reached"
+                    "is silent (time-out)"
+                    if isinstance(error, requests.Timeout) and not none
+                    else "cannot be reached"
                 )
                 raise TryAgainError(f"the data store {kind}", unreached=none) from None
             except processing.ProcessingFailedError as error:
                 raise _failed(str(error).replace(self._key.value, "(key)"), what) from None
-            except (requests.RequestException, processing.LinkError, KeyError, ValueError, TypeError) as error:
-                raise TryAgainError(f"the data store's answer cannot be read ({type(error).__name__})") from None
+            except (
+                requests.RequestException,
+                processing.LinkError,
+                KeyError,
+                ValueError,
+                TypeError,
+            ) as error:
+                raise TryAgainError(
+                    f"the data store's answer cannot be read ({type(error).__name__})"
+                ) from None
 
         return self._patience.persist(what, once)
 
@@ -105,7 +131,8 @@ class Ads:
             )
         if "queue" in lower or "too many" in lower or "requests per user" in lower:
             return TryAgainError(
-                "your queue at the data store is full", retry_after(response.headers.get("Retry-After"))
+                "your queue at the data store is full",
+                retry_after(response.headers.get("Retry-After")),
             )
         if _too_large(lower):
             return RefusedError(
@@ -124,8 +151,12 @@ class Ads:
         if status in (404, 410):
             return LostError(f"{what}: the data store no longer knows the request")
         if status in TRANSIENT:
-            return TryAgainError(f"the data store answers {status}", retry_after(response.headers.get("Retry-After")))
-        return FetchError(f"{what}: the data store answers {status}: {text[:200] or 'nothing more'}")
+            return TryAgainError(
+                f"the data store answers {status}", retry_after(response.headers.get("Retry-After"))
+            )
+        return FetchError(
+            f"{what}: the data store answers {status}: {text[:200] or 'nothing more'}"
+        )
 
 
 def _detail(response: Any) -> str:
@@ -135,18 +166,27 @@ def _detail(response: Any) -> str:
         return ""
     if not isinstance(found, dict):
         return ""
-    return " ".join(str(found[key]) for key in ("title", "detail", "message", "traceback") if found.get(key))
+    return " ".join(
+        str(found[key]) for key in ("title", "detail", "message", "traceback") if found.get(key)
+    )
 
 
 def _too_large(text: str) -> bool:
-    return any(words in text for words in ("too large", "cost limit", "limits exceeded", "exceeds the limit"))
+    return any(
+        words in text
+        for words in ("too large", "cost limit", "limits exceeded", "exceeds the limit")
+    )
 
 
 def _failed(message: str, what: str) -> Exception:
     if _too_large(message.lower()):
-        return RefusedError(f"{what}: the request is too large for the data store; ask for less with --per-request day")
+        return RefusedError(
+            f"{what}: the request is too large for the data store; ask for less with --per-request day"
+        )
     text = " ".join(message.split())[:200]
-    return LostError(f"{what}: the request failed at the data store" + (f" ({text})" if text else ""))
+    return LostError(
+        f"{what}: the request failed at the data store" + (f" ({text})" if text else "")
+    )
 
 
 def _polite_client() -> Any:

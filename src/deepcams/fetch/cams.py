@@ -9,22 +9,22 @@ from typing import Any, Literal
 
 import numpy as np
 
-from deepcams.errors import DeepcamsError, DeepcamsNotice, InputError
+from deepcams.core.errors import DeepcamsError, DeepcamsNotice, InputError
+from deepcams.core.field import grid_of
+from deepcams.core.grid import Grid
+from deepcams.core.period import Period
 from deepcams.fetch.ads import Ads, LostError
-from deepcams.fetch.fetching import Fetch
+from deepcams.fetch.base_fetch import Fetch
+from deepcams.fetch.credentials import Key, ads_key
+from deepcams.fetch.download import AbsentError, Transfer, begins_with, space
 from deepcams.fetch.hours import Box
-from deepcams.fetch.keys import Key, ads_key
 from deepcams.fetch.manifest import checksum, settle
-from deepcams.fetch.patience import FetchError, RefusedError, TryAgainError
-from deepcams.fetch.transfer import AbsentError, Transfer, begins_with, space
-from deepcams.fetch.work import READING, Estimate, Summary, Told, free_at, in_parallel
-from deepcams.field import grid_of
-from deepcams.grid import Grid
-from deepcams.period import Period
-from deepcams.sources.archive import unpack
-from deepcams.sources.cams import SPECIES, open_cams_files, species_of
-from deepcams.sources.files import DataFile, kind_of
-from deepcams.writing import writing_to
+from deepcams.fetch.parallel import READING, Estimate, Summary, Told, free_at, in_parallel
+from deepcams.fetch.retry import FetchError, RefusedError, TryAgainError
+from deepcams.files.atomic import writing_to
+from deepcams.readers.archive import unpack
+from deepcams.readers.cams import SPECIES, open_cams_files, species_of
+from deepcams.readers.detect import DataFile, kind_of
 
 FIRST = np.datetime64("2003-01-01", "ns")
 STEP = 0.75
@@ -65,7 +65,11 @@ class CamsRequest:
         """
         species = species_of(self.variable)
         if species is None:
-            raise InputError("--variable", "one of " + ", ".join(one.name for one in SPECIES), repr(self.variable))
+            raise InputError(
+                "--variable",
+                "one of " + ", ".join(one.name for one in SPECIES),
+                repr(self.variable),
+            )
         if not 1 <= self.at_once <= 4:
             raise InputError("--at-once", "1 to 4 requests", self.at_once)
         if self.period.start < FIRST:
@@ -75,11 +79,18 @@ class CamsRequest:
         times = np.arange(first, self.period.end, step)
         times = times[self.period.contains(times)]
         if not times.size:
-            raise InputError("--period", "a period that holds a multiple of 3 hours", str(self.period))
+            raise InputError(
+                "--period", "a period that holds a multiple of 3 hours", str(self.period)
+            )
         keys = times.astype("datetime64[M]" if self.per == "month" else "datetime64[D]")
-        grid = Grid.globe(STEP) if self.bbox is None else Grid.globe(STEP).select(self.bbox, "--bbox")[0]
+        grid = (
+            Grid.globe(STEP)
+            if self.bbox is None
+            else Grid.globe(STEP).select(self.bbox, "--bbox")[0]
+        )
         return [
-            Part(str(key), species.request, species.name, times[keys == key], grid, self) for key in np.unique(keys)
+            Part(str(key), species.request, species.name, times[keys == key], grid, self)
+            for key in np.unique(keys)
         ]
 
 
@@ -119,7 +130,10 @@ class Part:
 
     def request(self) -> dict[str, Any]:
         """As the data store wants it."""
-        days, hours = np.unique(self.times.astype("datetime64[D]")), {str(t)[11:16] for t in self.times}
+        days, hours = (
+            np.unique(self.times.astype("datetime64[D]")),
+            {str(t)[11:16] for t in self.times},
+        )
         found: dict[str, Any] = {
             "variable": [self.request_name],
             "date": [f"{days[0]}/{days[-1]}"],
@@ -149,10 +163,16 @@ class Cams(Fetch[CamsRequest]):
     def _identity(self) -> dict[str, Any]:
         request = self.request
         variable = request.parts()[0].variable
-        return {"provider": "cams", "variable": variable, "bbox": list(request.bbox) if request.bbox else None}
+        return {
+            "provider": "cams",
+            "variable": variable,
+            "bbox": list(request.bbox) if request.bbox else None,
+        }
 
     def _ads(self, key: Key | None = None) -> Ads:
-        return Ads(self.endpoints.ads, key or ads_key(self.endpoints.ads, self.environment), self.patience)
+        return Ads(
+            self.endpoints.ads, key or ads_key(self.endpoints.ads, self.environment), self.patience
+        )
 
     def _todo(self) -> tuple[list[Part], list[Part]]:
         parts = self.request.parts()
@@ -162,7 +182,9 @@ class Cams(Fetch[CamsRequest]):
         """The service is asked what the first request costs if there is a key."""
         parts, todo = self._todo()
         frames = sum(part.times.size for part in todo)
-        waiting = sum((self.manifest.get(part.item) or {}).get("state") == "requested" for part in todo)
+        waiting = sum(
+            (self.manifest.get(part.item) or {}).get("state") == "requested" for part in todo
+        )
         words = [
             f"{len(parts):,} requests to {self.endpoints.ads}, {len(todo):,} of them not there yet"
             + (f" ({waiting:,} already submitted)" if waiting else ""),
@@ -171,11 +193,21 @@ class Cams(Fetch[CamsRequest]):
         if todo:
             try:
                 cost = self._ads().estimate(todo[0].request())
-                limit = f" of {cost['limit']:g} allowed" if isinstance(cost.get("limit"), int | float) else ""
-                words.append(f"cost of the first request, as the data store reckons: {cost.get('cost', '?')}{limit}")
+                limit = (
+                    f" of {cost['limit']:g} allowed"
+                    if isinstance(cost.get("limit"), int | float)
+                    else ""
+                )
+                words.append(
+                    f"cost of the first request, as the data store reckons: {cost.get('cost', '?')}{limit}"
+                )
             except FetchError as error:
                 words.append(f"cost unknown: {error}")
-        size = frames * _FRAME_BYTES * (self.request.parts()[0].grid.rows * self.request.parts()[0].grid.columns)
+        size = (
+            frames
+            * _FRAME_BYTES
+            * (self.request.parts()[0].grid.rows * self.request.parts()[0].grid.columns)
+        )
         return Estimate(str(self.request.out), words, size / (241 * 480), free_at(self.request.out))
 
     def _check(self) -> None:
@@ -185,17 +217,28 @@ class Cams(Fetch[CamsRequest]):
     def _complete(self) -> Summary:
         parts, todo = self._todo()
         request = self.request
-        summary = Summary(str(request.out), "requests", len(parts), fetched=len(todo), kept=len(parts) - len(todo))
+        summary = Summary(
+            str(request.out), "requests", len(parts), fetched=len(todo), kept=len(parts) - len(todo)
+        )
         if not todo:
             return summary
         ads = self._ads()
-        space(request.out, sum(part.times.size * part.grid.rows * part.grid.columns * 2 for part in todo))
+        space(
+            request.out,
+            sum(part.times.size * part.grid.rows * part.grid.columns * 2 for part in todo),
+        )
 
         def tell(done: int) -> None:
             self.progress(Told(done, len(todo), self.came.bytes))
 
         with Transfer(self.patience, request.at_once) as transfer:
-            in_parallel(todo, lambda part: self._one(ads, transfer, part), request.at_once, self.patience, tell)
+            in_parallel(
+                todo,
+                lambda part: self._one(ads, transfer, part),
+                request.at_once,
+                self.patience,
+                tell,
+            )
         return summary
 
     def _one(self, ads: Ads, transfer: Transfer, part: Part) -> None:
@@ -238,7 +281,12 @@ class Cams(Fetch[CamsRequest]):
         with writing_to(final):
             settle(partial, final)
         self.manifest.put(
-            part.item, file=final.name, bytes=final.stat().st_size, sha256=digest, request=part.request(), id=number
+            part.item,
+            file=final.name,
+            bytes=final.stat().st_size,
+            sha256=digest,
+            request=part.request(),
+            id=number,
         )
 
     def _result(self, ads: Ads, transfer: Transfer, number: str, part: Part, final: Path) -> Path:
@@ -248,7 +296,12 @@ class Cams(Fetch[CamsRequest]):
             url, size = told
             try:
                 return transfer.download(
-                    url, final, part.words(), lambda path: verify(path, part), expected=size, came=self.came
+                    url,
+                    final,
+                    part.words(),
+                    lambda path: verify(path, part),
+                    expected=size,
+                    came=self.came,
                 )
             except RefusedError as error:
                 raise LostError(str(error)) from error  # an address of a result that has expired
@@ -283,10 +336,14 @@ def verify(path: Path, part: Part) -> None:
             wanted = part.times
             if absent := int((~np.isin(wanted, times)).sum()):
                 first = str(wanted[~np.isin(wanted, times)][0])[:16]
-                raise TryAgainError(f"what came lacks {absent} of {wanted.size} analyses (first {first})")
+                raise TryAgainError(
+                    f"what came lacks {absent} of {wanted.size} analyses (first {first})"
+                )
             grid = grid_of(field)
             if grid != part.grid:
-                raise TryAgainError(f"what came is on {grid.describe()} instead of {part.grid.describe()}")
+                raise TryAgainError(
+                    f"what came is on {grid.describe()} instead of {part.grid.describe()}"
+                )
             for time in wanted:
                 values = field.sel(time=time).values
                 if not np.isfinite(values).all():

@@ -37,14 +37,25 @@ class Chunks:
     def of(cls, variable: Any) -> Chunks | None:
         """The chunks of an :class:`h5py.Dataset`; ``None`` where it is laid out otherwise than expected."""
         shape, chunk, filters = variable.shape, variable.chunks, variable.compression
-        usual = chunk is not None and filters == "gzip" and not variable.fletcher32 and variable.scaleoffset is None
-        if not usual or variable.dtype != np.dtype("<f4") or any(s % c for s, c in zip(shape, chunk, strict=True)):
+        usual = (
+            chunk is not None
+            and filters == "gzip"
+            and not variable.fletcher32
+            and variable.scaleoffset is None
+        )
+        if (
+            not usual
+            or variable.dtype != np.dtype("<f4")
+            or any(s % c for s, c in zip(shape, chunk, strict=True))
+        ):
             return None
         infos = [variable.id.get_chunk_info(k) for k in range(variable.id.get_num_chunks())]
         size = int(np.prod(chunk))
         if len(infos) * size != variable.size or any(info.filter_mask for info in infos):
             return None
-        return cls([(info.byte_offset, info.size) for info in infos], 4 * size, bool(variable.shuffle))
+        return cls(
+            [(info.byte_offset, info.size) for info in infos], 4 * size, bool(variable.shuffle)
+        )
 
     def hold_values(self, path: Path) -> bool:
         """Inflate all of them.
@@ -62,7 +73,9 @@ class Chunks:
         found, done, inflate = False, 0, zlib.decompressobj()
         with path.open("rb", buffering=0) as file:
             file.seek(offset)
-            while length and not inflate.eof:  # piece by piece, which stays in the processor's cache
+            while (
+                length and not inflate.eof
+            ):  # piece by piece, which stays in the processor's cache
                 packed = file.read(min(length, _PIECE))
                 if not packed:
                     break

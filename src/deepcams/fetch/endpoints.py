@@ -14,10 +14,12 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from deepcams import __version__
-from deepcams.errors import InputError, choose
+from deepcams._version import __version__
+from deepcams.core.errors import InputError, choose
 
-USER_AGENT = f"deepcams/{__version__} (research data download; one request at a time per connection)"
+USER_AGENT = (
+    f"deepcams/{__version__} (research data download; one request at a time per connection)"
+)
 """Who asks, in every request that is made."""
 
 CAMS_DATASET = "cams-global-reanalysis-eac4"
@@ -51,7 +53,9 @@ class Endpoints:
     ads: str = "https://ads.atmosphere.copernicus.eu/api"
     geos_cf_v1: str = "https://portal.nccs.nasa.gov/datashare/gmao/geos-cf/v1"
     geos_cf_v2: str = "https://ds.nccs.nasa.gov/thredds/fileServer/GMAO/GEOS-CF/analysis-v2"
-    geos_cf_opendap: str = "https://opendap.nccs.nasa.gov/dods/gmao/geos-cf/assim/aqc_tavg_1hr_g1440x721_v1"
+    geos_cf_opendap: str = (
+        "https://opendap.nccs.nasa.gov/dods/gmao/geos-cf/assim/aqc_tavg_1hr_g1440x721_v1"
+    )
     openaq_archive: str = "s3://openaq-data-archive"
     openaq_api: str = "https://api.openaq.org/v3"
 
@@ -76,7 +80,9 @@ class Endpoints:
         names = [field.name for field in fields(cls)]
         found = _from_file(environment, home or Path.home(), names)
         found |= {
-            name: value for name in names if (value := environment.get(f"DEEPCAMS_ENDPOINT_{name.upper()}", "").strip())
+            name: value
+            for name in names
+            if (value := environment.get(f"DEEPCAMS_ENDPOINT_{name.upper()}", "").strip())
         }
         for one in given:
             name, equals, value = one.partition("=")
@@ -106,10 +112,15 @@ def _from_file(environment: Mapping[str, str], home: Path, names: list[str]) -> 
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(path, "endpoints as YAML (name: URL)", str(error).splitlines()[0]) from None
+        raise InputError(
+            path, "endpoints as YAML (name: URL)", str(error).splitlines()[0]
+        ) from None
     if not isinstance(values, dict):
         raise InputError(path, "endpoints as YAML (name: URL)", type(values).__name__)
-    return {choose(f"{path}: endpoint", str(name).replace("-", "_"), names): str(url) for name, url in values.items()}
+    return {
+        choose(f"{path}: endpoint", str(name).replace("-", "_"), names): str(url)
+        for name, url in values.items()
+    }
 
 
 def geos_cf_file(version: int, time: np.datetime64) -> str:

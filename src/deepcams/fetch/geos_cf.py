@@ -10,19 +10,19 @@ from typing import Any, Literal
 
 import numpy as np
 
-from deepcams.amounts import size
-from deepcams.errors import InputError, OutputError
+from deepcams.core.errors import InputError, OutputError
+from deepcams.core.grid import Grid
+from deepcams.core.period import Period
+from deepcams.core.text import size
+from deepcams.fetch.base_fetch import Fetch
+from deepcams.fetch.download import AbsentError, Transfer, space
 from deepcams.fetch.endpoints import GEOS_CF_KINDS, GEOS_CF_SPANS, geos_cf_file, geos_cf_url
-from deepcams.fetch.fetching import Fetch
 from deepcams.fetch.hours import Box, check_hour, cut, open_hour
 from deepcams.fetch.manifest import checksum, settle
 from deepcams.fetch.opendap import Opendap
-from deepcams.fetch.patience import FetchError, RefusedError, TryAgainError
-from deepcams.fetch.transfer import AbsentError, Transfer, space
-from deepcams.fetch.work import Estimate, Summary, Told, free_at, in_parallel
-from deepcams.grid import Grid
-from deepcams.period import Period
-from deepcams.writing import writing_to
+from deepcams.fetch.parallel import Estimate, Summary, Told, free_at, in_parallel
+from deepcams.fetch.retry import FetchError, RefusedError, TryAgainError
+from deepcams.files.atomic import writing_to
 
 Via = Literal["https", "opendap"]
 _HOUR = np.timedelta64(1, "h").astype("timedelta64[ns]")
@@ -75,14 +75,22 @@ class GeosCfRequest:
         if self.version not in GEOS_CF_SPANS:
             raise InputError("--version", "1 or 2", self.version)
         if self.via == "opendap" and self.version != 1:
-            raise InputError("--via", "https for version 2", "opendap", "OPeNDAP has version 1 only")
+            raise InputError(
+                "--via", "https for version 2", "opendap", "OPeNDAP has version 1 only"
+            )
         first = self.period.start.astype("datetime64[h]").astype("datetime64[ns]") + _HOUR // 2
         times = np.arange(first, self.period.end, _HOUR)
         times = times[self.period.contains(times)]
         begin, end = GEOS_CF_SPANS[self.version]
-        if not times.size or times[0] < np.datetime64(begin) or (end and times[-1] > np.datetime64(end) + 24 * _HOUR):
+        if (
+            not times.size
+            or times[0] < np.datetime64(begin)
+            or (end and times[-1] > np.datetime64(end) + 24 * _HOUR)
+        ):
             found = f"{self.period}" if times.size else f"{self.period}, which holds no HH:30"
-            raise InputError("--period", f"hours of version {self.version}, {begin} to {end or 'today'}", found)
+            raise InputError(
+                "--period", f"hours of version {self.version}, {begin} to {end or 'today'}", found
+            )
         if self.bbox is not None:
             Grid.globe(0.25).select(self.bbox, "--bbox")
         return times
@@ -104,9 +112,11 @@ class GeosCf(Fetch[GeosCfRequest]):
     def _identity(self) -> dict[str, Any]:
         request = self.request
         return {
-            "provider": "geos-cf", "version": request.version, "bbox": list(request.bbox) if request.bbox else None,
+            "provider": "geos-cf",
+            "version": request.version,
+            "bbox": list(request.bbox) if request.bbox else None,
             "store": request.out.name if request.to_store else None,
-        }  # fmt: skip
+        }
 
     def _todo(self) -> tuple[np.ndarray, list[np.datetime64]]:
         times = self.request.hours()
@@ -132,7 +142,12 @@ class GeosCf(Fetch[GeosCfRequest]):
                 judged = f"as a rule, for the server does not tell: {error}"
         if request.bbox is not None:
             part = Grid.globe(0.25).select(request.bbox, "--bbox")[0]
-            each = _GLOBE_BYTES["store" if request.to_store else "opendap"] * part.rows * part.columns / (721 * 1440)
+            each = (
+                _GLOBE_BYTES["store" if request.to_store else "opendap"]
+                * part.rows
+                * part.columns
+                / (721 * 1440)
+            )
         calls = -(-len(todo) // 24) if request.via == "opendap" else len(todo)
         words = [
             f"{times.size:,} hours of GEOS-CF version {request.version}, {len(todo):,} of them not there yet",
@@ -163,7 +178,9 @@ class GeosCf(Fetch[GeosCfRequest]):
     def _complete(self) -> Summary:
         request = self.request
         times, todo = self._todo()
-        summary = Summary(str(request.out), "hours", int(times.size), kept=int(times.size) - len(todo))
+        summary = Summary(
+            str(request.out), "hours", int(times.size), kept=int(times.size) - len(todo)
+        )
         space(request.folder, self.estimate_bytes(len(todo)))
         if request.to_store:
             self._through_store(todo, summary)
@@ -174,7 +191,9 @@ class GeosCf(Fetch[GeosCfRequest]):
     def estimate_bytes(self, hours: int) -> float:
         """About what so many hours need where files lie."""
         request = self.request
-        each = _GLOBE_BYTES["opendap" if request.bbox is not None or request.via == "opendap" else "https"]
+        each = _GLOBE_BYTES[
+            "opendap" if request.bbox is not None or request.via == "opendap" else "https"
+        ]
         if request.bbox is not None:
             part = Grid.globe(0.25).select(request.bbox, "--bbox")[0]
             each *= part.rows * part.columns / (721 * 1440)
@@ -190,9 +209,13 @@ class GeosCf(Fetch[GeosCfRequest]):
 
         try:
             if request.via == "opendap":
-                days = [[t for t in todo if t.astype("datetime64[D]") == day] for day in _days(todo)]
+                days = [
+                    [t for t in todo if t.astype("datetime64[D]") == day] for day in _days(todo)
+                ]
                 with Transfer(self.patience, 1) as transfer:
-                    service = Opendap(self.endpoints.geos_cf_opendap, transfer, request.bbox, request.to_store)
+                    service = Opendap(
+                        self.endpoints.geos_cf_opendap, transfer, request.bbox, request.to_store
+                    )
                     done = 0
                     for day in days:
                         for time, partial in service.day(day, request.folder, self.came):
@@ -200,13 +223,22 @@ class GeosCf(Fetch[GeosCfRequest]):
                                 self.manifest.put(_name(time), "absent")
                                 absent.append(_name(time))
                             else:
-                                self._keep(time, partial, request.folder / geos_cf_file(1, time), service.url)
+                                self._keep(
+                                    time,
+                                    partial,
+                                    request.folder / geos_cf_file(1, time),
+                                    service.url,
+                                )
                             done += 1
                             tell(done)
             else:
                 with Transfer(self.patience, request.at_once) as transfer:
-                    workers = request.at_once + CHECKING  # while some are checked, as many as wanted come
-                    in_parallel(todo, lambda t: self._one(transfer, t, absent), workers, self.patience, tell)
+                    workers = (
+                        request.at_once + CHECKING
+                    )  # while some are checked, as many as wanted come
+                    in_parallel(
+                        todo, lambda t: self._one(transfer, t, absent), workers, self.patience, tell
+                    )
         finally:
             summary.absent += sorted(absent)
         summary.fetched += len(todo) - len(absent)
@@ -223,18 +255,26 @@ class GeosCf(Fetch[GeosCfRequest]):
         digest = transfer.digests.pop(whole, None)
         if self.request.bbox is not None and not self.request.to_store:
             whole, digest = self._cut(whole, time), None
-        self._keep(time, whole, self.request.folder / geos_cf_file(self.request.version, time), url, digest)
+        self._keep(
+            time, whole, self.request.folder / geos_cf_file(self.request.version, time), url, digest
+        )
 
     def _bring(self, transfer: Transfer, time: np.datetime64) -> tuple[Path, str] | None:
         """An hour's verified file and where it was; ``None`` where the server does not have it."""
         version = self.request.version
         final = self.request.folder / geos_cf_file(version, time)
         tried = GEOS_CF_KINDS[version]
-        kinds = (self._kind, *(k for k in tried if k != self._kind)) if self._kind is not None else tried
+        kinds = (
+            (self._kind, *(k for k in tried if k != self._kind))
+            if self._kind is not None
+            else tried
+        )
         for kind in kinds:
             url = geos_cf_url(self.endpoints, version, time, kind)
             try:
-                whole = transfer.download(url, final, final.name, lambda p: self._verify(p, time), came=self.came)
+                whole = transfer.download(
+                    url, final, final.name, lambda p: self._verify(p, time), came=self.came
+                )
             except AbsentError:
                 continue
             self._kind = kind
@@ -247,7 +287,9 @@ class GeosCf(Fetch[GeosCfRequest]):
             if self._grid is None:
                 self._grid = self._grid_before() or grid
             if grid != self._grid:
-                raise TryAgainError(f"what came is on another grid than the other hours ({grid.describe()})")
+                raise TryAgainError(
+                    f"what came is on another grid than the other hours ({grid.describe()})"
+                )
 
     def _grid_before(self) -> Grid | None:
         for _, about in self.manifest.items("complete"):
@@ -264,7 +306,9 @@ class GeosCf(Fetch[GeosCfRequest]):
         whole.unlink()
         return part
 
-    def _keep(self, time: np.datetime64, partial: Path, final: Path, url: str, digest: str | None = None) -> None:
+    def _keep(
+        self, time: np.datetime64, partial: Path, final: Path, url: str, digest: str | None = None
+    ) -> None:
         digest, length = digest or checksum(partial), partial.stat().st_size
         grid: dict[str, Any] = {}
         if self._grid is not None:
@@ -272,11 +316,13 @@ class GeosCf(Fetch[GeosCfRequest]):
             grid = {"server_grid": [g.step, g.north, g.west, g.rows, g.columns]}
         settle(partial, final)
         state = "fetched" if self.request.to_store else "complete"
-        self.manifest.put(_name(time), state, file=final.name, bytes=length, sha256=digest, url=url, **grid)
+        self.manifest.put(
+            _name(time), state, file=final.name, bytes=length, sha256=digest, url=url, **grid
+        )
 
     def _begin_store(self, times: list[np.datetime64]) -> None:
         """Refuse what the store could not take before anything is fetched for it."""
-        from deepcams.training.prepared import first_hour, identity_of
+        from deepcams.training.store.open_store import first_hour, identity_of
 
         out = self.request.out
         if not out.parent.is_dir():
@@ -293,7 +339,7 @@ class GeosCf(Fetch[GeosCfRequest]):
 
     def _through_store(self, todo: list[np.datetime64], summary: Summary) -> None:
         """Fetch some days, prepare them into the store, remove them; what is prepared is not fetched again."""
-        from deepcams.training.prepare import Preparation
+        from deepcams.training.store.prepare import Preparation
 
         request, days, before = self.request, _days(todo), 0
         for k in range(0, len(days), max(BATCH // 24, 1)):
@@ -301,7 +347,9 @@ class GeosCf(Fetch[GeosCfRequest]):
             batch = [time for time in todo if time.astype("datetime64[D]") in chosen]
             self._doing = "fetching"
             # what a killed run left behind is not fetched again
-            self._fetch([time for time in batch if self._waiting(time) is None], before, len(todo), summary)
+            self._fetch(
+                [time for time in batch if self._waiting(time) is None], before, len(todo), summary
+            )
             there = {time: file for time in batch if (file := self._waiting(time)) is not None}
             before += len(batch)
             if not there:
@@ -314,7 +362,11 @@ class GeosCf(Fetch[GeosCfRequest]):
             Preparation(files, request.out, request.degradation, bbox=request.bbox).run(tell)
             for time in there:
                 about = self.manifest.get(_name(time)) or {}
-                kept = {key: about[key] for key in ("bytes", "sha256", "url", "server_grid") if key in about}
+                kept = {
+                    key: about[key]
+                    for key in ("bytes", "sha256", "url", "server_grid")
+                    if key in about
+                }
                 self.manifest.put(_name(time), sure=False, **kept)
             self.manifest.sync()
             for file in there.values():

@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from deepcams.errors import DeepcamsError, DeepcamsNotice, InputError
-from deepcams.extras import need
+from deepcams.core.errors import DeepcamsError, DeepcamsNotice, InputError
+from deepcams.core.field import grid_of
+from deepcams.core.grid import Grid
 from deepcams.fetch.chunks import Chunks
+from deepcams.fetch.download import begins_with
 from deepcams.fetch.endpoints import geos_cf_file, geos_cf_variable
-from deepcams.fetch.patience import TryAgainError
-from deepcams.fetch.transfer import begins_with
-from deepcams.fetch.work import READING
-from deepcams.field import grid_of
-from deepcams.grid import Grid
-from deepcams.sources.files import DataFile, kind_of
-from deepcams.sources.geos_cf import TITLE, open_geos_cf_files
-from deepcams.sources.integrity import shortfall
+from deepcams.fetch.parallel import READING
+from deepcams.fetch.retry import TryAgainError
+from deepcams.files.optional import need
+from deepcams.readers.detect import DataFile, kind_of
+from deepcams.readers.geos_cf import TITLE, open_geos_cf_files
+from deepcams.readers.truncation import shortfall
 
 Box = tuple[float, float, float, float]
 STEP = 0.25
@@ -48,7 +48,9 @@ def open_hour(path: Path, time: np.datetime64, version: int) -> xr.DataArray:
         raise TryAgainError(f"what came cannot be used: {error}") from error
     found = str(field.time.values[0])[:16]
     if field.sizes["time"] != 1 or field.time.values[0] != time:
-        raise TryAgainError(f"what came is {field.sizes['time']} hours from {found} instead of {str(time)[:16]}")
+        raise TryAgainError(
+            f"what came is {field.sizes['time']} hours from {found} instead of {str(time)[:16]}"
+        )
     grid = grid_of(field)
     if abs(grid.step - STEP) > 1e-6:
         raise TryAgainError(f"what came is on another grid ({grid.describe()})")
@@ -84,12 +86,23 @@ def check_hour(path: Path, time: np.datetime64, version: int) -> Grid:
         usual = stamps == [str(time.astype("datetime64[m]"))] and abs(grid.step - STEP) < 1e-6
         if usual and chunks is not None and chunks.hold_values(path):
             return grid
-    except (OSError, RuntimeError, LookupError, AttributeError, TypeError, ValueError, zlib.error, DeepcamsError):
+    except (
+        OSError,
+        RuntimeError,
+        LookupError,
+        AttributeError,
+        TypeError,
+        ValueError,
+        zlib.error,
+        DeepcamsError,
+    ):
         pass  # the readers tell what it is
     return grid_of(open_hour(path, time, version))
 
 
-def write_hour(path: Path, values: np.ndarray, grid: Grid, time: np.datetime64, version: int, source: str) -> None:
+def write_hour(
+    path: Path, values: np.ndarray, grid: Grid, time: np.datetime64, version: int, source: str
+) -> None:
     """Write one hour's PM2.5 in GEOS-CF's own layout; readers take it for what it is a part of.
 
     Args:
@@ -105,11 +118,20 @@ def write_hour(path: Path, values: np.ndarray, grid: Grid, time: np.datetime64, 
     name, fill = geos_cf_variable(version), np.float32(1e15)
     stamp = str(time.astype("datetime64[s]"))
     with READING, netCDF4.Dataset(path, "w", format="NETCDF4") as file:
-        file.setncatts({
-            "Title": f"{TITLE.format(version)}, surface PM2.5 at 35 % relative humidity", "Conventions": "CF",
-            "Source": source, "Filename": geos_cf_file(version, time),
-        })  # fmt: skip
-        for size_name, size in (("time", None), ("lev", 1), ("lat", grid.rows), ("lon", grid.columns)):
+        file.setncatts(
+            {
+                "Title": f"{TITLE.format(version)}, surface PM2.5 at 35 % relative humidity",
+                "Conventions": "CF",
+                "Source": source,
+                "Filename": geos_cf_file(version, time),
+            }
+        )
+        for size_name, size in (
+            ("time", None),
+            ("lev", 1),
+            ("lat", grid.rows),
+            ("lon", grid.columns),
+        ):
             file.createDimension(size_name, size)
         for axis_name, units, coordinate in (
             ("lon", "degrees_east", grid.longitudes),
@@ -123,10 +145,22 @@ def write_hour(path: Path, values: np.ndarray, grid: Grid, time: np.datetime64, 
         axis.setncattr("units", f"minutes since {stamp.replace('T', ' ')}")
         axis[:] = 0
         data = file.createVariable(
-            name, "f4", ("time", "lev", "lat", "lon"), fill_value=fill, zlib=True, complevel=1, shuffle=True,
+            name,
+            "f4",
+            ("time", "lev", "lat", "lon"),
+            fill_value=fill,
+            zlib=True,
+            complevel=1,
+            shuffle=True,
             chunksizes=(1, 1, *grid.shape),
-        )  # fmt: skip
-        data.setncatts({"long_name": "PM2.5 at 35 % relative humidity", "units": "ug m-3", "missing_value": fill})
+        )
+        data.setncatts(
+            {
+                "long_name": "PM2.5 at 35 % relative humidity",
+                "units": "ug m-3",
+                "missing_value": fill,
+            }
+        )
         data[0, 0] = np.where(np.isfinite(values), values, fill)[::-1]
 
 

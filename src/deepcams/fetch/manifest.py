@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from deepcams.errors import InputError, OutputError
-from deepcams.store.lock import taken
-from deepcams.store.records import differences
-from deepcams.writing import sync, writing_to
+from deepcams.core.errors import InputError, OutputError
+from deepcams.files.atomic import sync, writing_to
+from deepcams.files.flock import taken
+from deepcams.files.records import differences
 
 MANIFEST = ".deepcams-fetch.jsonl"
 FORMAT = 1
@@ -64,7 +64,9 @@ class Manifest:
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(self.path, "the manifest of a fetch", str(error)) from error
         if self.identity is not None and self.identity.get("format") != FORMAT:
-            raise InputError(self.path, f"a manifest of format {FORMAT}", f"format {self.identity.get('format')}")
+            raise InputError(
+                self.path, f"a manifest of format {FORMAT}", f"format {self.identity.get('format')}"
+            )
 
     def _keep(self, line: dict[str, Any]) -> None:
         name = str(line.pop("item"))
@@ -89,7 +91,9 @@ class Manifest:
             self._file = self.path.open("ab")
         if not taken(self._file.fileno()):
             self.close()
-            raise OutputError(f"{self.folder}: another deepcams fetches into it now; wait for it, or name another one")
+            raise OutputError(
+                f"{self.folder}: another deepcams fetches into it now; wait for it, or name another one"
+            )
         with writing_to(self.path):
             if self.path.stat().st_size:
                 self._file.write(b"\n")  # ends a line that a kill cut off
@@ -108,7 +112,9 @@ class Manifest:
         """
         for place in (self.folder, *self.folder.parents):
             if place.exists() and not place.is_dir():
-                raise OutputError(f"{place}: a folder is needed, and a file of that name is there; name another one")
+                raise OutputError(
+                    f"{place}: a folder is needed, and a file of that name is there; name another one"
+                )
         self._refuse_another({"format": FORMAT, **identity})
 
     def _refuse_another(self, identity: Mapping[str, Any]) -> None:

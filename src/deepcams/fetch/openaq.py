@@ -12,22 +12,22 @@ from typing import Any
 
 import numpy as np
 
-from deepcams.amounts import size
-from deepcams.errors import InputError
+from deepcams.core.errors import InputError
+from deepcams.core.grid import Grid
+from deepcams.core.period import Period
+from deepcams.core.text import size
+from deepcams.fetch.base_fetch import Fetch
+from deepcams.fetch.credentials import openaq_key
+from deepcams.fetch.download import space
 from deepcams.fetch.endpoints import OPENAQ_PM25
-from deepcams.fetch.fetching import Fetch
 from deepcams.fetch.hours import Box
-from deepcams.fetch.keys import openaq_key
 from deepcams.fetch.manifest import checksum
 from deepcams.fetch.openaq_archive import Archive, Day, proven, wanted_days
 from deepcams.fetch.openaq_locations import load, locations_of, save
 from deepcams.fetch.openaq_pack import PARTS, Pack, merge, place_of, rows_of, write_part
-from deepcams.fetch.patience import FetchError, RefusedError
-from deepcams.fetch.transfer import space
-from deepcams.fetch.work import Estimate, Summary, Told, free_at, raise_failures
-from deepcams.grid import Grid
-from deepcams.period import Period
-from deepcams.sources.openaq_countries import countries, countries_of
+from deepcams.fetch.parallel import Estimate, Summary, Told, free_at, raise_failures
+from deepcams.fetch.retry import FetchError, RefusedError
+from deepcams.stations.countries import countries, countries_of
 
 LOCATIONS_AT_ONCE = 8
 _OBJECT_BYTES = 1e3
@@ -73,11 +73,17 @@ class OpenaqRequest:
         if self.bbox is not None:
             Grid.globe(0.25).select(self.bbox, "--bbox")
         if self.country is not None and self.country.upper() not in countries():
-            raise InputError("--country", "a country's two letters (ISO 3166) such as PL", repr(self.country))
+            raise InputError(
+                "--country", "a country's two letters (ISO 3166) such as PL", repr(self.country)
+            )
         if wrong := [number for number in self.locations if number < 1]:
             raise InputError("--location", "a location's number, 1 or more", wrong[0])
         if not self.parameter.strip():
-            raise InputError("--parameter", "what the archive calls a species, such as pm25", repr(self.parameter))
+            raise InputError(
+                "--parameter",
+                "what the archive calls a species, such as pm25",
+                repr(self.parameter),
+            )
         if not 1 <= self.at_once <= 256:
             raise InputError("--at-once", "1 to 256 objects", self.at_once)
 
@@ -133,10 +139,17 @@ class Openaq(Fetch[OpenaqRequest]):
             raise
         except FetchError as error:
             days = (last - first).days + 3  # local days, so one more at either end
-            words = [f"number of locations unknown: {error}", f"of each up to {days:,} objects, one a local day"]
+            words = [
+                f"number of locations unknown: {error}",
+                f"of each up to {days:,} objects, one a local day",
+            ]
             return Estimate(str(out), words, None, free_at(out))
-        todo = [item for year in years for item in self._items(numbers, year) if not self._have(item)]
-        words = [f"{len(numbers):,} locations ({known}), {len(todo):,} of their years not there yet"]
+        todo = [
+            item for year in years for item in self._items(numbers, year) if not self._have(item)
+        ]
+        words = [
+            f"{len(numbers):,} locations ({known}), {len(todo):,} of their years not there yet"
+        ]
         if not todo:
             return Estimate(str(out), words, 0.0, free_at(out))
         sample = todo[:: max(len(todo) // 5, 1)][:5]
@@ -166,7 +179,9 @@ class Openaq(Fetch[OpenaqRequest]):
         return summary
 
     async def _run(self) -> Summary:
-        with closing(Archive(self.endpoints.openaq_archive, self.patience, self.request.at_once)) as archive:
+        with closing(
+            Archive(self.endpoints.openaq_archive, self.patience, self.request.at_once)
+        ) as archive:
             return await self._all(archive)
 
     async def _all(self, archive: Archive) -> Summary:
@@ -187,7 +202,9 @@ class Openaq(Fetch[OpenaqRequest]):
         if outside := sum(about["state"] == "outside" for _, about in self.manifest.items()):
             summary.notes.append(f"{outside:,} locations lie outside the box or country")
         if not any(request.out.glob("openaq_*.parquet")):
-            summary.notes.append(f"none of them has {request.parameter} in this period: there is nothing to write")
+            summary.notes.append(
+                f"none of them has {request.parameter} in this period: there is nothing to write"
+            )
         return summary
 
     def _finish(self, year: int, summary: Summary) -> None:
@@ -198,7 +215,13 @@ class Openaq(Fetch[OpenaqRequest]):
             return
         self.progress(Told(self._done, self._total, self.came.bytes, f"writing {final.name}"))
         rows = merge(parts, final)
-        self.manifest.put(final.name, file=final.name, bytes=final.stat().st_size, sha256=checksum(final), rows=rows)
+        self.manifest.put(
+            final.name,
+            file=final.name,
+            bytes=final.stat().st_size,
+            sha256=checksum(final),
+            rows=rows,
+        )
         summary.notes.append(f"{final.name}: {rows:,} rows")
 
     async def _locations(self, archive: Archive) -> tuple[list[int], str]:
@@ -208,15 +231,23 @@ class Openaq(Fetch[OpenaqRequest]):
             return sorted(set(request.locations)), "as given"
         if key is not None and request.parameter == "pm25":
             found = await asyncio.to_thread(
-                locations_of, self.endpoints.openaq_api, key, OPENAQ_PM25, request.bbox,
-                request.country and request.country.upper(), self.patience,
-            )  # fmt: skip
+                locations_of,
+                self.endpoints.openaq_api,
+                key,
+                OPENAQ_PM25,
+                request.bbox,
+                request.country and request.country.upper(),
+                self.patience,
+            )
             if self.manifest.identity is not None:  # not in a dry run
                 before = {one["id"]: one for one in load(request.out) or []}
                 merged = before | {one["id"]: one for one in found}
                 save([merged[number] for number in sorted(merged)], request.out)
             return [one["id"] for one in found], "from the API, with their grade in stations.json"
-        return await archive.locations(), "from the archive; with a key their grade (monitor or sensor) is fetched too"
+        return (
+            await archive.locations(),
+            "from the archive; with a key their grade (monitor or sensor) is fetched too",
+        )
 
     def _items(self, numbers: list[int], year: int) -> list[_Item]:
         """What a year's file takes of each location."""
@@ -238,7 +269,9 @@ class Openaq(Fetch[OpenaqRequest]):
         for name in self._ranges.get(item.location, []):
             about = self.manifest.get(name)
             if name != item.name and about is not None and about["state"] == "complete":
-                known.append((date.fromisoformat(about["first"]), date.fromisoformat(about["last"])))
+                known.append(
+                    (date.fromisoformat(about["first"]), date.fromisoformat(about["last"]))
+                )
         return known
 
     @property
@@ -251,7 +284,9 @@ class Openaq(Fetch[OpenaqRequest]):
                     self._by_location.setdefault(int(number), []).append(name)
         return self._by_location
 
-    async def _worker(self, archive: Archive, todo: deque[_Item], gate: asyncio.Semaphore, summary: Summary) -> None:
+    async def _worker(
+        self, archive: Archive, todo: deque[_Item], gate: asyncio.Semaphore, summary: Summary
+    ) -> None:
         while todo:
             item = todo.popleft()
             try:
@@ -314,17 +349,29 @@ class Openaq(Fetch[OpenaqRequest]):
 
     def _keep(self, item: _Item, days: list[Day], pack: Pack, parts: Path) -> None:
         table, damaged = rows_of(pack, days, self.request.parameter)
-        unproven = [key for key in damaged if not proven(next(day for day in days if day.key == key))]
+        unproven = [
+            key for key in damaged if not proven(next(day for day in days if day.key == key))
+        ]
         if unproven:
             pack.remove()
-            raise FetchError(f"{unproven[0].rpartition('/')[2]}: what came cannot be read; try again")
+            raise FetchError(
+                f"{unproven[0].rpartition('/')[2]}: what came cannot be read; try again"
+            )
         if table.num_rows:
             write_part(table, parts / f"{item.stem}.parquet")
         about: dict[str, Any] = {"damaged": damaged} if damaged else {}
         self.manifest.put(
-            item.name, sure=False, location=item.location, year=item.year, first=f"{item.first}", last=f"{item.last}",
-            objects=len(days), size=sum(day.bytes for day in days), rows=table.num_rows, **about,
-        )  # fmt: skip
+            item.name,
+            sure=False,
+            location=item.location,
+            year=item.year,
+            first=f"{item.first}",
+            last=f"{item.last}",
+            objects=len(days),
+            size=sum(day.bytes for day in days),
+            rows=table.num_rows,
+            **about,
+        )
         pack.remove()
 
     def _cuts(self) -> bool:
@@ -339,7 +386,10 @@ class Openaq(Fetch[OpenaqRequest]):
             return True
         if self.request.bbox is not None:
             west, south, east, north = self.request.bbox
-            if not (south <= place[0] <= north and (place[1] - west) % 360 <= ((east - west) % 360 or 360)):
+            if not (
+                south <= place[0] <= north
+                and (place[1] - west) % 360 <= ((east - west) % 360 or 360)
+            ):
                 return False
         if self.request.country is not None:
             country = countries_of(np.array([place[0]]), np.array([place[1]]))[0]

@@ -12,11 +12,11 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 from xml.etree import ElementTree
 
-from deepcams.extras import need
+from deepcams.fetch.download import AbsentError, Transfer
 from deepcams.fetch.endpoints import OPENAQ_PREFIX, OPENAQ_REGION, USER_AGENT, openaq_prefix
-from deepcams.fetch.patience import TRANSIENT, FetchError, Patience, RefusedError, TryAgainError
-from deepcams.fetch.transfer import AbsentError, Transfer
-from deepcams.sources.files import looks_like
+from deepcams.fetch.retry import TRANSIENT, FetchError, Patience, RefusedError, TryAgainError
+from deepcams.files.optional import need
+from deepcams.readers.detect import looks_like
 
 LISTS_AT_ONCE = 8
 _GONE = "the archive no longer has it"
@@ -72,7 +72,9 @@ class Archive:
             },
             retry_config={"max_retries": 0},
         )
-        host = f"https://{bucket}.s3.{OPENAQ_REGION}.amazonaws.com/" if parts.scheme == "s3" else url
+        host = (
+            f"https://{bucket}.s3.{OPENAQ_REGION}.amazonaws.com/" if parts.scheme == "s3" else url
+        )
         self._root, self._transfer = host, Transfer(patience, LISTS_AT_ONCE)
         self._quiet_until = patience.clock()
         self._obstore = need("obstore")
@@ -97,10 +99,14 @@ class Archive:
 
     async def days(self, location: int, year: int) -> list[Day]:
         """A location's objects of a year, in order."""
-        found, _ = await self._listed(openaq_prefix(location, year), f"the list of location {location}, {year}", "")
+        found, _ = await self._listed(
+            openaq_prefix(location, year), f"the list of location {location}, {year}", ""
+        )
         return sorted(filter(None, map(_day, found)), key=lambda day: day.key)
 
-    async def _listed(self, prefix: str, what: str, delimiter: str = "/") -> tuple[list[Listed], list[str]]:
+    async def _listed(
+        self, prefix: str, what: str, delimiter: str = "/"
+    ) -> tuple[list[Listed], list[str]]:
         """Objects and folders under a prefix.
 
         The lists are read here rather than by the client, which takes any page (an error's, a portal's) for an empty
@@ -108,7 +114,12 @@ class Archive:
         """
         objects, folders, token = list[Listed](), list[str](), ""
         while True:
-            asked = {"list-type": "2", "prefix": prefix, "delimiter": delimiter, "continuation-token": token}
+            asked = {
+                "list-type": "2",
+                "prefix": prefix,
+                "delimiter": delimiter,
+                "continuation-token": token,
+            }
             query = urlencode({name: value for name, value in asked.items() if value})
 
             async def ask(url: str = f"{self._root}?{query}") -> Page:
@@ -161,7 +172,9 @@ class Archive:
         """
         self._stay_quiet()  # which another thread may have been told in the meantime
         try:
-            return self._transfer.read_once(f"{self._root.rstrip('/')}/{quote(key, '/=')}", what, packed=True)
+            return self._transfer.read_once(
+                f"{self._root.rstrip('/')}/{quote(key, '/=')}", what, packed=True
+            )
         except AbsentError:
             raise TryAgainError(_GONE) from None
         except TryAgainError as again:
@@ -177,8 +190,12 @@ class Archive:
         return int(found[1]) if found else None
 
     def _judged(self, error: Exception) -> Exception:
-        if isinstance(error, self._errors.PermissionDeniedError | self._errors.UnauthenticatedError):
-            return RefusedError("the archive refuses access without a key; check --endpoint openaq-archive=URL")
+        if isinstance(
+            error, self._errors.PermissionDeniedError | self._errors.UnauthenticatedError
+        ):
+            return RefusedError(
+                "the archive refuses access without a key; check --endpoint openaq-archive=URL"
+            )
         if isinstance(error, self._errors.NotFoundError):
             return TryAgainError(_GONE)
         if not isinstance(error, self._errors.BaseError | OSError | ValueError):
@@ -222,13 +239,20 @@ def parse(answer: bytes, prefix: str) -> Page:
         raise TryAgainError("what came is a part of a list without its end")
     try:
         objects = [
-            (one.findtext(f"{space}Key") or "", int(one.findtext(f"{space}Size") or ""),
-             (one.findtext(f"{space}ETag") or "").strip('"'))
+            (
+                one.findtext(f"{space}Key") or "",
+                int(one.findtext(f"{space}Size") or ""),
+                (one.findtext(f"{space}ETag") or "").strip('"'),
+            )
             for one in root.iter(f"{space}Contents")
-        ]  # fmt: skip
+        ]
     except ValueError:
         raise TryAgainError("what came is a damaged list") from None
-    return Page(objects, [each.text or "" for each in root.iterfind(f"{space}CommonPrefixes/{space}Prefix")], token)
+    return Page(
+        objects,
+        [each.text or "" for each in root.iterfind(f"{space}CommonPrefixes/{space}Prefix")],
+        token,
+    )
 
 
 def _day(listed: Listed) -> Day | None:

@@ -9,12 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from deepcams.extras import need
+from deepcams.fetch.credentials import Key
 from deepcams.fetch.endpoints import OPENAQ_PROFILE, USER_AGENT
 from deepcams.fetch.hours import Box
-from deepcams.fetch.keys import Key
-from deepcams.fetch.patience import FetchError, Patience, RefusedError, TryAgainError, retry_after
-from deepcams.writing import write_atomically, writing_to
+from deepcams.fetch.retry import FetchError, Patience, RefusedError, TryAgainError, retry_after
+from deepcams.files.atomic import write_atomically, writing_to
+from deepcams.files.optional import need
 
 _PAGE = 1000
 STATIONS = "stations.json"
@@ -40,7 +40,9 @@ def locations_of(
     logging.getLogger("openaq").setLevel(logging.CRITICAL)
     client_of, errors = need("openaq").OpenAQ, need("openaq.core.exceptions")
     try:
-        client = client_of(api_key=key.value, base_url=url.rstrip("/") + "/", _transport=_transport(url, patience))
+        client = client_of(
+            api_key=key.value, base_url=url.rstrip("/") + "/", _transport=_transport(url, patience)
+        )
     except errors.ApiKeyMissingError:
         raise RefusedError(
             f"the OpenAQ key in {key.found} is none (64 digits 0-9 a-f are): copy it again from {OPENAQ_PROFILE}"
@@ -89,18 +91,30 @@ def _boxes(bbox: Box | None) -> list[Box | None]:
         return [None]
     west, south, east, north = bbox
     west, east = ((edge + 180) % 360 - 180 if abs(edge) != 180 else edge for edge in (west, east))
-    return [(west, south, east, north)] if west < east else [(west, south, 180.0, north), (-180.0, south, east, north)]
+    return (
+        [(west, south, east, north)]
+        if west < east
+        else [(west, south, 180.0, north), (-180.0, south, east, north)]
+    )
 
 
 def _ask(
-    client: Any, errors: Any, key: Key, page: int, parameter: int, box: Box | None, country: str | None
+    client: Any,
+    errors: Any,
+    key: Key,
+    page: int,
+    parameter: int,
+    box: Box | None,
+    country: str | None,
 ) -> list[Any]:
     try:
         wanted = {"bbox": box, "iso": country}
         answer = client.locations.list(
-            page=page, limit=_PAGE, parameters_id=parameter,
+            page=page,
+            limit=_PAGE,
+            parameters_id=parameter,
             **{name: value for name, value in wanted.items() if value is not None},
-        )  # fmt: skip
+        )
         return list(answer.results)
     except (errors.NotAuthorizedError, errors.ForbiddenError):
         raise RefusedError(
@@ -112,7 +126,9 @@ def _ask(
     except errors.HTTPClientError as error:
         if isinstance(error, errors.TimeoutError):
             raise TryAgainError("OpenAQ answers 408") from None
-        raise FetchError(f"OpenAQ's locations: the API refuses the request ({_short(error, key)})") from None
+        raise FetchError(
+            f"OpenAQ's locations: the API refuses the request ({_short(error, key)})"
+        ) from None
     except (errors.APIError, OSError) as error:
         raise TryAgainError(f"OpenAQ's API fails ({_short(error, key)})") from None
     except (errors.OpenAQError, ValueError, TypeError, KeyError) as error:
@@ -120,12 +136,16 @@ def _ask(
     except Exception as error:
         # the client's transport raises http.client's own errors where a connection breaks
         if type(error).__module__.startswith("http"):
-            raise TryAgainError(f"the connection to OpenAQ broke ({type(error).__name__})") from None
+            raise TryAgainError(
+                f"the connection to OpenAQ broke ({type(error).__name__})"
+            ) from None
         raise
 
 
 def _short(error: Exception, key: Key) -> str:
-    text = " ".join(str(error).replace(key.value, "(key)").split())  # a service may repeat what it was sent
+    text = " ".join(
+        str(error).replace(key.value, "(key)").split()
+    )  # a service may repeat what it was sent
     return f"{type(error).__name__}: {text[:80]}".rstrip(": ")
 
 
@@ -133,12 +153,17 @@ def _plain(one: Any) -> dict[str, Any]:
     """What is kept of a location, named as the API names it."""
     coordinates = one.coordinates
     return {
-        "id": int(one.id), "name": one.name, "timezone": one.timezone,
-        "country": {"code": one.country.code}, "provider": {"name": one.provider.name},
-        "isMobile": bool(one.is_mobile), "isMonitor": bool(one.is_monitor),
+        "id": int(one.id),
+        "name": one.name,
+        "timezone": one.timezone,
+        "country": {"code": one.country.code},
+        "provider": {"name": one.provider.name},
+        "isMobile": bool(one.is_mobile),
+        "isMonitor": bool(one.is_monitor),
         "coordinates": {"latitude": coordinates.latitude, "longitude": coordinates.longitude},
-        "datetimeFirst": _utc(one.datetime_first), "datetimeLast": _utc(one.datetime_last),
-    }  # fmt: skip
+        "datetimeFirst": _utc(one.datetime_first),
+        "datetimeLast": _utc(one.datetime_last),
+    }
 
 
 def _utc(stamp: Any) -> str | None:
@@ -149,7 +174,9 @@ def save(locations: list[dict[str, Any]], folder: Path) -> Path:
     """Keep them beside the data, as the API answers."""
     path = folder / STATIONS
     with writing_to(path):
-        write_atomically(path, (json.dumps({"results": locations}, ensure_ascii=False, indent=0) + "\n").encode())
+        write_atomically(
+            path, (json.dumps({"results": locations}, ensure_ascii=False, indent=0) + "\n").encode()
+        )
     return path
 
 

@@ -9,10 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from deepcams.errors import InputError
+from deepcams.core.errors import InputError
 from deepcams.fetch.openaq_archive import Day, unpacked
-from deepcams.sources.openaq_columns import COLUMNS, plain_parameter, read_csv
-from deepcams.writing import appearing, writing_to
+from deepcams.files.atomic import appearing, writing_to
+from deepcams.stations.openaq_columns import COLUMNS, plain_parameter, read_csv
 
 PARTS = ".parts"
 _HELD_ROWS = 1 << 19
@@ -100,12 +100,16 @@ def rows_of(pack: Pack, days: Iterable[Day], parameter: str) -> tuple[Any, list[
     damaged = []
     for day in days:
         try:
-            header, _, body = unpacked(pack.read(day.key)).removeprefix(b"\xef\xbb\xbf").partition(b"\n")
+            header, _, body = (
+                unpacked(pack.read(day.key)).removeprefix(b"\xef\xbb\xbf").partition(b"\n")
+            )
         except (zlib.error, EOFError, OSError):
             damaged.append(day.key)
             continue
         if body.strip():
-            bodies.setdefault(header.strip(), []).append((day.key, body if body.endswith(b"\n") else body + b"\n"))
+            bodies.setdefault(header.strip(), []).append(
+                (day.key, body if body.endswith(b"\n") else body + b"\n")
+            )
     tables = []
     for header, pieces in bodies.items():
         try:
@@ -120,7 +124,9 @@ def rows_of(pack: Pack, days: Iterable[Day], parameter: str) -> tuple[Any, list[
         return _schema().empty_table(), damaged
     table = pa.concat_tables(tables)
     names = pc.unique(table["parameter"]).to_pylist()
-    wanted = [name for name in names if name and plain_parameter(name) == plain_parameter(parameter)]
+    wanted = [
+        name for name in names if name and plain_parameter(name) == plain_parameter(parameter)
+    ]
     return table.filter(pc.is_in(table["parameter"], pa.array(wanted, pa.string()))), damaged
 
 
@@ -130,7 +136,9 @@ def _parsed(header: bytes, body: bytes) -> Any:
     table = read_csv(header, body)
     missing = [name for name in COLUMNS if name not in table.column_names and name != "location"]
     if missing:
-        raise InputError("archive", "the columns " + ", ".join(COLUMNS), f"none of {', '.join(missing)}")
+        raise InputError(
+            "archive", "the columns " + ", ".join(COLUMNS), f"none of {', '.join(missing)}"
+        )
     if "location" not in table.column_names:
         table = table.append_column("location", pa.nulls(table.num_rows, pa.string()))
     return table.select([field.name for field in _schema()]).cast(_schema())

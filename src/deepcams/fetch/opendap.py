@@ -15,15 +15,15 @@ from typing import TypeVar
 
 import numpy as np
 
-from deepcams.errors import DeepcamsError, InputError
+from deepcams.core.errors import DeepcamsError, InputError
+from deepcams.core.grid import Grid
+from deepcams.fetch.download import Transfer, partial_of
 from deepcams.fetch.endpoints import OPENDAP_ORIGIN, geos_cf_file, geos_cf_variable
 from deepcams.fetch.hours import Box, open_hour, write_hour
-from deepcams.fetch.patience import Pace, TryAgainError
-from deepcams.fetch.transfer import Transfer, partial_of
-from deepcams.grid import Grid
-from deepcams.sources.files import looks_like
-from deepcams.sources.geos_cf import TITLE, UNDEFINED
-from deepcams.writing import writing_to
+from deepcams.fetch.retry import Pace, TryAgainError
+from deepcams.files.atomic import writing_to
+from deepcams.readers.detect import looks_like
+from deepcams.readers.geos_cf import TITLE, UNDEFINED
 
 T = TypeVar("T")
 
@@ -31,7 +31,14 @@ PAUSE = 1.0
 """Seconds between the starts of two requests: the service falls over under many in a row."""
 LEAST, MOST = 0.0, 1e5
 """ug m-3: what is beyond was damaged on its way."""
-_TYPES = {"Float32": ">f4", "Float64": ">f8", "Int32": ">i4", "UInt32": ">u4", "Int16": ">i4", "UInt16": ">u4"}
+_TYPES = {
+    "Float32": ">f4",
+    "Float64": ">f8",
+    "Int32": ">i4",
+    "UInt32": ">u4",
+    "Int16": ">i4",
+    "UInt16": ">u4",
+}
 _DECLARATION = re.compile(r"\b(" + "|".join(_TYPES) + r")\s+([\w.%-]+)\s*((?:\[[^\]]+\])+)\s*;")
 _LENGTH = re.compile(r"\[(?:[^=\]]*=)?\s*(\d+)\s*\]")
 _DATA = re.compile(rb"\r?\nData:\r?\n")
@@ -78,7 +85,9 @@ class Opendap:
         whole_cells: take what the coarse cells that the box touches need, too.
     """
 
-    def __init__(self, url: str, transfer: Transfer, bbox: Box | None, whole_cells: bool = False) -> None:
+    def __init__(
+        self, url: str, transfer: Transfer, bbox: Box | None, whole_cells: bool = False
+    ) -> None:
         self.url, self._transfer = url, transfer
         self._bbox = _wider(bbox) if bbox is not None and whole_cells else bbox
         self._pace = Pace(PAUSE if url.startswith("https") else 0.0, transfer.patience)
@@ -117,7 +126,9 @@ class Opendap:
         """The values, unless they cannot be PM2.5: the answer carries no check sum."""
         part = found.get(self._name)
         if part is None or part.size != math.prod(shape):
-            raise TryAgainError(f"what came holds {', '.join(found)} instead of {math.prod(shape):,} of {self._name}")
+            raise TryAgainError(
+                f"what came holds {', '.join(found)} instead of {math.prod(shape):,} of {self._name}"
+            )
         known = part[np.abs(part) < UNDEFINED]
         if np.isnan(part).any() or (known.size and not LEAST <= known.min() <= known.max() <= MOST):
             raise TryAgainError("what came holds values that cannot be PM2.5")
@@ -135,7 +146,9 @@ class Opendap:
         hour = np.timedelta64(1, "h").astype("timedelta64[ns]")
         slots = [int((time - OPENDAP_ORIGIN) // hour) for time in times]
         if slots[0] < 0:
-            raise InputError("--period", f"hours from {str(OPENDAP_ORIGIN)[:16]}", str(times[0])[:16])
+            raise InputError(
+                "--period", f"hours from {str(OPENDAP_ORIGIN)[:16]}", str(times[0])[:16]
+            )
         first, last = slots[0], slots[-1]
         what = f"PM2.5 of {str(times[0])[:10]}"
         lower, upper = int(rows.min()), int(rows.max())
@@ -144,9 +157,10 @@ class Opendap:
             low, high = int(columns[begin]), int(columns[end - 1])
             shape = (values.shape[0], upper - lower + 1, high - low + 1)
             part = self._ask(
-                f"{self._name}[{first}:1:{last}][0:1:0][{lower}:1:{upper}][{low}:1:{high}]", what,
+                f"{self._name}[{first}:1:{last}][0:1:0][{lower}:1:{upper}][{low}:1:{high}]",
+                what,
                 partial(self._plausible, shape=shape),
-            )  # fmt: skip
+            )
             came(part.nbytes)
             values[:, :, begin:end] = part[:, rows - lower]
         values[np.abs(values) >= UNDEFINED] = np.nan

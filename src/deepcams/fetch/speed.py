@@ -23,16 +23,16 @@ from urllib.parse import urlsplit
 import numpy as np
 import xarray as xr
 
-from deepcams.extras import need
+from deepcams.core.field import as_field
+from deepcams.core.grid import Grid
+from deepcams.core.period import Period
 from deepcams.fetch.endpoints import Endpoints, geos_cf_file, geos_cf_url
 from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
 from deepcams.fetch.openaq import Openaq, OpenaqRequest
-from deepcams.fetch.patience import Patience
-from deepcams.fetch.work import Told
-from deepcams.field import as_field
-from deepcams.grid import Grid
-from deepcams.period import Period
-from deepcams.sources.simulation.geos_cf_files import write_geos_cf
+from deepcams.fetch.parallel import Told
+from deepcams.fetch.retry import Patience
+from deepcams.files.optional import need
+from deepcams.simulation.write_geos_cf import write_geos_cf
 from deepcams.testing.services.bucket import Bucket
 from deepcams.testing.services.files import FileTree, below
 
@@ -130,12 +130,16 @@ def objects(count: int = 10_000, folder: Path | None = None, repeats: int = 1) -
             began = time.perf_counter()
             size = asyncio.run(_copy_all(root, locations, Path(place) / "plain"))
             plain.append(time.perf_counter() - began)
-            request = OpenaqRequest(Period.parse(str(_YEAR)), Path(place) / "out", at_once=_OBJECTS_AT_ONCE)
+            request = OpenaqRequest(
+                Period.parse(str(_YEAR)), Path(place) / "out", at_once=_OBJECTS_AT_ONCE
+            )
             began = time.perf_counter()
             Openaq(request, endpoints, Patience(), tell, environment={}).run()
             fetch.append(time.perf_counter() - began)
             shutil.rmtree(Path(place) / "out")
-    return Speed(locations * 365, size, tuple(plain), tuple(fetch), tuple(held[k] for k in sorted(held)))
+    return Speed(
+        locations * 365, size, tuple(plain), tuple(fetch), tuple(held[k] for k in sorted(held))
+    )
 
 
 def _field(stamp: np.datetime64) -> xr.DataArray:
@@ -153,7 +157,9 @@ def _add_species(path: Path) -> None:
     with netCDF4.Dataset(path, "a") as file:
         values = file["PM25_RH35_GCC"][:]
         for name in ("CO", "NO2", "O3", "SO2"):
-            gas = file.createVariable(name, "f4", ("time", "lev", "lat", "lon"), zlib=True, complevel=1, shuffle=True)
+            gas = file.createVariable(
+                name, "f4", ("time", "lev", "lat", "lon"), zlib=True, complevel=1, shuffle=True
+            )
             gas[:] = values * 1e-9
 
 
@@ -171,9 +177,10 @@ def _copy(url: str, path: Path) -> None:
 async def _copy_all(root: str, locations: int, folder: Path) -> int:
     """Read all objects with the same client, and write each into a file."""
     store = need("obstore.store").S3Store(
-        "openaq-data-archive", config={"endpoint": root, "skip_signature": True, "region": "us-east-1"},
+        "openaq-data-archive",
+        config={"endpoint": root, "skip_signature": True, "region": "us-east-1"},
         client_options={"allow_http": True},
-    )  # fmt: skip
+    )
     client, gate = need("obstore"), asyncio.Semaphore(_OBJECTS_AT_ONCE)
     sizes = []
 
@@ -194,15 +201,18 @@ def _keys(location: int) -> list[str]:
     days = [date(_YEAR, 1, 1) + timedelta(days=k) for k in range(365)]
     place = f"records/csv.gz/locationid={location}"
     return [
-        f"{place}/year={_YEAR}/month={day:%m}/location-{location}-{day:%Y%m%d}.csv.gz" for day in days
-    ]  # fmt: skip
+        f"{place}/year={_YEAR}/month={day:%m}/location-{location}-{day:%Y%m%d}.csv.gz"
+        for day in days
+    ]
 
 
 class _Objects(Mapping[str, bytes]):
     """Objects that are made when they are asked for; all of a location are the same."""
 
     def __init__(self, locations: int) -> None:
-        self._all = {key: location for location in range(1, locations + 1) for key in _keys(location)}
+        self._all = {
+            key: location for location in range(1, locations + 1) for key in _keys(location)
+        }
         self._made: dict[int, bytes] = {}
 
     def __getitem__(self, key: str) -> bytes:

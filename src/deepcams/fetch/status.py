@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from deepcams.amounts import size
-from deepcams.errors import InputError
+from deepcams.core.errors import InputError
+from deepcams.core.text import size
 from deepcams.fetch.manifest import MANIFEST, Manifest, checksum
 
 _STATES = {
@@ -57,17 +57,24 @@ class Status:
 
     def text(self) -> str:
         """A few lines for people."""
-        about = ", ".join(f"{key} {value}" for key, value in self.settings.items() if value is not None)
+        about = ", ".join(
+            f"{key} {value}" for key, value in self.settings.items() if value is not None
+        )
         lines = [f"{self.folder}: {self.provider}" + (f" ({about})" if about else "")]
         for state, count in self.counts.items():
             amount = f", {size(self.bytes)}" if state == "complete" else ""
             lines.append(f"  {count:,} {_STATES.get(state, state)}{amount}")
         if self.first:
             lines.append(f"  {self.first} to {self.last}")
-        for words, names in (("no longer there in their full length", self.gone), ("changed since", self.damaged)):
+        for words, names in (
+            ("no longer there in their full length", self.gone),
+            ("changed since", self.damaged),
+        ):
             if names:
                 more = ", .." if len(names) > 3 else ""
-                lines.append(f"  {len(names):,} {words}: {', '.join(names[:3])}{more}; fetch again to mend them")
+                lines.append(
+                    f"  {len(names):,} {words}: {', '.join(names[:3])}{more}; fetch again to mend them"
+                )
         if self.checked and self.sound:
             lines.append("  check sums: all as they were")
         return "\n".join(lines)
@@ -79,7 +86,9 @@ def folder_of(out: Path) -> Path:
     return beside if out.suffix == ".zarr" or (beside / MANIFEST).exists() else out
 
 
-def status(out: str | Path, *, check: bool = False, tell: Callable[[int, int], None] = lambda n, of: None) -> Status:
+def status(
+    out: str | Path, *, check: bool = False, tell: Callable[[int, int], None] = lambda n, of: None
+) -> Status:
     """Read a folder's manifest.
 
     Args:
@@ -96,14 +105,23 @@ def status(out: str | Path, *, check: bool = False, tell: Callable[[int, int], N
     if manifest.identity is None:
         found = "none" if out.exists() else "no such folder"
         raise InputError(out, "a folder that deepcams fetch wrote", found)
-    settings = {key: value for key, value in manifest.identity.items() if key not in ("format", "provider", "store")}
+    settings = {
+        key: value
+        for key, value in manifest.identity.items()
+        if key not in ("format", "provider", "store")
+    }
     items = list(manifest.items())
     complete = [(name, about) for name, about in items if about["state"] == "complete"]
     names = sorted(name for name, about in complete if "location" not in about)
     size = sum(about["bytes"] for _, about in complete if about.get("file"))
     counts = Counter(about["state"] for _, about in items)
     seen = Status(
-        str(out), manifest.identity["provider"], settings, dict(counts), size, *((names[0], names[-1]) if names else ())
+        str(out),
+        manifest.identity["provider"],
+        settings,
+        dict(counts),
+        size,
+        *((names[0], names[-1]) if names else ()),
     )
     seen.gone = [name for name, _ in complete if manifest.complete(name) is None]
     seen.gone += _not_stored(out, complete) if out.suffix == ".zarr" else []
@@ -113,16 +131,25 @@ def status(out: str | Path, *, check: bool = False, tell: Callable[[int, int], N
 
 
 def _check(
-    manifest: Manifest, complete: list[tuple[str, dict[str, Any]]], seen: Status, tell: Callable[[int, int], None]
+    manifest: Manifest,
+    complete: list[tuple[str, dict[str, Any]]],
+    seen: Status,
+    tell: Callable[[int, int], None],
 ) -> None:
     gone = set(seen.gone)
     for done, (name, about) in enumerate(complete):
-        if about.get("file") and name not in gone and checksum(manifest.folder / about["file"]) != about["sha256"]:
+        if (
+            about.get("file")
+            and name not in gone
+            and checksum(manifest.folder / about["file"]) != about["sha256"]
+        ):
             seen.damaged.append(name)
         tell(done + 1, len(complete))
     seen.checked = True
     if not seen.sound:
-        manifest.begin({key: value for key, value in (manifest.identity or {}).items() if key != "format"})
+        manifest.begin(
+            {key: value for key, value in (manifest.identity or {}).items() if key != "format"}
+        )
         for name in [*seen.gone, *seen.damaged]:
             about = manifest.get(name) or {}
             if name in seen.damaged:
@@ -133,11 +160,15 @@ def _check(
 
 def _not_stored(out: Path, complete: list[tuple[str, dict[str, Any]]]) -> list[str]:
     """Hours that went into a store which no longer knows them (hours that it found unfit are listed there)."""
-    from deepcams.training.prepared import Prepared
+    from deepcams.training.store.open_store import Prepared
 
     if not out.exists():
         return [name for name, _ in complete]
     known = {str(time.astype("datetime64[m]")) for time in Prepared.open(out).times}
     last = max(known, default="")
     unfit = {name for name, _ in complete} - known
-    return sorted(name for name in unfit if np.datetime64(name) > np.datetime64(last)) if last else sorted(unfit)
+    return (
+        sorted(name for name in unfit if np.datetime64(name) > np.datetime64(last))
+        if last
+        else sorted(unfit)
+    )

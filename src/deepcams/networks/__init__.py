@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from deepcams.errors import choose
-from deepcams.registry import Registry
+from deepcams.core.errors import choose
+from deepcams.core.registry import Registry
 
 if TYPE_CHECKING:
     from deepcams.networks.base import Network
@@ -41,6 +41,12 @@ def build(name: str, preset: str | None = None, **options: Any) -> Network:
     from deepcams.networks.base import options_from
 
     cls = NETWORKS.get(name)
-    given = {} if preset is None else asdict(cls.presets[choose(f"preset of {name}", preset, cls.presets)])
-    network: Network = cls(options_from(cls.options_type, {**given, **options}, f"options of {name}"))
+    given = (
+        {}
+        if preset is None
+        else asdict(cls.presets[choose(f"preset of {name}", preset, cls.presets)])
+    )
+    network: Network = cls(
+        options_from(cls.options_type, {**given, **options}, f"options of {name}")
+    )
     return network

@@ -15,7 +15,14 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from deepcams.networks.base import SizeRule, SpatialNetwork, SpatialSample, Tiling, check_shape, require
+from deepcams.networks.base import (
+    SizeRule,
+    SpatialNetwork,
+    SpatialSample,
+    Tiling,
+    check_shape,
+    require,
+)
 from deepcams.networks.warp import wide
 from deepcams.networks.window import Sliding, Surround
 
@@ -247,7 +254,9 @@ class ABPN(SpatialNetwork):
         feature = self.second(self.first_attention(feature, feature, sliding))
         fine = self._enlarge(coarse) + wide(self._project(feature, sliding))
         # last back-projection: what the fine frame, made coarse, does not give back
-        error = coarse - F.interpolate(fine, size=coarse.shape[-2:], mode="bicubic", align_corners=False)
+        error = coarse - F.interpolate(
+            fine, size=coarse.shape[-2:], mode="bicubic", align_corners=False
+        )
         feature = self.error_first(error)
         error = wide(self.error_last(self.error_attention(feature, feature, sliding)))
         return fine + self._enlarge(error)
@@ -258,7 +267,9 @@ class ABPN(SpatialNetwork):
 
     def _project(self, feature: Tensor, sliding: Sliding | None) -> Tensor:
         """The stages: coarse features (B, d, H, W) -> the correction (B, 1, factor H, factor W)."""
-        ups: list[Tensor] = [self.up[0](feature)]  # of each the last two are needed, and no more are kept
+        ups: list[Tensor] = [
+            self.up[0](feature)
+        ]  # of each the last two are needed, and no more are kept
         downs: list[Tensor] = []
         fine_sum = self.fine_mix.add(None, ups[0], 0)
         coarse_sum = None
@@ -275,7 +286,9 @@ class ABPN(SpatialNetwork):
             fine_sum = self.fine_mix.add(fine_sum, up, k)
             guide = downs[-1]
         assert coarse_sum is not None
-        correction = self.fine_out(self.fine_mix.end(fine_sum)) + self.coarse_up(self.coarse_mix.end(coarse_sum))
+        correction = self.fine_out(self.fine_mix.end(fine_sum)) + self.coarse_up(
+            self.coarse_mix.end(coarse_sum)
+        )
         out: Tensor = self.last(correction)
         return out
 

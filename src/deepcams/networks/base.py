@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from deepcams.errors import InputError
+from deepcams.core.errors import InputError
 from deepcams.networks.window import Surround
 
 Kind = Literal["temporal", "spatial"]
@@ -148,7 +148,7 @@ class TemporalNetwork(Network):
 
     Attributes:
         guide: name of the training-free method that it starts from, whose frames it must be given with each t
-            ("flow": :func:`deepcams.downscalers.flow.guide`), or None.
+            ("flow": :func:`deepcams.methods.flow.guide`), or None.
         guides: how many frames the guide has for each t.
         margin: rows and columns of surroundings that it needs on each side of a frame to be free of edges.
         reach: how many pixels away a pixel's answer sees; such a network may be given a frame in bands that overlap by
@@ -249,7 +249,9 @@ def times_tensor(t: Times, frames: Tensor, where: str) -> Tensor:
             raise InputError(f"{where}: t", "times inside (0, 1)", str(list(t)))
         t = torch.tensor(t, dtype=torch.float64)
     if t.ndim not in (1, 2) or not t.shape[-1] or (t.ndim == 2 and t.shape[0] != frames.shape[0]):
-        raise InputError(f"{where}: t", f"(T,) or ({frames.shape[0]}, T) times", f"shape {tuple(t.shape)}")
+        raise InputError(
+            f"{where}: t", f"(T,) or ({frames.shape[0]}, T) times", f"shape {tuple(t.shape)}"
+        )
     dtype = torch.float64 if frames.dtype == torch.float64 else torch.float32
     return t.to(frames.device, dtype).expand(frames.shape[0], -1)
 
@@ -288,10 +290,14 @@ def options_from(options_type: type, values: Mapping[str, Any], where: object) -
 
 def listed(names: list[str]) -> str:
     """The first few names, and how many more."""
-    return ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
+    return ", ".join(names[:_LISTED]) + (
+        f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    )
 
 
-def differences(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> str:
+def differences(
+    found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]
+) -> str:
     """What is missing, extra and misshapen, in one phrase; empty where all is as expected."""
     missing = [name for name in expected if name not in found]
     extra = [name for name in found if name not in expected]

@@ -16,7 +16,14 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from deepcams.networks.base import SizeRule, SpatialNetwork, SpatialSample, Tiling, check_shape, require
+from deepcams.networks.base import (
+    SizeRule,
+    SpatialNetwork,
+    SpatialSample,
+    Tiling,
+    check_shape,
+    require,
+)
 from deepcams.networks.warp import wide
 
 _LOG_FLOOR = 0.01
@@ -52,7 +59,13 @@ class CellNetOptions:
         require(where, "factor", 2 <= self.factor <= 16, "2 to 16", self.factor)
         require(where, "floor", self.floor > 0, "a positive number", self.floor)
         require(where, "power", 0 < self.power <= 1, "more than 0, at most 1", self.power)
-        require(where, "tile", self.tile > 4 * self.blocks + 8, f"more than {4 * self.blocks + 8}", self.tile)
+        require(
+            where,
+            "tile",
+            self.tile > 4 * self.blocks + 8,
+            f"more than {4 * self.blocks + 8}",
+            self.tile,
+        )
 
 
 class ResidualBlock(nn.Module):
@@ -87,7 +100,9 @@ class CellNet(SpatialNetwork):
         self.blocks = nn.ModuleList(ResidualBlock(width) for _ in range(self.options.blocks))
         self.last = nn.Conv2d(width, self.factor**2, 3, padding=1)
         assert self.last.bias is not None
-        nn.init.zeros_(self.last.weight)  # to begin with, the shares are those of the training-free method
+        nn.init.zeros_(
+            self.last.weight
+        )  # to begin with, the shares are those of the training-free method
         nn.init.zeros_(self.last.bias)
 
     @property
@@ -124,7 +139,9 @@ class CellNet(SpatialNetwork):
 
     def loss(self, sample: SpatialSample) -> Tensor:
         """Mean absolute difference of powers."""
-        found, wanted = (x.clamp_min(0) + 0.1 for x in (self.refine(sample.coarse), wide(sample.target)))
+        found, wanted = (
+            x.clamp_min(0) + 0.1 for x in (self.refine(sample.coarse), wide(sample.target))
+        )
         return (found**self.options.power - wanted**self.options.power).abs().mean()
 
     def _enlarged_log(self, coarse: Tensor) -> Tensor:

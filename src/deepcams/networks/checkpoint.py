@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepcams.errors import DeepcamsError, InputError
-from deepcams.writing import write_atomically, writing_to
+from deepcams.core.errors import DeepcamsError, InputError
+from deepcams.files.atomic import write_atomically, writing_to
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -114,7 +114,7 @@ def save(
     import torch
     from safetensors.torch import save as to_bytes
 
-    from deepcams import __version__
+    from deepcams._version import __version__
 
     path = Path(path)
     path = path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
@@ -126,8 +126,14 @@ def save(
     }
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
-            do = "go back to an earlier state of the training" if stored == "float32" else "store it in float32"
-            raise InputError(f"weights {name}", f"finite numbers in {stored}", "nan or infinity", do)
+            do = (
+                "go back to an earlier state of the training"
+                if stored == "float32"
+                else "store it in float32"
+            )
+            raise InputError(
+                f"weights {name}", f"finite numbers in {stored}", "nan or infinity", do
+            )
     card = Card(
         network=network.name,
         kind=network.kind,
@@ -180,13 +186,17 @@ def load(path: str | Path) -> Checkpoint:
     try:
         tensors = from_bytes(content)
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        raise InputError(path, _WANTED, f"a damaged file ({error})", "copy the file again") from None
+        raise InputError(
+            path, _WANTED, f"a damaged file ({error})", "copy the file again"
+        ) from None
     try:
         cls = NETWORKS.get(card.network)
     except InputError as error:
         do = "install the package that adds this network, or a newer deepcams"
         raise InputError(f"{path}: network", error.expected, repr(card.network), do) from None
-    network: Network = cls(options_from(cls.options_type, card.options, f"{path}: options of {card.network}"))
+    network: Network = cls(
+        options_from(cls.options_type, card.options, f"{path}: options of {card.network}")
+    )
     if (card.kind, card.factor) != (network.kind, network.factor):
         found = f"{card.kind}, factor {card.factor}"
         raise InputError(f"{path}: card", f"{network.kind}, factor {network.factor}", found)
@@ -200,7 +210,9 @@ def load(path: str | Path) -> Checkpoint:
     if wrong:
         raise InputError(path, f"the tensors of {card.network} with the options in its card", wrong)
     if _digest(tensors) != card.tensors_sha256:
-        raise InputError(path, "weights with the checksum in its card", "other weights", "copy the file again")
+        raise InputError(
+            path, "weights with the checksum in its card", "other weights", "copy the file again"
+        )
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise InputError(f"{path}: {name}", "finite numbers", "nan or infinity")
@@ -255,7 +267,10 @@ def _what(head: bytes) -> str:
         b"\x89HDF": "a netCDF-4 file",
         b"CDF": "a netCDF-3 file",
     }
-    return next((kind for start, kind in kinds.items() if head.startswith(start)), "a file of another format")
+    return next(
+        (kind for start, kind in kinds.items() if head.startswith(start)),
+        "a file of another format",
+    )
 
 
 def _todo(head: bytes) -> str:
@@ -280,7 +295,9 @@ def _card_of(header: Mapping[str, Any], path: object) -> Card:
     missing, extra = sorted(expected.keys() - values), sorted(values.keys() - expected)
     if missing or extra:
         found = "; ".join(
-            f"{what} {', '.join(names)}" for what, names in (("without", missing), ("with", extra)) if names
+            f"{what} {', '.join(names)}"
+            for what, names in (("without", missing), ("with", extra))
+            if names
         )
         raise InputError(f"{path}: card", "the entries of format 1", found)
     for name, kind in expected.items():
@@ -304,7 +321,9 @@ def find(folder: str | Path) -> list[tuple[Path, Card | DeepcamsError]]:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise InputError(folder, "a folder of checkpoints", "a file" if folder.exists() else "nothing there")
+        raise InputError(
+            folder, "a folder of checkpoints", "a file" if folder.exists() else "nothing there"
+        )
     found: list[tuple[Path, Card | DeepcamsError]] = []
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         try:

@@ -1,6 +1,6 @@
 """Flow, refined: where, and by how much, what optical flow carries should be mended.
 
-A network of our own. It starts from classical flow (:func:`deepcams.downscalers.flow.guide`): both frames carried to
+A network of our own. It starts from classical flow (:func:`deepcams.methods.flow.guide`): both frames carried to
 the wanted time. What flow gets wrong is mostly detail that does not move with the wind (towns, coasts, mountains) and
 growth on the way, so the network does not draw a frame: it decides, pixel by pixel, how much of a few named
 differences to add to flow's blend, all in the logarithm. With zero weights it *is* flow.
@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from deepcams.errors import InputError
+from deepcams.core.errors import InputError
 from deepcams.networks.base import (
     SizeRule,
     TemporalNetwork,
@@ -98,7 +98,9 @@ class FlowRefine(TemporalNetwork):
         n = self.options.width
         widths = (n, 2 * n, 3 * n, 4 * n)
         self.down = nn.ModuleList(Pair(i, o) for i, o in zip((10, *widths), widths, strict=False))
-        self.up = nn.ModuleList(Pair(low + high, high) for low, high in zip(widths[:0:-1], widths[-2::-1], strict=True))
+        self.up = nn.ModuleList(
+            Pair(low + high, high) for low, high in zip(widths[:0:-1], widths[-2::-1], strict=True)
+        )
         self.last = nn.Conv2d(n, 8, 3, padding=1)
         for part in self.modules():
             if isinstance(part, nn.Conv2d):
@@ -127,7 +129,9 @@ class FlowRefine(TemporalNetwork):
         shape = (*times.shape, self.guides, *frames.shape[2:])
         if guide is None or tuple(guide.shape) != shape:
             found = "none" if guide is None else str(tuple(guide.shape))
-            raise InputError("flow-refine: guide", f"the frames that flow carries to each t, {shape}", found)
+            raise InputError(
+                "flow-refine: guide", f"the frames that flow carries to each t, {shape}", found
+            )
         known = wide(frames[:, :, 0])
         inner = []
         for each, carried in zip(times.unbind(1), wide(guide[:, :, :, 0]).unbind(1), strict=True):
@@ -153,7 +157,9 @@ class FlowRefine(TemporalNetwork):
         def blend(pair: Tensor) -> Tensor:
             return ((1 - t) * pair[:, :1] + t * pair[:, 1:]).clamp_min(0).add(floor).log()
 
-        with torch.autocast(frames.device.type, enabled=False):  # differences of logarithms need their digits
+        with torch.autocast(
+            frames.device.type, enabled=False
+        ):  # differences of logarithms need their digits
             flow, still = blend(carried), blend(frames)
             log_frames, log_carried = ((x.clamp_min(0) + floor).log() for x in (frames, carried))
             rest = still - flow
@@ -165,13 +171,30 @@ class FlowRefine(TemporalNetwork):
             change = log_frames[:, 1:] - log_frames[:, :1]
             differences = torch.cat(
                 # detail that stays in place, at three scales; growth along the way, at two; sharpness; change in place
-                (rest - rest_3, rest_3 - rest_7, rest_7, broad_growth, growth - broad_growth, detail, change), dim=1
-            )  # fmt: skip
+                (
+                    rest - rest_3,
+                    rest_3 - rest_7,
+                    rest_7,
+                    broad_growth,
+                    growth - broad_growth,
+                    detail,
+                    change,
+                ),
+                dim=1,
+            )
             both = torch.cat((log_frames, log_carried), dim=1)
             seen = torch.cat(
-                (flow / 2, _GAIN * growth, _GAIN * rest, _GAIN * change, _GAIN * (both - _smooth(both, 7)),
-                 (2 * t - 1).expand_as(flow), _GAIN * detail), dim=1,
-            )  # fmt: skip
+                (
+                    flow / 2,
+                    _GAIN * growth,
+                    _GAIN * rest,
+                    _GAIN * change,
+                    _GAIN * (both - _smooth(both, 7)),
+                    (2 * t - 1).expand_as(flow),
+                    _GAIN * detail,
+                ),
+                dim=1,
+            )
         answer = wide(self._features(seen))
         added = (answer[:, :-1] * differences).sum(dim=1, keepdim=True) + _FREE * answer[:, -1:]
         return flow + added

@@ -17,8 +17,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from deepcams.errors import InputError
-from deepcams.registry import Registry
+from deepcams.core.errors import InputError
+from deepcams.core.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,14 @@ class Scaling(ABC):
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-                raise InputError(f"scaling {self.name}: {field.name}", "a positive number", repr(value))
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int | float)
+                or not 0 < value < math.inf
+            ):
+                raise InputError(
+                    f"scaling {self.name}: {field.name}", "a positive number", repr(value)
+                )
 
     @property
     def clips(self) -> float | None:

@@ -49,7 +49,9 @@ def warp(image: Tensor, flow: Tensor, mask: bool = False) -> Tensor:
         warped = F.grid_sample(image, at, mode="bilinear", padding_mode="zeros", align_corners=True)
         if mask:
             ones = torch.ones_like(image[:, :1])
-            inside = F.grid_sample(ones, at, mode="bilinear", padding_mode="zeros", align_corners=True)
+            inside = F.grid_sample(
+                ones, at, mode="bilinear", padding_mode="zeros", align_corners=True
+            )
             warped = warped * (inside >= 0.999)
         return warped
 

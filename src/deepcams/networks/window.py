@@ -63,13 +63,18 @@ def _mask(radius: int, block: int, device: torch.device, dtype: torch.dtype) -> 
 
     (block^2, (block + 2 radius)^2); as numbers rather than booleans it takes a third less time on a CPU.
     """
-    inner, outer = torch.arange(block, device=device), torch.arange(block + 2 * radius, device=device)
+    inner, outer = (
+        torch.arange(block, device=device),
+        torch.arange(block + 2 * radius, device=device),
+    )
     near = (outer[None] - radius - inner[:, None]).abs() <= radius
     seen = (near[:, None, :, None] & near[None, :, None, :]).flatten(2).flatten(0, 1)
     return torch.zeros(seen.shape, device=device, dtype=dtype).masked_fill(~seen, -torch.inf)
 
 
-def windowed_attention(query: Tensor, key: Tensor, value: Tensor, surround: Surround, radius: int) -> Tensor:
+def windowed_attention(
+    query: Tensor, key: Tensor, value: Tensor, surround: Surround, radius: int
+) -> Tensor:
     """Attention (without 1/sqrt(d)) of each pixel to the (2 radius + 1)^2 pixels around it.
 
     Args:
@@ -83,7 +88,12 @@ def windowed_attention(query: Tensor, key: Tensor, value: Tensor, surround: Surr
     block = BLOCK
     batch, d, rows, columns = query.shape
     down, across = -(-rows // block), -(-columns // block)
-    spare = (0, across * block - columns, 0, down * block - rows)  # pixels that fill the last blocks; cut off again
+    spare = (
+        0,
+        across * block - columns,
+        0,
+        down * block - rows,
+    )  # pixels that fill the last blocks; cut off again
     query = F.pad(query, spare)
     # the last blocks reach further: what they see there is masked or cut off, so its values do not matter
     key, value = (F.pad(surround(part, radius), spare) for part in (key, value))

@@ -16,7 +16,15 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from deepcams.networks.base import SizeRule, TemporalNetwork, TemporalSample, Times, check_shape, require, times_tensor
+from deepcams.networks.base import (
+    SizeRule,
+    TemporalNetwork,
+    TemporalSample,
+    Times,
+    check_shape,
+    require,
+    times_tensor,
+)
 from deepcams.networks.warp import splat, warp, wide
 
 
@@ -47,13 +55,31 @@ class XVFIOptions:
     def __post_init__(self) -> None:
         m, where = self.module_scale, "options of xvfi"
         require(where, "nf", 1 <= self.nf <= 1024, "1 to 1024", self.nf)
-        require(where, "module_scale", 1 <= m <= 64 and m & (m - 1) == 0, "a power of 2 up to 64", m)
-        require(where, "nf", 4 * self.nf % m**2 == 0, f"a number whose 4-fold {m**2} divides", self.nf)
+        require(
+            where, "module_scale", 1 <= m <= 64 and m & (m - 1) == 0, "a power of 2 up to 64", m
+        )
+        require(
+            where, "nf", 4 * self.nf % m**2 == 0, f"a number whose 4-fold {m**2} divides", self.nf
+        )
         for option in ("depth", "training_depth"):
-            require(where, option, 1 <= getattr(self, option) <= 10, "1 to 10", getattr(self, option))
-        require(where, "level_loss", self.level_loss in ("mean", "sum"), "mean or sum", repr(self.level_loss))
+            require(
+                where, option, 1 <= getattr(self, option) <= 10, "1 to 10", getattr(self, option)
+            )
+        require(
+            where,
+            "level_loss",
+            self.level_loss in ("mean", "sum"),
+            "mean or sum",
+            repr(self.level_loss),
+        )
         for option in ("smoothness", "edge"):
-            require(where, option, getattr(self, option) >= 0, "a number of at least 0", getattr(self, option))
+            require(
+                where,
+                option,
+                getattr(self, option) >= 0,
+                "a number of at least 0",
+                getattr(self, option),
+            )
 
 
 class Features(nn.Module):
@@ -204,7 +230,9 @@ class XVFI(TemporalNetwork):
         levels = self._features(frames, self.options.depth)
         flow, z = self._flows(levels)[0]
         images = frames[:, 0], frames[:, 1]
-        return torch.stack([self._level(images, levels[0], flow, z, each).frame for each in times.unbind(1)], dim=1)
+        return torch.stack(
+            [self._level(images, levels[0], flow, z, each).frame for each in times.unbind(1)], dim=1
+        )
 
     def levels(self, frames: Tensor, t: Tensor) -> list[Level]:
         """What training sees: every level's prediction, level 0 first.
@@ -218,7 +246,12 @@ class XVFI(TemporalNetwork):
         features = self._features(frames, self.options.training_depth)
         flows = self._flows(features)
         return [
-            self._level((_shrink(frames[:, 0], 2**i), _shrink(frames[:, 1], 2**i)), features[i], *flows[i], t)
+            self._level(
+                (_shrink(frames[:, 0], 2**i), _shrink(frames[:, 1], 2**i)),
+                features[i],
+                *flows[i],
+                t,
+            )
             for i in range(len(features))
         ]
 
@@ -254,7 +287,9 @@ class XVFI(TemporalNetwork):
 
     def _flows(self, levels: list[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
         """Per level, level 0 first: flows 01 and 10 (B, 4, h, w), and logits of their importance (B, 2, h, w)."""
-        flow, z = torch.split(_finely(self.lowest_flow, torch.cat(levels[-1], dim=1)), [4, 2], dim=1)
+        flow, z = torch.split(
+            _finely(self.lowest_flow, torch.cat(levels[-1], dim=1)), [4, 2], dim=1
+        )
         flows = [(flow, z)]
         for feature0, feature1 in reversed(levels[:-1]):
             # each level learns its own correction: no gradient goes down the pyramid
@@ -268,7 +303,12 @@ class XVFI(TemporalNetwork):
         return flows[::-1]
 
     def _level(
-        self, images: tuple[Tensor, Tensor], features: tuple[Tensor, Tensor], flow: Tensor, z: Tensor, t: Tensor
+        self,
+        images: tuple[Tensor, Tensor],
+        features: tuple[Tensor, Tensor],
+        flow: Tensor,
+        z: Tensor,
+        t: Tensor,
     ) -> Level:
         """One level's frame at t (B,)."""
         t = t.view(-1, 1, 1, 1)
@@ -298,7 +338,9 @@ class XVFI(TemporalNetwork):
         to0 = -(1 - t) * t * forward + t**2 * backward
         to1 = (1 - t) ** 2 * forward - t * (1 - t) * backward
         weight = (1 - t) * weight0 + t * weight1
-        return torch.cat((to0, to1), dim=1) / torch.where(weight > 0, weight, 1.0)  # nothing arrived: the flow is 0
+        return torch.cat((to0, to1), dim=1) / torch.where(
+            weight > 0, weight, 1.0
+        )  # nothing arrived: the flow is 0
 
     def _warp(self, image: Tensor, flow: Tensor) -> Tensor:
         return warp(image, flow, self.options.validity_mask)
@@ -339,4 +381,8 @@ def _enlarge(flow: Tensor, times: int) -> Tensor:
 def _shrink(image: Tensor, times: int) -> Tensor:
     """Bicubic (a = -0.75), half-pixel centres, not antialiased: as the published networks were trained."""
     size = image.shape[-2] // times, image.shape[-1] // times
-    return image if times == 1 else F.interpolate(image, size=size, mode="bicubic", align_corners=False)
+    return (
+        image
+        if times == 1
+        else F.interpolate(image, size=size, mode="bicubic", align_corners=False)
+    )

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from deepcams.plotting.compare import compare_maps as compare_maps
     from deepcams.plotting.maps import frame_figure as frame_figure
     from deepcams.plotting.maps import map_figure as map_figure
+    from deepcams.plotting.page import save as save
     from deepcams.plotting.sequence import sequence_figure as sequence_figure
     from deepcams.plotting.series import series_figure as series_figure
-    from deepcams.plotting.sheet import save as save
     from deepcams.plotting.training import training_figure as training_figure
 
 

@@ -13,17 +13,25 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.text import Text
 
-from deepcams.errors import InputError
-from deepcams.field import grid_of
-from deepcams.grid import Grid
-from deepcams.period import Period
+from deepcams.core.errors import InputError
+from deepcams.core.field import grid_of
+from deepcams.core.grid import Grid
+from deepcams.core.period import Period
 from deepcams.plotting import style
 from deepcams.plotting.encoders import KINDS, writer
+from deepcams.plotting.extent import Box, View, window
 from deepcams.plotting.maps import draw_map, species_of
+from deepcams.plotting.page import (
+    Sheet,
+    Size,
+    credit_of,
+    legible,
+    size_of,
+    text_width,
+    writing_height,
+)
 from deepcams.plotting.raster import Placing
 from deepcams.plotting.reading import Progress, frame_at, index_at, stamp, times_in
-from deepcams.plotting.sheet import Sheet, Size, credit_of, legible, size_of, text_width, writing_height
-from deepcams.plotting.view import Box, View, window
 
 _LEFT, _RIGHT, _GAP, _TITLE, _TICKS, _BAR = 0.62, 0.15, 0.2, 0.28, 0.3, 0.8  # inches of text size 1
 _MOST = 1920  # pixels from side to side
@@ -36,9 +44,17 @@ class _Film:
     """A figure whose maps change from frame to frame; all else is drawn once."""
 
     def __init__(
-        self, fields: Mapping[str, xr.DataArray], view: View, norm: Normalize, samples: list[np.ndarray], paper: Size,
-        scale: str, title: str, note: str, credit: str,
-    ) -> None:  # fmt: skip
+        self,
+        fields: Mapping[str, xr.DataArray],
+        view: View,
+        norm: Normalize,
+        samples: list[np.ndarray],
+        paper: Size,
+        scale: str,
+        title: str,
+        note: str,
+        credit: str,
+    ) -> None:
         self.fields, self.view, self.norm = fields, view, norm
         self.parts = {name: window(grid_of(field), view) for name, field in fields.items()}
         k, many = paper.text, len(fields)
@@ -46,21 +62,35 @@ class _Film:
         bar = (_BAR + (0.12 if scale == "guideline" else 0)) * k
         columns, rows = (many, 1) if view.height > 0.62 or many == 1 else (1, many)
         texts = writing_height(paper, title, note, credit)
-        head = _TITLE * (2 if columns > 1 and paper.width / k < 9 else 1)  # narrow maps have the time on its own line
+        head = _TITLE * (
+            2 if columns > 1 and paper.width / k < 9 else 1
+        )  # narrow maps have the time on its own line
         self.between = "\n" if head > _TITLE else "   "
         fixed = bar + rows * (head + _TICKS) * k
         wide = min(
             (paper.width - (_LEFT + _RIGHT + (columns - 1) * _GAP) * k) / columns,
-            (min(paper.tallest, (1.0 if head > _TITLE else 0.72) * paper.width) - fixed - texts) / rows / view.height,
+            (min(paper.tallest, (1.0 if head > _TITLE else 0.72) * paper.width) - fixed - texts)
+            / rows
+            / view.height,
         )
         tall = wide * view.height
         width = columns * (wide + _GAP * k) + (_LEFT + _RIGHT - _GAP) * k
         width = max(width, 0.55 * paper.width)
         left = (width - columns * wide - (columns - 1) * _GAP * k + (_LEFT - _RIGHT) * k) / 2
-        sheet = Sheet(paper, fixed + rows * tall, width=width, title=title, note=note, credit=credit, left=left / k)
+        sheet = Sheet(
+            paper,
+            fixed + rows * tall,
+            width=width,
+            title=title,
+            note=note,
+            credit=credit,
+            left=left / k,
+        )
         self.figure: Figure = sheet.figure
         even = [2 * max(round(size * paper.dpi / 2), 1) for size in (sheet.width, sheet.height)]
-        self.figure.set_size_inches(even[0] / paper.dpi, even[1] / paper.dpi)  # encoders want even numbers
+        self.figure.set_size_inches(
+            even[0] / paper.dpi, even[1] / paper.dpi
+        )  # encoders want even numbers
         self.images: dict[str, AxesImage] = {}
         self.titles: dict[str, Text] = {}
         for at, name in enumerate(fields):
@@ -70,7 +100,9 @@ class _Film:
             part: Grid = self.parts[name][0]
             empty = np.full(part.shape, np.nan, np.float32)
             degrees = column == 0, row == rows - 1
-            self.images[name] = draw_map(axes, empty, part, view, norm, style.CONCENTRATION_COLOURS, k, degrees)
+            self.images[name] = draw_map(
+                axes, empty, part, view, norm, style.CONCENTRATION_COLOURS, k, degrees
+            )
             words = self._title(name, first.time.values[0]).splitlines()
             longest = max(text_width(line, 9.5 * k) for line in words)
             points = style.points(9.5 * k * min(1.0, wide / longest))
@@ -78,9 +110,11 @@ class _Film:
         long = min(width * 0.8, 5.0 * k)
         label = f"{species_of(first)} ({style.UNITS_TEXT}){style.scale_words(scale)}"
         sheet.scale(
-            next(iter(self.images.values())), samples,
-            ((width - long) / 2, sheet.bottom + bar - 0.3 * k, long), label,
-        )  # fmt: skip
+            next(iter(self.images.values())),
+            samples,
+            ((width - long) / 2, sheet.bottom + bar - 0.3 * k, long),
+            label,
+        )
         self.canvas = FigureCanvasAgg(self.figure)
         self._prepare()
 
@@ -106,10 +140,16 @@ class _Film:
             share = whitened[place.rows, place.columns].reshape(-1, 3).astype(np.int16) - black
             mixed = np.flatnonzero((share < 255).any(axis=1))
             self.places[name] = place
-            self._mixed[name] = mixed, black[mixed].astype(np.float32), share[mixed].astype(np.float32) / 255
+            self._mixed[name] = (
+                mixed,
+                black[mixed].astype(np.float32),
+                share[mixed].astype(np.float32) / 255,
+            )
 
     def _title(self, name: str, time: np.datetime64) -> str:
-        return f"{legible(name)}, {grid_of(self.fields[name]).step:g}°{self.between}{stamp(time)} UTC"
+        return (
+            f"{legible(name)}, {grid_of(self.fields[name]).step:g}°{self.between}{stamp(time)} UTC"
+        )
 
     def _picture(self) -> np.ndarray:
         return np.array(self.canvas.buffer_rgba())[..., :3]  # type: ignore[no-untyped-call]
@@ -134,10 +174,21 @@ class _Film:
 
 
 def animate(
-    fields: Mapping[str, xr.DataArray], path: Path | str, *, period: Period | None = None, every: int = 1,
-    box: Box | None = None, projection: str = "plate-carree", scale: str = "log", size: str = "screen", fps: float = 8,
-    title: str = "", note: str = "", credit: str | None = None, progress: Progress | None = None,
-) -> Path:  # fmt: skip
+    fields: Mapping[str, xr.DataArray],
+    path: Path | str,
+    *,
+    period: Period | None = None,
+    every: int = 1,
+    box: Box | None = None,
+    projection: str = "plate-carree",
+    scale: str = "log",
+    size: str = "screen",
+    fps: float = 8,
+    title: str = "",
+    note: str = "",
+    credit: str | None = None,
+    progress: Progress | None = None,
+) -> Path:
     """Draw the frames of a field, or of two on common times, one after the other; memory stays level.
 
     Args:
@@ -165,7 +216,9 @@ def animate(
     if not 1 <= len(fields) <= 2:
         raise InputError("fields", "one or two", len(fields))
     if every < 1 or not 0 < fps <= 60:
-        raise InputError("--every, --fps", "every at least 1, fps above 0 and at most 60", f"{every}, {fps:g}")
+        raise InputError(
+            "--every, --fps", "every at least 1, fps above 0 and at most 60", f"{every}, {fps:g}"
+        )
     spans = {name: times_in(field, period, name) for name, field in fields.items()}
     densest = max(spans, key=lambda name: spans[name].stop - spans[name].start)
     times = fields[densest].time.values[spans[densest]][::every]
@@ -173,7 +226,12 @@ def animate(
         for time in times[[0, -1]]:
             index_at(field, time, name)
     if times.size > _MOST_FRAMES[kind]:
-        raise InputError(path, f"at most {_MOST_FRAMES[kind]:,} frames", f"{times.size:,}", "use --every or --period")
+        raise InputError(
+            path,
+            f"at most {_MOST_FRAMES[kind]:,} frames",
+            f"{times.size:,}",
+            "use --every or --period",
+        )
     view = View.of(grid_of(fields[densest]), box, projection)
     _, rows, columns = window(grid_of(fields[densest]), view)
     some = times[np.unique(np.linspace(0, times.size - 1, _SAMPLES).astype(int))]
@@ -184,7 +242,9 @@ def animate(
     head = title or species_of(fields[densest])
     credit = credit_of(*fields.values(), span=(times[0], times[-1])) if credit is None else credit
     film = _Film(fields, view, norm, samples, paper, scale, head, note, credit)
-    colours = style.colours(style.CONCENTRATION_COLOURS)(np.linspace(0, 1, _SHADES), bytes=True)[:, :3]
+    colours = style.colours(style.CONCENTRATION_COLOURS)(np.linspace(0, 1, _SHADES), bytes=True)[
+        :, :3
+    ]
     with writer(path, fps, colours) as write:
         for done, time in enumerate(times):
             write(film.frame(time))

@@ -6,24 +6,33 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from deepcams.amounts import counted
-from deepcams.degrade import coarsen
-from deepcams.errors import InputError
-from deepcams.field import field_like, grid_of
-from deepcams.period import Period
+from deepcams.core.errors import InputError
+from deepcams.core.field import field_like, grid_of
+from deepcams.core.period import Period
+from deepcams.core.text import counted
+from deepcams.methods.coarsen import coarsen
 from deepcams.plotting import style
 from deepcams.plotting.compare import Panel, lay_out, map_width
+from deepcams.plotting.extent import Box, View, window
 from deepcams.plotting.maps import span_words, species_of
+from deepcams.plotting.page import credit_of, size_of
 from deepcams.plotting.reading import Progress, mean, times_in
-from deepcams.plotting.sheet import credit_of, size_of
-from deepcams.plotting.view import Box, View, window
 
 
 def annual_figure(
-    field: xr.DataArray, original: xr.DataArray | None = None, *, period: Period | None = None, box: Box | None = None,
-    projection: str = "plate-carree", scale: str = "log", size: str = "screen", title: str = "", note: str = "",
-    credit: str | None = None, progress: Progress | None = None,
-) -> Figure:  # fmt: skip
+    field: xr.DataArray,
+    original: xr.DataArray | None = None,
+    *,
+    period: Period | None = None,
+    box: Box | None = None,
+    projection: str = "plate-carree",
+    scale: str = "log",
+    size: str = "screen",
+    title: str = "",
+    note: str = "",
+    credit: str | None = None,
+    progress: Progress | None = None,
+) -> Figure:
     """The mean of a field over a period; with an original its mean, and the difference on the original's grid.
 
     For the difference the field's mean is averaged over the original's cells.
@@ -56,7 +65,11 @@ def annual_figure(
                 progress(done + at, total)
 
         values = mean(one, frames, rows, columns, tell)
-        panel = Panel(f"{name}, {part.step:g}°, mean of {counted(frames.stop - frames.start, 'frame')}", values, part)
+        panel = Panel(
+            f"{name}, {part.step:g}°, mean of {counted(frames.stop - frames.start, 'frame')}",
+            values,
+            part,
+        )
         return panel, field_like(one.isel(time=slice(0, 1)), values[None], part)
 
     ours, ours_mean = over(field, times, "field")
@@ -73,9 +86,23 @@ def annual_figure(
         ]
         rows = max(choices, key=lambda each: map_width(each, view, size_of(size)))
     head = title or f"{species_of(field)}, {words.split(' UTC')[0]}"
-    credit = credit_of(original, field, span=(period.start, field.time.values[times][-1])) if credit is None else credit
-    return lay_out([rows], [view], head, note, credit, field, scale, size_of(size), annual,
-                   error_words=f"field {style.MINUS} original ({style.UNITS_TEXT})")  # fmt: skip
+    credit = (
+        credit_of(original, field, span=(period.start, field.time.values[times][-1]))
+        if credit is None
+        else credit
+    )
+    return lay_out(
+        [rows],
+        [view],
+        head,
+        note,
+        credit,
+        field,
+        scale,
+        size_of(size),
+        annual,
+        error_words=f"field {style.MINUS} original ({style.UNITS_TEXT})",
+    )
 
 
 def difference(ours: xr.DataArray, theirs: xr.DataArray) -> Panel:
@@ -88,7 +115,9 @@ def difference(ours: xr.DataArray, theirs: xr.DataArray) -> Panel:
     factor = round(coarse.step / fine.step)
     if factor % 2 == 0 or abs(factor * fine.step - coarse.step) > 1e-6:
         raise InputError(
-            "original", f"a grid an odd number of times as coarse as {fine.step:g} degrees", f"{coarse.step:g} degrees"
+            "original",
+            f"a grid an odd number of times as coarse as {fine.step:g} degrees",
+            f"{coarse.step:g} degrees",
         )
     here = ours if factor == 1 else coarsen(_whole(ours, factor), "area", factor)
     grid = grid_of(here)

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from deepcams.sources.land_mask import land_rows, made_once
+from deepcams.files.land_mask import land_rows, made_once
 
 PER_DEGREE = 10
 """Cells of :func:`land` per degree."""
@@ -28,7 +28,9 @@ def _read() -> np.ndarray:
     return np.array([np.rint(255 * row).astype(np.uint8) for row in land_rows(PER_DEGREE)])
 
 
-def land_share(west: float, south: float, east: float, north: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def land_share(
+    west: float, south: float, east: float, north: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What to draw the contour 0.5 of, for a view.
 
     Args:
@@ -47,7 +49,9 @@ def land_share(west: float, south: float, east: float, north: float) -> tuple[np
         share = share.reshape(rows, wide, columns, wide).mean(axis=(1, 3))
     step = wide / PER_DEGREE
     row = np.arange(max(int((90 - north) / step) - 1, 0), min(int((90 - south) / step) + 2, rows))
-    column = np.arange(int(np.floor((west + 180) / step)) - 1, int(np.ceil((east + 180) / step)) + 2)
+    column = np.arange(
+        int(np.floor((west + 180) / step)) - 1, int(np.ceil((east + 180) / step)) + 2
+    )
     part = share[row[:, None], column[None, :] % columns] / 255
     return -180 + step * (column + 0.5), 90 - step * (row + 0.5), part
 

@@ -13,17 +13,32 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
-from deepcams.errors import InputError
-from deepcams.field import grid_of
-from deepcams.grid import Grid
+from deepcams.core.errors import InputError
+from deepcams.core.field import grid_of
+from deepcams.core.grid import Grid
 from deepcams.plotting import style
+from deepcams.plotting.extent import Box, View, into_turn, window, within
 from deepcams.plotting.maps import draw_map, species_of
+from deepcams.plotting.page import (
+    Sheet,
+    Size,
+    credit_of,
+    legible,
+    size_of,
+    text_width,
+    writing_height,
+)
 from deepcams.plotting.reading import frame_at, stamp
-from deepcams.plotting.sheet import Sheet, Size, credit_of, legible, size_of, text_width, writing_height
-from deepcams.plotting.view import Box, View, into_turn, window, within
 
 _NARROW = 5.5  # of a figure on a screen, at least; inches
-_LEFT, _RIGHT, _GAP, _TITLE, _TICKS, _FOOT = 0.62, 0.15, 0.14, 0.26, 0.3, 0.94  # round and between the maps, inches
+_LEFT, _RIGHT, _GAP, _TITLE, _TICKS, _FOOT = (
+    0.62,
+    0.15,
+    0.14,
+    0.26,
+    0.3,
+    0.94,
+)  # round and between the maps, inches
 
 
 _LINE = 0.135  # of figures below a title
@@ -101,20 +116,40 @@ def compare_maps(
         for name, (each, own) in made.items():
             if each.grid != true.grid or own != when:
                 found = f"{each.grid.describe()} at {stamp(own)}"
-                raise InputError(name, f"the truth's grid and time ({true.grid.describe()}, {stamp(when)})", found)
-            errors.append(Panel(f"{name} {style.MINUS} truth", each.values - true.values, true.grid, is_error=True))
+                raise InputError(
+                    name,
+                    f"the truth's grid and time ({true.grid.describe()}, {stamp(when)})",
+                    found,
+                )
+            errors.append(
+                Panel(
+                    f"{name} {style.MINUS} truth",
+                    each.values - true.values,
+                    true.grid,
+                    is_error=True,
+                )
+            )
         rows = [[true, *top], [given, *errors]]
     head = title or f"{species_of(first)}, {stamp(time)} UTC"
     if credit is None:
-        credit = credit_of(source[1] if source else None, truth, *fields.values(), span=(time, time))
+        credit = credit_of(
+            source[1] if source else None, truth, *fields.values(), span=(time, time)
+        )
     return lay_out([rows for _ in views], views, head, note, credit, first, scale, size_of(size))
 
 
 def lay_out(
-    blocks: Sequence[Sequence[Sequence[Panel | None]]], views: Sequence[View], title: str, note: str, credit: str,
-    like: xr.DataArray, scale: str, paper: Size, annual: bool = False,
+    blocks: Sequence[Sequence[Sequence[Panel | None]]],
+    views: Sequence[View],
+    title: str,
+    note: str,
+    credit: str,
+    like: xr.DataArray,
+    scale: str,
+    paper: Size,
+    annual: bool = False,
     error_words: str = f"error: method {style.MINUS} truth ({style.UNITS_TEXT})",
-) -> Figure:  # fmt: skip
+) -> Figure:
     """Set blocks of maps one below the other, each in its own view, with one scale for all of a kind.
 
     Args:
@@ -130,7 +165,10 @@ def lay_out(
     panels = [panel for row in blocks[0] for panel in row if panel is not None]
     shown = [within(panel.values, panel.grid, views[0]) for panel in panels if not panel.is_error]
     errors = [within(panel.values, panel.grid, views[0]) for panel in panels if panel.is_error]
-    norms = {False: style.norm_of(scale, shown, str(like.name), annual), True: style.error_norm(errors)}
+    norms = {
+        False: style.norm_of(scale, shown, str(like.name), annual),
+        True: style.error_norm(errors),
+    }
     names = {False: style.CONCENTRATION_COLOURS, True: style.ERROR_COLOURS}
     k, across = paper.text, max(len(row) for row in blocks[0])
     sides = (_LEFT + _RIGHT + (across - 1) * _GAP) * k
@@ -146,12 +184,26 @@ def lay_out(
     names_of = [legible(panel.title) for panel in panels if panel.is_error]
     foot, stacked = (_FOOT + (0.12 if scale == "guideline" else 0)) * k, False
     while True:
-        beside = all(text_width(f"A: {each}    {_FIGURES}", 9 * k) < widest(0.0, foot) for each in names_of)
-        lines = 0 if beside else 1 if text_width(_FIGURES, style.points(8 * k)) < widest(0.3 * k, foot) else 2
-        more = [[lines * _LINE * k * any(p is not None and p.is_error for p in row) for row in block]
-                for block in blocks]  # fmt: skip
+        beside = all(
+            text_width(f"A: {each}    {_FIGURES}", 9 * k) < widest(0.0, foot) for each in names_of
+        )
+        lines = (
+            0
+            if beside
+            else 1
+            if text_width(_FIGURES, style.points(8 * k)) < widest(0.3 * k, foot)
+            else 2
+        )
+        more = [
+            [lines * _LINE * k * any(p is not None and p.is_error for p in row) for row in block]
+            for block in blocks
+        ]
         wide = widest(sum(map(sum, more)), foot)
-        width = paper.width if paper.fixed else max(across * wide + sides, min(_NARROW * k, paper.width))
+        width = (
+            paper.width
+            if paper.fixed
+            else max(across * wide + sides, min(_NARROW * k, paper.width))
+        )
         if stacked or scale != "guideline" or not errors or _bar(width, k, 2) >= _STEPS * k:
             break
         foot, stacked = foot + _BELOW * k, True  # steps and their names need a line of their own
@@ -176,8 +228,13 @@ def lay_out(
                     continue
                 axes = sheet.axes(left + c * (wide + _GAP * k), top, wide, tall)
                 kind = panel.is_error
-                degrees = not any(row[:c]), not any(below[c] for below in block[r + 1 :] if c < len(below))
-                images[kind] = draw_map(axes, panel.values, panel.grid, view, norms[kind], names[kind], k, degrees)
+                degrees = (
+                    not any(row[:c]),
+                    not any(below[c] for below in block[r + 1 :] if c < len(below)),
+                )
+                images[kind] = draw_map(
+                    axes, panel.values, panel.grid, view, norms[kind], names[kind], k, degrees
+                )
                 letter = f"{chr(65 + which - 1)}: " if which else ""
                 text = legible(letter + panel.title)
                 points = style.points(min(9 * k, 9 * k * wide / text_width(text, 9 * k)))
@@ -189,9 +246,14 @@ def lay_out(
                     _outline(axes, view, views[1:], k, wide)
         top -= _TICKS * k
     _add_scales(
-        sheet, images, {False: shown, True: errors}, species_of(like), style.scale_words(scale, annual), error_words,
+        sheet,
+        images,
+        {False: shown, True: errors},
+        species_of(like),
+        style.scale_words(scale, annual),
+        error_words,
         stacked,
-    )  # fmt: skip
+    )
     return sheet.figure
 
 
@@ -208,12 +270,21 @@ def _write_scores(axes: Axes, errors: np.ndarray, k: float, lines: int) -> None:
     known = errors[np.isfinite(errors)].astype(np.float64)
     if not known.size:
         return
-    mae, rmse = (f"{figure:#.3g}".rstrip(".") for figure in (abs(known).mean(), np.sqrt((known**2).mean())))
+    mae, rmse = (
+        f"{figure:#.3g}".rstrip(".") for figure in (abs(known).mean(), np.sqrt((known**2).mean()))
+    )
     text = f"MAE {mae}{chr(10) if lines == 2 else '   '}RMSE {rmse}"
     axes.annotate(
-        text, (0 if lines else 1, 1), (0, 3 * k), xycoords="axes fraction", textcoords="offset points", va="bottom",
-        fontsize=style.points(8 * k), ha="left" if lines else "right", linespacing=1.05,
-    )  # fmt: skip
+        text,
+        (0 if lines else 1, 1),
+        (0, 3 * k),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        va="bottom",
+        fontsize=style.points(8 * k),
+        ha="left" if lines else "right",
+        linespacing=1.05,
+    )
 
 
 def _outline(axes: Axes, view: View, zooms: Sequence[View], k: float, wide: float) -> None:
@@ -223,12 +294,20 @@ def _outline(axes: Axes, view: View, zooms: Sequence[View], k: float, wide: floa
     for i, zoom in enumerate(zooms):
         west = into_turn(zoom.west, view.west)
         width, middle = zoom.east - zoom.west, zoom.east / 2 - zoom.west / 2
-        turns = [turn for turn in (west, west - 360) if turn + width > view.west and turn < view.east]
+        turns = [
+            turn for turn in (west, west - 360) if turn + width > view.west and turn < view.east
+        ]
         for turn in turns:  # a box across the view's own edge is seen at both
             frame = Rectangle(
-                (turn, zoom.south), width, zoom.north - zoom.south, fill=False, linewidth=1.1 * k, zorder=4,
-                edgecolor="black", path_effects=[withStroke(linewidth=2.4 * k, foreground="white")],
-            )  # fmt: skip
+                (turn, zoom.south),
+                width,
+                zoom.north - zoom.south,
+                fill=False,
+                linewidth=1.1 * k,
+                zorder=4,
+                edgecolor="black",
+                path_effects=[withStroke(linewidth=2.4 * k, foreground="white")],
+            )
             axes.add_patch(frame)
         places = [(turn, zoom.north, "left", "top") for turn in turns if width > 2.2 * letter]
         for side, up in ((zoom.north, "bottom"), (zoom.south, "top")):
@@ -238,28 +317,53 @@ def _outline(axes: Axes, view: View, zooms: Sequence[View], k: float, wide: floa
 
         def heart(place: tuple[float, float, str, str]) -> np.ndarray:
             x, y, across, up = place
-            return np.array([x + letter / 2 * (across == "left"), y + (letter if up == "bottom" else -letter) / 2])
+            return np.array(
+                [
+                    x + letter / 2 * (across == "left"),
+                    y + (letter if up == "bottom" else -letter) / 2,
+                ]
+            )
 
-        free = [each for each in places if all(np.abs(heart(each) - other).max() > letter for other in taken)]
+        free = [
+            each
+            for each in places
+            if all(np.abs(heart(each) - other).max() > letter for other in taken)
+        ]
         x, y, across, up = place = (free or places)[0]
         taken.append(heart(place))
         axes.text(
-            x, y, f" {chr(65 + i)}" if across == "left" else chr(65 + i), fontsize=style.points(9 * k), zorder=4,
-            fontweight="bold", ha=across, va=up, path_effects=[withStroke(linewidth=2.2 * k, foreground="white")],
-        )  # fmt: skip
+            x,
+            y,
+            f" {chr(65 + i)}" if across == "left" else chr(65 + i),
+            fontsize=style.points(9 * k),
+            zorder=4,
+            fontweight="bold",
+            ha=across,
+            va=up,
+            path_effects=[withStroke(linewidth=2.2 * k, foreground="white")],
+        )
 
 
 def _add_scales(
-    sheet: Sheet, images: Mapping[bool, AxesImage], values: Mapping[bool, Sequence[np.ndarray]], species: str,
-    words: str, error_words: str, stacked: bool,
-) -> None:  # fmt: skip
+    sheet: Sheet,
+    images: Mapping[bool, AxesImage],
+    values: Mapping[bool, Sequence[np.ndarray]],
+    species: str,
+    words: str,
+    error_words: str,
+    stacked: bool,
+) -> None:
     """One bar for concentrations and, where there are errors, one for them, below the maps; beside it or below it."""
     k, beside = sheet.k, 1 if stacked else len(images)
     share = (sheet.width - (_LEFT + _RIGHT) * k) / beside
     width = _bar(sheet.width, k, beside)
     for i, kind in enumerate(sorted(images)):
         left = _LEFT * k + (0 if stacked else i * share) + (share - width) / 2
-        high = 0.57 + (0.12 if words and not (stacked and kind) else 0) + (_BELOW if stacked and not kind else 0)
+        high = (
+            0.57
+            + (0.12 if words and not (stacked and kind) else 0)
+            + (_BELOW if stacked and not kind else 0)
+        )
         text = error_words if kind else f"{species} ({style.UNITS_TEXT}){words}"
         sheet.scale(images[kind], values[kind], (left, sheet.bottom + high * k, width), text)
 

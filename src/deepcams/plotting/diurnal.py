@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from deepcams.plotting import style
-from deepcams.plotting.sheet import Sheet, size_of
+from deepcams.plotting.page import Sheet, size_of
 
 _WIDTH, _TALL, _LEFT, _RIGHT, _FOOT = 6.6, 2.85, 0.62, 0.18, 0.55  # inches of text size 1
 _COLOURS = {"observed": "black", "field": "#c8386a", "original": "#2878b5"}
@@ -51,14 +51,21 @@ def diurnal_figure(
         cycles: what is drawn.
         title, note: written above.
         species: for the axis.
-        size: one of :data:`deepcams.plotting.sheet.SIZES`.
+        size: one of :data:`deepcams.plotting.page.SIZES`.
         credit: the source line.
     """
     paper = size_of(size)
     k = paper.text
     width = paper.width if paper.fixed else min(_WIDTH * k, paper.width)
-    sheet = Sheet(paper, (_TALL + _FOOT) * k, width=width, title=title, note=note, credit=credit, left=_LEFT)
-    axes = sheet.axes(_LEFT * k, sheet.bottom + (_FOOT - 0.04) * k, width - (_LEFT + _RIGHT) * k, (_TALL - 0.05) * k)
+    sheet = Sheet(
+        paper, (_TALL + _FOOT) * k, width=width, title=title, note=note, credit=credit, left=_LEFT
+    )
+    axes = sheet.axes(
+        _LEFT * k,
+        sheet.bottom + (_FOOT - 0.04) * k,
+        width - (_LEFT + _RIGHT) * k,
+        (_TALL - 0.05) * k,
+    )
     hours = np.arange(24) + 0.5
     # The day goes on: its last hours stand before it, its first ones after it.
     around = np.r_[hours[-2:] - 24, hours, hours[:2] + 24]
@@ -67,14 +74,37 @@ def diurnal_figure(
         mean = np.r_[cycle.mean[-2:], cycle.mean, cycle.mean[:2]]
         if cycle.markers:
             axes.plot(
-                around, mean, "o", color=colour, markersize=4.5 * k, markerfacecolor="white", label=cycle.name, zorder=4
+                around,
+                mean,
+                "o",
+                color=colour,
+                markersize=4.5 * k,
+                markerfacecolor="white",
+                label=cycle.name,
+                zorder=4,
             )
         else:
             line = (0, (4, 2)) if cycle.dashed else "solid"
-            axes.plot(around, mean, color=colour, linewidth=1.8 * k, linestyle=line, label=cycle.name, zorder=3)
+            axes.plot(
+                around,
+                mean,
+                color=colour,
+                linewidth=1.8 * k,
+                linestyle=line,
+                label=cycle.name,
+                zorder=3,
+            )
         if cycle.spread is not None:
             spread = np.r_[cycle.spread[-2:], cycle.spread, cycle.spread[:2]]
-            axes.fill_between(around, mean - spread, mean + spread, color=colour, alpha=0.13, linewidth=0, zorder=1)
+            axes.fill_between(
+                around,
+                mean - spread,
+                mean + spread,
+                color=colour,
+                alpha=0.13,
+                linewidth=0,
+                zorder=1,
+            )
     axes.set_xlim(0, 24)
     axes.set_xticks(range(0, 25, 3))
     low, high = axes.get_ylim()

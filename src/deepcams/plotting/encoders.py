@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from deepcams.errors import MissingExtraError
-from deepcams.writing import appearing
+from deepcams.core.errors import MissingExtraError
+from deepcams.files.atomic import appearing
 
 KINDS = (".mp4", ".gif")
 Write = Callable[[np.ndarray], None]
@@ -51,10 +51,25 @@ def _mp4(path: Path, fps: float) -> Iterator[Any]:
         nonlocal encoder
         if encoder is None:
             encoder = imageio_ffmpeg.write_frames(
-                str(path), (picture.shape[1], picture.shape[0]), fps=fps, codec="libx264", macro_block_size=2,
-                pix_fmt_out="yuv420p", quality=None, ffmpeg_log_level="error",
-                output_params=["-f", "mp4", "-crf", "20", "-preset", "veryfast", "-movflags", "+faststart"],
-            )  # fmt: skip
+                str(path),
+                (picture.shape[1], picture.shape[0]),
+                fps=fps,
+                codec="libx264",
+                macro_block_size=2,
+                pix_fmt_out="yuv420p",
+                quality=None,
+                ffmpeg_log_level="error",
+                output_params=[
+                    "-f",
+                    "mp4",
+                    "-crf",
+                    "20",
+                    "-preset",
+                    "veryfast",
+                    "-movflags",
+                    "+faststart",
+                ],
+            )
             encoder.send(None)
         encoder.send(np.ascontiguousarray(picture))
 
@@ -73,11 +88,16 @@ def _gif(path: Path, fps: float, colours: np.ndarray) -> Iterator[Write]:
     """
     from PIL import GifImagePlugin, Image
 
-    greys = np.repeat(np.linspace(0, 255, 256 - len(colours)).round().astype(np.uint8)[:, None], 3, axis=1)
+    greys = np.repeat(
+        np.linspace(0, 255, 256 - len(colours)).round().astype(np.uint8)[:, None], 3, axis=1
+    )
     palette = np.concatenate([colours, greys]).astype(np.uint8)
     nearest = _nearest(palette)
     before: np.ndarray | None = None
-    late, step = 0.0, 100 / fps  # a GIF counts in hundredths of a second: what is cut off is added later
+    late, step = (
+        0.0,
+        100 / fps,
+    )  # a GIF counts in hundredths of a second: what is cut off is added later
 
     with path.open("wb") as file:
 
@@ -94,11 +114,15 @@ def _gif(path: Path, fps: float, colours: np.ndarray) -> Iterator[Write]:
             image = Image.fromarray(np.ascontiguousarray(index[top:bottom, left:right]), "P")
             image.putpalette(palette.tobytes())
             if before is None:
-                file.writelines(GifImagePlugin.getheader(image, info={"loop": 0, "duration": 10})[0])
+                file.writelines(
+                    GifImagePlugin.getheader(image, info={"loop": 0, "duration": 10})[0]
+                )
             late += step
             hundredths = max(round(late), 2)  # viewers slow down what is faster
             late -= hundredths
-            file.writelines(GifImagePlugin.getdata(image, (int(left), int(top)), duration=10 * hundredths))
+            file.writelines(
+                GifImagePlugin.getdata(image, (int(left), int(top)), duration=10 * hundredths)
+            )
             before = index
 
         yield write

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontEntry, FontProperties, findfont, fontManager, get_font
 from matplotlib.text import Text
 
-from deepcams.errors import notice
+from deepcams.core.errors import notice
 
 _OWN = "DejaVu Sans"  # comes with matplotlib
 
@@ -25,7 +25,11 @@ def _known() -> frozenset[int]:
 
 def _installed() -> list[FontEntry]:
     """Upright fonts of ordinary weight, those without serifs first."""
-    fonts = [font for font in fontManager.ttflist if font.style == "normal" and font.weight in (400, "normal")]
+    fonts = [
+        font
+        for font in fontManager.ttflist
+        if font.style == "normal" and font.weight in (400, "normal")
+    ]
     return sorted(fonts, key=lambda font: ("Sans" not in font.name, font.name, font.fname))
 
 
@@ -49,7 +53,10 @@ def _others(letters: frozenset[int]) -> tuple[tuple[str, ...], frozenset[int]]:
 def _lacking(text: str) -> frozenset[int]:
     if text.isascii():
         return frozenset()
-    return frozenset(ord(letter) for letter in text if unicodedata.category(letter)[0] != "C") - _known()
+    return (
+        frozenset(ord(letter) for letter in text if unicodedata.category(letter)[0] != "C")
+        - _known()
+    )
 
 
 def families(text: str) -> list[str]:
@@ -83,4 +90,6 @@ def set_families(figure: Figure) -> None:
             boxes |= dict.fromkeys(letter for letter in text.get_text() if ord(letter) in missing)
     if boxes:
         some = "".join(list(boxes)[:8]) + (".." if len(boxes) > 8 else "")
-        notice(f"no font on this machine has {some}: drawn as boxes; install one (Noto Sans CJK, say) for them")
+        notice(
+            f"no font on this machine has {some}: drawn as boxes; install one (Noto Sans CJK, say) for them"
+        )

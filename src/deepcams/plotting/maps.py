@@ -19,31 +19,43 @@ from matplotlib.path import Path
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
-from deepcams.amounts import counted
-from deepcams.field import grid_of
-from deepcams.grid import Grid
-from deepcams.period import Period
+from deepcams.core.field import grid_of
+from deepcams.core.grid import Grid
+from deepcams.core.period import Period
+from deepcams.core.text import counted
 from deepcams.plotting import style
+from deepcams.plotting.extent import Box, View, window, within
 from deepcams.plotting.outlines import borders, coast
+from deepcams.plotting.page import Sheet, Size, credit_of, credit_words, size_of, writing_height
 from deepcams.plotting.raster import pixels, pixels_across, shown
 from deepcams.plotting.reading import Progress, cleaned, frame_at, mean, stamp, times_in
-from deepcams.plotting.sheet import Sheet, Size, credit_of, credit_words, size_of, writing_height
-from deepcams.plotting.view import Box, View, window, within
-from deepcams.store.attributes import label
+from deepcams.writers.conventions import label
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from deepcams.store.own import Frame
+    from deepcams.writers.own import Frame
 
-_LEFT, _RIGHT, _TICKS, _BAR = 0.62, 0.15, 0.3, 0.78  # round a map, and its scale below it; inches of text size 1
+_LEFT, _RIGHT, _TICKS, _BAR = (
+    0.62,
+    0.15,
+    0.3,
+    0.78,
+)  # round a map, and its scale below it; inches of text size 1
 _LONG = np.timedelta64(28, "D")  # means over more than this are measured by guidelines for a year
 
 
 def draw_map(
-    axes: Axes, values: np.ndarray, grid: Grid, view: View, norm: Normalize, colours: str, k: float = 1.0,
-    degrees: tuple[bool, bool] = (True, True), around: bool = False,
-) -> AxesImage:  # fmt: skip
+    axes: Axes,
+    values: np.ndarray,
+    grid: Grid,
+    view: View,
+    norm: Normalize,
+    colours: str,
+    k: float = 1.0,
+    degrees: tuple[bool, bool] = (True, True),
+    around: bool = False,
+) -> AxesImage:
     """Draw one frame with coasts and borders; every cell is one flat patch, where its node is the middle.
 
     Args:
@@ -60,15 +72,22 @@ def draw_map(
     x0, x1, y0, y1 = view.extent
     image_values, extent = pixels(values, grid, view, pixels_across(axes))
     image = axes.imshow(
-        shown(image_values, norm, colours), norm=norm, cmap=style.colours(colours), origin="upper", extent=extent,
+        shown(image_values, norm, colours),
+        norm=norm,
+        cmap=style.colours(colours),
+        origin="upper",
+        extent=extent,
         # Else already pixels of paper: painted after they are placed, which gives the same and is quicker.
         interpolation="antialiased" if view.projection == "plate-carree" else "nearest",
         interpolation_stage="rgba" if view.projection == "plate-carree" else "data",
-    )  # fmt: skip
+    )
     wide, tall = axes.get_position().size * axes.figure.get_size_inches() / k  # type: ignore[union-attr]
     thin = k * float(np.clip(wide / 2.5, 0.45, 1))  # small maps would be all lines
     countries = 0.6 if view.east - view.west > 120 else 1.0
-    for lines, halo, ink in ((borders(view), 0.7 * countries, 0.35 * countries), (coast(view), 1.3, 0.55)):
+    for lines, halo, ink in (
+        (borders(view), 0.7 * countries, 0.35 * countries),
+        (coast(view), 1.3, 0.55),
+    ):
         for colour, width in (("white", halo), ("0.15", ink)):  # seen on pale and on dark
             drawn = LineCollection(lines, colors=colour, linewidths=width * thin, zorder=2)
             axes.add_collection(drawn, autolim=False)
@@ -83,54 +102,86 @@ def draw_map(
     axes.xaxis.set_major_formatter(style.LONGITUDES)
     axes.yaxis.set_major_formatter(style.LATITUDES)
     size = style.points(8 * k)
-    axes.tick_params(labelsize=size, length=2.5 * k, width=0.6 * k, labelleft=degrees[0], labelbottom=degrees[1])
+    axes.tick_params(
+        labelsize=size, length=2.5 * k, width=0.6 * k, labelleft=degrees[0], labelbottom=degrees[1]
+    )
     for spine in axes.spines.values():
         spine.set_linewidth(0.7 * k)
     return image
 
 
-def _frame(axes: Axes, view: View, image: AxesImage, k: float, degrees: tuple[bool, bool], around: bool) -> None:
+def _frame(
+    axes: Axes, view: View, image: AxesImage, k: float, degrees: tuple[bool, bool], around: bool
+) -> None:
     """The border that all is clipped to, and a net of meridians and parallels with their degrees."""
     plane, border = view.plane, Path(view.border)
     wide, high = view.east - view.west, view.north - view.south
     across = axes.get_position().width * axes.figure.get_size_inches()[0] / k  # type: ignore[union-attr]
     whole = wide > 359.9
     per_inch = (view.extent[1] - view.extent[0]) / across
-    side, foot = (np.stack(plane.forward(*edge), axis=1) for edge in (
-        (np.full(50, view.west), np.linspace(view.south, view.north, 50)),
-        (np.linspace(view.west, view.east, 50), np.full(50, view.south)),
-    ))  # fmt: skip
-    along_side, along_foot = (np.hypot(*np.diff(edge, axis=0).T).sum() / per_inch for edge in (side, foot))
+    side, foot = (
+        np.stack(plane.forward(*edge), axis=1)
+        for edge in (
+            (np.full(50, view.west), np.linspace(view.south, view.north, 50)),
+            (np.linspace(view.west, view.east, 50), np.full(50, view.south)),
+        )
+    )
+    along_side, along_foot = (
+        np.hypot(*np.diff(edge, axis=0).T).sum() / per_inch for edge in (side, foot)
+    )
     spread, rise = (
-        next(step for step in (1, 2, 5, 10, 15, 30, 60, 90) if length / step <= min(room, 7) or step == 90)
-        for length, room in ((wide, across if plane.polar and whole else along_foot / 0.62), (high, along_side / 0.3))
+        next(
+            step
+            for step in (1, 2, 5, 10, 15, 30, 60, 90)
+            if length / step <= min(room, 7) or step == 90
+        )
+        for length, room in (
+            (wide, across if plane.polar and whole else along_foot / 0.62),
+            (high, along_side / 0.3),
+        )
     )
     meridians = np.arange(np.ceil(view.west / spread), np.floor(view.east / spread) + 1) * spread
     parallels = np.arange(np.ceil(view.south / rise), np.floor(view.north / rise) + 1) * rise
     along, up = np.linspace(view.west, view.east, 361), np.linspace(view.south, view.north, 181)
     net = [np.stack(plane.forward(np.full(181, each), up), axis=1) for each in meridians]
     net += [np.stack(plane.forward(along, np.full(361, each)), axis=1) for each in parallels]
-    axes.add_collection(LineCollection(net, colors="0.35", linewidths=0.35 * k, alpha=0.55, zorder=1.5), autolim=False)
-    edge = PathPatch(border, fill=False, linewidth=0.8 * k, edgecolor="black", zorder=5, clip_on=False)
+    axes.add_collection(
+        LineCollection(net, colors="0.35", linewidths=0.35 * k, alpha=0.55, zorder=1.5),
+        autolim=False,
+    )
+    edge = PathPatch(
+        border, fill=False, linewidth=0.8 * k, edgecolor="black", zorder=5, clip_on=False
+    )
     axes.add_patch(edge)
     for artist in (image, *axes.collections):
         artist.set_clip_path(border, axes.transData)
     axes.set_axis_off()
-    write: dict[str, Any] = {"fontsize": style.points(8 * k), "annotation_clip": False, "textcoords": "offset points"}
+    write: dict[str, Any] = {
+        "fontsize": style.points(8 * k),
+        "annotation_clip": False,
+        "textcoords": "offset points",
+    }
     if plane.polar and whole:
         end = view.south if view.projection == "north-polar" else view.north
         inward = 1.0 if around else -1.0
         if not around:
-            write |= {"path_effects": [withStroke(linewidth=1.6 * k, foreground="white")], "zorder": 4}
+            write |= {
+                "path_effects": [withStroke(linewidth=1.6 * k, foreground="white")],
+                "zorder": 4,
+            }
         for each in meridians[meridians < view.east - 1e-6] if around or all(degrees) else ():
             x, y = (float(part) for part in plane.forward(each, end))
             size = float(np.hypot(x, y))
             towards = "center" if abs(x) < 0.1 * size else "left" if (x > 0) == around else "right"
             shift = inward * x / size * 4 * k, inward * y / size * 8 * k
-            axes.annotate(style.longitude_text(each), (x, y), shift, ha=towards, va="center", **write)
+            axes.annotate(
+                style.longitude_text(each), (x, y), shift, ha=towards, va="center", **write
+            )
         return
 
-    def outside(text: str, place: tuple[float, float], flat: tuple[float, float], inner: tuple[float, float]) -> None:
+    def outside(
+        text: str, place: tuple[float, float], flat: tuple[float, float], inner: tuple[float, float]
+    ) -> None:
         """Write next to a place of the border: in a direction, on a polar map away from a place within."""
         at, within = (np.array(plane.forward(*each), float) for each in (place, inner))
         x, y = (at - within) / np.hypot(*(at - within)) if plane.polar else flat
@@ -154,20 +205,37 @@ def _ticks(low: float, high: float, most: float, edge: float) -> list[float]:
     """Round degrees between two ends; none in the share ``edge`` next to each, where labels would stick out."""
     span = high - low
     bins = int(np.clip(most, 2, 6))
-    steps = [1, 1.5, 2, 3, 4.5, 6, 9, 10] if span > 90 else [1, 1.5, 2, 3, 5, 10] if span > 25 else [1, 2, 5, 10]
+    steps = (
+        [1, 1.5, 2, 3, 4.5, 6, 9, 10]
+        if span > 90
+        else [1, 1.5, 2, 3, 5, 10]
+        if span > 25
+        else [1, 2, 5, 10]
+    )
     found = MaxNLocator(nbins=bins, steps=steps).tick_values(low, high)
     near = min(edge, 0.25) * span
     kept = [float(tick) for tick in found if low + near <= tick <= high - near]
-    if len(kept) > 1 and kept[1] - kept[0] < 2.2 * edge * span:  # on a small map they would lie upon one another
+    if (
+        len(kept) > 1 and kept[1] - kept[0] < 2.2 * edge * span
+    ):  # on a small map they would lie upon one another
         kept = kept[len(kept) // 2 :][:1]
     return kept
 
 
 def map_figure(
-    field: xr.DataArray, time: np.datetime64 | None = None, *, period: Period | None = None, box: Box | None = None,
-    projection: str = "plate-carree", scale: str = "log", size: str = "screen", title: str = "", note: str = "",
-    credit: str | None = None, progress: Progress | None = None,
-) -> Figure:  # fmt: skip
+    field: xr.DataArray,
+    time: np.datetime64 | None = None,
+    *,
+    period: Period | None = None,
+    box: Box | None = None,
+    projection: str = "plate-carree",
+    scale: str = "log",
+    size: str = "screen",
+    title: str = "",
+    note: str = "",
+    credit: str | None = None,
+    progress: Progress | None = None,
+) -> Figure:
     """One field at one time, or its mean over a period.
 
     Args:
@@ -178,7 +246,7 @@ def map_figure(
         projection: one of :data:`deepcams.plotting.projection.PROJECTIONS`.
         scale: ``log``, or ``guideline`` (the steps of WHO 2021: for 24 hours; for a year where the mean is over more
             than 28 days).
-        size: one of :data:`deepcams.plotting.sheet.SIZES`.
+        size: one of :data:`deepcams.plotting.page.SIZES`.
         title, note: written above; the title defaults to the species, the time and the grid's step.
         credit: the source line; default what the field says of itself.
         progress: of reading frames for a mean.
@@ -191,7 +259,9 @@ def map_figure(
     part, rows, columns = window(grid, view)
     annual = False
     if period is None:
-        values, when = frame_at(field, field.time.values[0] if time is None else time, "field", rows, columns)
+        values, when = frame_at(
+            field, field.time.values[0] if time is None else time, "field", rows, columns
+        )
         words, span = f"{stamp(when)} UTC", (when, when)
     else:
         times = times_in(field, period)
@@ -200,17 +270,25 @@ def map_figure(
         span = field.time.values[times][0], field.time.values[times][-1]
     credit = credit_of(field, span=span) if credit is None else credit
     head = title or f"{species_of(field)}, {grid.step:g}°, {words}"
-    return _on_paper(values, part, view, str(field.name), scale, annual, size_of(size), head, note, credit)
+    return _on_paper(
+        values, part, view, str(field.name), scale, annual, size_of(size), head, note, credit
+    )
 
 
 def frame_figure(
-    frame: Frame, *, box: Box | None = None, projection: str = "plate-carree", scale: str = "log",
-    size: str = "screen", title: str = "", note: str = "",
-) -> Figure:  # fmt: skip
+    frame: Frame,
+    *,
+    box: Box | None = None,
+    projection: str = "plate-carree",
+    scale: str = "log",
+    size: str = "screen",
+    title: str = "",
+    note: str = "",
+) -> Figure:
     """:func:`map_figure` of what was read of a store without xarray.
 
     Args:
-        frame: of :func:`deepcams.store.own.own_frame`.
+        frame: of :func:`deepcams.writers.own.own_frame`.
         box, projection, scale, size, title, note: as :func:`map_figure` takes them.
 
     Raises:
@@ -221,13 +299,23 @@ def frame_figure(
     values = cleaned(frame.values[rows] if columns is None else frame.values[rows][:, columns])
     head = title or f"{_species(frame.name)}, {frame.grid.step:g}°, {stamp(frame.time)} UTC"
     credit = credit_words([(frame.source, frame.grid.step)], (frame.time, frame.time))
-    return _on_paper(values, part, view, frame.name, scale, False, size_of(size), head, note, credit)
+    return _on_paper(
+        values, part, view, frame.name, scale, False, size_of(size), head, note, credit
+    )
 
 
 def _on_paper(
-    values: np.ndarray, part: Grid, view: View, name: str, scale: str, annual: bool, paper: Size, head: str, note: str,
+    values: np.ndarray,
+    part: Grid,
+    view: View,
+    name: str,
+    scale: str,
+    annual: bool,
+    paper: Size,
+    head: str,
+    note: str,
     credit: str,
-) -> Figure:  # fmt: skip
+) -> Figure:
     """A sheet with one map and its scale."""
     inside = [within(values, part, view)]
     norm = style.norm_of(scale, inside, name, annual)
@@ -242,12 +330,21 @@ def _on_paper(
     wide = max(wide, 1.0)
     width = paper.width if wide > 0.5 * paper.width or paper.fixed else 0.55 * paper.width
     left = (width - wide + (_LEFT - right) * k) / 2
-    sheet = Sheet(paper, wide * view.height + other, width=width, title=head, note=note, credit=credit,
-                  left=left / k if left < 1.5 * k else _LEFT)  # fmt: skip
+    sheet = Sheet(
+        paper,
+        wide * view.height + other,
+        width=width,
+        title=head,
+        note=note,
+        credit=credit,
+        left=left / k if left < 1.5 * k else _LEFT,
+    )
     axes = sheet.axes(left, sheet.bottom + bar_room + _TICKS * k, wide, wide * view.height)
     image = draw_map(axes, values, part, view, norm, style.CONCENTRATION_COLOURS, k, around=True)
     long = min(width * 0.8, 5.0 * k)
-    sheet.scale(image, inside, ((width - long) / 2, sheet.bottom + bar_room - 0.3 * k, long), label_text)
+    sheet.scale(
+        image, inside, ((width - long) / 2, sheet.bottom + bar_room - 0.3 * k, long), label_text
+    )
     return sheet.figure
 
 

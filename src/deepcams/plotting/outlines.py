@@ -16,12 +16,15 @@ from pathlib import Path
 import numpy as np
 
 from deepcams.plotting.coastlines import land_lines
-from deepcams.plotting.view import View
+from deepcams.plotting.extent import View
 
 _BORDERS = Path(__file__).with_name("borders.npz")
 _PER_DEGREE = 100  # of the numbers in that file
 _NARROW = 30.0  # degrees: what is narrower gains from 1:10m
-_NAMES = {"coast": "physical/ne_10m_coastline.shp", "borders": "cultural/ne_10m_admin_0_boundary_lines_land.shp"}
+_NAMES = {
+    "coast": "physical/ne_10m_coastline.shp",
+    "borders": "cultural/ne_10m_admin_0_boundary_lines_land.shp",
+}
 _NULL, _POLYLINE, _POLYGON = 0, 3, 5  # kinds of a shapefile's records
 
 
@@ -50,7 +53,9 @@ def shipped_borders() -> tuple[np.ndarray, ...]:
 
 def _on_paper(lines: tuple[np.ndarray, ...], view: View) -> list[np.ndarray]:
     """Those that touch a view, each in the turn or the two turns of longitude in which they do."""
-    low, high = (np.array([end(line, axis=0) for line in lines]).reshape(-1, 2) for end in (np.min, np.max))
+    low, high = (
+        np.array([end(line, axis=0) for line in lines]).reshape(-1, 2) for end in (np.min, np.max)
+    )
     rows = (high[:, 1] > view.south) & (low[:, 1] < view.north)
     if view.plane.polar and view.east - view.west > 359.9:  # every turn is the same place
         return [_drawn(lines[i], view) for i in np.flatnonzero(rows)]
@@ -72,7 +77,11 @@ def _from_disk(what: str, view: View) -> tuple[np.ndarray, ...]:
     if view.east - view.west > _NARROW:
         return ()
     data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share"
-    kept = [os.environ.get("CARTOPY_DATA_DIR"), Path(sys.prefix) / "share/cartopy", Path(data) / "cartopy"]
+    kept = [
+        os.environ.get("CARTOPY_DATA_DIR"),
+        Path(sys.prefix) / "share/cartopy",
+        Path(data) / "cartopy",
+    ]
     for folder in kept:
         path = Path(folder) / "shapefiles/natural_earth" / _NAMES[what] if folder else None
         if path is not None and path.is_file():

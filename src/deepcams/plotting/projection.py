@@ -9,20 +9,58 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from deepcams.errors import choose
+from deepcams.core.errors import choose
 
 ProjectionName = Literal["plate-carree", "robinson", "equal-earth", "north-polar", "south-polar"]
 PROJECTIONS: tuple[str, ...] = get_args(ProjectionName)
 
 # Robinson (1974): length of the parallel and its distance from the equator, every 5 degrees of latitude.
-_PARALLELS = np.array([
-    1.0000, 0.9986, 0.9954, 0.9900, 0.9822, 0.9730, 0.9600, 0.9427, 0.9216, 0.8962,
-    0.8679, 0.8350, 0.7986, 0.7597, 0.7186, 0.6732, 0.6213, 0.5722, 0.5322,
-])  # fmt: skip
-_HEIGHTS = np.array([
-    0.0000, 0.0620, 0.1240, 0.1860, 0.2480, 0.3100, 0.3720, 0.4340, 0.4958, 0.5571,
-    0.6176, 0.6769, 0.7346, 0.7903, 0.8435, 0.8936, 0.9394, 0.9761, 1.0000,
-])  # fmt: skip
+_PARALLELS = np.array(
+    [
+        1.0000,
+        0.9986,
+        0.9954,
+        0.9900,
+        0.9822,
+        0.9730,
+        0.9600,
+        0.9427,
+        0.9216,
+        0.8962,
+        0.8679,
+        0.8350,
+        0.7986,
+        0.7597,
+        0.7186,
+        0.6732,
+        0.6213,
+        0.5722,
+        0.5322,
+    ]
+)
+_HEIGHTS = np.array(
+    [
+        0.0000,
+        0.0620,
+        0.1240,
+        0.1860,
+        0.2480,
+        0.3100,
+        0.3720,
+        0.4340,
+        0.4958,
+        0.5571,
+        0.6176,
+        0.6769,
+        0.7346,
+        0.7903,
+        0.8435,
+        0.8936,
+        0.9394,
+        0.9761,
+        1.0000,
+    ]
+)
 _EQUAL_EARTH = (1.340264, -0.081106, 0.000893, 0.003796)  # Savric, Patterson & Jenny 2018, eq. 11
 _LATITUDES = np.linspace(-90, 90, 3601)  # where what has no inverse in closed form is looked up
 
@@ -54,7 +92,9 @@ class Projection:
             self._across = np.deg2rad(2 * np.sqrt(3) / 3 * np.cos(angle) / slope)
             self._up = angle * (a4 * angle**8 + a3 * angle**6 + a2 * angle**2 + a1)
 
-    def forward(self, longitude: np.ndarray | float, latitude: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
+    def forward(
+        self, longitude: np.ndarray | float, latitude: np.ndarray | float
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Degrees (longitude in whichever turn is meant) to x and y on paper."""
         turned = np.asarray(longitude, float) - self.centre
         latitude = np.asarray(latitude, float)
@@ -64,7 +104,9 @@ class Projection:
             radius = 2 * np.sin(np.deg2rad(90 - self._sign * latitude) / 2)
             angle = np.deg2rad(turned)
             return radius * np.sin(angle), -self._sign * radius * np.cos(angle)
-        return turned * np.interp(latitude, _LATITUDES, self._across), np.interp(latitude, _LATITUDES, self._up)
+        return turned * np.interp(latitude, _LATITUDES, self._across), np.interp(
+            latitude, _LATITUDES, self._up
+        )
 
     def inverse(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Paper to degrees; NaN where there is no place, longitudes within half a turn of the centre."""
@@ -91,6 +133,7 @@ def _smooth(at: np.ndarray, places: np.ndarray, values: np.ndarray) -> np.ndarra
     rising = share**2 * (3 - 2 * share)
     bent = share * (1 - share) * step
     return np.asarray(
-        values[left] * (1 - rising) + values[left + 1] * rising
+        values[left] * (1 - rising)
+        + values[left + 1] * rising
         + bent * ((1 - share) * slopes[left] - share * slopes[left + 1])
-    )  # fmt: skip
+    )

@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import BoundaryNorm, Normalize
 
-from deepcams.grid import Grid
+from deepcams.core.grid import Grid
 from deepcams.plotting import style
-from deepcams.plotting.view import View
+from deepcams.plotting.extent import View
 
 
 def pixels(
@@ -50,8 +50,12 @@ def _turned(values: np.ndarray, grid: Grid, view: View) -> tuple[np.ndarray, flo
     """The values in the view's turn, and their western edge."""
     west = float(grid.longitude_bounds[0, 0])
     if not grid.periodic:
-        return values, west + 360 * round((view.west + view.east - 2 * west - grid.step * grid.columns) / 720)
-    first = int(np.floor((view.west - west) / grid.step + 1e-6))  # begin the circle at the view's western edge
+        return values, west + 360 * round(
+            (view.west + view.east - 2 * west - grid.step * grid.columns) / 720
+        )
+    first = int(
+        np.floor((view.west - west) / grid.step + 1e-6)
+    )  # begin the circle at the view's western edge
     spare = int(np.ceil((view.east - west - first * grid.step) / grid.step - 1e-6)) - grid.columns
     values = np.roll(values, -first, axis=1)
     return np.concatenate([values, values[:, : max(spare, 0)]], axis=1), west + first * grid.step
@@ -121,7 +125,11 @@ class Placing:
         palette = style.colours(colours)
         painted = palette(norm(cells), bytes=True).reshape(-1, 4)
         nothing = np.array([palette.get_bad()]) * 255
-        packed = np.ascontiguousarray(np.concatenate([painted, nothing.astype(np.uint8)])).view(np.uint32).ravel()
+        packed = (
+            np.ascontiguousarray(np.concatenate([painted, nothing.astype(np.uint8)]))
+            .view(np.uint32)
+            .ravel()
+        )
         fine = packed[self._place].view(np.uint8).reshape(*self._place.shape, 4)[..., :3]
         if self._fine == 1:
             return np.ascontiguousarray(fine)
@@ -135,7 +143,9 @@ def cell_at(x: np.ndarray, y: np.ndarray, grid: Grid, view: View) -> np.ndarray:
         longitude, latitude = np.broadcast_arrays(x, y)
     else:
         longitude, latitude = view.plane.inverse(x, y)
-    with np.errstate(invalid="ignore"):  # what is no place becomes some number, and is none by its latitude
+    with np.errstate(
+        invalid="ignore"
+    ):  # what is no place becomes some number, and is none by its latitude
         row = np.rint((90 - latitude) / grid.step).astype(np.int32) - grid.north
         column = (np.rint(longitude / grid.step).astype(np.int32) - grid.west) % grid.around
     known = np.isfinite(latitude) & np.isfinite(longitude)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepcams.errors import InputError
-from deepcams.field import SMALL_NEGATIVE, frame_index
-from deepcams.period import Period
+from deepcams.core.errors import InputError
+from deepcams.core.field import SMALL_NEGATIVE, frame_index
+from deepcams.core.period import Period
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -53,9 +53,12 @@ def index_at(field: xr.DataArray, time: np.datetime64, name: str = "field") -> i
 
 
 def frame_at(
-    field: xr.DataArray, time: np.datetime64, name: str = "field", rows: Rows = slice(None),
+    field: xr.DataArray,
+    time: np.datetime64,
+    name: str = "field",
+    rows: Rows = slice(None),
     columns: np.ndarray | None = None,
-) -> tuple[np.ndarray, np.datetime64]:  # fmt: skip
+) -> tuple[np.ndarray, np.datetime64]:
     """The frame at a time (:func:`index_at`): values (rows, columns), and its own time.
 
     Args:
@@ -68,7 +71,9 @@ def frame_at(
     return read(field, slice(at, at + 1), rows, columns)[0], field.time.values[at]
 
 
-def read(field: xr.DataArray, times: slice, rows: Rows = slice(None), columns: np.ndarray | None = None) -> np.ndarray:
+def read(
+    field: xr.DataArray, times: slice, rows: Rows = slice(None), columns: np.ndarray | None = None
+) -> np.ndarray:
     """Values (times, rows, columns), float32: small negatives are 0, lower ones missing, as in all of deepcams."""
     runs = [slice(None)] if columns is None else _runs(columns)
     # One slice of what Dask opened, computed on its own: of more than that it would read whole maps.
@@ -103,9 +108,11 @@ def times_in(field: xr.DataArray, period: Period | None, name: str = "field") ->
     if first == stop:
         nearest = times[int(np.argmin(abs(times - period.start)))]
         raise InputError(
-            f"{name}: period", f"times within {stamp(times[0])} to {stamp(times[-1])}", period,
+            f"{name}: period",
+            f"times within {stamp(times[0])} to {stamp(times[-1])}",
+            period,
             f"the nearest is {stamp(nearest)}",
-        )  # fmt: skip
+        )
     return slice(first, stop)
 
 
@@ -123,9 +130,12 @@ def stretches(field: xr.DataArray, times: slice, nodes: int) -> Iterator[slice]:
 
 
 def mean(
-    field: xr.DataArray, times: slice, rows: Rows = slice(None), columns: np.ndarray | None = None,
+    field: xr.DataArray,
+    times: slice,
+    rows: Rows = slice(None),
+    columns: np.ndarray | None = None,
     progress: Progress | None = None,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """Mean over frames of what is there: (rows, columns), float32; NaN where nothing is. Memory stays level."""
     height = len(range(*rows.indices(field.shape[1])))
     nodes = height * (field.shape[2] if columns is None else columns.size)
@@ -136,7 +146,9 @@ def mean(
         there = np.isfinite(values)
         sums = np.where(there, values, 0).sum(axis=0, dtype=np.float64)
         counts = there.sum(axis=0)
-        total, number = (sums, counts) if total is None or number is None else (total + sums, number + counts)
+        total, number = (
+            (sums, counts) if total is None or number is None else (total + sums, number + counts)
+        )
         if progress is not None:
             progress(part.stop - times.start, times.stop - times.start)
     assert total is not None

@@ -15,10 +15,18 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from deepcams.plotting import style
-from deepcams.plotting.sheet import Sheet, legible, size_of, text_width, writing_height
+from deepcams.plotting.page import Sheet, legible, size_of, text_width, writing_height
 
 COUNT_COLOURS = "viridis"
-_SIDE, _LEAST, _GAP, _LEFT, _RIGHT, _FOOT, _TITLE = 2.9, 1.5, 0.3, 0.72, 0.18, 1.12, 0.3  # inches of text size 1
+_SIDE, _LEAST, _GAP, _LEFT, _RIGHT, _FOOT, _TITLE = (
+    2.9,
+    1.5,
+    0.3,
+    0.72,
+    0.18,
+    1.12,
+    0.3,
+)  # inches of text size 1
 _FIGURES, _WITHIN = 0.56, 2.2  # height of a panel's figures; panels as wide have them within
 _NARROWEST = 4.3
 _LEGEND = 1.4  # what the legend needs beside a title
@@ -48,16 +56,21 @@ class ScatterPanel:
 
 
 def scatter_figure(
-    rows: Sequence[Sequence[ScatterPanel]], *, title: str = "", note: str = "", species: str = "PM2.5",
-    size: str = "screen", credit: str = "",
-) -> Figure:  # fmt: skip
+    rows: Sequence[Sequence[ScatterPanel]],
+    *,
+    title: str = "",
+    note: str = "",
+    species: str = "PM2.5",
+    size: str = "screen",
+    credit: str = "",
+) -> Figure:
     """Panels on common axes and one logarithmic scale of numbers.
 
     Args:
         rows: panels as they stand; rows of the same length.
         title, note: written above.
         species: for the axes.
-        size: one of :data:`deepcams.plotting.sheet.SIZES`; rows that a paper is too narrow for are broken.
+        size: one of :data:`deepcams.plotting.page.SIZES`; rows that a paper is too narrow for are broken.
         credit: the source line.
     """
     paper = size_of(size)
@@ -71,7 +84,9 @@ def scatter_figure(
     over = 0.0 if beside else 0.2 * k
     high = paper.tallest - writing_height(paper, title, note, credit) - _FOOT * k - over
     side = min(_SIDE * k, (room - (across - 1) * _GAP * k) / across)
-    within = side >= _WITHIN * k  # in small panels the figures would hide most of the pairs: they stand above
+    within = (
+        side >= _WITHIN * k
+    )  # in small panels the figures would hide most of the pairs: they stand above
     head = (_TITLE + (0.0 if within else _FIGURES)) * k
     side = min(side, max(high / down - head, 0.9 * k))
     panels = [panel for row in rows for panel in row]
@@ -80,7 +95,9 @@ def scatter_figure(
     blocks = [_squares(panel.density, each) for panel in panels]
     largest = max((int(block.max()) for block in blocks), default=1)
     norm = LogNorm(1, max(largest, 10))
-    width = paper.width if paper.fixed else (_LEFT + _RIGHT + (across - 1) * _GAP) * k + across * side
+    width = (
+        paper.width if paper.fixed else (_LEFT + _RIGHT + (across - 1) * _GAP) * k + across * side
+    )
     width = max(width, min(_NARROWEST * k, paper.width))  # room for the source line
     left = (width - across * side - ((across - 1) * _GAP - _LEFT + _RIGHT) * k) / 2
     body = down * (side + head) + _FOOT * k + over
@@ -97,7 +114,11 @@ def scatter_figure(
             mesh = _draw(axes, panel, next(drawn), each, top, norm, above if within else None, k)
             lowest = not any(len(below) > j for below in rows[i + 1 :])
             axes.tick_params(
-                labelleft=j == 0, labelbottom=lowest, labelsize=style.points(8 * k), length=2.5 * k, width=0.8 * k
+                labelleft=j == 0,
+                labelbottom=lowest,
+                labelsize=style.points(8 * k),
+                length=2.5 * k,
+                width=0.8 * k,
             )
             if j == 0:
                 axes.set_ylabel(f"model {species} ({style.UNITS_TEXT})", fontsize=9 * k)
@@ -106,13 +127,21 @@ def scatter_figure(
     # One legend for all panels, above them: within one it would hide pairs.
     lines, names = figure.axes[0].get_legend_handles_labels()
     figure.legend(
-        lines, names, loc="upper right", ncols=len(names), fontsize=style.points(8 * k), frameon=False,
+        lines,
+        names,
+        loc="upper right",
+        ncols=len(names),
+        fontsize=style.points(8 * k),
+        frameon=False,
         bbox_to_anchor=(
             (left + across * side + (across - 1) * _GAP * k) / width,
             1 - 0.1 * k / sheet.height if beside else sheet.top / sheet.height,
         ),
-        handlelength=1.8, borderpad=0, borderaxespad=0, columnspacing=1.2,
-    )  # fmt: skip
+        handlelength=1.8,
+        borderpad=0,
+        borderaxespad=0,
+        columnspacing=1.2,
+    )
     assert mesh is not None
     long = min(width - (_LEFT + _RIGHT) * k, 4.5 * k)
     axes = sheet.axes((width - long) / 2, sheet.bottom + 0.42 * k, long, 0.12 * k)
@@ -120,7 +149,9 @@ def scatter_figure(
     bar.ax.xaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,.0f}"))
     bar.ax.minorticks_off()
     bar.ax.tick_params(labelsize=style.points(8 * k), length=2.5 * k)
-    bar.set_label(f"pairs in each square of {each} {style.UNITS_TEXT}", fontsize=9 * k, labelpad=2 * k)
+    bar.set_label(
+        f"pairs in each square of {each} {style.UNITS_TEXT}", fontsize=9 * k, labelpad=2 * k
+    )
     return figure
 
 
@@ -160,28 +191,49 @@ def _above(blocks: Sequence[np.ndarray]) -> bool:
 
 
 def _draw(
-    axes: Axes, panel: ScatterPanel, block: np.ndarray, each: int, top: float, norm: LogNorm, above: bool | None,
+    axes: Axes,
+    panel: ScatterPanel,
+    block: np.ndarray,
+    each: int,
+    top: float,
+    norm: LogNorm,
+    above: bool | None,
     k: float,
-) -> QuadMesh:  # fmt: skip
+) -> QuadMesh:
     number = min(math.ceil(top / each), block.shape[0])
     edges = each * np.arange(number + 1)
     part = block[:number, :number]
     colours = colormaps[COUNT_COLOURS].with_extremes(bad="white")
     mesh = axes.pcolormesh(edges, edges, np.ma.masked_equal(part.T, 0), norm=norm, cmap=colours)
-    axes.plot([0, top], [0, top], color="0.35", linewidth=0.9 * k, linestyle=(0, (4, 3)), label="1:1")
+    axes.plot(
+        [0, top], [0, top], color="0.35", linewidth=0.9 * k, linestyle=(0, (4, 3)), label="1:1"
+    )
     if math.isfinite(panel.slope):
         ends = np.array([0.0, top])
-        axes.plot(ends, panel.intercept + panel.slope * ends, color="#d62728", linewidth=1.3 * k, label="fit")
+        axes.plot(
+            ends,
+            panel.intercept + panel.slope * ends,
+            color="#d62728",
+            linewidth=1.3 * k,
+            label="fit",
+        )
     axes.set_xlim(0, top)
     axes.set_ylim(0, top)
     axes.set_aspect("equal")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
     axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
-    axes.set_title(panel.title, fontsize=9.5 * k, loc="left", pad=(4 if above is not None else 4 + 72 * _FIGURES) * k)
+    axes.set_title(
+        panel.title,
+        fontsize=9.5 * k,
+        loc="left",
+        pad=(4 if above is not None else 4 + 72 * _FIGURES) * k,
+    )
     beyond = panel.n - int(panel.density[: math.ceil(top), : math.ceil(top)].sum())
     sign = style.MINUS if panel.intercept < 0 else "+"
     lines = [
-        f"R = {panel.r:.3f}".replace("-", style.MINUS) if math.isfinite(panel.r) else "R: not defined",
+        f"R = {panel.r:.3f}".replace("-", style.MINUS)
+        if math.isfinite(panel.r)
+        else "R: not defined",
         f"RMSE = {panel.rmse:.1f}, bias = {panel.bias:+.1f}".replace("-", style.MINUS),
         f"y = {panel.slope:.2f} x {sign} {abs(panel.intercept):.1f}".replace("-", style.MINUS)
         if math.isfinite(panel.slope)
@@ -190,14 +242,25 @@ def _draw(
     ]
     if above is None:
         axes.annotate(
-            "\n".join(lines), (0, 1), (0, 3 * k), xycoords="axes fraction", textcoords="offset points", va="bottom",
-            fontsize=style.points(7.5 * k), linespacing=1.2,
-        )  # fmt: skip
+            "\n".join(lines),
+            (0, 1),
+            (0, 3 * k),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            va="bottom",
+            fontsize=style.points(7.5 * k),
+            linespacing=1.2,
+        )
         return mesh
     axes.text(
-        0.03 if above else 0.97, 0.97 if above else 0.03, "\n".join(lines), transform=axes.transAxes,
-        fontsize=style.points(7.5 * k), ha="left" if above else "right", va="top" if above else "bottom",
+        0.03 if above else 0.97,
+        0.97 if above else 0.03,
+        "\n".join(lines),
+        transform=axes.transAxes,
+        fontsize=style.points(7.5 * k),
+        ha="left" if above else "right",
+        va="top" if above else "bottom",
         linespacing=1.35,
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.88, "pad": 1.5},
-    )  # fmt: skip
+    )
     return mesh

@@ -9,14 +9,14 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from deepcams.errors import InputError
-from deepcams.field import grid_of
-from deepcams.grid import Grid
+from deepcams.core.errors import InputError
+from deepcams.core.field import grid_of
+from deepcams.core.grid import Grid
 from deepcams.plotting import style
+from deepcams.plotting.extent import Box, View, window
 from deepcams.plotting.maps import draw_map, species_of
+from deepcams.plotting.page import Sheet, credit_of, legible, size_of, writing_height
 from deepcams.plotting.reading import frame_at, index_at, span_text, stamp
-from deepcams.plotting.sheet import Sheet, credit_of, legible, size_of, writing_height
-from deepcams.plotting.view import Box, View, window
 
 _LEFT, _RIGHT, _GAP, _ROW, _TIMES, _FOOT = 0.62, 0.1, 0.07, 0.22, 0.5, 0.98  # inches of text size 1
 USUAL = 6
@@ -26,10 +26,19 @@ _HOUR = np.timedelta64(1, "h")
 
 
 def sequence_figure(
-    fields: Mapping[str, xr.DataArray], start: np.datetime64 | None = None, *, original: xr.DataArray | None = None,
-    hours: int | None = None, every: int = 1, box: Box | None = None, scale: str = "log", size: str = "screen",
-    title: str = "", note: str = "", credit: str | None = None,
-) -> Figure:  # fmt: skip
+    fields: Mapping[str, xr.DataArray],
+    start: np.datetime64 | None = None,
+    *,
+    original: xr.DataArray | None = None,
+    hours: int | None = None,
+    every: int = 1,
+    box: Box | None = None,
+    scale: str = "log",
+    size: str = "screen",
+    title: str = "",
+    note: str = "",
+    credit: str | None = None,
+) -> Figure:
     """A row of maps of the original at its own hours, and below it a row for each field, all on one axis of time.
 
     Args:
@@ -55,7 +64,9 @@ def sequence_figure(
         there = min(int((field.time.values[-1] - begin) // _HOUR) for field in fields.values())
         hours, least = int(np.clip(there, 0, USUAL)), 0
     if every < 1 or not least <= hours // every < _MOST:
-        raise InputError("--hours, --every", f"2 to {_MOST} frames", f"{hours} hours, every {every}")
+        raise InputError(
+            "--hours, --every", f"2 to {_MOST} frames", f"{hours} hours, every {every}"
+        )
     times = begin + np.arange(0, hours + 1, every) * _HOUR
     view = View.of(grid_of(first), box)
 
@@ -68,7 +79,8 @@ def sequence_figure(
         index_at(original, times[0], "original")
         given = np.isin(times, original.time.values)
         rows["original"] = [
-            frame("original", original, time) if known else None for time, known in zip(times, given, strict=True)
+            frame("original", original, time) if known else None
+            for time, known in zip(times, given, strict=True)
         ]
     for name, field in fields.items():
         rows[name] = [frame(name, field, time) for time in times]
@@ -79,30 +91,49 @@ def sequence_figure(
     paper, across = size_of(size), times.size
     k = paper.text
     head = title or f"{species_of(first)}, {span_text(times[0], times[-1])}"
-    credit = credit_of(original, *fields.values(), span=(times[0], times[-1])) if credit is None else credit
+    credit = (
+        credit_of(original, *fields.values(), span=(times[0], times[-1]))
+        if credit is None
+        else credit
+    )
     drawn = [each[0] for row in rows.values() for each in row if each is not None]
     norm = style.norm_of(scale, drawn, str(first.name))
     sides = (_LEFT + _RIGHT + (across - 1) * _GAP) * k
     foot = (_FOOT + (0.12 if scale == "guideline" else 0)) * k
     fixed = (len(rows) * _ROW + _TIMES) * k + foot
     texts = writing_height(paper, head, note, credit)
-    wide = min((paper.width - sides) / across, (paper.tallest - fixed - texts) / len(rows) / view.height)
+    wide = min(
+        (paper.width - sides) / across, (paper.tallest - fixed - texts) / len(rows) / view.height
+    )
     tall = wide * view.height
     width = paper.width if paper.fixed else max(across * wide + sides, min(5.5 * k, paper.width))
     left = (width - across * wide - (across - 1) * _GAP * k + (_LEFT - _RIGHT) * k) / 2
-    sheet = Sheet(paper, fixed + len(rows) * tall, width=width, title=head, note=note, credit=credit, left=left / k)
+    sheet = Sheet(
+        paper,
+        fixed + len(rows) * tall,
+        width=width,
+        title=head,
+        note=note,
+        credit=credit,
+        left=left / k,
+    )
     image: AxesImage | None = None
     top = sheet.top
     for name, row in rows.items():
         sheet.figure.text(
-            left / width, (top - 0.17 * k) / sheet.height, legible(f"{name}, {steps[name]:g}°"), fontsize=9 * k
+            left / width,
+            (top - 0.17 * k) / sheet.height,
+            legible(f"{name}, {steps[name]:g}°"),
+            fontsize=9 * k,
         )
         top -= _ROW * k + tall
         for c, each in enumerate(row):
             if each is None:
                 continue
             axes = sheet.axes(left + c * (wide + _GAP * k), top, wide, tall)
-            image = draw_map(axes, *each, view, norm, style.CONCENTRATION_COLOURS, k, (c == 0, False))
+            image = draw_map(
+                axes, *each, view, norm, style.CONCENTRATION_COLOURS, k, (c == 0, False)
+            )
             axes.set_xticks([])
     _time_axis(sheet, times, left, wide, _GAP * k, top, k)
     assert image is not None
@@ -112,7 +143,9 @@ def sequence_figure(
     return sheet.figure
 
 
-def _time_axis(sheet: Sheet, times: np.ndarray, left: float, wide: float, gap: float, bottom: float, k: float) -> None:
+def _time_axis(
+    sheet: Sheet, times: np.ndarray, left: float, wide: float, gap: float, bottom: float, k: float
+) -> None:
     """A line of time below the columns: a tick in the middle of each, with its hour; the day where it begins."""
     axes = sheet.axes(left, bottom - 0.1 * k, times.size * wide + (times.size - 1) * gap, 0.02 * k)
     whole = times.size * wide + (times.size - 1) * gap

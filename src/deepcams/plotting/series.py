@@ -12,14 +12,14 @@ from matplotlib.dates import AutoDateLocator, date2num, num2date
 from matplotlib.figure import Figure
 from matplotlib.ticker import Formatter, NullFormatter
 
-from deepcams.errors import InputError, choose
-from deepcams.field import grid_of
-from deepcams.period import Period
+from deepcams.core.errors import InputError, choose
+from deepcams.core.field import grid_of
+from deepcams.core.period import Period
 from deepcams.plotting import style
+from deepcams.plotting.extent import Box
 from deepcams.plotting.maps import species_of
+from deepcams.plotting.page import Sheet, credit_of, legible, size_of
 from deepcams.plotting.reading import Progress, read, stretches, times_in
-from deepcams.plotting.sheet import Sheet, credit_of, legible, size_of
-from deepcams.plotting.view import Box
 
 Point = tuple[float, float]
 """Longitude and latitude in degrees."""
@@ -32,9 +32,12 @@ _GAP = 1.5  # a line is broken where a step is so many times longer than usual
 
 
 def series_at(
-    field: xr.DataArray, place: Point | Box, period: Period | None = None, name: str = "field",
+    field: xr.DataArray,
+    place: Point | Box,
+    period: Period | None = None,
+    name: str = "field",
     progress: Progress | None = None,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+) -> tuple[np.ndarray, np.ndarray]:
     """Times and values at the nearest node of a point, or of a box's mean weighted by area.
 
     Only the nodes of the place are read, a stretch of times after the other.
@@ -57,11 +60,17 @@ def series_at(
     if len(place) == 2:
         longitude, latitude = place
         if not (-180 <= longitude <= 360 and -90 <= latitude <= 90):
-            raise InputError("--at", "longitude -180..360 and latitude -90..90", f"{longitude:g} {latitude:g}")
+            raise InputError(
+                "--at", "longitude -180..360 and latitude -90..90", f"{longitude:g} {latitude:g}"
+            )
         row = round((90 - latitude) / grid.step) - grid.north
         column = (round(longitude / grid.step) - grid.west) % grid.around
         if not (0 <= row < grid.rows and column < grid.columns):
-            raise InputError(f"{name}: --at", f"a place in the data ({grid.describe()})", f"{longitude:g} {latitude:g}")
+            raise InputError(
+                f"{name}: --at",
+                f"a place in the data ({grid.describe()})",
+                f"{longitude:g} {latitude:g}",
+            )
         rows, columns, weights = slice(row, row + 1), np.array([column]), np.ones(1)
     else:
         part, rows, columns = grid.select(place, f"{name}: --box")
@@ -88,10 +97,18 @@ def place_words(place: Point | Box) -> str:
 
 
 def series_figure(
-    fields: Mapping[str, xr.DataArray], place: Point | Box, *, original: xr.DataArray | None = None,
-    period: Period | None = None, scale: str = "linear", size: str = "screen", title: str = "", note: str = "",
-    credit: str | None = None, progress: Progress | None = None,
-) -> Figure:  # fmt: skip
+    fields: Mapping[str, xr.DataArray],
+    place: Point | Box,
+    *,
+    original: xr.DataArray | None = None,
+    period: Period | None = None,
+    scale: str = "linear",
+    size: str = "screen",
+    title: str = "",
+    note: str = "",
+    credit: str | None = None,
+    progress: Progress | None = None,
+) -> Figure:
     """Lines of all fields at a place, and the original as dots (as a thin line where it has many hundred values).
 
     Args:
@@ -124,28 +141,52 @@ def series_figure(
         found[name] = series_at(field, place, period, name, tell)
         before += sizes[name].stop - sizes[name].start
     if not any(np.isfinite(values).any() for _, values in found.values()):
-        raise InputError("series", "values at the place", f"nothing but missing ones at {place_words(place)}")
+        raise InputError(
+            "series", "values at the place", f"nothing but missing ones at {place_words(place)}"
+        )
     if scale == "log" and not any((values > 0).any() for _, values in found.values()):
-        raise InputError("--scale log", "values above 0", f"none at {place_words(place)}", "choose linear")
+        raise InputError(
+            "--scale log", "values above 0", f"none at {place_words(place)}", "choose linear"
+        )
 
     paper = size_of(size)
     k = paper.text
     head = title or f"{species_of(first)}, {place_words(place)}"
     ends = sorted(t for times, _ in found.values() for t in times[[0, -1]])
-    credit = credit_of(original, *fields.values(), span=(ends[0], ends[-1])) if credit is None else credit
-    sheet = Sheet(paper, (_TALL + _FOOT + _LEGEND) * k, title=head, note=note, credit=credit, left=_LEFT)
+    credit = (
+        credit_of(original, *fields.values(), span=(ends[0], ends[-1]))
+        if credit is None
+        else credit
+    )
+    sheet = Sheet(
+        paper, (_TALL + _FOOT + _LEGEND) * k, title=head, note=note, credit=credit, left=_LEFT
+    )
     wide = sheet.width - (_LEFT + _RIGHT) * k
     axes = sheet.axes(_LEFT * k, sheet.bottom + _FOOT * k, wide, _TALL * k)
     for i, (name, (times, values)) in enumerate(found.items()):
         mark = name == "original"
         colour = ORIGINAL_COLOUR if mark else COLOURS[(i - (original is not None)) % len(COLOURS)]
-        _line(axes, times, values, legible(f"{name}, {grid_of(todo[name]).step:g}°"), colour, k, dots=mark)
+        _line(
+            axes,
+            times,
+            values,
+            legible(f"{name}, {grid_of(todo[name]).step:g}°"),
+            colour,
+            k,
+            dots=mark,
+        )
     _settle(axes, scale, str(first.name), [values for _, values in found.values()], ends, k)
     axes.set_ylabel(f"{species_of(first)} ({style.UNITS_TEXT})", fontsize=9 * k, labelpad=3 * k)
     axes.legend(
-        loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4, fontsize=style.points(8 * k), frameon=False,
-        borderaxespad=0.1, handlelength=1.6, columnspacing=1.2,
-    )  # fmt: skip
+        loc="lower right",
+        bbox_to_anchor=(1.0, 1.0),
+        ncols=4,
+        fontsize=style.points(8 * k),
+        frameon=False,
+        borderaxespad=0.1,
+        handlelength=1.6,
+        columnspacing=1.2,
+    )
     return sheet.figure
 
 
@@ -173,34 +214,66 @@ class _Dates(Formatter):
         return str(num2date(value).strftime("%Y-%m-%d %H:%M"))  # type: ignore[no-untyped-call]
 
 
-def _line(axes: Axes, times: np.ndarray, values: np.ndarray, label: str, colour: str, k: float, dots: bool) -> None:
+def _line(
+    axes: Axes, times: np.ndarray, values: np.ndarray, label: str, colour: str, k: float, dots: bool
+) -> None:
     if times.size > 2:  # nothing is drawn across a gap
         steps = np.diff(times)
         breaks = np.flatnonzero(steps > _GAP * np.median(steps)) + 1
-        times, values = np.insert(times, breaks, times[breaks - 1]), np.insert(values, breaks, np.nan)
+        times, values = (
+            np.insert(times, breaks, times[breaks - 1]),
+            np.insert(values, breaks, np.nan),
+        )
     many = times.size > 400
     if dots and not many:
-        axes.plot(times, values, "o", color=colour, markersize=4.2 * k, markerfacecolor="white",
-                  markeredgewidth=1.2 * k, label=label, zorder=4)  # fmt: skip
+        axes.plot(
+            times,
+            values,
+            "o",
+            color=colour,
+            markersize=4.2 * k,
+            markerfacecolor="white",
+            markeredgewidth=1.2 * k,
+            label=label,
+            zorder=4,
+        )
         return
     alone = times.size == 1
-    axes.plot(times, values, "." if alone else "-", color=colour, linewidth=(0.7 if many else 1.5) * k,
-              alpha=0.85 if many else 1.0, label=label, zorder=2 if dots else 3)  # fmt: skip
+    axes.plot(
+        times,
+        values,
+        "." if alone else "-",
+        color=colour,
+        linewidth=(0.7 if many else 1.5) * k,
+        alpha=0.85 if many else 1.0,
+        label=label,
+        zorder=2 if dots else 3,
+    )
 
 
 def _settle(
-    axes: Axes, scale: str, species: str, values: list[np.ndarray], times: list[np.datetime64], k: float
-) -> None:  # fmt: skip
+    axes: Axes,
+    scale: str,
+    species: str,
+    values: list[np.ndarray],
+    times: list[np.datetime64],
+    k: float,
+) -> None:
     known = np.concatenate(values)
     known = known[np.isfinite(known)]
     if scale == "log":
         norm = style.concentration_norm([known])
         axes.set_yscale("log")
         low = max(float(known[known > 0].min()) if (known > 0).any() else 1.0, style.FLOOR)
-        axes.set_ylim(min(low, float(norm.vmin or low)) / 1.1, max(float(known.max()), float(norm.vmax or 1)) * 1.1)
+        axes.set_ylim(
+            min(low, float(norm.vmin or low)) / 1.1,
+            max(float(known.max()), float(norm.vmax or 1)) * 1.1,
+        )
         ticks = style.concentration_ticks(Normalize(*axes.get_ylim()))
         if len(ticks) >= 2:
-            axes.set_yticks(ticks if len(ticks) <= 8 else [tick for tick in ticks if f"{tick:e}"[0] == "1"])
+            axes.set_yticks(
+                ticks if len(ticks) <= 8 else [tick for tick in ticks if f"{tick:e}"[0] == "1"]
+            )
         axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         axes.set_ylim(0, 1.06 * float(known.max()) if known.max() > 0 else 1.0)
@@ -213,10 +286,19 @@ def _settle(
             if step > high:
                 break
             axes.axhline(step, color="0.6", linewidth=0.6 * k, linestyle=(0, (5, 3)), zorder=1)
-            if step - last > 0.05 * (high - low):  # names of lines that lie close would lie upon one another
-                axes.annotate(f"{name} {step:g}", (1, step), (-2 * k, 1.5 * k), xycoords=("axes fraction", "data"),
-                              textcoords="offset points", fontsize=style.points(6.5 * k), color="0.4",
-                              ha="right")  # fmt: skip
+            if step - last > 0.05 * (
+                high - low
+            ):  # names of lines that lie close would lie upon one another
+                axes.annotate(
+                    f"{name} {step:g}",
+                    (1, step),
+                    (-2 * k, 1.5 * k),
+                    xycoords=("axes fraction", "data"),
+                    textcoords="offset points",
+                    fontsize=style.points(6.5 * k),
+                    color="0.4",
+                    ha="right",
+                )
                 last = step
     axes.yaxis.set_major_formatter(style.NUMBERS)
     locator = AutoDateLocator(minticks=3, maxticks=8)  # type: ignore[no-untyped-call]

@@ -14,7 +14,7 @@ from matplotlib import colormaps
 from matplotlib.colors import BoundaryNorm, Colormap, LogNorm, Normalize
 from matplotlib.ticker import FuncFormatter
 
-from deepcams.errors import InputError, choose
+from deepcams.core.errors import InputError, choose
 
 ScaleName = Literal["log", "guideline"]
 
@@ -118,7 +118,9 @@ def guideline_names() -> dict[int, str]:
     return {1: "AQG", 2: "IT4", 3: "IT3", 4: "IT2", 5: "IT1"}
 
 
-def norm_of(scale: str, arrays: Iterable[np.ndarray], species: str, annual: bool = False) -> Normalize:
+def norm_of(
+    scale: str, arrays: Iterable[np.ndarray], species: str, annual: bool = False
+) -> Normalize:
     """The scale of that name for values of a species.
 
     Raises:
@@ -153,7 +155,12 @@ def extend(norm: Normalize, arrays: Iterable[np.ndarray]) -> str:
     assert norm.vmin is not None
     assert norm.vmax is not None
     below, above = bool((values < norm.vmin).any()), bool((values > norm.vmax).any())
-    return {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}[below, above]
+    return {
+        (False, False): "neither",
+        (True, False): "min",
+        (False, True): "max",
+        (True, True): "both",
+    }[below, above]
 
 
 def concentration_ticks(norm: Normalize) -> list[float]:

@@ -9,13 +9,21 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from deepcams.errors import InputError
+from deepcams.core.errors import InputError
+from deepcams.files.atomic import writing_to
 from deepcams.plotting import style
-from deepcams.plotting.sheet import Sheet, size_of
-from deepcams.writing import writing_to
+from deepcams.plotting.page import Sheet, size_of
 
 LOG, CURVE = "log.csv", "curve.png"
-_WIDTH, _TALL, _LEFT, _RIGHT, _FOOT, _HEAD, _GAP = 7.0, 2.5, 0.85, 0.25, 0.55, 0.05, 0.2  # inches of text size 1
+_WIDTH, _TALL, _LEFT, _RIGHT, _FOOT, _HEAD, _GAP = (
+    7.0,
+    2.5,
+    0.85,
+    0.25,
+    0.55,
+    0.05,
+    0.2,
+)  # inches of text size 1
 
 
 def training_figure(folder: str | Path, size: str = "screen") -> Figure:
@@ -23,7 +31,7 @@ def training_figure(folder: str | Path, size: str = "screen") -> Figure:
 
     Args:
         folder: of the training.
-        size: one of :data:`deepcams.plotting.sheet.SIZES`.
+        size: one of :data:`deepcams.plotting.page.SIZES`.
 
     Raises:
         InputError: there is no such log, or nothing in it yet.
@@ -33,13 +41,17 @@ def training_figure(folder: str | Path, size: str = "screen") -> Figure:
         with path.open(newline="") as file:
             rows = list(csv.DictReader(file))
     except OSError as error:
-        raise InputError(folder, f"a training's folder, with {LOG}", error.strerror or error) from error
+        raise InputError(
+            folder, f"a training's folder, with {LOG}", error.strerror or error
+        ) from error
     if not rows:
         raise InputError(path, "at least one step", "none yet")
 
     def column(name: str) -> tuple[list[int], list[float]]:
         found = [(int(row["step"]), float(row[name])) for row in rows if row[name]]
-        found = [(step, value) for step, value in found if math.isfinite(value)]  # fresh weights may answer anything
+        found = [
+            (step, value) for step, value in found if math.isfinite(value)
+        ]  # fresh weights may answer anything
         return [step for step, _ in found], [value for _, value in found]
 
     paper = size_of(size)
@@ -62,12 +74,19 @@ def training_figure(folder: str | Path, size: str = "screen") -> Figure:
     below.plot(*column("skill"), color="C0", marker=".", markersize=4 * k, linewidth=k)
     best = [(int(row["step"]), float(row["skill"])) for row in rows if row["best"] == "1"][-1:]
     below.plot(
-        [step for step, _ in best], [value for _, value in best], "o", color="C3", markersize=5 * k, label="best, kept"
+        [step for step, _ in best],
+        [value for _, value in best],
+        "o",
+        color="C3",
+        markersize=5 * k,
+        label="best, kept",
     )
     below.axhline(1, color="0.6", linewidth=0.8 * k, linestyle="--")
     values = column("skill")[1]
     if values:  # what begins far above 1 would hide what comes later
-        below.set_ylim(min(*values, 1.0) - 0.05, min(max(*values, 1.05), 3 * min(*values, 1.0)) + 0.05)
+        below.set_ylim(
+            min(*values, 1.0) - 0.05, min(max(*values, 1.05), 3 * min(*values, 1.0)) + 0.05
+        )
     below.set_ylabel("validation MAE /\ntraining-free MAE", fontsize=9 * k)
     below.set_xlabel("step", fontsize=9 * k)
     below.legend(frameon=False, fontsize=style.points(8 * k))

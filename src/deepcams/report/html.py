@@ -50,7 +50,9 @@ def printable(value: object) -> str:
     words = str(value)
     if len(words) > MOST_TEXT:
         words = f"{words[:MOST_TEXT]}\N{HORIZONTAL ELLIPSIS} ({len(words) - MOST_TEXT:,} characters more)"
-    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in words)
+    return "".join(
+        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in words
+    )
 
 
 def text(value: object) -> str:
@@ -71,7 +73,11 @@ def number(value: object, decimals: int | None = None) -> str:
 
 def _decimals(column: Iterable[object]) -> int | None:
     """As many as give a column's largest figure four digits; ``None`` for very small and large ones."""
-    sizes = [abs(value) for value in column if isinstance(value, float) and math.isfinite(value) and value]
+    sizes = [
+        abs(value)
+        for value in column
+        if isinstance(value, float) and math.isfinite(value) and value
+    ]
     if len(sizes) < 2 or not 1e-2 <= max(sizes) < 1e6:
         return None
     return min(max(3 - math.floor(math.log10(max(sizes))), 0), 4)
@@ -83,13 +89,20 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], caption: str
     right = [any(_is_number(row[k]) for row in rows) for k in range(len(columns))]
     long = [max((len(str(row[k])) for row in rows), default=0) > LONG for k in range(len(columns))]
     kinds = [
-        ' class="number"' if one else ' class="long"' if words else "" for one, words in zip(right, long, strict=True)
+        ' class="number"' if one else ' class="long"' if words else ""
+        for one, words in zip(right, long, strict=True)
     ]
-    head = "".join(f'<th scope="col"{kind}>{text(name)}</th>' for name, kind in zip(columns, kinds, strict=True))
+    head = "".join(
+        f'<th scope="col"{kind}>{text(name)}</th>'
+        for name, kind in zip(columns, kinds, strict=True)
+    )
     decimals = [_decimals(row[k] for row in rows) for k in range(len(columns))]
     body = "".join(
         "<tr>"
-        + "".join(f"<td{kind}>{number(one, some)}</td>" for one, some, kind in zip(row, decimals, kinds, strict=True))
+        + "".join(
+            f"<td{kind}>{number(one, some)}</td>"
+            for one, some, kind in zip(row, decimals, kinds, strict=True)
+        )
         + "</tr>"
         for row in rows
     )
@@ -114,9 +127,14 @@ def pairs(values: Mapping[str, object], what: str) -> str:
     """
     leaves = flat(values)
     rows = "".join(
-        f'<tr><th scope="row">{text(name)}</th><td>{number(value)}</td></tr>' for name, value in leaves[:MOST_PAIRS]
+        f'<tr><th scope="row">{text(name)}</th><td>{number(value)}</td></tr>'
+        for name, value in leaves[:MOST_PAIRS]
     )
-    more = f'<p class="faint">{len(leaves) - MOST_PAIRS:,} more are left out.</p>' if len(leaves) > MOST_PAIRS else ""
+    more = (
+        f'<p class="faint">{len(leaves) - MOST_PAIRS:,} more are left out.</p>'
+        if len(leaves) > MOST_PAIRS
+        else ""
+    )
     frame = f'<div class="scroll" tabindex="0" role="region" aria-label="{text(what)}">'
     return f'{frame}<table class="pairs"><tbody>{rows}</tbody></table></div>{more}'
 
@@ -124,8 +142,14 @@ def pairs(values: Mapping[str, object], what: str) -> str:
 def flat(value: Any, name: str = "") -> list[tuple[str, Any]]:
     """Leaves of nested mappings and lists, with their names."""
     if isinstance(value, Mapping):
-        return [leaf for key in value for leaf in flat(value[key], f"{name}.{key}" if name else str(key))]
-    if isinstance(value, list | tuple) and any(isinstance(one, Mapping | list | tuple) for one in value):
+        return [
+            leaf
+            for key in value
+            for leaf in flat(value[key], f"{name}.{key}" if name else str(key))
+        ]
+    if isinstance(value, list | tuple) and any(
+        isinstance(one, Mapping | list | tuple) for one in value
+    ):
         return [leaf for k, one in enumerate(value) for leaf in flat(one, f"{name}[{k + 1}]")]
     if isinstance(value, list | tuple):
         return [(name, ", ".join(str(one) for one in value))]

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from deepcams.errors import DeepcamsError, InputError
+from deepcams.core.errors import DeepcamsError, InputError
 from deepcams.report import html
-from deepcams.report.found import Found
-from deepcams.store.attributes import label
+from deepcams.report.discover import Found
+from deepcams.writers.conventions import label
 
 MOST_FRAMES = 36
 """Hours of an animation."""
@@ -71,7 +71,9 @@ def own(found: Found, pictures: Pictures) -> str:
             found.problems.append(f"{name}: no PNG picture")
             continue
         about = _ABOUT.get(path.stem, f"{path.stem}: a picture that the run has made")
-        parts.append(pictures.add(content, "png", about, f"{name}: {about}" if path.stem in _ABOUT else name))
+        parts.append(
+            pictures.add(content, "png", about, f"{name}: {about}" if path.stem in _ABOUT else name)
+        )
     return "".join(parts)
 
 
@@ -92,15 +94,25 @@ def drawn(found: Found, pictures: Pictures) -> str:
             figure = map_figure(field, hour)
         else:
             figure = compare_maps({"deepcams": field}, hour, source=("input", original))
-        alt = f"Map of {species} at {when} UTC" + (", the input beside deepcams" if original is not None else "")
+        alt = f"Map of {species} at {when} UTC" + (
+            ", the input beside deepcams" if original is not None else ""
+        )
         parts.append(pictures.add(_png(figure), "png", alt, f"{species} at {when} UTC"))
         if place is None:
-            found.problems.append("a picture could not be drawn: the output has no values around its middle")
+            found.problems.append(
+                "a picture could not be drawn: the output has no values around its middle"
+            )
             return "".join(parts)
         where = place_words(place)
-        figure = series_figure({"deepcams": field.isel(time=slice(0, MOST_HOURS))}, place, original=original)
+        figure = series_figure(
+            {"deepcams": field.isel(time=slice(0, MOST_HOURS))}, place, original=original
+        )
         alt = f"Line chart of {species} over time at {where}"
-        parts.append(pictures.add(_png(figure), "png", alt, f"{species} at {where}, where it is highest in that map"))
+        parts.append(
+            pictures.add(
+                _png(figure), "png", alt, f"{species} at {where}, where it is highest in that map"
+            )
+        )
     except DeepcamsError as error:
         found.problems.append(f"a picture could not be drawn: {error}")
     return "".join(parts)
@@ -110,7 +122,11 @@ def _plain(field: Any) -> Any:
     """A field whose texts are drawn as they are: no formula, and nothing that no font has."""
     if field is None:
         return None
-    words = {key: html.printable(value).replace("$", "") for key, value in field.attrs.items() if type(value) is str}
+    words = {
+        key: html.printable(value).replace("$", "")
+        for key, value in field.attrs.items()
+        if type(value) is str
+    }
     return field.assign_attrs(words)
 
 
@@ -127,7 +143,10 @@ def _telling(field: xr.DataArray) -> tuple[np.datetime64, tuple[float, float] | 
         return field.time.values[order[0]], None
     known = np.where(np.isfinite(values), values, -math.inf)
     row, column = np.unravel_index(int(known.argmax()), known.shape)
-    return field.time.values[at], (float(field.longitude.values[column]), float(field.latitude.values[row]))
+    return field.time.values[at], (
+        float(field.longitude.values[column]),
+        float(field.latitude.values[row]),
+    )
 
 
 def animation(found: Found, pictures: Pictures) -> str:
@@ -136,7 +155,10 @@ def animation(found: Found, pictures: Pictures) -> str:
         return ""
     from deepcams.plotting import animate
 
-    field, original = _plain(found.output.field).isel(time=slice(0, MOST_FRAMES)), _plain(found.original)
+    field, original = (
+        _plain(found.output.field).isel(time=slice(0, MOST_FRAMES)),
+        _plain(found.original),
+    )
     fields = {"deepcams": field} if original is None else {"input": original, "deepcams": field}
     with tempfile.TemporaryDirectory(prefix="deepcams-report-") as folder:
         target = Path(folder) / "animation.gif"
@@ -151,7 +173,11 @@ def animation(found: Found, pictures: Pictures) -> str:
         first, last = (stamp(field.time.values[k]) for k in (0, -1))
         caption = f"{field.sizes['time']} times, {first} to {last} UTC"
         shown = pictures.add(path.read_bytes(), "gif", f"Animated map: {caption}", caption)
-    return f'<details class="screen"><summary>Show the animation</summary>{shown}</details>' if shown else ""
+    return (
+        f'<details class="screen"><summary>Show the animation</summary>{shown}</details>'
+        if shown
+        else ""
+    )
 
 
 def trainings(found: Found, pictures: Pictures) -> str:
@@ -165,9 +191,13 @@ def trainings(found: Found, pictures: Pictures) -> str:
             content = _png(training_figure(folder))
             settings = (folder / "experiment.yaml").read_text(encoding="utf-8")
         except (DeepcamsError, OSError, ValueError, KeyError) as error:
-            found.problems.append(f"{name}: the training's log cannot be read ({type(error).__name__})")
+            found.problems.append(
+                f"{name}: the training's log cannot be read ({type(error).__name__})"
+            )
             continue
         parts.append(pictures.add(content, "png", f"{_ABOUT['curve']}: {name}", name))
-        about = f"<summary>{html.text(name)}: the experiment</summary><pre>{html.text(settings)}</pre>"
+        about = (
+            f"<summary>{html.text(name)}: the experiment</summary><pre>{html.text(settings)}</pre>"
+        )
         parts.append(f"<details>{about}</details>")
     return "".join(parts)

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from deepcams import __version__
-from deepcams.errors import OutputError
-from deepcams.evaluation.methods import THEN
+from deepcams._version import __version__
+from deepcams.core.errors import OutputError
+from deepcams.core.field import grid_of
+from deepcams.evaluation.candidates import THEN
 from deepcams.evaluation.tables import check_writable, save
-from deepcams.field import grid_of
 from deepcams.report import html, pictures
-from deepcams.report.found import Found, find_run
-from deepcams.store.attributes import STATUS_MEANINGS, label
+from deepcams.report.discover import Found, find_run
+from deepcams.writers.conventions import STATUS_MEANINGS, label
 
 LARGEST = 10_000_000
 """Bytes of a report: pictures that would go beyond are named, not shown."""
@@ -67,7 +67,9 @@ def report(
         "Trainings": lambda: pictures.trainings(found, shown),
         "Settings": lambda: html.pairs(found.identity, "Settings") if found.identity else "",
         "Networks": lambda: _cards(found),
-        "Provenance": lambda: html.pairs(found.attributes, "Provenance") if found.attributes else "",
+        "Provenance": lambda: (
+            html.pairs(found.attributes, "Provenance") if found.attributes else ""
+        ),
         "How to cite": lambda: _citation(found),
     }
     made: dict[str, str] = {}
@@ -80,7 +82,10 @@ def report(
         *(f"left out, for the file would grow too large: {name}" for name in shown.left_out),
     ]
     first = next(iter(sections))
-    made[first] = "".join(f'<p class="warn">{html.text(note)}</p>' for note in dict.fromkeys(notes)) + made[first]
+    made[first] = (
+        "".join(f'<p class="warn">{html.text(note)}</p>' for note in dict.fromkeys(notes))
+        + made[first]
+    )
     title = f"deepcams: {found.name}"
     save(out, html.page(title, _about(found), made))
     return out
@@ -93,7 +98,9 @@ def check_name(out: Path) -> None:
         OutputError: another ending than .html, or no such folder.
     """
     if out.suffix.lower() not in (".html", ".htm"):
-        raise OutputError(f"{out}: expected a name ending in .html, found {out.suffix or 'none'}; name it report.html")
+        raise OutputError(
+            f"{out}: expected a name ending in .html, found {out.suffix or 'none'}; name it report.html"
+        )
     check_writable(out)
 
 
@@ -107,7 +114,11 @@ def _about(found: Found) -> str:
         span = f"{pictures.stamp(times[0])} to {pictures.stamp(times[-1])} UTC"
         words = f"{species} at {times.size:,} times, {span}; {grid_of(field).describe()}."
         lines.append(f"<p>{html.text(words)}</p>")
-        made_from = [str(one.get("name")) for one in found.identity.get("inputs", []) if isinstance(one, dict)]
+        made_from = [
+            str(one.get("name"))
+            for one in found.identity.get("inputs", [])
+            if isinstance(one, dict)
+        ]
         more = {"Made from": ", ".join(made_from), "How": str(found.attributes.get("summary", ""))}
         lines += [f"<p>{name}: {html.text(value)}</p>" for name, value in more.items() if value]
     if _is_simulated(found):
@@ -116,7 +127,9 @@ def _about(found: Found) -> str:
 
 
 def _is_simulated(found: Found) -> bool:
-    texts = [str(found.attributes.get("source", ""))] + [str(one.get("note", "")) for one in found.tables.values()]
+    texts = [str(found.attributes.get("source", ""))] + [
+        str(one.get("note", "")) for one in found.tables.values()
+    ]
     return any("simulated" in one.lower() for one in texts)
 
 
@@ -129,21 +142,30 @@ def _warnings(found: Found) -> str:
         missing, analysis, interpolated = total.hours
         counts = total.counts
         rows: list[Sequence[object]] = [
-            ("hours of the input's frames (analysis)", analysis), ("hours between them (interpolated)", interpolated),
-            ("missing hours", missing), ("missing values in other hours", total.missing_cells),
-            ("input values: all", counts.total), ("input values: missing", counts.missing),
+            ("hours of the input's frames (analysis)", analysis),
+            ("hours between them (interpolated)", interpolated),
+            ("missing hours", missing),
+            ("missing values in other hours", total.missing_cells),
+            ("input values: all", counts.total),
+            ("input values: missing", counts.missing),
             ("input values: small negatives set to 0", counts.negative),
             ("input values: implausible, taken as missing", counts.implausible),
             ("values above a network's scaling, clipped", counts.clipped),
             ("largest value, µg m⁻³", total.largest),
-        ]  # fmt: skip
+        ]
         parts.append(html.table(["what", "count"], rows, "What the run counted"))
     if found.output.times is not None and found.output.status is not None:
         gaps = list(_gaps(found.output.times, found.output.status))
         rows = [(first, last, hours) for first, last, hours in gaps[:MOST_GAPS]]
         if rows:
-            more = f"; {len(gaps) - MOST_GAPS} more gaps are not listed" if len(gaps) > MOST_GAPS else ""
-            parts.append(html.table(["from (UTC)", "to (UTC)", "hours"], rows, f"Missing hours{more}"))
+            more = (
+                f"; {len(gaps) - MOST_GAPS} more gaps are not listed"
+                if len(gaps) > MOST_GAPS
+                else ""
+            )
+            parts.append(
+                html.table(["from (UTC)", "to (UTC)", "hours"], rows, f"Missing hours{more}")
+            )
         else:
             parts.append("<p>No hour is missing.</p>")
     return "".join(parts)
@@ -161,7 +183,9 @@ def _told_apart(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     groups: dict[str, set[str]] = {}
     for row in rows:
         groups.setdefault(str(row.get("by")), set()).add(str(row.get("group")))
-    return [row for row in rows if row.get("by") in (None, "all") or len(groups[str(row["by"])]) > 1] or rows
+    return [
+        row for row in rows if row.get("by") in (None, "all") or len(groups[str(row["by"])]) > 1
+    ] or rows
 
 
 def _scores(found: Found) -> str:
@@ -169,19 +193,43 @@ def _scores(found: Found) -> str:
     for name, document in found.tables.items():
         rows = [row for row in document["rows"] if isinstance(row, dict)]
         rows = [row for row in rows if row.get("period", "all") == "all"] or rows
-        rows = [row for row in rows if row.get("n") != 0] or rows  # of a grouping that nothing falls into
+        rows = [
+            row for row in rows if row.get("n") != 0
+        ] or rows  # of a grouping that nothing falls into
         rows = _told_apart(rows)
         if not rows:
             continue
-        wanted = ("task", "method", "product", "pairs", "view", "by", "group", "kind", "stations", "n", "samples", "R",
-                  "RMSE", "MAE", "bias", "FAC2", "MAE_p99", "skill")  # fmt: skip
+        wanted = (
+            "task",
+            "method",
+            "product",
+            "pairs",
+            "view",
+            "by",
+            "group",
+            "kind",
+            "stations",
+            "n",
+            "samples",
+            "R",
+            "RMSE",
+            "MAE",
+            "bias",
+            "FAC2",
+            "MAE_p99",
+            "skill",
+        )
         columns = [key for key in wanted if any(row.get(key) is not None for row in rows)]
         about = "; ".join(
-            f"{key}: {document[key]}" for key in ("note", "truth", "scored", "baseline") if document.get(key)
+            f"{key}: {document[key]}"
+            for key in ("note", "truth", "scored", "baseline")
+            if document.get(key)
         )
         more = f" (the first {MOST_ROWS} of {len(rows)} rows)" if len(rows) > MOST_ROWS else ""
         shown = [[_named(row.get(key)) for key in columns] for row in rows[:MOST_ROWS]]
-        parts.append(html.table(columns, shown, f"{name}{more}: {about}" if about else f"{name}{more}"))
+        parts.append(
+            html.table(columns, shown, f"{name}{more}: {about}" if about else f"{name}{more}")
+        )
     if parts:
         parts.append(
             '<p class="faint">RMSE, MAE and bias in µg m⁻³; skill: 1 \N{MINUS SIGN} MAE / MAE of the baseline.</p>'
@@ -202,7 +250,9 @@ def _quality(found: Found) -> str:
         steps = [row for row in document.get("quality") or [] if isinstance(row, dict)]
         if steps:
             columns = list(dict.fromkeys(key for row in steps for key in row))
-            parts.append(html.table(columns, [[row.get(key) for key in columns] for row in steps], name))
+            parts.append(
+                html.table(columns, [[row.get(key) for key in columns] for row in steps], name)
+            )
     return "".join(parts)
 
 
@@ -218,7 +268,7 @@ def _cards(found: Found) -> str:
 
 
 def _citation(found: Found) -> str:
-    from deepcams.production.provenance import INNESS, XIAO
+    from deepcams.downscaling.output_identity import INNESS, XIAO
 
     keys = ("acknowledgement", "license")
     lines = [str(found.attributes[key]) for key in keys if found.attributes.get(key)]

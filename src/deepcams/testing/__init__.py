@@ -21,6 +21,6 @@ def check_network(network: Network, *, seed: int = 0) -> None:
     Raises:
         AssertionError: with every clause that is broken, one a line.
     """
-    from deepcams.testing import networks
+    from deepcams.testing import network_checks as networks
 
     networks.check(network, seed)

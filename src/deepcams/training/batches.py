@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from deepcams.errors import DeepcamsError
-from deepcams.training.parallel import Ranks
+from deepcams.core.errors import DeepcamsError
+from deepcams.training.distributed import Ranks
 from deepcams.training.samples import SampleSet
 
 
@@ -37,10 +37,14 @@ def collate(items: Sequence[Any]) -> Any:
     for item in items:
         if isinstance(item, DeepcamsError):
             return item
-    return type(items[0])(*(None if part[0] is None else torch.stack(part) for part in zip(*items, strict=True)))
+    return type(items[0])(
+        *(None if part[0] is None else torch.stack(part) for part in zip(*items, strict=True))
+    )
 
 
-def load_batches(samples: SampleSet, batch: int, ranks: Ranks, step: int, workers: int) -> Iterator[Any]:
+def load_batches(
+    samples: SampleSet, batch: int, ranks: Ranks, step: int, workers: int
+) -> Iterator[Any]:
     """This process's batches from a step on, without end; an unreadable sample is an error object.
 
     Args:
@@ -52,11 +56,19 @@ def load_batches(samples: SampleSet, batch: int, ranks: Ranks, step: int, worker
     """
     more: dict[str, Any] = {}
     if workers:
-        more = {"multiprocessing_context": "spawn", "worker_init_fn": _leave_stopping_to_parent, "prefetch_factor": 4}
+        more = {
+            "multiprocessing_context": "spawn",
+            "worker_init_fn": _leave_stopping_to_parent,
+            "prefetch_factor": 4,
+        }
     loader = DataLoader(
-        samples, batch_sampler=_Numbers(batch, ranks, step), collate_fn=collate, num_workers=workers,
-        pin_memory=ranks.device.type == "cuda", **more,
-    )  # fmt: skip
+        samples,
+        batch_sampler=_Numbers(batch, ranks, step),
+        collate_fn=collate,
+        num_workers=workers,
+        pin_memory=ranks.device.type == "cuda",
+        **more,
+    )
     return iter(loader)
 
 

@@ -7,7 +7,7 @@ import importlib.util
 from collections.abc import Mapping
 from typing import Any
 
-from deepcams.errors import notice
+from deepcams.core.errors import notice
 from deepcams.training.run_folder import TENSORBOARD, RunFolder
 
 
@@ -25,7 +25,9 @@ class Log:
             from torch.utils.tensorboard import SummaryWriter
 
             board: Any = SummaryWriter
-            self._board = board(str(folder.path / TENSORBOARD), purge_step=step + 1 if step else None)
+            self._board = board(
+                str(folder.path / TENSORBOARD), purge_step=step + 1 if step else None
+            )
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Add a row (:data:`deepcams.training.run_folder.COLUMNS`).

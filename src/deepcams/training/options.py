@@ -1,6 +1,6 @@
 """What one experiment is: data, split, samples, network, recipe, validation, output; frozen and typed.
 
-One YAML file is one :class:`Experiment` (``deepcams.settings.read_experiment``).
+One YAML file is one :class:`Experiment` (``deepcams.training.experiment_file.read_experiment``).
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from deepcams.errors import InputError
-from deepcams.period import Period
-from deepcams.training.kinds import (
+from deepcams.core.errors import InputError
+from deepcams.core.period import Period
+from deepcams.training.option_types import (
     Bbox,
     Box,
     Count,
@@ -79,7 +79,9 @@ class Data(Options):
     """The stores, all of one variable."""
 
     variable: Name = "pm2p5"
-    stores: Annotated[tuple[Store, ...], Field(min_length=1), Expected("a list of at least one store")]
+    stores: Annotated[
+        tuple[Store, ...], Field(min_length=1), Expected("a list of at least one store")
+    ]
 
 
 class Span(Options):
@@ -150,7 +152,10 @@ class Optimizer(Options):
     name: Literal["adam", "adamw"] = "adam"
     lr: Positive = 1e-4
     weight_decay: NotNegative = 0.0
-    betas: Annotated[tuple[Share, Share], Expected("two numbers from 0 to less than 1")] = (0.9, 0.999)
+    betas: Annotated[tuple[Share, Share], Expected("two numbers from 0 to less than 1")] = (
+        0.9,
+        0.999,
+    )
 
 
 class Schedule(Options):
@@ -220,7 +225,10 @@ class Validation(Options):
     seed: Whole = 0
     margin: Whole = 8
     conserve: YesNo | None = None
-    baselines: Annotated[tuple[Text, ...], Field(min_length=1), Expected("a list of at least one method")] | None = None
+    baselines: (
+        Annotated[tuple[Text, ...], Field(min_length=1), Expected("a list of at least one method")]
+        | None
+    ) = None
     patience: Count | None = None
 
 
@@ -257,14 +265,18 @@ class Experiment(Options):
     @property
     def baselines(self) -> tuple[str, ...]:
         """Training-free methods to compare with, the strongest first."""
-        usual = ("flow", "linear") if self.samples.task == "temporal" else ("log-bicubic", "bicubic")
+        usual = (
+            ("flow", "linear") if self.samples.task == "temporal" else ("log-bicubic", "bicubic")
+        )
         return self.validation.baselines or usual
 
     @property
     def conserve(self) -> bool:
         """Whether validation restores the coarse means."""
         given = self.validation.conserve
-        return self.samples.task == "spatial" and (self.samples.degradation == "area" if given is None else given)
+        return self.samples.task == "spatial" and (
+            self.samples.degradation == "area" if given is None else given
+        )
 
     @model_validator(mode="after")
     def _consistent(self) -> Experiment:
@@ -279,18 +291,34 @@ class Experiment(Options):
             raise InputError("data.stores", "a store with a validation_weight above 0", "none")
         span, training, schedule = self.samples.span, self.training, self.training.schedule
         if span.longest < span.shortest:
-            raise InputError("samples.span.longest", f"at least shortest ({span.shortest})", span.longest)
+            raise InputError(
+                "samples.span.longest", f"at least shortest ({span.shortest})", span.longest
+            )
         if training.steps is training.epochs is training.minutes is None:
-            raise InputError("training", "steps, epochs or minutes", "none of them", "say how long to train")
+            raise InputError(
+                "training", "steps, epochs or minutes", "none of them", "say how long to train"
+            )
         if bool(schedule.milestones) != (schedule.name == "milestones"):
-            raise InputError("training.schedule.milestones", "some for milestones, none for others", schedule.name)
+            raise InputError(
+                "training.schedule.milestones",
+                "some for milestones, none for others",
+                schedule.name,
+            )
         only_minutes = training.steps is training.epochs is None
-        if only_minutes and schedule.unit != "fraction" and (schedule.name == "milestones" or schedule.warmup):
+        if (
+            only_minutes
+            and schedule.unit != "fraction"
+            and (schedule.name == "milestones" or schedule.warmup)
+        ):
             do = "a training of so many minutes knows no number of steps"
             raise InputError("training.schedule.unit", "fraction", schedule.unit, do)
         pixels = self.samples.crop
         if 2 * self.validation.margin >= pixels:
-            raise InputError("validation.margin", f"less than half of the crop ({pixels})", self.validation.margin)
+            raise InputError(
+                "validation.margin",
+                f"less than half of the crop ({pixels})",
+                self.validation.margin,
+            )
         return self
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
-from deepcams.grid import Grid
+from deepcams.core.grid import Grid
+from deepcams.training.distributed import Ranks
 from deepcams.training.options import Experiment
-from deepcams.training.parallel import Ranks
-from deepcams.training.prepared import Prepared
+from deepcams.training.scoring import Score
 from deepcams.training.split import Portion, Window
-from deepcams.training.validation import Score
+from deepcams.training.store.open_store import Prepared
 
 
 def provenance(
@@ -42,15 +42,28 @@ def provenance(
     return {
         "card": experiment.output.card,
         "data": [
-            {"store": store.path.name, "degradation": store.degradation, "mean": store.mean, "hours": len(store.times),
-             "from": _stamp(store, 0), "to": _stamp(store, -1), "grid": store.coarse.describe(),
-             "sources": store.sources}
+            {
+                "store": store.path.name,
+                "degradation": store.degradation,
+                "mean": store.mean,
+                "hours": len(store.times),
+                "from": _stamp(store, 0),
+                "to": _stamp(store, -1),
+                "grid": store.coarse.describe(),
+                "sources": store.sources,
+            }
             for store in stores
         ],
         "split": {
             side: [
-                {"store": portion.store.path.name, "hours": portion.hours, "weight": portion.weight,
-                 "regions": [_extent(portion.store.coarse, window) for window in portion.windows]}
+                {
+                    "store": portion.store.path.name,
+                    "hours": portion.hours,
+                    "weight": portion.weight,
+                    "regions": [
+                        _extent(portion.store.coarse, window) for window in portion.windows
+                    ],
+                }
                 for portion in chosen
             ]
             for side, chosen in (("train", trained), ("validation", validated))
@@ -59,7 +72,9 @@ def provenance(
         "steps": step,
         "minutes": round(minutes, 2),
         "processes": ranks.count,
-        "device": torch.cuda.get_device_name(ranks.device) if ranks.device.type == "cuda" else "cpu",
+        "device": torch.cuda.get_device_name(ranks.device)
+        if ranks.device.type == "cuda"
+        else "cpu",
         "torch": torch.__version__,
         "validation": {
             "skill": skill,
@@ -68,16 +83,25 @@ def provenance(
             "conserve": experiment.conserve,
             "scores": {group: asdict(score) for group, score in network.items()},
             "baselines": {
-                name: {group: asdict(score) for group, score in scores.items()} for name, scores in baselines.items()
+                name: {group: asdict(score) for group, score in scores.items()}
+                for name, scores in baselines.items()
             },
         },
-    }  # fmt: skip
+    }
 
 
 def _extent(grid: Grid, window: Window) -> str:
-    return replace(
-        grid, north=grid.north + window.row, west=grid.west + window.column, rows=window.rows, columns=window.columns
-    ).canonical().describe()  # fmt: skip
+    return (
+        replace(
+            grid,
+            north=grid.north + window.row,
+            west=grid.west + window.column,
+            rows=window.rows,
+            columns=window.columns,
+        )
+        .canonical()
+        .describe()
+    )
 
 
 def _stamp(store: Prepared, which: int) -> str:

@@ -16,18 +16,38 @@ from typing import Any
 import torch
 import yaml
 
-from deepcams.errors import InputError, OutputError
+from deepcams.core.errors import InputError, OutputError
+from deepcams.files.atomic import remove_strays, write_atomically, writing_to
 from deepcams.networks.checkpoint import SUFFIX
 from deepcams.training.options import Experiment
-from deepcams.writing import remove_strays, write_atomically, writing_to
 
 EXPERIMENT, LOG, STATE, TENSORBOARD = "experiment.yaml", "log.csv", "state.pt", "tensorboard"
 GUIDES = "guides"
 STATE_VERSION = 1
-FREE_TO_CHANGE = ("training.steps", "training.epochs", "training.minutes", "training.workers", "training.log_every",
-                  "training.save_every", "validation.patience", "output.card")  # fmt: skip
+FREE_TO_CHANGE = (
+    "training.steps",
+    "training.epochs",
+    "training.minutes",
+    "training.workers",
+    "training.log_every",
+    "training.save_every",
+    "validation.patience",
+    "output.card",
+)
 """What may differ when a training goes on: none of it changes what a step does but the schedule's end."""
-COLUMNS = ("step", "epoch", "minutes", "lr", "loss", "gradient", "mae", "rmse", "baseline_mae", "skill", "best")
+COLUMNS = (
+    "step",
+    "epoch",
+    "minutes",
+    "lr",
+    "loss",
+    "gradient",
+    "mae",
+    "rmse",
+    "baseline_mae",
+    "skill",
+    "best",
+)
 """Of the log. Loss and gradient: means since the row before; mae .. skill: of a validation, else empty."""
 
 
@@ -59,12 +79,18 @@ class RunFolder:
             raise OutputError(f"{self.path} is a file; name a folder for the training")
         if frozen.exists():
             if not resume:
-                raise OutputError(f"{self.path} holds a training already; go on with --resume, or name another folder")
+                raise OutputError(
+                    f"{self.path} holds a training already; go on with --resume, or name another folder"
+                )
             self._compare(frozen)
         elif self.path.exists() and any(self.path.iterdir()):
-            raise OutputError(f"{self.path} is not empty and holds no training; name another folder")
+            raise OutputError(
+                f"{self.path} is not empty and holds no training; name another folder"
+            )
         values = self.experiment.model_dump(mode="json")
-        text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100)
+        text = yaml.safe_dump(
+            values, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100
+        )
         with writing_to(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             remove_strays(self.path)
@@ -75,11 +101,17 @@ class RunFolder:
         try:
             before = Experiment.model_validate(yaml.safe_load(frozen.read_text(encoding="utf-8")))
         except (ValueError, InputError, yaml.YAMLError) as error:
-            raise InputError(frozen, "the experiment that was begun here", str(error).splitlines()[0]) from None
-        for path, old, new in _differences(before.model_dump(mode="json"), self.experiment.model_dump(mode="json")):
+            raise InputError(
+                frozen, "the experiment that was begun here", str(error).splitlines()[0]
+            ) from None
+        for path, old, new in _differences(
+            before.model_dump(mode="json"), self.experiment.model_dump(mode="json")
+        ):
             if path not in FREE_TO_CHANGE:
                 do = "begin another training in another folder"
-                raise InputError(f"{self.path}: {path}", f"{old!r}, as the training was begun", repr(new), do)
+                raise InputError(
+                    f"{self.path}: {path}", f"{old!r}, as the training was begun", repr(new), do
+                )
 
     def save_state(self, state: Mapping[str, Any]) -> None:
         """Write what a training needs to go on: tensors and plain values.
@@ -102,16 +134,26 @@ class RunFolder:
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # on bytes of another kind, the reader fails in any way
-            found = f"a damaged file ({(str(error).splitlines() or [type(error).__name__])[0][:80]})"
-            raise InputError(path, "the saved state of a training", found, "begin it anew in another folder") from None
+            found = (
+                f"a damaged file ({(str(error).splitlines() or [type(error).__name__])[0][:80]})"
+            )
+            raise InputError(
+                path, "the saved state of a training", found, "begin it anew in another folder"
+            ) from None
         version = state.get("version") if isinstance(state, dict) else None
         if version != STATE_VERSION:
-            raise InputError(path, f"the state of a training, version {STATE_VERSION}", f"version {version}")
+            raise InputError(
+                path, f"the state of a training, version {STATE_VERSION}", f"version {version}"
+            )
         return dict(state)
 
     def cut_log(self, step: int) -> None:
         """Drop the rows after ``step``, which the training will write again."""
-        rows = [row for row in read_log(self.log) if int(row["step"]) <= step] if self.log.exists() else []
+        rows = (
+            [row for row in read_log(self.log) if int(row["step"]) <= step]
+            if self.log.exists()
+            else []
+        )
         buffer = io.StringIO(newline="")
         writer = csv.DictWriter(buffer, COLUMNS)
         writer.writeheader()
@@ -132,7 +174,11 @@ class RunFolder:
 def read_log(path: str | Path) -> list[dict[str, str]]:
     """The rows of a log, without one that was cut off while it was written."""
     with Path(path).open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if None not in row.values() and (row["step"] or "").isdigit()]
+        rows = [
+            row
+            for row in csv.DictReader(file)
+            if None not in row.values() and (row["step"] or "").isdigit()
+        ]
     return [{name: row[name] for name in COLUMNS} for row in rows]
 
 
@@ -142,6 +188,8 @@ def _differences(old: Any, new: Any, path: str = "") -> list[tuple[str, Any, Any
         return [
             found
             for key in keys
-            for found in _differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
+            for found in _differences(
+                old.get(key), new.get(key), f"{path}.{key}" if path else str(key)
+            )
         ]
     return [] if json.dumps(old) == json.dumps(new) else [(path, old, new)]

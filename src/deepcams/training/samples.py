@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from deepcams.degrade import METHODS
-from deepcams.downscalers import flow
-from deepcams.errors import DeepcamsError
-from deepcams.grid import FACTOR, Grid, nodes_from_cells
+from deepcams.core.errors import DeepcamsError
+from deepcams.core.grid import FACTOR, Grid, nodes_from_cells
+from deepcams.methods import flow
+from deepcams.methods.coarsen import METHODS
 from deepcams.networks.base import SpatialSample, TemporalSample
 from deepcams.networks.scaling import Scaling
-from deepcams.training.guides import WholeGuides
+from deepcams.training.flow_cache import WholeGuides
 from deepcams.training.options import Samples
 from deepcams.training.split import Portion, Resolution, Window, cells_of, reach
 
@@ -127,10 +127,14 @@ class SampleSet(Dataset[Any]):
         resolution: Resolution = "coarse"
         if temporal:
             both: tuple[Resolution, ...] = ("coarse", "fine")
-            resolution = both[rng.integers(2)] if samples.resolution == "both" else samples.resolution
+            resolution = (
+                both[rng.integers(2)] if samples.resolution == "both" else samples.resolution
+            )
         span = inner = 0
         if temporal:
-            span = int(rng.integers(samples.span.shortest, min(samples.span.longest, portion.longest) + 1))
+            span = int(
+                rng.integers(samples.span.shortest, min(samples.span.longest, portion.longest) + 1)
+            )
             inner = int(rng.integers(1, span))
         starts = portion.starts(span)
         hour = int(starts[rng.integers(starts.size)])
@@ -138,12 +142,20 @@ class SampleSet(Dataset[Any]):
         window, row, column = self._place(portion, cells, resolution, rng)
         turned = self.side == "train"
         return Draw(
-            min(number, len(self.portions) - 1), hour, span, inner, resolution, row, column, cells, window,
+            min(number, len(self.portions) - 1),
+            hour,
+            span,
+            inner,
+            resolution,
+            row,
+            column,
+            cells,
+            window,
             reverse=turned and temporal and samples.reversal and bool(rng.integers(2)),
             flip_rows=turned and samples.flips and bool(rng.integers(2)),
             flip_columns=turned and samples.flips and bool(rng.integers(2)),
             quarters=int(rng.integers(4)) if turned and samples.rot90 else 0,
-        )  # fmt: skip
+        )
 
     def _place(
         self, portion: Portion, cells: int, resolution: Resolution, rng: np.random.Generator
@@ -164,7 +176,11 @@ class SampleSet(Dataset[Any]):
         draw = self.draw(i)
         store = self.portions[draw.portion].store
         stamp = str(store.times[draw.hour])[:16]
-        when = f"{stamp} UTC + {draw.inner} of {draw.span} h, {draw.resolution}" if draw.span else f"{stamp} UTC"
+        when = (
+            f"{stamp} UTC + {draw.inner} of {draw.span} h, {draw.resolution}"
+            if draw.span
+            else f"{stamp} UTC"
+        )
         grid = _crop_grid(store.coarse, draw.row, draw.column, draw.cells)
         extent = f"{grid.latitudes[-1]:g}..{grid.latitudes[0]:g} N, {grid.longitudes[0]:g}..{grid.longitudes[-1]:g} E"
         return f"sample {i}: {store.path}, {when}, {extent}"
@@ -200,8 +216,14 @@ class SampleSet(Dataset[Any]):
 
         if self.samples.task == "temporal":
             t = torch.tensor(values.t, dtype=torch.float32)
-            given: list[Any] = [scaled(values.known).unsqueeze(1), t, scaled(values.target).unsqueeze(0)]
-            return TemporalSample(*given, *([] if values.extra is None else [scaled(values.extra).unsqueeze(1)]))
+            given: list[Any] = [
+                scaled(values.known).unsqueeze(1),
+                t,
+                scaled(values.target).unsqueeze(0),
+            ]
+            return TemporalSample(
+                *given, *([] if values.extra is None else [scaled(values.extra).unsqueeze(1)])
+            )
         return SpatialSample(scaled(values.known).unsqueeze(0), scaled(values.target).unsqueeze(0))
 
     def _temporal(self, draw: Draw) -> Values:
@@ -214,7 +236,8 @@ class SampleSet(Dataset[Any]):
         rows, columns = draw.cells + top + bottom, draw.cells + left + right
         hours = draw.hour, draw.hour + draw.inner, draw.hour + draw.span
         before, target, after = (
-            self._frame(portion, hour, row, column, rows, columns, draw.resolution) for hour in hours
+            self._frame(portion, hour, row, column, rows, columns, draw.resolution)
+            for hour in hours
         )
         t = draw.inner / draw.span
         if draw.reverse:
@@ -225,7 +248,9 @@ class SampleSet(Dataset[Any]):
         wide = _crop_grid(portion.store.coarse, row, column, rows, columns)
         if finer > 1:  # cell-like: begins one fine node before the first coarse one
             step = wide.step / finer
-            wide = Grid(step, finer * wide.north - 1, finer * wide.west - 1, finer * rows, finer * columns)
+            wide = Grid(
+                step, finer * wide.north - 1, finer * wide.west - 1, finer * rows, finer * columns
+            )
         extra = None
         if self._whole:
             place = draw.hour, draw.span, draw.inner, draw.resolution, draw.row, draw.column, size
@@ -252,7 +277,14 @@ class SampleSet(Dataset[Any]):
         return min(cells, above), min(cells, below), left, right
 
     def _frame(
-        self, portion: Portion, hour: int, row: int, column: int, rows: int, columns: int, resolution: Resolution
+        self,
+        portion: Portion,
+        hour: int,
+        row: int,
+        column: int,
+        rows: int,
+        columns: int,
+        resolution: Resolution,
     ) -> np.ndarray:
         """One hour's crop, by the experiment's degradation where coarse."""
         store = portion.store
@@ -288,4 +320,6 @@ class SampleSet(Dataset[Any]):
 
 def _crop_grid(coarse: Grid, row: int, column: int, rows: int, columns: int | None = None) -> Grid:
     """The grid of a crop of coarse cells."""
-    return Grid(coarse.step, coarse.north + row, coarse.west + column, rows, columns or rows).canonical()
+    return Grid(
+        coarse.step, coarse.north + row, coarse.west + column, rows, columns or rows
+    ).canonical()

@@ -8,12 +8,12 @@ from typing import Literal
 
 import numpy as np
 
-from deepcams.errors import InputError
-from deepcams.grid import FACTOR, Grid
-from deepcams.period import Period
-from deepcams.training.kinds import Bbox
+from deepcams.core.errors import InputError
+from deepcams.core.grid import FACTOR, Grid
+from deepcams.core.period import Period
+from deepcams.training.option_types import Bbox
 from deepcams.training.options import Experiment, Part, Samples
-from deepcams.training.prepared import Prepared
+from deepcams.training.store.open_store import Prepared
 
 Resolution = Literal["coarse", "fine"]
 
@@ -41,7 +41,9 @@ class Window:
     def places(self, cells: int) -> tuple[int, int]:
         """In how many rows and columns a square of so many cells may begin (0: it does not fit)."""
         across = self.columns - cells + 1
-        return max(self.rows - cells + 1, 0), self.columns if self.closed and across > 0 else max(across, 0)
+        return max(self.rows - cells + 1, 0), self.columns if self.closed and across > 0 else max(
+            across, 0
+        )
 
 
 @dataclass(frozen=True)
@@ -101,10 +103,14 @@ def windows(grid: Grid, regions: Sequence[Bbox], where: str) -> tuple[Window, ..
         )
         at = f"{where}.regions.{i}"
         if inner[1] >= inner[3] or (not around and (east - west) % 360 <= grid.step):
-            raise InputError(at, f"a box that holds whole cells of {grid.step:g} degrees", regions[i])
+            raise InputError(
+                at, f"a box that holds whole cells of {grid.step:g} degrees", regions[i]
+            )
         _, rows, columns = grid.select(inner, at)
         closed = grid.periodic and columns.size == grid.columns
-        found.append(Window(rows.start, int(columns[0]), rows.stop - rows.start, columns.size, closed))
+        found.append(
+            Window(rows.start, int(columns[0]), rows.stop - rows.start, columns.size, closed)
+        )
     return tuple(found)
 
 
@@ -139,8 +145,12 @@ def portions(experiment: Experiment, stores: Sequence[Prepared], side: str) -> l
         part: Part = getattr(experiment.split_of(entry), side)
         where = f"{f'data.stores.{i}.split' if entry.split else 'split'}.{side}"
         portion = Portion(
-            store, weight, runs(store.times, part.periods), windows(store.coarse, part.regions, where), where
-        )  # fmt: skip
+            store,
+            weight,
+            runs(store.times, part.periods),
+            windows(store.coarse, part.regions, where),
+            where,
+        )
         _check(portion, experiment)
         found.append(portion)
     return found
@@ -151,13 +161,17 @@ def _check(portion: Portion, experiment: Experiment) -> None:
     needed = samples.span.shortest + 1 if samples.task == "temporal" else 1
     longest = portion.longest + 1 if portion.runs.size else 0
     if longest < needed:
-        span = f"{store.times[0].astype('datetime64[m]')}..{store.times[-1].astype('datetime64[m]')}"
+        span = (
+            f"{store.times[0].astype('datetime64[m]')}..{store.times[-1].astype('datetime64[m]')}"
+        )
         raise InputError(
             f"{portion.where}.periods",
             f"at least {needed} consecutive hours in {store.path} ({store.times.size} hours, {span})",
             longest,
         )
-    resolution: Resolution = "fine" if samples.task == "temporal" and samples.resolution == "fine" else "coarse"
+    resolution: Resolution = (
+        "fine" if samples.task == "temporal" and samples.resolution == "fine" else "coarse"
+    )
     cells = cells_of(samples.crop, resolution) + 2 * reach(store, samples, resolution)
     if not any(all(window.places(cells)) for window in portion.windows):
         largest = max(portion.windows, key=lambda w: min(w.rows, w.columns))
@@ -183,7 +197,9 @@ def reach(store: Prepared, samples: Samples, resolution: Resolution) -> int:
 
 def refuse_mixed(train: Sequence[Portion]) -> None:
     """Raise InputError where two versions of GEOS-CF are trained on together: their PM2.5 are not the same quantity."""
-    families = {str(portion.store.sources.get("family", "")): portion.store.path for portion in train}
+    families = {
+        str(portion.store.sources.get("family", "")): portion.store.path for portion in train
+    }
     versions = sorted(family for family in families if family.startswith("geos-cf"))
     if len(versions) > 1:
         found = ", ".join(f"{family} ({families[family]})" for family in versions)
@@ -198,7 +214,10 @@ def refuse_shared(train: Sequence[Portion], validation: Sequence[Portion]) -> No
     """
     for a in train:
         for b in validation:
-            same = a.store.sources.get("family") == b.store.sources.get("family") and a.store is not b.store
+            same = (
+                a.store.sources.get("family") == b.store.sources.get("family")
+                and a.store is not b.store
+            )
             if not same or not np.intersect1d(_times(a), _times(b)).size:
                 continue
             if _cells(a) & _cells(b):

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from deepcams.field import SMALL_NEGATIVE, grid_of
-from deepcams.store.layout import CHUNK, Layout
+from deepcams.core.field import SMALL_NEGATIVE, grid_of
+from deepcams.writers.layout import CHUNK, Layout
 
 KEEP_BYTES = 128 << 20
 """Of decompressed chunks that are kept."""
@@ -70,10 +70,15 @@ class Blocks:
         block, inside = divmod(time, self._long)
         values = np.empty((rows.stop - rows.start, columns.size), np.float32)
         for (down, wide), piece in self._pieces(block, *self._touched(rows, columns)).items():
-            first, last = max(rows.start, down * self._tall), min(rows.stop, (down + 1) * self._tall)
+            first, last = (
+                max(rows.start, down * self._tall),
+                min(rows.stop, (down + 1) * self._tall),
+            )
             chosen = np.flatnonzero(columns // self._wide == wide)
             part = piece[inside, first - down * self._tall : last - down * self._tall]
-            values[first - rows.start : last - rows.start, chosen] = part[:, columns[chosen] % self._wide]
+            values[first - rows.start : last - rows.start, chosen] = part[
+                :, columns[chosen] % self._wide
+            ]
         return _clean(values)
 
     def _touched(self, rows: slice, columns: np.ndarray) -> tuple[range, list[int]]:
@@ -91,7 +96,9 @@ class Blocks:
         way = way if 0 < abs(way) <= FARTHEST_AHEAD else 1
         here = time // self._long
         # The block that the next such step enters, be it many steps ahead; then the one on the other side.
-        ahead = (time + way) // self._long if abs(way) >= self._long else here + (1 if way > 0 else -1)
+        ahead = (
+            (time + way) // self._long if abs(way) >= self._long else here + (1 if way > 0 else -1)
+        )
         downs, across = self._touched(rows, columns)
         for block in dict.fromkeys([ahead, here + 1, here - 1]):
             if not 0 <= block * self._long < self.field.sizes["time"]:
@@ -106,13 +113,17 @@ class Blocks:
     def series(self, first: int, last: int, row: int, column: int) -> np.ndarray:
         """The values at one node at the times ``first`` to ``last`` (exclusive), as :meth:`frame` has them."""
         read = self._nodes()
-        part: Any = read(first, last, row, column) if read else self._values[first:last, row, column]
+        part: Any = (
+            read(first, last, row, column) if read else self._values[first:last, row, column]
+        )
         if hasattr(part, "dask"):
             # One chunk after the other: maps that are asked for meanwhile get their turn at the files between two.
             part = part.compute(scheduler="synchronous")
         return _clean(np.asarray(part, np.float32))
 
-    def _pieces(self, block: int, downs: range, across: list[int]) -> dict[tuple[int, int], np.ndarray]:
+    def _pieces(
+        self, block: int, downs: range, across: list[int]
+    ) -> dict[tuple[int, int], np.ndarray]:
         """The blocks of one span of times; what is kept is given at once, also while others are being read."""
         keys = [(block, down, wide) for down in downs for wide in across]
         try:
@@ -135,7 +146,10 @@ class Blocks:
     def _fetch(self, block: int, downs: range, across: list[int]) -> None:
         """Read what is missing; neighbours in one, since each reading costs as much as several blocks."""
         with self._lock:
-            missing = {down: tuple(w for w in across if (block, down, w) not in self._kept) for down in downs}
+            missing = {
+                down: tuple(w for w in across if (block, down, w) not in self._kept)
+                for down in downs
+            }
         for wides, rows in groupby(downs, lambda down: missing[down]):
             band = list(rows)
             for _, run in groupby(enumerate(wides), lambda pair: pair[1] - pair[0]):
@@ -146,7 +160,9 @@ class Blocks:
         tall, wide, start = self._tall, self._wide, block * self._long
         top, left = downs[0], wides[0]
         part = self._values[
-            start : start + self._long, top * tall : (downs[-1] + 1) * tall, left * wide : (wides[-1] + 1) * wide
+            start : start + self._long,
+            top * tall : (downs[-1] + 1) * tall,
+            left * wide : (wides[-1] + 1) * wide,
         ]
         values = np.asarray(part, np.float32)
         self.blocks_read += len(downs) * len(wides)
@@ -161,6 +177,10 @@ class Blocks:
 
 
 def _clean(values: np.ndarray) -> np.ndarray:
-    """Small negatives become 0, lower and infinite values missing: what :func:`deepcams.field.load_values` does."""
+    """Set small negatives to 0, lower and infinite values to missing."""
     with np.errstate(invalid="ignore"):
-        return np.where((values >= SMALL_NEGATIVE) & (values < np.inf), np.maximum(values, 0), np.float32(np.nan))
+        return np.where(
+            (values >= SMALL_NEGATIVE) & (values < np.inf),
+            np.maximum(values, 0),
+            np.float32(np.nan),
+        )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from deepcams.store.own import own_values
+from deepcams.writers.own import own_values
 
 
 def direct_values(store: Sequence[str | Path] | str | Path, field: xr.DataArray) -> Any | None:
@@ -28,7 +28,10 @@ def direct_values(store: Sequence[str | Path] | str | Path, field: xr.DataArray)
         return None
     group, values = found
     try:
-        same = all(np.array_equal(np.asarray(group[axis]), field[axis].values) for axis in ("latitude", "longitude"))
+        same = all(
+            np.array_equal(np.asarray(group[axis]), field[axis].values)
+            for axis in ("latitude", "longitude")
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return values if same and values.shape == field.shape else None

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from deepcams.errors import DeepcamsError
-from deepcams.field import units_factor
-from deepcams.sources.cams import find_variable
-from deepcams.sources.files import find_files, open_datasets
+from deepcams.core.errors import DeepcamsError
+from deepcams.core.field import units_factor
+from deepcams.readers.cams import find_variable
+from deepcams.readers.detect import find_files, open_datasets
 
 _SLAB = 64
 """Times read at once, or a chunk of the file's: between two, others get their turn at the files (HDF5 has one lock)."""
@@ -79,14 +79,18 @@ def node_reader(paths: Sequence[str | Path] | str | Path, field: xr.DataArray) -
         for file in find_files(paths):
             if file.kind not in ("hdf5", "netcdf3"):
                 return None
-            found = [find_variable(dataset, str(field.name), file) for dataset in open_datasets(file)]
+            found = [
+                find_variable(dataset, str(field.name), file) for dataset in open_datasets(file)
+            ]
             if len(found) != 1 or found[0] is None:
                 return None
             parts.append(_part(found[0], field, file))
         parts.sort(key=lambda part: part.times[0])
         if not np.array_equal(np.concatenate([part.times for part in parts]), field.time.values):
             return None
-        same = np.asarray(parts[0].array[0].values).astype(np.float32)[parts[0].rows][:, parts[0].columns]
+        same = np.asarray(parts[0].array[0].values).astype(np.float32)[parts[0].rows][
+            :, parts[0].columns
+        ]
         if not np.array_equal(same * parts[0].factor, np.asarray(field.data[0]), equal_nan=True):
             return None
     except (DeepcamsError, KeyError, ValueError, IndexError):
@@ -110,4 +114,6 @@ def _part(array: xr.DataArray, field: xr.DataArray, file: object) -> _Part:
     if down.min(axis=1).max() > 1e-3 or across.min(axis=1).max() > 1e-3:
         raise ValueError("another grid")
     factor = np.float32(units_factor(array.attrs.get("units"), file))
-    return _Part(array, times.astype("datetime64[ns]"), factor, down.argmin(axis=1), across.argmin(axis=1))
+    return _Part(
+        array, times.astype("datetime64[ns]"), factor, down.argmin(axis=1), across.argmin(axis=1)
+    )

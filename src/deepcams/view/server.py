@@ -16,16 +16,24 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from deepcams.errors import DeepcamsError, InputError
-from deepcams.view.shown import Box, Shown
+from deepcams.core.errors import DeepcamsError, InputError
+from deepcams.view.session import Box, Shown
 
 PORT = 8642
 
 _TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
 _PAGES = (
-    "index.html", "style.css",
-    "app.js", "ask.js", "chart.js", "gestures.js", "map.js", "save.js", "series.js", "words.js",
-)  # fmt: skip
+    "index.html",
+    "style.css",
+    "app.js",
+    "ask.js",
+    "chart.js",
+    "gestures.js",
+    "map.js",
+    "save.js",
+    "series.js",
+    "words.js",
+)
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -118,7 +126,9 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Server
     timeout = 60
-    disable_nagle_algorithm = True  # or the last bytes of an answer wait for the browser's acknowledgement
+    disable_nagle_algorithm = (
+        True  # or the last bytes of an answer wait for the browser's acknowledgement
+    )
 
     def log_message(self, *arguments: Any) -> None:
         """Say nothing of requests."""
@@ -150,9 +160,15 @@ class _Handler(BaseHTTPRequestHandler):
             return
         except ConnectionError:
             raise
-        except (OSError, RuntimeError, ValueError) as error:  # how damaged files make themselves felt
+        except (
+            OSError,
+            RuntimeError,
+            ValueError,
+        ) as error:  # how damaged files make themselves felt
             words = " ".join(str(error).split())
-            self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, f"cannot be read: {words or type(error).__name__}")
+            self._refuse(
+                HTTPStatus.INTERNAL_SERVER_ERROR, f"cannot be read: {words or type(error).__name__}"
+            )
             return
         self._send(HTTPStatus.OK, kind, content, headers)
 
@@ -166,7 +182,9 @@ class _Handler(BaseHTTPRequestHandler):
         host = (self.headers.get("Host") or "").rsplit(":", 1)[0].strip("[]")
         return _is_loopback(host)
 
-    def _send(self, status: HTTPStatus, kind: str, content: bytes, headers: dict[str, str] | None = None) -> None:
+    def _send(
+        self, status: HTTPStatus, kind: str, content: bytes, headers: dict[str, str] | None = None
+    ) -> None:
         self.send_response(status)
         for key, value in {
             "Content-Type": kind,
@@ -205,29 +223,41 @@ def _box(query: Query) -> Box:
 
 
 def _json(document: Any) -> Answer:
-    return "application/json", json.dumps(document, allow_nan=False, separators=(",", ":")).encode(), {}
+    return (
+        "application/json",
+        json.dumps(document, allow_nan=False, separators=(",", ":")).encode(),
+        {},
+    )
 
 
 def _frame(shown: Shown, query: Query) -> Answer:
     frame = shown.frame(query.get("field", "ours"), int(_number(query, "minute")), _box(query))
     rows, columns = frame.codes.shape
     about = {
-        "rows": rows, "columns": columns, "minute": frame.minute,
-        "west": frame.west, "north": frame.north, "step": frame.step,
-    }  # fmt: skip
+        "rows": rows,
+        "columns": columns,
+        "minute": frame.minute,
+        "west": frame.west,
+        "north": frame.north,
+        "step": frame.step,
+    }
     return "application/octet-stream", frame.codes.tobytes(), {"X-Frame": json.dumps(about)}
 
 
 def _series(shown: Shown, query: Query) -> Answer:
     place = (_number(query, "longitude"), _number(query, "latitude"))
     only = query.get("only")
-    return _json(shown.series(*place, int(_number(query, "first")), int(_number(query, "last")), only))
+    return _json(
+        shown.series(*place, int(_number(query, "first")), int(_number(query, "last")), only)
+    )
 
 
 def _region(shown: Shown, query: Query) -> Answer:
     name, first = query.get("field", "ours"), int(_number(query, "first"))
     content = shown.region(name, _box(query), first, int(_number(query, "last")))
-    disposition = f'attachment; filename="deepcams_{"original_" if name == "original" else ""}region.nc"'
+    disposition = (
+        f'attachment; filename="deepcams_{"original_" if name == "original" else ""}region.nc"'
+    )
     return "application/x-netcdf", content, {"Content-Disposition": disposition}
 
 

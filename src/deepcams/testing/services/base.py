@@ -108,7 +108,9 @@ class Service:
                 """Clients that go away are no news."""
 
         self._server = Server(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), daemon=True
+        )
 
     @property
     def root(self) -> str:
@@ -129,7 +131,9 @@ class Service:
 
     def whole(self, method: str = "GET") -> list[str]:
         """Paths whose answer was sent whole, in order."""
-        return [one.path for one in self.seen if one.method == method and one.whole and one.status < 300]
+        return [
+            one.path for one in self.seen if one.method == method and one.whole and one.status < 300
+        ]
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -144,7 +148,9 @@ class _Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length) if length else b""
         parts = urlsplit(self.path)
-        query = {key: values[-1] for key, values in parse_qs(parts.query, keep_blank_values=True).items()}
+        query = {
+            key: values[-1] for key, values in parse_qs(parts.query, keep_blank_values=True).items()
+        }
         headers = {key.lower(): value for key, value in self.headers.items()}
         seen = Seen(self.command, unquote(parts.path), query, headers, target=self.path)
         if "=" not in parts.query and parts.query:
@@ -189,11 +195,15 @@ class _Handler(BaseHTTPRequestHandler):
                 assert fault is not None
                 time.sleep(fault.seconds)
             if kind == "reset":
-                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.connection.setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+                )
             self.close_connection = True
             return
         self.wfile.write(body)
         self.wfile.flush()
-        seen.whole = kind not in ("longer", "corrupt", "html") and not (fault is not None and fault.kind == "html")
+        seen.whole = kind not in ("longer", "corrupt", "html") and not (
+            fault is not None and fault.kind == "html"
+        )
         if kind == "longer":
             self.close_connection = True

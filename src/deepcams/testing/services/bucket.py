@@ -39,10 +39,19 @@ class Bucket(Service):
         return f"{self.root}/{self.name}"
 
     @classmethod
-    def of(cls, folder: Path, prefix: str = "", faults: Callable[[Seen], Fault | None] = lambda seen: None) -> Bucket:
+    def of(
+        cls,
+        folder: Path,
+        prefix: str = "",
+        faults: Callable[[Seen], Fault | None] = lambda seen: None,
+    ) -> Bucket:
         """A bucket of the files in a folder."""
-        files = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-        return cls({prefix + path.relative_to(folder).as_posix(): path for path in files}, faults=faults)
+        files = (
+            path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")
+        )
+        return cls(
+            {prefix + path.relative_to(folder).as_posix(): path for path in files}, faults=faults
+        )
 
     def read(self, key: str) -> bytes:
         """An object."""
@@ -79,7 +88,10 @@ class Bucket(Service):
         most = int(query.get("max-keys") or 1000)
         contents: list[str] = []
         common: list[str] = []
-        at = max(bisect.bisect_left(self._keys, prefix), bisect.bisect_right(self._keys, after) if after else 0)
+        at = max(
+            bisect.bisect_left(self._keys, prefix),
+            bisect.bisect_right(self._keys, after) if after else 0,
+        )
         last, truncated = "", False
         while at < len(self._keys) and self._keys[at].startswith(prefix):
             if len(contents) + len(common) >= most:
@@ -100,8 +112,12 @@ class Bucket(Service):
             )
             last = key
             at += 1
-        token = f"<NextContinuationToken>{escape(last)}</NextContinuationToken>" if truncated else ""
-        folders = "".join(f"<CommonPrefixes><Prefix>{escape(one)}</Prefix></CommonPrefixes>" for one in common)
+        token = (
+            f"<NextContinuationToken>{escape(last)}</NextContinuationToken>" if truncated else ""
+        )
+        folders = "".join(
+            f"<CommonPrefixes><Prefix>{escape(one)}</Prefix></CommonPrefixes>" for one in common
+        )
         text = (
             '<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
             f"<Name>{self.name}</Name><Prefix>{escape(prefix)}</Prefix><KeyCount>{len(contents) + len(common)}"

@@ -74,7 +74,9 @@ class DataStore(Service):
         parts = path.strip("/").split("/")
         if parts[:3] == ["retrieve", "v1", "processes"]:
             if len(parts) < 4 or parts[3] != self.dataset:
-                return _problem(404, "process not found", f"dataset {'/'.join(parts[3:4])} not found")
+                return _problem(
+                    404, "process not found", f"dataset {'/'.join(parts[3:4])} not found"
+                )
             inputs = json.loads(body or b"{}").get("inputs", {})
             return self._process(parts[4:], inputs)
         if parts[:3] == ["retrieve", "v1", "jobs"] and len(parts) > 3:
@@ -86,16 +88,29 @@ class DataStore(Service):
         if not rest:
             return Answer.json({"id": self.dataset, "links": [{"rel": "self", "href": base}]})
         if rest == ["costing"]:
-            return Answer.json({"id": "size", "cost": float(_frames(inputs)), "limit": float(self.largest)})
+            return Answer.json(
+                {"id": "size", "cost": float(_frames(inputs)), "limit": float(self.largest)}
+            )
         if rest != ["execution"]:
             return _problem(404, "not found", "/".join(rest))
         if not self.licence:
-            return _problem(403, "required licences not accepted", "please visit the dataset's page to accept them")
+            return _problem(
+                403,
+                "required licences not accepted",
+                "please visit the dataset's page to accept them",
+            )
         if _frames(inputs) > self.largest:
-            return _problem(403, "permission denied", "cost limits exceeded: your request is too large")
+            return _problem(
+                403, "permission denied", "cost limits exceeded: your request is too large"
+            )
         with self.lock:
-            if sum(job.asked <= self.polls and not job.dismissed for job in self.jobs.values()) >= self.queue:
-                return _problem(429, "too many requests", "number of queued requests per user is limited")
+            if (
+                sum(job.asked <= self.polls and not job.dismissed for job in self.jobs.values())
+                >= self.queue
+            ):
+                return _problem(
+                    429, "too many requests", "number of queued requests per user is limited"
+                )
             job = Job(str(uuid.uuid4()), inputs)
             self.jobs[job.number] = job
         return self._state(job, 201)
@@ -111,9 +126,17 @@ class DataStore(Service):
             if file is None:
                 return _problem(404, "job results not ready", number)
             href = f"{self.root}/api/results/{number}"
-            return Answer.json({
-                "asset": {"value": {"type": "application/zip", "href": href, "file:size": file.stat().st_size}}
-            })  # fmt: skip
+            return Answer.json(
+                {
+                    "asset": {
+                        "value": {
+                            "type": "application/zip",
+                            "href": href,
+                            "file:size": file.stat().st_size,
+                        }
+                    }
+                }
+            )
         return self._state(job)
 
     def _state(self, job: Job, status: int = 200) -> Answer:
@@ -124,17 +147,30 @@ class DataStore(Service):
                     job.file = self.make(job.request)
                 except Exception as error:
                     job.message = str(error) or type(error).__name__
-        state = "failed" if job.message else "successful" if job.file is not None else (
-            "accepted" if job.asked <= 2 else "running"
-        )  # fmt: skip
+        state = (
+            "failed"
+            if job.message
+            else "successful"
+            if job.file is not None
+            else ("accepted" if job.asked <= 2 else "running")
+        )
         here = f"{self.url}/retrieve/v1/jobs/{job.number}"
         links = [{"rel": "monitor", "href": here}, {"rel": "self", "href": here}]
         if state in ("successful", "failed"):
             links.append({"rel": "results", "href": f"{here}/results"})
         return Answer.json(
-            {"jobID": job.number, "processID": self.dataset, "status": state, "type": "process", "links": links,
-             "created": "2026-01-01T00:00:00", "updated": "2026-01-01T00:00:00", "metadata": {}}, status,
-        )  # fmt: skip
+            {
+                "jobID": job.number,
+                "processID": self.dataset,
+                "status": state,
+                "type": "process",
+                "links": links,
+                "created": "2026-01-01T00:00:00",
+                "updated": "2026-01-01T00:00:00",
+                "metadata": {},
+            },
+            status,
+        )
 
     def _file(self, number: str, seen: Seen) -> Answer:
         job = self.jobs.get(number)
@@ -150,4 +186,6 @@ def _frames(inputs: dict[str, Any]) -> int:
 
 
 def _problem(status: int, title: str, detail: str) -> Answer:
-    return Answer.json({"type": "about:blank", "title": title, "detail": detail, "status": status}, status)
+    return Answer.json(
+        {"type": "about:blank", "title": title, "detail": detail, "status": status}, status
+    )

@@ -8,7 +8,15 @@ from urllib.parse import urlsplit
 
 from deepcams.testing.services.base import Answer, Fault, Seen, Service
 
-_OURS = ("connection", "content-length", "content-type", "date", "keep-alive", "server", "transfer-encoding")
+_OURS = (
+    "connection",
+    "content-length",
+    "content-type",
+    "date",
+    "keep-alive",
+    "server",
+    "transfer-encoding",
+)
 """Headers that belong to a connection, or that a service writes itself."""
 
 
@@ -20,7 +28,9 @@ class Proxy(Service):
         faults: see :class:`Service`.
     """
 
-    def __init__(self, upstream: str, faults: Callable[[Seen], Fault | None] = lambda seen: None) -> None:
+    def __init__(
+        self, upstream: str, faults: Callable[[Seen], Fault | None] = lambda seen: None
+    ) -> None:
         super().__init__(faults)
         self._upstream = urlsplit(upstream).netloc
 
@@ -28,10 +38,19 @@ class Proxy(Service):
         """What the other server says."""
         connection = http.client.HTTPConnection(self._upstream, timeout=30)
         try:
-            headers = {name: value for name, value in seen.headers.items() if name not in ("connection", "host")}
-            connection.request(seen.method, seen.target, body or None, {**headers, "Host": self._upstream})
+            headers = {
+                name: value
+                for name, value in seen.headers.items()
+                if name not in ("connection", "host")
+            }
+            connection.request(
+                seen.method, seen.target, body or None, {**headers, "Host": self._upstream}
+            )
             found = connection.getresponse()
-            content, kind = found.read(), found.getheader("Content-Type", "application/octet-stream")
+            content, kind = (
+                found.read(),
+                found.getheader("Content-Type", "application/octet-stream"),
+            )
             kept = {name: value for name, value in found.getheaders() if name.lower() not in _OURS}
             return Answer(content, found.status, kind, kept)
         finally:

@@ -36,9 +36,16 @@ class Record(Service):
     ) -> None:
         super().__init__(faults)
         self.values, self.hours, self.name = values, hours, name
-        self.axes = {"time": np.zeros(hours), "lev": np.array([1.0]), "lat": latitude, "lon": longitude}
+        self.axes = {
+            "time": np.zeros(hours),
+            "lev": np.array([1.0]),
+            "lat": latitude,
+            "lon": longitude,
+        }
         self.axes["time"][:] = 736696.0 + np.arange(hours) / 24
-        self.axes["time"][5 : 5 + 32] = 9.999e20  # as in the real record: no calendar, corrupt values
+        self.axes["time"][5 : 5 + 32] = (
+            9.999e20  # as in the real record: no calendar, corrupt values
+        )
 
     @property
     def url(self) -> str:
@@ -70,7 +77,9 @@ class Record(Service):
 
     def _attributes(self) -> str:
         kept = f"        Float32 _FillValue {UNDEFINED:.1e};\n        Float32 missing_value {UNDEFINED:.1e};\n"
-        axes = "".join(f'    {name} {{\n        String grads_dim "{name[0]}";\n    }}\n' for name in self.axes)
+        axes = "".join(
+            f'    {name} {{\n        String grads_dim "{name[0]}";\n    }}\n' for name in self.axes
+        )
         return f"Attributes {{\n    {self.name} {{\n{kept}    }}\n{axes}}}\n"
 
     def _project(self, text: str, values: bool = True) -> tuple[str, bytes]:
@@ -81,7 +90,10 @@ class Record(Service):
         if name != self.name and name not in self.axes:
             raise KeyError(f"{name} is no variable")
         dims = ("time", "lev", "lat", "lon") if name == self.name else (name,)
-        chosen = [_chosen(ranges[k] if k < len(ranges) else "", self.axes[dim].size) for k, dim in enumerate(dims)]
+        chosen = [
+            _chosen(ranges[k] if k < len(ranges) else "", self.axes[dim].size)
+            for k, dim in enumerate(dims)
+        ]
         if name != self.name:
             part = self.axes[name][chosen[0]]
             words = f"    Float64 {name}[{name} = {part.size}];\n"

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from deepcams.sources.simulation.stations import Station
+from deepcams.simulation.station_network import Station
 from deepcams.testing.services.base import Answer, Fault, Seen, Service
 
 KEY = "0123456789abcdef" * 4
@@ -33,7 +33,12 @@ class StationList(Service):
         faults: Callable[[Seen], Fault | None] = lambda seen: None,
     ) -> None:
         super().__init__(faults)
-        self.stations, self.country, self.allowance, self.window = list(stations), country, allowance, window
+        self.stations, self.country, self.allowance, self.window = (
+            list(stations),
+            country,
+            allowance,
+            window,
+        )
         self._since, self._used = time.monotonic(), 0
 
     @property
@@ -50,20 +55,35 @@ class StationList(Service):
             if now - self._since > self.window:
                 self._since, self._used = now, 0
             self._used += 1
-            left, reset = self.allowance - self._used, max(int(self.window - (now - self._since)) + 1, 1)
+            left, reset = (
+                self.allowance - self._used,
+                max(int(self.window - (now - self._since)) + 1, 1),
+            )
         limits: dict[str, Any] = {
-            "x-ratelimit-limit": str(self.allowance), "x-ratelimit-remaining": str(max(left, 0)),
-            "x-ratelimit-reset": str(reset), "x-ratelimit-used": str(self._used),
-        }  # fmt: skip
+            "x-ratelimit-limit": str(self.allowance),
+            "x-ratelimit-remaining": str(max(left, 0)),
+            "x-ratelimit-reset": str(reset),
+            "x-ratelimit-used": str(self._used),
+        }
         if left < 0:
-            return Answer.json({"detail": "Too many requests"}, 429, **{**limits, "Retry-After": str(reset)})
+            return Answer.json(
+                {"detail": "Too many requests"}, 429, **{**limits, "Retry-After": str(reset)}
+            )
         if seen.path.rstrip("/") != "/v3/locations":
             return Answer.json({"detail": "Not Found"}, 404, **limits)
         found = [one for one in self.stations if self._wanted(one, seen.query)]
         page, limit = int(seen.query.get("page", 1)), int(seen.query.get("limit", 100))
         some = found[(page - 1) * limit : page * limit]
-        meta = {"name": "openaq-api", "website": "/", "page": page, "limit": limit, "found": len(found)}
-        return Answer.json({"meta": meta, "results": [self._location(one) for one in some]}, **limits)
+        meta = {
+            "name": "openaq-api",
+            "website": "/",
+            "page": page,
+            "limit": limit,
+            "found": len(found),
+        }
+        return Answer.json(
+            {"meta": meta, "results": [self._location(one) for one in some]}, **limits
+        )
 
     def _wanted(self, station: Station, query: dict[str, str]) -> bool:
         if query.get("iso", self.country).upper() != self.country:
@@ -77,15 +97,32 @@ class StationList(Service):
         stamp = {"utc": "2016-01-01T00:00:00Z", "local": "2016-01-01T00:00:00Z"}
         number = station.id
         return {
-            "id": number, "name": f"{station.name}-{number}", "locality": station.name, "timezone": station.timezone,
+            "id": number,
+            "name": f"{station.name}-{number}",
+            "locality": station.name,
+            "timezone": station.timezone,
             "country": {"id": 1, "code": self.country, "name": self.country},
-            "owner": {"id": 1, "name": "simulated"}, "provider": {"id": 1, "name": "simulated"},
-            "isMobile": False, "isMonitor": number % 3 != 0, "instruments": [{"id": 1, "name": "simulated"}],
-            "sensors": [{
-                "id": number * 10 + 2, "name": "pm25 µg/m³",
-                "parameter": {"id": 2, "name": "pm25", "units": "µg/m³", "displayName": "PM2.5"},
-            }],
+            "owner": {"id": 1, "name": "simulated"},
+            "provider": {"id": 1, "name": "simulated"},
+            "isMobile": False,
+            "isMonitor": number % 3 != 0,
+            "instruments": [{"id": 1, "name": "simulated"}],
+            "sensors": [
+                {
+                    "id": number * 10 + 2,
+                    "name": "pm25 µg/m³",
+                    "parameter": {
+                        "id": 2,
+                        "name": "pm25",
+                        "units": "µg/m³",
+                        "displayName": "PM2.5",
+                    },
+                }
+            ],
             "coordinates": {"latitude": station.latitude, "longitude": station.longitude},
-            "licenses": None, "bounds": [station.longitude, station.latitude, station.longitude, station.latitude],
-            "distance": None, "datetimeFirst": stamp, "datetimeLast": {**stamp, "utc": "2030-01-01T00:00:00Z"},
-        }  # fmt: skip
+            "licenses": None,
+            "bounds": [station.longitude, station.latitude, station.longitude, station.latitude],
+            "distance": None,
+            "datetimeFirst": stamp,
+            "datetimeLast": {**stamp, "utc": "2030-01-01T00:00:00Z"},
+        }

@@ -1,0 +1,303 @@
+"""What comparing fields with stations takes: ``deepcams bench validate``."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from deepcams.bench import write_input
+from deepcams.core.errors import InputError
+from deepcams.core.period import Period
+from deepcams.downscaling.job import Job, prepare
+from deepcams.readers.cams import open_cams
+
+if TYPE_CHECKING:
+    import psutil
+
+_FILE_DAYS = 31
+"""The original comes in files of so many days, as CAMS is downloaded by month."""
+
+
+@dataclass(frozen=True)
+class ValidationResult:
+    """What comparing a field with stations takes.
+
+    Attributes:
+        stations, hours: how many.
+        rows: observations.
+        pairs: of them that met a value of the field.
+        opening: seconds to read the observations and sort them into the cache.
+        again: seconds to open them when that was done before.
+        comparing: seconds of quality control, reading the field, matching and sums.
+        reading: seconds to read the whole field alone.
+        read: bytes of field and original, unpacked, that comparing read; whole: what both hold.
+        disk: bytes that comparing read from files, as the system counts them; 0 where it does not.
+        memory: largest resident memory while opening and comparing, bytes.
+        before: resident memory before, bytes.
+    """
+
+    stations: int
+    hours: int
+    rows: int
+    pairs: int
+    opening: float
+    again: float
+    comparing: float
+    reading: float
+    read: int
+    whole: int
+    disk: int
+    memory: int
+    before: int
+
+
+def write_stations(path: Path, number: int, days: int, seed: int = 0) -> int:
+    """Write hourly values of stations in cities, in OpenAQ's columns as one Parquet file.
+
+    Args:
+        path: the file.
+        number: of stations.
+        days: how many, from 2019-01-01.
+        seed: chooses places and values.
+
+    Returns:
+        the number of rows.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from deepcams.simulation.station_network import place_stations
+
+    hours = np.arange(24 * days)
+    stamps = np.datetime64("2019-01-01T01:00", "s") + hours * np.timedelta64(3600, "s")
+    draw, same = np.random.default_rng(seed), np.zeros(hours.size, np.int32)
+    writer, tables, places = None, list[pa.Table](), place_stations(seed, number)
+    for station in places:
+        level = 20 * np.exp(
+            0.4 * np.sin(hours / 24 * 2 * np.pi) + 0.5 * draw.standard_normal(hours.size)
+        )
+
+        def text(word: str) -> pa.DictionaryArray:
+            return pa.DictionaryArray.from_arrays(pa.array(same), pa.array([word]))
+
+        table = pa.table(
+            {
+                "location_id": text(str(station.id)),
+                "location": text(station.name),
+                "datetime": pa.array(stamps, pa.timestamp("s", "UTC")),
+                "lat": np.full(hours.size, station.latitude),
+                "lon": np.full(hours.size, station.longitude),
+                "parameter": text("pm25"),
+                "units": text("µg/m³"),
+                "value": np.round(level, 1),
+            }
+        )
+        tables.append(table)
+        if sum(each.num_rows for each in tables) > 500_000 or station is places[-1]:
+            together = pa.concat_tables(tables).unify_dictionaries()
+            if writer is None:
+                writer = pq.ParquetWriter(path, together.schema, compression="zstd")
+            writer.write_table(together)
+            tables = []
+    assert writer is not None
+    writer.close()
+    return hours.size * number
+
+
+def write_original(folder: Path, days: int) -> list[Path]:
+    """Write 3-hourly global fields (:func:`deepcams.bench.write_input`) as one file for each 31 days.
+
+    Returns:
+        the files, in a folder that is made.
+    """
+    folder.mkdir()
+    files = []
+    for first in range(0, days, _FILE_DAYS):
+        files.append(folder / f"cams-{first:05}.nc")
+        length = min(_FILE_DAYS, days - first)
+        write_input(files[-1], length, first=first, closed=first + length == days)
+    return files
+
+
+def write_field(inputs: list[Path], out: Path, written: int | None = None) -> None:
+    """Write the hourly field at 0.25 degrees that belongs to 3-hourly fields.
+
+    Args:
+        inputs: see :func:`write_original`.
+        out: the store, ending in ``.zarr``.
+        written: days that are computed and written; all others are these again, their shards being hard links. What is
+            read from the store is then as much as of a whole one, and its size on disk that of these days.
+
+    Raises:
+        InputError: a disk without hard links.
+    """
+    coarse = open_cams(inputs)
+
+    def job(path: Path, period: Period | None = None) -> Job:
+        return prepare(
+            coarse,
+            path,
+            temporal="linear",
+            spatial="bicubic",
+            conserve=False,
+            period=period,
+            inputs=inputs,
+        )
+
+    if written is None:
+        job(out).run()
+        return
+    begin, short = coarse.time.values[0], out.with_name(f"written-{out.name}")
+    part, whole = job(short, Period(begin, begin + np.timedelta64(written, "D"))), job(out)
+    part.run()
+    whole.target.create(whole.layout, whole.plan.items, whole.identity)
+    for item in whole.plan.items:
+        for name in (f"{whole.layout.name}/c/{{}}/0/0", "status/c/{}"):
+            link, shard = (
+                out / name.format(item.index),
+                short / name.format(item.index % len(part.plan.items)),
+            )
+            link.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                link.hardlink_to(shard)
+            except OSError as error:
+                found = f"{link.parent}: {error.strerror}"
+                raise InputError(
+                    "--written", "a disk with hard links", found, "choose another --folder"
+                ) from error
+    shutil.rmtree(short)
+
+
+def validation(
+    days: int = 3,
+    stations: int = 6656,
+    folder: Path | None = None,
+    progress: Callable[[str], None] | None = None,
+    written: int | None = None,
+) -> ValidationResult:
+    """Time the comparison of a global hourly field with stations, beside reading that field whole.
+
+    Args:
+        days: simulated global days.
+        stations: simulated stations (6,656 are those of the paper).
+        folder: where to write (default: the system's folder for temporary files); left as it was.
+        progress: told what has been done.
+        written: days of the field that are written, see :func:`write_field`; default all.
+    """
+    import psutil
+
+    from deepcams.readers.open import open_field
+    from deepcams.stations.openaq import open_openaq
+    from deepcams.stations.pair_sums import COLUMNS
+    from deepcams.stations.validate import validate
+
+    told = progress or (lambda text: None)
+    with tempfile.TemporaryDirectory(dir=folder, prefix="deepcams-bench-") as name:
+        out, table = Path(name) / "out.zarr", Path(name) / "stations.parquet"
+        source = write_original(Path(name) / "cams", days)
+        linked = written is not None and written < days
+        write_field(source, out, written if linked else None)
+        told(
+            f"{24 * days} hours of field written"
+            + (f", those after day {written} as links" if linked else "")
+        )
+        rows = write_stations(table, stations, days)
+        told(f"{rows} rows of {stations} stations written")
+        field, seconds = open_field(out), dict[str, float]()
+        process = psutil.Process()
+        with _cache(Path(name) / "cache"), _PeakMemory() as peak:
+            for what in ("opening", "again"):
+                started = time.perf_counter()
+                archive = open_openaq(table)
+                seconds[what] = time.perf_counter() - started
+            original = open_cams(source)
+            started, disk = time.perf_counter(), _bytes_from_files(process)
+            found = validate(archive, field, original)
+            seconds["comparing"] = time.perf_counter() - started
+            disk = _bytes_from_files(process) - disk
+        told("compared")
+        started = time.perf_counter()
+        for item in range(0, field.sizes["time"], 24):
+            field[item : item + 24].values  # noqa: B018 - reading is what is timed
+        seconds["reading"] = time.perf_counter() - started
+        pairs = int(found.scored[0].stations.month[..., COLUMNS.index("n")].sum())
+    read = 4 * sum(found.nodes_read.values())
+    whole = 4 * (field.size + original.size)
+    return ValidationResult(
+        stations,
+        24 * days,
+        rows,
+        pairs,
+        read=read,
+        whole=whole,
+        disk=disk,
+        memory=peak.bytes,
+        before=peak.before,
+        **seconds,
+    )
+
+
+def _bytes_from_files(process: psutil.Process) -> int:
+    counted = process.io_counters() if hasattr(process, "io_counters") else None  # not on macOS
+    return getattr(counted, "read_chars", 0)
+
+
+@contextmanager
+def _cache(folder: Path) -> Iterator[None]:
+    """Let the cache be another folder for a while."""
+    known = os.environ.get("DEEPCAMS_CACHE")
+    os.environ["DEEPCAMS_CACHE"] = str(folder)
+    try:
+        yield
+    finally:
+        if known is None:
+            del os.environ["DEEPCAMS_CACHE"]
+        else:
+            os.environ["DEEPCAMS_CACHE"] = known
+
+
+class _PeakMemory:
+    """Looks at this process's memory on entering, every 20 ms, and on leaving: what it held before, and the most.
+
+    Args:
+        resident: tells the bytes it holds now.
+    """
+
+    def __init__(self, resident: Callable[[], int] | None = None) -> None:
+        self.before = self.bytes = 0
+        self._resident = resident or _resident
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.02):
+            self._look()
+
+    def _look(self) -> None:
+        self.bytes = max(self.bytes, self._resident())
+
+    def __enter__(self) -> _PeakMemory:
+        self.before = self.bytes = self._resident()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+        self._look()
+
+
+def _resident() -> int:
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)

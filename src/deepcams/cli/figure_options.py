@@ -1,0 +1,85 @@
+"""Options that verbs which draw have in common, and what becomes of them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+    import xarray as xr
+
+    from deepcams.core.period import Period
+    from deepcams.writers.own import Frame
+
+
+class Size(StrEnum):
+    """How large."""
+
+    SCREEN, COLUMN, PAGE, SLIDE = "screen", "column", "page", "slide"
+
+
+class Scale(StrEnum):
+    """How values become colours."""
+
+    LOG, GUIDELINE = "log", "guideline"
+
+
+class Projection(StrEnum):
+    """What a map looks like."""
+
+    PLATE_CARREE, ROBINSON, EQUAL_EARTH = "plate-carree", "robinson", "equal-earth"
+    NORTH_POLAR, SOUTH_POLAR = "north-polar", "south-polar"
+
+
+Box = tuple[float, float, float, float]
+Fields = Annotated[
+    list[str], typer.Argument(metavar="FIELD...", help="Files, folders, globs or stores.")
+]
+Out = Annotated[Path, typer.Option("-o", "--out", help="The figure: .png, .pdf or .svg.")]
+Original = Annotated[
+    list[str] | None,
+    typer.Option("--original", help="What the field was made from (CAMS); may be repeated."),
+]
+BBox = Annotated[
+    Box | None,
+    typer.Option("--bbox", metavar="W S E N", help="Only this box; W > E crosses the dateline."),
+]
+Time = Annotated[str | None, typer.Option("--time", help="UTC: 2019-12-31T17. Default: the first.")]
+Span = Annotated[
+    str | None, typer.Option("--period", help="UTC: 2019, 2019-03, 2019-03-01..2019-03-08.")
+]
+Shape = Annotated[Projection, typer.Option("--projection", help="Of the map.")]
+Colours = Annotated[
+    Scale, typer.Option("--scale", help="Logarithmic, or the steps of WHO's 2021 guidelines.")
+]
+Paper = Annotated[Size, typer.Option("--size", help="What it is for.")]
+Title = Annotated[str, typer.Option("--title", help="Instead of the usual one.")]
+Note = Annotated[str, typer.Option("--note", help="A line below the title.")]
+Variable = Annotated[
+    str | None, typer.Option("--variable", help="Of the files.", show_default="PM2.5")
+]
+
+
+def open_fields(paths: list[str], variable: str | None) -> xr.DataArray:
+    """Any files' field, lazily."""
+    from deepcams.readers.open import open_field
+
+    return open_field(paths, variable)
+
+
+def own_frame(paths: list[str], time: np.datetime64 | None, variable: str | None) -> Frame | None:
+    """One frame of a store of ours; ``None`` for anything else, which :func:`open_fields` opens."""
+    from deepcams.writers.own import own_frame
+
+    return own_frame(paths, time, variable or "pm2p5")
+
+
+def period_of(text: str | None) -> Period | None:
+    """A span of time, where one was given."""
+    from deepcams.core.period import Period
+
+    return None if text is None else Period.parse(text, "--period")

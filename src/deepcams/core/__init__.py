@@ -1,0 +1,1 @@
+"""The words everything speaks: errors, fields, grids, times, boxes, names."""

@@ -1,0 +1,424 @@
+"""Regular latitude-longitude nodes and their registration: every alignment number lives here.
+
+Grids nest by nodes (the coarse node k *is* the fine node 3k). A coarse cell k covers the fine rows 3k-1, 3k, 3k+1
+and likewise the columns; a x3 network sees these *cells*: 723 x 1440 for the 721 x 1440 nodes of the 0.25 degree
+globe. Longitude is periodic; across a pole the neighbour is the same row, half the globe away.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from deepcams.core.errors import InputError, notice
+
+FACTOR = 3
+"""Fine nodes per coarse node in each direction (0.75 / 0.25 degree)."""
+
+_TOLERANCE = 0.01
+"""How far a coordinate may lie from its node, in steps (packed and float32 coordinates are not exact)."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Nodes at latitude ``90 - step * (north + r)`` and longitude ``step * (west + c)``, in degrees.
+
+    Attributes:
+        step: distance of two nodes, degrees; divides 180.
+        north: number of steps from the North Pole to the first row (0 = the pole itself).
+        west: number of steps from Greenwich to the first column. A periodic grid starts at 0; a region that
+            holds Greenwich starts with a negative number, so that longitudes always increase.
+        rows: number of latitudes, north to south.
+        columns: number of longitudes, eastward.
+    """
+
+    step: float
+    north: int
+    west: int
+    rows: int
+    columns: int
+
+    @classmethod
+    def globe(cls, step: float) -> Grid:
+        """The whole globe with both poles: 241 x 480 nodes for 0.75 degrees, 721 x 1440 for 0.25 degrees."""
+        return cls(step, 0, 0, round(180 / step) + 1, round(360 / step))
+
+    @classmethod
+    def from_coordinates(
+        cls, latitude: np.ndarray, longitude: np.ndarray, where: object = "grid"
+    ) -> Grid:
+        """Recognise the grid of canonical coordinates (north to south, eastward), in degrees.
+
+        Raises:
+            InputError: fewer than two nodes, irregular spacing, unequal steps, or nodes that are no multiple
+                of the step from the pole and from Greenwich.
+        """
+        latitude, longitude = np.asarray(latitude, float), np.asarray(longitude, float)
+        if min(latitude.size, longitude.size) < 2:
+            raise InputError(where, "at least 2 x 2 nodes", f"{latitude.size} x {longitude.size}")
+        step = (longitude[-1] - longitude[0]) / (longitude.size - 1)
+        for name, values, wanted in (("latitude", latitude, -step), ("longitude", longitude, step)):
+            differences = np.diff(values)
+            worst = int(np.argmax(abs(differences - wanted)))
+            if not abs(differences[worst] - wanted) <= _TOLERANCE * abs(step):
+                raise InputError(
+                    f"{where}: {name}",
+                    f"regular spacing, the same in both directions ({abs(step):.4g} degrees)",
+                    f"a step of {differences[worst]:.4g} after {values[worst]:.4g}",
+                    "regrid the file to a regular latitude-longitude grid",
+                )
+        around = round(360 / step)
+        step = 360 / around if abs(360 / step - around) < _TOLERANCE else step
+        north, west = (90 - latitude[0]) / step, longitude[0] / step
+        if (
+            max(abs(north - round(north)), abs(west - round(west))) > _TOLERANCE
+            or abs(360 / step - around) > 1e-9
+        ):
+            raise InputError(
+                where,
+                f"nodes that are multiples of the step ({step:.4g} degrees) from the pole and from Greenwich",
+                f"a first node at latitude {latitude[0]:.4f}, longitude {longitude[0]:.4f}",
+                "regrid the file to nodes (CAMS EAC4: 90, 89.25, .. and 0, 0.75, ..)",
+            )
+        grid = cls(step, round(north), round(west), latitude.size, longitude.size)
+        for name, values, nodes in (
+            ("latitude", latitude, grid.latitudes),
+            ("longitude", longitude, grid.longitudes),
+        ):
+            worst = int(np.argmax(abs(values - nodes)))
+            if abs(values[worst] - nodes[worst]) > 2 * _TOLERANCE * step:
+                raise InputError(
+                    f"{where}: {name}",
+                    f"regular spacing of {step:.4g} degrees",
+                    f"{values[worst]:.4f} where {nodes[worst]:.4f} should be",
+                    "regrid the file to a regular latitude-longitude grid",
+                )
+        if grid.north < 0 or grid.south > grid.last_row:
+            raise InputError(
+                where, "latitudes within -90..90", f"{latitude[0]:.2f}..{latitude[-1]:.2f}"
+            )
+        if grid.columns > grid.around:
+            raise InputError(
+                where, "at most 360 degrees of longitude", f"{grid.columns * step:.2f} degrees"
+            )
+        return grid.canonical()
+
+    def canonical(self) -> Grid:
+        """The same nodes with ``west`` as the canonical field has it (see the class)."""
+        if self.periodic:
+            return replace(self, west=0)
+        west = self.west % self.around
+        return replace(self, west=west - self.around if west + self.columns > self.around else west)
+
+    @property
+    def around(self) -> int:
+        """Number of nodes on the full circle of longitude."""
+        return round(360 / self.step)
+
+    @property
+    def last_row(self) -> int:
+        """Row number of the South Pole, counted from the North Pole."""
+        return round(180 / self.step)
+
+    @property
+    def south(self) -> int:
+        """Row number of the grid's last row, counted from the North Pole."""
+        return self.north + self.rows - 1
+
+    @property
+    def periodic(self) -> bool:
+        """Whether the grid closes round the globe."""
+        return self.columns == self.around
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.rows, self.columns
+
+    @property
+    def latitudes(self) -> np.ndarray:
+        """Latitudes of the rows, degrees north, float64, decreasing."""
+        return 90 - self.step * np.arange(self.north, self.north + self.rows)
+
+    @property
+    def longitudes(self) -> np.ndarray:
+        """Longitudes of the columns, degrees east, float64, increasing."""
+        return self.step * np.arange(self.west, self.west + self.columns)
+
+    @property
+    def latitude_bounds(self) -> np.ndarray:
+        """North and south edge of each row's cells, (rows, 2), ending at the poles."""
+        edges = self.latitudes[:, None] + self.step / 2 * np.array([1, -1])
+        return np.asarray(np.clip(edges, -90, 90))
+
+    @property
+    def longitude_bounds(self) -> np.ndarray:
+        """West and east edge of each column's cells, (columns, 2)."""
+        return np.asarray(self.longitudes[:, None] + self.step / 2 * np.array([-1, 1]))
+
+    @property
+    def row_areas(self) -> np.ndarray:
+        """Relative area of a cell of each row: sine of its north edge minus that of its south edge, float64.
+
+        Proportional to the cosine of latitude everywhere but at the poles, where the cell is half a row.
+        """
+        sines = np.sin(np.deg2rad(self.latitude_bounds))
+        return np.asarray(sines[:, 0] - sines[:, 1])
+
+    def refine(self, factor: int = FACTOR) -> Grid:
+        """The fine grid that fills this grid's cells (241 x 480 -> 721 x 1440; the poles stay single rows)."""
+        half = factor // 2
+        first = max(factor * self.north - half, 0)
+        last = min(factor * self.south + half, factor * self.last_row)
+        west = 0 if self.periodic else factor * self.west - half
+        return Grid(
+            self.step / factor, first, west, last - first + 1, factor * self.columns
+        ).canonical()
+
+    def whole_cells(self, factor: int = FACTOR) -> tuple[Grid, slice, slice]:
+        """The coarse grid of all factor x factor cells that lie wholly in this (fine) grid.
+
+        Returns:
+            the coarse grid, and the rows and columns of this grid that its cells cover.
+
+        Raises:
+            InputError: no whole cell, or a globe whose nodes the factor does not divide.
+        """
+        half = factor // 2
+        if self.last_row % factor or self.around % factor:
+            raise InputError(
+                "grid", f"a step whose {factor}-fold divides 180 degrees", f"{self.step:g} degrees"
+            )
+
+        def cells(first: int, last: int) -> tuple[int, int]:
+            return -((-first - half) // factor), (last - half) // factor
+
+        top = -half if self.north == 0 else self.north  # beyond a pole the cell is complete
+        bottom = self.last_row + half if self.south == self.last_row else self.south
+        north, south = cells(top, bottom)
+        west, east = (
+            (0, self.columns // factor - 1)
+            if self.periodic
+            else cells(self.west, self.west + self.columns - 1)
+        )
+        if south < north or east < west:
+            raise InputError(
+                "grid",
+                f"a region that holds a whole {factor} x {factor} cell",
+                f"{self.shape} nodes",
+            )
+        coarse = Grid(
+            self.step * factor, north, west, south - north + 1, east - west + 1
+        ).canonical()
+        rows = slice(
+            max(factor * north - half, 0) - self.north,
+            min(factor * south + half, self.last_row) + 1 - self.north,
+        )
+        columns = (
+            slice(0, self.columns)
+            if self.periodic
+            else slice(factor * west - half - self.west, factor * east + half + 1 - self.west)
+        )
+        return coarse, rows, columns
+
+    def select(
+        self, bbox: tuple[float, float, float, float], where: str = "bbox"
+    ) -> tuple[Grid, slice, np.ndarray]:
+        """The nodes inside ``bbox`` = (west, south, east, north), in degrees; west > east crosses the dateline.
+
+        Returns:
+            the selected grid, its rows (a slice) and its columns (indices into this grid, which may wrap).
+
+        Raises:
+            InputError: the box is no box, or holds no node of this grid.
+        """
+        west, south, east, north = bbox
+        if (
+            not (-90 <= south < north <= 90)
+            or not (-180 <= west <= 360 and -180 <= east <= 360)
+            or west == east
+        ):
+            raise InputError(
+                where, "W S E N in degrees with S < N (W > E crosses the dateline)", f"{bbox}"
+            )
+        latitudes, longitudes = self.latitudes, self.longitudes
+        rows = np.flatnonzero((latitudes >= south - 1e-6) & (latitudes <= north + 1e-6))
+        width = 360.0 if east - west >= 360 else (east - west) % 360
+        eastward = (longitudes - west + 1e-6) % 360
+        columns = np.flatnonzero(eastward <= width + 2e-6)
+        if not rows.size or not columns.size:
+            raise InputError(
+                where,
+                f"a box that holds nodes of the data ({self.describe()})",
+                f"W S E N = {bbox}",
+            )
+        if not (self.periodic and columns.size == self.columns):
+            columns = columns[np.argsort(eastward[columns], kind="stable")]
+            if np.any(np.diff(columns) % self.around != 1):
+                raise InputError(
+                    where, "a box that meets the data in one piece", f"W S E N = {bbox}"
+                )
+        chosen = Grid(
+            self.step,
+            self.north + int(rows[0]),
+            self.west + int(columns[0]),
+            rows.size,
+            columns.size,
+        )
+        return chosen.canonical(), slice(int(rows[0]), int(rows[-1]) + 1), columns
+
+    def describe(self) -> str:
+        """One phrase for people: step, shape and extent."""
+        extent = (
+            "global"
+            if self.periodic and self.rows == self.last_row + 1
+            else (
+                f"{self.latitudes[-1]:g}..{self.latitudes[0]:g} N, {self.longitudes[0]:g}..{self.longitudes[-1]:g} E"
+            )
+        )
+        return f"{self.step:g} degrees, {self.rows} x {self.columns}, {extent}"
+
+
+def pad(values: np.ndarray, grid: Grid, rows: int, columns: int) -> np.ndarray:
+    """Surround values on ``grid`` with what lies there on the globe.
+
+    Longitude wraps where the grid is periodic; beyond a pole stands the same row half the globe away; at the
+    edges of a region the values are reflected.
+
+    Args:
+        values: (..., grid.rows, grid.columns).
+        rows, columns: how many to add on each side (rows < grid.rows).
+
+    Returns:
+        (..., grid.rows + 2 rows, grid.columns + 2 columns), of the same dtype.
+    """
+    lead = [(0, 0)] * (values.ndim - 2)
+    if rows:
+        values = np.pad(values, [*lead, (rows, rows), (0, 0)], mode="reflect")
+        if (
+            grid.periodic and grid.columns % 2 == 0
+        ):  # reflection about the pole's own row, then half the globe round
+            half = grid.columns // 2
+            if grid.north == 0:
+                values[..., :rows, :] = np.roll(values[..., :rows, :], half, axis=-1)
+            if grid.south == grid.last_row:
+                values[..., -rows:, :] = np.roll(values[..., -rows:, :], half, axis=-1)
+    if columns:
+        mode = "wrap" if grid.periodic else "reflect"
+        values = np.pad(values, [*lead, (0, 0), (columns, columns)], mode=mode)  # type: ignore[call-overload]
+    return values
+
+
+def unify_poles(values: np.ndarray, grid: Grid) -> np.ndarray:
+    """Give each pole the one value that a point has, the mean of its row; in place, and only round the globe.
+
+    Args:
+        values: (..., grid.rows, grid.columns).
+
+    Returns:
+        ``values``.
+    """
+    if grid.periodic:
+        for row, there in ((0, grid.north == 0), (-1, grid.south == grid.last_row)):
+            if there:
+                values[..., row, :] = values[..., row, :].mean(axis=-1, keepdims=True)
+    return values
+
+
+def nodes_from_cells(cells: np.ndarray, coarse: Grid, factor: int = FACTOR) -> np.ndarray:
+    """Put the cell-like output of a x``factor`` method onto the nodes of ``coarse.refine(factor)``.
+
+    For the globe: drop the rows beyond the poles and roll longitude by -1 (723 x 1440 -> 721 x 1440).
+
+    Args:
+        cells: (..., factor * coarse.rows, factor * coarse.columns).
+    """
+    half = factor // 2
+    top = half if coarse.north == 0 else 0
+    bottom = half if coarse.south == coarse.last_row else 0
+    cells = cells[..., top : cells.shape[-2] - bottom, :]
+    return np.roll(cells, -half, axis=-1) if coarse.periodic else cells
+
+
+def cells_from_nodes(fine: np.ndarray, coarse: Grid, factor: int = FACTOR) -> np.ndarray:
+    """Inverse of :func:`nodes_from_cells`; rows beyond a pole are filled from across it."""
+    half = factor // 2
+    top = half if coarse.north == 0 else 0
+    bottom = half if coarse.south == coarse.last_row else 0
+    if top or bottom:
+        filled = pad(fine, coarse.refine(factor), half, 0)
+        fine = filled[..., half - top : filled.shape[-2] - half + bottom, :]
+    return np.roll(fine, half, axis=-1) if coarse.periodic else fine
+
+
+class CellNodes(NamedTuple):
+    """Where the cell-like values of some coarse cells lie among the fine nodes.
+
+    Attributes:
+        rows: each cell-like row's node row.
+        columns: each cell-like column's node column.
+        beyond: whether a row lies beyond a pole, so that its values are those of ``rows`` across the pole.
+        across: how many columns farther those lie (0 where the grid does not close round the globe).
+    """
+
+    rows: np.ndarray
+    columns: np.ndarray
+    beyond: np.ndarray
+    across: int
+
+
+def cell_nodes(
+    coarse: Grid, row: int, column: int, rows: int, columns: int, factor: int = FACTOR
+) -> CellNodes:
+    """What :func:`cells_from_nodes` does, for a window of coarse cells.
+
+    Args:
+        coarse: the coarse grid; the nodes are those of ``coarse.refine(factor)``.
+        row, column, rows, columns: the window, in coarse cells; columns may run on round a periodic grid.
+    """
+    fine, half = coarse.refine(factor), factor // 2
+    node_rows = np.arange(factor * row, factor * (row + rows)) - (half if coarse.north == 0 else 0)
+    node_columns = np.arange(factor * column, factor * (column + columns))
+    if coarse.periodic:
+        node_columns = (node_columns - half) % fine.columns
+    north, south = node_rows < 0, node_rows >= fine.rows
+    mirrored = np.where(
+        north, -node_rows, np.where(south, 2 * (fine.rows - 1) - node_rows, node_rows)
+    )
+    across = fine.columns // 2 if fine.periodic and fine.columns % 2 == 0 else 0
+    return CellNodes(mirrored, node_columns, north | south, across)
+
+
+def cell_row_areas(coarse: Grid, factor: int = FACTOR) -> np.ndarray:
+    """Area of each fine row within its coarse row, (coarse.rows, factor), each row summing to 1, float64.
+
+    Fine rows beyond a pole weigh nothing.
+    """
+    half = factor // 2
+    areas = coarse.refine(factor).row_areas
+    top = half if coarse.north == 0 else 0
+    bottom = half if coarse.south == coarse.last_row else 0
+    weights = np.pad(areas, (top, bottom)).reshape(coarse.rows, factor)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+
+
+def place(values: np.ndarray, coarse: Grid, factor: int = FACTOR) -> np.ndarray:
+    """Give each fine node its coarse cell's value: (..., coarse.shape) -> (..., coarse.refine(factor).shape)."""
+    return nodes_from_cells(values.repeat(factor, axis=-2).repeat(factor, axis=-1), coarse, factor)
+
+
+def trim_to_cells(grid: Grid, factor: int = FACTOR) -> tuple[Grid, slice, slice]:
+    """:meth:`Grid.whole_cells` that tells the user when nodes at an edge are left out."""
+    coarse, rows, columns = grid.whole_cells(factor)
+    lost = (
+        grid.rows - len(range(grid.rows)[rows]),
+        grid.columns - len(range(grid.columns)[columns]),
+    )
+    if any(lost):
+        notice(
+            f"{lost[0]} rows and {lost[1]} columns at the region's edges make no whole {factor} x {factor} cell "
+            "and are left out"
+        )
+    return coarse, rows, columns

@@ -1,0 +1,53 @@
+"""Names to objects, looked up only when asked for.
+
+Built-ins and strangers enter through the same door: a registry knows its built-ins as ``"module:attribute"``
+and reads one entry-point group for what other packages add. Nothing is imported before :meth:`Registry.get`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from typing import Any
+
+from deepcams.core.errors import DeepcamsError, choose
+
+
+class Registry:
+    """A lazy table of named objects of one kind.
+
+    Args:
+        kind: what the entries are, in the user's words ("spatial downscaler").
+        group: the entry-point group through which other packages add entries.
+        builtins: name -> ``"module:attribute"``.
+    """
+
+    def __init__(self, kind: str, group: str, builtins: Mapping[str, str]) -> None:
+        self.kind, self.group, self._builtins = kind, group, dict(builtins)
+
+    def _targets(self) -> dict[str, str]:
+        added = {point.name: point.value for point in entry_points(group=self.group)}
+        return {**added, **self._builtins}
+
+    def names(self) -> list[str]:
+        """All known names, sorted."""
+        return sorted(self._targets())
+
+    def get(self, name: str) -> Any:
+        """The object registered as ``name``.
+
+        Raises:
+            InputError: no entry has this name (the nearest one is named).
+            DeepcamsError: another package registered the name, and it cannot be imported.
+        """
+        targets = self._targets()
+        module, _, attribute = targets[choose(self.kind, name, targets)].partition(":")
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            if name in self._builtins:
+                raise
+            raise DeepcamsError(
+                f"{self.kind} {name!r} ({module}:{attribute}) cannot be loaded: {error}"
+            ) from error

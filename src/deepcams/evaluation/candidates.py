@@ -1,0 +1,201 @@
+"""How methods are named in tables, and what a name stands for.
+
+``flow``                            a method in time
+``log-bicubic``                     a method in space, as it is
+``log-bicubic+conserve``            the same, made to keep the coarse means
+``log-bicubic+conserve-then-flow``  both, in the order in which they work (task ``joint``)
+
+The names are those of the registries, so whatever is registered can be evaluated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from deepcams.core.errors import InputError, MissingExtraError, choose, notice
+from deepcams.methods import SPATIAL, TEMPORAL, Chain, Downscaler, Order, build
+from deepcams.methods.chains import NONE, is_checkpoint, kind_of, weights_of
+from deepcams.networks import NETWORKS
+
+Task = Literal["temporal", "spatial", "joint"]
+Kind = Literal["baseline", "training-free", "network"]
+Conserve = Literal["as-named", "both", "always", "never"]
+Orders = Literal["both", "spatial-first", "temporal-first"]
+
+CONSERVE, THEN = "+conserve", "-then-"
+CORRECT_BASELINE: dict[str, str] = {
+    "temporal": "linear",
+    "spatial": "bicubic",
+    "joint": f"linear{THEN}bicubic",
+}
+"""What skill is measured against: never the paper's reversed equation 9."""
+
+_BASELINES = {"linear", "linear-eq9", "bilinear", "bicubic"}
+_ONLY_IN_TIME = {"linear-eq9"}
+"""Left out of the joint task unless asked for: its one purpose is the paper's Table 2."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A named method, ready to work.
+
+    Attributes:
+        name: canonical name, as in the tables.
+        kind: ``baseline``, ``training-free`` or ``network``.
+        parts: downscalers in the order in which they work, each with its own name.
+    """
+
+    name: str
+    kind: Kind
+    parts: tuple[tuple[str, Downscaler], ...]
+
+
+def _is_spatial(name: str) -> bool:
+    return kind_of(name.removesuffix(CONSERVE)) == "spatial"
+
+
+def _known(task: Task) -> list[str]:
+    """All names that fit a task: what is registered, and the networks whose weights are at hand."""
+    networks = [name for name in NETWORKS.names() if len(weights_of(name)) == 1]
+    in_time = [*TEMPORAL.names(), *(name for name in networks if not _is_spatial(name))]
+    in_space = [*SPATIAL.names(), *(name for name in networks if _is_spatial(name))]
+    with_conserve = [name + suffix for name in in_space for suffix in ("", CONSERVE)]
+    return [*(in_time if task != "spatial" else []), *(with_conserve if task != "temporal" else [])]
+
+
+def _fitting(name: str, task: Task, where: str) -> str:
+    """The name, if the task knows it or it is a checkpoint of a kind that fits."""
+    plain = name.removesuffix(CONSERVE)
+    if not is_checkpoint(plain):
+        return choose(where, name, _known(task))
+    kind = kind_of(plain)
+    if task not in (kind, "joint") or (kind == "temporal" and plain != name):
+        raise InputError(where, f"a method of the task {task}", f"{name}, a {kind} network")
+    return name
+
+
+def expand(
+    names: Iterable[str] | None,
+    task: Task,
+    *,
+    order: Orders = "both",
+    conserve: Conserve = "as-named",
+) -> list[str]:
+    """Turn what a person asks for into the methods of a task, each once.
+
+    Args:
+        names: method names; ``None`` for all that fit the task. For ``joint``, names of single methods stand for
+            all chains of those in time with those in space; a chain can be named itself.
+        task: ``temporal``, ``spatial`` or ``joint``.
+        order: which chains single names stand for; with ``both``, interpolations that are linear in time and in
+            space, whose order changes nothing, are taken once.
+        conserve: methods in space as they are named, each also conserving (``both``), all conserving (``always``)
+            or none (``never``).
+
+    Raises:
+        InputError: an unknown name, or one that does not fit the task.
+    """
+    choose("--task", task, get_args(Task))
+    choose("--order", order, get_args(Orders))
+    choose("--conserve", conserve, get_args(Conserve))
+    if names is None:
+        names = [n for n in _known(task) if task != "joint" or n not in _ONLY_IN_TIME]
+    names = [name.strip() for name in names if name.strip()]
+    if not names:
+        raise InputError(
+            "--methods", "at least one method", "none", "name " + ", ".join(_known(task))
+        )
+    singles, chains = [], []
+    for name in names:
+        if THEN in name:
+            if task != "joint":
+                raise InputError(
+                    "--methods",
+                    f"a single method for the task {task}",
+                    repr(name),
+                    "use --task joint",
+                )
+            chains.append(_checked_chain(name))
+        else:
+            singles.append(_fitting(name, task, f"--methods for the task {task}"))
+    in_time = [name for name in singles if not _is_spatial(name)]
+    in_space = [
+        each for name in singles if _is_spatial(name) for each in _conserving(name, conserve)
+    ]
+    if task != "joint":
+        return list(dict.fromkeys([*in_time, *in_space]))
+    if singles and not (in_time and in_space):
+        missing = "space" if in_time else "time"
+        raise InputError(
+            "--methods",
+            f"methods in time and in space, or chains such as {CORRECT_BASELINE['joint']}",
+            f"none in {missing}",
+            f"add one of {', '.join(SPATIAL.names() if in_time else TEMPORAL.names())}",
+        )
+    for time in in_time:
+        for space in in_space:
+            commute = order == "both" and {time, space} <= _BASELINES
+            if order != "spatial-first":
+                chains.append(f"{time}{THEN}{space}")
+            if order != "temporal-first" and not commute:
+                chains.append(f"{space}{THEN}{time}")
+    return list(dict.fromkeys(chains))
+
+
+def _conserving(name: str, conserve: Conserve) -> list[str]:
+    plain = name.removesuffix(CONSERVE)
+    return {
+        "as-named": [name],
+        "both": [plain, plain + CONSERVE],
+        "always": [plain + CONSERVE],
+        "never": [plain],
+    }[conserve]
+
+
+def _checked_chain(name: str) -> str:
+    parts = [_fitting(part, "joint", "--methods for the task joint") for part in name.split(THEN)]
+    if len(parts) != 2 or _is_spatial(parts[0]) == _is_spatial(parts[1]):
+        raise InputError(
+            "--methods", f"one method in time and one in space joined by {THEN!r}", repr(name)
+        )
+    return name
+
+
+def _kind(name: str, parts: Sequence[Downscaler]) -> Kind:
+    if Chain(parts).weights:
+        return "network"
+    return "baseline" if all(part in _BASELINES for part in name.split(THEN)) else "training-free"
+
+
+def make(name: str) -> Method:
+    """The method of a name as :func:`expand` gives them.
+
+    Raises:
+        InputError: unknown names.
+        MissingExtraError: the method needs an optional dependency that is not installed.
+    """
+    temporal, spatial, conserve, order = NONE, NONE, False, "spatial-first"
+    pieces = name.split(THEN)
+    for piece in pieces:
+        if _is_spatial(piece):
+            spatial, conserve = piece.removesuffix(CONSERVE), piece.endswith(CONSERVE)
+        else:
+            temporal = piece
+    chosen: Order = order if _is_spatial(pieces[0]) else "temporal-first"  # type: ignore[assignment]
+    chain = build(temporal, spatial, conserve=conserve, order=chosen)
+    return Method(name, _kind(name, chain.parts), tuple(zip(pieces, chain.parts, strict=True)))
+
+
+def make_all(names: Sequence[str], *, asked_for: bool) -> list[Method]:
+    """The methods of all names; unless they were asked for by name, those that cannot be loaded are left out."""
+    methods = []
+    for name in names:
+        try:
+            methods.append(make(name))
+        except MissingExtraError as error:
+            if asked_for:
+                raise
+            notice(f"{name} is left out: {error}")
+    return methods

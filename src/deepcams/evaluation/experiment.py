@@ -1,0 +1,309 @@
+"""The simulation experiment: hide a part of the truth, let methods restore it, and score them.
+
+The truth streams through in blocks of a few hours, so that a year needs no more memory than a day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import xarray as xr
+
+from deepcams.core.errors import InputError, choose, notice
+from deepcams.core.field import field_like, grid_of, load_values
+from deepcams.core.grid import FACTOR, Grid
+from deepcams.evaluation.candidates import (
+    CORRECT_BASELINE,
+    Conserve,
+    Kind,
+    Method,
+    Orders,
+    Task,
+    expand,
+    make,
+    make_all,
+)
+from deepcams.evaluation.statistics import Table, extreme_threshold, score_sample
+from deepcams.methods.base import HOUR
+from deepcams.methods.coarsen import Degradation, coarsen
+
+Box = tuple[float, float, float, float]
+Resolution = Literal["fine", "coarse"]
+Weighting = Literal["plain", "area"]
+
+SPAN = 3
+"""Hours between the frames that are kept."""
+
+MARGIN = 12.0
+"""Degrees beyond a box that methods see and that are not scored."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is hidden, and how the methods are scored.
+
+    Attributes:
+        task: ``temporal``: of each 3 hours the first is kept and the two between are predicted. ``spatial``: each hour
+            is degraded, and refined. ``joint``: the degraded first of each 3 hours is kept, and the two between are
+            predicted at the fine resolution.
+        degradation: how fine becomes coarse (:mod:`deepcams.methods.coarsen`).
+        resolution: where the temporal task takes place: on the truth's own grid, or on the coarsened one.
+        bbox: nodes that are scored, W S E N in degrees; ``None`` for all.
+        margin: degrees beyond the box that methods may see, where there is data; 0 cuts at the box.
+        weighting: ``plain`` (every node counts the same, as in the paper) or ``area``.
+        clip: values above count as this on both sides, ug m-3; ``None`` for no clip.
+        block: hours that are in memory at once (a multiple of 3).
+    """
+
+    task: Task = "temporal"
+    degradation: Degradation = "area"
+    resolution: Resolution = "fine"
+    bbox: Box | None = None
+    margin: float = MARGIN
+    weighting: Weighting = "plain"
+    clip: float | None = None
+    block: int = 12
+
+    def __post_init__(self) -> None:
+        choose("--task", self.task, get_args(Task))
+        choose("--degrade", self.degradation, get_args(Degradation))
+        choose("--resolution", self.resolution, get_args(Resolution))
+        choose("--weighting", self.weighting, get_args(Weighting))
+        if self.clip is not None and not self.clip > 0:
+            raise InputError("--clip", "a positive concentration in ug m-3", self.clip)
+        if not 0 <= self.margin < 360:
+            raise InputError("--margin", "0 to 360 degrees", self.margin)
+        if self.block < SPAN or self.block % SPAN:
+            raise InputError("block", f"a positive multiple of {SPAN} hours", self.block)
+        if self.resolution == "coarse" and self.task != "temporal":
+            raise InputError(
+                "--resolution coarse", "the task temporal", self.task, "leave the option out"
+            )
+
+
+@dataclass(frozen=True)
+class Result:
+    """Scores of all methods, and what kind each is.
+
+    Attributes:
+        experiment: as it was run.
+        table: scores by method and month.
+        kinds: method -> kind, in the order in which they were asked for.
+        baseline: the method that skill is measured against (it may not be among ``kinds``).
+        truth: one phrase about the truth: grid and times.
+        scored: one phrase about the nodes that were scored.
+    """
+
+    experiment: Experiment
+    table: Table
+    kinds: dict[str, Kind]
+    baseline: str
+    truth: str
+    scored: str
+
+
+def _cut(truth: xr.DataArray, bbox: Box) -> xr.DataArray:
+    grid, rows, columns = grid_of(truth).select(bbox, "--bbox")
+    part = truth.isel(latitude=rows, longitude=columns)
+    return field_like(truth, part.data, grid)
+
+
+def _with_margin(bbox: Box, margin: float) -> Box:
+    west, south, east, north = bbox
+    width = (east - west) % 360 or 360.0
+    south, north = max(south - margin, -90.0), min(north + margin, 90.0)
+    if width + 2 * margin >= 360:
+        return 0.0, south, 360.0, north
+    return (west - margin + 180) % 360 - 180, south, (east + margin + 180) % 360 - 180, north
+
+
+def what_methods_see(truth: xr.DataArray, experiment: Experiment) -> xr.DataArray:
+    """The part of the truth that methods may see: the box and its margin, in whole cells where it is degraded.
+
+    Raises:
+        InputError: the box holds no node, or no whole cell.
+    """
+    inside = grid_of(truth).shape
+    if experiment.bbox is not None:
+        inside = grid_of(truth).select(experiment.bbox, "--bbox")[0].shape
+        try:
+            truth = _cut(truth, _with_margin(experiment.bbox, experiment.margin))
+        except InputError:  # with its margin the box may meet a region's both ends
+            truth = _cut(truth, experiment.bbox)
+    if experiment.task == "temporal" and experiment.resolution == "fine":
+        return truth
+    coarse, rows, columns = grid_of(truth).whole_cells()
+    seen = field_like(
+        truth, truth.isel(latitude=rows, longitude=columns).data, coarse.refine(FACTOR)
+    )
+    scored = (
+        grid_of(seen)
+        if experiment.bbox is None
+        else grid_of(seen).select(experiment.bbox, "--bbox")[0]
+    )
+    if scored.shape != inside:
+        notice(
+            f"{inside[0] - scored.rows} rows and {inside[1] - scored.columns} columns at the edges make no whole "
+            f"{FACTOR} x {FACTOR} cell and are not scored"
+        )
+    return seen
+
+
+def blocks(times: np.ndarray, task: Task, block: int) -> list[slice]:
+    """Which frames are worked on together.
+
+    For tasks in time a block runs from one kept frame to another; the first frame after each gap in the record is
+    kept, and then every third. Hours at the end of a run that no kept frame follows are not predicted.
+
+    Raises:
+        InputError: the task needs four consecutive hours, and there are none.
+    """
+    if task == "spatial":
+        return [
+            slice(first, min(first + block, times.size)) for first in range(0, times.size, block)
+        ]
+    found, start, left_out = [], 0, 0
+    ends = [*(np.flatnonzero(np.diff(times) != HOUR) + 1), times.size]
+    for end in ends:
+        last = start + (end - 1 - start) // SPAN * SPAN
+        left_out += end - 1 - last
+        found += [slice(first, min(first + block, last) + 1) for first in range(start, last, block)]
+        start = end
+    if not found:
+        raise InputError(
+            "truth",
+            f"at least {SPAN + 1} consecutive hours",
+            f"{times.size} times, none of them",
+            "give hourly files, or use --task spatial",
+        )
+    if left_out:
+        notice(
+            f"{left_out} hours at the ends of consecutive runs lie between no two kept frames and are not scored"
+        )
+    return found
+
+
+def _results(
+    source: xr.DataArray, methods: Sequence[Method]
+) -> Iterator[tuple[Method, xr.DataArray]]:
+    """What each method makes of the source; chains that begin with the same part share its result."""
+    waiting = list(methods)
+    while waiting:
+        first, part = waiting[0].parts[0]
+        begun = part.downscale(source)
+        for method in [each for each in waiting if each.parts[0][0] == first]:
+            result = begun
+            for _, part in method.parts[1:]:
+                result = part.downscale(result)
+            yield method, result
+            waiting.remove(method)
+
+
+def score_block(truth: xr.DataArray, methods: Sequence[Method], experiment: Experiment) -> Table:
+    """Score methods on a few frames that are in memory.
+
+    Args:
+        truth: one of :func:`blocks`; it begins and ends with kept frames in tasks in time.
+        methods: to score.
+        experiment: how.
+    """
+    in_time = experiment.task != "spatial"
+    degraded = not in_time or experiment.task == "joint" or experiment.resolution == "coarse"
+    coarse = coarsen(truth, experiment.degradation) if degraded else truth
+    target = coarse if experiment.resolution == "coarse" else truth
+    source = coarse.isel(time=slice(None, None, SPAN)) if in_time else coarse
+    grid = grid_of(target)
+    rows, columns, weights = _scored_nodes(grid, experiment)
+    scored = [i for i in range(target.sizes["time"]) if not in_time or i % SPAN]
+    true = np.asarray(target.data)[:, rows][:, :, columns]
+    thresholds = {i: extreme_threshold(true[i]) for i in scored}
+    months = target.time.values.astype("datetime64[M]").astype(str)
+    table = Table()
+    for method, result in _results(source, methods):
+        if grid_of(result) != grid or not np.array_equal(result.time.values, target.time.values):
+            raise InputError(
+                method.name, f"a result on {grid.describe()}, hourly", grid_of(result).describe()
+            )
+        made = np.asarray(result.data)[:, rows][:, :, columns]
+        for i in scored:
+            scores = score_sample(
+                true[i], made[i], weights, clip=experiment.clip, threshold=thresholds[i]
+            )
+            table += Table({(method.name, str(months[i])): scores})
+    return table
+
+
+def _scored_nodes(
+    grid: Grid, experiment: Experiment
+) -> tuple[slice, np.ndarray, np.ndarray | None]:
+    part, rows, columns = grid, slice(0, grid.rows), np.arange(grid.columns)
+    if experiment.bbox is not None:
+        part, rows, columns = grid.select(experiment.bbox, "--bbox")
+    return rows, columns, part.row_areas[:, None] if experiment.weighting == "area" else None
+
+
+def evaluate(
+    truth: xr.DataArray,
+    experiment: Experiment,
+    methods: Sequence[str] | None = None,
+    *,
+    order: Orders = "both",
+    conserve: Conserve = "as-named",
+    progress: Callable[[int, int], None] | None = None,
+) -> Result:
+    """Score methods against a known truth.
+
+    Args:
+        truth: canonical fine field; hourly for tasks in time. Lazy fields are read block by block.
+        experiment: the task and how it is scored.
+        methods: names (see :mod:`deepcams.evaluation.candidates`); ``None`` for all that fit the task.
+        order, conserve: what the names stand for (see :func:`deepcams.evaluation.candidates.expand`).
+        progress: called with blocks done and blocks in all.
+
+    Raises:
+        InputError: the truth does not fit the task, or a name is unknown.
+    """
+    task = experiment.task
+    chosen = make_all(
+        expand(methods, task, order=order, conserve=conserve), asked_for=methods is not None
+    )
+    names = {method.name: method.kind for method in chosen}
+    baseline = CORRECT_BASELINE[task]
+    working = chosen if baseline in names else [make(baseline), *chosen]
+    seen = what_methods_see(truth, experiment)
+    plan = blocks(seen.time.values, task, experiment.block)
+    table = Table()
+    for done, frames in enumerate(plan):
+        if progress:
+            progress(done, len(plan))
+        part = seen.isel(time=frames)
+        values, _ = load_values(part, "truth")
+        table += score_block(field_like(part, values, grid_of(part)), working, experiment)
+    if progress:
+        progress(len(plan), len(plan))
+    if not any(scores.samples for scores in table.scores.values()):
+        raise InputError(
+            "truth", "values to score", "only missing ones", "check the files, --period and --bbox"
+        )
+    return Result(
+        experiment, table, names, baseline, _describe(seen), _describe_scored(seen, experiment)
+    )
+
+
+def _describe(field: xr.DataArray) -> str:
+    first, last = (
+        str(field.time.values[i].astype("datetime64[m]")).replace("T", " ") for i in (0, -1)
+    )
+    return f"{grid_of(field).describe()}; {field.sizes['time']} frames, {first} to {last} UTC"
+
+
+def _describe_scored(seen: xr.DataArray, experiment: Experiment) -> str:
+    grid = grid_of(seen)
+    if experiment.resolution == "coarse":
+        grid = grid.whole_cells()[0]
+    if experiment.bbox is not None:
+        grid = grid.select(experiment.bbox, "--bbox")[0]
+    return grid.describe()

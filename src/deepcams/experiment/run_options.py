@@ -1,0 +1,130 @@
+"""What a whole experiment is, typed; the file is read by :func:`read_run`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from deepcams.training.experiment_file import parse_as, read_values
+from deepcams.training.option_types import Box, Count, Expected, Options, PeriodText, Text, Whole
+
+Degrade = Literal["area", "imresize", "decimate"]
+
+
+class World(Options):
+    """A simulated world behind services on this machine, in place of the real ones.
+
+    Attributes:
+        seed: chooses the world.
+        stations: how many measure in it.
+    """
+
+    seed: Whole = 0
+    stations: Count = 20
+
+
+class FetchCams(Options):
+    """CAMS: which hours and place."""
+
+    period: PeriodText
+    bbox: Box | None = None
+
+
+class FetchGeosCf(Options):
+    """GEOS-CF: which hours and place, and of which version."""
+
+    period: PeriodText
+    bbox: Box | None = None
+    version: Literal[1, 2] = 1
+
+
+class FetchOpenaq(Options):
+    """OpenAQ: which hours and place."""
+
+    period: PeriodText
+    bbox: Box | None = None
+    country: Text | None = None
+
+
+class Fetch(Options):
+    """What is fetched."""
+
+    cams: FetchCams
+    geos_cf: FetchGeosCf
+    openaq: FetchOpenaq
+
+
+class Train(Options):
+    """One training.
+
+    Attributes:
+        file: an experiment of ``deepcams train``, beside this file; its stores are replaced by the prepared one.
+        experiment: or its values themselves, without ``data``.
+        change: ``key.of.value=VALUE`` each.
+    """
+
+    file: Text | None = None
+    experiment: (
+        Annotated[dict[str, Any], Expected("the keys of an experiment of deepcams train")] | None
+    ) = None
+    change: tuple[Text, ...] = ()
+
+
+class Trainings(Options):
+    """Both networks."""
+
+    temporal: Train
+    spatial: Train
+
+
+class Evaluate(Options):
+    """Scoring against the known truth: Tables 2 and 3, and both steps together.
+
+    Attributes:
+        period: hours that no network was trained on.
+        bbox: where scores are taken.
+        temporal, spatial: methods beside the trained network.
+    """
+
+    period: PeriodText
+    bbox: Box | None = None
+    temporal: tuple[Text, ...] = ("linear", "linear-eq9", "flow")
+    spatial: tuple[Text, ...] = ("bicubic", "log-bicubic+conserve")
+
+
+class Downscale(Options):
+    """Applying both networks to CAMS."""
+
+    order: Literal["temporal-first", "spatial-first"] = "temporal-first"
+    conserve: bool = True
+
+
+class Validate(Options):
+    """Comparing with stations."""
+
+    by: Annotated[tuple[Text, ...], Field(min_length=1)] = ("year",)
+
+
+class Run(Options):
+    """A whole experiment."""
+
+    version: Annotated[Literal[1], Expected("1 (the version of the file's layout)")]
+    world: World | None = None
+    fetch: Fetch
+    degradation: Degrade = "area"
+    train: Trainings
+    evaluate: Evaluate
+    downscale: Downscale = Downscale()
+    stations: Validate = Validate()
+
+
+def read_run(path: str | Path, changes: Sequence[str] = ()) -> Run:
+    """Read a whole experiment.
+
+    Raises:
+        InputError: see :func:`deepcams.training.experiment_file.read_experiment`.
+    """
+    return parse_as(Run, read_values(path, changes), path)

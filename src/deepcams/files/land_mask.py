@@ -1,0 +1,69 @@
+"""The land mask that the package global-land-mask brings, without importing that: it would take 1 GB of memory."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from deepcams.files.atomic import write_atomically
+from deepcams.files.cache import cache_dir
+
+_PER_DEGREE = 120
+
+
+def land_rows(per_degree: int) -> Iterator[np.ndarray]:
+    """Shares of land in square cells, row by row from the north.
+
+    Args:
+        per_degree: cells per degree; it divides 120, the mask's own number.
+
+    Yields:
+        float64, (360 * per_degree,), 0..1, from 180 W eastward.
+    """
+    per = _PER_DEGREE // per_degree
+    with zipfile.ZipFile(_source()) as archive, archive.open("mask.npy") as file:
+        np.lib.format.read_magic(file)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        assert shape == (180 * _PER_DEGREE, 360 * _PER_DEGREE)
+        for _ in range(180 * per_degree):
+            strip = np.frombuffer(file.read(per * shape[1] * dtype.itemsize), dtype)
+            ocean = np.add.reduce(strip.reshape(per, shape[1]), axis=0, dtype=np.uint16)
+            yield 1 - ocean.reshape(-1, per).sum(axis=1) / per**2
+
+
+def made_once(
+    name: str, shape: tuple[int, ...], dtype: npt.DTypeLike, make: Callable[[], np.ndarray]
+) -> np.ndarray:
+    """An array made from the mask, and kept in the cache if that can be written to.
+
+    Args:
+        name: of the file in the cache; the mask's version is added.
+        shape, dtype: what is kept is made anew unless it has these.
+        make: makes it, in seconds.
+    """
+    kept = cache_dir() / f"{name}_{_source().stat().st_size}.npy"
+    with suppress(OSError, ValueError, EOFError):
+        found: np.ndarray = np.load(kept)
+        if found.shape == shape and found.dtype == dtype:
+            return found
+    found = make()
+    buffer = io.BytesIO()
+    np.save(buffer, found)
+    with suppress(OSError):
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(kept, buffer.getvalue())  # several processes may come to it at once
+    return found
+
+
+def _source() -> Path:
+    spec = importlib.util.find_spec("global_land_mask")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    return Path(next(iter(spec.submodule_search_locations))) / "globe_combined_mask_compressed.npz"

@@ -1,0 +1,67 @@
+"""The optional dependencies, as the package's own metadata lists them: which are there, and whose module is missing."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from importlib import metadata
+from typing import Any
+
+from deepcams.core.errors import MissingExtraError
+
+_PACKAGE = "deepcams"
+_ALL_OF_THEM = ("all", "dev", "docs")
+_REQUIREMENT = re.compile(r"""([\w.-]+).*;.*extra == ['"]([\w-]+)['"]""")
+
+
+def contents() -> dict[str, list[str]]:
+    """Each extra's distributions; the one with the fewest comes first, extras that only collect others are left out."""
+    found: dict[str, list[str]] = {}
+    for line in metadata.requires(_PACKAGE) or []:
+        if (matched := _REQUIREMENT.match(line)) and matched[2] not in _ALL_OF_THEM:
+            found.setdefault(matched[2], []).append(matched[1])
+    return dict(sorted(found.items(), key=lambda item: len(item[1])))
+
+
+def require(extra: str, what: str) -> None:
+    """Make sure that an extra is installed, before anything is written that would be left unfinished without it.
+
+    Args:
+        extra: its name.
+        what: needs it, in words.
+
+    Raises:
+        MissingExtraError: one of its distributions is not installed.
+    """
+    for name in contents().get(extra, []):
+        try:
+            metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            raise MissingExtraError(what, extra) from None
+
+
+def need(module: str) -> Any:
+    """Import a library that an extra brings.
+
+    Raises:
+        MissingExtraError: it, or what it needs itself, is not installed, and an extra would bring it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise missing(error) or error from None
+
+
+def missing(error: ModuleNotFoundError) -> MissingExtraError | None:
+    """The same in one line that tells what to install; ``None`` if no extra brings the module."""
+    extra = extra_with(error.name or "")
+    return None if extra is None else MissingExtraError(f"using {error.name}", extra)
+
+
+def extra_with(module: str) -> str | None:
+    """The smallest extra that brings a module; ``None`` if none of them does."""
+    top = module.partition(".")[0].replace("_", "-").lower()
+    for extra, names in contents().items():
+        if any(name.lower() == top or name.lower().startswith(f"{top}-") for name in names):
+            return extra
+    return None

@@ -1,0 +1,40 @@
+"""Straight lines in time: the honest baseline, and the paper's printed one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from deepcams.core.grid import Grid
+from deepcams.methods.base import TemporalDownscaler
+
+
+class Linear(TemporalDownscaler):
+    """Linear interpolation in time, ``(1 - t) before + t after``."""
+
+    name = "linear"
+
+    def between(
+        self, before: np.ndarray, after: np.ndarray, fractions: Sequence[float], grid: Grid
+    ) -> np.ndarray:
+        """See :meth:`TemporalDownscaler.between`."""
+        t = np.asarray(fractions, np.float32)[:, None, None]
+        return (1 - t) * before + t * after
+
+
+class LinearEq9(TemporalDownscaler):
+    """Equation 9 of Xiao et al. 2022 as printed, ``t before + (1 - t) after``: the weights are reversed.
+
+    At t = 1/3 the frame 1 h away gets a third of the weight, the one 2 h away two thirds. Only for reproducing the
+    baseline of the paper's Table 2; :class:`Linear` is the correct interpolation.
+    """
+
+    name = "linear-eq9"
+
+    def between(
+        self, before: np.ndarray, after: np.ndarray, fractions: Sequence[float], grid: Grid
+    ) -> np.ndarray:
+        """See :meth:`TemporalDownscaler.between`."""
+        t = np.asarray(fractions, np.float32)[:, None, None]
+        return t * before + (1 - t) * after

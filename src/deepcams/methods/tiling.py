@@ -1,0 +1,140 @@
+"""A large frame in overlapping tiles, blended so that no border shows, and no tile is wasted.
+
+Along each axis the tiles stand evenly: as few as their size allows, and no larger than they must be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from deepcams.core.grid import Grid, pad
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Tiles along one axis of a frame, in coarse nodes.
+
+    Attributes:
+        length: of the frame.
+        starts: first node of each tile, its halo included; negative before the frame's edge.
+        size: of each tile, halo included.
+        halo: nodes at each end that lie in the neighbours' core (or beyond the edge).
+    """
+
+    length: int
+    starts: tuple[int, ...]
+    size: int
+    halo: int
+
+    @classmethod
+    def cut(cls, length: int, size: int, halo: int, multiple: int = 1, minimum: int = 1) -> Axis:
+        """As few tiles as possible, no larger than ``size``, multiples of ``multiple`` and at least ``minimum``."""
+        core = max(size // multiple * multiple - 2 * halo, 1)
+        count = -(-length // core)
+        needed = max(-(-length // count) + 2 * halo, minimum)
+        starts = tuple(i * length // count - halo for i in range(count))
+        return cls(length, starts, -(-needed // multiple) * multiple, halo)
+
+    @property
+    def before(self) -> int:
+        """Nodes wanted before the frame's first."""
+        return -self.starts[0]
+
+    @property
+    def after(self) -> int:
+        """Nodes wanted after the frame's last."""
+        return max(self.starts[-1] + self.size - self.length, 0)
+
+    def window(self, factor: int) -> np.ndarray:
+        """Weight of each fine node of a tile: 0 at the outer half of the halo, a squared sine from there to 1.
+
+        The ramps of two neighbours add up to 1.
+        """
+        ramp_from = self.halo // 2 * factor
+        ramp = 2 * (self.halo - self.halo // 2) * factor
+        place = np.arange(self.size * factor) + 0.5
+        rise = np.clip((place - ramp_from) / max(ramp, 1), 0, 1)
+        fall = np.clip((self.size * factor - ramp_from - place) / max(ramp, 1), 0, 1)
+        weights = np.sin(rise * np.pi / 2) ** 2 * np.sin(fall * np.pi / 2) ** 2
+        return np.maximum(weights, 1e-12).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Both axes of a frame on a grid."""
+
+    grid: Grid
+    rows: Axis
+    columns: Axis
+
+    @classmethod
+    def cut(cls, grid: Grid, size: int, halo: int, multiple: int = 1, minimum: int = 1) -> Tiles:
+        """The tiles for one grid (see :meth:`Axis.cut`)."""
+        return cls(
+            grid,
+            Axis.cut(grid.rows, size, halo, multiple, minimum),
+            Axis.cut(grid.columns, size, halo, multiple, minimum),
+        )
+
+    def __len__(self) -> int:
+        return len(self.rows.starts) * len(self.columns.starts)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """First row and column of each tile within the padded frame."""
+        for row in self.rows.starts:
+            for column in self.columns.starts:
+                yield row + self.rows.before, column + self.columns.before
+
+    def apply(
+        self,
+        values: np.ndarray,
+        refine: Callable[[np.ndarray], np.ndarray],
+        factor: int,
+        batch: int = 1,
+    ) -> np.ndarray:
+        """Refine a frame tile by tile and blend the results.
+
+        Args:
+            values: (grid.rows, grid.columns).
+            refine: (n, size, size) -> (n, factor size, factor size), cell-like.
+            factor: fine nodes per coarse node.
+            batch: how many tiles to hand over at once.
+
+        Returns:
+            (factor grid.rows, factor grid.columns), cell-like (see :func:`deepcams.core.grid.nodes_from_cells`).
+        """
+        rows, columns = self.rows, self.columns
+        above = max(rows.before, rows.after)
+        beside = max(columns.before, columns.after)
+        padded = pad(values, self.grid, above, beside)
+        padded = padded[above - rows.before : above + rows.length + rows.after]
+        padded = padded[:, beside - columns.before : beside + columns.length + columns.after]
+        window = rows.window(factor)[:, None] * columns.window(factor)
+        total = np.zeros((padded.shape[0] * factor, padded.shape[1] * factor), np.float32)
+        weight = np.zeros_like(total)
+        places = list(self)
+        for first in range(0, len(places), batch):
+            some = places[first : first + batch]
+            tiles = np.stack([padded[r : r + rows.size, c : c + columns.size] for r, c in some])
+            for (r, c), fine in zip(some, refine(tiles), strict=True):
+                inside = (
+                    slice(r * factor, (r + rows.size) * factor),
+                    slice(c * factor, (c + columns.size) * factor),
+                )
+                total[inside] += window * fine
+                weight[inside] += window
+        keep = slice(rows.before * factor, (rows.before + rows.length) * factor)
+        return self._joined(total[keep], factor) / self._joined(weight[keep], factor)
+
+    def _joined(self, canvas: np.ndarray, factor: int) -> np.ndarray:
+        """Cut the canvas to the frame's columns; round the globe, what stands beyond one edge belongs to the other."""
+        left, length = self.columns.before * factor, self.columns.length * factor
+        frame = canvas[:, left : left + length].copy()
+        if self.grid.periodic:
+            right = canvas.shape[1] - left - length
+            frame[:, length - left :] += canvas[:, :left]
+            frame[:, :right] += canvas[:, left + length :]
+        return frame

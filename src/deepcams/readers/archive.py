@@ -1,0 +1,180 @@
+"""Zips as the data stores send them (under any name): what they hold, unpacked safely and once.
+
+Members go to the cache, into a folder named by the zip's own directory (names, lengths, check sums), so that the same
+zip is unpacked once wherever it lies. The folder appears under its name only when complete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+import uuid
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from deepcams.core.errors import InputError, OutputError
+from deepcams.core.text import size
+from deepcams.files.cache import cache_dir, forget_old
+
+MAX_RATIO = 250
+"""A zip that promises to grow more than this (beyond the first 256 MiB) is refused; real fields grow 1- to 20-fold."""
+MAX_MEMBERS = 10_000
+KEEP_DAYS = 14
+"""Unpacked zips that were not used for so long are removed when another is unpacked."""
+_FREE_GROWTH = 256 << 20
+_PIECE = 1 << 20
+_BAD = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
+
+
+def unpack(path: Path, is_data: Callable[[bytes], bool]) -> list[tuple[str, Path]]:
+    """Unpack a zip's data members into the cache.
+
+    Args:
+        path: the zip, under any name.
+        is_data: tells from a member's first 1,024 bytes whether it is data; other members stay packed.
+
+    Returns:
+        each data member's name and the file it lies in, in the zip's order.
+
+    Raises:
+        InputError: the zip is damaged, encrypted or without data, a member's name leads out of the folder, or the
+            members would grow beyond all reason.
+        OutputError: no room to unpack.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [member for member in archive.infolist() if not member.is_dir()]
+            _check_members(path, members)
+            data = [member for member in members if is_data(_head(archive, member))]
+            if not data:
+                names = ", ".join(member.filename for member in members[:5]) or "nothing"
+                raise InputError(
+                    path,
+                    "a zip with netCDF or GRIB data",
+                    f"one that holds {names}",
+                    "download it again",
+                )
+            folder = _folder(data)
+            targets = [
+                (member.filename, folder / _safe_name(i, member)) for i, member in enumerate(data)
+            ]
+            if _complete(folder, data):
+                os.utime(folder)
+                return targets
+            forget_old(folder.parent, KEEP_DAYS)
+            _extract(archive, data, folder, path)
+            return targets
+    except InputError:
+        raise
+    except _BAD as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise OutputError(
+                f"{path} cannot be unpacked into {cache_dir()}: {error.strerror}; set DEEPCAMS_CACHE"
+            ) from error
+        cut = "not a zip" in str(error)  # the directory at a zip's end is not there
+        found = "a truncated one" if cut else f"a damaged one ({error})"
+        raise InputError(path, "a whole zip", found, "download it again") from error
+
+
+def _check_members(path: Path, members: list[zipfile.ZipInfo]) -> None:
+    for member in members:
+        name = member.orig_filename
+        posix, windows = PurePosixPath(name), PureWindowsPath(name)
+        if (
+            posix.is_absolute()
+            or windows.drive
+            or windows.root
+            or ".." in posix.parts
+            or ".." in windows.parts
+        ):
+            raise InputError(
+                path,
+                "member names inside the zip's own folder",
+                repr(name),
+                "do not trust this file",
+            )
+        if stat.S_ISLNK(member.external_attr >> 16):
+            raise InputError(
+                path, "plain files in the zip", f"a link {name!r}", "do not trust this file"
+            )
+        if member.flag_bits & 0x1:
+            raise InputError(
+                path, "a zip without a password", f"{name!r} encrypted", "unpack it yourself first"
+            )
+    grown, packed = sum(m.file_size for m in members), sum(m.compress_size for m in members)
+    if (
+        len(members) > MAX_MEMBERS
+        or grown > _FREE_GROWTH + MAX_RATIO * packed
+        or packed > path.stat().st_size
+    ):
+        found = f"{len(members)} members growing from {packed / 1e6:.3g} to {grown / 1e6:.3g} MB"
+        raise InputError(path, "a zip of fields", found, "unpack it yourself if you trust it")
+
+
+def _head(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    with archive.open(member) as stream:
+        return stream.read(1024)
+
+
+def _safe_name(index: int, member: zipfile.ZipInfo) -> str:
+    kept = "".join(
+        c if c.isalnum() or c in "._-" else "_" for c in PurePosixPath(member.filename).name
+    )
+    return f"{index:04d}-{kept[-80:]}"
+
+
+def _folder(members: list[zipfile.ZipInfo]) -> Path:
+    directory = "\n".join(
+        f"{m.filename}\0{m.file_size}\0{m.compress_size}\0{m.CRC:08x}" for m in members
+    )
+    return (
+        cache_dir()
+        / "unpacked"
+        / hashlib.sha256(directory.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    )
+
+
+def _extract(
+    archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], folder: Path, path: Path
+) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    needed, free = (
+        sum(member.file_size for member in members),
+        shutil.disk_usage(folder.parent).free,
+    )
+    if needed > free:
+        raise OutputError(
+            f"{path}: unpacking needs {size(needed)} in {folder.parent}, only {size(free)} are free; "
+            "set DEEPCAMS_CACHE to a larger disk"
+        )
+    part = folder.with_name(f"{folder.name}.part-{uuid.uuid4().hex[:8]}")
+    part.mkdir()
+    try:
+        for index, member in enumerate(members):
+            with (
+                archive.open(member) as stream,
+                (part / _safe_name(index, member)).open("xb") as target,
+            ):
+                shutil.copyfileobj(
+                    stream, target, _PIECE
+                )  # never more than promised, and the check sum holds
+        try:
+            part.rename(folder)
+        except OSError:
+            if folder.is_dir() and _complete(folder, members):
+                return  # another process was quicker
+            shutil.rmtree(folder, ignore_errors=True)
+            part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _complete(folder: Path, members: list[zipfile.ZipInfo]) -> bool:
+    files = [folder / _safe_name(index, member) for index, member in enumerate(members)]
+    return all(
+        f.is_file() and f.stat().st_size == m.file_size for f, m in zip(files, members, strict=True)
+    )

@@ -1,0 +1,175 @@
+"""NASA GEOS-CF, versions 1 and 2: hourly means at 0.25 degrees, south first, stamped in the middle of the hour.
+
+File by file (``.nc4``) or saved from OPeNDAP, where names are in lower case and 1e15 stands for missing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from deepcams.core.errors import InputError, notice
+from deepcams.core.field import units_factor
+from deepcams.readers.detect import DataFile, field_variables, find_files
+from deepcams.readers.merge import open_merged
+from deepcams.readers.protocols import Paths
+
+TITLE = "NASA GEOS-CF version {}"
+PM25 = {"pm25_rh35_gcc": 1, "pm25_rh35": 2}
+"""PM2.5 at 35 % relative humidity: lower-case name -> version of GEOS-CF."""
+UNDEFINED = 1e14
+"""Values from here are missing (1e15 in the files, whether or not an attribute says so)."""
+_HOUR = np.timedelta64(1, "h")
+_MINUTE = np.timedelta64(1, "m")
+
+
+def version_of(dataset: xr.Dataset) -> int | None:
+    """Which version of GEOS-CF a file is from, told by its variables, else by its title and file name; or None."""
+    names = {str(name).lower() for name in dataset.data_vars}
+    for name, version in PM25.items():
+        if name in names:
+            return version
+    if any(name.endswith("_gcc") for name in names):
+        return 1
+    words = " ".join(
+        str(dataset.attrs.get(key, ""))
+        for key in ("Title", "title", "Filename", "filename", "Source")
+    )
+    words += " " + str(dataset.encoding.get("source", "")).rpartition("/")[2]
+    match = re.search(r"GEOS[-.]CF[ ._-]*v(?:ersion)?[ ._]*0?([12])", words, re.IGNORECASE)
+    if match:
+        return int(match[1])
+    return 2 if "GEOS.cf." in words else None
+
+
+def simulated_source(dataset: xr.Dataset) -> list[str]:
+    """What a file that was simulated in this layout says of its world; nothing for a real one."""
+    words = str(dataset.attrs.get("Source", ""))
+    return [words.partition(": ")[2] or words] if words.startswith("simulated") else []
+
+
+def _find(dataset: xr.Dataset, variable: str | None) -> xr.DataArray | None:
+    wanted = (
+        list(PM25)
+        if variable is None or variable.lower() in ("pm2p5", "pm2.5", "pm25")
+        else [variable.lower()]
+    )
+    by_name = {str(name).lower(): array for name, array in field_variables(dataset).items()}
+    return next((by_name[name] for name in wanted if name in by_name), None)
+
+
+def _with_units(array: xr.DataArray, file: DataFile) -> xr.DataArray:
+    """Particulate matter without units (OPeNDAP has none) is in ug m-3; what says otherwise is believed, or refused.
+
+    Raises:
+        InputError: units that are no mass concentration, for instance of a gas.
+    """
+    written = str(array.attrs.get("units", "")).strip()
+    if str(array.name).lower().startswith("pm") and written in ("", "1", "none", "-"):
+        return array.assign_attrs(units="ug m-3")
+    plain = re.sub(
+        r"\s*\(?(?:at\s+)?\d+ ?% ?RH\)?$", "", written
+    )  # the humidity is no part of the unit
+    units_factor(plain or None, f"{file}: {array.name}")
+    return array.assign_attrs(units=plain)
+
+
+def mend_times(times: np.ndarray) -> tuple[np.ndarray, int]:
+    """Repair the time axis of a long hourly OPeNDAP record, whose first month holds corrupt stamps.
+
+    Stamps are rounded to the minute. Where they then do not increase, those that disagree with nine tenths of the
+    others about when the record began become what the others make of them; a gap (which increases) is left alone.
+
+    Args:
+        times: ``datetime64``, one per hour.
+
+    Returns:
+        the times, and how many of them were mended.
+    """
+    times = (
+        (times.astype("datetime64[ns]") + _MINUTE // 2)
+        .astype("datetime64[m]")
+        .astype("datetime64[ns]")
+    )
+    if times.size < 24 or np.all(np.diff(times) > np.timedelta64(0)):
+        return times, 0
+    hours = np.arange(times.size) * _HOUR.astype("timedelta64[ns]")
+    begins, counts = np.unique((times - hours)[~np.isnat(times)], return_counts=True)
+    begin = begins[np.argmax(counts)]
+    if counts.max() < 0.9 * times.size:
+        return times, 0
+    return begin + hours, int(times.size - counts.max())
+
+
+def _with_times(array: xr.DataArray, file: DataFile) -> xr.DataArray:
+    if "time" not in array.coords or not np.issubdtype(array.time.dtype, np.datetime64):
+        return array  # as_field says what is wrong with it
+    times, mended = mend_times(np.atleast_1d(array.time.values))
+    if mended:
+        notice(f"{file}: {mended} corrupt times are mended from the {times.size - mended} others")
+    off = times[(times - times.astype("datetime64[h]")) != 30 * _MINUTE]
+    if off.size:
+        raise InputError(
+            f"{file}: time",
+            "hourly means stamped in the middle of the hour (HH:30)",
+            str(off[0])[:16],
+            "take the tavg_1hr collection",
+        )
+    if np.array_equal(times, np.atleast_1d(array.time.values)):
+        return array
+    return array.assign_coords(time=times if array.time.ndim else times[0])
+
+
+def open_geos_cf(paths: Paths, *, variable: str | None = None) -> xr.DataArray:
+    """Open GEOS-CF files of one version as one canonical field of hourly means, lazily.
+
+    Args:
+        paths: file, folder, glob, or a sequence of them in any order.
+        variable: a variable in the files that is a mass concentration; ``None`` is PM2.5 at 35 % relative humidity
+            (``PM25_RH35_GCC`` in version 1, ``PM25_RH35`` in version 2, in either case).
+
+    Returns:
+        (time, latitude, longitude), float32, ug m-3, ``cell_methods`` "time: mean", times at HH:30, backed by Dask.
+
+    Raises:
+        InputError: versions 1 and 2 together, times that are not HH:30, or what :func:`deepcams.open_cams` refuses.
+    """
+    return open_geos_cf_files(find_files(paths), variable)
+
+
+def open_geos_cf_files(files: Sequence[DataFile], variable: str | None) -> xr.DataArray:
+    """:func:`open_geos_cf` for files that were found already."""
+    versions: dict[int, DataFile] = {}
+    worlds: list[str] = []
+
+    def choose(dataset: xr.Dataset, file: DataFile) -> xr.DataArray | None:
+        array = _find(dataset, variable)
+        if array is None:
+            return None
+        version = version_of(dataset)
+        if version is not None:
+            versions.setdefault(version, file)
+        if len(versions) > 1:
+            found = f"version 1 in {versions[1]} and version 2 in {versions[2]}"
+            raise InputError(
+                "GEOS-CF", "files of one version", found, "open them apart; they must not be mixed"
+            )
+        worlds.extend(simulated_source(dataset))
+        return _with_times(_with_units(array, file), file).assign_attrs(cell_methods="time: mean")
+
+    field = open_merged(files, choose, variable or "PM2.5 (PM25_RH35_GCC or PM25_RH35)")
+    field = field.copy(data=field.data.map_blocks(_undefined_to_missing, dtype=field.dtype))
+    if variable is None or str(field.name).lower() in PM25:
+        field = field.rename("pm2p5").assign_attrs(
+            standard_name="mass_concentration_of_pm2p5_ambient_aerosol_particles_in_air",
+            long_name="PM2.5 at 35 % relative humidity",
+        )
+    title = TITLE.format(next(iter(versions))) if versions else "NASA GEOS-CF"
+    return field.assign_attrs(source=worlds[0] if worlds else title)
+
+
+def _undefined_to_missing(values: np.ndarray) -> np.ndarray:
+    return np.where(np.abs(values) >= UNDEFINED, np.float32(np.nan), values)

@@ -1,0 +1,276 @@
+"""What files hold, told even where they cannot be used: layout, grid, times, gaps, units, values.
+
+Values are read in pieces of a few times, so that memory stays flat whatever the files' length.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from deepcams.core.errors import DeepcamsError, DeepcamsNotice
+from deepcams.core.field import IMPLAUSIBLE, UNITS, grid_of, is_mean, units_factor
+from deepcams.readers.detect import DataFile, field_variables, find_files, open_datasets, pieces
+from deepcams.readers.geos_cf import UNDEFINED
+from deepcams.readers.inspect_values import FileSeen, Gap, Seen, TimesSeen, Values, VariableSeen
+from deepcams.readers.open import layout_of, open_files
+from deepcams.readers.protocols import Paths
+
+_TIME, _LATITUDE, _LONGITUDE = (
+    ("time", "valid_time", "t"),
+    ("latitude", "lat", "nav_lat", "y"),
+    ("longitude", "lon", "nav_lon", "x"),
+)
+
+
+LEAST_LARGEST = 1e-3
+"""A file whose largest value (ug m-3) is below this holds something else than air, or says other units than it has."""
+
+
+@dataclass
+class _Look:
+    """A file while it is looked at."""
+
+    file: DataFile
+    datasets: list[xr.Dataset] = field(default_factory=list)
+    problem: str = ""
+
+    def fields(self) -> Iterator[xr.DataArray]:
+        for dataset in self.datasets:
+            yield from field_variables(dataset).values()
+
+
+def inspect(
+    paths: Paths,
+    variable: str | None = None,
+    *,
+    values: bool = True,
+    progress: Callable[[int, int], None] | None = None,
+) -> Seen:
+    """Look at files: what they are, what they hold, and whether deepcams can use them.
+
+    Args:
+        paths: file, folder, glob, Zarr store, or a sequence of them.
+        variable: the variable meant to be used; None is PM2.5.
+        values: whether to read all values (their range and the counts need that).
+        progress: called with the number of values read and to be read.
+
+    Raises:
+        InputError: there is no such file, or its content is no data at all. Anything else wrong is in the answer.
+    """
+    looks = [_look(file) for file in find_files(paths)]
+    total = sum(array.size for look in looks for array in look.fields()) if values else 0
+    done = 0
+
+    def count(size: int) -> None:
+        nonlocal done
+        done += size
+        if progress is not None:
+            progress(done, total)
+
+    seen = [_seen(look, count if values else None) for look in looks]
+    times = [axis for look in looks if (axis := _times(look.datasets)) is not None]
+    same = len({axis.dtype.kind for axis in times}) == 1
+    together = _describe_times(np.concatenate(times)) if same else None
+    opens_as, problem, notes = _verdict([look.file for look in looks], seen, variable)
+    return Seen(tuple(seen), together, _added(seen), opens_as, problem, tuple(notes))
+
+
+def _look(file: DataFile) -> _Look:
+    try:
+        return _Look(file, open_datasets(file))
+    except DeepcamsError as error:
+        return _Look(file, problem=str(error))
+
+
+def _size(path: Path) -> int:
+    return (
+        sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
+        if path.is_dir()
+        else path.stat().st_size
+    )
+
+
+def _seen(look: _Look, count: Callable[[int], None] | None) -> FileSeen:
+    size = _size(look.file.path)
+    if not look.datasets:
+        return FileSeen(str(look.file), size, problem=look.problem)
+    layout = layout_of(look.datasets[0], look.file)
+    limit = UNDEFINED if layout.source == "geos-cf" else math.inf
+    variables, problem = [], ""
+    for array in look.fields():
+        read = None
+        if count is not None and np.issubdtype(array.dtype, np.number):
+            try:
+                read = _read(array, look.file, limit, count)
+            except DeepcamsError as error:
+                problem = str(error)
+        variables.append(_variable(array, read))
+    axis = _times(look.datasets)
+    times = None if axis is None else _describe_times(axis)
+    grid = _describe_grid(look.datasets[0])
+    return FileSeen(str(look.file), size, layout.words, grid, times, tuple(variables), problem)
+
+
+def _variable(array: xr.DataArray, read: Values | None) -> VariableSeen:
+    units = array.attrs.get("units")
+    try:
+        factor: float | None = units_factor(units, array.name)
+    except DeepcamsError:
+        factor = None
+    return VariableSeen(
+        str(array.name),
+        str(array.attrs.get("long_name", "")),
+        None if units is None else str(units),
+        {str(name): size for name, size in array.sizes.items()},
+        str(array.encoding.get("dtype", array.dtype)),
+        factor,
+        read,
+    )
+
+
+def _read(
+    array: xr.DataArray, file: DataFile, limit: float, count: Callable[[int], None]
+) -> Values:
+    total = Values()
+    for piece in pieces(array, file):
+        if np.isfinite(limit):
+            piece = np.where(piece >= limit, np.nan, piece)
+        total = total + Values.of(piece)
+        count(piece.size)
+    return total
+
+
+def _coordinate(dataset: xr.Dataset, names: Sequence[str]) -> xr.DataArray | None:
+    return next((dataset[name] for name in names if name in dataset.variables), None)
+
+
+def _times(datasets: Sequence[xr.Dataset]) -> np.ndarray | None:
+    axes = []
+    for dataset in datasets:
+        preferred = ("valid_time", "time") if "step" in dataset.variables else _TIME
+        found = _coordinate(dataset, preferred)
+        if found is not None and found.size:
+            axes.append(np.atleast_1d(found.values).ravel())
+    if not axes or len({axis.dtype.kind for axis in axes}) != 1:
+        return None
+    axis = axes[0] if len(axes) == 1 else np.unique(np.concatenate(axes))
+    return axis.astype("datetime64[ns]") if axis.dtype.kind == "M" else axis
+
+
+def _stamp(time: Any) -> str:
+    return (
+        str(time)[:16].replace("T", " ")
+        if not isinstance(time, float | int | np.number)
+        else f"{time:g}"
+    )
+
+
+def _describe_times(axis: np.ndarray) -> TimesSeen:
+    if axis.dtype.kind == "M":
+        axis = axis[~np.isnat(axis)]
+    if not axis.size:
+        return TimesSeen(0, "", "", None)
+    calendar = getattr(
+        axis[0], "calendar", "standard" if axis.dtype.kind == "M" else "none (numbers)"
+    )
+    different = np.unique(axis)
+    first, last = _stamp(different[0]), _stamp(different[-1])
+    repeated = int(axis.size - different.size)
+    if different.size < 2 or axis.dtype.kind not in "MO":
+        return TimesSeen(int(different.size), first, last, None, (), repeated, calendar)
+    steps = np.diff(different)
+    if axis.dtype.kind == "M":
+        hours = steps / np.timedelta64(1, "h")
+    else:
+        hours = np.array([step.total_seconds() / 3600 for step in steps])
+    lengths, often = np.unique(hours, return_counts=True)
+    cadence = float(lengths[np.argmax(often)])
+    gaps = tuple(
+        Gap(_stamp(different[i]), _stamp(different[i + 1]), round(hours[i] / cadence) - 1)
+        for i in np.flatnonzero(hours > 1.5 * cadence)
+    )
+    return TimesSeen(int(different.size), first, last, cadence, gaps, repeated, calendar)
+
+
+def _describe_grid(dataset: xr.Dataset) -> str:
+    latitude, longitude = _coordinate(dataset, _LATITUDE), _coordinate(dataset, _LONGITUDE)
+    if latitude is None or longitude is None:
+        return "no latitude and longitude"
+    if latitude.ndim != 1 or longitude.ndim != 1:
+        dims = " x ".join(f"{name} {size}" for name, size in latitude.sizes.items())
+        return f"{latitude.ndim}-dimensional coordinates ({dims or 'one point'})"
+    y, x = np.asarray(latitude.values, float), np.asarray(longitude.values, float)
+    if min(y.size, x.size) < 2:
+        return f"{y.size} x {x.size} nodes"
+    steps = [np.diff(y), np.diff(x)]
+    even = all(np.ptp(step) <= 0.02 * abs(np.median(step)) for step in steps)
+    step = f"{abs(np.median(steps[1])):.4g} degrees" if even else "irregular"
+    if even and not math.isclose(abs(np.median(steps[0])), abs(np.median(steps[1])), rel_tol=0.02):
+        step = f"{abs(np.median(steps[0])):.4g} x {step}"
+    order = "north" if y[0] > y[-1] else "south"
+    return f"{step}, {y.size} x {x.size}, latitude {y[0]:g}..{y[-1]:g} ({order} first), longitude {x[0]:g}..{x[-1]:g}"
+
+
+def _added(files: Sequence[FileSeen]) -> tuple[VariableSeen, ...]:
+    """The variables of all files, those of one name and unit as one; the shape is then the first file's."""
+    found: dict[tuple[str, str | None], VariableSeen] = {}
+    for one in files:
+        for variable in one.variables:
+            key = (variable.name, variable.units)
+            before = found.get(key)
+            if before is None or before.values is None or variable.values is None:
+                found.setdefault(key, variable)
+            else:
+                found[key] = dataclasses.replace(before, values=before.values + variable.values)
+    return tuple(found.values())
+
+
+def _verdict(
+    files: Sequence[DataFile], seen: Sequence[FileSeen], variable: str | None
+) -> tuple[str, str, list[str]]:
+    """What they open as, or why they do not, and what was said on the way."""
+    problems = [one.problem for one in seen if one.problem]
+    if problems:
+        more = f" (and {len(problems) - 1} more such files)" if len(problems) > 1 else ""
+        return "", problems[0] + more, []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DeepcamsNotice)
+        try:
+            opened = open_files(files, variable)
+        except DeepcamsError as error:
+            return "", str(error), []
+    notes = [str(one.message) for one in caught if issubclass(one.category, DeepcamsNotice)]
+    notes += _doubts(seen, str(opened.name))
+    kind = "means" if is_mean(opened) else "instants"
+    return f"{opened.name}, {opened.sizes['time']} {kind}, {grid_of(opened).describe()}", "", notes
+
+
+def _doubts(seen: Sequence[FileSeen], name: str) -> list[str]:
+    """Values that no air has, which mean other units than the file says, or undefined values not marked as missing."""
+    doubts = []
+    for one in seen:
+        for variable in one.variables:
+            if (
+                variable.values is None
+                or variable.to_ug is None
+                or not math.isfinite(variable.values.largest)
+            ):
+                continue
+            if variable.name != name and len(one.variables) > 1:
+                continue
+            largest = variable.values.largest * variable.to_ug
+            if largest >= IMPLAUSIBLE or largest < LEAST_LARGEST:
+                ask = "are the units right, and undefined values marked as missing?"
+                doubts.append(
+                    f"{one.path}: the largest {variable.name} is {largest:.3g} {UNITS}; {ask}"
+                )
+    return doubts

@@ -1,0 +1,163 @@
+"""A run's output as it tells of itself: field, settings, provenance, hours and counts; Zarr or netCDF alike."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from deepcams.readers.open import open_field
+from deepcams.writers.item_records import Record
+from deepcams.writers.layout import ITEM_HOURS, RUN
+from deepcams.writers.netcdf import TOTAL
+
+_UNREADABLE = (OSError, ValueError, TypeError, KeyError)
+
+
+@dataclass
+class Output:
+    """What an output holds and says.
+
+    Attributes:
+        path: the store, file or folder.
+        field: canonical, lazy.
+        identity: settings and inputs, as it keeps them; empty where deepcams has not written it.
+        attributes: of the dataset as a whole.
+        times, status: hours and their status (missing, analysis, interpolated); ``None`` where it has none.
+        total: merged completion records; ``None`` where there are none.
+        problems: what could not be read, and what is not finished; one line each.
+    """
+
+    path: Path
+    field: xr.DataArray
+    identity: dict[str, Any] = dataclasses.field(default_factory=dict)
+    attributes: dict[str, Any] = dataclasses.field(default_factory=dict)
+    times: np.ndarray | None = None
+    status: np.ndarray | None = None
+    total: Record | None = None
+    problems: list[str] = dataclasses.field(default_factory=list)
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a Zarr store or netCDF file names the run that wrote it."""
+    try:
+        with _open(path) as dataset:
+            return RUN in dataset.attrs
+    except _UNREADABLE:
+        return False
+
+
+def read_output(path: Path, files: Sequence[Path] | None = None) -> Output:
+    """Read what an output says; of its values nothing.
+
+    Args:
+        path: the store, file or folder.
+        files: of a folder, those that belong to it; default all of them.
+
+    Raises:
+        InputError: it holds no field.
+    """
+    found = Output(path, open_field(path if files is None else list(files)))
+    if path.suffix.lower() == ".zarr" or path.is_file():
+        parts = [path]
+    else:
+        parts = sorted(path.glob("*.nc")) if files is None else list(files)
+    records: list[Record] = []
+    hours: list[tuple[np.ndarray, np.ndarray]] = []
+    for part in parts:
+        try:
+            with _open(part) as dataset:
+                attributes = dict(dataset.attrs)
+                if "status" in dataset and dataset["status"].dims == ("time",):
+                    hours.append(
+                        (dataset["time"].values.astype("datetime64[ns]"), dataset["status"].values)
+                    )
+            if TOTAL in attributes:
+                records.append(Record.from_json(str(attributes[TOTAL])))
+            if RUN in attributes and not found.identity:
+                found.identity = dict(json.loads(str(attributes[RUN])))
+        except _UNREADABLE as error:
+            found.problems.append(
+                f"{part.name}: what it says of itself cannot be read ({type(error).__name__})"
+            )
+            continue
+        if not found.attributes:
+            found.attributes = {
+                key: value for key, value in attributes.items() if not key.startswith("deepcams_")
+            }
+    records += _kept_records(found) if path.suffix.lower() == ".zarr" else []
+    if records:
+        found.total = Record.merge(records)
+    if hours:
+        times, status = (np.concatenate(each) for each in zip(*hours, strict=True))
+        order = np.argsort(times, kind="stable")
+        found.times, found.status = times[order], status[order]
+    if path.is_dir() and path.suffix.lower() != ".zarr":
+        found.problems += _absent_files(path)
+    return found
+
+
+def _open(path: Path) -> xr.Dataset:
+    engine: Any = "zarr" if path.suffix.lower() == ".zarr" else "netcdf4"
+    return xr.open_dataset(path, engine=engine, decode_timedelta=False)
+
+
+def _kept_records(found: Output) -> list[Record]:
+    """A store's completion records; says which cannot be read and how many are not there yet."""
+    folder, records = found.path / ".deepcams", []
+    for one in sorted(folder.glob("item-*.json")):
+        try:
+            records.append(Record.from_json(one.read_text(encoding="utf-8")))
+        except _UNREADABLE as error:
+            found.problems.append(
+                f"{one.name}: a completion record cannot be read ({type(error).__name__})"
+            )
+    items = -(-found.field.sizes["time"] // ITEM_HOURS)
+    if found.identity and len(records) < items:
+        found.problems.append(
+            f"{found.path.name} is not finished: {len(records)} of {items} parts are written; the hours of the others "
+            "are missing. Give the command that began it again to go on"
+        )
+    return records
+
+
+def _absent_files(folder: Path) -> list[str]:
+    """What an unfinished run with one file a day or month has still to write."""
+    try:
+        names = json.loads((folder / ".deepcams" / "files.json").read_text(encoding="utf-8"))[
+            "files"
+        ]
+    except _UNREADABLE:
+        return []
+    absent = [name for name in names if not (folder / str(name)).exists()]
+    return (
+        [f"{folder.name} is not finished: {len(absent)} of {len(names)} files are not written"]
+        if absent
+        else []
+    )
+
+
+def inputs_beside(output: Output, folders: Sequence[Path]) -> xr.DataArray | None:
+    """The files that the output was made from, by name, where all lie in one of these folders; else ``None``.
+
+    Raises:
+        InputError: they are there, and hold no field.
+    """
+    names = [
+        str(one.get("name", ""))
+        for one in output.identity.get("inputs", [])
+        if isinstance(one, dict)
+    ]
+    if not names or any(not name or Path(name).name != name for name in names):
+        return None
+    for folder in folders:
+        paths = [folder / name for name in names]
+        if all(path.exists() for path in paths):
+            return open_field(paths, str(output.field.name))
+    return None

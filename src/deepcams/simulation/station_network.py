@@ -1,0 +1,132 @@
+"""Where the simulated stations stand, and what they would measure of the simulated truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from deepcams.core.errors import InputError
+from deepcams.simulation.emissions import cities
+
+FIRST_ID = 5_000_000
+"""Stations are numbered from here by the rank of their city."""
+TWIN_ID = 500_000
+"""Added to a station's number for its second listing by another provider."""
+
+_BIAS, _SCATTER, _NOISE = 0.15, 0.12, 0.8  # log of the instrument's factor, of each hour's; ug m-3
+_ABSENT = 0.02  # share of hours that a station does not report
+
+
+@dataclass(frozen=True)
+class Station:
+    """One simulated station.
+
+    Attributes:
+        id: its number.
+        name: of its city.
+        latitude, longitude: degrees, longitude in -180..180.
+        timezone: IANA name.
+        twin_of: number of the station that this is a second listing of, or ``None``.
+    """
+
+    id: int
+    name: str
+    latitude: float
+    longitude: float
+    timezone: str
+    twin_of: int | None = None
+
+
+def place_stations(
+    seed: int,
+    number: int,
+    bbox: tuple[float, float, float, float] | None = None,
+    twins: float = 0.0,
+) -> list[Station]:
+    """Stations in cities, large ones more often; a larger number adds stations to the same others.
+
+    Args:
+        seed: of the world.
+        number: how many, twins not counted.
+        bbox: W S E N in degrees (W > E crosses the dateline).
+        twins: share of stations that are listed a second time within 100 m.
+
+    Raises:
+        InputError: fewer cities in the box than stations.
+    """
+    known = cities()
+    random = np.random.default_rng([seed, 6])
+    # Gumbel's trick: the largest keys are a draw without replacement, weighted, and nested in the number.
+    keys = 0.5 * np.log(np.maximum(known.population, 1)) + random.gumbel(size=known.population.size)
+    offset = random.normal(0, 0.03, (2, keys.size))
+    doubled = random.random(keys.size)
+    latitude = np.round(np.clip(known.latitude + offset[0], -89.9, 89.9), 4)
+    longitude = known.longitude + offset[1] / np.cos(np.deg2rad(known.latitude))
+    longitude = np.round((longitude + 180) % 360 - 180, 4)
+    inside = np.ones(keys.size, bool)
+    if bbox is not None:
+        west, south, east, north = bbox
+        width = 360.0 if east - west >= 360 else (east - west) % 360
+        inside = (latitude >= south) & (latitude <= north) & ((longitude - west) % 360 <= width)
+    if not 0 < number <= inside.sum():
+        raise InputError(
+            "stations", f"a number from 1 to the {inside.sum()} cities of the area", number
+        )
+    chosen = np.flatnonzero(inside)[np.argsort(-keys[inside], kind="stable")[:number]]
+    result = []
+    for k in sorted(chosen.tolist()):
+        station = Station(
+            FIRST_ID + k,
+            known.names[k],
+            float(latitude[k]),
+            float(longitude[k]),
+            known.timezones[k],
+        )
+        result.append(station)
+        if doubled[k] < twins:
+            north_by = 0.0002 + 0.0006 * doubled[k] / twins  # 20 to 90 m
+            result.append(
+                Station(
+                    station.id + TWIN_ID,
+                    f"{station.name} (2)",
+                    round(min(station.latitude + north_by, 90), 6),
+                    station.longitude,
+                    station.timezone,
+                    station.id,
+                )
+            )
+    return result
+
+
+def measure(seed: int, station: Station, truth: np.ndarray, hours: np.ndarray) -> np.ndarray:
+    """What a station reports of the true hourly means; the same whenever and in whatever company it is asked.
+
+    Args:
+        seed: of the world.
+        station: which one (a twin reports what its original does).
+        truth: (n,), ug m-3.
+        hours: (n,), whole hours since 2000-01-01 UTC at which the means begin.
+
+    Returns:
+        (n,), ug m-3 with one decimal, never negative; NaN where nothing is reported.
+    """
+    factor = np.random.default_rng([seed, 7, station.twin_of or station.id]).normal(0, _BIAS)
+    draws = _draws(seed, station, hours)
+    first, second = np.sqrt(-2 * np.log(1 - draws[:, 0])), 2 * np.pi * draws[:, 1]  # Box and Muller
+    value = truth * np.exp(factor + _SCATTER * first * np.cos(second)) + _NOISE * first * np.sin(
+        second
+    )
+    return np.where(absent(seed, station, hours), np.nan, np.round(np.maximum(value, 0), 1))
+
+
+def absent(seed: int, station: Station, hours: np.ndarray) -> np.ndarray:
+    """Which of the ``hours`` a station does not report: (n,), boolean."""
+    return np.asarray(_draws(seed, station, hours)[:, 2] < _ABSENT)
+
+
+def _draws(seed: int, station: Station, hours: np.ndarray) -> np.ndarray:
+    number = station.twin_of or station.id
+    return np.array(
+        [np.random.default_rng([seed, 8, number, int(hour)]).random(3) for hour in hours]
+    )

@@ -1,0 +1,125 @@
+"""Smooth, time-dependent winds as an analytic function of the seed, and the paths along them."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from deepcams.simulation.sphere import globe_axes, unit_vectors
+
+EARTH = 6371.0
+"""Radius, km."""
+
+_CALM, _STORMY = 0.7, 0.6
+"""The eddies' strength at the equator, and what comes to it with the latitude's sine s: s² (1.5 - s²)."""
+_JET = 500.0
+"""Westerlies: km/h of s⁴ (1 - s²) on the equator's circumference."""
+
+
+class Winds:
+    """Jets and trades, and travelling eddies on them.
+
+    Stream function and velocity potential are sums of waves ``sin(k.x + w t + p)`` in three dimensions, seen on the
+    sphere only, so that they have no special place: no pole, no dateline. The rotational wind is ``x × grad psi``, the
+    divergent one the tangent part of ``grad chi``; cyclones are stronger in the middle latitudes than in the tropics.
+
+    Args:
+        seed: of the world.
+        eddies: number of waves; every fourth has a divergent wind beside its rotational one.
+        speed: root mean square speed of the eddies at 35 degrees, km/h.
+        divergent: the divergent wind's share of a wave that has one.
+    """
+
+    def __init__(
+        self, seed: int, eddies: int = 28, speed: float = 27.0, divergent: float = 0.35
+    ) -> None:
+        random = np.random.default_rng([seed, 1])
+        direction = random.standard_normal((eddies, 3))
+        direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+        number = 4 * 4.5 ** random.uniform(
+            0, 1, eddies
+        )  # radians per Earth radius: wavelengths of 2200 to 10000 km
+        self.waves = direction * number[:, None]
+        self.phases = random.uniform(0, 2 * np.pi, eddies)
+        period = random.uniform(40, 140, eddies)  # hours
+        self.rates = 2 * np.pi / period * random.choice([-1.0, 1.0], eddies)
+        # |x × k| has a mean square of 2/3 |k|^2, the cosine of 1/2.
+        share = number**-0.5
+        share /= np.sqrt((share**2).mean())
+        self.amplitudes = speed / EARTH * np.sqrt(3 / eddies) * share / number
+        self.divergent = divergent
+
+    def __call__(self, points: np.ndarray, hours: float) -> np.ndarray:
+        """Angular velocity seen as motion on the unit sphere: points (3, ...) float32 -> (3, ...), per hour."""
+        x, y, z = points
+        single = np.float32
+        ax, ay, az = np.zeros_like(x), np.zeros_like(x), np.zeros_like(x)
+        dx, dy, dz = np.zeros_like(x), np.zeros_like(x), np.zeros_like(x)
+        for number, ((kx, ky, kz), rate, phase, amplitude) in enumerate(
+            zip(self.waves, self.rates, self.phases, self.amplitudes, strict=True)
+        ):
+            moved = single((rate * hours + phase) % (2 * np.pi))
+            slope = single(amplitude) * np.cos(
+                single(kx) * x + single(ky) * y + single(kz) * z + moved
+            )
+            ax += single(kx) * slope
+            ay += single(ky) * slope
+            az += single(kz) * slope
+            if number % 4 == 0:
+                dx += single(kx) * slope
+                dy += single(ky) * slope
+                dz += single(kz) * slope
+        sine = z * z
+        part, outward = single(self.divergent), x * dx + y * dy + z * dz
+        u = y * az - z * ay + part * (dx - outward * x)
+        v = z * ax - x * az + part * (dy - outward * y)
+        w = x * ay - y * ax + part * (dz - outward * z)
+        strength = single(_CALM) + single(_STORMY) * sine * (single(1.5) - sine)
+        # Easterly trades (-16 km/h), westerlies (35 km/h at 50 degrees), easterlies again near the poles.
+        turn = (single(-16) + single(_JET) * sine * sine * (1 - sine)) / single(EARTH)
+        return np.stack([u * strength - turn * y, v * strength + turn * x, w * strength])
+
+
+class Paths:
+    """Where the air over a lattice of places was, at given ages before a moment.
+
+    Attributes:
+        step: of the lattice, degrees.
+        ages: hours, increasing, from 0.
+    """
+
+    def __init__(self, winds: Winds, ages: tuple[float, ...], step: float = 2.5) -> None:
+        self.winds, self.ages, self.step = winds, ages, step
+        latitudes, longitudes = globe_axes(self.step)
+        self.start = unit_vectors(latitudes[:, None], longitudes[None]).astype(np.float32)
+
+    def at(self, hours: float) -> tuple[np.ndarray, np.ndarray]:
+        """Positions and velocities of the air that arrives at ``hours``: both (ages, 3, rows, columns), float32."""
+        points = self.start
+        velocity = self.winds(points, hours)
+        positions, velocities = [points], [velocity]
+        for before, after in pairwise(self.ages):
+            length = after - before
+            middle = _on_sphere(points - velocity * (length / 2))
+            points = _on_sphere(points - self.winds(middle, hours - (before + length / 2)) * length)
+            velocity = self.winds(points, hours - after)
+            positions.append(points)
+            velocities.append(velocity)
+        return np.stack(positions), np.stack(velocities)
+
+    def between(self, positions: np.ndarray, velocities: np.ndarray, age: float) -> np.ndarray:
+        """Position at any age up to the last: cubic Hermite between the known ones, (3, rows, columns)."""
+        k = min(max(int(np.searchsorted(self.ages, age)) - 1, 0), len(self.ages) - 2)
+        length = self.ages[k + 1] - self.ages[k]
+        f = (age - self.ages[k]) / length
+        a, b = (1 + 2 * f) * (1 - f) ** 2, f * (1 - f) ** 2
+        c, d = f * f * (3 - 2 * f), f * f * (f - 1)
+        # Velocities point forward in time, ages backward.
+        before = a * positions[k] - b * length * velocities[k]
+        return np.asarray(before + c * positions[k + 1] - d * length * velocities[k + 1])
+
+
+def _on_sphere(points: np.ndarray) -> np.ndarray:
+    x, y, z = points
+    return np.asarray(points / np.sqrt(x * x + y * y + z * z))

@@ -1,0 +1,330 @@
+"""The simulated truth at any place and moment.
+
+The air at a node carries what was emitted along the path it came by: for each age on a fixed ladder the emission map,
+blurred the more the older the air, is read where the air was then. To that come texture that moves with the air, a
+background, and texture that stays in place.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from deepcams.core.grid import Grid
+from deepcams.simulation import emissions
+from deepcams.simulation.arrays import NUMPY, Arrays
+from deepcams.simulation.sphere import (
+    DEGREE,
+    Nodes,
+    Places,
+    Points,
+    SphereMap,
+    across_poles,
+    blur,
+    globe_axes,
+    noise,
+)
+from deepcams.simulation.winds import EARTH, Paths, Winds
+
+YOUNG = (0.0, 0.5, 1.0, 1.6, 2.4, 3.4, 4.7, 6.2, 8.0)
+OLD = (10.0, 13.5, 18.0, 24.0, 32.0)
+"""Ages (hours) at which emissions are read: the young ones at every node, the old ones on a 0.75 degree lattice."""
+
+BLUR = {
+    0.0: 0.12,
+    0.5: 0.14,
+    1.0: 0.17,
+    1.6: 0.21,
+    2.4: 0.26,
+    3.4: 0.33,
+    4.7: 0.42,
+    6.2: 0.55,
+    8.0: 0.7,
+    10.0: 0.9,
+    13.5: 1.2,
+    18.0: 1.6,
+    24.0: 2.1,
+    32.0: 2.8,
+}
+"""Age (hours) -> how far the emission has spread (sigma, degrees of arc)."""
+
+LIFETIME = 36.0
+"""Hours in which a plume falls to 1/e."""
+
+TEXTURE_EPOCH = 24.0
+"""Hours between generations of moving texture; two of them overlap at any time."""
+STIRRED = 48.0
+"""Hours for which the winds have stirred a generation before its epoch begins."""
+
+_AIR_MASSES = {0.5: 0.25, 1.0: 0.4, 2.0: 0.6, 4.0: 0.9, 8.0: 1.0}
+_EDDIES = {0.15: 0.2, 0.3: 0.4, 0.6: 0.7, 1.2: 1.0}
+_RELIEF = {0.12: 0.7, 0.3: 0.8, 0.8: 0.9, 2.0: 0.8}
+"""Scale (degrees) -> amplitude of air masses, of small eddies in them, of the ground's relief, of showers."""
+_SHOWERS = {0.2: 0.4, 0.5: 0.7, 1.2: 1.0, 3.0: 0.8}
+_AIR, _SMALL, _MEMORY, _FRONT, _WASHED = 0.37, 0.108, 0.45, 0.6, 0.7
+_PLAIN, _RUGGED, _TRAPPED = 0.04, 0.55, 0.18
+_CLEAN, _DRAWN, _MIXED = 3.1, 0.7, 0.18
+_UPWIND = {0.0: 0.35, 0.5: 0.3, 1.0: 0.2, 1.6: 0.15}
+"""Age (hours) -> share of the ground that the air was over then in what relief does to it: streaks along the wind."""
+
+
+def _shares(ages: tuple[float, ...]) -> dict[float, float]:
+    """Hours of emission that each age stands for (trapezoids), with decay."""
+    edges = [0.0, *((a + b) / 2 for a, b in pairwise(ages)), ages[-1] + (ages[-1] - ages[-2]) / 2]
+    return {
+        age: (after - before) * float(np.exp(-age / LIFETIME) * (1 + age / 1.5) ** -0.4)
+        for age, before, after in zip(ages, edges, edges[1:], strict=False)
+    }
+
+
+SHARES = _shares(YOUNG + OLD)
+
+
+class _Emitted:
+    """Emission maps of one seed and one pair of fire generations, by age."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        towns = emissions.town_emission(seed)
+        self.city = {age: emissions.smoothed(towns, sigma) for age, sigma in BLUR.items()}
+        dust = emissions.dust_emission(seed)
+        self.dust = {age: emissions.smoothed(dust, sigma) for age, sigma in BLUR.items()}
+        self.sea = emissions.smoothed(1 - emissions.land_fraction(), 0.4)
+
+    @lru_cache(maxsize=4)  # noqa: B019 - lives as long as its world's maps, which are cached too
+    def fires(self, epoch: int) -> dict[float, SphereMap]:
+        fire = emissions.fire_emission(self.seed, epoch)
+        return {age: emissions.smoothed(fire, sigma) for age, sigma in BLUR.items()}
+
+
+class _Ground:
+    """What never changes: static texture and background of one seed, on the 0.25 degree globe."""
+
+    def __init__(self, seed: int) -> None:
+        random = np.random.default_rng([seed, 4])
+        land = emissions.land_fraction()
+        near_land = blur(land, 0.5)
+        latitudes, _ = globe_axes(emissions.STEP)
+        fine = noise(random, emissions.STEP, _RELIEF)
+        high = emissions.mountains()
+        rugged = high + 0.35 / (
+            1 + np.exp(-2.5 * (noise(random, emissions.STEP, {3.0: 1.0, 8.0: 1.0}) - 0.8))
+        )
+        broad = noise(random, emissions.STEP, {3.0: 1.0, 6.0: 1.0})
+        relief = near_land * (fine * (_PLAIN + _RUGGED * rugged) + 0.2 * broad - 0.35 * high)
+        self.texture = SphereMap(relief + 0.3 * (blur(land, 0.15) - 0.5))
+        # Where air is trapped in the night: valleys, which the relief makes, and basins between the ranges.
+        self.valley = SphereMap(
+            near_land * (_TRAPPED * (0.3 + rugged) * noise(random, emissions.STEP, _RELIEF))
+        )
+        people = blur(emissions.city_emission(), 4.0)
+        polar = np.exp(-(((np.abs(latitudes) - 90) / 22) ** 2))[:, None]
+        broad = noise(random, emissions.STEP, {8.0: 1.0, 16.0: 1.0})
+        clean = _CLEAN * np.exp(0.35 * broad) * (1 - 0.9 * polar) + 0.05
+        clean *= (1 + 0.3 * np.tanh((latitudes - 5) / 12))[:, None]  # the North emits more
+        ice = (1 / (1 + np.exp((latitudes + 63) / 2.5)))[:, None]
+        background = clean * (0.6 + 0.6 * blur(land, 2.0)) * (1 - 0.8 * ice) + 2.0 * people
+        self.background = SphereMap(background)
+        self.origin = SphereMap(np.log(blur(background, 2.0)))
+        self.land = SphereMap(blur(land, 0.3))
+
+
+@lru_cache(maxsize=2)
+def _emitted(seed: int) -> _Emitted:
+    return _Emitted(seed)
+
+
+@lru_cache(maxsize=2)
+def _ground(seed: int) -> _Ground:
+    return _Ground(seed)
+
+
+@lru_cache(maxsize=4)
+def _moving_texture(seed: int, epoch: int) -> SphereMap:
+    """What air masses bring, as the logarithm of a factor: the air at the beginning of an epoch, stirred before.
+
+    Smooth patches and the background of where the air was two days earlier; the winds have drawn both out to
+    filaments and pushed them together to fronts.
+    """
+    random = np.random.default_rng([seed, 5, epoch + 2**31])
+    patches = SphereMap(_AIR * noise(random, emissions.STEP, _AIR_MASSES))
+    paths = Paths(_winds(seed), tuple(np.arange(0, STIRRED + 1, 3.0).tolist()), 1.25)
+    far = _lattice(paths.at(epoch * TEXTURE_EPOCH)[0][-1])
+    latitudes, longitudes = globe_axes(emissions.STEP)
+    origin = _ground(seed).origin
+    result = np.empty((latitudes.size, longitudes.size), np.float32)
+    for start in range(0, latitudes.size, 24):
+        nodes = Nodes(latitudes[start : start + 24], longitudes)
+        there = Places.from_vectors(nodes.interpolate(far, paths.step))
+        gone = origin.sample(there) - origin.sample(nodes.places())
+        result[start : start + 24] = patches.sample(there) + np.float32(_MEMORY) * gone
+    small = noise(random, emissions.STEP, _EDDIES)
+    # Convection along the equator, and weaker storms on the westerlies' side, wash the air in ragged patches.
+    wet = np.exp(-(((latitudes - 4) / 10) ** 2)) + 0.25 * np.exp(
+        -(((np.abs(latitudes) - 45) / 14) ** 2)
+    )
+    washed = 1 / (1 + np.exp(-5 * (noise(random, emissions.STEP, _SHOWERS) - 0.8)))
+    warm = np.exp(-((latitudes / 22) ** 2))
+    calm = 0.65 + 0.6 * warm - 0.2 * np.exp(-(((np.abs(latitudes) - 90) / 22) ** 2))
+    return SphereMap(
+        (result + _SMALL * (1 + 0.8 * warm)[:, None] * small) * calm[:, None]
+        - _WASHED * wet[:, None] * washed
+    )
+
+
+class Moment:
+    """The world at one moment, to be read on any grid.
+
+    Args:
+        seed: of the world.
+        hours: since 2000-01-01 00:00 UTC.
+        arrays: what to compute with at a grid's nodes; at single points it is always NumPy.
+    """
+
+    def __init__(self, seed: int, hours: float, arrays: Arrays = NUMPY) -> None:
+        hours = float(hours)  # a NumPy scalar would turn single precision into double
+        self.seed, self.hours, self.arrays = seed, hours, arrays
+        self.paths = Paths(_winds(seed), YOUNG + OLD + (40.0, 2 * TEXTURE_EPOCH))
+        positions, velocities = self.paths.at(hours)
+        self._ages: dict[float, np.ndarray] = {}
+        speeds = np.sqrt((velocities**2).sum(axis=1, keepdims=True)) * (EARTH / 30)
+        for age, place, speed in zip(YOUNG + OLD, positions, speeds, strict=False):
+            self._ages[age] = _lattice(np.concatenate([place, speed]))
+        self._textures = []
+        epoch = int(np.floor(hours / TEXTURE_EPOCH))
+        for back in (0, 1):
+            age = hours - (epoch - back) * TEXTURE_EPOCH
+            weight = float(np.sin(np.pi / 2 * age / TEXTURE_EPOCH))
+            path = _lattice(self.paths.between(positions, velocities, age))
+            self._textures.append((weight, path, _moving_texture(seed, epoch - back)))
+
+    def values(self, grid: Grid) -> np.ndarray:
+        """PM2.5 on ``grid``: (rows, columns), float32, ug m-3."""
+        latitudes, longitudes = grid.latitudes, grid.longitudes % 360
+        aged = self._aged(Nodes(latitudes, longitudes, self.arrays))
+        result = np.empty(grid.shape, np.float32)
+        band = max(1, self.arrays.nodes // grid.columns)
+        for start in range(0, grid.rows, band):
+            rows = slice(start, start + band)
+            result[rows] = self.arrays.get(
+                self._at(Nodes(latitudes[rows], longitudes, self.arrays), aged)
+            )
+        for row in np.flatnonzero(np.abs(latitudes) == 90):
+            result[row] = self.points(latitudes[row : row + 1], np.zeros(1))[0]
+        return result
+
+    def points(self, latitudes: np.ndarray, longitudes: np.ndarray) -> np.ndarray:
+        """PM2.5 at single places (degrees, float64): (n,), float32, ug m-3."""
+        where = Points(latitudes, np.where(np.abs(latitudes) == 90, 0, longitudes % 360))
+        result: np.ndarray = self._at(where, self._aged(where))
+        return result
+
+    def _aged(self, where: Nodes) -> np.ndarray:
+        """What the old ages brought, on the lattice; only the nodes that reading it at ``where`` needs are filled."""
+        rows, columns = round(180 / _OLD_STEP) + 1, round(360 / _OLD_STEP)
+        first_row, first_column = where.taps(_OLD_STEP)
+        row = first_row[:, None] + np.arange(4)
+        column = (first_column[:, None] + np.arange(4)) % columns
+        lattice = np.full((rows, columns), np.nan, np.float32)
+        if isinstance(where, Points):
+            row, column = (
+                a.ravel() for a in np.broadcast_arrays(row[:, :, None], column[:, None, :])
+            )
+            turned = (row < 0) | (row >= rows)
+            column = np.where(turned, (column + columns // 2) % columns, column)
+            row = np.where(row < 0, -row, np.where(row >= rows, 2 * rows - 2 - row, row))
+            row, column = np.unravel_index(np.unique(row * columns + column), (rows, columns))
+            lattice[row, column] = self._old(Points(90 - _OLD_STEP * row, _OLD_STEP * column))
+            return across_poles(lattice)
+        row, column = np.unique(row), np.unique(column)
+        if row[0] < 0 or row[-1] >= rows:  # beyond a pole stands what lies half the globe away
+            column = np.unique(np.concatenate([column, (column + columns // 2) % columns]))
+            row = np.unique(np.where(row < 0, -row, np.where(row >= rows, 2 * rows - 2 - row, row)))
+        band = max(1, self.arrays.nodes // column.size)
+        for start in range(0, row.size, band):
+            part = row[start : start + band]
+            nodes = Nodes(90 - _OLD_STEP * part, _OLD_STEP * column, self.arrays)
+            lattice[np.ix_(part, column)] = self.arrays.get(self._old(nodes))
+        return across_poles(lattice)
+
+    def _old(self, where: Nodes) -> Any:
+        return sum(self._sources(age, *self._then(age, where)) for age in OLD)
+
+    def _then(self, age: float, where: Nodes) -> tuple[Places, Any]:
+        """Where the air at the points was ``age`` hours ago, and how fast it moved there (30 km/h)."""
+        there = where.interpolate(self._ages[age], self.paths.step)
+        return Places.from_vectors(there[:3], where.arrays), there[3]
+
+    def _sources(self, age: float, place: Places, speed: Any) -> Any:
+        then, arrays = self.hours - age, place.arrays
+        maps = _emitted(self.seed)
+        solar = _solar(place, then)
+        morning, afternoon = (
+            arrays.function("cos", solar - 2 * np.pi * at / 24) for at in (8.5, 15)
+        )
+        gust = arrays.function("clip", speed, None, 2.5)
+        total = maps.city[age].sample(place) * (_CITY * (1 + 0.45 * morning))
+        dusty = gust * gust * gust * (1 + 0.5 * afternoon)
+        total += _DUST * maps.dust[age].sample(place) * dusty
+        epoch = int(np.floor(then / emissions.EPOCH))
+        part = then / emissions.EPOCH - epoch
+        burning = (0.55 + 0.45 * afternoon) ** 2
+        for generation, weight in (
+            (epoch, np.sin(np.pi / 2 * part) ** 2),
+            (epoch - 1, np.cos(np.pi / 2 * part) ** 2),
+        ):
+            total += float(_FIRE * weight) * maps.fires(generation)[age].sample(place) * burning
+        if age >= _SEA_FROM:
+            total += _SEA * maps.sea.sample(place) * gust * gust
+        return total * SHARES[age]
+
+    def _at(self, where: Nodes, aged: np.ndarray) -> Any:
+        place, arrays = where.places(), where.arrays
+        plume = where.interpolate(aged, _OLD_STEP, smooth=True)
+        plume += self._sources(0.0, place, where.interpolate(self._ages[0.0][3], self.paths.step))
+        ground = _ground(self.seed)
+        # What the ground below and upwind takes from the air and keeps in it, as the logarithm of a factor.
+        relief = _UPWIND[0.0] * ground.texture.sample(place)
+        for age in YOUNG[1:]:
+            there, speed = self._then(age, where)
+            plume += self._sources(age, there, speed)
+            if age in _UPWIND:
+                relief += _UPWIND[age] * ground.texture.sample(there)
+        moving = sum(
+            weight
+            * texture.sample(Places.from_vectors(where.interpolate(path, self.paths.step), arrays))
+            for weight, path, texture in self._textures
+        )
+        # Air masses meet in fronts: nearly level within, steep between.
+        moving = _FRONT * arrays.function("tanh", moving / _FRONT)
+        total = ground.background.sample(place)
+        # Plumes are drawn out by the same winds, and within them there is more to draw out.
+        total += plume * arrays.function("exp", _DRAWN * moving)
+        total *= arrays.function("exp", moving)
+        night = -arrays.function(
+            "cos", _solar(place, self.hours) - 2 * np.pi * 15 / 24
+        ) * ground.land.sample(place)
+        total *= arrays.function("exp", relief + night * (_MIXED + ground.valley.sample(place)))
+        return total
+
+
+def _solar(place: Places, hours: float) -> Any:
+    """Local solar time at the places as an angle, radians."""
+    return place.longitude * DEGREE + 2 * np.pi * ((hours / 24) % 1)
+
+
+_OLD_STEP = 0.75
+_CITY, _DUST, _FIRE, _SEA = 5.2, 3.6, 90.0, 0.13
+_SEA_FROM = 2.5
+
+
+@lru_cache(maxsize=4)
+def _winds(seed: int) -> Winds:
+    return Winds(seed)
+
+
+def _lattice(values: np.ndarray) -> np.ndarray:
+    return across_poles(values.astype(np.float32))

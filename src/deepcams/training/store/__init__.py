@@ -1,0 +1,1 @@
+"""Training stores: made from files, checked, and read."""

@@ -1,0 +1,338 @@
+"""What the page asks for: descriptions, frames as 16-bit codes, series at a place, coasts, and regions to keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from deepcams._version import __version__
+from deepcams.core.errors import InputError
+from deepcams.core.field import DIMS
+from deepcams.core.grid import Grid
+from deepcams.view.blocks import Blocks
+from deepcams.view.nodes import NodeReader
+from deepcams.view.prefetch import Ahead
+from deepcams.view.station_layer import Stations
+from deepcams.writers.conventions import COORDINATES, label
+
+LARGEST_DOWNLOAD = 500_000_000
+"""Bytes of values, uncompressed."""
+
+CODE_UNIT, CODE_TOP = 0.01, 1e5
+"""Codes 1..65535 stand for log(1 + v / unit) from 0 to that of the top: exact to 2.5e-4 of a value; 0 is missing."""
+
+_MINUTE = np.timedelta64(1, "m")
+_HELD_MINUTES = 180  # an original's frame stands for the hours until the next one
+
+
+def encode(values: np.ndarray) -> np.ndarray:
+    """Concentrations (ug m-3, NaN missing) as 16-bit codes, little-endian."""
+    factor = np.float32(65534 / np.log1p(CODE_TOP / CODE_UNIT))
+    scaled = np.log1p(
+        np.minimum(values, np.float32(CODE_TOP)) * np.float32(1 / CODE_UNIT)
+    ) * factor + np.float32(1.5)
+    return np.where(np.isnan(scaled), np.float32(0), scaled).astype("<u2")
+
+
+@dataclass(frozen=True)
+class Box:
+    """What a map shows, degrees; west < east, in any turn of longitude."""
+
+    west: float
+    south: float
+    east: float
+    north: float
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame's codes, north to south and eastward, and where they lie (outer edges of the cells)."""
+
+    codes: np.ndarray
+    minute: int
+    west: float
+    north: float
+    step: float
+
+
+class Shown:
+    """The fields and the stations that a page shows.
+
+    Args:
+        ours: canonical field, lazy.
+        original: what it was made from, to stand beside it; or ``None``.
+        stations: to show with the series; or ``None``.
+        title: for the page.
+        values: of ``ours``; see :class:`Blocks`.
+        nodes: field -> what finds its reader of series; see :class:`Blocks`.
+    """
+
+    def __init__(
+        self,
+        ours: xr.DataArray,
+        original: xr.DataArray | None = None,
+        stations: Stations | None = None,
+        title: str = "",
+        values: Any = None,
+        nodes: Mapping[str, Callable[[], NodeReader | None]] | None = None,
+    ) -> None:
+        readers = nodes or {}
+        self.blocks = {"ours": Blocks(ours, values, nodes=readers.get("ours", lambda: None))}
+        if original is not None:
+            self.blocks["original"] = Blocks(original, nodes=readers.get("original", lambda: None))
+        self.minutes = {
+            name: (blocks.field.time.values - np.datetime64(0, "ns")) // _MINUTE
+            for name, blocks in self.blocks.items()
+        }
+        self.stations, self.title = stations, title
+        self._ahead = Ahead()
+
+    def close(self) -> bool:
+        """Stop reading ahead; whether nothing is being read any more, or soon."""
+        return self._ahead.close()
+
+    def about(self) -> dict[str, Any]:
+        """What the page must know before it asks for anything else; JSON types."""
+        from deepcams.plotting import style
+
+        table = style.colours(style.CONCENTRATION_COLOURS)(np.linspace(0, 1, 256))
+        fields = {}
+        for name, blocks in self.blocks.items():
+            grid, attrs = blocks.grid, blocks.field.attrs
+            fields[name] = {
+                "minutes": self.minutes[name].tolist(),
+                "step": grid.step,
+                "west": float(grid.longitude_bounds[0, 0]),
+                "east": float(grid.longitude_bounds[-1, 1]),
+                "south": float(grid.latitude_bounds[-1, 1]),
+                "north": float(grid.latitude_bounds[0, 0]),
+                "periodic": grid.periodic,
+                "grid": grid.describe(),
+                "source": str(attrs.get("source", "")),
+                "mean": "mean" in str(attrs.get("cell_methods", "")),
+            }
+        return {
+            "title": self.title,
+            "species": label(name := str(self.blocks["ours"].field.name)),
+            "steps": style.guideline_steps(name),
+            "fields": fields,
+            "stations": None if self.stations is None else self.stations.places(),
+            "colours": (np.rint(table[:, :3] * 255)).astype(int).tolist(),
+            "code": {"unit": CODE_UNIT, "top": CODE_TOP},
+            "version": __version__,
+        }
+
+    def frame(self, name: str, minute: int, box: Box) -> Frame:
+        """A field's frame in a box.
+
+        Args:
+            name: ``ours`` (this very minute) or ``original`` (the last frame, less than 3 h old).
+            minute: since 1970 UTC.
+            box: what is wanted.
+
+        Raises:
+            InputError: no such field, hour or node.
+        """
+        blocks = self._blocks(name)
+        at = self._index(name, minute)
+        rows, first, columns = _window(blocks.grid, box)
+        chosen = (rows, columns % blocks.grid.columns)
+        codes = encode(blocks.frame(at, *chosen))
+        self._ahead.wish(name, lambda: blocks.read_ahead(at, *chosen))
+        grid = blocks.grid
+        west = grid.step * (grid.west + first - 0.5)
+        north = 90 - grid.step * (grid.north + rows.start - 0.5)
+        return Frame(codes, int(self.minutes[name][at]), west, north, grid.step)
+
+    def _blocks(self, name: str) -> Blocks:
+        if name not in self.blocks:
+            raise InputError("field", " or ".join(self.blocks), repr(name))
+        return self.blocks[name]
+
+    def _index(self, name: str, minute: int) -> int:
+        minutes = self.minutes[name]
+        at = int(np.searchsorted(minutes, minute, side="right")) - 1
+        held = 1 if name == "ours" else _HELD_MINUTES
+        if at < 0 or minute - minutes[at] >= held:
+            near = minutes[int(np.argmin(abs(minutes - minute)))]
+            raise InputError(
+                f"{name}: time",
+                f"a frame at {_stamp(minute)} UTC",
+                f"none; the nearest is {_stamp(near)}",
+            )
+        return at
+
+    def series(
+        self, longitude: float, latitude: float, first: int, last: int, only: str | None = None
+    ) -> dict[str, Any]:
+        """All fields at their node next to a place, and the nearest station, over [first, last] minutes.
+
+        Args:
+            longitude: degrees, in any turn.
+            latitude: degrees.
+            first: minute since 1970 UTC.
+            last: minute, not before the first.
+            only: one of the fields, or ``station``; a field without a node there is left out.
+
+        Raises:
+            InputError: no such place, span, field or station; without ``only``: a place beyond all fields.
+        """
+        if not (-90 <= latitude <= 90 and first <= last):
+            raise InputError(
+                "place and span", "a latitude in -90..90 and an end after the start", f"{latitude}"
+            )
+        found: dict[str, Any] = {"longitude": longitude, "latitude": latitude, "fields": {}}
+        if only not in (None, "station"):
+            self._blocks(str(only))
+        for name, blocks in self.blocks.items():
+            node = _nearest(blocks.grid, longitude, latitude)
+            if node is None or only not in (None, name):
+                continue
+            minutes = self.minutes[name]
+            begin, end = (
+                np.searchsorted(minutes, first),
+                np.searchsorted(minutes, last, side="right"),
+            )
+            values = blocks.series(int(begin), int(end), *node)
+            found["fields"][name] = {
+                "minutes": minutes[begin:end].tolist(),
+                "values": _listed(values),
+                "latitude": float(blocks.grid.latitudes[node[0]]),
+                "longitude": float(blocks.grid.longitudes[node[1]]),
+            }
+        if not found["fields"] and only is None:
+            raise InputError("place", "one within the data", f"{latitude:.2f} N, {longitude:.2f} E")
+        if self.stations is not None and only in (None, "station"):
+            found["station"] = self.stations.near(longitude, latitude, first, last)
+        return found
+
+    def lines(self, box: Box) -> dict[str, list[list[float]]]:
+        """Coasts in a box, and borders between countries: lists of longitude, latitude, longitude, .. in degrees."""
+        from deepcams.plotting.coastlines import land_lines
+
+        east = min(box.east, box.west + 360)
+        coasts = land_lines(box.west, max(box.south, -90), east, min(box.north, 90))
+        return {
+            "coast": [_flat(line) for line in coasts if len(line) > 3],
+            "borders": [
+                _flat(line) for line in _borders(Box(box.west, box.south, east, box.north))
+            ],
+        }
+
+    def region(self, name: str, box: Box, first: int, last: int) -> bytes:
+        """A netCDF file of a field in a box, at all of its times in [first, last] minutes.
+
+        Raises:
+            InputError: nothing there, or more than :data:`LARGEST_DOWNLOAD`.
+        """
+        blocks = self._blocks(name)
+        grid, minutes = blocks.grid, self.minutes[name]
+        rows, _, columns = _window(grid, box)
+        begin, end = (
+            int(np.searchsorted(minutes, first)),
+            int(np.searchsorted(minutes, last, side="right")),
+        )
+        if begin == end:
+            raise InputError(
+                "span", "times of the field", f"none from {_stamp(first)} to {_stamp(last)} UTC"
+            )
+        size = 4 * (end - begin) * (rows.stop - rows.start) * columns.size
+        if size > LARGEST_DOWNLOAD:
+            most = LARGEST_DOWNLOAD / 1e6
+            raise InputError(
+                "download", f"at most {most:.0f} MB of values", f"{size / 1e6:.0f} MB", "zoom in"
+            )
+        where = (rows, columns % grid.columns)
+        values = np.stack([blocks.frame(at, *where) for at in range(begin, end)])
+        field = blocks.field
+        dataset = xr.DataArray(
+            values,
+            dims=DIMS,
+            coords={
+                "time": field.time.values[begin:end],
+                "latitude": grid.latitudes[rows],
+                "longitude": grid.step * (grid.west + columns),
+            },
+            name=str(field.name),
+            attrs={key: value for key, value in field.attrs.items() if key != "history"},
+        ).to_dataset()
+        for axis in ("latitude", "longitude"):
+            given = COORDINATES[axis]
+            dataset[axis].attrs = {key: given[key] for key in ("standard_name", "units", "axis")}
+        dataset["time"].attrs = {"standard_name": "time", "axis": "T"}
+        now, before = (
+            datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            field.attrs.get("history", ""),
+        )
+        dataset.attrs = {
+            "Conventions": "CF-1.11",
+            "title": f"{label(str(field.name))}, a region of {self.title}",
+            "source": str(field.attrs.get("source", "")),
+            "history": f"{now} deepcams view (deepcams {__version__}): cut out\n{before}".strip(),
+        }
+        encoding: dict[str, Any] = {
+            str(field.name): {"zlib": True, "shuffle": True, "complevel": 4}
+        }
+        encoding["time"] = {"units": "minutes since 2003-01-01", "dtype": "int64"}
+        return bytes(
+            dataset.to_netcdf(engine="netcdf4", encoding=encoding)
+        )  # in memory: nothing to clear away
+
+
+def _stamp(minute: Any) -> str:
+    return str(np.datetime64(int(minute), "m")).replace("T", " ")
+
+
+def _flat(line: np.ndarray) -> list[float]:
+    flat: list[float] = np.round(line, 2).ravel().tolist()
+    return flat
+
+
+def _borders(box: Box) -> list[np.ndarray]:
+    """The countries' borders that touch a box, each in the turns of longitude in which it does."""
+    from deepcams.plotting.outlines import shipped_borders
+
+    found = []
+    for line in shipped_borders():
+        (west, south), (east, north) = line.min(axis=0), line.max(axis=0)
+        if south > box.north or north < box.south:
+            continue
+        turns = range(
+            int(np.ceil((box.west - east) / 360)), int(np.floor((box.east - west) / 360)) + 1
+        )
+        found += [line + np.array([360.0 * turn, 0]) for turn in turns]
+    return found
+
+
+def _listed(values: np.ndarray) -> list[float | None]:
+    return [None if np.isnan(value) else round(float(value), 4) for value in values]
+
+
+def _window(grid: Grid, box: Box) -> tuple[slice, int, np.ndarray]:
+    """The rows whose cells a box touches, and the columns: the first, and all of them, counted on beyond the globe."""
+    if not (box.south < box.north and box.west < box.east):
+        raise InputError("box", "west < east and south < north", f"{box}")
+    top = max(int(np.floor((90 - box.north) / grid.step + 0.5)) - grid.north, 0)
+    bottom = min(int(np.ceil((90 - box.south) / grid.step - 0.5)) - grid.north + 1, grid.rows)
+    first = int(np.floor(box.west / grid.step + 0.5)) - grid.west
+    last = int(np.ceil(box.east / grid.step - 0.5)) - grid.west + 1
+    if grid.periodic:
+        last = min(last, first + grid.columns)
+    else:
+        turn = grid.around * round(((first + last) / 2 - grid.columns / 2) / grid.around)
+        first, last = max(first - turn, 0), min(last - turn, grid.columns)
+    if top >= bottom or first >= last:
+        raise InputError("box", f"one that meets the data ({grid.describe()})", f"{box}")
+    return slice(top, bottom), first, np.arange(first, last)
+
+
+def _nearest(grid: Grid, longitude: float, latitude: float) -> tuple[int, int] | None:
+    """The row and column of the cell that holds a place, or ``None``."""
+    row = int(np.floor((90 - latitude) / grid.step + 0.5)) - grid.north
+    column = (int(np.floor(longitude / grid.step + 0.5)) - grid.west) % grid.around
+    return (row, column) if 0 <= row < grid.rows and column < grid.columns else None

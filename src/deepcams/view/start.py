@@ -1,0 +1,110 @@
+"""``deepcams view``: open what is to be shown, and serve it until stopped."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from deepcams.core.errors import notice
+from deepcams.readers.open import open_field
+from deepcams.stations.openaq import open_openaq
+from deepcams.view.direct import direct_values
+from deepcams.view.nodes import NodeReader, node_reader
+from deepcams.view.server import PORT, Server
+from deepcams.view.session import Shown
+from deepcams.view.station_layer import Stations
+
+
+def open_shown(
+    store: Sequence[str | Path] | str | Path,
+    original: Sequence[str | Path] | str | Path = (),
+    stations: Sequence[str | Path] | str | Path = (),
+    variable: str | None = None,
+) -> Shown:
+    """Open what a page shows; no values are read.
+
+    Args:
+        store: a field: deepcams' output, or whatever :func:`deepcams.open_field` opens.
+        original: the field to stand beside it.
+        stations: observations in the columns of OpenAQ's archive.
+        variable: which variable of the fields; default PM2.5.
+
+    Raises:
+        InputError: see :func:`deepcams.open_field` and :func:`deepcams.open_openaq`.
+        MissingExtraError: stations without the extra [stations].
+    """
+    ours = open_field(store, variable)
+    beside = open_field(original, variable) if original else None
+    parameter = {"pm2p5": "pm25"}.get(str(ours.name), str(ours.name))
+    places = Stations(open_openaq(stations, parameter=parameter)) if stations else None
+    first = store if isinstance(store, str | Path) else store[0]
+    values = direct_values(store, ours)
+    nodes: dict[str, Callable[[], NodeReader | None]] = {}
+    if values is None:
+        nodes["ours"] = lambda: node_reader(store, ours)
+    if beside is not None:
+        nodes["original"] = lambda: node_reader(original, beside)
+    return Shown(ours, beside, places, Path(first).resolve().name, values, nodes)
+
+
+def view(
+    shown: Shown,
+    *,
+    host: str = "127.0.0.1",
+    port: int = PORT,
+    told: Callable[[str], None] | None = None,
+    for_good: bool = False,
+) -> bool:
+    """Serve a page until the process is interrupted (Ctrl-C) or asked to end.
+
+    Args:
+        shown: see :func:`open_shown`.
+        host: address to listen at; any but a loopback one lets others in.
+        port: to listen at; 0: any that is free.
+        told: called with the page's address once it can be opened.
+        for_good: whether the process ends after this: it then takes no further notice of Ctrl-C and SIGTERM, so that
+            whoever is impatient does not interrupt the ending. Else they do again what they did before.
+
+    Returns:
+        whether all is at rest; else some thread is still in the midst of a long answer, and a process that ends in the
+        usual way may pull the libraries from under it.
+
+    Raises:
+        InputError: the port is taken, or the address is none of this machine's.
+    """
+    with Server(shown, host, port) as server:
+        if not server.loopback:
+            notice(f"everyone who reaches {host} can read what is shown")
+        before = _stop_once()
+        try:
+            if told is not None:
+                told(server.url)
+            server.serve_forever(poll_interval=0.2)
+        except KeyboardInterrupt:
+            pass
+        finally:
+            rest = [server.at_rest(), shown.close()]
+            if not for_good:
+                for ending, handler in before.items():
+                    signal.signal(ending, handler or signal.SIG_DFL)
+    return all(rest)
+
+
+def _stop_once() -> dict[int, Any]:
+    """Let Ctrl-C and SIGTERM interrupt, also where a shell has put the process into the background; returns what was.
+
+    The first does; whoever is impatient would else interrupt the stopping itself.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    endings = (signal.SIGINT, signal.SIGTERM)
+
+    def stop(number: int, frame: Any) -> None:
+        for ending in endings:
+            signal.signal(ending, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    return {ending: signal.signal(ending, stop) for ending in endings}

@@ -1,0 +1,194 @@
+"""What the output looks like: rounding, layout, records."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deepcams.core.errors import InputError, OutputError
+from deepcams.core.field import ValueCounts
+from deepcams.core.grid import Grid
+from deepcams.methods.base import ANALYSIS, INTERPOLATED, MISSING
+from deepcams.writers import BitRound, Layout, Record, differences, open_target, split_hours
+from deepcams.writers.conventions import STATUS_MEANINGS
+from deepcams.writers.item_records import Records
+
+
+def hours(count: int, start: str = "2019-12-31T15") -> np.ndarray:
+    return np.datetime64(start, "ns") + np.arange(count) * np.timedelta64(1, "h")
+
+
+@given(
+    st.lists(st.floats(2.0**-100, 2.0**100, width=32), min_size=1, max_size=50),
+    st.sampled_from([0.25, 0.1, 0.01, 0.001, 1e-4, 1e-6]),
+)
+def test_rounding_keeps_its_bound_and_its_bits(numbers: list[float], bound: float) -> None:
+    values = np.array(numbers, np.float32)
+    rounding = BitRound(bound)
+    rounded = rounding(values.copy())
+    assert np.all(np.abs(rounded.astype(float) - values) <= bound * values)
+    assert not np.any(rounded.view(np.uint32) & np.uint32((1 << (23 - rounding.bits)) - 1))
+    np.testing.assert_array_equal(rounding(rounded.copy()), rounded)
+
+
+@pytest.mark.parametrize(
+    ("bound", "bits"), [(0.25, 1), (0.001, 9), (1 / 1024, 9), (1 / 1025, 10), (1e-9, 23), (0, 23)]
+)
+def test_rounding_keeps_no_more_bits_than_needed(bound: float, bits: int) -> None:
+    assert BitRound(bound).bits == bits
+
+
+def test_rounding_is_to_nearest_half_to_even() -> None:
+    step = np.float32(2.0**-9)
+    values = np.array(
+        [1 + step / 2, 1 + 3 * step / 2, 1 + step * 0.49, 1 + step * 0.51], np.float32
+    )
+    np.testing.assert_array_equal(
+        BitRound(0.001)(values), np.array([1, 1 + 2 * step, 1, 1 + step], np.float32)
+    )
+
+
+def test_rounding_leaves_missing_infinite_and_zero_alone() -> None:
+    strange = np.array([0xFFFFFFFF, 0x7FFFFFFF, 0x7F800001, 0x7FC00000], np.uint32).view(np.float32)
+    values = np.concatenate([strange, np.array([np.inf, -np.inf, 0, -0.0], np.float32)])
+    rounded = BitRound(0.001)(values.copy())
+    assert np.isnan(rounded[:4]).all()
+    np.testing.assert_array_equal(rounded[4:], values[4:])
+
+
+@pytest.mark.parametrize("bound", [-1, 0.5, np.nan])
+def test_impossible_bounds_are_refused(bound: float) -> None:
+    with pytest.raises(InputError, match="rounding: expected"):
+        BitRound(bound)
+
+
+def test_items_cover_every_hour_once() -> None:
+    for split in (None, "day", "month"):
+        items = split_hours(hours(100), split)
+        assert [i for item in items for i in range(item.start, item.stop)] == list(range(100))
+        assert [item.index for item in items] == list(range(len(items)))
+
+
+def test_items_count_from_the_first_hour_and_days_from_midnight() -> None:
+    assert [item.hours for item in split_hours(hours(58))] == [24, 24, 10]
+    days = split_hours(hours(58), "day")
+    assert [(item.part, item.hours) for item in days] == [
+        ("20191231", 9),
+        ("20200101", 24),
+        ("20200102", 24),
+        ("20200103", 1),
+    ]
+    assert [item.part for item in split_hours(hours(58), "month")] == ["201912", *["202001"] * 3]
+
+
+def test_the_globe_has_half_megabyte_chunks_that_divide_its_shard() -> None:
+    layout = Layout("pm2p5", hours(48), Grid.globe(0.25))
+    assert layout.chunks == (6, 103, 180)
+    assert layout.shard == (24, 721, 1440)
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (204, 363), (239, 241), (1021, 509), (600, 1440)])
+@pytest.mark.parametrize("count", [1, 10, 24, 100])
+def test_shards_are_whole_multiples_of_chunks_and_cover_an_item(
+    shape: tuple[int, int], count: int
+) -> None:
+    layout = Layout("pm2p5", hours(count), Grid(0.25, 0, 0, *shape))
+    chunks, shard = np.array(layout.chunks), np.array(layout.shard)
+    assert not (shard % chunks).any()
+    assert np.all(shard >= (min(count, 24), *shape))
+    assert chunks.prod() * 4 < 1.5e6
+
+
+def test_time_is_counted_in_hours_or_where_needed_in_minutes() -> None:
+    whole = Layout("pm2p5", hours(3, "2003-01-02T00"), Grid.globe(45)).frame()
+    assert whole.time.attrs["units"] == "hours since 2003-01-01"
+    assert whole.time.dtype == np.int64
+    assert whole.time.values.tolist() == [24, 25, 26]
+    assert whole.time_bounds.values[0].tolist() == [24, 24]
+    mean = Layout(
+        "pm2p5", hours(3, "2003-01-02T00:30"), Grid.globe(45), half_width=np.timedelta64(30, "m")
+    ).frame()
+    assert mean.time.attrs["units"] == "minutes since 2003-01-01"
+    assert mean.time_bounds.values[0].tolist() == [24 * 60, 25 * 60]
+
+
+def test_status_means_the_same_to_those_who_write_and_those_who_compute() -> None:
+    assert STATUS_MEANINGS[MISSING] == "missing"
+    assert STATUS_MEANINGS[ANALYSIS] == "analysis"
+    assert STATUS_MEANINGS[INTERPOLATED] == "interpolated"
+
+
+def test_records_come_back_as_they_were(tmp_path) -> None:
+    records = Records(tmp_path)
+    assert records.get(3) is None
+    first = Record("ab", (1, 8, 15), ValueCounts(100, 3, 2, 1), 5, 7.25)
+    records.put(3, first)
+    assert records.get(3) == first
+    second = Record("cd", (24, 0, 0), ValueCounts(10), 0, None)
+    merged = Record.merge([first, second])
+    assert merged.hours == (25, 8, 15)
+    assert merged.counts == ValueCounts(110, 3, 2, 1)
+    assert merged.largest == 7.25
+    assert merged.fingerprint != Record.merge([second, first]).fingerprint
+    (tmp_path / "item-000003.json").write_text("{")
+    with pytest.raises(OutputError, match="cannot be read"):
+        records.get(3)
+
+
+def test_differences_name_what_changed() -> None:
+    old = {
+        "deepcams": "1",
+        "chain": [{"name": "flow"}],
+        "inputs": [{"name": "a.nc", "bytes": 1}],
+        "gone": 1,
+    }
+    new = {"deepcams": "1", "chain": [{"name": "linear"}], "inputs": [{"name": "a.nc", "bytes": 2}]}
+    assert differences(old, old) == []
+    assert differences(old, new) == [
+        "chain was flow, now linear",
+        "inputs: a.nc: bytes was 1, now 2",
+        "gone was 1, now absent",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ({"bbox": None}, {"bbox": (0, 10, 20, 30)}, ["bbox was null, now [0, 10, 20, 30]"]),
+        ({"by": ["year"]}, {"by": ["year", "country"]}, ["by was year, now year, country"]),
+        ({"conserve": True}, {"conserve": False}, ["conserve was true, now false"]),
+        ({"a": {"b": [{"c": 1}]}}, {"a": {"b": []}}, ['a.b was [{"c": 1}], now none']),
+        (
+            {"h": list(range(9))},
+            {"h": [*range(8), 9, 10]},
+            ["h.8 was 8, now 9", "h.9 was absent, now 10"],
+        ),
+        ({"options": {}, "steps": 1}, {"steps": 1.0}, []),
+        (
+            {"chain": [{"name": "a", "n": 2}]},
+            {"chain": [{"name": "a"}]},
+            ["chain: a: n was 2, now absent"],
+        ),
+        (
+            {"inputs": [{"name": f"{day}.nc"} for day in range(8)]},
+            {"inputs": [{"name": f"{day}.nc"} for day in range(4, 9)]},
+            ["inputs was 8 with 0.nc, 1.nc, 2.nc, .., now 5 with 8.nc"],
+        ),
+    ],
+)
+def test_differences_are_told_as_in_a_file_of_settings(old, new, told) -> None:
+    assert differences(old, new) == told
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.nc4", "a.zip"])
+def test_unknown_endings_are_refused(name: str, tmp_path) -> None:
+    with pytest.raises(InputError, match=r"\.zarr or \.nc"):
+        open_target(tmp_path / name)
+
+
+def test_split_needs_a_folder(tmp_path) -> None:
+    with pytest.raises(InputError, match="--split"):
+        open_target(tmp_path / "a.zarr", "day")
+    assert open_target(tmp_path / "folder").split == "month"
