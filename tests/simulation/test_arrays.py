@@ -12,7 +12,7 @@ from deepcams.simulation.world_field import SimulatedWorld
 
 torch = pytest.importorskip("torch")
 
-from deepcams.simulation.torch_arrays import TorchArrays, world_arrays  # noqa: E402
+from deepcams.simulation.arrays import TorchArrays, world_arrays  # noqa: E402
 
 MIDDLE = np.datetime64("2019-12-01T12:30", "ns")
 BOXES = [(75, 20, 95, 32), (170, -20, -170, -5), (100, 84, 250, 90)]
@@ -65,7 +65,7 @@ def test_the_command_computes_with_what_the_device_says(tmp_path, monkeypatch, c
         asked.append(device)
         return TorchArrays("cpu")
 
-    monkeypatch.setattr("deepcams.simulation.torch_arrays.world_arrays", arrays)
+    monkeypatch.setattr("deepcams.simulation.arrays.world_arrays", arrays)
     period = ["--layout", "geos-cf", "--period", "2019-12-01T12", "--bbox", "75", "20", "80", "25"]
     assert main(["simulate", "-o", str(tmp_path), *period, "--device", "cuda"]) == 0
     assert asked == ["cuda"]

@@ -76,7 +76,7 @@ def simulate(
     """
     from deepcams.cli.progress import one_bar
     from deepcams.simulation.simulate import simulate as run
-    from deepcams.simulation.torch_arrays import world_arrays
+    from deepcams.simulation.arrays import world_arrays
 
     arrays = world_arrays(device.value)
     with one_bar("simulating", hidden=quiet) as progress:
