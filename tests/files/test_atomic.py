@@ -14,11 +14,11 @@ from deepcams.core.errors import OutputError
 from deepcams.files import atomic as writing
 from deepcams.files.atomic import (
     UNFINISHED,
-    appearing,
-    remove_strays,
-    replacing,
+    atomic_path,
+    os_errors_explained,
+    remove_unfinished,
+    replace_atomically,
     write_atomically,
-    writing_to,
 )
 
 SCRIPT = """
@@ -40,11 +40,11 @@ elif trouble == "closed":
 elif trouble == "kill":
     writing.sync = kill
 try:
-    if how == "appearing":
-        with writing.appearing(path, sure=True) as beside:
-            beside.write_bytes(data)
+    if how == "atomic_path":
+        with writing.atomic_path(path, durable=True) as temporary:
+            temporary.write_bytes(data)
     else:
-        with writing.writing_to(path):
+        with writing.os_errors_explained(path):
             writing.write_atomically(path, data)
 except writing.OutputError as error:
     sys.exit(str(error))
@@ -68,7 +68,7 @@ def _names(folder: Path) -> list[str]:
 posix = pytest.mark.skipif(
     os.name != "posix", reason="limits, permissions and signals as POSIX has them"
 )
-both = pytest.mark.parametrize("how", ["appearing", "write_atomically"])
+both = pytest.mark.parametrize("how", ["atomic_path", "write_atomically"])
 
 
 @posix
@@ -103,7 +103,7 @@ def test_a_kill_before_the_end_leaves_the_old_file_and_the_next_one_comes_throug
     assert stray.startswith(".")
     assert stray.endswith(UNFINISHED)
     if how == "write_atomically":
-        remove_strays(tmp_path)
+        remove_unfinished(tmp_path)
     assert _tried(tmp_path, how, "nothing").returncode == 0
     assert _names(tmp_path) == ["a.bin"]
     assert (tmp_path / "a.bin").read_bytes() == bytes(5000)
@@ -112,9 +112,9 @@ def test_a_kill_before_the_end_leaves_the_old_file_and_the_next_one_comes_throug
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "new" / "a.txt"
     for text in ("first", "second"):
-        with appearing(path) as beside:
-            assert beside.parent == path.parent
-            beside.write_text(text)
+        with atomic_path(path) as temporary:
+            assert temporary.parent == path.parent
+            temporary.write_text(text)
             assert path.exists() == (text == "second")
         assert path.read_text() == text
     assert _names(path.parent) == ["a.txt"]
@@ -125,8 +125,8 @@ def test_any_other_end_leaves_nothing_and_is_told_as_it_is(
     tmp_path: Path, error: BaseException
 ) -> None:
     def write() -> None:
-        with appearing(tmp_path / "a.txt") as beside:
-            beside.write_text("half")
+        with atomic_path(tmp_path / "a.txt") as temporary:
+            temporary.write_text("half")
             raise error
 
     with pytest.raises(type(error)):
@@ -137,18 +137,18 @@ def test_any_other_end_leaves_nothing_and_is_told_as_it_is(
 def test_a_folder_is_made_only_where_that_is_wanted(tmp_path: Path) -> None:
     with (
         pytest.raises(OutputError, match=r"no/a\.txt cannot be written: No such file"),
-        appearing(tmp_path / "no" / "a.txt", make_folder=False) as beside,
+        atomic_path(tmp_path / "no" / "a.txt", make_folder=False) as temporary,
     ):
-        beside.write_text("x")
+        temporary.write_text("x")
     (tmp_path / "file").write_text("in the way")
     with (
         pytest.raises(OutputError, match=r"cannot be written: .*; name another$"),
-        appearing(tmp_path / "file" / "a.txt", do="name another"),
+        atomic_path(tmp_path / "file" / "a.txt", do="name another"),
     ):
         pytest.fail("there is no folder to write to")
     with (
         pytest.raises(OutputError, match="cannot be written: Not a directory"),
-        writing_to(tmp_path / "file" / "a.txt"),
+        os_errors_explained(tmp_path / "file" / "a.txt"),
     ):
         write_atomically(tmp_path / "file" / "a.txt", b"x")
     assert _names(tmp_path) == ["file"]
@@ -157,11 +157,11 @@ def test_a_folder_is_made_only_where_that_is_wanted(tmp_path: Path) -> None:
 def test_writers_of_one_name_do_not_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, sync = tmp_path / "a.json", writing.sync
 
-    def another_writes_meanwhile(beside: Path) -> None:
+    def another_writes_meanwhile(temporary: Path) -> None:
         monkeypatch.setattr(writing, "sync", sync)
         write_atomically(path, b"another's")
         assert path.read_bytes() == b"another's"
-        sync(beside)
+        sync(temporary)
 
     monkeypatch.setattr(writing, "sync", another_writes_meanwhile)
     write_atomically(path, b"ours")
@@ -174,11 +174,11 @@ def test_what_matters_is_on_disk_before_it_has_its_name(
 ) -> None:
     path, synced = tmp_path / "a.bin", list[tuple[str, bool]]()
     monkeypatch.setattr(writing, "sync", lambda one: synced.append((one.name, path.exists())))
-    with replacing(path, tmp_path / "beside") as beside:
-        beside.write_bytes(b"x")
+    with replace_atomically(path, tmp_path / "beside") as temporary:
+        temporary.write_bytes(b"x")
     assert synced == [("beside", False), (tmp_path.name, True)]
-    with appearing(path) as beside:  # what is quickly made again is not waited for
-        beside.write_bytes(b"y")
+    with atomic_path(path) as temporary:  # what is quickly made again is not waited for
+        temporary.write_bytes(b"y")
     assert len(synced) == 2
     monkeypatch.undo()
     writing.sync(path)

@@ -19,8 +19,8 @@ from deepcams.core.field import as_field, tell_counts
 from deepcams.core.period import Period
 from deepcams.downscaling.fingerprints import Fingerprints
 from deepcams.downscaling.output_identity import global_attributes, identity, keep_apart
-from deepcams.downscaling.plan import BBox, Plan, compute_hours, count_frames, examine, plan_work
-from deepcams.files.atomic import writing_to
+from deepcams.downscaling.plan import Plan, compute_hours, count_frames, examine, plan_work
+from deepcams.files.atomic import os_errors_explained
 from deepcams.files.flock import alone
 from deepcams.methods import build
 from deepcams.methods.base import ANALYSIS, hour_status
@@ -142,7 +142,7 @@ class Job:
         there = self._existing()
         plan, target = self.plan, self.target
         self._fingerprints.scan(self.where)
-        with writing_to(target.path):
+        with os_errors_explained(target.path):
             if there:
                 target.resume(self.layout, plan.items)
             else:
@@ -150,7 +150,7 @@ class Job:
                 target.create(self.layout, plan.items, self.identity)
         try:
             computed = self._fill(progress)
-            with writing_to(target.path):
+            with os_errors_explained(target.path):
                 target.finish(
                     lambda hours: progress("write", hours, plan.times.size) if progress else None
                 )
@@ -256,7 +256,7 @@ class Job:
         with ThreadPoolExecutor(1, "deepcams-write") as pool:
             for item in todo:
                 values, status, record = self._compute(item)
-                with writing_to(self.target.path):
+                with os_errors_explained(self.target.path):
                     if writing is not None:
                         writing.result()
                     writing = pool.submit(self.target.write, item, values, status, record)
@@ -264,7 +264,7 @@ class Job:
                 done += item.hours
                 if progress is not None:
                     progress("downscale", done, total)
-            with writing_to(self.target.path):
+            with os_errors_explained(self.target.path):
                 if writing is not None:
                     writing.result()
         return hours
@@ -282,7 +282,7 @@ def prepare(
     spatial: str = BEST,
     conserve: bool = True,
     order: Order = "spatial-first",
-    bbox: BBox | None = None,
+    bbox: Sequence[float] | None = None,
     period: Period | str | None = None,
     rounding: float = 0.001,
     split: Split | None = None,

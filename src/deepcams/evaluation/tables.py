@@ -16,7 +16,7 @@ from deepcams.core.errors import OutputError
 from deepcams.core.text import figure
 from deepcams.evaluation.experiment import Result
 from deepcams.evaluation.statistics import Mean, Scores
-from deepcams.files.atomic import write_atomically, writing_to
+from deepcams.files.atomic import os_errors_explained, write_atomically
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -296,5 +296,5 @@ def save(path: Path, text: str) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    with writing_to(path):
+    with os_errors_explained(path):
         write_atomically(path, text.encode())

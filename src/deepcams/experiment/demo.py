@@ -23,7 +23,7 @@ from deepcams.evaluation import tables
 from deepcams.evaluation.candidates import CONSERVE, CORRECT_BASELINE, THEN, Kind, make
 from deepcams.evaluation.experiment import SPAN, Experiment, Result
 from deepcams.evaluation.statistics import Table, score_sample
-from deepcams.files.atomic import appearing
+from deepcams.files.atomic import atomic_path
 from deepcams.methods.base import HOUR, INTERPOLATED, hour_status
 from deepcams.methods.chains import best
 from deepcams.methods.coarsen import coarsen
@@ -233,8 +233,8 @@ def _claim(folder: Path, settings: dict[str, Any]) -> None:
             )
     elif before != settings:
         _clear(folder)
-    with appearing(record) as beside:
-        beside.write_text(json.dumps(settings) + "\n")
+    with atomic_path(record) as temporary:
+        temporary.write_text(json.dumps(settings) + "\n")
 
 
 def _clear(folder: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from deepcams.core.errors import OutputError
-from deepcams.files.atomic import write_atomically, writing_to
+from deepcams.files.atomic import os_errors_explained, write_atomically
 from deepcams.files.flock import taken
 from deepcams.files.records import differences
 
@@ -131,7 +131,7 @@ class Plan:
     def _clear(self, path: Path, fate: Fate) -> str:
         if fate == "kept":
             return ""
-        with writing_to(path):
+        with os_errors_explained(path):
             if fate == "removed":
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
                 return ""
@@ -150,7 +150,7 @@ class Plan:
 
     def _write(self, name: str, about: Mapping[str, Any]) -> None:
         path = self._path(name)
-        with writing_to(path):
+        with os_errors_explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, (json.dumps(about, indent=1) + "\n").encode())
 
@@ -181,7 +181,7 @@ def alone(out: Path) -> Iterator[None]:
         raise OutputError(
             f"{out}: a folder is needed, and a file of that name is there; name another one with -o"
         )
-    with writing_to(out):
+    with os_errors_explained(out):
         (out / STATE).mkdir(parents=True, exist_ok=True)
         lock = os.open(out / STATE / "lock", os.O_RDWR | os.O_CREAT, 0o666)
     try:

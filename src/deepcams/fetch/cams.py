@@ -21,7 +21,7 @@ from deepcams.fetch.hours import Box
 from deepcams.fetch.manifest import checksum, settle
 from deepcams.fetch.parallel import READING, Estimate, Summary, Told, free_at, in_parallel
 from deepcams.fetch.retry import FetchError, RefusedError, TryAgainError
-from deepcams.files.atomic import writing_to
+from deepcams.files.atomic import os_errors_explained
 from deepcams.readers.archive import unpack
 from deepcams.readers.cams import SPECIES, open_cams_files, species_of
 from deepcams.readers.detect import DataFile, kind_of
@@ -278,7 +278,7 @@ class Cams(Fetch[CamsRequest]):
             kind = kind_of(file.read(1024))
         final = final.with_name(final.name + _SUFFIX[str(kind)])
         digest = checksum(partial)
-        with writing_to(final):
+        with os_errors_explained(final):
             settle(partial, final)
         self.manifest.put(
             part.item,

@@ -27,7 +27,7 @@ from deepcams.fetch.retry import (
     is_full,
     retry_after,
 )
-from deepcams.files.atomic import writing_to
+from deepcams.files.atomic import os_errors_explained
 from deepcams.files.optional import need
 from deepcams.readers.detect import looks_like
 
@@ -206,7 +206,7 @@ class Transfer:
                 raise
             return partial
 
-        with writing_to(final):
+        with os_errors_explained(final):
             final.parent.mkdir(parents=True, exist_ok=True)
         found = self.patience.persist(what, attempt, further)
         about.unlink(missing_ok=True)
@@ -239,7 +239,10 @@ class Transfer:
     def _write(
         self, response: requests.Response, partial: Path, start: int, whole: int | None, came: Bytes
     ) -> None:
-        with writing_to(partial), partial.open("r+b" if start else "wb", buffering=0) as file:
+        with (
+            os_errors_explained(partial),
+            partial.open("r+b" if start else "wb", buffering=0) as file,
+        ):
             if start:
                 file.truncate(start)
                 file.seek(start)
@@ -278,7 +281,7 @@ class Transfer:
         )
         ranges = response.status_code == 206 or response.headers.get("Accept-Ranges", "") == "bytes"
         known = {"url": url, "validator": validator if ranges else "", "length": whole}
-        with writing_to(about):
+        with os_errors_explained(about):
             # not forced to disk: without it the file is only begun anew
             about.write_text(json.dumps(known), encoding="utf-8")
 

@@ -22,7 +22,7 @@ from deepcams.fetch.manifest import checksum, settle
 from deepcams.fetch.opendap import Opendap
 from deepcams.fetch.parallel import Estimate, Summary, Told, free_at, in_parallel
 from deepcams.fetch.retry import FetchError, RefusedError, TryAgainError
-from deepcams.files.atomic import writing_to
+from deepcams.files.atomic import os_errors_explained
 
 Via = Literal["https", "opendap"]
 _HOUR = np.timedelta64(1, "h").astype("timedelta64[ns]")
@@ -301,7 +301,7 @@ class GeosCf(Fetch[GeosCfRequest]):
         assert self.request.bbox is not None
         field = open_hour(whole, time, self.request.version)
         part = whole.with_name(f"{whole.name}.cut")
-        with writing_to(part):
+        with os_errors_explained(part):
             cut(field, self.request.bbox, part, time, self.request.version)
         whole.unlink()
         return part

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from deepcams.core.errors import InputError, OutputError
-from deepcams.files.atomic import sync, writing_to
+from deepcams.files.atomic import os_errors_explained, sync
 from deepcams.files.flock import taken
 from deepcams.files.records import differences
 
@@ -42,7 +42,7 @@ class Manifest:
         self._items: dict[str, dict[str, Any]] = {}
         self._lock = threading.Lock()
         self._file: Any = None
-        with writing_to(self.path):  # a folder that may not be looked into
+        with os_errors_explained(self.path):  # a folder that may not be looked into
             there = self.path.exists()
         if there:
             self._read()
@@ -86,7 +86,7 @@ class Manifest:
         """
         self.refuse(identity)
         identity = {"format": FORMAT, **identity}
-        with writing_to(self.path):
+        with os_errors_explained(self.path):
             self.folder.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("ab")
         if not taken(self._file.fileno()):
@@ -94,7 +94,7 @@ class Manifest:
             raise OutputError(
                 f"{self.folder}: another deepcams fetches into it now; wait for it, or name another one"
             )
-        with writing_to(self.path):
+        with os_errors_explained(self.path):
             if self.path.stat().st_size:
                 self._file.write(b"\n")  # ends a line that a kill cut off
         self._items.clear()  # another process may have come to its end since they were read
@@ -144,7 +144,7 @@ class Manifest:
 
     def _write(self, line: dict[str, Any], sure: bool = True) -> None:
         assert self._file is not None, "begin() comes first"
-        with self._lock, writing_to(self.path):
+        with self._lock, os_errors_explained(self.path):
             self._file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
             self._file.flush()
             if sure:
@@ -152,7 +152,7 @@ class Manifest:
 
     def sync(self) -> None:
         """Force lines that were put with ``sure=False`` to disk."""
-        with self._lock, writing_to(self.path):
+        with self._lock, os_errors_explained(self.path):
             os.fsync(self._file.fileno())
 
     def get(self, item: str) -> dict[str, Any] | None:
@@ -199,6 +199,6 @@ def settle(partial: Path, final: Path) -> None:
 
     The folder's entry is not forced to disk: should a crash lose it, :meth:`Manifest.complete` finds no file.
     """
-    with writing_to(final):
+    with os_errors_explained(final):
         sync(partial)
         partial.replace(final)

@@ -13,7 +13,7 @@ from deepcams.fetch.credentials import Key
 from deepcams.fetch.endpoints import OPENAQ_PROFILE, USER_AGENT
 from deepcams.fetch.hours import Box
 from deepcams.fetch.retry import FetchError, Patience, RefusedError, TryAgainError, retry_after
-from deepcams.files.atomic import write_atomically, writing_to
+from deepcams.files.atomic import os_errors_explained, write_atomically
 from deepcams.files.optional import need
 
 _PAGE = 1000
@@ -173,7 +173,7 @@ def _utc(stamp: Any) -> str | None:
 def save(locations: list[dict[str, Any]], folder: Path) -> Path:
     """Keep them beside the data, as the API answers."""
     path = folder / STATIONS
-    with writing_to(path):
+    with os_errors_explained(path):
         write_atomically(
             path, (json.dumps({"results": locations}, ensure_ascii=False, indent=0) + "\n").encode()
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 from deepcams.core.errors import InputError
 from deepcams.fetch.openaq_archive import Day, unpacked
-from deepcams.files.atomic import appearing, writing_to
+from deepcams.files.atomic import atomic_path, os_errors_explained
 from deepcams.stations.openaq_columns import COLUMNS, plain_parameter, read_csv
 
 PARTS = ".parts"
@@ -56,7 +56,7 @@ class Pack:
 
     def add(self, day: Day, data: bytes) -> None:
         """Put an object at the end."""
-        with writing_to(self.path):
+        with os_errors_explained(self.path):
             if self._file is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = self.path.open("r+b" if self.path.exists() else "w+b")
@@ -156,8 +156,8 @@ def write_part(table: Any, path: Path) -> None:
     """Write a location's rows; the file appears when it is whole and on disk."""
     import pyarrow.parquet as pq
 
-    with appearing(path, sure=True) as beside:
-        pq.write_table(table, beside, compression="zstd")
+    with atomic_path(path, durable=True) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
 
 
 def place_of(pack: Pack, day: Day) -> tuple[float, float] | None:
@@ -191,8 +191,8 @@ def merge(parts: Path, final: Path) -> int:
         names = merged + [path.stem for path in new]
         schema = _schema().with_metadata({_MERGED: json.dumps(names).encode()})
         with (
-            appearing(final, sure=True) as beside,
-            pq.ParquetWriter(beside, schema, compression="zstd") as writer,
+            atomic_path(final, durable=True) as temporary,
+            pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
         ):
             for group in _groups(_tables(final, new)):
                 writer.write_table(pa.concat_tables(group).cast(schema), row_group_size=_HELD_ROWS)

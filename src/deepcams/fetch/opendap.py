@@ -21,7 +21,7 @@ from deepcams.fetch.download import Transfer, partial_of
 from deepcams.fetch.endpoints import OPENDAP_ORIGIN, geos_cf_file, geos_cf_variable
 from deepcams.fetch.hours import Box, open_hour, write_hour
 from deepcams.fetch.retry import Pace, TryAgainError
-from deepcams.files.atomic import writing_to
+from deepcams.files.atomic import os_errors_explained
 from deepcams.readers.detect import looks_like
 from deepcams.readers.geos_cf import TITLE, UNDEFINED
 
@@ -169,7 +169,7 @@ class Opendap:
                 yield time, None
                 continue
             beside = partial_of(folder / geos_cf_file(1, time))
-            with writing_to(beside):
+            with os_errors_explained(beside):
                 source = f"{TITLE.format(1)}, over OPeNDAP"
                 write_hour(beside, values[slot - first], grid, time, 1, source)
             open_hour(beside, time, 1)

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside under a hidden name, and given their own name in the end."""
+"""Atomic writes: write to a hidden temporary file in the same folder, then rename it."""
 
 from __future__ import annotations
 
@@ -12,78 +12,83 @@ from pathlib import Path
 from deepcams.core.errors import OutputError
 
 UNFINISHED = ".partial"
-"""Ends the names of files that are being written; whoever looks for data never takes one of these for it."""
+"""Suffix of the names of unfinished files; whatever looks for data ignores them."""
 
 
 @contextmanager
-def appearing(
-    path: Path, *, sure: bool = False, make_folder: bool = True, do: str = ""
+def atomic_path(
+    path: Path, *, durable: bool = False, make_folder: bool = True, do: str = ""
 ) -> Iterator[Path]:
-    """A name beside ``path`` to write to; it becomes ``path`` at the end, or vanishes if that is not reached.
+    """Give a temporary path to write to; the file is renamed to ``path`` at the end, or removed on an error.
 
-    The name is always the same, so that what a killed process has left is written over by the next one; several
-    processes that may write the same file at once use :func:`write_atomically`.
+    The temporary name is always the same, so that the next process overwrites what a killed one left; use
+    :func:`write_atomically` where several processes may write the same file at once.
 
     Args:
-        path: an older file of this name stays as it is until the new one is whole.
-        sure: force it to disk before it gets its name, so that it is whole after a power cut, too.
-        make_folder: make the folder where there is none.
-        do: what the user should do where it cannot be written (default: see :func:`writing_to`).
+        path: an older file of this name stays unchanged until the new one is complete.
+        durable: force the file to disk before it is renamed, so that it is complete after a power cut too.
+        make_folder: make the folder if it does not exist.
+        do: what the user should do if it cannot be written (default: see :func:`os_errors_explained`).
 
     Raises:
         OutputError: it cannot be written.
     """
-    with writing_to(path, do):
+    with os_errors_explained(path, do):
         if make_folder:
             path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path, path.with_name(f".{path.name}{UNFINISHED}"), sure=sure) as beside:
-            yield beside
+        with replace_atomically(
+            path, path.with_name(f".{path.name}{UNFINISHED}"), durable=durable
+        ) as temporary:
+            yield temporary
 
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file that appears under its name only when it is whole and on disk; several processes may at once.
 
     Raises:
-        OSError: it cannot be written; :func:`writing_to` says so for the path that the user knows.
+        OSError: it cannot be written; :func:`os_errors_explained` says so for the path that the user knows.
     """
-    with replacing(path, path.with_name(f".{path.name}.{uuid.uuid4().hex}{UNFINISHED}")) as beside:
-        beside.write_bytes(data)
+    with replace_atomically(
+        path, path.with_name(f".{path.name}.{uuid.uuid4().hex}{UNFINISHED}")
+    ) as temporary:
+        temporary.write_bytes(data)
 
 
 @contextmanager
-def replacing(path: Path, beside: Path, *, sure: bool = True) -> Iterator[Path]:
-    """``beside`` to write to, on the same disk: at the end it becomes ``path``, at any failure it vanishes.
+def replace_atomically(path: Path, temporary: Path, *, durable: bool = True) -> Iterator[Path]:
+    """Rename ``temporary`` to ``path`` at the end of the block, or remove it on an error.
 
     Args:
-        path, beside: two names.
-        sure: force both the content and the name to disk.
+        path: the final name.
+        temporary: the file that the block writes, on the same disk.
+        durable: force the content and the renaming to disk.
 
     Raises:
         OSError: it cannot be written.
     """
     try:
-        yield beside
-        if sure:
-            sync(beside)
-        beside.replace(path)
-        if sure:
+        yield temporary
+        if durable:
+            sync(temporary)
+        temporary.replace(path)
+        if durable:
             sync(path.parent)
     finally:
         with suppress(
             OSError
         ):  # a file where a folder of the path should be, a folder that may not be changed
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
 
-def remove_strays(folder: Path) -> None:
-    """Remove the partial files that a killed process left in a folder of ours."""
+def remove_unfinished(folder: Path) -> None:
+    """Remove the unfinished files that a killed process left in a folder and its subfolders."""
     for stray in sorted(folder.rglob(f"*{UNFINISHED}")):
         stray.unlink(missing_ok=True)
 
 
 @contextmanager
-def writing_to(path: Path, do: str = "") -> Iterator[None]:
-    """Say in one line what the operating system refused, and what to do.
+def os_errors_explained(path: Path, do: str = "") -> Iterator[None]:
+    """Turn an ``OSError`` into one line for the user: the path, the reason and what to do.
 
     Raises:
         OutputError: instead of any OSError.

@@ -19,7 +19,7 @@ from urllib.parse import quote, unquote
 import numpy as np
 
 from deepcams.core.errors import OutputError
-from deepcams.files.atomic import UNFINISHED, write_atomically, writing_to
+from deepcams.files.atomic import UNFINISHED, os_errors_explained, write_atomically
 
 FOLDER = ".deepcams"
 """Hidden folder of an output that holds its records, its identity and its lock."""
@@ -104,13 +104,13 @@ class Records:
             OutputError: it cannot be written.
         """
         path = self._path(record.item)
-        with writing_to(path):
+        with os_errors_explained(path):
             self.folder.mkdir(parents=True, exist_ok=True)
             write_atomically(path, record.to_json().encode())
 
     def forget(self, item: str) -> None:
         """Remove a piece's record, so that the piece is made again."""
-        with writing_to(self._path(item)):
+        with os_errors_explained(self._path(item)):
             self._path(item).unlink(missing_ok=True)
 
     def names(self) -> Iterator[str]:
@@ -152,7 +152,7 @@ class Records:
         if before is not None:
             refuse_changes(before, identity, output, do)
             return True
-        with writing_to(output):
+        with os_errors_explained(output):
             self.folder.mkdir(parents=True, exist_ok=True)
             write_atomically(
                 self.folder / _IDENTITY,

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepcams.core.errors import DeepcamsError, InputError
-from deepcams.files.atomic import write_atomically, writing_to
+from deepcams.files.atomic import os_errors_explained, write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -308,7 +308,7 @@ def _card_of(header: Mapping[str, Any], path: object) -> Card:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with writing_to(path):
+    with os_errors_explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content)
 

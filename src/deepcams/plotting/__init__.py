@@ -11,7 +11,7 @@ _WHERE = {
     "compare_maps": "compare",
     "frame_figure": "maps",
     "map_figure": "maps",
-    "save": "sheet",
+    "save": "page",
     "sequence_figure": "sequence",
     "series_figure": "series",
     "training_figure": "training",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from deepcams.core.errors import MissingExtraError
-from deepcams.files.atomic import appearing
+from deepcams.files.atomic import atomic_path
 
 KINDS = (".mp4", ".gif")
 Write = Callable[[np.ndarray], None]
@@ -32,8 +32,8 @@ def writer(path: Path, fps: float, colours: np.ndarray) -> Iterator[Write]:
     """
     kind = path.suffix.lower()
     with (
-        appearing(path, make_folder=False) as beside,
-        _mp4(beside, fps) if kind == ".mp4" else _gif(beside, fps, colours) as write,
+        atomic_path(path, make_folder=False) as temporary,
+        _mp4(temporary, fps) if kind == ".mp4" else _gif(temporary, fps, colours) as write,
     ):
         yield write
 

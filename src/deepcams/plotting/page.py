@@ -17,7 +17,7 @@ from matplotlib.image import AxesImage
 
 from deepcams.core.errors import InputError, choose
 from deepcams.core.field import grid_of
-from deepcams.files.atomic import appearing
+from deepcams.files.atomic import atomic_path
 from deepcams.plotting import style
 from deepcams.plotting.fonts import families, quiet, set_families
 
@@ -330,6 +330,6 @@ def save(figure: Figure, path: Path | str) -> Path:
     about = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
     fast = {"pil_kwargs": _QUICK_PNG} if kind == "png" else {}
     set_families(figure)
-    with quiet(), appearing(path, make_folder=False) as beside:
-        figure.savefig(beside, format=kind, metadata=about, **fast)  # type: ignore[arg-type]
+    with quiet(), atomic_path(path, make_folder=False) as temporary:
+        figure.savefig(temporary, format=kind, metadata=about, **fast)  # type: ignore[arg-type]
     return path

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from deepcams.core.errors import InputError
-from deepcams.files.atomic import writing_to
+from deepcams.files.atomic import os_errors_explained
 from deepcams.plotting import style
 from deepcams.plotting.page import Sheet, size_of
 
@@ -107,6 +107,6 @@ def draw_curve(folder: str | Path) -> Path:
     """
     path = Path(folder) / CURVE
     figure = training_figure(folder)
-    with writing_to(path):
+    with os_errors_explained(path):
         figure.savefig(path, dpi=100)
     return path

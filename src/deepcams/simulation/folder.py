@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from deepcams.core.errors import OutputError
-from deepcams.files.atomic import appearing
+from deepcams.files.atomic import atomic_path
 
 WORLD_VERSION = 2
 """Counts up when the world's values change; files of different versions are not put into one folder."""
@@ -89,5 +89,5 @@ def claim(folder: Path, layout: str, settings: dict[str, Any], overwrite: bool) 
             f"{folder} holds {layout} files simulated with other settings ({'; '.join(differ)}); "
             "name another folder or add --overwrite"
         )
-    with appearing(record) as beside:
-        beside.write_text(json.dumps({**known, layout: settings}, indent=1) + "\n")
+    with atomic_path(record) as temporary:
+        temporary.write_text(json.dumps({**known, layout: settings}, indent=1) + "\n")

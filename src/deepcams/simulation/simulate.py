@@ -12,7 +12,7 @@ import xarray as xr
 from deepcams.core.errors import InputError, OutputError, choose
 from deepcams.core.grid import Grid
 from deepcams.core.period import Period
-from deepcams.files.atomic import appearing
+from deepcams.files.atomic import atomic_path
 from deepcams.files.flock import alone
 from deepcams.methods.coarsen import coarsen
 from deepcams.simulation.arrays import Arrays
@@ -146,8 +146,8 @@ def _simulate(
         claim(folder, layout, {"seed": seed, "dirt": dirt}, overwrite)
         written, planted = write_openaq(seed, places, period, folder, chosen, overwrite, progress)
         if chosen is not None:
-            with appearing(folder / "planted.csv") as beside:
-                planted.to_csv(beside, index=False)
+            with atomic_path(folder / "planted.csv") as temporary:
+                planted.to_csv(temporary, index=False)
         return Simulation(written, f"{len(places)} simulated stations", planted if dirt else None)
     if layout == "cams":
         coarse = _grid(0.75, bbox)

@@ -12,7 +12,7 @@ import xarray as xr
 
 from deepcams.core.errors import InputError, choose
 from deepcams.core.field import grid_of
-from deepcams.files.atomic import appearing
+from deepcams.files.atomic import atomic_path
 from deepcams.simulation.blocks import Blocks, blocks_of
 from deepcams.simulation.folder import Progress, no_progress
 
@@ -58,13 +58,13 @@ def write_cams(
     path = Path(path)
     if path.exists() and not overwrite:
         return False
-    with blocks_of(field, path, world, progress) as blocks, appearing(path) as beside:
+    with blocks_of(field, path, world, progress) as blocks, atomic_path(path) as temporary:
         if layout == "old":
-            _write_old(field, beside, blocks)
+            _write_old(field, temporary, blocks)
         elif layout == "new":
-            _write_new(field, beside, blocks)
+            _write_new(field, temporary, blocks)
         else:
-            _write_zip(field, beside, blocks)
+            _write_zip(field, temporary, blocks)
     return True
 
 

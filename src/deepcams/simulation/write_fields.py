@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from deepcams.core.field import DIMS, grid_of
-from deepcams.files.atomic import appearing
+from deepcams.files.atomic import atomic_path
 from deepcams.simulation.blocks import Blocks, blocks_of
 from deepcams.simulation.folder import Progress, Written, no_progress, shifted
 
@@ -48,8 +48,8 @@ def write_days(
         new = overwrite or not path.exists()
         if new:
             told = shifted(progress, done, field.sizes["time"])
-            with blocks_of(part, path, world, told) as blocks, appearing(path) as beside:
-                _write(part, beside, blocks)
+            with blocks_of(part, path, world, told) as blocks, atomic_path(path) as temporary:
+                _write(part, temporary, blocks)
         written.add(path, new)
         done += part.sizes["time"]
         progress(done, field.sizes["time"])

@@ -9,7 +9,7 @@ import xarray as xr
 
 from deepcams.core.errors import InputError
 from deepcams.core.field import grid_of, is_mean
-from deepcams.files.atomic import appearing
+from deepcams.files.atomic import atomic_path
 from deepcams.simulation.folder import Progress, Written, no_progress
 
 _HALF = np.timedelta64(30, "m")
@@ -64,9 +64,9 @@ def write_geos_cf(
         hours = missing[first : first + at_once]
         values = field[hours].values[:, ::-1][..., turned]
         for k, one in zip(hours, values, strict=True):
-            with appearing(paths[k]) as beside:
+            with atomic_path(paths[k]) as temporary:
                 _write(
-                    beside,
+                    temporary,
                     one,
                     times[k],
                     south_first[0],

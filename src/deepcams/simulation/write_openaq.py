@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from deepcams.core.period import Period
-from deepcams.files.atomic import appearing
+from deepcams.files.atomic import atomic_path
 from deepcams.simulation.folder import Progress, Written, no_progress
 from deepcams.simulation.station_network import Station, absent, measure
 
@@ -123,8 +123,8 @@ def write_openaq(
             new = overwrite or not path.exists()
             if new:
                 values = measure(seed, station, truth.means(hours, index), hours)
-                with appearing(path) as beside:
-                    _write(beside, station, stamps, values, kinds)
+                with atomic_path(path) as temporary:
+                    _write(temporary, station, stamps, values, kinds)
             written.add(path, new)
             progress(written.files + written.kept, len(days) * len(stations))
         truth.forget(day)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deepcams.files.atomic import UNFINISHED, appearing
+from deepcams.files.atomic import UNFINISHED, atomic_path
 
 VERSION = 1
 """Counts up when the pieces' layout changes."""
@@ -33,9 +33,11 @@ def fingerprint(*about: object) -> str:
     return digest.hexdigest()[:32]
 
 
-def _appearing(path: Path) -> AbstractContextManager[Path]:
+def _atomic_path(path: Path) -> AbstractContextManager[Path]:
     do = "make room, or let DEEPCAMS_CACHE be a folder of another disk"
-    return appearing(path, do=do)  # not forced to disk: a checksum tells what a power cut has left
+    return atomic_path(
+        path, do=do
+    )  # not forced to disk: a checksum tells what a power cut has left
 
 
 def save_piece(folder: Path, name: str, arrays: dict[str, np.ndarray]) -> None:
@@ -44,7 +46,7 @@ def save_piece(folder: Path, name: str, arrays: dict[str, np.ndarray]) -> None:
     Raises:
         OutputError: they cannot be written.
     """
-    with _appearing(folder / f"{name}.npz") as path, path.open("wb") as file:
+    with _atomic_path(folder / f"{name}.npz") as path, path.open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]  # of no array's name is "allow_pickle"
 
 
@@ -105,8 +107,8 @@ class Blocks:
         path = (
             self._folder / f"{self._name}-{self.times:09}-{length}-{zlib.crc32(values.data):08x}.f4"
         )
-        with _appearing(path) as beside:
-            values.tofile(beside)
+        with _atomic_path(path) as temporary:
+            values.tofile(temporary)
         self._add(path, length)
 
     def read(self, points: np.ndarray) -> np.ndarray:

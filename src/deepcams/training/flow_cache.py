@@ -15,7 +15,7 @@ import numpy as np
 
 from deepcams.core.errors import InputError
 from deepcams.core.grid import cells_from_nodes, nodes_from_cells
-from deepcams.files.atomic import write_atomically, writing_to
+from deepcams.files.atomic import os_errors_explained, write_atomically
 from deepcams.methods.flow import guides
 from deepcams.training.split import Resolution
 from deepcams.training.store.open_store import Prepared, fingerprint
@@ -105,6 +105,6 @@ class WholeGuides:
             )
         buffer = io.BytesIO()
         np.save(buffer, roots.astype(np.float16), allow_pickle=False)
-        with writing_to(self.folder):
+        with os_errors_explained(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             write_atomically(path, buffer.getvalue())

@@ -17,7 +17,7 @@ import torch
 import yaml
 
 from deepcams.core.errors import InputError, OutputError
-from deepcams.files.atomic import remove_strays, write_atomically, writing_to
+from deepcams.files.atomic import os_errors_explained, remove_unfinished, write_atomically
 from deepcams.networks.checkpoint import SUFFIX
 from deepcams.training.options import Experiment
 from deepcams.training.store.open_store import Prepared, fingerprint
@@ -99,9 +99,9 @@ class RunFolder:
         text = yaml.safe_dump(
             values, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100
         )
-        with writing_to(self.path):
+        with os_errors_explained(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            remove_strays(self.path)
+            remove_unfinished(self.path)
             write_atomically(frozen, f"# frozen by deepcams train\n{text}".encode())
             if not (self.path / DATA).exists():  # of a training that an earlier version began
                 write_atomically(self.path / DATA, json.dumps(_held(stores), indent=1).encode())
@@ -159,7 +159,7 @@ class RunFolder:
         """
         buffer = io.BytesIO()
         torch.save({"version": STATE_VERSION, **state}, buffer)
-        with writing_to(self.path / STATE):
+        with os_errors_explained(self.path / STATE):
             write_atomically(self.path / STATE, buffer.getvalue())
 
     def load_state(self) -> dict[str, Any]:
@@ -196,7 +196,7 @@ class RunFolder:
         writer = csv.DictWriter(buffer, COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
-        with writing_to(self.log):
+        with os_errors_explained(self.log):
             write_atomically(self.log, buffer.getvalue().encode())
 
     def append(self, row: Mapping[str, Any]) -> None:
@@ -205,7 +205,7 @@ class RunFolder:
         Raises:
             OutputError: it cannot be written.
         """
-        with writing_to(self.log), self.log.open("a", newline="") as file:
+        with os_errors_explained(self.log), self.log.open("a", newline="") as file:
             csv.DictWriter(file, COLUMNS).writerow(row)
 
 

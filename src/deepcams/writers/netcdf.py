@@ -20,7 +20,12 @@ from xarray.backends.netCDF4_ import (
 )
 
 from deepcams.core.errors import OutputError
-from deepcams.files.atomic import UNFINISHED, remove_strays, replacing, write_atomically
+from deepcams.files.atomic import (
+    UNFINISHED,
+    remove_unfinished,
+    replace_atomically,
+    write_atomically,
+)
 from deepcams.files.records import Identity
 from deepcams.writers.item_records import Record, Records
 from deepcams.writers.layout import RUN, Item, Layout, Split
@@ -111,7 +116,7 @@ class NetcdfTarget:
         """See :meth:`Target.resume`."""
         self._begin(layout, items)
         if self._state.exists():
-            remove_strays(self._state)
+            remove_unfinished(self._state)
 
     def _begin(self, layout: Layout, items: tuple[Item, ...]) -> None:
         self._layout = layout
@@ -189,7 +194,7 @@ class NetcdfTarget:
         attributes = {RUN: run, TOTAL: Record.merge(records).to_json().strip()}
         try:
             with (
-                replacing(final, partial),
+                replace_atomically(final, partial),
                 NETCDF4_PYTHON_LOCK,
                 netCDF4.Dataset(partial, "w", format="NETCDF4") as file,
             ):

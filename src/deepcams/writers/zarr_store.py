@@ -15,7 +15,7 @@ import zarr
 from zarr.codecs import BloscCodec
 
 from deepcams.core.errors import OutputError
-from deepcams.files.atomic import remove_strays, sync
+from deepcams.files.atomic import remove_unfinished, sync
 from deepcams.files.records import Identity
 from deepcams.writers.item_records import Record, Records
 from deepcams.writers.layout import RUN, Item, Layout, Split
@@ -81,7 +81,7 @@ class ZarrTarget:
     def resume(self, layout: Layout, items: tuple[Item, ...]) -> None:
         """See :meth:`Target.resume`."""
         self._clear()
-        remove_strays(self.path)
+        remove_unfinished(self.path)
         self._layout = layout
 
     def _clear(self) -> None:

@@ -19,7 +19,7 @@ from deepcams.core.errors import DeepcamsError, InputError, OutputError, choose
 from deepcams.core.field import as_field
 from deepcams.core.period import Period
 from deepcams.core.text import size
-from deepcams.files.atomic import remove_strays, sync, writing_to
+from deepcams.files.atomic import os_errors_explained, remove_unfinished, sync
 from deepcams.files.flock import alone
 from deepcams.files.records import differences
 from deepcams.methods.coarsen import Degradation
@@ -176,10 +176,10 @@ class Preparation:
         began = clock.perf_counter()
         before = self._before()
         place = self.out if before is not None else self._new
-        with writing_to(self.out):
+        with os_errors_explained(self.out):
             (place / STATE).mkdir(parents=True, exist_ok=True)
         try:
-            with writing_to(self.out):
+            with os_errors_explained(self.out):
                 headers = self._headers(place / STATE / _HEADERS, progress)
             inputs = Inputs.gather(
                 headers, self.files, self.field, self.variable, self.period, before
@@ -191,7 +191,7 @@ class Preparation:
                     f"{self.out} exists with other contents or settings: {'; '.join(changed[:3])}; "
                     "choose another name, or replace it with --overwrite"
                 )
-            with writing_to(self.out):
+            with os_errors_explained(self.out):
                 if before is None:
                     self._lay_out(inputs, region, identity)
         except DeepcamsError:
@@ -200,8 +200,8 @@ class Preparation:
             raise
         days = Days(self.out / STATE, first_hour(identity))
         try:
-            with writing_to(self.out):
-                remove_strays(self.out)
+            with os_errors_explained(self.out):
+                remove_unfinished(self.out)
                 computed = self._fill(inputs, region, days, progress)
                 report = finish(self.out, inputs, days, self._settings())
         except DeepcamsError:
