@@ -1,4 +1,3 @@
-# ruff: noqa: E501 (the table below)
 """What cannot be opened says so in one line: what was expected, found, where, and what to do."""
 
 from __future__ import annotations

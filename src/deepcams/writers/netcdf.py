@@ -16,8 +16,8 @@ from typing import Any
 import netCDF4
 import numpy as np
 from xarray.backends.netCDF4_ import (
-    NETCDF4_PYTHON_LOCK,  # HDF5 is not thread-safe; xarray reads under this lock too
-)
+    NETCDF4_PYTHON_LOCK,
+)  # HDF5 is not thread-safe; xarray reads under this lock too
 
 from deepcams.core.errors import OutputError
 from deepcams.files.atomic import (
