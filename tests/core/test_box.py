@@ -70,3 +70,4 @@ def test_a_box_over_the_dateline_is_two():
 def test_longitudes_in_range_keep_their_last_digit():
     assert eastward(0.1 + 0.2) == 0.1 + 0.2
     assert eastward(190.0) == -170.0
+    assert eastward(np.array([180.0, -180.0, 359.5])).tolist() == [-180, -180, -0.5]

@@ -13,6 +13,7 @@ from deepcams.core.field import (
     UNITS,
     ValueCounts,
     as_field,
+    clean,
     field_like,
     grid_of,
     is_mean,
@@ -242,3 +243,9 @@ def test_values_that_no_air_has_are_refused(field: xr.DataArray, beside: float) 
         InputError, match=r"below 1e\+07 ug m-3.*found 1e\+20 ug m-3 at .*_FillValue"
     ):
         load_values(field.copy(data=values), "a.nc")
+
+
+def test_values_that_are_only_shown_are_never_refused() -> None:
+    values = np.array([np.nan, -0.5, -7, np.inf, -np.inf, 1e7, 5], np.float32)
+    assert clean(values) == ValueCounts(total=7, missing=1, negative=1, implausible=4)
+    np.testing.assert_array_equal(values, [np.nan, 0, *[np.nan] * 4, 5])

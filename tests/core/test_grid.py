@@ -279,6 +279,25 @@ def test_what_is_no_box_is_refused(box: tuple[float, float, float, float]) -> No
         COARSE.select(box)
 
 
+@pytest.mark.parametrize(
+    "box", [(-10, 20, 40, 60), (0, 70, 50, 90), (5, 0, 4, 40), (19, 14, 23, 16)]
+)
+def test_the_cells_of_a_box_hold_its_nodes_and_have_a_place_in_the_grid(
+    box: tuple[float, float, float, float],
+) -> None:
+    cells = COARSE.cells_in(box)
+    nodes, _, _ = FINE.select(box)
+    fine = cells.refine()
+    assert set(nodes.latitudes) <= set(fine.latitudes)
+    assert set(nodes.longitudes % 360) <= set(fine.longitudes % 360)
+    assert fine.rows <= nodes.rows + 4
+    assert fine.columns <= nodes.columns + 4
+    rows, columns = cells.place_in(COARSE)
+    np.testing.assert_array_equal(COARSE.latitudes[rows], cells.latitudes)
+    np.testing.assert_array_equal(COARSE.longitudes[columns], cells.longitudes % 360)
+    assert isinstance(columns, slice) == (cells.periodic or cells.west >= 0)
+
+
 def _field(values: np.ndarray, grid: Grid):  # type: ignore[no-untyped-def]
     import xarray as xr
 

@@ -90,7 +90,10 @@ class Box(NamedTuple):
         return [Box(west, self.south, 180.0, self.north), Box(-180.0, self.south, east, self.north)]
 
 
-def eastward(longitude: float) -> float:
-    """Return a longitude in -180 <= longitude < 180."""
+def eastward(longitude: Any) -> Any:
+    """Return longitudes (degrees, any turn; a number or an array) in -180 <= longitude < 180."""
+    degrees = np.asarray(longitude, float)
     # The remainder of a value that is in range already would lose its last digits.
-    return longitude if -180 <= longitude < 180 else (longitude + 180) % 360 - 180
+    in_range = (degrees >= -180) & (degrees < 180)
+    turned = np.where(in_range, degrees, (degrees + 180) % 360 - 180)
+    return turned if turned.ndim else float(turned)

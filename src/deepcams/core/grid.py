@@ -7,11 +7,13 @@ globe. Longitude is periodic; across a pole the neighbour is the same row, half 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
+from deepcams.core.box import Box
 from deepcams.core.errors import InputError, notice
 
 FACTOR = 3
@@ -42,7 +44,7 @@ class Grid:
 
     @classmethod
     def globe(cls, step: float) -> Grid:
-        """The whole globe with both poles: 241 x 480 nodes for 0.75 degrees, 721 x 1440 for 0.25 degrees."""
+        """Return the whole globe with both poles: 241 x 480 nodes for 0.75 degrees, 721 x 1440 for 0.25 degrees."""
         return cls(step, 0, 0, round(180 / step) + 1, round(360 / step))
 
     @classmethod
@@ -59,23 +61,14 @@ class Grid:
         if min(latitude.size, longitude.size) < 2:
             raise InputError(where, "at least 2 x 2 nodes", f"{latitude.size} x {longitude.size}")
         step = (longitude[-1] - longitude[0]) / (longitude.size - 1)
-        for name, values, wanted in (("latitude", latitude, -step), ("longitude", longitude, step)):
-            differences = np.diff(values)
-            worst = int(np.argmax(abs(differences - wanted)))
-            if not abs(differences[worst] - wanted) <= _TOLERANCE * abs(step):
-                raise InputError(
-                    f"{where}: {name}",
-                    f"regular spacing, the same in both directions ({abs(step):.4g} degrees)",
-                    f"a step of {differences[worst]:.4g} after {values[worst]:.4g}",
-                    "regrid the file to a regular latitude-longitude grid",
-                )
+        _check_spacing(latitude, -step, f"{where}: latitude")
+        _check_spacing(longitude, step, f"{where}: longitude")
         around = round(360 / step)
-        step = 360 / around if abs(360 / step - around) < _TOLERANCE else step
+        if abs(360 / step - around) < _TOLERANCE:
+            step = 360 / around
         north, west = (90 - latitude[0]) / step, longitude[0] / step
-        if (
-            max(abs(north - round(north)), abs(west - round(west))) > _TOLERANCE
-            or abs(360 / step - around) > 1e-9
-        ):
+        off = max(abs(north - round(north)), abs(west - round(west)))
+        if off > _TOLERANCE or abs(360 / step - around) > 1e-9:
             raise InputError(
                 where,
                 f"nodes that are multiples of the step ({step:.4g} degrees) from the pole and from Greenwich",
@@ -83,30 +76,18 @@ class Grid:
                 "regrid the file to nodes (CAMS EAC4: 90, 89.25, .. and 0, 0.75, ..)",
             )
         grid = cls(step, round(north), round(west), latitude.size, longitude.size)
-        for name, values, nodes in (
-            ("latitude", latitude, grid.latitudes),
-            ("longitude", longitude, grid.longitudes),
-        ):
-            worst = int(np.argmax(abs(values - nodes)))
-            if abs(values[worst] - nodes[worst]) > 2 * _TOLERANCE * step:
-                raise InputError(
-                    f"{where}: {name}",
-                    f"regular spacing of {step:.4g} degrees",
-                    f"{values[worst]:.4f} where {nodes[worst]:.4f} should be",
-                    "regrid the file to a regular latitude-longitude grid",
-                )
+        _check_nodes(latitude, grid.latitudes, step, f"{where}: latitude")
+        _check_nodes(longitude, grid.longitudes, step, f"{where}: longitude")
         if grid.north < 0 or grid.south > grid.last_row:
-            raise InputError(
-                where, "latitudes within -90..90", f"{latitude[0]:.2f}..{latitude[-1]:.2f}"
-            )
+            found = f"{latitude[0]:.2f}..{latitude[-1]:.2f}"
+            raise InputError(where, "latitudes within -90..90", found)
         if grid.columns > grid.around:
-            raise InputError(
-                where, "at most 360 degrees of longitude", f"{grid.columns * step:.2f} degrees"
-            )
+            found = f"{grid.columns * step:.2f} degrees"
+            raise InputError(where, "at most 360 degrees of longitude", found)
         return grid.canonical()
 
     def canonical(self) -> Grid:
-        """The same nodes with ``west`` as the canonical field has it (see the class)."""
+        """Return the same nodes with ``west`` as the canonical field has it (see the class)."""
         if self.periodic:
             return replace(self, west=0)
         west = self.west % self.around
@@ -168,7 +149,7 @@ class Grid:
         return np.asarray(sines[:, 0] - sines[:, 1])
 
     def refine(self, factor: int = FACTOR) -> Grid:
-        """The fine grid that fills this grid's cells (241 x 480 -> 721 x 1440; the poles stay single rows)."""
+        """Return the fine grid that fills this grid's cells (241 x 480 -> 721 x 1440; the poles stay single rows)."""
         half = factor // 2
         first = max(factor * self.north - half, 0)
         last = min(factor * self.south + half, factor * self.last_row)
@@ -178,7 +159,7 @@ class Grid:
         ).canonical()
 
     def whole_cells(self, factor: int = FACTOR) -> tuple[Grid, slice, slice]:
-        """The coarse grid of all factor x factor cells that lie wholly in this (fine) grid.
+        """Return the coarse grid of all factor x factor cells that lie wholly in this (fine) grid.
 
         Returns:
             the coarse grid, and the rows and columns of this grid that its cells cover.
@@ -188,45 +169,29 @@ class Grid:
         """
         half = factor // 2
         if self.last_row % factor or self.around % factor:
-            raise InputError(
-                "grid", f"a step whose {factor}-fold divides 180 degrees", f"{self.step:g} degrees"
-            )
-
-        def cells(first: int, last: int) -> tuple[int, int]:
-            return -((-first - half) // factor), (last - half) // factor
-
-        top = -half if self.north == 0 else self.north  # beyond a pole the cell is complete
+            expected = f"a step whose {factor}-fold divides 180 degrees"
+            raise InputError("grid", expected, f"{self.step:g} degrees")
+        # Beyond a pole the cell is complete.
+        top = -half if self.north == 0 else self.north
         bottom = self.last_row + half if self.south == self.last_row else self.south
-        north, south = cells(top, bottom)
-        west, east = (
-            (0, self.columns // factor - 1)
-            if self.periodic
-            else cells(self.west, self.west + self.columns - 1)
-        )
+        north, south = _whole(top, bottom, factor)
+        if self.periodic:
+            west, east = 0, self.columns // factor - 1
+            columns = slice(0, self.columns)
+        else:
+            west, east = _whole(self.west, self.west + self.columns - 1, factor)
+            columns = slice(factor * west - half - self.west, factor * east + half + 1 - self.west)
         if south < north or east < west:
-            raise InputError(
-                "grid",
-                f"a region that holds a whole {factor} x {factor} cell",
-                f"{self.shape} nodes",
-            )
-        coarse = Grid(
-            self.step * factor, north, west, south - north + 1, east - west + 1
-        ).canonical()
-        rows = slice(
-            max(factor * north - half, 0) - self.north,
-            min(factor * south + half, self.last_row) + 1 - self.north,
-        )
-        columns = (
-            slice(0, self.columns)
-            if self.periodic
-            else slice(factor * west - half - self.west, factor * east + half + 1 - self.west)
-        )
-        return coarse, rows, columns
+            expected = f"a region that holds a whole {factor} x {factor} cell"
+            raise InputError("grid", expected, f"{self.shape} nodes")
+        coarse = Grid(self.step * factor, north, west, south - north + 1, east - west + 1)
+        first = max(factor * north - half, 0)
+        last = min(factor * south + half, self.last_row)
+        rows = slice(first - self.north, last + 1 - self.north)
+        return coarse.canonical(), rows, columns
 
-    def select(
-        self, bbox: tuple[float, float, float, float], where: str = "bbox"
-    ) -> tuple[Grid, slice, np.ndarray]:
-        """The nodes inside ``bbox`` = (west, south, east, north), in degrees; west > east crosses the dateline.
+    def select(self, box: Sequence[float], where: str = "bbox") -> tuple[Grid, slice, np.ndarray]:
+        """Return the nodes inside a box (a :class:`~deepcams.core.box.Box` or its four numbers).
 
         Returns:
             the selected grid, its rows (a slice) and its columns (indices into this grid, which may wrap).
@@ -234,57 +199,90 @@ class Grid:
         Raises:
             InputError: the box is no box, or holds no node of this grid.
         """
-        west, south, east, north = bbox
-        if (
-            not (-90 <= south < north <= 90)
-            or not (-180 <= west <= 360 and -180 <= east <= 360)
-            or west == east
-        ):
-            raise InputError(
-                where, "W S E N in degrees with S < N (W > E crosses the dateline)", f"{bbox}"
-            )
-        latitudes, longitudes = self.latitudes, self.longitudes
-        rows = np.flatnonzero((latitudes >= south - 1e-6) & (latitudes <= north + 1e-6))
-        width = 360.0 if east - west >= 360 else (east - west) % 360
-        eastward = (longitudes - west + 1e-6) % 360
-        columns = np.flatnonzero(eastward <= width + 2e-6)
+        box = Box.checked(box, where)
+        latitudes = self.latitudes
+        rows = np.flatnonzero((latitudes >= box.south - 1e-6) & (latitudes <= box.north + 1e-6))
+        eastward = (self.longitudes - box.west + 1e-6) % 360
+        columns = np.flatnonzero(eastward <= box.width + 2e-6)
+        found = f"W S E N = {tuple(box)}"
         if not rows.size or not columns.size:
-            raise InputError(
-                where,
-                f"a box that holds nodes of the data ({self.describe()})",
-                f"W S E N = {bbox}",
-            )
+            expected = f"a box that holds nodes of the data ({self.describe()})"
+            raise InputError(where, expected, found)
         if not (self.periodic and columns.size == self.columns):
             columns = columns[np.argsort(eastward[columns], kind="stable")]
             if np.any(np.diff(columns) % self.around != 1):
-                raise InputError(
-                    where, "a box that meets the data in one piece", f"W S E N = {bbox}"
-                )
+                raise InputError(where, "a box that meets the data in one piece", found)
+        first_row, first_column = int(rows[0]), int(columns[0])
         chosen = Grid(
-            self.step,
-            self.north + int(rows[0]),
-            self.west + int(columns[0]),
-            rows.size,
-            columns.size,
+            self.step, self.north + first_row, self.west + first_column, rows.size, columns.size
         )
-        return chosen.canonical(), slice(int(rows[0]), int(rows[-1]) + 1), columns
+        return chosen.canonical(), slice(first_row, int(rows[-1]) + 1), columns
+
+    def cells_in(self, box: Sequence[float], where: str = "bbox", factor: int = FACTOR) -> Grid:
+        """Return the grid of this (coarse) grid's whole cells that have fine nodes in a box.
+
+        Raises:
+            InputError: see :meth:`select`.
+        """
+        nodes = self.refine(factor).select(box, where)[0]
+        half = factor // 2
+        north, south = ((row + half) // factor for row in (nodes.north, nodes.south))
+        west = (nodes.west + half) // factor
+        east = (nodes.west + nodes.columns - 1 + half) // factor
+        columns = min(east - west + 1, self.columns)
+        return Grid(self.step, north, west, south - north + 1, columns).canonical()
+
+    def place_in(self, whole: Grid) -> tuple[slice, slice | np.ndarray]:
+        """Return the rows and columns of ``whole`` where this grid's nodes are; columns that wrap are indices."""
+        rows = slice(self.north - whole.north, self.south - whole.north + 1)
+        first = (self.west - whole.west) % whole.around
+        if first + self.columns <= whole.columns:
+            return rows, slice(first, first + self.columns)
+        return rows, (first + np.arange(self.columns)) % whole.columns
 
     def describe(self) -> str:
-        """One phrase for people: step, shape and extent."""
-        extent = (
-            "global"
-            if self.periodic and self.rows == self.last_row + 1
-            else (
-                f"{self.latitudes[-1]:g}..{self.latitudes[0]:g} N, {self.longitudes[0]:g}..{self.longitudes[-1]:g} E"
-            )
-        )
+        """Return one phrase for people: step, shape and extent."""
+        extent = "global"
+        if not (self.periodic and self.rows == self.last_row + 1):
+            south, north = self.latitudes[-1], self.latitudes[0]
+            west, east = self.longitudes[0], self.longitudes[-1]
+            extent = f"{south:g}..{north:g} N, {west:g}..{east:g} E"
         return f"{self.step:g} degrees, {self.rows} x {self.columns}, {extent}"
 
 
-def pad(values: np.ndarray, grid: Grid, rows: int, columns: int) -> np.ndarray:
-    """Surround values on ``grid`` with what lies there on the globe.
+def _check_spacing(values: np.ndarray, step: float, where: str) -> None:
+    differences = np.diff(values)
+    worst = int(np.argmax(abs(differences - step)))
+    if not abs(differences[worst] - step) <= _TOLERANCE * abs(step):
+        raise InputError(
+            where,
+            f"regular spacing, the same in both directions ({abs(step):.4g} degrees)",
+            f"a step of {differences[worst]:.4g} after {values[worst]:.4g}",
+            "regrid the file to a regular latitude-longitude grid",
+        )
 
-    Longitude wraps where the grid is periodic; beyond a pole stands the same row half the globe away; at the
+
+def _check_nodes(values: np.ndarray, nodes: np.ndarray, step: float, where: str) -> None:
+    worst = int(np.argmax(abs(values - nodes)))
+    if abs(values[worst] - nodes[worst]) > 2 * _TOLERANCE * step:
+        raise InputError(
+            where,
+            f"regular spacing of {step:.4g} degrees",
+            f"{values[worst]:.4f} where {nodes[worst]:.4f} should be",
+            "regrid the file to a regular latitude-longitude grid",
+        )
+
+
+def _whole(first: int, last: int, factor: int) -> tuple[int, int]:
+    """Return the first and the last coarse node whose fine nodes all lie from ``first`` to ``last``."""
+    half = factor // 2
+    return -((-first - half) // factor), (last - half) // factor
+
+
+def pad(values: np.ndarray, grid: Grid, rows: int, columns: int) -> np.ndarray:
+    """Surround values on ``grid`` with their neighbours on the globe.
+
+    Longitude wraps where the grid is periodic; beyond a pole comes the same row half the globe away; at the
     edges of a region the values are reflected.
 
     Args:
@@ -297,14 +295,12 @@ def pad(values: np.ndarray, grid: Grid, rows: int, columns: int) -> np.ndarray:
     lead = [(0, 0)] * (values.ndim - 2)
     if rows:
         values = np.pad(values, [*lead, (rows, rows), (0, 0)], mode="reflect")
-        if (
-            grid.periodic and grid.columns % 2 == 0
-        ):  # reflection about the pole's own row, then half the globe round
-            half = grid.columns // 2
-            if grid.north == 0:
-                values[..., :rows, :] = np.roll(values[..., :rows, :], half, axis=-1)
-            if grid.south == grid.last_row:
-                values[..., -rows:, :] = np.roll(values[..., -rows:, :], half, axis=-1)
+        # Reflect about the pole's own row, then turn half the globe.
+        half = grid.columns // 2 if grid.periodic and grid.columns % 2 == 0 else 0
+        if half and grid.north == 0:
+            values[..., :rows, :] = np.roll(values[..., :rows, :], half, axis=-1)
+        if half and grid.south == grid.last_row:
+            values[..., -rows:, :] = np.roll(values[..., -rows:, :], half, axis=-1)
     if columns:
         mode = "wrap" if grid.periodic else "reflect"
         values = np.pad(values, [*lead, (0, 0), (columns, columns)], mode=mode)  # type: ignore[call-overload]
@@ -312,7 +308,7 @@ def pad(values: np.ndarray, grid: Grid, rows: int, columns: int) -> np.ndarray:
 
 
 def unify_poles(values: np.ndarray, grid: Grid) -> np.ndarray:
-    """Give each pole the one value that a point has, the mean of its row; in place, and only round the globe.
+    """Give each pole one value, the mean of its row; in place, and only where the grid is periodic.
 
     Args:
         values: (..., grid.rows, grid.columns).
@@ -320,11 +316,19 @@ def unify_poles(values: np.ndarray, grid: Grid) -> np.ndarray:
     Returns:
         ``values``.
     """
-    if grid.periodic:
-        for row, there in ((0, grid.north == 0), (-1, grid.south == grid.last_row)):
-            if there:
-                values[..., row, :] = values[..., row, :].mean(axis=-1, keepdims=True)
+    poles = [(0, grid.north == 0), (-1, grid.south == grid.last_row)]
+    for row, is_pole in poles:
+        if grid.periodic and is_pole:
+            values[..., row, :] = values[..., row, :].mean(axis=-1, keepdims=True)
     return values
+
+
+def _poles(coarse: Grid, factor: int) -> tuple[int, int]:
+    """Return how many cell-like rows lie beyond the North and the South Pole."""
+    half = factor // 2
+    north = half if coarse.north == 0 else 0
+    south = half if coarse.south == coarse.last_row else 0
+    return north, south
 
 
 def nodes_from_cells(cells: np.ndarray, coarse: Grid, factor: int = FACTOR) -> np.ndarray:
@@ -335,18 +339,15 @@ def nodes_from_cells(cells: np.ndarray, coarse: Grid, factor: int = FACTOR) -> n
     Args:
         cells: (..., factor * coarse.rows, factor * coarse.columns).
     """
-    half = factor // 2
-    top = half if coarse.north == 0 else 0
-    bottom = half if coarse.south == coarse.last_row else 0
+    top, bottom = _poles(coarse, factor)
     cells = cells[..., top : cells.shape[-2] - bottom, :]
-    return np.roll(cells, -half, axis=-1) if coarse.periodic else cells
+    return np.roll(cells, -(factor // 2), axis=-1) if coarse.periodic else cells
 
 
 def cells_from_nodes(fine: np.ndarray, coarse: Grid, factor: int = FACTOR) -> np.ndarray:
-    """Inverse of :func:`nodes_from_cells`; rows beyond a pole are filled from across it."""
+    """Invert :func:`nodes_from_cells`; rows beyond a pole are filled from across it."""
     half = factor // 2
-    top = half if coarse.north == 0 else 0
-    bottom = half if coarse.south == coarse.last_row else 0
+    top, bottom = _poles(coarse, factor)
     if top or bottom:
         filled = pad(fine, coarse.refine(factor), half, 0)
         fine = filled[..., half - top : filled.shape[-2] - half + bottom, :]
@@ -372,35 +373,31 @@ class CellNodes(NamedTuple):
 def cell_nodes(
     coarse: Grid, row: int, column: int, rows: int, columns: int, factor: int = FACTOR
 ) -> CellNodes:
-    """What :func:`cells_from_nodes` does, for a window of coarse cells.
+    """Return where :func:`cells_from_nodes` takes a window of coarse cells from.
 
     Args:
         coarse: the coarse grid; the nodes are those of ``coarse.refine(factor)``.
         row, column, rows, columns: the window, in coarse cells; columns may run on round a periodic grid.
     """
-    fine, half = coarse.refine(factor), factor // 2
-    node_rows = np.arange(factor * row, factor * (row + rows)) - (half if coarse.north == 0 else 0)
+    fine = coarse.refine(factor)
+    node_rows = np.arange(factor * row, factor * (row + rows)) - _poles(coarse, factor)[0]
     node_columns = np.arange(factor * column, factor * (column + columns))
     if coarse.periodic:
-        node_columns = (node_columns - half) % fine.columns
+        node_columns = (node_columns - factor // 2) % fine.columns
     north, south = node_rows < 0, node_rows >= fine.rows
-    mirrored = np.where(
-        north, -node_rows, np.where(south, 2 * (fine.rows - 1) - node_rows, node_rows)
-    )
+    mirrored = np.where(north, -node_rows, node_rows)
+    mirrored = np.where(south, 2 * (fine.rows - 1) - node_rows, mirrored)
     across = fine.columns // 2 if fine.periodic and fine.columns % 2 == 0 else 0
     return CellNodes(mirrored, node_columns, north | south, across)
 
 
 def cell_row_areas(coarse: Grid, factor: int = FACTOR) -> np.ndarray:
-    """Area of each fine row within its coarse row, (coarse.rows, factor), each row summing to 1, float64.
+    """Return each fine row's share of its coarse row's area, (coarse.rows, factor), float64; a row adds to 1.
 
     Fine rows beyond a pole weigh nothing.
     """
-    half = factor // 2
-    areas = coarse.refine(factor).row_areas
-    top = half if coarse.north == 0 else 0
-    bottom = half if coarse.south == coarse.last_row else 0
-    weights = np.pad(areas, (top, bottom)).reshape(coarse.rows, factor)
+    areas = np.pad(coarse.refine(factor).row_areas, _poles(coarse, factor))
+    weights = areas.reshape(coarse.rows, factor)
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
@@ -410,15 +407,13 @@ def place(values: np.ndarray, coarse: Grid, factor: int = FACTOR) -> np.ndarray:
 
 
 def trim_to_cells(grid: Grid, factor: int = FACTOR) -> tuple[Grid, slice, slice]:
-    """:meth:`Grid.whole_cells` that tells the user when nodes at an edge are left out."""
+    """Return :meth:`Grid.whole_cells`, and tell the user if nodes at an edge are left out."""
     coarse, rows, columns = grid.whole_cells(factor)
-    lost = (
-        grid.rows - len(range(grid.rows)[rows]),
-        grid.columns - len(range(grid.columns)[columns]),
-    )
-    if any(lost):
+    lost_rows = grid.rows - len(range(grid.rows)[rows])
+    lost_columns = grid.columns - len(range(grid.columns)[columns])
+    if lost_rows or lost_columns:
         notice(
-            f"{lost[0]} rows and {lost[1]} columns at the region's edges make no whole {factor} x {factor} cell "
-            "and are left out"
+            f"{lost_rows} rows and {lost_columns} columns at the region's edges make no whole {factor} x {factor} "
+            "cell and are left out"
         )
     return coarse, rows, columns

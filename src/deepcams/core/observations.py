@@ -1,4 +1,4 @@
-"""The canonical observations: what stations measured, over which interval, and where they stand.
+"""The canonical observations: stations, and the means over intervals that they measured.
 
 *Observations* are two tables: the stations, and the rows that they reported. Each row is a mean over an interval
 [start, end] in UTC, because an hour-ending stamp and an instant of a model are matched by bounds, never by equal
@@ -8,22 +8,20 @@ stamps. Rows are kept as arrays (29 bytes each), so that a year of the world's s
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from deepcams.core.box import eastward
 from deepcams.core.errors import InputError
 
 STATION_COLUMNS = ("id", "name", "latitude", "longitude")
-"""What is known of every station; further columns (``country``, ``is_monitor``, ``is_mobile``, ..) may follow."""
-HOUR = 3600
-"""Seconds."""
+"""Columns of every table of stations; further columns (``country``, ``is_monitor``, ``is_mobile``, ..) may follow."""
 
 
 @dataclass(frozen=True)
 class Observations:
-    """What stations reported, sorted by station and end.
+    """Measured values, sorted by station and end.
 
     Attributes:
         stations: one row a station, numbered from 0: ``id`` and ``name`` (text), ``latitude`` and ``longitude``
@@ -55,47 +53,41 @@ class Observations:
         wanted = ("id", "latitude", "longitude", "start", "end", "value")
         missing = [name for name in wanted if name not in table.columns]
         if missing:
-            raise InputError(
-                where, "the columns " + ", ".join(wanted), "none called " + ", ".join(missing)
-            )
+            expected = "the columns " + ", ".join(wanted)
+            raise InputError(where, expected, "none called " + ", ".join(missing))
         numbers = table[["latitude", "longitude", "value"]].astype(float)
         if not np.isfinite(numbers.to_numpy()).all():
-            raise InputError(
-                where, "a place and a value in every row", "missing ones", "leave those rows out"
-            )
-        if (abs(numbers.latitude) > 90).any():
-            raise InputError(
-                f"{where}: latitude",
-                "-90..90",
-                f"{numbers.latitude[abs(numbers.latitude) > 90].iloc[0]}",
-            )
+            expected = "a place and a value in every row"
+            raise InputError(where, expected, "missing ones", "leave those rows out")
+        beyond = numbers.latitude[abs(numbers.latitude) > 90]
+        if beyond.size:
+            raise InputError(f"{where}: latitude", "-90..90", f"{beyond.iloc[0]}")
         ids = table["id"].astype(str)
         code, names = pd.factorize(ids, sort=True)
         first = pd.Series(np.arange(len(table))).groupby(code).first().to_numpy()
         places = numbers[["latitude", "longitude"]].to_numpy()
-        apart = np.flatnonzero((places != places[first[code]]).any(axis=1))
-        if apart.size:
-            raise InputError(
-                f"{where}: station {ids.iloc[apart[0]]}", "one place", "two", "give each its own id"
-            )
+        moved = np.flatnonzero((places != places[first[code]]).any(axis=1))
+        if moved.size:
+            station = f"{where}: station {ids.iloc[moved[0]]}"
+            raise InputError(station, "one place", "two", "give each its own id")
         stations = pd.DataFrame({"id": names})
-        stations["name"] = (
-            table["name"].astype(str).to_numpy()[first] if "name" in table.columns else names
-        )
+        stations["name"] = names
+        if "name" in table.columns:
+            stations["name"] = table["name"].astype(str).to_numpy()[first]
         stations["latitude"] = places[first, 0]
         stations["longitude"] = eastward(places[first, 1])
         for name in table.columns:
             if name not in (*wanted, "name"):
                 stations[name] = table[name].to_numpy()[first]
-        bounds = [_seconds(table[name]) for name in ("start", "end")]
-        if not (bounds[0] < bounds[1]).all():
+        start, end = _seconds(table["start"]), _seconds(table["end"])
+        if not (start < end).all():
             raise InputError(where, "intervals that end after they start", "some that do not")
-        order = np.lexsort((bounds[1], code))
+        order = np.lexsort((end, code))
         return cls(
             stations.reset_index(drop=True),
             code[order].astype(np.int32),
-            bounds[0][order],
-            bounds[1][order],
+            start[order],
+            end[order],
             numbers["value"].to_numpy()[order],
         )
 
@@ -103,13 +95,13 @@ class Observations:
         return self.value.size
 
     def where(self, keep: np.ndarray) -> Observations:
-        """The rows for which ``keep`` (boolean, or indices) holds; all stations stay."""
+        """Return the rows for which ``keep`` (boolean, or indices) holds; all stations stay."""
         return Observations(
             self.stations, self.station[keep], self.start[keep], self.end[keep], self.value[keep]
         )
 
     def to_table(self) -> pd.DataFrame:
-        """One row a value: id, name, latitude, longitude, start, end (UTC) and value."""
+        """Return one row a value: id, name, latitude, longitude, start, end (UTC) and value."""
         table = self.stations.iloc[self.station][list(STATION_COLUMNS)].reset_index(drop=True)
         for name in ("start", "end"):
             table[name] = pd.to_datetime(getattr(self, name), unit="s", utc=True)
@@ -117,18 +109,6 @@ class Observations:
         return table
 
 
-def eastward(longitude: Any) -> np.ndarray:
-    """Longitudes of stations as they are written everywhere: -180 <= longitude < 180."""
-    values = np.asarray(longitude, float)
-    # Only those beyond: the remainder of what lies within loses its last digits.
-    return np.where((values >= -180) & (values < 180), values, (values + 180) % 360 - 180)
-
-
 def _seconds(times: pd.Series) -> np.ndarray:
     stamps = pd.to_datetime(times, utc=True)
     return np.asarray(stamps.dt.tz_localize(None).to_numpy("datetime64[s]").astype(np.int64))
-
-
-def stamp(seconds: float) -> str:
-    """A moment for people: 2019-12-31 15:00."""
-    return str(np.datetime64(int(seconds), "s").astype("datetime64[m]")).replace("T", " ")

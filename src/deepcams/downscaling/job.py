@@ -19,7 +19,7 @@ from deepcams.core.field import as_field, tell_counts
 from deepcams.core.period import Period
 from deepcams.downscaling.fingerprints import Fingerprints
 from deepcams.downscaling.output_identity import global_attributes, identity, keep_apart
-from deepcams.downscaling.plan import BBox, Plan, compute_hours, count_frames, examine, plan_work
+from deepcams.downscaling.plan import Plan, compute_hours, count_frames, examine, plan_work
 from deepcams.files.atomic import os_errors_explained
 from deepcams.files.flock import alone
 from deepcams.methods import build
@@ -282,7 +282,7 @@ def prepare(
     spatial: str = BEST,
     conserve: bool = True,
     order: Order = "spatial-first",
-    bbox: BBox | None = None,
+    bbox: Sequence[float] | None = None,
     period: Period | str | None = None,
     rounding: float = 0.001,
     split: Split | None = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import xarray as xr
 
 from deepcams.core.field import as_field, field_like
 from deepcams.core.period import Period
-from deepcams.downscaling.plan import BBox, compute_hours, plan_work
+from deepcams.downscaling.plan import compute_hours, plan_work
 from deepcams.methods import build
 from deepcams.methods.chains import BEST, Order
 
@@ -21,7 +22,7 @@ def downscale(
     *,
     conserve: bool = True,
     order: Order = "spatial-first",
-    bbox: BBox | None = None,
+    bbox: Sequence[float] | None = None,
     period: Period | str | None = None,
     **options: Any,
 ) -> xr.DataArray:

@@ -6,6 +6,7 @@ the same values.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,9 +16,9 @@ from deepcams.core.errors import InputError
 from deepcams.core.field import ValueCounts, field_like, grid_of, is_mean, load_values
 from deepcams.core.grid import Grid
 from deepcams.core.period import Period
+from deepcams.core.times import HOUR
 from deepcams.methods.base import (
     ANALYSIS,
-    HOUR,
     INTERPOLATED,
     MAX_GAP,
     MISSING,
@@ -28,25 +29,22 @@ from deepcams.methods.base import (
 from deepcams.writers import Item, split_hours
 from deepcams.writers.layout import Split
 
-BBox = tuple[float, float, float, float]
-"""West, south, east, north in degrees; west > east crosses the dateline."""
-
 
 @dataclass(frozen=True)
 class Crop:
-    """Which part of the input is computed, and which part of the result is kept.
+    """Which part of the input is read, and which part of its result is the output.
 
     Attributes:
         region: grid of the input that is read: the box's cells and a halo.
-        rows, columns: where it lies in the input.
+        rows, columns: its place in the input.
         grid: output grid: all fine nodes of the box's cells.
-        out_rows, out_columns: where it lies in the region's result.
-        in_rows, in_columns: where the box's own cells lie in the region.
+        out_rows, out_columns: its place in the region's result.
+        in_rows, in_columns: place of the box's own cells in the region.
     """
 
     region: Grid
     rows: slice
-    columns: np.ndarray
+    columns: slice | np.ndarray
     grid: Grid
     out_rows: slice
     out_columns: slice | np.ndarray
@@ -54,67 +52,46 @@ class Crop:
     in_columns: slice | np.ndarray
 
 
-def crop_to(grid: Grid, bbox: BBox | None, factor: int, halo: int) -> Crop:
-    """The whole coarse cells that a box touches, with ``halo`` nodes round them where the data have any.
+def crop_to(grid: Grid, box: Sequence[float] | None, factor: int, halo: int) -> Crop:
+    """Return the whole coarse cells that a box touches, with ``halo`` nodes round them where the data have any.
 
     Args:
         grid: of the (coarse) input.
-        bbox: the box, or ``None`` for all.
+        box: west, south, east and north, or ``None`` for all.
         factor: how much finer the output is.
         halo: how many input nodes beyond a cell may change it.
 
     Raises:
         InputError: the box is no box or lies outside the data.
     """
-    fine = grid.refine(factor)
-    if bbox is None:
-        every = np.arange(grid.columns)
-        rows = slice(0, grid.rows)
-        return Crop(
-            grid, rows, every, fine, slice(0, fine.rows), slice(0, fine.columns), rows, every
-        )
-    _, rows, chosen = fine.select(bbox)
-    half, halo = factor // 2, max(halo, 1)
-    north, south = ((fine.north + r + half) // factor for r in (rows.start, rows.stop - 1))
-    west = (fine.west + int(chosen[0]) + half) // factor
-    width = (fine.west + int(chosen[0]) + chosen.size - 1 + half) // factor - west + 1
-    top, bottom = max(north - halo, grid.north), min(south + halo, grid.south)
-    # Across a pole lies the other side of the globe: a box near it needs the whole circle.
-    polar = north - halo < 0 or south + halo > grid.last_row
-    if grid.periodic and (polar or width + 2 * halo >= grid.around):
-        start, count = 0, grid.around
-    elif grid.periodic:
-        start, count = west - halo, width + 2 * halo
-    else:
-        start = max(west - halo, grid.west)
-        count = min(west + width + halo, grid.west + grid.columns) - start
-    columns = (start - grid.west + np.arange(count)) % (
-        grid.around if grid.periodic else grid.columns
-    )
-    region = Grid(grid.step, top, start, bottom - top + 1, count).canonical()
-    inner = Grid(
-        grid.step, north, west % grid.around, south - north + 1, min(width, grid.around)
-    ).canonical()
-    out, whole = inner.refine(factor), region.refine(factor)
-    first = (out.west - whole.west) % whole.around
-    out_columns: slice | np.ndarray = slice(first, first + out.columns)
-    if first + out.columns > whole.columns:
-        out_columns = (first + np.arange(out.columns)) % whole.columns
-    above = out.north - whole.north
-    in_rows = slice(north - top, south - top + 1)
-    in_columns = (
-        (inner.west - region.west) % grid.around + np.arange(inner.columns)
-    ) % region.columns
+    cells = region = grid
+    if box is not None:
+        cells = grid.cells_in(box, factor=factor)
+        region = _with_halo(cells, grid, max(halo, 1))
+    out = cells.refine(factor)
     return Crop(
         region,
-        slice(top - grid.north, bottom + 1 - grid.north),
-        columns,
+        *region.place_in(grid),
         out,
-        slice(above, above + out.rows),
-        out_columns,
-        in_rows,
-        in_columns,
+        *out.place_in(region.refine(factor)),
+        *cells.place_in(region),
     )
+
+
+def _with_halo(cells: Grid, grid: Grid, halo: int) -> Grid:
+    top, bottom = max(cells.north - halo, grid.north), min(cells.south + halo, grid.south)
+    if grid.periodic:
+        west, columns = cells.west - halo, cells.columns + 2 * halo
+        # Across a pole comes the other side of the globe: a box near it needs the whole circle.
+        polar = cells.north - halo < 0 or cells.south + halo > grid.last_row
+        if polar or columns >= grid.around:
+            west, columns = 0, grid.around
+    else:
+        first = (cells.west - grid.west) % grid.around
+        stop = min(first + cells.columns + halo, grid.columns)
+        first = max(first - halo, 0)
+        west, columns = grid.west + first, stop - first
+    return Grid(grid.step, top, west, bottom - top + 1, columns).canonical()
 
 
 @dataclass(frozen=True)
@@ -141,7 +118,7 @@ class Plan:
         if not is_mean(self.field):
             return np.timedelta64(0, "ns")
         cadence = HOUR if self.chain.hourly or self.times.size < 2 else np.diff(self.times).min()
-        return np.timedelta64(cadence, "ns") // 2
+        return cadence // 2
 
     def frames(self, item: Item) -> np.ndarray:
         """Indices of just the input frames that the item's hours are or lie between."""
@@ -162,7 +139,7 @@ def plan_work(
     field: xr.DataArray,
     chain: Chain,
     *,
-    bbox: BBox | None = None,
+    bbox: Sequence[float] | None = None,
     period: Period | None = None,
     split: Split | None = None,
 ) -> Plan:

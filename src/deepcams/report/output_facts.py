@@ -14,8 +14,9 @@ import xarray as xr
 
 from deepcams.readers.open import open_field
 from deepcams.writers.item_records import Record
-from deepcams.writers.layout import ITEM_HOURS, RUN
+from deepcams.writers.layout import RUN
 from deepcams.writers.netcdf import TOTAL
+from deepcams.writers.written import STATE, written
 
 _UNREADABLE = (OSError, ValueError, TypeError, KeyError)
 
@@ -91,7 +92,10 @@ def read_output(path: Path, files: Sequence[Path] | None = None) -> Output:
             found.attributes = {
                 key: value for key, value in attributes.items() if not key.startswith("deepcams_")
             }
-    records += _kept_records(found) if path.suffix.lower() == ".zarr" else []
+    if path.suffix.lower() == ".zarr":
+        records += _kept_records(
+            found, sum(each.size for each, _ in hours) or found.field.sizes["time"]
+        )
     if records:
         found.total = Record.merge(records)
     if hours:
@@ -108,9 +112,9 @@ def _open(path: Path) -> xr.Dataset:
     return xr.open_dataset(path, engine=engine, decode_timedelta=False)
 
 
-def _kept_records(found: Output) -> list[Record]:
+def _kept_records(found: Output, length: int) -> list[Record]:
     """A store's completion records; says which cannot be read and how many are not there yet."""
-    folder, records = found.path / ".deepcams", []
+    folder, records = found.path / STATE, []
     for one in sorted(folder.glob("item-*.json")):
         try:
             records.append(Record.from_json(one.read_text(encoding="utf-8")))
@@ -118,12 +122,9 @@ def _kept_records(found: Output) -> list[Record]:
             found.problems.append(
                 f"{one.name}: a completion record cannot be read ({type(error).__name__})"
             )
-    items = -(-found.field.sizes["time"] // ITEM_HOURS)
-    if found.identity and len(records) < items:
-        found.problems.append(
-            f"{found.path.name} is not finished: {len(records)} of {items} parts are written; the hours of the others "
-            "are missing. Give the command that began it again to go on"
-        )
+    there = written(found.path, str(found.field.name), length)
+    if there is not None and not there.whole:
+        found.problems.append(there.words())
     return records
 
 

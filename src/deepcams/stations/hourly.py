@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deepcams.core.observations import HOUR
+from deepcams.core.times import HOUR_SECONDS
 
 _SHORT = 2700  # seconds: a station whose stamps are usually nearer than this reports parts of hours
 _GAP = 3  # hours: a run of equal values goes on over a gap that is no longer
@@ -52,7 +52,7 @@ def hourly(station: np.ndarray, end: np.ndarray, value: np.ndarray, merge: bool 
         station, end, value: rows sorted by station and end; ``end`` in seconds since 1970 UTC.
         merge: otherwise the first row of each hour stands for it, and nothing is left out.
     """
-    slot = -(-end // HOUR)
+    slot = -(-end // HOUR_SECONDS)
     first = np.ones(station.size, bool)
     first[1:] = (station[1:] != station[:-1]) | (slot[1:] != slot[:-1])
     begin = np.flatnonzero(first)
@@ -66,17 +66,17 @@ def hourly(station: np.ndarray, end: np.ndarray, value: np.ndarray, merge: bool 
     result = Hourly(
         station[begin],
         slot[begin],
-        np.where(several, slot[begin] * HOUR, end[begin]),
+        np.where(several, slot[begin] * HOUR_SECONDS, end[begin]),
         np.where(number > 1, mean, value[begin]),
         int((number > 1).sum()),
     )
-    enough = ~parts | (number * np.maximum(step, 1) >= 0.75 * HOUR)
+    enough = ~parts | (number * np.maximum(step, 1) >= 0.75 * HOUR_SECONDS)
     return result if enough.all() else result.where(enough)
 
 
 def _usual_steps(station: np.ndarray, end: np.ndarray) -> np.ndarray:
     """Median distance of successive stamps of each station, seconds; an hour where there is none."""
-    steps = np.full(int(station.max()) + 1, HOUR, np.int64)
+    steps = np.full(int(station.max()) + 1, HOUR_SECONDS, np.int64)
     apart = np.diff(end)
     inside = (station[1:] == station[:-1]) & (apart > 0)
     owner, apart = station[1:][inside], apart[inside]

@@ -20,12 +20,12 @@ import xarray as xr
 from deepcams.core.errors import InputError
 from deepcams.core.field import grid_of, is_mean
 from deepcams.core.grid import Grid
-from deepcams.core.observations import HOUR
+from deepcams.core.times import HOUR_SECONDS
 
 TimeRule = Literal["touching", "overlap", "linear"]
 SpaceRule = Literal["cell", "bilinear"]
 
-LONGEST_GAP = 3 * HOUR
+LONGEST_GAP = 3 * HOUR_SECONDS
 """Seconds that ``linear`` goes across."""
 
 
@@ -136,7 +136,7 @@ def rule_of(field: xr.DataArray) -> TimeRule:
 def cadence(field: xr.DataArray) -> int:
     """Usual distance of a field's times, seconds; an hour where there is only one."""
     times = field_seconds(field)
-    return int(np.median(np.diff(times))) if times.size > 1 else HOUR
+    return int(np.median(np.diff(times))) if times.size > 1 else HOUR_SECONDS
 
 
 def field_seconds(field: xr.DataArray) -> np.ndarray:
@@ -145,7 +145,7 @@ def field_seconds(field: xr.DataArray) -> np.ndarray:
 
 
 def plan_times(
-    times: np.ndarray, rule: TimeRule, start: np.ndarray, end: np.ndarray, step: int = HOUR
+    times: np.ndarray, rule: TimeRule, start: np.ndarray, end: np.ndarray, step: int = HOUR_SECONDS
 ) -> TimePlan:
     """Make the plan for intervals.
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from deepcams.core.errors import InputError, OutputError, notice
-from deepcams.core.observations import stamp
+from deepcams.core.times import stamp_seconds
 from deepcams.files.cache import cache_dir, folder_to_build, forget_old, identity, writable
 from deepcams.readers.protocols import Paths
 from deepcams.stations import openaq_sort as cache
@@ -79,7 +79,7 @@ class StationArchive:
 
     def span(self) -> str:
         """The time that the stamps cover, for people."""
-        return f"{stamp(self.first)} to {stamp(self.last)} UTC"
+        return f"{stamp_seconds(self.first)} to {stamp_seconds(self.last)} UTC"
 
 
 def open_openaq(

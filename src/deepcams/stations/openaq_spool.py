@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from deepcams.core.observations import eastward
+from deepcams.core.box import eastward
 from deepcams.files.atomic import write_atomically
 from deepcams.stations.openaq_files import Block, BlockReader
 

@@ -16,7 +16,8 @@ import pandas as pd
 
 from deepcams.core.errors import InputError, choose
 from deepcams.core.field import units_factor
-from deepcams.core.observations import HOUR, Observations
+from deepcams.core.observations import Observations
+from deepcams.core.times import HOUR_SECONDS
 from deepcams.stations.hourly import Hourly, dense, hourly, runs
 from deepcams.stations.openaq_sort import Rows
 from deepcams.stations.outliers import outliers
@@ -197,7 +198,7 @@ class Control:
     ) -> None:
         self.stations, self.quality = stations, quality or Quality()
         self.pairs = near_pairs(stations) if pairs is None else pairs
-        self._shift = HOUR if starts else 0
+        self._shift = HOUR_SECONDS if starts else 0
         self._factors = np.array([_factor(text) for text in units] or [1.0])
 
     def check(self, rows: Rows) -> tuple[Observations, Report]:
@@ -250,7 +251,7 @@ class Control:
             counts[name] = Count(bad.size, int(bad.sum()), _lost(left.station, bad))
             left = left.where(~bad)
         observations = Observations(
-            self.stations, left.station, left.end - HOUR, left.end, left.value
+            self.stations, left.station, left.end - HOUR_SECONDS, left.end, left.value
         )
         return observations, Report(counts, tuple(twins))
 
@@ -337,7 +338,7 @@ def _incomplete(left: Hourly, reported: Hourly, share: float) -> np.ndarray:
 
     def months(hours: Hourly) -> np.ndarray:
         month = (
-            ((hours.slot - 1) * HOUR)
+            ((hours.slot - 1) * HOUR_SECONDS)
             .astype("datetime64[s]")
             .astype("datetime64[M]")
             .astype(np.int64)

@@ -9,7 +9,8 @@ from typing import Literal
 import numpy as np
 import xarray as xr
 
-from deepcams.core.observations import HOUR, Observations
+from deepcams.core.observations import Observations
+from deepcams.core.times import HOUR_SECONDS
 from deepcams.stations.extract import Series
 from deepcams.stations.matching import Placement, TimePlan, TimeRule, cadence, plan_times
 from deepcams.stations.pair_sums import COLUMNS, sum_pairs
@@ -97,14 +98,14 @@ class Matcher:
     ) -> None:
         self.products, self._months = products, months
         self._cell = cell_number
-        self._solar = np.where(np.isfinite(longitude), longitude, 0.0) / 15 * HOUR
+        self._solar = np.where(np.isfinite(longitude), longitude, 0.0) / 15 * HOUR_SECONDS
         self.observed = np.zeros((stations, 24, 2))
         self.observed_months = np.zeros((stations, months.size), np.int64)
         names: list[tuple[str, PairSet]] = [("field", "own")] if products else []
         self._linear = (
             len(products) > 1
             and products[1].rule == "touching"
-            and cadence(products[1].field) > HOUR
+            and cadence(products[1].field) > HOUR_SECONDS
         )
         if len(products) > 1:
             names += [("original", "own"), ("field", "same"), ("original", "same")]
@@ -222,7 +223,7 @@ def solar_hour(observed: Observations, offset: np.ndarray) -> np.ndarray:
         offset: (stations,), seconds that the sun is ahead of UTC.
     """
     middle = (observed.start + observed.end) / 2 + offset[observed.station]
-    return np.asarray((middle // HOUR % 24).astype(np.int64))
+    return np.asarray((middle // HOUR_SECONDS % 24).astype(np.int64))
 
 
 class _Groups:

@@ -16,8 +16,8 @@ import pandas as pd
 import xarray as xr
 
 from deepcams.core.errors import InputError
-from deepcams.core.observations import HOUR, stamp
 from deepcams.core.period import Period
+from deepcams.core.times import HOUR_SECONDS, stamp_seconds
 from deepcams.stations.checkpoints import fingerprint, load_piece, save_piece
 from deepcams.stations.countries import countries_of
 from deepcams.stations.extract import extract
@@ -127,7 +127,7 @@ def validate(
     stations = archive.stations.copy()
     latitude, longitude = (stations[name].to_numpy(float) for name in ("latitude", "longitude"))
     products = []
-    shift = HOUR if options.starts else 0
+    shift = HOUR_SECONDS if options.starts else 0
     for name, each in (("field", field), ("original", original)):
         if each is not None:
             products.append(
@@ -136,10 +136,10 @@ def validate(
     if products and original is not None:
         _check_common(products, archive)
     if products:
-        first = min(int(p.times[0]) for p in products) - MARGIN_DAYS * 24 * HOUR
-        last = max(int(p.times[-1]) for p in products) + MARGIN_DAYS * 24 * HOUR
+        first = min(int(p.times[0]) for p in products) - MARGIN_DAYS * 24 * HOUR_SECONDS
+        last = max(int(p.times[-1]) for p in products) + MARGIN_DAYS * 24 * HOUR_SECONDS
     else:
-        first, last = archive.first - HOUR, archive.last + HOUR
+        first, last = archive.first - HOUR_SECONDS, archive.last + HOUR_SECONDS
     stations["inside"] = products[0].placement.inside if products else np.isfinite(latitude)
     cells = products[0].placement.cell if products else globe_cells(latitude, longitude)
     stations["cell"] = cells
@@ -148,7 +148,7 @@ def validate(
     stations["country"] = (
         stations["country"].fillna(pd.Series(guessed)) if "country" in stations else guessed
     )
-    begin = max(first, archive.first + shift - HOUR)
+    begin = max(first, archive.first + shift - HOUR_SECONDS)
     end = min(last, archive.last + shift)
     months = np.arange(month_of(np.array([begin]))[0], month_of(np.array([end]))[0] + 1)
     unique, cell_number = np.unique(cells, return_inverse=True)
@@ -203,9 +203,9 @@ def _prepare(
     """Find a field's times that the stations share, and read it there and where they stand."""
     grid = check_field(each, name)
     every = field_seconds(each)
-    whole = f"{stamp(every[0])} to {stamp(every[-1])} UTC"
+    whole = f"{stamp_seconds(every[0])} to {stamp_seconds(every[-1])} UTC"
     # One time more on each side, for rules that go between times.
-    low = max(int(np.searchsorted(every, archive.first + shift - HOUR, "right")) - 1, 0)
+    low = max(int(np.searchsorted(every, archive.first + shift - HOUR_SECONDS, "right")) - 1, 0)
     high = min(int(np.searchsorted(every, archive.last + shift, "left")) + 1, every.size)
     if options.period is not None:
         inside = np.flatnonzero(options.period.contains(each.time.values))
@@ -217,7 +217,7 @@ def _prepare(
     times = every[low:high]
     rule = rule_of(each)
     step = cadence(each) if rule == "overlap" else 0
-    reach = np.array([archive.first + shift - HOUR, archive.last + shift])
+    reach = np.array([archive.first + shift - HOUR_SECONDS, archive.last + shift])
     if not times.size or times[-1] + step // 2 < reach[0] or times[0] - step // 2 > reach[1]:
         raise InputError(
             name,
@@ -241,11 +241,11 @@ def _prepare(
 
 def _check_common(products: list[Product], archive: StationArchive) -> None:
     a, b = products
-    if a.times[-1] < b.times[0] - 3 * HOUR or b.times[-1] < a.times[0] - 3 * HOUR:
-        found = f"{stamp(b.times[0])} to {stamp(b.times[-1])} UTC"
+    if a.times[-1] < b.times[0] - 3 * HOUR_SECONDS or b.times[-1] < a.times[0] - 3 * HOUR_SECONDS:
+        found = f"{stamp_seconds(b.times[0])} to {stamp_seconds(b.times[-1])} UTC"
         raise InputError(
             "original",
-            f"times of the field ({stamp(a.times[0])} to {stamp(a.times[-1])} UTC)",
+            f"times of the field ({stamp_seconds(a.times[0])} to {stamp_seconds(a.times[-1])} UTC)",
             found,
         )
 
@@ -255,7 +255,7 @@ def _describe(product: Product) -> dict[str, str]:
 
     return {
         "grid": grid_of(product.field).describe(),
-        "times": f"{product.times.size}, {stamp(product.times[0])} to {stamp(product.times[-1])} UTC",
+        "times": f"{product.times.size}, {stamp_seconds(product.times[0])} to {stamp_seconds(product.times[-1])} UTC",
         "rule": product.rule,
         "source": str(product.field.attrs.get("source", "")),
     }
@@ -282,7 +282,9 @@ def _batches(
     _, begin, group = np.unique(label, return_index=True, return_inverse=True)
     # Rows that will be read: a share of all, as the time asked for is of the archive's.
     start, end, archive = reach
-    share = min(1.0, (end - start + HOUR) / max(archive.last - archive.first + HOUR, 1))
+    share = min(
+        1.0, (end - start + HOUR_SECONDS) / max(archive.last - archive.first + HOUR_SECONDS, 1)
+    )
     rows = np.bincount(group, stations["rows"].to_numpy(float) * share)
     order = np.argsort(begin)
     rank = np.empty(order.size, np.int64)

@@ -77,6 +77,10 @@ class Records:
                 f"{self._path(index)}: the completion record cannot be read; use --overwrite"
             ) from error
 
+    def holds(self, index: int) -> bool:
+        """Whether an item has a record, be it readable or not."""
+        return self._path(index).is_file()
+
     def put(self, index: int, record: Record) -> None:
         """Keep a record; the item's data must be on disk."""
         write_atomically(self._path(index), record.to_json().encode())

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from deepcams.core.errors import InputError
+from deepcams.core.errors import InputError, notice
 from deepcams.core.field import DIMS, UNITS, frame_index
 from deepcams.core.grid import Grid
 from deepcams.writers.layout import EPOCH, RUN
+from deepcams.writers.written import written
 
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, InputError)
 _TIMES = {f"{unit} since {str(EPOCH)[:10]}": unit[0] for unit in ("hours", "minutes")}
@@ -32,6 +33,7 @@ class Frame:
         time: UTC.
         name: of the variable.
         source: what the store says of where it comes from; may be empty.
+        index: its place on the store's time axis.
     """
 
     values: np.ndarray
@@ -39,6 +41,7 @@ class Frame:
     time: np.datetime64
     name: str
     source: str
+    index: int = 0
 
 
 def is_ours(path: Path) -> bool:
@@ -115,9 +118,18 @@ def own_frame(
         if path is not None and path.is_file():
             return _of_netcdf(path, time, name)
         found = own_values(paths, name)
-        return None if found is None else _frame(*found, lambda each: dict(each.attrs), time, name)
+        if path is None or found is None:
+            return None
+        frame = _frame(*found, lambda each: dict(each.attrs), time, name)
+        there = written(path, name, found[1].shape[0])
     except _UNREADABLE:
         return None
+    if frame is None or there is None or there.whole:
+        return frame
+    if not there.times[frame.index]:  # nobody has written it
+        return None
+    notice(there.words())
+    return frame
 
 
 def _of_netcdf(path: Path, time: np.datetime64 | None, name: str) -> Frame | None:
@@ -159,4 +171,4 @@ def _frame(
     if at is None or not ours or values.shape != (times.size, *grid.shape):
         return None
     source = attributes(values).get("source", attributes(group).get("source", ""))
-    return Frame(np.asarray(values[at]), grid, times[at], name, str(source))
+    return Frame(np.asarray(values[at]), grid, times[at], name, str(source), at)

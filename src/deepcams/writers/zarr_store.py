@@ -19,8 +19,8 @@ from deepcams.files.atomic import remove_unfinished, sync
 from deepcams.files.records import Identity
 from deepcams.writers.item_records import Record, Records
 from deepcams.writers.layout import RUN, Item, Layout, Split
+from deepcams.writers.written import STATE
 
-_FOLDER = ".deepcams"
 _LEVEL = 1
 """Of zstd within Blosc, after shuffling bits: bits of rounded values compress best beside bits of the same weight.
 A higher level gains 2 % and takes twice as long."""
@@ -40,7 +40,7 @@ class ZarrTarget:
         self._new = path.with_name(f".{path.name}.new")
         self.lock = path.with_name(f".{path.name}.lock")
         self._old = path.with_name(f".{path.name}.old")
-        self._records = Records(path / _FOLDER)
+        self._records = Records(path / STATE)
         self._layout: Layout | None = None
 
     def exists(self) -> bool:
@@ -69,7 +69,7 @@ class ZarrTarget:
             lay_out(self._new, layout, {RUN: json.dumps(identity, sort_keys=True)})
             # A group, so that listing the store without its consolidated metadata finds nothing strange in it.
             about = {"about": "completion records of deepcams"}
-            zarr.create_group(self._new / _FOLDER, zarr_format=3, attributes=about)
+            zarr.create_group(self._new / STATE, zarr_format=3, attributes=about)
             if self.path.exists():
                 self.path.replace(self._old)
             self._new.replace(self.path)
@@ -150,7 +150,7 @@ class ZarrTarget:
     def size(self) -> int:
         """Bytes on disk, records excluded."""
         return sum(
-            f.stat().st_size for f in self.path.rglob("*") if f.is_file() and _FOLDER not in f.parts
+            f.stat().st_size for f in self.path.rglob("*") if f.is_file() and STATE not in f.parts
         )
 
 
