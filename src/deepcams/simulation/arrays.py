@@ -1,7 +1,6 @@
 """The array library the simulated world computes with at its nodes: NumPy, or PyTorch on a GPU.
 
-NumPy's and PyTorch's functions are spelled alike, as far as the world needs them; :class:`Arrays` has the few that are not.
-The winds' paths and the maps are always made with NumPy.
+Most of the functions that the world needs have the same names in both; :class:`Arrays` has those that differ. The winds' paths and the maps are always made with NumPy.
 """
 
 from __future__ import annotations

@@ -66,11 +66,10 @@ def cached_maps(name: str, make: Callable[[], Arrays]) -> dict[str, SphereMap]:
         make: computes them, float32, on ``globe_axes``.
     """
     path = cache_dir() / "simulated-world" / f"{name}-{_code()}.npz"
-    maps = None
-    with suppress(OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+    try:
         with np.load(path) as found:
             maps = {key: found[key] for key in found.files}
-    if maps is None:
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
         maps = {key: np.asarray(values, np.float32) for key, values in make().items()}
         with suppress(OSError):
             _store(path, maps)
