@@ -18,7 +18,7 @@ _SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 def _shared(folder: str) -> Path:
     path = _SHARED / folder
-    if not path.is_dir():
+    if not path.exists():
         pytest.skip(f"the development data folder ../shared/{folder} is not beside this checkout")
     return path
 
