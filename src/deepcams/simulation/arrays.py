@@ -1,6 +1,7 @@
 """The array library the simulated world computes with at its nodes: NumPy, or PyTorch on a GPU.
 
-Most of the functions that the world needs have the same names in both; :class:`Arrays` has those that differ. The winds' paths and the maps are always made with NumPy.
+Most of the functions that the world needs have the same names in both; :class:`Arrays` has those that differ.
+The winds' paths and the maps are always made with NumPy.
 """
 
 from __future__ import annotations
