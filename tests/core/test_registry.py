@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
 
@@ -21,9 +21,7 @@ def strangers(monkeypatch: pytest.MonkeyPatch) -> None:
         EntryPoint("ours", "fractions:Fraction", "deepcams.test"),
     ]
     monkeypatch.setattr(
-        deepcams.core.registry,
-        "entry_points",
-        lambda group: [p for p in points if p.group == group],
+        deepcams.core.registry, "_installed", lambda group: EntryPoints(points).select(group=group)
     )
 
 
@@ -72,3 +70,21 @@ def test_every_registered_downscaler_and_source_can_be_loaded() -> None:
             method = registry.get(name)()
             assert isinstance(method, kind)
             assert method.name == name
+
+
+def test_installed_packages_are_asked_once_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def look(group: str) -> EntryPoints:
+        asked.append(group)
+        return EntryPoints([EntryPoint("theirs", "fractions:Fraction", "deepcams.test")])
+
+    deepcams.core.registry._installed.cache_clear()
+    monkeypatch.setattr(deepcams.core.registry, "entry_points", look)
+    try:
+        for registry in (_registry(), Registry("other thing", "deepcams.test", {}), _registry()):
+            assert "theirs" in registry.names()
+            registry.get("theirs")
+    finally:
+        deepcams.core.registry._installed.cache_clear()
+    assert asked == ["deepcams.test"]

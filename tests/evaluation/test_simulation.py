@@ -329,6 +329,45 @@ def test_networks_are_told_by_their_weights_and_left_out_where_they_cannot_run(
         make_all(["bicubic"], asked_for=True)
 
 
+def test_each_part_is_built_once_however_many_chains_have_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    built = []
+
+    def counting(temporal: str, spatial: str, **how: Any) -> Any:
+        built.append((temporal, spatial))
+        return build(temporal, spatial, **how)
+
+    monkeypatch.setattr(method_names, "build", counting)
+    names = expand(["linear", "flow", "bicubic", "log-bicubic"], "joint", conserve="both")
+    made = make_all(names, asked_for=True)
+    assert [method.name for method in made] == names
+    assert len(names) > 8
+    expected = [("linear", "none"), ("flow", "none"), ("none", "bicubic"), ("none", "log-bicubic")]
+    assert sorted(built) == sorted(expected)
+    by_name = {method.name: dict(method.parts) for method in made}
+    conserving = by_name["flow-then-bicubic+conserve"]["bicubic+conserve"]
+    assert conserving.settings() == build("none", "bicubic", conserve=True).parts[0].settings()
+
+
+@pytest.mark.parametrize(
+    ("experiment", "hours", "words"),
+    [
+        (Experiment("joint", bbox=(100, -80, 110, -70)), 7, "--bbox"),
+        (Experiment("temporal"), 2, "consecutive hours"),
+    ],
+)
+def test_what_the_truth_cannot_give_is_refused_before_methods_are_built(
+    experiment: Experiment, hours: int, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("a method was built")
+
+    monkeypatch.setattr(method_names, "build", never)
+    with pytest.raises(InputError, match=words):
+        evaluate(truth_of(hours), experiment)
+
+
 def test_the_reversed_baseline_is_what_the_paper_beat(geos_cf_west: Path) -> None:
     """On the real hours the printed equation 9 doubles the error of the correct interpolation; flow halves it."""
     with xr.open_dataset(geos_cf_west) as dataset:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from deepcams.core.errors import InputError
-from deepcams.training.experiment_file import parse_experiment, read_experiment
+from deepcams.training.experiment_file import parse_experiment, read_experiment, read_values
 from deepcams.training.options import boxes_meet
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -239,3 +239,71 @@ def test_shipped_experiments_are_valid(path: Path) -> None:
     network, _ = make_network(experiment)
     assert network.kind == experiment.samples.task
     assert experiment.output.card
+
+
+def _with(file: Path, text: str) -> Path:
+    file.write_text(file.read_text() + text)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("0100", 100),
+        ("100", 100),
+        ("1_000", 1000),
+        ("0x10", 16),
+        ("1e-4", 1e-4),
+        ("2.5", 2.5),
+        ("-.5", -0.5),
+        (".inf", float("inf")),
+        ("12:30", "12:30"),
+        ("1:30.5", "1:30.5"),
+        ("2019-12-01", "2019-12-01"),
+        ("0o10", "0o10"),
+        ("yes", True),
+        ("1.2.3", "1.2.3"),
+        ("<<", "<<"),
+    ],
+)
+def test_numbers_are_what_they_look_like(written: str, value: object, tmp_path: Path) -> None:
+    path = tmp_path / "v.yaml"
+    path.write_text(f"a: [{written}]" if written != "<<" else 'a: ["<<"]')
+    assert read_values(path) == {"a": [value]}
+
+
+def test_merge_keys_give_what_a_mapping_does_not_say_itself(tmp_path: Path) -> None:
+    path = tmp_path / "v.yaml"
+    path.write_text(
+        "x: [&s {a: 1, b: 2}, &t {<<: *s, a: 3}, {<<: *t, b: 4}, {<<: [*t, *s], c: 5}]\n"
+    )
+    both = [{"a": 1, "b": 2}, {"a": 3, "b": 2}, {"a": 3, "b": 4}, {"a": 3, "b": 2, "c": 5}]
+    assert read_values(path) == {"x": both}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("yes: 2\n", "'yes', which YAML reads as bool"),
+        ("1: 2\n", "'1', which YAML reads as int"),
+        ("? [a, b]\n: 1\n", "a list or a mapping"),
+        ("a: {{ store }}\n", "template"),
+        ("a: 1\na: 2\n", "'a' stands twice"),
+        ("<<: 3\n", "expected a mapping"),
+        ("a: " + "[" * 3000, "nested too deeply"),
+        ("a: " + "9" * 5000, "at most 24 digits"),
+        ("a: !!int x\n", "a whole number"),
+        ("a: !!float x\n", "a number"),
+        ("a: \0\n", "unacceptable character"),
+    ],
+)
+def test_what_no_experiment_has_is_one_line(text: str, words: str, file: Path) -> None:
+    with pytest.raises(InputError, match=re.escape(words)) as caught:
+        read_experiment(_with(file, text))
+    assert "\n" not in str(caught.value)
+    assert str(file) in str(caught.value)
+
+
+def test_a_number_beyond_all_floats_is_refused_by_its_place(file: Path) -> None:
+    with pytest.raises(InputError, match=r"training\.optimizer\.lr"):
+        read_experiment(file, ["training.optimizer.lr=1e999"])

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from stand_in import StandIn
+from stand_in import StandIn, world
 
 from deepcams.core.errors import DeepcamsError, DeepcamsNotice, InputError, OutputError
 from deepcams.networks.checkpoint import load
 from deepcams.training.experiment_file import parse_experiment, read_experiment
+from deepcams.training.flow_cache import WholeGuides
 from deepcams.training.loop import Summary, train
 from deepcams.training.run_folder import EXPERIMENT, LOG, STATE, read_log
 
@@ -196,6 +197,45 @@ def test_going_on_needs_the_same_experiment(values: Values, tmp_path: Path) -> N
         run(values, tmp_path / "other")
     with pytest.raises(OutputError, match="is a file"):
         run(values, tmp_path / "other" / "thesis.tex")
+
+
+@pytest.mark.parametrize("change", ["values", "hours"])
+def test_going_on_needs_the_same_data(
+    change: str,
+    values: Values,
+    tmp_path: Path,
+    stores: dict[str, StandIn],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = tmp_path / "run"
+    run(values, folder, stop_after=2)
+    run(values, folder, resume=True, stop_after=1)  # the same data: it goes on
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    store = next(iter(stores.values()))
+    if change == "values":
+        monkeypatch.setitem(store.sources, "values", "of other frames")
+    else:
+        monkeypatch.setattr(store, "times", store.times + np.timedelta64(1, "h"))
+    with pytest.raises(
+        InputError, match=r"other data \(\d+ hours .*: the store has changed since"
+    ) as caught:
+        run(values, folder, resume=True)
+    assert "\n" not in str(caught.value)
+    assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+
+
+def test_kept_guides_are_of_the_frames_that_the_store_holds_now(tmp_path: Path) -> None:
+    def guide(scale: float) -> np.ndarray:
+        store = world(path=str(tmp_path / "w.zarr"), hours=4)
+        store.fine_values *= np.float32(scale)
+        store.sources = {"values": f"times {scale}"}
+        whole: Any = WholeGuides(tmp_path / "guides")
+        return np.asarray(whole.read(store, 0, 3, 1, "coarse", 4, 0, 8))
+
+    first, other, again = guide(1), guide(4), guide(1)
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_allclose(other, 4 * first, rtol=0.05)
+    assert len(list((tmp_path / "guides").iterdir())) == 2
 
 
 def test_resuming_what_was_never_saved_begins_anew(values: Values, tmp_path: Path) -> None:

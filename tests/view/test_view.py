@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -27,6 +28,7 @@ from deepcams.view.blocks import Blocks
 from deepcams.view.server import Server
 from deepcams.view.session import CODE_TOP, CODE_UNIT, Box, Shown, encode
 from deepcams.view.start import open_shown, view
+from deepcams.view.watch import ChangedError
 
 START = np.datetime64("2019-12-31T00:00", "m")
 
@@ -361,3 +363,54 @@ def test_strange_questions_and_methods(url: str) -> None:
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(url + "x" * 70_000)
     assert caught.value.code == 414
+
+
+@pytest.mark.parametrize("kind", ["zarr", "netcdf"])
+@pytest.mark.parametrize("replaced", [False, True])
+def test_other_hours_values_are_never_given_under_old_times(
+    kind: str, replaced: bool, tmp_path: Path
+) -> None:
+    hours = _field(3.0, 3, 12)
+    names = ("a.zarr", "b.zarr") if kind == "zarr" else ("a.nc", "b.nc")
+    for name, part in zip(names, (hours[:2], hours[2:]), strict=True):
+        downscale_to(part, tmp_path / name, temporal="linear", spatial="bilinear")
+    shown = tmp_path / ("shown.zarr" if kind == "zarr" else "shown.nc")
+    (tmp_path / names[0]).rename(shown)
+    minute = _minute(1)
+    box = "west=0&east=30&south=0&north=30"
+    questions = [
+        f"api/frame?field=ours&minute={minute}&{box}",
+        f"api/series?longitude=2&latitude=50&first={_minute(0)}&last={_minute(3)}",
+        f"api/region.nc?field=ours&first={_minute(0)}&last={_minute(3)}&{box}",
+    ]
+    with Server(open_shown(shown), port=0) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            for question in questions:
+                assert urllib.request.urlopen(server.url + question).status == 200
+            if shown.is_dir():
+                shutil.rmtree(shown)
+            else:
+                shown.unlink()
+            if replaced:
+                (tmp_path / names[1]).rename(shown)
+            for question in questions:
+                with pytest.raises(urllib.error.HTTPError) as caught:
+                    urllib.request.urlopen(server.url + question)
+                assert caught.value.code == (409 if replaced else 410)
+                words = "was replaced" if replaced else "was deleted"
+                assert words in json.load(caught.value)["error"]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_run_that_goes_on_does_not_close_the_map(tmp_path: Path) -> None:
+    downscale_to(_field(3.0, 3, 12), tmp_path / "s.zarr", temporal="linear", spatial="bilinear")
+    shown = open_shown(tmp_path / "s.zarr")
+    (tmp_path / "s.zarr" / "pm2p5" / "c" / "9").mkdir()
+    shown.watch.check()
+    (tmp_path / "s.zarr" / "zarr.json").write_text((tmp_path / "s.zarr" / "zarr.json").read_text())
+    with pytest.raises(ChangedError):
+        shown.watch.check()

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from deepcams.training.loop import Summary
 
 app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -45,19 +49,18 @@ def train(
     """
     from deepcams.cli.progress import Bars
     from deepcams.cli.stopping import Stopping, command_line
-    from deepcams.core.errors import DeepcamsError, MissingExtraError
+    from deepcams.core.errors import DeepcamsError
     from deepcams.downscaling.memory import keep_memory_at_hand
     from deepcams.plotting.training import draw_curve
     from deepcams.training.experiment_file import read_experiment, values_of
 
-    try:
-        from deepcams.training.loop import train as run
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("deepcams train", "training") from error
-
-    keep_memory_at_hand()
     quiet = int(os.environ.get("RANK", "0")) > 0  # of several processes, one speaks
     try:
+        wanted = read_experiment(
+            experiment, change or ()
+        )  # what is wrong in it is told before PyTorch is imported
+        run = _trainer()
+        keep_memory_at_hand()
         with (
             values_of(experiment),
             Stopping(waits=True) as stopping,
@@ -69,7 +72,7 @@ def train(
                 bars.tell("training", step, steps, figures=told)
 
             summary = run(
-                read_experiment(experiment, change or ()),
+                wanted,
                 out,
                 resume=resume,
                 device=device,
@@ -91,3 +94,13 @@ def train(
         )
         raise typer.Exit(130)
     print(summary.text())
+
+
+def _trainer() -> Callable[..., Summary]:
+    from deepcams.core.errors import MissingExtraError
+
+    try:
+        from deepcams.training.loop import train as run
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("deepcams train", "training") from error
+    return run

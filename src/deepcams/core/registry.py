@@ -8,10 +8,17 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoints, entry_points
 from typing import Any
 
 from deepcams.core.errors import DeepcamsError, choose
+
+
+@cache
+def _installed(group: str) -> EntryPoints:
+    """A group's entry points; asked for once a process, since each look reads what every installed package declares."""
+    return entry_points(group=group)
 
 
 class Registry:
@@ -27,7 +34,7 @@ class Registry:
         self.kind, self.group, self._builtins = kind, group, dict(builtins)
 
     def _targets(self) -> dict[str, str]:
-        added = {point.name: point.value for point in entry_points(group=self.group)}
+        added = {point.name: point.value for point in _installed(self.group)}
         return {**added, **self._builtins}
 
     def names(self) -> list[str]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from deepcams.core.errors import InputError, MissingExtraError, choose, notice
-from deepcams.methods import SPATIAL, TEMPORAL, Chain, Downscaler, Order, build
+from deepcams.methods import SPATIAL, TEMPORAL, Chain, Downscaler, build
 from deepcams.methods.chains import NONE, is_checkpoint, kind_of, weights_of
 from deepcams.networks import NETWORKS
 
@@ -169,31 +169,47 @@ def _kind(name: str, parts: Sequence[Downscaler]) -> Kind:
     return "baseline" if all(part in _BASELINES for part in name.split(THEN)) else "training-free"
 
 
-def make(name: str) -> Method:
+def make(name: str, parts: dict[str, Downscaler] | None = None) -> Method:
     """The method of a name as :func:`expand` gives them.
+
+    Args:
+        name: of one method, or of a chain.
+        parts: downscalers that exist already, by name; those built here are added.
 
     Raises:
         InputError: unknown names.
         MissingExtraError: the method needs an optional dependency that is not installed.
     """
-    temporal, spatial, conserve, order = NONE, NONE, False, "spatial-first"
+    parts = {} if parts is None else parts
     pieces = name.split(THEN)
-    for piece in pieces:
-        if _is_spatial(piece):
-            spatial, conserve = piece.removesuffix(CONSERVE), piece.endswith(CONSERVE)
+    chain = [_part(piece, parts) for piece in pieces]
+    return Method(name, _kind(name, chain), tuple(zip(pieces, chain, strict=True)))
+
+
+def _part(name: str, parts: dict[str, Downscaler]) -> Downscaler:
+    """One downscaler of a chain: built once, and shared by a method and its conserving kind."""
+    if name not in parts:
+        plain = name.removesuffix(CONSERVE)
+        if plain != name:
+            from deepcams.methods.conserve import Conserving
+
+            parts[name] = Conserving(_part(plain, parts))  # type: ignore[arg-type]
+        elif _is_spatial(name):
+            parts[name] = build(NONE, name, conserve=False).parts[0]
         else:
-            temporal = piece
-    chosen: Order = order if _is_spatial(pieces[0]) else "temporal-first"  # type: ignore[assignment]
-    chain = build(temporal, spatial, conserve=conserve, order=chosen)
-    return Method(name, _kind(name, chain.parts), tuple(zip(pieces, chain.parts, strict=True)))
+            parts[name] = build(name, NONE).parts[0]
+    return parts[name]
 
 
 def make_all(names: Sequence[str], *, asked_for: bool) -> list[Method]:
-    """The methods of all names; unless they were asked for by name, those that cannot be loaded are left out."""
-    methods = []
+    """The methods of all names, each part of them built once.
+
+    Unless they were asked for by name, those that cannot be loaded are left out.
+    """
+    methods, parts = [], dict[str, Downscaler]()
     for name in names:
         try:
-            methods.append(make(name))
+            methods.append(make(name, parts))
         except MissingExtraError as error:
             if asked_for:
                 raise

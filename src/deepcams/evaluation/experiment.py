@@ -267,14 +267,14 @@ def evaluate(
         InputError: the truth does not fit the task, or a name is unknown.
     """
     task = experiment.task
-    chosen = make_all(
-        expand(methods, task, order=order, conserve=conserve), asked_for=methods is not None
-    )
+    chosen_names = expand(methods, task, order=order, conserve=conserve)
+    # What the truth cannot give is refused before any checkpoint is loaded.
+    seen = what_methods_see(truth, experiment)
+    plan = blocks(seen.time.values, task, experiment.block)
+    chosen = make_all(chosen_names, asked_for=methods is not None)
     names = {method.name: method.kind for method in chosen}
     baseline = CORRECT_BASELINE[task]
     working = chosen if baseline in names else [make(baseline), *chosen]
-    seen = what_methods_see(truth, experiment)
-    plan = blocks(seen.time.values, task, experiment.block)
     table = Table()
     for done, frames in enumerate(plan):
         if progress:

@@ -111,7 +111,7 @@ def _from_file(environment: Mapping[str, str], home: Path, names: list[str]) -> 
         return {}
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(
             path, "endpoints as YAML (name: URL)", str(error).splitlines()[0]
         ) from None

@@ -16,12 +16,13 @@ import numpy as np
 import xarray as xr
 
 from deepcams.core.errors import DeepcamsError, InputError, MissingExtraError, notice
+from deepcams.core.field import DIMS
 from deepcams.core.text import counted
 from deepcams.readers.archive import unpack
 from deepcams.readers.netcdf_handles import open_netcdf
 from deepcams.readers.protocols import Paths
 from deepcams.readers.truncation import shortfall
-from deepcams.writers.own import is_ours
+from deepcams.writers.own import Written, is_ours, written
 
 Kind = Literal["netcdf3", "hdf5", "grib", "zarr", "zip"]
 
@@ -39,6 +40,8 @@ MAX_CHUNK_BYTES = 64 << 20
 """How far a chunk may grow so that a file's own (compressed) chunks are not read again and again."""
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _HEAD = 1024
+_WHOLE_LENGTH = "deepcams_times"
+"""Attribute of an unfinished store, once it is opened: times with those that are not written."""
 _TIME_NAMES = ("time", "valid_time", "t")
 
 
@@ -266,6 +269,8 @@ def open_datasets(file: DataFile) -> list[xr.Dataset]:
             for coordinate in dataset.coords.values():
                 coordinate.load()
             dataset.close()  # reading opens it again; meanwhile thousands of files hold no handle
+        if file.kind == "zarr":
+            datasets = [_only_written(dataset, file) for dataset in datasets]
     except DeepcamsError:
         raise
     except Exception as error:  # every library underneath has its own
@@ -276,6 +281,40 @@ def open_datasets(file: DataFile) -> list[xr.Dataset]:
             file, f"a readable {KINDS[file.kind]} file", reason(error), _again(file.path)
         ) from error
     return datasets
+
+
+def unfinished(file: DataFile, dataset: xr.Dataset) -> Written | None:
+    """What is written of a Zarr output of deepcams; ``None`` where all is, or the file is something else."""
+    names = [name for name, array in field_variables(dataset).items() if array.dims == DIMS]
+    if file.kind != "zarr" or len(names) != 1:
+        return None
+    length = dataset.attrs.get(_WHOLE_LENGTH, dataset.sizes["time"])
+    found = written(file.path, names[0], length)
+    return None if found is None or found.whole else found
+
+
+def _only_written(dataset: xr.Dataset, file: DataFile) -> xr.Dataset:
+    """The dataset without the times of an unfinished store that nobody has written.
+
+    Raises:
+        InputError: none is written.
+    """
+    found = unfinished(file, dataset)
+    if found is None:
+        return dataset
+    if not found.items.any():
+        do = "give the command that began it again"
+        raise InputError(
+            file,
+            "a store with hours",
+            f"an unfinished one: 0 of {found.items.size} parts are written",
+            do,
+        )
+    there = np.flatnonzero(found.times)
+    prefix = there.size == there[-1] + 1  # a slice is read faster than places one by one
+    return dataset.isel(time=slice(0, there.size) if prefix else there).assign_attrs(
+        {_WHOLE_LENGTH: found.times.size}
+    )
 
 
 def _open_one(path: Path, options: dict[str, Any]) -> list[xr.Dataset]:

@@ -9,10 +9,17 @@ from typing import Literal
 
 import xarray as xr
 
-from deepcams.core.errors import InputError
+from deepcams.core.errors import InputError, notice
 from deepcams.core.field import units_factor
 from deepcams.readers.cams import SPECIES, find_variable, open_cams_files
-from deepcams.readers.detect import KINDS, DataFile, field_variables, find_files, open_datasets
+from deepcams.readers.detect import (
+    KINDS,
+    DataFile,
+    field_variables,
+    find_files,
+    open_datasets,
+    unfinished,
+)
 from deepcams.readers.geos_cf import open_geos_cf_files, version_of
 from deepcams.readers.merge import open_merged
 from deepcams.readers.protocols import Paths
@@ -127,8 +134,14 @@ def _open_cf_files(files: Sequence[DataFile], variable: str | None) -> xr.DataAr
 
 
 def open_files(files: Sequence[DataFile], variable: str | None = None) -> xr.DataArray:
-    """:func:`open_field` for files that were found already."""
-    source = layout_of(open_datasets(files[0])[0], files[0]).source
+    """:func:`open_field` for files that were found already; says which of them are unfinished outputs."""
+    first = open_datasets(files[0])[0]
+    for file in files:
+        if file.kind == "zarr":
+            dataset = first if file is files[0] else open_datasets(file)[0]
+            if (found := unfinished(file, dataset)) is not None:
+                notice(found.words())
+    source = layout_of(first, files[0]).source
     if source == "cams":
         return open_cams_files(files, variable or "pm2p5")
     if source == "geos-cf":

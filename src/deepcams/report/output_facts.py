@@ -16,8 +16,9 @@ from deepcams.core.errors import OutputError
 from deepcams.files.records import FOLDER, Record, Records
 from deepcams.readers.open import open_field
 from deepcams.writers import Contents
-from deepcams.writers.layout import ITEM_HOURS, RUN
+from deepcams.writers.layout import RUN
 from deepcams.writers.netcdf import FILES, TOTAL
+from deepcams.writers.own import written
 
 _UNREADABLE = (OSError, ValueError, TypeError, KeyError, OutputError)
 
@@ -93,7 +94,10 @@ def read_output(path: Path, files: Sequence[Path] | None = None) -> Output:
             found.attributes = {
                 key: value for key, value in attributes.items() if not key.startswith("deepcams_")
             }
-    records += _kept_records(found) if path.suffix.lower() == ".zarr" else []
+    if path.suffix.lower() == ".zarr":
+        records += _kept_records(
+            found, sum(each.size for each, _ in hours) or found.field.sizes["time"]
+        )
     if records:
         found.total = Contents.merge(records)
     if hours:
@@ -110,7 +114,7 @@ def _open(path: Path) -> xr.Dataset:
     return xr.open_dataset(path, engine=engine, decode_timedelta=False)
 
 
-def _kept_records(found: Output) -> list[Contents]:
+def _kept_records(found: Output, length: int) -> list[Contents]:
     """A store's completion records; says which cannot be read and how many are not there yet."""
     kept, records = Records(found.path / FOLDER), []
     for name in kept.names():
@@ -121,12 +125,9 @@ def _kept_records(found: Output) -> list[Contents]:
         except _UNREADABLE as error:
             cause = type(error.__cause__ or error).__name__
             found.problems.append(f"{name}: a completion record cannot be read ({cause})")
-    items = -(-found.field.sizes["time"] // ITEM_HOURS)
-    if found.identity and len(records) < items:
-        found.problems.append(
-            f"{found.path.name} is not finished: {len(records)} of {items} parts are written; the hours of the others "
-            "are missing. Give the command that began it again to go on"
-        )
+    there = written(found.path, str(found.field.name), length)
+    if there is not None and not there.whole:
+        found.problems.append(there.words())
     return records
 
 

@@ -19,28 +19,72 @@ from deepcams.training.options import Experiment
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe subset: 1e-4 is a number (YAML 1.1 wants 1.0e-4), dates stay texts, and no key stands twice."""
+    """YAML's safe subset, with numbers as YAML 1.2 has them; every key is a name, and stands once.
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+    1e-4 is a number, 0100 is one hundred, 12:30 and 2019-12-01 are texts.
+    """
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        """Check the keys as they are written: later, merge keys have mixed them with others."""
+        node = super().compose_mapping_node(anchor)
         seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                mark = key_node.start_mark
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands twice", mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
+        for key, _ in node.value:
+            problem = ""
+            if not isinstance(key, yaml.ScalarNode):
+                problem = "expected a name as key, found a list or a mapping (is a {{ template }} not filled in?)"
+            elif key.tag not in (_TEXT, _MERGE):
+                problem = f"expected a name as key, found {key.value!r}, which YAML reads as {key.tag.rsplit(':')[-1]}"
+            elif key.value in seen:
+                problem = f"the key {key.value!r} stands twice"
+            if problem:
+                raise yaml.composer.ComposerError(None, None, problem, key.start_mark)
+            seen.add(key.value)
+        return node
+
+    def whole_number(self, node: Any) -> int:
+        """Return a decimal or 0x.. number."""
+        text = str(self.construct_scalar(node)).replace("_", "")
+        if len(text) > _LONGEST_NUMBER:
+            problem = (
+                f"expected a number of at most {_LONGEST_NUMBER} digits, found {len(text)} digits"
+            )
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        try:
+            return int(text, 16 if "x" in text else 10)
+        except ValueError:  # of a node that is tagged !!int
+            problem = f"expected a whole number, found {text!r}"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
+
+    def number(self, node: Any) -> float:
+        """Return a floating-point number."""
+        try:
+            return float(self.construct_yaml_float(node))
+        except ValueError:  # of a node that is tagged !!float
+            problem = f"expected a number, found {node.value!r}"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
 
 
-_Loader.yaml_implicit_resolvers = {  # 2019-12-01 stays a text: it is a whole day here
-    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+_TAG = "tag:yaml.org,2002:"
+_TEXT, _MERGE, _INT, _FLOAT = f"{_TAG}str", f"{_TAG}merge", f"{_TAG}int", f"{_TAG}float"
+_LONGEST_NUMBER = 24
+"""Digits of a whole number; far below where Python refuses to read them, or a float overflows."""
+# YAML 1.1's own patterns go: octal 0100, sexagesimal 12:30, and days, which are texts here (2019-12-01: all of it).
+_Loader.yaml_implicit_resolvers = {
+    first: [pair for pair in resolvers if pair[0] not in (_INT, _FLOAT, f"{_TAG}timestamp")]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+_NUMBER = (
+    r"[-+]?(?:\d[\d_]*\.[\d_]*(?:[eE][-+]?\d+)?|\.\d[\d_]*(?:[eE][-+]?\d+)?"
+    r"|\d[\d_]*[eE][-+]?\d+|\.(?:inf|Inf|INF))"
 )
+_Loader.add_implicit_resolver(
+    _FLOAT, re.compile(rf"(?:{_NUMBER}|\.(?:nan|NaN|NAN))$"), list("-+.0123456789")
+)
+_Loader.add_implicit_resolver(
+    _INT, re.compile(r"[-+]?(?:\d[\d_]*|0x[\da-fA-F_]+)$"), list("-+0123456789")
+)
+_Loader.add_constructor(_INT, _Loader.whole_number)
+_Loader.add_constructor(_FLOAT, _Loader.number)
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -114,9 +158,10 @@ def _parsed(text: str, where: object) -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark else ""
-        raise InputError(
-            where, "YAML", f"{line}{getattr(error, 'problem', None) or error}"
-        ) from None
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise InputError(where, "YAML", f"{line}{problem}") from None
+    except RecursionError:
+        raise InputError(where, "YAML", "lists or mappings that are nested too deeply") from None
 
 
 def _change(values: dict[str, Any], change: str) -> None:

@@ -18,7 +18,7 @@ from deepcams.core.grid import cells_from_nodes, nodes_from_cells
 from deepcams.files.atomic import os_errors_explained, write_atomically
 from deepcams.methods.flow import guides
 from deepcams.training.split import Resolution
-from deepcams.training.store.open_store import Prepared
+from deepcams.training.store.open_store import Prepared, fingerprint
 
 _LARGEST_ROOT = 65504.0
 """Of float16: square roots of up to 4e9 ug m-3 fit."""
@@ -34,6 +34,7 @@ class WholeGuides:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._open: dict[Path, np.ndarray] = {}
+        self._fingerprints: dict[int, tuple[Prepared, str]] = {}
 
     def read(
         self,
@@ -67,9 +68,15 @@ class WholeGuides:
 
     def _whole(self, store: Prepared, hour: int, span: int, resolution: Resolution) -> np.ndarray:
         """(span - 1, 2, rows, columns): square roots, float16, mapped from the disk."""
-        name = hashlib.sha256(
-            f"{store.path.resolve()} {store.times[hour]} {span} {resolution}".encode()
-        ).hexdigest()
+        if (
+            id(store) not in self._fingerprints
+        ):  # with the store, whose number no other one has while it lives
+            self._fingerprints[id(store)] = store, fingerprint(store)
+        values = self._fingerprints[id(store)][
+            1
+        ]  # a store that was prepared again has other frames at its path
+        key = f"{store.path.resolve()} {values} {store.times[hour]} {span} {resolution}"
+        name = hashlib.sha256(key.encode()).hexdigest()
         path = self.folder / f"{name[:24]}.npy"
         if path not in self._open:
             if not path.exists():

@@ -169,7 +169,7 @@ class _Training:
         self.best: dict[str, Any] = {"step": 0, "skill": float("inf"), "stale": 0, "scores": {}}
         self.baselines: dict[str, dict[str, Score]] = {}
         self.sums = [0.0, 0.0, 0]  # loss, gradient and steps since the last row of the log
-        found = ranks.by_first(lambda: folder.begin(resume))
+        found = ranks.by_first(lambda: folder.begin(resume, self.stores))
         if any(ranks.gather(found)):
             self._restore(folder.load_state())
         elif resume and ranks.first:

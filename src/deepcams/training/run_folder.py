@@ -1,7 +1,7 @@
 """The folder of one training: its frozen experiment, its log, its state, and the best weights.
 
-``experiment.yaml``, ``log.csv``, ``curve.png``, ``state.pt``, ``NAME.safetensors`` and ``tensorboard/``. Files appear
-whole or not at all; whatever fails while one is written, its last good version stays.
+``experiment.yaml``, ``data.json``, ``log.csv``, ``curve.png``, ``state.pt``, ``NAME.safetensors`` and
+``tensorboard/``. Files appear whole or not at all; whatever fails while one is written, its last good version stays.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,12 @@ from deepcams.core.errors import InputError, OutputError
 from deepcams.files.atomic import os_errors_explained, remove_unfinished, write_atomically
 from deepcams.networks.checkpoint import SUFFIX
 from deepcams.training.options import Experiment
+from deepcams.training.store.open_store import Prepared, fingerprint
 
 EXPERIMENT, LOG, STATE, TENSORBOARD = "experiment.yaml", "log.csv", "state.pt", "tensorboard"
 GUIDES = "guides"
+DATA = "data.json"
+"""What the stores held when the training began."""
 STATE_VERSION = 1
 FREE_TO_CHANGE = (
     "training.steps",
@@ -64,15 +67,19 @@ class RunFolder:
         self.best = self.path / f"{experiment.output.name}{SUFFIX}"
         self.log = self.path / LOG
 
-    def begin(self, resume: bool) -> bool:
+    def begin(self, resume: bool, stores: Sequence[Prepared] = ()) -> bool:
         """Make the folder, or check that the training in it is this one.
+
+        Args:
+            resume: whether it may go on with a training that is there.
+            stores: what it learns from, in the experiment's order.
 
         Returns:
             whether a saved state is there to go on from.
 
         Raises:
             OutputError: a training lies there and ``resume`` is not asked for, or another file does.
-            InputError: the training there is another one.
+            InputError: the training there is another one, or its stores have changed since it began.
         """
         frozen = self.path / EXPERIMENT
         if self.path.exists() and not self.path.is_dir():
@@ -83,6 +90,7 @@ class RunFolder:
                     f"{self.path} holds a training already; go on with --resume, or name another folder"
                 )
             self._compare(frozen)
+            self._compare_data(stores)
         elif self.path.exists() and any(self.path.iterdir()):
             raise OutputError(
                 f"{self.path} is not empty and holds no training; name another folder"
@@ -95,6 +103,8 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             remove_unfinished(self.path)
             write_atomically(frozen, f"# frozen by deepcams train\n{text}".encode())
+            if not (self.path / DATA).exists():  # of a training that an earlier version began
+                write_atomically(self.path / DATA, json.dumps(_held(stores), indent=1).encode())
         return (self.path / STATE).exists()
 
     def _compare(self, frozen: Path) -> None:
@@ -111,6 +121,34 @@ class RunFolder:
                 do = "begin another training in another folder"
                 raise InputError(
                     f"{self.path}: {path}", f"{old!r}, as the training was begun", repr(new), do
+                )
+
+    def _compare_data(self, stores: Sequence[Prepared]) -> None:
+        path = self.path / DATA
+        if not path.exists():
+            return
+        try:
+            before = {
+                str(one["store"]): dict(one) for one in json.loads(path.read_text(encoding="utf-8"))
+            }
+        except (ValueError, KeyError, TypeError) as error:
+            do = "begin another training in another folder"
+            raise InputError(
+                path, "what the stores held", f"a damaged file ({error})", do
+            ) from None
+        for now in _held(stores):
+            old = before.get(now["store"])
+            if old is None or old.get("fingerprint") != now["fingerprint"]:
+                told = (
+                    "none of this store"
+                    if old is None
+                    else f"{old.get('hours')} hours {old.get('from')}..{old.get('to')}"
+                )
+                raise InputError(
+                    f"{self.path}: {now['store']}",
+                    f"the data that the training was begun with ({told})",
+                    f"other data ({now['hours']} hours {now['from']}..{now['to']}): the store has changed since",
+                    "begin another training in another folder",
                 )
 
     def save_state(self, state: Mapping[str, Any]) -> None:
@@ -169,6 +207,19 @@ class RunFolder:
         """
         with os_errors_explained(self.log), self.log.open("a", newline="") as file:
             csv.DictWriter(file, COLUMNS).writerow(row)
+
+
+def _held(stores: Sequence[Prepared]) -> list[dict[str, Any]]:
+    return [
+        {
+            "store": str(store.path),
+            "hours": len(store.times),
+            "from": str(store.times[0])[:16],
+            "to": str(store.times[-1])[:16],
+            "fingerprint": fingerprint(store),
+        }
+        for store in stores
+    ]
 
 
 def read_log(path: str | Path) -> list[dict[str, str]]:

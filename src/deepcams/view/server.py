@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from deepcams.core.errors import DeepcamsError, InputError
 from deepcams.view.session import Box, Shown
+from deepcams.view.watch import ChangedError
 
 PORT = 8642
 
@@ -154,7 +155,10 @@ class _Handler(BaseHTTPRequestHandler):
         query = {key: values[-1] for key, values in parse_qs(url.query).items()}
         try:
             with self.server.answering():
-                kind, content, headers = answer(self.server.shown, query)
+                kind, content, headers = _checked(answer, self.server.shown, query)
+        except ChangedError as error:
+            self._refuse(HTTPStatus.GONE if error.gone else HTTPStatus.CONFLICT, str(error))
+            return
         except DeepcamsError as error:
             self._refuse(HTTPStatus.BAD_REQUEST, str(error))
             return
@@ -259,6 +263,14 @@ def _region(shown: Shown, query: Query) -> Answer:
         f'attachment; filename="deepcams_{"original_" if name == "original" else ""}region.nc"'
     )
     return "application/x-netcdf", content, {"Content-Disposition": disposition}
+
+
+def _checked(answer: Callable[[Shown, Query], Answer], shown: Shown, query: Query) -> Answer:
+    """An answer, if the files were those that were opened until it was made; else that they were not, first of all."""
+    try:
+        return answer(shown, query)
+    finally:
+        shown.watch.check()
 
 
 _ANSWERS: dict[str, Callable[[Shown, Query], Answer]] = {

@@ -19,6 +19,7 @@ from deepcams.view.blocks import Blocks
 from deepcams.view.nodes import NodeReader
 from deepcams.view.prefetch import Ahead
 from deepcams.view.station_layer import Stations
+from deepcams.view.watch import Watch
 from deepcams.writers.layout import COORDINATES
 
 LARGEST_DOWNLOAD = 500_000_000
@@ -71,6 +72,7 @@ class Shown:
         title: for the page.
         values: of ``ours``; see :class:`Blocks`.
         nodes: field -> what finds its reader of series; see :class:`Blocks`.
+        watch: tells whether the fields' files are still those that were opened.
     """
 
     def __init__(
@@ -81,7 +83,9 @@ class Shown:
         title: str = "",
         values: Any = None,
         nodes: Mapping[str, Callable[[], NodeReader | None]] | None = None,
+        watch: Watch | None = None,
     ) -> None:
+        self.watch = Watch() if watch is None else watch
         readers = nodes or {}
         self.blocks = {"ours": Blocks(ours, values, nodes=readers.get("ours", lambda: None))}
         if original is not None:

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from deepcams.core.errors import notice
-from deepcams.readers.open import open_field
+from deepcams.readers.detect import find_files
+from deepcams.readers.open import open_files
 from deepcams.stations.openaq import open_openaq
 from deepcams.view.direct import direct_values
 from deepcams.view.nodes import NodeReader, node_reader
 from deepcams.view.server import PORT, Server
 from deepcams.view.session import Shown
 from deepcams.view.station_layer import Stations
+from deepcams.view.watch import Watch
 
 
 def open_shown(
@@ -36,8 +38,10 @@ def open_shown(
         InputError: see :func:`deepcams.open_field` and :func:`deepcams.open_openaq`.
         MissingExtraError: stations without the extra [stations].
     """
-    ours = open_field(store, variable)
-    beside = open_field(original, variable) if original else None
+    files, others = find_files(store), find_files(original) if original else []
+    watch = Watch([*files, *others])  # before anything is read of them
+    ours = open_files(files, variable)
+    beside = open_files(others, variable) if others else None
     parameter = {"pm2p5": "pm25"}.get(str(ours.name), str(ours.name))
     places = Stations(open_openaq(stations, parameter=parameter)) if stations else None
     first = store if isinstance(store, str | Path) else store[0]
@@ -47,7 +51,7 @@ def open_shown(
         nodes["ours"] = lambda: node_reader(store, ours)
     if beside is not None:
         nodes["original"] = lambda: node_reader(original, beside)
-    return Shown(ours, beside, places, Path(first).resolve().name, values, nodes)
+    return Shown(ours, beside, places, Path(first).resolve().name, values, nodes, watch)
 
 
 def view(

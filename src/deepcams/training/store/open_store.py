@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -185,6 +186,22 @@ class Prepared:
     def __getstate__(self) -> dict[str, Any]:
         """Everything but what is made again when needed."""
         return {key: value for key, value in self.__dict__.items() if key != "_arrays"}
+
+
+def fingerprint(store: Prepared) -> str:
+    """Hash of everything that decides a store's values: its hours, where they lie, and what they hold."""
+    about = [
+        store.variable,
+        store.degradation,
+        store.mean,
+        asdict(store.coarse),
+        store.sources.get("values"),
+    ]
+    digest = hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=16)
+    digest.update(
+        np.ascontiguousarray(store.times.astype("datetime64[ns]").astype("<i8")).tobytes()
+    )
+    return digest.hexdigest()
 
 
 def identity_of(path: Path) -> dict[str, Any] | None:
