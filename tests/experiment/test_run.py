@@ -352,7 +352,8 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
     assert clean.returncode == 0, errors
     random, killed, out = np.random.default_rng(3), 0, tmp_path / "killed"
     # The simulated world is made a day at once, a quarter of the whole: kills would hardly ever get beyond it.
-    shutil.copytree(tmp_path / "clean" / "world", out / "world")
+    for name in ("cams", "openaq", ".geos_cf.zarr.fetch"):
+        shutil.copytree(tmp_path / "clean" / "data" / name, out / "data" / name)
     while killed < 10:
         process = start(out)
         try:

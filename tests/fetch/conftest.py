@@ -20,12 +20,12 @@ from deepcams.simulation.station_network import Station
 from deepcams.simulation.write_cams import write_cams
 from deepcams.simulation.write_geos_cf import write_geos_cf
 from deepcams.simulation.write_openaq import openaq_path
-from deepcams.testing.services.bucket import Bucket
-from deepcams.testing.services.data_store import KEY as ADS_KEY
-from deepcams.testing.services.data_store import DataStore
-from deepcams.testing.services.files import FileTree, below
-from deepcams.testing.services.station_list import KEY as OPENAQ_KEY
-from deepcams.testing.services.station_list import StationList
+from services.bucket import Bucket
+from services.data_store import KEY as ADS_KEY
+from services.data_store import DataStore
+from services.files import FileTree, below
+from services.station_list import KEY as OPENAQ_KEY
+from services.station_list import StationList
 
 BOX = (100.0, 30.0, 106.0, 36.0)
 DAY = "2019-12-01"

@@ -12,10 +12,10 @@ from deepcams.core.period import Period
 from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
 from deepcams.fetch.openaq import Openaq, OpenaqRequest
 from deepcams.fetch.retry import Patience, RefusedError
-from deepcams.testing.services.base import Fault
-from deepcams.testing.services.bucket import Bucket
-from deepcams.testing.services.files import FileTree
 from fetch.conftest import at
+from services.base import Fault
+from services.bucket import Bucket
+from services.files import FileTree
 
 YEARS = Period.parse("2018-01..2020-12")
 DAY = Period.parse("2019-12-31")

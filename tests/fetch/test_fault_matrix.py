@@ -26,14 +26,14 @@ from deepcams.fetch.retry import FetchError, Patience
 from deepcams.fetch.status import status
 from deepcams.readers.geos_cf import open_geos_cf
 from deepcams.simulation.station_network import Station
-from deepcams.testing.services.base import Fault, Seen, Service
-from deepcams.testing.services.bucket import Bucket
-from deepcams.testing.services.data_store import DataStore
-from deepcams.testing.services.files import FileTree, below
-from deepcams.testing.services.proxy import Proxy
-from deepcams.testing.services.station_list import StationList
 from fetch.conftest import BOX, DAY, at, objects_of
 from fetch.test_into_store import record_of
+from services.base import Fault, Seen, Service
+from services.bucket import Bucket
+from services.data_store import DataStore
+from services.files import FileTree, below
+from services.proxy import Proxy
+from services.station_list import StationList
 
 SLOW_DOWN = (
     b"<?xml version='1.0'?><Error><Code>SlowDown</Code>"

@@ -19,10 +19,10 @@ from deepcams.fetch.endpoints import Endpoints
 from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
 from deepcams.fetch.retry import FetchError, Patience, TryAgainError, retry_after
 from deepcams.fetch.status import status
-from deepcams.testing.services.base import Fault, FaultKind, Seen
-from deepcams.testing.services.data_store import DataStore
-from deepcams.testing.services.files import FileTree
 from fetch.conftest import BOX, DAY, at
+from services.base import Fault, FaultKind, Seen
+from services.data_store import DataStore
+from services.files import FileTree
 
 HOURS = Period.parse(f"{DAY}T00..{DAY}T05")
 KINDS: tuple[FaultKind, ...] = ("reset", "truncate", "longer", "html", "corrupt", "stall")

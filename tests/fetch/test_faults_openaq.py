@@ -10,11 +10,11 @@ import pytest
 from deepcams.core.period import Period
 from deepcams.fetch.openaq import Openaq, OpenaqRequest
 from deepcams.fetch.retry import FetchError, Patience
-from deepcams.testing.services.base import Answer, Fault, FaultKind, Seen
-from deepcams.testing.services.bucket import Bucket
-from deepcams.testing.services.station_list import StationList
 from fetch.conftest import at
 from fetch.test_faults import fault_of, first_times
+from services.base import Answer, Fault, FaultKind, Seen
+from services.bucket import Bucket
+from services.station_list import StationList
 
 
 def test_a_list_that_is_asked_to_wait_waits(

@@ -23,11 +23,11 @@ from deepcams.readers.cams import open_cams
 from deepcams.readers.geos_cf import open_geos_cf
 from deepcams.simulation.station_network import Station
 from deepcams.stations.openaq import open_openaq
-from deepcams.testing.services.bucket import Bucket
-from deepcams.testing.services.data_store import DataStore
-from deepcams.testing.services.files import FileTree
-from deepcams.testing.services.station_list import StationList
 from fetch.conftest import BOX, DAY, at, objects_of
+from services.bucket import Bucket
+from services.data_store import DataStore
+from services.files import FileTree
+from services.station_list import StationList
 
 HOURS = Period.parse(f"{DAY}T00..{DAY}T05")
 

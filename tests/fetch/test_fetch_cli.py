@@ -14,12 +14,12 @@ import pytest
 from deepcams.cli import main
 from deepcams.fetch.manifest import Manifest
 from deepcams.fetch.retry import Patience, StoppedError
-from deepcams.testing.services.base import Fault
-from deepcams.testing.services.bucket import Bucket
-from deepcams.testing.services.data_store import DataStore
-from deepcams.testing.services.files import FileTree
-from deepcams.testing.services.station_list import StationList
 from fetch.conftest import BOX, DAY
+from services.base import Fault
+from services.bucket import Bucket
+from services.data_store import DataStore
+from services.files import FileTree
+from services.station_list import StationList
 
 
 def test_geos_cf_and_status(

@@ -16,8 +16,8 @@ from deepcams.core.period import Period
 from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
 from deepcams.fetch.retry import Patience
 from deepcams.fetch.status import status
-from deepcams.testing.services.files import FileTree, below
 from fetch.conftest import DAY, at
+from services.files import FileTree, below
 
 NOBODY = 65534
 

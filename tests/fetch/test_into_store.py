@@ -14,12 +14,12 @@ from deepcams.fetch.opendap import decode
 from deepcams.fetch.retry import FetchError, Patience, TryAgainError
 from deepcams.fetch.status import status
 from deepcams.readers.geos_cf import open_geos_cf
-from deepcams.testing.services.base import Fault
-from deepcams.testing.services.files import FileTree
-from deepcams.testing.services.record import Record
 from deepcams.training.store.open_store import Prepared
 from deepcams.training.store.prepare import prepare
 from fetch.conftest import BOX, DAY, at
+from services.base import Fault
+from services.files import FileTree
+from services.record import Record
 
 HOURS = Period.parse(f"{DAY}T00..{DAY}T05")
 FIRST = (np.datetime64(DAY) - np.datetime64("2018-01-01")) // np.timedelta64(1, "h")

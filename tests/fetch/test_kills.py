@@ -25,13 +25,13 @@ from deepcams.fetch.status import status
 from deepcams.simulation.station_network import Station
 from deepcams.simulation.write_cams import write_cams
 from deepcams.simulation.write_geos_cf import write_geos_cf
-from deepcams.testing.services.base import Fault, Seen, Service
-from deepcams.testing.services.bucket import Bucket
-from deepcams.testing.services.data_store import KEY as ADS_KEY
-from deepcams.testing.services.data_store import DataStore
-from deepcams.testing.services.files import FileTree, below
 from deepcams.training.store.open_store import Prepared
 from fetch.conftest import BOX, at, field_of, objects_of
+from services.base import Fault, Seen, Service
+from services.bucket import Bucket
+from services.data_store import KEY as ADS_KEY
+from services.data_store import DataStore
+from services.files import FileTree, below
 
 KILLS = 10
 

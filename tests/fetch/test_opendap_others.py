@@ -17,9 +17,9 @@ from deepcams.core.period import Period
 from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
 from deepcams.fetch.retry import FetchError, Patience
 from deepcams.readers.geos_cf import open_geos_cf
-from deepcams.testing.services.record import UNDEFINED
 from fetch.conftest import DAY, at
 from fetch.test_into_store import FIRST, HOURS, record_of
+from services.record import UNDEFINED
 
 NAME = "pm25_rh35_gcc"
 

@@ -25,12 +25,12 @@ from deepcams.fetch.status import status
 from deepcams.readers.cams import open_cams
 from deepcams.readers.geos_cf import open_geos_cf
 from deepcams.stations.openaq import open_openaq
-from deepcams.testing.services.bucket import Bucket
-from deepcams.testing.services.data_store import DataStore
-from deepcams.testing.services.files import FileTree, below
-from deepcams.testing.services.record import Record
 from deepcams.training.store.open_store import Prepared
 from fetch.conftest import at
+from services.bucket import Bucket
+from services.data_store import DataStore
+from services.files import FileTree, below
+from services.record import Record
 
 HOURS = Period.parse("2019-03-08T00..2019-03-08T03")
 

@@ -9,7 +9,8 @@ import h5py
 import numpy as np
 import pytest
 
-from deepcams.fetch import hours, speed
+from deepcams.bench import fetching as speed
+from deepcams.fetch import hours
 from deepcams.fetch.chunks import Chunks
 from deepcams.fetch.retry import TryAgainError
 from deepcams.readers.geos_cf import open_geos_cf

@@ -102,12 +102,12 @@ def fetch(
     """Time deepcams fetch on loopback beside a plain concurrent copy of the same objects from the same server."""
     import statistics
 
-    from deepcams.fetch import speed
+    from deepcams.bench import fetching
 
     _check(folder)
     for name, measure, count in (
-        ("files over HTTP", speed.files, hours),
-        ("objects", speed.objects, objects),
+        ("files over HTTP", fetching.files, hours),
+        ("objects", fetching.objects, objects),
     ):
         found = measure(count, folder, repeats)
         typer.echo(f"{found.objects:,} {name}, {found.bytes / 1e6:.1f} MB, median of {repeats}:")

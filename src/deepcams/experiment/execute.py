@@ -1,4 +1,4 @@
-"""``deepcams run``: an experiment's file, a results' folder, and the services that stand for a simulated world."""
+"""``deepcams run``: an experiment's file and a results' folder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from deepcams.experiment.check import check
 from deepcams.experiment.run_options import read_run
 from deepcams.experiment.step_records import alone
 from deepcams.experiment.steps import Progress, Say, Whole
-from deepcams.experiment.world import Prepared
 from deepcams.fetch.endpoints import Endpoints
 from deepcams.files.optional import require
 
@@ -56,13 +55,5 @@ def execute(
     )
     check(whole)
     with alone(out):
-        if run.world is None or whole.fetched():
-            whole.go()
-            return whole.report
-        progress("simulate", 0, 0)
-        world = Prepared(run.world, run.fetch, out / "world")
-        world.write()
-        with world.serve() as (addresses, keys):
-            whole.endpoints, whole.environment = addresses, {**whole.environment, **keys}
-            whole.go()
+        whole.go()
     return whole.report

@@ -15,7 +15,7 @@ Degrade = Literal["area", "imresize", "decimate"]
 
 
 class World(Options):
-    """A simulated world behind services on this machine, in place of the real ones.
+    """A simulated world, written in place of the fetched data.
 
     Attributes:
         seed: chooses the world.

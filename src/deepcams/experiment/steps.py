@@ -15,6 +15,7 @@ from deepcams.core.period import Period
 from deepcams.evaluation import experiment as simulation
 from deepcams.evaluation import tables
 from deepcams.evaluation.candidates import CONSERVE, THEN
+from deepcams.experiment import world
 from deepcams.experiment.run_options import Run, Train
 from deepcams.experiment.step_records import Fate, Plan, Step
 from deepcams.fetch.endpoints import Endpoints
@@ -252,66 +253,53 @@ class Whole:
             plan.end(step, told)
             self.say(f"{step.name}: {told}")
 
-    def fetched(self) -> bool:
-        """Whether all data are there."""
-        plan = self.plan()
-        return all(plan.why(step) is None for step in plan.steps if step.name.startswith("fetch"))
-
     def _told(self, name: str) -> Callable[[Told], None]:
         return lambda told: self.progress(name, told.done, told.total)
-
-    def _patience(self) -> Patience:
-        # services on this machine answer at once
-        return Patience(first=0.05, longest=1.0) if self.run.world is not None else Patience()
 
     def fetch_cams(self) -> str:
         """CAMS into ``data/cams``."""
         from deepcams.fetch.cams import Cams, CamsRequest
 
-        wanted = self.run.fetch.cams
-        request = CamsRequest(
-            Period.parse(wanted.period), self.out / "data" / "cams", bbox=wanted.bbox
-        )
-        poll = (0.05, 0.5) if self.run.world is not None else (5.0, 60.0)
-        done = Cams(
-            request,
-            self.endpoints,
-            self._patience(),
-            self._told("fetch cams"),
-            self.environment,
-            poll,
-        ).run()
+        wanted, folder = self.run.fetch.cams, self.out / "data" / "cams"
+        if self.run.world is not None:
+            return world.write_cams(self.run.world, wanted, folder, self.progress)
+        request = CamsRequest(Period.parse(wanted.period), folder, bbox=wanted.bbox)
+        told = self._told("fetch cams")
+        done = Cams(request, self.endpoints, Patience(), told, self.environment).run()
         return done.text().splitlines()[0].partition(": ")[2]
 
     def fetch_openaq(self) -> str:
         """Stations into ``data/openaq``."""
         from deepcams.fetch.openaq import Openaq, OpenaqRequest
 
-        wanted = self.run.fetch.openaq
-        period, folder = Period.parse(wanted.period), self.out / "data" / "openaq"
-        request = OpenaqRequest(period, folder, wanted.bbox, wanted.country)
-        done = Openaq(
-            request, self.endpoints, self._patience(), self._told("fetch openaq"), self.environment
-        ).run()
+        wanted, folder = self.run.fetch.openaq, self.out / "data" / "openaq"
+        if self.run.world is not None:
+            return world.write_stations(self.run.world, wanted, folder, self.progress)
+        request = OpenaqRequest(Period.parse(wanted.period), folder, wanted.bbox, wanted.country)
+        told = self._told("fetch openaq")
+        done = Openaq(request, self.endpoints, Patience(), told, self.environment).run()
         return done.text().splitlines()[0].partition(": ")[2]
 
     def fetch_geos_cf(self) -> str:
         """GEOS-CF, prepared, into ``data/geos_cf.zarr``."""
         from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
 
-        wanted = self.run.fetch.geos_cf
-        box = (
-            None if self.run.world is not None else wanted.bbox
-        )  # a simulated box is all that there is
+        wanted, store = self.run.fetch.geos_cf, self.store
+        store.parent.mkdir(parents=True, exist_ok=True)
+        degradation = self.run.degradation
+        if self.run.world is not None:
+            hours = store.with_name(f".{store.name}.fetch")
+            return world.write_geos_cf_store(
+                self.run.world, wanted, hours, store, degradation, self.progress
+            )
         request = GeosCfRequest(
             Period.parse(wanted.period),
-            self.store,
+            store,
             wanted.version,
-            box,
-            degradation=self.run.degradation,
+            wanted.bbox,
+            degradation=degradation,
         )
-        self.store.parent.mkdir(parents=True, exist_ok=True)
-        done = GeosCf(request, self.endpoints, self._patience(), self._told("fetch geos-cf")).run()
+        done = GeosCf(request, self.endpoints, Patience(), self._told("fetch geos-cf")).run()
         return done.text().splitlines()[0].partition(": ")[2]
 
     def train(self, kind: str) -> str:
@@ -371,11 +359,11 @@ class Whole:
 
     def downscale(self) -> str:
         """CAMS at 0.25 degrees and every hour, into ``pm25.zarr``."""
-        from deepcams.downscaling.job import prepare
+        from deepcams.downscaling.job import plan_job
         from deepcams.readers.cams import open_cams
 
         cams, options = self.out / "data" / "cams", self.run.downscale
-        job = prepare(
+        job = plan_job(
             open_cams(cams),
             self.hourly,
             temporal=str(self.checkpoint("temporal")),
@@ -394,9 +382,10 @@ class Whole:
         from deepcams.stations.run import Request, validate
 
         folder = self.out / "validation"
-        known = self.out / "data" / "openaq" / "stations.json"
+        openaq = self.out / "data" / "openaq"
+        known = openaq / "stations.json"
         request = Request(
-            stations=tuple(sorted((self.out / "data" / "openaq").glob("*.parquet"))),
+            stations=tuple(sorted(openaq.glob("*.parquet"))) or (openaq / "records",),
             field=(self.hourly,),
             original=(self.out / "data" / "cams",),
             by=tuple(self.run.stations.by),

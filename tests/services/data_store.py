@@ -11,8 +11,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from deepcams.testing.services.base import Answer, Fault, Seen, Service
-from deepcams.testing.services.files import file_answer
+from services.base import Answer, Fault, Seen, Service
+from services.files import file_answer
 
 KEY = "00000000-1111-2222-3333-444444444444"
 """The key that it accepts: no secret, it opens nothing."""

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from deepcams.testing.services.base import Answer, Fault, Seen, Service
+from services.base import Answer, Fault, Seen, Service
 
 
 class FileTree(Service):

@@ -6,7 +6,7 @@ import http.client
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from deepcams.testing.services.base import Answer, Fault, Seen, Service
+from services.base import Answer, Fault, Seen, Service
 
 _OURS = (
     "connection",

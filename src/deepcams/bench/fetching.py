@@ -1,23 +1,23 @@
-"""How fast fetching is: beside a plain concurrent copy of the same objects from the same server, on loopback."""
+"""Speed of fetching relative to a plain concurrent copy of the same objects from the same server, on loopback."""
 
 from __future__ import annotations
 
 import asyncio
 import gzip
 import http.client
-import multiprocessing
 import os
 import shutil
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -26,17 +26,16 @@ import xarray as xr
 from deepcams.core.field import as_field
 from deepcams.core.grid import Grid
 from deepcams.core.period import Period
-from deepcams.fetch.endpoints import Endpoints, geos_cf_file, geos_cf_url
+from deepcams.fetch.endpoints import Endpoints, geos_cf_url
 from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
 from deepcams.fetch.openaq import Openaq, OpenaqRequest
 from deepcams.fetch.parallel import Told
 from deepcams.fetch.retry import Patience
 from deepcams.files.optional import need
 from deepcams.simulation.write_geos_cf import write_geos_cf
-from deepcams.testing.services.bucket import Bucket
-from deepcams.testing.services.files import FileTree, below
 
 DAY = "2019-03-08"
+BUCKET = "openaq-data-archive"
 _YEAR = 2019
 _FILES_AT_ONCE, _OBJECTS_AT_ONCE = 4, 32
 
@@ -80,21 +79,20 @@ def files(hours: int = 72, folder: Path | None = None, repeats: int = 5) -> Spee
     with tempfile.TemporaryDirectory(dir=folder) as place:
         world, out = Path(place) / "world", Path(place) / "out"
         times = np.datetime64(f"{DAY}T00:30", "ns") + np.arange(hours) * np.timedelta64(1, "h")
-        for time_ in times:
-            write_geos_cf(_field(time_), world)
-        for path in world.glob("*.nc4"):
+        served = [Path(geos_cf_url(Endpoints(geos_cf_v1=str(world)), 1, t, "das")) for t in times]
+        for stamp, path in zip(times, served, strict=True):
+            write_geos_cf(_field(stamp), path.parent)
             _add_species(path)
-        size = sum(path.stat().st_size for path in world.iterdir())
+        size = sum(path.stat().st_size for path in served)
         period = Period(times[0] - np.timedelta64(30, "m"), times[-1] + np.timedelta64(30, "m"))
         plain, fetch = [], []
-        with _serving(_tree, world) as root:
-            urls = [geos_cf_url(Endpoints(geos_cf_v1=root), 1, t, "das") for t in times]
+        with _serving(world) as root:
+            urls = [f"{root}/{path.relative_to(world).as_posix()}" for path in served]
             for _ in range(repeats + 1):
                 out.mkdir()
                 began = time.perf_counter()
                 with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
-                    pairs = zip(urls, (out / geos_cf_file(1, t) for t in times), strict=True)
-                    list(pool.map(lambda pair: _copy(*pair), pairs))
+                    list(pool.map(_copy, urls, (out / path.name for path in served)))
                 plain.append(time.perf_counter() - began)
                 shutil.rmtree(out)
                 began = time.perf_counter()
@@ -124,8 +122,12 @@ def objects(count: int = 10_000, folder: Path | None = None, repeats: int = 1) -
         if tenth and tenth not in held:
             held[tenth] = process.memory_info().rss
 
-    with tempfile.TemporaryDirectory(dir=folder) as place, _serving(_bucket, locations) as root:
-        endpoints = Endpoints(openaq_archive=f"{root}/openaq-data-archive")
+    with (
+        tempfile.TemporaryDirectory(dir=folder) as place,
+        _serving(Path(place) / "world") as root,
+    ):
+        _write_objects(Path(place) / "world" / BUCKET, locations)
+        endpoints = Endpoints(openaq_archive=f"{root}/{BUCKET}")
         for _ in range(repeats):
             began = time.perf_counter()
             size = asyncio.run(_copy_all(root, locations, Path(place) / "plain"))
@@ -177,7 +179,7 @@ def _copy(url: str, path: Path) -> None:
 async def _copy_all(root: str, locations: int, folder: Path) -> int:
     """Read all objects with the same client, and write each into a file."""
     store = need("obstore.store").S3Store(
-        "openaq-data-archive",
+        BUCKET,
         config={"endpoint": root, "skip_signature": True, "region": "us-east-1"},
         client_options={"allow_http": True},
     )
@@ -206,59 +208,27 @@ def _keys(location: int) -> list[str]:
     ]
 
 
-class _Objects(Mapping[str, bytes]):
-    """Objects that are made when they are asked for; all of a location are the same."""
-
-    def __init__(self, locations: int) -> None:
-        self._all = {
-            key: location for location in range(1, locations + 1) for key in _keys(location)
-        }
-        self._made: dict[int, bytes] = {}
-
-    def __getitem__(self, key: str) -> bytes:
-        location = self._all[key]
-        if location not in self._made:
-            rows = ["location_id,sensors_id,location,datetime,lat,lon,parameter,units,value"]
-            for hour in range(24):
-                stamp = f"{_YEAR}-06-01T{hour:02d}:00:00Z"
-                rows.append(
-                    f'{location},{location}0,"Town",{stamp},{location % 60}.5,{location % 170}.25,pm25,ug,{hour}'
-                )
-            self._made[location] = gzip.compress(("\n".join(rows) + "\n").encode(), mtime=0)
-        return self._made[location]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._all)
-
-    def __len__(self) -> int:
-        return len(self._all)
-
-
-def _tree(world: Path) -> FileTree:
-    return FileTree(below(world, "das/"))
-
-
-def _bucket(locations: int) -> Bucket:
-    return Bucket(_Objects(locations))
+def _write_objects(bucket: Path, locations: int) -> None:
+    """Write a year's objects of some locations; all of a location have the same content."""
+    for location in range(1, locations + 1):
+        rows = ["location_id,sensors_id,location,datetime,lat,lon,parameter,units,value"]
+        for hour in range(24):
+            stamp = f"{_YEAR}-06-01T{hour:02d}:00:00Z"
+            place = f"{location % 60}.5,{location % 170}.25"
+            rows.append(f'{location},{location}0,"Town",{stamp},{place},pm25,ug,{hour}')
+        content = gzip.compress(("\n".join(rows) + "\n").encode(), mtime=0)
+        for key in _keys(location):
+            (bucket / key).parent.mkdir(parents=True, exist_ok=True)
+            (bucket / key).write_bytes(content)
 
 
 @contextmanager
-def _serving(make: Callable[[Any], Any], argument: Any) -> Iterator[str]:
-    """A service in a process of its own, so that it takes nothing from what is measured."""
-    context = multiprocessing.get_context("spawn")
-    here, there = context.Pipe()
-    process = context.Process(target=_serve, args=(make, argument, there), daemon=True)
-    process.start()
-    try:
-        yield str(here.recv())
-    finally:
-        process.terminate()
-        process.join()
-
-
-def _serve(make: Callable[[Any], Any], argument: Any, pipe: Any) -> None:
-    with make(argument) as service:
-        pipe.send(service.root)
-        while True:
-            time.sleep(1)
-            service.seen.clear()
+def _serving(folder: Path) -> Iterator[str]:
+    """Serve a folder from a process of its own, so that the server's time is not the client's."""
+    command = [sys.executable, "-m", "deepcams.bench.server", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        finally:
+            process.terminate()

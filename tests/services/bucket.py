@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from deepcams.testing.services.base import Answer, Fault, Seen, Service
+from services.base import Answer, Fault, Seen, Service
 
 _STAMP = "2024-01-01T00:00:00.000Z"
 
@@ -37,21 +37,6 @@ class Bucket(Service):
     def url(self) -> str:
         """The bucket's address."""
         return f"{self.root}/{self.name}"
-
-    @classmethod
-    def of(
-        cls,
-        folder: Path,
-        prefix: str = "",
-        faults: Callable[[Seen], Fault | None] = lambda seen: None,
-    ) -> Bucket:
-        """A bucket of the files in a folder."""
-        files = (
-            path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")
-        )
-        return cls(
-            {prefix + path.relative_to(folder).as_posix(): path for path in files}, faults=faults
-        )
 
     def read(self, key: str) -> bytes:
         """An object."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from deepcams.simulation.station_network import Station
-from deepcams.testing.services.base import Answer, Fault, Seen, Service
+from services.base import Answer, Fault, Seen, Service
 
 KEY = "0123456789abcdef" * 4
 """The key that it accepts: no secret, it opens nothing."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from deepcams.testing.services.base import Answer, Fault, Seen, Service
+from services.base import Answer, Fault, Seen, Service
 
 UNDEFINED = np.float32(1e15)
 _PART = re.compile(r"(\w+)(?:\.(\w+))?((?:\[[^\]]*\])*)$")
