@@ -12,7 +12,7 @@ from typing import Any
 from deepcams.core.errors import InputError
 from deepcams.fetch.openaq_archive import Day, unpacked
 from deepcams.files.atomic import atomic_path, os_errors_explained
-from deepcams.stations.openaq_columns import COLUMNS, plain_parameter, read_csv
+from deepcams.stations.layouts import COLUMNS, plain_parameter, read_csv
 
 PARTS = ".parts"
 _HELD_ROWS = 1 << 19
