@@ -232,7 +232,7 @@ class Job:
         values = compute_hours(piece, plan.chain, hours, plan.crop)
         facts = examine(values, plan.field.time.values, hours)
         if plan.chain.clips_fine:  # what a network in time was given are the fine analysis hours
-            clipped = int((values[facts.status == ANALYSIS] > plan.chain.clips).sum())
+            clipped = int((values[facts.status == ANALYSIS] > plan.chain.clip_above).sum())
             counts = replace(counts, clipped=clipped)
         self.rounding(values)
         by_status = np.bincount(facts.status, minlength=3)

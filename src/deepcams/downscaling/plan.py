@@ -259,5 +259,5 @@ def count_frames(piece: xr.DataArray, chosen: np.ndarray, plan: Plan) -> ValueCo
         return ValueCounts()
     own = piece.isel(time=chosen, latitude=plan.crop.in_rows, longitude=plan.crop.in_columns)
     values, counts = load_values(own, "input")
-    clips = plan.chain.clips if not plan.chain.clips_fine else None
+    clips = plan.chain.clip_above if not plan.chain.clips_fine else None
     return counts if clips is None else replace(counts, clipped=int((values > clips).sum()))

@@ -17,6 +17,7 @@ from deepcams.core.errors import InputError, OutputError
 from deepcams.core.field import field_like, grid_of
 from deepcams.core.grid import Grid
 from deepcams.core.period import Period
+from deepcams.core.times import HOUR
 from deepcams.downscaling.job import Summary, downscale_to
 from deepcams.downscaling.lazy import downscale
 from deepcams.evaluation import tables
@@ -24,7 +25,7 @@ from deepcams.evaluation.candidates import CONSERVE, CORRECT_BASELINE, THEN, Kin
 from deepcams.evaluation.experiment import SPAN, Experiment, Result
 from deepcams.evaluation.statistics import Table, score_sample
 from deepcams.files.atomic import atomic_path
-from deepcams.methods.base import HOUR, INTERPOLATED, hour_status
+from deepcams.methods.base import INTERPOLATED, hour_status
 from deepcams.methods.chains import best
 from deepcams.methods.coarsen import coarsen
 from deepcams.readers.cams import open_cams
