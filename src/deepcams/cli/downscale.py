@@ -189,7 +189,8 @@ def _tell_estimate(estimate: Estimate, out: Path) -> None:
     from deepcams.core.text import size
 
     print(f"{out} would hold {estimate.hours} hours ({estimate.missing} of them missing)")
-    print(f"  grid: {estimate.rows} x {estimate.columns}, {estimate.step:g} degrees")
+    grid = estimate.grid
+    print(f"  grid: {grid.rows} x {grid.columns}, {grid.step:g} degrees")
     print(
         f"  size: about {size(estimate.bytes)} ({size(estimate.raw)} raw); free there: {size(estimate.free)}"
     )
