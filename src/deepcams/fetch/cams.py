@@ -13,6 +13,7 @@ from deepcams.core.errors import DeepcamsError, DeepcamsNotice, InputError
 from deepcams.core.field import grid_of
 from deepcams.core.grid import Grid
 from deepcams.core.period import Period
+from deepcams.core.species import SPECIES, species_of
 from deepcams.fetch.ads import Ads, LostError
 from deepcams.fetch.base_fetch import Fetch
 from deepcams.fetch.credentials import Key, ads_key
@@ -23,7 +24,7 @@ from deepcams.fetch.parallel import READING, Estimate, Summary, Told, free_at, i
 from deepcams.fetch.retry import FetchError, RefusedError, TryAgainError
 from deepcams.files.atomic import os_errors_explained
 from deepcams.readers.archive import unpack
-from deepcams.readers.cams import SPECIES, open_cams_files, species_of
+from deepcams.readers.cams import open_cams_files
 from deepcams.readers.detect import DataFile, kind_of
 
 FIRST = np.datetime64("2003-01-01", "ns")
