@@ -287,7 +287,7 @@ Seeds differ in winds, air masses, industry, relief, fires and dust; coasts, cit
 ## On a GPU
 
 The arithmetic at the nodes is written once for whatever arrays a caller hands in (`field(.., arrays=)`): NumPy by
-default, PyTorch with `deepcams.simulation.torch_arrays.world_arrays("cuda")` or `deepcams simulate --device`. They
+default, PyTorch with `deepcams.simulation.arrays.world_arrays("cuda")` or `deepcams simulate --device`. They
 agree to 1e-5 of the value at 99 of 100 nodes, and to 3e-4 beside the sharpest sources. On a CPU NumPy is used always:
 it was faster there than PyTorch, and only it promises the same bits for any chunking. A global day (24 instants at
 0.25 degrees) took {seconds:.0f} processor seconds in this run, maps included. Paths and maps are made on the CPU

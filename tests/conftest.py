@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,14 @@ def _shared(folder: str) -> Path:
     if not path.exists():
         pytest.skip(f"the development data folder ../shared/{folder} is not beside this checkout")
     return path
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Share one cache among all tests of a session; the workers of xdist inherit the variable."""
+    if not hasattr(config, "workerinput"):
+        folder = tempfile.TemporaryDirectory(prefix="deepcams-test-cache-")
+        config.add_cleanup(folder.cleanup)
+        os.environ["DEEPCAMS_CACHE"] = folder.name
 
 
 @pytest.fixture(scope="session")

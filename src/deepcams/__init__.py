@@ -16,7 +16,7 @@ _WHERE = {
     "Period": "deepcams.core.period",
     "as_field": "deepcams.core.field",
     "coarsen": "deepcams.methods.coarsen",
-    "downscale": "deepcams.downscaling.lazy",
+    "downscale": "deepcams.downscaling.plan",
     "downscale_to": "deepcams.downscaling.job",
     "open_cams": "deepcams.readers.cams",
     "open_field": "deepcams.readers.open",
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from deepcams.core.grid import Grid as Grid
     from deepcams.core.period import Period as Period
     from deepcams.downscaling.job import downscale_to as downscale_to
-    from deepcams.downscaling.lazy import downscale as downscale
+    from deepcams.downscaling.plan import downscale as downscale
     from deepcams.methods.coarsen import coarsen as coarsen
     from deepcams.readers.cams import open_cams as open_cams
     from deepcams.readers.geos_cf import open_geos_cf as open_geos_cf

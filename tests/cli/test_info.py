@@ -12,9 +12,9 @@ import pytest
 import xarray as xr
 
 from deepcams.cli import main
-from deepcams.readers import detect as files
-from deepcams.readers.inspect import inspect
-from deepcams.readers.inspect_values import Values
+from deepcams.readers import datasets
+from deepcams.readers.inspect import Values, inspect
+from deepcams.readers.stored import Stored
 
 
 @pytest.fixture(autouse=True)
@@ -195,7 +195,8 @@ def test_no_values_reads_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     def refuse(*_: object) -> None:
         raise AssertionError("values were read")
 
-    monkeypatch.setattr(files._Reader, "__getitem__", refuse)
+    monkeypatch.setattr(Stored, "read", refuse)
+    monkeypatch.setattr("deepcams.readers.inspect.pieces", refuse)
     seen = inspect(tmp_path / "a.nc", values=False)
     assert seen.variables[0].values is None
     assert seen.opens_as
@@ -206,7 +207,7 @@ def test_values_are_read_in_pieces_and_progress_is_told(
 ) -> None:
     data = record([f"2019-01-{day:02d}" for day in range(1, 29)])
     data.to_netcdf(tmp_path / "a.nc")
-    monkeypatch.setattr(files, "CHUNK_BYTES", 5 * 7 * 12 * 4)
+    monkeypatch.setattr(datasets, "CHUNK_BYTES", 5 * 7 * 12 * 4)
     told: list[tuple[int, int]] = []
     seen = inspect(tmp_path / "a.nc", progress=lambda done, total: told.append((done, total)))
     assert [done for done, _ in told] == [5 * 84, 10 * 84, 15 * 84, 20 * 84, 25 * 84, 28 * 84]

@@ -13,7 +13,9 @@ import xarray as xr
 
 import deepcams
 from deepcams.core.errors import InputError, OutputError
-from deepcams.downscaling.job import downscale_to, prepare
+from deepcams.downscaling import job as job_module
+from deepcams.downscaling.job import downscale_to, plan_job
+from deepcams.files.records import Records, file_digest
 from deepcams.writers.zarr_store import ZarrTarget
 
 MakeField = Callable[..., xr.DataArray]
@@ -172,9 +174,9 @@ def test_overwriting_a_folder_removes_only_our_files(make_field: MakeField, tmp_
     downscale_to(make_field(3), tmp_path / "out", split="day", overwrite=True, **LINEAR)
     assert tree(tmp_path / "out") == [
         ".deepcams",
-        ".deepcams/files.json",
-        ".deepcams/item-000000.json",
-        ".deepcams/run.json",
+        ".deepcams/files.record.json",
+        ".deepcams/identity.json",
+        ".deepcams/item-000000.record.json",
         "notes.txt",
         "pm2p5_20191231.nc",
     ]
@@ -188,6 +190,24 @@ def test_a_lost_shard_is_written_again(make_field: MakeField, tmp_path: Path) ->
     shard.unlink()
     assert downscale_to(field, tmp_path / "a.zarr", **LINEAR).computed == 24
     assert shard.read_bytes() == content
+
+
+def test_a_record_says_what_an_item_was_made_from_and_what_was_written(
+    make_field: MakeField, tmp_path: Path
+) -> None:
+    field = make_field(17)
+    field.values[0, 5, 7] = np.nan
+    downscale_to(field, tmp_path / "a.zarr", **LINEAR)
+    first, second, last = Records(tmp_path / "a.zarr" / ".deepcams")
+    assert first.item == "item-000000"
+    assert first.facts["hours"] == [0, 8, 16]
+    assert first.facts["counts"]["missing"] == 1
+    assert first.facts["missing_cells"] == 3 * 9
+    assert first.neighbours == ("2020-01-01 00:00",)  # of the hours after its last own frame
+    assert (second.neighbours, last.neighbours) == (("2020-01-02 00:00",), ())
+    shard = tmp_path / "a.zarr" / "pm2p5" / "c" / "1" / "0" / "0"
+    assert second.digest == file_digest(shard, tmp_path / "a.zarr" / "status" / "c" / "1")
+    assert len({first.inputs, second.inputs, last.inputs}) == 3
 
 
 def test_each_item_is_one_whole_shard(make_field: MakeField, tmp_path: Path) -> None:
@@ -247,7 +267,7 @@ def test_bad_values_leave_nothing_behind(
 def test_long_records_are_checked_as_they_go(
     make_field: MakeField, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deepcams.downscaling.fingerprints.SCAN_BYTES", 0)
+    monkeypatch.setattr(job_module, "SCAN_BYTES", 0)
     field = make_field(17)
     field.values[12, 0, 0] = np.inf
     with pytest.raises(InputError, match="infinite"):
@@ -296,7 +316,7 @@ def test_a_disk_that_fills_up_keeps_what_is_finished(
 
 def test_the_estimate_is_near_what_comes(make_field: MakeField, tmp_path: Path) -> None:
     for name in ("a.zarr", "a.nc"):
-        job = prepare(make_field(25), tmp_path / name, **LINEAR)
+        job = plan_job(make_field(25), tmp_path / name, **LINEAR)
         estimate = job.estimate()
         assert tree(tmp_path) == (
             [] if name == "a.zarr" else [p for p in tree(tmp_path) if p.startswith("a.zarr")]

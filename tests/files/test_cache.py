@@ -14,12 +14,12 @@ from deepcams.files.land_mask import land_rows
 
 
 def test_what_is_old_or_was_left_unfinished_is_forgotten(tmp_path: Path) -> None:
-    ages = {"old": 8, "recent": 6, "new.part-1": 0.1, "killed.part-2": 1.5}
+    ages = {"old": 8, "recent": 6, "new.1.partial": 0.1, "killed.2.partial": 1.5}
     for name, days in ages.items():
         (tmp_path / name).mkdir()
         os.utime(tmp_path / name, (time.time() - days * 86400,) * 2)
     forget_old(tmp_path, 7)
-    assert {entry.name for entry in tmp_path.iterdir()} == {"recent", "new.part-1"}
+    assert {entry.name for entry in tmp_path.iterdir()} == {"recent", "new.1.partial"}
     forget_old(tmp_path / "nowhere", 7)
 
 

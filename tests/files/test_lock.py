@@ -1,10 +1,11 @@
+import os
 import subprocess
 import sys
 
 import pytest
 
 from deepcams.core.errors import OutputError
-from deepcams.files.lock import Holder, locked
+from deepcams.files.lock import Holder, locked, try_lock
 
 _HOLD = """
 import sys, time
@@ -63,3 +64,20 @@ def test_a_folder_that_cannot_be_made_is_the_writers_business(tmp_path):
     (tmp_path / "file").write_text("")
     with locked(tmp_path / "file" / "lock", tmp_path) as held:
         assert not held
+
+
+def test_a_lock_that_is_removed_while_it_is_taken_does_not_count(tmp_path, monkeypatch):
+    """Two that hold a file of one name, one of them removed, would both write."""
+    path, plain = tmp_path / "lock", os.open
+
+    def removed_after_opening(*arguments):
+        file = plain(*arguments)
+        path.unlink()  # its holder has come to its end
+        return file
+
+    monkeypatch.setattr(os, "open", removed_after_opening)
+    assert try_lock(path) is None
+    monkeypatch.undo()
+    with locked(path, tmp_path) as held:
+        assert held
+        assert try_lock(path) is None

@@ -74,4 +74,45 @@ def test_records_are_plain_json(tmp_path):
 
 
 def test_differences_name_what_changed():
-    assert differences({"a": {"b": 1}}, {"a": {"b": 2}}) == ["a.b was 1, now 2"]
+    old = {
+        "deepcams": "1",
+        "chain": [{"name": "flow"}],
+        "inputs": [{"name": "a.nc", "bytes": 1}],
+        "gone": 1,
+    }
+    new = {"deepcams": "1", "chain": [{"name": "linear"}], "inputs": [{"name": "a.nc", "bytes": 2}]}
+    assert differences(old, old) == []
+    assert differences(old, new) == [
+        "chain was flow, now linear",
+        "inputs: a.nc: bytes was 1, now 2",
+        "gone was 1, now absent",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ({"bbox": None}, {"bbox": (0, 10, 20, 30)}, ["bbox was null, now [0, 10, 20, 30]"]),
+        ({"by": ["year"]}, {"by": ["year", "country"]}, ["by was year, now year, country"]),
+        ({"conserve": True}, {"conserve": False}, ["conserve was true, now false"]),
+        ({"a": {"b": [{"c": 1}]}}, {"a": {"b": []}}, ['a.b was [{"c": 1}], now none']),
+        (
+            {"h": list(range(9))},
+            {"h": [*range(8), 9, 10]},
+            ["h.8 was 8, now 9", "h.9 was absent, now 10"],
+        ),
+        ({"options": {}, "steps": 1}, {"steps": 1.0}, []),
+        (
+            {"chain": [{"name": "a", "n": 2}]},
+            {"chain": [{"name": "a"}]},
+            ["chain: a: n was 2, now absent"],
+        ),
+        (
+            {"inputs": [{"name": f"{day}.nc"} for day in range(8)]},
+            {"inputs": [{"name": f"{day}.nc"} for day in range(4, 9)]},
+            ["inputs was 8 with 0.nc, 1.nc, 2.nc, .., now 5 with 8.nc"],
+        ),
+    ],
+)
+def test_differences_are_told_as_in_a_file_of_settings(old, new, told):
+    assert differences(old, new) == told

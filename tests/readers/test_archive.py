@@ -81,14 +81,19 @@ def test_a_broken_off_unpacking_leaves_nothing(
 
 def test_old_entries_are_forgotten(zipped: Path) -> None:
     root = cache_dir() / "unpacked"
-    ages = {"old": archive.KEEP_DAYS + 1, "recent": 1, "new.part-1": 0.1, "killed.part-2": 1.5}
+    ages = {
+        "old": archive.KEEP_DAYS + 1,
+        "recent": 1,
+        "new.1.partial": 0.1,
+        "killed.2.partial": 1.5,
+    }
     for name, days in ages.items():
         (root / name).mkdir(parents=True)
         os.utime(root / name, (time.time() - days * 86400,) * 2)
     open_cams(zipped)
     names = {entry.name for entry in entries()}
-    assert {"recent", "new.part-1"} <= names
-    assert not {"old", "killed.part-2"} & names
+    assert {"recent", "new.1.partial"} <= names
+    assert not {"old", "killed.2.partial"} & names
 
 
 def test_no_room_to_unpack(zipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

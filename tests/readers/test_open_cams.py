@@ -14,7 +14,8 @@ from deepcams.core.errors import DeepcamsNotice, InputError, MissingExtraError
 from deepcams.core.field import grid_of
 from deepcams.core.grid import Grid
 from deepcams.readers.cams import open_cams
-from deepcams.readers.detect import CHUNK_BYTES
+from deepcams.readers.datasets import CHUNK_BYTES
+from deepcams.readers.stored import Stored
 
 Save = Callable[..., Path]
 World = Callable[..., xr.DataArray]
@@ -49,7 +50,7 @@ def test_three_real_layouts_give_one_field(cams_dir: Path) -> None:
 
 def test_three_real_layouts_together_are_one_record(cams_dir: Path) -> None:
     with pytest.warns(DeepcamsNotice, match="8 times stand in the input more than once"):
-        field = open_cams(cams_dir)
+        field = open_cams(cams_dir / "cams_eac4_20191231_*.nc")
     xr.testing.assert_equal(field, open_cams(cams_dir / "cams_eac4_20191231_new_layout.nc"))
 
 
@@ -192,14 +193,12 @@ def test_a_strange_name_with_the_right_standard_name(save: Save, world: World) -
 def test_opening_reads_no_values_and_keeps_no_file_open(
     save: Save, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from deepcams.readers import detect as files
-
     record = world("2019-01-01", 40)
     paths = [save(f"{k}.nc", record[10 * k : 10 * k + 10]) for k in range(4)]
     reads = []
-    original = files._Reader.__getitem__
+    original = Stored.read
     monkeypatch.setattr(
-        files._Reader, "__getitem__", lambda self, key: reads.append(key) or original(self, key)
+        Stored, "read", lambda self, *key: reads.append(key) or original(self, *key)
     )
     field = open_cams(paths)
     assert reads == []

@@ -12,7 +12,8 @@ import xarray as xr
 import deepcams
 from deepcams.core.errors import InputError
 from deepcams.readers.cams import open_cams
-from deepcams.readers.detect import find_files, open_datasets
+from deepcams.readers.datasets import open_datasets
+from deepcams.readers.detect import find_files
 from deepcams.readers.geos_cf import open_geos_cf
 from deepcams.readers.open import layout_of, open_field
 
@@ -50,7 +51,7 @@ def test_real_files_are_recognised(cams_dir: Path, geos_cf_west: Path) -> None:
 def test_a_canonical_field_comes_back(
     save: Save, world: World, tmp_path: Path, cell_methods: str | None, store: str
 ) -> None:
-    field = deepcams.as_field(world("2019-01-01", 6, hours=1))
+    field = deepcams.as_field(world("2019-01-01T00:30", 6, hours=1))
     field.attrs["cell_methods"] = cell_methods
     if cell_methods is None:
         del field.attrs["cell_methods"]

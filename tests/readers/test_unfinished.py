@@ -13,11 +13,11 @@ from deepcams.core.errors import DeepcamsNotice, InputError
 from deepcams.core.field import as_field
 from deepcams.core.grid import Grid
 from deepcams.downscaling.job import downscale_to
+from deepcams.files.records import FOLDER
 from deepcams.readers.inspect import inspect
 from deepcams.readers.open import open_field
 from deepcams.report.output_facts import read_output
 from deepcams.writers.own import own_frame
-from deepcams.writers.written import STATE
 
 START = np.datetime64("2019-12-31T00", "ns")
 HOUR = np.timedelta64(1, "h")
@@ -40,7 +40,7 @@ def store(tmp_path: Path) -> Path:
 
 
 def _record(store: Path, item: int) -> Path:
-    return store / STATE / f"item-{item:06d}.json"
+    return store / FOLDER / f"item-{item:06d}.record.json"
 
 
 def _shard(store: Path, item: int) -> Path:
@@ -105,8 +105,8 @@ def test_a_store_of_which_nothing_is_written_is_refused(store: Path) -> None:
 def test_a_copy_without_its_records_is_told_by_its_shards(store: Path) -> None:
     for item in range(ITEMS):
         _record(store, item).unlink()
-    (store / STATE / "zarr.json").unlink()
-    (store / STATE).rmdir()
+    (store / FOLDER / "zarr.json").unlink()
+    (store / FOLDER).rmdir()
     with warnings.catch_warnings():
         warnings.simplefilter("error", DeepcamsNotice)
         assert open_field(store).sizes["time"] == 70

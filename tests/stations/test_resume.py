@@ -382,7 +382,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_tables(
 
     def pieces() -> dict[str, tuple[int, int]]:
         found = {}
-        for path in (tmp_path / "cache-parts" / "comparisons").glob("*.part-kept/*-*.*"):
+        for path in (tmp_path / "cache-parts" / "comparisons").glob("*.partial/*-*.*"):
             try:
                 if path.suffix != ".partial":
                     found[path.name] = path.stat().st_mtime_ns, path.stat().st_ino

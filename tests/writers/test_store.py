@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepcams.core.errors import InputError, OutputError
+from deepcams.core.errors import InputError
 from deepcams.core.field import ValueCounts
 from deepcams.core.grid import Grid
+from deepcams.files.records import Record
 from deepcams.methods.base import ANALYSIS, INTERPOLATED, MISSING
-from deepcams.writers import BitRound, Layout, Record, differences, open_target, split_hours
-from deepcams.writers.conventions import STATUS_MEANINGS
-from deepcams.writers.item_records import Records
+from deepcams.writers import BitRound, Contents, Layout, open_target, split_hours
+from deepcams.writers.layout import STATUS_MEANINGS
+from deepcams.writers.target import merge_records
 
 
 def hours(count: int, start: str = "2019-12-31T15") -> np.ndarray:
@@ -74,13 +77,13 @@ def test_items_cover_every_hour_once() -> None:
 def test_items_count_from_the_first_hour_and_days_from_midnight() -> None:
     assert [item.hours for item in split_hours(hours(58))] == [24, 24, 10]
     days = split_hours(hours(58), "day")
-    assert [(item.part, item.hours) for item in days] == [
+    assert [(item.date, item.hours) for item in days] == [
         ("20191231", 9),
         ("20200101", 24),
         ("20200102", 24),
         ("20200103", 1),
     ]
-    assert [item.part for item in split_hours(hours(58), "month")] == ["201912", *["202001"] * 3]
+    assert [item.date for item in split_hours(hours(58), "month")] == ["201912", *["202001"] * 3]
 
 
 def test_the_globe_has_half_megabyte_chunks_that_divide_its_shard() -> None:
@@ -120,66 +123,19 @@ def test_status_means_the_same_to_those_who_write_and_those_who_compute() -> Non
     assert STATUS_MEANINGS[INTERPOLATED] == "interpolated"
 
 
-def test_records_come_back_as_they_were(tmp_path) -> None:
-    records = Records(tmp_path)
-    assert records.get(3) is None
-    first = Record("ab", (1, 8, 15), ValueCounts(100, 3, 2, 1), 5, 7.25)
-    records.put(3, first)
-    assert records.get(3) == first
-    second = Record("cd", (24, 0, 0), ValueCounts(10), 0, None)
-    merged = Record.merge([first, second])
-    assert merged.hours == (25, 8, 15)
-    assert merged.counts == ValueCounts(110, 3, 2, 1)
-    assert merged.largest == 7.25
-    assert merged.fingerprint != Record.merge([second, first]).fingerprint
-    (tmp_path / "item-000003.json").write_text("{")
-    with pytest.raises(OutputError, match="cannot be read"):
-        records.get(3)
-
-
-def test_differences_name_what_changed() -> None:
-    old = {
-        "deepcams": "1",
-        "chain": [{"name": "flow"}],
-        "inputs": [{"name": "a.nc", "bytes": 1}],
-        "gone": 1,
-    }
-    new = {"deepcams": "1", "chain": [{"name": "linear"}], "inputs": [{"name": "a.nc", "bytes": 2}]}
-    assert differences(old, old) == []
-    assert differences(old, new) == [
-        "chain was flow, now linear",
-        "inputs: a.nc: bytes was 1, now 2",
-        "gone was 1, now absent",
+def test_the_facts_of_records_add() -> None:
+    first = Contents((1, 8, 15), ValueCounts(100, 3, 2, 1), 5, 7.25)
+    second = Contents((24, 0, 0), ValueCounts(10), 0, None)
+    records = [
+        Record(name, name, facts=asdict(each))
+        for name, each in zip("ab", [first, second], strict=True)
     ]
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "told"),
-    [
-        ({"bbox": None}, {"bbox": (0, 10, 20, 30)}, ["bbox was null, now [0, 10, 20, 30]"]),
-        ({"by": ["year"]}, {"by": ["year", "country"]}, ["by was year, now year, country"]),
-        ({"conserve": True}, {"conserve": False}, ["conserve was true, now false"]),
-        ({"a": {"b": [{"c": 1}]}}, {"a": {"b": []}}, ['a.b was [{"c": 1}], now none']),
-        (
-            {"h": list(range(9))},
-            {"h": [*range(8), 9, 10]},
-            ["h.8 was 8, now 9", "h.9 was absent, now 10"],
-        ),
-        ({"options": {}, "steps": 1}, {"steps": 1.0}, []),
-        (
-            {"chain": [{"name": "a", "n": 2}]},
-            {"chain": [{"name": "a"}]},
-            ["chain: a: n was 2, now absent"],
-        ),
-        (
-            {"inputs": [{"name": f"{day}.nc"} for day in range(8)]},
-            {"inputs": [{"name": f"{day}.nc"} for day in range(4, 9)]},
-            ["inputs was 8 with 0.nc, 1.nc, 2.nc, .., now 5 with 8.nc"],
-        ),
-    ],
-)
-def test_differences_are_told_as_in_a_file_of_settings(old, new, told) -> None:
-    assert differences(old, new) == told
+    read = [Record.from_json(record.to_json()) for record in records]
+    assert [Contents.of(record) for record in read] == [first, second]
+    merged = Contents.of(merge_records(read))
+    assert merged == Contents((25, 8, 15), ValueCounts(110, 3, 2, 1), 5, 7.25)
+    assert merge_records(records).inputs != merge_records(records[::-1]).inputs
+    assert Contents.merge([]).largest is None
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.nc4", "a.zip"])

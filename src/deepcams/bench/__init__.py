@@ -14,8 +14,9 @@ import numpy as np
 import xarray as xr
 
 from deepcams.core.grid import Grid
-from deepcams.downscaling.job import Job, prepare
-from deepcams.writers import Record, open_target
+from deepcams.downscaling.job import Job, plan_job
+from deepcams.files.records import Record
+from deepcams.writers import open_target
 
 COARSE_STEP = 0.75
 
@@ -93,7 +94,7 @@ def pipeline(
         write_input(source, days)
 
         def job() -> Job:
-            return prepare(
+            return plan_job(
                 open_cams(source),
                 out,
                 temporal="linear",
@@ -129,8 +130,7 @@ def _write(job: Job, arrays: list[np.ndarray]) -> float:
     started = time.perf_counter()
     target = open_target(job.target.path)
     target.create(job.layout, job.plan.items, job.identity)
-    empty = Record.merge([])
     for item, values in zip(job.plan.items, arrays, strict=True):
-        target.write(item, values, np.ones(item.hours, np.int8), empty)
+        target.write(item, values, np.ones(item.hours, np.int8), Record(item.name))
     target.finish()
     return time.perf_counter() - started

@@ -18,7 +18,7 @@ import numpy as np
 from deepcams.bench import write_input
 from deepcams.core.errors import InputError
 from deepcams.core.period import Period
-from deepcams.downscaling.job import Job, prepare
+from deepcams.downscaling.job import Job, plan_job
 from deepcams.readers.cams import open_cams
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def write_field(inputs: list[Path], out: Path, written: int | None = None) -> No
     coarse = open_cams(inputs)
 
     def job(path: Path, period: Period | None = None) -> Job:
-        return prepare(
+        return plan_job(
             coarse,
             path,
             temporal="linear",

@@ -101,7 +101,7 @@ def downscale(
     """
     from deepcams.cli.progress import Bars, Rate
     from deepcams.cli.stopping import command_line, kept, stoppable
-    from deepcams.downscaling.job import prepare
+    from deepcams.downscaling.job import plan_job
     from deepcams.downscaling.memory import keep_memory_for
     from deepcams.readers.cams import open_cams_files
     from deepcams.readers.detect import find_files
@@ -112,7 +112,7 @@ def downscale(
 
         check_name(report)
     files = find_files(inputs)
-    job = prepare(
+    job = plan_job(
         open_cams_files(files, variable or "pm2p5"),
         out,
         temporal=temporal,

@@ -75,8 +75,8 @@ def simulate(
     geos-cf the hourly means, openaq what stations would measure. A rerun writes only what is missing.
     """
     from deepcams.cli.progress import one_bar
+    from deepcams.simulation.arrays import world_arrays
     from deepcams.simulation.simulate import simulate as run
-    from deepcams.simulation.torch_arrays import world_arrays
 
     arrays = world_arrays(device.value)
     with one_bar("simulating", hidden=quiet) as progress:

@@ -18,7 +18,7 @@ import numpy as np
 from deepcams.core.errors import InputError, notice
 from deepcams.core.grid import Grid
 from deepcams.core.species import COORDINATE_NAMES, PM25
-from deepcams.core.times import HOUR
+from deepcams.core.times import HOUR, snap, storage_precision
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -98,11 +98,73 @@ def _coordinate(array: xr.DataArray, name: str, where: object) -> str:
     return alias
 
 
+@dataclass(frozen=True)
+class Axes:
+    """How an array's values are arranged, compared with the canonical field's.
+
+    Attributes:
+        names: the array's name of each canonical dimension it has.
+        leftover: its other dimensions, all of length 1.
+        times: canonical, ``datetime64[ns]``.
+        order: index of each canonical time in the array.
+        rows: the array's rows from north to south: all, or all in reverse.
+        columns: index of each canonical column in the array.
+        grid: canonical.
+        factor: turns the values into ug m-3.
+    """
+
+    names: dict[str, str]
+    leftover: tuple[str, ...]
+    times: np.ndarray
+    order: np.ndarray
+    rows: slice
+    columns: np.ndarray
+    grid: Grid
+    factor: float
+
+
+def axes_of(array: xr.DataArray, where: object = "field") -> Axes:
+    """Recognise the coordinates and units of an array; no values are read.
+
+    Args:
+        array: see :func:`as_field`.
+        where: file or variable, for messages.
+
+    Raises:
+        InputError: see :func:`as_field`.
+    """
+    if array.dtype.kind not in "fiu":
+        found = f"values of type {array.dtype}"
+        raise InputError(f"{where}: {array.name or 'values'}", "numbers", found)
+    names = {name: _coordinate(array, name, where) for name in DIMS}
+    latitude, longitude = (array.coords[names[name]] for name in DIMS[1:])
+    if latitude.ndim and latitude.dims == longitude.dims:
+        found = f"a list of {latitude.size} points along {latitude.dims[0]}"
+        raise InputError(where, "a regular latitude-longitude grid", found, "grid the values first")
+    leftover = tuple(str(name) for name in array.dims if name not in names.values())
+    for name in leftover:
+        if array.sizes[name] != 1:
+            found, do = f"also {name} of {array.sizes[name]}", f"write a file with one {name}"
+            raise InputError(where, "dimensions time, latitude, longitude", found, do)
+    times, order = _standard_times(array.coords[names["time"]], where)
+    rows = slice(None)
+    norths = np.atleast_1d(np.asarray(latitude.values, float))
+    if norths.size > 1 and norths[0] < norths[-1]:
+        rows, norths = slice(None, None, -1), norths[::-1]
+    easts, columns = _eastward(np.atleast_1d(np.asarray(longitude.values, float)), where)
+    grid = Grid.from_coordinates(norths, easts, where)
+    variable = f"{where}: {array.name}" if array.name else where
+    factor = units_factor(array.attrs.get("units"), variable)
+    present = {name: own for name, own in names.items() if own in array.dims}
+    return Axes(present, leftover, times, order, rows, columns, grid, factor)
+
+
 def as_field(array: xr.DataArray, where: object = "field") -> xr.DataArray:
     """Turn any regular latitude-longitude array of a mass concentration into a canonical field; lazy.
 
     Renames and orders the dimensions, drops leftover ones of length 1, turns north first and eastward from 0,
     sorts the times (identical repeats must have been dropped), converts to float32 ug m-3 and names the grid.
+    Times that storage has rounded are set to full minutes (:func:`deepcams.core.times.snap`).
 
     Args:
         array: with coordinates of time, latitude and longitude under their usual names, and ``attrs["units"]``.
@@ -112,49 +174,45 @@ def as_field(array: xr.DataArray, where: object = "field") -> xr.DataArray:
         InputError: a coordinate is missing, 2-D or irregular; the grid's nodes are no multiples of its step;
             the units are no mass concentration; the calendar is not the standard one; a time occurs twice.
     """
-    if array.dtype.kind not in "fiu":
-        found = f"values of type {array.dtype}"
-        raise InputError(f"{where}: {array.name or 'values'}", "numbers", found)
-    names = {_coordinate(array, name, where): name for name in DIMS}
-    array = array.rename({old: new for old, new in names.items() if old != new})
-    array = array.expand_dims([name for name in DIMS if name not in array.dims])
-    for name in set(array.dims) - set(DIMS):
-        if array.sizes[name] != 1:
-            found, do = f"also {name} of {array.sizes[name]}", f"write a file with one {name}"
-            raise InputError(where, "dimensions time, latitude, longitude", found, do)
-        array = array.isel({name: 0})
-    array = array.reset_coords(drop=True).transpose(*DIMS)
-    array = _standard_time(array, where)
-    latitude = array.latitude.values
-    if latitude.size > 1 and latitude[0] < latitude[-1]:
-        array = array.isel(latitude=slice(None, None, -1))
-    array = _eastward(array, where)
-    grid = Grid.from_coordinates(array.latitude.values, array.longitude.values, where)
-    variable = f"{where}: {array.name}" if array.name else where
-    factor = units_factor(array.attrs.get("units"), variable)
-    data = array.data.astype(np.float32)
-    return field_like(array, data * np.float32(factor) if factor != 1 else data, grid)
+    axes = axes_of(array, where)
+    plain = array.isel(dict.fromkeys(axes.leftover, 0)).reset_coords(drop=True)
+    plain = plain.rename({own: name for name, own in axes.names.items() if own != name})
+    plain = plain.expand_dims([name for name in DIMS if name not in plain.dims]).transpose(*DIMS)
+    # An index that changes nothing would make Dask read whole maps where a part is asked for.
+    changes: dict[str, Any] = {"latitude": axes.rows} if axes.rows.step else {}
+    for name, index in (("time", axes.order), ("longitude", axes.columns)):
+        if not np.array_equal(index, np.arange(plain.sizes[name])):
+            kept = np.array_equal(index, np.arange(index.size))
+            changes[name] = slice(0, index.size) if kept else index
+    data = plain.drop_vars(DIMS, errors="ignore").isel(changes).data.astype(np.float32)
+    factor = np.float32(axes.factor)
+    field = field_like(array, data * factor if factor != 1 else data, axes.grid, axes.times)
+    if field.data is array.data:
+        field.encoding = dict(array.encoding)
+    return field
 
 
-def _standard_time(array: xr.DataArray, where: object) -> xr.DataArray:
-    """Sort the times; refuse other calendars, missing times and repeated ones."""
+def _standard_times(time: xr.DataArray, where: object) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sorted times and the order that sorts them.
+
+    Raises:
+        InputError: another calendar, times that are missing or repeated, or that nobody can have meant.
+    """
     where = f"{where}: time"
-    time = array.time
     if not np.issubdtype(time.dtype, np.datetime64):
         raise InputError(where, "dates of the standard calendar", *_other_times(time))
-    if time.size == 0 or np.isnat(time.values).any():
-        found = f"{time.size} with missing ones" if time.size else "none"
+    times = np.atleast_1d(time.values).astype("datetime64[ns]")
+    if times.size == 0 or np.isnat(times).any():
+        found = f"{times.size} with missing ones" if times.size else "none"
         raise InputError(where, "at least one valid time, and none missing", found)
-    times = time.values.astype("datetime64[ns]")
-    array = array.assign_coords(time=times)
-    if np.all(np.diff(times) > np.timedelta64(0)):
-        return array
+    times = snap(times, storage_precision(time.encoding, times), where)
     order = np.argsort(times, kind="stable")
-    same = np.flatnonzero(np.diff(times[order]) == np.timedelta64(0))
+    times = times[order]
+    same = np.flatnonzero(np.diff(times) == np.timedelta64(0))
     if same.size:
-        found = f"{str(times[order][same[0]])[:16]} twice"
+        found = f"{str(times[same[0]])[:16]} twice"
         raise InputError(where, "each time once", found, "open overlapping files together")
-    return array.isel(time=order)
+    return times, order
 
 
 def _other_times(time: xr.DataArray) -> tuple[str, str]:
@@ -168,30 +226,37 @@ def _other_times(time: xr.DataArray) -> tuple[str, str]:
     return found, "write the times as CF has it: hours since 1970-01-01"
 
 
-def _eastward(array: xr.DataArray, where: object) -> xr.DataArray:
-    """Make longitudes increase from 0..360; drop a column that closes the circle a second time."""
-    longitude = np.asarray(array.longitude.values, float)
+def _eastward(longitude: np.ndarray, where: object) -> tuple[np.ndarray, np.ndarray]:
+    """Return longitudes that increase, and the column of each; a column that closes the circle again is dropped.
+
+    The globe begins at Greenwich. A region whose longitudes were sorted after they had been wrapped (0..20, then
+    345..359) is put together again.
+
+    Raises:
+        InputError: one node only, or longitudes that go round more than once.
+    """
     if longitude.size < 2:
         raise InputError(f"{where}: longitude", "at least 2 nodes", longitude.size)
+    columns = np.arange(longitude.size)
     if longitude[0] > longitude[-1] and np.all(np.diff(longitude) < 0):
-        array = array.isel(longitude=slice(None, None, -1))
-        longitude = longitude[::-1]
+        longitude, columns = longitude[::-1], columns[::-1]
     step = float(np.median(np.diff(longitude) % 360))
     if longitude.size > 2 and abs(abs(longitude[-1] - longitude[0]) - 360) < 0.01 * step:
-        array, longitude = array.isel(longitude=slice(0, -1)), longitude[:-1]
+        longitude, columns = longitude[:-1], columns[:-1]
+    jumps = np.flatnonzero(np.diff(longitude) % 360 > 1.5 * step)
+    closes = abs((longitude[0] - longitude[-1]) % 360 - step) < 0.1 * step
+    if jumps.size == 1 and closes:
+        longitude, columns = (np.roll(each, -int(jumps[0]) - 1) for each in (longitude, columns))
     eastward = longitude[0] + np.concatenate([[0.0], np.cumsum(np.diff(longitude) % 360)])
     if eastward[-1] - eastward[0] > 360 - 0.5 * step:
         expected = "longitudes that go round at most once"
         raise InputError(f"{where}: longitude", expected, "repeated or unsorted ones")
-    if eastward[-1] - eastward[0] > 360 - 1.5 * step:  # the globe: start at Greenwich
-        first = int(np.argmin((eastward + step / 100) % 360))
-        order = np.roll(np.arange(longitude.size), -first)
-        start = (eastward[first] + step / 2) % 360 - step / 2  # a packed 359.999 is Greenwich
-        turned = start + (eastward[order] - eastward[first] + step / 2) % 360 - step / 2
-        if first:  # (an index that changes nothing would make Dask read whole maps where a part is asked for)
-            array = array.isel(longitude=order)
-        return array.assign_coords(longitude=turned)
-    return array.assign_coords(longitude=eastward)
+    if eastward[-1] - eastward[0] <= 360 - 1.5 * step:
+        return eastward, columns
+    first = int(np.argmin((eastward + step / 100) % 360))
+    eastward, columns = np.roll(eastward, -first), np.roll(columns, -first)
+    start = (eastward[0] + step / 2) % 360 - step / 2  # a packed 359.999 is Greenwich
+    return start + (eastward - eastward[0] + step / 2) % 360 - step / 2, columns
 
 
 def field_like(

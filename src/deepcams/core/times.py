@@ -1,8 +1,13 @@
-"""Time constants, and how a moment is printed."""
+"""Time constants, how a moment is printed, and times that storage has rounded."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
+
+from deepcams.core.errors import InputError, notice
 
 SECOND = np.timedelta64(1, "s").astype("timedelta64[ns]")
 MINUTE = np.timedelta64(1, "m").astype("timedelta64[ns]")
@@ -20,3 +25,72 @@ def stamp(moment: np.datetime64) -> str:
 def stamp_seconds(seconds: float) -> str:
     """Return :func:`stamp` of a number of seconds since 1970 UTC."""
     return stamp(np.datetime64(int(seconds), "s"))
+
+
+def storage_precision(encoding: Mapping[str, Any], times: np.ndarray) -> np.timedelta64:
+    """Return the distance of two neighbouring times as a file stores them; 0 for whole numbers.
+
+    Args:
+        encoding: of the coordinate, as xarray keeps it: ``dtype`` and ``units`` ("days since 1-1-1").
+        times: ``datetime64``, not empty.
+    """
+    dtype, words = np.dtype(encoding.get("dtype", np.int64)), str(encoding.get("units", "")).split()
+    if dtype.kind != "f" or len(words) < 3:
+        return np.timedelta64(0, "ns")
+    lengths = {"d": DAY, "h": HOUR, "m": MINUTE, "s": SECOND}
+    unit = lengths.get(words[0][0].lower(), SECOND)
+    try:
+        epoch = np.datetime64(
+            "-".join(part.zfill(2) for part in words[2].split("-")).zfill(10), "us"
+        )
+    except ValueError:
+        epoch = np.datetime64(0, "us")
+    farthest = np.max(np.abs(times.astype("datetime64[us]") - epoch)).astype(np.int64)
+    length = int(np.asarray(unit).astype(np.int64))  # ns
+    spacing = float(np.spacing(np.asarray(1000 * float(farthest) / length, dtype)))
+    return np.timedelta64(round(spacing * length), "ns")
+
+
+def snap(times: np.ndarray, precision: np.timedelta64, where: object) -> np.ndarray:
+    """Return times moved to the half hour (or to the minute, for shorter cadences) that storage rounded them from.
+
+    They may be off by the storage's precision or a second, whichever is more, and never by more than a tenth of the
+    cadence; what is off by more than a second is told.
+
+    Args:
+        times: ``datetime64[ns]``, in any order.
+        precision: see :func:`storage_precision`.
+        where: the coordinate, for messages.
+
+    Raises:
+        InputError: some are off by more.
+    """
+    steps = np.diff(np.unique(times))
+    steps = steps[steps > MINUTE / 2]
+    cadence = HOUR
+    if steps.size:
+        cadence = np.timedelta64(int(np.median(steps.astype(np.int64))), "ns")
+    most = cadence / 10
+    if precision <= most and np.all(times.astype("datetime64[m]") == times):
+        return times
+    tolerance = min(max(precision, SECOND), most)
+    ticks = [MINUTE] if cadence < HOUR / 2 else [HOUR / 2, MINUTE]
+    off = np.timedelta64(0, "ns")
+    for tick in ticks:
+        if tolerance >= tick / 2 or precision > most:
+            continue
+        since = times.astype(np.int64)
+        length = int(tick.astype("timedelta64[ns]").astype(np.int64))
+        nearest = ((since + length // 2) // length * length).astype("datetime64[ns]")
+        off = np.max(abs(times - nearest))
+        if off <= tolerance:
+            if off > SECOND:
+                notice(
+                    f"{where}: times are off by up to {off / SECOND:.0f} s as stored; they are set to full minutes"
+                )
+            return nearest
+    worst = times[int(np.argmax(abs(times - times.astype("datetime64[m]"))))]
+    found = f"{str(worst)[:23]} in a precision of {precision / SECOND:.3g} s"
+    do = "store them in whole numbers or float64, for instance as hours since 1970-01-01"
+    expected = f"times on the half hour or minute, exact to {tolerance / SECOND:.3g} s"
+    raise InputError(where, expected, found, do)

@@ -1,53 +1,53 @@
-"""The run that writes: planned, checked, laid out, filled item by item, and gone on with after any interruption."""
+"""The run that writes: planned, checked, laid out, filled item by item, and resumed after any interruption."""
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from deepcams.core import text as amounts
+from deepcams.core import text
 from deepcams.core.errors import InputError, OutputError
-from deepcams.core.field import as_field, tell_counts
-from deepcams.core.period import Period
-from deepcams.downscaling.fingerprints import Fingerprints
-from deepcams.downscaling.output_identity import global_attributes, identity, keep_apart
-from deepcams.downscaling.plan import Plan, compute_hours, count_frames, examine, plan_work
+from deepcams.core.field import ValueCounts, load_values, tell_counts
+from deepcams.core.progress import Progress, no_progress
+from deepcams.core.times import stamp
+from deepcams.downscaling.output_identity import global_attributes, identify, keep_apart
+from deepcams.downscaling.plan import Plan, compute_hours, count_frames, examine, plan_field
 from deepcams.files.atomic import os_errors_explained
-from deepcams.files.flock import alone
+from deepcams.files.lock import locked
+from deepcams.files.records import Record, fingerprint, refuse_changes
 from deepcams.methods import build
 from deepcams.methods.base import ANALYSIS, hour_status
-from deepcams.methods.chains import BEST, NONE, TRAINING_FREE, Order
+from deepcams.methods.chains import NONE, TRAINING_FREE
 from deepcams.readers.frames import Frames
-from deepcams.writers import BitRound, Item, Layout, Record, Target, differences, open_target
-from deepcams.writers.layout import Split
+from deepcams.writers import BitRound, Contents, Item, Layout, Split, Target, open_target
 
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done (``downscale`` or ``write``), hours done, and hours in all."""
+SCAN_BYTES = 1 << 30
+"""Inputs up to this size are read once before anything is written, so that bad values leave nothing behind."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run has done.
+    """The result of a run.
 
     Attributes:
         path: where the output is.
-        total: the merged records of all items: hours by status, counts, missing cells, maximum.
+        total: hours by status, counts, missing cells and maximum of the whole output.
         hours: hours in the output.
-        computed: hours that this run computed (the others were there).
+        computed: hours that this run computed (the others were finished before).
         seconds: how long it took.
         bytes: size on disk.
     """
 
     path: Path
-    total: Record
+    total: Contents
     hours: int
     computed: int
     seconds: float
@@ -56,16 +56,16 @@ class Summary:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run would do.
+    """The expected result of a run.
 
     Attributes:
         hours: output hours.
-        missing: how many of them lie in gaps.
+        missing: how many of them are in gaps.
         rows, columns, step: output grid, nodes and degrees.
         bytes: size on disk, from the compression of the first item's values.
         raw: size uncompressed.
         seconds: time, from computing and compressing the first item.
-        free: free bytes where the output would go.
+        free: free bytes on the output's disk.
     """
 
     hours: int
@@ -79,53 +79,133 @@ class Estimate:
     free: int
 
 
+class Inputs:
+    """Input frames and their fingerprints.
+
+    Args:
+        plan: the run.
+        where: the input in the user's words.
+    """
+
+    def __init__(self, plan: Plan, where: str) -> None:
+        self._plan, self._where = plan, where
+        self._frames = Frames(plan.field)
+        self._fingerprints: list[str] = []
+
+    def read(self, frames: np.ndarray) -> xr.DataArray:
+        """Return the frames with these indices."""
+        return self._frames.read(frames)
+
+    def scan(self) -> None:
+        """Read an input of moderate size once, before anything is written, and keep each frame's fingerprint.
+
+        Raises:
+            InputError: an infinite value, or no value at all.
+        """
+        if self._plan.field.nbytes > SCAN_BYTES:
+            return
+        counts, size = ValueCounts(), self._plan.field.time.size
+        fingerprints: list[str] = []
+        for start in range(0, size, 24):
+            piece = self.read(np.arange(start, min(start + 24, size)))
+            counts += load_values(piece, self._where)[1]
+            fingerprints += _fingerprints(piece)
+        if counts.missing + counts.implausible == counts.total:
+            raise InputError(self._where, "values", f"{counts.total:,} missing ones and no other")
+        self._fingerprints = fingerprints
+
+    def fingerprint(self, frames: np.ndarray, piece: xr.DataArray | None = None) -> str:
+        """Return the fingerprint of frames; those that were scanned are neither read nor hashed again.
+
+        Args:
+            frames: their indices.
+            piece: their values, if they were read.
+        """
+        if self._fingerprints:
+            return fingerprint(*(self._fingerprints[frame] for frame in frames))
+        return fingerprint(*_fingerprints(self.read(frames) if piece is None else piece))
+
+    def unfinished(self, target: Target) -> list[Item]:
+        """Return the items still to do.
+
+        Raises:
+            OutputError: a finished one was computed from other values than the input has now.
+        """
+        plan = self._plan
+
+        def check(record: Record, now: str, name: str) -> None:
+            if record.inputs != now:
+                raise OutputError(
+                    f"{target.path}: {name} was computed from other input values than the files hold now; "
+                    "choose another name, or replace it with --overwrite"
+                )
+
+        total = target.total(plan.items)
+        if total is not None:
+            items = [self.fingerprint(plan.frames(item)) for item in plan.items]
+            check(total, fingerprint(*items), "the output")
+            return []
+        todo = []
+        for item in plan.items:
+            record = target.record(item)
+            if record is None:
+                todo.append(item)
+            else:
+                now = self.fingerprint(plan.frames(item))
+                check(record, now, f"the item from {str(plan.times[item.start])[:16]}")
+        return todo
+
+
+def _fingerprints(piece: xr.DataArray) -> list[str]:
+    frames = zip(piece.time.values, piece.values, strict=True)
+    return [fingerprint(time, values) for time, values in frames]
+
+
 @dataclass
 class Job:
-    """A planned run; nothing has been written. See :func:`prepare`."""
+    """A planned run; nothing has been written. See :func:`plan_job`."""
 
     plan: Plan
     target: Target
     layout: Layout
     identity: dict[str, Any]
-    rounding: BitRound
     where: str
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        self.frames = Frames(self.plan.field)
-        self._fingerprints = Fingerprints(self.plan, self.frames)
+        self.inputs = Inputs(self.plan, self.where)
 
     def estimate(self) -> Estimate:
-        """Compute the first item that has data and tell what the whole would take; nothing is written."""
+        """Compute the first item that has data and estimate the whole from it; nothing is written."""
         self._check_folder()
-        self._existing()
-        item = next(
-            (item for item in self.plan.items if self.plan.frames(item).size), self.plan.items[0]
-        )
+        self._check_existing()
+        with_data = (item for item in self.plan.items if self.plan.frames(item).size)
+        item = next(with_data, self.plan.items[0])
         start = time.perf_counter()
         values, _, _ = self._compute(item)
         size = self.target.measure(self.layout, values)
         seconds = time.perf_counter() - start
-        missing = sum(i.hours - self._known(i) for i in self.plan.items)
-        scale = (self.plan.times.size - missing) / item.hours
-        rows, columns = self.plan.crop.grid.shape
-        raw = self.plan.times.size * rows * columns * 4
-        free = shutil.disk_usage(_folder(self.target.path)).free
-        step = self.plan.crop.grid.step
+        hours = self.plan.times.size
+        known = sum(map(self._known, self.plan.items))
+        scale = known / item.hours
+        grid = self.plan.crop.grid
         return Estimate(
-            self.plan.times.size,
-            missing,
-            rows,
-            columns,
-            step,
-            int(size * scale),
-            raw,
-            seconds * scale,
-            free,
+            hours=hours,
+            missing=hours - known,
+            rows=grid.rows,
+            columns=grid.columns,
+            step=grid.step,
+            bytes=int(size * scale),
+            raw=hours * grid.rows * grid.columns * 4,
+            seconds=seconds * scale,
+            free=self._free(),
         )
 
-    def run(self, progress: Progress | None = None) -> Summary:
+    def run(self, progress: Progress = no_progress) -> Summary:
         """Write what is missing.
+
+        Args:
+            progress: told of the stages ``downscale`` and ``write``, in hours.
 
         Raises:
             InputError: bad values in the input.
@@ -133,36 +213,33 @@ class Job:
                 be written.
         """
         self._check_folder()
-        with alone(self.target.lock, self.target.path):
+        with locked(self.target.lock, self.target.path):
             return self._run(progress)
 
-    def _run(self, progress: Progress | None) -> Summary:
-        """:meth:`run`, while no other process does."""
+    def _run(self, progress: Progress) -> Summary:
         began = time.perf_counter()
-        there = self._existing()
+        resumed = self._check_existing()
         plan, target = self.plan, self.target
-        self._fingerprints.scan(self.where)
+        self.inputs.scan()
+        if not resumed:
+            self._check_space()
         with os_errors_explained(target.path):
-            if there:
+            if resumed:
                 target.resume(self.layout, plan.items)
             else:
-                self._check_space()
                 target.create(self.layout, plan.items, self.identity)
         try:
             computed = self._fill(progress)
             with os_errors_explained(target.path):
-                target.finish(
-                    lambda hours: progress("write", hours, plan.times.size) if progress else None
-                )
+                target.finish(lambda hours: progress("write", hours, plan.times.size))
         except Exception:
-            if not there and not any(target.record(item) for item in plan.items):
+            if not resumed and not any(target.record(item) for item in plan.items):
                 target.discard()
             raise
-        total = target.total(plan.items)
-        if total is None:
-            raise OutputError(
-                f"{target.path}: items have gone missing while the run went on; run it again"
-            )
+        record = target.total(plan.items)
+        if record is None:
+            raise OutputError(f"{target.path}: items were removed during the run; run it again")
+        total = Contents.of(record)
         if not any(total.hours[1:]):
             target.discard()
             raise InputError(self.where, "values", "missing ones and no other")
@@ -175,8 +252,12 @@ class Job:
         if not path.parent.is_dir():
             raise OutputError(f"{path}: the folder {path.parent} does not exist; create it first")
 
-    def _existing(self) -> bool:
-        """Whether to go on with what is there; raises if it may not be touched."""
+    def _check_existing(self) -> bool:
+        """Return whether to resume an existing output.
+
+        Raises:
+            OutputError: it may not be touched.
+        """
         path = self.target.path
         if not self.target.exists() or self.overwrite:
             return False
@@ -185,144 +266,121 @@ class Job:
             raise OutputError(
                 f"{path} exists and is no output of this command; choose another name or use --overwrite"
             )
-        changed = differences(found, self.identity)
-        if changed:
-            more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-            raise OutputError(
-                f"{path} exists with other settings or inputs: {'; '.join(changed[:3])}{more}; "
-                "choose another name, or replace it with --overwrite"
-            )
+        do = "choose another name, or replace it with --overwrite"
+        refuse_changes(found, self.identity, path, do)
         return True
+
+    def _free(self) -> int:
+        path = self.target.path
+        return shutil.disk_usage(path if path.is_dir() else path.parent).free
 
     def _check_space(self) -> None:
         """Stop before the start where the disk cannot hold the estimate: one frame, refined and compressed.
 
-        Networks are slow, and their frames compress like those of the default method, which stands in for them.
+        Networks are slow, and their frames compress like those of the default method, which replaces them here.
         """
         chain = self.plan.chain
         if chain.weights:
             chain = build(NONE, TRAINING_FREE["spatial"] if chain.factor > 1 else NONE)
-        item = next((item for item in self.plan.items if self.plan.own(item).size), None)
-        if item is None:
+        known = [self.plan.frames(item)[self.plan.is_own(item)] for item in self.plan.items]
+        frame = np.concatenate(known)[:1]
+        if not frame.size:
             return
-        frame = self.plan.own(item)[:1]
         times = self.plan.field.time.values[frame]
-        values = compute_hours(self.frames.read(frame), chain, times, self.plan.crop)
-        size = self.target.measure(self.layout, self.rounding(values)) * sum(
-            map(self._known, self.plan.items)
-        )
-        free = shutil.disk_usage(_folder(self.target.path)).free
+        values = compute_hours(self.inputs.read(frame), chain, times, self.plan.crop)
+        size = self.target.measure(self.layout, self.layout.rounding(values))
+        size *= sum(map(self._known, self.plan.items))
+        free = self._free()
         if size > free:
             raise OutputError(
-                f"{self.target.path}: expected about {amounts.size(size)} of free space, found {amounts.size(free)}; "
+                f"{self.target.path}: expected about {text.size(size)} of free space, found {text.size(free)}; "
                 "free some, choose another disk, a --bbox or a --period"
             )
 
     def _known(self, item: Item) -> int:
-        """Hours of an item that are not in a gap."""
-        hours = self.plan.times[item.start : item.stop]
-        return int(np.count_nonzero(hour_status(self.plan.field.time.values, hours)))
+        """Return how many hours of an item are not in a gap."""
+        status = hour_status(self.plan.field.time.values, self.plan.hours(item))
+        return int(np.count_nonzero(status))
 
     def _compute(self, item: Item) -> tuple[np.ndarray, np.ndarray, Record]:
-        plan, hours = self.plan, self.plan.times[item.start : item.stop]
-        frames = plan.frames(item)
-        piece = self.frames.read(frames)
-        code = self._fingerprints.of(frames, piece)
-        counts = count_frames(piece, np.flatnonzero(np.isin(frames, plan.own(item))), plan)
+        """Return an item's rounded values, its hours' status and its record."""
+        plan, hours = self.plan, self.plan.hours(item)
+        frames, own = plan.frames(item), plan.is_own(item)
+        piece = self.inputs.read(frames)
+        inputs = self.inputs.fingerprint(frames, piece)
+        counts = count_frames(piece, own, plan)
         values = compute_hours(piece, plan.chain, hours, plan.crop)
-        facts = examine(values, plan.field.time.values, hours)
-        if plan.chain.clips_fine:  # what a network in time was given are the fine analysis hours
-            clipped = int((values[facts.status == ANALYSIS] > plan.chain.clips).sum())
+        found = examine(values, plan.field.time.values, hours)
+        if plan.chain.clips_fine:  # a network in time was given the fine analysis hours
+            clipped = int((values[found.status == ANALYSIS] > plan.chain.clips).sum())
             counts = replace(counts, clipped=clipped)
-        self.rounding(values)
-        by_status = np.bincount(facts.status, minlength=3)
-        record = Record(
-            code,
-            (int(by_status[0]), int(by_status[1]), int(by_status[2])),
-            counts,
-            facts.missing_cells,
-            facts.largest,
-        )
-        return values, facts.status, record
+        self.layout.rounding(values)
+        missing, analysis, interpolated = np.bincount(found.status, minlength=3).tolist()
+        by_status = (missing, analysis, interpolated)
+        contents = Contents(by_status, counts, found.missing_cells, found.largest)
+        neighbours = tuple(map(stamp, piece.time.values[~own]))
+        record = Record(item.name, inputs, neighbours=neighbours, facts=asdict(contents))
+        return values, found.status, record
 
-    def _fill(self, progress: Progress | None) -> int:
-        """Compute and write the unfinished items; writing one goes on while the next is computed."""
-        todo = self._fingerprints.unfinished(self.target)
+    def _fill(self, progress: Progress) -> int:
+        """Compute and write the unfinished items, one being written while the next is computed; return the hours."""
+        todo = self.inputs.unfinished(self.target)
         total, hours = self.plan.times.size, sum(item.hours for item in todo)
         done = total - hours
-        if progress is not None:
-            progress("downscale", done, total)
+        progress("downscale", done, total)
         writing: Future[None] | None = None
+
+        def wait() -> None:
+            if writing is not None:
+                with os_errors_explained(self.target.path):
+                    writing.result()
+
         with ThreadPoolExecutor(1, "deepcams-write") as pool:
             for item in todo:
                 values, status, record = self._compute(item)
-                with os_errors_explained(self.target.path):
-                    if writing is not None:
-                        writing.result()
-                    writing = pool.submit(self.target.write, item, values, status, record)
+                wait()
+                writing = pool.submit(self.target.write, item, values, status, record)
                 del values
                 done += item.hours
-                if progress is not None:
-                    progress("downscale", done, total)
-            with os_errors_explained(self.target.path):
-                if writing is not None:
-                    writing.result()
+                progress("downscale", done, total)
+            wait()
         return hours
 
 
-def _folder(path: Path) -> Path:
-    return path if path.is_dir() else path.parent
-
-
-def prepare(
+def plan_job(
     field: xr.DataArray,
     out: str | Path,
     *,
-    temporal: str = BEST,
-    spatial: str = BEST,
-    conserve: bool = True,
-    order: Order = "spatial-first",
-    bbox: Sequence[float] | None = None,
-    period: Period | str | None = None,
     rounding: float = 0.001,
     split: Split | None = None,
     overwrite: bool = False,
     inputs: Sequence[str | Path] = (),
     command: str = "deepcams.downscale_to",
-    **options: Any,
+    **settings: Any,
 ) -> Job:
-    """Plan a run without touching anything.
+    """Plan a run without writing anything.
 
     Args:
         field: canonical input, lazy.
         out: a name ending in ``.zarr`` or ``.nc``, or a folder.
-        temporal, spatial, conserve, order, bbox, period, options: see :func:`deepcams.downscale`.
         rounding: bound on the relative error of bit-rounding; 0 turns it off.
         split: one netCDF a ``day`` or a ``month`` (the default) in a folder.
         overwrite: replace an output with other contents.
         inputs: the files that ``field`` was opened from, for provenance and reruns.
-        command: what was called, for the history.
+        command: the command, for the history.
+        settings: see :func:`deepcams.downscale`.
 
     Raises:
         InputError: an argument or the field is not what was expected.
     """
-    field = as_field(field)
-    keep_apart(Path(out), [Path(p) for p in inputs])
-    chain = build(
-        temporal,
-        spatial,
-        conserve=conserve,
-        order=order,
-        **{"variable": str(field.name), **options},
-    )
+    keep_apart(Path(out), [Path(path) for path in inputs])
     target = open_target(out, split)
     bits = BitRound(rounding)
-    period = Period.parse(period, "--period") if isinstance(period, str) else period
-    plan = plan_work(field, chain, bbox=bbox, period=period, split=target.split)
-    form = (
-        target.path.suffix.lstrip(".") if target.split is None else f"one netCDF a {target.split}"
-    )
-    run = identity(plan, form, bits, inputs)
+    plan = plan_field(field, split=target.split, **settings)
+    form = target.path.suffix.lstrip(".")
+    if target.split is not None:
+        form = f"one netCDF a {target.split}"
+    run = identify(plan, form, rounding, inputs)
     layout = Layout(
         str(plan.field.name),
         plan.times,
@@ -332,24 +390,23 @@ def prepare(
         bits,
         plan.half_width,
     )
-    where = (
-        ", ".join(Path(p).name for p in inputs[:2]) + (", .." if len(inputs) > 2 else "") or "input"
-    )
-    return Job(plan, target, layout, run, bits, where, overwrite)
+    names = [Path(path).name for path in inputs]
+    where = ", ".join(names[:2]) + (", .." if len(names) > 2 else "")
+    return Job(plan, target, layout, run, where or "input", overwrite)
 
 
 def downscale_to(
-    field: xr.DataArray, out: str | Path, *, progress: Progress | None = None, **settings: Any
+    field: xr.DataArray, out: str | Path, *, progress: Progress = no_progress, **settings: Any
 ) -> Summary:
-    """Downscale a field and write the result; what an earlier, interrupted run has written is kept.
+    """Downscale a field and write the result; finished work of an earlier, interrupted run is not done again.
 
     Args:
         field: canonical input, lazy.
         out: a name ending in ``.zarr`` or ``.nc``, or a folder.
-        progress: called after each work item.
-        settings: see :func:`prepare`.
+        progress: told of the stages ``downscale`` and ``write``, in hours.
+        settings: see :func:`plan_job` and :func:`deepcams.downscale`.
 
     Raises:
-        InputError, OutputError: see :func:`prepare` and :meth:`Job.run`.
+        InputError, OutputError: see :func:`plan_job` and :meth:`Job.run`.
     """
-    return prepare(field, out, **settings).run(progress)
+    return plan_job(field, out, **settings).run(progress)

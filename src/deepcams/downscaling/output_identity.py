@@ -1,4 +1,4 @@
-"""Where an output comes from: its identity (for reruns) and its global attributes (for people)."""
+"""Provenance of an output: its identity (for reruns) and its global attributes (for people)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ import numpy as np
 from deepcams._version import __version__
 from deepcams.core.errors import OutputError
 from deepcams.core.field import grid_of
+from deepcams.core.species import label
 from deepcams.downscaling.plan import Plan
-from deepcams.writers import BitRound
-from deepcams.writers.conventions import label
 
 INNESS = "Inness et al. 2019, Atmospheric Chemistry and Physics 19, 3515-3556, https://doi.org/10.5194/acp-19-3515-2019"
 XIAO = "Xiao et al. 2022, Science of the Total Environment 848, 157747, https://doi.org/10.1016/j.scitotenv.2022.157747"
@@ -24,63 +23,56 @@ LICENCE = "Licence to use Copernicus Products, https://www.copernicus.eu/en/acce
 
 
 def describe_inputs(paths: Sequence[str | Path]) -> list[dict[str, Any]]:
-    """Name and size of each input file, sorted; a folder or store has its files' sizes added."""
+    """Return name and size of each input file, sorted; of a folder or store the sum of its files' sizes."""
     found = []
     for path in sorted({Path(p) for p in paths}):
         files = [f for f in path.rglob("*") if f.is_file()] if path.is_dir() else [path]
-        found.append(
-            {"name": path.name, "bytes": sum(f.stat().st_size for f in files if f.exists())}
-        )
+        size = sum(f.stat().st_size for f in files if f.exists())
+        found.append({"name": path.name, "bytes": size})
     return found
 
 
 def keep_apart(out: Path, inputs: Sequence[Path]) -> None:
-    """Refuse to write over what is read."""
+    """Refuse to write over an input."""
     for path in inputs:
-        if (
-            out.exists()
-            and path.exists()
-            and (out.samefile(path) or out.resolve() in path.resolve().parents)
-        ):
+        if not (out.exists() and path.exists()):
+            continue
+        if out.samefile(path) or out.resolve() in path.resolve().parents:
             raise OutputError(
                 f"{out}: expected a name of its own, found the input {path.name}; choose another name"
             )
 
 
-def identity(
-    plan: Plan, form: str, rounding: BitRound, inputs: Sequence[str | Path]
+def identify(
+    plan: Plan, form: str, rounding: float, inputs: Sequence[str | Path]
 ) -> dict[str, Any]:
-    """Everything that decides the output, as JSON types; two runs with the same one write the same values."""
-    grid = grid_of(plan.field)
+    """Return everything that decides the output, as JSON types; runs with the same identity write the same values."""
+    first, last = (str(time.astype("datetime64[m]")) for time in plan.times[[0, -1]])
     return {
         "deepcams": __version__,
         "variable": str(plan.field.name),
         **plan.chain.settings(),
-        "rounding": rounding.bound,
-        "hours": f"{_stamp(plan.times[0])} to {_stamp(plan.times[-1])} ({plan.times.size})",
+        "rounding": rounding,
+        "hours": f"{first}Z to {last}Z ({plan.times.size})",
         "grid": plan.crop.grid.describe(),
-        "input grid": grid.describe(),
+        "input grid": grid_of(plan.field).describe(),
         "format": form,
         "inputs": describe_inputs(inputs),
     }
 
 
-def _stamp(time: np.datetime64) -> str:
-    return str(time.astype("datetime64[m]")) + "Z"
-
-
 def _years(times: np.ndarray) -> str:
-    first, last = (str(t.astype("datetime64[Y]")) for t in (times[0], times[-1]))
-    return first if first == last else f"{first}-{last}"
+    first, last = times[[0, -1]].astype("datetime64[Y]").astype(str)
+    return str(first) if first == last else f"{first}-{last}"
 
 
 def global_attributes(plan: Plan, run: dict[str, Any], command: str) -> dict[str, Any]:
-    """CF-1.11 and ACDD-1.3 attributes of the output, but for its coverage.
+    """Return the CF-1.11 and ACDD-1.3 attributes of the output, except its coverage.
 
     Args:
         plan: the work.
-        run: its identity.
-        command: what was called, for the history.
+        run: its identity (:func:`identify`).
+        command: the command, for the history.
     """
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     species = label(str(plan.field.name))
@@ -93,14 +85,26 @@ def global_attributes(plan: Plan, run: dict[str, Any], command: str) -> dict[str
         f"({grid_of(plan.field).step:g} degrees) by {plan.chain.name}. An analysis hour has a frame of the input; "
         "the others are interpolated between frames at most 3 hours apart (see the variable status)."
     )
-    simulated = "simulated" in source
+    program = "Copernicus Atmosphere Monitoring Service"
+    acknowledgement = f"Contains modified {program} information {_years(plan.times)}; {INNESS}"
+    license_text = LICENCE
+    if "simulated" in source:
+        program = "none: simulated"
+        acknowledgement = "Simulated, no real data"
+        license_text = "none needed: simulated"
+    keywords = [
+        "air quality",
+        species,
+        "aerosol",
+        "particulate matter",
+        "reanalysis",
+        "downscaling",
+    ]
     attributes = {
         "Conventions": "CF-1.11, ACDD-1.3",
         "title": f"{cadence.capitalize()}{species} at {plan.crop.grid.step:g} degrees".strip(),
         "summary": summary,
-        "keywords": ", ".join(
-            ["air quality", species, "aerosol", "particulate matter", "reanalysis", "downscaling"]
-        ),
+        "keywords": ", ".join(keywords),
         "id": f"deepcams-{code}",
         "naming_authority": "deepcams",
         "source": source,
@@ -117,15 +121,13 @@ def global_attributes(plan: Plan, run: dict[str, Any], command: str) -> dict[str
         "creator_type": "group",
         "publisher_name": "not published",
         "publisher_type": "group",
-        "program": "none: simulated" if simulated else "Copernicus Atmosphere Monitoring Service",
+        "program": program,
         "product_version": __version__,
         "standard_name_vocabulary": "CF Standard Name Table v93",
         "cdm_data_type": "Grid",
         "comment": "Computed, not observed, between the nodes and the hours of the input.",
-        "acknowledgement": "Simulated, no real data"
-        if simulated
-        else f"Contains modified Copernicus Atmosphere Monitoring Service information {_years(plan.times)}; {INNESS}",
-        "license": "none needed: simulated" if simulated else LICENCE,
+        "acknowledgement": acknowledgement,
+        "license": license_text,
         "references": f"{INNESS}; {XIAO}",
         "input_files": ", ".join(one["name"] for one in run["inputs"]) or "in memory",
     }

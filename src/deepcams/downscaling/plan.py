@@ -1,22 +1,24 @@
-"""Which hours and which part of the globe, cut into work items; what one item reads and computes.
+"""Plan a downscaling: which hours, which part of the globe, cut into work items; compute one item.
 
-The lazy Python function and the command both go through :func:`plan_work` and :func:`compute_hours`, so they give
-the same values.
+The lazy function :func:`downscale` and the command both go through :func:`plan_field` and :func:`compute_hours`, so
+they give the same values.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from deepcams.core.errors import InputError
-from deepcams.core.field import ValueCounts, field_like, grid_of, is_mean, load_values
+from deepcams.core.field import ValueCounts, as_field, field_like, grid_of, is_mean, load_values
 from deepcams.core.grid import Grid
 from deepcams.core.period import Period
 from deepcams.core.times import HOUR
+from deepcams.methods import build
 from deepcams.methods.base import (
     ANALYSIS,
     INTERPOLATED,
@@ -26,8 +28,8 @@ from deepcams.methods.base import (
     hour_status,
     hours_between,
 )
-from deepcams.writers import Item, split_hours
-from deepcams.writers.layout import Split
+from deepcams.methods.chains import BEST, Order
+from deepcams.writers import Item, Split, split_hours
 
 
 @dataclass(frozen=True)
@@ -96,12 +98,12 @@ def _with_halo(cells: Grid, grid: Grid, halo: int) -> Grid:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is computed, item by item.
+    """The work to do, item by item.
 
     Attributes:
         field: the input that is needed, canonical, lazy.
-        chain: what computes.
-        crop: where the output lies in the chain's result.
+        chain: the downscalers.
+        crop: place of the output in the chain's result.
         times: output times.
         items: consecutive pieces of them.
     """
@@ -112,6 +114,10 @@ class Plan:
     times: np.ndarray
     items: tuple[Item, ...]
 
+    def hours(self, item: Item) -> np.ndarray:
+        """Return the item's output times."""
+        return self.times[item.start : item.stop]
+
     @property
     def half_width(self) -> np.timedelta64:
         """Half the interval over which each output value is a mean; zero for instants."""
@@ -121,18 +127,37 @@ class Plan:
         return cadence // 2
 
     def frames(self, item: Item) -> np.ndarray:
-        """Indices of just the input frames that the item's hours are or lie between."""
-        hours, times = self.times[item.start : item.stop], self.field.time.values
+        """Return the indices of just the input frames at the item's hours and around them."""
+        hours, times = self.hours(item), self.field.time.values
         status = hour_status(times, hours)
         at = np.searchsorted(times, hours)
         between = at[status == INTERPOLATED]
         return np.unique(np.concatenate([at[status == ANALYSIS], between - 1, between])).astype(int)
 
-    def own(self, item: Item) -> np.ndarray:
-        """Those of :meth:`frames` that lie at one of the item's hours: each frame belongs to one item at most."""
-        frames = self.frames(item)
-        hours = self.times[item.start : item.stop]
-        return frames[np.isin(self.field.time.values[frames], hours)]
+    def is_own(self, item: Item) -> np.ndarray:
+        """Return which of :meth:`frames` are at one of the item's hours; each frame belongs to one item at most."""
+        return np.isin(self.field.time.values[self.frames(item)], self.hours(item))
+
+
+def plan_field(
+    field: xr.DataArray,
+    temporal: str = BEST,
+    spatial: str = BEST,
+    *,
+    conserve: bool = True,
+    order: Order = "spatial-first",
+    bbox: Sequence[float] | None = None,
+    period: Period | str | None = None,
+    split: Split | None = None,
+    **options: Any,
+) -> Plan:
+    """Choose the methods and plan the work; see :func:`downscale` and :func:`plan_work` for the arguments."""
+    field = as_field(field)
+    options = {"variable": str(field.name), **options}
+    chain = build(temporal, spatial, conserve=conserve, order=order, **options)
+    if isinstance(period, str):
+        period = Period.parse(period, "--period")
+    return plan_work(field, chain, bbox=bbox, period=period, split=split)
 
 
 def plan_work(
@@ -143,13 +168,13 @@ def plan_work(
     period: Period | None = None,
     split: Split | None = None,
 ) -> Plan:
-    """Lay out the work.
+    """Cut the output's hours into work items, and the input to what they need.
 
     Args:
         field: canonical input, lazy or not.
         chain: from :func:`deepcams.methods.chains`.
         bbox: output the whole coarse cells that this box touches.
-        period: output only the hours in it; frames just outside are still used.
+        period: output only the hours in it; frames just outside it are still used.
         split: cut at calendar days instead of every 24 hours.
 
     Raises:
@@ -157,23 +182,19 @@ def plan_work(
     """
     grid, times = grid_of(field), field.time.values
     if chain.hourly and not np.any(np.diff(times) <= MAX_GAP):
-        found = (
-            "a single frame"
-            if times.size == 1
-            else f"frames {np.diff(times).min() / HOUR:g} hours apart"
-        )
+        found = "a single frame"
+        if times.size > 1:
+            found = f"frames {np.diff(times).min() / HOUR:g} hours apart"
+        expected = "two frames at most 3 hours apart to interpolate between"
         do = "add the next frame's file, or keep the cadence with --temporal none"
-        raise InputError(
-            "time", "two frames at most 3 hours apart to interpolate between", found, do
-        )
+        raise InputError("time", expected, found, do)
     hours = hours_between(times) if chain.hourly else times
     if period is not None:
         inside = period.contains(hours)
         if not inside.any():
             found = f"data from {str(hours[0])[:16]} to {str(hours[-1])[:16]}"
-            raise InputError(
-                "--period", f"a period that holds hours of the data, not {period}", found
-            )
+            expected = f"a period that holds hours of the data, not {period}"
+            raise InputError("--period", expected, found)
         hours = hours[inside]
         first = max(int(np.searchsorted(times, hours[0], side="right")) - 1, 0)
         last = min(int(np.searchsorted(times, hours[-1])), times.size - 1)
@@ -189,10 +210,10 @@ def compute_hours(piece: xr.DataArray, chain: Chain, hours: np.ndarray, crop: Cr
     """Compute an item from its input frames.
 
     Args:
-        piece: the frames of :meth:`Plan.frames`, canonical; none for an item that lies in a gap.
-        chain: what computes.
+        piece: the frames of :meth:`Plan.frames`, canonical; none for an item within a gap.
+        chain: the downscalers.
         hours: the item's output times.
-        crop: which part of the result is kept.
+        crop: place of the output in the chain's result.
 
     Returns:
         (hours, *crop.grid.shape), float32, contiguous; missing values are NaN.
@@ -217,11 +238,11 @@ def compute_hours(piece: xr.DataArray, chain: Chain, hours: np.ndarray, crop: Cr
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What is known of an item's hours once they are computed.
+class ItemStatus:
+    """What the computed values of an item hold.
 
     Attributes:
-        status: int8 per hour: missing, analysis or interpolated, by what is really there.
+        status: int8 per hour: missing, analysis or interpolated, by the values that are really there.
         missing_cells: missing values in the hours that are not missing as a whole.
         largest: largest value, or ``None``.
     """
@@ -231,8 +252,8 @@ class Facts:
     largest: float | None
 
 
-def examine(values: np.ndarray, times: np.ndarray, hours: np.ndarray) -> Facts:
-    """Status, missing cells and the maximum of an item's hours.
+def examine(values: np.ndarray, times: np.ndarray, hours: np.ndarray) -> ItemStatus:
+    """Find the status, the missing cells and the maximum of an item's hours.
 
     Args:
         values: (hours, rows, columns).
@@ -242,7 +263,7 @@ def examine(values: np.ndarray, times: np.ndarray, hours: np.ndarray) -> Facts:
     status, missing_cells, largest = hour_status(times, hours), 0, -np.inf
     for i, frame in enumerate(values):
         top = float(frame.max())
-        if np.isnan(top):  # NaN somewhere: rare, so it is only then looked for
+        if np.isnan(top):  # a NaN somewhere: rare, so it is counted only then
             holes = int(np.isnan(frame).sum())
             if holes == frame.size:
                 status[i] = MISSING
@@ -250,14 +271,71 @@ def examine(values: np.ndarray, times: np.ndarray, hours: np.ndarray) -> Facts:
             missing_cells += holes
             top = float(np.nanmax(frame))
         largest = max(largest, top)
-    return Facts(status, missing_cells, largest if np.isfinite(largest) else None)
+    return ItemStatus(status, missing_cells, largest if np.isfinite(largest) else None)
 
 
 def count_frames(piece: xr.DataArray, chosen: np.ndarray, plan: Plan) -> ValueCounts:
-    """What is found among the values of ``chosen`` frames (positions in ``piece``), in the cells that are kept."""
-    if not chosen.size:
+    """Count what is found in ``chosen`` frames of ``piece`` (a mask), in the cells that the output covers."""
+    if not chosen.any():
         return ValueCounts()
-    own = piece.isel(time=chosen, latitude=plan.crop.in_rows, longitude=plan.crop.in_columns)
+    own = piece[chosen, plan.crop.in_rows, plan.crop.in_columns]
     values, counts = load_values(own, "input")
-    clips = plan.chain.clips if not plan.chain.clips_fine else None
-    return counts if clips is None else replace(counts, clipped=int((values > clips).sum()))
+    if plan.chain.clips is None or plan.chain.clips_fine:
+        return counts
+    return replace(counts, clipped=int((values > plan.chain.clips).sum()))
+
+
+def downscale(
+    field: xr.DataArray,
+    temporal: str = BEST,
+    spatial: str = BEST,
+    *,
+    conserve: bool = True,
+    order: Order = "spatial-first",
+    bbox: Sequence[float] | None = None,
+    period: Period | str | None = None,
+    **options: Any,
+) -> xr.DataArray:
+    """Downscale a field in time and space; nothing is computed before the values are asked for.
+
+    The values are those that ``deepcams downscale`` writes, before bit-rounding: both compute the same work items.
+
+    Args:
+        field: from :func:`deepcams.open_cams`, or any array that :func:`deepcams.as_field` takes.
+        temporal: method in time, or ``none`` to keep the cadence.
+        spatial: method in space, or ``none`` to keep the grid.
+        conserve: keep the coarse cells' area means.
+        order: ``spatial-first`` or ``temporal-first``.
+        bbox: (west, south, east, north), degrees; the result covers the whole coarse cells that the box touches.
+            West > east crosses the dateline.
+        period: output only these hours (a :class:`deepcams.Period` or its text, ``2019-03``).
+        options: for the downscalers (see :func:`deepcams.methods.chains`).
+
+    Returns:
+        canonical field, hourly unless ``temporal="none"``, backed by Dask with 24 hours a chunk. The hours of gaps
+        longer than 3 h, and cells that the input misses, are NaN.
+
+    Raises:
+        InputError: see :func:`plan_work`; an infinite value, when it is computed.
+    """
+    import dask.array as da
+    from dask.delayed import delayed
+
+    plan = plan_field(
+        field,
+        temporal,
+        spatial,
+        conserve=conserve,
+        order=order,
+        bbox=bbox,
+        period=period,
+        **options,
+    )
+    compute = delayed(compute_hours, pure=False)
+    blocks = []
+    for item in plan.items:
+        piece = plan.field.isel(time=plan.frames(item))
+        block = compute(piece, plan.chain, plan.hours(item), plan.crop)
+        blocks.append(da.from_delayed(block, (item.hours, *plan.crop.grid.shape), np.float32))  # type: ignore[no-untyped-call]
+    data = da.concatenate(blocks, axis=0)  # type: ignore[no-untyped-call]
+    return field_like(plan.field, data, plan.crop.grid, plan.times)

@@ -18,7 +18,7 @@ from deepcams.core.field import field_like, grid_of
 from deepcams.core.grid import Grid
 from deepcams.core.period import Period
 from deepcams.downscaling.job import Summary, downscale_to
-from deepcams.downscaling.lazy import downscale
+from deepcams.downscaling.plan import downscale
 from deepcams.evaluation import tables
 from deepcams.evaluation.candidates import CONSERVE, CORRECT_BASELINE, THEN, Kind, make
 from deepcams.evaluation.experiment import SPAN, Experiment, Result

@@ -355,11 +355,11 @@ class Whole:
 
     def downscale(self) -> str:
         """CAMS at 0.25 degrees and every hour, into ``pm25.zarr``."""
-        from deepcams.downscaling.job import prepare
+        from deepcams.downscaling.job import plan_job
         from deepcams.readers.cams import open_cams
 
         cams, options = self.out / "data" / "cams", self.run.downscale
-        job = prepare(
+        job = plan_job(
             open_cams(cams),
             self.hourly,
             temporal=str(self.checkpoint("temporal")),

@@ -22,6 +22,7 @@ from matplotlib.ticker import MaxNLocator
 from deepcams.core.field import grid_of
 from deepcams.core.grid import Grid
 from deepcams.core.period import Period
+from deepcams.core.species import label
 from deepcams.core.text import counted
 from deepcams.plotting import style
 from deepcams.plotting.extent import Box, View, window, within
@@ -29,7 +30,6 @@ from deepcams.plotting.outlines import borders, coast
 from deepcams.plotting.page import Sheet, Size, credit_of, credit_words, size_of, writing_height
 from deepcams.plotting.raster import pixels, pixels_across, shown
 from deepcams.plotting.reading import Progress, cleaned, frame_at, mean, stamp, times_in
-from deepcams.writers.conventions import label
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from deepcams.core.errors import InputError, OutputError
 from deepcams.core.text import size
+from deepcams.files.atomic import UNFINISHED
 from deepcams.files.cache import cache_dir, forget_old
 
 MAX_RATIO = 250
@@ -151,7 +152,7 @@ def _extract(
             f"{path}: unpacking needs {size(needed)} in {folder.parent}, only {size(free)} are free; "
             "set DEEPCAMS_CACHE to a larger disk"
         )
-    part = folder.with_name(f"{folder.name}.part-{uuid.uuid4().hex[:8]}")
+    part = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}{UNFINISHED}")
     part.mkdir()
     try:
         for index, member in enumerate(members):

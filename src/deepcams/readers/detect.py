@@ -1,29 +1,19 @@
-"""Which files paths stand for, what their content is (never mind the name), and how each is opened, lazily."""
+"""Find the files that paths stand for, and recognise each by its content, whatever its name."""
 
 from __future__ import annotations
 
 import glob
-import importlib.util
-import itertools
 import re
-import warnings
+import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
-import xarray as xr
-
-from deepcams.core.errors import DeepcamsError, InputError, MissingExtraError, notice
-from deepcams.core.field import DIMS
+from deepcams.core.errors import InputError, notice
 from deepcams.core.text import counted
 from deepcams.readers.archive import unpack
-from deepcams.readers.netcdf_handles import open_netcdf
 from deepcams.readers.protocols import Paths
-from deepcams.readers.truncation import shortfall
-from deepcams.writers.own import is_ours
-from deepcams.writers.written import Written, written
 
 Kind = Literal["netcdf3", "hdf5", "grib", "zarr", "zip"]
 
@@ -35,15 +25,8 @@ KINDS = {
     "zip": "zip",
 }
 """Kinds of content in people's words."""
-CHUNK_BYTES = 4 << 20
-"""What a lazy chunk should hold in memory as float32: nine frames of CAMS, one of GEOS-CF."""
-MAX_CHUNK_BYTES = 64 << 20
-"""How far a chunk may grow so that a file's own (compressed) chunks are not read again and again."""
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _HEAD = 1024
-_WHOLE_LENGTH = "deepcams_times"
-"""Attribute of an unfinished store, once it is opened: times with those that are not written."""
-_TIME_NAMES = ("time", "valid_time", "t")
 
 
 @dataclass(frozen=True)
@@ -55,12 +38,19 @@ class DataFile:
         kind: what its content is.
         given: the path as the user knows it.
         member: the member's name where ``given`` is a zip.
+        folder: the folder it was found in; ``None`` where it was named itself.
     """
 
     path: Path
     kind: Kind
     given: Path
     member: str = ""
+    folder: Path | None = None
+
+    @property
+    def request(self) -> Path:
+        """What the user asked for that this file is a part of: its zip or folder, else the file itself."""
+        return self.given if self.member or self.folder is None else self.folder
 
     def __str__(self) -> str:
         return f"{self.given} ({self.member})" if self.member else str(self.given)
@@ -137,6 +127,15 @@ def _is_zarr(path: Path) -> bool:
     return any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zmetadata"))
 
 
+def _holds_zarr(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = {name.rpartition("/")[2] for name in archive.namelist()}
+    except (zipfile.BadZipFile, OSError):
+        return False  # unpacking says what is wrong
+    return bool(names & {"zarr.json", ".zgroup", ".zarray", ".zmetadata"})
+
+
 def _expand(path: Path) -> Iterator[tuple[Path, bool]]:
     """Files and stores that one path stands for, each with whether it was found in a folder."""
     if path.is_dir():
@@ -207,7 +206,8 @@ def find_files(paths: Paths) -> list[DataFile]:
             if kind is None and in_folder:
                 other.append(path)
                 continue
-            files.extend(_recognised(path, kind))
+            folder = path.parent if in_folder else None
+            files.extend(replace(file, folder=folder) for file in _recognised(path, kind))
     if not files:
         raise InputError(
             given[0], "a folder with netCDF or GRIB files", counted(len(other), "other file")
@@ -228,6 +228,11 @@ def _recognised(path: Path, kind: Kind | None) -> list[DataFile]:
             "download it again",
         )
     if kind == "zip":
+        if _holds_zarr(path):
+            found, do = "a zipped Zarr store", "unzip it into a folder and open that"
+            raise InputError(
+                path, "netCDF, GRIB, a Zarr store or a zip of netCDF or GRIB", found, do
+            )
         inner = []
         for member, file in unpack(path, lambda head: kind_of(head) not in (None, "zip")):
             member_kind = kind_of(_head(file))
@@ -235,208 +240,3 @@ def _recognised(path: Path, kind: Kind | None) -> list[DataFile]:
             inner.append(DataFile(file, member_kind, path, member))
         return inner
     return [DataFile(path, kind, path)]
-
-
-def open_datasets(file: DataFile) -> list[xr.Dataset]:
-    """Open one data file; nothing but its coordinates is read, and no file stays open.
-
-    Returns:
-        one dataset; several for a GRIB file whose variables have different times or levels.
-
-    Raises:
-        InputError: the file is truncated or cannot be read as what it is.
-        MissingExtraError: GRIB, and cfgrib is not installed.
-    """
-    short = "" if file.kind == "zarr" else shortfall(file.path, file.kind)
-    if short:
-        raise InputError(file, "a whole file", f"a truncated one ({short})", _again(file.path))
-    options: dict[str, Any] = {"cache": False, "decode_timedelta": False}
-    if file.kind == "grib":
-        if (
-            importlib.util.find_spec("cfgrib") is None
-            or importlib.util.find_spec("eccodes") is None
-        ):
-            raise MissingExtraError(f"{file}: reading GRIB", "grib")
-        no_index_file = {"indexpath": "", "errors": "raise"}
-        options |= {"engine": "cfgrib", "backend_kwargs": no_index_file}
-    elif file.kind == "zarr":
-        options |= {"engine": "zarr", "consolidated": False}
-    else:
-        options |= {"engine": "netcdf4"}
-    try:
-        opener = _open_grib if file.kind == "grib" else _open_one
-        datasets = opener(file.path, options)
-        for dataset in datasets:
-            for coordinate in dataset.coords.values():
-                coordinate.load()
-            dataset.close()  # reading opens it again; meanwhile thousands of files hold no handle
-        if file.kind == "zarr":
-            datasets = [_only_written(dataset, file) for dataset in datasets]
-    except DeepcamsError:
-        raise
-    except Exception as error:  # every library underneath has its own
-        if found := re.search(r"unable to decode time units (['\"])(.*?)\1", str(error)):
-            do = "write the times as CF has it: hours since 1970-01-01"
-            raise InputError(f"{file}: time", "units of time", repr(found[2]), do) from error
-        raise InputError(
-            file, f"a readable {KINDS[file.kind]} file", reason(error), _again(file.path)
-        ) from error
-    return datasets
-
-
-def unfinished(file: DataFile, dataset: xr.Dataset) -> Written | None:
-    """What is written of a Zarr output of deepcams; ``None`` where all is, or the file is something else."""
-    names = [name for name, array in field_variables(dataset).items() if array.dims == DIMS]
-    if file.kind != "zarr" or len(names) != 1:
-        return None
-    length = dataset.attrs.get(_WHOLE_LENGTH, dataset.sizes["time"])
-    found = written(file.path, names[0], length)
-    return None if found is None or found.whole else found
-
-
-def _only_written(dataset: xr.Dataset, file: DataFile) -> xr.Dataset:
-    """The dataset without the times of an unfinished store that nobody has written.
-
-    Raises:
-        InputError: none is written.
-    """
-    found = unfinished(file, dataset)
-    if found is None:
-        return dataset
-    if not found.items.any():
-        do = "give the command that began it again"
-        raise InputError(
-            file,
-            "a store with hours",
-            f"an unfinished one: 0 of {found.items.size} parts are written",
-            do,
-        )
-    there = np.flatnonzero(found.times)
-    prefix = there.size == there[-1] + 1  # a slice is read faster than places one by one
-    return dataset.isel(time=slice(0, there.size) if prefix else there).assign_attrs(
-        {_WHOLE_LENGTH: found.times.size}
-    )
-
-
-def _open_one(path: Path, options: dict[str, Any]) -> list[xr.Dataset]:
-    if options["engine"] != "netcdf4":
-        return [xr.open_dataset(path, **options)]
-    return [open_netcdf(path, **{key: value for key, value in options.items() if key != "engine"})]
-
-
-def _open_grib(path: Path, options: dict[str, Any]) -> list[xr.Dataset]:
-    import cfgrib
-
-    try:
-        return [xr.open_dataset(path, **options)]
-    except cfgrib.DatasetBuildError:  # its variables do not share their times or levels
-        options = {key: value for key, value in options.items() if key != "engine"}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of cfgrib's use of xarray
-            return list(cfgrib.open_datasets(str(path), **options))
-
-
-def field_variables(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
-    """The data variables that may be fields: two dimensions or more, and no cell bounds."""
-    bounds = {
-        array.attrs.get("bounds", array.encoding.get("bounds"))
-        for array in dataset.variables.values()
-    }
-    return {
-        str(name): array
-        for name, array in dataset.data_vars.items()
-        if array.ndim >= 2
-        and name not in bounds
-        and not str(name).lower().endswith(("_bnds", "_bounds"))
-    }
-
-
-def reason(error: BaseException) -> str:
-    """An error of a library in a few words."""
-    words = str(error.args[1] if isinstance(error, OSError) and len(error.args) > 1 else error)
-    return f"{type(error).__name__}: {' '.join(words.split())[:160].rstrip('.')}"
-
-
-def _again(path: Path) -> str:
-    """What to do about a damaged file: nobody can download what deepcams has made."""
-    return "make it again" if is_ours(path) else "download it again"
-
-
-class _Reader:
-    """A file's variable as an array for Dask, whose reading errors name the file."""
-
-    def __init__(self, variable: xr.Variable, file: DataFile) -> None:
-        self._variable, self._where, self._path = variable, str(file), file.path
-        self.shape, self.dtype, self.ndim = variable.shape, variable.dtype, variable.ndim
-
-    def __getitem__(self, key: Any) -> np.ndarray:
-        key = key if isinstance(key, tuple) else (key,)
-        # Dask hands on the part that is asked for; what is no slice is taken from memory (files are slow at it).
-        plain = tuple(k if isinstance(k, slice | int | np.integer) else slice(None) for k in key)
-        rest = [k for k in key if not isinstance(k, int | np.integer)]
-        try:
-            values = np.asarray(self._variable[plain].values)
-            for axis, k in enumerate(rest):
-                if not isinstance(k, slice):
-                    values = np.take(values, np.asarray(k), axis=axis)
-            return values
-        except Exception as error:
-            raise InputError(
-                self._where, "readable values", reason(error), _again(self._path)
-            ) from error
-
-
-def lazy(array: xr.DataArray, file: DataFile) -> xr.DataArray:
-    """The array backed by Dask: whole maps, a few times a chunk, aligned with the file's own chunks.
-
-    Args:
-        array: a variable of one of :func:`open_datasets`.
-        file: the file it lies in.
-    """
-    import dask.array as da
-    from dask.base import tokenize
-
-    stamp = file.path.stat()
-    chunks = _chunks(array)
-    token = tokenize(str(file.path.resolve()), stamp.st_mtime_ns, stamp.st_size, array.name, chunks)
-    data = da.from_array(  # type: ignore[no-untyped-call]
-        _Reader(array.variable, file),
-        chunks=chunks,
-        name=f"{array.name}-{token}",
-        lock=False,
-        asarray=False,
-        meta=np.empty((0,) * array.ndim, array.dtype),
-    )
-    return array.copy(data=data)
-
-
-def pieces(array: xr.DataArray, file: DataFile) -> Iterator[np.ndarray]:
-    """A variable's values, chunk after chunk of :func:`lazy`; never more than one in memory.
-
-    Raises:
-        InputError: values that cannot be read.
-    """
-    if not array.size:
-        return
-    reader, chunks = _Reader(array.variable, file), _chunks(array)
-    starts = (range(0, size, chunk) for size, chunk in zip(array.shape, chunks, strict=True))
-    for corner in itertools.product(*starts):
-        yield reader[tuple(slice(at, at + chunk) for at, chunk in zip(corner, chunks, strict=True))]
-
-
-def _chunks(array: xr.DataArray) -> tuple[int, ...]:
-    """Lengths along each dimension: some times (else of the longest dimension beside the map), all of the others."""
-    named = [axis for axis, name in enumerate(array.dims) if name in _TIME_NAMES]
-    outer = range(array.ndim if array.ndim < 3 else array.ndim - 2)
-    axis = named[0] if named else max(outer, key=lambda axis: array.shape[axis])
-    per_time = 4 * max(array.size // array.shape[axis], 1) if array.shape[axis] else 1
-    length = max(CHUNK_BYTES // per_time, 1)
-    own = dict(array.encoding.get("preferred_chunks") or {}).get(array.dims[axis])
-    if isinstance(own, int) and own > 0:
-        wanted = -(-length // own) * own
-        length = (
-            wanted if wanted * per_time <= MAX_CHUNK_BYTES else max(MAX_CHUNK_BYTES // per_time, 1)
-        )
-    sizes = list(array.shape)
-    sizes[axis] = min(length, sizes[axis])
-    return tuple(sizes)

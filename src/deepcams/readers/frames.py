@@ -1,16 +1,43 @@
-"""Reading frames of a lazy field, each piece decompressed once however the work items overlap; their fingerprints."""
+"""Read blocks of a lazy field into memory: whole frames for work items, parts of frames for maps and series."""
 
 from __future__ import annotations
 
-import hashlib
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from deepcams.core.field import field_like, grid_of
+from deepcams.files.records import fingerprint
 
 KEEP_BYTES = 96 << 20
 """Chunks up to this size are kept while the items that follow may need them."""
+
+
+def read_block(
+    field: xr.DataArray,
+    times: slice,
+    rows: slice = slice(None),
+    columns: slice | np.ndarray = slice(None),
+) -> np.ndarray:
+    """Read a part of a canonical field, and no more than that where its files can be read directly.
+
+    Args:
+        field: canonical, lazy or not.
+        times, rows: which; slices of step 1.
+        columns: a slice, or indices (which may wrap round the globe).
+
+    Returns:
+        (times, rows, columns), float32, a copy, values as they are in the input.
+    """
+    values: Any = field.encoding.get("values")
+    if values is not None and values.name == getattr(field.data, "name", None):
+        return np.asarray(values[times, rows, columns], np.float32)
+    if not isinstance(columns, np.ndarray):
+        return np.array(field.data[times, rows, columns], np.float32)
+    runs = np.split(columns, np.flatnonzero(np.diff(columns) != 1) + 1)
+    parts = [field.data[times, rows, int(run[0]) : int(run[-1]) + 1] for run in runs if run.size]
+    return np.concatenate([np.array(part, np.float32) for part in parts], axis=2)
 
 
 class Frames:
@@ -30,7 +57,7 @@ class Frames:
         self._kept: dict[int, np.ndarray] = {}
 
     def read(self, frames: np.ndarray) -> xr.DataArray:
-        """The frames with these indices (increasing), values as they are in the input, float32."""
+        """Return the frames with these indices (increasing), values as they are in the input, float32."""
         piece = self.field.isel(time=frames)
         if isinstance(self.field.data, np.ndarray):
             return field_like(piece, np.asarray(piece.data, np.float32), self._grid)
@@ -48,23 +75,19 @@ class Frames:
 
         if chunk in self._kept:
             return self._kept[chunk]
-        part = self.field.isel(time=slice(int(self._starts[chunk]), int(self._starts[chunk + 1])))
-        with dask.config.set(
-            scheduler="synchronous"
-        ):  # a few small chunks: threads would only cost memory
-            data = np.asarray(part.data, np.float32)
+        times = slice(int(self._starts[chunk]), int(self._starts[chunk + 1]))
+        with dask.config.set(scheduler="synchronous"):  # threads would only cost memory
+            data = read_block(self.field, times)
         if data.nbytes <= KEEP_BYTES:
             self._kept[chunk] = data
         return data
 
 
 def digest(frame: np.ndarray, time: np.datetime64) -> str:
-    """Fingerprint of one input frame: its time and its values, to the bit."""
-    code = hashlib.blake2b(str(time).encode(), digest_size=16)
-    code.update(np.ascontiguousarray(frame).data)
-    return code.hexdigest()
+    """Return the fingerprint of one input frame: its time and its values, to the bit."""
+    return fingerprint(str(time), np.ascontiguousarray(frame))
 
 
 def combine(digests: list[str]) -> str:
-    """Fingerprint of several frames."""
-    return hashlib.blake2b("".join(digests).encode(), digest_size=16).hexdigest()
+    """Return the fingerprint of several frames."""
+    return fingerprint(*digests)

@@ -6,24 +6,28 @@ File by file (``.nc4``) or saved from OPeNDAP, where names are in lower case and
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
 
-from deepcams.core.errors import InputError, notice
+from deepcams.core.errors import DeepcamsNotice, InputError, notice
 from deepcams.core.field import units_factor
-from deepcams.readers.detect import DataFile, field_variables, find_files
+from deepcams.core.species import PM25 as SPECIES_PM25
+from deepcams.core.times import HOUR, MINUTE
+from deepcams.readers.cams import rename
+from deepcams.readers.datasets import field_variables
+from deepcams.readers.detect import DataFile, find_files
 from deepcams.readers.merge import open_merged
 from deepcams.readers.protocols import Paths
+from deepcams.readers.times import Stamp, with_middle_stamps, with_valid_time
 
 TITLE = "NASA GEOS-CF version {}"
 PM25 = {"pm25_rh35_gcc": 1, "pm25_rh35": 2}
 """PM2.5 at 35 % relative humidity: lower-case name -> version of GEOS-CF."""
 UNDEFINED = 1e14
 """Values from here are missing (1e15 in the files, whether or not an attribute says so)."""
-_HOUR = np.timedelta64(1, "h")
-_MINUTE = np.timedelta64(1, "m")
 
 
 def version_of(dataset: xr.Dataset) -> int | None:
@@ -89,14 +93,11 @@ def mend_times(times: np.ndarray) -> tuple[np.ndarray, int]:
     Returns:
         the times, and how many of them were mended.
     """
-    times = (
-        (times.astype("datetime64[ns]") + _MINUTE // 2)
-        .astype("datetime64[m]")
-        .astype("datetime64[ns]")
-    )
+    times = (times.astype("datetime64[ns]") + MINUTE // 2).astype("datetime64[m]")
+    times = times.astype("datetime64[ns]")
     if times.size < 24 or np.all(np.diff(times) > np.timedelta64(0)):
         return times, 0
-    hours = np.arange(times.size) * _HOUR.astype("timedelta64[ns]")
+    hours = np.arange(times.size) * HOUR
     begins, counts = np.unique((times - hours)[~np.isnat(times)], return_counts=True)
     begin = begins[np.argmax(counts)]
     if counts.max() < 0.9 * times.size:
@@ -104,23 +105,31 @@ def mend_times(times: np.ndarray) -> tuple[np.ndarray, int]:
     return begin + hours, int(times.size - counts.max())
 
 
-def _with_times(array: xr.DataArray, file: DataFile) -> xr.DataArray:
+def _with_times(
+    array: xr.DataArray, dataset: xr.Dataset, file: DataFile, stamp: Stamp | None
+) -> xr.DataArray:
+    """Mend the times, and stamp each hour in its middle.
+
+    Raises:
+        InputError: stamps that are not HH:30, and nothing that says which moment of the hour they are.
+    """
+    array = with_valid_time(array, file)
     if "time" not in array.coords or not np.issubdtype(array.time.dtype, np.datetime64):
         return array  # as_field says what is wrong with it
     times, mended = mend_times(np.atleast_1d(array.time.values))
     if mended:
         notice(f"{file}: {mended} corrupt times are mended from the {times.size - mended} others")
-    off = times[(times - times.astype("datetime64[h]")) != 30 * _MINUTE]
+    array = array.assign_coords(time=times if array.time.ndim else times[0])
+    with warnings.catch_warnings():  # the stamps' meaning is known here
+        warnings.simplefilter("ignore", DeepcamsNotice)
+        array = with_middle_stamps(array, dataset, file, stamp)
+    times = np.atleast_1d(array.time.values)
+    off = times[(times - times.astype("datetime64[h]")) != 30 * MINUTE]
     if off.size:
-        raise InputError(
-            f"{file}: time",
-            "hourly means stamped in the middle of the hour (HH:30)",
-            str(off[0])[:16],
-            "take the tavg_1hr collection",
-        )
-    if np.array_equal(times, np.atleast_1d(array.time.values)):
-        return array
-    return array.assign_coords(time=times if array.time.ndim else times[0])
+        expected = "hourly means stamped in the middle of the hour (HH:30)"
+        do = "take the tavg_1hr collection, or say with --mean-stamp start (or end) what its stamps are"
+        raise InputError(f"{file}: time", expected, str(off[0])[:16], do)
+    return array
 
 
 def open_geos_cf(paths: Paths, *, variable: str | None = None) -> xr.DataArray:
@@ -140,8 +149,10 @@ def open_geos_cf(paths: Paths, *, variable: str | None = None) -> xr.DataArray:
     return open_geos_cf_files(find_files(paths), variable)
 
 
-def open_geos_cf_files(files: Sequence[DataFile], variable: str | None) -> xr.DataArray:
-    """:func:`open_geos_cf` for files that were found already."""
+def open_geos_cf_files(
+    files: Sequence[DataFile], variable: str | None, stamp: Stamp | None = None
+) -> xr.DataArray:
+    """Open files that were found already; see :func:`open_geos_cf`."""
     versions: dict[int, DataFile] = {}
     worlds: list[str] = []
 
@@ -154,19 +165,18 @@ def open_geos_cf_files(files: Sequence[DataFile], variable: str | None) -> xr.Da
             versions.setdefault(version, file)
         if len(versions) > 1:
             found = f"version 1 in {versions[1]} and version 2 in {versions[2]}"
-            raise InputError(
-                "GEOS-CF", "files of one version", found, "open them apart; they must not be mixed"
-            )
+            do = "open them apart; they must not be mixed"
+            raise InputError("GEOS-CF", "files of one version", found, do)
         worlds.extend(simulated_source(dataset))
-        return _with_times(_with_units(array, file), file).assign_attrs(cell_methods="time: mean")
+        array = _with_units(array, file).assign_attrs(cell_methods="time: mean")
+        return _with_times(array, dataset, file, stamp)
 
-    field = open_merged(files, choose, variable or "PM2.5 (PM25_RH35_GCC or PM25_RH35)")
-    field = field.copy(data=field.data.map_blocks(_undefined_to_missing, dtype=field.dtype))
+    wanted = variable or "PM2.5 (PM25_RH35_GCC or PM25_RH35)"
+    field = open_merged(files, choose, wanted, "middle", _undefined_to_missing)
     if variable is None or str(field.name).lower() in PM25:
-        field = field.rename("pm2p5").assign_attrs(
-            standard_name="mass_concentration_of_pm2p5_ambient_aerosol_particles_in_air",
-            long_name="PM2.5 at 35 % relative humidity",
-        )
+        long_name = "PM2.5 at 35 % relative humidity"
+        field = rename(field, SPECIES_PM25.name)
+        field = field.assign_attrs(standard_name=SPECIES_PM25.standard_name, long_name=long_name)
     title = TITLE.format(next(iter(versions))) if versions else "NASA GEOS-CF"
     return field.assign_attrs(source=worlds[0] if worlds else title)
 

@@ -5,6 +5,7 @@ Values are read in pieces of a few times, so that memory stays flat whatever the
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import warnings
@@ -18,21 +19,138 @@ import xarray as xr
 
 from deepcams.core.errors import DeepcamsError, DeepcamsNotice
 from deepcams.core.field import IMPLAUSIBLE, UNITS, grid_of, is_mean, units_factor
-from deepcams.readers.detect import DataFile, field_variables, find_files, open_datasets, pieces
+from deepcams.core.species import COORDINATE_NAMES
+from deepcams.readers.datasets import field_variables, open_datasets, pieces
+from deepcams.readers.detect import DataFile, find_files
 from deepcams.readers.geos_cf import UNDEFINED
-from deepcams.readers.inspect_values import FileSeen, Gap, Seen, TimesSeen, Values, VariableSeen
 from deepcams.readers.open import layout_of, open_files
 from deepcams.readers.protocols import Paths
-
-_TIME, _LATITUDE, _LONGITUDE = (
-    ("time", "valid_time", "t"),
-    ("latitude", "lat", "nav_lat", "y"),
-    ("longitude", "lon", "nav_lon", "x"),
-)
-
+from deepcams.readers.times import with_valid_time
 
 LEAST_LARGEST = 1e-3
 """A file whose largest value (ug m-3) is below this holds something else than air, or says other units than it has."""
+
+
+@dataclass(frozen=True)
+class Values:
+    """Counts and range of values, in the units they are stored in; sums add.
+
+    Attributes:
+        total: values seen.
+        missing: NaN or fill values.
+        negative: below 0 (and finite).
+        infinite: infinities.
+        smallest, largest: among the finite ones; NaN where there are none.
+    """
+
+    total: int = 0
+    missing: int = 0
+    negative: int = 0
+    infinite: int = 0
+    smallest: float = math.nan
+    largest: float = math.nan
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> Values:
+        """Count one piece."""
+        missing, infinite = np.isnan(values), np.isinf(values)
+        finite = values[~(missing | infinite)]
+        ends = (float(finite.min()), float(finite.max())) if finite.size else (math.nan, math.nan)
+        return cls(
+            values.size, int(missing.sum()), int((finite < 0).sum()), int(infinite.sum()), *ends
+        )
+
+    def __add__(self, other: Values) -> Values:
+        return Values(
+            self.total + other.total,
+            self.missing + other.missing,
+            self.negative + other.negative,
+            self.infinite + other.infinite,
+            float(np.fmin(self.smallest, other.smallest)),
+            float(np.fmax(self.largest, other.largest)),
+        )
+
+
+@dataclass(frozen=True)
+class VariableSeen:
+    """One variable: its names, shape and values; ``to_ug`` turns its units into ug m-3 (None: no concentration)."""
+
+    name: str
+    long_name: str
+    units: str | None
+    shape: dict[str, int]
+    dtype: str
+    to_ug: float | None
+    values: Values | None = None
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Two times farther apart than the cadence, and how many times are missing between them."""
+
+    after: str
+    before: str
+    missing: int
+
+
+@dataclass(frozen=True)
+class TimesSeen:
+    """A time axis: how many different times, the ends, the commonest distance in hours, and what is irregular."""
+
+    count: int
+    first: str
+    last: str
+    cadence_hours: float | None
+    gaps: tuple[Gap, ...] = ()
+    repeated: int = 0
+    calendar: str = "standard"
+
+
+@dataclass(frozen=True)
+class FileSeen:
+    """One file; ``problem`` is the sentence why it could not be read (further)."""
+
+    path: str
+    bytes: int
+    layout: str = ""
+    grid: str = ""
+    times: TimesSeen | None = None
+    variables: tuple[VariableSeen, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Everything about some files, one by one and together.
+
+    Attributes:
+        files: one by one.
+        times: of all together.
+        variables: of all together, values added up.
+        opens_as: what :func:`deepcams.open_field` makes of them; empty where it refuses.
+        problem: why it refuses.
+        notes: what else is worth knowing.
+    """
+
+    files: tuple[FileSeen, ...]
+    times: TimesSeen | None
+    variables: tuple[VariableSeen, ...]
+    opens_as: str = ""
+    problem: str = ""
+    notes: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; what is not a number is None."""
+        plain: dict[str, Any] = _json_types(dataclasses.asdict(self))
+        return plain
+
+
+def _json_types(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _json_types(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_types(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @dataclass
@@ -149,15 +267,19 @@ def _read(
     return total
 
 
-def _coordinate(dataset: xr.Dataset, names: Sequence[str]) -> xr.DataArray | None:
-    return next((dataset[name] for name in names if name in dataset.variables), None)
+def _coordinate(dataset: xr.Dataset, name: str) -> xr.DataArray | None:
+    names = COORDINATE_NAMES[name]
+    return next((dataset[each] for each in names if each in dataset.variables), None)
 
 
 def _times(datasets: Sequence[xr.Dataset]) -> np.ndarray | None:
     axes = []
     for dataset in datasets:
-        preferred = ("valid_time", "time") if "step" in dataset.variables else _TIME
-        found = _coordinate(dataset, preferred)
+        found = _coordinate(dataset, "time")
+        for array in [*field_variables(dataset).values()][:1]:
+            with contextlib.suppress(DeepcamsError):
+                timed = with_valid_time(array, "")
+                found = timed.coords.get("time", found)
         if found is not None and found.size:
             axes.append(np.atleast_1d(found.values).ravel())
     if not axes or len({axis.dtype.kind for axis in axes}) != 1:
@@ -202,9 +324,19 @@ def _describe_times(axis: np.ndarray) -> TimesSeen:
 
 
 def _describe_grid(dataset: xr.Dataset) -> str:
-    latitude, longitude = _coordinate(dataset, _LATITUDE), _coordinate(dataset, _LONGITUDE)
+    latitude, longitude = _coordinate(dataset, "latitude"), _coordinate(dataset, "longitude")
     if latitude is None or longitude is None:
         return "no latitude and longitude"
+    if latitude.ndim == 1 and latitude.dims == longitude.dims:
+        kind = next(
+            (
+                f" ({a.attrs['GRIB_gridType']})"
+                for a in dataset.data_vars.values()
+                if "GRIB_gridType" in a.attrs
+            ),
+            "",
+        )
+        return f"{latitude.size} points, no grid{kind}"
     if latitude.ndim != 1 or longitude.ndim != 1:
         dims = " x ".join(f"{name} {size}" for name, size in latitude.sizes.items())
         return f"{latitude.ndim}-dimensional coordinates ({dims or 'one point'})"

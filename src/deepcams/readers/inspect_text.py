@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deepcams.core.text import size
-from deepcams.readers.inspect_values import FileSeen, Seen, TimesSeen, VariableSeen
+from deepcams.readers.inspect import FileSeen, Seen, TimesSeen, VariableSeen
 
 MOST_FILES = 40
 MOST_GAPS = 5

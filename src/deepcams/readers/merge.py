@@ -1,273 +1,381 @@
-"""Several files' variables as one field: times in order, overlaps checked and dropped, one grid."""
+"""Put several files' variables together as one field: times in order, overlaps checked, parts of a region joined."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from deepcams.core.errors import InputError, notice
-from deepcams.core.field import as_field, field_like, grid_of, units_factor
-from deepcams.readers.detect import DataFile, field_variables, lazy, open_datasets
+from deepcams.core.field import Axes, axes_of, field_like
+from deepcams.core.grid import Grid
+from deepcams.core.text import counted
+from deepcams.core.times import stamp
+from deepcams.readers.datasets import check_whole, chunk_length, field_variables, open_datasets
+from deepcams.readers.detect import DataFile
+from deepcams.readers.stored import Joined, Stored, Tile
+from deepcams.readers.times import Stamp, with_middle_stamps, with_valid_time
 
 Chooser = Callable[[xr.Dataset, DataFile], xr.DataArray | None]
 """Picks the wanted variable of an opened file; ``None`` where it has none."""
 
-_TIMES = ("time", "valid_time", "t")
 
-
-@dataclass(frozen=True)
-class _Part:
-    """One file's variable, not yet canonical, but lazy and along one time dimension called ``time``."""
-
-    array: xr.DataArray
-    file: DataFile
-
-    @property
-    def times(self) -> np.ndarray:
-        return np.asarray(self.array.time.values)
-
-    @property
-    def step(self) -> float:
-        """Distance of two packed values in ug m-3; 0 where the values are not packed as integers."""
-        if not np.issubdtype(self.array.encoding.get("dtype", np.float32), np.integer):
-            return 0.0
-        factor = units_factor(self.array.attrs.get("units"), self.file)
-        return abs(float(self.array.encoding.get("scale_factor", 1.0))) * factor
-
-    @property
-    def layout(self) -> Hashable:
-        """Equal for parts that one :func:`as_field` can take together (thousands of hourly files are one layout)."""
-        array = self.array
-        places = tuple(
-            (name, coordinate.dims, coordinate.values.tobytes())
-            for name, coordinate in sorted(array.coords.items(), key=lambda item: str(item[0]))
-            if coordinate.ndim and coordinate.dims != ("time",)
-        )
-        return array.dims, array.dtype, str(array.attrs.get("units")), places
-
-    def frame(self, index: int) -> np.ndarray:
-        """One canonical map in memory, float64."""
-        field = as_field(self.array.isel(time=[index]), self.file)
-        return np.asarray(field.data[0]).astype(np.float64)
-
-
-def open_merged(files: Sequence[DataFile], choose: Chooser, wanted: str) -> xr.DataArray:
-    """Open files and put their chosen variables together along time, lazily.
+def open_merged(
+    files: Sequence[DataFile],
+    choose: Chooser,
+    wanted: str,
+    stamp: Stamp | None = None,
+    mend: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> xr.DataArray:
+    """Open files and put their chosen variables together, lazily.
 
     Args:
         files: in any order; times may overlap where the values are the same.
-        choose: picks each file's variable. Within one zip, members without it are left out.
+        choose: picks each file's variable. A file without it is left out where another of its zip or folder has it.
         wanted: what is sought, for messages ("PM2.5 (pm2p5)").
+        stamp: what the stamps of means without bounds are; see :func:`with_middle_stamps`.
+        mend: what is done to values as stored, before all else.
 
     Returns:
-        a canonical field; ``encoding["source_files"]`` names the files it comes from, as the user gave them, and
-        ``encoding["tile"]`` how many rows and columns they keep together.
+        a canonical field; ``encoding`` has ``source_files`` (as the user gave them), ``tile`` (how many rows and
+        columns are stored together) and ``values`` (the array that Dask reads from).
 
     Raises:
-        InputError: a file without the variable, on another grid than the first, or with other values at a time that
+        InputError: a file without the variable; parts that do not make one regular grid; other values at a time that
             another file has, naming the time and both files.
     """
-    parts: list[_Part] = []
+    arrays: list[tuple[xr.DataArray, DataFile]] = []
     without: dict[str, tuple[DataFile, list[xr.Dataset]]] = {}
-    for file in files:
-        datasets = open_datasets(file)
-        chosen = [array for dataset in datasets if (array := choose(dataset, file)) is not None]
-        parts.extend(_part(array, file) for array in chosen)
+    for file, datasets in _opened(files):
+        chosen = []
+        for dataset in datasets:
+            array = choose(dataset, file)
+            if array is not None:
+                array = with_middle_stamps(with_valid_time(array, file), dataset, file, stamp)
+                chosen.append((array, file))
+        arrays.extend(chosen)
         if not chosen:
-            without.setdefault(str(file.given), (file, datasets))
-    given = {str(part.file.given) for part in parts}
-    for name, (file, datasets) in without.items():
-        if name not in given:
+            without[str(file)] = (file, datasets)
+    _check_without(without, {file.request for _, file in arrays}, wanted)
+    parts = [(part, array) for array, file in arrays for part in _stored(array, file, mend)]
+    steps = {id(part): _packing_step(array, part) for part, array in parts}
+    parts.sort(key=lambda pair: _sort_key(pair[0], steps))
+    groups = _in_space([part for part, _ in parts])
+    field = _in_time(groups, parts[0][1], steps)
+    used = [str(part.file.given) for part, _ in parts]
+    used += [str(file.given) for file in files if file.kind == "grib" and str(file) not in without]
+    field.encoding["source_files"] = list(dict.fromkeys(used))
+    return field
+
+
+def _opened(files: Sequence[DataFile]) -> list[tuple[DataFile, list[xr.Dataset]]]:
+    """Each file's datasets; GRIB files are opened together, since their messages are ranked against each other."""
+    gribs = [file for file in files if file.kind == "grib"]
+    if len(gribs) < 2:
+        return [(file, open_datasets(file)) for file in files]
+    from deepcams.readers.grib import open_grib
+
+    for file in gribs:
+        check_whole(file)
+    together = open_grib(
+        [file.path for file in gribs], f"{gribs[0]} and {counted(len(gribs) - 1, 'other file')}"
+    )
+    others = [(file, open_datasets(file)) for file in files if file.kind != "grib"]
+    return [(gribs[0], together), *others]
+
+
+def _check_without(
+    without: dict[str, tuple[DataFile, list[xr.Dataset]]], have: set[Any], wanted: str
+) -> None:
+    """Refuse files without the variable, but for those of a zip or folder that has it in another file."""
+    left = []
+    for file, datasets in without.values():
+        if file.request not in have:
             raise no_variable(file, datasets, wanted)
-    return _joined(parts)
+        if not file.member:
+            left.append(file)
+    if left:
+        names = ", ".join(file.path.name for file in left[:3]) + (", .." if len(left) > 3 else "")
+        notice(
+            f"{left[0].request}: {counted(len(left), 'file')} without {wanted} left out ({names})"
+        )
 
 
 def no_variable(file: DataFile, datasets: Sequence[xr.Dataset], wanted: str) -> InputError:
-    """The error for a file without the wanted variable: which ones it has, and what to type."""
+    """Return the error for a file without the wanted variable: which ones it has, and what to type."""
     listed = ", ".join(
         f"{name} ({array.attrs.get('units', 'no units')})"
         for dataset in datasets
         for name, array in field_variables(dataset).items()
     )
-    do = (
-        "choose one with --variable NAME (from Python: variable=NAME)"
-        if listed
-        else "check what was downloaded"
-    )
-    return InputError(
-        file, f"a variable with {wanted}", f"only {listed}" if listed else "no fields", do
-    )
-
-
-def _part(array: xr.DataArray, file: DataFile) -> _Part:
-    array = _valid_time(_merge_versions(lazy(array, file)))
-    name = next((name for name in _TIMES if name in array.coords), None)
-    usable = (
-        name is not None
-        and np.issubdtype(array[name].dtype, np.datetime64)
-        and array[name].ndim <= 1
-    )
-    if name is None or not usable or np.isnat(array[name].values).any() or not array[name].size:
-        as_field(array, file)
-        raise InputError(
-            f"{file}: time",
-            "one time coordinate",
-            f"one of dimensions {array[name].dims if name else ()}",
+    if not listed:
+        return InputError(
+            file, f"a variable with {wanted}", "no fields", "check what was downloaded"
         )
-    if name != "time":
-        array = array.rename({name: "time"})
-    return _Part(array if array.time.ndim else array.expand_dims("time"), file)
+    do = "choose one with --variable NAME (from Python: variable=NAME)"
+    return InputError(file, f"a variable with {wanted}", f"only {listed}", do)
 
 
-def _merge_versions(array: xr.DataArray) -> xr.DataArray:
-    """Where final and preliminary data lie side by side along ``expver``, take the first that is there."""
+def _stored(
+    array: xr.DataArray, file: DataFile, mend: Callable[[np.ndarray], np.ndarray] | None
+) -> list[Stored]:
+    """A file's variable, with its coordinates checked; times that it repeats are parts of their own."""
+    versions, array = _versions(array, file)
+    time = array.coords.get("time")
+    if time is None or (time.ndim and not set(time.dims) <= set(array.dims)):
+        axes_of(array, file)
+        found = f"one of dimensions {time.dims if time is not None else ()}"
+        raise InputError(f"{file}: time", "one time coordinate", found)
+    dims = tuple(str(name) for name in time.dims)
+    times = np.atleast_1d(time.values).ravel()
+    rounds = [np.arange(times.size)]
+    if times.dtype.kind == "M" and times.size:
+        order = rounds[0]
+        if len(dims) == 2:  # reference times and leads: the shortest lead comes first
+            order = np.argsort(order % array.sizes[dims[1]], kind="stable")
+        rounds = _occurrences(times, order)
+        if len(dims) == 2:
+            rounds = rounds[:1]
+    others = [name for name in array.dims if name not in dims]
+    coords = {
+        name: value
+        for name, value in array.coords.items()
+        if name != "time" and not set(value.dims) & set(dims)
+    }
+    parts = []
+    for moments in rounds:
+        shape = (moments.size, *(array.sizes[name] for name in others))
+        stamps = xr.Variable("time", times[moments], time.attrs, dict(time.encoding))
+        template = xr.DataArray(  # of no memory: only its coordinates matter
+            np.broadcast_to(np.zeros((), array.dtype), shape),
+            dims=("time", *others),
+            coords={**coords, "time": stamps},
+            name=array.name,
+            attrs=array.attrs,
+        )
+        axes = axes_of(template, file)
+        parts.append(Stored(versions, file, dims, moments[axes.order], axes, mend))
+    return parts
+
+
+def _occurrences(times: np.ndarray, order: np.ndarray) -> list[np.ndarray]:
+    """Indices of the first occurrence of each time (in this order), of the second, and so on; each sorted."""
+    found = []
+    while order.size:
+        _, first = np.unique(times[order], return_index=True)
+        found.append(np.sort(order[first]))
+        order = np.delete(order, first)
+    return found
+
+
+def _versions(array: xr.DataArray, file: DataFile) -> tuple[tuple[xr.Variable, ...], xr.DataArray]:
+    """The variable; final and preliminary data side by side along ``expver`` are taken in the order of their numbers.
+
+    Versions with names are taken in the file's order.
+    """
     if "expver" not in array.dims:
-        return array
-    order = (
-        np.argsort(array.expver.values.astype(int))
-        if "expver" in array.coords
-        else range(array.sizes["expver"])
-    )
-    merged, *others = (array.isel(expver=int(i), drop=True) for i in order)
-    for other in others:
-        merged = merged.copy(data=np.where(np.isnan(merged.data), other.data, merged.data))
-    return merged
+        return (array.variable,), array
+    names = [
+        str(name).strip()
+        for name in np.atleast_1d(array.coords.get("expver", np.arange(array.sizes["expver"])))
+    ]
+    order = list(range(len(names)))
+    if all(name.isdigit() for name in names):
+        order.sort(key=lambda i: int(names[i]))
+    elif len(names) > 1:
+        notice(
+            f"{file}: versions {', '.join(names)} of expver; each is taken where those before it are missing"
+        )
+    versions = [array.isel(expver=i, drop=True) for i in order]
+    return tuple(version.variable for version in versions), versions[0]
 
 
-def _valid_time(array: xr.DataArray) -> xr.DataArray:
-    """Let a forecast-like time (reference time and step) be the time the values are valid at."""
-    if "valid_time" not in array.coords or "valid_time" in array.dims:
-        return array
-    valid = array.coords["valid_time"]
-    if not set(valid.dims) <= set(array.dims) or valid.ndim > 2:
-        return array
-    references = ["time", "step", "valid_time", "forecast_reference_time", "forecast_period"]
-    rest = array.drop_vars(references, errors="ignore")
-    if valid.ndim == 2:
-        rest = rest.stack(moment=valid.dims, create_index=False).rename(moment="time")
-        return rest.assign_coords(time=valid.values.ravel())
-    if valid.ndim == 1:
-        rest = rest.rename({valid.dims[0]: "time"}) if valid.dims[0] != "time" else rest
-        return rest.assign_coords(time=valid.values)
-    return rest.assign_coords(time=valid.values)
+def _packing_step(array: xr.DataArray, part: Stored) -> float:
+    """Distance of two packed values in ug m-3; 0 where the values are not packed as integers."""
+    if not np.issubdtype(array.encoding.get("dtype", np.float32), np.integer):
+        return 0.0
+    return abs(float(array.encoding.get("scale_factor", 1.0))) * part.axes.factor
 
 
-def _check_same(time: object, one: _Part, i: int, other: _Part, j: int) -> None:
-    """Refuse two maps of one time that differ by more than packing explains."""
-    a, b = one.frame(i), other.frame(j)
-    if a.shape == b.shape:
-        bound = (one.step + other.step) * 0.51 + 1e-5 * np.abs(a)
-        for part, values in ((one, a), (other, b)):
-            if (
-                part.file.kind == "grib" and np.isfinite(values).any()
-            ):  # 16 bits or more, for each map's range
-                bound = bound + float(np.nanmax(values) - np.nanmin(values)) / 2**16
-        with np.errstate(invalid="ignore"):
-            if np.all((np.abs(a - b) <= bound) | (a == b) | (np.isnan(a) & np.isnan(b))):
-                return
-    names = (str(one.file), str(other.file))
-    places = (
-        f"two different ones in {names[0]}"
-        if names[0] == names[1]
-        else f"different ones in {' and '.join(names)}"
-    )
-    stamp = str(time)[:16].replace("T", " ")
-    raise InputError("time", "one set of values a time", f"{places} at {stamp}", "leave one out")
+def _in_space(parts: list[Stored]) -> list[list[Tile]]:
+    """Groups of parts that cover one grid together, at the same times; mostly of one part each.
+
+    Raises:
+        InputError: parts that do not make up one regular grid.
+    """
+    grids = list(dict.fromkeys(part.axes.grid for part in parts))
+    if len(grids) == 1:
+        return [[Tile(part, 0, 0)] for part in parts]
+    first = parts[0]
+    other = next(part for part in parts if part.axes.grid != grids[0])
+    whole = _union(grids)
+    if whole is None:
+        found = other.axes.grid.describe()
+        raise InputError(
+            other.file,
+            f"the grid of {first.file} ({grids[0].describe()})",
+            found,
+            "open them apart",
+        )
+    together: dict[bytes, list[Stored]] = {}
+    for part in parts:
+        together.setdefault(part.axes.times.tobytes(), []).append(part)
+    groups = []
+    for group in together.values():
+        absent = set(grids) - {part.axes.grid for part in group}
+        if absent or len(group) != len(grids):
+            part = group[0]
+            found = (
+                f"{counted(len(group), 'part')} of {len(grids)} from {stamp(part.axes.times[0])} on"
+            )
+            raise InputError(
+                part.file, "every part of the region at the same times", found, "open them apart"
+            )
+        groups.append([Tile(part, *_place(part.axes.grid, whole)) for part in group])
+    return groups
 
 
-def _joined(parts: list[_Part]) -> xr.DataArray:
-    parts = sorted(parts, key=lambda part: (part.times.min(), part.step, str(part.file)))
-    times = np.concatenate([part.times for part in parts])
-    owner = np.repeat(np.arange(len(parts)), [part.times.size for part in parts])
-    index = np.concatenate([np.arange(part.times.size) for part in parts])
-    _, kept, which = np.unique(times, return_index=True, return_inverse=True)
+def _union(grids: list[Grid]) -> Grid | None:
+    """The grid that these make up without gap or overlap; ``None`` where there is none."""
+    step = grids[0].step
+    if any(abs(grid.step - step) > 1e-9 for grid in grids):
+        return None
+    north, south = min(grid.north for grid in grids), max(grid.south for grid in grids)
+    spans = sorted({(grid.west % grid.around, grid.columns) for grid in grids})
+    around = grids[0].around
+    for first, _ in spans:  # the western edge is where nothing ends that is joined to it
+        eastward = sorted(((west - first) % around, columns) for west, columns in spans)
+        end = max(west + columns for west, columns in eastward)
+        if end > around:
+            continue
+        whole = Grid(step, north, first, south - north + 1, end).canonical()
+        covered = np.zeros(whole.shape, np.int8)
+        for grid in grids:
+            row, column = _place(grid, whole)
+            covered[row : row + grid.rows, column : column + grid.columns] += 1
+        if (covered == 1).all():
+            return whole
+    return None
+
+
+def _place(grid: Grid, whole: Grid) -> tuple[int, int]:
+    return grid.north - whole.north, (grid.west - whole.west) % whole.around
+
+
+def _in_time(
+    groups: list[list[Tile]], first: xr.DataArray, steps: dict[int, float]
+) -> xr.DataArray:
+    """One field of groups of parts: of times that several have the one in the finest packing is taken."""
+    import dask.array as da
+    from dask.base import tokenize
+
+    groups = sorted(groups, key=lambda tiles: _sort_key(tiles[0].part, steps))
+    times = np.concatenate([tiles[0].part.axes.times for tiles in groups])
+    sizes = [tiles[0].part.axes.times.size for tiles in groups]
+    group = np.repeat(np.arange(len(groups)), sizes)
+    moment = np.concatenate([np.arange(size) for size in sizes])
+    unique, kept, which = np.unique(times, return_index=True, return_inverse=True)
     repeated = np.setdiff1d(np.arange(times.size), kept)
     for row in repeated:
         keeper = kept[which[row]]
-        _check_same(times[row], parts[owner[keeper]], index[keeper], parts[owner[row]], index[row])
-    if repeated.size:
-        word = "time stands" if repeated.size == 1 else "times stand"
-        notice(
-            f"{repeated.size} {word} in the input more than once, with the same values; one of each is taken"
+        _check_same(
+            times[row],
+            groups[group[keeper]],
+            int(moment[keeper]),
+            groups[group[row]],
+            int(moment[row]),
+            steps,
         )
-        chosen = np.isin(np.arange(times.size), kept)
-        parts = [
-            _Part(part.array.isel(time=index[chosen & (owner == number)]), part.file)
-            for number, part in enumerate(parts)
-            if (chosen & (owner == number)).any()
-        ]
-    groups: dict[Hashable, list[_Part]] = {}
-    for part in parts:
-        groups.setdefault(part.layout, []).append(part)
-    fields = [
-        (as_field(_stacked(group), group[0].file), group[0].file) for group in groups.values()
-    ]
-    field = _one_grid(fields)
-    field.encoding["tile"] = _tile(parts[0].array, field)
-    field.encoding["source_files"] = list(dict.fromkeys(str(part.file.given) for part in parts))
+    if repeated.size:
+        words = "times stand" if repeated.size > 1 else "time stands"
+        notice(
+            f"{repeated.size} {words} in the input more than once, with the same values; one of each is taken"
+        )
+    grid = (
+        _union(list(dict.fromkeys(tile.part.axes.grid for tile in groups[0])))
+        or groups[0][0].part.axes.grid
+    )
+    shape = (unique.size, *grid.shape)
+    own = {
+        name: dict(first.encoding.get("preferred_chunks") or {}).get(name) for name in first.dims
+    }
+    chunks = _time_chunks(
+        group[kept], chunk_length(4 * grid.rows * grid.columns, _own_times(first, own))
+    )
+    paths = {tile.part.file.path for tiles in groups for tile in tiles}
+    states = sorted((str(p.resolve()), p.stat().st_mtime_ns, p.stat().st_size) for p in paths)
+    name = f"{first.name}-{tokenize(states, str(first.name), chunks, unique.tobytes())}"
+    values = Joined(groups, group[kept], moment[kept], shape, name)
+    data = da.from_array(  # type: ignore[no-untyped-call]
+        values,
+        chunks=(chunks, *((size,) for size in grid.shape)),
+        name=name,
+        lock=False,
+        asarray=False,
+        meta=np.empty((0, 0, 0), np.float32),
+    )
+    field = field_like(first, data, grid, unique)
+    field.encoding["tile"] = _tile(first, groups[0][0].part.axes, own)
+    field.encoding["values"] = values
     return field
 
 
-def _tile(array: xr.DataArray, field: xr.DataArray) -> tuple[int, int]:
-    """How many rows and columns the store keeps together: reading less than this saves nothing."""
+def _sort_key(part: Stored, steps: dict[int, float]) -> tuple[np.datetime64, float, str]:
+    """By time; of parts that begin together the one in the finest packing comes first."""
+    return part.axes.times[0], steps[id(part)], str(part.file)
+
+
+def _own_times(array: xr.DataArray, own: dict[Any, Any]) -> Any:
+    dims = array.time.dims if "time" in array.coords else ()
+    return own.get(dims[-1]) if dims else None
+
+
+def _time_chunks(group: np.ndarray, most: int) -> tuple[int, ...]:
+    """Lengths of chunks: at most so many times, and of one group each."""
+    chunks: list[int] = []
+    for run in np.split(group, np.flatnonzero(np.diff(group) != 0) + 1):
+        chunks += [most] * (run.size // most)
+        if run.size % most:
+            chunks.append(run.size % most)
+    return tuple(chunks)
+
+
+def _tile(array: xr.DataArray, axes: Axes, own: dict[Any, Any]) -> tuple[int, int]:
+    """How many rows and columns are stored together: reading less than this saves nothing."""
     sizes = []
-    for names, size in (
-        (("latitude", "lat", "y"), field.sizes["latitude"]),
-        (("longitude", "lon", "x"), field.sizes["longitude"]),
-    ):
-        name = next((name for name in array.dims if str(name).lower() in names), None)
-        own = dict(array.encoding.get("preferred_chunks") or {}).get(name)
-        # A turned or shortened longitude is taken from whole rows.
-        same = name is not None and array.sizes[name] == size
-        turned = (
-            same
-            and array[name].size > 0
-            and abs((float(array[name][0]) - float(field.longitude[0])) % 360) > 1e-3
-        )
-        whole = not isinstance(own, int) or not same or ("lon" in names and turned)
-        sizes.append(size if whole or not isinstance(own, int) else min(own, size))
+    in_order = np.array_equal(axes.columns, np.arange(axes.columns.size))
+    for name, size in (("latitude", axes.grid.rows), ("longitude", axes.grid.columns)):
+        length = own.get(axes.names.get(name))
+        whole = not isinstance(length, int) or array.sizes[axes.names[name]] != size
+        if name == "longitude" and not in_order:  # of a turned longitude whole rows are read
+            whole = True
+        sizes.append(size if whole or not isinstance(length, int) else min(length, size))
     return sizes[0], sizes[1]
 
 
-def _stacked(group: list[_Part]) -> xr.DataArray:
-    """Parts of one layout as one array along time (much cheaper than xarray's own, which compares everything)."""
-    import dask.array as da
-
-    first = group[0].array
-    if len(group) == 1:
-        return first
-    axis = first.get_axis_num("time")
-    data = da.concatenate([part.array.data for part in group], axis=axis)  # type: ignore[no-untyped-call]
-    coordinates = {
-        name: value
-        for name, value in first.coords.items()
-        if "time" not in value.dims and name != "time"
-    }
-    coordinates["time"] = ("time", np.concatenate([part.times for part in group]))
-    return xr.DataArray(
-        data, dims=first.dims, coords=coordinates, name=first.name, attrs=first.attrs
-    )
-
-
-def _one_grid(fields: list[tuple[xr.DataArray, DataFile]]) -> xr.DataArray:
-    import dask.array as da
-
-    first, first_file = fields[0]
-    grid = grid_of(first)
-    for field, file in fields[1:]:
-        if grid_of(field) != grid:
-            found = grid_of(field).describe()
-            raise InputError(
-                file, f"the grid of {first_file} ({grid.describe()})", found, "open them apart"
-            )
-    if len(fields) == 1:
-        return first
-    times = np.concatenate([field.time.values for field, _ in fields])
-    data = da.concatenate([field.data for field, _ in fields], axis=0)  # type: ignore[no-untyped-call]
-    order = np.argsort(times, kind="stable")
-    if not np.array_equal(order, np.arange(order.size)):
-        data = data[order]
-    return field_like(first, data, grid, times[order])
+def _check_same(
+    time: np.datetime64, one: list[Tile], i: int, other: list[Tile], j: int, steps: dict[int, float]
+) -> None:
+    """Refuse two maps of one time that differ by more than packing explains."""
+    for tile, twin in zip(one, other, strict=False):
+        parts = (tile.part, twin.part)
+        a, b = (
+            part.read(np.array([at]), slice(None), slice(None)).astype(np.float64)
+            for part, at in zip(parts, (i, j), strict=True)
+        )
+        if a.shape == b.shape:
+            bound = sum(steps[id(part)] for part in parts) * 0.51 + 1e-5 * np.abs(a)
+            for part, values in zip(parts, (a, b), strict=True):
+                if part.file.kind == "grib" and np.isfinite(values).any():  # 16 bits or more
+                    bound = bound + float(np.nanmax(values) - np.nanmin(values)) / 2**16
+            with np.errstate(invalid="ignore"):
+                if np.all((np.abs(a - b) <= bound) | (a == b) | (np.isnan(a) & np.isnan(b))):
+                    continue
+        names = [str(part.file) for part in parts]
+        places = f"different ones in {' and '.join(names)}"
+        if names[0] == names[1]:
+            places = f"two different ones in {names[0]}"
+        found = f"{places} at {stamp(time)}"
+        raise InputError("time", "one set of values a time", found, "leave one out")

@@ -1,4 +1,4 @@
-"""Opening whatever one is given: which layout it is, and the door that takes it."""
+"""Recognise the layout of files, and open them with the reader for it."""
 
 from __future__ import annotations
 
@@ -11,18 +11,14 @@ import xarray as xr
 
 from deepcams.core.errors import InputError, notice
 from deepcams.core.field import units_factor
-from deepcams.readers.cams import SPECIES, find_variable, open_cams_files
-from deepcams.readers.detect import (
-    KINDS,
-    DataFile,
-    field_variables,
-    find_files,
-    open_datasets,
-    unfinished,
-)
+from deepcams.core.species import PM25
+from deepcams.readers.cams import find_variable, open_cams_files
+from deepcams.readers.datasets import field_variables, open_datasets, unfinished
+from deepcams.readers.detect import KINDS, DataFile, find_files
 from deepcams.readers.geos_cf import open_geos_cf_files, version_of
 from deepcams.readers.merge import open_merged
 from deepcams.readers.protocols import Paths
+from deepcams.readers.times import Stamp, is_time_mean
 
 _PM25_NAMES = re.compile(
     r"(?:.*[^a-z0-9])?pm_?2[p._]?5(?:$|_(?:conc|mean|surface|sfc|total|rh35.*)$)", re.IGNORECASE
@@ -91,10 +87,10 @@ def _is_ecmwf(dataset: xr.Dataset) -> bool:
 def _concentration(dataset: xr.Dataset, file: DataFile) -> xr.DataArray | None:
     """The PM2.5 of any dataset, else its only mass concentration."""
     fields = field_variables(dataset)
-    standard = [s.standard_name for s in SPECIES if s.name == "pm2p5"]
-    standard += ["mass_concentration_of_pm2p5_ambient_aerosol_in_air"]  # its name before 2015
+    before_2015 = "mass_concentration_of_pm2p5_ambient_aerosol_in_air"
+    standard = (PM25.standard_name, before_2015)
     for found in (
-        [fields[name] for name in fields if name == "pm2p5"],
+        [fields[name] for name in fields if name == PM25.name],
         [array for array in fields.values() if array.attrs.get("standard_name") in standard],
         [array for name, array in fields.items() if _PM25_NAMES.fullmatch(name)],
         [array for array in fields.values() if _is_concentration(array)],
@@ -116,51 +112,60 @@ def _is_concentration(array: xr.DataArray) -> bool:
     return True
 
 
-def _open_cf_files(files: Sequence[DataFile], variable: str | None) -> xr.DataArray:
+def _open_cf_files(
+    files: Sequence[DataFile], variable: str | None, stamp: Stamp | None
+) -> xr.DataArray:
     def choose(dataset: xr.Dataset, file: DataFile) -> xr.DataArray | None:
-        array = (
-            _concentration(dataset, file)
-            if variable is None
-            else find_variable(dataset, variable, file)
-        )
+        if variable is None:
+            array = _concentration(dataset, file)
+        else:
+            array = find_variable(dataset, variable, file)
         if array is None:
             return None
-        over_time = re.search(r"\btime:\s*mean\b", str(array.attrs.get("cell_methods", "")))
         source = array.attrs.get("source", dataset.attrs.get("source"))
-        array = array.assign_attrs(cell_methods="time: mean" if over_time else "time: point")
+        array = array.assign_attrs(
+            cell_methods="time: mean" if is_time_mean(array) else "time: point"
+        )
         return array if source is None else array.assign_attrs(source=str(source))
 
-    return open_merged(files, choose, variable or "PM2.5 (pm2p5)")
+    return open_merged(files, choose, variable or "PM2.5 (pm2p5)", stamp)
 
 
-def open_files(files: Sequence[DataFile], variable: str | None = None) -> xr.DataArray:
-    """:func:`open_field` for files that were found already; says which of them are unfinished outputs."""
+def open_files(
+    files: Sequence[DataFile], variable: str | None = None, stamp: Stamp | None = None
+) -> xr.DataArray:
+    """Open files that were found already (see :func:`open_field`), and tell which are unfinished outputs."""
     first = open_datasets(files[0])[0]
     for file in files:
         if file.kind == "zarr":
             dataset = first if file is files[0] else open_datasets(file)[0]
-            if (found := unfinished(file, dataset)) is not None:
+            found = unfinished(file, dataset)
+            if found is not None:
                 notice(found.words())
     source = layout_of(first, files[0]).source
     if source == "cams":
-        return open_cams_files(files, variable or "pm2p5")
+        return open_cams_files(files, variable or PM25.name, stamp)
     if source == "geos-cf":
-        return open_geos_cf_files(files, variable)
-    return _open_cf_files(files, variable)
+        return open_geos_cf_files(files, variable, stamp)
+    return _open_cf_files(files, variable, stamp)
 
 
-def open_field(paths: Paths, variable: str | None = None) -> xr.DataArray:
+def open_field(
+    paths: Paths, variable: str | None = None, stamp: Stamp | None = None
+) -> xr.DataArray:
     """Open whatever field the paths hold: CAMS, GEOS-CF, deepcams' own output, or any file that follows CF.
 
     Args:
         paths: file, folder, glob, Zarr store, or a sequence of them in any order, all of one source.
-        variable: which variable; ``None`` is PM2.5, else the only mass concentration there is.
+        variable: which variable; ``None`` is PM2.5, else the only mass concentration.
+        stamp: which moment of its interval the stamp of a mean is, where the file has no time bounds: ``start``,
+            ``middle`` or ``end``; default the middle, with a notice where the stamp is a full hour.
 
     Returns:
         (time, latitude, longitude), float32, ug m-3, backed by Dask; ``cell_methods`` says "time: mean" where the
-        file does (always for GEOS-CF), else "time: point".
+        file does (always for GEOS-CF), else "time: point". Means are stamped in the middle of their interval.
 
     Raises:
-        InputError: no such field there; see :func:`deepcams.open_cams`.
+        InputError: no such field; see :func:`deepcams.open_cams`.
     """
-    return open_files(find_files(paths), variable)
+    return open_files(find_files(paths), variable, stamp)

@@ -15,7 +15,7 @@ Paths: TypeAlias = str | Path | Sequence[str | Path]
 class Source(Protocol):
     """Opens local files as one canonical field; it never uses the network.
 
-    A stranger's package registers its own under the entry-point group ``deepcams.readers``.
+    A stranger's package registers its own under the entry-point group ``deepcams.sources``.
     """
 
     def __call__(self, paths: Paths, *, variable: str | None = None) -> xr.DataArray:

@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from deepcams.core.errors import OutputError
+from deepcams.files.records import FOLDER, Record, Records
 from deepcams.readers.open import open_field
-from deepcams.writers.item_records import Record
+from deepcams.writers import Contents
 from deepcams.writers.layout import RUN
-from deepcams.writers.netcdf import TOTAL
-from deepcams.writers.written import STATE, written
+from deepcams.writers.netcdf import FILES, TOTAL
+from deepcams.writers.own import written
 
-_UNREADABLE = (OSError, ValueError, TypeError, KeyError)
+_UNREADABLE = (OSError, ValueError, TypeError, KeyError, OutputError)
 
 
 @dataclass
@@ -41,7 +43,7 @@ class Output:
     attributes: dict[str, Any] = dataclasses.field(default_factory=dict)
     times: np.ndarray | None = None
     status: np.ndarray | None = None
-    total: Record | None = None
+    total: Contents | None = None
     problems: list[str] = dataclasses.field(default_factory=list)
 
 
@@ -69,7 +71,7 @@ def read_output(path: Path, files: Sequence[Path] | None = None) -> Output:
         parts = [path]
     else:
         parts = sorted(path.glob("*.nc")) if files is None else list(files)
-    records: list[Record] = []
+    records: list[Contents] = []
     hours: list[tuple[np.ndarray, np.ndarray]] = []
     for part in parts:
         try:
@@ -80,7 +82,7 @@ def read_output(path: Path, files: Sequence[Path] | None = None) -> Output:
                         (dataset["time"].values.astype("datetime64[ns]"), dataset["status"].values)
                     )
             if TOTAL in attributes:
-                records.append(Record.from_json(str(attributes[TOTAL])))
+                records.append(Contents.of(Record.from_json(str(attributes[TOTAL]))))
             if RUN in attributes and not found.identity:
                 found.identity = dict(json.loads(str(attributes[RUN])))
         except _UNREADABLE as error:
@@ -97,7 +99,7 @@ def read_output(path: Path, files: Sequence[Path] | None = None) -> Output:
             found, sum(each.size for each, _ in hours) or found.field.sizes["time"]
         )
     if records:
-        found.total = Record.merge(records)
+        found.total = Contents.merge(records)
     if hours:
         times, status = (np.concatenate(each) for each in zip(*hours, strict=True))
         order = np.argsort(times, kind="stable")
@@ -112,16 +114,17 @@ def _open(path: Path) -> xr.Dataset:
     return xr.open_dataset(path, engine=engine, decode_timedelta=False)
 
 
-def _kept_records(found: Output, length: int) -> list[Record]:
+def _kept_records(found: Output, length: int) -> list[Contents]:
     """A store's completion records; says which cannot be read and how many are not there yet."""
-    folder, records = found.path / STATE, []
-    for one in sorted(folder.glob("item-*.json")):
+    kept, records = Records(found.path / FOLDER), []
+    for name in kept.names():
         try:
-            records.append(Record.from_json(one.read_text(encoding="utf-8")))
+            record = kept.get(name)
+            if record is not None:
+                records.append(Contents.of(record))
         except _UNREADABLE as error:
-            found.problems.append(
-                f"{one.name}: a completion record cannot be read ({type(error).__name__})"
-            )
+            cause = type(error.__cause__ or error).__name__
+            found.problems.append(f"{name}: a completion record cannot be read ({cause})")
     there = written(found.path, str(found.field.name), length)
     if there is not None and not there.whole:
         found.problems.append(there.words())
@@ -131,9 +134,8 @@ def _kept_records(found: Output, length: int) -> list[Record]:
 def _absent_files(folder: Path) -> list[str]:
     """What an unfinished run with one file a day or month has still to write."""
     try:
-        names = json.loads((folder / ".deepcams" / "files.json").read_text(encoding="utf-8"))[
-            "files"
-        ]
+        record = Records(folder / FOLDER).get(FILES)
+        names = record.facts["names"] if record is not None else []
     except _UNREADABLE:
         return []
     absent = [name for name in names if not (folder / str(name)).exists()]

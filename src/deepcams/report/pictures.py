@@ -12,9 +12,9 @@ import numpy as np
 import xarray as xr
 
 from deepcams.core.errors import DeepcamsError, InputError
+from deepcams.core.species import label
 from deepcams.report import html
 from deepcams.report.discover import Found
-from deepcams.writers.conventions import label
 
 MOST_FRAMES = 36
 """Hours of an animation."""

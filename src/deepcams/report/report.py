@@ -13,11 +13,12 @@ import numpy as np
 from deepcams._version import __version__
 from deepcams.core.errors import OutputError
 from deepcams.core.field import grid_of
+from deepcams.core.species import label
 from deepcams.evaluation.candidates import THEN
 from deepcams.evaluation.tables import check_writable, save
 from deepcams.report import html, pictures
 from deepcams.report.discover import Found, find_run
-from deepcams.writers.conventions import STATUS_MEANINGS, label
+from deepcams.writers.layout import STATUS_MEANINGS
 
 LARGEST = 10_000_000
 """Bytes of a report: pictures that would go beyond are named, not shown."""

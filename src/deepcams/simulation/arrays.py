@@ -1,101 +1,117 @@
-"""What the simulated world computes with at its nodes: NumPy, or what a caller brings (PyTorch on a GPU).
+"""The array library the simulated world computes with at its nodes: NumPy, or PyTorch on a GPU.
 
-Sources never import torch. So the arithmetic at the nodes, nearly all of the world's cost, is written once against
-:class:`Arrays`; paths of the air and maps are always made with NumPy, and other arrays than NumPy's only read them.
+Most of the functions that the world needs have the same names in both; :class:`Arrays` has those that differ.
+The winds' paths and the maps are always made with NumPy.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import importlib
+import importlib.util
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from deepcams.core.errors import MissingExtraError
 
-class Arrays(Protocol):
-    """Arrays of single precision, and the few operations on them that are spelled differently elsewhere.
 
-    An array is added, multiplied, compared and indexed like NumPy's, also in place and with Python's numbers, which
-    leave it in single precision.
+@dataclass(frozen=True)
+class Arrays:
+    """NumPy.
 
     Attributes:
-        name: tells one implementation and device from another.
-        nodes: how many nodes to evaluate at once.
+        nodes: how many nodes to evaluate at once; the default keeps temporary arrays in the processor's cache.
     """
 
-    name: str
-    nodes: int
+    nodes: int = 40_000
+
+    @property
+    def name(self) -> str:
+        """Library and device."""
+        return "numpy"
+
+    @property
+    def xp(self) -> Any:
+        """The library's module."""
+        return np
 
     def put(self, values: np.ndarray) -> Any:
-        """NumPy's array as one of these; of the same type."""
-        ...
+        """Return a NumPy array as one of the library's, of the same type."""
+        return values
 
     def get(self, values: Any) -> np.ndarray:
-        """One of these as NumPy's."""
-        ...
-
-    def single(self, values: Any) -> Any:
-        """In single precision."""
-        ...
-
-    def whole(self, values: Any) -> Any:
-        """Cut to 32-bit integers, towards zero."""
-        ...
-
-    def index(self, values: Any) -> Any:
-        """As integers to index with."""
-        ...
+        """Return one of the library's arrays as NumPy's."""
+        return np.asarray(values)
 
     def take(self, flat: Any, index: Any) -> Any:
-        """Elements of a one-dimensional array: of the index's shape."""
-        ...
-
-    def columns(self, values: Any, index: Any) -> Any:
-        """A new array of these columns (the last axis)."""
-        ...
-
-    def function(self, name: str, *values: Any) -> Any:
-        """An elementwise function by NumPy's name: arctan2, clip, cos, exp, floor, sqrt, tanh."""
-        ...
-
-
-class NumPyArrays:
-    """NumPy itself: the same values to the last bit, whatever is asked for along with them."""
-
-    name = "numpy"
-    nodes = 40_000  # temporaries stay in the processor's cache
-
-    def put(self, values: np.ndarray) -> np.ndarray:
-        """See :meth:`Arrays.put`."""
-        return values
-
-    def get(self, values: np.ndarray) -> np.ndarray:
-        """See :meth:`Arrays.get`."""
-        return values
-
-    def single(self, values: np.ndarray) -> np.ndarray:
-        """See :meth:`Arrays.single`."""
-        return values.astype(np.float32)
-
-    def whole(self, values: np.ndarray) -> np.ndarray:
-        """See :meth:`Arrays.whole`."""
-        return values.astype(np.int32)
-
-    def index(self, values: np.ndarray) -> np.ndarray:
-        """See :meth:`Arrays.index`."""
-        return values.astype(np.intp)
-
-    def take(self, flat: np.ndarray, index: np.ndarray) -> np.ndarray:
-        """See :meth:`Arrays.take`."""
+        """Return elements of a one-dimensional array, in the index's shape."""
         return flat.take(index)
 
-    def columns(self, values: np.ndarray, index: np.ndarray) -> np.ndarray:
-        """See :meth:`Arrays.columns`."""
+    def columns(self, values: Any, index: Any) -> Any:
+        """Return a new array of some columns (of the last axis)."""
         return values.take(index, axis=-1)
 
-    def function(self, name: str, *values: Any) -> np.ndarray:
-        """See :meth:`Arrays.function`."""
-        result: np.ndarray = getattr(np, name)(*values)
-        return result
+
+@dataclass(frozen=True)
+class TorchArrays(Arrays):
+    """PyTorch on one device.
+
+    Attributes:
+        nodes: the default is the globe at 0.25 degrees.
+        device: of the tensors.
+    """
+
+    nodes: int = 1_100_000
+    device: str = "cuda"
+
+    @property
+    def name(self) -> str:
+        """Library and device."""
+        return f"torch on {self.device}"
+
+    @property
+    def xp(self) -> Any:
+        """The library's module."""
+        return importlib.import_module("torch")
+
+    def put(self, values: np.ndarray) -> Any:
+        """See :meth:`Arrays.put`."""
+        return self.xp.from_numpy(np.ascontiguousarray(values)).to(self.device)
+
+    def get(self, values: Any) -> np.ndarray:
+        """See :meth:`Arrays.get`."""
+        return np.asarray(values.cpu().numpy())
+
+    def take(self, flat: Any, index: Any) -> Any:
+        """See :meth:`Arrays.take`."""
+        return flat.index_select(0, index.reshape(-1)).reshape(index.shape)
+
+    def columns(self, values: Any, index: Any) -> Any:
+        """See :meth:`Arrays.columns`."""
+        return values.index_select(-1, index)
 
 
-NUMPY = NumPyArrays()
+NUMPY = Arrays()
+
+
+def world_arrays(device: str = "auto") -> Arrays:
+    """Return what to compute the simulated world with: PyTorch on a GPU, NumPy on a CPU.
+
+    Args:
+        device: ``cpu``, ``cuda`` (also ``cuda:1``), or ``auto``: a GPU where PyTorch finds one.
+
+    Raises:
+        InputError: an unknown name, or ``cuda`` where there is none.
+        MissingExtraError: ``cuda`` where PyTorch is not installed.
+    """
+    if device == "cpu":
+        return NUMPY
+    if importlib.util.find_spec("torch") is None:
+        if device == "auto":
+            return NUMPY
+        raise MissingExtraError("PyTorch", "networks")
+    from deepcams.methods.device import choose_device
+
+    chosen = choose_device(device)
+    return NUMPY if chosen.type == "cpu" else TorchArrays(device=str(chosen))

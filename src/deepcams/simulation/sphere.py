@@ -46,7 +46,6 @@ class SphereMap:
         values[0], values[-1] = values[0].mean(), values[-1].mean()
         self.rows, self.columns = values.shape
         self.step = 180 / (self.rows - 1)
-        self.values = values
         flat = np.ascontiguousarray(np.concatenate([values, values[:, :1]], axis=1)).ravel()
         self._flat: dict[str, Any] = {NUMPY.name: flat}
 
@@ -54,9 +53,10 @@ class SphereMap:
         """Values at ``where``: float32, of the places' shape."""
         corner, down, east = where.on(self.step, self.rows, self.columns)
         width, arrays = self.columns + 1, where.arrays
+        take = arrays.take
         if arrays.name not in self._flat:
             self._flat[arrays.name] = arrays.put(self._flat[NUMPY.name])
-        flat, take = self._flat[arrays.name], arrays.take
+        flat = self._flat[arrays.name]
         upper = take(flat, corner)
         upper += east * (take(flat, corner + 1) - upper)
         lower = take(flat, corner + width)
@@ -83,22 +83,24 @@ class Places:
     def from_vectors(cls, points: Any, arrays: Arrays = NUMPY) -> Places:
         """From vectors (3, ...) of any length but 0."""
         x, y, z = points
-        level = arrays.function("sqrt", x * x + y * y)
-        latitude, longitude = arrays.function("arctan2", z, level), arrays.function("arctan2", y, x)
+        xp = arrays.xp
+        latitude = xp.arctan2(z, xp.sqrt(x * x + y * y))
+        longitude = xp.arctan2(y, x)
         return cls(latitude / DEGREE, longitude / DEGREE, arrays)
 
     def on(self, step: float, rows: int, columns: int) -> tuple[Any, Any, Any]:
         """Flat index of the north-west corner in a map of (rows, columns + 1), and the fractions down and east."""
         if step not in self._indices:
-            arrays = self.arrays
+            xp = self.arrays.xp
             down = (90 - self.latitude) * (1 / step)
-            row = arrays.function("clip", arrays.whole(down), 0, rows - 2)
+            row = xp.clip(xp.asarray(down, dtype=xp.int32), 0, rows - 2)
             east = self.longitude * (1 / step)
-            column = arrays.whole(arrays.function("floor", east))
+            column = xp.asarray(xp.floor(east), dtype=xp.int32)
             east -= column
             column %= columns
-            corner = arrays.index(row) * (columns + 1) + column
-            self._indices[step] = corner, arrays.single(down - row), arrays.single(east)
+            corner = xp.asarray(row, dtype=xp.int64) * (columns + 1) + column
+            single = (xp.asarray(values, dtype=xp.float32) for values in (down - row, east))
+            self._indices[step] = (corner, *single)
         return self._indices[step]
 
 

@@ -7,6 +7,7 @@ background, and texture that stays in place.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -83,68 +84,101 @@ def _shares(ages: tuple[float, ...]) -> dict[float, float]:
 SHARES = _shares(YOUNG + OLD)
 
 
+@dataclass(frozen=True)
 class _Emitted:
-    """Emission maps of one seed and one pair of fire generations, by age."""
+    """Emission maps by age (hours), and that of sea salt."""
 
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-        towns = emissions.town_emission(seed)
-        self.city = {age: emissions.smoothed(towns, sigma) for age, sigma in BLUR.items()}
-        dust = emissions.dust_emission(seed)
-        self.dust = {age: emissions.smoothed(dust, sigma) for age, sigma in BLUR.items()}
-        self.sea = emissions.smoothed(1 - emissions.land_fraction(), 0.4)
-
-    @lru_cache(maxsize=4)  # noqa: B019 - lives as long as its world's maps, which are cached too
-    def fires(self, epoch: int) -> dict[float, SphereMap]:
-        fire = emissions.fire_emission(self.seed, epoch)
-        return {age: emissions.smoothed(fire, sigma) for age, sigma in BLUR.items()}
+    city: dict[float, SphereMap]
+    dust: dict[float, SphereMap]
+    sea: SphereMap
 
 
+@dataclass(frozen=True)
 class _Ground:
-    """What never changes: static texture and background of one seed, on the 0.25 degree globe."""
+    """What never changes in a world: static texture and background, on the 0.25 degree globe.
 
-    def __init__(self, seed: int) -> None:
-        random = np.random.default_rng([seed, 4])
-        land = emissions.land_fraction()
-        near_land = blur(land, 0.5)
-        latitudes, _ = globe_axes(emissions.STEP)
-        fine = noise(random, emissions.STEP, _RELIEF)
-        high = emissions.mountains()
-        rugged = high + 0.35 / (
-            1 + np.exp(-2.5 * (noise(random, emissions.STEP, {3.0: 1.0, 8.0: 1.0}) - 0.8))
-        )
-        broad = noise(random, emissions.STEP, {3.0: 1.0, 6.0: 1.0})
-        relief = near_land * (fine * (_PLAIN + _RUGGED * rugged) + 0.2 * broad - 0.35 * high)
-        self.texture = SphereMap(relief + 0.3 * (blur(land, 0.15) - 0.5))
-        # Where air is trapped in the night: valleys, which the relief makes, and basins between the ranges.
-        self.valley = SphereMap(
-            near_land * (_TRAPPED * (0.3 + rugged) * noise(random, emissions.STEP, _RELIEF))
-        )
-        people = blur(emissions.city_emission(), 4.0)
-        polar = np.exp(-(((np.abs(latitudes) - 90) / 22) ** 2))[:, None]
-        broad = noise(random, emissions.STEP, {8.0: 1.0, 16.0: 1.0})
-        clean = _CLEAN * np.exp(0.35 * broad) * (1 - 0.9 * polar) + 0.05
-        clean *= (1 + 0.3 * np.tanh((latitudes - 5) / 12))[:, None]  # the North emits more
-        ice = (1 / (1 + np.exp((latitudes + 63) / 2.5)))[:, None]
-        background = clean * (0.6 + 0.6 * blur(land, 2.0)) * (1 - 0.8 * ice) + 2.0 * people
-        self.background = SphereMap(background)
-        self.origin = SphereMap(np.log(blur(background, 2.0)))
-        self.land = SphereMap(blur(land, 0.3))
+    Attributes:
+        texture: logarithm of a factor.
+        valley: how much more of it the night traps, as the logarithm of a factor.
+        background: ug m-3.
+        origin: logarithm of the background, blurred.
+        land: fraction of land, blurred.
+    """
+
+    texture: SphereMap
+    valley: SphereMap
+    background: SphereMap
+    origin: SphereMap
+    land: SphereMap
+
+
+def _by_age(values: np.ndarray, kind: str = "") -> dict[str, np.ndarray]:
+    return {f"{kind}{age}": emissions.smoothed(values, sigma) for age, sigma in BLUR.items()}
 
 
 @lru_cache(maxsize=2)
 def _emitted(seed: int) -> _Emitted:
-    return _Emitted(seed)
+    def make() -> dict[str, np.ndarray]:
+        towns, dust = emissions.town_emission(seed), emissions.dust_emission(seed)
+        sea = emissions.smoothed(1 - emissions.land_fraction(), 0.4)
+        return {**_by_age(towns, "city "), **_by_age(dust, "dust "), "sea": sea}
+
+    maps = emissions.cached_maps(f"emitted-{seed}", make)
+    city, dust = ({age: maps[f"{kind} {age}"] for age in BLUR} for kind in ("city", "dust"))
+    return _Emitted(city, dust, maps["sea"])
+
+
+@lru_cache(maxsize=4)
+def _fires(seed: int, epoch: int) -> dict[float, SphereMap]:
+    maps = emissions.cached_maps(
+        f"fires-{seed}-{epoch}", lambda: _by_age(emissions.fire_emission(seed, epoch))
+    )
+    return {float(age): values for age, values in maps.items()}
 
 
 @lru_cache(maxsize=2)
 def _ground(seed: int) -> _Ground:
-    return _Ground(seed)
+    return _Ground(**emissions.cached_maps(f"ground-{seed}", lambda: _make_ground(seed)))
+
+
+def _make_ground(seed: int) -> dict[str, np.ndarray]:
+    random = np.random.default_rng([seed, 4])
+    land = emissions.land_fraction()
+    near_land = blur(land, 0.5)
+    latitudes, _ = globe_axes(emissions.STEP)
+    fine = noise(random, emissions.STEP, _RELIEF)
+    high = emissions.mountains()
+    hills = noise(random, emissions.STEP, {3.0: 1.0, 8.0: 1.0})
+    rugged = high + 0.35 / (1 + np.exp(-2.5 * (hills - 0.8)))
+    broad = noise(random, emissions.STEP, {3.0: 1.0, 6.0: 1.0})
+    relief = near_land * (fine * (_PLAIN + _RUGGED * rugged) + 0.2 * broad - 0.35 * high)
+    # Where air is trapped in the night: valleys, which the relief makes, and basins between the ranges.
+    trapped = _TRAPPED * (0.3 + rugged) * noise(random, emissions.STEP, _RELIEF)
+    people = blur(emissions.city_emission(), 4.0)
+    polar = np.exp(-(((np.abs(latitudes) - 90) / 22) ** 2))[:, None]
+    broad = noise(random, emissions.STEP, {8.0: 1.0, 16.0: 1.0})
+    clean = _CLEAN * np.exp(0.35 * broad) * (1 - 0.9 * polar) + 0.05
+    clean *= (1 + 0.3 * np.tanh((latitudes - 5) / 12))[:, None]  # the North emits more
+    ice = (1 / (1 + np.exp((latitudes + 63) / 2.5)))[:, None]
+    background = clean * (0.6 + 0.6 * blur(land, 2.0)) * (1 - 0.8 * ice) + 2.0 * people
+    return {
+        "texture": relief + 0.3 * (blur(land, 0.15) - 0.5),
+        "valley": near_land * trapped,
+        "background": background,
+        "origin": np.log(blur(background, 2.0)),
+        "land": blur(land, 0.3),
+    }
 
 
 @lru_cache(maxsize=4)
 def _moving_texture(seed: int, epoch: int) -> SphereMap:
-    """What air masses bring, as the logarithm of a factor: the air at the beginning of an epoch, stirred before.
+    return emissions.cached_maps(
+        f"texture-{seed}-{epoch}", lambda: {"texture": _make_texture(seed, epoch)}
+    )["texture"]
+
+
+def _make_texture(seed: int, epoch: int) -> np.ndarray:
+    """Return what air masses bring, as the logarithm of a factor: the air at the beginning of an epoch, stirred before.
 
     Smooth patches and the background of where the air was two days earlier; the winds have drawn both out to
     filaments and pushed them together to fronts.
@@ -163,16 +197,13 @@ def _moving_texture(seed: int, epoch: int) -> SphereMap:
         result[start : start + 24] = patches.sample(there) + np.float32(_MEMORY) * gone
     small = noise(random, emissions.STEP, _EDDIES)
     # Convection along the equator, and weaker storms on the westerlies' side, wash the air in ragged patches.
-    wet = np.exp(-(((latitudes - 4) / 10) ** 2)) + 0.25 * np.exp(
-        -(((np.abs(latitudes) - 45) / 14) ** 2)
-    )
+    storms = np.exp(-(((np.abs(latitudes) - 45) / 14) ** 2))
+    wet = np.exp(-(((latitudes - 4) / 10) ** 2)) + 0.25 * storms
     washed = 1 / (1 + np.exp(-5 * (noise(random, emissions.STEP, _SHOWERS) - 0.8)))
     warm = np.exp(-((latitudes / 22) ** 2))
     calm = 0.65 + 0.6 * warm - 0.2 * np.exp(-(((np.abs(latitudes) - 90) / 22) ** 2))
-    return SphereMap(
-        (result + _SMALL * (1 + 0.8 * warm)[:, None] * small) * calm[:, None]
-        - _WASHED * wet[:, None] * washed
-    )
+    stirred = (result + _SMALL * (1 + 0.8 * warm)[:, None] * small) * calm[:, None]
+    return np.asarray(stirred - _WASHED * wet[:, None] * washed)
 
 
 class Moment:
@@ -259,30 +290,28 @@ class Moment:
         return Places.from_vectors(there[:3], where.arrays), there[3]
 
     def _sources(self, age: float, place: Places, speed: Any) -> Any:
-        then, arrays = self.hours - age, place.arrays
+        then, xp = self.hours - age, place.arrays.xp
         maps = _emitted(self.seed)
         solar = _solar(place, then)
-        morning, afternoon = (
-            arrays.function("cos", solar - 2 * np.pi * at / 24) for at in (8.5, 15)
-        )
-        gust = arrays.function("clip", speed, None, 2.5)
+        morning = xp.cos(solar - 2 * np.pi * 8.5 / 24)
+        afternoon = xp.cos(solar - 2 * np.pi * 15 / 24)
+        gust = xp.clip(speed, None, 2.5)
         total = maps.city[age].sample(place) * (_CITY * (1 + 0.45 * morning))
         dusty = gust * gust * gust * (1 + 0.5 * afternoon)
         total += _DUST * maps.dust[age].sample(place) * dusty
         epoch = int(np.floor(then / emissions.EPOCH))
         part = then / emissions.EPOCH - epoch
         burning = (0.55 + 0.45 * afternoon) ** 2
-        for generation, weight in (
-            (epoch, np.sin(np.pi / 2 * part) ** 2),
-            (epoch - 1, np.cos(np.pi / 2 * part) ** 2),
-        ):
-            total += float(_FIRE * weight) * maps.fires(generation)[age].sample(place) * burning
+        for generation, wave in ((epoch, np.sin), (epoch - 1, np.cos)):
+            weight = float(_FIRE * wave(np.pi / 2 * part) ** 2)
+            total += weight * _fires(self.seed, generation)[age].sample(place) * burning
         if age >= _SEA_FROM:
             total += _SEA * maps.sea.sample(place) * gust * gust
         return total * SHARES[age]
 
     def _at(self, where: Nodes, aged: np.ndarray) -> Any:
         place, arrays = where.places(), where.arrays
+        xp = arrays.xp
         plume = where.interpolate(aged, _OLD_STEP, smooth=True)
         plume += self._sources(0.0, place, where.interpolate(self._ages[0.0][3], self.paths.step))
         ground = _ground(self.seed)
@@ -293,26 +322,24 @@ class Moment:
             plume += self._sources(age, there, speed)
             if age in _UPWIND:
                 relief += _UPWIND[age] * ground.texture.sample(there)
-        moving = sum(
-            weight
-            * texture.sample(Places.from_vectors(where.interpolate(path, self.paths.step), arrays))
-            for weight, path, texture in self._textures
-        )
+        moving = 0
+        for weight, path, texture in self._textures:
+            there = Places.from_vectors(where.interpolate(path, self.paths.step), arrays)
+            moving = moving + weight * texture.sample(there)
         # Air masses meet in fronts: nearly level within, steep between.
-        moving = _FRONT * arrays.function("tanh", moving / _FRONT)
+        moving = _FRONT * xp.tanh(moving / _FRONT)
         total = ground.background.sample(place)
         # Plumes are drawn out by the same winds, and within them there is more to draw out.
-        total += plume * arrays.function("exp", _DRAWN * moving)
-        total *= arrays.function("exp", moving)
-        night = -arrays.function(
-            "cos", _solar(place, self.hours) - 2 * np.pi * 15 / 24
-        ) * ground.land.sample(place)
-        total *= arrays.function("exp", relief + night * (_MIXED + ground.valley.sample(place)))
+        total += plume * xp.exp(_DRAWN * moving)
+        total *= xp.exp(moving)
+        midnight = -xp.cos(_solar(place, self.hours) - 2 * np.pi * 15 / 24)
+        night = midnight * ground.land.sample(place)
+        total *= xp.exp(relief + night * (_MIXED + ground.valley.sample(place)))
         return total
 
 
 def _solar(place: Places, hours: float) -> Any:
-    """Local solar time at the places as an angle, radians."""
+    """Return local solar time at the places as an angle, radians."""
     return place.longitude * DEGREE + 2 * np.pi * ((hours / 24) % 1)
 
 

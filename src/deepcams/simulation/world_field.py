@@ -49,7 +49,7 @@ class SimulatedWorld:
             times: ``datetime64``, strictly increasing.
             mean: means over the hour around each time (GEOS-CF stamps HH:30) instead of instants.
             arrays: what to compute with, by default NumPy; others (PyTorch on a GPU, see
-                :mod:`deepcams.simulation.torch_arrays`) agree with it to about 1e-5 of the value, and to 3e-4 beside
+                :mod:`deepcams.simulation.arrays`) agree with it to about 1e-5 of the value, and to 3e-4 beside
                 the sharpest sources.
 
         Returns:

@@ -16,7 +16,8 @@ import xarray as xr
 from deepcams.core.errors import DeepcamsError
 from deepcams.core.field import units_factor
 from deepcams.readers.cams import find_variable
-from deepcams.readers.detect import find_files, open_datasets
+from deepcams.readers.datasets import open_datasets
+from deepcams.readers.detect import find_files
 
 _SLAB = 64
 """Times read at once, or a chunk of the file's: between two, others get their turn at the files (HDF5 has one lock)."""

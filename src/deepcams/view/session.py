@@ -14,12 +14,13 @@ from deepcams._version import __version__
 from deepcams.core.errors import InputError
 from deepcams.core.field import DIMS
 from deepcams.core.grid import Grid
+from deepcams.core.species import label
 from deepcams.view.blocks import Blocks
 from deepcams.view.nodes import NodeReader
 from deepcams.view.prefetch import Ahead
 from deepcams.view.station_layer import Stations
 from deepcams.view.watch import Watch
-from deepcams.writers.conventions import COORDINATES, label
+from deepcams.writers.layout import COORDINATES
 
 LARGEST_DOWNLOAD = 500_000_000
 """Bytes of values, uncompressed."""

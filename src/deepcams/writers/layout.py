@@ -1,16 +1,18 @@
-"""What the whole output will look like before anything is computed."""
+"""What the whole output looks like before anything is computed, in the terms of CF-1.11 and ACDD-1.3."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from deepcams.core.field import UNITS
 from deepcams.core.grid import Grid
+from deepcams.core.species import species_of
+from deepcams.core.times import HOUR, MINUTE
 from deepcams.writers.bitround import BitRound
-from deepcams.writers.conventions import COORDINATES, STATUS, variable_attributes
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -27,6 +29,70 @@ CHUNK = (6, 103, 180)
 
 Split = Literal["day", "month"]
 
+COORDINATES: dict[str, dict[str, Any]] = {
+    "time": {
+        "standard_name": "time",
+        "long_name": "time (UTC)",
+        "axis": "T",
+        "calendar": "standard",
+        "units_metadata": "leap_seconds: none",
+        "bounds": "time_bounds",
+        "coverage_content_type": "coordinate",
+    },
+    "latitude": {
+        "standard_name": "latitude",
+        "long_name": "latitude",
+        "units": "degrees_north",
+        "axis": "Y",
+        "bounds": "latitude_bounds",
+        "coverage_content_type": "coordinate",
+    },
+    "longitude": {
+        "standard_name": "longitude",
+        "long_name": "longitude",
+        "units": "degrees_east",
+        "axis": "X",
+        "bounds": "longitude_bounds",
+        "coverage_content_type": "coordinate",
+    },
+}
+"""Attributes of the coordinates."""
+
+STATUS_MEANINGS = ("missing", "analysis", "interpolated")
+"""Meaning of the status 0, 1, 2."""
+
+STATUS: dict[str, Any] = {
+    "standard_name": "status_flag",
+    "long_name": "where the hour's values come from",
+    "flag_values": np.array([0, 1, 2], np.int8),
+    "flag_meanings": " ".join(STATUS_MEANINGS),
+    "comment": "analysis: a frame of the input lies at this hour; interpolated: computed between two frames; "
+    "missing: no value, because no two frames at most 3 hours apart enclose the hour or because they hold none",
+    "coverage_content_type": "qualityInformation",
+}
+"""Attributes of the status flag."""
+
+
+def variable_attributes(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes of a concentration.
+
+    Args:
+        name: the variable's name; the standard names of PM1, PM2.5 and PM10 are known.
+        given: the input's own attributes (standard_name, long_name, cell_methods).
+    """
+    attributes = {
+        "standard_name": given.get("standard_name"),
+        "long_name": given.get("long_name", name),
+        "units": UNITS,
+        "cell_methods": given.get("cell_methods", "time: point"),
+        "coverage_content_type": "modelResult",
+    }
+    species = species_of(name)
+    if species is not None:
+        attributes["standard_name"] = species.standard_name
+        attributes["long_name"] = f"{species.label} mass concentration at the surface"
+    return {key: value for key, value in attributes.items() if value}
+
 
 @dataclass(frozen=True)
 class Item:
@@ -35,13 +101,19 @@ class Item:
     Attributes:
         index: its number.
         start, stop: its places on the output's time axis, half-open.
-        part: which file it goes to, as text (``20191231``, ``201912``); empty for stores and single files.
+        date: the day or month of the file it goes to, as text (``20191231``, ``201912``); empty where all items go
+            to one store or file.
     """
 
     index: int
     start: int
     stop: int
-    part: str = ""
+    date: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name of its record."""
+        return f"item-{self.index:06d}"
 
     @property
     def hours(self) -> int:
@@ -58,26 +130,29 @@ def split_hours(times: np.ndarray, split: Split | None = None) -> tuple[Item, ..
             files hold a day or a month.
     """
     if split is None:
-        firsts = range(0, times.size, ITEM_HOURS)
-        return tuple(Item(i, s, min(s + ITEM_HOURS, times.size)) for i, s in enumerate(firsts))
-    days = times.astype("datetime64[D]")
-    starts = [0, *(np.flatnonzero(np.diff(days) != np.timedelta64(0)) + 1).tolist()]
+        starts = list(range(0, times.size, ITEM_HOURS))
+        dates = [""] * len(starts)
+    else:
+        days = times.astype("datetime64[D]")
+        starts = [0, *(np.flatnonzero(np.diff(days) != np.timedelta64(0)) + 1).tolist()]
+        length = 8 if split == "day" else 6
+        dates = [str(days[start]).replace("-", "")[:length] for start in starts]
     stops = [*starts[1:], times.size]
-    length = 8 if split == "day" else 6
-    names = [str(days[s]).replace("-", "")[:length] for s in starts]
-    return tuple(
-        Item(i, a, b, name) for i, (a, b, name) in enumerate(zip(starts, stops, names, strict=True))
-    )
+    return tuple(map(Item, range(len(starts)), starts, stops, dates))
 
 
 def _chunk(size: int, wanted: int) -> int:
-    """A chunk length near ``wanted`` that divides ``size``, or nearly so."""
+    """Return a chunk length near ``wanted`` that divides ``size``, or nearly so."""
     if size <= wanted * 4 // 3:
         return size
     divisors = [n for n in range(wanted // 2, wanted * 2 + 1) if size % n == 0]
     if divisors:
         return min(divisors, key=lambda n: abs(np.log(n / wanted)))
     return -(-size // round(size / wanted))
+
+
+def _round_up(size: int, chunk: int) -> int:
+    return -(-size // chunk) * chunk
 
 
 @dataclass(frozen=True)
@@ -116,84 +191,69 @@ class Layout:
     @property
     def shard(self) -> tuple[int, int, int]:
         """One item's times and all rows and columns, as whole multiples of the chunks."""
-        t, r, c = self.chunks
-        hours = min(ITEM_HOURS, -(-self.times.size // t) * t)
-        return hours, -(-self.grid.rows // r) * r, -(-self.grid.columns // c) * c
+        hours, rows, columns = map(_round_up, self.shape, self.chunks)
+        return min(ITEM_HOURS, hours), rows, columns
 
     @property
-    def time_units(self) -> str:
-        """CF units of the time axis: hours, or minutes where a stamp or a bound is no whole hour."""
-        hour = np.timedelta64(1, "h")
-        whole = not (
-            (self.times - EPOCH) % hour
-        ).any() and self.half_width % hour == np.timedelta64(0)
-        return f"{'hours' if whole else 'minutes'} since 2003-01-01"
+    def _time_unit(self) -> tuple[str, np.timedelta64]:
+        """Hours, or minutes where a stamp or a bound is no whole hour."""
+        spans = np.append(self.times - EPOCH, self.half_width)
+        return ("minutes", MINUTE) if (spans % HOUR).any() else ("hours", HOUR)
 
     def _count(self, times: np.ndarray) -> np.ndarray:
-        unit = np.timedelta64(1, "h" if self.time_units.startswith("hours") else "m")
-        return np.asarray((times - EPOCH) // unit, np.int64)
+        return np.asarray((times - EPOCH) // self._time_unit[1], np.int64)
 
-    def frame(self, part: slice = slice(None)) -> xr.Dataset:
-        """Everything but the values and the status: coordinates, bounds and attributes, encoded as on disk."""
+    def frame(self, hours: slice = slice(None)) -> xr.Dataset:
+        """Return all but the values and the status: coordinates, bounds and attributes, encoded as on disk."""
         import xarray as xr
 
-        times, grid = self.times[part], self.grid
-        bounds = np.stack([times - self.half_width, times + self.half_width], axis=1)
+        times, grid = self.times[hours], self.grid
+        units = {"units": f"{self._time_unit[0]} since 2003-01-01"}
         coordinates = {
-            "time": ("time", self._count(times), {**COORDINATES["time"], "units": self.time_units}),
+            "time": ("time", self._count(times), {**COORDINATES["time"], **units}),
             "latitude": ("latitude", grid.latitudes, dict(COORDINATES["latitude"])),
             "longitude": ("longitude", grid.longitudes, dict(COORDINATES["longitude"])),
         }
-        edges = {
+        bounds = np.stack([times - self.half_width, times + self.half_width], axis=1)
+        data: dict[str, Any] = {
             "time_bounds": (("time", "bounds"), self._count(bounds)),
             "latitude_bounds": (("latitude", "bounds"), grid.latitude_bounds),
             "longitude_bounds": (("longitude", "bounds"), grid.longitude_bounds),
         }
-        data: dict[str, Any] = dict(edges)
         if self.rounding.attributes():
-            container = {
-                "algorithm": "bitround",
-                "implementation": str(self.provenance.get("source_version", "deepcams")),
-            }
+            implementation = str(self.provenance.get("source_version", "deepcams"))
+            container = {"algorithm": "bitround", "implementation": implementation}
             data["quantization_info"] = ((), np.int8(0), container)
-        return xr.Dataset(data, coordinates, {**self.coverage(times), **self.provenance})
+        return xr.Dataset(data, coordinates, {**self._coverage(times), **self.provenance})
 
     def variable_attributes(self) -> dict[str, Any]:
-        """Attributes of the variable itself."""
+        """Return the attributes of the variable itself."""
         attributes = variable_attributes(self.name, self.attributes)
         return {**attributes, "ancillary_variables": "status", **self.rounding.attributes()}
 
-    def status_attributes(self) -> dict[str, Any]:
-        """Attributes of the status flag."""
-        return dict(STATUS)
-
-    def coverage(self, times: np.ndarray) -> dict[str, Any]:
-        """ACDD's attributes of the space and the time that are covered."""
-        south, north = self.grid.latitudes[-1], self.grid.latitudes[0]
-        west, east = self.grid.longitudes[0], self.grid.longitudes[-1]
-        first, last = (str(t.astype("datetime64[s]")) + "Z" for t in (times[0], times[-1]))
-        hours = int((times[-1] - times[0]) / np.timedelta64(1, "h"))
-        step = np.diff(times).min() / np.timedelta64(1, "h") if times.size > 1 else 1
+    def _coverage(self, times: np.ndarray) -> dict[str, Any]:
+        """Return ACDD's attributes of the space and the time that are covered."""
+        north, south = self.grid.latitudes[[0, -1]].tolist()
+        west, east = self.grid.longitudes[[0, -1]].tolist()
+        # As EPSG:4326 has them: latitude first.
+        corners = [(south, west), (south, east), (north, east), (north, west), (south, west)]
+        ring = ", ".join(f"{latitude:g} {longitude:g}" for latitude, longitude in corners)
+        first, last = (str(time.astype("datetime64[s]")) + "Z" for time in times[[0, -1]])
+        hours = int((times[-1] - times[0]) / HOUR)
+        step = np.diff(times).min() / HOUR if times.size > 1 else 1
         return {
-            "geospatial_lat_min": float(south),
-            "geospatial_lat_max": float(north),
+            "geospatial_lat_min": south,
+            "geospatial_lat_max": north,
             "geospatial_lat_units": "degrees_north",
             "geospatial_lat_resolution": float(self.grid.step),
-            "geospatial_lon_min": float(west),
-            "geospatial_lon_max": float(east),
+            "geospatial_lon_min": west,
+            "geospatial_lon_max": east,
             "geospatial_lon_units": "degrees_east",
             "geospatial_lon_resolution": float(self.grid.step),
             "geospatial_bounds_crs": "EPSG:4326",
-            "geospatial_bounds": "POLYGON (("
-            + ", ".join(f"{y:g} {x:g}" for y, x in _ring(south, north, west, east))
-            + "))",
+            "geospatial_bounds": f"POLYGON (({ring}))",
             "time_coverage_start": first,
             "time_coverage_end": last,
             "time_coverage_duration": f"P{hours // 24}DT{hours % 24}H",
             "time_coverage_resolution": f"PT{step:g}H",
         }
-
-
-def _ring(south: float, north: float, west: float, east: float) -> Iterator[tuple[float, float]]:
-    """The corners of a box, closed, as EPSG:4326 has them: latitude first."""
-    yield from ((south, west), (south, east), (north, east), (north, west), (south, west))

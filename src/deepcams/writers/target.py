@@ -1,101 +1,176 @@
-"""The contract of targets and the choice among them."""
+"""The contract of targets, what they hold, and the choice among them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 
 from deepcams.core.errors import InputError
-from deepcams.files.records import Identity
-from deepcams.writers.item_records import Record
+from deepcams.core.field import ValueCounts
+from deepcams.files.records import Identity, Record, Records, fingerprint
 from deepcams.writers.layout import Item, Layout, Split
 
 
-class Target(Protocol):
-    """An output that is laid out whole, filled item by item, and can be gone on with after any interruption.
+@dataclass(frozen=True)
+class Contents:
+    """What an item, or a whole output, holds; the facts of its record.
 
     Attributes:
-        path: where the finished output stands.
-        split: how it is cut into files, or ``None``.
-        lock: what one process at a time holds while it writes (see :func:`~deepcams.files.flock.alone`).
+        hours: number of hours by status: missing, analysis, interpolated.
+        counts: of the input values of the item's own frames.
+        missing_cells: missing output values in hours that are not missing as a whole.
+        largest: largest output value, ug m-3; ``None`` where all is missing.
     """
 
-    path: Path
-    split: Split | None
-    lock: Path
+    hours: tuple[int, int, int]
+    counts: ValueCounts
+    missing_cells: int
+    largest: float | None
 
+    @classmethod
+    def of(cls, record: Record) -> Contents:
+        """Read a record's facts.
+
+        Raises:
+            KeyError, TypeError, ValueError: it has others.
+        """
+        facts = dict(record.facts)
+        missing, analysis, interpolated = facts.pop("hours")
+        counts = ValueCounts(**facts.pop("counts"))
+        return cls((missing, analysis, interpolated), counts, **facts)
+
+    @classmethod
+    def merge(cls, parts: Iterable[Contents]) -> Contents:
+        """Add the hours and counts of several items."""
+        parts = list(parts)
+        missing, analysis, interpolated = (sum(part.hours[i] for part in parts) for i in range(3))
+        largest = [part.largest for part in parts if part.largest is not None]
+        return cls(
+            (missing, analysis, interpolated),
+            sum((part.counts for part in parts), ValueCounts()),
+            sum(part.missing_cells for part in parts),
+            max(largest, default=None),
+        )
+
+
+def merge_records(records: Sequence[Record]) -> Record:
+    """Make one record of all items' records."""
+    return Record(
+        "all items",
+        fingerprint(*(record.inputs for record in records)),
+        fingerprint(*(record.digest for record in records)),
+        facts=asdict(Contents.merge(Contents.of(record) for record in records)),
+    )
+
+
+class Target(ABC):
+    """An output that is laid out whole, filled item by item, and resumed after any interruption.
+
+    Args:
+        path: where the finished output is.
+        records: folder of the items' records.
+        lock: locked by the process that writes (see :func:`~deepcams.files.lock.locked`).
+        split: how the output is cut into files, or ``None``.
+    """
+
+    def __init__(self, path: Path, records: Path, lock: Path, split: Split | None = None) -> None:
+        self.path, self.lock, self.split = path, lock, split
+        self.records = Records(records)
+        self._layout: Layout | None = None
+
+    @property
+    def layout(self) -> Layout:
+        """The layout that was given to :meth:`create` or :meth:`resume`."""
+        assert self._layout is not None
+        return self._layout
+
+    @abstractmethod
     def exists(self) -> bool:
-        """Whether anything stands at :attr:`path` or beside it from an unfinished run."""
-        ...
+        """Return whether there is anything at :attr:`path`, or of an unfinished run."""
 
+    @abstractmethod
     def identity(self) -> Identity | None:
-        """The identity that what exists was written with; ``None`` where it is not ours."""
-        ...
+        """Return the identity of what exists; ``None`` where deepcams did not write it."""
 
+    @abstractmethod
     def create(self, layout: Layout, items: tuple[Item, ...], identity: Identity) -> None:
         """Lay out the whole output without data; what exists is replaced."""
-        ...
 
+    @abstractmethod
     def resume(self, layout: Layout, items: tuple[Item, ...]) -> None:
-        """Go on with what exists; what a killed process left half-written is removed."""
-        ...
+        """Prepare to write to what exists; remove the unfinished files of a killed process."""
 
-    def record(self, item: Item) -> Record | None:
-        """The item's completion record, if it is finished."""
-        ...
-
+    @abstractmethod
     def write(self, item: Item, values: np.ndarray, status: np.ndarray, record: Record) -> None:
-        """Write an item's values (rounded, float32) and status (int8), then its record."""
-        ...
+        """Write an item's values (rounded, float32) and status (int8), then its record with their digest."""
 
-    def total(self, items: tuple[Item, ...]) -> Record | None:
-        """All items' records merged, where every one is finished and in its place."""
-        ...
+    @abstractmethod
+    def has_data(self, item: Item, record: Record) -> bool:
+        """Return whether the data of a finished item are on disk."""
 
+    @abstractmethod
     def finish(self, progress: Callable[[int], None] | None = None) -> None:
-        """Make everything appear under its name; all items are written. ``progress`` hears of hours put in place."""
-        ...
+        """Put everything in its place once all items are written; report the hours put in place."""
 
+    @abstractmethod
     def discard(self) -> None:
         """Remove everything that :meth:`create` made."""
-        ...
 
+    @abstractmethod
     def measure(self, layout: Layout, values: np.ndarray) -> int:
-        """How many bytes ``values`` (hours, rows, columns) take in this format."""
-        ...
+        """Return how many bytes ``values`` (hours, rows, columns) take in this format."""
 
+    @abstractmethod
     def size(self) -> int:
-        """Bytes on disk."""
-        ...
+        """Return the bytes on disk, without records."""
+
+    def record(self, item: Item) -> Record | None:
+        """Return an item's record; ``None`` where it is unfinished or its data are missing."""
+        record = self.records.get(item.name)
+        return record if record is not None and self.has_data(item, record) else None
+
+    def total(self, items: tuple[Item, ...]) -> Record | None:
+        """Return all items' records merged; ``None`` where one is not finished."""
+        records = [self.record(item) for item in items]
+        finished = [record for record in records if record is not None]
+        return merge_records(finished) if len(finished) == len(records) else None
+
+
+def blosc() -> Any:
+    """Return the codec of stores: zstd after shuffling bits, which compresses rounded values best.
+
+    A higher level gains 2 % and takes twice as long.
+    """
+    from numcodecs.blosc import Blosc
+
+    return Blosc(cname="zstd", clevel=1, shuffle=Blosc.BITSHUFFLE)
 
 
 def open_target(out: str | Path, split: Split | None = None) -> Target:
-    """The target that a name stands for: ``.zarr`` a store, ``.nc`` a file, a folder one file a day or month.
+    """Choose the target by the name: ``.zarr`` a store, ``.nc`` a file, a folder one file a day or month.
 
     Raises:
         InputError: another ending, or ``split`` with a single file or store.
     """
+    from deepcams.writers.netcdf import NetcdfTarget
+
     path = Path(out)
     suffix = path.suffix.lower()
     if suffix in {".zarr", ".nc"} and split is not None:
-        raise InputError(
-            "--split", "a folder as output", f"{path}", "name a folder, or leave --split out"
-        )
+        do = "name a folder, or leave --split out"
+        raise InputError("--split", "a folder as output", f"{path}", do)
     if suffix == ".zarr":
         from deepcams.writers.zarr_store import ZarrTarget
 
         return ZarrTarget(path)
     if suffix == ".nc" and not path.is_dir():
-        from deepcams.writers.netcdf import NetcdfTarget
-
         return NetcdfTarget(path)
     if suffix and not path.is_dir():
-        raise InputError(
-            f"output {path}", "a name ending in .zarr or .nc, or a folder", f"the ending {suffix}"
-        )
-    from deepcams.writers.netcdf import NetcdfTarget
-
+        expected = "a name ending in .zarr or .nc, or a folder"
+        raise InputError(f"output {path}", expected, f"the ending {suffix}")
     return NetcdfTarget(path, split or "month")

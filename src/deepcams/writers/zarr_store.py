@@ -6,6 +6,7 @@ import json
 import shutil
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -15,117 +16,94 @@ import zarr
 from zarr.codecs import BloscCodec
 
 from deepcams.core.errors import OutputError
-from deepcams.files.atomic import remove_unfinished, sync
-from deepcams.files.records import Identity
-from deepcams.writers.item_records import Record, Records
-from deepcams.writers.layout import RUN, Item, Layout, Split
-from deepcams.writers.written import STATE
-
-_LEVEL = 1
-"""Of zstd within Blosc, after shuffling bits: bits of rounded values compress best beside bits of the same weight.
-A higher level gains 2 % and takes twice as long."""
+from deepcams.core.field import DIMS
+from deepcams.files.atomic import UNFINISHED, remove_unfinished, sync
+from deepcams.files.records import FOLDER, Identity, Record, file_digest
+from deepcams.writers.layout import RUN, STATUS, Item, Layout
+from deepcams.writers.target import Contents, Target, blosc
 
 
-class ZarrTarget:
-    """A Zarr v3 store. Completion records live in its hidden folder, which no reader of Zarr looks into.
+class ZarrTarget(Target):
+    """A Zarr v3 store. Records are in its hidden folder, which no reader of Zarr looks into.
 
     Args:
         path: the store, ending in ``.zarr``.
     """
 
-    split: Split | None = None
-
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._new = path.with_name(f".{path.name}.new")
-        self.lock = path.with_name(f".{path.name}.lock")
-        self._old = path.with_name(f".{path.name}.old")
-        self._records = Records(path / STATE)
-        self._layout: Layout | None = None
+        super().__init__(path, path / FOLDER, path.with_name(f".{path.name}.lock"))
+        self._new = path.with_name(f".{path.name}{UNFINISHED}")
+        self._old = path.with_name(f".{path.name}.old{UNFINISHED}")
 
     def exists(self) -> bool:
-        """Whether the store stands."""
+        """Return whether there is a store."""
         return self.path.exists()
 
     def identity(self) -> Identity | None:
         """See :meth:`Target.identity`."""
         try:
-            text = json.loads((self.path / "zarr.json").read_text(encoding="utf-8"))["attributes"][
-                RUN
-            ]
-            found: Identity = json.loads(text)
+            metadata = json.loads((self.path / "zarr.json").read_text(encoding="utf-8"))
+            found: Identity = json.loads(metadata["attributes"][RUN])
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return found
 
     def create(self, layout: Layout, items: tuple[Item, ...], identity: Identity) -> None:
-        """Lay the store out beside its place, then put it there: it is never seen half laid out."""
-        if self.path.exists() and not (_is_zarr(self.path) or not any(self.path.iterdir())):
+        """Lay the store out under a temporary name, then rename it: it is never seen half laid out."""
+        if self.path.exists() and not _is_zarr(self.path) and any(self.path.iterdir()):
             raise OutputError(
                 f"{self.path} is no Zarr store and will not be replaced; choose another name"
             )
-        self._clear()
+        self._remove_leftovers()
         try:
             lay_out(self._new, layout, {RUN: json.dumps(identity, sort_keys=True)})
             # A group, so that listing the store without its consolidated metadata finds nothing strange in it.
             about = {"about": "completion records of deepcams"}
-            zarr.create_group(self._new / STATE, zarr_format=3, attributes=about)
+            zarr.create_group(self._new / FOLDER, zarr_format=3, attributes=about)
             if self.path.exists():
                 self.path.replace(self._old)
             self._new.replace(self.path)
             sync(self.path.parent)
         finally:
-            self._clear()
+            self._remove_leftovers()
         self._layout = layout
 
     def resume(self, layout: Layout, items: tuple[Item, ...]) -> None:
         """See :meth:`Target.resume`."""
-        self._clear()
+        self._remove_leftovers()
         remove_unfinished(self.path)
         self._layout = layout
 
-    def _clear(self) -> None:
+    def _remove_leftovers(self) -> None:
         for leftover in (self._new, self._old):
             if leftover.exists():
                 shutil.rmtree(leftover)
 
-    def _files(self, item: Item, name: str) -> tuple[Path, Path]:
-        return self.path / name / "c" / str(
-            item.index
-        ) / "0" / "0", self.path / "status" / "c" / str(item.index)
+    def _files(self, item: Item) -> tuple[Path, Path]:
+        """Return the item's shard of values and its chunk of the status."""
+        shard = self.path / self.layout.name / "c" / str(item.index) / "0" / "0"
+        return shard, self.path / "status" / "c" / str(item.index)
 
-    def record(self, item: Item) -> Record | None:
-        """The item's record, unless its shard has gone missing."""
-        record = self._records.get(item.index)
-        if record is not None and self._layout is not None and any(record.hours[1:]):
-            return record if all(f.exists() for f in self._files(item, self._layout.name)) else None
-        return record
-
-    def total(self, items: tuple[Item, ...]) -> Record | None:
-        """All records merged, once every item is finished."""
-        records = [self.record(item) for item in items]
-        finished = [record for record in records if record is not None]
-        return Record.merge(finished) if len(finished) == len(records) else None
+    def has_data(self, item: Item, record: Record) -> bool:
+        """See :meth:`Target.has_data`; a shard that holds only missing values is not stored."""
+        empty = not any(Contents.of(record).hours[1:])
+        return empty or self._layout is None or all(file.exists() for file in self._files(item))
 
     def write(self, item: Item, values: np.ndarray, status: np.ndarray, record: Record) -> None:
         """Write the item's shard and its status, force them to disk, then put the record."""
-        assert self._layout is not None
-        name = self._layout.name
-        files = self._files(item, name)
+        files = self._files(item)
         for file in files:  # of a killed run: written, but without a record
             file.unlink(missing_ok=True)
-        for array, data in ((name, values), ("status", status)):
+        for array, data in ((self.layout.name, values), ("status", status)):
             zarr.open_array(self.path / array, mode="r+")[item.start : item.stop] = data
         for file in files:
-            if (
-                file.exists()
-            ):  # a shard or a chunk that holds nothing but missing values is not stored
+            if file.exists():
                 sync(file)
                 sync(file.parent)
-        self._records.put(item.index, record)
+        self.records.put(replace(record, digest=file_digest(*files)))
 
     def finish(self, progress: Callable[[int], None] | None = None) -> None:
-        """Nothing is left to do: each shard stands where it belongs."""
+        """Force the store's entries to disk; each shard is in its place already."""
         sync(self.path)
 
     def discard(self) -> None:
@@ -134,24 +112,17 @@ class ZarrTarget:
 
     def measure(self, layout: Layout, values: np.ndarray) -> int:
         """See :meth:`Target.measure`."""
-        from numcodecs.blosc import Blosc
-
-        codec = Blosc(cname="zstd", clevel=_LEVEL, shuffle=Blosc.BITSHUFFLE)
-        steps = [
-            range(0, size, chunk) for size, chunk in zip(values.shape, layout.chunks, strict=True)
-        ]
+        codec = blosc()
+        sizes = zip(values.shape, layout.chunks, strict=True)
+        starts = [range(0, size, chunk) for size, chunk in sizes]
         t, r, c = layout.chunks
-        blocks = (
-            np.ascontiguousarray(values[i : i + t, j : j + r, k : k + c])
-            for i, j, k in product(*steps)
-        )
-        return sum(len(codec.encode(block)) for block in blocks)
+        chunks = (values[i : i + t, j : j + r, k : k + c] for i, j, k in product(*starts))
+        return sum(len(codec.encode(np.ascontiguousarray(chunk))) for chunk in chunks)
 
     def size(self) -> int:
-        """Bytes on disk, records excluded."""
-        return sum(
-            f.stat().st_size for f in self.path.rglob("*") if f.is_file() and STATE not in f.parts
-        )
+        """See :meth:`Target.size`."""
+        files = (file for file in self.path.rglob("*") if FOLDER not in file.parts)
+        return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def _is_zarr(path: Path) -> bool:
@@ -159,23 +130,23 @@ def _is_zarr(path: Path) -> bool:
 
 
 def lay_out(path: Path, layout: Layout, attributes: dict[str, str]) -> None:
-    """Write a store's metadata and coordinates; its values and its status are there, and empty."""
+    """Write a store's metadata and coordinates, and its values and status as empty arrays."""
     import dask.array as da
 
     shard = layout.shard
     dataset = layout.frame().assign_attrs(attributes)
     empty = da.full(layout.shape, np.nan, dtype=np.float32, chunks=shard)  # type: ignore[no-untyped-call]
-    dataset[layout.name] = (("time", "latitude", "longitude"), empty, layout.variable_attributes())
+    dataset[layout.name] = (DIMS, empty, layout.variable_attributes())
     # Attributes have no types in Zarr: as 64-bit integers the flags equal flag_values in type wherever they go.
     flags = da.zeros(layout.times.size, dtype=np.int64, chunks=shard[0])
-    dataset["status"] = ("time", flags, layout.status_attributes())
+    dataset["status"] = ("time", flags, dict(STATUS))
     encoding: dict[str, dict[str, Any]] = {
         str(name): {"_FillValue": None} for name in dataset.variables
     }
     encoding[layout.name] = {
         "chunks": layout.chunks,
         "shards": shard,
-        "compressors": BloscCodec(cname="zstd", clevel=_LEVEL, shuffle="bitshuffle"),
+        "compressors": BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle"),  # see blosc()
         "_FillValue": np.float32(np.nan),
     }
     encoding["status"]["chunks"] = (shard[0],)

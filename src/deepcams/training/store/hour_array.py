@@ -21,8 +21,7 @@ import numpy as np
 from deepcams.core.errors import InputError
 from deepcams.core.grid import Grid
 from deepcams.files.atomic import sync
-from deepcams.writers.conventions import COORDINATES, variable_attributes
-from deepcams.writers.layout import EPOCH
+from deepcams.writers.layout import COORDINATES, EPOCH, variable_attributes
 
 Resolution: TypeAlias = Literal["fine", "coarse"]
 

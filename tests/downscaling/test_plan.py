@@ -31,7 +31,7 @@ def test_each_item_reads_just_the_frames_that_bracket_its_hours(make_field: Make
     assert plan.frames(plan.items[0]).tolist() == list(range(9))
     assert plan.frames(plan.items[1]).tolist() == list(range(8, 17))
     assert plan.frames(plan.items[2]).tolist() == [16]
-    own = np.concatenate([plan.own(item) for item in plan.items])
+    own = np.concatenate([plan.frames(item)[plan.is_own(item)] for item in plan.items])
     assert own.tolist() == list(range(17))
 
 

@@ -1,0 +1,204 @@
+"""Open one data file as xarray datasets: only its coordinates are read, and no file stays open."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from deepcams.core.errors import DeepcamsError, InputError, MissingExtraError
+from deepcams.core.field import DIMS
+from deepcams.core.species import COORDINATE_NAMES
+from deepcams.readers.detect import KINDS, DataFile
+from deepcams.readers.truncation import shortfall
+from deepcams.writers.own import Written, is_ours, written
+
+CHUNK_BYTES = 4 << 20
+"""What a lazy chunk should hold in memory as float32: nine frames of CAMS, one of GEOS-CF."""
+MAX_CHUNK_BYTES = 64 << 20
+"""How far a chunk may grow so that a file's own (compressed) chunks are not read again and again."""
+_WHOLE_LENGTH = "deepcams_times"
+"""Attribute of an unfinished store, once it is opened: times with those that are not written."""
+_KNOWN = ("time", "latitude", "longitude", "lat", "lon")
+
+
+def open_datasets(file: DataFile) -> list[xr.Dataset]:
+    """Open one data file.
+
+    Returns:
+        one dataset; for a GRIB file one for each variable and grid.
+
+    Raises:
+        InputError: the file is truncated or cannot be read as what it is.
+        MissingExtraError: GRIB, and ecCodes is not installed.
+    """
+    check_whole(file)
+    try:
+        if file.kind == "grib":
+            from deepcams.readers.grib import open_grib
+
+            return open_grib([file.path], file)
+        if file.kind == "zarr":
+            options: dict[str, Any] = {"consolidated": False, "cache": False}
+            store = xr.open_dataset(file.path, engine="zarr", decode_timedelta=False, **options)
+            return [_only_written(_loaded(store), file)]
+        return [_loaded(_open_netcdf(file.path))]
+    except DeepcamsError:
+        raise
+    except Exception as error:  # every library underneath has its own
+        if found := re.search(r"unable to decode time units (['\"])(.*?)\1", str(error)):
+            do = "write the times as CF has it: hours since 1970-01-01"
+            raise InputError(f"{file}: time", "units of time", repr(found[2]), do) from error
+        expected, do = f"a readable {KINDS[file.kind]} file", again(file.path)
+        raise InputError(file, expected, reason(error), do) from error
+
+
+def check_whole(file: DataFile) -> None:
+    """Refuse a truncated file, and GRIB without ecCodes.
+
+    Raises:
+        InputError, MissingExtraError: see :func:`open_datasets`.
+    """
+    short = "" if file.kind == "zarr" else shortfall(file.path, file.kind)
+    if short:
+        raise InputError(file, "a whole file", f"a truncated one ({short})", again(file.path))
+    if file.kind == "grib" and importlib.util.find_spec("eccodes") is None:
+        raise MissingExtraError(f"{file}: reading GRIB", "grib")
+
+
+def _loaded(dataset: xr.Dataset) -> xr.Dataset:
+    """Read the coordinates, and close the file: reading opens it again, so thousands of files hold no handle."""
+    for coordinate in dataset.coords.values():
+        coordinate.load()
+    dataset.close()
+    return dataset
+
+
+def _open_netcdf(path: Path) -> xr.Dataset:
+    """Open a netCDF file lazily, with one handle for all who have it open.
+
+    A second handle of a file that holds texts, as the data store's ``expver`` or times in words, may crash the process
+    (Unidata/netcdf4-python 1444). Handles go by the file's size and time of change, so a new version is read anew.
+    """
+    import netCDF4
+    from xarray.backends import CachingFileManager, NetCDF4DataStore
+    from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
+
+    state = path.stat()
+    which = (str(path.resolve()), state.st_ino, state.st_size, state.st_mtime_ns)
+    options: dict[str, Any] = {"mode": "r", "lock": NETCDF4_PYTHON_LOCK, "manager_id": which}
+    manager: Any = CachingFileManager(netCDF4.Dataset, str(path), **options)
+    store = NetCDF4DataStore(manager, mode="r")  # type: ignore[no-untyped-call]
+    dataset = xr.open_dataset(store, cache=False, decode_timedelta=False)
+    dataset.encoding["source"] = str(path)
+    names = {str(name) for name in (*dataset.dims, *dataset.variables)}
+    plain = {
+        name: name.lower() for name in names if name.lower() in _KNOWN and name.lower() not in names
+    }
+    return dataset.rename(plain) if len(set(plain.values())) == len(plain) else dataset
+
+
+def unfinished(file: DataFile, dataset: xr.Dataset) -> Written | None:
+    """Return what is written of an unfinished Zarr output of deepcams; ``None`` for anything else."""
+    names = [name for name, array in field_variables(dataset).items() if array.dims == DIMS]
+    if file.kind != "zarr" or len(names) != 1:
+        return None
+    length = dataset.attrs.get(_WHOLE_LENGTH, dataset.sizes["time"])
+    found = written(file.path, names[0], length)
+    return None if found is None or found.whole else found
+
+
+def _only_written(dataset: xr.Dataset, file: DataFile) -> xr.Dataset:
+    """Leave out the times of an unfinished store that were not written yet.
+
+    Raises:
+        InputError: none was.
+    """
+    found = unfinished(file, dataset)
+    if found is None:
+        return dataset
+    if not found.items.any():
+        words = f"an unfinished one: 0 of {found.items.size} parts are written"
+        do = "give the command that began it again"
+        raise InputError(file, "a store with hours", words, do)
+    times = np.flatnonzero(found.times)
+    prefix = times.size == times[-1] + 1  # a slice is read faster than places one by one
+    part = dataset.isel(time=slice(0, times.size) if prefix else times)
+    return part.assign_attrs({_WHOLE_LENGTH: found.times.size})
+
+
+def field_variables(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Return the data variables that may be fields: two dimensions or more, and no cell bounds."""
+    bounds = {
+        array.attrs.get("bounds", array.encoding.get("bounds"))
+        for array in dataset.variables.values()
+    }
+    found: dict[str, xr.DataArray] = {}
+    for key, array in dataset.data_vars.items():
+        name = str(key)
+        is_bounds = name in bounds or name.lower().endswith(("_bnds", "_bounds"))
+        if array.ndim >= 2 and not is_bounds:
+            found[name] = array
+    return found
+
+
+def reason(error: BaseException) -> str:
+    """Return an error of a library in a few words."""
+    words = str(error.args[1] if isinstance(error, OSError) and len(error.args) > 1 else error)
+    return f"{type(error).__name__}: {' '.join(words.split())[:160].rstrip('.')}"
+
+
+def again(path: Path) -> str:
+    """Return what to do about a damaged file: an output of deepcams cannot be downloaded."""
+    return "make it again" if is_ours(path) else "download it again"
+
+
+def pieces(array: xr.DataArray, file: DataFile) -> Iterator[np.ndarray]:
+    """Read a variable's values, a few times at once.
+
+    Raises:
+        InputError: values that cannot be read.
+    """
+    if not array.size:
+        return
+    variable, chunks = array.variable, chunk_sizes(array)
+    starts = (range(0, size, chunk) for size, chunk in zip(array.shape, chunks, strict=True))
+    for corner in itertools.product(*starts):
+        key = tuple(slice(at, at + chunk) for at, chunk in zip(corner, chunks, strict=True))
+        try:
+            yield np.asarray(variable[key].values)
+        except Exception as error:  # every library underneath has its own
+            do = again(file.path)
+            raise InputError(file, "readable values", reason(error), do) from error
+
+
+def chunk_sizes(array: xr.DataArray) -> tuple[int, ...]:
+    """Return a chunk's length along each dimension: some times (else of the longest other dimension), whole maps."""
+    named = [axis for axis, name in enumerate(array.dims) if name in COORDINATE_NAMES["time"]]
+    outer = range(array.ndim if array.ndim < 3 else array.ndim - 2)
+    axis = named[0] if named else max(outer, key=lambda axis: array.shape[axis])
+    per_time = 4 * max(array.size // array.shape[axis], 1) if array.shape[axis] else 1
+    own = dict(array.encoding.get("preferred_chunks") or {}).get(array.dims[axis])
+    sizes = list(array.shape)
+    sizes[axis] = min(chunk_length(per_time, own), sizes[axis])
+    return tuple(sizes)
+
+
+def chunk_length(per_time: int, own: Any) -> int:
+    """Return how many times a chunk holds.
+
+    Args:
+        per_time: bytes of one map as float32.
+        own: times in the file's own chunks, if it has any.
+    """
+    length = max(CHUNK_BYTES // per_time, 1)
+    if not isinstance(own, int) or own <= 0:
+        return length
+    wanted = -(-length // own) * own
+    return wanted if wanted * per_time <= MAX_CHUNK_BYTES else max(MAX_CHUNK_BYTES // per_time, 1)

@@ -1,0 +1,217 @@
+"""A canonical field's values where they are stored: read by index, never more than was asked for.
+
+Every file's variable becomes a :class:`Stored` part; parts are put together in time and space by :class:`Joined`,
+which is what Dask reads from, and what :func:`deepcams.readers.frames.read_block` reads from without Dask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from deepcams.core.errors import DeepcamsError, InputError
+from deepcams.core.field import Axes
+from deepcams.readers.datasets import again, reason
+from deepcams.readers.detect import DataFile
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One variable of one file, or of several GRIB files.
+
+    Attributes:
+        versions: the variable, and others that stand in where it is missing (``expver``); lazy.
+        file: for messages.
+        time_dims: dimensions along which its times lie; 0, 1 or 2 of them.
+        moments: of each canonical time, its index along these dimensions, flattened.
+        axes: its arrangement.
+        mend: what is done to values as stored, before all else; ``None``: nothing.
+    """
+
+    versions: tuple[xr.Variable, ...]
+    file: DataFile
+    time_dims: tuple[str, ...]
+    moments: np.ndarray
+    axes: Axes
+    mend: Callable[[np.ndarray], np.ndarray] | None = None
+
+    def read(self, times: np.ndarray, rows: slice, columns: slice | np.ndarray) -> np.ndarray:
+        """Read values at indices of canonical times, rows and columns: float32, ug m-3, NaN where missing.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
+        try:
+            values = self._read(self.versions[0], times, rows, columns)
+            for other in self.versions[1:]:
+                missing = np.isnan(values)
+                if missing.any():
+                    values = np.where(missing, self._read(other, times, rows, columns), values)
+        except DeepcamsError:
+            raise
+        except Exception as error:  # every library underneath has its own
+            found, do = reason(error), again(self.file.path)
+            raise InputError(self.file, "readable values", found, do) from error
+        values = values.astype(np.float32, copy=False)
+        if self.mend is not None:
+            values = self.mend(values)
+        factor = np.float32(self.axes.factor)
+        return values * factor if factor != 1 else values
+
+    def _read(
+        self, variable: xr.Variable, times: np.ndarray, rows: slice, columns: slice | np.ndarray
+    ) -> np.ndarray:
+        names, grid = self.axes.names, self.axes.grid
+        index: dict[str, Any] = dict.fromkeys(self.axes.leftover, 0)
+        if "latitude" in names:
+            index[names["latitude"]] = _turned(rows, grid.rows, self.axes.rows)
+        chosen = self.axes.columns[columns]
+        run = _as_slice(chosen)
+        if "longitude" in names:
+            index[names["longitude"]] = (
+                run if run is not None else slice(int(chosen.min()), int(chosen.max()) + 1)
+            )
+        moments = self.moments[times]
+        parts = (
+            [self._at(variable, piece, index) for piece in _runs(moments)] if self.time_dims else []
+        )
+        values = np.concatenate(parts) if parts else self._plain(variable.isel(index))[None]
+        if run is None:
+            values = values[:, :, chosen - chosen.min()]
+        return values
+
+    def _at(self, variable: xr.Variable, moments: np.ndarray, index: dict[str, Any]) -> np.ndarray:
+        """The maps at consecutive moments: (moments, rows, columns)."""
+        if len(self.time_dims) == 1:
+            at = slice(int(moments[0]), int(moments[-1]) + 1)
+            return self._plain(variable.isel({**index, self.time_dims[0]: at}))
+        lengths = [variable.sizes[name] for name in self.time_dims]
+        places = np.stack(np.unravel_index(moments, lengths), axis=1).tolist()
+        maps = [
+            variable.isel({**index, **dict(zip(self.time_dims, place, strict=True))})
+            for place in places
+        ]
+        return np.stack([self._plain(one) for one in maps])
+
+    def _plain(self, part: xr.Variable) -> np.ndarray:
+        """A part's values with time (if it has one), rows and columns in this order; absent ones of length 1."""
+        names = self.axes.names
+        order = [name for name in self.time_dims if name in part.dims]
+        order += [names[name] for name in ("latitude", "longitude") if name in names]
+        values = np.asarray(part.transpose(*order).values)
+        for axis, name in ((-2, "latitude"), (-1, "longitude")):
+            if name not in names:
+                values = np.expand_dims(values, axis)
+        return values
+
+
+def _turned(rows: slice, size: int, order: slice) -> slice:
+    """Canonical rows as rows of the file."""
+    start, stop, _ = rows.indices(size)
+    if order.step is None:
+        return slice(start, stop)
+    first = size - 1 - start
+    last = size - 1 - stop
+    return slice(first, last if last >= 0 else None, -1)
+
+
+def _as_slice(index: np.ndarray) -> slice | None:
+    """Indices that follow each other, as a slice."""
+    if index.size and np.array_equal(index, np.arange(index[0], index[0] + index.size)):
+        return slice(int(index[0]), int(index[0]) + index.size)
+    return None
+
+
+def _runs(index: np.ndarray) -> list[np.ndarray]:
+    """Stretches of indices that follow each other."""
+    return np.split(index, np.flatnonzero(np.diff(index) != 1) + 1) if index.size else []
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A part of the globe for some times of a field.
+
+    Attributes:
+        part: where its values are stored.
+        row, column: of its north-western node in the field.
+    """
+
+    part: Stored
+    row: int
+    column: int
+
+
+class Joined:
+    """The values of a field of many parts: an array (time, latitude, longitude) of float32.
+
+    Args:
+        tiles: groups of parts that cover the field together, at the same times.
+        group: of each of the field's times, the number of its group.
+        moment: of each of the field's times, its index among the times of the group's parts.
+        shape: of the field.
+        name: of the Dask array that reads from this.
+    """
+
+    dtype = np.dtype(np.float32)
+    ndim = 3
+
+    def __init__(
+        self,
+        tiles: Sequence[Sequence[Tile]],
+        group: np.ndarray,
+        moment: np.ndarray,
+        shape: tuple[int, int, int],
+        name: str,
+    ) -> None:
+        self._tiles, self._group, self._moment = tiles, group, moment
+        self.shape, self.name = shape, name
+
+    def __getitem__(self, key: tuple[Any, ...]) -> np.ndarray:
+        """Read values; slices of step 1, integers, and arrays of indices along one axis."""
+        times, columns = np.arange(self.shape[0])[key[0]], np.arange(self.shape[2])[key[2]]
+        rows = np.arange(self.shape[1])[key[1]]
+        span = _as_slice(np.atleast_1d(rows))
+        if span is None:
+            values = self._block(np.atleast_1d(times), slice(None), np.atleast_1d(columns))
+            values = values[:, np.atleast_1d(rows)]
+        else:
+            values = self._block(np.atleast_1d(times), span, np.atleast_1d(columns))
+        single = tuple(
+            axis for axis, index in enumerate((times, rows, columns)) if np.ndim(index) == 0
+        )
+        return values.squeeze(single) if single else values
+
+    def _block(self, times: np.ndarray, rows: slice, columns: np.ndarray) -> np.ndarray:
+        start, stop, _ = rows.indices(self.shape[1])
+        values = np.empty((times.size, stop - start, columns.size), np.float32)
+        groups = self._group[times]
+        edges = np.flatnonzero(np.diff(groups) != 0) + 1
+        first = 0
+        for run in np.split(np.arange(times.size), edges):
+            if not run.size:
+                continue
+            at = self._moment[times[run]]
+            for tile in self._tiles[int(groups[run[0]])]:
+                self._fill(values[first : first + run.size], tile, at, (start, stop), columns)
+            first += run.size
+        return values
+
+    @staticmethod
+    def _fill(
+        values: np.ndarray, tile: Tile, at: np.ndarray, rows: tuple[int, int], columns: np.ndarray
+    ) -> None:
+        height, width = tile.part.axes.grid.shape
+        top, bottom = max(rows[0], tile.row), min(rows[1], tile.row + height)
+        inside = np.flatnonzero((columns >= tile.column) & (columns < tile.column + width))
+        if top >= bottom or not inside.size:
+            return
+        own = columns[inside] - tile.column
+        part = tile.part.read(at, slice(top - tile.row, bottom - tile.row), own)
+        if inside.size == columns.size:
+            values[:, top - rows[0] : bottom - rows[0]] = part
+        else:
+            values[:, top - rows[0] : bottom - rows[0], inside] = part

@@ -1,0 +1,197 @@
+"""When a file's values are valid: which of its coordinates says so, and what the stamp of a mean means."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from deepcams.core.errors import InputError, notice
+from deepcams.core.species import COORDINATE_NAMES
+from deepcams.core.times import DAY, HOUR
+
+Stamp = Literal["start", "middle", "end"]
+"""Which moment of the interval of a mean its stamp is."""
+
+_LEAD_NAMES = ("step", "forecast_period", "leadtime", "lead_time", "lead")
+_REFERENCE_NAMES = ("forecast_reference_time", "reference_time", "reftime", "initial_time")
+_LENGTHS = {"d": DAY, "h": HOUR, "m": HOUR // 60, "s": HOUR // 3600}
+_MEAN_STREAMS = ("moda", "mnth", "mmsa", "mmsf", "msda", "edmo", "wamo", "dame", "edda")
+"""ECMWF's streams of means over days or months."""
+_LONGEST = 3 * HOUR
+"""A mean over more than this describes no hour."""
+
+
+def is_time_mean(array: xr.DataArray) -> bool:
+    """Return whether a file calls a variable a mean over time (CF's ``cell_methods``)."""
+    return bool(re.search(r"\btime:\s*mean\b", str(array.attrs.get("cell_methods", ""))))
+
+
+def time_names(array: xr.DataArray | xr.Dataset) -> list[str]:
+    """Return the names of the coordinates that are times, as the canonical aliases and the standard name tell them."""
+    return [name for name in COORDINATE_NAMES["time"] if name in array.coords or name in array.dims]
+
+
+def with_valid_time(array: xr.DataArray, where: object) -> xr.DataArray:
+    """Give an array one coordinate ``time`` that says when its values are valid.
+
+    ``valid_time`` goes before all others. Else a forecast's reference time and lead time (one of them may be a scalar)
+    make it. A coordinate ``time`` is the reference where it says so, or where a lead time stands beside it and it does
+    not call itself the time. Of several leads for one time the shortest is taken.
+
+    Args:
+        array: of one variable.
+        where: the file, for messages.
+
+    Returns:
+        the array with ``time`` along one or two of its dimensions, or as a scalar; other times are dropped.
+
+    Raises:
+        InputError: a lead time without units.
+    """
+    coords = array.coords
+    lead = next(
+        (coords[name] for name in coords if _is(coords[name], "forecast_period", _LEAD_NAMES)), None
+    )
+    reference = next(
+        (
+            coords[name]
+            for name in coords
+            if _is(coords[name], "forecast_reference_time", _REFERENCE_NAMES)
+        ),
+        None,
+    )
+    times = [coords[name] for name in time_names(array) if name in coords]
+    if "valid_time" in coords:
+        valid = coords["valid_time"]
+    elif (
+        lead is not None
+        and reference is None
+        and times
+        and times[0].attrs.get("standard_name") != "time"
+    ):
+        reference, valid = times[0], None
+    else:
+        own = [time for time in times if reference is None or time.name != reference.name]
+        valid = own[0] if own else None
+    if valid is None and reference is not None and lead is not None:
+        valid = reference + _duration(lead, f"{where}: {lead.name}")
+        valid.encoding = dict(reference.encoding)
+    if valid is None or not set(valid.dims) <= set(array.dims) or valid.ndim > 2:
+        return array
+    drop = [
+        str(name) for name in coords if name in ("time", "valid_time") or _is_other(coords[name])
+    ]
+    return array.drop_vars(drop, errors="ignore").assign_coords(time=valid.variable)
+
+
+def _is(coordinate: xr.DataArray, standard_name: str, names: tuple[str, ...]) -> bool:
+    own = coordinate.attrs.get("standard_name")
+    return own == standard_name or (own is None and coordinate.name in names)
+
+
+def _is_other(coordinate: xr.DataArray) -> bool:
+    return _is(coordinate, "forecast_period", _LEAD_NAMES) or _is(
+        coordinate, "forecast_reference_time", _REFERENCE_NAMES
+    )
+
+
+def _duration(lead: xr.DataArray, where: str) -> xr.DataArray:
+    """A lead time as ``timedelta64[ns]``."""
+    if lead.dtype.kind == "m":
+        return lead.astype("timedelta64[ns]")
+    unit = str(lead.attrs.get("units", "")).strip().lower()[:1]
+    if unit not in _LENGTHS and bool((lead == 0).all()):
+        unit = "h"
+    if unit not in _LENGTHS:
+        found = repr(lead.attrs.get("units", "no units"))
+        raise InputError(
+            where, "a lead time in hours, minutes or days", found, "write its units into the file"
+        )
+    return (
+        (lead.astype(float) * float(_LENGTHS[unit].astype(np.int64)))
+        .round()
+        .astype("timedelta64[ns]")
+    )
+
+
+def with_middle_stamps(
+    array: xr.DataArray, dataset: xr.Dataset, where: object, stamp: Stamp | None = None
+) -> xr.DataArray:
+    """Stamp means in the middle of their interval; refuse means over days or months.
+
+    Time bounds decide. Means stamped on the full hour without bounds are ambiguous: ``stamp`` says what they are, and
+    without it they are taken as they are, with a notice.
+
+    Args:
+        array: with a coordinate ``time`` (see :func:`with_valid_time`).
+        dataset: that it is from, with the bounds.
+        where: the file, for messages.
+        stamp: which moment of the interval the stamp is; for means without bounds.
+
+    Raises:
+        InputError: means over more than 3 hours.
+    """
+    refuse_long_means(array, where)
+    if not is_time_mean(array) or "time" not in array.coords or array.time.dtype.kind != "M":
+        return array
+    bounds = _bounds(array, dataset)
+    times = np.atleast_1d(array.time.values).astype("datetime64[ns]")
+    steps = np.diff(np.unique(times))
+    if bounds is not None:
+        length = (bounds[:, 1] - bounds[:, 0]).max()
+        middle = bounds[:, 0] + (bounds[:, 1] - bounds[:, 0]) // 2
+    else:
+        length = np.median(steps.astype(np.int64)).astype("timedelta64[ns]") if steps.size else HOUR
+        shift = {"start": length // 2, "end": -(length // 2)}.get(stamp or "", 0 * HOUR)
+        middle = times + shift
+    if length > _LONGEST:
+        name = "monthly means" if length >= 27 * DAY else f"means over {length / HOUR:g} h"
+        raise _long(where, name)
+    if bounds is None and stamp is None and np.any(times.astype("datetime64[h]") == times):
+        notice(
+            f"{where}: means stamped on the full hour without time bounds; the stamp is taken for the middle of each "
+            "mean (if it is the start or the end, say so with --mean-stamp)"
+        )
+    if np.array_equal(middle, times):
+        return array
+    variable = xr.Variable(
+        array.time.dims, middle.reshape(array.time.shape), encoding=dict(array.time.encoding)
+    )
+    return array.assign_coords(time=variable)
+
+
+def refuse_long_means(array: xr.DataArray, where: object) -> None:
+    """Refuse what GRIB keys or cell methods call a mean over days or months.
+
+    Raises:
+        InputError: it is one.
+    """
+    stream = str(array.attrs.get("GRIB_stream", ""))
+    kind = str(array.attrs.get("GRIB_stepType", ""))
+    methods = str(array.attrs.get("cell_methods", ""))
+    if stream in _MEAN_STREAMS or kind.startswith(("avgi", "avga", "avgd", "avgm")):
+        name = "monthly means" if not stream.startswith("d") else "daily means"
+        raise _long(where, f"{name} (stream {stream or 'unknown'}, step type {kind or 'unknown'})")
+    interval = re.search(r"mean[^)]*\(\s*interval:\s*1\s*(month|day|year)", methods)
+    if interval or re.search(r"\btime:\s*mean\s+(over|within)\s+(days|months|years)", methods):
+        raise _long(where, f"means over longer times ({methods})")
+
+
+def _long(where: object, found: str) -> InputError:
+    return InputError(
+        f"{where}: time", "instants or hourly means", found, "take the 3-hourly or hourly data"
+    )
+
+
+def _bounds(array: xr.DataArray, dataset: xr.Dataset) -> np.ndarray | None:
+    """The bounds of each time, (n, 2), ``datetime64[ns]``."""
+    for time in (dataset.variables.get(name) for name in COORDINATE_NAMES["time"]):
+        name: Any = None if time is None else time.attrs.get("bounds", time.encoding.get("bounds"))
+        if name in dataset.variables:
+            bounds = np.asarray(dataset.variables[name].values)
+            if bounds.dtype.kind == "M" and bounds.shape == (array.time.size, 2):
+                return bounds.astype("datetime64[ns]")
+    return None
