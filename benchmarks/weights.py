@@ -23,7 +23,7 @@ import pandas as pd
 from deepcams.cli import main as deepcams
 from deepcams.core.grid import Grid
 from deepcams.networks.checkpoint import load, read_card, save
-from deepcams.simulation.world_field import SimulatedWorld
+from deepcams.simulation.world import SimulatedWorld
 from deepcams.training.experiment_file import read_experiment
 from deepcams.training.store.prepare import prepare
 

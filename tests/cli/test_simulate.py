@@ -34,7 +34,7 @@ def test_each_layout_writes_and_closes_with_one_line(
 def test_the_cams_layout_and_seed_reach_the_files(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for seed in ("1", "2"):
+    for seed in ("0", "1"):
         arguments = [
             "simulate",
             "-o",
@@ -46,7 +46,7 @@ def test_the_cams_layout_and_seed_reach_the_files(
             seed,
         ]
         assert main(arguments) == 0
-    one, two = (next((tmp_path / seed).glob("*.nc")) for seed in "12")
+    one, two = (next((tmp_path / seed).glob("*.nc")) for seed in "01")
     assert one.read_bytes()[:3] == b"CDF"
     assert abs(open_cams(one) - open_cams(two)).max() > 1
     capsys.readouterr()

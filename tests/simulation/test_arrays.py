@@ -8,7 +8,7 @@ from deepcams.core.errors import InputError
 from deepcams.core.grid import Grid
 from deepcams.readers.geos_cf import open_geos_cf
 from deepcams.simulation.arrays import NUMPY, TorchArrays, world_arrays
-from deepcams.simulation.world_field import SimulatedWorld
+from deepcams.simulation.world import SimulatedWorld
 
 torch = pytest.importorskip("torch")
 

@@ -5,7 +5,7 @@ import numpy as np
 from deepcams.core.grid import Grid
 from deepcams.plotting.page import save
 from deepcams.plotting.world import Statistics, world_figure
-from deepcams.simulation.world_field import SimulatedWorld
+from deepcams.simulation.world import SimulatedWorld
 
 LEVELS = (0.01, 0.5, 0.99)
 

@@ -14,9 +14,10 @@ import xarray as xr
 from deepcams.core.errors import InputError, OutputError
 from deepcams.core.field import as_field
 from deepcams.core.grid import Grid
-from deepcams.simulation.simulate import simulate
+from deepcams.core.progress import Progress, no_progress
 from deepcams.simulation.write_cams import write_cams
 from deepcams.simulation.write_fields import write_days
+from deepcams.simulation.write_world import simulate
 
 GRID = Grid.globe(0.75).select((100.0, 30.0, 106.0, 36.0))[0]
 
@@ -57,30 +58,24 @@ def counted() -> tuple[xr.DataArray, list[int]]:
     return field, computed
 
 
-def new(
-    field: xr.DataArray, folder: Path, world: str, progress: Callable[[int, int], None]
-) -> Path:
+def new(field: xr.DataArray, folder: Path, world: str, progress: Progress) -> Path:
     path = folder / "a.nc"
     write_cams(field, path, progress=progress, world=world)
     return path
 
 
-def zipped(
-    field: xr.DataArray, folder: Path, world: str, progress: Callable[[int, int], None]
-) -> Path:
+def zipped(field: xr.DataArray, folder: Path, world: str, progress: Progress) -> Path:
     path = folder / "a.zip"
     write_cams(field, path, "zip", progress=progress, world=world)
     return path
 
 
-def day(
-    field: xr.DataArray, folder: Path, world: str, progress: Callable[[int, int], None]
-) -> Path:
+def day(field: xr.DataArray, folder: Path, world: str, progress: Progress) -> Path:
     return write_days(field, folder, progress=progress, world=world).paths[0]
 
 
-def killed_at(hours: int) -> Callable[[int, int], None]:
-    def progress(done: int, total: int) -> None:
+def killed_at(hours: int) -> Progress:
+    def progress(stage: str, done: int, total: int) -> None:
         if done >= hours:
             raise Stop
 
@@ -88,36 +83,36 @@ def killed_at(hours: int) -> Callable[[int, int], None]:
 
 
 @pytest.mark.parametrize("write", [new, zipped, day])
-@pytest.mark.parametrize("damage", ["none", "cut off", "other bytes", "another world"])
+@pytest.mark.parametrize(
+    "damage", ["none", "cut off", "other bytes", "damaged record", "another world"]
+)
 def test_a_killed_file_goes_on_where_it_was(
     write: Callable[..., Path], damage: str, counted: tuple[xr.DataArray, list[int]], tmp_path: Path
 ) -> None:
     field, computed = counted
-    truth = write(field, tmp_path / "whole", "w", lambda done, total: None).read_bytes()
+    truth = write(field, tmp_path / "whole", "w", no_progress).read_bytes()
     assert computed == list(range(0, 24, 3))
     computed.clear()
     with pytest.raises(Stop):
         write(field, tmp_path / "cut", "w", killed_at(15))
-    assert [path.suffix for path in (tmp_path / "cut").iterdir()] == [".computed"]
-    kept = next((tmp_path / "cut").iterdir())
-    data = bytearray(kept.read_bytes())
+    assert [path.name for path in (tmp_path / "cut").iterdir()] == [".deepcams"]
+    third = sorted((tmp_path / "cut").rglob("*.npy"), key=lambda path: path.stat().st_mtime_ns)[2]
+    data = bytearray(third.read_bytes())
     if damage == "cut off":
-        kept.write_bytes(data[:-10])
+        third.write_bytes(data[:-10])
     elif damage == "other bytes":
-        data[len(data) // 2] ^= 1  # in the third of five blocks
-        kept.write_bytes(data)
+        data[-10] ^= 1
+        third.write_bytes(data)
+    elif damage == "damaged record":
+        for record in (tmp_path / "cut").rglob("*.record.json"):
+            record.write_text("{")
     computed.clear()
-    path = write(
-        field,
-        tmp_path / "cut",
-        "other" if damage == "another world" else "w",
-        lambda done, total: None,
-    )
-    assert computed == list(
-        range({"none": 15, "cut off": 12, "other bytes": 6, "another world": 0}[damage], 24, 3)
-    )
+    world = "other" if damage == "another world" else "w"
+    path = write(field, tmp_path / "cut", world, no_progress)
+    again = {"none": [], "cut off": [6], "other bytes": [6]}.get(damage, [0, 3, 6, 9, 12])
+    assert computed == [*again, 15, 18, 21]
     assert path.read_bytes() == truth
-    assert list((tmp_path / "cut").iterdir()) == [path]
+    assert list((tmp_path / "cut").rglob("*.npy")) == []
 
 
 def test_writers_are_told_which_world_it_is(
@@ -131,7 +126,7 @@ def test_writers_are_told_which_world_it_is(
         path.touch()
         return True
 
-    monkeypatch.setattr("deepcams.simulation.simulate.write_cams", write)
+    monkeypatch.setattr("deepcams.simulation.write_world.write_cams", write)
     for k, (seed, box) in enumerate(
         [(0, (75, 20, 80, 24)), (1, (75, 20, 80, 24)), (1, (75, 20, 80, 25))]
     ):
@@ -151,13 +146,12 @@ def test_two_simulations_in_one_folder_are_refused(
         path.write_text(str(caught.value))
         return True
 
-    monkeypatch.setattr("deepcams.simulation.simulate.write_cams", second)
+    monkeypatch.setattr("deepcams.simulation.write_world.write_cams", second)
     (path,) = simulate(folder, "cams", "2019-12-01T00", bbox=box).written.paths
-    assert (
-        path.read_text()
-        == f"{folder}: another deepcams writes to it now; wait for it, or choose another name"
-    )
-    assert not list(folder.glob("*.lock"))
+    words = path.read_text()
+    assert words.startswith(f"{folder}: another deepcams writes to it now")
+    assert words.endswith("; wait for it, or choose another name")
+    assert not list(folder.rglob("lock"))
 
 
 def test_what_is_refused_leaves_no_folders(tmp_path: Path) -> None:

@@ -20,8 +20,7 @@ from deepcams.simulation.sphere import (
     noise,
 )
 from deepcams.simulation.winds import EARTH, Paths, Winds
-from deepcams.simulation.world import Moment
-from deepcams.simulation.world_field import SimulatedWorld, open_simulated
+from deepcams.simulation.world import Moment, SimulatedWorld, open_simulated
 
 NOON = np.datetime64("2019-12-01T12:00", "ns")
 HOUR = np.timedelta64(1, "h")
@@ -86,7 +85,7 @@ def test_another_process_makes_the_same_bytes(world: SimulatedWorld) -> None:
     grid = Grid.globe(0.75).select((60, 10, 140, 50))[0]
     code = (
         "import hashlib, numpy as np; from deepcams.core.grid import Grid;"
-        "from deepcams.simulation.world_field import SimulatedWorld;"
+        "from deepcams.simulation.world import SimulatedWorld;"
         "grid = Grid.globe(0.75).select((60, 10, 140, 50))[0];"
         "values = SimulatedWorld(0).values(grid, np.datetime64('2019-12-01T12:00', 'ns'), True);"
         "print(hashlib.sha256(values.tobytes()).hexdigest())"
@@ -192,7 +191,7 @@ def test_the_field_is_canonical_and_says_that_it_is_simulated(world: SimulatedWo
 
 def test_seeds_make_different_worlds_on_the_same_earth() -> None:
     grid = Grid.globe(1.5)
-    one, two = (np.log(SimulatedWorld(seed).values(grid, NOON)) for seed in (1, 2))
+    one, two = (np.log(SimulatedWorld(seed).values(grid, NOON)) for seed in (0, 1))
     assert np.corrcoef(one.ravel(), two.ravel())[0, 1] < 0.9
     assert np.corrcoef(one.ravel(), two.ravel())[0, 1] > 0.2
 

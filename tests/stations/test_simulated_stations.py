@@ -10,8 +10,8 @@ import pytest
 
 from deepcams.core.field import as_field
 from deepcams.core.grid import Grid
-from deepcams.simulation.simulate import simulate
-from deepcams.simulation.world_field import SimulatedWorld
+from deepcams.simulation.world import SimulatedWorld
+from deepcams.simulation.write_world import simulate
 from deepcams.stations import station_tables as tables
 from deepcams.stations.hourly import runs
 from deepcams.stations.openaq import StationArchive, open_openaq

@@ -15,10 +15,10 @@ from deepcams.core.field import grid_of
 from deepcams.core.grid import Grid
 from deepcams.methods.coarsen import METHODS, coarsen
 from deepcams.readers.geos_cf import open_geos_cf
-from deepcams.simulation.simulate import simulate
-from deepcams.simulation.world_field import SimulatedWorld
+from deepcams.simulation.world import SimulatedWorld
 from deepcams.simulation.write_fields import write_days
 from deepcams.simulation.write_geos_cf import write_geos_cf
+from deepcams.simulation.write_world import simulate
 from deepcams.training.store.open_store import Prepared
 from deepcams.training.store.prepare import Preparation, prepare
 

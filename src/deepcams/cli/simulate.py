@@ -76,10 +76,10 @@ def simulate(
     """
     from deepcams.cli.progress import one_bar
     from deepcams.simulation.arrays import world_arrays
-    from deepcams.simulation.simulate import simulate as run
+    from deepcams.simulation.write_world import simulate as run
 
     arrays = world_arrays(device.value)
-    with one_bar("simulating", hidden=quiet) as progress:
+    with one_bar("simulating", hidden=quiet) as tell:
         result = run(
             out,
             layout.value,
@@ -91,6 +91,6 @@ def simulate(
             dirt=dirt,
             overwrite=overwrite,
             arrays=arrays,
-            progress=progress,
+            progress=lambda _, done, total: tell(done, total),
         )
     typer.echo(result.summary(out))

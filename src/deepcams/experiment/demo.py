@@ -29,8 +29,7 @@ from deepcams.methods.chains import best
 from deepcams.methods.coarsen import coarsen
 from deepcams.readers.cams import open_cams
 from deepcams.readers.open import open_field
-from deepcams.simulation.folder import WORLD_VERSION
-from deepcams.simulation.world_field import SimulatedWorld
+from deepcams.simulation.world import WORLD_VERSION, SimulatedWorld
 from deepcams.simulation.write_cams import write_cams
 from deepcams.simulation.write_fields import write_days
 from deepcams.writers import open_target
@@ -158,7 +157,7 @@ def demo(
         hourly, "time", combine_attrs="override", join="exact", compat="equals", coords="minimal"
     )
     files = write_days(
-        field, folder / _TRUTH, progress=lambda done, _: tell("simulate", done, hours.size)
+        field, folder / _TRUTH, progress=lambda _, done, total: tell("simulate", done, total)
     )
     truth = _loaded(open_field(files.paths), field)
     write_cams(coarsen(truth).isel(time=slice(None, None, SPAN)), folder / _CAMS)

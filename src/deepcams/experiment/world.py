@@ -12,9 +12,9 @@ from deepcams.core.progress import Progress
 from deepcams.experiment.run_options import FetchCams, FetchGeosCf, FetchOpenaq, World
 from deepcams.files.atomic import os_errors_explained, write_atomically
 from deepcams.methods.coarsen import Degradation
-from deepcams.simulation.simulate import simulate
 from deepcams.simulation.station_network import place_stations
 from deepcams.simulation.write_openaq import Dirt
+from deepcams.simulation.write_world import simulate
 from deepcams.training.store.prepare import Preparation
 
 
@@ -31,7 +31,7 @@ def write_cams(world: World, wanted: FetchCams, folder: Path, progress: Progress
         bbox=wanted.bbox,
         seed=world.seed,
         cams_layout="zip",
-        progress=lambda done, total: progress("fetch cams", done, total),
+        progress=lambda _, done, total: progress("fetch cams", done, total),
     )
     return f"simulated, {made.what}"
 
@@ -50,7 +50,7 @@ def write_stations(world: World, wanted: FetchOpenaq, folder: Path, progress: Pr
         seed=world.seed,
         stations=world.stations,
         dirt=True,
-        progress=lambda done, total: progress("fetch openaq", done, total),
+        progress=lambda _, done, total: progress("fetch openaq", done, total),
     )
     places = place_stations(world.seed, world.stations, wanted.bbox, Dirt().twins)
     known = [
@@ -86,11 +86,11 @@ def write_geos_cf_store(
         what the store holds, in words.
     """
 
-    def tell(done: int, total: int) -> None:
+    def tell(stage: str, done: int, total: int) -> None:
         progress("fetch geos-cf", done, total)
 
     made = simulate(
         hours, "geos-cf", wanted.period, bbox=wanted.bbox, seed=world.seed, progress=tell
     )
-    Preparation(hours, store, degradation).run(lambda phase, done, total: tell(done, total))
+    Preparation(hours, store, degradation).run(tell)
     return f"simulated, {made.what}"

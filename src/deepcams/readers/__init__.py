@@ -8,6 +8,6 @@ SOURCES = Registry(
     {
         "cams": "deepcams.readers.cams:open_cams",
         "geos-cf": "deepcams.readers.geos_cf:open_geos_cf",
-        "simulated": "deepcams.simulation.world_field:open_simulated",
+        "simulated": "deepcams.simulation.world:open_simulated",
     },
 )

@@ -1,4 +1,4 @@
-"""The simulated truth at any place and moment.
+"""A simulated world with known truth: PM2.5 at any grid and cadence, a pure function of seed, place and time.
 
 The air at a node carries what was emitted along the path it came by: for each age on a fixed ladder the emission map,
 blurred the more the older the air, is read where the air was then. To that come texture that moves with the air, a
@@ -13,8 +13,15 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
+from deepcams.core.errors import InputError
+from deepcams.core.field import UNITS, field_like
 from deepcams.core.grid import Grid
+from deepcams.core.period import Period
+from deepcams.core.species import PM25, species_of
+from deepcams.core.times import HOUR
+from deepcams.readers.protocols import Paths as InputPaths
 from deepcams.simulation import emissions
 from deepcams.simulation.arrays import NUMPY, Arrays
 from deepcams.simulation.sphere import (
@@ -29,6 +36,9 @@ from deepcams.simulation.sphere import (
     noise,
 )
 from deepcams.simulation.winds import EARTH, Paths, Winds
+
+WORLD_VERSION = 2
+"""Counts up when the world's values change; files of different versions are not put into one folder."""
 
 YOUNG = (0.0, 0.5, 1.0, 1.6, 2.4, 3.4, 4.7, 6.2, 8.0)
 OLD = (10.0, 13.5, 18.0, 24.0, 32.0)
@@ -355,3 +365,140 @@ def _winds(seed: int) -> Winds:
 
 def _lattice(values: np.ndarray) -> np.ndarray:
     return across_poles(values.astype(np.float32))
+
+
+_ORIGIN = int(np.datetime64("2000-01-01T00:00", "ns").astype("int64"))
+_HOUR = int(HOUR.astype("int64"))
+_BLOCK_NODES = 4_200_000
+"""Nodes of one lazy block: four global hours at 0.25 degrees, 17 MB."""
+
+
+@dataclass(frozen=True)
+class SimulatedWorld:
+    """Cities, fires, dust and sea salt carried by smooth winds over a textured ground.
+
+    The value at a node and a moment depends on nothing else: not on the region, the grid's step or the other times
+    asked for, nor on the chunks, to the last bit on the same platform.
+
+    Attributes:
+        seed: chooses the world.
+    """
+
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.seed, int | np.integer) or self.seed < 0:
+            raise InputError("seed", "a whole number from 0", repr(self.seed))
+
+    def field(
+        self, grid: Grid, times: np.ndarray, mean: bool = False, arrays: Arrays | None = None
+    ) -> xr.DataArray:
+        """Return the truth on ``grid`` at ``times``; lazy, one block per few hours.
+
+        Args:
+            grid: any regular grid, also a region.
+            times: ``datetime64``, strictly increasing.
+            mean: means over the hour around each time (GEOS-CF stamps HH:30) instead of instants.
+            arrays: what to compute with, by default NumPy; others (PyTorch on a GPU, see
+                :mod:`deepcams.simulation.arrays`) agree with it to about 1e-5 of the value, and to 3e-4 near
+                the sharpest sources.
+
+        Returns:
+            canonical field (time, latitude, longitude), float32, ug m-3, all values positive.
+
+        Raises:
+            InputError: no times, or times that do not increase.
+        """
+        import dask.array as da
+
+        times = np.atleast_1d(np.asarray(times, "datetime64[ns]"))
+        if times.size == 0 or np.any(np.diff(times) <= np.timedelta64(0)):
+            raise InputError(
+                "times", "at least one time, strictly increasing", f"{times.size} times"
+            )
+        grid = grid.canonical()
+        each = max(1, min(times.size, _BLOCK_NODES // (grid.rows * grid.columns)))
+        stamps = da.from_array(times.astype("int64"), chunks=each)  # type: ignore[no-untyped-call]
+        data = da.map_blocks(  # type: ignore[no-untyped-call]
+            _block,
+            stamps,
+            self.seed,
+            grid,
+            mean,
+            arrays or NUMPY,
+            dtype=np.float32,
+            new_axis=[1, 2],
+            chunks=(stamps.chunks[0], (grid.rows,), (grid.columns,)),
+            meta=np.empty((0, 0, 0), np.float32),
+        )
+        attrs = {
+            "units": UNITS,
+            "standard_name": PM25.standard_name,
+            "long_name": "Simulated particulate matter d <= 2.5 um",
+            "cell_methods": "time: mean" if mean else "time: point",
+            "source": f"deepcams simulated world, seed {self.seed}: no real data",
+        }
+        return field_like(xr.DataArray(0.0, name=PM25.name, attrs=attrs), data, grid, times)
+
+    def values(
+        self, grid: Grid, time: np.datetime64, mean: bool = False, arrays: Arrays | None = None
+    ) -> np.ndarray:
+        """Return the truth on ``grid`` at one time: (rows, columns), float32, ug m-3; see :meth:`field`."""
+        stamp = np.asarray([time], "datetime64[ns]").astype("int64")
+        return _block(stamp, self.seed, grid.canonical(), mean, arrays or NUMPY)[0]
+
+
+def _block(stamps: np.ndarray, seed: int, grid: Grid, mean: bool, arrays: Arrays) -> np.ndarray:
+    result = np.empty((stamps.size, *grid.shape), np.float32)
+    known: dict[int, np.ndarray] = {}
+
+    def at(stamp: int) -> np.ndarray:
+        if stamp not in known:
+            known[stamp] = Moment(seed, (stamp - _ORIGIN) / _HOUR, arrays).values(grid)
+        return known[stamp]
+
+    for k, stamp in enumerate(stamps.tolist()):
+        if mean:  # Simpson's rule over the hour
+            before, after = at(stamp - _HOUR // 2), at(stamp + _HOUR // 2)
+            result[k] = (before + np.float32(4) * at(stamp) + after) * np.float32(1 / 6)
+            known = {stamp + _HOUR // 2: after}  # the next hour begins where this one ends
+        else:
+            result[k] = at(stamp)
+            known.clear()
+    return result
+
+
+def open_simulated(
+    paths: InputPaths,
+    *,
+    variable: str | None = None,
+    grid: Grid | None = None,
+    seed: int = 0,
+    hours: int = 1,
+    mean: bool = False,
+    arrays: Arrays | None = None,
+) -> xr.DataArray:
+    """Open a simulated field for a period, like a reader of files.
+
+    Args:
+        paths: the period as text, for instance ``2019-12-01..2019-12-02`` (nothing is read from disk).
+        variable: only PM2.5 (``pm2p5``) is simulated.
+        grid: default the 0.25 degree globe.
+        seed: chooses the world.
+        hours: between two times (3 for CAMS).
+        mean: hourly means stamped in the middle of the hour instead of instants on the hour.
+        arrays: what to compute with (see :meth:`SimulatedWorld.field`).
+
+    Raises:
+        InputError: not one period, another variable, or no step of at least an hour.
+    """
+    if not isinstance(paths, str):
+        raise InputError("simulated", "a period as text (2019-12-01..2019-12-02)", repr(paths))
+    if variable is not None and variable.lower() != "pm25" and species_of(variable) != PM25:
+        raise InputError("simulated: variable", PM25.name, repr(variable))
+    if hours < 1:
+        raise InputError("hours", "at least 1", hours)
+    period = Period.parse(paths)
+    first = period.start + HOUR // 2 if mean else period.start
+    times = np.arange(first, period.end, hours * HOUR)
+    return SimulatedWorld(seed).field(grid or Grid.globe(0.25), times, mean, arrays)

@@ -16,9 +16,10 @@ import numpy as np
 import pandas as pd
 
 from deepcams.core.period import Period
+from deepcams.core.progress import Progress, no_progress
 from deepcams.files.atomic import atomic_path
-from deepcams.simulation.folder import Progress, Written, no_progress
 from deepcams.simulation.station_network import Station, absent, measure
+from deepcams.simulation.write_fields import Written
 
 COLUMNS = (
     "location_id",
@@ -126,7 +127,7 @@ def write_openaq(
                 with atomic_path(path) as temporary:
                     _write(temporary, station, stamps, values, kinds)
             written.add(path, new)
-            progress(written.files + written.kept, len(days) * len(stations))
+            progress("simulate", written.files + written.kept, len(days) * len(stations))
         truth.forget(day)
     return written, planted.table()
 
