@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from deepcams.bench import fetching as speed
-from deepcams.fetch.geos_cf import open_hour
+from deepcams.fetch.geos_cf import read_hour
 from deepcams.fetch.retry import RetryableError
 from deepcams.readers.geos_cf import open_geos_cf
 from fetch.conftest import DAY
@@ -62,10 +62,10 @@ def test_an_hour_without_values_is_none(hour: Path, shuffle: bool) -> None:
     nothing = np.full_like(values_of(hour), 1e15)
     rewrite(hour, nothing, chunks=nothing.shape, compression="gzip", shuffle=shuffle)
     with pytest.raises(RetryableError, match="holds no values"):
-        open_hour(hour, TIME, 1)
+        read_hour(hour, TIME, 1)
     nothing[0, 0, -1, -1] = -3.5  # one value at the very end
     rewrite(hour, nothing, chunks=nothing.shape, compression="gzip", shuffle=shuffle)
-    assert open_hour(hour, TIME, 1).shape == nothing.shape[1:]
+    assert read_hour(hour, TIME, 1).values.shape == nothing.shape[2:]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_an_hour_without_values_is_none(hour: Path, shuffle: bool) -> None:
 )
 def test_other_layouts_are_read_too(hour: Path, how: dict[str, object]) -> None:
     rewrite(hour, values_of(hour), **how)
-    assert open_hour(hour, TIME, 1).shape == open_geos_cf(hour).shape
+    assert read_hour(hour, TIME, 1).values.shape == open_geos_cf(hour).shape[1:]
 
 
 def test_every_damaged_byte_of_a_chunk_is_noticed(hour: Path) -> None:
@@ -93,4 +93,4 @@ def test_every_damaged_byte_of_a_chunk_is_noticed(hour: Path) -> None:
         broken[at] ^= 0x10
         hour.write_bytes(broken)
         with pytest.raises(RetryableError):
-            open_hour(hour, TIME, 1)
+            read_hour(hour, TIME, 1)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time as clock
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -13,7 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from deepcams.core.errors import DeepcamsError, InputError, OutputError, notice
+from deepcams.core.errors import DeepcamsError, DeepcamsNotice, InputError, OutputError, notice
 from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress
 from deepcams.core.text import size
@@ -21,6 +23,7 @@ from deepcams.fetch.endpoints import Endpoints
 from deepcams.fetch.retry import (
     FetchError,
     RefusedError,
+    RetryableError,
     RetryPolicy,
     StoppedError,
     UnreachableError,
@@ -29,6 +32,7 @@ from deepcams.files.atomic import os_errors_explained, sync
 from deepcams.files.lock import locked
 from deepcams.files.optional import require
 from deepcams.files.records import FOLDER, Record, Records, file_digest, refuse_changes
+from deepcams.readers.detect import Kind, kind_of
 
 Item = TypeVar("Item")
 COMPLETE = "complete"
@@ -36,6 +40,35 @@ _ANOTHER = "name another folder"
 
 READING = threading.Lock()
 """Held while a netCDF or GRIB file is open: their libraries crash when two threads are in them."""
+
+
+def read_alone(read: Callable[[], Item]) -> Item:
+    """Read a file while no other thread reads one, and close it before another may.
+
+    Args:
+        read: returns nothing that still refers to the file.
+
+    Raises:
+        RetryableError: what is wrong with the file, where a reader refuses it.
+    """
+    with READING, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeepcamsNotice)
+        try:
+            return read()
+        except RetryableError as error:
+            wrong = str(error)
+        except InputError as error:
+            wrong = f"what came is {error.found} instead of {error.expected}"
+        except DeepcamsError as error:
+            wrong = f"what came cannot be used: {error}"
+        gc.collect()  # the errors' tracebacks hold the file open, in a cycle
+    raise RetryableError(wrong)
+
+
+def kind_at(path: Path) -> Kind | None:
+    """Return what the content of a file is."""
+    with path.open("rb") as file:
+        return kind_of(file.read(1024))
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,21 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from deepcams.core.errors import DeepcamsError, DeepcamsNotice, InputError, notice
+from deepcams.core.errors import InputError, notice
 from deepcams.core.field import grid_of
 from deepcams.core.grid import Grid
 from deepcams.core.period import Period
 from deepcams.core.species import SPECIES, Species, species_of
 from deepcams.core.times import HOUR
-from deepcams.fetch.base import READING, Estimate, Fetch, Key, Summary, raise_failures
+from deepcams.fetch.base import (
+    Estimate,
+    Fetch,
+    Key,
+    Summary,
+    kind_at,
+    raise_failures,
+    read_alone,
+)
 from deepcams.fetch.download import Http, check_space, found_in, free_space
 from deepcams.fetch.endpoints import ADS_PROFILE, CAMS_DATASET, CAMS_PAGE
 from deepcams.fetch.retry import (
@@ -339,7 +347,7 @@ class Cams(Fetch[CamsRequest]):
                 if now == result:
                     raise
                 result = now  # the service has made the file anew meanwhile
-        final = final.with_name(final.name + _SUFFIX[str(_kind(partial))])
+        final = final.with_name(final.name + _SUFFIX[str(kind_at(partial))])
         self.finish(part.item, partial, final, request=part.request(), id=number)
 
 
@@ -484,35 +492,23 @@ def _failure(message: str, what: str) -> FetchError:
     )
 
 
-def _kind(path: Path) -> Kind | None:
-    with path.open("rb") as file:
-        return kind_of(file.read(1024))
-
-
 def verify(path: Path, part: Part) -> None:
     """Check that a file is what was asked for: content, grid, hours, units, no missing values.
 
     Raises:
         RetryableError: it is not.
     """
-    kind = _kind(path)
+    kind = kind_at(path)
     if kind is None or kind == "zarr":
         raise RetryableError(f"what came is {found_in(path)}")
-    try:
-        with READING, warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeepcamsNotice)
-            _verify(path, kind, part)
-    except InputError as error:
-        raise RetryableError(f"what came is {error.found} instead of {error.expected}") from error
-    except DeepcamsError as error:
-        raise RetryableError(f"what came cannot be used: {error}") from error
+    read_alone(lambda: _verify(path, kind, part))
 
 
 def _verify(path: Path, kind: Kind, part: Part) -> None:
     files = [DataFile(path, kind, path)]
     if kind == "zip":
         members = unpack(path, lambda head: kind_of(head) not in (None, "zip"))
-        files = [DataFile(file, _kind(file) or kind, path, name) for name, file in members]
+        files = [DataFile(file, kind_at(file) or kind, path, name) for name, file in members]
     field = open_cams_files(files, part.species.name)
     absent = part.times[~np.isin(part.times, field.time.values)]
     if absent.size:

@@ -9,25 +9,32 @@ from __future__ import annotations
 import math
 import re
 import threading
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import xarray as xr
 
-from deepcams.core.errors import DeepcamsError, DeepcamsNotice, InputError
+from deepcams.core.errors import DeepcamsError, InputError
 from deepcams.core.field import grid_of
 from deepcams.core.grid import Grid
 from deepcams.core.period import Period
 from deepcams.core.text import size
 from deepcams.core.times import DAY, HOUR
-from deepcams.fetch.base import READING, Estimate, Fetch, Summary, raise_failures
+from deepcams.fetch.base import (
+    READING,
+    Estimate,
+    Fetch,
+    Summary,
+    kind_at,
+    raise_failures,
+    read_alone,
+)
 from deepcams.fetch.download import Http, check_space, found_in, free_space, partial_of
 from deepcams.fetch.endpoints import (
     GEOS_CF_KINDS,
@@ -39,7 +46,7 @@ from deepcams.fetch.endpoints import (
 )
 from deepcams.fetch.retry import AbsentError, FetchError, RefusedError, RetryableError
 from deepcams.files.atomic import os_errors_explained
-from deepcams.readers.detect import DataFile, kind_of, looks_like
+from deepcams.readers.detect import DataFile, looks_like
 from deepcams.readers.geos_cf import TITLE, UNDEFINED, open_geos_cf_files
 
 Box = tuple[float, float, float, float]
@@ -246,7 +253,7 @@ class GeosCf(Fetch[GeosCfRequest]):
 
     def _verify(self, path: Path, time: np.datetime64) -> None:
         """Check an hour's file, and that its grid is that of the other hours."""
-        grid = grid_of(open_hour(path, time, self.request.version))
+        grid = read_hour(path, time, self.request.version).grid
         with self._lock:
             if self._grid is None:
                 self._grid = self._grid_before() or grid
@@ -264,15 +271,14 @@ class GeosCf(Fetch[GeosCfRequest]):
     def _cut(self, partial: Path, time: np.datetime64) -> None:
         """Replace a file by the part of it that is in the box."""
         assert self.request.bbox is not None
-        whole = open_hour(partial, time, self.request.version)
-        grid, rows, columns = grid_of(whole).select(self.request.bbox, "--bbox")
-        source = str(whole.attrs.get("source", ""))
+        whole = read_hour(partial, time, self.request.version)
+        grid, rows, columns = whole.grid.select(self.request.bbox, "--bbox")
+        source = whole.source
         if not source.startswith("NASA GEOS-CF"):
             source = f"simulated, no GEOS-CF data: {source}"
         part = partial.with_suffix(".cut")
-        write_hour(
-            part, whole.values[0][rows][:, columns], grid, time, self.request.version, source
-        )
+        values = whole.values[rows][:, columns]
+        write_hour(part, values, grid, time, self.request.version, source)
         part.replace(partial)
 
     def _fetch_record(
@@ -305,34 +311,45 @@ def _day(time: np.datetime64) -> np.datetime64:
     return time.astype("datetime64[D]")
 
 
-def open_hour(path: Path, time: np.datetime64, version: int) -> xr.DataArray:
-    """Return the PM2.5 of one hour's file: (1, latitude, longitude), in memory.
+class Hour(NamedTuple):
+    """The PM2.5 of one hour's file.
+
+    Attributes:
+        values: (rows, columns), float32, ug m-3, NaN where there are none.
+        grid: of the values.
+        source: where they come from, in words.
+    """
+
+    values: np.ndarray
+    grid: Grid
+    source: str
+
+
+def read_hour(path: Path, time: np.datetime64, version: int) -> Hour:
+    """Read one hour's file to its last byte.
 
     Raises:
         RetryableError: the file is no data, damaged, of another hour, version or step, or holds no values.
     """
-    with path.open("rb") as file:
-        kind = kind_of(file.read(1024))
+    kind = kind_at(path)
     if kind not in ("hdf5", "netcdf3"):
         raise RetryableError(f"what came is {found_in(path)}")
-    try:
-        with READING, warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeepcamsNotice)
-            opened = open_geos_cf_files([DataFile(path, kind, path)], geos_cf_variable(version))
-            opened = opened.load()
-    except InputError as error:
-        raise RetryableError(f"what came is {error.found} instead of {error.expected}") from error
-    except DeepcamsError as error:
-        raise RetryableError(f"what came cannot be used: {error}") from error
-    if opened.sizes["time"] != 1 or opened.time.values[0] != time:
-        found = f"{opened.sizes['time']} hours from {str(opened.time.values[0])[:16]}"
-        raise RetryableError(f"what came is {found} instead of {str(time)[:16]}")
-    grid = grid_of(opened)
-    if abs(grid.step - STEP) > 1e-6:
-        raise RetryableError(f"what came is on another grid ({grid.describe()})")
-    if not np.isfinite(opened.values).any():
+
+    def read() -> Hour:
+        files = [DataFile(path, kind, path)]
+        field = open_geos_cf_files(files, geos_cf_variable(version)).load()
+        times = field.time.values
+        if times.size != 1 or times[0] != time:
+            found = f"{times.size} hours from {str(times[0])[:16]}"
+            raise RetryableError(f"what came is {found} instead of {str(time)[:16]}")
+        return Hour(field.values[0], grid_of(field), str(field.attrs.get("source", "")))
+
+    hour = read_alone(read)
+    if abs(hour.grid.step - STEP) > 1e-6:
+        raise RetryableError(f"what came is on another grid ({hour.grid.describe()})")
+    if not np.isfinite(hour.values).any():
         raise RetryableError("what came holds no values")
-    return opened
+    return hour
 
 
 def write_hour(

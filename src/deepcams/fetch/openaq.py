@@ -26,6 +26,12 @@ from urllib.parse import quote, urlencode, urlsplit
 from xml.etree import ElementTree
 
 import numpy as np
+import obstore
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from obstore.store import S3Store
+from pyarrow import csv
 
 from deepcams.core.box import Box
 from deepcams.core.errors import InputError
@@ -171,8 +177,6 @@ class Archive:
     """
 
     def __init__(self, url: str, policy: RetryPolicy, at_once: int) -> None:
-        from obstore.store import S3Store
-
         parts = urlsplit(url)
         config: dict[str, Any] = {"region": OPENAQ_REGION, "skip_signature": True}
         bucket, self._root = (
@@ -250,7 +254,6 @@ class Archive:
         Raises:
             FetchError: it never came so.
         """
-        import obstore
 
         def once() -> bytes:
             self._http.wait_until_quiet()
@@ -351,26 +354,11 @@ def list_locations(
 
 
 def _read_locations(text: bytes) -> list[dict[str, Any]]:
-    """Return what is kept of each location, named as the API names it."""
+    """Return the locations of an answer, as the API gives them."""
     try:
-        return [
-            {
-                "id": int(one["id"]),
-                "name": one["name"],
-                "timezone": one["timezone"],
-                "country": {"code": one["country"]["code"]},
-                "provider": {"name": one["provider"]["name"]},
-                "isMobile": bool(one["isMobile"]),
-                "isMonitor": bool(one["isMonitor"]),
-                "coordinates": {
-                    name: one["coordinates"][name] for name in ("latitude", "longitude")
-                },
-                "datetimeFirst": (one.get("datetimeFirst") or {}).get("utc"),
-                "datetimeLast": (one.get("datetimeLast") or {}).get("utc"),
-            }
-            for one in json.loads(text)["results"]
-        ]
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        found = json.loads(text)["results"]
+        return [{**one, "id": int(one["id"])} for one in found]
+    except (ValueError, TypeError, LookupError) as error:
         kind = type(error).__name__
         raise RetryableError(f"OpenAQ's answer cannot be read ({kind})") from None
 
@@ -589,16 +577,23 @@ class Openaq(Fetch[OpenaqRequest]):
             shutil.rmtree(objects, ignore_errors=True)
             return
         contents = list(self._archive.objects.map(lambda day: self._object(day, objects), days))
-        tables, damaged = [], []
-        for day, content in zip(days, contents, strict=True):
-            try:
-                tables.append(read_rows(content, self.request.parameter))
-            except (zlib.error, EOFError, OSError, ValueError):
-                if not day.proven:
+        damaged: list[str] = []
+        try:
+            table = read_rows(contents, self.request.parameter)
+        except _UNREADABLE:
+            sound = []
+            for day, content in zip(days, contents, strict=True):
+                if _is_readable(content):
+                    sound.append(content)
+                elif day.proven:
+                    damaged.append(day.key)
+                else:
                     shutil.rmtree(objects, ignore_errors=True)
                     raise FetchError(f"{day.name}: what came cannot be read; try again") from None
-                damaged.append(day.key)
-        rows = write_part(tables, part)
+            table = read_rows(sound, self.request.parameter)
+        if table.num_rows:
+            with atomic_path(part, durable=True) as temporary:
+                pq.write_table(table, temporary, compression="zstd")
         facts: dict[str, Any] = {"damaged": damaged} if damaged else {}
         length = sum(day.length for day in days)
         self.note(
@@ -607,7 +602,7 @@ class Openaq(Fetch[OpenaqRequest]):
             location=item.location,
             objects=len(days),
             size=length,
-            rows=rows,
+            rows=table.num_rows,
             **facts,
         )
         shutil.rmtree(objects, ignore_errors=True)
@@ -632,8 +627,8 @@ class Openaq(Fetch[OpenaqRequest]):
     def _is_inside(self, content: bytes) -> bool:
         """Return whether an object's first row with coordinates is in the box and country."""
         try:
-            table = read_rows(content).select(["lat", "lon"]).drop_null()
-        except (zlib.error, EOFError, OSError, ValueError):
+            table = read_rows([content]).select(["lat", "lon"]).drop_null()
+        except _UNREADABLE:
             return True
         if not table.num_rows:
             return True
@@ -655,17 +650,15 @@ class Openaq(Fetch[OpenaqRequest]):
         summary.notes.append(f"{final.name}: {rows:,} rows")
 
 
-_TEXTS = ("location_id", "location", "datetime", "parameter", "units")
 _NUMBERS = ("lat", "lon", "value")
 _COLUMNS = ("location_id", "location", "datetime", "lat", "lon", "parameter", "units", "value")
+_UNREADABLE = (zlib.error, EOFError, OSError, ValueError)
 _GROUP_ROWS = 1 << 19
 _JOINED = b"deepcams.merged"
 """Key of a file's metadata: the parts that it holds."""
 
 
 def _schema(metadata: dict[bytes, str] | None = None) -> Any:
-    import pyarrow as pa
-
     kinds = {name: pa.float64() for name in _NUMBERS}
     return pa.schema([(name, kinds.get(name, pa.string())) for name in _COLUMNS], metadata)
 
@@ -675,41 +668,29 @@ def _plain(parameter: str) -> str:
     return re.sub(r"[^a-z0-9]", "", parameter.lower().replace("2p5", "25"))
 
 
-def read_rows(content: bytes, parameter: str | None = None) -> Any:
-    """Read the rows of an object (of one parameter) into an Arrow table of the archive's columns.
+def _is_readable(content: bytes) -> bool:
+    try:
+        read_rows([content])
+    except _UNREADABLE:
+        return False
+    return True
+
+
+def read_rows(contents: Iterable[bytes], parameter: str | None = None) -> Any:
+    """Read the rows of some objects (of one parameter) into an Arrow table of the archive's columns.
 
     Raises:
-        zlib.error, EOFError, OSError: the object is damaged.
-        ValueError: it is no table of the archive, or a row does not fit.
+        zlib.error, EOFError, OSError: an object is damaged.
+        ValueError: one is no table of the archive, or a row does not fit.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    from pyarrow import csv
-
-    text = gzip.decompress(content).removeprefix(b"\xef\xbb\xbf")
-    header, _, body = text.partition(b"\n")
-    if not body.strip():
-        return _schema().empty_table()
-    names = {name.strip(' "\r') for name in header.decode("latin-1").split(",")}
-    absent = [name for name in _COLUMNS if name not in names and name != "location"]
-    if absent:
-        raise ValueError(f"no {', '.join(absent)}")
-    try:
-        text.decode("utf-8")
-    except UnicodeDecodeError:  # an old export: its micro sign is one byte
-        text = text.decode("latin-1").encode()
-    kinds = dict(zip(_schema().names, _schema().types, strict=True))
-    table = csv.read_csv(
-        io.BytesIO(text),
-        csv.ReadOptions(use_threads=False, block_size=len(text) + 1),
-        convert_options=csv.ConvertOptions(
-            column_types=kinds,
-            include_columns=list(_COLUMNS),
-            include_missing_columns=True,
-            strings_can_be_null=False,
-            null_values=["", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "-", "\\N"],
-        ),
-    )
+    bodies = defaultdict[bytes, list[bytes]](list)
+    for content in contents:
+        text = gzip.decompress(content).removeprefix(b"\xef\xbb\xbf")
+        header, _, body = text.partition(b"\n")
+        if body.strip():
+            bodies[header.strip()].append(body.rstrip(b"\n"))
+    tables = [_read_csv(header, b"\n".join(some)) for header, some in bodies.items()]
+    table = pa.concat_tables([_schema().empty_table(), *tables])
     if parameter is None:
         return table
     known = pc.unique(table["parameter"]).to_pylist()
@@ -717,16 +698,27 @@ def read_rows(content: bytes, parameter: str | None = None) -> Any:
     return table.filter(pc.is_in(table["parameter"], pa.array(wanted, pa.string())))
 
 
-def write_part(tables: list[Any], path: Path) -> int:
-    """Write a location's rows, if there are any, and return how many; the file appears when it is on disk."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table = pa.concat_tables([_schema().empty_table(), *tables])
-    if table.num_rows:
-        with atomic_path(path, durable=True) as temporary:
-            pq.write_table(table, temporary, compression="zstd")
-    return int(table.num_rows)
+def _read_csv(header: bytes, body: bytes) -> Any:
+    """Read rows below a header."""
+    names = [name.strip(' "') for name in header.decode("latin-1").split(",")]
+    absent = [name for name in _COLUMNS if name not in names and name != "location"]
+    if absent:
+        raise ValueError(f"no {', '.join(absent)}")
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError:  # an old export: its micro sign is one byte
+        body = body.decode("latin-1").encode()
+    return csv.read_csv(
+        io.BytesIO(body),
+        csv.ReadOptions(use_threads=False, column_names=names, block_size=len(body) + 1),
+        convert_options=csv.ConvertOptions(
+            column_types=_schema(),
+            include_columns=list(_COLUMNS),
+            include_missing_columns=True,
+            strings_can_be_null=False,
+            null_values=["", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "-", "\\N"],
+        ),
+    )
 
 
 def join_parts(parts: Path, final: Path) -> int:
@@ -737,8 +729,6 @@ def join_parts(parts: Path, final: Path) -> int:
     Returns:
         rows of the file.
     """
-    import pyarrow.parquet as pq
-
     joined: list[str] = []
     if final.exists():
         joined = json.loads((pq.read_schema(final).metadata or {}).get(_JOINED, b"[]"))
@@ -764,9 +754,6 @@ def join_parts(parts: Path, final: Path) -> int:
 
 def _row_groups(paths: Iterable[Path]) -> Iterator[Any]:
     """Give the rows of some files, many at a time, so that memory stays flat."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     held, rows = list[Any](), 0
     for path in paths:
         with pq.ParquetFile(path) as file:
