@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 
 from deepcams.core.errors import DeepcamsNotice, InputError
-from deepcams.core.observations import Observations
 from deepcams.stations import ingest
 from deepcams.stations.openaq import open_openaq
 from deepcams.stations.station_files import find_station_files
@@ -343,25 +342,3 @@ def test_real_files_all_open(stations_dir: Path) -> None:
         "poland_2019.csv.gz": (63, 527434),
     }
     assert found["global_20180206.csv.gz"].stations["latitude"].isna().sum() == 8
-
-
-def test_the_canonical_table_comes_back() -> None:
-    stamps = pd.to_datetime(["2019-01-01T02:00Z", "2019-01-01T01:00Z"])
-    table = pd.DataFrame(
-        {
-            "id": ["a", "a"],
-            "latitude": 50.0,
-            "longitude": 200.0,
-            "start": stamps - pd.Timedelta("1h"),
-            "end": stamps,
-            "value": [2.0, 1.0],
-        }
-    )
-    found = Observations.from_table(table)
-    assert found.value.tolist() == [1, 2]
-    assert found.stations["longitude"].tolist() == [-160]
-    assert found.to_table()["end"].tolist() == list(stamps[::-1])
-    with pytest.raises(InputError, match="one place"):
-        Observations.from_table(table.assign(latitude=[50.0, 51.0]))
-    with pytest.raises(InputError, match="end"):
-        Observations.from_table(table.assign(end=table["start"]))

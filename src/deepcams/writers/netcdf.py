@@ -173,7 +173,7 @@ class NetcdfTarget(Target):
             ):
                 values, status = lay_out(file, self.layout, hours, attributes)
                 done = 0
-                for block, flags in aligned(self._read(items, progress), self.layout.chunks[0]):
+                for block, flags in self._read(items, progress):
                     values[done : done + len(flags)] = block
                     status[done : done + len(flags)] = flags
                     done += len(flags)
@@ -220,21 +220,6 @@ class NetcdfTarget(Target):
         return sum(file.stat().st_size for file in files if file.exists())
 
 
-def aligned(blocks: Iterator[_Block], step: int) -> Iterator[_Block]:
-    """Regroup blocks so that each but the last has a multiple of ``step`` hours: no chunk is compressed twice."""
-    rest: _Block | None = None
-    for values, flags in blocks:
-        if rest is not None:
-            values = np.concatenate([rest[0], values])
-            flags = np.concatenate([rest[1], flags])
-        whole = len(flags) // step * step
-        if whole:
-            yield values[:whole], flags[:whole]
-        rest = (values[whole:].copy(), flags[whole:].copy()) if whole < len(flags) else None
-    if rest is not None:
-        yield rest
-
-
 def lay_out(file: Any, layout: Layout, hours: slice, attributes: dict[str, str]) -> tuple[Any, Any]:
     """Define everything in an open netCDF file and write the coordinates; return the two variables to fill."""
     frame = layout.frame(hours)
@@ -249,6 +234,8 @@ def lay_out(file: Any, layout: Layout, hours: slice, attributes: dict[str, str])
     values = _variable(file, layout.name, layout)
     values.setncatts(layout.variable_attributes())
     values.set_auto_maskandscale(False)
+    # Chunks of which an item ends within wait for the next one, so that none is compressed twice.
+    values.set_var_chunk_cache(size=8 * layout.chunks[0] * layout.grid.rows * layout.grid.columns)
     status = file.createVariable("status", "i1", ("time",))
     status.setncatts(STATUS)
     return values, status
