@@ -287,7 +287,7 @@ class _Reader:
             source = (
                 f"read_csv({paths}, auto_detect=false, header=true, columns={{{types}}}, "
                 f"delim={_text(first.separator)}, quote='\"', escape='\"', compression='{packing}', "
-                "filename=true, ignore_errors=true, "
+                "filename=true, ignore_errors=true, strict_mode=false, "
                 "store_rejects=true, rejects_table='rejected', rejects_scan='scanned', rejects_limit=0)"
             )
             form = '"{}"'

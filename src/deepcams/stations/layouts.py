@@ -60,7 +60,7 @@ _STAMP = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(?:\.\d+)?)?\s*(Z|UTC|[+-]\d\d(?::?\d\d)?)?$",
     re.IGNORECASE,
 )
-_PM25 = re.compile(r"pm25(lc|localconditions|ugm3|mass|concentration)?$")
+_PM25 = re.compile(r"pm25(lc|localconditions|ugm3?|mass|concentration)?$")
 
 
 def find_columns(names: Sequence[str], where: object) -> dict[str, list[str]]:
