@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from deepcams.methods.base import Downscaler as Downscaler
     from deepcams.methods.base import SpatialDownscaler as SpatialDownscaler
     from deepcams.methods.base import TemporalDownscaler as TemporalDownscaler
-    from deepcams.methods.chains import Order as Order
     from deepcams.methods.chains import SPATIAL as SPATIAL
     from deepcams.methods.chains import TEMPORAL as TEMPORAL
+    from deepcams.methods.chains import Order as Order
     from deepcams.methods.chains import build as build
 else:
     __getattr__, __dir__, __all__ = lazy_names(
