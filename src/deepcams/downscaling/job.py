@@ -228,7 +228,7 @@ class Job:
         try:
             computed = self._fill(progress)
             with os_errors_explained(target.path):
-                target.finish(lambda hours: progress("write", hours, plan.times.size))
+                target.finish(progress)
         except Exception:
             if not resumed and not any(target.record(item) for item in plan.items):
                 target.discard()

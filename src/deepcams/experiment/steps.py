@@ -393,9 +393,9 @@ class Whole:
 
     def write_report(self) -> str:
         """One HTML file about all of it."""
-        from deepcams.report.report import report
+        from deepcams.report import write_report
 
-        written = report(
+        written = write_report(
             self.out,
             self.report,
             original=self.out / "data" / "cams",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 
 from deepcams.core.errors import InputError
 from deepcams.core.field import ValueCounts
+from deepcams.core.progress import Progress, no_progress
 from deepcams.files.records import Identity, Record, Records, fingerprint
 from deepcams.writers.layout import Item, Layout, Split
 
@@ -114,8 +115,8 @@ class Target(ABC):
         """Return whether the data of a finished item are on disk."""
 
     @abstractmethod
-    def finish(self, progress: Callable[[int], None] | None = None) -> None:
-        """Put everything in its place once all items are written; report the hours put in place."""
+    def finish(self, progress: Progress = no_progress) -> None:
+        """Put everything in its place once all items are written; report the stage ``write``, in hours."""
 
     @abstractmethod
     def discard(self) -> None:
