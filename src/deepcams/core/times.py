@@ -90,7 +90,9 @@ def snap(times: np.ndarray, precision: np.timedelta64, where: object) -> np.ndar
                 )
             return nearest
     worst = times[int(np.argmax(abs(times - times.astype("datetime64[m]"))))]
-    found = f"{str(worst)[:23]} in a precision of {precision / SECOND:.3g} s"
-    do = "store them in whole numbers or float64, for instance as hours since 1970-01-01"
-    expected = f"times on the half hour or minute, exact to {tolerance / SECOND:.3g} s"
-    raise InputError(where, expected, found, do)
+    raise InputError(
+        where,
+        f"times on the half hour or minute, exact to {tolerance / SECOND:.3g} s",
+        f"{str(worst)[:23]} in a precision of {precision / SECOND:.3g} s",
+        "store them in whole numbers or float64, for instance as hours since 1970-01-01",
+    )
