@@ -44,6 +44,10 @@ class InputError(DeepcamsError):
         super().__init__(f"{where}: expected {expected}, found {found}" + (f"; {do}" if do else ""))
 
 
+class UnreadableError(InputError):
+    """Values of a file cannot be read: it is damaged, or was removed."""
+
+
 class OutputError(DeepcamsError):
     """The output cannot be written, or exists with other contents."""
 
