@@ -196,9 +196,9 @@ def validation(
     """
     import psutil
 
+    from deepcams.evaluation.statistics import COLUMNS
     from deepcams.readers.open import open_field
     from deepcams.stations.openaq import open_openaq
-    from deepcams.stations.pair_sums import COLUMNS
     from deepcams.stations.validate import validate
 
     told = progress or (lambda text: None)

@@ -400,7 +400,7 @@ def _validated(
     period: str | None,
     assume_utc: bool,
 ) -> Validation:
-    from deepcams.stations.run import Request, validate
+    from deepcams.stations.validate import Request, validate_files
 
     request = Request(
         stations=tuple(stations),
@@ -410,7 +410,7 @@ def _validated(
         assume_utc=assume_utc,
         draws=0,
     )
-    return validate(request).found
+    return validate_files(request).found
 
 
 def _save(figure: Figure, out: Path) -> None:

@@ -315,7 +315,7 @@ class Whole:
 
     def evaluate(self) -> str:
         """Scores of both networks, apart and together, into ``scores``."""
-        from deepcams.evaluation.truth import open_truth
+        from deepcams.evaluation.experiment import open_truth
 
         options, folder = self.run.evaluate, self.out / "scores"
         truth = open_truth([self.store / "fine"], options.period)
@@ -375,7 +375,7 @@ class Whole:
 
     def validate(self) -> str:
         """Tables and figures of CAMS and ours beside stations, into ``validation``."""
-        from deepcams.stations.run import Request, validate
+        from deepcams.stations.validate import Request, validate_files
 
         folder = self.out / "validation"
         openaq = self.out / "data" / "openaq"
@@ -388,7 +388,7 @@ class Whole:
             out=folder,
             metadata=(known,) if known.exists() else (),
         )
-        done = validate(request, lambda step, n, total: self.progress("validate", n, total))
+        done = validate_files(request, lambda step, n, total: self.progress("validate", n, total))
         return f"{len(done.written)} tables and figures in {folder.name}"
 
     def write_report(self) -> str:

@@ -20,6 +20,7 @@ import pandas as pd
 from deepcams.core.box import eastward
 from deepcams.core.errors import InputError
 from deepcams.core.text import counted
+from deepcams.core.times import HOUR_SECONDS
 from deepcams.files.optional import need
 from deepcams.stations.layouts import (
     COLUMNS,
@@ -71,6 +72,11 @@ class Rows:
     def size(self) -> int:
         """Number of rows."""
         return self.value.size
+
+    @property
+    def slot(self) -> np.ndarray:
+        """(n,), int64: the UTC hour that holds each stamp, in hours since 1970: 3 is (02:00, 03:00]."""
+        return -(-self.end // HOUR_SECONDS)
 
     def where(self, keep: np.ndarray) -> Rows:
         """Return the rows for which ``keep`` (boolean, or indices) holds."""
