@@ -130,7 +130,7 @@ def _by_age(values: np.ndarray, kind: str = "") -> dict[str, np.ndarray]:
 def _emitted(seed: int) -> _Emitted:
     def make() -> dict[str, np.ndarray]:
         towns, dust = emissions.town_emission(seed), emissions.dust_emission(seed)
-        sea = emissions.smoothed(1 - emissions.land_fraction(), 0.4)
+        sea = emissions.smoothed(1 - land_fraction(), 0.4)
         return {**_by_age(towns, "city "), **_by_age(dust, "dust "), "sea": sea}
 
     maps = emissions.cached_maps(f"emitted-{seed}", make)
@@ -153,7 +153,7 @@ def _ground(seed: int) -> _Ground:
 
 def _make_ground(seed: int) -> dict[str, np.ndarray]:
     random = np.random.default_rng([seed, 4])
-    land = emissions.land_fraction()
+    land = land_fraction()
     near_land = blur(land, 0.5)
     latitudes, _ = globe_axes(emissions.STEP)
     fine = noise(random, emissions.STEP, _RELIEF)

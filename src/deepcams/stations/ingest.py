@@ -611,6 +611,8 @@ def load(folder: Path, key: str) -> Built | None:
         if about.pop("version") != VERSION or about.pop("key") != key:
             return None
         types: dict[str, Any] = dict.fromkeys(("id", "name", "location_id"), str)
+        # Else whole numbers would become integers, and the table's text another than that of the first opening.
+        types |= dict.fromkeys(("latitude", "longitude", "spread_km"), float)
         stations = pd.read_json(
             folder / "stations.json", orient="split", dtype=types, precise_float=True
         )

@@ -167,9 +167,9 @@ def validate(
         stations["inside"], cells = products[0].placement.inside, products[0].placement.cell
     stations["cell"] = cells
     stations = note_surroundings(stations)
-    nearest = countries_of(latitude, longitude)
+    nearest = pd.Series(countries_of(latitude, longitude))
     if "country" in stations:
-        nearest = stations["country"].fillna(pd.Series(nearest))
+        nearest = stations["country"].fillna(nearest)
     stations["country"] = nearest
     months = np.arange(month_of(np.array([begin]))[0], month_of(np.array([end]))[0] + 1)
     matcher = Matcher(products, months, np.unique(cells, return_inverse=True)[1], longitude)
