@@ -14,7 +14,7 @@ from deepcams.fetch.opendap import decode
 from deepcams.fetch.retry import FetchError, Patience, TryAgainError
 from deepcams.fetch.status import status
 from deepcams.readers.geos_cf import open_geos_cf
-from deepcams.training.store.open_store import Prepared
+from deepcams.training.store.open import Prepared
 from deepcams.training.store.prepare import prepare
 from fetch.conftest import BOX, DAY, at
 from services.base import Fault

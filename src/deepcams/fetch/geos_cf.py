@@ -322,7 +322,7 @@ class GeosCf(Fetch[GeosCfRequest]):
 
     def _begin_store(self, times: list[np.datetime64]) -> None:
         """Refuse what the store could not take before anything is fetched for it."""
-        from deepcams.training.store.open_store import first_hour, identity_of
+        from deepcams.training.store.open import first_hour, identity_of
 
         out = self.request.out
         if not out.parent.is_dir():

@@ -160,7 +160,7 @@ def _check(
 
 def _not_stored(out: Path, complete: list[tuple[str, dict[str, Any]]]) -> list[str]:
     """Hours that went into a store which no longer knows them (hours that it found unfit are listed there)."""
-    from deepcams.training.store.open_store import Prepared
+    from deepcams.training.store.open import Prepared
 
     if not out.exists():
         return [name for name, _ in complete]
