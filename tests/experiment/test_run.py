@@ -269,7 +269,7 @@ def test_fetched_data_are_not_thrown_away(tmp_path: Path) -> None:
 
 
 def test_two_at_once_are_refused(tmp_path: Path) -> None:
-    words = "another deepcams run works there"
+    words = "another deepcams writes to it now"
     with alone(tmp_path / "out"), pytest.raises(OutputError, match=words), alone(tmp_path / "out"):
         pytest.fail("two have it")
     with alone(tmp_path / "out"):

@@ -1,7 +1,7 @@
-"""What deepcams says when something is wrong: one sentence, with what to do.
+"""Errors for users: one sentence each, with what to do.
 
 Everything a user can cause raises a :class:`DeepcamsError`; the command line prints its one line and
-exits with status 2. What deserves a word but stops nothing is a :class:`DeepcamsNotice` warning.
+exits with status 2. Information that stops nothing is a :class:`DeepcamsNotice` warning.
 """
 
 from __future__ import annotations
@@ -34,14 +34,18 @@ class InputError(DeepcamsError):
 
     Args:
         where: the file, variable or option that is wrong.
-        expected: what would have been right.
-        found: what was there instead.
+        expected: what would be right.
+        found: what was found instead.
         do: what to do about it (optional).
     """
 
     def __init__(self, where: object, expected: str, found: object, do: str = "") -> None:
         self.where, self.expected, self.found, self.do = str(where), expected, str(found), do
         super().__init__(f"{where}: expected {expected}, found {found}" + (f"; {do}" if do else ""))
+
+
+class UnreadableError(InputError):
+    """Values of a file cannot be read: it is damaged, or was removed."""
 
 
 class OutputError(DeepcamsError):
@@ -56,11 +60,11 @@ class MissingExtraError(DeepcamsError):
 
 
 class DeepcamsNotice(UserWarning):
-    """Something the user should know and need not act on."""
+    """Information that needs no action."""
 
 
 def notice(message: str) -> None:
-    """Tell the user something that stops nothing (a :class:`DeepcamsNotice` warning, one line)."""
+    """Inform the user in one line (a :class:`DeepcamsNotice` warning)."""
     warnings.warn(" ".join(message.split()), DeepcamsNotice, stacklevel=3)
 
 
@@ -70,5 +74,9 @@ def choose(kind: str, name: str, known: Iterable[str]) -> str:
     if name in known:
         return name
     near = difflib.get_close_matches(name, known, n=1)
-    do = f"did you mean {near[0]!r}?" if near else ""
-    raise InputError(kind, "one of " + ", ".join(known), repr(name), do)
+    raise InputError(
+        kind,
+        "one of " + ", ".join(known),
+        repr(name),
+        f"did you mean {near[0]!r}?" if near else "",
+    )

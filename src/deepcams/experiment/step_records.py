@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Any, Literal
 
 from deepcams.core.errors import OutputError
 from deepcams.files.atomic import os_errors_explained, write_atomically
-from deepcams.files.flock import taken
+from deepcams.files.lock import locked
 from deepcams.files.records import differences
 
 STATE = ".deepcams-run"
@@ -172,10 +171,10 @@ def _sound(record: Mapping[str, Any]) -> bool:
 
 @contextmanager
 def alone(out: Path) -> Iterator[None]:
-    """Have a results' folder for this process; it is made if it is not there.
+    """Lock a results' folder for this process; it is made if it does not exist.
 
     Raises:
-        OutputError: another process has it, or it cannot be written to.
+        OutputError: another process holds it, or it cannot be written to.
     """
     if out.exists() and not out.is_dir():
         raise OutputError(
@@ -183,12 +182,5 @@ def alone(out: Path) -> Iterator[None]:
         )
     with os_errors_explained(out):
         (out / STATE).mkdir(parents=True, exist_ok=True)
-        lock = os.open(out / STATE / "lock", os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        if not taken(lock):
-            raise OutputError(
-                f"{out}: another deepcams run works there now; wait for it, or name another folder"
-            )
+    with locked(out / STATE / "lock", out):
         yield
-    finally:
-        os.close(lock)

@@ -1,4 +1,4 @@
-"""Cache of the flow guides of whole frames, in the folder of a training.
+"""Cache of the flow's initial estimates on whole frames, in the folder of a training.
 
 Flow on each crop costs more than a training step on a CPU. Where a store has few hours, as with a handful of real ones,
 each pair of frames is drawn thousands of times: then its flow is computed once, on the whole frame (as ``downscale``
@@ -17,7 +17,7 @@ from deepcams.core.errors import InputError
 from deepcams.core.grid import cells_from_nodes, nodes_from_cells
 from deepcams.files.atomic import os_errors_explained, write_atomically
 from deepcams.files.records import fingerprint as fingerprint_of
-from deepcams.methods.flow import guides
+from deepcams.methods.flow import initial_estimates
 from deepcams.training.split import FACTORS
 from deepcams.training.store.open import Prepared, fingerprint
 
@@ -29,7 +29,7 @@ _LARGEST_ROOT = 65504.0
 
 
 class FlowCache:
-    """Guides of whole frames in a folder, each made when it is first asked for.
+    """Initial estimates of whole frames in a folder, each made when it is first asked for.
 
     Args:
         folder: where they are kept: 4 MB for an hour of the fine globe between two frames.
@@ -41,7 +41,7 @@ class FlowCache:
         self._fingerprints: dict[Path, str] = {}
 
     def read(self, store: Prepared, draw: Draw, size: int) -> np.ndarray:
-        """Return the guide of a sample.
+        """Return the initial estimate of a sample.
 
         Args:
             store: where the frames are.
@@ -80,9 +80,9 @@ class FlowCache:
         fractions = [k / draw.span for k in range(1, draw.span)]
         if draw.resolution == "fine":
             before, after = nodes_from_cells(before, coarse), nodes_from_cells(after, coarse)
-            carried = cells_from_nodes(guides(before, after, fractions, coarse.refine()), coarse)
+            carried = cells_from_nodes(initial_estimates(before, after, fractions, coarse.refine()), coarse)
         else:
-            carried = guides(before, after, fractions, coarse)
+            carried = initial_estimates(before, after, fractions, coarse)
         roots = np.sqrt(carried)
         if not roots.max() <= _LARGEST_ROOT:
             expected = "values that float16 roots can hold"

@@ -152,9 +152,9 @@ class _Training:
         validated = find_portions(experiment, self.stores, "validation")
         refuse_mixed(trained)
         refuse_shared(trained, validated)
-        guide, cache = getattr(network, "guide", None), folder.path / GUIDES
+        method, cache = getattr(network, "estimate_method", None), folder.path / GUIDES
         self.samples, unseen = (
-            SampleSet(experiment.samples, portions, self.scaling, seed, side, guide, cache)
+            SampleSet(experiment.samples, portions, self.scaling, seed, side, method, cache)
             for portions, seed, side in (
                 (trained, self.options.seed, "train"),
                 (validated, experiment.validation.seed, "validation"),

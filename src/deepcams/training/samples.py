@@ -95,7 +95,7 @@ class Values(NamedTuple):
         known: (2, H, W), the frames at t = 0 and 1; or (H, W), the coarse frame.
         t: where the target lies (1.0 for a spatial sample).
         target: (H, W), or (3H, 3W) cell-like.
-        guide: (G, H, W), if the network wants it.
+        estimate: (G, H, W), the initial estimate, if the network wants it.
         grid: the grid of ``known``, unless the sample is turned.
         around: temporal, validation: the known frames with their surroundings, for methods that look beyond the crop.
     """
@@ -103,7 +103,7 @@ class Values(NamedTuple):
     known: np.ndarray
     t: float
     target: np.ndarray
-    guide: np.ndarray | None
+    estimate: np.ndarray | None
     grid: Grid
     around: Surroundings | None = None
 
@@ -117,8 +117,8 @@ class SampleSet(Dataset[Any]):
         scaling: of the network.
         seed: which samples.
         side: "train", or "validation": nothing is turned or reversed.
-        guide: "flow" if the network wants the guide.
-        cache: folder for the guides of whole frames, if ``samples.guides`` asks for them.
+        method: "flow" if the network wants its initial estimate.
+        cache: folder for the estimates of whole frames, if ``samples.guides`` asks for them.
     """
 
     def __init__(
@@ -128,15 +128,15 @@ class SampleSet(Dataset[Any]):
         scaling: Scaling,
         seed: int,
         side: str = "train",
-        guide: str | None = None,
+        method: str | None = None,
         cache: Path | None = None,
     ) -> None:
         self.samples, self.portions, self.scaling = samples, tuple(portions), scaling
-        self.seed, self.side, self.guide = seed, side, guide
+        self.seed, self.side, self.method = seed, side, method
         self.temporal = samples.task == "temporal"
         weights = np.array([portion.weight for portion in portions], float)
         self._shares = np.cumsum(weights / weights.sum())
-        self._cache = FlowCache(cache) if guide and cache and samples.guides == "whole" else None
+        self._cache = FlowCache(cache) if method and cache and samples.guides == "whole" else None
 
     def draw(self, i: int) -> Draw:
         """Return what sample ``i`` is made of."""
@@ -201,9 +201,9 @@ class SampleSet(Dataset[Any]):
         """Read sample ``i``, in ug m-3."""
         draw = self.draw(i)
         found = self._temporal(draw) if self.temporal else self._spatial(draw)
-        guide = None if found.guide is None else draw.turn(found.guide)
+        estimate = None if found.estimate is None else draw.turn(found.estimate)
         return found._replace(
-            known=draw.turn(found.known), target=draw.turn(found.target), guide=guide
+            known=draw.turn(found.known), target=draw.turn(found.target), estimate=estimate
         )
 
     def __getitem__(self, i: int) -> Any:
@@ -222,8 +222,8 @@ class SampleSet(Dataset[Any]):
         if not self.temporal:
             return SpatialSample(known.unsqueeze(0), target)
         given: list[Any] = [known.unsqueeze(1), torch.tensor(values.t, dtype=torch.float32), target]
-        if values.guide is not None:
-            given.append(self._scale(values.guide).unsqueeze(1))
+        if values.estimate is not None:
+            given.append(self._scale(values.estimate).unsqueeze(1))
         return TemporalSample(*given)
 
     def _scale(self, array: np.ndarray) -> torch.Tensor:
@@ -232,7 +232,7 @@ class SampleSet(Dataset[Any]):
     def _temporal(self, draw: Draw) -> Values:
         portion, size = self.portions[draw.portion], self.samples.crop
         margins = (0, 0, 0, 0)
-        if self.side == "validation" or (self.guide and not self._cache):
+        if self.side == "validation" or (self.method and not self._cache):
             margins = self._flow_margins(draw)
         wide = draw.crop.widened(*margins)
         hours = (draw.hour, draw.hour + draw.inner, draw.hour + draw.span)
@@ -249,19 +249,19 @@ class SampleSet(Dataset[Any]):
         if draw.resolution == "fine":  # cell-like: begins one fine node before the first coarse one
             north, west = factor * grid.north - 1, factor * grid.west - 1
             grid = Grid(grid.step / factor, north, west, factor * grid.rows, factor * grid.columns)
-        guide = None
+        estimate = None
         if self._cache:
-            guide = self._cache.read(portion.store, draw, size)
+            estimate = self._cache.read(portion.store, draw, size)
             if draw.reverse:
-                guide = guide[::-1].copy()
-        elif self.guide:
-            guide = flow.guide(before, after, t, grid)[:, rows, columns]
+                estimate = estimate[::-1].copy()
+        elif self.method:
+            estimate = flow.initial_estimate(before, after, t, grid)[:, rows, columns]
         known = np.stack([before, after])
         around = None
         if self.side == "validation":
             around = Surroundings(known, grid, rows, columns)
         inner = Grid(grid.step, grid.north + top, grid.west + left, size, size)
-        return Values(known[:, rows, columns], t, target[rows, columns], guide, inner, around)
+        return Values(known[:, rows, columns], t, target[rows, columns], estimate, inner, around)
 
     def _flow_margins(self, draw: Draw) -> tuple[int, int, int, int]:
         """Return the cells above, below, left and right of the crop that its window has, up to what flow looks at."""

@@ -104,7 +104,7 @@ class Validator:
         if i in self._kept:
             return self._kept[i]
         values = self.samples.values(i)
-        arrays = [values.known, values.target, values.guide]
+        arrays = [values.known, values.target, values.estimate]
         if values.around is not None:
             arrays.append(values.around.known)
         self._kept_bytes += sum(array.nbytes for array in arrays if array is not None)
@@ -142,10 +142,10 @@ class Validator:
         if network.kind == "spatial":
             out = model.refine(known)[0, 0]
         else:
-            guide = []
-            if values.guide is not None:
-                guide = [sample.guide[None, None].to(device)]
-            out = model.interpolate(known, [values.t], *guide)[0, 0, 0]
+            estimate = []
+            if values.estimate is not None:
+                estimate = [sample.estimate[None, None].to(device)]
+            out = model.interpolate(known, [values.t], *estimate)[0, 0, 0]
         found = self.samples.scaling.inverse(out.float()).cpu().numpy()
         found = np.maximum(found, 0)  # as every downscaler does
         if self.conserve:

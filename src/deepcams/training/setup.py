@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 from deepcams.core.errors import InputError
 from deepcams.core.grid import FACTOR
 from deepcams.networks import build
-from deepcams.networks.base import Network, differences
+from deepcams.networks.base import Network, shape_differences
 from deepcams.networks.checkpoint import load
 from deepcams.networks.scaling import Scaling, make_scaling
 from deepcams.training.options import Experiment, Optimizer, Training
@@ -78,7 +78,7 @@ def _load_start(network: Network, scaling: Scaling, path: str) -> None:
     weights = checkpoint.network.state_dict()
     name, wrong = (
         checkpoint.card.network,
-        differences(_shapes(weights), _shapes(network.state_dict())),
+        shape_differences(_shapes(weights), _shapes(network.state_dict())),
     )
     checks = [
         (name == network.name, f"weights of {network.name}", f"those of {name}"),
