@@ -80,7 +80,9 @@ class FlowCache:
         fractions = [k / draw.span for k in range(1, draw.span)]
         if draw.resolution == "fine":
             before, after = nodes_from_cells(before, coarse), nodes_from_cells(after, coarse)
-            carried = cells_from_nodes(initial_estimates(before, after, fractions, coarse.refine()), coarse)
+            carried = cells_from_nodes(
+                initial_estimates(before, after, fractions, coarse.refine()), coarse
+            )
         else:
             carried = initial_estimates(before, after, fractions, coarse)
         roots = np.sqrt(carried)
