@@ -34,7 +34,7 @@ from deepcams.training.store.open import Prepared
 
 _STREAMS = {"train": 0, "validation": 1}
 FLOW_MARGIN = 24
-"""Pixels beyond a crop that flow may look at (for an initial estimate, or as what is compared with), where the region has them."""
+"""Pixels beyond a crop, where the region has them, that flow may look at (as an estimate, or to compare with)."""
 
 
 @dataclass(frozen=True)
