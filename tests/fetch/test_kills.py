@@ -27,7 +27,7 @@ from deepcams.files.records import FOLDER, Records
 from deepcams.simulation.station_network import Station
 from deepcams.simulation.write_cams import write_cams
 from deepcams.simulation.write_geos_cf import write_geos_cf
-from deepcams.training.store.open_store import Prepared
+from deepcams.training.store.open import Prepared
 from fetch.conftest import BOX, at, field_of, objects_of
 from services.base import Fault, Seen, Service
 from services.bucket import Bucket

@@ -74,5 +74,9 @@ def choose(kind: str, name: str, known: Iterable[str]) -> str:
     if name in known:
         return name
     near = difflib.get_close_matches(name, known, n=1)
-    do = f"did you mean {near[0]!r}?" if near else ""
-    raise InputError(kind, "one of " + ", ".join(known), repr(name), do)
+    raise InputError(
+        kind,
+        "one of " + ", ".join(known),
+        repr(name),
+        f"did you mean {near[0]!r}?" if near else "",
+    )

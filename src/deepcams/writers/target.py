@@ -163,8 +163,12 @@ def open_target(out: str | Path, split: Split | None = None) -> Target:
     path = Path(out)
     suffix = path.suffix.lower()
     if suffix in {".zarr", ".nc"} and split is not None:
-        do = "name a folder, or leave --split out"
-        raise InputError("--split", "a folder as output", f"{path}", do)
+        raise InputError(
+            "--split",
+            "a folder as output",
+            f"{path}",
+            "name a folder, or leave --split out",
+        )
     if suffix == ".zarr":
         from deepcams.writers.zarr_store import ZarrTarget
 
@@ -172,6 +176,9 @@ def open_target(out: str | Path, split: Split | None = None) -> Target:
     if suffix == ".nc" and not path.is_dir():
         return NetcdfTarget(path)
     if suffix and not path.is_dir():
-        expected = "a name ending in .zarr or .nc, or a folder"
-        raise InputError(f"output {path}", expected, f"the ending {suffix}")
+        raise InputError(
+            f"output {path}",
+            "a name ending in .zarr or .nc, or a folder",
+            f"the ending {suffix}",
+        )
     return NetcdfTarget(path, split or "month")
