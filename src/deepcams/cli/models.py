@@ -114,8 +114,9 @@ def _print_checkpoint(path: Path) -> None:
     checkpoint = load(path)
     typer.echo(f"{path}: {_brief(checkpoint.card)}")
     typer.echo(f"parameters: {checkpoint.network.parameter_count:,} ({checkpoint.card.stored})")
-    clips = checkpoint.scaling.clips
-    typer.echo(f"clips: {'nothing' if clips is None else f'values above {clips:g} ug m-3'}")
+    clip_above = checkpoint.scaling.clip_above
+    clipped = "nothing" if clip_above is None else f"values above {clip_above:g} ug m-3"
+    typer.echo(f"clips: {clipped}")
     typer.echo(f"sha256: {checkpoint.sha256}")
     entries = dataclasses.asdict(checkpoint.card)
     for entry in (

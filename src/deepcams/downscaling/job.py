@@ -309,7 +309,7 @@ class Job:
         values = compute_hours(piece, plan.chain, hours, plan.crop)
         status, missing_cells, largest = examine(values, plan.field.time.values, hours)
         if plan.chain.clips_fine:  # a network in time was given the fine analysis hours
-            clipped = int((values[status == ANALYSIS] > plan.chain.clips).sum())
+            clipped = int((values[status == ANALYSIS] > plan.chain.clip_above).sum())
             counts = replace(counts, clipped=clipped)
         self.layout.rounding(values)
         missing, analysis, interpolated = np.bincount(status, minlength=3).tolist()

@@ -266,9 +266,9 @@ def count_frames(piece: xr.DataArray, chosen: np.ndarray, plan: Plan) -> ValueCo
         return ValueCounts()
     own = piece[chosen, *plan.crop.own]
     values, counts = load_values(own, "input")
-    if plan.chain.clips is None or plan.chain.clips_fine:
+    if plan.chain.clip_above is None or plan.chain.clips_fine:
         return counts
-    return replace(counts, clipped=int((values > plan.chain.clips).sum()))
+    return replace(counts, clipped=int((values > plan.chain.clip_above).sum()))
 
 
 def downscale(

@@ -26,12 +26,12 @@ NETWORKS = Registry(
 
 
 def build(name: str, preset: str | None = None, **options: Any) -> Network:
-    """A network with fresh random weights.
+    """Return a network with fresh random weights.
 
     Args:
         name: of a registered network ("xvfi", "abpn", "cellnet", "flow-refine").
         preset: one of the network's ``presets``; None takes the defaults of its options.
-        options: single options, which go before the preset's.
+        options: single options, which override the preset's.
 
     Raises:
         InputError: unknown network, preset or option, or an option out of its range.
@@ -40,13 +40,13 @@ def build(name: str, preset: str | None = None, **options: Any) -> Network:
 
     from deepcams.networks.base import options_from
 
-    cls = NETWORKS.get(name)
-    given = (
-        {}
-        if preset is None
-        else asdict(cls.presets[choose(f"preset of {name}", preset, cls.presets)])
-    )
-    network: Network = cls(
-        options_from(cls.options_type, {**given, **options}, f"options of {name}")
+    network_type = NETWORKS.get(name)
+    values: dict[str, Any] = {}
+    if preset is not None:
+        choose(f"preset of {name}", preset, network_type.presets)
+        values = asdict(network_type.presets[preset])
+    values |= options
+    network: Network = network_type(
+        options_from(network_type.options_type, values, f"options of {name}")
     )
     return network
