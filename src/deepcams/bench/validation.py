@@ -200,7 +200,7 @@ def validation(
     from deepcams.readers.open import open_field
     from deepcams.stations.openaq import open_openaq
     from deepcams.stations.pair_sums import COLUMNS
-    from deepcams.stations.validate import validate
+    from deepcams.stations.validation import validate
 
     told = progress or (lambda text: None)
     with tempfile.TemporaryDirectory(dir=folder, prefix="deepcams-bench-") as name:

@@ -123,7 +123,7 @@ def downscale(
         summary = job.run(lambda phase, done, total: bars.tell(_PHASES[phase], done, total))
     _print_summary(summary)
     if report is not None:
-        from deepcams.report.report import report as write_report
+        from deepcams.report import write_report
 
         written = write_report(summary.path, report, original=[file.given for file in files])
         print(f"  report: {written}")

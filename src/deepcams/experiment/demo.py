@@ -123,7 +123,7 @@ def demo(
         OutputError: the folder cannot be written to, or holds things of these names that no demo has made.
     """
     from deepcams.plotting.page import save
-    from deepcams.report.report import report
+    from deepcams.report import write_report
 
     began = time.perf_counter()
     folder, world = Path(folder), SimulatedWorld(seed)
@@ -172,7 +172,7 @@ def demo(
     progress("draw", 0, 1)
     save(draw(truth, made, cams, seed), paths["picture"])
     progress("draw", 1, 1)
-    report(folder, paths["report"], progress=lambda _, *count: progress("report", *count))
+    write_report(folder, paths["report"], progress=lambda _, *count: progress("report", *count))
     return Demo(
         **paths,
         folder=folder,

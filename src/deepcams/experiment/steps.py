@@ -416,9 +416,9 @@ class ExperimentRun:
 
     def write_report(self, progress: Progress) -> str:
         """Write one HTML file about all of it."""
-        from deepcams.report.report import report
+        from deepcams.report import write_report
 
-        written = report(self.out, self.report, original=self.cams, progress=progress)
+        written = write_report(self.out, self.report, original=self.cams, progress=progress)
         return f"{written.name}, {written.stat().st_size / 1e6:.1f} MB"
 
 

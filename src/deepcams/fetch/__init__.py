@@ -1,21 +1,10 @@
-"""Getting data from where it is published: CAMS, GEOS-CF and OpenAQ, complete, verified, and never twice."""
+"""Downloads of CAMS, GEOS-CF and OpenAQ data: complete, verified, and never twice."""
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-_WHERE = {
-    "Cams": "deepcams.fetch.cams",
-    "CamsRequest": "deepcams.fetch.cams",
-    "Endpoints": "deepcams.fetch.endpoints",
-    "GeosCf": "deepcams.fetch.geos_cf",
-    "GeosCfRequest": "deepcams.fetch.geos_cf",
-    "Openaq": "deepcams.fetch.openaq",
-    "OpenaqRequest": "deepcams.fetch.openaq",
-    "RetryPolicy": "deepcams.fetch.retry",
-}
-__all__ = sorted(_WHERE)
+from deepcams.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from deepcams.fetch.cams import Cams as Cams
@@ -26,9 +15,17 @@ if TYPE_CHECKING:
     from deepcams.fetch.openaq import Openaq as Openaq
     from deepcams.fetch.openaq import OpenaqRequest as OpenaqRequest
     from deepcams.fetch.retry import RetryPolicy as RetryPolicy
-
-
-def __getattr__(name: str) -> Any:
-    if name in _WHERE:
-        return getattr(importlib.import_module(_WHERE[name]), name)
-    raise AttributeError(f"module 'deepcams.fetch' has no attribute {name!r}")
+else:
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        {
+            "Cams": ".cams",
+            "CamsRequest": ".cams",
+            "Endpoints": ".endpoints",
+            "GeosCf": ".geos_cf",
+            "GeosCfRequest": ".geos_cf",
+            "Openaq": ".openaq",
+            "OpenaqRequest": ".openaq",
+            "RetryPolicy": ".retry",
+        },
+    )

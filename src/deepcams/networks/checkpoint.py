@@ -164,7 +164,10 @@ def save(
 
 
 def read_card(path: str | Path) -> Card:
-    """Read the card alone, from the file's header.
+    """Read the card alone, from the file's header; without torch.
+
+    Args:
+        path: the checkpoint.
 
     Raises:
         InputError: no such file, no checkpoint, a damaged one, or one of a newer format.
@@ -175,6 +178,12 @@ def read_card(path: str | Path) -> Card:
 
 def load(path: str | Path) -> Checkpoint:
     """Read a checkpoint.
+
+    Args:
+        path: the file.
+
+    Returns:
+        the network with its weights, its scaling and its card.
 
     Raises:
         InputError: whatever is wrong with the file, in one line: no such file, truncated, damaged, another format, a

@@ -134,6 +134,10 @@ SCALINGS = Registry(
 def make_scaling(name: str, options: Mapping[str, Any] | None = None) -> Scaling:
     """Return the scaling registered as ``name``.
 
+    Args:
+        name: "linear", "linear-clip", "asinh", "log", or one that another package registered.
+        options: the scaling's own; those left out have their defaults.
+
     Raises:
         InputError: an unknown name or option, or an option that is no positive number.
     """

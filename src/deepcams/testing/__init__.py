@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from deepcams.networks.base import Network
 
+__all__ = ["check_network"]
+
 
 def check_network(network: Network, *, seed: int = 0) -> None:
     """Check that a network fulfils the contract of :mod:`deepcams.networks.base`, on small random frames.

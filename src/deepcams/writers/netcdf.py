@@ -7,9 +7,10 @@ the last one of their file is finished; then the file is written in one go, forc
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
 
 from deepcams.core.errors import OutputError
 from deepcams.core.field import DIMS
+from deepcams.core.progress import Progress, no_progress
 from deepcams.files.atomic import (
     UNFINISHED,
     remove_unfinished,
@@ -139,29 +141,50 @@ class NetcdfTarget(Target):
             return Record.from_json(file.getncattr(TOTAL))
 
     def write(self, item: Item, values: np.ndarray, status: np.ndarray, record: Record) -> None:
-        """Write the item's piece; write its file if it was the file's last."""
+        """Write the item's piece, or its file if it was the file's last."""
+        siblings = self._files[item.date]
+        if self.split and len(siblings) == 1:
+            self._write_file(item.date, [(values, status)], [record])
+            self.records.put(replace(record, digest=file_digest(self._file(item.date))))
+            return
         piece = self._piece(item)
         write_atomically(piece, blosc().encode(values) + status.tobytes())
         self.records.put(replace(record, digest=file_digest(piece)))
-        if self.split and all(self.record(sibling) for sibling in self._files[item.date]):
-            self._write_file(item.date, None)
+        if self.split and all(self.record(sibling) for sibling in siblings):
+            self._assemble(item.date)
 
-    def finish(self, progress: Callable[[int], None] | None = None) -> None:
+    def finish(self, progress: Progress = no_progress) -> None:
         """Write each file that is missing; remove what is no longer needed."""
         for date in self._files:
             if not self._file(date).exists():
-                self._write_file(date, progress)
+                self._assemble(date, progress)
         if not self.split and self._state.exists():
             shutil.rmtree(self._state)
 
-    def _write_file(self, date: str, progress: Callable[[int], None] | None) -> None:
-        """Write one whole file under a temporary name, force it to disk, and rename it; remove its pieces."""
-        items, final = self._files[date], self._file(date)
+    def _assemble(self, date: str, progress: Progress = no_progress) -> None:
+        """Write a file of its items' pieces."""
+        items = self._files[date]
         records = [self.records.get(item.name) for item in items]
-        total = merge_records([record for record in records if record is not None])
+        finished = [record for record in records if record is not None]
+        self._write_file(date, self._read(items, progress), finished)
+        for item in items:
+            self._piece(item).unlink(missing_ok=True)
+
+    def _read(self, items: list[Item], progress: Progress) -> Iterator[_Block]:
+        start, stop = items[0].start, items[-1].stop
+        for item in items:
+            data = self._piece(item).read_bytes()
+            flags = np.frombuffer(data[-item.hours :], np.int8)
+            values = np.frombuffer(blosc().decode(data[: -item.hours]), np.float32)
+            yield values.reshape(item.hours, *self.layout.grid.shape), flags
+            progress("write", item.stop - start, stop - start)
+
+    def _write_file(self, date: str, blocks: Iterable[_Block], records: list[Record]) -> None:
+        """Write one whole file under a temporary name, force it to disk, and rename it."""
+        items, final = self._files[date], self._file(date)
         attributes = {
             RUN: json.dumps(self.records.identity(), sort_keys=True),
-            TOTAL: total.to_json().strip(),
+            TOTAL: merge_records(records).to_json().strip(),
         }
         temporary = self._state / f"{final.name}.{uuid.uuid4().hex}{UNFINISHED}"
         hours = slice(items[0].start, items[-1].stop)
@@ -172,34 +195,34 @@ class NetcdfTarget(Target):
                 netCDF4.Dataset(temporary, "w", format="NETCDF4") as file,
             ):
                 values, status = lay_out(file, self.layout, hours, attributes)
+                if len(items) > 1:
+                    # A chunk that an item fills in part stays for the next item, so that none is compressed twice.
+                    layer = math.prod(self.layout.grid.shape) * self.layout.chunks[0]
+                    values.set_var_chunk_cache(size=5 * layer, preemption=1.0)
                 done = 0
-                for block, flags in self._read(items, progress):
-                    values[done : done + len(flags)] = block
-                    status[done : done + len(flags)] = flags
-                    done += len(flags)
+                for block, flags in blocks:
+                    stop = done + len(flags)
+                    values[done:stop], status[done:stop] = block, flags
+                    done = stop
         except RuntimeError as error:  # how netCDF reports what the operating system refused
             raise OSError(0, f"{error} (is the disk full?)", str(final)) from error
-        for item in items:
-            self._piece(item).unlink(missing_ok=True)
-
-    def _read(self, items: list[Item], progress: Callable[[int], None] | None) -> Iterator[_Block]:
-        for item in items:
-            data = self._piece(item).read_bytes()
-            flags = np.frombuffer(data[-item.hours :], np.int8)
-            values = np.frombuffer(blosc().decode(data[: -item.hours]), np.float32)
-            yield values.reshape(item.hours, *self.layout.grid.shape), flags
-            if progress is not None:
-                progress(item.hours)
 
     def discard(self) -> None:
         """Remove deepcams' files and records, and the folder if nothing else is in it."""
         if self.split:
-            files = self.records.get(FILES)
-            for name in files.facts["names"] if files is not None else []:
+            for name in self._names():
                 (self.path / name).unlink(missing_ok=True)
         else:
             self.path.unlink(missing_ok=True)
         self._forget()
+
+    def _names(self) -> list[str]:
+        """Return the names of the output's files, as far as they are recorded."""
+        try:
+            record = self.records.get(FILES)
+            return [] if record is None else list(record.facts["names"])
+        except (OutputError, KeyError):
+            return []
 
     def _forget(self) -> None:
         shutil.rmtree(self._state, ignore_errors=True)
@@ -224,9 +247,8 @@ def lay_out(file: Any, layout: Layout, hours: slice, attributes: dict[str, str])
     """Define everything in an open netCDF file and write the coordinates; return the two variables to fill."""
     frame = layout.frame(hours)
     file.setncatts({**frame.attrs, **attributes})
-    for name, size in (*frame.sizes.items(), ("bounds", 2)):
-        if name not in file.dimensions:
-            file.createDimension(name, None if name == "time" else size)
+    for name, size in frame.sizes.items():
+        file.createDimension(name, None if name == "time" else size)
     for name, variable in frame.variables.items():
         made = file.createVariable(name, variable.dtype, variable.dims)
         made.setncatts(variable.attrs)
@@ -234,8 +256,6 @@ def lay_out(file: Any, layout: Layout, hours: slice, attributes: dict[str, str])
     values = _variable(file, layout.name, layout)
     values.setncatts(layout.variable_attributes())
     values.set_auto_maskandscale(False)
-    # Chunks of which an item ends within wait for the next one, so that none is compressed twice.
-    values.set_var_chunk_cache(size=8 * layout.chunks[0] * layout.grid.rows * layout.grid.columns)
     status = file.createVariable("status", "i1", ("time",))
     status.setncatts(STATUS)
     return values, status

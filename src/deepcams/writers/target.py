@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 
 from deepcams.core.errors import InputError
 from deepcams.core.field import ValueCounts
+from deepcams.core.progress import Progress, no_progress
 from deepcams.files.records import Identity, Record, Records, fingerprint
 from deepcams.writers.layout import Item, Layout, Split
 
@@ -114,8 +115,8 @@ class Target(ABC):
         """Return whether the data of a finished item are on disk."""
 
     @abstractmethod
-    def finish(self, progress: Callable[[int], None] | None = None) -> None:
-        """Put everything in its place once all items are written; report the hours put in place."""
+    def finish(self, progress: Progress = no_progress) -> None:
+        """Put everything in its place once all items are written; report the stage ``write``, in hours."""
 
     @abstractmethod
     def discard(self) -> None:
@@ -162,8 +163,12 @@ def open_target(out: str | Path, split: Split | None = None) -> Target:
     path = Path(out)
     suffix = path.suffix.lower()
     if suffix in {".zarr", ".nc"} and split is not None:
-        do = "name a folder, or leave --split out"
-        raise InputError("--split", "a folder as output", f"{path}", do)
+        raise InputError(
+            "--split",
+            "a folder as output",
+            f"{path}",
+            "name a folder, or leave --split out",
+        )
     if suffix == ".zarr":
         from deepcams.writers.zarr_store import ZarrTarget
 
@@ -171,6 +176,9 @@ def open_target(out: str | Path, split: Split | None = None) -> Target:
     if suffix == ".nc" and not path.is_dir():
         return NetcdfTarget(path)
     if suffix and not path.is_dir():
-        expected = "a name ending in .zarr or .nc, or a folder"
-        raise InputError(f"output {path}", expected, f"the ending {suffix}")
+        raise InputError(
+            f"output {path}",
+            "a name ending in .zarr or .nc, or a folder",
+            f"the ending {suffix}",
+        )
     return NetcdfTarget(path, split or "month")
