@@ -309,7 +309,7 @@ class Whole:
             resume=(self.out / "runs" / kind).exists(),
             device=self.device,
             stop=self.stop,
-            progress=lambda step, steps, _: self.progress(name, step, steps or 0),
+            progress=lambda _, step, steps: self.progress(name, step, steps),
         )
         return done.text().splitlines()[-1].strip()
 
