@@ -338,7 +338,7 @@ class ExperimentRun:
             resume=folder.exists(),
             device=self.device,
             stop=self.stop,
-            progress=lambda step, steps, _: progress("train", step, steps or 0),
+            progress=progress,
         )
         return done.text().splitlines()[-1].strip()
 
