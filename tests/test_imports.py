@@ -30,6 +30,7 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
         "plotting",
         "report",
         "simulation",
+        "stations",
         "testing",
         "training",
     ]

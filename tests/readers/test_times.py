@@ -13,6 +13,7 @@ import xarray as xr
 
 from deepcams import open_cams, open_field, open_geos_cf
 from deepcams.core.errors import DeepcamsNotice, InputError
+from deepcams.core.times import MEAN_STAMP
 from deepcams.readers.inspect import inspect
 
 World = Callable[..., xr.DataArray]
@@ -233,3 +234,25 @@ def test_means_and_instants_are_not_joined(save: Save, world: World) -> None:
     ]
     with pytest.raises(InputError, match="instants and means together"):
         open_cams(paths)
+
+
+@pytest.mark.parametrize(("stamp", "shift"), [("start", 30), ("middle", 0), ("end", -30)])
+def test_the_user_says_what_stamps_of_means_are(
+    save: Save, world: World, stamp: Any, shift: int
+) -> None:
+    record = world("2019-12-31T15:00", 5, hours=1)
+    path = save("a.nc", means(record, 0.0, None))
+    expected = record.time.values + np.timedelta64(shift, "m")
+    np.testing.assert_array_equal(open_field(path, stamp=stamp).time.values, expected)
+    token = MEAN_STAMP.set(stamp)
+    np.testing.assert_array_equal(open_field(path).time.values, expected)
+    MEAN_STAMP.reset(token)
+
+
+def test_geos_cf_stamped_at_the_beginning_of_the_hour(save: Save, world: World) -> None:
+    record = world("2019-12-31T15:00", 5, hours=1).rename("PM25_RH35_GCC").assign_attrs(units="1")
+    path = save("a.nc", record)
+    with pytest.raises(InputError, match=r"stamped in the middle .* --mean-stamp start"):
+        open_geos_cf(path)
+    times = open_field(path, stamp="start").time.values
+    np.testing.assert_array_equal(times, record.time.values + np.timedelta64(30, "m"))

@@ -19,9 +19,9 @@ import pytest
 
 from deepcams.core.errors import OutputError
 from deepcams.stations import extract as series
-from deepcams.stations import validate as validation
+from deepcams.stations import validation
 from deepcams.stations.openaq import StationArchive
-from deepcams.stations.validate import Options, Request, validate_files
+from deepcams.stations.validation import Options, Request, validate_files
 
 PLACES = {
     1: (52.5, 15.0),
@@ -334,7 +334,7 @@ def test_pieces_that_no_one_went_on_with_go_after_a_week(
 SCRIPT = """
 import functools, sys
 from deepcams.stations import extract as series
-from deepcams.stations import validate as validation
+from deepcams.stations import validation
 series._SAVE_SECONDS, series._TOGETHER = 0.0, 24 * 4 * 25 * 48
 validation.Options = functools.partial(validation.Options, batch_rows=2000)
 from deepcams.cli import main

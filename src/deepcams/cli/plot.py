@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import numpy as np
     from matplotlib.figure import Figure
 
-    from deepcams.stations.validate import Validation
+    from deepcams.stations.validation import Validation
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -400,7 +400,7 @@ def _validated(
     period: str | None,
     assume_utc: bool,
 ) -> Validation:
-    from deepcams.stations.validate import Request, validate_files
+    from deepcams.stations.validation import Request, validate_files
 
     request = Request(
         stations=tuple(stations),

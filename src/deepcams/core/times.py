@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,6 +16,12 @@ HOUR = np.timedelta64(1, "h").astype("timedelta64[ns]")
 DAY = np.timedelta64(1, "D").astype("timedelta64[ns]")
 HOUR_SECONDS = 3600
 """Seconds in an hour."""
+
+
+MEAN_STAMP: ContextVar[Literal["start", "middle", "end"] | None] = ContextVar(
+    "mean_stamp", default=None
+)
+"""Which moment of their interval means without time bounds are stamped at, where the caller does not say."""
 
 
 def stamp(moment: np.datetime64) -> str:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from deepcams.evaluation.tables import as_csv as as_csv
     from deepcams.evaluation.tables import as_json as as_json
     from deepcams.evaluation.tables import as_markdown as as_markdown
+    from deepcams.evaluation.tables import rows as rows
 else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
@@ -25,5 +26,6 @@ else:
             "as_markdown": ".tables",
             "evaluate": ".experiment",
             "open_truth": ".experiment",
+            "rows": ".tables",
         },
     )

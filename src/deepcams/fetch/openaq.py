@@ -188,12 +188,11 @@ class Archive:
     def __init__(self, url: str, policy: RetryPolicy, at_once: int) -> None:
         parts = urlsplit(url)
         config: dict[str, Any] = {"region": OPENAQ_REGION, "skip_signature": True}
-        bucket, self._root = (
-            parts.netloc,
-            f"https://{parts.netloc}.s3.{OPENAQ_REGION}.amazonaws.com",
-        )
+        bucket = parts.netloc
+        self._root = f"https://{bucket}.s3.{OPENAQ_REGION}.amazonaws.com"
         if parts.scheme != "s3":
-            bucket, self._root = parts.path.strip("/"), url
+            bucket = parts.path.strip("/")
+            self._root = url.rstrip("/")
             config["endpoint"] = f"{parts.scheme}://{parts.netloc}"
             config["virtual_hosted_style_request"] = False
         self._store = S3Store(
@@ -270,7 +269,7 @@ class Archive:
                 data = bytes(obstore.get(self._store, day.key).bytes())
             except (obstore.exceptions.BaseError, OSError, ValueError):
                 # The quick client hides what the server says: the session asks, waits and words it.
-                url = f"{self._root.rstrip('/')}/{quote(day.key, '/=')}"
+                url = f"{self._root}/{quote(day.key, '/=')}"
                 return self._http.read(url, day.name, day.check)
             return day.check(data)
 

@@ -10,7 +10,7 @@ import xarray as xr
 
 from deepcams.core.errors import InputError, notice
 from deepcams.core.species import COORDINATE_NAMES
-from deepcams.core.times import DAY, HOUR
+from deepcams.core.times import DAY, HOUR, MEAN_STAMP
 from deepcams.core.times import stamp as stamp_text
 
 Stamp = Literal["start", "middle", "end"]
@@ -148,6 +148,7 @@ def with_middle_stamps(
     Raises:
         InputError: means over more than 3 hours.
     """
+    stamp = stamp or MEAN_STAMP.get()
     if not is_time_mean(array) or "time" not in array.coords or array.time.dtype.kind != "M":
         return array
     bounds = _bounds(array, dataset)
@@ -172,7 +173,7 @@ def with_middle_stamps(
     if bounds is None and stamp is None and np.any(times.astype("datetime64[h]") == times):
         notice(
             f"{where}: means stamped on the full hour without time bounds; the stamp is taken for the middle of each "
-            "mean (if it is the start or the end, say so with --mean-stamp)"
+            "mean (if it is the start or the end, say so: deepcams --mean-stamp start ..)"
         )
     if np.array_equal(middle, times):
         return array

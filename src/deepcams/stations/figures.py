@@ -14,7 +14,7 @@ from deepcams.stations.sums import Scored
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from deepcams.stations.validate import Validation
+    from deepcams.stations.validation import Validation
 
 _N, _O, _M = COLUMNS.index("n"), COLUMNS.index("o"), COLUMNS.index("m")
 FEWEST = 24

@@ -20,7 +20,7 @@ from deepcams.stations.metadata import INLAND, SEA, SURFACES, count_surroundings
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from deepcams.stations.validate import Validation
+    from deepcams.stations.validation import Validation
 
 BY = ("year", "month", "hour", "country", "surface", "station")
 """What rows can be given by, beside those over everything."""
