@@ -19,7 +19,7 @@ from deepcams.core.errors import InputError, MissingExtraError, OutputError
 from deepcams.core.field import field_like, grid_of
 from deepcams.core.period import Period
 from deepcams.plotting import animate, animation, raster
-from deepcams.plotting.extent import View
+from deepcams.plotting.projection import View
 from deepcams.plotting.raster import shown
 from plotting.test_pictures import BOX, START, as_before, hourly, pixels, shrunk, sparse
 

@@ -19,7 +19,7 @@ from deepcams.core.grid import Grid
 from deepcams.plotting import coastlines, style
 from deepcams.plotting.coastlines import land_share
 from deepcams.plotting.compare import compare_maps
-from deepcams.plotting.extent import View
+from deepcams.plotting.projection import View
 from deepcams.plotting.maps import draw_map, map_figure
 from deepcams.plotting.page import save
 

@@ -11,7 +11,7 @@ import pytest
 
 from deepcams.core.grid import Grid
 from deepcams.plotting import outlines
-from deepcams.plotting.extent import View
+from deepcams.plotting.projection import View
 from deepcams.plotting.outlines import borders, coast, read_lines, shipped_borders
 
 GLOBE = Grid.globe(0.25)

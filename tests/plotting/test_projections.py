@@ -7,7 +7,7 @@ import pytest
 
 from deepcams.core.grid import Grid
 from deepcams.plotting import map_figure
-from deepcams.plotting.extent import View
+from deepcams.plotting.projection import View
 from plotting.test_pictures import hourly, pixels
 
 

@@ -1,4 +1,7 @@
-"""Pictures; the only place that imports matplotlib. Each function of :data:`__all__` is imported when it is used."""
+"""Figures and films of fields; the only folder that imports matplotlib.
+
+Each name of :data:`__all__` is imported when it is used.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 _WHERE = {
-    "animate": "animation",
+    "animate": "film",
     "annual_figure": "annual",
     "compare_maps": "compare",
-    "frame_figure": "maps",
     "map_figure": "maps",
     "save": "page",
     "sequence_figure": "sequence",
@@ -20,10 +22,9 @@ _WHERE = {
 __all__ = list(_WHERE)
 
 if TYPE_CHECKING:
-    from deepcams.plotting.animation import animate as animate
     from deepcams.plotting.annual import annual_figure as annual_figure
     from deepcams.plotting.compare import compare_maps as compare_maps
-    from deepcams.plotting.maps import frame_figure as frame_figure
+    from deepcams.plotting.film import animate as animate
     from deepcams.plotting.maps import map_figure as map_figure
     from deepcams.plotting.page import save as save
     from deepcams.plotting.sequence import sequence_figure as sequence_figure
