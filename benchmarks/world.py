@@ -300,10 +300,10 @@ either way. No GPU was at hand when this was written: PyTorch's arithmetic is te
 GPU where there is one.
 
 A rerun goes on where a run was stopped, also within a file: what is computed of it (a few hours of the globe at a time)
-is stored in the hidden folder `.deepcams` until the file is written, so that a kill costs some ten seconds. Without
-that it would cost most of a file: a global day of `--layout field` takes 43 s on two CPU cores, one of `--layout cams`
-(eight frames, each the mean of 0.25 degree values) 22 s, and a file of CAMS is a month. One process at a time may write
-to a folder.
+is stored in the hidden folder `.deepcams-simulation` until the file is written, so that a kill costs some ten seconds.
+Without that it would cost most of a file: a global day of `--layout field` takes 43 s on two CPU cores, one of
+`--layout cams` (eight frames, each the mean of 0.25 degree values) 22 s, and a file of CAMS is a month. One process at
+a time may write to a folder.
 
 The maps of a seed, of five days (fires) and of a day (air masses) are cached on disk, at most 1 GB of them. A process
 that finds none needs 8 to 13 processor seconds for its first hour, one that finds them 0.8 s; a further day then costs

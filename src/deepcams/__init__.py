@@ -1,31 +1,18 @@
 """deepcams: hourly 0.25 degree PM2.5 for the whole globe from the 3-hourly 0.75 degree CAMS reanalysis.
 
 After Xiao et al. 2022 (Science of the Total Environment 848, 157747). Everything in :data:`__all__` is imported when
-it is first used, so that ``import deepcams`` itself is quick.
+it is first used, so that ``import deepcams`` itself is quick. What only some users need has a package of its own:
+:mod:`deepcams.training`, :mod:`deepcams.networks`, :mod:`deepcams.methods`, :mod:`deepcams.evaluation`,
+:mod:`deepcams.stations`, :mod:`deepcams.simulation`, :mod:`deepcams.plotting`, :mod:`deepcams.report`,
+:mod:`deepcams.fetch`, :mod:`deepcams.testing`.
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deepcams._version import __version__ as __version__
-
-_WHERE = {
-    "Grid": "deepcams.core.grid",
-    "Period": "deepcams.core.period",
-    "as_field": "deepcams.core.field",
-    "coarsen": "deepcams.methods.coarsen",
-    "downscale": "deepcams.downscaling.plan",
-    "downscale_to": "deepcams.downscaling.job",
-    "open_cams": "deepcams.readers.cams",
-    "open_field": "deepcams.readers.open",
-    "open_geos_cf": "deepcams.readers.geos_cf",
-    "open_openaq": "deepcams.stations.openaq",
-    "validate": "deepcams.stations.validate",
-}
-
-__all__ = ["__version__", *_WHERE]
+from deepcams.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from deepcams.core.field import as_field as as_field
@@ -39,13 +26,21 @@ if TYPE_CHECKING:
     from deepcams.readers.open import open_field as open_field
     from deepcams.stations.openaq import open_openaq as open_openaq
     from deepcams.stations.validate import validate as validate
-
-
-def __getattr__(name: str) -> Any:
-    if name in _WHERE:
-        return getattr(importlib.import_module(_WHERE[name]), name)
-    raise AttributeError(f"module 'deepcams' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_WHERE])
+else:
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        {
+            "Grid": ".core.grid",
+            "Period": ".core.period",
+            "as_field": ".core.field",
+            "coarsen": ".methods.coarsen",
+            "downscale": ".downscaling.plan",
+            "downscale_to": ".downscaling.job",
+            "open_cams": ".readers.cams",
+            "open_field": ".readers.open",
+            "open_geos_cf": ".readers.geos_cf",
+            "open_openaq": ".stations.openaq",
+            "validate": ".stations.validate",
+        },
+    )
+    __all__ = ["__version__", *__all__]

@@ -231,7 +231,9 @@ def test_netcdf_killed_and_rerun_is_equal(here: Path, name: str, split: list[str
             xr.testing.assert_equal(first.load(), second.load())
 
 
-@pytest.mark.parametrize("with_signal", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "with_signal", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_stopping_says_how_to_go_on(here: Path, with_signal: signal.Signals) -> None:
     write_record(here / "cams.nc", 241, step=3.0)
     arguments = ["cams.nc", "-o", "my out.zarr", *LINEAR]

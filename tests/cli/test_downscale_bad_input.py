@@ -262,7 +262,7 @@ def with_files_up_to(
 
 
 @pytest.mark.parametrize("out", ["out.zarr", "out.nc", "folder"])
-@pytest.mark.parametrize("limit", [300, 100_000])
+@pytest.mark.parametrize("limit", [pytest.param(300, marks=pytest.mark.slow), 100_000])
 def test_a_full_disk_is_one_line_and_leaves_no_trace(tmp_path: Path, out: str, limit: int) -> None:
     """The operating system refuses to let any file grow beyond ``limit`` bytes, as a full disk would."""
     good(tmp_path)
@@ -274,6 +274,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_trace(tmp_path: Path, out: str, l
     assert listing(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_what_a_full_disk_interrupted_is_gone_on_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""A small simulated world behind services on loopback, and patience that does not make tests wait."""
+"""A small simulated world behind services on loopback, and policy that does not make tests wait."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import xarray as xr
 from deepcams.core.field import as_field
 from deepcams.core.grid import Grid
 from deepcams.fetch.endpoints import Endpoints
-from deepcams.fetch.retry import Patience
+from deepcams.fetch.retry import RetryPolicy
 from deepcams.simulation.station_network import Station
 from deepcams.simulation.write_cams import write_cams
 from deepcams.simulation.write_geos_cf import write_geos_cf
@@ -94,8 +94,8 @@ def days() -> list[date]:
 
 
 @pytest.fixture
-def patience() -> Patience:
-    return Patience(tries=4, first=0.01, longest=0.05, timeout=30.0)
+def policy() -> RetryPolicy:
+    return RetryPolicy(tries=4, first=0.01, longest=0.05, timeout=30.0)
 
 
 @pytest.fixture
@@ -158,6 +158,19 @@ def bucket(stations: list[Station], days: list[date]) -> Iterator[Bucket]:
 def station_list(stations: list[Station]) -> Iterator[StationList]:
     with StationList(stations) as service:
         yield service
+
+
+def without_waiting(policy: RetryPolicy) -> list[float]:
+    """Let waits take no time but on the policy's own clock; they are listed."""
+    waits, now = list[float](), [0.0]
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        now[0] += seconds
+
+    policy.wait = wait  # type: ignore[method-assign]
+    policy.clock = lambda: now[0]
+    return waits
 
 
 def at(**urls: str) -> Endpoints:

@@ -22,11 +22,11 @@ from deepcams.fetch.cams import Cams, CamsRequest
 from deepcams.fetch.endpoints import Endpoints
 from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
 from deepcams.fetch.openaq import Openaq, OpenaqRequest
-from deepcams.fetch.retry import FetchError, Patience
+from deepcams.fetch.retry import FetchError, RetryPolicy
 from deepcams.fetch.status import status
 from deepcams.readers.geos_cf import open_geos_cf
 from deepcams.simulation.station_network import Station
-from fetch.conftest import BOX, DAY, at, objects_of
+from fetch.conftest import BOX, DAY, at, objects_of, without_waiting
 from fetch.test_into_store import record_of
 from services.base import Fault, Seen, Service
 from services.bucket import Bucket
@@ -59,7 +59,7 @@ class Provider:
     """A service that faults may be asked of, how to fetch from it, and what it gives in the end."""
 
     service: Service
-    fetch: Callable[[Path, Patience], Any]
+    fetch: Callable[[Path, RetryPolicy], Any]
     content: Callable[[Path], Any]
 
 
@@ -67,10 +67,10 @@ class Provider:
 def ads(place: dict[str, Any]) -> Iterator[Provider]:
     with DataStore(place["cams_file"]) as service:
 
-        def fetch(out: Path, patience: Patience) -> None:
+        def fetch(out: Path, policy: RetryPolicy) -> None:
             request = CamsRequest(Period.parse("2019-12-01..2019-12-02"), out, bbox=BOX)
             Cams(
-                request, at(ads=service.url), patience, environment=place["keys"], poll=(0.01, 0.02)
+                request, at(ads=service.url), policy, environment=place["keys"], poll=(0.01, 0.02)
             ).run()
 
         yield Provider(service, fetch, lambda out: next(out.glob("cams_eac4_*")).read_bytes())
@@ -80,8 +80,8 @@ def ads(place: dict[str, Any]) -> Iterator[Provider]:
 def https(place: dict[str, Any]) -> Iterator[Provider]:
     with FileTree(below(place["world"] / "geos_cf", "das/")) as service:
 
-        def fetch(out: Path, patience: Patience) -> None:
-            GeosCf(GeosCfRequest(TWO_HOURS, out), at(geos_cf_v1=service.root), patience).run()
+        def fetch(out: Path, policy: RetryPolicy) -> None:
+            GeosCf(GeosCfRequest(TWO_HOURS, out), at(geos_cf_v1=service.root), policy).run()
 
         yield Provider(
             service, fetch, lambda out: [path.read_bytes() for path in sorted(out.glob("*.nc4"))]
@@ -92,11 +92,11 @@ def https(place: dict[str, Any]) -> Iterator[Provider]:
 def opendap(place: dict[str, Any]) -> Iterator[Provider]:
     with record_of(place["world"]) as service:
 
-        def fetch(out: Path, patience: Patience) -> None:
+        def fetch(out: Path, policy: RetryPolicy) -> None:
             GeosCf(
                 GeosCfRequest(TWO_HOURS, out, via="opendap"),
                 at(geos_cf_opendap=service.url),
-                patience,
+                policy,
             ).run()
 
         yield Provider(service, fetch, lambda out: open_geos_cf(out).values.tobytes())
@@ -121,8 +121,8 @@ def archive(place: dict[str, Any]) -> Iterator[Provider]:
 
 
 def openaq(service: Service, endpoints: Endpoints, keys: dict[str, str], name: str) -> Provider:
-    def fetch(out: Path, patience: Patience) -> None:
-        Openaq(OpenaqRequest(LAST_DAY, out), endpoints, patience, environment=keys).run()
+    def fetch(out: Path, policy: RetryPolicy) -> None:
+        Openaq(OpenaqRequest(LAST_DAY, out), endpoints, policy, environment=keys).run()
 
     def content(out: Path) -> Any:
         assert pq.read_metadata(out / "openaq_2019.parquet").num_rows > 0
@@ -189,12 +189,12 @@ def place(
 def test_every_fault_of_every_service(
     provider: str, fault: str, place: dict[str, Any], tmp_path: Path
 ) -> None:
-    patience = Patience(
+    policy = RetryPolicy(
         tries=7, first=0.01, longest=0.05, timeout=0.5 if fault == "stall" else 30.0
     )
     with ExitStack() as stack:
         tried = stack.enter_context(PROVIDERS[provider](place))
-        tried.fetch(tmp_path / "clean", patience)
+        tried.fetch(tmp_path / "clean", policy)
         truth, seen = tried.content(tmp_path / "clean"), Counter[str]()
 
         def at_first(one: Seen) -> Fault | None:
@@ -202,15 +202,15 @@ def test_every_fault_of_every_service(
             return FAULTS[fault] if seen[one.target] <= 2 else None
 
         tried.service.faults = at_first  # the first two answers to each request
-        tried.fetch(tmp_path / "twice", patience)
+        tried.fetch(tmp_path / "twice", policy)
         assert max(seen.values()) >= 3
         assert tried.content(tmp_path / "twice") == truth
         assert status(tmp_path / "twice", check=True).sound
 
         tried.service.faults = lambda one: FAULTS[fault]
-        patience.tries = 2
+        policy.tries = 2
         with pytest.raises(FetchError) as caught:
-            tried.fetch(tmp_path / "always", patience)
+            tried.fetch(tmp_path / "always", policy)
         line = str(caught.value)
         assert "\n" not in line
         assert "tries" in line
@@ -218,8 +218,8 @@ def test_every_fault_of_every_service(
         shown = [path for path in (tmp_path / "always").glob("*") if not path.name.startswith(".")]
         assert shown == []  # nothing that is not whole has a name
         tried.service.faults = lambda one: None
-        patience.tries = 7
-        tried.fetch(tmp_path / "always", patience)
+        policy.tries = 7
+        tried.fetch(tmp_path / "always", policy)
         assert tried.content(tmp_path / "always") == truth
 
 
@@ -234,27 +234,21 @@ def test_every_fault_of_every_service(
     ],
 )
 def test_what_is_asked_to_wait_waits(provider: str, place: dict[str, Any], tmp_path: Path) -> None:
-    waits: list[float] = []
-    patience = Patience(tries=4, first=0.01)
-    patience.wait = lambda seconds: waits.append(seconds)  # type: ignore[method-assign]
-
-    async def wait(seconds: float) -> None:
-        waits.append(seconds)
-
-    patience.wait_async = wait  # type: ignore[method-assign]
+    policy = RetryPolicy(tries=4, first=0.01)
+    waits = without_waiting(policy)
     with PROVIDERS[provider](place) as tried:
         tried.service.faults = lambda one: (
             Fault("status", 503 if provider != "openaq api" else 429, "77")
             if len(tried.service.seen) == 1
             else None
         )
-        tried.fetch(tmp_path / "out", patience)
+        tried.fetch(tmp_path / "out", policy)
         assert waits[0] == 77.0
         assert tried.content(tmp_path / "out")
         with PROVIDERS[provider](place) as another:
             another.service.faults = lambda one: Fault("status", 429, "7200")
             with pytest.raises(FetchError, match="asks to wait 120 min"):
-                another.fetch(tmp_path / "long", patience)
+                another.fetch(tmp_path / "long", policy)
 
 
 @pytest.mark.slow
@@ -276,14 +270,14 @@ def test_an_object_that_changes_after_it_was_listed(
 
     with archive(place) as tried:
         tried.service.faults = change  # type: ignore[assignment]
-        patience = Patience(tries=2, first=0.01)
+        policy = RetryPolicy(tries=2, first=0.01)
         try:
             with pytest.raises(
                 FetchError,
                 match=r"1 locations could not be fetched: location-1-20191231.*(check sum|bytes came)",
             ):
-                tried.fetch(tmp_path, patience)
-            tried.fetch(tmp_path, patience)  # listed anew
+                tried.fetch(tmp_path, policy)
+            tried.fetch(tmp_path, policy)  # listed anew
             table = pq.read_table(tmp_path / "openaq_2019.parquet").to_pandas()
             there = table[
                 table["datetime"].str.startswith("2019-12-31") & (table["location_id"] == "1")

@@ -13,13 +13,12 @@ import pytest
 
 from deepcams.core.errors import DeepcamsError, DeepcamsNotice, InputError, OutputError
 from deepcams.core.period import Period
-from deepcams.fetch.cams import Cams, CamsRequest
-from deepcams.fetch.credentials import ads_key
+from deepcams.fetch.cams import Cams, CamsRequest, ads_key
 from deepcams.fetch.endpoints import Endpoints
 from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
-from deepcams.fetch.retry import FetchError, Patience, TryAgainError, retry_after
+from deepcams.fetch.retry import FetchError, RetryPolicy
 from deepcams.fetch.status import status
-from fetch.conftest import BOX, DAY, at
+from fetch.conftest import BOX, DAY, at, without_waiting
 from services.base import Fault, FaultKind, Seen
 from services.data_store import DataStore
 from services.files import FileTree
@@ -50,12 +49,12 @@ def fault_of(kind: FaultKind | int) -> Fault:
 
 @pytest.mark.parametrize("kind", [*STATUSES, *KINDS])
 def test_a_file_comes_whole_in_the_end(
-    kind: FaultKind | int, tree: FileTree, world: Path, tmp_path: Path, patience: Patience
+    kind: FaultKind | int, tree: FileTree, world: Path, tmp_path: Path, policy: RetryPolicy
 ) -> None:
     tree.faults = first_times(2, fault_of(kind), "0030z.nc4")
-    patience.timeout = 0.5 if kind == "stall" else 30.0
+    policy.timeout = 0.5 if kind == "stall" else 30.0
     request = GeosCfRequest(Period.parse(f"{DAY}T00..{DAY}T01"), tmp_path)
-    GeosCf(request, at(geos_cf_v1=tree.root), patience).run()
+    GeosCf(request, at(geos_cf_v1=tree.root), policy).run()
     name = "GEOS-CF.v01.rpl.aqc_tavg_1hr_g1440x721_v1.20191201_0030z.nc4"
     assert (tmp_path / name).read_bytes() == (world / "geos_cf" / name).read_bytes()
     asked = [one for one in tree.seen if one.path.endswith(name) and one.path.startswith("/das")]
@@ -67,22 +66,22 @@ def test_a_file_comes_whole_in_the_end(
 
 @pytest.mark.parametrize("kind", [503, "html", "corrupt", "truncate"])
 def test_a_file_that_never_comes_is_one_line(
-    kind: FaultKind | int, tree: FileTree, tmp_path: Path, patience: Patience
+    kind: FaultKind | int, tree: FileTree, tmp_path: Path, policy: RetryPolicy
 ) -> None:
     tree.ranges = False
     tree.faults = first_times(99, fault_of(kind), "0030z.nc4")
     with pytest.raises(
         FetchError, match=r"1 of 6 could not be fetched: .*0030z\.nc4.*the others are complete"
     ):
-        GeosCf(GeosCfRequest(HOURS, tmp_path), at(geos_cf_v1=tree.root), patience).run()
+        GeosCf(GeosCfRequest(HOURS, tmp_path), at(geos_cf_v1=tree.root), policy).run()
     assert len(list(tmp_path.glob("*.nc4"))) == 5
     tree.faults = lambda seen: None
-    again = GeosCf(GeosCfRequest(HOURS, tmp_path), at(geos_cf_v1=tree.root), Patience()).run()
+    again = GeosCf(GeosCfRequest(HOURS, tmp_path), at(geos_cf_v1=tree.root), RetryPolicy()).run()
     assert (again.fetched, again.kept) == (1, 5)
 
 
 def test_a_file_that_changes_between_two_parts_is_not_glued(
-    tree: FileTree, world: Path, tmp_path: Path, patience: Patience
+    tree: FileTree, world: Path, tmp_path: Path, policy: RetryPolicy
 ) -> None:
     name = "GEOS-CF.v01.rpl.aqc_tavg_1hr_g1440x721_v1.20191201_0030z.nc4"
     other = tmp_path / "other.nc4"
@@ -98,65 +97,63 @@ def test_a_file_that_changes_between_two_parts_is_not_glued(
 
     tree.faults = faults
     request = GeosCfRequest(Period.parse(f"{DAY}T00"), tmp_path / "out")
-    GeosCf(request, at(geos_cf_v1=tree.root), patience).run()
+    GeosCf(request, at(geos_cf_v1=tree.root), policy).run()
     assert (tmp_path / "out" / name).read_bytes() == other.read_bytes()
 
 
 def test_hours_that_the_server_does_not_have(
-    tree: FileTree, tmp_path: Path, patience: Patience
+    tree: FileTree, tmp_path: Path, policy: RetryPolicy
 ) -> None:
     request = GeosCfRequest(Period.parse(f"{DAY}T05..{DAY}T06"), tmp_path)
-    summary = GeosCf(request, at(geos_cf_v1=tree.root), patience).run()
+    summary = GeosCf(request, at(geos_cf_v1=tree.root), policy).run()
     assert (summary.fetched, summary.absent) == (1, ["2019-12-01T06:30"])
     assert "not on the server" in summary.text()
 
 
 def test_the_other_folder_is_probed(
-    tree: FileTree, world: Path, tmp_path: Path, patience: Patience
+    tree: FileTree, world: Path, tmp_path: Path, policy: RetryPolicy
 ) -> None:
     tree.find = lambda path: (
         world / "geos_cf" / path.rpartition("/")[2] if path.startswith("ana/") else None
     )
-    GeosCf(GeosCfRequest(HOURS, tmp_path, at_once=1), at(geos_cf_v1=tree.root), patience).run()
+    GeosCf(GeosCfRequest(HOURS, tmp_path, at_once=1), at(geos_cf_v1=tree.root), policy).run()
     assert len([one for one in tree.seen if one.path.startswith("/das")]) == 1
 
 
-def test_retry_after_is_obeyed(patience: Patience) -> None:
-    waits: list[float] = []
-    patience.wait = waits.append  # type: ignore[method-assign]
-    answers = iter([TryAgainError("busy", 17.0), TryAgainError("busy", None), None])
-
-    def do() -> str:
-        if (error := next(answers)) is not None:
-            raise error
-        return "done"
-
-    assert patience.persist("it", do) == "done"
+def test_retry_after_is_obeyed(tree: FileTree, tmp_path: Path, policy: RetryPolicy) -> None:
+    """As seconds or as a date; what cannot be read is as if it were not there, and what is too long ends the item."""
+    waits = without_waiting(policy)
+    headers = iter(["17", "Wed, 21 Oct 2015 07:28:00 GMT", "soon"])
+    tree.faults = lambda seen: (
+        None if (after := next(headers, None)) is None else Fault("status", 503, after)
+    )
+    request = GeosCfRequest(Period.parse(f"{DAY}T00"), tmp_path)
+    GeosCf(request, at(geos_cf_v1=tree.root), policy).run()
     assert waits[0] == 17.0
-    assert waits[1] < 1
+    assert max(waits[1:]) < 1
+    tree.faults = lambda seen: Fault("status", 503, "7200")
     with pytest.raises(FetchError, match="asks to wait 120 min"):
-        patience.persist("it", lambda: (_ for _ in ()).throw(TryAgainError("busy", 7200.0)))
-    assert retry_after("12") == 12.0
-    assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
-    assert retry_after("soon") is None
+        GeosCf(
+            GeosCfRequest(request.period, tmp_path / "b"), at(geos_cf_v1=tree.root), policy
+        ).run()
 
 
 def test_versions_and_boxes_are_not_mixed(
-    tree: FileTree, tmp_path: Path, patience: Patience
+    tree: FileTree, tmp_path: Path, policy: RetryPolicy
 ) -> None:
-    GeosCf(GeosCfRequest(HOURS, tmp_path), at(geos_cf_v1=tree.root), patience).run()
+    GeosCf(GeosCfRequest(HOURS, tmp_path), at(geos_cf_v1=tree.root), policy).run()
     other = GeosCfRequest(Period.parse("2025-09-01"), tmp_path, version=2)
     with pytest.raises(OutputError, match="version was 1, now 2"):
-        GeosCf(other, at(geos_cf_v2=tree.root), patience).run()
+        GeosCf(other, at(geos_cf_v2=tree.root), policy).run()
     with pytest.raises(InputError, match="hours of version 1"):
         GeosCfRequest(Period.parse("2017"), tmp_path).hours()
 
 
 def cams(
-    store: DataStore, out: Path, patience: Patience, keys: dict[str, str], **more: Any
+    store: DataStore, out: Path, policy: RetryPolicy, keys: dict[str, str], **more: Any
 ) -> Cams:
     request = CamsRequest(Period.parse("2019-12-01..2019-12-02"), out, bbox=BOX, **more)
-    return Cams(request, at(ads=store.url), patience, environment=keys, poll=(0.01, 0.02))
+    return Cams(request, at(ads=store.url), policy, environment=keys, poll=(0.01, 0.02))
 
 
 @pytest.mark.parametrize("kind", [*STATUSES, "reset", "truncate", "longer", "html", "corrupt"])
@@ -166,7 +163,7 @@ def test_cams_comes_whole_in_the_end(
     where: str,
     data_store: DataStore,
     tmp_path: Path,
-    patience: Patience,
+    policy: RetryPolicy,
     keys: dict[str, str],
 ) -> None:
     count = [0]
@@ -179,7 +176,7 @@ def test_cams_comes_whole_in_the_end(
         return fault_of(kind) if count[0] <= 2 else None
 
     data_store.faults = faults
-    summary = cams(data_store, tmp_path, patience, keys).run()
+    summary = cams(data_store, tmp_path, policy, keys).run()
     assert summary.fetched == 1
     assert zipfile.is_zipfile(next(tmp_path.glob("cams_eac4_*")))
     assert status(tmp_path, check=True).sound
@@ -205,26 +202,26 @@ def test_what_the_data_store_refuses(
     words: str,
     data_store: DataStore,
     tmp_path: Path,
-    patience: Patience,
+    policy: RetryPolicy,
     keys: dict[str, str],
 ) -> None:
     for name, value in change.items():
         setattr(data_store, name, value)
     with pytest.raises(FetchError, match=words) as caught:
-        cams(data_store, tmp_path, patience, keys).run()
+        cams(data_store, tmp_path, policy, keys).run()
     assert "\n" not in str(caught.value)
     assert keys["ADSAPI_KEY"] not in str(caught.value)
 
 
 def test_keys_of_cams(
-    data_store: DataStore, tmp_path: Path, patience: Patience, keys: dict[str, str]
+    data_store: DataStore, tmp_path: Path, policy: RetryPolicy, keys: dict[str, str]
 ) -> None:
     with pytest.raises(
         FetchError, match=r"needs a key: .*profile.*ADSAPI_KEY.*\.adsapirc.*accept the licence once"
     ):
-        cams(data_store, tmp_path / "a", patience, {}).run()
+        cams(data_store, tmp_path / "a", policy, {}).run()
     with pytest.raises(FetchError, match=r"does not accept the key found in \$ADSAPI_KEY.*expired"):
-        cams(data_store, tmp_path / "b", patience, {"ADSAPI_KEY": "secret-and-old"}).run()
+        cams(data_store, tmp_path / "b", policy, {"ADSAPI_KEY": "secret-and-old"}).run()
     assert not (tmp_path / "a").exists()
     (tmp_path / ".cdsapirc").write_text("url: https://cds.climate.copernicus.eu/api\nkey: abc\n")
     with pytest.warns(DeepcamsNotice, match=r"cds\.climate.*its key is used"):
@@ -234,43 +231,43 @@ def test_keys_of_cams(
 
 
 def test_a_request_that_runs_is_not_submitted_again(
-    data_store: DataStore, tmp_path: Path, patience: Patience, keys: dict[str, str]
+    data_store: DataStore, tmp_path: Path, policy: RetryPolicy, keys: dict[str, str]
 ) -> None:
-    fetch = cams(data_store, tmp_path, patience, keys)
-    fetch.progress = lambda told: (_ for _ in ()).throw(KeyboardInterrupt)
+    fetch = cams(data_store, tmp_path, policy, keys)
+    fetch.progress = lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
     data_store.polls = 1_000_000
     with pytest.raises(KeyboardInterrupt):
         fetch.run()
     assert status(tmp_path).counts == {"requested": 1}
     data_store.polls = 2
-    cams(data_store, tmp_path, Patience(first=0.01), keys).run()
+    cams(data_store, tmp_path, RetryPolicy(first=0.01), keys).run()
     assert len([one for one in data_store.seen if one.path.endswith("/execution")]) == 1
 
 
 def test_a_result_that_was_thrown_away_is_asked_for_anew(
-    data_store: DataStore, tmp_path: Path, patience: Patience, keys: dict[str, str]
+    data_store: DataStore, tmp_path: Path, policy: RetryPolicy, keys: dict[str, str]
 ) -> None:
     data_store.polls = 1_000_000
-    fetch = cams(data_store, tmp_path, patience, keys)
-    fetch.progress = lambda told: (_ for _ in ()).throw(KeyboardInterrupt)
+    fetch = cams(data_store, tmp_path, policy, keys)
+    fetch.progress = lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt):
         fetch.run()
     data_store.polls = 2
     for job in data_store.jobs.values():
         job.dismissed = True
-    assert cams(data_store, tmp_path, Patience(first=0.01), keys).run().fetched == 1
+    assert cams(data_store, tmp_path, RetryPolicy(first=0.01), keys).run().fetched == 1
 
 
 def test_cams_of_another_day_does_not_count(
     data_store: DataStore,
     cams_file: Callable[[dict[str, Any]], Path],
     tmp_path: Path,
-    patience: Patience,
+    policy: RetryPolicy,
     keys: dict[str, str],
 ) -> None:
     data_store.make = lambda request: cams_file({"date": ["2019-11-30/2019-11-30"]})
     with pytest.raises(FetchError, match="lacks 16 of 16 analyses"):
-        cams(data_store, tmp_path, patience, keys).run()
+        cams(data_store, tmp_path, policy, keys).run()
     assert not list(tmp_path.glob("cams_*"))
 
 
@@ -280,7 +277,7 @@ def test_a_result_that_changes_in_mid_download_is_not_glued(
     data_store: DataStore,
     cams_file: Callable[[dict[str, Any]], Path],
     tmp_path: Path,
-    patience: Patience,
+    policy: RetryPolicy,
     keys: dict[str, str],
 ) -> None:
     """Another content under the same address, of the same length or not, between one part and the next."""
@@ -301,7 +298,7 @@ def test_a_result_that_changes_in_mid_download_is_not_glued(
         return Fault("truncate")
 
     data_store.faults = faults
-    assert cams(data_store, tmp_path / "out", patience, keys).run().fetched == 1
+    assert cams(data_store, tmp_path / "out", policy, keys).run().fetched == 1
     assert next((tmp_path / "out").glob("cams_eac4_*")).read_bytes() == other
     parts = [one for one in data_store.seen if one.path.startswith("/api/results/")]
     assert parts[1].headers["range"].startswith("bytes=")
@@ -311,10 +308,10 @@ def test_a_result_that_changes_in_mid_download_is_not_glued(
 
 
 def test_what_changed_since_is_found_and_mended(
-    tree: FileTree, tmp_path: Path, patience: Patience
+    tree: FileTree, tmp_path: Path, policy: RetryPolicy
 ) -> None:
     request = GeosCfRequest(HOURS, tmp_path)
-    GeosCf(request, at(geos_cf_v1=tree.root), patience).run()
+    GeosCf(request, at(geos_cf_v1=tree.root), policy).run()
     first, second, *_ = sorted(tmp_path.glob("*.nc4"))
     data = bytearray(first.read_bytes())
     data[len(data) // 2] ^= 1
@@ -322,16 +319,16 @@ def test_what_changed_since_is_found_and_mended(
     second.unlink()
     seen = status(tmp_path, check=True)
     assert (len(seen.damaged), len(seen.gone), seen.sound) == (1, 1, False)
-    assert GeosCf(request, at(geos_cf_v1=tree.root), patience).run().fetched == 2
+    assert GeosCf(request, at(geos_cf_v1=tree.root), policy).run().fetched == 2
     assert status(tmp_path, check=True).sound
 
 
 def test_a_full_disk_is_one_line(
-    tree: FileTree, tmp_path: Path, patience: Patience, monkeypatch: pytest.MonkeyPatch
+    tree: FileTree, tmp_path: Path, policy: RetryPolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("_", (), {"free": 10_000})())
     with pytest.raises(DeepcamsError, match="of free space, found"):
-        GeosCf(GeosCfRequest(HOURS, tmp_path), at(geos_cf_v1=tree.root), patience).run()
+        GeosCf(GeosCfRequest(HOURS, tmp_path), at(geos_cf_v1=tree.root), policy).run()
 
 
 def test_endpoints_come_from_everywhere(tmp_path: Path) -> None:

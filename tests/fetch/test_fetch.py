@@ -13,11 +13,11 @@ import pytest
 
 from deepcams.core.period import Period
 from deepcams.core.text import size
+from deepcams.fetch.base import Estimate, Summary
 from deepcams.fetch.cams import Cams, CamsRequest
 from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
 from deepcams.fetch.openaq import Openaq, OpenaqRequest
-from deepcams.fetch.parallel import Estimate, Summary
-from deepcams.fetch.retry import Patience
+from deepcams.fetch.retry import RetryPolicy
 from deepcams.fetch.status import status
 from deepcams.readers.cams import open_cams
 from deepcams.readers.geos_cf import open_geos_cf
@@ -33,10 +33,10 @@ HOURS = Period.parse(f"{DAY}T00..{DAY}T05")
 
 
 def test_cams(
-    data_store: DataStore, tmp_path: Path, patience: Patience, keys: dict[str, str]
+    data_store: DataStore, tmp_path: Path, policy: RetryPolicy, keys: dict[str, str]
 ) -> None:
     request = CamsRequest(Period.parse("2019-11-30..2019-12-02"), tmp_path / "cams", bbox=BOX)
-    fetch = Cams(request, at(ads=data_store.url), patience, environment=keys, poll=(0.01, 0.02))
+    fetch = Cams(request, at(ads=data_store.url), policy, environment=keys, poll=(0.01, 0.02))
     summary = fetch.run()
     assert (summary.fetched, summary.kept) == (2, 0)
     field = open_cams(tmp_path / "cams")
@@ -47,19 +47,19 @@ def test_cams(
     assert len(submitted) == 2
     assert all(one.headers["user-agent"].startswith("deepcams/") for one in data_store.seen)
     before = len(data_store.seen)
-    again = Cams(request, at(ads=data_store.url), patience, environment={}, poll=(0.01, 0.02)).run()
+    again = Cams(request, at(ads=data_store.url), policy, environment={}, poll=(0.01, 0.02)).run()
     assert (again.fetched, again.kept, len(data_store.seen)) == (0, 2, before)
     assert status(tmp_path / "cams", check=True).sound
 
 
-def test_geos_cf(tree: FileTree, world: Path, tmp_path: Path, patience: Patience) -> None:
+def test_geos_cf(tree: FileTree, world: Path, tmp_path: Path, policy: RetryPolicy) -> None:
     request = GeosCfRequest(HOURS, tmp_path / "geos")
-    summary = GeosCf(request, at(geos_cf_v1=tree.root), patience).run()
+    summary = GeosCf(request, at(geos_cf_v1=tree.root), policy).run()
     assert (summary.fetched, summary.absent) == (6, [])
     for path in (world / "geos_cf").glob("*.nc4"):
         assert (tmp_path / "geos" / path.name).read_bytes() == path.read_bytes()
     before = len(tree.seen)
-    assert GeosCf(request, at(geos_cf_v1=tree.root), patience).run().kept == 6
+    assert GeosCf(request, at(geos_cf_v1=tree.root), policy).run().kept == 6
     assert len(tree.seen) == before
 
 
@@ -67,12 +67,12 @@ def test_openaq_with_a_key(
     bucket: Bucket,
     station_list: StationList,
     tmp_path: Path,
-    patience: Patience,
+    policy: RetryPolicy,
     keys: dict[str, str],
 ) -> None:
     request = OpenaqRequest(Period.parse("2019-12-31..2020-01-01"), tmp_path / "openaq")
     endpoints = at(openaq_archive=bucket.url, openaq_api=station_list.url)
-    summary = Openaq(request, endpoints, patience, environment=keys).run()
+    summary = Openaq(request, endpoints, policy, environment=keys).run()
     assert summary.fetched == 6  # three locations in two years
     assert sorted(path.name for path in (tmp_path / "openaq").glob("*.parquet")) == [
         "openaq_2019.parquet",
@@ -97,7 +97,7 @@ def test_openaq_with_a_key(
     }  # a day more at either end: local days
     assert fetched.rows == 3 * 4 * 24
     before = len(bucket.seen)
-    assert Openaq(request, endpoints, patience, environment=keys).run().kept == 6
+    assert Openaq(request, endpoints, policy, environment=keys).run().kept == 6
     assert len(bucket.seen) == before
 
 
@@ -105,14 +105,14 @@ def test_nothing_is_left_behind(
     tree: FileTree,
     bucket: Bucket,
     tmp_path: Path,
-    patience: Patience,
+    policy: RetryPolicy,
     cams_file: Callable[[dict[str, Any]], Path],
 ) -> None:
-    GeosCf(GeosCfRequest(HOURS, tmp_path / "a"), at(geos_cf_v1=tree.root), patience).run()
+    GeosCf(GeosCfRequest(HOURS, tmp_path / "a"), at(geos_cf_v1=tree.root), policy).run()
     Openaq(
         OpenaqRequest(Period.parse("2019-12-31"), tmp_path / "b"),
         at(openaq_archive=bucket.url),
-        patience,
+        policy,
         environment={},
     ).run()
     names = {path.name for folder in ("a", "b") for path in (tmp_path / folder).rglob("*")}
@@ -121,9 +121,9 @@ def test_nothing_is_left_behind(
     ]
 
 
-def test_a_box_is_cut_out(tree: FileTree, world: Path, tmp_path: Path, patience: Patience) -> None:
+def test_a_box_is_cut_out(tree: FileTree, world: Path, tmp_path: Path, policy: RetryPolicy) -> None:
     request = GeosCfRequest(HOURS, tmp_path / "geos", bbox=(101, 31, 103, 33))
-    GeosCf(request, at(geos_cf_v1=tree.root), patience).run()
+    GeosCf(request, at(geos_cf_v1=tree.root), policy).run()
     cut, whole = open_geos_cf(tmp_path / "geos"), open_geos_cf(world / "geos_cf")
     assert cut.shape == (6, 9, 9)
     np.testing.assert_array_equal(cut, whole.sel(latitude=cut.latitude, longitude=cut.longitude))
@@ -131,7 +131,7 @@ def test_a_box_is_cut_out(tree: FileTree, world: Path, tmp_path: Path, patience:
 
 
 def test_years_have_their_own_days_and_one_more_at_the_ends(
-    stations: list[Station], tmp_path: Path, patience: Patience
+    stations: list[Station], tmp_path: Path, policy: RetryPolicy
 ) -> None:
     told = [
         "2018-12-30",
@@ -145,20 +145,20 @@ def test_years_have_their_own_days_and_one_more_at_the_ends(
     with Bucket(objects_of(stations[:1], [date.fromisoformat(day) for day in told])) as bucket:
         endpoints = at(openaq_archive=bucket.url)
         Openaq(
-            OpenaqRequest(Period.parse("2019"), tmp_path), endpoints, patience, environment={}
+            OpenaqRequest(Period.parse("2019"), tmp_path), endpoints, policy, environment={}
         ).run()
         assert (
             len([key for key in bucket.whole() if key.endswith(".gz")]) == 4
         )  # 2018-12-31 to 2020-01-01
         Openaq(
-            OpenaqRequest(Period.parse("2019..2020"), tmp_path), endpoints, patience, environment={}
+            OpenaqRequest(Period.parse("2019..2020"), tmp_path), endpoints, policy, environment={}
         ).run()
         keys = [key for key in bucket.whole() if key.endswith(".gz")]
     assert len(keys) == len(set(keys)) == 6  # no day twice, though both years' ends overlap
     assert open_openaq(tmp_path).rows == 6 * 24
 
 
-def test_cams_as_grib(tmp_path: Path, patience: Patience, keys: dict[str, str]) -> None:
+def test_cams_as_grib(tmp_path: Path, policy: RetryPolicy, keys: dict[str, str]) -> None:
     """A day of the globe as ECMWF codes it, recognised by its content."""
     eccodes = pytest.importorskip("eccodes", reason="the extra [grib] is not installed")
     pytest.importorskip("cfgrib", reason="the extra [grib] is not installed")
@@ -188,7 +188,7 @@ def test_cams_as_grib(tmp_path: Path, patience: Patience, keys: dict[str, str]) 
             eccodes.codes_release(handle)
     with DataStore(lambda request: tmp_path / "day") as store:
         request = CamsRequest(Period.parse("2019-12-01"), tmp_path / "out", form="grib")
-        fetch = Cams(request, at(ads=store.url), patience, environment=keys, poll=(0.01, 0.02))
+        fetch = Cams(request, at(ads=store.url), policy, environment=keys, poll=(0.01, 0.02))
         assert fetch.run().fetched == 1
         assert [job.request["data_format"] for job in store.jobs.values()] == ["grib"]
     (arrived,) = (tmp_path / "out").glob("cams_eac4_*")

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from deepcams.cli import main
-from deepcams.fetch.manifest import Manifest
-from deepcams.fetch.retry import Patience, StoppedError
+from deepcams.fetch.retry import RetryPolicy, StoppedError
+from deepcams.files.lock import locked
+from deepcams.files.records import FOLDER, Records
 from fetch.conftest import BOX, DAY
 from services.base import Fault
 from services.bucket import Bucket
@@ -89,12 +90,8 @@ def test_an_address_where_nobody_answers_is_one_line(
     """And no item after the first ones is tried in vain."""
     waits = list[float]()
 
-    async def soon(_: Patience, seconds: float) -> None:
-        waits.append(seconds)
-
     monkeypatch.setenv("ADSAPI_KEY", keys["ADSAPI_KEY"])
-    monkeypatch.setattr(Patience, "wait", lambda _, seconds: waits.append(seconds))
-    monkeypatch.setattr(Patience, "wait_async", soon)
+    monkeypatch.setattr(RetryPolicy, "wait", lambda _, seconds: waits.append(seconds))
     arguments = [
         "fetch",
         provider,
@@ -146,8 +143,7 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_asked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("ADSAPI_KEY", keys["ADSAPI_KEY"])
-    monkeypatch.setattr(Patience, "persist", lambda *_: pytest.fail("a service was asked"))
-    monkeypatch.setattr(Patience, "persist_async", lambda *_: pytest.fail("a service was asked"))
+    monkeypatch.setattr(RetryPolicy, "call", lambda *_: pytest.fail("a service was asked"))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
     out = [] if "-o" in words else ["-o", "out"]
@@ -173,11 +169,11 @@ def test_only_a_stop_ends_a_wait_as_one() -> None:
         def wait(self, timeout: float | None = None) -> bool:
             return True
 
-    patience = Patience(stop=Early())
-    patience.wait(9.0)
-    patience.stop.set()
+    policy = RetryPolicy(stop=Early())
+    policy.wait(9.0)
+    policy.stop.set()
     with pytest.raises(StoppedError):
-        patience.wait(9.0)
+        policy.wait(9.0)
 
 
 def test_status_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -190,12 +186,10 @@ def test_another_process_in_the_folder_is_refused(
 ) -> None:
     arguments = ["fetch", "geos-cf", "--period", f"{DAY}T00", "-o", str(tmp_path / "out")]
     arguments += ["--endpoint", f"geos-cf-v1={tree.root}"]
-    other = Manifest(tmp_path / "out")
-    other.begin({"provider": "geos-cf", "version": 1, "bbox": None, "store": None})
-    assert main(arguments) == 2
-    assert "another deepcams fetches into it now" in capsys.readouterr().err
+    with locked(Records(tmp_path / "out" / FOLDER).lock, tmp_path / "out"):
+        assert main(arguments) == 2
+    assert "another deepcams writes to it now" in capsys.readouterr().err
     assert not tree.seen
-    other.close()
     assert main(arguments) == 0
 
 

@@ -14,7 +14,7 @@ import pytest
 from deepcams.core.errors import OutputError
 from deepcams.core.period import Period
 from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
-from deepcams.fetch.retry import Patience
+from deepcams.fetch.retry import RetryPolicy
 from deepcams.fetch.status import status
 from fetch.conftest import DAY, at
 from services.files import FileTree, below
@@ -52,11 +52,11 @@ def an_ordinary_user() -> Iterator[None]:
     ("mode", "where"), [(0o555, "new"), (0o555, ""), (0o000, "new"), (0o000, "")]
 )
 def test_a_folder_that_may_not_be_written_to_is_one_line(
-    mode: int, where: str, tree: FileTree, place: Path, tmp_path: Path, patience: Patience
+    mode: int, where: str, tree: FileTree, place: Path, tmp_path: Path, policy: RetryPolicy
 ) -> None:
     one_hour = Period.parse(f"{DAY}T00")
     GeosCf(
-        GeosCfRequest(one_hour, tmp_path), at(geos_cf_v1=tree.root), patience
+        GeosCfRequest(one_hour, tmp_path), at(geos_cf_v1=tree.root), policy
     ).run()  # all is imported
     before = len(tree.seen)
     closed = place / "closed"
@@ -66,7 +66,7 @@ def test_a_folder_that_may_not_be_written_to_is_one_line(
         an_ordinary_user(),
         pytest.raises(OutputError, match="cannot be written: Permission denied") as caught,
     ):
-        GeosCf(GeosCfRequest(one_hour, closed / where), at(geos_cf_v1=tree.root), patience).run()
+        GeosCf(GeosCfRequest(one_hour, closed / where), at(geos_cf_v1=tree.root), policy).run()
     assert "\n" not in str(caught.value)
     assert str(closed) in str(caught.value)
     assert len(tree.seen) == before
@@ -76,23 +76,23 @@ def test_a_folder_that_may_not_be_written_to_is_one_line(
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions as POSIX has them")
 def test_a_folder_that_is_closed_in_the_middle_keeps_what_it_has(
-    tree: FileTree, world: Path, place: Path, patience: Patience
+    tree: FileTree, world: Path, place: Path, policy: RetryPolicy
 ) -> None:
     shutil.copytree(
         world / "geos_cf", place / "served"
     )  # the server is in this process, and no root either
     tree.find, out = below(place / "served", "das/"), place / "out"
     early, all_of = Period.parse(f"{DAY}T00"), Period.parse(f"{DAY}T00..{DAY}T02")
-    GeosCf(GeosCfRequest(early, out), at(geos_cf_v1=tree.root), patience).run()
-    for path in out.iterdir():
-        path.chmod(0o666)  # the manifest may be written to, the folder takes no new file
+    GeosCf(GeosCfRequest(early, out), at(geos_cf_v1=tree.root), policy).run()
+    for path in out.rglob("*"):  # records may be written, the folder takes no new file
+        path.chmod(0o777)
     out.chmod(0o555)
     with (
         an_ordinary_user(),
         pytest.raises(OutputError, match=r"\.nc4\.\w+ cannot be written: Permission denied"),
     ):
-        GeosCf(GeosCfRequest(all_of, out), at(geos_cf_v1=tree.root), patience).run()
+        GeosCf(GeosCfRequest(all_of, out), at(geos_cf_v1=tree.root), policy).run()
     out.chmod(0o777)
     assert status(out, check=True).sound
-    summary = GeosCf(GeosCfRequest(all_of, out), at(geos_cf_v1=tree.root), Patience()).run()
+    summary = GeosCf(GeosCfRequest(all_of, out), at(geos_cf_v1=tree.root), RetryPolicy()).run()
     assert (summary.fetched, summary.kept) == (2, 1)

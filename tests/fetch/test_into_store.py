@@ -9,10 +9,9 @@ import pytest
 
 from deepcams.core.errors import OutputError
 from deepcams.core.period import Period
-from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
-from deepcams.fetch.opendap import decode
-from deepcams.fetch.retry import FetchError, Patience, TryAgainError
-from deepcams.fetch.status import status
+from deepcams.experiment.geos_cf_store import StoreFetch, store_status
+from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest, decode
+from deepcams.fetch.retry import FetchError, RetryableError, RetryPolicy
 from deepcams.readers.geos_cf import open_geos_cf
 from deepcams.training.store.open_store import Prepared
 from deepcams.training.store.prepare import prepare
@@ -36,11 +35,11 @@ def record_of(world: Path) -> Record:
     return Record(values, field.latitude.values[::-1], field.longitude.values, first + 48)
 
 
-def test_into_a_store(tree: FileTree, world: Path, tmp_path: Path, patience: Patience) -> None:
+def test_into_a_store(tree: FileTree, world: Path, tmp_path: Path, policy: RetryPolicy) -> None:
     early = GeosCfRequest(Period.parse(f"{DAY}T00..{DAY}T02"), tmp_path / "a.zarr")
-    GeosCf(early, at(geos_cf_v1=tree.root), patience).run()
+    StoreFetch(early, at(geos_cf_v1=tree.root), policy).run()
     later = GeosCfRequest(HOURS, tmp_path / "a.zarr")
-    summary = GeosCf(later, at(geos_cf_v1=tree.root), patience).run()
+    summary = StoreFetch(later, at(geos_cf_v1=tree.root), policy).run()
     assert (summary.fetched, summary.kept) == (3, 3)
     found, direct = (
         Prepared.open(tmp_path / "a.zarr"),
@@ -51,22 +50,22 @@ def test_into_a_store(tree: FileTree, world: Path, tmp_path: Path, patience: Pat
         np.testing.assert_array_equal(found.frame(hour, "fine"), direct.frame(hour, "fine"))
     assert not list((tmp_path / ".a.zarr.fetch").glob("*.nc4"))
     before = len(tree.seen)
-    assert GeosCf(later, at(geos_cf_v1=tree.root), patience).run().fetched == 0
+    assert StoreFetch(later, at(geos_cf_v1=tree.root), policy).run().fetched == 0
     assert len(tree.seen) == before
-    assert status(tmp_path / "a.zarr", check=True).sound
+    assert store_status(tmp_path / "a.zarr", check=True).sound
     with pytest.raises(OutputError, match="expected later hours to extend it"):
-        GeosCf(
+        StoreFetch(
             GeosCfRequest(Period.parse("2019-11-01"), tmp_path / "a.zarr"),
             at(geos_cf_v1=tree.root),
-            patience,
+            policy,
         ).run()
     assert len(tree.seen) == before
 
 
-def test_over_opendap(world: Path, tmp_path: Path, patience: Patience) -> None:
+def test_over_opendap(world: Path, tmp_path: Path, policy: RetryPolicy) -> None:
     with record_of(world) as record:
         request = GeosCfRequest(HOURS, tmp_path / "all", via="opendap")
-        summary = GeosCf(request, at(geos_cf_opendap=record.url), patience).run()
+        summary = GeosCf(request, at(geos_cf_opendap=record.url), policy).run()
         assert (summary.fetched, summary.absent) == (5, [f"{DAY}T05:30"])
         box = GeosCfRequest(
             Period.parse(f"{DAY}T00..{DAY}T04"),
@@ -74,8 +73,8 @@ def test_over_opendap(world: Path, tmp_path: Path, patience: Patience) -> None:
             via="opendap",
             bbox=(101, 31, 103, 33),
         )
-        GeosCf(box, at(geos_cf_opendap=record.url), patience).run()
-        assert len(record.seen) == 4  # grid and a day, twice
+        GeosCf(box, at(geos_cf_opendap=record.url), policy).run()
+        assert len(record.seen) == 6  # two axes and a day, twice
     truth = open_geos_cf(world / "geos_cf").isel(time=slice(5))
     np.testing.assert_array_equal(open_geos_cf(tmp_path / "all"), truth)
     cut = open_geos_cf(tmp_path / "box")
@@ -85,35 +84,35 @@ def test_over_opendap(world: Path, tmp_path: Path, patience: Patience) -> None:
 
 @pytest.mark.parametrize("kind", ["status", "truncate", "html", "reset"])
 def test_opendap_comes_whole_in_the_end(
-    kind: str, world: Path, tmp_path: Path, patience: Patience
+    kind: str, world: Path, tmp_path: Path, policy: RetryPolicy
 ) -> None:
     with record_of(world) as record:
-        record.faults = lambda seen: Fault(kind) if len(record.seen) in (1, 3, 4) else None  # type: ignore[arg-type]
+        record.faults = lambda seen: Fault(kind) if len(record.seen) in (1, 4, 5) else None  # type: ignore[arg-type]
         request = GeosCfRequest(Period.parse(f"{DAY}T00..{DAY}T04"), tmp_path, via="opendap")
-        assert GeosCf(request, at(geos_cf_opendap=record.url), patience).run().fetched == 5
+        assert GeosCf(request, at(geos_cf_opendap=record.url), policy).run().fetched == 5
         record.faults = lambda seen: Fault(kind)  # type: ignore[arg-type]
         with pytest.raises(FetchError, match="tries"):
             GeosCf(
                 GeosCfRequest(HOURS, tmp_path / "b", via="opendap"),
                 at(geos_cf_opendap=record.url),
-                patience,
+                policy,
             ).run()
 
 
 def test_answers_that_are_none() -> None:
-    with pytest.raises(TryAgainError, match="beyond"):
-        decode(b'Error {\n code = 1001;\n message = "constraint is beyond 5";\n};\n')
+    with pytest.raises(RetryableError, match="beyond"):
+        decode(b'Error {\n code = 1001;\n message = "constraint is beyond 5";\n};\n', "x")
     head = b"Dataset {\n Float32 x[t = 4];\n} r;\n\nData:\n"
-    with pytest.raises(TryAgainError, match="announces 3 values"):
-        decode(head + np.array([3, 3], ">u4").tobytes() + bytes(16))
-    assert decode(head + np.array([4, 4], ">u4").tobytes() + bytes(16))["x"].shape == (4,)
+    with pytest.raises(RetryableError, match="do not hold 9 values"):
+        decode(head + np.array([9, 9], ">u4").tobytes() + bytes(16), "x")
+    assert decode(head + np.array([4, 4], ">u4").tobytes() + bytes(16), "x").shape == (4,)
 
 
 def test_a_box_into_a_store_keeps_whole_cells(
-    tree: FileTree, tmp_path: Path, patience: Patience
+    tree: FileTree, tmp_path: Path, policy: RetryPolicy
 ) -> None:
     request = GeosCfRequest(HOURS, tmp_path / "a.zarr", bbox=(101, 31, 103, 33))
-    GeosCf(request, at(geos_cf_v1=tree.root), patience).run()
+    StoreFetch(request, at(geos_cf_v1=tree.root), policy).run()
     grid = Prepared.open(tmp_path / "a.zarr").coarse
     assert grid.rows >= 3
     assert grid.latitudes.min() >= BOX[1]

@@ -15,7 +15,7 @@ import pytest
 
 from deepcams.core.period import Period
 from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
-from deepcams.fetch.retry import FetchError, Patience
+from deepcams.fetch.retry import FetchError, RetryPolicy
 from deepcams.readers.geos_cf import open_geos_cf
 from fetch.conftest import DAY, at
 from fetch.test_into_store import FIRST, HOURS, record_of
@@ -90,7 +90,7 @@ def pydap_server(
 
 @pytest.mark.parametrize("bbox", [None, (101.0, 31.0, 103.0, 33.0)])
 def test_we_read_what_pydap_serves(
-    bbox: tuple[float, float, float, float] | None, world: Path, tmp_path: Path, patience: Patience
+    bbox: tuple[float, float, float, float] | None, world: Path, tmp_path: Path, policy: RetryPolicy
 ) -> None:
     truth = open_geos_cf(world / "geos_cf").load()
     first, hours = int(FIRST), truth.sizes["time"]
@@ -105,12 +105,12 @@ def test_we_read_what_pydap_serves(
     }
     with pydap_server(variables) as url:
         request = GeosCfRequest(HOURS, tmp_path, via="opendap", bbox=bbox)
-        summary = GeosCf(request, at(geos_cf_opendap=url), patience).run()
+        summary = GeosCf(request, at(geos_cf_opendap=url), policy).run()
         late = GeosCfRequest(Period.parse("2019-12-20"), tmp_path, via="opendap", bbox=bbox)
         with pytest.raises(
             FetchError, match=r"PM2\.5 of 2019-12-20"
         ) as caught:  # beyond the record's end
-            GeosCf(late, at(geos_cf_opendap=url), patience).run()
+            GeosCf(late, at(geos_cf_opendap=url), policy).run()
     assert "\n" not in str(caught.value)
     assert (summary.fetched, summary.absent) == (6, [])
     found = open_geos_cf(tmp_path)

@@ -15,12 +15,12 @@ import pytest
 import xarray as xr
 
 from deepcams.core.period import Period
+from deepcams.experiment.geos_cf_store import StoreFetch
 from deepcams.fetch.cams import Cams, CamsRequest
-from deepcams.fetch.endpoints import geos_cf_file
+from deepcams.fetch.endpoints import OPENDAP_ORIGIN, geos_cf_file
 from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
 from deepcams.fetch.openaq import Openaq, OpenaqRequest
-from deepcams.fetch.opendap import OPENDAP_ORIGIN
-from deepcams.fetch.retry import FetchError, Patience
+from deepcams.fetch.retry import FetchError, RetryPolicy
 from deepcams.fetch.status import status
 from deepcams.readers.cams import open_cams
 from deepcams.readers.geos_cf import open_geos_cf
@@ -37,19 +37,19 @@ HOURS = Period.parse("2019-03-08T00..2019-03-08T03")
 
 @pytest.mark.parametrize("name", ["as_downloaded", "new_layout", "old_layout"])
 def test_cams_as_downloaded(
-    name: str, cams_dir: Path, tmp_path: Path, patience: Patience, keys: dict[str, str]
+    name: str, cams_dir: Path, tmp_path: Path, policy: RetryPolicy, keys: dict[str, str]
 ) -> None:
     """The zip under the name ``.nc`` that the data store sends, and both netCDF layouts."""
     real = cams_dir / f"cams_eac4_20191231_{name}.nc"
     with DataStore(lambda request: real) as store:
         period = Period.parse("2019-12-31T15..2019-12-31T23")
         request = CamsRequest(period, tmp_path / "out")
-        fetch = Cams(request, at(ads=store.url), patience, environment=keys, poll=(0.01, 0.02))
+        fetch = Cams(request, at(ads=store.url), policy, environment=keys, poll=(0.01, 0.02))
         assert fetch.run().fetched == 1
         other = CamsRequest(Period.parse("2019-12-30"), tmp_path / "other")
         with pytest.raises(FetchError, match="lacks 8 of 8 analyses"):
             Cams(
-                other, at(ads=store.url), Patience(2, 0.01), environment=keys, poll=(0.01, 0.02)
+                other, at(ads=store.url), RetryPolicy(2, 0.01), environment=keys, poll=(0.01, 0.02)
             ).run()
     arrived = next((tmp_path / "out").glob("cams_eac4_*"))
     assert arrived.read_bytes() == real.read_bytes()
@@ -78,15 +78,15 @@ def geos_cf_hours(geos_cf_west: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def test_geos_cf_hours(
-    geos_cf_hours: Path, geos_cf_west: Path, tmp_path: Path, patience: Patience
+    geos_cf_hours: Path, geos_cf_west: Path, tmp_path: Path, policy: RetryPolicy
 ) -> None:
     real = open_geos_cf(geos_cf_west).load()
     with FileTree(below(geos_cf_hours, "das/")) as tree:
         endpoints = at(geos_cf_v1=tree.root)
         assert (
-            GeosCf(GeosCfRequest(HOURS, tmp_path / "files"), endpoints, patience).run().fetched == 4
+            GeosCf(GeosCfRequest(HOURS, tmp_path / "files"), endpoints, policy).run().fetched == 4
         )
-        GeosCf(GeosCfRequest(HOURS, tmp_path / "a.zarr"), endpoints, patience).run()
+        StoreFetch(GeosCfRequest(HOURS, tmp_path / "a.zarr"), endpoints, policy).run()
     np.testing.assert_array_equal(open_geos_cf(tmp_path / "files"), real)
     prepared = Prepared.open(tmp_path / "a.zarr")
     np.testing.assert_array_equal(prepared.times, real.time)
@@ -96,7 +96,7 @@ def test_geos_cf_hours(
     )
 
 
-def test_geos_cf_over_opendap(geos_cf_west: Path, tmp_path: Path, patience: Patience) -> None:
+def test_geos_cf_over_opendap(geos_cf_west: Path, tmp_path: Path, policy: RetryPolicy) -> None:
     real = open_geos_cf(geos_cf_west).load()
     first = int((real.time.values[0] - OPENDAP_ORIGIN) / np.timedelta64(1, "h"))
 
@@ -105,7 +105,7 @@ def test_geos_cf_over_opendap(geos_cf_west: Path, tmp_path: Path, patience: Pati
 
     with Record(values, real.latitude.values[::-1], real.longitude.values, first + 10) as record:
         request = GeosCfRequest(HOURS, tmp_path, via="opendap")
-        assert GeosCf(request, at(geos_cf_opendap=record.url), patience).run().fetched == 4
+        assert GeosCf(request, at(geos_cf_opendap=record.url), policy).run().fetched == 4
     np.testing.assert_array_equal(open_geos_cf(tmp_path), real)
 
 
@@ -141,13 +141,13 @@ def as_archive(file: Path, most: int) -> dict[str, bytes]:
     ],
 )
 def test_openaq_records(
-    name: str, period: str, most: int, stations_dir: Path, tmp_path: Path, patience: Patience
+    name: str, period: str, most: int, stations_dir: Path, tmp_path: Path, policy: RetryPolicy
 ) -> None:
     """Chinese and Polish stations, and a day of the whole world's feed with its dirt."""
     objects = as_archive(stations_dir / f"{name}.csv.gz", most)
     with Bucket(objects) as bucket:
         request = OpenaqRequest(Period.parse(period), tmp_path / "out")
-        summary = Openaq(request, at(openaq_archive=bucket.url), patience, environment={}).run()
+        summary = Openaq(request, at(openaq_archive=bucket.url), policy, environment={}).run()
         fetched = [key for key in bucket.whole() if key.endswith(".gz")]
     assert summary.absent == []
     assert len(fetched) == len(set(fetched)) <= len(objects)

@@ -10,7 +10,7 @@ import pytest
 
 from deepcams.core.period import Period
 from deepcams.fetch.openaq import Openaq, OpenaqRequest
-from deepcams.fetch.retry import Patience
+from deepcams.fetch.retry import RetryPolicy
 from deepcams.simulation.station_network import Station
 from deepcams.stations.openaq import open_openaq
 from fetch.conftest import at, objects_of
@@ -18,7 +18,7 @@ from fetch.conftest import at, objects_of
 
 @pytest.mark.slow
 def test_from_an_s3_server(
-    stations: list[Station], tmp_path: Path, patience: Patience, monkeypatch: pytest.MonkeyPatch
+    stations: list[Station], tmp_path: Path, policy: RetryPolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = pytest.importorskip("moto.server").ThreadedMotoServer(
         ip_address="127.0.0.1", port=0, verbose=False
@@ -44,7 +44,7 @@ def test_from_an_s3_server(
         for key, data in objects.items():
             put(f"{root}/{key}", data)
         request = OpenaqRequest(Period.parse("2019-12-30..2019-12-31"), tmp_path)
-        summary = Openaq(request, at(openaq_archive=root), patience, environment={}).run()
+        summary = Openaq(request, at(openaq_archive=root), policy, environment={}).run()
     finally:
         server.stop()
     assert summary.fetched == 2

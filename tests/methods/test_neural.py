@@ -113,7 +113,7 @@ def out_of_memory_above(limit: int, method: Any, monkeypatch: pytest.MonkeyPatch
         return call
 
     monkeypatch.setattr(method.network, "refine", guarded(method.network.refine))
-    monkeypatch.setattr(method.network, "refine_around", guarded(method.network.refine_around))
+    monkeypatch.setattr(method.network, "refine_sliding", guarded(method.network.refine_sliding))
     return passed
 
 
@@ -149,10 +149,10 @@ def test_temporal_falls_to_one_hour_at_a_time(
     expected = method.downscale(field).values
     interpolate = method.network.interpolate
 
-    def one_only(frames: Any, t: Any, guide: Any) -> Any:
+    def one_only(frames: Any, t: Any, estimate: Any) -> Any:
         if len(t) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return interpolate(frames, t, guide)
+        return interpolate(frames, t, estimate)
 
     monkeypatch.setattr(method.network, "interpolate", one_only)
     with pytest.warns(DeepcamsNotice, match="inner hours at once: 2: going on with 1"):
@@ -161,8 +161,8 @@ def test_temporal_falls_to_one_hour_at_a_time(
 
 
 def test_a_clipping_scaling_is_known_to_the_chain(checkpoints: dict[str, Path]) -> None:
-    assert build(str(checkpoints["xvfi"]), str(checkpoints["abpn"])).clips == 800
-    assert build("flow", str(checkpoints["abpn"])).clips is None
+    assert build(str(checkpoints["xvfi"]), str(checkpoints["abpn"])).clip_above == 800
+    assert build("flow", str(checkpoints["abpn"])).clip_above is None
 
 
 def test_bfloat16_is_near_float32(checkpoints: dict[str, Path]) -> None:
@@ -292,7 +292,7 @@ def test_flow_refine_in_bands_is_the_whole_frame(monkeypatch: pytest.MonkeyPatch
     method = build("flow-refine", "none").parts[0]
     field = random_field(Grid.globe(1.0))
     banded = method.downscale(field).values
-    monkeypatch.setattr("deepcams.methods.temporal._BAND", 10_000)
+    monkeypatch.setattr("deepcams.methods.neural_temporal._BAND", 10_000)
     np.testing.assert_allclose(banded, method.downscale(field).values, rtol=2e-5, atol=1e-5)
 
 

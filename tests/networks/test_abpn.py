@@ -34,9 +34,10 @@ def test_factor_and_stages(factor: int, stages: int) -> None:
 def test_attention_is_softmax_of_k_times_q_unscaled() -> None:
     torch.manual_seed(0)
     attention = Attention(3, "sdpa")
-    guide, value = torch.randn(1, 3, 2, 5), torch.randn(1, 3, 2, 5)
+    features, value = torch.randn(1, 3, 2, 5), torch.randn(1, 3, 2, 5)
     K, Q, V = (
-        part.flatten(2)[0] for part in (attention.K(guide), attention.Q(guide), attention.V(value))
+        part.flatten(2)[0]
+        for part in (attention.K(features), attention.Q(features), attention.V(value))
     )
     expected = torch.zeros(3, 10)
     for asking in range(10):
@@ -45,7 +46,7 @@ def test_attention_is_softmax_of_k_times_q_unscaled() -> None:
         )
         expected[:, asking] = (V * weights).sum(1) / weights.sum()
     torch.testing.assert_close(
-        attention(guide, value), attention.out(expected.view(1, 3, 2, 5)) + value
+        attention(features, value), attention.out(expected.view(1, 3, 2, 5)) + value
     )
 
 
@@ -70,14 +71,14 @@ def test_sdpa_never_makes_the_whole_matrix() -> None:
 def test_attention_stays_out_of_float16(kind: str) -> None:
     torch.manual_seed(0)
     attention = Attention(4, kind)
-    guide, value = 300 * torch.randn(1, 4, 6, 6), torch.randn(1, 4, 6, 6)
-    logits = attention.K(guide).flatten(2).transpose(1, 2) @ attention.Q(guide).flatten(2)
+    features, value = 300 * torch.randn(1, 4, 6, 6), torch.randn(1, 4, 6, 6)
+    logits = attention.K(features).flatten(2).transpose(1, 2) @ attention.Q(features).flatten(2)
     assert logits.abs().max() > torch.finfo(torch.float16).max
-    exact = attention(guide, value)
+    exact = attention(features, value)
     with torch.autocast("cpu", dtype=torch.float16):
-        torch.testing.assert_close(attention(guide, value).float(), exact, atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(attention(features, value).float(), exact, atol=1e-4, rtol=1e-3)
     whole = Attention(4, kind).half()
-    assert whole(guide.half(), value.half()).isfinite().all()
+    assert whole(features.half(), value.half()).isfinite().all()
 
 
 def test_bicubic_alone_where_the_correction_is_zero() -> None:

@@ -71,10 +71,10 @@ def test_cellnet_answers_alike_in_tiles_and_whole() -> None:
     network = shaken(build("cellnet", width=8, blocks=2))
     assert isinstance(network, SpatialNetwork)
     coarse = plume(1, 1, 40, 60)
-    reach = network.tiling.halo if network.tiling else 0
+    halo = network.tiling.halo if network.tiling else 0
     with torch.no_grad():
         whole, tile = network.refine(coarse), network.refine(coarse[..., 10:40, 20:60])
-    inner = slice(3 * reach, -3 * reach)
+    inner = slice(3 * halo, -3 * halo)
     torch.testing.assert_close(
         whole[..., 30:120, 60:180][..., inner, inner], tile[..., inner, inner], rtol=1e-4, atol=0
     )
@@ -94,11 +94,11 @@ def test_cellnet_learns_a_texture_that_interpolation_cannot_know() -> None:
 def test_flow_refine_with_fresh_weights_is_flow() -> None:
     network = build("flow-refine", width=4).eval()
     assert isinstance(network, TemporalNetwork)
-    frames, guide = plume(1, 2, 1, 16, 24), plume(1, 2, 2, 1, 16, 24, seed=2)
+    frames, estimate = plume(1, 2, 1, 16, 24), plume(1, 2, 2, 1, 16, 24, seed=2)
     with torch.no_grad():
-        found = network.interpolate(frames, [0.25, 0.5], guide)
+        found = network.interpolate(frames, [0.25, 0.5], estimate)
     flow = torch.stack(
-        [0.75 * guide[:, 0, 0] + 0.25 * guide[:, 0, 1], guide[:, 1].mean(dim=1)], dim=1
+        [0.75 * estimate[:, 0, 0] + 0.25 * estimate[:, 0, 1], estimate[:, 1].mean(dim=1)], dim=1
     )
     np.testing.assert_allclose(found.numpy(), flow.numpy(), rtol=1e-5, atol=1e-5)
 
@@ -113,15 +113,15 @@ def test_flow_refine_finds_detail_that_stays_in_place() -> None:
 
 
 @pytest.mark.parametrize(
-    "guide", [None, torch.ones(1, 1, 2, 1, 16, 16), torch.ones(1, 2, 1, 1, 16, 16)]
+    "estimate", [None, torch.ones(1, 1, 2, 1, 16, 16), torch.ones(1, 2, 1, 1, 16, 16)]
 )
-def test_flow_refine_asks_for_its_guide(guide: Tensor | None) -> None:
+def test_flow_refine_asks_for_its_estimate(estimate: Tensor | None) -> None:
     network = build("flow-refine", width=4)
     assert isinstance(network, TemporalNetwork)
     with pytest.raises(
-        InputError, match=r"flow-refine: guide: expected the frames that flow carries"
+        InputError, match=r"flow-refine: estimate: expected the frames that flow carries"
     ):
-        network.interpolate(plume(1, 2, 1, 16, 16), [0.25, 0.5], guide)
+        network.interpolate(plume(1, 2, 1, 16, 16), [0.25, 0.5], estimate)
 
 
 @pytest.mark.parametrize(
@@ -141,12 +141,12 @@ def test_options_out_of_range(name: str, options: dict[str, float], message: str
 def test_flow_refine_sees_no_further_than_it_says() -> None:
     network = shaken(build("flow-refine", width=4))
     assert isinstance(network, TemporalNetwork)
-    assert network.reach is not None
-    frames, guide = plume(1, 2, 1, 160, 16), plume(1, 1, 2, 1, 160, 16, seed=2)
+    assert network.receptive_field is not None
+    frames, estimate = plume(1, 2, 1, 160, 16), plume(1, 1, 2, 1, 160, 16, seed=2)
     with torch.no_grad():
-        before = network.interpolate(frames, [0.25], guide)
+        before = network.interpolate(frames, [0.25], estimate)
         frames[..., -1, :] *= 3
-        guide[..., -1, :] *= 3
-        after = network.interpolate(frames, [0.25], guide)
+        estimate[..., -1, :] *= 3
+        after = network.interpolate(frames, [0.25], estimate)
     changed = (before != after).any(dim=-1).flatten().nonzero().min().item()
-    assert 159 - network.reach <= changed < 159 - 16  # and it does see some way
+    assert 159 - network.receptive_field <= changed < 159 - 16  # and it does see some way

@@ -15,7 +15,9 @@ VALUES = [-3.0, -1e-6, 0.0, 1e-12, 1e-6, 0.1, 1.0, 35.0, 799.0, 800.0, 3657.0, 4
 @pytest.mark.parametrize("name", SCALINGS.names())
 def test_inverse_is_exact(name: str) -> None:
     scaling = make_scaling(name)
-    values = torch.tensor([v for v in VALUES if scaling.clips is None or 0 <= v <= scaling.clips])
+    values = torch.tensor(
+        [v for v in VALUES if scaling.clip_above is None or 0 <= v <= scaling.clip_above]
+    )
     back = scaling.inverse(scaling.forward(values))
     torch.testing.assert_close(back, values, rtol=2e-6, atol=1e-13)
 
@@ -23,7 +25,9 @@ def test_inverse_is_exact(name: str) -> None:
 @pytest.mark.parametrize("name", SCALINGS.names())
 def test_is_increasing(name: str) -> None:
     scaling = make_scaling(name)
-    values = torch.tensor([v for v in VALUES if scaling.clips is None or 0 <= v <= scaling.clips])
+    values = torch.tensor(
+        [v for v in VALUES if scaling.clip_above is None or 0 <= v <= scaling.clip_above]
+    )
     assert (scaling.forward(values).diff() > 0).all()
 
 
@@ -36,7 +40,7 @@ def test_survives_its_options(name: str) -> None:
 def test_linear_clip_is_the_release_s() -> None:
     scaled = LinearClip().forward(torch.tensor([-1.0, 0.0, 400.0, 800.0, 3657.0]))
     assert scaled.tolist() == [0.0, 0.0, 0.5, 1.0, 1.0]
-    assert LinearClip().clips == 800
+    assert LinearClip().clip_above == 800
 
 
 def test_only_scaling_knows_800() -> None:

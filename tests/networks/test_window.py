@@ -10,14 +10,14 @@ from deepcams import networks  # noqa: E402
 from deepcams.networks.window import windowed_attention  # noqa: E402
 
 
-def wrapped(frame: torch.Tensor, margin: int) -> torch.Tensor:
-    rows = torch.arange(-margin, frame.shape[-2] + margin) % frame.shape[-2]
-    columns = torch.arange(-margin, frame.shape[-1] + margin) % frame.shape[-1]
+def wrapped(frame: torch.Tensor, width: int) -> torch.Tensor:
+    rows = torch.arange(-width, frame.shape[-2] + width) % frame.shape[-2]
+    columns = torch.arange(-width, frame.shape[-1] + width) % frame.shape[-1]
     return frame[..., rows, :][..., columns]
 
 
-def empty(frame: torch.Tensor, margin: int) -> torch.Tensor:
-    return torch.nn.functional.pad(frame, (margin,) * 4)
+def empty(frame: torch.Tensor, width: int) -> torch.Tensor:
+    return torch.nn.functional.pad(frame, (width,) * 4)
 
 
 @pytest.mark.parametrize("pixel", [(0, 0), (7, 30), (19, 12), (3, 24)])
@@ -41,8 +41,8 @@ def test_abpn_feels_no_edge_where_its_surroundings_are_known() -> None:
     network = networks.build("abpn", d=4, stages=3, tile=9, halo=2).eval()
     frame = torch.rand(1, 1, 60, 66)
     with torch.inference_mode():
-        around = network.refine_around(frame, wrapped)
-        nine = network.refine_around(frame.repeat(1, 1, 3, 3), empty)[..., 180:360, 198:396]
+        around = network.refine_sliding(frame, wrapped)
+        nine = network.refine_sliding(frame.repeat(1, 1, 3, 3), empty)[..., 180:360, 198:396]
     torch.testing.assert_close(around, nine, rtol=1e-4, atol=1e-5)
 
 
@@ -51,6 +51,6 @@ def test_shifting_the_frame_shifts_the_result() -> None:
     network = networks.build("abpn", d=4, stages=4, tile=24, halo=4).eval()
     frame = torch.rand(1, 1, 30, 50)
     with torch.inference_mode():
-        plain = network.refine_around(frame, wrapped)
-        shifted = network.refine_around(frame.roll((3, 11), (-2, -1)), wrapped)
+        plain = network.refine_sliding(frame, wrapped)
+        shifted = network.refine_sliding(frame.roll((3, 11), (-2, -1)), wrapped)
     torch.testing.assert_close(plain.roll((9, 33), (-2, -1)), shifted, rtol=1e-4, atol=1e-5)

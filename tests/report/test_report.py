@@ -23,8 +23,8 @@ from deepcams.downscaling.job import downscale_to
 from deepcams.readers.cams import open_cams
 from deepcams.readers.open import open_field
 from deepcams.report import html
+from deepcams.report import write_report as report
 from deepcams.report.discover import find_run
-from deepcams.report.report import report
 from deepcams.simulation.write_cams import write_cams
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&\x00 $\\frac{$ </style>"

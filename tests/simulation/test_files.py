@@ -386,7 +386,7 @@ def test_no_dirt_where_no_shares() -> None:
 
 def test_the_record_says_what_the_folder_holds(tmp_path: Path) -> None:
     simulate(tmp_path, "cams", "2019-12-01T00", bbox=ASIA)
-    record = tmp_path / ".deepcams" / "cams" / "identity.json"
+    record = tmp_path / ".deepcams-simulation" / "cams" / "identity.json"
     assert json.loads(record.read_text())["bbox"] == list(ASIA)
     record.write_text("{")
     with pytest.raises(OutputError, match="unreadable"):

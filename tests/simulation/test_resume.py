@@ -95,7 +95,7 @@ def test_a_killed_file_goes_on_where_it_was(
     computed.clear()
     with pytest.raises(Stop):
         write(field, tmp_path / "cut", "w", killed_at(15))
-    assert [path.name for path in (tmp_path / "cut").iterdir()] == [".deepcams"]
+    assert [path.name for path in (tmp_path / "cut").iterdir()] == [".deepcams-simulation"]
     third = sorted((tmp_path / "cut").rglob("*.npy"), key=lambda path: path.stat().st_mtime_ns)[2]
     data = bytearray(third.read_bytes())
     if damage == "cut off":

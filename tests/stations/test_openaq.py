@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import gzip
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +11,9 @@ import pandas as pd
 import pytest
 
 from deepcams.core.errors import DeepcamsNotice, InputError
-from deepcams.core.observations import Observations
-from deepcams.stations import openaq_sort as openaq_cache
+from deepcams.stations import ingest
 from deepcams.stations.openaq import open_openaq
-from deepcams.stations.openaq_files import BlockReader, find_station_files
+from deepcams.stations.station_files import find_station_files
 
 PLACES = {1: (52.5, 15.0), 22: (40.0, 116.0), 3: (-33.4, -70.6)}
 
@@ -134,88 +131,30 @@ def test_an_old_export_in_latin_1(table, save_table, tmp_path: Path) -> None:
     assert open_openaq(path).units == ["µg/m³"]
 
 
-def test_a_large_parquet_file_is_let_go_of_as_it_is_read(table, tmp_path: Path) -> None:
-    """By Arrow's own count of what it holds: what is read ahead would stay till the file's end."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    def most_held(rows: int) -> tuple[int, int]:
-        columns = {
-            name: pa.DictionaryArray.from_arrays(np.zeros(rows, np.int32), [str(table[name][0])])
-            for name in ("location_id", "datetime", "lat", "lon", "parameter", "units")
-        }
-        columns["value"] = pa.array(np.random.default_rng(0).random(rows))  # does not compress
-        path = tmp_path / f"{rows}.parquet"
-        pq.write_table(pa.table(columns), path, row_group_size=100_000)
-        del columns
-        gc.collect()  # what other tests have left goes now, not while this is looked at
-        before = pa.total_allocated_bytes()
-        held = [
-            pa.total_allocated_bytes() - before
-            for _ in BlockReader().blocks(find_station_files(path))
-        ]
-        return max(held), path.stat().st_size
-
-    (few, small), (many, large) = most_held(1_200_000), most_held(2_400_000)
-    assert large - small > 9_000_000
-    assert many - few < (large - small) / 4
-
-
-def test_a_bucket_that_is_sorted_has_no_more_rows_for_a_longer_record(
-    table_of, save_table, tmp_path, monkeypatch
-) -> None:
-    sizes: list[int] = []
-    buckets = openaq_cache._Spill.buckets
-
-    def spy(self: Any, count: int) -> Any:
-        for rows in buckets(self, count):
-            sizes.append(rows.size)
-            yield rows
-
-    monkeypatch.setattr(openaq_cache._Spill, "buckets", spy)
-    places = {k: (k / 10, k / 7) for k in range(60)}
-    for hours in (10, 40):
-        sizes.clear()
-        files = find_station_files(save_table(table_of(places, hours=hours), f"{hours}.csv"))
-        openaq_cache.build(
-            BlockReader(block=5000), files, tmp_path / f"{hours}", lambda rows: None, 100
-        )
-        assert sum(sizes) == 60 * hours
-        assert max(sizes) <= 100
-
-
-@pytest.mark.parametrize("spill", [1, 40, 10**6])
-def test_sorting_on_disk_gives_what_sorting_in_memory_gives(
-    table_of, save_table, tmp_path: Path, spill: int
+def test_rows_are_sorted_by_station_and_time_into_years(
+    table_of, save_table, tmp_path: Path
 ) -> None:
     random = np.random.default_rng(0)
     many = {
         k: (float(random.uniform(-80, 80)), float(random.uniform(-180, 180))) for k in range(300)
     }
     table = table_of(many, "2018-12-31T20:00", hours=8).sample(frac=1, random_state=2)
-    reader = BlockReader(block=5000)
-    path = save_table(table)
-    built = openaq_cache.build(
-        reader, find_station_files(path), tmp_path / "built", lambda rows: None, spill
-    )
+    files = find_station_files(save_table(table))
+    built = ingest.build(files, "pm25", False, tmp_path / "built", lambda rows: None)
     assert built.years == [2018, 2019]
     assert sorted(p.name for p in (tmp_path / "built").iterdir()) == [
         "2018.parquet",
         "2019.parquet",
     ]
-    rows = openaq_cache.read_stations(
-        tmp_path / "built", built, np.arange(300), built.first, built.last
-    )
+    rows = ingest.read_stations(tmp_path / "built", built, np.arange(300), built.first, built.last)
     assert rows.size == 2400
-    order = np.lexsort((rows.end, rows.station))
-    assert (order == np.arange(2400)).all()
+    assert (np.lexsort((rows.end, rows.station)) == np.arange(2400)).all()
     ids = built.stations["id"].to_numpy()[rows.station]
     expected = {(str(r.location_id), r.datetime): r.value for r in table.itertuples()}
     stamps = [f"{np.datetime64(int(e), 's')}+00:00" for e in rows.end]
-    assert {(i, s): v for i, s, v in zip(ids, stamps, rows.value, strict=True)} == pytest.approx(
-        expected, abs=1e-6
-    )
-    some = openaq_cache.read_stations(
+    found = {(i, s): v for i, s, v in zip(ids, stamps, rows.value, strict=True)}
+    assert found == pytest.approx(expected, abs=1e-6)
+    some = ingest.read_stations(
         tmp_path / "built", built, np.array([5, 200]), built.first, built.first + 3600
     )
     assert (np.unique(some.station).tolist(), some.size) == ([5, 200], 4)
@@ -230,9 +169,8 @@ class _Killed(BaseException):
 def test_a_sort_that_was_killed_goes_on_where_it_was(
     table_of, save_table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_after: int
 ) -> None:
-    """Small files, one of several blocks, and Parquet: what was noted is not read again, nothing counts twice."""
-    monkeypatch.setattr(openaq_cache, "build", partial(openaq_cache.build, spill_rows=25))
-    monkeypatch.setattr("deepcams.stations.openaq.BlockReader", partial(BlockReader, block=2500))
+    """Small files, larger ones, and Parquet: a batch that was finished is not read again, nothing counts twice."""
+    monkeypatch.setattr(ingest, "BATCH_FILES", 2)
     folder = tmp_path / "tree"
     for k in range(6):
         save_table(table_of({k: (k, k)}, hours=24), f"tree/a{k}.csv.gz")
@@ -250,22 +188,21 @@ def test_a_sort_that_was_killed_goes_on_where_it_was(
             raise _Killed
 
     read: list[str] = []
-    rows_of = BlockReader._rows
+    load = ingest._Reader._load
 
-    def watched(self: BlockReader, table: Any, where: Path) -> Any:
-        read.append(where.name)
-        return rows_of(self, table, where)
+    def watched(self: Any, files: list[Any], columns: list[str]) -> None:
+        read.extend(file.path.name for file in files)
+        load(self, files, columns)
 
-    monkeypatch.setattr(BlockReader, "_rows", watched)
+    monkeypatch.setattr(ingest._Reader, "_load", watched)
     monkeypatch.setenv("DEEPCAMS_CACHE", str(tmp_path / "cut"))
     with pytest.raises(_Killed):
         open_openaq(folder, progress=kill)
     read.clear()
     told: list[int] = []
     found = open_openaq(folder, progress=told.append)
-    if killed_after > 100:
-        assert "a0.csv.gz" not in read
-        assert told[0] > 25
+    assert "a0.csv.gz" not in read
+    assert told[0] > killed_after
     assert (found.rows, found.other, found.files, found.units) == (416, 48, 10, expected.units)
     assert _content(found) == _content(expected)
     assert len(_content(found)) == 416
@@ -405,25 +342,3 @@ def test_real_files_all_open(stations_dir: Path) -> None:
         "poland_2019.csv.gz": (63, 527434),
     }
     assert found["global_20180206.csv.gz"].stations["latitude"].isna().sum() == 8
-
-
-def test_the_canonical_table_comes_back() -> None:
-    stamps = pd.to_datetime(["2019-01-01T02:00Z", "2019-01-01T01:00Z"])
-    table = pd.DataFrame(
-        {
-            "id": ["a", "a"],
-            "latitude": 50.0,
-            "longitude": 200.0,
-            "start": stamps - pd.Timedelta("1h"),
-            "end": stamps,
-            "value": [2.0, 1.0],
-        }
-    )
-    found = Observations.from_table(table)
-    assert found.value.tolist() == [1, 2]
-    assert found.stations["longitude"].tolist() == [-160]
-    assert found.to_table()["end"].tolist() == list(stamps[::-1])
-    with pytest.raises(InputError, match="one place"):
-        Observations.from_table(table.assign(latitude=[50.0, 51.0]))
-    with pytest.raises(InputError, match="end"):
-        Observations.from_table(table.assign(end=table["start"]))

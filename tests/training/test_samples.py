@@ -43,7 +43,7 @@ def test_the_same_sample_whoever_reads_it(values: Values) -> None:
     for i in (0, 7, 3, 7):
         assert first.draw(i) == again.draw(i)
         one, other = first[i], pickle.loads(pickle.dumps(again))[i]
-        assert one.guide is other.guide is None
+        assert one.estimate is other.estimate is None
         assert all(torch.equal(a, b) for a, b in zip(one[:3], other[:3], strict=True))
     assert first.draw(0) != make(values, "temporal", store, seed=1).draw(0)
     assert len({first.draw(i) for i in range(50)}) == 50
@@ -199,7 +199,7 @@ def test_a_guide_sees_beyond_the_crop_but_not_beyond_the_region(
         seen.append((grid, before))
         return np.stack([before, after, (1 - t) * before + t * after])
 
-    monkeypatch.setattr("deepcams.methods.flow.guide", guide, raising=False)
+    monkeypatch.setattr("deepcams.methods.flow.initial_estimate", guide, raising=False)
     experiment = parse_experiment(values("temporal"))
     store: Any = world()
     samples = SampleSet(

@@ -24,8 +24,8 @@ from deepcams.core.field import as_field
 from deepcams.core.grid import Grid
 from deepcams.downscaling.job import downscale_to
 from deepcams.readers.open import open_field
+from deepcams.report import write_report as report
 from deepcams.report.html import page
-from deepcams.report.report import report
 from deepcams.simulation.write_cams import write_cams
 from deepcams.view.server import Server
 from deepcams.view.session import Shown

@@ -29,8 +29,7 @@ from deepcams.core.period import Period
 from deepcams.fetch.endpoints import Endpoints, geos_cf_url
 from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
 from deepcams.fetch.openaq import Openaq, OpenaqRequest
-from deepcams.fetch.parallel import Told
-from deepcams.fetch.retry import Patience
+from deepcams.fetch.retry import RetryPolicy
 from deepcams.files.optional import need
 from deepcams.simulation.write_geos_cf import write_geos_cf
 
@@ -97,7 +96,7 @@ def files(hours: int = 72, folder: Path | None = None, repeats: int = 5) -> Spee
                 shutil.rmtree(out)
                 began = time.perf_counter()
                 request = GeosCfRequest(period, out, at_once=_FILES_AT_ONCE)
-                GeosCf(request, Endpoints(geos_cf_v1=root), Patience()).run()
+                GeosCf(request, Endpoints(geos_cf_v1=root), RetryPolicy()).run()
                 fetch.append(time.perf_counter() - began)
                 shutil.rmtree(out)
         return Speed(hours, size, tuple(plain[1:]), tuple(fetch[1:]))
@@ -117,8 +116,8 @@ def objects(count: int = 10_000, folder: Path | None = None, repeats: int = 1) -
     process = psutil.Process()
     size, plain, fetch, held = 0, [], [], dict[int, int]()
 
-    def tell(told: Told) -> None:
-        tenth = told.done * 10 // max(told.total, 1)
+    def tell(stage: str, done: int, total: int) -> None:
+        tenth = done * 10 // max(total, 1)
         if tenth and tenth not in held:
             held[tenth] = process.memory_info().rss
 
@@ -136,7 +135,7 @@ def objects(count: int = 10_000, folder: Path | None = None, repeats: int = 1) -
                 Period.parse(str(_YEAR)), Path(place) / "out", at_once=_OBJECTS_AT_ONCE
             )
             began = time.perf_counter()
-            Openaq(request, endpoints, Patience(), tell, environment={}).run()
+            Openaq(request, endpoints, RetryPolicy(), tell, environment={}).run()
             fetch.append(time.perf_counter() - began)
             shutil.rmtree(Path(place) / "out")
     return Speed(

@@ -27,7 +27,7 @@ def _show_warning(
 def main(arguments: list[str] | None = None) -> int:
     """Run ``deepcams`` with ``arguments`` (default: the process's own) and return its exit status.
 
-    0: done. 1: a check did not hold. 2: something a user can mend; one line on stderr says what. 130: interrupted.
+    0: done. 1: a check failed. 2: an error that a user can correct; one line on stderr says how. 130: interrupted.
     """
     from deepcams.cli.app import app
 
@@ -66,7 +66,7 @@ def _usage(error: Exception) -> int:
     code = getattr(error, "exit_code", 1)
     if type(error).__name__ == "Abort":
         if isinstance(error.__cause__, EOFError):
-            raise error.__cause__  # a file that ended too early, which the command line's library takes for Ctrl-D
+            raise error.__cause__  # a file that ended too early, which click takes for Ctrl-D
         return _say("stopped", 130)
     if hasattr(error, "format_message"):
         return _say(f"{error.format_message().replace('Value error, ', '')} (see --help)", 2)

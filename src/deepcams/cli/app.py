@@ -17,7 +17,7 @@ VERBS = {
     "downscale": "3-hourly 0.75 degree fields in, hourly 0.25 degree fields out",
     "evaluate": "Score methods against a known truth, as the paper's tables do",
     "fetch": "Get CAMS, GEOS-CF or OpenAQ data: complete, verified, resumable",
-    "info": "Tell what a file holds: layout, grid, times, units, values",
+    "info": "Show what a file holds: layout, grid, times, units, values",
     "models": "List, show and import network checkpoints",
     "plot": "Draw maps, comparisons, sequences, series, means, stations",
     "prepare": "Check hourly fine fields and put them into a store to train from",
@@ -44,7 +44,7 @@ class _Verbs(typer.core.TyperGroup):
         return typer.main.get_command(module.app)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """The table of verbs without importing a single one of them."""
+        """Write the table of verbs without importing any of them."""
         formatter.write_usage("deepcams", "[--version] COMMAND [ARGUMENTS] ...")
         formatter.write_paragraph()
         formatter.write_text(str(self.help))
@@ -78,7 +78,7 @@ _typer = typer.Typer(
 def _root(
     version: Annotated[bool, typer.Option("--version", is_eager=True, callback=_version)] = False,
 ) -> None:
-    """Hold the options that stand before a verb."""
+    """Hold the options that come before a verb."""
 
 
 @_typer.command("info", hidden=True)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,21 +11,6 @@ if TYPE_CHECKING:
     from deepcams.downscaling.job import Estimate, Summary
 
 app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
-
-
-class Order(StrEnum):
-    """Which comes first."""
-
-    spatial_first = "spatial-first"
-    temporal_first = "temporal-first"
-
-
-class Split(StrEnum):
-    """How a folder is cut into files."""
-
-    day = "day"
-    month = "month"
-
 
 EXAMPLES = """Examples:
 
@@ -59,7 +43,9 @@ def downscale(
     conserve: Annotated[
         bool, typer.Option("--conserve/--no-conserve", help="Keep the coarse cells' means.")
     ] = True,
-    order: Annotated[Order, typer.Option(help="What comes first.")] = Order.spatial_first,
+    order: Annotated[
+        Literal["spatial-first", "temporal-first"], typer.Option(help="Which method comes first.")
+    ] = "spatial-first",
     bbox: Annotated[
         tuple[float, float, float, float] | None,
         typer.Option(
@@ -78,7 +64,8 @@ def downscale(
         typer.Option(help="Bound on the relative error by which values are rounded; 0: none."),
     ] = 0.001,
     split: Annotated[
-        Split | None, typer.Option(help="In a folder: one netCDF a day or a month.")
+        Literal["day", "month"] | None,
+        typer.Option(help="In a folder: one netCDF a day or a month."),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an existing output.")
@@ -92,12 +79,12 @@ def downscale(
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Tell hours, size and time; write nothing.")
+        bool, typer.Option("--dry-run", help="Show hours, size and time; write nothing.")
     ] = False,
 ) -> None:
     """Downscale 3-hourly 0.75 degree CAMS fields to hourly 0.25 degree fields.
 
-    An interrupted run goes on where it was when the same command is given again.
+    Give the same command again to resume an interrupted run.
     """
     from deepcams.cli.progress import Bars, Rate
     from deepcams.cli.stopping import command_line, kept, stoppable
@@ -118,11 +105,11 @@ def downscale(
         temporal=temporal,
         spatial=spatial,
         conserve=conserve,
-        order=order.value,
+        order=order,
         bbox=bbox,
         period=period,
         rounding=rounding,
-        split=split.value if split else None,
+        split=split,
         overwrite=overwrite,
         device=device,
         precision=precision,
@@ -130,17 +117,16 @@ def downscale(
         command=command_line(),
     )
     if dry_run:
-        _tell_estimate(job.estimate(), out)
+        _print_estimate(job.estimate(), out)
         return
     with stoppable(kept(without="--overwrite")), Bars("h", Rate("h/s"), "left") as bars:
         summary = job.run(lambda phase, done, total: bars.tell(_PHASES[phase], done, total))
-    _tell_summary(summary)
+    _print_summary(summary)
     if report is not None:
-        from deepcams.report.report import report as write_report
+        from deepcams.report import write_report
 
-        print(
-            f"  report: {write_report(summary.path, report, original=[file.given for file in files])}"
-        )
+        written = write_report(summary.path, report, original=[file.given for file in files])
+        print(f"  report: {written}")
 
 
 _PHASES = {"downscale": "downscaling", "write": "writing files"}
@@ -154,44 +140,42 @@ def _time(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 172800 else f"{seconds / 86400:.1f} days"
 
 
-def _tell_summary(summary: Summary) -> None:
+def _print_summary(summary: Summary) -> None:
     from deepcams.core.text import size
 
-    total = summary.total
+    total, counts = summary.total, summary.total.counts
     missing, analysis, interpolated = total.hours
     print(
         f"{summary.path}: {summary.hours} hours ({analysis} analysis, {interpolated} interpolated, {missing} missing)"
     )
+    largest = "none" if total.largest is None else f"largest {total.largest:.6g} ug m-3"
     print(
-        f"  values: largest {total.largest:.6g} ug m-3, "
-        if total.largest is not None
-        else "  values: none, ",
-        f"{total.missing_cells} missing; in the input {total.counts.negative} small negatives set to 0, "
-        f"{total.counts.missing + total.counts.implausible} missing",
-        sep="",
+        f"  values: {largest}, {total.missing_cells} missing; in the input {counts.negative} small negatives set to 0, "
+        f"{counts.missing + counts.implausible} missing"
     )
-    if total.counts.clipped:
+    if counts.clipped:
         print(
-            f"  clipped: {total.counts.clipped} values exceed what the network's scaling can hold, and lost the excess"
+            f"  clipped: {counts.clipped} values exceed what the network's scaling can hold, and lost the excess"
         )
-    if summary.computed:
-        rate = summary.computed / summary.seconds
-        there = summary.hours - summary.computed
-        kept = f" ({there} were there already)" if there else ""
-        print(
-            f"  {summary.computed} hours in {_time(summary.seconds)}, {rate:.2f} h/s{kept}; {size(summary.bytes)}"
-        )
-    else:
+    if not summary.computed:
         print(f"  nothing to do: all hours were there already; {size(summary.bytes)}")
+        return
+    rate = summary.computed / summary.seconds
+    before = summary.hours - summary.computed
+    resumed = f" ({before} were there already)" if before else ""
+    print(
+        f"  {summary.computed} hours in {_time(summary.seconds)}, {rate:.2f} h/s{resumed}; {size(summary.bytes)}"
+    )
 
 
-def _tell_estimate(estimate: Estimate, out: Path) -> None:
+def _print_estimate(estimate: Estimate, out: Path) -> None:
     from deepcams.core.text import size
 
     print(f"{out} would hold {estimate.hours} hours ({estimate.missing} of them missing)")
-    print(f"  grid: {estimate.rows} x {estimate.columns}, {estimate.step:g} degrees")
+    grid = estimate.grid
+    print(f"  grid: {grid.rows} x {grid.columns}, {grid.step:g} degrees")
     print(
-        f"  size: about {size(estimate.bytes)} ({size(estimate.raw)} raw); free there: {size(estimate.free)}"
+        f"  size: about {size(estimate.bytes)} ({size(estimate.raw)} raw); free: {size(estimate.free)}"
     )
     print(
         f"  time: about {_time(estimate.seconds)} (from computing and compressing the first work item)"

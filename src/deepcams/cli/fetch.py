@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
-    from deepcams.fetch.base_fetch import Fetch
-    from deepcams.fetch.parallel import Progress, Told
-    from deepcams.fetch.retry import Patience
+    from deepcams.experiment.geos_cf_store import StoreFetch
+    from deepcams.fetch.base import Fetch
+    from deepcams.fetch.retry import RetryPolicy
+    from deepcams.fetch.status import Status
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -90,9 +91,7 @@ def cams(
         Period.parse(period, "--period"), out, variable, bbox, per_request.value, at_once, form_name
     )
     endpoints = Endpoints.resolve(endpoint or ())
-    _run(
-        lambda patience, tell: Cams(request, endpoints, patience, tell), out, check, dry_run, quiet
-    )
+    _run(lambda policy: Cams(request, endpoints, policy), out, check, dry_run, quiet)
 
 
 @app.command(
@@ -126,13 +125,12 @@ def geos_cf(
         Period.parse(period, "--period"), out, version, bbox, via.value, at_once
     )
     endpoints = Endpoints.resolve(endpoint or ())
-    _run(
-        lambda patience, tell: GeosCf(request, endpoints, patience, tell),
-        out,
-        check,
-        dry_run,
-        quiet,
-    )
+    if out.suffix == ".zarr":
+        from deepcams.experiment.geos_cf_store import StoreFetch
+
+        _run(lambda policy: StoreFetch(request, endpoints, policy), out, check, dry_run, quiet)
+    else:
+        _run(lambda policy: GeosCf(request, endpoints, policy), out, check, dry_run, quiet)
 
 
 @app.command(
@@ -168,13 +166,7 @@ def openaq(
         at_once,
     )
     endpoints = Endpoints.resolve(endpoint or ())
-    _run(
-        lambda patience, tell: Openaq(request, endpoints, patience, tell),
-        out,
-        check,
-        dry_run,
-        quiet,
-    )
+    _run(lambda policy: Openaq(request, endpoints, policy), out, check, dry_run, quiet)
 
 
 @app.command(epilog="Example: deepcams fetch status geos_cf/ --check")
@@ -187,43 +179,51 @@ def status(
     ] = False,
 ) -> None:
     """Tell what is complete, what is missing, and whether it is as it was."""
-    from deepcams.fetch.status import status as look
-
-    seen = look(folder, check=check)
+    seen = _status(folder, check)
     typer.echo(seen.text())
     if not seen.sound:
         raise typer.Exit(1)
 
 
+def _status(out: Path, check: bool) -> Status:
+    """Look at a folder, or a store that was filled."""
+    from deepcams.experiment.geos_cf_store import folder_of, store_status
+    from deepcams.fetch.status import status
+
+    look = store_status if out.suffix == ".zarr" or folder_of(out).exists() else status
+    return look(out, check=check)
+
+
 def _run(
-    make: Callable[[Patience, Progress], Fetch[Any]],
+    make: Callable[[RetryPolicy], Fetch[Any] | StoreFetch],
     out: Path,
     check: bool,
     dry_run: bool,
     quiet: bool,
 ) -> None:
+    """Run a fetch, or estimate it."""
     from deepcams.cli.progress import Bars
     from deepcams.cli.stopping import kept, stoppable
-    from deepcams.fetch.manifest import MANIFEST
-    from deepcams.fetch.retry import Patience
-    from deepcams.fetch.status import folder_of
-    from deepcams.fetch.status import status as look
+    from deepcams.experiment.geos_cf_store import folder_of
+    from deepcams.fetch.retry import RetryPolicy
+    from deepcams.fetch.status import was_fetched
 
-    if check and (folder_of(out) / MANIFEST).exists():
-        seen = look(out, check=True)
+    if check and (was_fetched(out) or was_fetched(folder_of(out))):
+        seen = _status(out, check=True)
         if not seen.sound:
             typer.echo(seen.text())
     if dry_run:
-        typer.echo(make(Patience(tries=3), lambda told: None).estimate().text())
+        typer.echo(make(RetryPolicy(tries=3)).estimate().text())
         return
     with stoppable(kept("complete")), Bars("{task.fields[rate]}", "left", hidden=quiet) as bars:
         bars.tell("fetch", 0, None, words="fetching", rate="")
-        began = time.monotonic()
+        fetch, began = make(RetryPolicy()), time.monotonic()
 
-        def tell(told: Told) -> None:
+        def tell(stage: str, done: int, total: int) -> None:
             seconds = max(time.monotonic() - began, 0.1)
-            rate = f"{told.bytes / 1e6:.1f} MB, {told.bytes / seconds / 1e6:.1f} MB/s"
-            bars.tell("fetch", told.done, told.total, words=told.doing, rate=rate)
+            rate = f"{fetch.bytes / 1e6:.1f} MB, {fetch.bytes / seconds / 1e6:.1f} MB/s"
+            bars.tell("fetch", done, total, words=stage, rate=rate)
 
-        summary = make(Patience(), tell).run()
+        fetch.progress = tell
+        summary = fetch.run()
     typer.echo(summary.text())

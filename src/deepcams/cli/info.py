@@ -1,4 +1,4 @@
-"""``deepcams info``: what files hold, and whether deepcams can use them."""
+"""``deepcams info``: the contents of files, and whether deepcams can use them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def info(
         bool, typer.Option("--json", help="Everything as JSON, on standard output.")
     ] = False,
 ) -> None:
-    """Tell what files hold: layout, grid, times, gaps, units, values.
+    """Show what files hold: layout, grid, times, gaps, units, values.
 
     Works on anything like netCDF, GRIB or Zarr; where deepcams cannot use it, the last line says why and the exit
     status is 1.

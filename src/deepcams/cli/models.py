@@ -40,16 +40,16 @@ def list_models(
     for name in NETWORKS.names():
         cls = NETWORKS.get(name)
         typer.echo(f"  {name:12} {cls.kind:9} presets: {', '.join(cls.presets) or 'none'}")
-    _tell_found("shipped", find(SHIPPED))
+    _print_found("shipped", find(SHIPPED))
     if folder != Path("models") or folder.is_dir():
-        _tell_found(f"checkpoints in {folder}", find(folder))
+        _print_found(f"checkpoints in {folder}", find(folder))
 
 
 @app.command()
 def show(
     model: Annotated[str, typer.Argument(help="A network's name, or a checkpoint file.")],
 ) -> None:
-    """Show a network's presets and the weights that bear its name, or all that a checkpoint says about itself.
+    """Show a network's presets and shipped weights, or all that a checkpoint says about itself.
 
     Example: deepcams models show cellnet
     """
@@ -58,7 +58,7 @@ def show(
     from deepcams.networks.checkpoint import SUFFIX
 
     if Path(model).suffix == SUFFIX or Path(model).exists() or "/" in model:
-        _tell_checkpoint(Path(model))
+        _print_checkpoint(Path(model))
         return
     cls = NETWORKS.get(model)
     typer.echo(f"{model}: {cls.kind}. {(cls.__doc__ or '').splitlines()[0]}")
@@ -73,7 +73,7 @@ def show(
         )
     for path in weights_of(model):
         typer.echo()
-        _tell_checkpoint(path)
+        _print_checkpoint(path)
 
 
 @app.command("import")
@@ -88,7 +88,7 @@ def import_models(
         Path, typer.Option("--out", "--output", "-o", metavar="DIR", help="Folder to write to.")
     ] = Path("models"),
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace checkpoints that are there.")
+        bool, typer.Option("--overwrite", help="Replace existing checkpoints.")
     ] = False,
 ) -> None:
     """Read your own copy of the authors' published weight files into checkpoints.
@@ -101,21 +101,22 @@ def import_models(
         typer.echo(f"wrote {path}")
 
 
-def _tell_found(title: str, found: list[tuple[Path, Card | DeepcamsError]]) -> None:
+def _print_found(title: str, found: list[tuple[Path, Card | DeepcamsError]]) -> None:
     typer.echo(f"{title}:" + ("" if found else " none"))
     for path, card in found:
-        told = f"not readable: {card}" if isinstance(card, Exception) else _brief(card)
-        typer.echo(f"  {path.name:32} {told}")
+        about = f"not readable: {card}" if isinstance(card, Exception) else _brief(card)
+        typer.echo(f"  {path.name:32} {about}")
 
 
-def _tell_checkpoint(path: Path) -> None:
+def _print_checkpoint(path: Path) -> None:
     from deepcams.networks.checkpoint import load
 
     checkpoint = load(path)
     typer.echo(f"{path}: {_brief(checkpoint.card)}")
     typer.echo(f"parameters: {checkpoint.network.parameter_count:,} ({checkpoint.card.stored})")
-    clips = checkpoint.scaling.clips
-    typer.echo(f"clips: {'nothing' if clips is None else f'values above {clips:g} ug m-3'}")
+    clip_above = checkpoint.scaling.clip_above
+    clipped = "nothing" if clip_above is None else f"values above {clip_above:g} ug m-3"
+    typer.echo(f"clips: {clipped}")
     typer.echo(f"sha256: {checkpoint.sha256}")
     entries = dataclasses.asdict(checkpoint.card)
     for entry in (
@@ -126,7 +127,7 @@ def _tell_checkpoint(path: Path) -> None:
         "scaling_options",
         "provenance",
     ):
-        _tell(entry, entries[entry])
+        _print_entry(entry, entries[entry])
 
 
 def _brief(card: Card) -> str:
@@ -134,7 +135,7 @@ def _brief(card: Card) -> str:
     return f"{card.network}, {card.kind}{factor}, {card.variable}, scaling {card.scaling}"
 
 
-def _tell(entry: str, value: Any) -> None:
+def _print_entry(entry: str, value: Any) -> None:
     if not isinstance(value, dict):
         typer.echo(f"{entry}: {value}")
         return

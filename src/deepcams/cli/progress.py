@@ -1,4 +1,4 @@
-"""Progress on a terminal: what all verbs show it with."""
+"""Progress bars on a terminal, for all verbs."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from rich.progress import (
 from rich.text import Text
 
 _PERIOD = 600.0
-"""Seconds back over which speed is averaged: work items, files and requests may take minutes each."""
+"""Seconds over which speed is averaged: work items, files and requests may take minutes each."""
 
 
 class Rate(ProgressColumn):
-    """How many a second, once that is known.
+    """Pieces a second, once that is known.
 
     Args:
-        unit: what stands behind the figure (``h/s``).
+        unit: of the figure (``h/s``).
     """
 
     def __init__(self, unit: str) -> None:
@@ -35,20 +35,20 @@ class Rate(ProgressColumn):
         self._unit = unit
 
     def render(self, task: Task) -> Text:
-        """The figure, or nothing."""
+        """Return the figure, or nothing."""
         return Text(f"{task.speed:.1f} {self._unit}" if task.speed else "")
 
 
 class Bars:
-    """A line a step on stderr: words, bar, how many, and the time left; nothing where stderr is no terminal.
+    """A line a step on stderr: words, bar, count, and the time left; nothing if stderr is no terminal.
 
     Args:
-        between: what stands between the count and the time: text, which may hold ``{task.fields[NAME]}``, or columns.
+        between: columns between the count and the time: text, which may hold ``{task.fields[NAME]}``, or columns.
         width: of the words, in characters.
         count: text instead of done/total.
-        elapsed: show the time taken instead of that left.
-        alone: only the step that is being done has a line.
-        transient: the lines go when all is done.
+        elapsed: show the time taken instead of the time left.
+        alone: show only the current step.
+        transient: remove the lines when all is done.
         hidden: show nothing at all.
     """
 
@@ -87,14 +87,14 @@ class Bars:
     def tell(
         self, step: str, done: int, total: int | None, *, words: str | None = None, **fields: Any
     ) -> None:
-        """Take note of how far a step is; its line begins when it is first told of.
+        """Show how far a step is; the first call makes its line.
 
         Args:
-            step: what is being done; it stands before its bar.
-            done: how much of it.
-            total: how much there is; 0 or ``None`` where that is not known.
-            words: what stands before the bar instead.
-            fields: what the columns between show.
+            step: its name, shown before the bar.
+            done: how much of it is done.
+            total: how much there is; 0 or ``None`` if unknown.
+            words: shown before the bar instead of its name.
+            fields: values of the columns between.
         """
         about = {"description": words or step, "total": total or None, "completed": done, **fields}
         if step not in self._tasks:
@@ -103,20 +103,19 @@ class Bars:
                     self._progress.remove_task(other)
                 self._tasks.clear()
             self._tasks[step] = self._progress.add_task(**about)
-        self._progress.update(
-            self._tasks[step], **about
-        )  # notices that all is done; a new line's beginning does not
+        # A new line, too: only an update notices that all is done.
+        self._progress.update(self._tasks[step], **about)
 
 
 @contextmanager
 def one_bar(
     step: str, *between: str | ProgressColumn, count: str | None = None, hidden: bool = False
-) -> Iterator[Callable[[int, int], None]]:
-    """The line of work that is a single step; it is there from the beginning, and gone when the work is done.
+) -> Iterator[Callable[..., None]]:
+    """Show the line of work that is a single step, from its start to its end.
 
     Yields:
-        what takes note of how much is done, and how much there is.
+        a callback; its last two arguments are how much is done, and how much there is.
     """
     with Bars(*between, count=count, transient=True, hidden=hidden) as bars:
         bars.tell(step, 0, None)
-        yield lambda done, total: bars.tell(step, done, total)
+        yield lambda *progress: bars.tell(step, *progress[-2:])

@@ -40,7 +40,7 @@ def report(
     The file needs no network and nothing beside it: send it to a colleague.
     """
     from deepcams.core.text import size
-    from deepcams.report.report import report as write
+    from deepcams.report import write_report
 
-    path = write(run, out, original=original, animation=animation)
+    path = write_report(run, out, original=original, animation=animation)
     print(f"{path}: {size(path.stat().st_size)}, one file that needs nothing else")

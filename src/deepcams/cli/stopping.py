@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: what they do to a command, and what is said about going on."""
+"""Ctrl-C and SIGTERM: how a command stops, and what it says about resuming."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import typer
 
 
 def command_line(without: str = "", add: Sequence[str] = ()) -> str:
-    """This command as it can be given again.
+    """Return this command as it can be given again.
 
     Args:
-        without: a flag that is left out.
-        add: arguments that are put behind the others.
+        without: a flag to leave out.
+        add: arguments to add at the end.
     """
     return shlex.join(
         ["deepcams", *(argument for argument in sys.argv[1:] if argument != without), *add]
@@ -24,14 +24,14 @@ def command_line(without: str = "", add: Sequence[str] = ()) -> str:
 
 
 class Stopping:
-    """Within it, Ctrl-C and SIGTERM do the same.
+    """A block in which Ctrl-C and SIGTERM do the same.
 
-    Raised just anywhere, an interrupt is lost where it falls into a library's clean-up, and leaves half of a step to
-    be done again; so work that can should look now and then whether it is to stop.
+    An interrupt that is raised at any place is lost if that is a library's clean-up, and half a step must be done
+    again; so work that can should ask from time to time whether to stop.
 
     Args:
-        waits: whether the work looks. It is interrupted by a second Ctrl-C alone (not by a second SIGTERM: a batch
-            system may send one to each process, and ``torchrun`` passes on its own). Other work is interrupted at once.
+        waits: whether the work asks. Then only a second Ctrl-C interrupts it (not a second SIGTERM: a batch system may
+            send one to each process, and ``torchrun`` passes on its own). Other work is interrupted at once.
     """
 
     def __init__(self, *, waits: bool) -> None:
@@ -55,31 +55,31 @@ class Stopping:
             raise KeyboardInterrupt
 
     def asked(self) -> bool:
-        """Whether the work is to stop."""
+        """Return whether the work should stop."""
         return self._asked
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt where the work is to stop."""
+        """Raise KeyboardInterrupt if the work should stop."""
         if self._asked:
             raise KeyboardInterrupt
 
 
 @contextmanager
-def stoppable(told: str, *, waits: bool = False) -> Iterator[Stopping]:
-    """Work that keeps what is finished: stopped, it says so and ends with status 130.
+def stoppable(message: str, *, waits: bool = False) -> Iterator[Stopping]:
+    """End an interrupted command with a message and status 130.
 
     Args:
-        told: what is kept, and how to go on.
+        message: what is finished, and how to resume.
         waits: see :class:`Stopping`.
     """
     try:
         with Stopping(waits=waits) as stopping:
             yield stopping
     except KeyboardInterrupt:
-        print(f"\nstopped; {told}", file=sys.stderr)
+        print(f"\nstopped; {message}", file=sys.stderr)
         raise typer.Exit(130) from None
 
 
 def kept(what: str = "finished", without: str = "") -> str:
-    """What is told of work that goes on when the same command is given again, but for a flag."""
+    """Return the message of work that is resumed by the same command, without a flag."""
     return f"what is {what} is kept. Go on with:\n  {command_line(without)}"

@@ -1,1 +1,1 @@
-"""The words everything speaks: errors, fields, grids, times, boxes, names."""
+"""What every part of deepcams uses: errors, fields, grids, times, boxes, names."""

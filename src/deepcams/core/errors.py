@@ -1,7 +1,7 @@
-"""What deepcams says when something is wrong: one sentence, with what to do.
+"""Errors for users: one sentence each, with what to do.
 
 Everything a user can cause raises a :class:`DeepcamsError`; the command line prints its one line and
-exits with status 2. What deserves a word but stops nothing is a :class:`DeepcamsNotice` warning.
+exits with status 2. Information that stops nothing is a :class:`DeepcamsNotice` warning.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class InputError(DeepcamsError):
 
     Args:
         where: the file, variable or option that is wrong.
-        expected: what would have been right.
-        found: what was there instead.
+        expected: what would be right.
+        found: what was found instead.
         do: what to do about it (optional).
     """
 
@@ -56,11 +56,11 @@ class MissingExtraError(DeepcamsError):
 
 
 class DeepcamsNotice(UserWarning):
-    """Something the user should know and need not act on."""
+    """Information that needs no action."""
 
 
 def notice(message: str) -> None:
-    """Tell the user something that stops nothing (a :class:`DeepcamsNotice` warning, one line)."""
+    """Inform the user in one line (a :class:`DeepcamsNotice` warning)."""
     warnings.warn(" ".join(message.split()), DeepcamsNotice, stacklevel=3)
 
 

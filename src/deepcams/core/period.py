@@ -1,4 +1,4 @@
-"""Half-open periods in UTC, and how people write them."""
+"""Half-open periods in UTC, and their text form."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deepcams.core.errors import InputError
+from deepcams.core.times import stamp
 
 _FORMS = "YYYY, YYYY-MM, YYYY-MM-DD or YYYY-MM-DDTHH[:MM], alone or as START..END"
 _MOMENT = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:[T ](\d\d)(?::(\d\d))?)?)?)?Z?$")
@@ -35,12 +36,12 @@ class Period:
     def parse(cls, text: str, where: str = "period") -> Period:
         """Read ``2019``, ``2019-03``, ``2019-03-08``, ``2019-03-08T15`` or two of them as ``START..END``.
 
-        Each form stands for all of its year, month, day, hour or minute; in ``START..END`` the end is
-        included whole: ``2018..2020`` is three years.
+        Each form means its whole year, month, day, hour or minute; in ``START..END`` the end is
+        included: ``2018..2020`` is three years.
 
         Args:
-            text: what people wrote.
-            where: the option or key that it stands in, for people.
+            text: in one of these forms.
+            where: the option or key it comes from, for messages.
 
         Raises:
             InputError: the text has none of these forms, or the end is before the start.
@@ -53,23 +54,19 @@ class Period:
         return cls(start, end)
 
     def contains(self, times: np.ndarray) -> np.ndarray:
-        """Boolean mask of the ``datetime64`` times that lie in the period."""
+        """Return a boolean mask of the ``datetime64`` times in the period."""
         return (times >= self.start) & (times < self.end)
 
     def meets(self, other: Period) -> bool:
-        """Whether some moment lies in both."""
+        """Return whether the two share a moment."""
         return bool(self.start < other.end and other.start < self.end)
 
     def __str__(self) -> str:
-        return f"[{_text(self.start)}, {_text(self.end)})"
-
-
-def _text(moment: np.datetime64) -> str:
-    return str(moment.astype("datetime64[m]")).replace("T", " ")
+        return f"[{stamp(self.start)}, {stamp(self.end)})"
 
 
 def _backwards(where: str, start: np.datetime64, end: np.datetime64) -> InputError:
-    return InputError(where, "an end after the start", f"{_text(start)}..{_text(end)}")
+    return InputError(where, "an end after the start", f"{stamp(start)}..{stamp(end)}")
 
 
 def _span(text: str, whole: str, where: str) -> tuple[np.datetime64, np.datetime64]:
@@ -77,11 +74,10 @@ def _span(text: str, whole: str, where: str) -> tuple[np.datetime64, np.datetime
     if match is None:
         raise InputError(where, _FORMS, repr(whole))
     year, month, day, hour, minute = match.groups()
-    # the text with its gaps filled, and the unit of what was given: the span is one such unit
-    text = f"{year}-{month or '01'}-{day or '01'}T{hour or '00'}:{minute or '00'}"
-    unit = "m" if minute else "h" if hour else "D" if day else "M" if month else "Y"
+    filled = f"{year}-{month or '01'}-{day or '01'}T{hour or '00'}:{minute or '00'}"
+    unit = "YMDhm"[sum(part is not None for part in match.groups()) - 1]
     try:
-        start = np.datetime64(text, "m").astype(f"datetime64[{unit}]")
+        start = np.datetime64(filled, "m").astype(f"datetime64[{unit}]")
     except ValueError as error:
         raise InputError(where, _FORMS, repr(whole)) from error
     return start.astype("datetime64[ns]"), (start + 1).astype("datetime64[ns]")

@@ -1,7 +1,8 @@
 """Names to objects, looked up only when asked for.
 
-Built-ins and strangers enter through the same door: a registry knows its built-ins as ``"module:attribute"``
-and reads one entry-point group for what other packages add. Nothing is imported before :meth:`Registry.get`.
+Built-in objects and those of other packages are found in the same way: a registry knows its built-ins as
+``"module:attribute"`` and reads one entry-point group for what other packages add. Nothing is imported before
+:meth:`Registry.get`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from deepcams.core.errors import DeepcamsError, choose
 
 @cache
 def _installed(group: str) -> EntryPoints:
-    """A group's entry points; asked for once a process, since each look reads what every installed package declares."""
+    """Return a group's entry points; cached, because each call reads the metadata of all installed packages."""
     return entry_points(group=group)
 
 
@@ -38,11 +39,11 @@ class Registry:
         return {**added, **self._builtins}
 
     def names(self) -> list[str]:
-        """All known names, sorted."""
+        """Return all known names, sorted."""
         return sorted(self._targets())
 
     def get(self, name: str) -> Any:
-        """The object registered as ``name``.
+        """Return the object registered as ``name``.
 
         Raises:
             InputError: no entry has this name (the nearest one is named).

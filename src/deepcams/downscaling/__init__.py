@@ -1,1 +1,1 @@
-"""The production run: plan, work items, output."""
+"""The long run: plan, work items, output."""

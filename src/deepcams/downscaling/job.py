@@ -16,6 +16,7 @@ import xarray as xr
 from deepcams.core import text
 from deepcams.core.errors import InputError, OutputError
 from deepcams.core.field import ValueCounts, load_values, tell_counts
+from deepcams.core.grid import Grid
 from deepcams.core.progress import Progress, no_progress
 from deepcams.core.times import stamp
 from deepcams.downscaling.output_identity import global_attributes, identify, keep_apart
@@ -61,7 +62,7 @@ class Estimate:
     Attributes:
         hours: output hours.
         missing: how many of them are in gaps.
-        rows, columns, step: output grid, nodes and degrees.
+        grid: output grid.
         bytes: size on disk, from the compression of the first item's values.
         raw: size uncompressed.
         seconds: time, from computing and compressing the first item.
@@ -70,9 +71,7 @@ class Estimate:
 
     hours: int
     missing: int
-    rows: int
-    columns: int
-    step: float
+    grid: Grid
     bytes: int
     raw: int
     seconds: float
@@ -192,9 +191,7 @@ class Job:
         return Estimate(
             hours=hours,
             missing=hours - known,
-            rows=grid.rows,
-            columns=grid.columns,
-            step=grid.step,
+            grid=grid,
             bytes=int(size * scale),
             raw=hours * grid.rows * grid.columns * 4,
             seconds=seconds * scale,
@@ -310,17 +307,16 @@ class Job:
         inputs = self.inputs.fingerprint(frames, piece)
         counts = count_frames(piece, own, plan)
         values = compute_hours(piece, plan.chain, hours, plan.crop)
-        found = examine(values, plan.field.time.values, hours)
+        status, missing_cells, largest = examine(values, plan.field.time.values, hours)
         if plan.chain.clips_fine:  # a network in time was given the fine analysis hours
-            clipped = int((values[found.status == ANALYSIS] > plan.chain.clips).sum())
+            clipped = int((values[status == ANALYSIS] > plan.chain.clip_above).sum())
             counts = replace(counts, clipped=clipped)
         self.layout.rounding(values)
-        missing, analysis, interpolated = np.bincount(found.status, minlength=3).tolist()
-        by_status = (missing, analysis, interpolated)
-        contents = Contents(by_status, counts, found.missing_cells, found.largest)
+        missing, analysis, interpolated = np.bincount(status, minlength=3).tolist()
+        contents = Contents((missing, analysis, interpolated), counts, missing_cells, largest)
         neighbours = tuple(map(stamp, piece.time.values[~own]))
         record = Record(item.name, inputs, neighbours=neighbours, facts=asdict(contents))
-        return values, found.status, record
+        return values, status, record
 
     def _fill(self, progress: Progress) -> int:
         """Compute and write the unfinished items, one being written while the next is computed; return the hours."""

@@ -1,4 +1,4 @@
-"""Memory that stays level however long a run is."""
+"""Settings of the C library and HDF5 that keep a process's memory level, or at hand."""
 
 from __future__ import annotations
 

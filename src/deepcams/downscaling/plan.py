@@ -31,6 +31,9 @@ from deepcams.methods.base import (
 from deepcams.methods.chains import BEST, Order
 from deepcams.writers import Item, Split, split_hours
 
+Place = tuple[slice, slice | np.ndarray]
+"""Rows and columns of a grid."""
+
 
 @dataclass(frozen=True)
 class Crop:
@@ -38,20 +41,17 @@ class Crop:
 
     Attributes:
         region: grid of the input that is read: the box's cells and a halo.
-        rows, columns: its place in the input.
+        read: its place in the input.
         grid: output grid: all fine nodes of the box's cells.
-        out_rows, out_columns: its place in the region's result.
-        in_rows, in_columns: place of the box's own cells in the region.
+        output: its place in the region's result.
+        own: place of the box's own cells in the region.
     """
 
     region: Grid
-    rows: slice
-    columns: slice | np.ndarray
+    read: Place
     grid: Grid
-    out_rows: slice
-    out_columns: slice | np.ndarray
-    in_rows: slice
-    in_columns: slice | np.ndarray
+    output: Place
+    own: Place
 
 
 def crop_to(grid: Grid, box: Sequence[float] | None, factor: int, halo: int) -> Crop:
@@ -70,14 +70,9 @@ def crop_to(grid: Grid, box: Sequence[float] | None, factor: int, halo: int) -> 
     if box is not None:
         cells = grid.cells_in(box, factor=factor)
         region = _with_halo(cells, grid, max(halo, 1))
-    out = cells.refine(factor)
-    return Crop(
-        region,
-        *region.place_in(grid),
-        out,
-        *out.place_in(region.refine(factor)),
-        *cells.place_in(region),
-    )
+    fine = cells.refine(factor)
+    output = fine.place_in(region.refine(factor))
+    return Crop(region, region.place_in(grid), fine, output, cells.place_in(region))
 
 
 def _with_halo(cells: Grid, grid: Grid, halo: int) -> Grid:
@@ -201,7 +196,8 @@ def plan_work(
         field = field.isel(time=slice(first, last + 1))
     crop = crop_to(grid, bbox, chain.factor, chain.halo)
     if crop.region != grid:
-        part = field.isel(latitude=crop.rows, longitude=crop.columns)
+        rows, columns = crop.read
+        part = field.isel(latitude=rows, longitude=columns)
         field = field_like(field, part.data, crop.region)
     return Plan(field, chain, crop, hours, split_hours(hours, split))
 
@@ -225,40 +221,30 @@ def compute_hours(piece: xr.DataArray, chain: Chain, hours: np.ndarray, crop: Cr
         return np.full((hours.size, *crop.grid.shape), np.nan, np.float32)
     values, _ = load_values(piece, "input")
     result = chain.downscale(field_like(piece, values, grid_of(piece)))
-    found = result.time.values
-    data = result.data[:, crop.out_rows, crop.out_columns]
-    at = np.searchsorted(found, hours)
-    inside = at < found.size
-    inside[inside] = found[at[inside]] == hours[inside]
-    if inside.all() and np.all(np.diff(at) == 1):
+    data = result.data[:, *crop.output]
+    times = result.time.values
+    inside = np.isin(hours, times)
+    at = np.searchsorted(times, hours[inside])
+    if inside.all() and at[-1] - at[0] == hours.size - 1:
         return np.ascontiguousarray(data[at[0] : at[-1] + 1], np.float32)
     out = np.full((hours.size, *crop.grid.shape), np.nan, np.float32)
-    out[inside] = data[at[inside]]
+    out[inside] = data[at]
     return out
 
 
-@dataclass(frozen=True)
-class ItemStatus:
-    """What the computed values of an item hold.
-
-    Attributes:
-        status: int8 per hour: missing, analysis or interpolated, by the values that are really there.
-        missing_cells: missing values in the hours that are not missing as a whole.
-        largest: largest value, or ``None``.
-    """
-
-    status: np.ndarray
-    missing_cells: int
-    largest: float | None
-
-
-def examine(values: np.ndarray, times: np.ndarray, hours: np.ndarray) -> ItemStatus:
-    """Find the status, the missing cells and the maximum of an item's hours.
+def examine(
+    values: np.ndarray, times: np.ndarray, hours: np.ndarray
+) -> tuple[np.ndarray, int, float | None]:
+    """Find what the computed values of an item hold.
 
     Args:
         values: (hours, rows, columns).
         times: of the input's frames.
         hours: the item's output times.
+
+    Returns:
+        each hour's status (int8: missing, analysis or interpolated, by the values that are really there), the number
+        of missing values in hours that are not missing as a whole, and the largest value (``None``: there is none).
     """
     status, missing_cells, largest = hour_status(times, hours), 0, -np.inf
     for i, frame in enumerate(values):
@@ -271,18 +257,18 @@ def examine(values: np.ndarray, times: np.ndarray, hours: np.ndarray) -> ItemSta
             missing_cells += holes
             top = float(np.nanmax(frame))
         largest = max(largest, top)
-    return ItemStatus(status, missing_cells, largest if np.isfinite(largest) else None)
+    return status, missing_cells, largest if np.isfinite(largest) else None
 
 
 def count_frames(piece: xr.DataArray, chosen: np.ndarray, plan: Plan) -> ValueCounts:
     """Count what is found in ``chosen`` frames of ``piece`` (a mask), in the cells that the output covers."""
     if not chosen.any():
         return ValueCounts()
-    own = piece[chosen, plan.crop.in_rows, plan.crop.in_columns]
+    own = piece[chosen, *plan.crop.own]
     values, counts = load_values(own, "input")
-    if plan.chain.clips is None or plan.chain.clips_fine:
+    if plan.chain.clip_above is None or plan.chain.clips_fine:
         return counts
-    return replace(counts, clipped=int((values > plan.chain.clips).sum()))
+    return replace(counts, clipped=int((values > plan.chain.clip_above).sum()))
 
 
 def downscale(

@@ -1,1 +1,29 @@
-"""How good a method is: statistics that add, against a known truth."""
+"""Scores of methods against a known truth."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deepcams.core.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from deepcams.evaluation.experiment import Experiment as Experiment
+    from deepcams.evaluation.experiment import Result as Result
+    from deepcams.evaluation.experiment import evaluate as evaluate
+    from deepcams.evaluation.tables import as_csv as as_csv
+    from deepcams.evaluation.tables import as_json as as_json
+    from deepcams.evaluation.tables import as_markdown as as_markdown
+    from deepcams.evaluation.truth import open_truth as open_truth
+else:
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        {
+            "Experiment": ".experiment",
+            "Result": ".experiment",
+            "as_csv": ".tables",
+            "as_json": ".tables",
+            "as_markdown": ".tables",
+            "evaluate": ".experiment",
+            "open_truth": ".truth",
+        },
+    )

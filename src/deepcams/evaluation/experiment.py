@@ -15,6 +15,7 @@ import xarray as xr
 from deepcams.core.errors import InputError, choose, notice
 from deepcams.core.field import field_like, grid_of, load_values
 from deepcams.core.grid import FACTOR, Grid
+from deepcams.core.times import HOUR
 from deepcams.evaluation.candidates import (
     CORRECT_BASELINE,
     Conserve,
@@ -27,7 +28,6 @@ from deepcams.evaluation.candidates import (
     make_all,
 )
 from deepcams.evaluation.statistics import Table, extreme_threshold, score_sample
-from deepcams.methods.base import HOUR
 from deepcams.methods.coarsen import Degradation, coarsen
 
 Box = tuple[float, float, float, float]

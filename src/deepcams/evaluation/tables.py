@@ -96,7 +96,14 @@ def _skill(mae: float, reference: float) -> float:
 
 
 def as_json(result: Result) -> str:
-    """``{"rows": [...], "experiment": {...}, "truth": ..., "scored": ..., "baseline": ...}``."""
+    """Return the scores as JSON.
+
+    Args:
+        result: of :func:`deepcams.evaluation.evaluate`.
+
+    Returns:
+        ``{"rows": [...], "experiment": {...}, "truth": ..., "scored": ..., "baseline": ...}``.
+    """
     from deepcams._version import __version__
 
     document = {
@@ -111,7 +118,14 @@ def as_json(result: Result) -> str:
 
 
 def as_csv(result: Result) -> str:
-    """The rows under one header; undefined figures are empty."""
+    """Return the scores as CSV.
+
+    Args:
+        result: of :func:`deepcams.evaluation.evaluate`.
+
+    Returns:
+        a row for each method and month under one header; undefined figures are empty.
+    """
     table, text = rows(result), io.StringIO()
     writer = csv.DictWriter(text, list(table[0]), lineterminator="\n")
     writer.writeheader()
@@ -190,7 +204,14 @@ def explanation(result: Result) -> str:
 
 
 def as_markdown(result: Result) -> str:
-    """A heading line, the table over all months, and the MAE by month where there are several."""
+    """Return the scores as Markdown.
+
+    Args:
+        result: of :func:`deepcams.evaluation.evaluate`.
+
+    Returns:
+        a heading line, the table over all months, and the MAE by month where there are several.
+    """
     table, months = rows(result), result.table.months
     chosen = _sorted(table, ALL)
     best = _best(chosen)

@@ -36,7 +36,7 @@ def check(whole: Whole) -> None:
 
 
 def _fetches(fetch: Fetch, due: set[str]) -> None:
-    from deepcams.fetch.base_fetch import begun
+    from deepcams.fetch.base import check_begun
     from deepcams.fetch.cams import CamsRequest
     from deepcams.fetch.geos_cf import GeosCfRequest
     from deepcams.fetch.openaq import OpenaqRequest
@@ -60,7 +60,7 @@ def _fetches(fetch: Fetch, due: set[str]) -> None:
         if f"fetch {name.replace('_', '-')}" in due:
             with _named(f"fetch.{name}."), warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeepcamsNotice)  # the step tells it
-                begun(period)
+                check_begun(period)
                 looked_at()
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +13,19 @@ import numpy as np
 import xarray as xr
 
 from deepcams._version import __version__
+from deepcams.core.box import Box
 from deepcams.core.errors import InputError, OutputError
 from deepcams.core.field import field_like, grid_of
 from deepcams.core.grid import Grid
 from deepcams.core.period import Period
+from deepcams.core.progress import Progress, no_progress
+from deepcams.core.times import DAY, HOUR, stamp
 from deepcams.downscaling.job import Summary, downscale_to
 from deepcams.downscaling.plan import downscale
 from deepcams.evaluation import tables
-from deepcams.evaluation.candidates import CONSERVE, CORRECT_BASELINE, THEN, Kind, make
-from deepcams.evaluation.experiment import SPAN, Experiment, Result
-from deepcams.evaluation.statistics import Table, score_sample
-from deepcams.files.atomic import atomic_path
-from deepcams.methods.base import HOUR, INTERPOLATED, hour_status
+from deepcams.evaluation.candidates import CONSERVE, CORRECT_BASELINE, THEN, make
+from deepcams.evaluation.experiment import SPAN, Experiment, Result, score_block
+from deepcams.files.records import FOLDER, Records, differences
 from deepcams.methods.chains import best
 from deepcams.methods.coarsen import coarsen
 from deepcams.readers.cams import open_cams
@@ -37,7 +38,7 @@ from deepcams.writers import open_target
 REGION = (70.0, 5.0, 130.0, 45.0)
 """South and East Asia: cities, coasts, deserts and fires. W S E N in degrees."""
 ZOOM = (82.0, 14.0, 100.0, 26.0)
-"""The north of the Bay of Bengal, drawn enlarged where it lies in the region: coasts and the plumes of large cities."""
+"""The north of the Bay of Bengal, drawn enlarged if the region holds it: coasts and the plumes of large cities."""
 PERIOD = "2019-12-01..2019-12-02"
 BASELINES = (CORRECT_BASELINE["joint"], f"linear-eq9{THEN}bicubic")
 """The paper's: interpolation as it should be, and with its equation 9 as printed (weights swapped)."""
@@ -49,22 +50,19 @@ STEPS = {
     "draw": "drawing",
     "report": "reporting",
 }
-Progress = Callable[[str, int, int], None]
-"""Called with a key of :data:`STEPS`, how much of it is done, and how much there is."""
-
-_RECORD = ".deepcams-demo.json"
-_TRUTH, _CAMS, _OUTPUT, _SCORES, _MAP = (
-    "truth",
-    "cams_simulated.nc",
-    "pm25.zarr",
-    "scores.json",
-    "map.png",
-)
-_REPORT = "report.html"
+FILES = {
+    "truth": "truth",
+    "cams": "cams_simulated.nc",
+    "output": "pm25.zarr",
+    "scores": "scores.json",
+    "picture": "map.png",
+    "report": "report.html",
+}
+"""Attributes of :class:`Demo` -> names in its folder."""
 
 
 def ours() -> str:
-    """The name, as evaluations have it, of what ``deepcams downscale`` does unless told otherwise."""
+    """Return the name, as evaluations have it, of what ``deepcams downscale`` does by default."""
     return f"{best('spatial')}{CONSERVE}{THEN}{best('temporal')}"
 
 
@@ -73,7 +71,13 @@ class Demo:
     """What a run made and found.
 
     Attributes:
-        folder: where everything is.
+        truth: a folder of one netCDF a day.
+        cams: what CAMS would give of the truth: a netCDF file in its layout.
+        output: the downscaled fields, a Zarr store.
+        scores: JSON.
+        picture: maps, PNG.
+        report: everything in one HTML file.
+        folder: where all of these are.
         result: the scores.
         summary: of the downscaling.
         region: the fine grid.
@@ -81,42 +85,18 @@ class Demo:
         seconds: it took.
     """
 
+    truth: Path
+    cams: Path
+    output: Path
+    scores: Path
+    picture: Path
+    report: Path
     folder: Path
     result: Result
     summary: Summary
     region: Grid
     seed: int
     seconds: float
-
-    @property
-    def truth(self) -> Path:
-        """The truth: a folder of one netCDF a day."""
-        return self.folder / _TRUTH
-
-    @property
-    def cams(self) -> Path:
-        """What CAMS would give of the truth: a netCDF file in its layout."""
-        return self.folder / _CAMS
-
-    @property
-    def output(self) -> Path:
-        """The downscaled fields, a Zarr store."""
-        return self.folder / _OUTPUT
-
-    @property
-    def scores(self) -> Path:
-        """The scores, JSON."""
-        return self.folder / _SCORES
-
-    @property
-    def picture(self) -> Path:
-        """The maps, PNG."""
-        return self.folder / _MAP
-
-    @property
-    def report(self) -> Path:
-        """Everything in one HTML file."""
-        return self.folder / _REPORT
 
 
 def demo(
@@ -125,7 +105,7 @@ def demo(
     seed: int = 0,
     bbox: tuple[float, float, float, float] = REGION,
     period: Period | str = PERIOD,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> Demo:
     """Simulate a region, make CAMS's view of it, downscale that, and compare the result with the truth.
 
@@ -136,153 +116,138 @@ def demo(
         seed: chooses the world.
         bbox: W S E N in degrees; the 0.75 degree nodes in it and their cells are simulated.
         period: whole days. One frame more is simulated, so that the hours after the last frame have two neighbours.
-        progress: hears what is being done.
+        progress: called with keys of :data:`STEPS`.
 
     Raises:
         InputError: an argument is not what it should be.
         OutputError: the folder cannot be written to, or holds things of these names that no demo has made.
     """
+    from deepcams.plotting.page import save
+    from deepcams.report import write_report
+
     began = time.perf_counter()
-    tell = progress or (lambda step, done, total: None)
     folder, world = Path(folder), SimulatedWorld(seed)
     coarse = Grid.globe(0.75).select(bbox)[0]
-    hours = _hours(Period.parse(period) if isinstance(period, str) else period)
-    _claim(folder, {"seed": seed, "bbox": list(bbox), "hours": [str(hours[0]), hours.size]})
+    days = Period.parse(period) if isinstance(period, str) else period
+    if any(moment.astype(int) % DAY.astype(int) for moment in (days.start, days.end)):
+        raise InputError("period", "whole days", str(days))
+    hours = np.arange(days.start, days.end + HOUR, HOUR)
+    _claim(folder, {"seed": seed, "bbox": bbox, "period": str(days)})
+    paths = {key: folder / name for key, name in FILES.items()}
 
-    tell("simulate", 0, hours.size)
-    hourly = [
-        world.field(coarse.refine(), hour) for hour in hours
-    ]  # a block each, for the progress bar
-    field = xr.concat(
-        hourly, "time", combine_attrs="override", join="exact", compat="equals", coords="minimal"
-    )
-    files = write_days(
-        field, folder / _TRUTH, progress=lambda _, done, total: tell("simulate", done, total)
-    )
-    truth = _loaded(open_field(files.paths), field)
-    write_cams(coarsen(truth).isel(time=slice(None, None, SPAN)), folder / _CAMS)
+    progress("simulate", 0, hours.size)
+    field = world.field(coarse.refine(), hours)
+    files = write_days(field, paths["truth"], progress=progress)
+    truth = field_like(field, open_field(files.paths).values, coarse.refine(), hours)
+    write_cams(coarsen(truth).isel(time=slice(None, None, SPAN)), paths["cams"])
 
     # From here on everything is as with a file from the data store; only the output's attributes say what it is.
-    cams = open_cams(folder / _CAMS).assign_attrs(source=field.attrs["source"])
-    days = Period(hours[0], hours[-1])
+    cams = open_cams(paths["cams"]).assign_attrs(source=field.attrs["source"])
     summary = downscale_to(
         cams,
-        folder / _OUTPUT,
+        paths["output"],
         period=days,
-        inputs=[folder / _CAMS],
+        inputs=[paths["cams"]],
         command="deepcams demo",
-        progress=lambda _, done, total: tell("downscale", done, total),
+        progress=lambda _, done, total: progress("downscale", done, total),
     )
     truth = truth.isel(time=slice(0, hours.size - 1))
-    made = {ours(): open_field(folder / _OUTPUT)}
+    made = {ours(): open_field(paths["output"])}
     for name in BASELINES:
         temporal, spatial = name.split(THEN)
         made[name] = downscale(
             cams, temporal, spatial, conserve=False, order="temporal-first", period=days
         )
     made = {name: field_like(truth, each.values, grid_of(each)) for name, each in made.items()}
-    result = _score(truth, made, cams.time.values, tell)
-    _write_scores(folder / _SCORES, result, seed)
 
-    tell("draw", 0, 1)
-    from deepcams.plotting.page import save
-
-    save(draw(truth, made, cams, seed), folder / _MAP)
-    tell("draw", 1, 1)
-    from deepcams.report.report import report
-
-    report(folder, folder / _REPORT, progress=lambda _, done, total: tell("report", done, total))
-    return Demo(folder, result, summary, coarse.refine(), seed, time.perf_counter() - began)
-
-
-def _hours(period: Period) -> np.ndarray:
-    """All hours of a period of whole days, and the one that ends it."""
-    for moment in (period.start, period.end):
-        if moment != moment.astype("datetime64[D]"):
-            raise InputError("period", "whole days", str(period))
-    return np.arange(period.start, period.end + HOUR, HOUR)
-
-
-def _loaded(found: xr.DataArray, like: xr.DataArray) -> xr.DataArray:
-    return field_like(like, found.values, grid_of(found), found.time.values)
-
-
-def _claim(folder: Path, settings: dict[str, Any]) -> None:
-    """Make the folder this demo's own: empty, or with what an earlier run of the very same has left."""
-    settings = {"deepcams": __version__, "world": WORLD_VERSION, **settings}
-    record = folder / _RECORD
-    before: Any = None
-    try:
-        before = json.loads(record.read_text())
-    except (FileNotFoundError, ValueError):
-        pass
-    except OSError as error:
-        raise OutputError(
-            f"{folder}: expected a folder for the demo ({error.strerror or error}); name another"
-        ) from error
-    if before is None:
-        there = [
-            name
-            for name in (_TRUTH, _CAMS, _OUTPUT, _SCORES, _MAP, _REPORT)
-            if (folder / name).exists()
-        ]
-        if there:
-            raise OutputError(
-                f"{folder} holds {', '.join(there)}, made by no demo; name another folder"
-            )
-    elif before != settings:
-        _clear(folder)
-    with atomic_path(record) as temporary:
-        temporary.write_text(json.dumps(settings) + "\n")
-
-
-def _clear(folder: Path) -> None:
-    """Remove what a demo of another world has left, before anything of this one is written."""
-    output = open_target(folder / _OUTPUT)
-    if output.exists():
-        inputs = (output.identity() or {}).get("inputs", [])
-        if [one["name"] for one in inputs] != [_CAMS]:
-            raise OutputError(f"{output.path} was made by no demo; move it, or name another folder")
-        output.discard()
-    for old in (
-        *(folder / _TRUTH).glob("simulated_*.nc"),
-        *(folder / name for name in (_CAMS, _SCORES, _MAP, _REPORT)),
-    ):
-        old.unlink(missing_ok=True)
-
-
-def _score(
-    truth: xr.DataArray, made: dict[str, xr.DataArray], frames: np.ndarray, tell: Progress
-) -> Result:
-    """Score the hours between CAMS's frames, as the task ``joint`` of the evaluation does."""
-    status = hour_status(frames, truth.time.values)
-    between = np.flatnonzero(status == INTERPOLATED)
-    months = truth.time.values.astype("datetime64[M]").astype(str)
-    table = Table()
-    for done, i in enumerate(between):
-        tell("score", done, between.size)
-        for name, field in made.items():
-            table += Table({(name, str(months[i])): score_sample(truth.values[i], field.values[i])})
-    tell("score", between.size, between.size)
-    kinds: dict[str, Kind] = {name: make(name).kind for name in made}
-    grid = grid_of(truth).describe()
-    first, last = (
-        str(t.astype("datetime64[m]")).replace("T", " ") for t in truth.time.values[[0, -1]]
-    )
-    what = f"simulated, {grid}; {truth.sizes['time']} frames, {first} to {last} UTC"
-    return Result(Experiment("joint", margin=0.0), table, kinds, BASELINES[0], what, grid)
-
-
-def _write_scores(path: Path, result: Result, seed: int) -> None:
+    progress("score", 0, 1)
+    result = _score(truth, made)
     document = {
         "note": f"simulated world, seed {seed}: no real data",
         **json.loads(tables.as_json(result)),
     }
-    tables.save(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
+    tables.save(paths["scores"], json.dumps(document, indent=1, allow_nan=False) + "\n")
+    progress("score", 1, 1)
+
+    progress("draw", 0, 1)
+    save(draw(truth, made, cams, seed), paths["picture"])
+    progress("draw", 1, 1)
+    write_report(folder, paths["report"], progress=lambda _, *count: progress("report", *count))
+    return Demo(
+        **paths,
+        folder=folder,
+        result=result,
+        summary=summary,
+        region=coarse.refine(),
+        seed=seed,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _claim(folder: Path, settings: dict[str, Any]) -> None:
+    """Make the folder this demo's own: empty, or with what an earlier run of the very same has left.
+
+    Raises:
+        OutputError: the folder cannot be written to, or holds what no demo has made.
+    """
+    settings = {"deepcams": __version__, "world": WORLD_VERSION, **settings}
+    records = Records(folder / f"{FOLDER}-demo")
+    before = records.identity()
+    present = [name for name in FILES.values() if (folder / name).exists()]
+    if before is None and present:
+        raise OutputError(
+            f"{folder} holds {', '.join(present)}, made by no demo; name another folder"
+        )
+    if before is not None and differences(before, settings):
+        _clear(folder)
+        shutil.rmtree(records.folder)
+    records.begin(settings, folder, "name another folder")
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a demo of another world has left, before anything of this one is written."""
+    output = open_target(folder / FILES["output"])
+    if output.exists():
+        inputs = (output.identity() or {}).get("inputs", [])
+        if [one["name"] for one in inputs] != [FILES["cams"]]:
+            raise OutputError(f"{output.path} was made by no demo; move it, or name another folder")
+        output.discard()
+    for old in (folder / FILES["truth"]).glob("simulated_*.nc"):
+        old.unlink()
+    for key in ("cams", "scores", "picture", "report"):
+        (folder / FILES[key]).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A downscaler that returns what has been made before, so that what is stored is scored."""
+
+    field: xr.DataArray
+
+    def downscale(self, _: xr.DataArray) -> xr.DataArray:
+        return self.field
+
+
+def _score(truth: xr.DataArray, made: dict[str, xr.DataArray]) -> Result:
+    """Score the hours between CAMS's frames."""
+    methods = []
+    for name, field in made.items():
+        parts: Any = ((name, _Made(field)),)
+        methods.append(replace(make(name), parts=parts))
+    experiment, grid = Experiment("joint", margin=0.0), grid_of(truth).describe()
+    first, last = (stamp(moment) for moment in truth.time.values[[0, -1]])
+    return Result(
+        experiment,
+        score_block(truth, methods, experiment),
+        {method.name: method.kind for method in methods},
+        BASELINES[0],
+        f"simulated, {grid}; {truth.sizes['time']} frames, {first} to {last} UTC",
+        grid,
+    )
 
 
 def draw(truth: xr.DataArray, made: dict[str, xr.DataArray], cams: xr.DataArray, seed: int) -> Any:
-    """The maps of one hour between CAMS's frames: truth, input, baseline, ours, and errors.
+    """Draw maps of one hour between CAMS's frames: truth, input, baseline, ours, and errors.
 
     Args:
         truth: hourly fine field, whole days.
@@ -295,28 +260,20 @@ def draw(truth: xr.DataArray, made: dict[str, xr.DataArray], cams: xr.DataArray,
     """
     from deepcams.plotting.compare import compare_maps
 
-    hour = (
-        truth.sizes["time"] * 2 // 3 // SPAN * SPAN - 1
-    )  # late in a gap, in daylight over the region
+    # Late in a gap, in daylight over the region.
+    hour = truth.sizes["time"] * 2 // 3 // SPAN * SPAN - 1
     moment = truth.time.values[hour]
+    latitude, longitude = truth.latitude.values, truth.longitude.values
+    region = Box(longitude[0], latitude[-1], longitude[-1], latitude[0])
+    west, south, east, north = ZOOM
+    holds = region.contains(np.array([south, north]), np.array([west, east])).all()
     return compare_maps(
         {"Linear + bicubic": made[BASELINES[0]], "deepcams": made[ours()]},
         moment,
         truth=truth,
         source=("CAMS-like input", cams),
-        zooms=[ZOOM] if _holds(grid_of(truth), ZOOM) else [],
-        title=f"SIMULATED world (seed {seed}), {str(moment.astype('datetime64[m]')).replace('T', ' ')} UTC",
+        zooms=[ZOOM] if holds else [],
+        title=f"SIMULATED world (seed {seed}), {stamp(moment)} UTC",
         note="No real data. The truth is averaged to 0.75°, every 3 h (CAMS's grid and hours), and downscaled to "
         "0.25°, hourly, without seeing the truth.",
-    )
-
-
-def _holds(grid: Grid, box: tuple[float, float, float, float]) -> bool:
-    west, south, east, north = box
-    longitudes, latitudes = grid.longitudes, grid.latitudes
-    return bool(
-        longitudes[0] <= west
-        and east <= longitudes[-1]
-        and latitudes[-1] <= south
-        and north <= latitudes[0]
     )

@@ -19,8 +19,7 @@ from deepcams.experiment import world
 from deepcams.experiment.run_options import Run, Train
 from deepcams.experiment.step_records import Fate, Plan, Step
 from deepcams.fetch.endpoints import Endpoints
-from deepcams.fetch.parallel import Told
-from deepcams.fetch.retry import Patience
+from deepcams.fetch.retry import RetryPolicy
 from deepcams.training.experiment_file import parse_experiment, read_values
 from deepcams.training.options import Experiment
 
@@ -253,8 +252,8 @@ class Whole:
             plan.end(step, told)
             self.say(f"{step.name}: {told}")
 
-    def _told(self, name: str) -> Callable[[Told], None]:
-        return lambda told: self.progress(name, told.done, told.total)
+    def _told(self, name: str) -> Progress:
+        return lambda stage, done, total: self.progress(name, done, total)
 
     def fetch_cams(self) -> str:
         """CAMS into ``data/cams``."""
@@ -265,7 +264,7 @@ class Whole:
             return world.write_cams(self.run.world, wanted, folder, self.progress)
         request = CamsRequest(Period.parse(wanted.period), folder, bbox=wanted.bbox)
         told = self._told("fetch cams")
-        done = Cams(request, self.endpoints, Patience(), told, self.environment).run()
+        done = Cams(request, self.endpoints, RetryPolicy(), told, self.environment).run()
         return done.text().splitlines()[0].partition(": ")[2]
 
     def fetch_openaq(self) -> str:
@@ -277,12 +276,13 @@ class Whole:
             return world.write_stations(self.run.world, wanted, folder, self.progress)
         request = OpenaqRequest(Period.parse(wanted.period), folder, wanted.bbox, wanted.country)
         told = self._told("fetch openaq")
-        done = Openaq(request, self.endpoints, Patience(), told, self.environment).run()
+        done = Openaq(request, self.endpoints, RetryPolicy(), told, self.environment).run()
         return done.text().splitlines()[0].partition(": ")[2]
 
     def fetch_geos_cf(self) -> str:
         """GEOS-CF, prepared, into ``data/geos_cf.zarr``."""
-        from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
+        from deepcams.experiment.geos_cf_store import StoreFetch
+        from deepcams.fetch.geos_cf import GeosCfRequest
 
         wanted, store = self.run.fetch.geos_cf, self.store
         store.parent.mkdir(parents=True, exist_ok=True)
@@ -292,14 +292,10 @@ class Whole:
             return world.write_geos_cf_store(
                 self.run.world, wanted, hours, store, degradation, self.progress
             )
-        request = GeosCfRequest(
-            Period.parse(wanted.period),
-            store,
-            wanted.version,
-            wanted.bbox,
-            degradation=degradation,
-        )
-        done = GeosCf(request, self.endpoints, Patience(), self._told("fetch geos-cf")).run()
+        period = Period.parse(wanted.period)
+        request = GeosCfRequest(period, store, wanted.version, wanted.bbox)
+        told = self._told("fetch geos-cf")
+        done = StoreFetch(request, self.endpoints, RetryPolicy(), told, degradation).run()
         return done.text().splitlines()[0].partition(": ")[2]
 
     def train(self, kind: str) -> str:
@@ -397,9 +393,9 @@ class Whole:
 
     def write_report(self) -> str:
         """One HTML file about all of it."""
-        from deepcams.report.report import report
+        from deepcams.report import write_report
 
-        written = report(
+        written = write_report(
             self.out,
             self.report,
             original=self.out / "data" / "cams",

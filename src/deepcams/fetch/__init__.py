@@ -1,1 +1,31 @@
-"""Getting data from where it is published: CAMS, GEOS-CF and OpenAQ, complete, verified, and never twice."""
+"""Downloads of CAMS, GEOS-CF and OpenAQ data: complete, verified, and never twice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deepcams.core.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from deepcams.fetch.cams import Cams as Cams
+    from deepcams.fetch.cams import CamsRequest as CamsRequest
+    from deepcams.fetch.endpoints import Endpoints as Endpoints
+    from deepcams.fetch.geos_cf import GeosCf as GeosCf
+    from deepcams.fetch.geos_cf import GeosCfRequest as GeosCfRequest
+    from deepcams.fetch.openaq import Openaq as Openaq
+    from deepcams.fetch.openaq import OpenaqRequest as OpenaqRequest
+    from deepcams.fetch.retry import RetryPolicy as RetryPolicy
+else:
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        {
+            "Cams": ".cams",
+            "CamsRequest": ".cams",
+            "Endpoints": ".endpoints",
+            "GeosCf": ".geos_cf",
+            "GeosCfRequest": ".geos_cf",
+            "Openaq": ".openaq",
+            "OpenaqRequest": ".openaq",
+            "RetryPolicy": ".retry",
+        },
+    )

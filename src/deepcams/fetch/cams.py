@@ -1,39 +1,107 @@
-"""CAMS EAC4 from the Atmosphere Data Store: a request a month, remembered by its id, checked before it counts."""
+"""CAMS EAC4 from the Atmosphere Data Store: a request a month or day, remembered by its id, verified when it comes."""
 
 from __future__ import annotations
 
+import os
 import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
 import numpy as np
 
-from deepcams.core.errors import DeepcamsError, DeepcamsNotice, InputError
+from deepcams.core.errors import InputError, notice
 from deepcams.core.field import grid_of
 from deepcams.core.grid import Grid
 from deepcams.core.period import Period
-from deepcams.core.species import SPECIES, species_of
-from deepcams.fetch.ads import Ads, LostError
-from deepcams.fetch.base_fetch import Fetch
-from deepcams.fetch.credentials import Key, ads_key
-from deepcams.fetch.download import AbsentError, Transfer, begins_with, space
-from deepcams.fetch.hours import Box
-from deepcams.fetch.manifest import checksum, settle
-from deepcams.fetch.parallel import READING, Estimate, Summary, Told, free_at, in_parallel
-from deepcams.fetch.retry import FetchError, RefusedError, TryAgainError
-from deepcams.files.atomic import os_errors_explained
+from deepcams.core.species import SPECIES, Species, species_of
+from deepcams.core.times import HOUR
+from deepcams.fetch.base import (
+    Estimate,
+    Fetch,
+    Key,
+    Summary,
+    kind_at,
+    raise_failures,
+    read_alone,
+)
+from deepcams.fetch.download import Http, check_space, found_in, free_space
+from deepcams.fetch.endpoints import ADS_PROFILE, CAMS_DATASET, CAMS_PAGE
+from deepcams.fetch.retry import (
+    TRANSIENT,
+    AbsentError,
+    FetchError,
+    RefusedError,
+    RetryableError,
+)
 from deepcams.readers.archive import unpack
 from deepcams.readers.cams import open_cams_files
-from deepcams.readers.detect import DataFile, kind_of
+from deepcams.readers.detect import DataFile, Kind, kind_of
+
+T = TypeVar("T")
+Box = tuple[float, float, float, float]
 
 FIRST = np.datetime64("2003-01-01", "ns")
 STEP = 0.75
-RESUBMIT = 2
-"""How often a request that failed at the service is submitted again."""
+KEY_VARIABLES = ("ADSAPI_KEY", "ECMWF_DATASTORES_KEY", "CDSAPI_KEY")
+"""Environment variables with the data store's key, in the order in which they are looked at."""
+KEY_FILES = (".adsapirc", ".ecmwfdatastoresrc", ".cdsapirc")
+"""Files in the home folder with lines ``url: ..`` and ``key: ..``, likewise."""
+_SUBMISSIONS = 3
+"""How often a request is submitted that fails at the service."""
+_REQUESTED = "requested"
 _SUFFIX = {"netcdf3": ".nc", "hdf5": ".nc", "grib": ".grib", "zip": ".zip"}
-_FRAME_BYTES = 2 * 241 * 480
 _HOURS = [f"{hour:02d}:00" for hour in range(0, 24, 3)]
+
+
+def ads_key(
+    endpoint: str, environment: Mapping[str, str] | None = None, home: Path | None = None
+) -> Key:
+    """Find the data store's key.
+
+    The Climate Data Store uses the same token at another address: of a key file made for it the key is used, and not
+    the address.
+
+    Raises:
+        RefusedError: there is none; the message says how to get one.
+    """
+    environment = os.environ if environment is None else environment
+    for name in KEY_VARIABLES:
+        value = environment.get(name, "").strip()
+        if value:
+            url = name.replace("_KEY", "_URL")
+            _report_other_address(f"${url}", environment.get(url, ""), endpoint)
+            return Key(value, f"${name}")
+    paths = [(home or Path.home()) / name for name in KEY_FILES]
+    own = environment.get("ECMWF_DATASTORES_RC_FILE", "").strip()
+    if own:
+        paths.insert(0, Path(own))
+    for path in paths:
+        lines = _lines(path)
+        if lines.get("key"):
+            _report_other_address(str(path), lines.get("url", ""), endpoint)
+            return Key(lines["key"], str(path))
+    raise RefusedError(
+        f"the Atmosphere Data Store needs a key: register and copy your personal token from {ADS_PROFILE}, put it into "
+        f"${KEY_VARIABLES[0]} or a line 'key: TOKEN' of ~/{KEY_FILES[0]}, and accept the licence once on {CAMS_PAGE}"
+    )
+
+
+def _lines(path: Path) -> dict[str, str]:
+    try:
+        text = path.expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return {}
+    pairs = (line.split(":", 1) for line in text.splitlines() if ":" in line)
+    return {name.strip(): value.strip().strip("'\"") for name, value in pairs}
+
+
+def _report_other_address(where: str, url: str, endpoint: str) -> None:
+    other, host = urlsplit(url.strip()).hostname, urlsplit(endpoint).hostname
+    if other and other != host:
+        notice(f"{where} is for {other}; its key is used, and {host} is asked")
 
 
 @dataclass(frozen=True)
@@ -58,41 +126,44 @@ class CamsRequest:
     at_once: int = 2
     form: Literal["netcdf_zip", "grib"] = "netcdf_zip"
 
-    def parts(self) -> list[Part]:
-        """The requests that make it up.
+    @property
+    def species(self) -> Species:
+        """The variable's species.
 
         Raises:
-            InputError: no such variable, a period that holds no analysis or begins before 2003.
+            InputError: there is no such variable.
         """
         species = species_of(self.variable)
         if species is None:
-            raise InputError(
-                "--variable",
-                "one of " + ", ".join(one.name for one in SPECIES),
-                repr(self.variable),
-            )
+            known = ", ".join(one.name for one in SPECIES)
+            raise InputError("--variable", f"one of {known}", repr(self.variable))
+        return species
+
+    @property
+    def grid(self) -> Grid:
+        """The grid of the files."""
+        globe = Grid.globe(STEP)
+        return globe if self.bbox is None else globe.select(self.bbox, "--bbox")[0]
+
+    def parts(self) -> list[Part]:
+        """Return the requests that make it up.
+
+        Raises:
+            InputError: no such variable or box, a period that holds no analysis or begins before 2003.
+        """
         if not 1 <= self.at_once <= 4:
             raise InputError("--at-once", "1 to 4 requests", self.at_once)
         if self.period.start < FIRST:
             raise InputError("--period", "2003-01-01 or later", str(self.period))
-        step = np.timedelta64(3, "h").astype("timedelta64[ns]")
         first = self.period.start.astype("datetime64[D]").astype("datetime64[ns]")
-        times = np.arange(first, self.period.end, step)
+        times = np.arange(first, self.period.end, 3 * HOUR)
         times = times[self.period.contains(times)]
         if not times.size:
-            raise InputError(
-                "--period", "a period that holds a multiple of 3 hours", str(self.period)
-            )
+            expected = "a period that holds a multiple of 3 hours"
+            raise InputError("--period", expected, str(self.period))
         keys = times.astype("datetime64[M]" if self.per == "month" else "datetime64[D]")
-        grid = (
-            Grid.globe(STEP)
-            if self.bbox is None
-            else Grid.globe(STEP).select(self.bbox, "--bbox")[0]
-        )
-        return [
-            Part(str(key), species.request, species.name, times[keys == key], grid, self)
-            for key in np.unique(keys)
-        ]
+        species, grid = self.species, self.grid
+        return [Part(str(key), species, times[keys == key], grid, self) for key in np.unique(keys)]
 
 
 @dataclass(frozen=True)
@@ -100,52 +171,51 @@ class Part:
     """One request: some times of one variable on one grid."""
 
     name: str
-    request_name: str
-    variable: str
+    species: Species
     times: np.ndarray
     grid: Grid
     of: CamsRequest
 
     @property
     def item(self) -> str:
-        """Its name in the manifest: a longer part of the same month is another item."""
-        return f"{self.variable} {str(self.times[0])[:13]}..{str(self.times[-1])[:13]}"
+        """Its name in the records: a longer part of the same month is another item."""
+        return f"{self.species.name} {str(self.times[0])[:13]}..{str(self.times[-1])[:13]}"
 
     @property
     def stem(self) -> str:
         """The file's name without its ending."""
-        whole = self.name.replace("-", "")
-        ends = [str(t.astype("datetime64[h]")).replace("-", "") for t in self.times[[0, -1]]]
-        full = ends[0].endswith("T00") and ends[1].endswith("T21") and self._whole()
-        return f"cams_eac4_{self.variable}_{whole if full else '-'.join(ends)}"
+        begin = np.datetime64(self.name)  # a month or a day
+        hours = (begin + 1).astype("datetime64[h]") - begin.astype("datetime64[h]")
+        if self.times.size * np.timedelta64(3, "h") != hours:
+            span = "-".join(
+                str(time.astype("datetime64[h]")).replace("-", "") for time in self.times[[0, -1]]
+            )
+            return f"cams_eac4_{self.species.name}_{span}"
+        return f"cams_eac4_{self.species.name}_{self.name.replace('-', '')}"
 
-    def _whole(self) -> bool:
-        days = np.unique(self.times.astype("datetime64[D]"))
-        first = np.datetime64(self.name)  # a month or a day
-        length = (first + 1).astype("datetime64[D]") - first.astype("datetime64[D]")
-        return bool(days.size == int(length.astype(int)))
-
+    @property
     def words(self) -> str:
-        """For people."""
-        return f"CAMS {self.variable} {self.name}"
+        """What it is called in messages."""
+        return f"CAMS {self.species.name} {self.name}"
 
     def request(self) -> dict[str, Any]:
-        """As the data store wants it."""
-        days, hours = (
-            np.unique(self.times.astype("datetime64[D]")),
-            {str(t)[11:16] for t in self.times},
-        )
+        """Return the request as the data store wants it."""
+        days = np.unique(self.times.astype("datetime64[D]"))
         found: dict[str, Any] = {
-            "variable": [self.request_name],
+            "variable": [self.species.request],
             "date": [f"{days[0]}/{days[-1]}"],
             # a period that begins within a day is asked for by whole days
-            "time": _HOURS if days.size > 1 else sorted(hours),
+            "time": _HOURS if days.size > 1 else [str(time)[11:16] for time in self.times],
             "data_format": self.of.form,
         }
         if self.of.bbox is not None:
             west, south, east, north = self.of.bbox
             found["area"] = [north, west, south, east]
         return found
+
+
+class LostError(FetchError):
+    """A request is no longer known to the service, or has failed; it may be submitted again."""
 
 
 @dataclass
@@ -158,206 +228,296 @@ class Cams(Fetch[CamsRequest]):
 
     poll: tuple[float, float] = (5.0, 60.0)
 
-    def _folder(self) -> Path:
-        return self.request.out
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Provider, variable and box."""
+        box = list(self.request.bbox) if self.request.bbox else None
+        return {"provider": "cams", "variable": self.request.species.name, "bbox": box}
 
-    def _identity(self) -> dict[str, Any]:
-        request = self.request
-        variable = request.parts()[0].variable
-        return {
-            "provider": "cams",
-            "variable": variable,
-            "bbox": list(request.bbox) if request.bbox else None,
-        }
+    def _key(self) -> Key:
+        return ads_key(self.endpoints.ads, self.environment)
 
-    def _ads(self, key: Key | None = None) -> Ads:
-        return Ads(
-            self.endpoints.ads, key or ads_key(self.endpoints.ads, self.environment), self.patience
-        )
-
-    def _todo(self) -> tuple[list[Part], list[Part]]:
+    def _missing(self) -> tuple[list[Part], list[Part]]:
         parts = self.request.parts()
-        return parts, [part for part in parts if self.manifest.complete(part.item) is None]
+        return parts, [part for part in parts if not self.complete(part.item)]
 
-    def _expected(self) -> Estimate:
-        """The service is asked what the first request costs if there is a key."""
-        parts, todo = self._todo()
-        frames = sum(part.times.size for part in todo)
-        waiting = sum(
-            (self.manifest.get(part.item) or {}).get("state") == "requested" for part in todo
-        )
+    def _estimate(self) -> Estimate:
+        """Ask the service what the first request costs, if there is a key."""
+        parts, missing = self._missing()
+        frames = sum(part.times.size for part in missing)
+        submitted = sum(self._submitted(part) is not None for part in missing)
+        already = f" ({submitted:,} already submitted)" if submitted else ""
         words = [
-            f"{len(parts):,} requests to {self.endpoints.ads}, {len(todo):,} of them not there yet"
-            + (f" ({waiting:,} already submitted)" if waiting else ""),
+            f"{len(parts):,} requests to {self.endpoints.ads}, {len(missing):,} of them not there yet{already}",
             f"{frames:,} analyses, {self.request.at_once} requests in flight",
         ]
-        if todo:
+        if missing:
             try:
-                cost = self._ads().estimate(todo[0].request())
-                limit = (
-                    f" of {cost['limit']:g} allowed"
-                    if isinstance(cost.get("limit"), int | float)
-                    else ""
-                )
-                words.append(
-                    f"cost of the first request, as the data store reckons: {cost.get('cost', '?')}{limit}"
-                )
+                with Http(self.policy) as http:
+                    cost = Ads(self.endpoints.ads, self._key(), http).costs(missing[0].request())
             except FetchError as error:
                 words.append(f"cost unknown: {error}")
-        size = (
-            frames
-            * _FRAME_BYTES
-            * (self.request.parts()[0].grid.rows * self.request.parts()[0].grid.columns)
-        )
-        return Estimate(str(self.request.out), words, size / (241 * 480), free_at(self.request.out))
+            else:
+                limit = f" of {cost['limit']:g} allowed" if "limit" in cost else ""
+                reckoned = "cost of the first request, as the data store reckons"
+                words.append(f"{reckoned}: {cost.get('cost', '?')}{limit}")
+        needed = _bytes(missing)
+        return Estimate(str(self.request.out), words, needed, free_space(self.request.out))
 
-    def _check(self) -> None:
-        if self._todo()[1]:
-            ads_key(self.endpoints.ads, self.environment)  # without one there is nothing to begin
+    def check(self) -> None:
+        """Refuse what could not come to an end."""
+        super().check()
+        self._missing()
 
-    def _complete(self) -> Summary:
-        parts, todo = self._todo()
-        request = self.request
+    def check_access(self) -> None:
+        """Refuse a run without a key."""
+        if self._missing()[1]:
+            self._key()
+
+    def _fetch(self) -> Summary:
+        parts, missing = self._missing()
+        kept = len(parts) - len(missing)
         summary = Summary(
-            str(request.out), "requests", len(parts), fetched=len(todo), kept=len(parts) - len(todo)
+            str(self.request.out), "requests", len(parts), fetched=len(missing), kept=kept
         )
-        if not todo:
+        if not missing:
             return summary
-        ads = self._ads()
-        space(
-            request.out,
-            sum(part.times.size * part.grid.rows * part.grid.columns * 2 for part in todo),
-        )
-
-        def tell(done: int) -> None:
-            self.progress(Told(done, len(todo), self.came.bytes))
-
-        with Transfer(self.patience, request.at_once) as transfer:
-            in_parallel(
-                todo,
-                lambda part: self._one(ads, transfer, part),
-                request.at_once,
-                self.patience,
-                tell,
+        check_space(self.request.out, _bytes(missing))
+        with Http(self.policy, self.request.at_once) as http:
+            ads = Ads(self.endpoints.ads, self._key(), http)
+            failures = self.in_parallel(
+                missing,
+                lambda part: self._one(ads, http, part),
+                self.request.at_once,
+                lambda done: self.progress("fetching", done, len(missing)),
             )
+        raise_failures(failures, f"{len(failures)} of {len(missing)}")
         return summary
 
-    def _one(self, ads: Ads, transfer: Transfer, part: Part) -> None:
-        for attempt in range(RESUBMIT + 1):
-            number = self._submitted(part) or self._submit(ads, part)
+    def _one(self, ads: Ads, http: Http, part: Part) -> None:
+        for submission in range(1, _SUBMISSIONS + 1):
+            number = self._submitted(part)
             try:
+                if number is None:
+                    number = ads.submit(part.request(), part.words)
+                    self.note(part.item, _REQUESTED, id=number, request=part.request())
                 self._wait(ads, number, part)
-                self._download(ads, transfer, number, part)
+                self._download(ads, http, number, part)
                 return
             except (LostError, AbsentError) as error:
-                # a result that was thrown away, a job that failed: the request is asked for anew
-                self.manifest.put(part.item, "forgotten")
-                if attempt == RESUBMIT:
-                    raise FetchError(f"{error} ({RESUBMIT + 1} requests)") from error
+                # A result that was thrown away, a job that failed: the request is submitted anew.
+                self.records.forget(part.item)
+                if submission == _SUBMISSIONS:
+                    raise FetchError(f"{error} ({submission} requests)") from error
 
     def _submitted(self, part: Part) -> str | None:
-        about = self.manifest.get(part.item)
-        if about is None or about["state"] != "requested" or about.get("request") != part.request():
+        record = self.records.get(part.item)
+        facts = record.facts if record is not None else {}
+        if facts.get("state") != _REQUESTED or facts.get("request") != part.request():
             return None
-        return str(about["id"])
-
-    def _submit(self, ads: Ads, part: Part) -> str:
-        number = ads.submit(part.request(), part.words())
-        self.manifest.put(part.item, "requested", id=number, request=part.request())
-        return number
+        return str(facts["id"])
 
     def _wait(self, ads: Ads, number: str, part: Part) -> None:
         seconds, longest = self.poll
-        while ads.status(number, part.words()) != "successful":
-            self.patience.wait(seconds)
+        while not ads.ready(number, part.words):
+            self.policy.wait(seconds)
             seconds = min(seconds * 1.5, longest)
 
-    def _download(self, ads: Ads, transfer: Transfer, number: str, part: Part) -> None:
+    def _download(self, ads: Ads, http: Http, number: str, part: Part) -> None:
         final = self.request.out / part.stem
-        partial = self._result(ads, transfer, number, part, final)
-        with partial.open("rb") as file:
-            kind = kind_of(file.read(1024))
-        final = final.with_name(final.name + _SUFFIX[str(kind)])
-        digest = checksum(partial)
-        with os_errors_explained(final):
-            settle(partial, final)
-        self.manifest.put(
-            part.item,
-            file=final.name,
-            bytes=final.stat().st_size,
-            sha256=digest,
-            request=part.request(),
-            id=number,
-        )
-
-    def _result(self, ads: Ads, transfer: Transfer, number: str, part: Part, final: Path) -> Path:
-        """The verified partial file; where the service changes a result meanwhile, as it is then."""
-        told = ads.result(number, part.words())
+        result = ads.result(number, part.words)
         while True:
-            url, size = told
+            url, size = result
             try:
-                return transfer.download(
+                partial = http.download(
                     url,
                     final,
-                    part.words(),
+                    part.words,
                     lambda path: verify(path, part),
                     expected=size,
                     came=self.came,
                 )
+                break
             except RefusedError as error:
-                raise LostError(str(error)) from error  # an address of a result that has expired
+                raise LostError(str(error)) from error  # the address of a result that has expired
             except AbsentError:
                 raise
             except FetchError:
-                if (now := ads.result(number, part.words())) == told:
+                now = ads.result(number, part.words)
+                if now == result:
                     raise
-                told = now
+                result = now  # the service has made the file anew meanwhile
+        final = final.with_name(final.name + _SUFFIX[str(kind_at(partial))])
+        self.finish(part.item, partial, final, request=part.request(), id=number)
+
+
+def _bytes(parts: list[Part]) -> float:
+    """Return about how long the files of some parts are: 16 bits a value."""
+    return float(sum(2 * part.times.size * part.grid.rows * part.grid.columns for part in parts))
+
+
+class Ads:
+    """The data set at the data store, through ECMWF's client; its errors are worded to say what to do.
+
+    Args:
+        url: the API's root.
+        key: to it.
+        http: the session with the retries; the client's own are switched off, because they ignore ``Retry-After``.
+    """
+
+    def __init__(self, url: str, key: Key, http: Http) -> None:
+        import requests
+        from ecmwf.datastores import Client
+
+        self._url, self._key, self._http = url, key, http
+        # The client asks for news when it is made: without a way to any server it does not.
+        nowhere = requests.Session()
+        nowhere.adapters.clear()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            self._client = Client(
+                url=url,
+                key=key.value,
+                timeout=http.policy.timeout,
+                progress=False,
+                maximum_tries=1,
+                retry_after=0,
+                session=nowhere,
+                log_callback=lambda *_, **__: None,
+            )
+        self._client.session = http.session
+
+    def costs(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return what the service says a request costs: ``cost``, ``limit`` and more, as far as it says."""
+        return self._ask(
+            "the cost of a request", lambda: self._client.estimate_costs(CAMS_DATASET, request)
+        )
+
+    def submit(self, request: dict[str, Any], what: str) -> str:
+        """Queue a request and return its id."""
+        return self._ask(what, lambda: str(self._client.submit(CAMS_DATASET, request).request_id))
+
+    def ready(self, number: str, what: str) -> bool:
+        """Return whether a request's result is ready.
+
+        Raises:
+            LostError: it has failed, or is no longer known.
+        """
+        return self._ask(what, lambda: bool(self._client.get_remote(number).results_ready))
+
+    def result(self, number: str, what: str) -> tuple[str, int]:
+        """Return where a finished request's file is, and how long it is."""
+
+        def ask() -> tuple[str, int]:
+            results = self._client.get_results(number)
+            return results.location, results.content_length
+
+        return self._ask(what, ask)
+
+    def _ask(self, what: str, do: Callable[[], T]) -> T:
+        import requests
+        from ecmwf.datastores.processing import LinkError, ProcessingFailedError
+
+        def once() -> T:
+            try:
+                return do()
+            except requests.HTTPError as error:
+                raise self._refusal(error.response, what) from None  # its text may hold the key
+            except ProcessingFailedError as error:
+                raise _failure(str(error).replace(self._key.value, "(key)"), what) from None
+            except (LinkError, KeyError, ValueError, TypeError, AssertionError) as error:
+                kind = type(error).__name__
+                raise RetryableError(f"the data store's answer cannot be read ({kind})") from None
+
+        return self._http.call(what, once)
+
+    def _refusal(self, response: Any, what: str) -> Exception:
+        """Word an answer that is an error; a service may repeat in its message what it was sent."""
+        status, text = response.status_code, _detail(response).replace(self._key.value, "(key)")
+        lower = text.lower()
+        if "licence" in lower or "license" in lower:
+            return RefusedError(
+                f"the licence of the data set is not accepted yet: log in, open {CAMS_PAGE}, tab Download, accept the "
+                "terms at its end, and give the same command again"
+            )
+        if "queue" in lower or "too many" in lower or "requests per user" in lower:
+            return RetryableError("your queue at the data store is full")
+        if _too_large(lower):
+            return _failure(text, what)
+        if status == 401 or (status == 403 and ("auth" in lower or "token" in lower or not lower)):
+            return RefusedError(
+                f"the data store does not accept the key found in {self._key.found}: it is mistyped or expired; copy "
+                f"your token from {ADS_PROFILE} again"
+            )
+        if status == 404 and "job" not in lower and "request" not in lower:
+            return RefusedError(
+                f"{self._url} does not have the data set {CAMS_DATASET}: is it another data store's address? the "
+                "Atmosphere Data Store's is needed (--endpoint ads=URL)"
+            )
+        if status in (404, 410):
+            return LostError(f"{what}: the data store no longer knows the request")
+        if status in TRANSIENT:
+            tried = f"{self._http.policy.tried}; try again later"
+            return FetchError(f"{what}: the data store answers {status} {tried}")
+        return FetchError(
+            f"{what}: the data store answers {status}: {text[:200] or 'nothing more'}"
+        )
+
+
+def _detail(response: Any) -> str:
+    """Return what an answer in JSON says is wrong."""
+    try:
+        found = response.json()
+    except ValueError:
+        return ""
+    if not isinstance(found, dict):
+        return ""
+    keys = ("title", "detail", "message", "traceback")
+    return " ".join(str(found[key]) for key in keys if found.get(key))
+
+
+def _too_large(text: str) -> bool:
+    known = ("too large", "cost limit", "limits exceeded", "exceeds the limit")
+    return any(words in text for words in known)
+
+
+def _failure(message: str, what: str) -> FetchError:
+    if _too_large(message.lower()):
+        return RefusedError(
+            f"{what}: the request is too large for the data store; ask for less with --per-request day"
+        )
+    text = " ".join(message.split())[:200]
+    return LostError(
+        f"{what}: the request failed at the data store" + (f" ({text})" if text else "")
+    )
 
 
 def verify(path: Path, part: Part) -> None:
     """Check that a file is what was asked for: content, grid, hours, units, no missing values.
 
     Raises:
-        TryAgainError: it is not.
+        RetryableError: it is not.
     """
-    with path.open("rb") as file:
-        kind = kind_of(file.read(1024))
+    kind = kind_at(path)
     if kind is None or kind == "zarr":
-        raise TryAgainError(f"what came is {begins_with(path)}")
-    try:
-        with READING, warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeepcamsNotice)
-            if kind == "zip":
-                members = unpack(path, lambda head: kind_of(head) not in (None, "zip"))
-                files = [_member(path, name, member) for name, member in members]
-            else:
-                files = [DataFile(path, kind, path)]
-            field = open_cams_files(files, part.variable)
-            times = field.time.values
-            wanted = part.times
-            if absent := int((~np.isin(wanted, times)).sum()):
-                first = str(wanted[~np.isin(wanted, times)][0])[:16]
-                raise TryAgainError(
-                    f"what came lacks {absent} of {wanted.size} analyses (first {first})"
-                )
-            grid = grid_of(field)
-            if grid != part.grid:
-                raise TryAgainError(
-                    f"what came is on {grid.describe()} instead of {part.grid.describe()}"
-                )
-            for time in wanted:
-                values = field.sel(time=time).values
-                if not np.isfinite(values).all():
-                    bad = int((~np.isfinite(values)).sum())
-                    raise TryAgainError(f"what came has {bad:,} missing values at {str(time)[:16]}")
-    except InputError as error:
-        raise TryAgainError(f"what came is {error.found} instead of {error.expected}") from error
-    except DeepcamsError as error:
-        raise TryAgainError(f"what came cannot be used: {error}") from error
+        raise RetryableError(f"what came is {found_in(path)}")
+    read_alone(lambda: _verify(path, kind, part))
 
 
-def _member(path: Path, name: str, file: Path) -> DataFile:
-    with file.open("rb") as opened:
-        kind = kind_of(opened.read(1024))
-    assert kind is not None
-    return DataFile(file, kind, path, name)
+def _verify(path: Path, kind: Kind, part: Part) -> None:
+    files = [DataFile(path, kind, path)]
+    if kind == "zip":
+        members = unpack(path, lambda head: kind_of(head) not in (None, "zip"))
+        files = [DataFile(file, kind_at(file) or kind, path, name) for name, file in members]
+    field = open_cams_files(files, part.species.name)
+    absent = part.times[~np.isin(part.times, field.time.values)]
+    if absent.size:
+        lacks = f"{absent.size} of {part.times.size} analyses (first {str(absent[0])[:16]})"
+        raise RetryableError(f"what came lacks {lacks}")
+    grid = grid_of(field)
+    if grid != part.grid:
+        raise RetryableError(f"what came is on {grid.describe()} instead of {part.grid.describe()}")
+    for time in part.times:
+        missing = int((~np.isfinite(field.sel(time=time).values)).sum())
+        if missing:
+            raise RetryableError(f"what came has {missing:,} missing values at {str(time)[:16]}")

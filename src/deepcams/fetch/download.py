@@ -1,58 +1,65 @@
-"""One file over HTTP: resumed by range where the server can, whole and of the right length or not at all."""
+"""HTTP: one session a service, with retries; files are resumed by range, and are whole or not there."""
 
 from __future__ import annotations
 
-import hashlib
+import errno
 import json
 import shutil
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import contextmanager
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    InvalidHeader,
+    MaxRetryError,
+    NewConnectionError,
+)
 
 from deepcams.core.errors import OutputError
 from deepcams.core.text import size
 from deepcams.fetch.endpoints import USER_AGENT
 from deepcams.fetch.retry import (
     TRANSIENT,
+    AbsentError,
     FetchError,
-    Patience,
     RefusedError,
-    StoppedError,
-    TryAgainError,
-    is_full,
-    retry_after,
+    RetryableError,
+    RetryPolicy,
+    UnreachableError,
 )
-from deepcams.files.atomic import os_errors_explained
-from deepcams.files.optional import need
+from deepcams.files.atomic import UNFINISHED, os_errors_explained
 from deepcams.readers.detect import looks_like
 
-if TYPE_CHECKING:
-    import requests
-
+T = TypeVar("T")
 _PIECE = 1 << 20
-Bytes = Callable[[int], None]
-"""Called with the number of bytes that have come."""
 
 
-class AbsentError(FetchError):
-    """The server does not have the file."""
+class _WaitTooLongError(Exception):
+    """The server asks to wait longer than the policy allows."""
 
 
-def space(folder: Path, needed: float) -> None:
+def free_space(folder: Path) -> float:
+    """Return the free bytes where a folder is or will be."""
+    while not folder.exists():
+        folder = folder.absolute().parent
+    return float(shutil.disk_usage(folder).free)
+
+
+def check_space(folder: Path, needed: float) -> None:
     """Refuse to begin what does not fit on the disk.
 
     Raises:
         OutputError: it does not.
     """
-    there = folder
-    while not there.exists():
-        there = there.parent
-    free = shutil.disk_usage(there).free
+    free = free_space(folder)
     if needed > free:
         raise OutputError(
             f"{folder}: expected about {size(needed)} of free space, found {size(free)}; "
@@ -61,74 +68,153 @@ def space(folder: Path, needed: float) -> None:
 
 
 def partial_of(final: Path) -> Path:
-    """Where a file lies while it is not complete; readers of the folder leave it alone."""
-    return final.with_name(f".{final.name}.part")
+    """Return the hidden name that a file has while it is not complete and verified."""
+    return final.with_name(f".{final.name}{UNFINISHED}")
 
 
-@dataclass
-class Transfer:
-    """Downloads over one pool of connections; safe to use from several threads.
+class Http:
+    """Requests to one service, over one pool of connections; safe to use from several threads.
 
-    Attributes:
-        patience: for how long.
+    Statuses, refused connections and ``Retry-After`` are the session's own retries (urllib3); a body that breaks or
+    has the wrong content is asked for again by :meth:`call`.
+
+    Args:
+        policy: of the retries.
         connections: at most so many at once.
     """
 
-    patience: Patience
-    connections: int = 4
-    digests: dict[Path, str] = field(default_factory=dict, repr=False)
-    """SHA-256 of the partial files that came in one piece."""
-    _session: Any = field(default=None, repr=False)
-    _gate: Any = field(default=None, repr=False)
+    def __init__(self, policy: RetryPolicy, connections: int = 4) -> None:
+        self.policy = policy
+        self._quiet_until = policy.clock()
+        self.session = requests.Session()
+        pause = self._pause
 
-    def __post_init__(self) -> None:
-        requests = need("requests")
-        self._gate = threading.BoundedSemaphore(self.connections)
-        self._session = requests.Session()
-        adapter = requests.adapters.HTTPAdapter(
-            pool_maxsize=self.connections
-        )  # its own retries are none
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, adapter)
-        self._session.headers.update({"User-Agent": USER_AGENT, "Accept-Encoding": "identity"})
-        # nothing is kept of one answer for the next, so threads may share the session; nothing is sent of ~/.netrc
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
-        self._session.auth = lambda request: request
+        class Retries(urllib3.Retry):
+            """urllib3's retries with our waits: a stop ends them, and ``Retry-After`` has a limit."""
 
-    def __enter__(self) -> Transfer:
+            def sleep(self, response: Any = None) -> None:
+                pause(self, response)
+
+        retries = Retries(
+            policy.tries - 1,
+            status_forcelist=TRANSIENT,
+            allowed_methods=None,
+            backoff_factor=policy.first,
+            backoff_max=policy.longest,
+            backoff_jitter=policy.first / 4,
+            raise_on_status=False,
+        )
+        adapter = HTTPAdapter(pool_maxsize=connections, pool_block=True, max_retries=retries)
+        self.session.mount("http://", adapter)
+        self.session.mount("https://", adapter)
+        self.session.headers["Accept-Encoding"] = "identity"
+        # Threads share the session, so no answer changes it; this also keeps ~/.netrc out.
+        self.session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+        self.session.auth = self._prepare
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self.session.close()
 
-    def close(self) -> None:
-        """Let go of the connections."""
-        self._session.close()
+    def _prepare(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Say who asks, in every request and every client that uses the session."""
+        request.headers["User-Agent"] = USER_AGENT
+        self.wait_until_quiet()
+        return request
+
+    def _pause(self, retries: urllib3.Retry, response: Any) -> None:
+        asked = None
+        if response is not None:
+            try:
+                asked = retries.get_retry_after(response)
+            except InvalidHeader:
+                asked = None
+        if asked is None:
+            self.policy.wait(retries.get_backoff_time())
+            return
+        self._quiet_until = max(self._quiet_until, self.policy.clock() + asked)
+        self.wait_until_quiet()
+
+    def wait_until_quiet(self) -> None:
+        """Wait as long as any answer of the service asked to: it holds for all requests.
+
+        Raises:
+            StoppedError: the run is to end.
+        """
+        self.policy.check()
+        seconds = self._quiet_until - self.policy.clock()
+        if seconds > self.policy.longest_asked:
+            raise _WaitTooLongError(f"the server asks to wait {seconds / 60:.0f} min")
+        if seconds > 0:
+            self.policy.wait(seconds)
+
+    def call(self, what: str, do: Callable[[], T]) -> T:
+        """Call a function that uses the session, until it succeeds.
+
+        Args:
+            what: what is fetched, for messages.
+            do: raises :class:`RetryableError` where the content is not what it should be.
+
+        Raises:
+            FetchError: in one line, without an address or a key; see :class:`RetryPolicy`.
+        """
+
+        def once() -> T:
+            try:
+                return do()
+            except _WaitTooLongError as error:
+                again = "give the same command again then"
+                raise FetchError(f"{what}: {error}; {again}") from None
+            except (requests.RequestException, HTTPError) as error:
+                raise self._explained(error, what) from None
+
+        return self.policy.call(what, once)
+
+    def _explained(self, error: Exception, what: str) -> Exception:
+        """Tell apart what the session has tried often enough, and a body that broke."""
+        end = next((cause for cause in error.args if isinstance(cause, MaxRetryError)), None)
+        if end is None:
+            return RetryableError(f"the connection broke ({_reason(error)})")
+        if isinstance(end.reason, NewConnectionError | ConnectTimeoutError):
+            return UnreachableError(
+                f"{what}: no connection ({_reason(end)}) {self.policy.tried}; what is complete is kept, try again later"
+            )
+        tried = f"{self.policy.tried}; try again later"
+        return FetchError(f"{what}: the connection broke ({_reason(end)}) {tried}")
 
     @contextmanager
-    def _asked(
-        self, method: str, url: str, headers: Mapping[str, str] | None = None
+    def open(
+        self, url: str, what: str, headers: Mapping[str, str] | None = None, method: str = "GET"
     ) -> Iterator[requests.Response]:
-        """An answer whose body has not come yet; at most :attr:`connections` at a time."""
-        errors = need("requests").RequestException, need("urllib3.exceptions").HTTPError
-        with self._gate:
-            if self.patience.stop.is_set():
-                raise StoppedError
-            try:
-                with self._session.request(
-                    method,
-                    url,
-                    headers=headers,
-                    timeout=self.patience.timeout,
-                    stream=True,
-                    allow_redirects=True,
-                ) as response:
-                    yield response
-            except errors as error:
-                raise TryAgainError(_reason(error), unreached=unreached(error)) from error
+        """Give an answer whose body has not been read yet; used within :meth:`call`.
+
+        Raises:
+            AbsentError, RefusedError, FetchError: the status is an error.
+        """
+        with self.session.request(
+            method,
+            url,
+            headers=headers,
+            timeout=self.policy.timeout,
+            stream=True,
+            allow_redirects=True,
+        ) as response:
+            status, host = response.status_code, urlsplit(response.url).hostname
+            if status in (404, 410):
+                raise AbsentError(f"{what}: {host} does not have it")
+            if status in (401, 403, 407):
+                raise RefusedError(f"{what}: {host} refuses access ({status}); check --endpoint")
+            if status in TRANSIENT:
+                tried = f"{self.policy.tried}; try again later"
+                raise FetchError(f"{what}: {host} answers {status} {tried}")
+            if status >= 300 and status != 416:
+                raise FetchError(f"{what}: {host} answers {status}")
+            yield response
 
     def size(self, url: str, what: str) -> int | None:
-        """How long a file is, if the server says so.
+        """Return how long a file is, if the server says so.
 
         Raises:
             AbsentError: the server does not have it.
@@ -136,31 +222,38 @@ class Transfer:
         """
 
         def ask() -> int | None:
-            with self._asked("HEAD", url) as response:
-                self._judge(response, what)
+            with self.open(url, what, method="HEAD") as response:
                 return _length(response)
 
-        return self.patience.persist(what, ask)
+        return self.call(what, ask)
 
-    def read_once(self, url: str, what: str, *, packed: bool = False) -> bytes:
-        """A short answer, whole, asked for once.
+    def read(
+        self,
+        url: str,
+        what: str,
+        check: Callable[[bytes], T],
+        headers: Mapping[str, str] | None = None,
+    ) -> T:
+        """Return a short answer, as a check makes it out; a packed one stays as it is.
 
         Args:
             url: where it is.
-            what: what it is, for people.
-            packed: leave it packed if the server says that it is.
+            what: what it is, for messages.
+            check: raises :class:`RetryableError` where the content is not what it should be.
+            headers: further ones.
 
         Raises:
-            TryAgainError: it did not come, or not whole.
             AbsentError, FetchError: see :meth:`size`.
         """
-        with self._asked("GET", url) as response:
-            self._judge(response, what)
-            expected = _length(response)
-            content = bytes(response.raw.read(decode_content=False) if packed else response.content)
-        if expected is not None and len(content) != expected:
-            raise TryAgainError(f"{len(content):,} of {expected:,} bytes came")
-        return content
+
+        def ask() -> T:
+            with self.open(url, what, headers) as response:
+                expected, content = _length(response), response.raw.read(decode_content=False)
+            if expected is not None and len(content) != expected:
+                raise RetryableError(f"{len(content):,} of {expected:,} bytes came")
+            return check(content)
+
+        return self.call(what, ask)
 
     def download(
         self,
@@ -170,152 +263,150 @@ class Transfer:
         verify: Callable[[Path], None],
         *,
         expected: int | None = None,
-        came: Bytes = lambda count: None,
+        came: Callable[[int], None] = lambda count: None,
     ) -> Path:
-        """Bring a file as far as :func:`partial_of` its final name, verified; :func:`~.manifest.settle` it then.
+        """Download a file to :func:`partial_of` its final name, going on with what is there, and verify it.
 
         Args:
             url: where it is.
             final: its name in the end.
-            what: what it is, for people.
-            verify: raises :class:`TryAgainError` (with the reason) where the content is not what it should be.
+            what: what it is, for messages.
+            verify: raises :class:`RetryableError` (with the reason) where the content is not what it should be.
             expected: its length, where that is known beforehand.
-            came: told of bytes.
+            came: called with the number of bytes that have come.
+
+        Returns:
+            the verified partial file.
 
         Raises:
             AbsentError: the server does not have it.
             FetchError: it did not come whole, or never verified.
             OutputError: it cannot be written.
         """
-        partial, about = partial_of(final), partial_of(final).with_suffix(".about")
-        seen = [partial.stat().st_size if partial.exists() else 0, 0]
-
-        def further() -> bool:
-            # a connection that breaks again and again but brings new bytes each time gets there in the end
-            size = partial.stat().st_size if partial.exists() else 0
-            got, seen[0] = size > seen[0], max(size, seen[0])
-            return got and seen[1] == 0
+        transfer = _Transfer(self, url, partial_of(final), expected, came)
 
         def attempt() -> Path:
-            self._stream(url, partial, about, what, expected, came)
+            transfer.stream(what)
             try:
-                verify(partial)
-            except TryAgainError:
-                seen[1] += 1  # a file that came whole and is wrong is no progress
-                self._drop(partial, about)
+                verify(transfer.partial)
+            except RetryableError:
+                transfer.drop()
                 raise
-            return partial
+            return transfer.partial
 
         with os_errors_explained(final):
             final.parent.mkdir(parents=True, exist_ok=True)
-        found = self.patience.persist(what, attempt, further)
-        about.unlink(missing_ok=True)
-        return found
-
-    def _stream(
-        self, url: str, partial: Path, about: Path, what: str, expected: int | None, came: Bytes
-    ) -> None:
-        have, known = _resumable(partial, about, url)
-        headers = {"Range": f"bytes={have}-", "If-Range": known["validator"]} if have else {}
-        if have and have == known.get("length"):
-            return  # it came whole before a kill
-        with self._asked("GET", url, headers) as response:
-            if response.status_code == 416:
-                self._drop(partial, about)
-                raise TryAgainError("the file on the server has changed")
-            self._judge(response, what)
-            resumed = have > 0 and response.status_code == 206 and _starts_at(response) == have
-            if response.status_code == 206 and not resumed:
-                self._drop(partial, about)
-                raise TryAgainError("the server sent another part than was asked for")
-            start = have if resumed else 0
-            length = _length(response)
-            whole = None if length is None else start + length
-            if expected is not None and whole is not None and whole != expected:
-                raise TryAgainError(f"the server announces {whole:,} bytes instead of {expected:,}")
-            self._remember(about, url, response, whole)
-            self._write(response, partial, start, whole if whole is not None else expected, came)
-
-    def _write(
-        self, response: requests.Response, partial: Path, start: int, whole: int | None, came: Bytes
-    ) -> None:
-        with (
-            os_errors_explained(partial),
-            partial.open("r+b" if start else "wb", buffering=0) as file,
-        ):
-            if start:
-                file.truncate(start)
-                file.seek(start)
-            elif whole is not None:
-                space(partial.parent, whole)
-            digest = hashlib.sha256()
+        while True:
+            before = transfer.came_before()
             try:
-                while piece := response.raw.read1(
-                    _PIECE
-                ):  # as it comes: nothing that came is lost in a buffer
-                    _write_all(file, piece)
-                    digest.update(piece)
-                    came(len(piece))
-                    if self.patience.stop.is_set():
-                        raise StoppedError
-            except OSError as error:
-                if is_full(error):
+                found = self.call(what, attempt)
+            except (AbsentError, RefusedError, UnreachableError):
+                raise
+            except FetchError:
+                # A connection that breaks again and again but brings new bytes gets there in the end.
+                if transfer.came_before() <= before:
                     raise
-                raise TryAgainError(str(error)) from error
+                continue
+            transfer.about.unlink(missing_ok=True)
+            return found
+
+
+class _Transfer:
+    """One file's partial download, and the note of which version of which file it is a part of."""
+
+    def __init__(
+        self,
+        http: Http,
+        url: str,
+        partial: Path,
+        expected: int | None,
+        came: Callable[[int], None],
+    ) -> None:
+        self.http, self.url, self.partial = http, url, partial
+        self.about = partial.with_suffix(".about")
+        self.expected, self.came = expected, came
+
+    def came_before(self) -> int:
+        """Return the bytes that are there."""
+        try:
+            return self.partial.stat().st_size
+        except OSError:
+            return 0
+
+    def drop(self) -> None:
+        """Begin anew next time."""
+        for path in (self.partial, self.about):
+            path.unlink(missing_ok=True)
+
+    def stream(self, what: str) -> None:
+        """Bring what is missing of the file.
+
+        Raises:
+            RetryableError: not all of it came, or it is another version than before.
+        """
+        known = self._known()
+        have = self.came_before() if known else 0
+        if have and have == known["length"]:
+            return  # it came whole before a stop
+        headers = {"Range": f"bytes={have}-", "If-Range": known["validator"]} if have else {}
+        with self.http.open(self.url, what, headers) as response:
+            start = 0
+            if response.status_code in (206, 416):
+                part = response.headers.get("Content-Range", "")
+                if not part.startswith(f"bytes {have}-"):
+                    self.drop()
+                    raise RetryableError("the file on the server has changed")
+                start = have
+            length = _length(response)
+            whole = self.expected if length is None else start + length
+            if self.expected is not None and whole != self.expected:
+                raise RetryableError(
+                    f"the server announces {whole:,} bytes instead of {self.expected:,}"
+                )
+            self._remember(response, whole)
+            self._write(response, start, whole)
+
+    def _known(self) -> dict[str, Any]:
+        try:
+            known = json.loads(self.about.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        same = isinstance(known, dict) and known.get("url") == self.url and known.get("validator")
+        return known if same else {}
+
+    def _remember(self, response: requests.Response, whole: int | None) -> None:
+        """Note what is needed to go on: only the same version of the same file may be continued."""
+        tag = response.headers.get("ETag", "")
+        if not tag or tag.startswith("W/"):
+            tag = response.headers.get("Last-Modified", "")
+        ranges = response.status_code == 206 or response.headers.get("Accept-Ranges") == "bytes"
+        known = {"url": self.url, "validator": tag if ranges else "", "length": whole}
+        with os_errors_explained(self.about):
+            self.about.write_text(json.dumps(known), encoding="utf-8")
+
+    def _write(self, response: requests.Response, start: int, whole: int | None) -> None:
+        partial = self.partial
+        with os_errors_explained(partial), partial.open("r+b" if start else "wb") as file:
+            if not start and whole is not None:
+                check_space(partial.parent, whole)
+            file.truncate(start)
+            file.seek(start)
+            try:
+                # As it comes: nothing that came is lost in a buffer.
+                while piece := response.raw.read1(_PIECE):
+                    file.write(piece)
+                    file.flush()
+                    self.came(len(piece))
+                    self.http.policy.check()
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                    raise
+                raise RetryableError(f"the connection broke ({_reason(error)})") from error
             size = file.tell()
         if whole is not None and size != whole:
             if size > whole:
-                partial.unlink()
-            raise TryAgainError(f"{size:,} of {whole:,} bytes came")
-        self.digests.pop(partial, None)
-        if not start:
-            self.digests[partial] = digest.hexdigest()
-
-    def _remember(
-        self, about: Path, url: str, response: requests.Response, whole: int | None
-    ) -> None:
-        """What is needed to go on after a kill: only the same version of the same file may be continued."""
-        tag = response.headers.get("ETag", "")
-        validator = (
-            tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
-        )
-        ranges = response.status_code == 206 or response.headers.get("Accept-Ranges", "") == "bytes"
-        known = {"url": url, "validator": validator if ranges else "", "length": whole}
-        with os_errors_explained(about):
-            # not forced to disk: without it the file is only begun anew
-            about.write_text(json.dumps(known), encoding="utf-8")
-
-    def _drop(self, *paths: Path) -> None:
-        for path in paths:
-            with suppress(OSError):
-                path.unlink()
-
-    def _judge(self, response: requests.Response, what: str) -> None:
-        status = response.status_code
-        if status < 400:
-            return
-        if status in TRANSIENT:
-            raise TryAgainError(
-                f"the server answers {status}", retry_after(response.headers.get("Retry-After"))
-            )
-        host = urlsplit(response.url).hostname
-        if status in (404, 410):
-            raise AbsentError(f"{what}: {host} does not have it ({status})")
-        if status in (401, 403, 407):
-            raise RefusedError(f"{what}: {host} refuses access ({status}); check --endpoint")
-        raise FetchError(f"{what}: {host} answers {status}")
-
-
-def _resumable(partial: Path, about: Path, url: str) -> tuple[int, Mapping[str, Any]]:
-    """Bytes of the partial file that can be kept, and what was known of the file they are from."""
-    try:
-        known = json.loads(about.read_text(encoding="utf-8"))
-        size = partial.stat().st_size
-    except (OSError, ValueError):
-        return 0, {}
-    if not isinstance(known, dict) or known.get("url") != url or not known.get("validator"):
-        return 0, {}
-    return size, known
+                self.drop()
+            raise RetryableError(f"{size:,} of {whole:,} bytes came")
 
 
 def _length(response: requests.Response) -> int | None:
@@ -323,44 +414,22 @@ def _length(response: requests.Response) -> int | None:
     return int(text) if text.isdigit() and "Content-Encoding" not in response.headers else None
 
 
-def _starts_at(response: requests.Response) -> int:
-    words = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
-    return int(words) if words.isdigit() else -1
+def _reason(error: BaseException) -> str:
+    """Return the system's words for an error of a connection, or its kind; never an address."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if "Timeout" in type(cause).__name__:
+            return "time-out"
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        last = cause
+        cause = getattr(cause, "reason", None) or cause.__cause__ or cause.__context__
+        if not isinstance(cause, BaseException):
+            break
+    return type(last).__name__
 
 
-def _write_all(file: Any, piece: bytes) -> None:
-    view = memoryview(piece)
-    while view:  # a file without a buffer may take less
-        view = view[file.write(view) :]
-
-
-def unreached(error: Exception) -> bool:
-    """Whether an error of ``requests`` says that there was no connection (a broken one is another matter)."""
-    none = need("urllib3.exceptions")
-    inner = getattr(error.args[0] if error.args else None, "reason", None)
-    return isinstance(inner, none.NewConnectionError | none.ConnectTimeoutError)
-
-
-def _reason(error: Exception) -> str:
-    kind = type(error).__name__
-    if "Timeout" in kind and "Connect" not in kind:
-        return "the server is silent (time-out)"
-    reason: BaseException = error
-    while inner := [
-        e for e in (getattr(reason, "reason", None), *reason.args) if isinstance(e, Exception)
-    ]:
-        reason = inner[0]  # the last one is the operating system's, without an address in it
-    text = (
-        getattr(reason, "strerror", None)
-        or str(reason).rpartition(": ")[2]
-        or type(reason).__name__
-    )
-    if kind in ("ConnectTimeout", "ConnectionError", "ProxyError", "SSLError"):
-        return f"no connection ({text})"
-    return f"the connection broke ({text})"
-
-
-def begins_with(path: Path) -> str:
-    """What a file that is no data looks like, in words."""
+def found_in(path: Path) -> str:
+    """Return in words what a file that is no data looks like."""
     with path.open("rb") as file:
         return looks_like(file.read(1024))

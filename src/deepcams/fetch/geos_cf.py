@@ -1,37 +1,66 @@
-"""GEOS-CF: one file an hour over HTTPS, or PM2.5 alone over OPeNDAP; into a folder, or straight into a store."""
+"""GEOS-CF into a folder: one file an hour over HTTPS, or PM2.5 alone over OPeNDAP.
+
+The OPeNDAP record's own time axis is broken (no calendar, corrupt values), so hours are counted from its known
+beginning. It is asked for a day of hours at a time, one request after another.
+"""
 
 from __future__ import annotations
 
+import math
+import re
 import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import xarray as xr
 
-from deepcams.core.errors import InputError, OutputError
+from deepcams.core.errors import DeepcamsError, InputError
+from deepcams.core.field import grid_of
 from deepcams.core.grid import Grid
 from deepcams.core.period import Period
 from deepcams.core.text import size
-from deepcams.fetch.base_fetch import Fetch
-from deepcams.fetch.download import AbsentError, Transfer, space
-from deepcams.fetch.endpoints import GEOS_CF_KINDS, GEOS_CF_SPANS, geos_cf_file, geos_cf_url
-from deepcams.fetch.hours import Box, check_hour, cut, open_hour
-from deepcams.fetch.manifest import checksum, settle
-from deepcams.fetch.opendap import Opendap
-from deepcams.fetch.parallel import Estimate, Summary, Told, free_at, in_parallel
-from deepcams.fetch.retry import FetchError, RefusedError, TryAgainError
+from deepcams.core.times import DAY, HOUR
+from deepcams.fetch.base import (
+    READING,
+    Estimate,
+    Fetch,
+    Summary,
+    kind_at,
+    raise_failures,
+    read_alone,
+)
+from deepcams.fetch.download import Http, check_space, found_in, free_space, partial_of
+from deepcams.fetch.endpoints import (
+    GEOS_CF_KINDS,
+    GEOS_CF_SPANS,
+    OPENDAP_ORIGIN,
+    geos_cf_file,
+    geos_cf_url,
+    geos_cf_variable,
+)
+from deepcams.fetch.retry import AbsentError, FetchError, RefusedError, RetryableError
 from deepcams.files.atomic import os_errors_explained
+from deepcams.readers.detect import DataFile, looks_like
+from deepcams.readers.geos_cf import TITLE, UNDEFINED, open_geos_cf_files
 
-Via = Literal["https", "opendap"]
-_HOUR = np.timedelta64(1, "h").astype("timedelta64[ns]")
-CHECKING = 4
-"""Files that are checked and put to disk beside those that come."""
-BATCH = 96
-"""Hours that stand on the disk at once while a store is filled."""
-_GLOBE_BYTES = {"https": 20e6, "opendap": 2.2e6, "store": 4.2e6}
-"""About what an hour of the globe takes: a file with five species; PM2.5 alone; fine and coarse in a store."""
+Box = tuple[float, float, float, float]
+
+STEP = 0.25
+PAUSE = 1.0
+"""Seconds between two OPeNDAP requests: the service falls over under many in a row."""
+LEAST, MOST = 0.0, 1e5
+"""ug m-3: values beyond were damaged on their way."""
+_CHECKING = 4
+"""Files that are verified while as many as wanted come."""
+_ABSENT = "absent"
+_GLOBE_BYTES = {"https": 20e6, "opendap": 2.2e6}
+"""About how long an hour's file of the globe is: five species; PM2.5 alone."""
 
 
 @dataclass(frozen=True)
@@ -40,34 +69,22 @@ class GeosCfRequest:
 
     Attributes:
         period: of the hours' middles (HH:30).
-        out: a folder, or ``NAME.zarr``: a store as ``deepcams prepare`` makes it.
-        version: 1 or 2; never mixed in one folder or store.
+        out: a folder.
+        version: 1 or 2; never mixed in one folder.
         bbox: W S E N in degrees; only PM2.5 inside it is kept.
         via: HTTPS files, or OPeNDAP (version 1 only).
         at_once: connections.
-        degradation: how a store's coarse fields are made.
     """
 
     period: Period
     out: Path
     version: int = 1
     bbox: Box | None = None
-    via: Via = "https"
+    via: Literal["https", "opendap"] = "https"
     at_once: int = 4
-    degradation: Literal["area", "imresize", "decimate"] = "area"
-
-    @property
-    def to_store(self) -> bool:
-        """Whether the hours go straight into a store."""
-        return self.out.suffix == ".zarr"
-
-    @property
-    def folder(self) -> Path:
-        """Where files and the manifest lie."""
-        return self.out.with_name(f".{self.out.name}.fetch") if self.to_store else self.out
 
     def hours(self) -> np.ndarray:
-        """All stamps, ``datetime64[ns]``.
+        """Return all stamps, ``datetime64[ns]``.
 
         Raises:
             InputError: the version does not cover the period, or it holds no HH:30.
@@ -75,315 +92,409 @@ class GeosCfRequest:
         if self.version not in GEOS_CF_SPANS:
             raise InputError("--version", "1 or 2", self.version)
         if self.via == "opendap" and self.version != 1:
-            raise InputError(
-                "--via", "https for version 2", "opendap", "OPeNDAP has version 1 only"
-            )
-        first = self.period.start.astype("datetime64[h]").astype("datetime64[ns]") + _HOUR // 2
-        times = np.arange(first, self.period.end, _HOUR)
+            why = "OPeNDAP has version 1 only"
+            raise InputError("--via", "https for version 2", "opendap", why)
+        if self.bbox is not None:
+            Grid.globe(STEP).select(self.bbox, "--bbox")
+        first = self.period.start.astype("datetime64[h]").astype("datetime64[ns]") + HOUR // 2
+        times = np.arange(first, self.period.end, HOUR)
         times = times[self.period.contains(times)]
         begin, end = GEOS_CF_SPANS[self.version]
-        if (
-            not times.size
-            or times[0] < np.datetime64(begin)
-            or (end and times[-1] > np.datetime64(end) + 24 * _HOUR)
-        ):
-            found = f"{self.period}" if times.size else f"{self.period}, which holds no HH:30"
-            raise InputError(
-                "--period", f"hours of version {self.version}, {begin} to {end or 'today'}", found
-            )
-        if self.bbox is not None:
-            Grid.globe(0.25).select(self.bbox, "--bbox")
-        return times
+        found = str(self.period)
+        if times.size:
+            after = np.datetime64(end) + DAY if end else np.datetime64("9999")
+            if times[0] >= np.datetime64(begin) and times[-1] < after:
+                return times
+        else:
+            found += ", which holds no HH:30"
+        expected = f"hours of version {self.version}, {begin} to {end or 'today'}"
+        raise InputError("--period", expected, found)
+
+    @property
+    def hour_bytes(self) -> float:
+        """About how long an hour's file is."""
+        if self.bbox is None:
+            return _GLOBE_BYTES[self.via]
+        part = Grid.globe(STEP).select(self.bbox, "--bbox")[0]
+        return _GLOBE_BYTES["opendap"] * part.rows * part.columns / (721 * 1440)
 
 
 @dataclass
 class GeosCf(Fetch[GeosCfRequest]):
     """A fetch of GEOS-CF."""
 
-    _kind: str | None = None
-    _grid: Grid | None = None
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _probing: threading.Lock = field(default_factory=threading.Lock)
-    _doing: str = "fetching"
+    _kind: str | None = field(default=None, init=False)
+    _grid: Grid | None = field(default=None, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _probing: threading.Lock = field(default_factory=threading.Lock, init=False)
 
-    def _folder(self) -> Path:
-        return self.request.folder
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Provider, version and box."""
+        box = list(self.request.bbox) if self.request.bbox else None
+        return {"provider": "geos-cf", "version": self.request.version, "bbox": box}
 
-    def _identity(self) -> dict[str, Any]:
-        request = self.request
-        return {
-            "provider": "geos-cf",
-            "version": request.version,
-            "bbox": list(request.bbox) if request.bbox else None,
-            "store": request.out.name if request.to_store else None,
-        }
+    def missing(self) -> list[np.datetime64]:
+        """Return the hours that are not complete."""
+        return [time for time in self.request.hours() if not self.complete(hour_name(time))]
 
-    def _todo(self) -> tuple[np.ndarray, list[np.datetime64]]:
-        times = self.request.hours()
-        if self.request.to_store and not self.request.out.exists():
-            # the store was removed: what the manifest knows to be in it is not there
-            return times, list(times)
-        return times, [time for time in times if self.manifest.complete(_name(time)) is None]
+    def check(self) -> None:
+        """Refuse what could not come to an end."""
+        super().check()
+        self.request.hours()
 
-    def _expected(self) -> Estimate:
-        """One small request at most."""
-        self._check()
-        times, todo = self._todo()
-        request = self.request
-        each, judged = _GLOBE_BYTES["store" if request.to_store else request.via], "as a rule"
-        if request.via == "https" and request.bbox is None and not request.to_store and todo:
+    def _estimate(self) -> Estimate:
+        """Ask for the length of the first missing file, where that is what will be kept."""
+        request, missing = self.request, self.missing()
+        each, judged = request.hour_bytes, "as a rule"
+        if request.via == "https" and request.bbox is None and missing:
             try:
-                with Transfer(self.patience, 1) as transfer:
-                    if first := self._first_size(transfer, todo[0]):
-                        each, judged = first, "as the first one"
+                first = self._length(missing[0])
+                if first is not None:
+                    each, judged = float(first), "as the first one"
             except RefusedError:
                 raise
             except FetchError as error:
                 judged = f"as a rule, for the server does not tell: {error}"
-        if request.bbox is not None:
-            part = Grid.globe(0.25).select(request.bbox, "--bbox")[0]
-            each = (
-                _GLOBE_BYTES["store" if request.to_store else "opendap"]
-                * part.rows
-                * part.columns
-                / (721 * 1440)
-            )
-        calls = -(-len(todo) // 24) if request.via == "opendap" else len(todo)
+        requests, at_once, root = len(missing), request.at_once, self._root()
+        if request.via == "opendap":
+            requests, at_once = len({_day(time) for time in missing}), 1
         words = [
-            f"{times.size:,} hours of GEOS-CF version {request.version}, {len(todo):,} of them not there yet",
-            f"{calls:,} requests to {self._root()}, {request.at_once if request.via == 'https' else 1} at once",
+            f"{request.hours().size:,} hours of GEOS-CF version {request.version}, "
+            f"{len(missing):,} of them not there yet",
+            f"{requests:,} requests to {root}, {at_once} at once",
             f"about {size(each)} an hour, {judged}",
         ]
-        return Estimate(str(request.out), words, each * len(todo), free_at(request.out))
+        return Estimate(str(request.out), words, each * len(missing), free_space(request.out))
 
     def _root(self) -> str:
         if self.request.via == "opendap":
             return self.endpoints.geos_cf_opendap
         return self.endpoints.geos_cf_v1 if self.request.version == 1 else self.endpoints.geos_cf_v2
 
-    def _first_size(self, transfer: Transfer, time: np.datetime64) -> int | None:
-        for kind in GEOS_CF_KINDS[self.request.version]:
-            try:
-                url = geos_cf_url(self.endpoints, self.request.version, time, kind)
-                return transfer.size(url, geos_cf_file(self.request.version, time))
-            except AbsentError:
-                continue
+    def _length(self, time: np.datetime64) -> int | None:
+        with Http(self.policy, 1) as http:
+            for _, url in self._urls(time):
+                try:
+                    return http.size(url, geos_cf_file(self.request.version, time))
+                except AbsentError:
+                    continue
         return None
 
-    def _check(self) -> None:
-        todo = self._todo()[1]  # a period that the version does not have claims no folder
-        if self.request.to_store:
-            self._begin_store(todo)
+    def _urls(self, time: np.datetime64) -> Iterator[tuple[str, str]]:
+        """Give the folders where an hour may be with its address, the one that has answered before first."""
+        version = self.request.version
+        for kind in sorted(GEOS_CF_KINDS[version], key=lambda kind: kind != self._kind):
+            yield kind, geos_cf_url(self.endpoints, version, time, kind)
 
-    def _complete(self) -> Summary:
-        request = self.request
-        times, todo = self._todo()
-        summary = Summary(
-            str(request.out), "hours", int(times.size), kept=int(times.size) - len(todo)
-        )
-        space(request.folder, self.estimate_bytes(len(todo)))
-        if request.to_store:
-            self._through_store(todo, summary)
-        else:
-            self._fetch(todo, 0, len(todo), summary)
-        return summary
-
-    def estimate_bytes(self, hours: int) -> float:
-        """About what so many hours need where files lie."""
-        request = self.request
-        each = _GLOBE_BYTES[
-            "opendap" if request.bbox is not None or request.via == "opendap" else "https"
-        ]
-        if request.bbox is not None:
-            part = Grid.globe(0.25).select(request.bbox, "--bbox")[0]
-            each *= part.rows * part.columns / (721 * 1440)
-        return each * (min(hours, BATCH) if request.to_store else hours) if hours else 0.0
-
-    def _fetch(self, todo: list[np.datetime64], before: int, total: int, summary: Summary) -> None:
-        """Bring hours into the folder."""
-        request = self.request
+    def _fetch(self) -> Summary:
+        request, missing = self.request, self.missing()
+        total = int(request.hours().size)
+        check_space(request.out, request.hour_bytes * len(missing))
         absent: list[str] = []
 
         def tell(done: int) -> None:
-            self.progress(Told(before + done, total, self.came.bytes, self._doing))
+            self.progress("fetching", done, len(missing))
 
-        try:
-            if request.via == "opendap":
-                days = [
-                    [t for t in todo if t.astype("datetime64[D]") == day] for day in _days(todo)
-                ]
-                with Transfer(self.patience, 1) as transfer:
-                    service = Opendap(
-                        self.endpoints.geos_cf_opendap, transfer, request.bbox, request.to_store
-                    )
-                    done = 0
-                    for day in days:
-                        for time, partial in service.day(day, request.folder, self.came):
-                            if partial is None:
-                                self.manifest.put(_name(time), "absent")
-                                absent.append(_name(time))
-                            else:
-                                self._keep(
-                                    time,
-                                    partial,
-                                    request.folder / geos_cf_file(1, time),
-                                    service.url,
-                                )
-                            done += 1
-                            tell(done)
-            else:
-                with Transfer(self.patience, request.at_once) as transfer:
-                    workers = (
-                        request.at_once + CHECKING
-                    )  # while some are checked, as many as wanted come
-                    in_parallel(
-                        todo, lambda t: self._one(transfer, t, absent), workers, self.patience, tell
-                    )
-        finally:
-            summary.absent += sorted(absent)
-        summary.fetched += len(todo) - len(absent)
+        if request.via == "opendap":
+            self._fetch_record(missing, absent, tell)
+        else:
+            with Http(self.policy, request.at_once) as http:
+                failures = self.in_parallel(
+                    missing,
+                    lambda time: self._one(http, time, absent),
+                    request.at_once + _CHECKING,
+                    tell,
+                )
+            raise_failures(failures, f"{len(failures)} of {len(missing)}")
+        return Summary(
+            str(request.out),
+            "hours",
+            total,
+            fetched=len(missing) - len(absent),
+            kept=total - len(missing),
+            absent=sorted(absent),
+        )
 
-    def _one(self, transfer: Transfer, time: np.datetime64, absent: list[str]) -> None:
-        # until it is known which folder answers, one hour at a time tries them
+    def _one(self, http: Http, time: np.datetime64, absent: list[str]) -> None:
+        # Until it is known which folder answers, one hour at a time tries them.
         with self._probing if self._kind is None else nullcontext():
-            found = self._bring(transfer, time)
+            found = self._download(http, time)
         if found is None:
-            self.manifest.put(_name(time), "absent")
-            absent.append(_name(time))
+            self._note_absent(time, absent)
             return
-        whole, url = found
-        digest = transfer.digests.pop(whole, None)
-        if self.request.bbox is not None and not self.request.to_store:
-            whole, digest = self._cut(whole, time), None
-        self._keep(
-            time, whole, self.request.folder / geos_cf_file(self.request.version, time), url, digest
-        )
+        partial, url = found
+        if self.request.bbox is not None:
+            self._cut(partial, time)
+        grid = self._grid
+        assert grid is not None
+        server_grid = [grid.step, grid.north, grid.west, grid.rows, grid.columns]
+        final = self.request.out / geos_cf_file(self.request.version, time)
+        self.finish(hour_name(time), partial, final, url=url, server_grid=server_grid)
 
-    def _bring(self, transfer: Transfer, time: np.datetime64) -> tuple[Path, str] | None:
-        """An hour's verified file and where it was; ``None`` where the server does not have it."""
+    def _note_absent(self, time: np.datetime64, absent: list[str]) -> None:
+        self.note(hour_name(time), _ABSENT)
+        absent.append(hour_name(time))
+
+    def _download(self, http: Http, time: np.datetime64) -> tuple[Path, str] | None:
+        """Return an hour's verified partial file and where it was; ``None`` where the server does not have it."""
         version = self.request.version
-        final = self.request.folder / geos_cf_file(version, time)
-        tried = GEOS_CF_KINDS[version]
-        kinds = (
-            (self._kind, *(k for k in tried if k != self._kind))
-            if self._kind is not None
-            else tried
-        )
-        for kind in kinds:
-            url = geos_cf_url(self.endpoints, version, time, kind)
+        final = self.request.out / geos_cf_file(version, time)
+        for kind, url in self._urls(time):
             try:
-                whole = transfer.download(
-                    url, final, final.name, lambda p: self._verify(p, time), came=self.came
+                partial = http.download(
+                    url, final, final.name, lambda path: self._verify(path, time), came=self.came
                 )
             except AbsentError:
                 continue
             self._kind = kind
-            return whole, url
+            return partial, url
         return None
 
     def _verify(self, path: Path, time: np.datetime64) -> None:
-        grid = check_hour(path, time, self.request.version)
+        """Check an hour's file, and that its grid is that of the other hours."""
+        grid = read_hour(path, time, self.request.version).grid
         with self._lock:
             if self._grid is None:
                 self._grid = self._grid_before() or grid
             if grid != self._grid:
-                raise TryAgainError(
+                raise RetryableError(
                     f"what came is on another grid than the other hours ({grid.describe()})"
                 )
 
     def _grid_before(self) -> Grid | None:
-        for _, about in self.manifest.items("complete"):
-            if "server_grid" in about:
-                return Grid(*about["server_grid"])
+        for record in self.records:
+            if "server_grid" in record.facts:
+                return Grid(*record.facts["server_grid"])
         return None
 
-    def _cut(self, whole: Path, time: np.datetime64) -> Path:
+    def _cut(self, partial: Path, time: np.datetime64) -> None:
+        """Replace a file by the part of it that is in the box."""
         assert self.request.bbox is not None
-        field = open_hour(whole, time, self.request.version)
-        part = whole.with_name(f"{whole.name}.cut")
-        with os_errors_explained(part):
-            cut(field, self.request.bbox, part, time, self.request.version)
-        whole.unlink()
-        return part
+        whole = read_hour(partial, time, self.request.version)
+        grid, rows, columns = whole.grid.select(self.request.bbox, "--bbox")
+        source = whole.source
+        if not source.startswith("NASA GEOS-CF"):
+            source = f"simulated, no GEOS-CF data: {source}"
+        part = partial.with_suffix(".cut")
+        values = whole.values[rows][:, columns]
+        write_hour(part, values, grid, time, self.request.version, source)
+        part.replace(partial)
 
-    def _keep(
-        self, time: np.datetime64, partial: Path, final: Path, url: str, digest: str | None = None
+    def _fetch_record(
+        self, missing: list[np.datetime64], absent: list[str], tell: Callable[[int], None]
     ) -> None:
-        digest, length = digest or checksum(partial), partial.stat().st_size
-        grid: dict[str, Any] = {}
-        if self._grid is not None:
-            g = self._grid
-            grid = {"server_grid": [g.step, g.north, g.west, g.rows, g.columns]}
-        settle(partial, final)
-        state = "fetched" if self.request.to_store else "complete"
-        self.manifest.put(
-            _name(time), state, file=final.name, bytes=length, sha256=digest, url=url, **grid
-        )
-
-    def _begin_store(self, times: list[np.datetime64]) -> None:
-        """Refuse what the store could not take before anything is fetched for it."""
-        from deepcams.training.store.open_store import first_hour, identity_of
-
-        out = self.request.out
-        if not out.parent.is_dir():
-            raise OutputError(f"{out}: the folder {out.parent} does not exist; create it first")
-        before = identity_of(out)
-        if before is None:
-            if out.exists():
-                raise OutputError(f"{out} exists and is no training store; choose another name")
-        elif times and times[0] < first_hour(before).astype("datetime64[D]"):
-            raise OutputError(
-                f"{out} begins on {str(first_hour(before))[:10]}: expected later hours to extend it, found "
-                f"{str(times[0])[:10]}; fetch all of them into another store"
-            )
-
-    def _through_store(self, todo: list[np.datetime64], summary: Summary) -> None:
-        """Fetch some days, prepare them into the store, remove them; what is prepared is not fetched again."""
-        from deepcams.training.store.prepare import Preparation
-
-        request, days, before = self.request, _days(todo), 0
-        for k in range(0, len(days), max(BATCH // 24, 1)):
-            chosen = set(days[k : k + max(BATCH // 24, 1)])
-            batch = [time for time in todo if time.astype("datetime64[D]") in chosen]
-            self._doing = "fetching"
-            # what a killed run left behind is not fetched again
-            self._fetch(
-                [time for time in batch if self._waiting(time) is None], before, len(todo), summary
-            )
-            there = {time: file for time in batch if (file := self._waiting(time)) is not None}
-            before += len(batch)
-            if not there:
-                continue
-
-            def tell(phase: str, done: int, total: int, at: int = before) -> None:
-                self.progress(Told(at, len(todo), self.came.bytes, f"preparing {done}/{total}"))
-
-            files: list[str | Path] = list(there.values())
-            Preparation(files, request.out, request.degradation, bbox=request.bbox).run(tell)
-            for time in there:
-                about = self.manifest.get(_name(time)) or {}
-                kept = {
-                    key: about[key]
-                    for key in ("bytes", "sha256", "url", "server_grid")
-                    if key in about
-                }
-                self.manifest.put(_name(time), sure=False, **kept)
-            self.manifest.sync()
-            for file in there.values():
-                file.unlink()
-
-    def _waiting(self, time: np.datetime64) -> Path | None:
-        """The hour's file, fetched and not yet in the store."""
-        about = self.manifest.get(_name(time))
-        if about is None or about["state"] != "fetched":
-            return None
-        path = self.request.folder / about["file"]
-        return path if path.is_file() and path.stat().st_size == about["bytes"] else None
+        """Fetch hours over OPeNDAP."""
+        request, done = self.request, 0
+        with Http(self.policy, 1) as http:
+            record = OpendapRecord(self.endpoints.geos_cf_opendap, http, request.bbox)
+            for day in sorted({_day(time) for time in missing}):
+                times = [time for time in missing if _day(time) == day]
+                for time, values in zip(times, record.hours(times, self.came), strict=True):
+                    if np.isfinite(values).any():
+                        final = request.out / geos_cf_file(1, time)
+                        hidden, source = partial_of(final), f"{TITLE.format(1)}, over OPeNDAP"
+                        write_hour(hidden, values, record.grid, time, 1, source)
+                        self.finish(hour_name(time), hidden, final, url=record.url)
+                    else:
+                        self._note_absent(time, absent)
+                    done += 1
+                    tell(done)
 
 
-def _name(time: np.datetime64) -> str:
+def hour_name(time: np.datetime64) -> str:
+    """Return an hour's name in the records."""
     return str(time.astype("datetime64[m]"))
 
 
-def _days(times: list[np.datetime64]) -> list[np.datetime64]:
-    return sorted({time.astype("datetime64[D]") for time in times})
+def _day(time: np.datetime64) -> np.datetime64:
+    return time.astype("datetime64[D]")
+
+
+class Hour(NamedTuple):
+    """The PM2.5 of one hour's file.
+
+    Attributes:
+        values: (rows, columns), float32, ug m-3, NaN where there are none.
+        grid: of the values.
+        source: where they come from, in words.
+    """
+
+    values: np.ndarray
+    grid: Grid
+    source: str
+
+
+def read_hour(path: Path, time: np.datetime64, version: int) -> Hour:
+    """Read one hour's file to its last byte.
+
+    Raises:
+        RetryableError: the file is no data, damaged, of another hour, version or step, or holds no values.
+    """
+    kind = kind_at(path)
+    if kind not in ("hdf5", "netcdf3"):
+        raise RetryableError(f"what came is {found_in(path)}")
+
+    def read() -> Hour:
+        files = [DataFile(path, kind, path)]
+        field = open_geos_cf_files(files, geos_cf_variable(version)).load()
+        times = field.time.values
+        if times.size != 1 or times[0] != time:
+            found = f"{times.size} hours from {str(times[0])[:16]}"
+            raise RetryableError(f"what came is {found} instead of {str(time)[:16]}")
+        return Hour(field.values[0], grid_of(field), str(field.attrs.get("source", "")))
+
+    hour = read_alone(read)
+    if abs(hour.grid.step - STEP) > 1e-6:
+        raise RetryableError(f"what came is on another grid ({hour.grid.describe()})")
+    if not np.isfinite(hour.values).any():
+        raise RetryableError("what came holds no values")
+    return hour
+
+
+def write_hour(
+    path: Path, values: np.ndarray, grid: Grid, time: np.datetime64, version: int, source: str
+) -> None:
+    """Write one hour's PM2.5 in GEOS-CF's own layout.
+
+    Args:
+        path: the file.
+        values: (rows, columns), float32, ug m-3, north first; NaN is missing.
+        grid: of the values.
+        time: the stamp (HH:30).
+        version: of GEOS-CF.
+        source: where the values come from, in words.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    name = geos_cf_variable(version)
+    about = {"long_name": "PM2.5 at 35 % relative humidity", "units": "ug m-3"}
+    data = xr.Dataset(
+        {name: (("time", "lev", "lat", "lon"), values[None, None, ::-1], about)},
+        {
+            "time": [time],
+            "lev": ("lev", [72.0], {"units": "layer"}),
+            "lat": ("lat", grid.latitudes[::-1], {"units": "degrees_north"}),
+            "lon": ("lon", grid.longitudes, {"units": "degrees_east"}),
+        },
+        {
+            "Title": f"{TITLE.format(version)}, surface PM2.5 at 35 % relative humidity",
+            "Conventions": "CF",
+            "Source": source,
+            "Filename": geos_cf_file(version, time),
+        },
+    )
+    packed = {"zlib": True, "complevel": 1, "shuffle": True, "_FillValue": np.float32(1e15)}
+    since = f"minutes since {str(time)[:19].replace('T', ' ')}"
+    encoding: dict[str, dict[str, Any]] = {
+        name: {**packed, "dtype": "f4"},
+        "time": {"units": since, "dtype": "i4"},
+    }
+    with READING, os_errors_explained(path):
+        data.to_netcdf(path, engine="netcdf4", encoding=encoding, unlimited_dims=["time"])
+
+
+class OpendapRecord:
+    """GEOS-CF's long record over OPeNDAP (DAP 2).
+
+    Args:
+        url: of the record.
+        http: the session.
+        bbox: W S E N in degrees; only this part.
+
+    Attributes:
+        grid: of the values.
+
+    Raises:
+        FetchError: the service does not give the record's grid.
+    """
+
+    def __init__(self, url: str, http: Http, bbox: Box | None) -> None:
+        self.url, self._http = url, http
+        self._name = geos_cf_variable(1).lower()
+        latitude, longitude, self.grid = http.call("the record's grid", self._axes)
+        if bbox is not None:
+            self.grid = self.grid.select(bbox, "--bbox")[0]
+        self._rows = np.abs(latitude - self.grid.latitudes[:, None]).argmin(1)
+        apart = (longitude - self.grid.longitudes[:, None] + 180) % 360 - 180
+        self._columns = np.abs(apart).argmin(1)
+
+    def _axes(self) -> tuple[np.ndarray, np.ndarray, Grid]:
+        latitude, longitude = (
+            self._ask(name, name, "the record's grid", lambda axis: axis) for name in ("lat", "lon")
+        )
+        try:
+            grid = Grid.from_coordinates(np.sort(latitude)[::-1], longitude, self.url)
+        except DeepcamsError as error:
+            raise RetryableError(f"what came is no grid ({error})") from None
+        return latitude, longitude, grid.canonical()
+
+    def _ask(
+        self, name: str, projection: str, what: str, check: Callable[[np.ndarray], np.ndarray]
+    ) -> np.ndarray:
+        if self.url.startswith("https"):
+            self._http.policy.wait(PAUSE)
+        url = f"{self.url}.dods?{projection}"
+        return self._http.read(url, what, lambda answer: check(decode(answer, name)))
+
+    def hours(self, times: Sequence[np.datetime64], came: Callable[[int], None]) -> np.ndarray:
+        """Return the values of some hours of one day: (hours, rows, columns), float32, NaN where there are none.
+
+        Raises:
+            InputError: the record begins later.
+            FetchError: the service does not give them.
+        """
+        slots = np.array([(time - OPENDAP_ORIGIN) // HOUR for time in times])
+        first, last = int(slots[0]), int(slots[-1])
+        if first < 0:
+            expected = f"hours from {str(OPENDAP_ORIGIN)[:16]}"
+            raise InputError("--period", expected, str(times[0])[:16])
+        south, north = int(self._rows.min()), int(self._rows.max())
+        values = np.empty((last - first + 1, *self.grid.shape), np.float32)
+        # columns that follow each other in the record are asked for at once
+        edges = [0, *(np.flatnonzero(np.diff(self._columns) != 1) + 1), self._columns.size]
+        for begin, end in pairwise(edges):
+            west, east = int(self._columns[begin]), int(self._columns[end - 1])
+            shape = (values.shape[0], north - south + 1, east - west + 1)
+            part = self._ask(
+                self._name,
+                f"{self._name}[{first}:1:{last}][0:1:0][{south}:1:{north}][{west}:1:{east}]",
+                f"PM2.5 of {str(times[0])[:10]}",
+                partial(_plausible, shape=shape),
+            )
+            came(part.nbytes)
+            values[:, :, begin:end] = part[:, self._rows - south]
+        values[np.abs(values) >= UNDEFINED] = np.nan
+        return values[slots - first]
+
+
+def _plausible(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return values in their shape, unless they cannot be PM2.5: the answer carries no check sum."""
+    if values.size != math.prod(shape):
+        raise RetryableError(f"what came holds {values.size:,} instead of {math.prod(shape):,}")
+    known = values[np.abs(values) < UNDEFINED]
+    if np.isnan(values).any() or (known.size and not LEAST <= known.min() <= known.max() <= MOST):
+        raise RetryableError("what came holds values that cannot be PM2.5")
+    return values.reshape(shape)
+
+
+def decode(answer: bytes, name: str) -> np.ndarray:
+    """Return the values of the one array of a DAP 2 data answer (``.dods``), or of the first part of its one grid.
+
+    Raises:
+        RetryableError: it is no such answer, or a part of one.
+    """
+    parts = re.split(rb"\r?\nData:\r?\n", answer, maxsplit=1)
+    head = parts[0][:4096].decode("utf-8", "replace")
+    declared = re.search(rf"\b(Float32|Float64)\s+{name}\s*\[", head)
+    if len(parts) == 1 or declared is None:
+        message = re.search(r'message\s*=\s*"([^"]*)"', head)
+        if head.lstrip().startswith("Error") and message:
+            raise RetryableError(f"the service says {message[1].strip()[:120]!r}")
+        raise RetryableError(f"what came is {looks_like(answer[:1024])}")
+    data, dtype = parts[1], np.dtype(">f4" if declared[1] == "Float32" else ">f8")
+    count = np.frombuffer(data[:8].ljust(8), ">u4")  # written twice
+    if count[0] != count[1] or len(data) < 8 + int(count[0]) * dtype.itemsize:
+        raise RetryableError(f"{len(data):,} bytes came that do not hold {count[0]:,} values")
+    return np.frombuffer(data, dtype, int(count[0]), 8)

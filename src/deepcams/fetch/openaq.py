@@ -1,39 +1,74 @@
-"""OpenAQ: which locations, their days from the archive, one Parquet file a year; metadata where there is a key."""
+"""OpenAQ's open archive: a location's days are listed, read and joined into one Parquet file a year.
+
+The archive is an S3 bucket of millions of tiny objects, read without a key. With a key the locations come from
+OpenAQ's API (version 3), with their grade.
+"""
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from contextlib import closing
-from dataclasses import dataclass
-from datetime import date
+import gzip
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypeVar
+from urllib.parse import quote, urlencode, urlsplit
+from xml.etree import ElementTree
 
 import numpy as np
+import obstore
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from obstore.store import S3Store
+from pyarrow import csv
 
+from deepcams.core.box import Box
 from deepcams.core.errors import InputError
-from deepcams.core.grid import Grid
 from deepcams.core.period import Period
 from deepcams.core.text import size
-from deepcams.fetch.base_fetch import Fetch
-from deepcams.fetch.credentials import openaq_key
-from deepcams.fetch.download import space
-from deepcams.fetch.endpoints import OPENAQ_PM25
-from deepcams.fetch.hours import Box
-from deepcams.fetch.manifest import checksum
-from deepcams.fetch.openaq_archive import Archive, Day, proven, wanted_days
-from deepcams.fetch.openaq_locations import load, locations_of, save
-from deepcams.fetch.openaq_pack import PARTS, Pack, merge, place_of, rows_of, write_part
-from deepcams.fetch.parallel import Estimate, Summary, Told, free_at, raise_failures
-from deepcams.fetch.retry import FetchError, RefusedError
+from deepcams.fetch.base import COMPLETE, Estimate, Fetch, Key, Summary, raise_failures
+from deepcams.fetch.download import Http, check_space, free_space
+from deepcams.fetch.endpoints import (
+    OPENAQ_PM25,
+    OPENAQ_PREFIX,
+    OPENAQ_PROFILE,
+    OPENAQ_REGION,
+    USER_AGENT,
+    openaq_prefix,
+)
+from deepcams.fetch.retry import FetchError, RefusedError, RetryableError, RetryPolicy
+from deepcams.files.atomic import atomic_path, os_errors_explained, write_atomically
+from deepcams.files.records import file_digest
+from deepcams.readers.detect import looks_like
 from deepcams.stations.countries import countries, countries_of
 
+T = TypeVar("T")
+
 LOCATIONS_AT_ONCE = 8
+STATIONS = "stations.json"
+"""The file with what is known of the locations: what ``deepcams validate --metadata`` reads."""
+KEY_VARIABLE = "OPENAQ_API_KEY"
+_PARTS = ".parts"
+_PAGE = 1000
+_OUTSIDE = "outside"
 _OBJECT_BYTES = 1e3
-"""About what an object takes: a location's day of hourly values, compressed."""
+"""About how long an object is: a location's day of hourly values, compressed."""
 _SPARE = 1e9
 """Bytes that must be free before anything is begun: sizes are known only when each location is listed."""
+_LOCATION = re.compile(r"locationid=(\d+)/?$")
+_OBJECT = re.compile(r"location-\d+-(\d{4})(\d\d)(\d\d)\.csv\.gz$")
+_MD5 = re.compile(r"[0-9a-f]{32}$")
 
 
 @dataclass(frozen=True)
@@ -52,14 +87,14 @@ class OpenaqRequest:
 
     period: Period
     out: Path
-    bbox: Box | None = None
+    bbox: tuple[float, float, float, float] | None = None
     country: str | None = None
     locations: tuple[int, ...] = ()
     parameter: str = "pm25"
     at_once: int = 32
 
     def days(self) -> tuple[date, date]:
-        """First and last UTC day of the period."""
+        """Return the first and last UTC day of the period."""
         ends = self.period.start, self.period.end - np.timedelta64(1, "ns")
         first, last = (end.astype("datetime64[D]").astype(date) for end in ends)
         return first, last
@@ -71,26 +106,266 @@ class OpenaqRequest:
             InputError: no box, country, location or parameter, or a number of connections that is none.
         """
         if self.bbox is not None:
-            Grid.globe(0.25).select(self.bbox, "--bbox")
+            Box.checked(self.bbox, "--bbox")
         if self.country is not None and self.country.upper() not in countries():
-            raise InputError(
-                "--country", "a country's two letters (ISO 3166) such as PL", repr(self.country)
-            )
-        if wrong := [number for number in self.locations if number < 1]:
+            expected = "a country's two letters (ISO 3166) such as PL"
+            raise InputError("--country", expected, repr(self.country))
+        wrong = [number for number in self.locations if number < 1]
+        if wrong:
             raise InputError("--location", "a location's number, 1 or more", wrong[0])
         if not self.parameter.strip():
-            raise InputError(
-                "--parameter",
-                "what the archive calls a species, such as pm25",
-                repr(self.parameter),
-            )
+            expected = "what the archive calls a species, such as pm25"
+            raise InputError("--parameter", expected, repr(self.parameter))
         if not 1 <= self.at_once <= 256:
             raise InputError("--at-once", "1 to 256 objects", self.at_once)
 
 
 @dataclass(frozen=True)
+class Day:
+    """One object: a location's local day.
+
+    Attributes:
+        key: its name in the bucket.
+        day: the local day.
+        length: in bytes.
+        tag: the server's mark of its content; in plain objects the MD5.
+    """
+
+    key: str
+    day: date
+    length: int
+    tag: str
+
+    @property
+    def name(self) -> str:
+        """The last part of the key."""
+        return self.key.rpartition("/")[2]
+
+    @property
+    def proven(self) -> bool:
+        """Whether the server's mark proves the content."""
+        return bool(_MD5.match(self.tag))
+
+    def check(self, data: bytes) -> bytes:
+        """Return the object's bytes if they are whole and sound.
+
+        Raises:
+            RetryableError: they are not.
+        """
+        if len(data) != self.length:
+            raise RetryableError(f"{len(data):,} of {self.length:,} bytes came")
+        if data[:2] != b"\x1f\x8b":
+            raise RetryableError(f"what came is {looks_like(data[:1024])}")
+        if self.proven:
+            if hashlib.md5(data, usedforsecurity=False).hexdigest() != self.tag:
+                raise RetryableError("what came does not have the announced check sum")
+            return data  # if it is damaged in the archive itself, another try does not help
+        try:
+            gzip.decompress(data)
+        except (zlib.error, EOFError, OSError) as error:
+            raise RetryableError(f"what came is a damaged gzip file ({error})") from None
+        return data
+
+
+class Archive:
+    """The bucket.
+
+    Args:
+        url: ``s3://BUCKET``, or ``http(s)://HOST/BUCKET``.
+        policy: of the retries.
+        at_once: objects in flight.
+    """
+
+    def __init__(self, url: str, policy: RetryPolicy, at_once: int) -> None:
+        parts = urlsplit(url)
+        config: dict[str, Any] = {"region": OPENAQ_REGION, "skip_signature": True}
+        bucket, self._root = (
+            parts.netloc,
+            f"https://{parts.netloc}.s3.{OPENAQ_REGION}.amazonaws.com",
+        )
+        if parts.scheme != "s3":
+            bucket, self._root = parts.path.strip("/"), url
+            config["endpoint"] = f"{parts.scheme}://{parts.netloc}"
+            config["virtual_hosted_style_request"] = False
+        self._store = S3Store(
+            bucket,
+            config=config,  # type: ignore[arg-type]
+            client_options={
+                "user_agent": USER_AGENT,
+                "allow_http": parts.scheme == "http",
+                "timeout": f"{max(policy.timeout * 2, 1):.3f}s",
+                "connect_timeout": f"{max(policy.timeout, 1):.3f}s",
+                "pool_max_idle_per_host": str(at_once),
+            },
+            retry_config={"max_retries": 0},
+        )
+        self._http = Http(policy, LOCATIONS_AT_ONCE)
+        self.objects = ThreadPoolExecutor(at_once, "deepcams-objects")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.objects.shutdown(cancel_futures=True)
+        self._http.session.close()
+
+    def locations(self) -> list[int]:
+        """Return the numbers of all locations that the archive has.
+
+        Raises:
+            FetchError: it does not tell.
+        """
+        what = "the archive's list of locations"
+        _, folders = self._list(OPENAQ_PREFIX, what, "/")
+        found = sorted(int(match[1]) for match in map(_LOCATION.search, folders) if match)
+        if not found:
+            raise FetchError(f"{what} is empty; check --endpoint openaq-archive=URL")
+        return found
+
+    def days(self, location: int, year: int) -> list[Day]:
+        """Return a location's objects of a year, in order."""
+        what = f"the list of location {location}, {year}"
+        found, _ = self._list(openaq_prefix(location, year), what)
+        return sorted(found, key=lambda day: day.key)
+
+    def _list(self, prefix: str, what: str, delimiter: str = "") -> tuple[list[Day], list[str]]:
+        """List the objects and folders under a prefix, page by page.
+
+        Lists are read here rather than by obstore, which takes any page (an error's, a portal's) for an empty list: a
+        location's data would be missing, and nobody would know.
+        """
+        days, folders, token = list[Day](), list[str](), ""
+        while True:
+            asked = {"list-type": "2", "prefix": prefix, "delimiter": delimiter}
+            asked["continuation-token"] = token
+            query = urlencode({name: value for name, value in asked.items() if value})
+            page = self._http.read(
+                f"{self._root}?{query}", what, lambda text: read_page(text, prefix)
+            )
+            days += page[0]
+            folders += page[1]
+            token = page[2]
+            if not token:
+                return days, folders
+
+    def read(self, day: Day) -> bytes:
+        """Return an object, whole and sound.
+
+        Raises:
+            FetchError: it never came so.
+        """
+
+        def once() -> bytes:
+            self._http.wait_until_quiet()
+            try:
+                data = bytes(obstore.get(self._store, day.key).bytes())
+            except (obstore.exceptions.BaseError, OSError, ValueError):
+                # The quick client hides what the server says: the session asks, waits and words it.
+                url = f"{self._root.rstrip('/')}/{quote(day.key, '/=')}"
+                return self._http.read(url, day.name, day.check)
+            return day.check(data)
+
+        return self._http.call(day.name, once)
+
+
+def read_page(text: bytes, prefix: str) -> tuple[list[Day], list[str], str]:
+    """Read a page of a list, as S3 writes them.
+
+    Returns:
+        the days, the folders, and how to ask for the next page (empty: it was the last).
+
+    Raises:
+        RetryableError: it is none, or another prefix's.
+    """
+    space = "{http://s3.amazonaws.com/doc/2006-03-01/}"
+    try:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError:
+        raise RetryableError(f"what came is {looks_like(text[:1024])}") from None
+    truncated = root.findtext(f"{space}IsTruncated")
+    if root.tag != f"{space}ListBucketResult" or truncated not in ("true", "false"):
+        raise RetryableError(f"what came is {looks_like(text[:1024])}")
+    if (root.findtext(f"{space}Prefix") or "") != prefix:
+        raise RetryableError("what came is another list than was asked for")
+    token = root.findtext(f"{space}NextContinuationToken") or ""
+    if truncated == "true" and not token:
+        raise RetryableError("what came is a part of a list without its end")
+    days = []
+    for one in root.iter(f"{space}Contents"):
+        key, length, tag = (
+            one.findtext(f"{space}{name}") or "" for name in ("Key", "Size", "ETag")
+        )
+        match = _OBJECT.search(key)
+        if not length.isdigit():
+            raise RetryableError("what came is a damaged list")
+        if match is not None:
+            with suppress(ValueError):  # no date
+                day = date(int(match[1]), int(match[2]), int(match[3]))
+                days.append(Day(key, day, int(length), tag.strip('"')))
+    folders = [each.text or "" for each in root.iterfind(f"{space}CommonPrefixes/{space}Prefix")]
+    return days, folders, token if truncated == "true" else ""
+
+
+def list_locations(
+    url: str, key: Key, box: Box | None, country: str | None, policy: RetryPolicy
+) -> list[dict[str, Any]]:
+    """Ask OpenAQ's API for all locations with a sensor for PM2.5.
+
+    Args:
+        url: the API's root.
+        key: to it.
+        box: only locations in it.
+        country: two letters.
+        policy: of the retries; an allowance of requests that is used up is one.
+
+    Returns:
+        what the API says of each, in the order of their numbers.
+
+    Raises:
+        FetchError: the key is not accepted, or the service does not answer.
+    """
+    found: dict[int, dict[str, Any]] = {}
+    with Http(policy, 1) as http:
+        for part in [None] if box is None else box.split_at_dateline():
+            asked: dict[str, Any] = {"parameters_id": OPENAQ_PM25, "limit": _PAGE}
+            if country is not None:
+                asked["iso"] = country
+            if part is not None:
+                asked["bbox"] = ",".join(f"{edge:.4f}" for edge in part)
+            page, count = 0, _PAGE
+            while count == _PAGE:
+                page += 1
+                query = urlencode({**asked, "page": page}, safe=",")
+                try:
+                    some = http.read(
+                        f"{url}/locations?{query}",
+                        "OpenAQ's locations",
+                        _read_locations,
+                        {"X-API-Key": key.value},
+                    )
+                except RefusedError:
+                    raise RefusedError(
+                        f"OpenAQ does not accept the key in {key.found}: it is mistyped or expired; copy it again from "
+                        f"{OPENAQ_PROFILE}, or unset it (the archive needs none)"
+                    ) from None
+                found |= {one["id"]: one for one in some}
+                count = len(some)
+    return [found[number] for number in sorted(found)]
+
+
+def _read_locations(text: bytes) -> list[dict[str, Any]]:
+    """Return the locations of an answer, as the API gives them."""
+    try:
+        found = json.loads(text)["results"]
+        return [{**one, "id": int(one["id"])} for one in found]
+    except (ValueError, TypeError, LookupError) as error:
+        kind = type(error).__name__
+        raise RetryableError(f"OpenAQ's answer cannot be read ({kind})") from None
+
+
+@dataclass(frozen=True)
 class _Item:
-    """A location's days that one year's file takes and that are not there yet."""
+    """A location's local days that one year's file takes."""
 
     location: int
     year: int
@@ -101,6 +376,15 @@ class _Item:
     def name(self) -> str:
         return f"{self.location} {self.first}..{self.last} in {self.year}"
 
+    @classmethod
+    def of(cls, name: str) -> _Item | None:
+        """Read the name of a record; ``None`` where it is another one's."""
+        match = re.fullmatch(r"(\d+) ([\d-]+)\.\.([\d-]+) in (\d+)", name)
+        if match is None:
+            return None
+        first, last = (date.fromisoformat(match[k]) for k in (2, 3))
+        return cls(int(match[1]), int(match[4]), first, last)
+
     @property
     def stem(self) -> str:
         return f"{self.location}_{self.first:%Y%m%d}_{self.last:%Y%m%d}"
@@ -110,31 +394,35 @@ class _Item:
 class Openaq(Fetch[OpenaqRequest]):
     """A fetch of OpenAQ."""
 
+    _archive: Archive = field(init=False)
+
     def __post_init__(self) -> None:
         self.request.check()
         super().__post_init__()
-        self._failures: list[FetchError] = []
-        self._done = self._total = 0
+        self._box = None if self.request.bbox is None else Box.checked(self.request.bbox)
+        self._key: Key | None = None
+        environment = os.environ if self.environment is None else self.environment
+        value = environment.get(KEY_VARIABLE, "").strip()
+        if value:
+            self._key = Key(value, f"${KEY_VARIABLE}")
 
-    def _folder(self) -> Path:
-        return self.request.out
-
-    def _identity(self) -> dict[str, Any]:
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Provider and parameter."""
         return {"provider": "openaq", "parameter": self.request.parameter}
 
-    def _expected(self) -> Estimate:
-        """The locations are asked for and a few of them listed."""
-        return asyncio.run(self._estimate())
+    def _with_archive(self, do: Callable[[], T], at_once: int) -> T:
+        with Archive(self.endpoints.openaq_archive, self.policy, at_once) as self._archive:
+            return do()
 
-    async def _estimate(self) -> Estimate:
-        with closing(Archive(self.endpoints.openaq_archive, self.patience, 4)) as archive:
-            return await self._estimated(archive)
+    def _estimate(self) -> Estimate:
+        """Ask for the locations, and list a few of them."""
+        return self._with_archive(self._estimate_of_archive, 4)
 
-    async def _estimated(self, archive: Archive) -> Estimate:
-        out, (first, last) = self.request.out, self.request.days()
-        years = range(first.year, last.year + 1)
+    def _estimate_of_archive(self) -> Estimate:
+        out, free, (first, last) = self.folder, free_space(self.folder), self.request.days()
         try:
-            numbers, known = await self._locations(archive)
+            numbers, known, _ = self._locations()
         except RefusedError:
             raise
         except FetchError as error:
@@ -143,255 +431,337 @@ class Openaq(Fetch[OpenaqRequest]):
                 f"number of locations unknown: {error}",
                 f"of each up to {days:,} objects, one a local day",
             ]
-            return Estimate(str(out), words, None, free_at(out))
-        todo = [
-            item for year in years for item in self._items(numbers, year) if not self._have(item)
-        ]
+            return Estimate(str(out), words, None, free)
+        missing = [item for item in self._items(numbers) if not self._is_kept(item)]
         words = [
-            f"{len(numbers):,} locations ({known}), {len(todo):,} of their years not there yet"
+            f"{len(numbers):,} locations ({known}), {len(missing):,} of their years not there yet"
         ]
-        if not todo:
-            return Estimate(str(out), words, 0.0, free_at(out))
-        sample = todo[:: max(len(todo) // 5, 1)][:5]
+        if not missing:
+            return Estimate(str(out), words, 0.0, free)
+        sample = missing[:: max(len(missing) // 5, 1)][:5]
+        source, at_once = self.endpoints.openaq_archive, f"{self.request.at_once} at once"
         try:
-            listed = [await self._listed(archive, item) for item in sample]
+            listed = [day for item in sample for day in self._days(item)]
         except RefusedError:
             raise
         except FetchError as error:
-            most = sum((item.last - item.first).days + 1 for item in todo)
+            most = sum((item.last - item.first).days + 1 for item in missing)
             words += [
-                f"at most {most:,} objects from {self.endpoints.openaq_archive}, {self.request.at_once} at once",
+                f"at most {most:,} objects from {source}, {at_once}",
                 f"{size(_OBJECT_BYTES)} an object, as a rule, for the archive does not tell: {error}",
             ]
-            return Estimate(str(out), words, most * _OBJECT_BYTES, free_at(out))
-        objects = sum(map(len, listed)) / len(sample)
+            return Estimate(str(out), words, most * _OBJECT_BYTES, free)
+        share = len(missing) / len(sample)
         words.append(
-            f"about {objects * len(todo):,.0f} objects from {self.endpoints.openaq_archive} "
-            f"(judged by {len(sample)} of them), {self.request.at_once} at once"
+            f"about {len(listed) * share:,.0f} objects from {source} (judged by {len(sample)} of them), {at_once}"
         )
-        total = sum(day.bytes for days in listed for day in days) / len(sample) * len(todo)
-        return Estimate(str(out), words, total, free_at(out))
+        return Estimate(str(out), words, sum(day.length for day in listed) * share, free)
 
-    def _complete(self) -> Summary:
-        space(self.request.out, _SPARE)
-        summary = asyncio.run(self._run())
-        raise_failures(self._failures, f"{len(self._failures)} locations")
-        return summary
+    def _fetch(self) -> Summary:
+        check_space(self.folder, _SPARE)
+        return self._with_archive(self._fetch_archive, self.request.at_once)
 
-    async def _run(self) -> Summary:
-        with closing(
-            Archive(self.endpoints.openaq_archive, self.patience, self.request.at_once)
-        ) as archive:
-            return await self._all(archive)
+    def _fetch_archive(self) -> Summary:
+        numbers, known, described = self._locations()
+        if described:
+            self._save_locations(described)
+        items = self._items(numbers)
+        summary = Summary(
+            str(self.folder), "location years", len(items), notes=[f"locations: {known}"]
+        )
+        failures: list[FetchError] = []
+        for year in sorted({item.year for item in items}):
+            missing = [item for item in items if item.year == year and not self._is_kept(item)]
+            summary.kept += sum(item.year == year for item in items) - len(missing)
 
-    async def _all(self, archive: Archive) -> Summary:
-        request = self.request
-        numbers, known = await self._locations(archive)
-        first, last = request.days()
-        summary = Summary(str(request.out), "location years", 0, notes=[f"locations: {known}"])
-        gate = asyncio.Semaphore(request.at_once)
-        for year in range(first.year, last.year + 1):
-            asked = self._items(numbers, year)
-            todo = deque(item for item in asked if not self._have(item))
-            summary.total += len(asked)
-            summary.kept += len(asked) - len(todo)
-            self._done, self._total = 0, len(todo)
-            workers = [self._worker(archive, todo, gate, summary) for _ in range(LOCATIONS_AT_ONCE)]
-            await asyncio.gather(*workers)
-            self._finish(year, summary)
-        if outside := sum(about["state"] == "outside" for _, about in self.manifest.items()):
+            def tell(done: int, total: int = len(missing)) -> None:
+                self.progress("fetching", done, total)
+
+            failed = self.in_parallel(missing, self._one, LOCATIONS_AT_ONCE, tell)
+            failures += failed
+            summary.fetched += len(missing) - len(failed)
+            self._join(year, summary)
+        outside = sum(self.records.get(self._outside(number)) is not None for number in numbers)
+        if outside:
             summary.notes.append(f"{outside:,} locations lie outside the box or country")
-        if not any(request.out.glob("openaq_*.parquet")):
+        if not any(self.folder.glob("openaq_*.parquet")):
             summary.notes.append(
-                f"none of them has {request.parameter} in this period: there is nothing to write"
+                f"none of them has {self.request.parameter} in this period: there is nothing to write"
             )
+        raise_failures(failures, f"{len(failures)} locations")
         return summary
 
-    def _finish(self, year: int, summary: Summary) -> None:
-        """Make the year's one file, as far as the year's locations have come."""
-        final = self.request.out / f"openaq_{year}.parquet"
-        parts = self.request.out / PARTS / str(year)
-        if not any(parts.glob("*.parquet")):
-            return
-        self.progress(Told(self._done, self._total, self.came.bytes, f"writing {final.name}"))
-        rows = merge(parts, final)
-        self.manifest.put(
-            final.name,
-            file=final.name,
-            bytes=final.stat().st_size,
-            sha256=checksum(final),
-            rows=rows,
-        )
-        summary.notes.append(f"{final.name}: {rows:,} rows")
-
-    async def _locations(self, archive: Archive) -> tuple[list[int], str]:
-        """The numbers to ask for, and how they were found out."""
-        request, key = self.request, openaq_key(self.environment)
+    def _locations(self) -> tuple[list[int], str, list[dict[str, Any]]]:
+        """Return the numbers to ask for, how they were found out, and what the API says of them."""
+        request = self.request
         if request.locations:
-            return sorted(set(request.locations)), "as given"
-        if key is not None and request.parameter == "pm25":
-            found = await asyncio.to_thread(
-                locations_of,
-                self.endpoints.openaq_api,
-                key,
-                OPENAQ_PM25,
-                request.bbox,
-                request.country and request.country.upper(),
-                self.patience,
+            return sorted(set(request.locations)), "as given", []
+        if self._key is not None and request.parameter == "pm25":
+            country = request.country and request.country.upper()
+            found = list_locations(
+                self.endpoints.openaq_api, self._key, self._box, country, self.policy
             )
-            if self.manifest.identity is not None:  # not in a dry run
-                before = {one["id"]: one for one in load(request.out) or []}
-                merged = before | {one["id"]: one for one in found}
-                save([merged[number] for number in sorted(merged)], request.out)
-            return [one["id"] for one in found], "from the API, with their grade in stations.json"
-        return (
-            await archive.locations(),
-            "from the archive; with a key their grade (monitor or sensor) is fetched too",
-        )
+            words = f"from the API, with their grade in {STATIONS}"
+            return [one["id"] for one in found], words, found
+        words = "from the archive; with a key their grade (monitor or sensor) is fetched too"
+        return self._archive.locations(), words, []
 
-    def _items(self, numbers: list[int], year: int) -> list[_Item]:
-        """What a year's file takes of each location."""
-        first, last = wanted_days(*self.request.days(), year)
-        return [_Item(number, year, first, last) for number in numbers]
+    def _save_locations(self, found: list[dict[str, Any]]) -> None:
+        """Add locations to the folder's file of them, as the API answers."""
+        path = self.folder / STATIONS
+        known: dict[int, Any] = {}
+        with suppress(OSError, ValueError, LookupError, TypeError):
+            known = {one["id"]: one for one in json.loads(path.read_text("utf-8"))["results"]}
+        known |= {one["id"]: one for one in found}
+        results = {"results": [known[number] for number in sorted(known)]}
+        text = json.dumps(results, ensure_ascii=False, indent=0) + "\n"
+        with os_errors_explained(path):
+            write_atomically(path, text.encode())
 
-    def _have(self, item: _Item) -> bool:
-        about = self.manifest.get(item.name)
-        if about is None or about["state"] != "complete":
-            return False
-        if not about["rows"]:
+    def _items(self, numbers: list[int]) -> list[_Item]:
+        """Return what each year's file takes of each location.
+
+        A local day may begin up to 14 hours before the UTC day and end 12 hours after it, so one day more is taken at
+        either end of the whole period.
+        """
+        first, last = self.request.days()
+        items = []
+        for year in range(first.year, last.year + 1):
+            begin = first - timedelta(days=1) if year == first.year else date(year, 1, 1)
+            end = last + timedelta(days=1) if year == last.year else date(year, 12, 31)
+            items += [_Item(number, year, begin, end) for number in numbers]
+        return items
+
+    def _outside(self, location: int) -> str:
+        return f"{location} outside {self.request.bbox} {self.request.country}"
+
+    def _part(self, item: _Item) -> Path:
+        return self.folder / _PARTS / str(item.year) / f"{item.stem}.parquet"
+
+    def _is_kept(self, item: _Item) -> bool:
+        """Return whether an item is complete, and its rows are in its part or its year's file."""
+        record = self.records.get(item.name)
+        if record is None:
+            return self.records.get(self._outside(item.location)) is not None
+        if not record.facts["rows"] or self._part(item).is_file():
             return True
-        part = self.request.out / PARTS / str(item.year) / f"{item.stem}.parquet"
-        return part.is_file() or self.manifest.complete(f"openaq_{item.year}.parquet") is not None
+        return self.complete(f"openaq_{item.year}.parquet")
 
-    def _covered(self, item: _Item) -> list[tuple[date, date]]:
-        """Days of the location that are in some file already, from other periods."""
-        known = []
-        for name in self._ranges.get(item.location, []):
-            about = self.manifest.get(name)
-            if name != item.name and about is not None and about["state"] == "complete":
-                known.append(
-                    (date.fromisoformat(about["first"]), date.fromisoformat(about["last"]))
-                )
-        return known
-
-    @property
-    def _ranges(self) -> dict[int, list[str]]:
-        if not hasattr(self, "_by_location"):
-            self._by_location: dict[int, list[str]] = {}
-            for name, _ in self.manifest.items("complete"):
-                number = name.partition(" ")[0]
-                if number.isdigit():
-                    self._by_location.setdefault(int(number), []).append(name)
-        return self._by_location
-
-    async def _worker(
-        self, archive: Archive, todo: deque[_Item], gate: asyncio.Semaphore, summary: Summary
-    ) -> None:
-        while todo:
-            item = todo.popleft()
-            try:
-                await self._one(archive, item, gate)
-                summary.fetched += 1
-            except FetchError as error:
-                if type(error) is not FetchError:
-                    raise
-                self._failures.append(error)
-            self._done += 1
-            self.progress(Told(self._done, self._total, self.came.bytes))
-
-    async def _listed(self, archive: Archive, item: _Item) -> list[Day]:
-        covered = self._covered(item)
+    def _days(self, item: _Item) -> list[Day]:
+        """List the objects of an item, without the days that are in some file already, from other periods."""
+        covered = [other for other in self._kept_items[item.location] if other != item]
         found = []
         for year in range(item.first.year, item.last.year + 1):
-            for day in await archive.days(item.location, year):
+            for day in self._archive.days(item.location, year):
                 inside = item.first <= day.day <= item.last
-                if inside and not any(first <= day.day <= last for first, last in covered):
+                if inside and not any(other.first <= day.day <= other.last for other in covered):
                     found.append(day)
         return found
 
-    async def _one(self, archive: Archive, item: _Item, gate: asyncio.Semaphore) -> None:
-        parts = self.request.out / PARTS / str(item.year)
-        outside = f"{item.location} outside {self.request.bbox} {self.request.country}"
-        if self.manifest.get(outside) is not None:
+    @property
+    def _kept_items(self) -> dict[int, list[_Item]]:
+        """The items of each location that earlier runs completed."""
+        if not hasattr(self, "_kept"):
+            self._kept = defaultdict[int, list[_Item]](list)
+            for item in map(_Item.of, self.records.names()):
+                if item is not None and self._is_kept(item):
+                    self._kept[item.location].append(item)
+        return self._kept
+
+    def _one(self, item: _Item) -> None:
+        """Fetch the objects of an item, and write its rows as a part of the year's file."""
+        days, part = self._days(item), self._part(item)
+        objects = part.with_suffix("")
+        if days and self._must_look() and not self._is_inside(self._object(days[0], objects)):
+            self.note(self._outside(item.location), _OUTSIDE)
+            shutil.rmtree(objects, ignore_errors=True)
             return
-        days = await self._listed(archive, item)
-        pack = Pack(parts / f"{item.stem}.pack")
+        contents = list(self._archive.objects.map(lambda day: self._object(day, objects), days))
+        damaged: list[str] = []
         try:
-            missing = [day for day in days if not pack.has(day)]
-            if self._cuts() and days:
-                # where it stands is known from any of its days
-                peek = missing[0] if len(missing) == len(days) else None
-                if peek is not None:
-                    await self._bring(archive, peek, pack, gate)
-                    missing = missing[1:]
-                if not self._inside(pack, next(day for day in days if pack.has(day))):
-                    self.manifest.put(outside, "outside", sure=False)
-                    pack.remove()
-                    return
-            for k in range(0, len(missing), self.request.at_once):
-                some = missing[k : k + self.request.at_once]
-                results = await asyncio.gather(
-                    *(self._bring(archive, day, pack, gate) for day in some), return_exceptions=True
-                )
-                for result in results:
-                    if isinstance(result, BaseException):
-                        raise result
-            await asyncio.to_thread(self._keep, item, days, pack, parts)
-        finally:
-            pack.close()
-
-    async def _bring(self, archive: Archive, day: Day, pack: Pack, gate: asyncio.Semaphore) -> None:
-        async with gate:
-            data = await archive.read(day)
-        self.came(len(data))
-        pack.add(day, data)
-        self.progress(Told(self._done, self._total, self.came.bytes))
-
-    def _keep(self, item: _Item, days: list[Day], pack: Pack, parts: Path) -> None:
-        table, damaged = rows_of(pack, days, self.request.parameter)
-        unproven = [
-            key for key in damaged if not proven(next(day for day in days if day.key == key))
-        ]
-        if unproven:
-            pack.remove()
-            raise FetchError(
-                f"{unproven[0].rpartition('/')[2]}: what came cannot be read; try again"
-            )
+            table = read_rows(contents, self.request.parameter)
+        except _UNREADABLE:
+            sound = []
+            for day, content in zip(days, contents, strict=True):
+                if _is_readable(content):
+                    sound.append(content)
+                elif day.proven:
+                    damaged.append(day.key)
+                else:
+                    shutil.rmtree(objects, ignore_errors=True)
+                    raise FetchError(f"{day.name}: what came cannot be read; try again") from None
+            table = read_rows(sound, self.request.parameter)
         if table.num_rows:
-            write_part(table, parts / f"{item.stem}.parquet")
-        about: dict[str, Any] = {"damaged": damaged} if damaged else {}
-        self.manifest.put(
+            with atomic_path(part, durable=True) as temporary:
+                pq.write_table(table, temporary, compression="zstd")
+        facts: dict[str, Any] = {"damaged": damaged} if damaged else {}
+        length = sum(day.length for day in days)
+        self.note(
             item.name,
-            sure=False,
+            COMPLETE,
             location=item.location,
-            year=item.year,
-            first=f"{item.first}",
-            last=f"{item.last}",
             objects=len(days),
-            size=sum(day.bytes for day in days),
+            size=length,
             rows=table.num_rows,
-            **about,
+            **facts,
         )
-        pack.remove()
+        shutil.rmtree(objects, ignore_errors=True)
 
-    def _cuts(self) -> bool:
-        """Whether locations must be looked at to know if they are wanted."""
-        request = self.request
-        asked = request.bbox is not None or request.country is not None
-        return asked and not request.locations and openaq_key(self.environment) is None
+    def _object(self, day: Day, folder: Path) -> bytes:
+        """Return an object: as an earlier run kept it if that is sound, else from the archive."""
+        path = folder / day.name
+        with suppress(OSError, RetryableError):
+            return day.check(path.read_bytes())
+        data = self._archive.read(day)
+        self.came(len(data))
+        with os_errors_explained(path):
+            folder.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        return data
 
-    def _inside(self, pack: Pack, day: Day) -> bool:
-        place = place_of(pack, day)
-        if place is None:
+    def _must_look(self) -> bool:
+        """Return whether locations must be looked at to know if they are wanted."""
+        limited = self._box is not None or self.request.country is not None
+        return limited and not self.request.locations and self._key is None
+
+    def _is_inside(self, content: bytes) -> bool:
+        """Return whether an object's first row with coordinates is in the box and country."""
+        try:
+            table = read_rows([content]).select(["lat", "lon"]).drop_null()
+        except _UNREADABLE:
             return True
-        if self.request.bbox is not None:
-            west, south, east, north = self.request.bbox
-            if not (
-                south <= place[0] <= north
-                and (place[1] - west) % 360 <= ((east - west) % 360 or 360)
-            ):
-                return False
-        if self.request.country is not None:
-            country = countries_of(np.array([place[0]]), np.array([place[1]]))[0]
-            return bool(country == self.request.country.upper())
-        return True
+        if not table.num_rows:
+            return True
+        latitude, longitude = (np.array([table[name][0].as_py()]) for name in ("lat", "lon"))
+        if self._box is not None and not self._box.contains(latitude, longitude).all():
+            return False
+        country = self.request.country
+        return country is None or bool(countries_of(latitude, longitude)[0] == country.upper())
+
+    def _join(self, year: int, summary: Summary) -> None:
+        """Make the year's one file, as far as the year's locations have come."""
+        final, parts = self.folder / f"openaq_{year}.parquet", self.folder / _PARTS / str(year)
+        if not any(parts.glob("*.parquet")):
+            return
+        self.progress(f"writing {final.name}", 0, 0)
+        rows = join_parts(parts, final)
+        facts = {"file": final.name, "bytes": final.stat().st_size, "rows": rows}
+        self.note(final.name, COMPLETE, file_digest(final), **facts)
+        summary.notes.append(f"{final.name}: {rows:,} rows")
+
+
+_NUMBERS = ("lat", "lon", "value")
+_COLUMNS = ("location_id", "location", "datetime", "lat", "lon", "parameter", "units", "value")
+_UNREADABLE = (zlib.error, EOFError, OSError, ValueError)
+_GROUP_ROWS = 1 << 19
+_JOINED = b"deepcams.merged"
+"""Key of a file's metadata: the parts that it holds."""
+
+
+def _schema(metadata: dict[bytes, str] | None = None) -> Any:
+    kinds = {name: pa.float64() for name in _NUMBERS}
+    return pa.schema([(name, kinds.get(name, pa.string())) for name in _COLUMNS], metadata)
+
+
+def _plain(parameter: str) -> str:
+    """Return a species' name without marks: pm25 for PM2.5, pm2p5 and pm25."""
+    return re.sub(r"[^a-z0-9]", "", parameter.lower().replace("2p5", "25"))
+
+
+def _is_readable(content: bytes) -> bool:
+    try:
+        read_rows([content])
+    except _UNREADABLE:
+        return False
+    return True
+
+
+def read_rows(contents: Iterable[bytes], parameter: str | None = None) -> Any:
+    """Read the rows of some objects (of one parameter) into an Arrow table of the archive's columns.
+
+    Raises:
+        zlib.error, EOFError, OSError: an object is damaged.
+        ValueError: one is no table of the archive, or a row does not fit.
+    """
+    bodies = defaultdict[bytes, list[bytes]](list)
+    for content in contents:
+        text = gzip.decompress(content).removeprefix(b"\xef\xbb\xbf")
+        header, _, body = text.partition(b"\n")
+        if body.strip():
+            bodies[header.strip()].append(body.rstrip(b"\n"))
+    tables = [_read_csv(header, b"\n".join(some)) for header, some in bodies.items()]
+    table = pa.concat_tables([_schema().empty_table(), *tables])
+    if parameter is None:
+        return table
+    known = pc.unique(table["parameter"]).to_pylist()
+    wanted = [name for name in known if _plain(name) == _plain(parameter)]
+    return table.filter(pc.is_in(table["parameter"], pa.array(wanted, pa.string())))
+
+
+def _read_csv(header: bytes, body: bytes) -> Any:
+    """Read rows below a header."""
+    names = [name.strip(' "') for name in header.decode("latin-1").split(",")]
+    absent = [name for name in _COLUMNS if name not in names and name != "location"]
+    if absent:
+        raise ValueError(f"no {', '.join(absent)}")
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError:  # an old export: its micro sign is one byte
+        body = body.decode("latin-1").encode()
+    return csv.read_csv(
+        io.BytesIO(body),
+        csv.ReadOptions(use_threads=False, column_names=names, block_size=len(body) + 1),
+        convert_options=csv.ConvertOptions(
+            column_types=_schema(),
+            include_columns=list(_COLUMNS),
+            include_missing_columns=True,
+            strings_can_be_null=False,
+            null_values=["", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "-", "\\N"],
+        ),
+    )
+
+
+def join_parts(parts: Path, final: Path) -> int:
+    """Join a year's parts, and the year's file that is there already, into one Parquet file; remove the parts.
+
+    The file says which parts it holds: those that a kill left behind are not joined twice.
+
+    Returns:
+        rows of the file.
+    """
+    joined: list[str] = []
+    if final.exists():
+        joined = json.loads((pq.read_schema(final).metadata or {}).get(_JOINED, b"[]"))
+    found = sorted(
+        parts.glob("*.parquet"), key=lambda path: (int(path.stem.split("_")[0]), path.stem)
+    )
+    new = [path for path in found if path.stem not in set(joined)]
+    if new:
+        schema = _schema({_JOINED: json.dumps(joined + [path.stem for path in new])})
+        before = [final] if final.exists() else []
+        with (
+            atomic_path(final, durable=True) as temporary,
+            pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+        ):
+            for table in _row_groups([*before, *new]):
+                writer.write_table(table.cast(schema), row_group_size=_GROUP_ROWS)
+    for path in found:
+        path.unlink()
+    with suppress(OSError):  # unfinished locations are still in it
+        parts.rmdir()
+    return int(pq.read_metadata(final).num_rows)
+
+
+def _row_groups(paths: Iterable[Path]) -> Iterator[Any]:
+    """Give the rows of some files, many at a time, so that memory stays flat."""
+    held, rows = list[Any](), 0
+    for path in paths:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(_GROUP_ROWS):
+                held.append(pa.Table.from_batches([batch]).replace_schema_metadata(None))
+                rows += batch.num_rows
+                if rows >= _GROUP_ROWS:
+                    yield pa.concat_tables(held)
+                    held, rows = [], 0
+    if held:
+        yield pa.concat_tables(held)

@@ -1,4 +1,4 @@
-"""The land mask that the package global-land-mask brings, without importing that: it would take 1 GB of memory."""
+"""The land mask of the package global-land-mask, read without importing it, which would take 1 GB of memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PER_DEGREE = 120
 
 
 def land_rows(per_degree: int) -> Iterator[np.ndarray]:
-    """Shares of land in square cells, row by row from the north.
+    """Yield the shares of land in square cells, row by row from the north.
 
     Args:
         per_degree: cells per degree; it divides 120, the mask's own number.
@@ -41,24 +41,24 @@ def land_rows(per_degree: int) -> Iterator[np.ndarray]:
 def made_once(
     name: str, shape: tuple[int, ...], dtype: npt.DTypeLike, make: Callable[[], np.ndarray]
 ) -> np.ndarray:
-    """An array made from the mask, and kept in the cache if that can be written to.
+    """Return an array made from the mask; it is cached if the cache can be written to.
 
     Args:
-        name: of the file in the cache; the mask's version is added.
-        shape, dtype: what is kept is made anew unless it has these.
-        make: makes it, in seconds.
+        name: of the file in the cache; the mask's size is added.
+        shape, dtype: of the array; a cached one with others is made again.
+        make: makes the array, in seconds.
     """
-    kept = cache_dir() / f"{name}_{_source().stat().st_size}.npy"
+    cached = cache_dir() / f"{name}_{_source().stat().st_size}.npy"
     with suppress(OSError, ValueError, EOFError):
-        found: np.ndarray = np.load(kept)
+        found: np.ndarray = np.load(cached)
         if found.shape == shape and found.dtype == dtype:
             return found
     found = make()
     buffer = io.BytesIO()
     np.save(buffer, found)
     with suppress(OSError):
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(kept, buffer.getvalue())  # several processes may come to it at once
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(cached, buffer.getvalue())  # several processes may come to it at once
     return found
 
 

@@ -1,4 +1,4 @@
-"""The optional dependencies, as the package's own metadata lists them: which are there, and whose module is missing."""
+"""The optional dependencies, as the package's own metadata lists them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _REQUIREMENT = re.compile(r"""([\w.-]+).*;.*extra == ['"]([\w-]+)['"]""")
 
 
 def contents() -> dict[str, list[str]]:
-    """Each extra's distributions; the one with the fewest comes first, extras that only collect others are left out."""
+    """Return each extra's distributions, smallest extra first, without extras that only collect others."""
     found: dict[str, list[str]] = {}
     for line in metadata.requires(_PACKAGE) or []:
         if (matched := _REQUIREMENT.match(line)) and matched[2] not in _ALL_OF_THEM:
@@ -24,11 +24,11 @@ def contents() -> dict[str, list[str]]:
 
 
 def require(extra: str, what: str) -> None:
-    """Make sure that an extra is installed, before anything is written that would be left unfinished without it.
+    """Check that an extra is installed, before work starts that needs it.
 
     Args:
         extra: its name.
-        what: needs it, in words.
+        what: the feature that needs it, for the message.
 
     Raises:
         MissingExtraError: one of its distributions is not installed.
@@ -53,15 +53,15 @@ def need(module: str) -> Any:
 
 
 def missing(error: ModuleNotFoundError) -> MissingExtraError | None:
-    """The same in one line that tells what to install; ``None`` if no extra brings the module."""
+    """Return an error that says what to install; ``None`` if no extra brings the module."""
     extra = extra_with(error.name or "")
     return None if extra is None else MissingExtraError(f"using {error.name}", extra)
 
 
 def extra_with(module: str) -> str | None:
-    """The smallest extra that brings a module; ``None`` if none of them does."""
+    """Return the smallest extra that brings a module; ``None`` if none of them does."""
     top = module.partition(".")[0].replace("_", "-").lower()
     for extra, names in contents().items():
-        if any(name.lower() == top or name.lower().startswith(f"{top}-") for name in names):
+        if any(f"{name.lower()}-".startswith(f"{top}-") for name in names):
             return extra
     return None

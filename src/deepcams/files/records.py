@@ -204,62 +204,66 @@ def file_digest(*paths: Path) -> str:
 
 
 def differences(before: Identity, now: Identity) -> list[str]:
-    """What differs between two identities, one phrase each: ``rounding was 0.001, now 0``.
+    """Name the differences between two identities, one phrase each: ``rounding was 0.001, now 0``.
 
-    Values are named as in a settings' file, ``data.stores.0.weight``; what has a name is called by it.
+    Values are named as in a settings file, ``data.stores.0.weight``, or by their own names.
     """
     changes = _changes(before, json.loads(json.dumps(now)), "")
-    return [f"{path} was {_told(old)}, now {_told(new)}" for path, old, new in changes]
+    return [f"{path} was {_text(old)}, now {_text(new)}" for path, old, new in changes]
 
 
 _ABSENT = "absent"
 _SHORT = 6
-"""Elements of a list that are told one by one."""
+"""Longest list that is named as a whole."""
 
 
 def _changes(old: Any, new: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
-    """Paths, old values and new values; what is empty and what is absent are the same."""
-    if old == new or (old in (_ABSENT, {}, []) and new in (_ABSENT, {}, [])):
+    """Yield paths, old values and new values; empty and absent are the same."""
+    nothing: list[Any] = [_ABSENT, {}, []]
+    if old == new or (old in nothing and new in nothing):
         return
     if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for key in [*old, *(key for key in new if key not in old)]:
-            inner = f"{path}{'' if not path or path.endswith(' ') else '.'}{key}"
+        dot = "." if path and not path.endswith(" ") else ""
+        for key in {**old, **new}:
+            inner = f"{path}{dot}{key}"
             yield from _changes(old.get(key, _ABSENT), new.get(key, _ABSENT), inner)
-    elif (
-        isinstance(old, list)
-        and isinstance(new, list)
-        and (old_names := _names(old))
-        and (new_names := _names(new))
-    ):
-        if old_names == new_names:
-            for name, one, other in zip(old_names, old, new, strict=True):
-                yield from _changes(one, other, f"{path}: {name}: ")
-        elif max(len(old), len(new)) <= _SHORT:
-            yield path, old_names, new_names
-        else:
-            yield path, _counted(old_names, new_names), _counted(new_names, old_names)
-    elif isinstance(old, list) and isinstance(new, list) and max(len(old), len(new)) > _SHORT:
-        for i, (one, other) in enumerate(itertools.zip_longest(old, new, fillvalue=_ABSENT)):
-            yield from _changes(one, other, f"{path}.{i}")
+    elif isinstance(old, list) and isinstance(new, list):
+        yield from _list_changes(old, new, path)
     else:
         yield path, old, new
 
 
+def _list_changes(old: list[Any], new: list[Any], path: str) -> Iterator[tuple[str, Any, Any]]:
+    short = max(len(old), len(new)) <= _SHORT
+    names, new_names = _names(old), _names(new)
+    if names and names == new_names:
+        for name, one, other in zip(names, old, new, strict=True):
+            yield from _changes(one, other, f"{path}: {name}: ")
+    elif names and new_names and short:
+        yield path, names, new_names
+    elif names and new_names:
+        yield path, _count(names, new_names), _count(new_names, names)
+    elif short:
+        yield path, old, new
+    else:
+        for i, (one, other) in enumerate(itertools.zip_longest(old, new, fillvalue=_ABSENT)):
+            yield from _changes(one, other, f"{path}.{i}")
+
+
 def _names(elements: list[Any]) -> list[str]:
-    """The elements' names, where all have one; else none."""
+    """Return the elements' names if all have one, else none."""
     named = all(isinstance(element, Mapping) and "name" in element for element in elements)
     return [str(element["name"]) for element in elements] if named else []
 
 
-def _counted(names: list[str], others: list[str]) -> str:
-    """How many there are, and which of them are not among the others."""
+def _count(names: list[str], others: list[str]) -> str:
+    """Return how many names there are, and which of them are not among the others."""
     own = sorted(set(names) - set(others))
-    return f"{len(names)}" + (
-        f" with {', '.join(own[:3])}{', ..' if len(own) > 3 else ''}" if own else ""
-    )
+    shown = [*own[:3], ".."] if len(own) > 3 else own
+    return f"{len(names)} with {', '.join(shown)}" if own else f"{len(names)}"
 
 
-def _told(value: Any) -> str:
+def _text(value: Any) -> str:
     if isinstance(value, list) and all(isinstance(element, str) for element in value):
         return ", ".join(value) or "none"
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)

@@ -1,4 +1,4 @@
-"""From names to a chain."""
+"""Build a chain of downscalers from their names."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from deepcams.core.errors import InputError, MissingExtraError, choose, notice
+from deepcams.core.grid import FACTOR
 from deepcams.core.registry import Registry
-from deepcams.methods.base import Chain, Downscaler, SpatialDownscaler
+from deepcams.methods.base import Chain
 from deepcams.networks import NETWORKS
 
 TEMPORAL = Registry(
@@ -31,13 +32,13 @@ SPATIAL = Registry(
     },
 )
 NONE = "none"
-"""The name that leaves a field's cadence or its grid as it is."""
+"""The name that leaves a field's cadence or its grid unchanged."""
 
 Order = Literal["spatial-first", "temporal-first"]
 Kind = Literal["temporal", "spatial"]
 
 BEST = "best"
-"""The name of the most accurate method at hand: a shipped network, or without PyTorch a training-free method."""
+"""The name of the most accurate method available: a shipped network, or without PyTorch a training-free method."""
 
 TRAINING_FREE: dict[Kind, str] = {"temporal": "flow", "spatial": "log-bicubic"}
 """The most accurate methods that need no training."""
@@ -48,27 +49,28 @@ _BEST: dict[Kind, str] = {"temporal": "flow", "spatial": "cellnet"}
 
 _SUFFIX = ".safetensors"
 SHIPPED = Path(__file__).parents[1] / "weights"
-"""Where the weights lie that come with the package."""
+"""Folder of the weights that come with the package."""
 
 
 def models_folder() -> Path:
-    """Where a network's name is looked for: ``$DEEPCAMS_MODELS``, else the folder ``models`` where you stand."""
+    """Return the folder of the user's own weights: ``$DEEPCAMS_MODELS``, else ``models`` in the working directory."""
     return Path(os.environ.get("DEEPCAMS_MODELS", "models"))
 
 
 def best(kind: Kind) -> str:
-    """The name of the most accurate method at hand; with a notice where a network is not, for want of PyTorch."""
+    """Return the name of the most accurate method available; with a notice where PyTorch is missing for it."""
     network = _BEST[kind]
-    if network == TRAINING_FREE[kind] or not weights_of(network):
-        return TRAINING_FREE[kind]
-    if any(find_spec(package) is None for package in ("torch", "safetensors")):
-        axis = "time" if kind == "temporal" else "space"
-        notice(
-            f"without PyTorch the method in {axis} is {TRAINING_FREE[kind]} instead of the more accurate network "
-            f"{network}: pip install 'deepcams[networks]'"
-        )
-        return TRAINING_FREE[kind]
-    return network
+    fallback = TRAINING_FREE[kind]
+    if network == fallback or not weights_of(network):
+        return fallback
+    if all(find_spec(package) is not None for package in ("torch", "safetensors")):
+        return network
+    axis = "time" if kind == "temporal" else "space"
+    notice(
+        f"without PyTorch the method in {axis} is {fallback} instead of the more accurate network {network}: "
+        "pip install 'deepcams[networks]'"
+    )
+    return fallback
 
 
 def build(
@@ -81,14 +83,14 @@ def build(
     precision: str = "float32",
     variable: str | None = None,
 ) -> Chain:
-    """The chain that the names describe.
+    """Build the chain that the names describe.
 
     Args:
         temporal: a name in :data:`TEMPORAL`, a network's name (``xvfi``), a checkpoint file, ``best`` (see
             :func:`best`), or ``none`` to keep the cadence.
         spatial: a name in :data:`SPATIAL`, a network's name (``abpn``), a checkpoint file, ``best``, or ``none`` to
             keep the grid.
-        conserve: make the method in space keep the coarse means.
+        conserve: make the method in space conserve the coarse means.
         order: ``spatial-first`` (default: the better one for training-free methods) or the paper's ``temporal-first``.
         device: where networks run: ``auto``, ``cpu`` or ``cuda``.
         precision: of networks: ``float32`` or ``bfloat16``.
@@ -99,27 +101,21 @@ def build(
             or factor; a device that is not there.
     """
     choose("--order", order, get_args(Order))
-    temporal = best("temporal") if temporal == BEST else temporal
-    spatial = best("spatial") if spatial == BEST else spatial
     how = {"device": device, "precision": precision, "variable": variable}
-    in_time: list[Downscaler] = (
-        [] if temporal == NONE else [_method("temporal", temporal, TEMPORAL, how)]
-    )
-    in_space: list[Downscaler] = []
-    if spatial != NONE:
-        method: SpatialDownscaler = _method("spatial", spatial, SPATIAL, how)
-        if conserve:
-            from deepcams.methods.conserve import Conserving
+    in_time = _method("temporal", temporal, TEMPORAL, how)
+    in_space = _method("spatial", spatial, SPATIAL, how)
+    if in_space is not None and conserve:
+        from deepcams.methods.conserve import Conserving
 
-            method = Conserving(method)
-        in_space = [method]
-    return Chain([*in_space, *in_time] if order == "spatial-first" else [*in_time, *in_space])
+        in_space = Conserving(in_space)
+    parts = [in_space, in_time] if order == "spatial-first" else [in_time, in_space]
+    return Chain([part for part in parts if part is not None])
 
 
 def weights_of(network: str) -> list[Path]:
-    """The checkpoints that bear a network's name, your own before the shipped ones.
+    """Return the checkpoints of a network's name, the user's own before the shipped ones.
 
-    In the models folder the one of just that name, else all NAME-.. there, else the one in the package.
+    In the models folder the one of just that name, else all NAME-.., else the one in the package.
     """
     for folder in (models_folder(), SHIPPED):
         exact = folder / f"{network}{_SUFFIX}"
@@ -130,76 +126,78 @@ def weights_of(network: str) -> list[Path]:
 
 
 def is_checkpoint(name: str) -> bool:
-    """Whether a method's name is meant as a file of weights."""
+    """Return whether a method's name is meant as a file of weights."""
     return name.endswith((_SUFFIX, ".pth", ".pt", ".ckpt")) or os.sep in name
 
 
 def kind_of(name: str) -> Kind:
-    """Whether a method works in time or in space; of a checkpoint only the card is read.
+    """Return whether a method works in time or in space; of a checkpoint only the card is read.
 
     Raises:
         InputError: neither a method's name, nor a network's with weights, nor a checkpoint file.
     """
-    for kind, registry in (("temporal", TEMPORAL), ("spatial", SPATIAL)):
-        if name in registry.names():
-            return kind  # type: ignore[return-value]
+    if name in TEMPORAL.names():
+        return "temporal"
+    if name in SPATIAL.names():
+        return "spatial"
     from deepcams.networks.checkpoint import read_card
 
-    return read_card(_weights(name, "method", [*TEMPORAL.names(), *SPATIAL.names()])).kind  # type: ignore[return-value]
+    card = read_card(_weights(name, "method", [*TEMPORAL.names(), *SPATIAL.names()]))
+    return "temporal" if card.kind == "temporal" else "spatial"
 
 
 def _method(kind: Kind, name: str, registry: Registry, how: dict[str, Any]) -> Any:
-    """The method in time or in space of that name, or the network in that file."""
+    """Return the method in time or in space of that name, or the network in that file; None for ``none``."""
+    if name == NONE:
+        return None
+    if name == BEST:
+        name = best(kind)
     if name in registry.names():
         return registry.get(name)()
     return _neural(kind, _weights(name, f"--{kind}", [*registry.names(), NONE]), how)
 
 
 def _weights(name: str, where: str, others: list[str]) -> Path:
-    """The file of a checkpoint, or of the network of that name."""
+    """Return the file of a checkpoint, or of the network of that name."""
     if is_checkpoint(name):
         return Path(name)
     choose(where, name, [BEST, *others, *NETWORKS.names()])
     found = weights_of(name)
-    if len(found) != 1:
-        raise InputError(
-            f"{where} {name}",
-            f"its weights in the folder {models_folder()} ({name}{_SUFFIX} or one {name}-..{_SUFFIX})",
-            ", ".join(path.name for path in found) or "none",
-            "name a checkpoint file"
-            + ("" if found else ", or read the published weights with `deepcams models import`"),
-        )
-    return found[0]
+    if len(found) == 1:
+        return found[0]
+    names = f"{name}{_SUFFIX} or one {name}-..{_SUFFIX}"
+    do = "name a checkpoint file"
+    if not found:
+        do += ", or read the published weights with `deepcams models import`"
+    raise InputError(
+        f"{where} {name}",
+        f"its weights in the folder {models_folder()} ({names})",
+        ", ".join(path.name for path in found) or "none",
+        do,
+    )
 
 
 def _neural(kind: Kind, path: Path, how: dict[str, Any]) -> Any:
+    """Return the network in a checkpoint as a method, once it fits."""
     try:
-        from deepcams.methods.spatial import NeuralSpatial
-        from deepcams.methods.temporal import NeuralTemporal
+        from deepcams.methods.neural_spatial import NeuralSpatial
+        from deepcams.methods.neural_temporal import NeuralTemporal
         from deepcams.networks.checkpoint import load
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"the network {path.name}", "networks") from error
     checkpoint = load(path)
     card = checkpoint.card
     if card.kind != kind:
-        other = "spatial" if kind == "temporal" else "temporal"
-        raise InputError(
-            f"--{kind} {path}",
-            f"a {kind} network",
-            f"a {card.kind} one ({card.network})",
-            f"use --{other}",
-        )
+        found = f"a {card.kind} one ({card.network})"
+        raise InputError(f"--{kind} {path}", f"a {kind} network", found, f"use --{card.kind}")
     channels = checkpoint.network.channels
     if channels != 1:
         raise InputError(path, "a network of one variable", f"one of {channels} channels")
     variable = how["variable"]
-    if variable is not None and card.variable != variable:
-        raise InputError(
-            path, f"weights trained on {variable}", f"weights trained on {card.variable}"
-        )
-    if kind == "spatial" and card.factor != SpatialDownscaler.factor:
-        raise InputError(
-            path, f"a network of factor {SpatialDownscaler.factor}", f"factor {card.factor}"
-        )
+    if variable not in (None, card.variable):
+        found = f"weights trained on {card.variable}"
+        raise InputError(path, f"weights trained on {variable}", found)
+    if kind == "spatial" and card.factor != FACTOR:
+        raise InputError(path, f"a network of factor {FACTOR}", f"factor {card.factor}")
     method = NeuralTemporal if kind == "temporal" else NeuralSpatial
     return method(checkpoint, how["device"], how["precision"])

@@ -1,7 +1,7 @@
-"""From fine to coarse, by a named degradation.
+"""Coarsening: from a fine field to a coarse one (options call it degradation, as the paper does).
 
-``area`` is what a coarse model cell means (and nearest to CAMS's spectrum, see docs/decisions); ``imresize`` and
-``decimate`` are what the paper and its release used, kept for comparison. All three are registered to the node.
+``area`` is the mean over a coarse model cell (and nearest to CAMS's spectrum, see docs/decisions); ``imresize`` and
+``decimate`` are those of the paper and of its release, for comparison. All three are registered to the node.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Degradation = Literal["area", "imresize", "decimate"]
 
 
 def area_mean(fine: np.ndarray, coarse: Grid, factor: int = FACTOR) -> np.ndarray:
-    """Area-weighted mean of each coarse cell: (..., fine shape) -> (..., coarse.shape), same dtype.
+    """Return the area-weighted mean of each coarse cell: (..., fine shape) -> (..., coarse.shape), same dtype.
 
     A cell with a missing node is missing. Sums are taken in float64.
     """
@@ -38,42 +38,38 @@ def area_mean(fine: np.ndarray, coarse: Grid, factor: int = FACTOR) -> np.ndarra
 
 
 def cubic_kernel(x: np.ndarray, a: float) -> np.ndarray:
-    """Keys's cubic convolution kernel (Keys 1981, eq. 4 with free parameter a)."""
+    """Return Keys's cubic convolution kernel at ``x`` (Keys 1981, eq. 4 with free parameter a)."""
     x = np.abs(x)
     near = (a + 2) * x**3 - (a + 3) * x**2 + 1
     far = a * (x**3 - 5 * x**2 + 8 * x - 4)
-    return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
+    return np.select([x <= 1, x < 2], [near, far], 0.0)
 
 
 def imresize_mean(fine: np.ndarray, coarse: Grid, factor: int = FACTOR) -> np.ndarray:
-    """MATLAB's ``imresize(fine, 1/factor)``: bicubic, a = -0.5, antialiased by stretching the kernel.
+    """Reduce as MATLAB's ``imresize(fine, 1/factor)``: bicubic, a = -0.5, antialiased by stretching the kernel.
 
-    The kernel stands on the coarse node (MATLAB's own result of 721 x 1440 nodes is shifted by a fine node);
+    The kernel is centred on the coarse node (MATLAB's own result of 721 x 1440 nodes is shifted by a fine node);
     borders continue round the globe and across the poles instead of MATLAB's mirror.
     """
-    reach = 2 * factor - 1
-    offsets = np.arange(-reach, reach + 1)
-    kernel = cubic_kernel(offsets / factor, -0.5)
+    radius = 2 * factor - 1
+    kernel = cubic_kernel(np.arange(-radius, radius + 1) / factor, -0.5)
     kernel /= kernel.sum()
     grid = coarse.refine(factor)
-    half = (
-        0 if coarse.periodic else factor // 2
-    )  # the first coarse column's place among the fine columns
+    # the fine row and column of the first coarse node
     top = factor * coarse.north - grid.north
-    padded = pad(fine.astype(np.float64), grid, reach, reach)
-    rows = sum(
-        weight * padded[..., top + k : top + k + factor * (coarse.rows - 1) + 1 : factor, :]
-        for k, weight in enumerate(kernel)
-    )
-    columns = sum(
-        weight * rows[..., half + k : half + k + factor * (coarse.columns - 1) + 1 : factor]
-        for k, weight in enumerate(kernel)
-    )
-    return np.asarray(columns).astype(fine.dtype)
+    left = 0 if coarse.periodic else factor // 2
+    padded = pad(fine.astype(np.float64), grid, radius, radius)
+
+    def nodes(first: int, count: int) -> slice:
+        return slice(first, first + factor * (count - 1) + 1, factor)
+
+    rows = sum(w * padded[..., nodes(top + k, coarse.rows), :] for k, w in enumerate(kernel))
+    mean = sum(w * rows[..., nodes(left + k, coarse.columns)] for k, w in enumerate(kernel))
+    return np.asarray(mean).astype(fine.dtype)
 
 
 def decimate(fine: np.ndarray, coarse: Grid, factor: int = FACTOR) -> np.ndarray:
-    """Every ``factor``-th node, the coarse ones themselves (what the released training pairs use)."""
+    """Return every ``factor``-th node, the coarse ones themselves (as in the released training pairs)."""
     half = factor // 2
     return cells_from_nodes(fine, coarse, factor)[..., half::factor, half::factor]
 
@@ -84,13 +80,17 @@ METHODS = {"area": area_mean, "imresize": imresize_mean, "decimate": decimate}
 def coarsen(
     field: xr.DataArray, method: Degradation = "area", factor: int = FACTOR
 ) -> xr.DataArray:
-    """The field on the grid that is ``factor`` times coarser, by the named degradation; lazy if ``field`` is.
+    """Return the field on the grid that is ``factor`` times coarser; lazy if ``field`` is.
 
     Nodes at a region's edges that make no whole cell are left out, with a notice.
 
     Args:
         field: canonical field (time, latitude, longitude).
-        method: ``area``, ``imresize`` or ``decimate``.
+        method: ``area`` (mean over each cell), ``imresize`` (the paper's) or ``decimate`` (its release's).
+        factor: fine nodes per coarse node.
+
+    Returns:
+        canonical field on the coarse grid, ug m-3.
 
     Raises:
         InputError: unknown method, or no whole cell.
@@ -106,8 +106,5 @@ def coarsen(
     if isinstance(data, np.ndarray):
         return field_like(field, block(data), coarse)
     data = data.rechunk({1: -1, 2: -1})
-    return field_like(
-        field,
-        data.map_blocks(block, dtype=data.dtype, chunks=(data.chunks[0], *coarse.shape)),
-        coarse,
-    )
+    chunks = (data.chunks[0], *coarse.shape)
+    return field_like(field, data.map_blocks(block, dtype=data.dtype, chunks=chunks), coarse)

@@ -1,4 +1,4 @@
-"""Where networks run, in which precision, and within how much memory."""
+"""The device, precision and memory of networks."""
 
 from __future__ import annotations
 
@@ -16,23 +16,21 @@ Precision = Literal["float32", "bfloat16"]
 T = TypeVar("T")
 
 _SHARE = 0.5
-"""Part of the free memory that a network's work may fill."""
+"""Share of the free memory that a network may use."""
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The device of that name; ``auto`` takes CUDA where there is one.
+    """Return the device of that name; ``auto`` takes CUDA if PyTorch can use it.
 
     Raises:
-        InputError: an unknown name, or ``cuda`` where there is none.
+        InputError: an unknown name, or ``cuda`` that PyTorch cannot use.
     """
     kind, _, index = name.partition(":")
     choose("--device", kind, get_args(Device))
-    found = torch.cuda.is_available()
-    if kind == "cuda" and not found:
-        raise InputError(
-            "--device", "a CUDA device that PyTorch can use", "none", "use --device cpu or auto"
-        )
-    if kind == "cpu" or not found:
+    if kind == "cpu" or not torch.cuda.is_available():
+        if kind == "cuda":
+            expected = "a CUDA device that PyTorch can use"
+            raise InputError("--device", expected, "none", "use --device cpu or auto")
         return torch.device("cpu")
     if index and not (index.isdigit() and int(index) < torch.cuda.device_count()):
         raise InputError("--device", f"cuda:0 to cuda:{torch.cuda.device_count() - 1}", repr(name))
@@ -40,23 +38,21 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def working(device: torch.device, precision: Precision) -> torch.autocast:
-    """Context in which a network works in that precision (matrix products and convolutions; sums stay float32)."""
+    """Return the context of that precision (matrix products and convolutions; sums stay float32)."""
     choose("--precision", precision, get_args(Precision))
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def memory_budget(device: torch.device) -> int:
-    """Bytes that a network's work may fill now."""
-    free = (
-        torch.cuda.mem_get_info(device)[0]
-        if device.type == "cuda"
-        else psutil.virtual_memory().available
-    )
+    """Return the bytes that a network may use now."""
+    free = psutil.virtual_memory().available
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
     return int(free * _SHARE)
 
 
-def finite(values: np.ndarray, network: str) -> np.ndarray:
-    """The values themselves.
+def checked_finite(values: np.ndarray, network: str) -> np.ndarray:
+    """Return the values.
 
     Raises:
         DeepcamsError: some are infinite or no numbers.
@@ -69,17 +65,17 @@ def finite(values: np.ndarray, network: str) -> np.ndarray:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether this is PyTorch's way to say that memory ran out, on a GPU or on the CPU."""
+    """Return whether an error says that memory ran out, on a GPU or on the CPU."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and "allocate memory" in str(error)
 
 
-def with_less_each_time(work: Callable[[int], T], sizes: list[int], what: str) -> tuple[T, int]:
-    """``work(size)`` for the first of ``sizes`` whose work fits into memory.
+def first_that_fits(work: Callable[[int], T], sizes: list[int], what: str) -> tuple[T, int]:
+    """Return ``work(size)`` for the first of ``sizes`` that fits into memory, with a notice for each that does not.
 
     Returns:
-        the result, and the index of the size that did it.
+        the result, and the index of the size that fitted.
 
     Raises:
         DeepcamsError: not even the last one fits.

@@ -16,19 +16,21 @@ import numpy as np
 from deepcams.core.grid import Grid, pad, unify_poles
 from deepcams.methods.base import TemporalDownscaler
 
-_FLOOR, _CEILING = 0.1, 1000.0
-"""What the flow sees: the logarithm between these (ug m-3) in 256 shades. The values themselves are never clipped."""
+_FLOOR = 0.1
+_CEILING = 1000.0
+"""Flow sees the logarithm between these (ug m-3) in 256 shades. The values themselves are never clipped."""
 
 _MARGIN = 12.0
 """Degrees of the globe that are repeated round the frame, so that motion across its edges is seen."""
 
 _CROP_MARGIN = 4.0
-"""The same for a crop that a network is trained on: its own surroundings are cut off again."""
+"""The same for a crop that a network is trained on: the crop already has surroundings, which are cut off again."""
 
 _FLOW_STEP = 0.25
 """Coarser frames are enlarged to about this step (degrees) before their motion is sought."""
 
-_PATCH, _STRIDE = 16, 8
+_PATCH = 16
+_STRIDE = 8
 """Size and distance of the patches that DIS matches, in pixels; at full resolution.
 
 Never more than 16: OpenCV surrounds the frame by 16 pixels, and larger patches read what lies beyond in memory.
@@ -42,17 +44,17 @@ cv2.setNumThreads(1)
 
 
 def _shades(values: np.ndarray, enlarge: int) -> np.ndarray:
-    scaled = np.log(np.clip(values, _FLOOR, _CEILING) / _FLOOR) * (255 / np.log(_CEILING / _FLOOR))
-    shades = np.rint(scaled).astype(np.uint8)
+    """Return the image in which flow seeks motion: the logarithm of the values, 8 bits."""
+    logs = np.log(np.clip(values, _FLOOR, _CEILING) / _FLOOR)
+    shades = np.rint(logs * (255 / np.log(_CEILING / _FLOOR))).astype(np.uint8)
     if enlarge > 1:
-        shades = np.asarray(
-            cv2.resize(shades, None, fx=enlarge, fy=enlarge, interpolation=cv2.INTER_CUBIC)
-        )
+        size = (shades.shape[1] * enlarge, shades.shape[0] * enlarge)
+        shades = np.asarray(cv2.resize(shades, size, interpolation=cv2.INTER_CUBIC))
     return shades
 
 
 def _motion(origin: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Displacement of each pixel of ``origin`` towards ``target``: (rows, columns, 2), (x, y) in pixels."""
+    """Return the displacement of each pixel of ``origin`` to ``target``: (rows, columns, 2), (x, y) in pixels."""
     dis: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     dis.setFinestScale(0)
     dis.setPatchSize(_PATCH)
@@ -61,66 +63,60 @@ def _motion(origin: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def _carried(root: np.ndarray, flow: np.ndarray, time: float) -> np.ndarray:
-    """The frame (its square root is given) after ``time`` of its way along ``flow``."""
+    """Return the frame (its square root is given) after ``time`` of its way along ``flow``."""
     y, x = np.mgrid[: root.shape[0], : root.shape[1]].astype(np.float32)
     t = np.float32(time)
+
+    def sample(image: np.ndarray, flow_here: np.ndarray, kernel: int) -> np.ndarray:
+        at_x = x - t * flow_here[..., 0]
+        at_y = y - t * flow_here[..., 1]
+        moved = cv2.remap(image, at_x, at_y, kernel, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(moved)
+
     here = flow
     for _ in range(_FIXED_POINT_STEPS - 1):
-        here = cv2.remap(
-            flow,
-            x - t * here[..., 0],
-            y - t * here[..., 1],
-            cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-    moved = cv2.remap(
-        root,
-        x - t * here[..., 0],
-        y - t * here[..., 1],
-        cv2.INTER_CUBIC,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    return np.asarray(np.square(np.maximum(moved, 0)))
+        here = sample(flow, here, cv2.INTER_LINEAR)
+    return np.square(np.maximum(sample(root, here, cv2.INTER_CUBIC), 0))
 
 
 def _carried_to(
     before: np.ndarray, after: np.ndarray, fractions: Sequence[float], grid: Grid, margin: float
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """For each fraction the frame before and the frame after, each carried to that time."""
+    """Return for each fraction the frame before and the frame after, each carried to that time."""
     nodes = round(margin / grid.step)
-    rows, columns = min(nodes, grid.rows - 1), min(nodes, grid.columns - 1)
+    rows = min(nodes, grid.rows - 1)
+    columns = min(nodes, grid.columns - 1)
     frames = [pad(frame, grid, rows, columns) for frame in (before, after)]
     enlarge = max(1, round(grid.step / _FLOW_STEP))
     shades = [_shades(frame, enlarge) for frame in frames]
-    roots = [
-        np.sqrt(np.maximum(frame, 0)) for frame in frames
-    ]  # a bicubic degradation may undershoot
-    size = frames[0].shape[::-1]
-    inside = np.s_[rows : rows + grid.rows, columns : columns + grid.columns]
+    # bicubic coarsening may undershoot zero
+    roots = [np.sqrt(np.maximum(frame, 0)) for frame in frames]
+    inside = (slice(rows, rows + grid.rows), slice(columns, columns + grid.columns))
 
     def motion(origin: int, target: int) -> np.ndarray:
         flow = _motion(shades[origin], shades[target])
-        return (
-            flow
-            if enlarge == 1
-            else cv2.resize(flow, size, interpolation=cv2.INTER_AREA) / np.float32(enlarge)
-        )
+        if enlarge == 1:
+            return flow
+        small = cv2.resize(flow, frames[0].shape[::-1], interpolation=cv2.INTER_AREA)
+        return np.asarray(small / np.float32(enlarge))
 
     def carried(t: float) -> tuple[np.ndarray, np.ndarray]:
-        return _carried(roots[0], flows[0], t)[inside], _carried(roots[1], flows[1], 1 - t)[inside]
+        forwards = _carried(roots[0], flows[0], t)
+        backwards = _carried(roots[1], flows[1], 1 - t)
+        return forwards[inside], backwards[inside]
 
     with ThreadPoolExecutor(2) as pool:  # OpenCV frees the interpreter while it works
         flows = list(pool.map(motion, (0, 1), (1, 0)))
         return list(pool.map(carried, fractions))
 
 
-def guide(before: np.ndarray, after: np.ndarray, t: float, grid: Grid) -> np.ndarray:
-    """What a network that starts from flow is given: both frames, carried along their motion to time t.
+def initial_estimate(before: np.ndarray, after: np.ndarray, t: float, grid: Grid) -> np.ndarray:
+    """Return the initial estimate of a network at time t: both frames, carried along their motion.
 
     Args:
         before: (rows, columns) of ``grid``, ug m-3, not below 0.
         after: likewise, one step later.
-        t: where between them, in (0, 1).
+        t: time between them, in (0, 1).
 
     Returns:
         (2, rows, columns), float32, ug m-3: the frame before carried forwards, the frame after carried backwards.
@@ -129,20 +125,18 @@ def guide(before: np.ndarray, after: np.ndarray, t: float, grid: Grid) -> np.nda
     return np.stack(pair)
 
 
-def guides(
+def initial_estimates(
     before: np.ndarray, after: np.ndarray, fractions: Sequence[float], grid: Grid
 ) -> np.ndarray:
-    """:func:`guide` for whole frames and several times, as :class:`Flow` sees them: (T, 2, rows, columns)."""
-    return np.stack(
-        [np.stack(pair) for pair in _carried_to(before, after, fractions, grid, _MARGIN)]
-    )
+    """Return the initial estimates of whole frames at several times, as in :class:`Flow`: (T, 2, rows, columns)."""
+    return np.array(_carried_to(before, after, fractions, grid, _MARGIN))
 
 
 class Flow(TemporalDownscaler):
-    """Interpolation along optical flow; at coarse or fine resolution, wherever in the chain it stands.
+    """Interpolation along optical flow; at coarse or fine resolution, before or after a method in space.
 
     Values are carried as square roots with a cubic kernel: peaks keep their height (a linear kernel flattens them by
-    a fifth of the error) and nothing falls below zero beside a plume.
+    a fifth of the error) and nothing falls below zero next to a plume.
     """
 
     name = "flow"
@@ -151,7 +145,7 @@ class Flow(TemporalDownscaler):
     def between(
         self, before: np.ndarray, after: np.ndarray, fractions: Sequence[float], grid: Grid
     ) -> np.ndarray:
-        """See :meth:`TemporalDownscaler.between`."""
+        """Blend the carried frames; see :meth:`TemporalDownscaler.between`."""
         pairs = _carried_to(before, after, fractions, grid, _MARGIN)
         frames = [
             (1 - t) * first + t * second
@@ -160,5 +154,5 @@ class Flow(TemporalDownscaler):
         return unify_poles(np.stack(frames).astype(np.float32, copy=False), grid)
 
     def settings(self) -> dict[str, Any]:
-        """The method's name and its numbers."""
+        """Return the method's name and its numbers."""
         return {"name": self.name, "patch": _PATCH, "stride": _STRIDE, "opencv": cv2.__version__}

@@ -1,4 +1,4 @@
-"""Straight lines in time: the honest baseline, and the paper's printed one."""
+"""Linear interpolation in time: the correct baseline, and the paper's printed one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Linear(TemporalDownscaler):
     def between(
         self, before: np.ndarray, after: np.ndarray, fractions: Sequence[float], grid: Grid
     ) -> np.ndarray:
-        """See :meth:`TemporalDownscaler.between`."""
+        """Interpolate; see :meth:`TemporalDownscaler.between`."""
         t = np.asarray(fractions, np.float32)[:, None, None]
         return (1 - t) * before + t * after
 
@@ -35,6 +35,6 @@ class LinearEq9(TemporalDownscaler):
     def between(
         self, before: np.ndarray, after: np.ndarray, fractions: Sequence[float], grid: Grid
     ) -> np.ndarray:
-        """See :meth:`TemporalDownscaler.between`."""
+        """Interpolate; see :meth:`TemporalDownscaler.between`."""
         t = np.asarray(fractions, np.float32)[:, None, None]
         return t * before + (1 - t) * after

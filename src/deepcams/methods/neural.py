@@ -1,4 +1,4 @@
-"""What a trained network needs to work as a method, in time or in space."""
+"""A trained network as a method: what those in time and in space share."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ class Neural:
     """
 
     name: str
-    clips: float | None
+    clip_above: float | None
 
     def __init__(self, checkpoint: Checkpoint, device: str, precision: Precision) -> None:
-        self.checkpoint, self.precision = checkpoint, precision
+        self.checkpoint = checkpoint
+        self.precision = precision
         self.device = choose_device(device)
         working(
             self.device, precision
-        )  # refuses an unknown precision now, not in the middle of the work
+        )  # refuse an unknown precision now, not in the middle of the work
         self.network: Any = checkpoint.network.to(self.device).eval()
         self.name = checkpoint.card.network
-        self.clips = checkpoint.scaling.clips
+        self.clip_above = checkpoint.scaling.clip_above
 
     def settings(self) -> dict[str, Any]:
-        """The checkpoint's hash and how it is run."""
+        """Return the checkpoint's hash, device and precision."""
         return {
             "name": self.name,
             "sha256": self.checkpoint.sha256,

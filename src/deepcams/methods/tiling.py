@@ -1,6 +1,6 @@
-"""A large frame in overlapping tiles, blended so that no border shows, and no tile is wasted.
+"""Overlapping tiles of a large frame, blended so that no border shows.
 
-Along each axis the tiles stand evenly: as few as their size allows, and no larger than they must be.
+Along each axis the tiles are evenly spaced: as few as their size allows, and no larger than necessary.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Axis:
         length: of the frame.
         starts: first node of each tile, its halo included; negative before the frame's edge.
         size: of each tile, halo included.
-        halo: nodes at each end that lie in the neighbours' core (or beyond the edge).
+        halo: nodes at each end that belong to the neighbours' core (or lie beyond the edge).
     """
 
     length: int
@@ -31,7 +31,7 @@ class Axis:
 
     @classmethod
     def cut(cls, length: int, size: int, halo: int, multiple: int = 1, minimum: int = 1) -> Axis:
-        """As few tiles as possible, no larger than ``size``, multiples of ``multiple`` and at least ``minimum``."""
+        """Return as few tiles as possible, no larger than ``size``, multiples of ``multiple``, at least ``minimum``."""
         core = max(size // multiple * multiple - 2 * halo, 1)
         count = -(-length // core)
         needed = max(-(-length // count) + 2 * halo, minimum)
@@ -40,16 +40,16 @@ class Axis:
 
     @property
     def before(self) -> int:
-        """Nodes wanted before the frame's first."""
+        """Return how many nodes the tiles need before the frame's first."""
         return -self.starts[0]
 
     @property
     def after(self) -> int:
-        """Nodes wanted after the frame's last."""
+        """Return how many nodes the tiles need after the frame's last."""
         return max(self.starts[-1] + self.size - self.length, 0)
 
     def window(self, factor: int) -> np.ndarray:
-        """Weight of each fine node of a tile: 0 at the outer half of the halo, a squared sine from there to 1.
+        """Return the weight of each fine node of a tile: 0 in the outer half of the halo, then a squared sine to 1.
 
         The ramps of two neighbours add up to 1.
         """
@@ -72,18 +72,16 @@ class Tiles:
 
     @classmethod
     def cut(cls, grid: Grid, size: int, halo: int, multiple: int = 1, minimum: int = 1) -> Tiles:
-        """The tiles for one grid (see :meth:`Axis.cut`)."""
-        return cls(
-            grid,
-            Axis.cut(grid.rows, size, halo, multiple, minimum),
-            Axis.cut(grid.columns, size, halo, multiple, minimum),
-        )
+        """Return the tiles for one grid (see :meth:`Axis.cut`)."""
+        rows = Axis.cut(grid.rows, size, halo, multiple, minimum)
+        columns = Axis.cut(grid.columns, size, halo, multiple, minimum)
+        return cls(grid, rows, columns)
 
     def __len__(self) -> int:
         return len(self.rows.starts) * len(self.columns.starts)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        """First row and column of each tile within the padded frame."""
+        """Iterate over the first row and column of each tile within the padded frame."""
         for row in self.rows.starts:
             for column in self.columns.starts:
                 yield row + self.rows.before, column + self.columns.before
@@ -115,22 +113,27 @@ class Tiles:
         window = rows.window(factor)[:, None] * columns.window(factor)
         total = np.zeros((padded.shape[0] * factor, padded.shape[1] * factor), np.float32)
         weight = np.zeros_like(total)
+
+        def tile(row: int, column: int, scale: int) -> tuple[slice, slice]:
+            """Return the tile's place in an array of ``scale`` nodes per coarse node."""
+            return (
+                slice(row * scale, (row + rows.size) * scale),
+                slice(column * scale, (column + columns.size) * scale),
+            )
+
         places = list(self)
         for first in range(0, len(places), batch):
             some = places[first : first + batch]
-            tiles = np.stack([padded[r : r + rows.size, c : c + columns.size] for r, c in some])
-            for (r, c), fine in zip(some, refine(tiles), strict=True):
-                inside = (
-                    slice(r * factor, (r + rows.size) * factor),
-                    slice(c * factor, (c + columns.size) * factor),
-                )
+            tiles = np.stack([padded[tile(*place, 1)] for place in some])
+            for place, fine in zip(some, refine(tiles), strict=True):
+                inside = tile(*place, factor)
                 total[inside] += window * fine
                 weight[inside] += window
         keep = slice(rows.before * factor, (rows.before + rows.length) * factor)
-        return self._joined(total[keep], factor) / self._joined(weight[keep], factor)
+        return self._crop(total[keep], factor) / self._crop(weight[keep], factor)
 
-    def _joined(self, canvas: np.ndarray, factor: int) -> np.ndarray:
-        """Cut the canvas to the frame's columns; round the globe, what stands beyond one edge belongs to the other."""
+    def _crop(self, canvas: np.ndarray, factor: int) -> np.ndarray:
+        """Crop to the frame's columns; round the globe, the sums beyond one edge are added at the other."""
         left, length = self.columns.before * factor, self.columns.length * factor
         frame = canvas[:, left : left + length].copy()
         if self.grid.periodic:

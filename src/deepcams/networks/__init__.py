@@ -1,6 +1,7 @@
 """Neural networks: they see scaled float tensors only, and compute their own loss.
 
-Importing this package imports no torch; ``NETWORKS.get("xvfi")`` does.
+Importing this package imports no torch; ``NETWORKS.get("xvfi")`` does. :func:`deepcams.testing.check_network` checks a
+network of your own.
 """
 
 from __future__ import annotations
@@ -8,10 +9,39 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from deepcams.core.errors import choose
+from deepcams.core.lazy import lazy_names
 from deepcams.core.registry import Registry
 
 if TYPE_CHECKING:
-    from deepcams.networks.base import Network
+    from deepcams.networks.base import Network as Network
+    from deepcams.networks.base import SizeRule as SizeRule
+    from deepcams.networks.base import SpatialNetwork as SpatialNetwork
+    from deepcams.networks.base import SpatialSample as SpatialSample
+    from deepcams.networks.base import TemporalNetwork as TemporalNetwork
+    from deepcams.networks.base import TemporalSample as TemporalSample
+    from deepcams.networks.base import Tiling as Tiling
+    from deepcams.networks.checkpoint import load as load
+    from deepcams.networks.checkpoint import read_card as read_card
+    from deepcams.networks.checkpoint import save as save
+    from deepcams.networks.scaling import make_scaling as make_scaling
+else:
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        {
+            "Network": ".base",
+            "SizeRule": ".base",
+            "SpatialNetwork": ".base",
+            "SpatialSample": ".base",
+            "TemporalNetwork": ".base",
+            "TemporalSample": ".base",
+            "Tiling": ".base",
+            "load": ".checkpoint",
+            "make_scaling": ".scaling",
+            "read_card": ".checkpoint",
+            "save": ".checkpoint",
+        },
+    )
+    __all__ = ["NETWORKS", "build", *__all__]
 
 NETWORKS = Registry(
     "network",
@@ -26,12 +56,12 @@ NETWORKS = Registry(
 
 
 def build(name: str, preset: str | None = None, **options: Any) -> Network:
-    """A network with fresh random weights.
+    """Return a network with fresh random weights.
 
     Args:
         name: of a registered network ("xvfi", "abpn", "cellnet", "flow-refine").
         preset: one of the network's ``presets``; None takes the defaults of its options.
-        options: single options, which go before the preset's.
+        options: single options, which override the preset's.
 
     Raises:
         InputError: unknown network, preset or option, or an option out of its range.
@@ -40,13 +70,13 @@ def build(name: str, preset: str | None = None, **options: Any) -> Network:
 
     from deepcams.networks.base import options_from
 
-    cls = NETWORKS.get(name)
-    given = (
-        {}
-        if preset is None
-        else asdict(cls.presets[choose(f"preset of {name}", preset, cls.presets)])
-    )
-    network: Network = cls(
-        options_from(cls.options_type, {**given, **options}, f"options of {name}")
+    network_type = NETWORKS.get(name)
+    values: dict[str, Any] = {}
+    if preset is not None:
+        choose(f"preset of {name}", preset, network_type.presets)
+        values = asdict(network_type.presets[preset])
+    values |= options
+    network: Network = network_type(
+        options_from(network_type.options_type, values, f"options of {name}")
     )
     return network

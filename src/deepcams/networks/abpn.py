@@ -22,12 +22,14 @@ from deepcams.networks.base import (
     Tiling,
     check_shape,
     require,
+    require_range,
 )
-from deepcams.networks.warp import wide
-from deepcams.networks.window import Sliding, Surround
+from deepcams.networks.layers import conv3, resize, zero_bias
+from deepcams.networks.warp import at_least_float32
+from deepcams.networks.window import Pad, SlidingWindow
 
-_REACH = 12
-"""Coarse pixels that the convolutions between two attentions reach (eight), and some."""
+_RECEPTIVE_FIELD = 12
+"""Coarse pixels that the convolutions between two attentions see (eight), and some more."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,8 @@ class ABPNOptions:
         attention: "sdpa" (memory grows with the number of pixels) or "materialised" (with its square: the whole
             matrix is made, as a reference to test and to measure against).
         tile: edge of the tiles that large frames are cut into, in coarse pixels; the release was trained on 120.
-        halo: margin of a tile that is computed and not used.
-        start_at_bicubic: fresh weights correct nothing (the paper's answer with noise as large as the field).
+        halo: pixels at each edge of a tile that are computed and discarded.
+        start_at_bicubic: fresh weights correct nothing (the paper's start with noise as large as the field).
     """
 
     d: int = 32
@@ -55,9 +57,9 @@ class ABPNOptions:
 
     def __post_init__(self) -> None:
         where = "options of abpn"
-        require(where, "d", 1 <= self.d <= 1024, "1 to 1024", self.d)
-        require(where, "stages", 2 <= self.stages <= 100, "2 to 100", self.stages)
-        require(where, "factor", 2 <= self.factor <= 16, "2 to 16", self.factor)
+        require_range(where, self, "d", 1, 1024)
+        require_range(where, self, "stages", 2, 100)
+        require_range(where, self, "factor", 2, 16)
         known = self.attention in ("sdpa", "materialised")
         require(where, "attention", known, "sdpa or materialised", repr(self.attention))
         fits = 0 <= 2 * self.halo < self.tile
@@ -69,26 +71,26 @@ class Block(nn.Module):
 
     def __init__(self, conv: nn.Conv2d | nn.ConvTranspose2d) -> None:
         super().__init__()
-        self.conv, self.slope = conv, nn.PReLU()
+        self.conv = conv
+        self.slope = nn.PReLU()
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> the convolution's shape."""
-        out: Tensor = self.slope(self.conv(x))
-        return out
+        return self.slope(self.conv(x))
 
 
 def same(channels: int, d: int, kernel: int) -> Block:
-    """Keeps the resolution."""
+    """Return a block that keeps the resolution."""
     return Block(nn.Conv2d(channels, d, kernel, padding=kernel // 2))
 
 
 def coarser(d: int, factor: int) -> Block:
-    """To 1/factor of the resolution (kernel 5, stride 3, padding 1 for factor 3)."""
+    """Return a block to 1/factor of the resolution (kernel 5, stride 3, padding 1 for factor 3)."""
     return Block(nn.Conv2d(d, d, factor + 2, stride=factor, padding=1))
 
 
 def finer(d: int, factor: int) -> Block:
-    """To factor times the resolution."""
+    """Return a block to factor times the resolution."""
     return Block(nn.ConvTranspose2d(d, d, factor + 2, stride=factor, padding=1))
 
 
@@ -97,15 +99,17 @@ class Up(nn.Module):
 
     def __init__(self, d: int, factor: int) -> None:
         super().__init__()
-        self.there, self.back, self.error = finer(d, factor), coarser(d, factor), finer(d, factor)
-        self.of_input, self.of_there = same(d, d, 1), same(d, d, 1)
+        self.there = finer(d, factor)
+        self.back = coarser(d, factor)
+        self.error = finer(d, factor)
+        self.of_input = same(d, d, 1)
+        self.of_there = same(d, d, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, d, H, W) -> (N, d, factor H, factor W)."""
         fine = self.there(x)
         error = self.of_input(x) - self.back(fine)
-        out: Tensor = self.of_there(fine) + self.error(error)
-        return out
+        return self.of_there(fine) + self.error(error)
 
 
 class Down(nn.Module):
@@ -113,19 +117,21 @@ class Down(nn.Module):
 
     def __init__(self, d: int, factor: int) -> None:
         super().__init__()
-        self.there, self.back, self.error = coarser(d, factor), finer(d, factor), coarser(d, factor)
-        self.of_input, self.of_there = same(d, d, 1), same(d, d, 1)
+        self.there = coarser(d, factor)
+        self.back = finer(d, factor)
+        self.error = coarser(d, factor)
+        self.of_input = same(d, d, 1)
+        self.of_there = same(d, d, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, d, factor H, factor W) -> (N, d, H, W)."""
         coarse = self.there(x)
         error = self.of_input(x) - self.back(coarse)
-        out: Tensor = self.of_there(coarse) + self.error(error)
-        return out
+        return self.of_there(coarse) + self.error(error)
 
 
 class Attention(nn.Module):
-    """Every pixel of ``value`` gathers from all pixels, by likeness of ``guide``; added to ``value``.
+    """Every pixel of ``value`` gathers from all pixels, by likeness of their ``features``; added to ``value``.
 
     softmax(K^T Q) without the usual 1/sqrt(d): the logits are large, so float16 would overflow; inside float16
     autocast the attention is computed in float32, bfloat16 is left as it is.
@@ -134,55 +140,70 @@ class Attention(nn.Module):
     def __init__(self, d: int, kind: str) -> None:
         super().__init__()
         self.kind = kind
-        self.K, self.Q, self.V, self.out = (nn.Conv2d(d, d, 1) for _ in range(4))
+        self.K = nn.Conv2d(d, d, 1)
+        self.Q = nn.Conv2d(d, d, 1)
+        self.V = nn.Conv2d(d, d, 1)
+        self.out = nn.Conv2d(d, d, 1)
 
-    def forward(self, guide: Tensor, value: Tensor, sliding: Sliding | None = None) -> Tensor:
-        """Both (N, d, H, W) -> the same shape; with ``sliding`` each pixel gathers from the square around it."""
-        device = guide.device.type
+    def forward(
+        self, features: Tensor, value: Tensor, window: SlidingWindow | None = None
+    ) -> Tensor:
+        """Both (N, d, H, W) -> the same shape; with ``window`` each pixel gathers from the square around it."""
+        device = value.device.type
         if torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.float16:
             with torch.autocast(device, enabled=False):
-                return self._attend(guide.float(), value.float(), sliding)
-        return self._attend(guide, value, sliding)
+                return self._attend(features.float(), value.float(), window)
+        return self._attend(features, value, window)
 
-    def _attend(self, guide: Tensor, value: Tensor, sliding: Sliding | None) -> Tensor:
-        if sliding is not None:
-            guide, value = sliding.core(guide), sliding.core(value)
-            gathered = sliding.attention(self.K(guide), self.Q(guide), self.V(value))
-            return sliding.whole(self.out(gathered.to(value.dtype)) + value)
-        # The published softmax runs over the pixels that Q sees: K asks and Q answers. (B, 1 head, pixels, d),
-        # with d the innermost: otherwise SDPA silently falls back to making the whole matrix
-        query, key, gathered = (
-            part.flatten(2).transpose(1, 2).contiguous().unsqueeze(1)
-            for part in (self.K(guide), self.Q(guide), self.V(value))
-        )
-        if query.dtype == torch.float16:  # a network cast to float16 as a whole
-            query, key, gathered = query.float(), key.float(), gathered.float()
-        if self.kind == "sdpa":
-            gathered = F.scaled_dot_product_attention(query, key, gathered, scale=1.0)
-        else:
-            gathered = torch.softmax(query @ key.transpose(-2, -1), dim=-1) @ gathered
+    def _attend(self, features: Tensor, value: Tensor, window: SlidingWindow | None) -> Tensor:
+        if window is not None:
+            features = window.crop(features)
+            value = window.crop(value)
+        # the published softmax runs over the pixels that Q sees: K asks and Q answers
+        query = self.K(features)
+        key = self.Q(features)
+        gathered = self.V(value)
+        if window is not None:
+            gathered = window.attention(query, key, gathered)
+            return window.extend(self.out(gathered.to(value.dtype)) + value)
+        gathered = self._attend_to_all(_tokens(query), _tokens(key), _tokens(gathered))
         gathered = gathered.squeeze(1).transpose(1, 2).reshape(value.shape)
-        out: Tensor = self.out(gathered.to(value.dtype)) + value
-        return out
+        return self.out(gathered.to(value.dtype)) + value
+
+    def _attend_to_all(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        if self.kind == "sdpa":
+            return F.scaled_dot_product_attention(query, key, value, scale=1.0)
+        return torch.softmax(query @ key.transpose(-2, -1), dim=-1) @ value
+
+
+def _tokens(x: Tensor) -> Tensor:
+    """(B, d, H, W) -> (B, 1 head, pixels, d), and float32 where a network was cast to float16 as a whole.
+
+    d is the innermost in memory: otherwise SDPA silently falls back to making the whole matrix.
+    """
+    x = x.flatten(2).transpose(1, 2).contiguous().unsqueeze(1)
+    return x.float() if x.dtype == torch.float16 else x
 
 
 class Mix(nn.Module):
-    """A 1x1 convolution block over the concatenation of frames that come one by one; only their sum is kept."""
+    """A 1x1 convolution block over the concatenation of frames that come one by one; only their sum is held."""
 
     def __init__(self, count: int, d: int) -> None:
         super().__init__()
         self.block = same(count * d, d, 1)
 
     def add(self, total: Tensor | None, x: Tensor, place: int) -> Tensor:
-        """The sum so far (None: nothing yet) with the share of the frame at ``place``."""
-        d, conv = x.shape[1], self.block.conv
+        """Return the sum so far (None: nothing yet) with the share of the frame at ``place``."""
+        d = x.shape[1]
+        conv = self.block.conv
         weight = conv.weight[:, place * d : (place + 1) * d]
-        return F.conv2d(x, weight, conv.bias) if total is None else total + F.conv2d(x, weight)
+        if total is None:
+            return F.conv2d(x, weight, conv.bias)
+        return total + F.conv2d(x, weight)
 
-    def end(self, total: Tensor) -> Tensor:
-        """The activation."""
-        out: Tensor = self.block.slope(total)
-        return out
+    def activate(self, total: Tensor) -> Tensor:
+        """Return the activation of the whole sum."""
+        return self.block.slope(total)
 
 
 class ABPN(SpatialNetwork):
@@ -191,107 +212,117 @@ class ABPN(SpatialNetwork):
     name: ClassVar[str] = "abpn"
     options_type: ClassVar[type] = ABPNOptions
     presets: ClassVar[Mapping[str, ABPNOptions]] = {"released": ABPNOptions()}
-    slides: ClassVar[bool] = True
+    sliding_window: ClassVar[bool] = True
     options: ABPNOptions
 
     def __init__(self, options: ABPNOptions | None = None) -> None:
         super().__init__(options or ABPNOptions())
-        d, stages, kind = self.options.d, self.options.stages, self.options.attention
-        self.factor = factor = self.options.factor
-        self.first, self.second = same(1, 2 * d, 3), same(2 * d, d, 3)
+        d = self.options.d
+        stages = self.options.stages
+        kind = self.options.attention
+        factor = self.options.factor
+        self.factor = factor
+        self.first = same(1, 2 * d, 3)
+        self.second = same(2 * d, d, 3)
         self.first_attention = Attention(2 * d, kind)
-        # stage k of the paper stands at k - 1; the skips begin with the third stage and stand at k - 3
+        # stage k of the paper has the index k - 1; the skips begin with the third stage and have the index k - 3
         self.up = nn.ModuleList(Up(d, factor) for _ in range(stages))
         self.down = nn.ModuleList(Down(d, factor) for _ in range(stages - 1))
         self.attention = nn.ModuleList(Attention(d, kind) for _ in range(stages - 1))
         self.up_skip = nn.ModuleList(same(d, d, 1) for _ in range(stages - 2))
         self.down_skip = nn.ModuleList(same(d, d, 1) for _ in range(stages - 3))
-        self.fine_mix, self.fine_out = Mix(stages, d), same(d, d, 3)
-        self.coarse_mix, self.coarse_up = Mix(stages - 1, d), Up(d, factor)
-        self.last = nn.Conv2d(d, 1, 3, padding=1)
-        self.error_first, self.error_attention = same(1, 2 * d, 3), Attention(2 * d, kind)
-        self.error_last = nn.Conv2d(2 * d, 1, 3, padding=1)
+        self.fine_mix = Mix(stages, d)
+        self.fine_out = same(d, d, 3)
+        self.coarse_mix = Mix(stages - 1, d)
+        self.coarse_up = Up(d, factor)
+        self.last = conv3(d, 1)
+        self.error_first = same(1, 2 * d, 3)
+        self.error_attention = Attention(2 * d, kind)
+        self.error_last = conv3(2 * d, 1)
         for part in self.modules():
             if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.kaiming_normal_(part.weight)
-                assert part.bias is not None
-                nn.init.zeros_(part.bias)
+                zero_bias(part)
         if self.options.start_at_bicubic:
-            for part in (self.last, self.error_last):
-                nn.init.zeros_(part.weight)
+            nn.init.zeros_(self.last.weight)
+            nn.init.zeros_(self.error_last.weight)
 
     @property
     def size_rule(self) -> SizeRule:
-        """Any size."""
+        """Return the rule that any size fits."""
         return SizeRule()
 
     @property
     def tiling(self) -> Tiling:
-        """Attention over all pixels costs their square, and the release knows tiles only."""
+        """Return tiles: attention over all pixels costs their square, and the release knows tiles only."""
         return Tiling(self.options.tile, self.options.halo)
 
     def working_bytes(self, rows: int, columns: int) -> int:
-        """About sixteen fine frames of d features; the materialised attention's two matrices come on top."""
+        """Count sixteen fine frames of d features, and the materialised attention's two matrices."""
         pixels = rows * columns
-        fine = 16 * self.options.d * self.options.factor**2
-        return 4 * pixels * (fine + (2 * pixels if self.options.attention == "materialised" else 0))
+        per_pixel = 16 * self.options.d * self.factor**2
+        if self.options.attention == "materialised":
+            per_pixel += 2 * pixels
+        return 4 * pixels * per_pixel
 
     def refine(self, coarse: Tensor) -> Tensor:
-        """The fine frame, cell-like: a correction on top of bicubic enlargement; every pixel attends to all others."""
-        check_shape(coarse, ("B", 1, "H", "W"), self.size_rule, "abpn: coarse frame")
-        return self._refine(wide(coarse), None)
+        """Return the fine frame, cell-like: bicubic enlargement and a correction; every pixel attends to all others.
 
-    def refine_around(self, coarse: Tensor, surround: Surround) -> Tensor:
-        """The fine frame of one without edges: every pixel attends to those around it, as many as a tile has."""
+        See :meth:`SpatialNetwork.refine`.
+        """
         check_shape(coarse, ("B", 1, "H", "W"), self.size_rule, "abpn: coarse frame")
-        sliding = Sliding(surround, _REACH, self.options.tile // 2)
-        fine = self._refine(sliding.whole(wide(coarse)), sliding)
-        edge = sliding.margin * self.options.factor
+        return self._refine(at_least_float32(coarse), None)
+
+    def refine_sliding(self, coarse: Tensor, pad: Pad) -> Tensor:
+        """Return the fine frame of one without edges: every pixel attends to those around it, as many as a tile has.
+
+        See :meth:`SpatialNetwork.refine_sliding`.
+        """
+        check_shape(coarse, ("B", 1, "H", "W"), self.size_rule, "abpn: coarse frame")
+        window = SlidingWindow(pad, _RECEPTIVE_FIELD, self.options.tile // 2)
+        fine = self._refine(window.extend(at_least_float32(coarse)), window)
+        edge = window.halo * self.factor
         return fine[..., edge:-edge, edge:-edge]
 
-    def _refine(self, coarse: Tensor, sliding: Sliding | None) -> Tensor:
-        feature = self.first(coarse)
-        feature = self.second(self.first_attention(feature, feature, sliding))
-        fine = self._enlarge(coarse) + wide(self._project(feature, sliding))
-        # last back-projection: what the fine frame, made coarse, does not give back
-        error = coarse - F.interpolate(
-            fine, size=coarse.shape[-2:], mode="bicubic", align_corners=False
-        )
-        feature = self.error_first(error)
-        error = wide(self.error_last(self.error_attention(feature, feature, sliding)))
-        return fine + self._enlarge(error)
-
     def loss(self, sample: SpatialSample) -> Tensor:
-        """L1."""
-        return F.l1_loss(self.refine(sample.coarse), wide(sample.target))
+        """Return L1."""
+        return F.l1_loss(self.refine(sample.coarse), at_least_float32(sample.target))
 
-    def _project(self, feature: Tensor, sliding: Sliding | None) -> Tensor:
-        """The stages: coarse features (B, d, H, W) -> the correction (B, 1, factor H, factor W)."""
-        ups: list[Tensor] = [
-            self.up[0](feature)
-        ]  # of each the last two are needed, and no more are kept
-        downs: list[Tensor] = []
-        fine_sum = self.fine_mix.add(None, ups[0], 0)
+    def _refine(self, coarse: Tensor, window: SlidingWindow | None) -> Tensor:
+        feature = self.first(coarse)
+        feature = self.second(self.first_attention(feature, feature, window))
+        fine = self._enlarge(coarse) + at_least_float32(self._correction(feature, window))
+        # last back-projection: what the fine frame, made coarse, does not give back
+        error = coarse - resize(fine, *coarse.shape[-2:])
+        feature = self.error_first(error)
+        error = self.error_last(self.error_attention(feature, feature, window))
+        return fine + self._enlarge(at_least_float32(error))
+
+    def _correction(self, feature: Tensor, window: SlidingWindow | None) -> Tensor:
+        """Run the stages: coarse features (B, d, H, W) -> the correction (B, 1, factor H, factor W)."""
+        # of the fine and of the coarse features the last two are needed: older ones are freed
+        up = self.up[0](feature)
+        older_up = up
+        down = feature
+        older_down = feature
+        fine_sum = self.fine_mix.add(None, up, 0)
         coarse_sum = None
-        guide = feature
         for k in range(1, self.options.stages):
-            if k >= 3:
-                guide = self.down_skip[k - 3](downs[-2])
-            downs = [*downs[-1:], self.attention[k - 1](guide, self.down[k - 1](ups[-1]), sliding)]
-            coarse_sum = self.coarse_mix.add(coarse_sum, downs[-1], k - 1)
-            up = self.up[k](downs[-1])
+            source = self.down_skip[k - 3](older_down) if k >= 3 else down
+            older_down = down
+            down = self.attention[k - 1](source, self.down[k - 1](up), window)
+            coarse_sum = self.coarse_mix.add(coarse_sum, down, k - 1)
+            finer_up = self.up[k](down)
             if k >= 2:
-                up = up + self.up_skip[k - 2](ups[-2])
-            ups = [ups[-1], up]
+                finer_up = finer_up + self.up_skip[k - 2](older_up)
+            older_up = up
+            up = finer_up
             fine_sum = self.fine_mix.add(fine_sum, up, k)
-            guide = downs[-1]
         assert coarse_sum is not None
-        correction = self.fine_out(self.fine_mix.end(fine_sum)) + self.coarse_up(
-            self.coarse_mix.end(coarse_sum)
-        )
-        out: Tensor = self.last(correction)
-        return out
+        fine = self.fine_out(self.fine_mix.activate(fine_sum))
+        coarse = self.coarse_up(self.coarse_mix.activate(coarse_sum))
+        return self.last(fine + coarse)
 
     def _enlarge(self, coarse: Tensor) -> Tensor:
-        size = coarse.shape[-2] * self.options.factor, coarse.shape[-1] * self.options.factor
-        return F.interpolate(coarse, size=size, mode="bicubic", align_corners=False)
+        rows, columns = coarse.shape[-2:]
+        return resize(coarse, rows * self.factor, columns * self.factor)

@@ -18,10 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from deepcams.core.errors import InputError
-from deepcams.networks.window import Surround
+from deepcams.networks.window import Pad
 
 Kind = Literal["temporal", "spatial"]
 Times = Sequence[float] | Tensor
+Shapes = Mapping[str, tuple[int, ...]]
 _LISTED = 5
 """How many names a message lists before it only counts the others."""
 
@@ -31,16 +32,15 @@ class TemporalSample(NamedTuple):
 
     Attributes:
         frames: (B, 2, C, H, W), the known frames at t = 0 and t = 1.
-        t: (B,), where the target lies, each in (0, 1).
+        t: (B,), the time of the target, each in (0, 1).
         target: (B, C, H, W), the true frame at t.
-        guide: (B, G, C, H, W), what the training-free method that the network starts from makes of the pair at t,
-            for a network that declares a ``guide``; None for the others.
+        estimate: (B, E, C, H, W), the initial estimate at t, for a network with an ``estimate_method``; else None.
     """
 
     frames: Tensor
     t: Tensor
     target: Tensor
-    guide: Tensor | None = None
+    estimate: Tensor | None = None
 
 
 class SpatialSample(NamedTuple):
@@ -58,40 +58,41 @@ class SpatialSample(NamedTuple):
 
 @dataclass(frozen=True)
 class SizeRule:
-    """Which frame sizes a network takes: height and width are multiples of ``multiple`` and at least ``minimum``."""
+    """The frame sizes a network takes: height and width are multiples of ``multiple`` and at least ``minimum``."""
 
     multiple: int = 1
     minimum: int = 1
 
     def fits(self, rows: int, columns: int) -> bool:
-        """Whether a frame of this size may be given to the network."""
+        """Return whether a frame of this size may be given to the network."""
         return (rows, columns) == self.enlarge(rows, columns)
 
     def enlarge(self, rows: int, columns: int) -> tuple[int, int]:
-        """The smallest size that fits and holds rows x columns: what to pad to."""
-
-        def up(n: int) -> int:
-            return -(-max(n, self.minimum) // self.multiple) * self.multiple
-
-        return up(rows), up(columns)
+        """Return the smallest size that fits and holds rows x columns: what to pad to."""
+        return self._round_up(rows), self._round_up(columns)
 
     def check(self, tensor: Tensor, where: str) -> None:
         """Raise InputError unless the last two dimensions of ``tensor`` fit."""
         rows, columns = tensor.shape[-2:]
-        if not self.fits(rows, columns):
-            larger = "x".join(map(str, self.enlarge(rows, columns)))
-            least = f" and at least {self.minimum}" if self.minimum > self.multiple else ""
-            expected = f"height and width that are multiples of {self.multiple}{least}"
-            raise InputError(where, expected, f"{rows}x{columns}", f"pad to {larger}")
+        if self.fits(rows, columns):
+            return
+        expected = f"height and width that are multiples of {self.multiple}"
+        if self.minimum > self.multiple:
+            expected += f" and at least {self.minimum}"
+        larger = "x".join(map(str, self.enlarge(rows, columns)))
+        raise InputError(where, expected, f"{rows}x{columns}", f"pad to {larger}")
+
+    def _round_up(self, n: int) -> int:
+        return -(-max(n, self.minimum) // self.multiple) * self.multiple
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """How a spatial network wants a large frame cut, in coarse pixels.
+    """The tiles that a spatial network wants a large frame cut into, in coarse pixels.
 
     Attributes:
         size: tile edge the network was made for, halo included.
-        halo: margin of a tile whose output is not to be trusted; neighbouring tiles overlap at least by two halos.
+        halo: pixels at each edge of a tile whose output is discarded; neighbouring tiles overlap by at least two halos.
     """
 
     size: int
@@ -99,7 +100,7 @@ class Tiling:
 
 
 class Network(nn.Module, ABC):
-    """What both kinds share.
+    """What temporal and spatial networks share.
 
     A class declares ``name``, ``kind``, ``options_type`` (a frozen dataclass of JSON values) and ``presets`` (named
     options); an instance is made of its options alone and holds them in ``options``. A network is deterministic in
@@ -125,50 +126,50 @@ class Network(nn.Module, ABC):
 
     @property
     def size_rule(self) -> SizeRule:
-        """The frame sizes it takes in inference."""
+        """Return the frame sizes it takes in inference."""
         return SizeRule()
 
     @property
     def training_size_rule(self) -> SizeRule:
-        """The frame sizes ``loss`` takes (of the coarse frame, for a spatial network)."""
+        """Return the frame sizes ``loss`` takes (of the coarse frame, for a spatial network)."""
         return self.size_rule
 
     @abstractmethod
     def working_bytes(self, rows: int, columns: int) -> int:
-        """About how much memory one frame of this size takes in float32 inference, the weights not counted."""
+        """Estimate the memory of one frame of this size in float32 inference, without the weights."""
 
     @property
     def parameter_count(self) -> int:
-        """Number of trained values."""
+        """Return the number of trained values."""
         return sum(p.numel() for p in self.parameters())
 
 
 class TemporalNetwork(Network):
-    """Given two frames, predicts frames between them.
+    """A network that predicts frames between two frames.
 
     Attributes:
-        guide: name of the training-free method that it starts from, whose frames it must be given with each t
-            ("flow": :func:`deepcams.methods.flow.guide`), or None.
-        guides: how many frames the guide has for each t.
-        margin: rows and columns of surroundings that it needs on each side of a frame to be free of edges.
-        reach: how many pixels away a pixel's answer sees; such a network may be given a frame in bands that overlap by
-            as much, each beginning at a multiple of the size rule. None: not known, give it whole frames.
+        estimate_method: name of the training-free method that makes its initial estimate of each frame
+            ("flow": :func:`deepcams.methods.flow.initial_estimate`), or None: it needs none.
+        estimate_frames: how many frames the initial estimate has for each t.
+        context: rows and columns of surroundings that it needs on each side of a frame to be free of edge effects.
+        receptive_field: how many pixels away a pixel's answer sees; such a network may be given a frame in bands that
+            overlap by as much, each beginning at a multiple of the size rule. None: unknown, it gets whole frames.
     """
 
     kind: ClassVar[Kind] = "temporal"
-    guide: ClassVar[str | None] = None
-    guides: ClassVar[int] = 0
-    margin: ClassVar[tuple[int, int]] = (64, 128)
-    reach: ClassVar[int | None] = None
+    estimate_method: ClassVar[str | None] = None
+    estimate_frames: ClassVar[int] = 0
+    context: ClassVar[tuple[int, int]] = (64, 128)
+    receptive_field: ClassVar[int | None] = None
 
     @abstractmethod
-    def interpolate(self, frames: Tensor, t: Times, guide: Tensor | None = None) -> Tensor:
-        """Frames between two known ones; what does not depend on t is computed once.
+    def interpolate(self, frames: Tensor, t: Times, estimate: Tensor | None = None) -> Tensor:
+        """Predict frames between two known ones; what does not depend on t is computed once.
 
         Args:
             frames: (B, 2, C, H, W), scaled, at t = 0 and t = 1; H and W fit ``size_rule``.
             t: T numbers in (0, 1), the same for the whole batch, or a tensor (T,) or (B, T).
-            guide: (B, T, ``guides``, C, H, W), scaled, for a network that declares a ``guide``.
+            estimate: (B, T, ``estimate_frames``, C, H, W), scaled, for a network with an ``estimate_method``.
 
         Returns:
             (B, T, C, H, W), scaled, in float32 (float64 for float64).
@@ -179,32 +180,32 @@ class TemporalNetwork(Network):
 
     @abstractmethod
     def loss(self, sample: TemporalSample) -> Tensor:
-        """The scalar to minimise for one batch; H and W fit ``training_size_rule``."""
+        """Return the scalar to minimise for one batch; H and W fit ``training_size_rule``."""
 
-    def forward(self, frames: Tensor, t: Tensor, guide: Tensor | None = None) -> Tensor:
-        """The same as :meth:`interpolate`, for hooks, ``torch.compile`` and ``torch.export``."""
-        return self.interpolate(frames, t, guide)
+    def forward(self, frames: Tensor, t: Tensor, estimate: Tensor | None = None) -> Tensor:
+        """Do the same as :meth:`interpolate`, for hooks, ``torch.compile`` and ``torch.export``."""
+        return self.interpolate(frames, t, estimate)
 
 
 class SpatialNetwork(Network):
-    """Refines one frame ``factor`` times in each direction, each frame on its own.
+    """A network that refines one frame ``factor`` times in each direction, each frame on its own.
 
     Attributes:
-        slides: whether :meth:`refine_around` is there, for large frames without tiles.
+        sliding_window: whether :meth:`refine_sliding` is implemented, for large frames without tiles.
     """
 
     kind: ClassVar[Kind] = "spatial"
-    slides: ClassVar[bool] = False
+    sliding_window: ClassVar[bool] = False
     factor: int
 
     @property
     def tiling(self) -> Tiling | None:
-        """How to cut frames it cannot or should not take whole; None: give it whole frames."""
+        """Return how to cut frames that it cannot or should not take whole; None: it takes whole frames."""
         return None
 
     @abstractmethod
     def refine(self, coarse: Tensor) -> Tensor:
-        """The fine frame, cell-like: coarse pixel k covers the fine pixels factor k .. factor k + factor - 1.
+        """Return the fine frame, cell-like: coarse pixel k covers the fine pixels factor k .. factor k + factor - 1.
 
         Args:
             coarse: (B, C, H, W), scaled; H and W fit ``size_rule``.
@@ -216,44 +217,43 @@ class SpatialNetwork(Network):
             InputError: a shape that does not fit.
         """
 
-    def refine_around(self, coarse: Tensor, surround: Surround) -> Tensor:
-        """:meth:`refine` of a frame that has no edges: what lies beyond them is asked for.
+    def refine_sliding(self, coarse: Tensor, pad: Pad) -> Tensor:
+        """Do :meth:`refine` without edges: ``pad`` gives what lies beyond them.
 
         Moving the frame within its surroundings moves the result and changes nothing else.
 
         Args:
             coarse: (B, C, H, W), scaled.
-            surround: gives what lies around any tensor at the frame's resolution.
+            pad: extends any tensor at the frame's resolution by its surroundings.
         """
-        raise NotImplementedError(f"{self.name} does not slide")
+        raise NotImplementedError(f"{self.name} has no sliding window")
 
     @abstractmethod
     def loss(self, sample: SpatialSample) -> Tensor:
-        """The scalar to minimise for one batch."""
+        """Return the scalar to minimise for one batch."""
 
     def forward(self, coarse: Tensor) -> Tensor:
-        """The same as :meth:`refine`, for hooks, ``torch.compile`` and ``torch.export``."""
+        """Do the same as :meth:`refine`, for hooks, ``torch.compile`` and ``torch.export``."""
         return self.refine(coarse)
 
 
 def times_tensor(t: Times, frames: Tensor, where: str) -> Tensor:
-    """``t`` of :meth:`TemporalNetwork.interpolate` as (B, T), at least float32, on the device of ``frames`` (checked).
+    """Return ``t`` of :meth:`TemporalNetwork.interpolate` as (B, T), at least float32, on the device of ``frames``.
 
-    The values of a tensor are not looked at (that would stall a GPU and break ``torch.export``), those of a list are.
+    The values of a tensor are not checked (that would stall a GPU and break ``torch.export``), those of a list are.
 
     Raises:
         InputError: no time, a time outside (0, 1), or a tensor that is neither (T,) nor (B, T).
     """
+    batch = frames.shape[0]
     if not isinstance(t, Tensor):
         if not len(t) or not all(math.isfinite(v) and 0 < v < 1 for v in t):
             raise InputError(f"{where}: t", "times inside (0, 1)", str(list(t)))
         t = torch.tensor(t, dtype=torch.float64)
-    if t.ndim not in (1, 2) or not t.shape[-1] or (t.ndim == 2 and t.shape[0] != frames.shape[0]):
-        raise InputError(
-            f"{where}: t", f"(T,) or ({frames.shape[0]}, T) times", f"shape {tuple(t.shape)}"
-        )
+    if t.ndim not in (1, 2) or not t.shape[-1] or (t.ndim == 2 and t.shape[0] != batch):
+        raise InputError(f"{where}: t", f"(T,) or ({batch}, T) times", f"shape {tuple(t.shape)}")
     dtype = torch.float64 if frames.dtype == torch.float64 else torch.float32
-    return t.to(frames.device, dtype).expand(frames.shape[0], -1)
+    return t.to(frames.device, dtype).expand(batch, -1)
 
 
 def check_shape(tensor: Tensor, shape: Sequence[int | str], rule: SizeRule, where: str) -> None:
@@ -271,8 +271,14 @@ def require(where: object, option: str, holds: bool, expected: str, found: objec
         raise InputError(f"{where}: {option}", expected, found)
 
 
+def require_range(where: object, options: object, option: str, least: int, most: int) -> None:
+    """Raise InputError unless ``least <= options.option <= most``."""
+    value = getattr(options, option)
+    require(where, option, least <= value <= most, f"{least} to {most}", value)
+
+
 def options_from(options_type: type, values: Mapping[str, Any], where: object) -> Any:
-    """Options of JSON values, strictly.
+    """Return options made of JSON values, strictly.
 
     Raises:
         InputError: an unknown option, a value of another type than its default's, or one out of its range.
@@ -288,23 +294,25 @@ def options_from(options_type: type, values: Mapping[str, Any], where: object) -
     return options_type(**values)
 
 
-def listed(names: list[str]) -> str:
-    """The first few names, and how many more."""
-    return ", ".join(names[:_LISTED]) + (
-        f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+def first_names(names: list[str]) -> str:
+    """Return the first few names, and how many more there are."""
+    text = ", ".join(names[:_LISTED])
+    if len(names) > _LISTED:
+        text += f" and {len(names) - _LISTED} more"
+    return text
+
+
+def shape_differences(found: Shapes, expected: Shapes) -> str:
+    """Return what is missing, extra and misshapen, in one phrase; empty where all is as expected."""
+    wrong = {
+        "missing": [name for name in expected if name not in found],
+        "extra": [name for name in found if name not in expected],
+        "misshapen": [
+            f"{name} {found[name]} instead of {shape}"
+            for name, shape in expected.items()
+            if name in found and found[name] != shape
+        ],
+    }
+    return "; ".join(
+        f"{len(names)} {what}: {first_names(names)}" for what, names in wrong.items() if names
     )
-
-
-def differences(
-    found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]
-) -> str:
-    """What is missing, extra and misshapen, in one phrase; empty where all is as expected."""
-    missing = [name for name in expected if name not in found]
-    extra = [name for name in found if name not in expected]
-    misshapen = [
-        f"{name} {found[name]} instead of {shape}"
-        for name, shape in expected.items()
-        if name in found and found[name] != shape
-    ]
-    parts = (("missing", missing), ("extra", extra), ("misshapen", misshapen))
-    return "; ".join(f"{len(names)} {what}: {listed(names)}" for what, names in parts if names)

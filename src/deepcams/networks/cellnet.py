@@ -23,8 +23,10 @@ from deepcams.networks.base import (
     Tiling,
     check_shape,
     require,
+    require_range,
 )
-from deepcams.networks.warp import wide
+from deepcams.networks.layers import conv3, relu, resize, set_to_zero
+from deepcams.networks.warp import at_least_float32
 
 _LOG_FLOOR = 0.01
 """Below this (ug m-3) the interpolated logarithm is flat, as in the training-free method."""
@@ -54,18 +56,13 @@ class CellNetOptions:
 
     def __post_init__(self) -> None:
         where = "options of cellnet"
-        require(where, "width", 1 <= self.width <= 1024, "1 to 1024", self.width)
-        require(where, "blocks", 1 <= self.blocks <= 100, "1 to 100", self.blocks)
-        require(where, "factor", 2 <= self.factor <= 16, "2 to 16", self.factor)
+        require_range(where, self, "width", 1, 1024)
+        require_range(where, self, "blocks", 1, 100)
+        require_range(where, self, "factor", 2, 16)
         require(where, "floor", self.floor > 0, "a positive number", self.floor)
         require(where, "power", 0 < self.power <= 1, "more than 0, at most 1", self.power)
-        require(
-            where,
-            "tile",
-            self.tile > 4 * self.blocks + 8,
-            f"more than {4 * self.blocks + 8}",
-            self.tile,
-        )
+        halos = 4 * self.blocks + 8
+        require(where, "tile", self.tile > halos, f"more than {halos}", self.tile)
 
 
 class ResidualBlock(nn.Module):
@@ -73,16 +70,13 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(width, width, 3, padding=1)
-        self.second = nn.Conv2d(width, width, 3, padding=1)
-        assert self.second.bias is not None
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)
+        self.first = conv3(width, width)
+        self.second = conv3(width, width)
+        set_to_zero(self.second)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, width, H, W) -> the same shape."""
-        out: Tensor = x + self.second(F.relu(self.first(x)))
-        return out
+        return x + self.second(relu(self.first(x)))
 
 
 class CellNet(SpatialNetwork):
@@ -95,58 +89,59 @@ class CellNet(SpatialNetwork):
 
     def __init__(self, options: CellNetOptions | None = None) -> None:
         super().__init__(options or CellNetOptions())
-        width, self.factor = self.options.width, self.options.factor
-        self.first = nn.Conv2d(1, width, 3, padding=1)
+        self.factor = self.options.factor
+        width = self.options.width
+        self.first = conv3(1, width)
         self.blocks = nn.ModuleList(ResidualBlock(width) for _ in range(self.options.blocks))
-        self.last = nn.Conv2d(width, self.factor**2, 3, padding=1)
-        assert self.last.bias is not None
-        nn.init.zeros_(
-            self.last.weight
-        )  # to begin with, the shares are those of the training-free method
-        nn.init.zeros_(self.last.bias)
+        self.last = conv3(width, self.factor**2)
+        set_to_zero(self.last)  # to begin with, the shares are those of the training-free method
 
     @property
     def size_rule(self) -> SizeRule:
-        """Any size."""
+        """Return the rule that any size fits."""
         return SizeRule()
 
     @property
-    def reach(self) -> int:
-        """How far a coarse pixel's answer sees: one pixel a convolution, two for the bicubic start."""
+    def receptive_field(self) -> int:
+        """Return how far a coarse pixel's answer sees: one pixel a convolution, two for the bicubic start."""
         return 2 * self.options.blocks + 2
 
     @property
     def tiling(self) -> Tiling:
-        """Tiles whose halo holds all that a pixel sees: their results are those of the whole frame."""
-        return Tiling(self.options.tile, self.reach)
+        """Return tiles whose halo is the receptive field: their results are those of the whole frame."""
+        return Tiling(self.options.tile, self.receptive_field)
 
     def working_bytes(self, rows: int, columns: int) -> int:
-        """About five frames of features, and the fine ones."""
+        """Count five frames of features, and the fine ones."""
         return 4 * rows * columns * (5 * self.options.width + 6 * self.factor**2)
 
     def refine(self, coarse: Tensor) -> Tensor:
-        """The fine frame, cell-like; the plain mean over each cell's pixels is the coarse value (0 where negative)."""
+        """Return the fine frame, cell-like; the plain mean over each cell's pixels is the coarse value (at least 0).
+
+        See :meth:`SpatialNetwork.refine`.
+        """
         check_shape(coarse, ("B", 1, "H", "W"), self.size_rule, "cellnet: coarse frame")
-        coarse = wide(coarse).clamp_min(0)
+        coarse = at_least_float32(coarse).clamp_min(0)
         with torch.autocast(coarse.device.type, enabled=False):
             seen = (coarse + self.options.floor).log() / 2
             start = self._enlarged_log(coarse)
         x = self.first(seen)
         for block in self.blocks:
             x = block(x)
-        shares = torch.softmax(F.pixel_unshuffle(start, self.factor) + wide(self.last(x)), dim=1)
+        logits = F.pixel_unshuffle(start, self.factor) + at_least_float32(self.last(x))
+        shares = torch.softmax(logits, dim=1)
         return F.pixel_shuffle(shares * (coarse * self.factor**2), self.factor)
 
     def loss(self, sample: SpatialSample) -> Tensor:
-        """Mean absolute difference of powers."""
-        found, wanted = (
-            x.clamp_min(0) + 0.1 for x in (self.refine(sample.coarse), wide(sample.target))
-        )
-        return (found**self.options.power - wanted**self.options.power).abs().mean()
+        """Return the mean absolute difference of powers."""
+        found = self.refine(sample.coarse).clamp_min(0) + 0.1
+        wanted = at_least_float32(sample.target).clamp_min(0) + 0.1
+        power = self.options.power
+        return (found**power - wanted**power).abs().mean()
 
     def _enlarged_log(self, coarse: Tensor) -> Tensor:
-        edge, factor = 2, self.factor
-        logs = F.pad(coarse.clamp_min(_LOG_FLOOR).log(), (edge,) * 4, mode="replicate")
-        size = [n * factor for n in logs.shape[-2:]]
-        fine = F.interpolate(logs, size=size, mode="bicubic", align_corners=False)
-        return fine[..., edge * factor : -edge * factor, edge * factor : -edge * factor]
+        logs = F.pad(coarse.clamp_min(_LOG_FLOOR).log(), (2, 2, 2, 2), mode="replicate")
+        rows, columns = logs.shape[-2:]
+        fine = resize(logs, rows * self.factor, columns * self.factor)
+        edge = 2 * self.factor
+        return fine[..., edge:-edge, edge:-edge]

@@ -1,8 +1,8 @@
-"""A trained network in one file that says all about itself: safetensors, with a card in the header.
+"""Checkpoints: a trained network in one self-describing safetensors file, with a card in the header.
 
 The card is JSON: format version, network and options, scaling, variable, and provenance (training data, split,
-recipe, figures, package version). Nothing in the file is ever executed; a damaged, foreign or newer file is one
-sentence. Import :func:`read_card` where only the header is wanted: it needs no torch.
+recipe, figures, package version). Nothing in the file is ever executed; a damaged, foreign or newer file raises an
+error of one line. :func:`read_card` reads the header alone and needs no torch.
 """
 
 from __future__ import annotations
@@ -27,17 +27,26 @@ if TYPE_CHECKING:
 
 SUFFIX = ".safetensors"
 KEY = "deepcams"
-"""Where the card stands in the header's metadata."""
+"""Key of the card in the header's metadata."""
 VERSION = 1
 """The format this package writes; it reads this and all earlier ones."""
-STORED = {"float32": "F32", "float16": "F16"}
+STORED = ("float32", "float16")
+"""Types in which weights are stored."""
 _WANTED = "a deepcams checkpoint (safetensors with a card)"
+_COPY_AGAIN = "copy the file again"
 _LARGEST_HEADER = 100_000_000
+_FORMATS = {
+    b"PK": "a zip or PyTorch file",
+    b"\x80": "a pickle",
+    b"\x89HDF": "a netCDF-4 file",
+    b"CDF": "a netCDF-3 file",
+}
+"""First bytes of files of other formats."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """What a checkpoint says about itself.
+    """The description of a checkpoint, in its header.
 
     Attributes:
         network: registered name of the network.
@@ -49,7 +58,7 @@ class Card:
         variable: what it was trained on ("pm2p5").
         provenance: where the weights come from: training data, split, recipe, figures; JSON values.
         package_version: of the deepcams that wrote the file.
-        stored: "float32" or "float16", how the weights are stored.
+        stored: "float32" or "float16", the type of the stored weights.
         tensors_sha256: of the weights' names and stored bytes, checked on loading.
         version: of the format.
     """
@@ -70,12 +79,12 @@ class Card:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A loaded file.
+    """A loaded checkpoint.
 
     Attributes:
         network: in ``eval()``, float32, on the CPU.
-        scaling: what makes the network's numbers out of ug m-3.
-        card: what the file says about itself.
+        scaling: from ug m-3 to the network's numbers.
+        card: the file's description of itself.
         sha256: of the file's bytes, for the provenance of what is made with it.
     """
 
@@ -94,11 +103,11 @@ def save(
     provenance: Mapping[str, Any] | None = None,
     stored: str = "float32",
 ) -> Path:
-    """Write a checkpoint, wholly or not at all: to a temporary file beside it, flushed to disk, then renamed.
+    """Write a checkpoint atomically.
 
     Args:
         network: whose options and weights are saved.
-        path: where to; ``.safetensors`` is added if it has another suffix or none.
+        path: the file; ``.safetensors`` is added if it has another suffix or none.
         scaling: the network's.
         variable: what it was trained on.
         provenance: JSON values that say where the weights come from.
@@ -117,23 +126,20 @@ def save(
     from deepcams._version import __version__
 
     path = Path(path)
-    path = path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
+    if path.suffix != SUFFIX:
+        path = path.with_name(path.name + SUFFIX)
     if stored not in STORED:
         raise InputError("stored", "float32 or float16", repr(stored))
-    tensors = {
-        name: tensor.detach().to("cpu", getattr(torch, stored)).contiguous().clone()
-        for name, tensor in network.state_dict().items()
-    }
-    for name, tensor in tensors.items():
+    do = "go back to an earlier state of the training"
+    if stored == "float16":
+        do = "store it in float32"
+    tensors = {}
+    for name, tensor in network.state_dict().items():
+        tensor = tensor.detach().to("cpu", getattr(torch, stored)).contiguous().clone()
         if not torch.isfinite(tensor).all():
-            do = (
-                "go back to an earlier state of the training"
-                if stored == "float32"
-                else "store it in float32"
-            )
-            raise InputError(
-                f"weights {name}", f"finite numbers in {stored}", "nan or infinity", do
-            )
+            expected = f"finite numbers in {stored}"
+            raise InputError(f"weights {name}", expected, "nan or infinity", do)
+        tensors[name] = tensor
     card = Card(
         network=network.name,
         kind=network.kind,
@@ -151,12 +157,17 @@ def save(
         text = json.dumps(dataclasses.asdict(card), sort_keys=True, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InputError("provenance", "JSON values", str(error)) from None
-    _write(path, to_bytes(tensors, metadata={KEY: text}))
+    with os_errors_explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, to_bytes(tensors, metadata={KEY: text}))
     return path
 
 
 def read_card(path: str | Path) -> Card:
-    """The card alone, from the file's header.
+    """Read the card alone, from the file's header; without torch.
+
+    Args:
+        path: the checkpoint.
 
     Raises:
         InputError: no such file, no checkpoint, a damaged one, or one of a newer format.
@@ -168,16 +179,19 @@ def read_card(path: str | Path) -> Card:
 def load(path: str | Path) -> Checkpoint:
     """Read a checkpoint.
 
+    Args:
+        path: the file.
+
+    Returns:
+        the network with its weights, its scaling and its card.
+
     Raises:
-        InputError: whatever is wrong with the file, in one sentence: no such file, truncated, damaged, another
-            format, a newer version, an unknown network, scaling or option, missing, extra or misshapen tensors.
+        InputError: whatever is wrong with the file, in one line: no such file, truncated, damaged, another format, a
+            newer version, an unknown network, scaling or option, missing, extra or misshapen tensors.
     """
-    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load as from_bytes
 
-    from deepcams.networks import NETWORKS
-    from deepcams.networks.base import differences, options_from
     from deepcams.networks.scaling import make_scaling
 
     path = Path(path)
@@ -186,61 +200,78 @@ def load(path: str | Path) -> Checkpoint:
     try:
         tensors = from_bytes(content)
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        raise InputError(
-            path, _WANTED, f"a damaged file ({error})", "copy the file again"
-        ) from None
-    try:
-        cls = NETWORKS.get(card.network)
-    except InputError as error:
-        do = "install the package that adds this network, or a newer deepcams"
-        raise InputError(f"{path}: network", error.expected, repr(card.network), do) from None
-    network: Network = cls(
-        options_from(cls.options_type, card.options, f"{path}: options of {card.network}")
-    )
-    if (card.kind, card.factor) != (network.kind, network.factor):
-        found = f"{card.kind}, factor {card.factor}"
-        raise InputError(f"{path}: card", f"{network.kind}, factor {network.factor}", found)
+        raise InputError(path, _WANTED, f"a damaged file ({error})", _COPY_AGAIN) from None
+    network = _network_of(card, path)
     try:
         scaling = make_scaling(card.scaling, card.scaling_options)
     except InputError as error:
         raise InputError(f"{path}: {error.where}", error.expected, error.found, error.do) from None
+    _fill(network, tensors, card, path)
+    return Checkpoint(network.eval(), scaling, card, hashlib.sha256(content).hexdigest())
+
+
+def _network_of(card: Card, path: Path) -> Network:
+    """Build the card's network, with fresh weights."""
+    from deepcams.networks import NETWORKS
+    from deepcams.networks.base import options_from
+
+    try:
+        network_type = NETWORKS.get(card.network)
+    except InputError as error:
+        do = "install the package that adds this network, or a newer deepcams"
+        raise InputError(f"{path}: network", error.expected, repr(card.network), do) from None
+    where = f"{path}: options of {card.network}"
+    network: Network = network_type(options_from(network_type.options_type, card.options, where))
+    if (card.kind, card.factor) != (network.kind, network.factor):
+        expected = f"{network.kind}, factor {network.factor}"
+        raise InputError(f"{path}: card", expected, f"{card.kind}, factor {card.factor}")
+    return network
+
+
+def _fill(network: Network, tensors: Mapping[str, Tensor], card: Card, path: Path) -> None:
+    """Load the tensors into the network, once they are what its options and the card ask for."""
+    import torch
+
+    from deepcams.networks.base import shape_differences
+
     own = network.state_dict()
-    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    wrong = differences(shapes, {name: tuple(tensor.shape) for name, tensor in own.items()})
+    wrong = shape_differences(
+        {name: tuple(tensor.shape) for name, tensor in tensors.items()},
+        {name: tuple(tensor.shape) for name, tensor in own.items()},
+    )
     if wrong:
         raise InputError(path, f"the tensors of {card.network} with the options in its card", wrong)
     if _digest(tensors) != card.tensors_sha256:
-        raise InputError(
-            path, "weights with the checksum in its card", "other weights", "copy the file again"
-        )
+        expected = "weights with the checksum in its card"
+        raise InputError(path, expected, "other weights", _COPY_AGAIN)
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise InputError(f"{path}: {name}", "finite numbers", "nan or infinity")
     network.load_state_dict({name: tensor.to(own[name].dtype) for name, tensor in tensors.items()})
-    return Checkpoint(network.eval(), scaling, card, hashlib.sha256(content).hexdigest())
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of names, types, shapes and bytes."""
     import torch
 
     digest = hashlib.sha256()
-    for name in sorted(tensors):
-        digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}\n".encode())
-        digest.update(tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
 def _read_header(path: Path, whole: bool = False) -> tuple[dict[str, Any], bytes]:
-    """The parsed safetensors header (8 bytes of length, then JSON); and all bytes, if ``whole``.
+    """Return the parsed safetensors header (8 bytes of length, then JSON); and all bytes, if ``whole``.
 
-    Read here rather than through safetensors: its messages name no file, and a card needs no torch.
+    Parsed here rather than by safetensors, whose messages name no file; and a card needs no torch.
     """
     try:
         with path.open("rb") as file:
             head = file.read(8)
             size = struct.unpack("<Q", head)[0] if len(head) == 8 else -1
             if not 2 <= size <= _LARGEST_HEADER:
-                raise InputError(path, _WANTED, _what(head), _todo(head))
+                raise _foreign(path, head)
             text = file.read(size)
             rest = file.read() if whole else b""
     except FileNotFoundError:
@@ -248,37 +279,32 @@ def _read_header(path: Path, whole: bool = False) -> tuple[dict[str, Any], bytes
     except OSError as error:
         raise InputError(path, _WANTED, error.strerror or "an unreadable file") from None
     if len(text) < size:
-        raise InputError(path, _WANTED, "a truncated or foreign file", "copy the file again")
+        raise InputError(path, _WANTED, "a truncated or foreign file", _COPY_AGAIN)
     try:
         header = json.loads(text)
     except ValueError:
-        raise InputError(path, _WANTED, _what(head), _todo(head)) from None
+        raise _foreign(path, head) from None
     if not isinstance(header, dict):
         raise InputError(path, _WANTED, "a header of another form")
     return header, head + text + rest
 
 
-def _what(head: bytes) -> str:
+def _foreign(path: Path, head: bytes) -> InputError:
+    """Return the error for a file of another format, recognised by its first 8 bytes."""
+    found = "a file of another format"
+    do = ""
+    for start, name in _FORMATS.items():
+        if head.startswith(start):
+            found = name
     if len(head) < 8:
-        return f"a file of {len(head)} bytes"
-    kinds = {
-        b"PK": "a zip or PyTorch file",
-        b"\x80": "a pickle",
-        b"\x89HDF": "a netCDF-4 file",
-        b"CDF": "a netCDF-3 file",
-    }
-    return next(
-        (kind for start, kind in kinds.items() if head.startswith(start)),
-        "a file of another format",
-    )
-
-
-def _todo(head: bytes) -> str:
-    published = head.startswith((b"PK", b"\x80"))
-    return "published weight files are read by `deepcams models import`" if published else ""
+        found = f"a file of {len(head)} bytes"
+    if head.startswith((b"PK", b"\x80")):
+        do = "published weight files are read by `deepcams models import`"
+    return InputError(path, _WANTED, found, do)
 
 
 def _card_of(header: Mapping[str, Any], path: object) -> Card:
+    """Return the card of a header, checked."""
     metadata = header.get("__metadata__")
     text = metadata.get(KEY) if isinstance(metadata, dict) else None
     if text is None:
@@ -292,38 +318,29 @@ def _card_of(header: Mapping[str, Any], path: object) -> Card:
         do = "install a newer deepcams"
         raise InputError(path, f"checkpoint format {VERSION} or earlier", f"format {version}", do)
     expected = {field.name: str(field.type) for field in dataclasses.fields(Card)}
-    missing, extra = sorted(expected.keys() - values), sorted(values.keys() - expected)
-    if missing or extra:
+    wrong = {"without": expected.keys() - values, "with": values.keys() - expected}
+    if any(wrong.values()):
         found = "; ".join(
-            f"{what} {', '.join(names)}"
-            for what, names in (("without", missing), ("with", extra))
-            if names
+            f"{what} {', '.join(sorted(names))}" for what, names in wrong.items() if names
         )
         raise InputError(f"{path}: card", "the entries of format 1", found)
     for name, kind in expected.items():
-        kinds: Any = {"str": str, "int": int, "int | None": (int, type(None))}.get(kind, dict)
+        kinds: Any = {"str": str, "int": int, "int | None": int | None}.get(kind, dict)
         if not isinstance(values[name], kinds):
             raise InputError(f"{path}: card: {name}", kind, repr(values[name]))
     return Card(**values)
 
 
-def _write(path: Path, content: bytes) -> None:
-    with os_errors_explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
-
-
 def find(folder: str | Path) -> list[tuple[Path, Card | DeepcamsError]]:
-    """All ``.safetensors`` files in ``folder``, each with its card or with what is wrong with it, by name.
+    """Return all ``.safetensors`` files in ``folder``, each with its card or the error of reading it, by name.
 
     Raises:
         InputError: no such folder.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise InputError(
-            folder, "a folder of checkpoints", "a file" if folder.exists() else "nothing there"
-        )
+        found_instead = "a file" if folder.exists() else "no such folder"
+        raise InputError(folder, "a folder of checkpoints", found_instead)
     found: list[tuple[Path, Card | DeepcamsError]] = []
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         try:

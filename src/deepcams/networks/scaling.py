@@ -1,8 +1,8 @@
-"""From ug m-3 to the numbers a network sees, and back.
+"""Scalings: from ug m-3 to the numbers a network sees, and back.
 
 A scaling is saved in the checkpoint and travels with the weights; nothing else knows a network's range. All are odd
 or linear near zero (the analyses hold values slightly below zero) and the inverse is exact to rounding; only a
-scaling with ``clips`` loses the extremes.
+scaling with ``clip_above`` loses the extremes.
 """
 
 from __future__ import annotations
@@ -28,29 +28,24 @@ class Scaling(ABC):
     name: ClassVar[str]
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, int | float)
-                or not 0 < value < math.inf
-            ):
-                raise InputError(
-                    f"scaling {self.name}: {field.name}", "a positive number", repr(value)
-                )
+        for option, value in dataclasses.asdict(self).items():
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not 0 < value < math.inf:
+                where = f"scaling {self.name}: {option}"
+                raise InputError(where, "a positive number", repr(value))
 
     @property
-    def clips(self) -> float | None:
-        """The value (ug m-3) above which ``forward`` loses the excess; None: nothing is lost."""
+    def clip_above(self) -> float | None:
+        """Return the value (ug m-3) above which ``forward`` loses the excess; None: nothing is lost."""
         return None
 
     @abstractmethod
     def forward(self, values: Tensor) -> Tensor:
-        """Scaled values of ``values`` in ug m-3."""
+        """Return ``values`` (ug m-3) scaled."""
 
     @abstractmethod
     def inverse(self, scaled: Tensor) -> Tensor:
-        """Values in ug m-3 of scaled ones."""
+        """Return scaled values in ug m-3."""
 
 
 @dataclass(frozen=True)
@@ -61,16 +56,16 @@ class LinearClip(Scaling):
     limit: float = 800.0
 
     @property
-    def clips(self) -> float | None:
-        """The limit itself."""
+    def clip_above(self) -> float | None:
+        """Return the limit."""
         return self.limit
 
     def forward(self, values: Tensor) -> Tensor:
-        """Values below 0 become 0, those above the limit 1."""
+        """Map values below 0 to 0, those above the limit to 1."""
         return values.clamp(0, self.limit) / self.limit
 
     def inverse(self, scaled: Tensor) -> Tensor:
-        """Not clipped: a network may answer with more than the limit, or less than 0."""
+        """Multiply by the limit; not clipped: a network may answer with more than the limit, or less than 0."""
         return scaled * self.limit
 
 
@@ -82,11 +77,11 @@ class Linear(Scaling):
     unit: float = 100.0
 
     def forward(self, values: Tensor) -> Tensor:
-        """Proportional."""
+        """Divide by the unit."""
         return values / self.unit
 
     def inverse(self, scaled: Tensor) -> Tensor:
-        """Proportional."""
+        """Multiply by the unit."""
         return scaled * self.unit
 
 
@@ -99,11 +94,11 @@ class Asinh(Scaling):
     norm: float = 8.0
 
     def forward(self, values: Tensor) -> Tensor:
-        """Odd, increasing."""
+        """Apply the inverse hyperbolic sine: odd, increasing."""
         return torch.asinh(values / self.knee) / self.norm
 
     def inverse(self, scaled: Tensor) -> Tensor:
-        """The hyperbolic sine."""
+        """Apply the hyperbolic sine."""
         return torch.sinh(scaled * self.norm) * self.knee
 
 
@@ -116,31 +111,40 @@ class Log(Scaling):
     norm: float = 10.0
 
     def forward(self, values: Tensor) -> Tensor:
-        """Odd, increasing."""
+        """Apply the logarithm of 1 + |PM| / floor with the sign of PM: odd, increasing."""
         return torch.copysign(torch.log1p(values.abs() / self.floor) / self.norm, values)
 
     def inverse(self, scaled: Tensor) -> Tensor:
-        """The exponential less one."""
+        """Apply the exponential less one, with the sign of ``scaled``."""
         return torch.copysign(torch.expm1(scaled.abs() * self.norm) * self.floor, scaled)
 
 
 SCALINGS = Registry(
     "scaling",
     "deepcams.scalings",
-    {c.name: f"{c.__module__}:{c.__name__}" for c in (LinearClip, Linear, Asinh, Log)},
+    {
+        "linear-clip": "deepcams.networks.scaling:LinearClip",
+        "linear": "deepcams.networks.scaling:Linear",
+        "asinh": "deepcams.networks.scaling:Asinh",
+        "log": "deepcams.networks.scaling:Log",
+    },
 )
 
 
 def make_scaling(name: str, options: Mapping[str, Any] | None = None) -> Scaling:
-    """The scaling registered as ``name``.
+    """Return the scaling registered as ``name``.
+
+    Args:
+        name: "linear", "linear-clip", "asinh", "log", or one that another package registered.
+        options: the scaling's own; those left out have their defaults.
 
     Raises:
         InputError: an unknown name or option, or an option that is no positive number.
     """
-    cls = SCALINGS.get(name)
-    known = [field.name for field in dataclasses.fields(cls)]
-    for option in options or {}:
+    scaling_type: type[Scaling] = SCALINGS.get(name)
+    known = [field.name for field in dataclasses.fields(scaling_type)]
+    options = options or {}
+    for option in options:
         if option not in known:
             raise InputError(f"scaling {name}", "the options " + ", ".join(known), repr(option))
-    scaling: Scaling = cls(**(options or {}))
-    return scaling
+    return scaling_type(**options)

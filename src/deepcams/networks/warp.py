@@ -14,13 +14,13 @@ EPSILON = 1e-5
 """Added to the importance of a splatted pixel, so that no weight is zero (XVFI)."""
 
 
-def wide(x: Tensor) -> Tensor:
-    """``x`` in float32, or as it is if that is wider."""
+def at_least_float32(x: Tensor) -> Tensor:
+    """Return ``x`` in float32, or unchanged if it is float64."""
     return x if x.dtype == torch.float64 else x.float()
 
 
 def _pixels(flow: Tensor) -> tuple[Tensor, Tensor]:
-    """Column (1, 1, W) and row (1, H, 1) numbers of the pixels of ``flow``."""
+    """Return the column (1, 1, W) and row (1, H, 1) numbers of the pixels of ``flow``."""
     rows, columns = flow.shape[-2:]
     x = torch.arange(columns, device=flow.device, dtype=flow.dtype)
     y = torch.arange(rows, device=flow.device, dtype=flow.dtype)
@@ -39,19 +39,17 @@ def warp(image: Tensor, flow: Tensor, mask: bool = False) -> Tensor:
         (B, C, H, W) in float32.
     """
     with torch.autocast(image.device.type, enabled=False):
-        image, flow = wide(image), wide(flow)
+        image = at_least_float32(image)
+        flow = at_least_float32(flow)
         rows, columns = flow.shape[-2:]
         x, y = _pixels(flow)
         # normalised so that the centres of the first and last pixel are -1 and 1 (align_corners=True)
         at_x = 2 * (x + flow[:, 0]) / max(columns - 1, 1) - 1
         at_y = 2 * (y + flow[:, 1]) / max(rows - 1, 1) - 1
         at = torch.stack((at_x, at_y), dim=-1)
-        warped = F.grid_sample(image, at, mode="bilinear", padding_mode="zeros", align_corners=True)
+        warped = F.grid_sample(image, at, align_corners=True)
         if mask:
-            ones = torch.ones_like(image[:, :1])
-            inside = F.grid_sample(
-                ones, at, mode="bilinear", padding_mode="zeros", align_corners=True
-            )
+            inside = F.grid_sample(torch.ones_like(image[:, :1]), at, align_corners=True)
             warped = warped * (inside >= 0.999)
         return warped
 
@@ -71,16 +69,21 @@ def splat(values: Tensor, flow: Tensor, importance: Tensor) -> tuple[Tensor, Ten
         the sums of weighted values (B, C, H, W) and of weights (B, 1, H, W), in float32; zero where nothing arrives.
     """
     with torch.autocast(values.device.type, enabled=False):
-        values, flow, importance = wide(values), wide(flow), wide(importance)
+        values = at_least_float32(values)
+        flow = at_least_float32(flow)
+        importance = at_least_float32(importance)
         batch, channels, rows, columns = values.shape
         x, y = _pixels(flow)
         # whole and broken part of the flow, not of the target: 255.999 + 0.001 would lose the distance's digits
-        left, top = flow[:, 0].detach().floor(), flow[:, 1].detach().floor()
+        left, top = flow.detach().floor().unbind(1)
         sums = values.new_zeros(batch, channels + 1, rows * columns)
         payload = torch.cat((values, torch.ones_like(importance)), dim=1)
-        for step_x, step_y in ((left, top), (left, top + 1), (left + 1, top), (left + 1, top + 1)):
-            column, row = x + step_x, y + step_y
-            inside = ((column >= 0) & (column < columns) & (row >= 0) & (row < rows)).unsqueeze(1)
+        corners = ((left, top), (left, top + 1), (left + 1, top), (left + 1, top + 1))
+        for step_x, step_y in corners:
+            column = x + step_x
+            row = y + step_y
+            inside = (column >= 0) & (column < columns) & (row >= 0) & (row < rows)
+            inside = inside.unsqueeze(1)
             distance = (flow[:, 0] - step_x) ** 2 + (flow[:, 1] - step_y) ** 2
             weight = (importance + EPSILON) * torch.exp(-distance).unsqueeze(1)
             # a dropped pixel is sent to pixel 0 with nothing (a flow that is not a number would be no index)

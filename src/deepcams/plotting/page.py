@@ -398,6 +398,13 @@ def check_format(path: Path) -> None:
 def save(figure: Figure, path: Path | str) -> Path:
     """Write a figure as PNG, PDF or SVG by the name's ending, whole or not at all; an older one is replaced.
 
+    Args:
+        figure: of any function of :mod:`deepcams.plotting`.
+        path: the file.
+
+    Returns:
+        the path.
+
     Raises:
         InputError: another ending.
         OutputError: the file cannot be written.

@@ -1,1 +1,17 @@
-"""One HTML file that tells what a run did: settings, provenance, tables, pictures; nothing outside it is needed."""
+"""One HTML file about a run: settings, provenance, tables, pictures; it needs no other file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deepcams.core.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from deepcams.report.report import write_report as write_report
+else:
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        {
+            "write_report": ".report",
+        },
+    )

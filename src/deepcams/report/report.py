@@ -29,7 +29,7 @@ MOST_GAPS = 40
 Progress = Callable[[str, int, int], None]
 
 
-def report(
+def write_report(
     run: Path | str,
     out: Path | str = "report.html",
     *,

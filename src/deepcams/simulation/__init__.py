@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-_WHERE = {
-    "SimulatedWorld": "world",
-    "Simulation": "write_world",
-    "open_simulated": "world",
-    "place_stations": "station_network",
-    "simulate": "write_world",
-    "world_arrays": "arrays",
-}
-
-__all__ = [*_WHERE]
+from deepcams.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from deepcams.simulation.arrays import world_arrays as world_arrays
@@ -23,9 +13,15 @@ if TYPE_CHECKING:
     from deepcams.simulation.world import open_simulated as open_simulated
     from deepcams.simulation.write_world import Simulation as Simulation
     from deepcams.simulation.write_world import simulate as simulate
-
-
-def __getattr__(name: str) -> Any:
-    if name in _WHERE:
-        return getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+else:
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        {
+            "SimulatedWorld": ".world",
+            "Simulation": ".write_world",
+            "open_simulated": ".world",
+            "place_stations": ".station_network",
+            "simulate": ".write_world",
+            "world_arrays": ".arrays",
+        },
+    )

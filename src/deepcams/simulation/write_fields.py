@@ -23,6 +23,9 @@ from deepcams.files.records import FOLDER, Record, Records, fingerprint
 Blocks = Iterator[tuple[slice, np.ndarray]]
 """Which times, and their values (hours, rows, columns)."""
 
+STATE = f"{FOLDER}-simulation"
+"""Hidden folder of simulated files; ``.deepcams`` itself would make them an output of deepcams, which is no input."""
+
 _SINCE = np.datetime64("2003-01-01", "ns")
 
 
@@ -64,7 +67,7 @@ def blocks_of(field: xr.DataArray, path: Path, world: str, progress: Progress) -
         world: everything that the field's values depend on besides their places and times; empty: nothing is stored.
         progress: called with the number of times done.
     """
-    folder = path.parent / FOLDER / f"{path.name}.blocks"
+    folder = path.parent / STATE / f"{path.name}.blocks"
     yield _blocks(field, folder, world, progress)
     shutil.rmtree(folder, ignore_errors=True)
 

@@ -17,13 +17,13 @@ from deepcams.core.text import size
 from deepcams.core.times import HOUR
 from deepcams.files.atomic import atomic_path
 from deepcams.files.lock import locked
-from deepcams.files.records import FOLDER, Records
+from deepcams.files.records import Records
 from deepcams.methods.coarsen import coarsen
 from deepcams.simulation.arrays import Arrays
 from deepcams.simulation.station_network import place_stations
 from deepcams.simulation.world import WORLD_VERSION, SimulatedWorld
 from deepcams.simulation.write_cams import CamsLayout, write_cams
-from deepcams.simulation.write_fields import Written, by_calendar, write_days
+from deepcams.simulation.write_fields import STATE, Written, by_calendar, write_days
 from deepcams.simulation.write_geos_cf import write_geos_cf
 from deepcams.simulation.write_openaq import Dirt, write_openaq
 
@@ -106,7 +106,7 @@ def simulate(
             f"{folder}: a folder is needed, and a file of that name is there; name another folder"
         )
     task = _Task(folder, seed, period, bbox, overwrite, arrays, progress)
-    with locked(Records(folder / FOLDER).lock, folder):
+    with locked(Records(folder / STATE).lock, folder):
         if layout == "openaq":
             return task.write_stations(stations, Dirt() if dirt else None)
         if layout == "cams":
@@ -146,7 +146,7 @@ class _Task:
         Raises:
             OutputError: files with other settings are there, or the folder cannot be written to.
         """
-        records = Records(self.folder / FOLDER / layout)
+        records = Records(self.folder / STATE / layout)
         do = "name another folder or add --overwrite"
         if self.overwrite:
             shutil.rmtree(records.folder, ignore_errors=True)

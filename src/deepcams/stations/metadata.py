@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from deepcams.core.errors import InputError, notice
+from deepcams.files.optional import need
 from deepcams.readers.protocols import Paths
 
 _NAMES = {
@@ -46,10 +47,11 @@ def add_metadata(stations: pd.DataFrame, paths: Paths) -> pd.DataFrame:
         "id", keep="last"
     )
     table = table.set_index("id")
-    known = stations["id"].isin(table.index)
+    stations = stations.drop(columns=[name for name in table.columns if name in stations])
+    known = stations["location_id"].isin(table.index)
     if not known.any():
         example = f"{table.index[0]}" if len(table) else "no rows"
-        expected = f"the ids of the stations ({stations['id'].iloc[0]}, ..)"
+        expected = f"the ids of the stations ({stations['location_id'].iloc[0]}, ..)"
         raise InputError(
             given[0], expected, f"none of them ({example}, ..)", "give their own metadata"
         )
@@ -57,14 +59,15 @@ def add_metadata(stations: pd.DataFrame, paths: Paths) -> pd.DataFrame:
         notice(
             f"{given[0]}: {int((~known).sum())} of {len(stations)} stations are not in the metadata"
         )
-    return stations.join(table, on="id")
+    return stations.join(table, on="location_id")
 
 
 def _read(path: Path) -> pd.DataFrame:
     try:
         head = path.read_bytes()[:4]
         if head == b"PAR1":
-            table = pd.read_parquet(path)
+            with need("duckdb").connect() as database:
+                table = database.read_parquet(str(path)).df()
         elif path.read_text(encoding="utf-8-sig").lstrip()[:1] in ("{", "["):
             document: Any = json.loads(path.read_text(encoding="utf-8-sig"))
             table = pd.json_normalize(

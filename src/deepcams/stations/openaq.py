@@ -6,7 +6,7 @@ import hashlib
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,13 +14,14 @@ import numpy as np
 import pandas as pd
 
 from deepcams.core.errors import InputError, OutputError, notice
+from deepcams.core.text import counted
 from deepcams.core.times import stamp_seconds
 from deepcams.files.cache import cache_dir, folder_to_build, forget_old, identity, writable
 from deepcams.readers.protocols import Paths
-from deepcams.stations import openaq_sort as cache
+from deepcams.stations import ingest
+from deepcams.stations.ingest import Built, Rows
 from deepcams.stations.metadata import add_metadata
-from deepcams.stations.openaq_files import BlockReader, StationFile, find_station_files
-from deepcams.stations.openaq_sort import Built, Rows
+from deepcams.stations.station_files import StationFile, find_station_files
 
 KEEP_DAYS = 30
 """Sorted copies that were not used for so long are removed when another is made."""
@@ -70,7 +71,7 @@ class StationArchive:
         )
         low = self.first if start is None else start
         high = self.last if end is None else end
-        return cache.read_stations(self._folder, self._built, wanted, low, high)
+        return ingest.read_stations(self._folder, self._built, wanted, low, high)
 
     @property
     def identity(self) -> str:
@@ -97,8 +98,9 @@ def open_openaq(
     before all is read goes on where it was.
 
     Args:
-        paths: the archive's tree (``records/csv.gz/locationid=../year=../month=..``), CSV, csv.gz or Parquet files,
-            folders or globs of them, in any order. Columns are found by name; further ones are ignored.
+        paths: the archive's tree (``records/csv.gz/locationid=../year=../month=..``), tables as CSV, csv.gz, JSON lines
+            or Parquet, folders or globs of them, in any order. Columns are found by name
+            (:data:`deepcams.stations.layouts.COLUMNS`); further ones are ignored.
         parameter: which species; rows of others are counted and left out.
         assume_utc: take times without an offset for UTC instead of refusing them.
         metadata: see :func:`deepcams.stations.metadata.add_metadata`.
@@ -106,7 +108,7 @@ def open_openaq(
 
     Raises:
         InputError: no rows of the parameter, missing columns, times without an offset, a damaged or an empty file.
-        MissingExtraError: pyarrow is not installed.
+        MissingExtraError: DuckDB is not installed.
     """
     progress = progress or (lambda rows: None)
     where = _words(paths)
@@ -117,17 +119,10 @@ def open_openaq(
         temporary = tempfile.TemporaryDirectory(prefix="deepcams-stations-")
         root = Path(temporary.name)
     folder = root / key
-    built = cache.load(folder, key)
+    built = ingest.load(folder, key)
     if built is None:
         forget_old(root, KEEP_DAYS)
-        built = _build(
-            BlockReader(parameter, assume_utc),
-            find_station_files(paths),
-            folder,
-            key,
-            where,
-            progress,
-        )
+        built = _build(paths, parameter, assume_utc, folder, key, where, progress)
     else:
         folder.touch()
     stations = built.stations
@@ -157,7 +152,7 @@ def _words(paths: Paths) -> str:
 
 def _fingerprint(files: Iterable[StationFile], parameter: str, assume_utc: bool) -> tuple[str, int]:
     """A name for exactly these files as they are now, and how many there are."""
-    digest, count = hashlib.sha256(f"{cache.VERSION} {parameter} {assume_utc}".encode()), 0
+    digest, count = hashlib.sha256(f"{ingest.VERSION} {parameter} {assume_utc}".encode()), 0
     for file in files:
         for line in identity(file.path):
             digest.update(line)
@@ -166,8 +161,9 @@ def _fingerprint(files: Iterable[StationFile], parameter: str, assume_utc: bool)
 
 
 def _build(
-    reader: BlockReader,
-    files: Iterator[StationFile],
+    paths: Paths,
+    parameter: str,
+    assume_utc: bool,
     folder: Path,
     key: str,
     where: str,
@@ -175,36 +171,39 @@ def _build(
 ) -> Built:
     try:
         with folder_to_build(folder) as part:
-            # Another process may have been at it when the cache was looked into.
-            built = cache.load(folder, key)
+            built = ingest.load(folder, key)  # another process may have made it meanwhile
             if built is not None:
                 return built
-            built = cache.build(reader, files, part, progress)
+            files = find_station_files(paths)
+            built = ingest.build(files, parameter, assume_utc, part, progress)
             if not built.read:
-                _refuse_empty(reader, built, where)
-            cache.save(built, part, key)
+                _refuse_empty(parameter, built, where)
+            ingest.save(built, part, key)
             shutil.rmtree(folder, ignore_errors=True)
             part.rename(folder)
     except OSError as error:
+        reason = error.strerror or error
         raise OutputError(
-            f"{where} cannot be sorted into {folder.parent}: {error.strerror or error}; set DEEPCAMS_CACHE"
+            f"{where} cannot be sorted into {folder.parent}: {reason}; set DEEPCAMS_CACHE"
         ) from error
-    if reader.skipped:
-        names = ", ".join(path.name for path in reader.skipped[:3]) + (
-            ", .." if len(reader.skipped) > 3 else ""
-        )
-        count = len(reader.skipped)
-        number = (
-            f"{count} file{'s' * (count > 1)} without observations {'are' if count > 1 else 'is'}"
-        )
-        notice(f"{where}: {number} left out ({names})")
+    if built.skipped:
+        names = ", ".join(Path(path).name for path in built.skipped[:3])
+        more = ", .." if len(built.skipped) > 3 else ""
+        number = counted(len(built.skipped), "file")
+        verb = "is" if len(built.skipped) == 1 else "are"
+        notice(f"{where}: {number} without observations {verb} left out ({names}{more})")
+    unreadable = ingest.unreadable_words(built)
+    if unreadable:
+        notice(f"{where}: {unreadable}")
     return built
 
 
-def _refuse_empty(reader: BlockReader, built: Built, where: str) -> None:
-    if reader.last_missing and not built.other:
-        found = f"{len(reader.skipped)} without {', '.join(reader.last_missing)}"
-        raise InputError(where, "files with the columns of OpenAQ's archive", found)
-    found = f"{built.other} rows of other parameters" if built.other else "none"
-    do = "choose another with --parameter" if built.other else "download it again"
-    raise InputError(where, f"rows of {reader.parameter}", found, do)
+def _refuse_empty(parameter: str, built: Built, where: str) -> None:
+    if built.lacking and not built.other:
+        found = f"{len(built.skipped)} without {', '.join(built.lacking)}"
+        raise InputError(where, "files with the columns of OpenAQ's tables", found)
+    if built.other:
+        found, do = f"{built.other} rows of other parameters", "choose another with --parameter"
+    else:
+        found, do = "none", "download it again"
+    raise InputError(where, f"rows of {parameter}", found, do)

@@ -15,11 +15,11 @@ import numpy as np
 import pandas as pd
 
 from deepcams.core.errors import InputError, choose
-from deepcams.core.field import units_factor
 from deepcams.core.observations import Observations
 from deepcams.core.times import HOUR_SECONDS
 from deepcams.stations.hourly import Hourly, dense, hourly, runs
-from deepcams.stations.openaq_sort import Rows
+from deepcams.stations.ingest import Rows
+from deepcams.stations.layouts import unit_factor
 from deepcams.stations.outliers import outliers
 
 STEPS: dict[str, str] = {
@@ -199,7 +199,7 @@ class Control:
         self.stations, self.quality = stations, quality or Quality()
         self.pairs = near_pairs(stations) if pairs is None else pairs
         self._shift = HOUR_SECONDS if starts else 0
-        self._factors = np.array([_factor(text) for text in units] or [1.0])
+        self._factors = np.array([unit_factor(text) for text in units] or [1.0])
 
     def check(self, rows: Rows) -> tuple[Observations, Report]:
         """Judge the rows of some stations.
@@ -297,14 +297,6 @@ class Control:
                 drop[fewer] = other if fewer == one else one
         ids = self.stations["id"].to_numpy()
         return list(drop), [(str(ids[gone]), str(ids[kept])) for gone, kept in drop.items()]
-
-
-def _factor(text: str) -> float:
-    """What makes ug m-3 of values in these units; NaN where nothing does."""
-    try:
-        return units_factor(text.replace("m³", "m3"), "units")
-    except InputError:
-        return float("nan")
 
 
 def _lost(station: np.ndarray, bad: np.ndarray) -> int:

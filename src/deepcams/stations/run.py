@@ -22,8 +22,8 @@ from deepcams.stations import station_tables as tables
 from deepcams.stations.checkpoints import fingerprint
 from deepcams.stations.matching import SpaceRule
 from deepcams.stations.openaq import StationArchive, open_openaq
-from deepcams.stations.openaq_files import is_table
 from deepcams.stations.quality import Quality
+from deepcams.stations.station_files import is_table
 from deepcams.stations.validate import Options, Validation
 from deepcams.stations.validate import validate as compare
 

@@ -26,7 +26,7 @@ _SAME = 1e-4
 
 
 def check(network: Network, seed: int = 0) -> None:
-    """See :func:`deepcams.testing.check_network`."""
+    """Check every clause; see :func:`deepcams.testing.check_network`."""
     assert isinstance(network, TemporalNetwork | SpatialNetwork), (
         f"a network derives from TemporalNetwork or SpatialNetwork, {type(network).__name__} does not"
     )
@@ -37,14 +37,15 @@ def check(network: Network, seed: int = 0) -> None:
             torch.manual_seed(seed)
             network.eval()
             network.zero_grad()
+            name = clause.__name__.strip("_")
             try:
                 clause(network)
             except AssertionError as error:
-                broken.append(f"{clause.__name__.strip('_')}: {error}")
-            except Exception as error:  # a stranger's code may raise anything, and the other clauses are still of use
-                broken.append(
-                    f"{clause.__name__.strip('_')}: raised {type(error).__name__}: {error}"
-                )
+                broken.append(f"{name}: {error}")
+            except (
+                Exception
+            ) as error:  # the network may raise anything, and the other clauses are still of use
+                broken.append(f"{name}: raised {type(error).__name__}: {error}")
     assert not broken, f"{type(network).__name__} breaks the contract:\n" + "\n".join(broken)
 
 
@@ -58,11 +59,11 @@ def _declares_itself(network: Network) -> None:
         assert isinstance(network.factor, int), "a spatial network has a whole factor"
         assert network.factor >= 2, "factor is at least 2"
         tiling = network.tiling
-        assert tiling is None or 0 <= 2 * tiling.halo < tiling.size, (
-            "a tile is larger than its two halos"
-        )
-        own = type(network).refine_around is not SpatialNetwork.refine_around
-        assert own or not network.slides, "a network that slides has refine_around"
+        if tiling is not None:
+            assert 0 <= 2 * tiling.halo < tiling.size, "a tile is larger than its two halos"
+        if network.sliding_window:
+            own = type(network).refine_sliding
+            assert own is not SpatialNetwork.refine_sliding, "sliding_window needs refine_sliding"
     for rule in (network.size_rule, network.training_size_rule):
         assert isinstance(rule, SizeRule), "size rules are SizeRule"
 
@@ -90,17 +91,13 @@ def _answers_in_shape(network: Network) -> None:
     before = frames.clone()
     out = _run(network, frames)
     rows, columns = frames.shape[-2:]
-    if isinstance(network, SpatialNetwork):
-        expected: tuple[int, ...] = (
-            2,
-            network.channels,
-            network.factor * rows,
-            network.factor * columns,
-        )
-    else:
-        expected = (2, len(_TIMES), network.channels, rows, columns)
-    assert tuple(out.shape) == expected, (
-        f"the answer to {tuple(frames.shape)} is {expected}, not {tuple(out.shape)}"
+    factor = network.factor or 1
+    expected = [2, network.channels, factor * rows, factor * columns]
+    if isinstance(network, TemporalNetwork):
+        expected.insert(1, len(_TIMES))
+    shape = tuple(frames.shape)
+    assert list(out.shape) == expected, (
+        f"the answer to {shape} is {expected}, not {tuple(out.shape)}"
     )
     assert out.dtype == torch.float32, f"the answer to float32 is float32, not {out.dtype}"
     assert torch.isfinite(out).all(), "the answer is finite"
@@ -109,18 +106,15 @@ def _answers_in_shape(network: Network) -> None:
 
 def _repeats_itself(network: Network) -> None:
     frames = _input(network)
-    assert torch.equal(_run(network, frames), _run(network, frames)), (
-        "the same input gives the same answer in eval()"
-    )
+    same = torch.equal(_run(network, frames), _run(network, frames))
+    assert same, "the same input gives the same answer in eval()"
 
 
 def _treats_frames_apart(network: Network) -> None:
     frames = _input(network, batch=2)
-    _same(
-        _run(network, frames)[1:],
-        _run(network, frames[1:]),
-        "a frame's answer depends on the rest of the batch",
-    )
+    together = _run(network, frames)[1:]
+    alone = _run(network, frames[1:])
+    _same(together, alone, "a frame's answer depends on the rest of the batch")
 
 
 def _takes_several_times(network: Network) -> None:
@@ -128,16 +122,15 @@ def _takes_several_times(network: Network) -> None:
         return
     frames = _input(network, batch=2)
     together = _run(network, frames)
+    estimate = _estimate(network, frames, len(_TIMES))
     with torch.no_grad():
         for i, t in enumerate(_TIMES):
-            guide = _guide(network, frames, len(_TIMES))
-            one = None if guide is None else guide[:, i : i + 1]
-            _same(
-                together[:, i : i + 1],
-                network.interpolate(frames, [t], one),
-                "one t alone differs from several",
+            some = slice(i, i + 1)
+            alone = network.interpolate(
+                frames, [t], None if estimate is None else estimate[:, some]
             )
-        tensor = network.interpolate(frames, torch.tensor(_TIMES).expand(2, -1), guide)
+            _same(together[:, some], alone, "one t alone differs from several")
+        tensor = network.interpolate(frames, torch.tensor(_TIMES).expand(2, -1), estimate)
     _same(together, tensor, "t as a tensor (B, T) differs from t as a list")
 
 
@@ -161,12 +154,7 @@ def _learns(network: Network) -> None:
     loss.backward()  # type: ignore[no-untyped-call]
     unused = [name for name, p in network.named_parameters() if p.requires_grad and p.grad is None]
     assert not unused, f"parameters that the loss does not reach: {', '.join(unused[:5])}"
-    infinite = [
-        name
-        for name, p in network.named_parameters()
-        if p.grad is not None and not p.grad.isfinite().all()
-    ]
-    assert not infinite, f"gradients that are not finite: {', '.join(infinite[:5])}"
+    _has_finite_gradients(network)
 
 
 def _learns_in_bfloat16(network: Network) -> None:
@@ -174,6 +162,10 @@ def _learns_in_bfloat16(network: Network) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss = _loss(network)
     loss.backward()  # type: ignore[no-untyped-call]
+    _has_finite_gradients(network)
+
+
+def _has_finite_gradients(network: Network) -> None:
     infinite = [
         name
         for name, p in network.named_parameters()
@@ -211,18 +203,18 @@ def _input(network: Network, batch: int = 1) -> Tensor:
     return _frames(network, batch, *network.size_rule.enlarge(8, 9))
 
 
-def _guide(network: TemporalNetwork, frames: Tensor, times: int) -> Tensor | None:
-    """Something in the shape of what a network that starts from a training-free method is given."""
-    if network.guide is None or frames.ndim != 5:
+def _estimate(network: TemporalNetwork, frames: Tensor, times: int) -> Tensor | None:
+    """Return the mean of both frames, in the shape of the initial estimate that the network asks for."""
+    if network.estimate_method is None or frames.ndim != 5:
         return None
     mean = frames.mean(dim=1, keepdim=True)
-    return torch.stack([mean.expand(-1, network.guides, -1, -1, -1)] * times, dim=1)
+    return torch.stack([mean.expand(-1, network.estimate_frames, -1, -1, -1)] * times, dim=1)
 
 
 def _run(network: Network, frames: Tensor) -> Tensor:
     with torch.no_grad():
         if isinstance(network, TemporalNetwork):
-            return network.interpolate(frames, _TIMES, _guide(network, frames, len(_TIMES)))
+            return network.interpolate(frames, _TIMES, _estimate(network, frames, len(_TIMES)))
         assert isinstance(network, SpatialNetwork)
         return network.refine(frames)
 
@@ -232,14 +224,14 @@ def _loss(network: Network) -> Tensor:
     frames = _frames(network, 2, rows, columns)
     if isinstance(network, TemporalNetwork):
         target = torch.rand(2, network.channels, rows, columns)
-        guide = _guide(network, frames, 1)
-        one = None if guide is None else guide[:, 0]
-        return network.loss(TemporalSample(frames, torch.tensor([0.25, 2 / 3]), target, one))
+        estimate = _estimate(network, frames, 1)
+        if estimate is not None:
+            estimate = estimate[:, 0]
+        return network.loss(TemporalSample(frames, torch.tensor([0.25, 2 / 3]), target, estimate))
     assert isinstance(network, SpatialNetwork)
     factor = network.factor
-    return network.loss(
-        SpatialSample(frames, torch.rand(2, network.channels, factor * rows, factor * columns))
-    )
+    target = torch.rand(2, network.channels, factor * rows, factor * columns)
+    return network.loss(SpatialSample(frames, target))
 
 
 def _same(a: Tensor, b: Tensor, otherwise: str) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from deepcams.core.errors import InputError
 from deepcams.core.grid import cells_from_nodes, nodes_from_cells
 from deepcams.files.atomic import os_errors_explained, write_atomically
-from deepcams.methods.flow import guides
+from deepcams.methods.flow import initial_estimates
 from deepcams.training.split import Resolution
 from deepcams.training.store.open_store import Prepared, fingerprint
 
@@ -95,9 +95,11 @@ class WholeGuides:
         fractions = [k / span for k in range(1, span)]
         if resolution == "fine":
             before, after = nodes_from_cells(before, coarse), nodes_from_cells(after, coarse)
-            carried = cells_from_nodes(guides(before, after, fractions, coarse.refine()), coarse)
+            carried = cells_from_nodes(
+                initial_estimates(before, after, fractions, coarse.refine()), coarse
+            )
         else:
-            carried = guides(before, after, fractions, coarse)
+            carried = initial_estimates(before, after, fractions, coarse)
         roots = np.sqrt(carried)
         if not roots.max() <= _LARGEST_ROOT:
             raise InputError(

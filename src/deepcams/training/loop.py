@@ -150,7 +150,7 @@ class _Training:
         refuse_mixed(trained)
         refuse_shared(trained, validated)
         wants: dict[str, Any] = {
-            "guide": getattr(network, "guide", None),
+            "guide": getattr(network, "estimate_method", None),
             "kept": folder.path / GUIDES,
         }
         samples = experiment.samples

@@ -257,7 +257,7 @@ class SampleSet(Dataset[Any]):
             extra = self._whole.read(portion.store, *place)
             extra = extra[::-1].copy() if draw.reverse else extra  # what was before is now after
         elif self.guide:
-            extra = flow.guide(before, after, t, wide)[cut]
+            extra = flow.initial_estimate(before, after, t, wide)[cut]
         grid = Grid(wide.step, wide.north + up, wide.west + along, size, size)
         both = np.stack([before, after])
         around = Surroundings(both, wide, *cut[1:]) if self.side == "validation" else None

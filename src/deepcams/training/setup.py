@@ -14,7 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from deepcams.core.errors import InputError
 from deepcams.networks import build
-from deepcams.networks.base import Network, differences
+from deepcams.networks.base import Network, shape_differences
 from deepcams.networks.checkpoint import load
 from deepcams.networks.scaling import Scaling, make_scaling
 from deepcams.training.options import Experiment, Optimizer, Training
@@ -91,7 +91,7 @@ def _start(network: Network, scaling: Scaling, path: str) -> None:
             f"network.start: {path}", f"weights for the scaling {scaling}", str(known.scaling)
         )
     given, own = known.network.state_dict(), network.state_dict()
-    wrong = differences(_shapes(given), _shapes(own))
+    wrong = shape_differences(_shapes(given), _shapes(own))
     if wrong:
         raise InputError(
             f"network.start: {path}", f"weights of {network.name} with these options", wrong

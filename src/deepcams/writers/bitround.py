@@ -1,4 +1,4 @@
-"""Bit-rounding: values lose the bits that nobody needs, so that they compress several times better.
+"""Bit-rounding: drop the bits that carry no information, so that values compress several times better.
 
 Round to nearest, half to even, on the mantissa (Klöwer et al. 2021, Nature Computational Science 1, 713-724).
 Keeping k bits of the mantissa bounds the relative error by ``2 ** -(k + 1)``.
@@ -18,7 +18,7 @@ MANTISSA = 23
 """Explicit bits in the mantissa of a float32."""
 
 _BLOCK = 1 << 16
-"""Values rounded at a time: what fits into a core's own cache."""
+"""Values rounded at a time: they fit into a core's own cache."""
 
 
 @dataclass(frozen=True)
@@ -43,30 +43,26 @@ class BitRound:
         return min(max(math.ceil(-math.log2(self.bound)) - 1, 1), MANTISSA)
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
-        """Round ``values`` (float32, C-contiguous) in place and return them; NaN and infinities stay what they are."""
+        """Round ``values`` (float32, C-contiguous) in place and return them; NaN and infinities stay as they are."""
         drop = MANTISSA - self.bits
         if drop == 0:
             return values
-        shift, one = np.uint32(drop), np.uint32(1)
-        half, keep = np.uint32((1 << (drop - 1)) - 1), np.uint32(0xFFFFFFFF ^ ((1 << drop) - 1))
+        half = np.uint32((1 << (drop - 1)) - 1)
+        keep = np.uint32(0xFFFFFFFF ^ ((1 << drop) - 1))
         flat = values.reshape(-1)
-        odd = np.empty(min(_BLOCK, flat.size), np.uint32)
         for start in range(0, flat.size, _BLOCK):
             block = flat[start : start + _BLOCK]
-            whole, up = block.view(np.uint32), odd[: block.size]
-            # NaN is set again afterwards: a carry could turn its mantissa into an infinity's or a number's.
-            missing = np.isnan(block) if np.isnan(block.max()) else None
-            np.right_shift(whole, shift, out=up)
-            np.bitwise_and(up, one, out=up)
-            np.add(up, half, out=up)
-            np.add(whole, up, out=whole)
-            np.bitwise_and(whole, keep, out=whole)
-            if missing is not None:
-                block[missing] = np.nan
+            missing = np.isnan(block)
+            bits = block.view(np.uint32)
+            odd = (bits >> np.uint32(drop)) & np.uint32(1)
+            bits += odd + half
+            bits &= keep
+            # A carry could turn the mantissa of NaN into that of an infinity or a number.
+            block[missing] = np.nan
         return values
 
     def attributes(self) -> dict[str, Any]:
-        """Attributes of the data variable, in the words of CF 1.12, section 8.4; none when rounding is off."""
+        """Return the attributes of the data variable, as in CF 1.12, section 8.4; none when rounding is off."""
         if self.bits == MANTISSA:
             return {}
         return {

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -139,46 +139,32 @@ class NetcdfTarget(Target):
             return Record.from_json(file.getncattr(TOTAL))
 
     def write(self, item: Item, values: np.ndarray, status: np.ndarray, record: Record) -> None:
-        """Write the item's piece; write its file if it was the file's last."""
+        """Write the item's piece, or its file if it was the file's last."""
+        siblings = self._files[item.date]
+        if self.split and len(siblings) == 1:
+            self._write_file(item.date, [(values, status)], [record])
+            self.records.put(replace(record, digest=file_digest(self._file(item.date))))
+            return
         piece = self._piece(item)
         write_atomically(piece, blosc().encode(values) + status.tobytes())
         self.records.put(replace(record, digest=file_digest(piece)))
-        if self.split and all(self.record(sibling) for sibling in self._files[item.date]):
-            self._write_file(item.date, None)
+        if self.split and all(self.record(sibling) for sibling in siblings):
+            self._assemble(item.date, None)
 
     def finish(self, progress: Callable[[int], None] | None = None) -> None:
         """Write each file that is missing; remove what is no longer needed."""
         for date in self._files:
             if not self._file(date).exists():
-                self._write_file(date, progress)
+                self._assemble(date, progress)
         if not self.split and self._state.exists():
             shutil.rmtree(self._state)
 
-    def _write_file(self, date: str, progress: Callable[[int], None] | None) -> None:
-        """Write one whole file under a temporary name, force it to disk, and rename it; remove its pieces."""
-        items, final = self._files[date], self._file(date)
+    def _assemble(self, date: str, progress: Callable[[int], None] | None) -> None:
+        """Write a file of its items' pieces."""
+        items = self._files[date]
         records = [self.records.get(item.name) for item in items]
-        total = merge_records([record for record in records if record is not None])
-        attributes = {
-            RUN: json.dumps(self.records.identity(), sort_keys=True),
-            TOTAL: total.to_json().strip(),
-        }
-        temporary = self._state / f"{final.name}.{uuid.uuid4().hex}{UNFINISHED}"
-        hours = slice(items[0].start, items[-1].stop)
-        try:
-            with (
-                replace_atomically(final, temporary),
-                NETCDF4_PYTHON_LOCK,
-                netCDF4.Dataset(temporary, "w", format="NETCDF4") as file,
-            ):
-                values, status = lay_out(file, self.layout, hours, attributes)
-                done = 0
-                for block, flags in aligned(self._read(items, progress), self.layout.chunks[0]):
-                    values[done : done + len(flags)] = block
-                    status[done : done + len(flags)] = flags
-                    done += len(flags)
-        except RuntimeError as error:  # how netCDF reports what the operating system refused
-            raise OSError(0, f"{error} (is the disk full?)", str(final)) from error
+        finished = [record for record in records if record is not None]
+        self._write_file(date, self._read(items, progress), finished)
         for item in items:
             self._piece(item).unlink(missing_ok=True)
 
@@ -190,6 +176,36 @@ class NetcdfTarget(Target):
             yield values.reshape(item.hours, *self.layout.grid.shape), flags
             if progress is not None:
                 progress(item.hours)
+
+    def _write_file(self, date: str, blocks: Iterable[_Block], records: list[Record]) -> None:
+        """Write one whole file under a temporary name, force it to disk, and rename it."""
+        items, final = self._files[date], self._file(date)
+        attributes = {
+            RUN: json.dumps(self.records.identity(), sort_keys=True),
+            TOTAL: merge_records(records).to_json().strip(),
+        }
+        temporary = self._state / f"{final.name}.{uuid.uuid4().hex}{UNFINISHED}"
+        hours = slice(items[0].start, items[-1].stop)
+        try:
+            with (
+                replace_atomically(final, temporary),
+                NETCDF4_PYTHON_LOCK,
+                netCDF4.Dataset(temporary, "w", format="NETCDF4") as file,
+            ):
+                values, status = lay_out(file, self.layout, hours, attributes)
+                if len(items) > 1:
+                    # A chunk that an item fills in part stays for the next item, so that none is compressed twice.
+                    layer = (
+                        4 * self.layout.chunks[0] * self.layout.grid.rows * self.layout.grid.columns
+                    )
+                    values.set_var_chunk_cache(size=layer * 5 // 4, preemption=1.0)
+                done = 0
+                for block, flags in blocks:
+                    stop = done + len(flags)
+                    values[done:stop], status[done:stop] = block, flags
+                    done = stop
+        except RuntimeError as error:  # how netCDF reports what the operating system refused
+            raise OSError(0, f"{error} (is the disk full?)", str(final)) from error
 
     def discard(self) -> None:
         """Remove deepcams' files and records, and the folder if nothing else is in it."""
@@ -218,21 +234,6 @@ class NetcdfTarget(Target):
         """See :meth:`Target.size`."""
         files = (self._file(date) for date in self._files)
         return sum(file.stat().st_size for file in files if file.exists())
-
-
-def aligned(blocks: Iterator[_Block], step: int) -> Iterator[_Block]:
-    """Regroup blocks so that each but the last has a multiple of ``step`` hours: no chunk is compressed twice."""
-    rest: _Block | None = None
-    for values, flags in blocks:
-        if rest is not None:
-            values = np.concatenate([rest[0], values])
-            flags = np.concatenate([rest[1], flags])
-        whole = len(flags) // step * step
-        if whole:
-            yield values[:whole], flags[:whole]
-        rest = (values[whole:].copy(), flags[whole:].copy()) if whole < len(flags) else None
-    if rest is not None:
-        yield rest
 
 
 def lay_out(file: Any, layout: Layout, hours: slice, attributes: dict[str, str]) -> tuple[Any, Any]:

@@ -1,0 +1,49 @@
+"""Pieces that several networks are made of; all on tensors (N, channels, H, W)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+
+def conv3(channels: int, features: int) -> nn.Conv2d:
+    """Return a zero-padded 3x3 convolution."""
+    return nn.Conv2d(channels, features, 3, padding=1)
+
+
+def halving(channels: int, features: int) -> nn.Conv2d:
+    """Return a zero-padded 4x4 convolution to half the resolution."""
+    return nn.Conv2d(channels, features, 4, stride=2, padding=1)
+
+
+def set_to_zero(conv: nn.Conv2d) -> None:
+    """Set weights and bias to zero: the network begins as if the convolution's output were absent."""
+    nn.init.zeros_(conv.weight)
+    zero_bias(conv)
+
+
+def zero_bias(conv: nn.Conv2d | nn.ConvTranspose2d) -> None:
+    """Set the bias to zero."""
+    assert conv.bias is not None
+    nn.init.zeros_(conv.bias)
+
+
+def relu(x: Tensor) -> Tensor:
+    """Return max(x, 0), in place."""
+    return F.relu(x, inplace=True)
+
+
+def concat(*tensors: Tensor) -> Tensor:
+    """Return the channels of all tensors, one after the other."""
+    return torch.cat(tensors, dim=1)
+
+
+def double_size(x: Tensor) -> Tensor:
+    """Return each pixel four times, at twice the resolution."""
+    return F.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
+def resize(x: Tensor, rows: int, columns: int) -> Tensor:
+    """Interpolate bicubically (a = -0.75) with half-pixel centres, not antialiased."""
+    return F.interpolate(x, size=(rows, columns), mode="bicubic", align_corners=False)
