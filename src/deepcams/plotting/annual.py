@@ -19,7 +19,7 @@ from deepcams.methods.coarsen import coarsen
 from deepcams.plotting import style
 from deepcams.plotting.compare import Panel, lay_out, map_width
 from deepcams.plotting.maps import span_words, species_of
-from deepcams.plotting.page import Texts, credit_of, size_of
+from deepcams.plotting.page import Texts, size_of
 from deepcams.plotting.projection import View, window
 from deepcams.plotting.reading import mean, times_in
 
@@ -75,12 +75,12 @@ def annual_figure(
             [[old, new, change]],
         ]
         rows = max(choices, key=lambda each: map_width(each, view, paper))
-    if credit is None:
-        credit = credit_of(original, field, span=(period.start, field.time.values[times][-1]))
+    span = period.start, field.time.values[times][-1]
+    title = title or f"{species_of(field)}, {words.split(' UTC')[0]}"
     return lay_out(
         rows,
         [view],
-        Texts(title or f"{species_of(field)}, {words.split(' UTC')[0]}", note, credit),
+        Texts.of(title, note, credit, [original, field], span),
         str(field.name),
         scale,
         paper,
@@ -93,8 +93,8 @@ def _mean(
     field: xr.DataArray, times: slice, name: str, view: View, progress: Progress
 ) -> tuple[Panel, xr.DataArray]:
     """Return the mean over frames in a view as a panel, and as a field of one time."""
-    part, rows, columns = window(grid_of(field), view)
-    values = mean(field, times, rows, columns, progress)
+    part, nodes = window(grid_of(field), view)
+    values = mean(field, times, nodes, progress)
     frames = counted(times.stop - times.start, "frame")
     panel = Panel(f"{name}, {part.step:g}°, mean of {frames}", values, part)
     return panel, field_like(field.isel(time=slice(0, 1)), values[None], part)

@@ -24,13 +24,12 @@ from deepcams.plotting.page import (
     Sheet,
     Size,
     Texts,
-    credit_of,
     legible,
     size_of,
     text_width,
 )
 from deepcams.plotting.projection import View, into_turn, window, within
-from deepcams.plotting.reading import frame_at
+from deepcams.plotting.reading import EVERYWHERE, frame_at
 
 # Inches of text size 1.
 _MARGINS = Margins(left=0.62, right=0.15, gap=0.14)
@@ -100,8 +99,8 @@ def compare_maps(
 
     def panel(name: str, field: xr.DataArray) -> tuple[Panel, np.datetime64]:
         grid = grid_of(field)
-        part, rows, columns = window(grid, overview) if inner else (grid, slice(None), None)
-        values, when = frame_at(field, time, name, rows, columns)
+        part, nodes = window(grid, overview) if inner else (grid, EVERYWHERE)
+        values, when = frame_at(field, time, name, nodes)
         late = "" if when == time else f", {stamp(when)[11:]} UTC"
         return Panel(f"{name}, {grid.step:g}°{late}", values, part), when
 
@@ -113,10 +112,9 @@ def compare_maps(
         true, when = panel("Truth", truth)
         errors = [_error(name, *each, true, when) for name, each in made.items()]
         rows = [[true, *top], [given, *errors]]
-    if credit is None:
-        drawn = (source[1] if source else None, truth, *fields.values())
-        credit = credit_of(*drawn, span=(time, time))
-    texts = Texts(title or f"{species_of(first)}, {stamp(time)} UTC", note, credit)
+    title = title or f"{species_of(first)}, {stamp(time)} UTC"
+    drawn = [source[1] if source else None, truth, *fields.values()]
+    texts = Texts.of(title, note, credit, drawn, (time, time))
     return lay_out(rows, views, texts, str(first.name), scale, size_of(size))
 
 

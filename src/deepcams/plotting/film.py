@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.image import AxesImage
 from matplotlib.text import Text
@@ -22,14 +21,13 @@ from deepcams.core.progress import Progress, no_progress
 from deepcams.core.times import stamp
 from deepcams.files.atomic import atomic_path
 from deepcams.plotting import style
-from deepcams.plotting.maps import block_means, cell_at, draw_map, species_of
+from deepcams.plotting.maps import draw_map, pixels, pixels_across, species_of
 from deepcams.plotting.page import (
     Columns,
     Margins,
     Sheet,
     Size,
     Texts,
-    credit_of,
     legible,
     set_families,
     size_of,
@@ -107,15 +105,14 @@ def animate(
         expected = f"at most {_MOST_FRAMES[kind]:,} frames"
         raise InputError(path, expected, f"{times.size:,}", "use --every or --period")
     view = View.of(grid_of(first), box, projection)
-    _, *where = window(grid_of(first), view)
+    _, nodes = window(grid_of(first), view)
     some = times[np.unique(np.linspace(0, times.size - 1, _SAMPLES).astype(int))]
-    samples = [frame_at(first, time, densest, *where)[0] for time in some]
+    samples = [frame_at(first, time, densest, nodes)[0] for time in some]
     colours = style.ColourScale.of_concentrations(scale, samples, str(first.name))
-    if credit is None:
-        credit = credit_of(*fields.values(), span=(times[0], times[-1]))
     paper = size_of(size)
     paper = Size(paper.width, paper.tallest, paper.text, min(paper.dpi, int(_MOST / paper.width)))
-    texts = Texts(title or species_of(first), note, credit)
+    title = title or species_of(first)
+    texts = Texts.of(title, note, credit, fields.values(), (times[0], times[-1]))
     film = _Film(fields, view, colours, paper, texts)
     shades = colours.colours(np.linspace(0, 1, _SHADES), bytes=True)[:, :3]
     with writer(path, fps, shades) as write:
@@ -126,7 +123,7 @@ def animate(
 
 
 class _Film:
-    """A figure whose maps change from frame to frame; all else is drawn once."""
+    """A figure whose maps are drawn anew for each frame; all else is drawn once."""
 
     def __init__(
         self,
@@ -178,99 +175,28 @@ class _Film:
         sheet.bar(scale, _BAR + scale.extra_height - 0.3)
         set_families(self.figure)
         self.canvas = FigureCanvasAgg(self.figure)
-        self._prepare()
-
-    def _prepare(self) -> None:
-        """Draw what does not change: the sheet without times, and how lines mix with the colours of each map.
-
-        Lines, letters and edges over a map only mix with its colours: from the map in black and the map in white
-        follows the map in any colours, without drawing anything again.
-        """
-        drawn = []
-        for shade in (0, 255):
-            for image in self.images.values():
-                image.set_data(np.full((1, 1, 3), shade, np.uint8))
-            self.canvas.draw()
-            drawn.append(self._picture())
-        blackened, whitened = drawn
-        self._paper = self.canvas.copy_from_bbox(self.figure.bbox)
-        self._pixels: dict[str, _MapPixels] = {}
-        self._mixed: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
-        for name, image in self.images.items():
-            place = _MapPixels(image.axes, self.parts[name][0], self.view)
-            black = blackened[place.rows, place.columns].reshape(-1, 3)
-            share = whitened[place.rows, place.columns].reshape(-1, 3).astype(np.int16) - black
-            mixed = np.flatnonzero((share < 255).any(axis=1))
-            lines, clear = black[mixed].astype(np.float32), share[mixed].astype(np.float32) / 255
-            self._pixels[name], self._mixed[name] = place, (mixed, lines, clear)
+        for image in self.images.values():
+            image.axes.set_animated(True)
+        self.canvas.draw()  # type: ignore[no-untyped-call]
+        self._still = self.canvas.copy_from_bbox(self.figure.bbox)  # type: ignore[no-untyped-call]
 
     def _title(self, name: str, time: np.datetime64) -> str:
         step = grid_of(self.fields[name]).step
         return f"{legible(name)}, {step:g}°{self.between}{stamp(time)} UTC"
 
-    def _picture(self) -> np.ndarray:
-        return np.array(self.canvas.buffer_rgba())[..., :3]
-
     def frame(self, time: np.datetime64) -> np.ndarray:
         """Return the picture of a time: (height, width, 3), uint8."""
-        maps = {}
         for name, field in self.fields.items():
-            values, own = frame_at(field, time, name, *self.parts[name][1:])
-            maps[name] = self._pixels[name].picture(values, self.scale)
+            part, nodes = self.parts[name]
+            values, own = frame_at(field, time, name, nodes)
+            image = self.images[name]
+            cells, _ = pixels(values, part, self.view, pixels_across(image.axes))
+            image.set_data(self.scale.shown(cells))
             self.titles[name].set_text(self._title(name, own))
-        self.canvas.restore_region(self._paper)  # type: ignore[no-untyped-call]
-        for name, title in self.titles.items():
-            self.images[name].axes.draw_artist(title)
-        whole = self._picture()
-        for name, colours in maps.items():
-            place, (mixed, lines, clear) = self._pixels[name], self._mixed[name]
-            flat = colours.reshape(-1, 3)
-            flat[mixed] = np.rint(lines + clear * flat[mixed])
-            whole[place.rows, place.columns] = colours
-        return whole
-
-
-class _MapPixels:
-    """The pixels of a map in a film's pictures, and the cell that each shows, found once for all frames.
-
-    Where cells are smaller than pixels their means are shown, and each pixel looks at 2 x 2 places of itself.
-
-    Attributes:
-        rows, columns: of the whole picture, upper edge first.
-    """
-
-    def __init__(self, axes: Axes, grid: Grid, view: View) -> None:
-        """Find the pixels of drawn axes."""
-        box = axes.bbox
-        left, right = int(np.floor(box.x0 + 1e-6)), int(np.ceil(box.x1 - 1e-6))
-        bottom, top = int(np.floor(box.y0 + 1e-6)), int(np.ceil(box.y1 - 1e-6))
-        height = int(axes.figure.bbox.height)
-        self.columns, self.rows = slice(left, right), slice(height - top, height - bottom)
-        cells = (view.east - view.west) / grid.step / (right - left)
-        self._size, self._fine = max(int(cells), 1), 2 if cells > 1 else 1
-        share = (np.arange(self._fine) + 0.5) / self._fine
-        x = (left + np.add.outer(np.arange(right - left), share)).ravel()
-        y = (top - np.add.outer(np.arange(top - bottom), share)).ravel()
-        to_paper = axes.transData.inverted()
-        x = to_paper.transform(np.stack([x, np.full(x.size, top)], axis=1))[:, 0]
-        y = to_paper.transform(np.stack([np.full(y.size, left), y], axis=1))[:, 1]
-        self._cell = cell_at(x[None, :], y[:, None], grid, view, self._size)
-
-    def picture(self, values: np.ndarray, scale: style.ColourScale) -> np.ndarray:
-        """Return a frame's values on the grid as colours of the pixels: (rows, columns, 3), uint8."""
-        import cv2
-
-        cells = scale.shown(block_means(values, self._size))
-        painted = scale.colours(scale.norm(cells), bytes=True).reshape(-1, 4)
-        # The number of places off the map, -1, is that of the colour after all others.
-        missing = np.asarray(scale.colours.get_bad()) * 255
-        packed = np.concatenate([painted, missing[None].astype(np.uint8)]).view(np.uint32).ravel()
-        rows, columns = self._cell.shape
-        fine = packed[self._cell].view(np.uint8).reshape(rows, columns, 4)[..., :3]
-        if self._fine == 1:
-            return np.ascontiguousarray(fine)
-        size = columns // self._fine, rows // self._fine
-        return np.asarray(cv2.resize(fine, size, interpolation=cv2.INTER_AREA))
+        self.canvas.restore_region(self._still)  # type: ignore[no-untyped-call]
+        for image in self.images.values():
+            self.figure.draw_artist(image.axes)
+        return np.array(self.canvas.buffer_rgba())[..., :3]  # type: ignore[no-untyped-call]
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from deepcams.core.text import counted
 from deepcams.core.times import DAY, stamp
 from deepcams.plotting import style
 from deepcams.plotting.outlines import on_paper
-from deepcams.plotting.page import Columns, Margins, Sheet, Texts, credit_of, size_of
+from deepcams.plotting.page import Columns, Margins, Sheet, Texts, size_of
 from deepcams.plotting.projection import View, window, within
 from deepcams.plotting.reading import frame_at, mean, times_in
 
@@ -61,7 +61,6 @@ def draw_map(
         degrees: whether latitudes and longitudes are written.
         around: whether a polar cap has its meridians' degrees outside, where it needs room, or within.
     """
-    x0, x1, y0, y1 = view.extent
     is_flat = view.projection == "plate-carree"
     cells, extent = pixels(values, grid, view, pixels_across(axes))
     image = axes.imshow(
@@ -74,21 +73,18 @@ def draw_map(
         interpolation="antialiased" if is_flat else "nearest",
         interpolation_stage="rgba" if is_flat else "data",
     )
-    wide, tall = inches(axes) / k
+    wide = inches(axes)[0] / k
     thin = k * float(np.clip(wide / 2.5, 0.45, 1))  # small maps would be all lines
     countries = 0.6 if view.east - view.west > 120 else 1.0
     _draw_lines(axes, on_paper("borders", view), 0.7 * countries * thin, 0.35 * countries * thin)
     _draw_lines(axes, on_paper("coasts", view), 1.3 * thin, 0.55 * thin)
-    axes.set_xlim(x0, x1)
-    axes.set_ylim(y0, y1)
-    axes.set_aspect(view.aspect)
     if is_flat:
-        axes.set_xticks(_ticks(view.west, view.east, wide / 0.6, 0.2 / wide))
-        axes.set_yticks(_ticks(view.south, view.north, tall / 0.4, 0.0))
-        label_degrees(axes, k, degrees)
-        for spine in axes.spines.values():
-            spine.set_linewidth(0.7 * k)
+        show_flat(axes, view, k, degrees)
     else:
+        x0, x1, y0, y1 = view.extent
+        axes.set_xlim(x0, x1)
+        axes.set_ylim(y0, y1)
+        axes.set_aspect(view.aspect)
         _draw_net(axes, view, image, k, degrees, around)
     return image
 
@@ -107,12 +103,20 @@ def pixels_across(axes: Axes) -> int:
     return max(int(inches(axes)[0] * figure.get_dpi()), 1)
 
 
-def label_degrees(axes: Axes, k: float, degrees: tuple[bool, bool] = (True, True)) -> None:
-    """Write the ticks of a map in plate carree as degrees; ``degrees``: whether latitudes and longitudes are."""
+def show_flat(axes: Axes, view: View, k: float, degrees: tuple[bool, bool] = (True, True)) -> None:
+    """Set limits and aspect of a map in plate carree, and ticks in degrees; ``degrees``: whether each axis has them."""
+    axes.set_xlim(view.west, view.east)
+    axes.set_ylim(view.south, view.north)
+    axes.set_aspect(view.aspect)
+    wide, tall = inches(axes) / k
+    axes.set_xticks(_ticks(view.west, view.east, wide / 0.6, 0.2 / wide))
+    axes.set_yticks(_ticks(view.south, view.north, tall / 0.4, 0.0))
     axes.xaxis.set_major_formatter(style.LONGITUDES)
     axes.yaxis.set_major_formatter(style.LATITUDES)
     axes.tick_params(labelsize=style.points(8 * k), length=2.5 * k, width=0.6 * k)
     axes.tick_params(labelleft=degrees[0], labelbottom=degrees[1])
+    for spine in axes.spines.values():
+        spine.set_linewidth(0.7 * k)
 
 
 def _draw_lines(axes: Axes, lines: list[np.ndarray], halo: float, ink: float) -> None:
@@ -197,7 +201,7 @@ def cell_at(x: np.ndarray, y: np.ndarray, grid: Grid, view: View, size: int = 1)
 def _ticks(low: float, high: float, most: float, edge: float) -> list[float]:
     """Return round degrees between two ends; none in the share ``edge`` next to each, where labels would stick out."""
     span = high - low
-    steps = [1, 2, 5, 10]
+    steps: list[float] = [1, 2, 5, 10]
     if span > 90:
         steps = [1, 1.5, 2, 3, 4.5, 6, 9, 10]
     elif span > 25:
@@ -379,25 +383,22 @@ def map_figure(
     """
     grid = grid_of(field)
     view = View.of(grid, box, projection)
-    part, rows, columns = window(grid, view)
+    part, nodes = window(grid, view)
     annual = False
     if period is None:
         wanted = field.time.values[0] if time is None else time
-        values, when = frame_at(field, wanted, "field", rows, columns)
+        values, when = frame_at(field, wanted, "field", nodes)
         words, span = f"{stamp(when)} UTC", (when, when)
     else:
         times = times_in(field, period)
-        values = mean(field, times, rows, columns, progress)
+        values = mean(field, times, nodes, progress)
         words, annual = span_words(field, times)
         span = field.time.values[times][0], field.time.values[times][-1]
     colours = style.ColourScale.of_concentrations(
         scale, [within(values, part, view)], str(field.name), annual
     )
-    texts = Texts(
-        title or f"{species_of(field)}, {grid.step:g}°, {words}",
-        note,
-        credit_of(field, span=span) if credit is None else credit,
-    )
+    title = title or f"{species_of(field)}, {grid.step:g}°, {words}"
+    texts = Texts.of(title, note, credit, [field], span)
     paper = size_of(size)
     k = paper.text
     bar = (_BAR + colours.extra_height) * k

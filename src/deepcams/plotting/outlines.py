@@ -6,6 +6,7 @@ them. ``benchmarks/outlines.py`` makes the file.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -52,7 +53,7 @@ def lines_in(
     if kind == "coasts" and east - west > WIDE:
         kind = "wide_coasts"
     lows, souths, highs, norths = _bounds(kind).T
-    turns = [0]
+    turns: Sequence[int] = [0]
     if not once:
         turns = range(int((west - highs.max()) // 360), int((east - lows.min()) // 360) + 1)
     found = []

@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import BoundaryNorm
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
@@ -183,23 +184,6 @@ def wrap(text: str, points: float, inches: float, bold: bool = False) -> str:
     return "\n".join(lines)
 
 
-def credit_of(
-    *fields: xr.DataArray | None, span: tuple[np.datetime64, np.datetime64] | None = None
-) -> str:
-    """Return the source line of fields: each one's own ``source``, once, and what the terms of CAMS ask for.
-
-    Args:
-        fields: what is drawn; ``None`` is left out.
-        span: first and last time that is drawn; default all of the fields.
-    """
-    given = [field for field in fields if field is not None]
-    sources = [(str(field.attrs.get("source", "")), grid_of(field).step) for field in given]
-    if span is not None:
-        return credit_words(sources, span)
-    of_cams = [field for field in given if _is_cams(str(field.attrs.get("source", "")))]
-    return credit_words(sources, [t for field in of_cams for t in field.time.values[[0, -1]]])
-
-
 def credit_words(sources: Iterable[tuple[str, float]], times: Iterable[np.datetime64]) -> str:
     """Return a source line.
 
@@ -233,6 +217,28 @@ class Texts:
     title: str = ""
     note: str = ""
     credit: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        title: str,
+        note: str,
+        credit: str | None,
+        fields: Iterable[xr.DataArray | None],
+        span: tuple[np.datetime64, np.datetime64],
+    ) -> Texts:
+        """Return the texts of a figure; without a source line that of the fields that are drawn.
+
+        Args:
+            title, note, credit: as they are given.
+            fields: what is drawn; ``None`` is left out.
+            span: first and last time that is drawn.
+        """
+        if credit is None:
+            given = [field for field in fields if field is not None]
+            sources = [(str(field.attrs.get("source", "")), grid_of(field).step) for field in given]
+            credit = credit_words(sources, span)
+        return cls(title, note, credit)
 
     def wrapped(self, k: float, width: float, left: float) -> Texts:
         """Return them in lines for a figure of a width, inches, and a left margin, inches of text size 1."""
@@ -323,13 +329,13 @@ class Sheet:
         self.top, self.bottom = self.height - texts.above * k, texts.below * k
         self.figure = Figure(figsize=(self.width, self.height), dpi=size.dpi, facecolor="white")
         top = self.height - 0.13 * k
-        bold = {"fontweight": "bold", "linespacing": 1.15}
+        bold: dict[str, Any] = {"fontweight": "bold", "linespacing": 1.15}
         self.write(texts.title, left, top, 12.5 * k, va="top", **bold)
         top = self.height - texts.note_top * k
         self.write(texts.note, left, top, 9 * k, va="top", color="0.25")
         self.write(texts.credit, 0.1 * k, 0.06 * k, 7 * k, va="bottom", color="0.4")
 
-    def write(self, text: str, left: float, up: float, points: float, **look: object) -> None:
+    def write(self, text: str, left: float, up: float, points: float, **look: Any) -> None:
         """Write a text at a place in inches."""
         if text:
             place = left / self.width, up / self.height
@@ -358,31 +364,41 @@ class Sheet:
         if across is None:
             width = min(self.width * 0.8, 5.0 * k)
             across = (self.width - width) / 2, width
-        axes = self.axes(across[0], self.bottom + up * k, across[1], 0.13 * k)
         colours = ScalarMappable(scale.norm, scale.colours)
+        look: dict[str, Any] = {"extend": scale.extend}
+        if scale.has_steps:
+            look = {"spacing": "uniform"}
+        bar = self.colorbar(colours, up, across, scale.label, **look)
         if isinstance(scale.norm, BoundaryNorm):
-            bar = self.figure.colorbar(
-                colours, cax=axes, orientation="horizontal", spacing="uniform"
-            )
             steps = [float(step) for step in scale.norm.boundaries]
             names = [
-                style.plain_number(step) + "\n" + style.GUIDELINE_NAMES.get(i, "")
+                f"{style.plain_number(step)}\n{style.GUIDELINE_NAMES.get(i, '')}".rstrip()
                 for i, step in enumerate(steps)
             ]
-            bar.set_ticks(steps, labels=[name.rstrip() for name in names])
-        else:
-            bar = self.figure.colorbar(
-                colours, cax=axes, orientation="horizontal", extend=scale.extend
-            )
-            if scale.name == style.CONCENTRATION_COLOURS:
-                ticks = style.concentration_ticks(scale.norm)
-                bar.set_ticks(style.fewer_ticks(ticks, int(across[1] / (0.36 * k))))
-            bar.ax.xaxis.set_major_formatter(style.NUMBERS)
+            bar.set_ticks(steps, labels=names)
+        elif scale.name == style.CONCENTRATION_COLOURS:
+            ticks = style.concentration_ticks(scale.norm)
+            bar.set_ticks(style.fewer_ticks(ticks, int(across[1] / (0.36 * self.k))))
+        bar.ax.minorticks_off()
+
+    def colorbar(
+        self,
+        colours: ScalarMappable,
+        up: float,
+        across: tuple[float, float],
+        label: str,
+        **look: Any,
+    ) -> Colorbar:
+        """Add any horizontal colour bar; ``look`` is for matplotlib, the rest as :meth:`bar` takes it."""
+        k = self.k
+        axes = self.axes(across[0], self.bottom + up * k, across[1], 0.13 * k)
+        bar = self.figure.colorbar(colours, cax=axes, orientation="horizontal", **look)
+        bar.ax.xaxis.set_major_formatter(style.NUMBERS)
         bar.ax.minorticks_off()
         bar.ax.tick_params(labelsize=style.points(8 * k), length=2.5 * k, width=0.6 * k)
         bar.outline.set_linewidth(0.6 * k)
-        text = wrap(scale.label, 9 * k, across[1] * 1.15)
-        bar.set_label(text, fontsize=9 * k, labelpad=2 * k)
+        bar.set_label(wrap(label, 9 * k, across[1] * 1.15), fontsize=9 * k, labelpad=2 * k)
+        return bar
 
 
 def check_format(path: Path) -> None:

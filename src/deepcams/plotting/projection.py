@@ -195,7 +195,7 @@ class View:
         up = np.linspace(self.south, self.north, 181)
         if self.is_cap:
             return self.plane.points(around, self.cap_edge)
-        edges = [
+        edges: list[tuple[np.ndarray | float, np.ndarray | float]] = [
             (around, self.south),
             (self.east, up),
             (around[::-1], self.north),
@@ -229,23 +229,23 @@ def into_turn(longitude: float, west: float) -> float:
     return west + (longitude - west) % 360
 
 
-def window(grid: Grid, view: View) -> tuple[Grid, slice, np.ndarray | None]:
-    """Return the part of a grid that a view shows, with a cell beyond on each side.
+Nodes = tuple[slice, np.ndarray | None]
+"""Rows and columns of a grid; ``None`` for all columns, which may wrap round the globe."""
 
-    Returns:
-        the grid of that part, its rows, and its columns (``None``: all), which may wrap.
-    """
+
+def window(grid: Grid, view: View) -> tuple[Grid, Nodes]:
+    """Return the part of a grid that a view shows, with a cell beyond on each side, and its nodes."""
     top = max(int(np.floor((90 - view.north) / grid.step)) - 1, grid.north)
     bottom = min(int(np.ceil((90 - view.south) / grid.step)) + 1, grid.south)
     rows = slice(top - grid.north, bottom + 1 - grid.north)
     first = int(np.floor(view.west / grid.step)) - 1
     stop = int(np.ceil(view.east / grid.step)) + 2
     if stop - first >= grid.around:
-        return replace(grid, north=top, rows=bottom + 1 - top), rows, None
+        return replace(grid, north=top, rows=bottom + 1 - top), (rows, None)
     wanted = (np.arange(first, stop) - grid.west) % grid.around
     columns = wanted[wanted < grid.columns]
     part = Grid(grid.step, top, grid.west + int(columns[0]), bottom + 1 - top, columns.size)
-    return part.canonical(), rows, columns
+    return part.canonical(), (rows, columns)
 
 
 def within(values: np.ndarray, grid: Grid, view: View) -> np.ndarray:

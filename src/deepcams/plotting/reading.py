@@ -12,10 +12,12 @@ from deepcams.core.field import clean, frame_index
 from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress
 from deepcams.core.times import stamp
+from deepcams.plotting.projection import Nodes
 
 if TYPE_CHECKING:
     import xarray as xr
 
+EVERYWHERE: Nodes = (slice(None), None)
 _TOGETHER = 64 << 20  # bytes that are read at a time
 
 
@@ -42,8 +44,7 @@ def frame_at(
     field: xr.DataArray,
     time: np.datetime64,
     name: str = "field",
-    rows: slice = slice(None),
-    columns: np.ndarray | None = None,
+    nodes: Nodes = EVERYWHERE,
 ) -> tuple[np.ndarray, np.datetime64]:
     """Return the frame at a time (:func:`index_at`): values (rows, columns), and its own time.
 
@@ -51,16 +52,15 @@ def frame_at(
         field: canonical.
         time: UTC.
         name: of the field, for messages.
-        rows, columns: only these; columns may wrap round the globe.
+        nodes: only these.
     """
     at = index_at(field, time, name)
-    return read(field, slice(at, at + 1), rows, columns)[0], field.time.values[at]
+    return read(field, slice(at, at + 1), nodes)[0], field.time.values[at]
 
 
-def read(
-    field: xr.DataArray, times: slice, rows: slice = slice(None), columns: np.ndarray | None = None
-) -> np.ndarray:
-    """Return values (times, rows, columns), float32, cleaned by :func:`deepcams.core.field.clean`."""
+def read(field: xr.DataArray, times: slice, nodes: Nodes = EVERYWHERE) -> np.ndarray:
+    """Return values (times, nodes), float32, cleaned by :func:`deepcams.core.field.clean`."""
+    rows, columns = nodes
     runs = [slice(None)]
     if columns is not None:  # runs of neighbouring columns
         parts = np.split(columns, np.flatnonzero(np.diff(columns) != 1) + 1)
@@ -97,8 +97,7 @@ def times_in(field: xr.DataArray, period: Period | None, name: str = "field") ->
 def blocks(
     field: xr.DataArray,
     times: slice,
-    rows: slice = slice(None),
-    columns: np.ndarray | None = None,
+    nodes: Nodes = EVERYWHERE,
     progress: Progress = no_progress,
 ) -> Iterator[np.ndarray]:
     """Read frames in blocks of few bytes, of whole chunks where chunks are smaller.
@@ -106,16 +105,17 @@ def blocks(
     Yields:
         values as :func:`read` returns them.
     """
+    rows, columns = nodes
     height = len(range(*rows.indices(field.shape[1])))
-    nodes = height * (field.shape[2] if columns is None else columns.size)
-    most = max(_TOGETHER // (4 * max(nodes, 1)), 1)
+    width = field.shape[2] if columns is None else columns.size
+    most = max(_TOGETHER // (4 * max(height * width, 1)), 1)
     lengths = field.chunks[0] if field.chunks is not None else (field.shape[0],)
     edges = np.cumsum((0, *lengths))
     first = times.start
     while first < times.stop:
         inner = edges[(edges > first) & (edges <= first + most)]
         stop = min(int(inner[-1]) if inner.size else first + most, times.stop)
-        yield read(field, slice(first, stop), rows, columns)
+        yield read(field, slice(first, stop), nodes)
         first = stop
         progress("reading", first - times.start, times.stop - times.start)
 
@@ -123,8 +123,7 @@ def blocks(
 def mean(
     field: xr.DataArray,
     times: slice,
-    rows: slice = slice(None),
-    columns: np.ndarray | None = None,
+    nodes: Nodes = EVERYWHERE,
     progress: Progress = no_progress,
 ) -> np.ndarray:
     """Return the mean over frames of what is known: (rows, columns), float32; NaN where nothing is.
@@ -133,7 +132,7 @@ def mean(
     """
     total: np.ndarray | float = 0.0
     number: np.ndarray | int = 0
-    for values in blocks(field, times, rows, columns, progress):
+    for values in blocks(field, times, nodes, progress):
         known = np.isfinite(values)
         total = total + np.where(known, values, 0).sum(axis=0, dtype=np.float64)
         number = number + known.sum(axis=0)

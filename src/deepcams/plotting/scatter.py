@@ -136,12 +136,9 @@ def _add_legend(sheet: Sheet, corner: tuple[float, float]) -> None:
 def _add_bar(sheet: Sheet, mesh: QuadMesh, label: str) -> None:
     k = sheet.k
     long = min(sheet.width - _MARGINS.sides(1) * k, 4.5 * k)
-    axes = sheet.axes((sheet.width - long) / 2, sheet.bottom + 0.42 * k, long, 0.12 * k)
-    bar = sheet.figure.colorbar(mesh, cax=axes, orientation="horizontal")
+    bar = sheet.colorbar(mesh, 0.42, ((sheet.width - long) / 2, long), label)
     bar.ax.xaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,.0f}"))
     bar.ax.minorticks_off()
-    bar.ax.tick_params(labelsize=style.points(8 * k), length=2.5 * k)
-    bar.set_label(label, fontsize=9 * k, labelpad=2 * k)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from deepcams.core.grid import Grid
 from deepcams.core.times import HOUR, stamp
 from deepcams.plotting import style
 from deepcams.plotting.maps import draw_map, species_of
-from deepcams.plotting.page import Columns, Margins, Sheet, Texts, credit_of, legible, size_of
+from deepcams.plotting.page import Columns, Margins, Sheet, Texts, legible, size_of
 from deepcams.plotting.projection import View, window
 from deepcams.plotting.reading import frame_at, index_at
 
@@ -69,16 +69,16 @@ def sequence_figure(
     rows: dict[str, list[tuple[np.ndarray, Grid] | None]] = {}
     for name, field in fields.items():
         given = np.isin(times, field.time.values) | (field is not original)
-        part, *where = window(grid_of(field), view)
+        part, nodes = window(grid_of(field), view)
         rows[name] = [
-            (frame_at(field, time, name, *where)[0], part) if known else None
+            (frame_at(field, time, name, nodes)[0], part) if known else None
             for time, known in zip(times, given, strict=True)
         ]
     drawn = [each[0] for row in rows.values() for each in row if each is not None]
     colours = style.ColourScale.of_concentrations(scale, drawn, str(first.name))
-    if credit is None:
-        credit = credit_of(*fields.values(), span=(times[0], times[-1]))
-    texts = Texts(title or f"{species_of(first)}, {_span(times[0], times[-1])}", note, credit)
+    span = times[0], times[-1]
+    title = title or f"{species_of(first)}, {_span_text(*span)}"
+    texts = Texts.of(title, note, credit, fields.values(), span)
     paper, across = size_of(size), times.size
     k = paper.text
     foot = _FOOT + colours.extra_height
@@ -118,7 +118,7 @@ def _times(
     return np.asarray(start + np.arange(0, hours + 1, every) * HOUR)
 
 
-def _span(first: np.datetime64, last: np.datetime64) -> str:
+def _span_text(first: np.datetime64, last: np.datetime64) -> str:
     """Return two times for people, UTC; the day once where it is the same."""
     begin, end = stamp(first), stamp(last)
     if begin == end:

@@ -19,7 +19,7 @@ from deepcams.core.progress import Progress, no_progress, shifted
 from deepcams.core.times import MINUTE
 from deepcams.plotting import style
 from deepcams.plotting.maps import species_of
-from deepcams.plotting.page import Sheet, Texts, credit_of, legible, size_of
+from deepcams.plotting.page import Sheet, Texts, legible, size_of
 from deepcams.plotting.reading import blocks, times_in
 
 Place = Sequence[float]
@@ -73,7 +73,7 @@ def series_at(
         part, rows, columns = grid.select(place, f"{name}: --box")
         weights = part.row_areas
     means = []
-    for values in blocks(field, times, rows, columns, progress):
+    for values in blocks(field, times, (rows, columns), progress):
         known = np.isfinite(values)
         share = (known * weights[:, None]).sum(axis=(1, 2))
         total = np.where(known, values.astype(np.float64), 0) * weights[:, None]
@@ -140,8 +140,8 @@ def series_figure(
         raise InputError("--scale log", "values above 0", f"none at {words}", "choose linear")
     ends = sorted(t for times, _ in found.values() for t in times[[0, -1]])
     span = ends[0], ends[-1]
-    credit = credit_of(*fields.values(), span=span) if credit is None else credit
-    texts = Texts(title or f"{species_of(first)}, {words}", note, credit)
+    title = title or f"{species_of(first)}, {words}"
+    texts = Texts.of(title, note, credit, fields.values(), span)
     paper = size_of(size)
     k = paper.text
     sheet = Sheet(paper, (_TALL + _FOOT + _LEGEND) * k, texts, left=_LEFT * k)

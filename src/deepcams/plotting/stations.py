@@ -18,7 +18,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from deepcams.plotting import style
-from deepcams.plotting.maps import label_degrees
+from deepcams.plotting.maps import show_flat
 from deepcams.plotting.outlines import land, on_paper
 from deepcams.plotting.page import Columns, Margins, Sheet, Texts, size_of
 from deepcams.plotting.projection import View
@@ -91,14 +91,15 @@ def station_map(
         row, column = divmod(number, across)
         bottom = sheet.top - (row + 1) * (_TITLE * k + tall) - row * _TICKS * k
         axes = sheet.axes(columns.start(column), bottom, wide, tall)
-        _draw_ground(axes, view, wide / k, tall / k, k)
+        _draw_ground(axes, view, k)
         if view.east - view.west < _TOWNS_BELOW and wide > 2.5 * k:
             _Towns(axes, view, wide / k, tall / k).draw(places[0][every], latitude[every], k)
         chosen = np.flatnonzero(shown[name])
         chosen = chosen[np.argsort(each[chosen], kind="stable")]
         area = float(np.clip(2600 * wide * tall / 25 / max(chosen.size, 1), 5 * k**2, 42 * k**2))
         dots = axes.scatter(
-            *(place[chosen] for place in places),
+            places[0][chosen],
+            places[1][chosen],
             c=each[chosen],
             s=area,
             norm=norm,
@@ -109,33 +110,33 @@ def station_map(
         )
         axes.set_title(f"{name}: {chosen.size:,} stations", fontsize=9.5 * k, loc="left", pad=3 * k)
     assert dots is not None
-    _add_bar(sheet, dots, drawn, label or _NAMES[colour], colour)
+    _add_bar(sheet, dots, norm, drawn, label or _NAMES[colour], colour)
     return sheet.figure
 
 
 def _add_bar(
-    sheet: Sheet, dots: PathCollection, drawn: list[np.ndarray], label: str, colour: Colour
+    sheet: Sheet,
+    dots: PathCollection,
+    norm: Normalize,
+    drawn: list[np.ndarray],
+    label: str,
+    colour: Colour,
 ) -> None:
     """Add the colour bar, or a line of text if all stations have the same number."""
-    k, norm = sheet.k, dots.norm
+    k = sheet.k
     found = np.unique(np.concatenate(drawn))
     if colour == "n" and found.size == 1:
         words = f"{label}: {found[0]:,.0f} at each station"
         sheet.write(words, sheet.width / 2, sheet.bottom + 0.46 * k, 9 * k, ha="center")
         return
     long = min(sheet.width - _MARGINS.sides(1) * k, 4.5 * k)
-    axes = sheet.axes((sheet.width - long) / 2, sheet.bottom + 0.41 * k, long, 0.12 * k)
-    ends = style.extend(norm, drawn)
-    bar = sheet.figure.colorbar(dots, cax=axes, orientation="horizontal", extend=ends)
-    bar.ax.tick_params(labelsize=style.points(8 * k), length=2.5 * k)
-    bar.ax.minorticks_off()
+    across = (sheet.width - long) / 2, long
+    bar = sheet.colorbar(dots, 0.41, across, label, extend=style.extend(norm, drawn))
     if isinstance(norm, LogNorm):
         ticks = style.concentration_ticks(norm)
         bar.set_ticks(ticks if len(ticks) > 1 else [float(norm.vmin or 1), float(norm.vmax or 1)])
     elif colour == "n":
         bar.ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
-    bar.ax.xaxis.set_major_formatter(style.NUMBERS)
-    bar.set_label(label, fontsize=9 * k, labelpad=2 * k)
 
 
 def _norm(known: np.ndarray, colour: Colour) -> Normalize:
@@ -171,8 +172,8 @@ def view_of(latitude: np.ndarray, longitude: np.ndarray) -> View:
     return View(west, south, west + width, north)
 
 
-def _draw_ground(axes: Axes, view: View, wide: float, tall: float, k: float) -> None:
-    """Draw land, coasts and borders, and degrees; sizes in inches of text size 1."""
+def _draw_ground(axes: Axes, view: View, k: float) -> None:
+    """Draw land, coasts and borders, and degrees."""
     axes.set_facecolor("#e9f0f5")
     rings = land(view)
     if rings:
@@ -184,20 +185,7 @@ def _draw_ground(axes: Axes, view: View, wide: float, tall: float, k: float) -> 
     ):
         collection = LineCollection(lines, colors=colour, linewidths=width, zorder=1)
         axes.add_collection(collection, autolim=False)
-    axes.set_xlim(view.west, view.east)
-    axes.set_ylim(view.south, view.north)
-    axes.set_aspect(view.aspect)
-    axes.set_xticks(_ticks(view.west, view.east, wide / 0.6, max(0.03, min(0.17 / wide, 0.2))))
-    axes.set_yticks(_ticks(view.south, view.north, tall / 0.5, 0.03))
-    label_degrees(axes, k)
-
-
-def _ticks(low: float, high: float, most: float, edge: float) -> list[float]:
-    """Return round degrees between two ends; none in the share ``edge`` next to each."""
-    locator = MaxNLocator(nbins=int(np.clip(most, 2, 6)), steps=[1, 1.5, 2, 3, 5, 6, 10])
-    inner = edge * (high - low)
-    ticks = locator.tick_values(low, high)
-    return [float(tick) for tick in ticks if low + inner <= tick <= high - inner]
+    show_flat(axes, view, k)
 
 
 class _Town(NamedTuple):
