@@ -1,9 +1,9 @@
-"""What the networks cost, side by side in one run: ``python benchmarks/networks.py``.
+"""Measure what the networks cost, case by case in one run: ``python benchmarks/networks.py``.
 
 Each case runs in a process of its own, so that its peak memory is its own; cases to be compared alternate, and of each
-the fastest round counts, so that another load on the machine hits neither. Processor seconds (all threads together)
-stand beside the wall clock's: on a busy machine believe their ratio. ``--only abpn`` (or xvfi,
-global, golden) runs one part.
+the fastest round counts, so that another load on the machine affects neither. Processor seconds (all threads together)
+are given with the wall clock's: on a busy machine believe their ratio. ``--only abpn`` (or xvfi, global, golden) runs
+one part.
 """
 
 from __future__ import annotations
@@ -18,18 +18,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-THREADS = 0
-"""Of torch; 0: as many as it likes. ``--threads 1`` gives processor seconds that another load hardly changes."""
 TILE = 120
 GLOBE = (256, 512)
 """A global 0.75 degree frame, 241 x 480, padded to XVFI's multiples of 32."""
 
 
 def peak() -> float:
-    """Peak resident memory of this process so far, MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
-        1024 if sys.platform != "darwin" else 2**20
-    )
+    """Return the peak resident memory of this process so far, MiB."""
+    unit = 2**20 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def measure(case: str, options: dict[str, Any]) -> dict[str, float]:
@@ -43,20 +40,24 @@ def measure(case: str, options: dict[str, Any]) -> dict[str, float]:
     torch.manual_seed(0)
     network: Any = build(case, "released", **options.get("options", {})).eval()
     rows, columns = options["size"]
-    if case == "abpn":
-        frame = torch.rand(1, 1, rows, columns)
-        warm_up, run = lambda: network.refine(frame[..., :8, :8]), lambda: network.refine(frame)
-    else:
-        frames = torch.rand(1, 2, 1, rows, columns)
-        warm_up = lambda: network.interpolate(frames[..., :32, :32], [0.5])  # noqa: E731
-        run = lambda: [network.interpolate(frames, times) for times in options["passes"]]  # noqa: E731
+    frames = (
+        torch.rand(1, 1, rows, columns) if case == "abpn" else torch.rand(1, 2, 1, rows, columns)
+    )
+
+    def run(frames: torch.Tensor) -> None:
+        if case == "abpn":
+            network.refine(frames)
+        else:
+            for times in options["passes"]:
+                network.interpolate(frames, times)
+
     seconds, processor = [], []
     with torch.no_grad():
-        warm_up()
+        run(frames[..., :32, :32])  # warm up
         before = peak()
         for _ in range(options.get("repeats", 1)):
             start, used = time.perf_counter(), time.process_time()
-            run()
+            run(frames)
             seconds.append(time.perf_counter() - start)
             processor.append(time.process_time() - used)
     return {
@@ -68,20 +69,20 @@ def measure(case: str, options: dict[str, Any]) -> dict[str, float]:
 
 
 def isolated(case: str, **options: Any) -> dict[str, float]:
-    """:func:`measure` in a process of its own."""
+    """Run :func:`measure` in a process of its own."""
     command = [sys.executable, __file__, "--case", json.dumps([case, options])]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return dict(json.loads(done.stdout))
 
 
 def alternate(
-    cases: dict[str, tuple[str, dict[str, Any]]], rounds: int
+    cases: dict[str, tuple[str, dict[str, Any]]], rounds: int, threads: int
 ) -> dict[str, dict[str, float]]:
-    """Every case in turn, ``rounds`` times; of each the shortest times and the largest memory."""
+    """Run every case in turn, ``rounds`` times; return of each the shortest times and the largest memory."""
     results: dict[str, list[dict[str, float]]] = {name: [] for name in cases}
     for _ in range(rounds):
         for name, (case, options) in cases.items():
-            results[name].append(isolated(case, **{"threads": THREADS, **options}))
+            results[name].append(isolated(case, **{"threads": threads, **options}))
     return {
         name: {
             "seconds": min(r["seconds"] for r in runs),
@@ -93,9 +94,11 @@ def alternate(
     }
 
 
-def compare(title: str, cases: dict[str, tuple[str, dict[str, Any]]], rounds: int) -> None:
+def compare(
+    title: str, cases: dict[str, tuple[str, dict[str, Any]]], rounds: int, threads: int
+) -> None:
     print(title)
-    results = alternate(cases, rounds)
+    results = alternate(cases, rounds, threads)
     first = next(iter(results.values()))
     for name, r in results.items():
         wall, processor = r["seconds"] / first["seconds"], r["processor"] / first["processor"]
@@ -105,7 +108,7 @@ def compare(title: str, cases: dict[str, tuple[str, dict[str, Any]]], rounds: in
         )
 
 
-def abpn(rounds: int) -> None:
+def abpn(rounds: int, threads: int) -> None:
     tile = {"size": (TILE, TILE)}
     compare(
         f"ABPN, released size, one tile of {TILE} x {TILE}, float32",
@@ -114,10 +117,11 @@ def abpn(rounds: int) -> None:
             "materialised": ("abpn", {**tile, "options": {"attention": "materialised"}}),
         },
         rounds,
+        threads,
     )
 
 
-def xvfi(rounds: int) -> None:
+def xvfi(rounds: int, threads: int) -> None:
     third, two_thirds = 1 / 3, 2 / 3
     compare(
         f"XVFI, released size, {GLOBE[0]} x {GLOBE[1]}, two inner hours, float32",
@@ -129,10 +133,11 @@ def xvfi(rounds: int) -> None:
             ),
         },
         rounds,
+        threads,
     )
 
 
-def whole(rounds: int) -> None:
+def whole(rounds: int, threads: int) -> None:
     print(
         "A global hour: 241 x 480 in ABPN tiles of 120 with a halo of 12 (3 x 5 of them), and XVFI's share"
     )
@@ -140,6 +145,7 @@ def whole(rounds: int) -> None:
     results = alternate(
         {"tile": ("abpn", size), "pair": ("xvfi", {"size": GLOBE, "passes": [[1 / 3, 2 / 3]]})},
         rounds,
+        threads,
     )
     tiles = -(-241 // (TILE - 24)) * -(-480 // (TILE - 24))
     print(
@@ -150,8 +156,8 @@ def whole(rounds: int) -> None:
     )
 
 
-def golden(_: int) -> None:
-    """Every golden output, if the development data are there."""
+def golden(_rounds: int, _threads: int) -> None:
+    """Compare with every golden output, if the development data are available."""
     folder = Path(__file__).resolve().parents[2] / "shared" / "golden"
     script = Path(__file__).resolve().parents[1] / "tests" / "networks" / "golden.py"
     if not folder.is_dir():
@@ -186,7 +192,10 @@ def main() -> None:
         "--rounds", type=int, default=3, help="times that each case runs; the fastest counts"
     )
     parser.add_argument(
-        "--threads", type=int, default=0, help="of torch; default: as many as it likes"
+        "--threads",
+        type=int,
+        default=0,
+        help="of torch; default: its own choice. With 1, another load hardly changes the processor seconds",
     )
     parser.add_argument("--case", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -194,11 +203,9 @@ def main() -> None:
         case, options = json.loads(arguments.case)
         print(json.dumps(measure(case, options)))
         return
-    global THREADS
-    THREADS = arguments.threads
     for name, part in PARTS.items():
         if arguments.only in (None, name):
-            part(arguments.rounds)
+            part(arguments.rounds, arguments.threads)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,14 @@
 """Make the shipped weights from nothing: ``python benchmarks/weights.py [GEOS_CF] [--runs RUNS] [--only NAME ..]``.
 
 Simulates a world, prepares it and the real GEOS-CF hours for training, trains each network by its experiment
-``configs/best-*.yaml`` (going on where an earlier run stopped), measures it on real hours east of 75W that none of them
-saw, and writes
-``src/deepcams/weights/*.safetensors`` (with those figures in their cards) and ``docs/models.md``.
+``configs/best-*.yaml`` (resuming an earlier run), measures it on real hours east of 75W that none of them
+saw, and writes ``src/deepcams/weights/*.safetensors`` (with those figures in their cards) and ``docs/models.md``.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
-import json
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -22,77 +17,58 @@ import pandas as pd
 
 from deepcams.cli import main as deepcams
 from deepcams.core.grid import Grid
-from deepcams.networks.checkpoint import load, read_card, save
-from deepcams.simulation.world import SimulatedWorld
-from deepcams.training.experiment_file import read_experiment
-from deepcams.training.store.prepare import prepare
+from deepcams.evaluation import Experiment, evaluate, open_truth, rows
+from deepcams.networks import load, read_card, save
+from deepcams.simulation import SimulatedWorld
+from deepcams.training import prepare, read_experiment
 
 ROOT = Path(__file__).resolve().parents[1]
 TRUTH = ROOT.parent / "shared" / "data" / "geos_cf" / "geos_cf_20190308_0030-0330z_west.nc4"
 NETWORKS = ("cellnet", "flow-refine", "abpn", "xvfi")
-UNSEEN = ("-75", "-90", "-0.5", "90")
+UNSEEN = (-75.0, -90.0, -0.5, 90.0)
+"""W S E N of the hours that no network saw."""
 SEED, SPANS, HOURS = 7, 18, 7
 """Of the simulated world: spans of hours, spread over two years and over the hours of the day."""
 
-TASKS: dict[str, dict[str, tuple[list[str], list[str]]]] = {
+TASKS = {
     "temporal": {
-        "0.25 degrees": (["--task", "temporal"], ["linear", "flow"]),
-        "0.75 degrees": (["--task", "temporal", "--resolution", "coarse"], ["linear", "flow"]),
+        "0.25 degrees": Experiment("temporal", bbox=UNSEEN),
+        "0.75 degrees": Experiment("temporal", resolution="coarse", bbox=UNSEEN),
     },
-    "spatial": {
-        "0.75 to 0.25 degrees": (["--task", "spatial"], ["bicubic", "log-bicubic+conserve"])
-    },
+    "spatial": {"0.75 to 0.25 degrees": Experiment("spatial", bbox=UNSEEN)},
 }
+OTHERS = {"temporal": ("linear", "flow"), "spatial": ("bicubic", "log-bicubic+conserve")}
+"""The training-free methods that a network of each kind is compared with."""
 COLUMNS = ("R", "RMSE", "MAE", "bias", "MAE_p99")
 
 
 def simulated_hours() -> np.ndarray:
-    """The simulated hours: middles of hourly means, as GEOS-CF stamps them."""
-    firsts = pd.date_range("2018-01-10T00:30", "2019-12-20", periods=SPANS).floor(
-        "h"
-    ) + pd.Timedelta(minutes=30)
-    return np.concatenate(
-        [pd.date_range(first, periods=HOURS, freq="h").values for first in firsts]
-    )
+    """Return the simulated hours: middles of hourly means, as GEOS-CF stamps them."""
+    firsts = pd.date_range("2018-01-10T00:30", "2019-12-20", periods=SPANS).floor("h")
+    firsts += pd.Timedelta(minutes=30)
+    spans = [pd.date_range(first, periods=HOURS, freq="h").values for first in firsts]
+    return np.concatenate(spans)
 
 
 def make_stores(truth: Path, runs: Path) -> None:
-    """Write the stores that the experiments name, unless they are there."""
+    """Write the stores that the experiments name, unless they exist."""
     prepare([str(truth)], runs / "real.zarr")
     world = SimulatedWorld(SEED).field(Grid.globe(0.25), simulated_hours(), mean=True)
     prepare(world, runs / "simulated.zarr")
 
 
 def figures(network: str, checkpoint: Path, truth: Path) -> dict[str, Any]:
-    """Scores of a checkpoint and of what it must beat, on the unseen region: task -> method -> score."""
+    """Score a checkpoint and the methods it is compared with on the unseen region: task -> method -> figures."""
     found: dict[str, Any] = {}
     kind = read_card(checkpoint).kind
-    for task, (arguments, others) in TASKS[kind].items():
-        own = f"{checkpoint}+conserve" if kind == "spatial" else str(checkpoint)
-        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-            out = Path(folder) / "rows.json"
-            methods = ",".join([*others, own])
-            command = [
-                "evaluate",
-                str(truth),
-                *arguments,
-                "--methods",
-                methods,
-                "--bbox",
-                *UNSEEN,
-                "--json",
-                str(out),
-            ]
-            status = deepcams([*command, "--quiet"])
-            if status:
-                raise SystemExit(status)
-            rows = [row for row in json.loads(out.read_text())["rows"] if row["period"] == "all"]
-        found[task] = {
-            (network if row["method"] == own else row["method"]): {
-                name: row[name] for name in COLUMNS
-            }
-            for row in rows
-        }
+    own = f"{checkpoint}+conserve" if kind == "spatial" else str(checkpoint)
+    for task, experiment in TASKS[kind].items():
+        result = evaluate(open_truth([truth]), experiment, [*OTHERS[kind], own])
+        found[task] = {}
+        for row in rows(result):
+            if row["period"] == "all":
+                method = network if row["method"] == own else row["method"]
+                found[task][method] = {name: row[name] for name in COLUMNS}
     return found
 
 
@@ -117,7 +93,7 @@ def ship(network: str, trained: Path, truth: Path, folder: Path) -> None:
 
 
 def card_text(path: Path) -> str:
-    """A checkpoint's card for people, as Markdown."""
+    """Return a checkpoint's card for people, as Markdown."""
     card = read_card(path)
     given = card.provenance
     experiment = given["experiment"]

@@ -23,6 +23,7 @@ FACES = [
     "deepcams.plotting",
     "deepcams.report",
     "deepcams.simulation",
+    "deepcams.stations",
     "deepcams.testing",
     "deepcams.training",
 ]

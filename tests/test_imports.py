@@ -22,7 +22,18 @@ def _imported_by(code: str) -> set[str]:
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
     assert _imported_by("import deepcams; dir(deepcams)") == set()
-    faces = ["evaluation", "fetch", "methods", "networks", "plotting", "report", "simulation", "testing", "training"]
+    faces = [
+        "evaluation",
+        "fetch",
+        "methods",
+        "networks",
+        "plotting",
+        "report",
+        "simulation",
+        "stations",
+        "testing",
+        "training",
+    ]
     assert _imported_by("\n".join(f"import deepcams.{face}" for face in faces)) == set()
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from deepcams.readers.geos_cf import open_geos_cf as open_geos_cf
     from deepcams.readers.open import open_field as open_field
     from deepcams.stations.openaq import open_openaq as open_openaq
-    from deepcams.stations.validate import validate as validate
+    from deepcams.stations.validation import validate as validate
 else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
@@ -40,7 +40,7 @@ else:
             "open_field": ".readers.open",
             "open_geos_cf": ".readers.geos_cf",
             "open_openaq": ".stations.openaq",
-            "validate": ".stations.validate",
+            "validate": ".stations.validation",
         },
     )
     __all__ = ["__version__", *__all__]

@@ -18,7 +18,7 @@ import pytest
 
 from deepcams.cli import main
 from deepcams.core.errors import InputError
-from deepcams.training.store.open_store import Prepared
+from deepcams.training.store.open import Prepared
 
 LATITUDE, LONGITUDE = np.arange(40.25, 52.1, 0.25), np.arange(-5.75, 12.1, 0.25)
 
@@ -63,7 +63,7 @@ def command(*arguments: str | Path) -> list[str]:
 
 
 def contents(path: Path) -> dict[str, bytes]:
-    kept = ("headers.jsonl",)
+    kept = ("headers.json",)
     return {
         str(p.relative_to(path)): p.read_bytes()
         for p in path.rglob("*")
@@ -218,7 +218,10 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(
 ) -> None:
     write_hours(here / "in", "2019-03-08T00:30", 30)
     arguments = ["in", "-o", "s.zarr"]
-    assert run_until(here, arguments, "s.zarr/.deepcams/day-20190308.json", signal.SIGKILL) == -9
+    assert (
+        run_until(here, arguments, "s.zarr/.deepcams/day-2019-03-08.record.json", signal.SIGKILL)
+        == -9
+    )
     with pytest.raises(InputError, match="unfinished"):
         Prepared.open("s.zarr")
     assert main(["prepare", *arguments]) == 0
@@ -233,10 +236,13 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(
 def test_killed_anywhere_and_while_extended(here: Path) -> None:
     write_hours(here / "in", "2019-03-08T00:30", 60)
     arguments = ["in", "-o", "s.zarr"]
-    assert run_until(here, arguments, ".s.zarr.new/.deepcams/headers.jsonl", signal.SIGKILL) == -9
+    assert run_until(here, arguments, ".s.zarr.new/.deepcams/headers.json", signal.SIGKILL) == -9
     assert not (here / "s.zarr").exists()
     assert run_until(here, arguments, "s.zarr/fine/pm2p5/c.10.0.0", signal.SIGKILL) == -9
-    assert run_until(here, arguments, "s.zarr/.deepcams/day-20190308.json", signal.SIGINT) == 130
+    assert (
+        run_until(here, arguments, "s.zarr/.deepcams/day-2019-03-08.record.json", signal.SIGINT)
+        == 130
+    )
     assert main(["prepare", *arguments]) == 0
     assert main(["prepare", "in", "-o", "whole.zarr"]) == 0
     assert contents(here / "s.zarr") == contents(here / "whole.zarr")
@@ -244,7 +250,10 @@ def test_killed_anywhere_and_while_extended(here: Path) -> None:
     write_hours(here / "more", "2019-03-10T12:30", 60)
     assert (
         run_until(
-            here, ["more", "-o", "s.zarr"], "s.zarr/.deepcams/day-20190311.json", signal.SIGKILL
+            here,
+            ["more", "-o", "s.zarr"],
+            "s.zarr/.deepcams/day-2019-03-11.record.json",
+            signal.SIGKILL,
         )
         == -9
     )

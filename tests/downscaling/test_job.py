@@ -335,3 +335,28 @@ def test_means_say_so(make_field: MakeField, tmp_path: Path) -> None:
     assert found.time_bounds.values[0].tolist() == [
         np.datetime64(f"2019-03-08T0{h}:00", "ns").astype(int).item() for h in (0, 1)
     ]
+
+
+def test_one_file_is_written_in_the_end_and_progress_says_how_far(
+    make_field: MakeField, tmp_path: Path
+) -> None:
+    told: list[tuple[str, int, int]] = []
+    downscale_to(
+        make_field(17), tmp_path / "a.nc", progress=lambda *one: told.append(one), **LINEAR
+    )
+    assert told == [
+        *(("downscale", done, 49) for done in (0, 24, 48, 49)),
+        *(("write", done, 49) for done in (24, 48, 49)),
+    ]
+
+
+def test_a_folder_with_damaged_records_may_be_overwritten(
+    make_field: MakeField, tmp_path: Path
+) -> None:
+    field, out = make_field(17), tmp_path / "out"
+    downscale_to(field, out, split="day", **LINEAR)
+    for record in (out / ".deepcams").glob("*.record.json"):
+        record.write_text("{")
+    with pytest.raises(OutputError, match="cannot be read; use --overwrite"):
+        downscale_to(field, out, split="day", **LINEAR)
+    assert downscale_to(field, out, split="day", overwrite=True, **LINEAR).computed == 49

@@ -13,7 +13,7 @@ from deepcams.experiment.geos_cf_store import StoreFetch, store_status
 from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest, decode
 from deepcams.fetch.retry import FetchError, RetryableError, RetryPolicy
 from deepcams.readers.geos_cf import open_geos_cf
-from deepcams.training.store.open_store import Prepared
+from deepcams.training.store.open import Prepared
 from deepcams.training.store.prepare import prepare
 from fetch.conftest import BOX, DAY, at
 from services.base import Fault

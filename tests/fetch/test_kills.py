@@ -27,7 +27,7 @@ from deepcams.files.records import FOLDER, Records
 from deepcams.simulation.station_network import Station
 from deepcams.simulation.write_cams import write_cams
 from deepcams.simulation.write_geos_cf import write_geos_cf
-from deepcams.training.store.open_store import Prepared
+from deepcams.training.store.open import Prepared
 from fetch.conftest import BOX, at, field_of, objects_of
 from services.base import Fault, Seen, Service
 from services.bucket import Bucket
@@ -42,11 +42,19 @@ def run_killed(
     arguments: list[str],
     service: Service,
     random: np.random.Generator,
-    kills: int = KILLS,
+    most: int,
     keys: Mapping[str, str] | None = None,
     after: Callable[[], None] = lambda: None,
 ) -> int:
     """Run a command again and again, killing it (-9) at random moments while it asks a service; then let it end.
+
+    Args:
+        arguments: of the command.
+        service: that it asks.
+        random: draws the moments.
+        most: requests after which a run is killed at the latest, so that a busy machine gets as far as an idle one.
+        keys: in the environment.
+        after: called after each kill.
 
     Returns:
         how often it was killed.
@@ -64,11 +72,12 @@ def run_killed(
             stderr=subprocess.PIPE,
             text=True,
         )
-        if killed < kills:
-            while len(service.seen) == before and process.poll() is None:
+        if killed < KILLS:
+            enough = before + int(random.integers(1, most + 1))
+            while len(service.seen) < enough and process.poll() is None:
                 time.sleep(0.01)
             try:
-                process.wait(random.uniform(0.0, 6.0))
+                process.wait(random.uniform(0.0, 0.3))
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)
                 process.wait()
@@ -103,7 +112,7 @@ def test_geos_cf_killed(tmp_path: Path, store: bool) -> None:
             "2",
         ]
         killed = run_killed(
-            [*arguments, "--endpoint", f"geos-cf-v1={tree.root}"], tree, np.random.default_rng(1)
+            [*arguments, "--endpoint", f"geos-cf-v1={tree.root}"], tree, np.random.default_rng(1), 8
         )
         whole = Counter(path.rpartition("/")[2] for path in tree.whole())
     assert set(whole) == {path.name for path in (tmp_path / "world").glob("*.nc4")}
@@ -160,7 +169,12 @@ def test_cams_killed(tmp_path: Path) -> None:
         ]
         arguments += ["--bbox", *map(str, BOX), "--endpoint", f"ads={store.url}"]
         killed = run_killed(
-            arguments, store, np.random.default_rng(3), keys={"ADSAPI_KEY": ADS_KEY}, after=after
+            arguments,
+            store,
+            np.random.default_rng(3),
+            30,
+            keys={"ADSAPI_KEY": ADS_KEY},
+            after=after,
         )
     assert killed == KILLS
     assert kills[-1][1]
@@ -205,7 +219,7 @@ def test_openaq_killed(tmp_path: Path) -> None:
             str(tmp_path / "out"),
         ]
         arguments += ["--at-once", "8", "--endpoint", f"openaq-archive={bucket.url}"]
-        killed = run_killed(arguments, bucket, np.random.default_rng(2))
+        killed = run_killed(arguments, bucket, np.random.default_rng(2), 150)
         whole = Counter(path for path in bucket.whole() if path.endswith(".gz"))
     assert len(whole) == len(objects)
     assert sum(whole.values()) - len(whole) <= 8 * killed

@@ -25,7 +25,7 @@ from deepcams.fetch.status import status
 from deepcams.readers.cams import open_cams
 from deepcams.readers.geos_cf import open_geos_cf
 from deepcams.stations.openaq import open_openaq
-from deepcams.training.store.open_store import Prepared
+from deepcams.training.store.open import Prepared
 from fetch.conftest import at
 from services.bucket import Bucket
 from services.data_store import DataStore

@@ -11,7 +11,7 @@ from deepcams.stations import station_tables as tables
 from deepcams.stations.openaq import open_openaq
 from deepcams.stations.pair_sums import COLUMNS, bootstrap, figures, pairs_of, sum_pairs
 from deepcams.stations.quality import STEPS, Quality
-from deepcams.stations.validate import Options, validate
+from deepcams.stations.validation import Options, validate
 
 PLACES = {1: (52.5, 15.0), 2: (-30.0, 179.0), 3: (0.0, -0.1), 4: (89.0, 100.0), 5: (45.2, 15.1)}
 CLEAN = Options(quality=Quality(skip=frozenset(STEPS) - {"missing", "hourly"}))

@@ -23,7 +23,7 @@ from deepcams.stations import extract as series
 from deepcams.stations import run
 from deepcams.stations.openaq import StationArchive
 from deepcams.stations.run import Request
-from deepcams.stations.validate import Options
+from deepcams.stations.validation import Options
 
 PLACES = {
     1: (52.5, 15.0),

@@ -16,7 +16,7 @@ from deepcams.stations import station_tables as tables
 from deepcams.stations.hourly import runs
 from deepcams.stations.openaq import StationArchive, open_openaq
 from deepcams.stations.quality import Control, Quality
-from deepcams.stations.validate import Options, validate
+from deepcams.stations.validation import Options, validate
 
 BOX = (60.0, 5.0, 140.0, 45.0)
 

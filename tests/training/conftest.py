@@ -10,7 +10,7 @@ import pytest
 import torch
 from stand_in import StandIn, world
 
-from deepcams.training.store.open_store import Prepared
+from deepcams.training.store.open import Prepared
 
 BASE: dict[str, Any] = {
     "version": 1,

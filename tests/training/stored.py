@@ -11,8 +11,9 @@ from geos_files import BOX, values
 
 from deepcams.core.field import field_like
 from deepcams.core.grid import Grid
-from deepcams.training.store.checks import Report
-from deepcams.training.store.open_store import REPORT, STATE, Prepared
+from deepcams.files.records import FOLDER
+from deepcams.training.store.checks import Fault
+from deepcams.training.store.open import REPORT, Prepared
 
 DAY = "2019-03-08T00:30"
 
@@ -23,8 +24,9 @@ def memory(times: np.ndarray, grid: Grid = BOX) -> xr.DataArray:
     return field_like(template, values(times, grid), grid, times)
 
 
-def left_out(store: Prepared) -> Report:
-    return Report.from_json(json.loads((store.path / STATE / REPORT).read_text()))
+def left_out(store: Prepared) -> tuple[Fault, ...]:
+    report = json.loads((store.path / REPORT).read_text())
+    return tuple(Fault.from_json(fault) for fault in report["faults"])
 
 
 def frames(store: Prepared, resolution: str = "fine") -> np.ndarray:
@@ -36,5 +38,5 @@ def snapshot(path: Path) -> dict[str, bytes]:
     return {
         str(p.relative_to(path)): p.read_bytes()
         for p in sorted(path.rglob("*"))
-        if p.is_file() and STATE not in p.parts
+        if p.is_file() and FOLDER not in p.parts
     }

@@ -16,12 +16,13 @@ import torch.multiprocessing
 from stand_in import world
 
 from deepcams.core.errors import DeepcamsError
-from deepcams.training.batches import load_batches, numbers
+from deepcams.core.progress import no_progress
 from deepcams.training.distributed import Ranks
 from deepcams.training.experiment_file import parse_experiment
 from deepcams.training.loop import _Training
 from deepcams.training.run_folder import RunFolder, read_log
-from deepcams.training.store.open_store import Prepared
+from deepcams.training.samples import load_batches, numbers
+from deepcams.training.store.open import Prepared
 
 Values = Callable[..., dict[str, Any]]
 
@@ -52,7 +53,7 @@ def learn(experiments: list[dict[str, Any]], out: Path) -> None:
             }
             training.network.zero_grad()
             wrote: list[Path] = []
-            summary = training.run(None, lambda: False, wrote.append)
+            summary = training.run(no_progress, lambda: False, wrote.append)
             found = {
                 "gradients": gradients,
                 "weights": training.network.state_dict(),
@@ -64,7 +65,7 @@ def learn(experiments: list[dict[str, Any]], out: Path) -> None:
         store.fine_values[:] = torch.nan if ranks.rank == ranks.count - 1 else store.fine_values
         told = ""
         try:
-            training._one_step(
+            training._learn(
                 next(load_batches(training.samples, experiment.training.batch, ranks, 0, 0)), False
             )
         except DeepcamsError as error:

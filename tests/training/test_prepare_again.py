@@ -15,7 +15,7 @@ from stored import DAY, frames, memory, snapshot
 from deepcams.core.errors import DeepcamsError, InputError, OutputError
 from deepcams.core.field import field_like
 from deepcams.training.store.hour_array import HourArray
-from deepcams.training.store.open_store import HOURS, STATE, Prepared
+from deepcams.training.store.open import HOURS, Prepared
 from deepcams.training.store.prepare import Preparation, prepare
 
 
@@ -157,7 +157,7 @@ def test_what_cannot_be_opened_says_so_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="found none"):
         store.read(0, 0, 0, 8, 12, "fine")
     metadata = tmp_path / "s.zarr" / "zarr.json"
-    metadata.write_text(metadata.read_text().replace('"format": 1', '"format": 99'))
+    metadata.write_text(metadata.read_text().replace('"format": 2', '"format": 99'))
     with pytest.raises(InputError, match="format 99"):
         Prepared.open(tmp_path / "s.zarr")
-    (tmp_path / "s.zarr" / STATE / HOURS).unlink()
+    (tmp_path / "s.zarr" / HOURS).unlink()

@@ -19,7 +19,7 @@ from deepcams.simulation.world import SimulatedWorld
 from deepcams.simulation.write_fields import write_days
 from deepcams.simulation.write_geos_cf import write_geos_cf
 from deepcams.simulation.write_world import simulate
-from deepcams.training.store.open_store import Prepared
+from deepcams.training.store.open import Prepared
 from deepcams.training.store.prepare import Preparation, prepare
 
 
@@ -34,7 +34,7 @@ def test_real_hours(geos_cf_west: Path, tmp_path: Path, degradation: str) -> Non
     np.testing.assert_array_equal(store.times, field.time.values)
     np.testing.assert_array_equal(frames(store), field.values)
     np.testing.assert_array_equal(frames(store, "coarse"), coarsen(field, degradation).values)
-    assert left_out(store).faults == ()
+    assert left_out(store) == ()
 
 
 def test_anyone_can_open_it(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_missing_repeated_and_implausible_hours_are_left_out_and_listed(tmp_path
     np.testing.assert_array_equal(frames(store), data[good])
     assert store.sources["negatives set to 0"] == 1
     found: dict[str, list[str]] = {}
-    for fault in left_out(store).faults:
+    for fault in left_out(store):
         found.setdefault(fault.kind, []).append(fault.time[8:13])
     assert found == {
         "missing": ["08 12", "08 20", "09 00"],
@@ -168,14 +168,12 @@ def test_missing_repeated_and_implausible_hours_are_left_out_and_listed(tmp_path
         "contradictory": ["08 16"],
         "duplicated": ["08 15"],
     }
-    gaps = {
-        fault.time[8:13]: fault.hours for fault in left_out(store).faults if fault.kind == "missing"
-    }
+    gaps = {fault.time[8:13]: fault.hours for fault in left_out(store) if fault.kind == "missing"}
     assert gaps == {"08 12": 2, "08 20": 2, "09 00": 1}
     # The same again reads nothing; a mended file is read.
     again = Preparation(tmp_path / "in", tmp_path / "a.zarr").run()
     assert again.computed == 0
-    assert again.report == left_out(store)
+    assert again.report.faults == left_out(store)
     times = hours(DAY, 30)
     write(tmp_path / "in", times[24:25], values(times[24:25]))
     write(tmp_path / "in", times[1:2], values(times[1:2]))
@@ -191,7 +189,7 @@ def test_stamps_beside_the_others_in_any_field(tmp_path: Path) -> None:
     odd = field.assign_coords(time=times + np.array([0, 0, 10, 0]) * np.timedelta64(1, "m"))
     store = prepare(odd, tmp_path / "a.zarr")
     assert len(store) == 3
-    assert [(f.kind, f.time[-5:]) for f in left_out(store).faults] == [
+    assert [(f.kind, f.time[-5:]) for f in left_out(store)] == [
         ("missing", "02:30"),
         ("stamp", "02:40"),
     ]
@@ -209,7 +207,7 @@ def test_period_and_box(tmp_path: Path) -> None:
         degradation="imresize",
     )
     np.testing.assert_array_equal(store.times, times[1:])
-    assert [(f.kind, f.hours) for f in left_out(store).faults] == [("missing", 3)]
+    assert [(f.kind, f.hours) for f in left_out(store)] == [("missing", 3)]
     assert store.coarse == Grid(0.75, 7, -4, 7, 12)
     whole = coarsen(field, "imresize")
     rows, columns = store.coarse.latitudes, store.coarse.longitudes % 360

@@ -13,7 +13,7 @@ from deepcams.core.errors import InputError
 from deepcams.core.field import as_field, field_like
 from deepcams.core.grid import Grid, cells_from_nodes
 from deepcams.methods.coarsen import METHODS
-from deepcams.training.store.open_store import Prepared
+from deepcams.training.store.open import Prepared
 from deepcams.training.store.prepare import prepare
 
 TIMES = np.datetime64("2019-03-08T00:30", "ns") + np.arange(2) * np.timedelta64(1, "h")

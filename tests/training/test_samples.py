@@ -14,11 +14,10 @@ from stand_in import StandIn, world
 from deepcams.core.grid import Grid, cells_from_nodes
 from deepcams.methods.coarsen import METHODS
 from deepcams.networks.scaling import Asinh
-from deepcams.training.batches import collate, load_batches
 from deepcams.training.distributed import Ranks
 from deepcams.training.experiment_file import parse_experiment
-from deepcams.training.samples import SampleSet
-from deepcams.training.split import portions
+from deepcams.training.samples import SampleSet, collate, load_batches
+from deepcams.training.split import find_portions
 
 Values = Callable[..., dict[str, Any]]
 
@@ -28,7 +27,9 @@ def make(
 ) -> SampleSet:
     experiment = parse_experiment(values(task, changes))
     opened: Any = [store] * len(experiment.data.stores)
-    return SampleSet(experiment.samples, portions(experiment, opened, side), Asinh(), seed, side)
+    return SampleSet(
+        experiment.samples, find_portions(experiment, opened, side), Asinh(), seed, side
+    )
 
 
 EVERYWHERE = {
@@ -203,13 +204,13 @@ def test_a_guide_sees_beyond_the_crop_but_not_beyond_the_region(
     experiment = parse_experiment(values("temporal"))
     store: Any = world()
     samples = SampleSet(
-        experiment.samples, portions(experiment, [store], "train"), Asinh(), 0, guide="flow"
+        experiment.samples, find_portions(experiment, [store], "train"), Asinh(), 0, method="flow"
     )
     for i in range(10):
         found = samples.values(i)
-        assert found.extra is not None
+        assert found.estimate is not None
         np.testing.assert_array_equal(
-            found.extra[:2], found.known
+            found.estimate[:2], found.known
         )  # cut and turned like the frames
         grid = seen[-1][0]
         assert grid.longitude_bounds.min() >= 0
@@ -225,5 +226,5 @@ def test_scaled_samples_and_their_description(values: Values) -> None:
     assert [tuple(part.shape) for part in sample[:3]] == [(2, 1, 16, 16), (), (1, 16, 16)]
     np.testing.assert_allclose(Asinh().inverse(sample.target[0]).numpy(), raw.target, rtol=1e-5)
     text = samples.describe(5)
-    assert text.startswith("sample 5: stand-in.zarr, 2019-12-01T")
+    assert text.startswith("sample 5: stand-in.zarr, 2019-12-01 ")
     assert "of 3 h, coarse" in text

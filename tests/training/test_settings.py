@@ -12,7 +12,6 @@ import yaml
 
 from deepcams.core.errors import InputError
 from deepcams.training.experiment_file import parse_experiment, read_experiment, read_values
-from deepcams.training.options import boxes_meet
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -27,39 +26,39 @@ def file(tmp_path: Path, values: Callable[..., dict[str, Any]]) -> Path:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("training.optimizer.lr=x", "training.optimizer.lr: expected a positive number, found 'x'"),
-        ("training.optimizer.lr=-1", "training.optimizer.lr: expected a positive number, found -1"),
+        ("training.optimizer.lr=x", "training.optimizer.lr: expected a number, found 'x'"),
+        ("training.optimizer.lr=-1", "training.optimizer.lr: expected a number above 0, found -1"),
         (
             "training.optimizer.lr=.inf",
-            "training.optimizer.lr: expected a positive number, found inf",
+            "training.optimizer.lr: expected a finite number, found inf",
         ),
         (
             "training.optimizer.lr='1e-4'",
-            "training.optimizer.lr: expected a positive number, found '1e-4'",
+            "training.optimizer.lr: expected a number, found '1e-4'",
         ),
         ("training.optimzer.lr=1", "did you mean 'optimizer'?"),
         ("trainin.steps=1", "did you mean 'training'?"),
-        ("training.steps=1.5", "training.steps: expected a whole number of at least 1, found 1.5"),
+        ("training.steps=1.5", "training.steps: expected a whole number, found 1.5"),
         (
             "training.steps=true",
-            "training.steps: expected a whole number of at least 1, found True",
+            "training.steps: expected a whole number, found True",
         ),
-        ("training.steps=0", "training.steps: expected a whole number of at least 1, found 0"),
-        ("training.ema=1.0", "training.ema: expected a number from 0 to less than 1, found 1.0"),
+        ("training.steps=0", "training.steps: expected a number of at least 1, found 0"),
+        ("training.ema=1.0", "training.ema: expected a number below 1, found 1.0"),
         (
             "training.precision=float16",
-            "training.precision: expected one of float32, bfloat16, found 'float16'",
+            "training.precision: expected 'float32' or 'bfloat16', found 'float16'",
         ),
         (
             "training.optimizer.betas=[1, 2]",
-            "training.optimizer.betas.0: expected a number from 0 to less than 1",
+            "training.optimizer.betas.0: expected a number below 1, found 1",
         ),
         ("training.steps=null", "training: expected steps, epochs or minutes, found none of them"),
         (
             "training.schedule.milestones=[1]",
             "training.schedule.milestones: expected some for milestones",
         ),
-        ("data.stores=[]", "data.stores: expected a list of at least one store, found []"),
+        ("data.stores=[]", "data.stores: expected a list of at least 1, found []"),
         (
             "data.stores.0.weight=-1",
             "data.stores.0.weight: expected a number of at least 0, found -1",
@@ -81,24 +80,24 @@ def file(tmp_path: Path, values: Callable[..., dict[str, Any]]) -> Path:
             "split.train.regions.0: expected a box [W, S, E, N] in degrees",
         ),
         ("split.train.periods=[soon]", "split.train.periods.0: expected a period (2019, 2019-03"),
-        ("split.train.periods=2019", "split.train.periods: expected a list, each item a period"),
-        ("samples.task=joint", "samples.task: expected one of temporal, spatial, found 'joint'"),
+        ("split.train.periods=2019", "split.train.periods: expected a list, found 2019"),
+        ("samples.task=joint", "samples.task: expected 'temporal' or 'spatial', found 'joint'"),
         (
             "samples.span.longest=99",
-            "samples.span.longest: expected a whole number of hours, 2 to 24, found 99",
+            "samples.span.longest: expected a number of at most 24, found 99",
         ),
         ("samples.span.longest=2", "samples.span.longest: expected at least shortest (3), found 2"),
         (
             "validation.margin=8",
             "validation.margin: expected less than half of the crop (16), found 8",
         ),
-        ("version=2", "version: expected 1 (the version of the file's layout), found 2"),
-        ("version=null", "version: expected 1 (the version of the file's layout), found None"),
+        ("version=2", "version: expected 1, found 2"),
+        ("version=null", "version: expected 1, found None"),
         (
             "output.name=../x",
             "output.name: expected a name of letters, digits, - _ and ., found '../x'",
         ),
-        ("data=3", "data: expected the keys variable, stores, found 3"),
+        ("data=3", "data: expected keys and values, found 3"),
     ],
 )
 def test_what_is_wrong_is_one_line_with_its_path(file: Path, change: str, message: str) -> None:
@@ -113,9 +112,7 @@ def test_what_is_wrong_is_one_line_with_its_path(file: Path, change: str, messag
 def test_a_missing_key_is_named(values: Callable[..., dict[str, Any]]) -> None:
     given = values()
     del given["samples"]["crop"]
-    with pytest.raises(
-        InputError, match=r"samples\.crop: expected a whole number of at least 1, found nothing"
-    ):
+    with pytest.raises(InputError, match=r"samples\.crop: expected a value, found nothing"):
         parse_experiment(given)
 
 
@@ -162,7 +159,7 @@ def test_changes_go_before_the_file(file: Path) -> None:
     for bad, message in (
         ("training.steps", "KEY"),
         ("data.stores.5.path=x", "0 to 0"),
-        ("version.x=1", "keys below"),
+        ("version.x=1", "keys and values"),
     ):
         with pytest.raises(InputError, match=rf"--set.*{message}" if message != "KEY" else "--set"):
             read_experiment(file, [bad])
@@ -215,14 +212,6 @@ def test_a_store_may_have_its_own_split(values: Callable[..., dict[str, Any]]) -
         parse_experiment(given)
     given["data"]["stores"][1]["validation_weight"] = 0  # nothing of it is validated on
     parse_experiment(given)
-
-
-def test_boxes_meet_round_the_globe() -> None:
-    assert boxes_meet((170, 0, -170, 10), (-175, 5, 0, 20))
-    assert boxes_meet((-10, 0, 10, 10), (350, 0, 355, 5))
-    assert not boxes_meet((170, 0, -170, 10), (-170, 0, 0, 10))
-    assert not boxes_meet((0, 0, 10, 10), (0, 10, 10, 20))
-    assert boxes_meet((0, 0, 360, 10), (-180, 0, 180, 10))
 
 
 @pytest.mark.parametrize(

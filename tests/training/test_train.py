@@ -14,11 +14,13 @@ import torch
 from stand_in import StandIn, world
 
 from deepcams.core.errors import DeepcamsError, DeepcamsNotice, InputError, OutputError
+from deepcams.core.times import stamp
 from deepcams.networks.checkpoint import load
 from deepcams.training.experiment_file import parse_experiment, read_experiment
-from deepcams.training.flow_cache import WholeGuides
+from deepcams.training.flow_cache import FlowCache
 from deepcams.training.loop import Summary, train
 from deepcams.training.run_folder import EXPERIMENT, LOG, STATE, read_log
+from deepcams.training.samples import Draw
 
 Values = Callable[..., dict[str, Any]]
 pytestmark = pytest.mark.usefixtures("stores")
@@ -56,7 +58,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 
 def test_a_training_leaves_all_that_it_should(values: Values, tmp_path: Path) -> None:
-    told: list[tuple[int, int | None]] = []
+    told: list[tuple[int, int]] = []
     folder = tmp_path / "run"
     experiment = parse_experiment(
         values("spatial", {"output": {"card": "For tests."}, "training": {"ema": 0.5}})
@@ -65,7 +67,7 @@ def test_a_training_leaves_all_that_it_should(values: Values, tmp_path: Path) ->
         experiment,
         folder,
         device="cpu",
-        progress=lambda step, steps, figures: told.append((step, steps)),
+        progress=lambda _, step, steps: told.append((step, steps)),
         on_validation=lambda where: (where / "seen").write_text("x"),
     )
     assert told == [(k, 6) for k in range(1, 7)]
@@ -99,7 +101,7 @@ def test_scores_are_those_of_the_saved_network(
 ) -> None:
     """The figure in the card, recomputed by hand from the file and the samples."""
     from deepcams.training.samples import SampleSet
-    from deepcams.training.split import portions
+    from deepcams.training.split import find_portions
 
     changes = {"validation": {"conserve": False, "margin": 1}}
     summary = run(values, tmp_path / "run", "spatial", **changes)
@@ -108,7 +110,7 @@ def test_scores_are_those_of_the_saved_network(
     opened: Any = list(stores.values())
     samples = SampleSet(
         experiment.samples,
-        portions(experiment, opened, "validation"),
+        find_portions(experiment, opened, "validation"),
         checkpoint.scaling,
         0,
         "validation",
@@ -181,10 +183,10 @@ def test_a_training_killed_after_its_last_state(values: Values, tmp_path: Path) 
 def test_going_on_needs_the_same_experiment(values: Values, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     run(values, folder, stop_after=2)
-    with pytest.raises(OutputError, match="holds a training already; go on with --resume"):
+    with pytest.raises(OutputError, match="holds a training already; continue it with --resume"):
         run(values, folder)
     with pytest.raises(
-        InputError, match=r"run: training\.batch: expected 4, as the training was begun, found 8"
+        OutputError, match=r"run exists with .*: training\.batch was 4, now 8; begin another"
     ):
         run(values, folder, resume=True, training={"batch": 8})
     summary = run(values, folder, resume=True, training={"steps": 8, "save_every": 100})
@@ -217,7 +219,8 @@ def test_going_on_needs_the_same_data(
     else:
         monkeypatch.setattr(store, "times", store.times + np.timedelta64(1, "h"))
     with pytest.raises(
-        InputError, match=r"other data \(\d+ hours .*: the store has changed since"
+        OutputError,
+        match=r"world\.zarr: .*fingerprint was \w+, now \w+; .*a store has changed since",
     ) as caught:
         run(values, folder, resume=True)
     assert "\n" not in str(caught.value)
@@ -229,8 +232,8 @@ def test_kept_guides_are_of_the_frames_that_the_store_holds_now(tmp_path: Path) 
         store = world(path=str(tmp_path / "w.zarr"), hours=4)
         store.fine_values *= np.float32(scale)
         store.sources = {"values": f"times {scale}"}
-        whole: Any = WholeGuides(tmp_path / "guides")
-        return np.asarray(whole.read(store, 0, 3, 1, "coarse", 4, 0, 8))
+        cache: Any = FlowCache(tmp_path / "guides")
+        return np.asarray(cache.read(store, Draw(0, 0, 3, 1, "coarse", 4, 0, 8, 0), 8))
 
     first, other, again = guide(1), guide(4), guide(1)
     np.testing.assert_array_equal(first, again)
@@ -283,10 +286,10 @@ def test_a_loss_that_is_no_number_names_its_sample(
     experiment = parse_experiment(values("spatial", {**split, "samples": {"crop": 20}}))
     from deepcams.networks.scaling import Asinh
     from deepcams.training.samples import SampleSet
-    from deepcams.training.split import portions
+    from deepcams.training.split import find_portions
 
     opened: Any = [store]
-    samples = SampleSet(experiment.samples, portions(experiment, opened, "train"), Asinh(), 3)
+    samples = SampleSet(experiment.samples, find_portions(experiment, opened, "train"), Asinh(), 3)
     hours = [samples.draw(i).hour for i in range(24)]
     broken = next(hour for hour in hours if hours.index(hour) >= 8)  # first met in step 2 or later
     number = hours.index(broken)
@@ -295,7 +298,7 @@ def test_a_loss_that_is_no_number_names_its_sample(
         train(experiment, tmp_path / "run", device="cpu")
     text = str(caught.value)
     assert (
-        f"in step {number // 4 + 1} with sample {number}: world.zarr, {str(store.times[broken])[:16]} UTC"
+        f"in step {number // 4 + 1} with sample {number}: world.zarr, {stamp(store.times[broken])} UTC"
         in text
     )
     assert "N, " in text

@@ -1,4 +1,4 @@
-"""One node's series read past the lazy field: the same values, or no reader."""
+"""One node's series: the field's values, whatever files they come from."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import xarray as xr
 
 from deepcams.core.field import as_field
 from deepcams.core.grid import Grid
+from deepcams.readers.frames import stored_values
 from deepcams.readers.open import open_field
 from deepcams.simulation.write_cams import write_cams
-from deepcams.view.nodes import node_reader
+from deepcams.view.blocks import Blocks
 from deepcams.view.start import open_shown
 
 
@@ -20,9 +21,8 @@ from deepcams.view.start import open_shown
 def test_real_files_in_either_layout(cams_dir: Path, layout: str) -> None:
     path = cams_dir / f"cams_eac4_20191231_{layout}.nc"
     field = open_field(path)
-    read = node_reader(path, field)
-    assert read is not None
-    values = field.values
+    read = Blocks(field).series
+    values = np.maximum(field.values, 0)
     for row, column in ((0, 0), (240, 479), (97, 240), (160, 200)):
         np.testing.assert_array_equal(read(0, 4, row, column), values[:, row, column])
         np.testing.assert_array_equal(read(1, 3, row, column), values[1:3, row, column])
@@ -49,8 +49,7 @@ def _written(folder: Path) -> tuple[list[Path], xr.DataArray]:
 def test_several_files_are_one_series(tmp_path: Path) -> None:
     paths, _ = _written(tmp_path)
     field = open_field(paths)
-    read = node_reader(paths, field)
-    assert read is not None
+    read = Blocks(field).series
     for first, last in ((0, 120), (35, 85), (40, 80), (119, 120)):
         np.testing.assert_array_equal(read(first, last, 3, 4), field.values[first:last, 3, 4])
     shown = open_shown(paths)
@@ -62,11 +61,11 @@ def test_several_files_are_one_series(tmp_path: Path) -> None:
     shown.close()
 
 
-def test_no_reader_where_the_files_are_not_the_field(tmp_path: Path) -> None:
+def test_a_field_that_was_changed_is_read_as_it_is(tmp_path: Path) -> None:
     paths, _ = _written(tmp_path)
     field = open_field(paths)
-    assert node_reader(paths[:2], field) is None  # a file less
-    assert node_reader(paths, field.isel(latitude=slice(0, 3)) * 2) is None  # other values
-    assert node_reader(paths, field.assign_coords(longitude=field.longitude + 0.75)) is None
-    field.to_zarr(tmp_path / "a.zarr", consolidated=False)
-    assert node_reader(tmp_path / "a.zarr", field) is None
+    assert stored_values(field) is not field.data
+    for changed in (field * 2, field[::-1], field[:, ::-1], field[:, :3], field[40:]):
+        np.testing.assert_array_equal(
+            np.asarray(stored_values(changed)[1:3, 1, 2]), changed.values[1:3, 1, 2]
+        )

@@ -5,6 +5,8 @@ Verbs are looked up only when used, so that ``deepcams --help`` stays quick.
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 import warnings
 from typing import TextIO
@@ -31,6 +33,11 @@ def main(arguments: list[str] | None = None) -> int:
     """
     from deepcams.cli.app import app
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # letters that its encoding lacks
+    # Figures follow deepcams' own style, whatever a notebook or the user's matplotlibrc asks for.
+    os.environ |= {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
     warnings.showwarning = _show_warning
     warnings.simplefilter("always", DeepcamsNotice)
     try:

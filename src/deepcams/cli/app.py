@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 import typer.core
@@ -48,6 +48,11 @@ class _Verbs(typer.core.TyperGroup):
         formatter.write_usage("deepcams", "[--version] COMMAND [ARGUMENTS] ...")
         formatter.write_paragraph()
         formatter.write_text(str(self.help))
+        with formatter.section("Options"):
+            stamps = "which moment of their hour means without time bounds are stamped at"
+            formatter.write_dl(
+                [("--mean-stamp <start|middle|end>", stamps), ("--version", "the version")]
+            )
         with formatter.section("Commands"):
             formatter.write_dl(sorted(VERBS.items()))
         formatter.write_paragraph()
@@ -77,8 +82,15 @@ _typer = typer.Typer(
 )
 def _root(
     version: Annotated[bool, typer.Option("--version", is_eager=True, callback=_version)] = False,
+    mean_stamp: Annotated[
+        Literal["start", "middle", "end"] | None,
+        typer.Option(help="Which moment of their hour means without time bounds are stamped at."),
+    ] = None,
 ) -> None:
-    """Hold the options that come before a verb."""
+    """Hold the options that come before a verb, for all verbs that open fields."""
+    from deepcams.core.times import MEAN_STAMP
+
+    MEAN_STAMP.set(mean_stamp)
 
 
 @_typer.command("info", hidden=True)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import numpy as np
     from matplotlib.figure import Figure
 
-    from deepcams.stations.validate import Validation
+    from deepcams.stations.validation import Validation
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -105,7 +105,7 @@ def _tell(summary: Summary) -> None:
     from rich.table import Table
 
     from deepcams.core.text import size
-    from deepcams.training.store.open_store import REPORT, STATE
+    from deepcams.training.store.open import REPORT
 
     store, report = summary.store, summary.report
     print(f"{store.path}: {report.good:,} hours, {report.first} to {report.last} UTC")
@@ -135,4 +135,4 @@ def _tell(summary: Summary) -> None:
     for row in rows:
         table.add_row(*map(escape, row))
     Console().print(table)
-    print(f"all of them: {store.path / STATE / REPORT}")
+    print(f"all of them: {store.path / REPORT}")

@@ -64,12 +64,11 @@ def train(
         with (
             values_of(experiment),
             Stopping(waits=True) as stopping,
-            Bars("steps", "{task.fields[figures]}", hidden=quiet) as bars,
+            Bars(hidden=quiet) as bars,
         ):
 
-            def tell(step: int, steps: int | None, figures: dict[str, float]) -> None:
-                told = f"loss {figures['loss']:.4g}  best {figures['skill']:.3f} x baseline"
-                bars.tell("training", step, steps, figures=told)
+            def tell(figures: str, step: int, steps: int) -> None:
+                bars.tell("training", step, steps, words=f"training  {figures}")
 
             summary = run(
                 wanted,

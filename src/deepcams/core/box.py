@@ -40,7 +40,11 @@ class Box(NamedTuple):
             edge for edge in edges if isinstance(edge, int | float) and not isinstance(edge, bool)
         ]
         if len(edges) != 4 or len(numbers) != 4:
-            raise InputError(where, _EXPECTED, f"{tuple(edges)}")
+            raise InputError(
+                where,
+                _EXPECTED,
+                f"{tuple(edges)}",
+            )
         box = cls(*(float(edge) for edge in numbers))
         on_globe = (
             -180 <= box.west <= 360
@@ -48,7 +52,11 @@ class Box(NamedTuple):
             and -90 <= box.south < box.north <= 90
         )
         if not on_globe or box.west == box.east:
-            raise InputError(where, _EXPECTED, f"{tuple(edges)}")
+            raise InputError(
+                where,
+                _EXPECTED,
+                f"{tuple(edges)}",
+            )
         return box
 
     @property

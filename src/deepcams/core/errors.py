@@ -44,6 +44,10 @@ class InputError(DeepcamsError):
         super().__init__(f"{where}: expected {expected}, found {found}" + (f"; {do}" if do else ""))
 
 
+class UnreadableError(InputError):
+    """Values of a file cannot be read: it is damaged, or was removed."""
+
+
 class OutputError(DeepcamsError):
     """The output cannot be written, or exists with other contents."""
 
@@ -70,5 +74,9 @@ def choose(kind: str, name: str, known: Iterable[str]) -> str:
     if name in known:
         return name
     near = difflib.get_close_matches(name, known, n=1)
-    do = f"did you mean {near[0]!r}?" if near else ""
-    raise InputError(kind, "one of " + ", ".join(known), repr(name), do)
+    raise InputError(
+        kind,
+        "one of " + ", ".join(known),
+        repr(name),
+        f"did you mean {near[0]!r}?" if near else "",
+    )

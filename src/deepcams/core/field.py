@@ -72,8 +72,12 @@ def units_factor(units: object, where: object) -> float:
         if units is None or not str(units).strip():
             found_units = "no units"
             do = "write them into the file's attribute units, for they are never guessed"
-        expected = "a mass concentration (kg m-3 or ug m-3)"
-        raise InputError(f"{where}: units", expected, found_units, do)
+        raise InputError(
+            f"{where}: units",
+            "a mass concentration (kg m-3 or ug m-3)",
+            found_units,
+            do,
+        )
     return factor
 
 
@@ -85,16 +89,28 @@ def _coordinate(array: xr.DataArray, name: str, where: object) -> str:
         do = "open a file on a latitude-longitude grid"
         if name == "time":
             do = "a field without time cannot be placed"
-        raise InputError(where, f"a coordinate {name}", found, do)
+        raise InputError(
+            where,
+            f"a coordinate {name}",
+            found,
+            do,
+        )
     alias = aliases[0]
     if alias not in array.coords:
-        do = f"write the values of {alias} into the file"
-        raise InputError(where, f"a coordinate {name}", f"a dimension {alias} without values", do)
+        raise InputError(
+            where,
+            f"a coordinate {name}",
+            f"a dimension {alias} without values",
+            f"write the values of {alias} into the file",
+        )
     dims = array.coords[alias].dims
     if len(dims) > 1:
-        found = f"{len(dims)}-dimensional ones {tuple(dims)}"
-        do = "regrid the file to a regular latitude-longitude grid"
-        raise InputError(f"{where}: {alias}", "one-dimensional coordinates", found, do)
+        raise InputError(
+            f"{where}: {alias}",
+            "one-dimensional coordinates",
+            f"{len(dims)}-dimensional ones {tuple(dims)}",
+            "regrid the file to a regular latitude-longitude grid",
+        )
     return alias
 
 
@@ -134,18 +150,30 @@ def axes_of(array: xr.DataArray, where: object = "field") -> Axes:
         InputError: see :func:`as_field`.
     """
     if array.dtype.kind not in "fiu":
-        found = f"values of type {array.dtype}"
-        raise InputError(f"{where}: {array.name or 'values'}", "numbers", found)
+        raise InputError(
+            f"{where}: {array.name or 'values'}",
+            "numbers",
+            f"values of type {array.dtype}",
+        )
     names = {name: _coordinate(array, name, where) for name in DIMS}
     latitude, longitude = (array.coords[names[name]] for name in DIMS[1:])
     if latitude.ndim and latitude.dims == longitude.dims:
-        found = f"a list of {latitude.size} points along {latitude.dims[0]}"
-        raise InputError(where, "a regular latitude-longitude grid", found, "grid the values first")
+        raise InputError(
+            where,
+            "a regular latitude-longitude grid",
+            f"a list of {latitude.size} points along {latitude.dims[0]}",
+            "grid the values first",
+        )
     leftover = tuple(str(name) for name in array.dims if name not in names.values())
     for name in leftover:
         if array.sizes[name] != 1:
             found, do = f"also {name} of {array.sizes[name]}", f"write a file with one {name}"
-            raise InputError(where, "dimensions time, latitude, longitude", found, do)
+            raise InputError(
+                where,
+                "dimensions time, latitude, longitude",
+                found,
+                do,
+            )
     times, order = _standard_times(array.coords[names["time"]], where)
     rows = slice(None)
     norths = np.atleast_1d(np.asarray(latitude.values, float))
@@ -203,15 +231,22 @@ def _standard_times(time: xr.DataArray, where: object) -> tuple[np.ndarray, np.n
         raise InputError(where, "dates of the standard calendar", *_other_times(time))
     times = np.atleast_1d(time.values).astype("datetime64[ns]")
     if times.size == 0 or np.isnat(times).any():
-        found = f"{times.size} with missing ones" if times.size else "none"
-        raise InputError(where, "at least one valid time, and none missing", found)
+        raise InputError(
+            where,
+            "at least one valid time, and none missing",
+            f"{times.size} with missing ones" if times.size else "none",
+        )
     times = snap(times, storage_precision(time.encoding, times), where)
     order = np.argsort(times, kind="stable")
     times = times[order]
     same = np.flatnonzero(np.diff(times) == np.timedelta64(0))
     if same.size:
-        found = f"{str(times[same[0]])[:16]} twice"
-        raise InputError(where, "each time once", found, "open overlapping files together")
+        raise InputError(
+            where,
+            "each time once",
+            f"{str(times[same[0]])[:16]} twice",
+            "open overlapping files together",
+        )
     return times, order
 
 
@@ -236,7 +271,11 @@ def _eastward(longitude: np.ndarray, where: object) -> tuple[np.ndarray, np.ndar
         InputError: one node only, or longitudes that go round more than once.
     """
     if longitude.size < 2:
-        raise InputError(f"{where}: longitude", "at least 2 nodes", longitude.size)
+        raise InputError(
+            f"{where}: longitude",
+            "at least 2 nodes",
+            longitude.size,
+        )
     columns = np.arange(longitude.size)
     if longitude[0] > longitude[-1] and np.all(np.diff(longitude) < 0):
         longitude, columns = longitude[::-1], columns[::-1]
@@ -249,8 +288,11 @@ def _eastward(longitude: np.ndarray, where: object) -> tuple[np.ndarray, np.ndar
         longitude, columns = (np.roll(each, -int(jumps[0]) - 1) for each in (longitude, columns))
     eastward = longitude[0] + np.concatenate([[0.0], np.cumsum(np.diff(longitude) % 360)])
     if eastward[-1] - eastward[0] > 360 - 0.5 * step:
-        expected = "longitudes that go round at most once"
-        raise InputError(f"{where}: longitude", expected, "repeated or unsorted ones")
+        raise InputError(
+            f"{where}: longitude",
+            "longitudes that go round at most once",
+            "repeated or unsorted ones",
+        )
     if eastward[-1] - eastward[0] <= 360 - 1.5 * step:
         return eastward, columns
     first = int(np.argmin((eastward + step / 100) % 360))
@@ -303,9 +345,12 @@ def grid_of(field: xr.DataArray) -> Grid:
         InputError: the array is not canonical (call :func:`as_field` first).
     """
     if field.dims != DIMS or field.attrs.get("units") != UNITS:
-        expected = f"a canonical field {DIMS} in {UNITS}"
-        found = f"{field.dims} in {field.attrs.get('units')}"
-        raise InputError("field", expected, found, "pass it through deepcams.as_field")
+        raise InputError(
+            "field",
+            f"a canonical field {DIMS} in {UNITS}",
+            f"{field.dims} in {field.attrs.get('units')}",
+            "pass it through deepcams.as_field",
+        )
     return Grid.from_coordinates(field.latitude.values, field.longitude.values)
 
 
@@ -390,8 +435,12 @@ def refuse_impossible(
     low, high = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
     if np.isinf(low) or np.isinf(high):
         at = np.argwhere(np.isinf(values))[0].tolist()
-        found = f"an infinite one at {place(at)}"
-        raise InputError(where, "finite values", found, "mask it in the input")
+        raise InputError(
+            where,
+            "finite values",
+            f"an infinite one at {place(at)}",
+            "mask it in the input",
+        )
     if high >= IMPLAUSIBLE:
         at = np.argwhere(values == high)[0].tolist()
         raise InputError(

@@ -72,12 +72,20 @@ def _backwards(where: str, start: np.datetime64, end: np.datetime64) -> InputErr
 def _span(text: str, whole: str, where: str) -> tuple[np.datetime64, np.datetime64]:
     match = _MOMENT.match(text.strip())
     if match is None:
-        raise InputError(where, _FORMS, repr(whole))
+        raise InputError(
+            where,
+            _FORMS,
+            repr(whole),
+        )
     year, month, day, hour, minute = match.groups()
     filled = f"{year}-{month or '01'}-{day or '01'}T{hour or '00'}:{minute or '00'}"
     unit = "YMDhm"[sum(part is not None for part in match.groups()) - 1]
     try:
         start = np.datetime64(filled, "m").astype(f"datetime64[{unit}]")
     except ValueError as error:
-        raise InputError(where, _FORMS, repr(whole)) from error
+        raise InputError(
+            where,
+            _FORMS,
+            repr(whole),
+        ) from error
     return start.astype("datetime64[ns]"), (start + 1).astype("datetime64[ns]")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,6 +16,12 @@ HOUR = np.timedelta64(1, "h").astype("timedelta64[ns]")
 DAY = np.timedelta64(1, "D").astype("timedelta64[ns]")
 HOUR_SECONDS = 3600
 """Seconds in an hour."""
+
+
+MEAN_STAMP: ContextVar[Literal["start", "middle", "end"] | None] = ContextVar(
+    "mean_stamp", default=None
+)
+"""Which moment of their interval means without time bounds are stamped at, where the caller does not say."""
 
 
 def stamp(moment: np.datetime64) -> str:
@@ -72,6 +79,7 @@ def snap(times: np.ndarray, precision: np.timedelta64, where: object) -> np.ndar
         cadence = np.timedelta64(int(np.median(steps.astype(np.int64))), "ns")
     most = cadence / 10
     if precision <= most and np.all(times.astype("datetime64[m]") == times):
+        _refuse_uneven(times, cadence, where)
         return times
     tolerance = min(max(precision, SECOND), most)
     ticks = [MINUTE] if cadence < HOUR / 2 else [HOUR / 2, MINUTE]
@@ -90,7 +98,25 @@ def snap(times: np.ndarray, precision: np.timedelta64, where: object) -> np.ndar
                 )
             return nearest
     worst = times[int(np.argmax(abs(times - times.astype("datetime64[m]"))))]
-    found = f"{str(worst)[:23]} in a precision of {precision / SECOND:.3g} s"
+    found = f"{str(worst)[:23]}, stored in a precision of {precision / SECOND:.3g} s"
     do = "store them in whole numbers or float64, for instance as hours since 1970-01-01"
     expected = f"times on the half hour or minute, exact to {tolerance / SECOND:.3g} s"
     raise InputError(where, expected, found, do)
+
+
+def _refuse_uneven(times: np.ndarray, cadence: np.timedelta64, where: object) -> None:
+    """Refuse exact times of which some lie next to an even cadence: 17:59 among three-hourly ones.
+
+    Raises:
+        InputError: there is one.
+    """
+    length = int(cadence.astype("timedelta64[ns]").astype(np.int64))
+    since = times.astype(np.int64)
+    phases, counts = np.unique(since % length, return_counts=True)
+    phase = phases[np.argmax(counts)]
+    apart = np.abs((since - phase + length // 2) % length - length // 2)
+    near = np.flatnonzero((apart > 0) & (apart <= length // 10))
+    if times.size > 2 and near.size:
+        found = f"{stamp(times[near[0]])}, {apart[near[0]] / 6e10:g} min off in exact storage"
+        do = "correct the times of the file"
+        raise InputError(where, f"times of an even cadence ({cadence / HOUR:g} h)", found, do)

@@ -110,7 +110,11 @@ class Inputs:
             counts += load_values(piece, self._where)[1]
             fingerprints += _fingerprints(piece)
         if counts.missing + counts.implausible == counts.total:
-            raise InputError(self._where, "values", f"{counts.total:,} missing ones and no other")
+            raise InputError(
+                self._where,
+                "values",
+                f"{counts.total:,} missing ones and no other",
+            )
         self._fingerprints = fingerprints
 
     def fingerprint(self, frames: np.ndarray, piece: xr.DataArray | None = None) -> str:
@@ -228,7 +232,7 @@ class Job:
         try:
             computed = self._fill(progress)
             with os_errors_explained(target.path):
-                target.finish(lambda hours: progress("write", hours, plan.times.size))
+                target.finish(progress)
         except Exception:
             if not resumed and not any(target.record(item) for item in plan.items):
                 target.discard()
@@ -239,7 +243,11 @@ class Job:
         total = Contents.of(record)
         if not any(total.hours[1:]):
             target.discard()
-            raise InputError(self.where, "values", "missing ones and no other")
+            raise InputError(
+                self.where,
+                "values",
+                "missing ones and no other",
+            )
         tell_counts(total.counts)
         seconds = time.perf_counter() - began
         return Summary(target.path, total, plan.times.size, computed, seconds, target.size())

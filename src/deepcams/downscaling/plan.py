@@ -180,16 +180,21 @@ def plan_work(
         found = "a single frame"
         if times.size > 1:
             found = f"frames {np.diff(times).min() / HOUR:g} hours apart"
-        expected = "two frames at most 3 hours apart to interpolate between"
-        do = "add the next frame's file, or keep the cadence with --temporal none"
-        raise InputError("time", expected, found, do)
+        raise InputError(
+            "time",
+            "two frames at most 3 hours apart to interpolate between",
+            found,
+            "add the next frame's file, or keep the cadence with --temporal none",
+        )
     hours = hours_between(times) if chain.hourly else times
     if period is not None:
         inside = period.contains(hours)
         if not inside.any():
-            found = f"data from {str(hours[0])[:16]} to {str(hours[-1])[:16]}"
-            expected = f"a period that holds hours of the data, not {period}"
-            raise InputError("--period", expected, found)
+            raise InputError(
+                "--period",
+                f"a period that holds hours of the data, not {period}",
+                f"data from {str(hours[0])[:16]} to {str(hours[-1])[:16]}",
+            )
         hours = hours[inside]
         first = max(int(np.searchsorted(times, hours[0], side="right")) - 1, 0)
         last = min(int(np.searchsorted(times, hours[-1])), times.size - 1)

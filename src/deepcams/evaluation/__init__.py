@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from deepcams.evaluation.tables import as_csv as as_csv
     from deepcams.evaluation.tables import as_json as as_json
     from deepcams.evaluation.tables import as_markdown as as_markdown
+    from deepcams.evaluation.tables import rows as rows
     from deepcams.evaluation.truth import open_truth as open_truth
 else:
     __getattr__, __dir__, __all__ = lazy_names(
@@ -25,5 +26,6 @@ else:
             "as_markdown": ".tables",
             "evaluate": ".experiment",
             "open_truth": ".truth",
+            "rows": ".tables",
         },
     )

@@ -38,7 +38,13 @@ def _mean_of(values: Iterable[float]) -> float:
 
 
 def rows(result: Result) -> list[Row]:
-    """One row per method and month, and one per method over all months; undefined figures are ``None``.
+    """Return one row per method and month, and one per method over all months; undefined figures are ``None``.
+
+    Args:
+        result: of :func:`deepcams.evaluation.evaluate`.
+
+    Returns:
+        method, period (``2019-03``, or ``all``) and figures (ug m-3, R and skill without unit) of each row.
 
     ``R``, ``RMSE``, ``MAE``, ``bias`` and the ``_p99`` figures are averaged as in Xiao et al. 2022: over the samples
     (frames) of a month, then over the months; ``_pooled`` ones come from all pairs in one. ``skill`` is

@@ -25,7 +25,7 @@ from deepcams.fetch.retry import RetryPolicy
 from deepcams.fetch.status import Status, status
 from deepcams.files.records import FOLDER, Record, Records
 from deepcams.methods.coarsen import Degradation
-from deepcams.training.store.open_store import Prepared, first_hour, identity_of
+from deepcams.training.store.open import Prepared, first_hour, identity_of
 from deepcams.training.store.prepare import Preparation
 
 DAYS = 4

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, StrictStr
 
 from deepcams.training.experiment_file import parse_as, read_values
-from deepcams.training.option_types import Box, Count, Expected, Options, PeriodText, Text, Whole
+from deepcams.training.options import Count, Options, PeriodText, Region, Whole
 
 Degrade = Literal["area", "imresize", "decimate"]
 
@@ -30,14 +30,14 @@ class FetchCams(Options):
     """CAMS: which hours and place."""
 
     period: PeriodText
-    bbox: Box | None = None
+    bbox: Region | None = None
 
 
 class FetchGeosCf(Options):
     """GEOS-CF: which hours and place, and of which version."""
 
     period: PeriodText
-    bbox: Box | None = None
+    bbox: Region | None = None
     version: Literal[1, 2] = 1
 
 
@@ -45,8 +45,8 @@ class FetchOpenaq(Options):
     """OpenAQ: which hours and place."""
 
     period: PeriodText
-    bbox: Box | None = None
-    country: Text | None = None
+    bbox: Region | None = None
+    country: StrictStr | None = None
 
 
 class Fetch(Options):
@@ -66,11 +66,9 @@ class Train(Options):
         change: ``key.of.value=VALUE`` each.
     """
 
-    file: Text | None = None
-    experiment: (
-        Annotated[dict[str, Any], Expected("the keys of an experiment of deepcams train")] | None
-    ) = None
-    change: tuple[Text, ...] = ()
+    file: StrictStr | None = None
+    experiment: dict[str, Any] | None = None
+    change: tuple[StrictStr, ...] = ()
 
 
 class Trainings(Options):
@@ -90,9 +88,9 @@ class Evaluate(Options):
     """
 
     period: PeriodText
-    bbox: Box | None = None
-    temporal: tuple[Text, ...] = ("linear", "linear-eq9", "flow")
-    spatial: tuple[Text, ...] = ("bicubic", "log-bicubic+conserve")
+    bbox: Region | None = None
+    temporal: tuple[StrictStr, ...] = ("linear", "linear-eq9", "flow")
+    spatial: tuple[StrictStr, ...] = ("bicubic", "log-bicubic+conserve")
 
 
 class Downscale(Options):
@@ -105,13 +103,13 @@ class Downscale(Options):
 class Validate(Options):
     """Comparing with stations."""
 
-    by: Annotated[tuple[Text, ...], Field(min_length=1)] = ("year",)
+    by: Annotated[tuple[StrictStr, ...], Field(min_length=1)] = ("year",)
 
 
 class Run(Options):
     """A whole experiment."""
 
-    version: Annotated[Literal[1], Expected("1 (the version of the file's layout)")]
+    version: Literal[1]
     world: World | None = None
     fetch: Fetch
     degradation: Degrade = "area"

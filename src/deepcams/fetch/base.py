@@ -365,6 +365,23 @@ def raise_failures(failures: Sequence[FetchError], words: str) -> None:
     )
 
 
+def answer(ask: Callable[[], Item]) -> tuple[Item | None, str]:
+    """Ask for something that an estimate can do without.
+
+    Returns:
+        the answer, or why there is none.
+
+    Raises:
+        RefusedError: a run would be refused too.
+    """
+    try:
+        return ask(), ""
+    except RefusedError:
+        raise
+    except FetchError as error:
+        return None, str(error)
+
+
 def check_begun(period: Period) -> None:
     """Refuse a period of which nothing can have been published, and report one that is not over.
 

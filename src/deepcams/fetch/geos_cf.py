@@ -31,6 +31,7 @@ from deepcams.fetch.base import (
     Estimate,
     Fetch,
     Summary,
+    answer,
     kind_at,
     raise_failures,
     read_alone,
@@ -44,7 +45,7 @@ from deepcams.fetch.endpoints import (
     geos_cf_url,
     geos_cf_variable,
 )
-from deepcams.fetch.retry import AbsentError, FetchError, RefusedError, RetryableError
+from deepcams.fetch.retry import AbsentError, RetryableError
 from deepcams.files.atomic import os_errors_explained
 from deepcams.readers.detect import DataFile, looks_like
 from deepcams.readers.geos_cf import TITLE, UNDEFINED, open_geos_cf_files
@@ -148,14 +149,11 @@ class GeosCf(Fetch[GeosCfRequest]):
         request, missing = self.request, self.missing()
         each, judged = request.hour_bytes, "as a rule"
         if request.via == "https" and request.bbox is None and missing:
-            try:
-                first = self._length(missing[0])
-                if first is not None:
-                    each, judged = float(first), "as the first one"
-            except RefusedError:
-                raise
-            except FetchError as error:
-                judged = f"as a rule, for the server does not tell: {error}"
+            first, why = answer(lambda: self._length(missing[0]))
+            if why:
+                judged = f"as a rule, for the server does not tell: {why}"
+            elif first is not None:
+                each, judged = float(first), "as the first one"
         requests, at_once, root = len(missing), request.at_once, self._root()
         if request.via == "opendap":
             requests, at_once = len({_day(time) for time in missing}), 1
@@ -436,7 +434,7 @@ class OpendapRecord:
         if self.url.startswith("https"):
             self._http.policy.wait(PAUSE)
         url = f"{self.url}.dods?{projection}"
-        return self._http.read(url, what, lambda answer: check(decode(answer, name)))
+        return self._http.read(url, what, lambda content: check(decode(content, name)))
 
     def hours(self, times: Sequence[np.datetime64], came: Callable[[int], None]) -> np.ndarray:
         """Return the values of some hours of one day: (hours, rows, columns), float32, NaN where there are none.
@@ -479,20 +477,20 @@ def _plausible(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return values.reshape(shape)
 
 
-def decode(answer: bytes, name: str) -> np.ndarray:
+def decode(content: bytes, name: str) -> np.ndarray:
     """Return the values of the one array of a DAP 2 data answer (``.dods``), or of the first part of its one grid.
 
     Raises:
         RetryableError: it is no such answer, or a part of one.
     """
-    parts = re.split(rb"\r?\nData:\r?\n", answer, maxsplit=1)
+    parts = re.split(rb"\r?\nData:\r?\n", content, maxsplit=1)
     head = parts[0][:4096].decode("utf-8", "replace")
     declared = re.search(rf"\b(Float32|Float64)\s+{name}\s*\[", head)
     if len(parts) == 1 or declared is None:
         message = re.search(r'message\s*=\s*"([^"]*)"', head)
         if head.lstrip().startswith("Error") and message:
             raise RetryableError(f"the service says {message[1].strip()[:120]!r}")
-        raise RetryableError(f"what came is {looks_like(answer[:1024])}")
+        raise RetryableError(f"what came is {looks_like(content[:1024])}")
     data, dtype = parts[1], np.dtype(">f4" if declared[1] == "Float32" else ">f8")
     count = np.frombuffer(data[:8].ljust(8), ">u4")  # written twice
     if count[0] != count[1] or len(data) < 8 + int(count[0]) * dtype.itemsize:

@@ -20,8 +20,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 from xml.etree import ElementTree
 
@@ -37,7 +38,15 @@ from deepcams.core.box import Box
 from deepcams.core.errors import InputError
 from deepcams.core.period import Period
 from deepcams.core.text import size
-from deepcams.fetch.base import COMPLETE, Estimate, Fetch, Key, Summary, raise_failures
+from deepcams.fetch.base import (
+    COMPLETE,
+    Estimate,
+    Fetch,
+    Key,
+    Summary,
+    answer,
+    raise_failures,
+)
 from deepcams.fetch.download import Http, check_space, free_space
 from deepcams.fetch.endpoints import (
     OPENAQ_PM25,
@@ -179,12 +188,11 @@ class Archive:
     def __init__(self, url: str, policy: RetryPolicy, at_once: int) -> None:
         parts = urlsplit(url)
         config: dict[str, Any] = {"region": OPENAQ_REGION, "skip_signature": True}
-        bucket, self._root = (
-            parts.netloc,
-            f"https://{parts.netloc}.s3.{OPENAQ_REGION}.amazonaws.com",
-        )
+        bucket = parts.netloc
+        self._root = f"https://{bucket}.s3.{OPENAQ_REGION}.amazonaws.com"
         if parts.scheme != "s3":
-            bucket, self._root = parts.path.strip("/"), url
+            bucket = parts.path.strip("/")
+            self._root = url.rstrip("/")
             config["endpoint"] = f"{parts.scheme}://{parts.netloc}"
             config["virtual_hosted_style_request"] = False
         self._store = S3Store(
@@ -261,7 +269,7 @@ class Archive:
                 data = bytes(obstore.get(self._store, day.key).bytes())
             except (obstore.exceptions.BaseError, OSError, ValueError):
                 # The quick client hides what the server says: the session asks, waits and words it.
-                url = f"{self._root.rstrip('/')}/{quote(day.key, '/=')}"
+                url = f"{self._root}/{quote(day.key, '/=')}"
                 return self._http.read(url, day.name, day.check)
             return day.check(data)
 
@@ -363,31 +371,27 @@ def _read_locations(text: bytes) -> list[dict[str, Any]]:
         raise RetryableError(f"OpenAQ's answer cannot be read ({kind})") from None
 
 
-@dataclass(frozen=True)
-class _Item:
+class _Item(NamedTuple):
     """A location's local days that one year's file takes."""
 
     location: int
-    year: int
     first: date
     last: date
+    year: int
 
     @property
     def name(self) -> str:
-        return f"{self.location} {self.first}..{self.last} in {self.year}"
+        """Its name in the records, and its part's."""
+        return f"{self.location}_{self.first:%Y%m%d}_{self.last:%Y%m%d}_{self.year}"
 
     @classmethod
     def of(cls, name: str) -> _Item | None:
-        """Read the name of a record; ``None`` where it is another one's."""
-        match = re.fullmatch(r"(\d+) ([\d-]+)\.\.([\d-]+) in (\d+)", name)
+        """Read a name; ``None`` where it is another record's."""
+        match = re.fullmatch(r"(\d+)_(\d{8})_(\d{8})_(\d+)", name)
         if match is None:
             return None
-        first, last = (date.fromisoformat(match[k]) for k in (2, 3))
-        return cls(int(match[1]), int(match[4]), first, last)
-
-    @property
-    def stem(self) -> str:
-        return f"{self.location}_{self.first:%Y%m%d}_{self.last:%Y%m%d}"
+        location, first, last, year = match.groups()
+        return cls(int(location), date.fromisoformat(first), date.fromisoformat(last), int(year))
 
 
 @dataclass
@@ -421,17 +425,15 @@ class Openaq(Fetch[OpenaqRequest]):
 
     def _estimate_of_archive(self) -> Estimate:
         out, free, (first, last) = self.folder, free_space(self.folder), self.request.days()
-        try:
-            numbers, known, _ = self._locations()
-        except RefusedError:
-            raise
-        except FetchError as error:
+        found, why = answer(self._locations)
+        if found is None:
             days = (last - first).days + 3  # local days, so one more at either end
             words = [
-                f"number of locations unknown: {error}",
+                f"number of locations unknown: {why}",
                 f"of each up to {days:,} objects, one a local day",
             ]
             return Estimate(str(out), words, None, free)
+        numbers, known, _ = found
         missing = [item for item in self._items(numbers) if not self._is_kept(item)]
         words = [
             f"{len(numbers):,} locations ({known}), {len(missing):,} of their years not there yet"
@@ -440,15 +442,12 @@ class Openaq(Fetch[OpenaqRequest]):
             return Estimate(str(out), words, 0.0, free)
         sample = missing[:: max(len(missing) // 5, 1)][:5]
         source, at_once = self.endpoints.openaq_archive, f"{self.request.at_once} at once"
-        try:
-            listed = [day for item in sample for day in self._days(item)]
-        except RefusedError:
-            raise
-        except FetchError as error:
+        listed, why = answer(lambda: [day for item in sample for day in self._days(item)])
+        if listed is None:
             most = sum((item.last - item.first).days + 1 for item in missing)
             words += [
                 f"at most {most:,} objects from {source}, {at_once}",
-                f"{size(_OBJECT_BYTES)} an object, as a rule, for the archive does not tell: {error}",
+                f"{size(_OBJECT_BYTES)} an object, as a rule, for the archive does not tell: {why}",
             ]
             return Estimate(str(out), words, most * _OBJECT_BYTES, free)
         share = len(missing) / len(sample)
@@ -529,14 +528,14 @@ class Openaq(Fetch[OpenaqRequest]):
         for year in range(first.year, last.year + 1):
             begin = first - timedelta(days=1) if year == first.year else date(year, 1, 1)
             end = last + timedelta(days=1) if year == last.year else date(year, 12, 31)
-            items += [_Item(number, year, begin, end) for number in numbers]
+            items += [_Item(number, begin, end, year) for number in numbers]
         return items
 
     def _outside(self, location: int) -> str:
         return f"{location} outside {self.request.bbox} {self.request.country}"
 
     def _part(self, item: _Item) -> Path:
-        return self.folder / _PARTS / str(item.year) / f"{item.stem}.parquet"
+        return self.folder / _PARTS / str(item.year) / f"{item.name}.parquet"
 
     def _is_kept(self, item: _Item) -> bool:
         """Return whether an item is complete, and its rows are in its part or its year's file."""
@@ -558,23 +557,24 @@ class Openaq(Fetch[OpenaqRequest]):
                     found.append(day)
         return found
 
-    @property
+    @cached_property
     def _kept_items(self) -> dict[int, list[_Item]]:
         """The items of each location that earlier runs completed."""
-        if not hasattr(self, "_kept"):
-            self._kept = defaultdict[int, list[_Item]](list)
-            for item in map(_Item.of, self.records.names()):
-                if item is not None and self._is_kept(item):
-                    self._kept[item.location].append(item)
-        return self._kept
+        kept = defaultdict[int, list[_Item]](list)
+        for item in map(_Item.of, self.records.names()):
+            if item is not None and self._is_kept(item):
+                kept[item.location].append(item)
+        return kept
 
     def _one(self, item: _Item) -> None:
         """Fetch the objects of an item, and write its rows as a part of the year's file."""
         days, part = self._days(item), self._part(item)
         objects = part.with_suffix("")
+        with os_errors_explained(objects):
+            objects.mkdir(parents=True, exist_ok=True)
         if days and self._must_look() and not self._is_inside(self._object(days[0], objects)):
             self.note(self._outside(item.location), _OUTSIDE)
-            shutil.rmtree(objects, ignore_errors=True)
+            shutil.rmtree(objects)
             return
         contents = list(self._archive.objects.map(lambda day: self._object(day, objects), days))
         damaged: list[str] = []
@@ -588,7 +588,7 @@ class Openaq(Fetch[OpenaqRequest]):
                 elif day.proven:
                     damaged.append(day.key)
                 else:
-                    shutil.rmtree(objects, ignore_errors=True)
+                    (objects / day.name).unlink()
                     raise FetchError(f"{day.name}: what came cannot be read; try again") from None
             table = read_rows(sound, self.request.parameter)
         if table.num_rows:
@@ -605,7 +605,7 @@ class Openaq(Fetch[OpenaqRequest]):
             rows=table.num_rows,
             **facts,
         )
-        shutil.rmtree(objects, ignore_errors=True)
+        shutil.rmtree(objects)
 
     def _object(self, day: Day, folder: Path) -> bytes:
         """Return an object: as an earlier run kept it if that is sound, else from the archive."""
@@ -615,7 +615,6 @@ class Openaq(Fetch[OpenaqRequest]):
         data = self._archive.read(day)
         self.came(len(data))
         with os_errors_explained(path):
-            folder.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
         return data
 
@@ -747,8 +746,9 @@ def join_parts(parts: Path, final: Path) -> int:
                 writer.write_table(table.cast(schema), row_group_size=_GROUP_ROWS)
     for path in found:
         path.unlink()
-    with suppress(OSError):  # unfinished locations are still in it
+    with suppress(OSError):  # unfinished locations are still in them
         parts.rmdir()
+        parts.parent.rmdir()
     return int(pq.read_metadata(final).num_rows)
 
 

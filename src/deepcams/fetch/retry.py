@@ -93,11 +93,6 @@ class RetryPolicy:
             FetchError: it failed every time.
             StoppedError: the run is to end.
         """
-
-        def failed(state: tenacity.RetryCallState) -> T:
-            assert state.outcome is not None
-            raise FetchError(f"{what}: {state.outcome.exception()} {self.tried}; try again later")
-
         self.check()
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(RetryableError),
@@ -105,6 +100,9 @@ class RetryPolicy:
             wait=tenacity.wait_exponential(self.first, self.longest)
             + tenacity.wait_random(0, self.first / 4),
             sleep=self.wait,
-            retry_error_callback=failed,
+            reraise=True,
         )
-        return retrying(do)
+        try:
+            return retrying(do)
+        except RetryableError as error:
+            raise FetchError(f"{what}: {error} {self.tried}; try again later") from None

@@ -36,6 +36,9 @@ _STRIDE = 8
 Never more than 16: OpenCV surrounds the frame by 16 pixels, and larger patches read what lies beyond in memory.
 """
 
+_LEAST = 24
+"""Pixels of the smallest frame in which DIS finds motion; smaller ones are surrounded by their edges."""
+
 _FIXED_POINT_STEPS = 3
 """Steps to find which point of the frame arrives at a node on the way: x0 = x - t F(x0)."""
 
@@ -59,7 +62,12 @@ def _motion(origin: np.ndarray, target: np.ndarray) -> np.ndarray:
     dis.setFinestScale(0)
     dis.setPatchSize(_PATCH)
     dis.setPatchStride(_STRIDE)
-    return np.asarray(dis.calc(origin, target, None))
+    rows, columns = origin.shape
+    below, right = max(_LEAST - rows, 0), max(_LEAST - columns, 0)
+    if below or right:
+        edges = ((0, below), (0, right))
+        origin, target = (np.pad(image, edges, mode="edge") for image in (origin, target))
+    return np.asarray(dis.calc(origin, target, None))[:rows, :columns]
 
 
 def _carried(root: np.ndarray, flow: np.ndarray, time: float) -> np.ndarray:

@@ -12,7 +12,7 @@ from deepcams.readers.datasets import field_variables
 from deepcams.readers.detect import DataFile, find_files
 from deepcams.readers.merge import open_merged
 from deepcams.readers.protocols import Paths
-from deepcams.readers.times import Stamp, is_time_mean
+from deepcams.readers.times import Stamp, cell_method
 
 TITLE = "CAMS global reanalysis (EAC4)"
 
@@ -71,7 +71,7 @@ def open_cams(paths: Paths, *, variable: str | None = "pm2p5") -> xr.DataArray:
     Raises:
         InputError: no such files or variable, damaged files, unknown units, an irregular grid, another calendar than
             the standard one, files on different grids, or different values at one time.
-        MissingExtraError: GRIB, and cfgrib is not installed.
+        MissingExtraError: GRIB, and ecCodes is not installed.
     """
     return open_cams_files(find_files(paths), variable or "pm2p5")
 
@@ -88,8 +88,7 @@ def open_cams_files(
             return None
         simulated = str(dataset.attrs.get("history", "")).startswith("simulated")
         source = "a simulated world in CAMS's layout, no real data" if simulated else TITLE
-        method = "time: mean" if is_time_mean(array) else "time: point"
-        return array.assign_attrs(cell_methods=method, source=source)
+        return array.assign_attrs(cell_methods=cell_method(array, file), source=source)
 
     label = f"{species.label} ({species.name})" if species else wanted
     field = open_merged(files, choose, label, stamp)

@@ -14,6 +14,13 @@ KEEP_BYTES = 96 << 20
 """Chunks up to this size are kept while the items that follow may need them."""
 
 
+def stored_values(field: xr.DataArray) -> Any:
+    """Return the array of a field's stored values, which reads only what it is indexed with; else the field's own."""
+    values: Any = field.encoding.get("values")
+    same = values is not None and values.name == getattr(field.data, "name", None)
+    return values if same else field.data
+
+
 def read_block(
     field: xr.DataArray,
     times: slice,
@@ -30,8 +37,8 @@ def read_block(
     Returns:
         (times, rows, columns), float32, a copy, values as they are in the input.
     """
-    values: Any = field.encoding.get("values")
-    if values is not None and values.name == getattr(field.data, "name", None):
+    values = stored_values(field)
+    if values is not field.data:
         return np.asarray(values[times, rows, columns], np.float32)
     if not isinstance(columns, np.ndarray):
         return np.array(field.data[times, rows, columns], np.float32)

@@ -127,7 +127,7 @@ def _with_times(
     off = times[(times - times.astype("datetime64[h]")) != 30 * MINUTE]
     if off.size:
         expected = "hourly means stamped in the middle of the hour (HH:30)"
-        do = "take the tavg_1hr collection, or say with --mean-stamp start (or end) what its stamps are"
+        do = "take the tavg_1hr collection, or say what its stamps are: deepcams --mean-stamp start .."
         raise InputError(f"{file}: time", expected, str(off[0])[:16], do)
     return array
 

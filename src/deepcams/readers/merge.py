@@ -16,7 +16,7 @@ from deepcams.core.times import stamp
 from deepcams.readers.datasets import check_whole, chunk_length, field_variables, open_datasets
 from deepcams.readers.detect import DataFile
 from deepcams.readers.stored import Joined, Stored, Tile
-from deepcams.readers.times import Stamp, with_middle_stamps, with_valid_time
+from deepcams.readers.times import Stamp, refuse_months, with_middle_stamps, with_valid_time
 
 Chooser = Callable[[xr.Dataset, DataFile], xr.DataArray | None]
 """Picks the wanted variable of an opened file; ``None`` where it has none."""
@@ -59,6 +59,7 @@ def open_merged(
         if not chosen:
             without[str(file)] = (file, datasets)
     _check_without(without, {file.request for _, file in arrays}, wanted)
+    _check_methods(arrays)
     parts = [(part, array) for array, file in arrays for part in _stored(array, file, mend)]
     steps = {id(part): _packing_step(array, part) for part, array in parts}
     parts.sort(key=lambda pair: _sort_key(pair[0], steps))
@@ -101,6 +102,19 @@ def _check_without(
         notice(
             f"{left[0].request}: {counted(len(left), 'file')} without {wanted} left out ({names})"
         )
+
+
+def _check_methods(arrays: list[tuple[xr.DataArray, DataFile]]) -> None:
+    """Refuse instants and means together.
+
+    Raises:
+        InputError: there are both.
+    """
+    files = {str(array.attrs.get("cell_methods")): file for array, file in reversed(arrays)}
+    if len(files) > 1:
+        (one, first), (other, second) = list(files.items())[:2]
+        found = f"instants and means together ({one} in {first}, {other} in {second})"
+        raise InputError("cell_methods", "one kind of values", found, "open them apart")
 
 
 def no_variable(file: DataFile, datasets: Sequence[xr.Dataset], wanted: str) -> InputError:
@@ -277,6 +291,7 @@ def _in_time(
     group = np.repeat(np.arange(len(groups)), sizes)
     moment = np.concatenate([np.arange(size) for size in sizes])
     unique, kept, which = np.unique(times, return_index=True, return_inverse=True)
+    refuse_months(unique, f"{first.name}")
     repeated = np.setdiff1d(np.arange(times.size), kept)
     for row in repeated:
         keeper = kept[which[row]]

@@ -18,7 +18,7 @@ from deepcams.readers.detect import KINDS, DataFile, find_files
 from deepcams.readers.geos_cf import open_geos_cf_files, version_of
 from deepcams.readers.merge import open_merged
 from deepcams.readers.protocols import Paths
-from deepcams.readers.times import Stamp, is_time_mean
+from deepcams.readers.times import Stamp, cell_method
 
 _PM25_NAMES = re.compile(
     r"(?:.*[^a-z0-9])?pm_?2[p._]?5(?:$|_(?:conc|mean|surface|sfc|total|rh35.*)$)", re.IGNORECASE
@@ -123,9 +123,7 @@ def _open_cf_files(
         if array is None:
             return None
         source = array.attrs.get("source", dataset.attrs.get("source"))
-        array = array.assign_attrs(
-            cell_methods="time: mean" if is_time_mean(array) else "time: point"
-        )
+        array = array.assign_attrs(cell_methods=cell_method(array, file))
         return array if source is None else array.assign_attrs(source=str(source))
 
     return open_merged(files, choose, variable or "PM2.5 (pm2p5)", stamp)

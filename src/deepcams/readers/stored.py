@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from deepcams.core.errors import DeepcamsError, InputError
+from deepcams.core.errors import DeepcamsError, UnreadableError
 from deepcams.core.field import Axes
 from deepcams.readers.datasets import again, reason
 from deepcams.readers.detect import DataFile
@@ -55,7 +55,7 @@ class Stored:
             raise
         except Exception as error:  # every library underneath has its own
             found, do = reason(error), again(self.file.path)
-            raise InputError(self.file, "readable values", found, do) from error
+            raise UnreadableError(self.file, "readable values", found, do) from error
         values = values.astype(np.float32, copy=False)
         if self.mend is not None:
             values = self.mend(values)

@@ -10,7 +10,8 @@ import xarray as xr
 
 from deepcams.core.errors import InputError, notice
 from deepcams.core.species import COORDINATE_NAMES
-from deepcams.core.times import DAY, HOUR
+from deepcams.core.times import DAY, HOUR, MEAN_STAMP
+from deepcams.core.times import stamp as stamp_text
 
 Stamp = Literal["start", "middle", "end"]
 """Which moment of the interval of a mean its stamp is."""
@@ -27,6 +28,16 @@ _LONGEST = 3 * HOUR
 def is_time_mean(array: xr.DataArray) -> bool:
     """Return whether a file calls a variable a mean over time (CF's ``cell_methods``)."""
     return bool(re.search(r"\btime:\s*mean\b", str(array.attrs.get("cell_methods", ""))))
+
+
+def cell_method(array: xr.DataArray, where: object) -> str:
+    """Return what a field's values are, as CF has it: "time: mean" or "time: point".
+
+    Raises:
+        InputError: neither; see :func:`refuse_long_means`.
+    """
+    refuse_long_means(array, where)
+    return "time: mean" if is_time_mean(array) else "time: point"
 
 
 def time_names(array: xr.DataArray | xr.Dataset) -> list[str]:
@@ -76,6 +87,9 @@ def with_valid_time(array: xr.DataArray, where: object) -> xr.DataArray:
     else:
         own = [time for time in times if reference is None or time.name != reference.name]
         valid = own[0] if own else None
+    if valid is None and reference is not None and lead is None and reference.ndim == 1:
+        notice(f"{where}: only a reference time ({reference.name}); it is taken for the valid time")
+        valid = reference
     if valid is None and reference is not None and lead is not None:
         valid = reference + _duration(lead, f"{where}: {lead.name}")
         valid.encoding = dict(reference.encoding)
@@ -134,13 +148,19 @@ def with_middle_stamps(
     Raises:
         InputError: means over more than 3 hours.
     """
-    refuse_long_means(array, where)
+    stamp = stamp or MEAN_STAMP.get()
     if not is_time_mean(array) or "time" not in array.coords or array.time.dtype.kind != "M":
         return array
     bounds = _bounds(array, dataset)
     times = np.atleast_1d(array.time.values).astype("datetime64[ns]")
     steps = np.diff(np.unique(times))
     if bounds is not None:
+        outside = (times < bounds[:, 0]) | (times > bounds[:, 1])
+        if outside.any():
+            found = f"{stamp_text(times[outside][0])} outside of its own"
+            raise InputError(
+                f"{where}: time", "times within their bounds", found, "correct the bounds"
+            )
         length = (bounds[:, 1] - bounds[:, 0]).max()
         middle = bounds[:, 0] + (bounds[:, 1] - bounds[:, 0]) // 2
     else:
@@ -153,7 +173,7 @@ def with_middle_stamps(
     if bounds is None and stamp is None and np.any(times.astype("datetime64[h]") == times):
         notice(
             f"{where}: means stamped on the full hour without time bounds; the stamp is taken for the middle of each "
-            "mean (if it is the start or the end, say so with --mean-stamp)"
+            "mean (if it is the start or the end, say so: deepcams --mean-stamp start ..)"
         )
     if np.array_equal(middle, times):
         return array
@@ -164,20 +184,44 @@ def with_middle_stamps(
 
 
 def refuse_long_means(array: xr.DataArray, where: object) -> None:
-    """Refuse what GRIB keys or cell methods call a mean over days or months.
+    """Refuse what GRIB keys or cell methods call a mean over days or months, an extreme or a climatology.
 
     Raises:
         InputError: it is one.
     """
     stream = str(array.attrs.get("GRIB_stream", ""))
-    kind = str(array.attrs.get("GRIB_stepType", ""))
+    kind = str(array.attrs.get("GRIB_stepType", "instant"))
     methods = str(array.attrs.get("cell_methods", ""))
-    if stream in _MEAN_STREAMS or kind.startswith(("avgi", "avga", "avgd", "avgm")):
-        name = "monthly means" if not stream.startswith("d") else "daily means"
-        raise _long(where, f"{name} (stream {stream or 'unknown'}, step type {kind or 'unknown'})")
+    if any(one in _MEAN_STREAMS for one in stream.split(", ")):
+        name = "daily means" if stream.startswith("d") else "monthly means"
+        raise _long(where, f"{name} (stream {stream})")
+    if kind.startswith(("avgi", "avga", "avgd", "avgm")):
+        raise _long(where, f"monthly means (step type {kind})")
+    if kind not in ("instant", "avg"):
+        raise _long(where, f"values of step type {kind} (extremes over a time)")
+    if re.search(r"\btime:\s*(maximum|minimum|sum)\b", methods):
+        raise _long(where, f"cell_methods {methods!r}")
+    if re.search(r"\btime:\s*mean\s+(over|within)\s+(days|months|years)", methods):
+        raise _long(where, f"a climatology ({methods})")
     interval = re.search(r"mean[^)]*\(\s*interval:\s*1\s*(month|day|year)", methods)
-    if interval or re.search(r"\btime:\s*mean\s+(over|within)\s+(days|months|years)", methods):
-        raise _long(where, f"means over longer times ({methods})")
+    if interval:
+        raise _long(where, f"{'daily' if interval[1] == 'day' else interval[1] + 'ly'} means")
+
+
+def refuse_months(times: np.ndarray, where: object) -> None:
+    """Refuse times of which there is one a month.
+
+    Args:
+        times: of all files together, sorted, ``datetime64``.
+
+    Raises:
+        InputError: there is one a month.
+    """
+    steps = np.diff(times)
+    if steps.size and np.all((steps >= 28 * DAY) & (steps <= 31 * DAY)):
+        raise _long(
+            where, f"{times.size}, one a month from {str(times[0])[:10]} on (monthly means?)"
+        )
 
 
 def _long(where: object, found: str) -> InputError:

@@ -1,1 +1,27 @@
-"""What ``deepcams validate`` does: open, compare, write tables, draw figures."""
+"""Station observations, and fields compared with them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deepcams.core.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from deepcams.stations.openaq import StationArchive as StationArchive
+    from deepcams.stations.openaq import open_openaq as open_openaq
+    from deepcams.stations.station_tables import rows as rows
+    from deepcams.stations.validation import Options as Options
+    from deepcams.stations.validation import Validation as Validation
+    from deepcams.stations.validation import validate as validate
+else:
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        {
+            "Options": ".validation",
+            "StationArchive": ".openaq",
+            "Validation": ".validation",
+            "open_openaq": ".openaq",
+            "rows": ".station_tables",
+            "validate": ".validation",
+        },
+    )

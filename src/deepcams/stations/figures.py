@@ -10,7 +10,7 @@ import numpy as np
 from deepcams.core.text import counted
 from deepcams.stations.pair_sums import COLUMNS, ORIGIN, figures, pairs_of
 from deepcams.stations.sums import Scored
-from deepcams.stations.validate import Validation
+from deepcams.stations.validation import Validation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -24,8 +24,8 @@ from deepcams.stations.matching import SpaceRule
 from deepcams.stations.openaq import StationArchive, open_openaq
 from deepcams.stations.quality import Quality
 from deepcams.stations.station_files import is_table
-from deepcams.stations.validate import Options, Validation
-from deepcams.stations.validate import validate as compare
+from deepcams.stations.validation import Options, Validation
+from deepcams.stations.validation import validate as compare
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,7 +44,7 @@ class Request:
         field, original: likewise of fields; both may be empty.
         by: see :func:`deepcams.stations.station_tables.rows`; a text may hold several with commas.
         json, plot, out: what to write: all rows, the scatter, a folder with everything.
-        space, starts: see :class:`deepcams.stations.validate.Options`.
+        space, starts: see :class:`deepcams.stations.validation.Options`.
         without: quality steps to leave out.
         metadata: see :func:`deepcams.stations.metadata.add_metadata`.
         period: of the field, as text.
@@ -85,7 +85,7 @@ def validate(request: Request, progress: Progress | None = None) -> Done:
 
     Raises:
         InputError: see :func:`deepcams.open_openaq`, :func:`deepcams.open_field` and
-            :func:`deepcams.stations.validate.validate`.
+            :func:`deepcams.stations.validation.validate`.
         OutputError: something cannot be written; found out before the work where possible.
     """
     told = progress or (lambda step, done, total: None)

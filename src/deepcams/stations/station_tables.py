@@ -16,7 +16,7 @@ from deepcams.core.text import figure
 from deepcams.evaluation.tables import save
 from deepcams.stations.land_cover import INLAND, SEA, SURFACES, count_surroundings
 from deepcams.stations.pair_sums import COLUMNS, FIGURES, bootstrap, figures, pairs_of
-from deepcams.stations.validate import Validation
+from deepcams.stations.validation import Validation
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

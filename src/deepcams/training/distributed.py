@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Sequence
-from types import TracebackType
 from typing import Any, TypeVar
 
 import torch
@@ -20,7 +19,7 @@ T = TypeVar("T")
 
 
 class Ranks:
-    """The processes of one training; alone, where ``torchrun`` did not start it. A context manager.
+    """The processes of one training, this one alone if ``torchrun`` did not start it. A context manager.
 
     Attributes:
         rank: this process's number; 0 alone writes.
@@ -34,13 +33,13 @@ class Ranks:
         local = int(os.environ.get("LOCAL_RANK", "0"))
         self.device = choose_device(device)
         if self.count > 1 and self.device.type == "cuda":
-            if local >= torch.cuda.device_count():
+            devices = torch.cuda.device_count()
+            if local >= devices:
+                expected = f"up to {devices} processes here"
                 do = (
                     "start as many processes on each machine as it has devices, or use --device cpu"
                 )
-                raise InputError(
-                    "torchrun", f"up to {torch.cuda.device_count()} processes here", local + 1, do
-                )
+                raise InputError("torchrun", expected, local + 1, do)
             self.device = torch.device("cuda", local)
 
     def __enter__(self) -> Ranks:
@@ -51,12 +50,7 @@ class Ranks:
             dist.init_process_group("nccl" if cuda else "gloo")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self.count > 1 and dist.is_initialized():
             dist.destroy_process_group()
 
@@ -66,20 +60,20 @@ class Ranks:
         return self.rank == 0
 
     def slice(self, items: Sequence[T]) -> Sequence[T]:
-        """This process's share of ``items``, which the number of processes divides."""
+        """Return this process's share of ``items``, whose number the number of processes divides."""
         size = len(items) // self.count
         return items[self.rank * size : (self.rank + 1) * size]
 
     def wrap(self, module: nn.Module) -> nn.Module:
-        """The module whose gradients are those of the joint batch."""
+        """Return the module with the gradients of the joint batch."""
         if self.count == 1:
             return module
-        # of a 1x1 kernel, channels-last or not is the same memory; its strides may still be written differently
+        # Of a 1x1 kernel, channels-last or not is the same memory; its strides may still be written differently.
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         return DistributedDataParallel(module)
 
     def total(self, values: Sequence[float]) -> list[float]:
-        """The sums of the values over all processes."""
+        """Return the sums of the values over all processes."""
         if self.count == 1:
             return list(values)
         sums = torch.tensor(values, dtype=torch.float64, device=self.device)
@@ -87,14 +81,14 @@ class Ranks:
         return [float(value) for value in sums.cpu()]
 
     def any(self, flags: Tensor) -> list[bool]:
-        """For each flag, whether it is set in any process."""
+        """Return for each flag whether it is set in any process."""
         if self.count > 1:
             flags = flags.to(torch.int32)
             dist.all_reduce(flags, dist.ReduceOp.MAX)
         return [bool(flag) for flag in flags.cpu()]
 
     def gather(self, value: Any) -> list[Any]:
-        """Every process's value, in order, in every process."""
+        """Return every process's value, in order, in every process."""
         if self.count == 1:
             return [value]
         values: list[Any] = [None] * self.count
@@ -102,13 +96,13 @@ class Ranks:
         return values
 
     def fail_alike(self, failed: DeepcamsError | None) -> None:
-        """Raise the error of whichever process has one, in all of them."""
+        """Raise one process's error in all of them."""
         for found in self.gather(failed):
             if found is not None:
                 raise found
 
     def by_first(self, work: Callable[[], T]) -> T | None:
-        """Do what the first process alone does; where it fails, all fail alike.
+        """Do something in the first process alone; if it fails, all fail alike.
 
         Returns:
             the result in the first process, None in the others.

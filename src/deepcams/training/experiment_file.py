@@ -1,20 +1,18 @@
-"""One YAML file describes an experiment: read strictly, and refused in one line that names the place."""
+"""Read experiments from YAML, strictly: whatever is wrong is one line that names the value's path."""
 
 from __future__ import annotations
 
 import difflib
 import re
-import types
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from deepcams.core.errors import InputError
-from deepcams.training.option_types import Expected
 from deepcams.training.options import Experiment
 
 
@@ -95,7 +93,7 @@ def read_experiment(path: str | Path, changes: Sequence[str] = ()) -> Experiment
 
     Args:
         path: a YAML file.
-        changes: ``key.of.value=VALUE`` each, VALUE in YAML, which go before the file's; list items by number
+        changes: ``key.of.value=VALUE`` each, VALUE in YAML, which replace the file's; list items by number
             (``data.stores.0.path=west.zarr``).
 
     Raises:
@@ -106,7 +104,7 @@ def read_experiment(path: str | Path, changes: Sequence[str] = ()) -> Experiment
 
 
 def read_values(path: str | Path, changes: Sequence[str] = ()) -> dict[str, Any]:
-    """The values of an experiment's file, changed; see :func:`read_experiment`."""
+    """Return the values of an experiment's file, changed; see :func:`read_experiment`."""
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
@@ -115,7 +113,7 @@ def read_values(path: str | Path, changes: Sequence[str] = ()) -> dict[str, Any]
     except (OSError, UnicodeDecodeError) as error:
         found = getattr(error, "strerror", None) or "a file of another kind"
         raise InputError(path, "an experiment (YAML)", found) from None
-    values = _parsed(text, path)
+    values = _parse_yaml(text, path)
     if not isinstance(values, dict):
         raise InputError(path, "an experiment (keys and values)", type(values).__name__)
     for change in changes:
@@ -124,35 +122,37 @@ def read_values(path: str | Path, changes: Sequence[str] = ()) -> dict[str, Any]
 
 
 def parse_experiment(values: Any, where: object = "experiment") -> Experiment:
-    """An experiment of plain values; see :func:`read_experiment`."""
+    """Check an experiment's plain values; see :func:`read_experiment`."""
     return parse_as(Experiment, values, where)
 
 
 def parse_as(model: type[Model], values: Any, where: object) -> Model:
-    """Plain values as what they should be; see :func:`read_experiment`."""
+    """Check plain values against a model; see :func:`read_experiment`."""
     try:
         return model.model_validate(values)
-    except InputError as error:  # what no single value can tell
-        raise InputError(f"{where}: {error.where}", error.expected, error.found, error.do) from None
+    except InputError as error:  # of values that do not go together
+        raise _inside(where, error) from None
     except ValidationError as error:
-        raise _explained(error, where, model) from None
+        raise _explain(error, where, model) from None
 
 
 @contextmanager
 def values_of(where: object) -> Iterator[None]:
-    """Refusals of values that only their use can tell, with the file before the value's path."""
+    """Name the experiment's file in errors of its values that are raised later, when they are used."""
     try:
         yield
     except InputError as error:
-        if (
-            error.where.startswith(str(where))
-            or re.split(r"[.:]", error.where)[0] not in Experiment.model_fields
-        ):
-            raise  # the file is named, or it is of something else
-        raise InputError(f"{where}: {error.where}", error.expected, error.found, error.do) from None
+        first_key = re.split(r"[.:]", error.where)[0]
+        if error.where.startswith(str(where)) or first_key not in Experiment.model_fields:
+            raise  # the file is named already, or it is another file's error
+        raise _inside(where, error) from None
 
 
-def _parsed(text: str, where: object) -> Any:
+def _inside(where: object, error: InputError) -> InputError:
+    return InputError(f"{where}: {error.where}", error.expected, error.found, error.do)
+
+
+def _parse_yaml(text: str, where: object) -> Any:
     try:
         return yaml.load(text, _Loader)
     except yaml.YAMLError as error:
@@ -168,99 +168,80 @@ def _change(values: dict[str, Any], change: str) -> None:
     path, equals, text = change.partition("=")
     if not equals or not path:
         raise InputError("--set", "key.of.value=VALUE", repr(change))
+    where = f"--set {path}"
     *parents, last = path.strip().split(".")
     place: Any = values
-    for i, parent in enumerate([*parents, last]):
-        if isinstance(place, list):
-            if not parent.isdigit() or int(parent) >= len(place):
-                raise InputError(f"--set {path}", f"an item 0 to {len(place) - 1}", repr(parent))
-        elif not isinstance(place, dict):
-            raise InputError(f"--set {path}", f"keys below {'.'.join(parents[:i])}", repr(place))
-        key: Any = int(parent) if isinstance(place, list) else parent
-        if i == len(parents):
-            place[key] = _parsed(text, f"--set {path}")
-        elif isinstance(place, list):
-            place = place[key]
-        else:
-            if place.get(key) is None:
-                place[key] = {}
-            place = place[key]
+    for parent in parents:
+        key = _key(place, parent, where)
+        if isinstance(place, dict) and place.get(key) is None:
+            place[key] = {}
+        place = place[key]
+    place[_key(place, last, where)] = _parse_yaml(text, where)
 
 
-def _explained(error: ValidationError, where: object, model: type[BaseModel]) -> InputError:
-    """The first thing that is wrong, with its path and what was expected."""
-    # an unknown key explains the missing one beside it, so it is told first
-    first = min(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
-    path = [str(part) for part in first["loc"]]
-    if first["type"] == "extra_forbidden":
-        *parents, key = path
-        known = list(_model(_at(parents, model)).model_fields)
+def _key(place: Any, name: str, where: str) -> Any:
+    """Return a key of a mapping or an index of a list."""
+    if isinstance(place, dict):
+        return name
+    if not isinstance(place, list):
+        raise InputError(where, f"keys and values that have {name!r}", repr(place))
+    if not name.isdigit() or int(name) >= len(place):
+        raise InputError(where, f"an item 0 to {len(place) - 1}", repr(name))
+    return int(name)
+
+
+_EXPECTED = {
+    "missing": "a value",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "int_type": "a whole number",
+    "bool_type": "true or false",
+    "string_type": "a text",
+    "tuple_type": "a list",
+    "dict_type": "keys and values",
+    "model_type": "keys and values",
+    "greater_than": "a number above {gt:g}",
+    "greater_than_equal": "a number of at least {ge:g}",
+    "less_than": "a number below {lt:g}",
+    "less_than_equal": "a number of at most {le:g}",
+    "too_short": "a list of at least {min_length}",
+    "too_long": "a list of at most {max_length}",
+    "literal_error": "{expected}",
+    "string_pattern_mismatch": "a name of letters, digits, - _ and .",
+    "value_error": "{error}",
+}
+"""What a value should be, by pydantic's type of error."""
+
+
+def _explain(error: ValidationError, where: object, model: type[BaseModel]) -> InputError:
+    """Return the first error, with its path and what was expected."""
+    # An unknown key explains the missing one next to it, so it comes first.
+    first = min(error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
+    kind, path, found = first["type"], list(first["loc"]), repr(first["input"])
+    expected = _EXPECTED.get(kind, first["msg"]).format(**first.get("ctx", {}))
+    do = ""
+    if kind == "missing":
+        found = "nothing"
+    elif kind == "extra_forbidden":
+        key = str(path.pop())
+        known = list(_model_at(path, model).model_fields)
         near = difflib.get_close_matches(key, known, n=1)
+        expected, found = "the keys " + ", ".join(known), repr(key)
         do = f"did you mean {near[0]!r}?" if near else ""
-        return InputError(
-            ": ".join([str(where), *_joined(parents)]),
-            "the keys " + ", ".join(known),
-            repr(key),
-            do,
-        )
-    at = ": ".join([str(where), *_joined(path)])
-    expected = _words(_at(path, model))
-    if first["type"] == "missing":
-        return InputError(at, expected, "nothing")
-    found = first["input"]
-    return InputError(
-        at, expected, type(found).__name__ if isinstance(found, BaseModel) else repr(found)
-    )
+    place = ".".join(str(part) for part in path)
+    return InputError(f"{where}: {place}" if place else where, expected, found, do)
 
 
-def _joined(path: list[str]) -> list[str]:
-    return [".".join(path)] if path else []
-
-
-def _at(path: list[str], model: type[BaseModel]) -> Any:
-    """The annotation of the value at that path of a model."""
-    annotation: Any = model
+def _model_at(path: Sequence[str | int], model: type[BaseModel]) -> type[BaseModel]:
+    """Return the model of the keys and values at a path of a model."""
     for part in path:
-        kind = _plain(annotation)
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            field = kind.model_fields[part]
-            annotation = (
-                Annotated[(field.annotation, *field.metadata)]
-                if field.metadata
-                else field.annotation
-            )
-        elif arguments := get_args(kind):  # of a tuple the items, of a mapping the values
-            annotation = arguments[-1] if get_origin(kind) is dict else arguments[0]
-    return annotation
+        if isinstance(part, str):
+            model = next(_models(model.model_fields[part].annotation))
+    return model
 
 
-def _plain(annotation: Any) -> Any:
-    """The type without what is written beside it, and without None."""
-    if get_origin(annotation) is Annotated:
-        return _plain(get_args(annotation)[0])
-    if get_origin(annotation) in (Union, types.UnionType):
-        return _plain(next(kind for kind in get_args(annotation) if kind is not types.NoneType))
-    return annotation
-
-
-def _model(annotation: Any) -> type[BaseModel]:
-    kind = _plain(annotation)
-    assert issubclass(kind, BaseModel)
-    return kind
-
-
-def _words(annotation: Any) -> str:
-    """What a value of that annotation is, for people."""
-    if get_origin(annotation) is Annotated:
-        kind, *beside = get_args(annotation)
-        told = [note.words for note in beside if isinstance(note, Expected)]
-        return str(told[-1]) if told else _words(kind)
-    if get_origin(annotation) in (Union, types.UnionType):
-        return _words(next(kind for kind in get_args(annotation) if kind is not types.NoneType))
-    if get_origin(annotation) is Literal:
-        return "one of " + ", ".join(map(str, get_args(annotation)))
-    if get_origin(annotation) is tuple:
-        return f"a list, each item {_words(get_args(annotation)[0])}"
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return "the keys " + ", ".join(annotation.model_fields)
-    return {float: "a number", int: "a whole number"}.get(annotation, "keys and values")
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)

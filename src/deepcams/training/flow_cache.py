@@ -1,31 +1,35 @@
-"""What a network's training-free start makes of whole frames, computed once and kept beside the training.
+"""Cache of the flow's initial estimates on whole frames, in the folder of a training.
 
 Flow on each crop costs more than a training step on a CPU. Where a store has few hours, as with a handful of real ones,
-each pair of frames is drawn thousands of times: then its flow is better sought once, on the whole frame (as
-``downscale`` does), and kept on the disk.
+each pair of frames is drawn thousands of times: then its flow is computed once, on the whole frame (as ``downscale``
+does), and kept on disk.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from deepcams.core.errors import InputError
 from deepcams.core.grid import cells_from_nodes, nodes_from_cells
 from deepcams.files.atomic import os_errors_explained, write_atomically
+from deepcams.files.records import fingerprint as fingerprint_of
 from deepcams.methods.flow import initial_estimates
-from deepcams.training.split import Resolution
-from deepcams.training.store.open_store import Prepared, fingerprint
+from deepcams.training.split import FACTORS
+from deepcams.training.store.open import Prepared, fingerprint
+
+if TYPE_CHECKING:
+    from deepcams.training.samples import Draw
 
 _LARGEST_ROOT = 65504.0
 """Of float16: square roots of up to 4e9 ug m-3 fit."""
 
 
-class WholeGuides:
-    """Guides of whole frames in a folder, each made when it is first asked for.
+class FlowCache:
+    """Initial estimates of whole frames in a folder, each made when it is first asked for.
 
     Args:
         folder: where they are kept: 4 MB for an hour of the fine globe between two frames.
@@ -34,66 +38,47 @@ class WholeGuides:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._open: dict[Path, np.ndarray] = {}
-        self._fingerprints: dict[int, tuple[Prepared, str]] = {}
+        self._fingerprints: dict[Path, str] = {}
 
-    def read(
-        self,
-        store: Prepared,
-        hour: int,
-        span: int,
-        inner: int,
-        resolution: Resolution,
-        row: int,
-        column: int,
-        size: int,
-    ) -> np.ndarray:
-        """The guide's crop of ``size`` x ``size`` pixels from the coarse cell (row, column) on.
+    def read(self, store: Prepared, draw: Draw, size: int) -> np.ndarray:
+        """Return the initial estimate of a sample.
 
         Args:
             store: where the frames are.
-            hour: number of the frame before.
-            span: hours to the frame after.
-            inner: hours to the wanted time.
-            resolution: coarse or fine (cell-like).
+            draw: what the sample is made of.
+            size: edge of its crop, in pixels.
 
         Returns:
-            (2, size, size), float32, ug m-3; columns go on round a periodic grid.
+            (2, size, size), float32, ug m-3; columns continue round a periodic grid.
         """
-        whole = self._whole(store, hour, span, resolution)[inner - 1]
-        factor = 3 if resolution == "fine" else 1
-        rows = factor * row + np.arange(size)
-        columns = (factor * column + np.arange(size)) % whole.shape[-1]
-        roots = np.asarray(whole[:, rows[0] : rows[-1] + 1][..., columns], np.float32)
+        whole = self._whole(store, draw)[draw.inner - 1]
+        factor = FACTORS[draw.resolution]
+        row = factor * draw.row
+        columns = (factor * draw.column + np.arange(size)) % whole.shape[-1]
+        roots = np.asarray(whole[:, row : row + size][..., columns], np.float32)
         return np.square(roots)
 
-    def _whole(self, store: Prepared, hour: int, span: int, resolution: Resolution) -> np.ndarray:
-        """(span - 1, 2, rows, columns): square roots, float16, mapped from the disk."""
-        if (
-            id(store) not in self._fingerprints
-        ):  # with the store, whose number no other one has while it lives
-            self._fingerprints[id(store)] = store, fingerprint(store)
-        values = self._fingerprints[id(store)][
-            1
-        ]  # a store that was prepared again has other frames at its path
-        key = f"{store.path.resolve()} {values} {store.times[hour]} {span} {resolution}"
-        name = hashlib.sha256(key.encode()).hexdigest()
-        path = self.folder / f"{name[:24]}.npy"
+    def _whole(self, store: Prepared, draw: Draw) -> np.ndarray:
+        """Return (span - 1, 2, rows, columns): square roots, float16, mapped from the disk."""
+        # A store that was prepared again has other frames at its path.
+        if store.path not in self._fingerprints:
+            self._fingerprints[store.path] = fingerprint(store)
+        contents = self._fingerprints[store.path]
+        time = store.times[draw.hour]
+        key = fingerprint_of(store.path.resolve(), contents, time, draw.span, draw.resolution)
+        path = self.folder / f"{key}.npy"
         if path not in self._open:
             if not path.exists():
-                self._make(store, hour, span, resolution, path)
+                self._make(store, draw, path)
             self._open[path] = np.load(path, mmap_mode="r", allow_pickle=False)
         return self._open[path]
 
-    def _make(
-        self, store: Prepared, hour: int, span: int, resolution: Resolution, path: Path
-    ) -> None:
+    def _make(self, store: Prepared, draw: Draw, path: Path) -> None:
         coarse = store.coarse
-        before, after = (
-            store.read(k, 0, 0, coarse.rows, coarse.columns, resolution)
-            for k in (hour, hour + span)
-        )
-        fractions = [k / span for k in range(1, span)]
-        if resolution == "fine":
+        hours = (draw.hour, draw.hour + draw.span)
+        before, after = (store.read(k, 0, 0, *coarse.shape, draw.resolution) for k in hours)
+        fractions = [k / draw.span for k in range(1, draw.span)]
+        if draw.resolution == "fine":
             before, after = nodes_from_cells(before, coarse), nodes_from_cells(after, coarse)
             carried = cells_from_nodes(
                 initial_estimates(before, after, fractions, coarse.refine()), coarse
@@ -102,9 +87,8 @@ class WholeGuides:
             carried = initial_estimates(before, after, fractions, coarse)
         roots = np.sqrt(carried)
         if not roots.max() <= _LARGEST_ROOT:
-            raise InputError(
-                store.path, "values that float16 roots can hold", f"{carried.max():.3g} ug m-3"
-            )
+            expected = "values that float16 roots can hold"
+            raise InputError(store.path, expected, f"{carried.max():.3g} ug m-3")
         buffer = io.BytesIO()
         np.save(buffer, roots.astype(np.float16), allow_pickle=False)
         with os_errors_explained(self.folder):

@@ -1,15 +1,16 @@
-"""The training loop: it never asks which network it trains, and whatever ends it, it goes on where it was.
+"""The training loop: it does not know which network it trains, and continues after any interruption.
 
 Step ``k`` sees samples ``k * batch`` and on, random numbers seeded by (seed, k), and a learning rate that follows from
-k; so a training that goes on from a saved state is, on a CPU, the same to the bit as one that never stopped.
+k; so a training that continues from a saved state is, on a CPU, the same to the bit as one that never stopped.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,18 +19,16 @@ import torch
 from torch import Tensor, nn
 
 from deepcams.core.errors import DeepcamsError, InputError, notice
-from deepcams.files.flock import alone
+from deepcams.core.progress import Progress, no_progress
+from deepcams.files.lock import locked
 from deepcams.methods.device import working
 from deepcams.networks.base import Network
 from deepcams.networks.checkpoint import save
-from deepcams.training.batches import load_batches, numbers
 from deepcams.training.distributed import Ranks
-from deepcams.training.log import Log
 from deepcams.training.options import Experiment
-from deepcams.training.provenance import provenance
 from deepcams.training.run_folder import GUIDES, RunFolder
-from deepcams.training.samples import SampleSet
-from deepcams.training.scoring import Score, Validator, skill
+from deepcams.training.samples import SampleSet, load_batches, numbers
+from deepcams.training.scoring import Score, Scores, Validator, skill
 from deepcams.training.setup import (
     Length,
     learning_rate,
@@ -37,19 +36,16 @@ from deepcams.training.setup import (
     make_network,
     make_optimizer,
 )
-from deepcams.training.split import portions, refuse_mixed, refuse_shared
-from deepcams.training.store.open_store import Prepared
-
-Progress = Callable[[int, int | None, dict[str, float]], None]
-"""Told after each step: steps done, of how many (None: until the minutes are over), and figures."""
+from deepcams.training.split import Portion, find_portions, refuse_mixed, refuse_shared
+from deepcams.training.store.open import Prepared
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a training came to.
+    """The result of a training.
 
     Attributes:
-        folder: where everything lies.
+        folder: its folder.
         checkpoint: the best weights.
         step, minutes: how long it has been trained, all runs together.
         best_step: after which the best weights were found.
@@ -69,14 +65,14 @@ class Summary:
     stopped: bool
 
     def text(self) -> str:
-        """A few lines for people."""
+        """Return a few lines for people."""
         plain = ", ".join(f"{name} {score.mae:.4g}" for name, score in self.baselines.items())
         strongest = next(iter(self.baselines))
-        told = "better" if self.skill < 1 else "no better"
+        verdict = "better" if self.skill < 1 else "no better"
         return (
             f"{self.checkpoint}: step {self.best_step} of {self.step}, {self.minutes:.1f} min\n"
             f"  validation MAE, ug m-3: {self.network.mae:.4g} ({plain})\n"
-            f"  {self.skill:.3f} x {strongest}: {told} than it"
+            f"  {self.skill:.3f} x {strongest}: {verdict} than it"
         )
 
 
@@ -86,7 +82,7 @@ def train(
     *,
     resume: bool = False,
     device: str = "auto",
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
     stop: Callable[[], bool] = lambda: False,
     on_validation: Callable[[Path], object] = lambda folder: None,
 ) -> Summary:
@@ -95,25 +91,24 @@ def train(
     Args:
         experiment: all that decides the result.
         folder: where log, state and weights go; see :mod:`deepcams.training.run_folder`.
-        resume: go on from the state in the folder (begin, where there is none).
+        resume: continue from the state in the folder (begin, if there is none).
         device: ``auto``, ``cpu`` or ``cuda``.
-        progress: told after each step.
-        stop: asked after each step; when it says yes, the state is saved and the training ends.
-        on_validation: told the folder after each validation, in the writing process.
+        progress: called after each step with figures ("loss 0.01  best 0.9 x baseline"), the steps done, and of how
+            many (0: until the minutes are over).
+        stop: called after each step; if it returns True, the state is saved and the training ends.
+        on_validation: called with the folder after each validation, in the writing process.
 
     Raises:
         InputError: options, stores or a state that do not fit.
         OutputError: a file cannot be written, or another process trains there; state and weights written before stay.
         DeepcamsError: the loss is no longer finite; the sample is named.
     """
-    with Ranks(device) as ranks, ExitStack() as ours:
-        place = Path(folder).absolute()
-        ranks.by_first(
-            lambda: ours.enter_context(alone(place.with_name(f".{place.name}.lock"), Path(folder)))
-        )
-        return _Training(experiment, RunFolder(folder, experiment), ranks, resume).run(
-            progress, stop, on_validation
-        )
+    with Ranks(device) as ranks, ExitStack() as stack:
+        path = Path(folder).absolute()
+        lock = locked(path.with_name(f".{path.name}.lock"), Path(folder))
+        ranks.by_first(lambda: stack.enter_context(lock))
+        training = _Training(experiment, RunFolder(folder, experiment), ranks, resume)
+        return training.run(progress, stop, on_validation)
 
 
 class _Loss(nn.Module):
@@ -129,6 +124,16 @@ class _Loss(nn.Module):
         return loss
 
 
+@dataclass(frozen=True)
+class _Best:
+    """The best weights so far, and for how many validations none were better."""
+
+    step: int = 0
+    skill: float = float("inf")
+    stale: int = 0
+    scores: Scores = field(default_factory=dict)
+
+
 class _Training:
     """One training: what it is made of, and how far it is."""
 
@@ -136,61 +141,63 @@ class _Training:
         self, experiment: Experiment, folder: RunFolder, ranks: Ranks, resume: bool
     ) -> None:
         self.experiment, self.folder, self.ranks = experiment, folder, ranks
-        options = experiment.training
-        if options.batch % ranks.count:
-            raise InputError(
-                "training.batch", f"a multiple of the {ranks.count} processes", options.batch
-            )
+        self.options = experiment.training
+        if self.options.batch % ranks.count:
+            expected = f"a multiple of the {ranks.count} processes"
+            raise InputError("training.batch", expected, self.options.batch)
         network, self.scaling = make_network(experiment)
-        self.stores = [
-            Prepared.open(store.path, experiment.data.variable) for store in experiment.data.stores
-        ]
-        trained = portions(experiment, self.stores, "train")
-        validated = portions(experiment, self.stores, "validation")
+        variable = experiment.data.variable
+        self.stores = [Prepared.open(store.path, variable) for store in experiment.data.stores]
+        trained = find_portions(experiment, self.stores, "train")
+        validated = find_portions(experiment, self.stores, "validation")
         refuse_mixed(trained)
         refuse_shared(trained, validated)
-        wants: dict[str, Any] = {
-            "guide": getattr(network, "estimate_method", None),
-            "kept": folder.path / GUIDES,
-        }
-        samples = experiment.samples
-        self.samples = SampleSet(samples, trained, self.scaling, options.seed, **wants)
-        unseen = SampleSet(
-            samples, validated, self.scaling, experiment.validation.seed, "validation", **wants
+        method, cache = getattr(network, "estimate_method", None), folder.path / GUIDES
+        self.samples, unseen = (
+            SampleSet(experiment.samples, portions, self.scaling, seed, side, method, cache)
+            for portions, seed, side in (
+                (trained, self.options.seed, "train"),
+                (validated, experiment.validation.seed, "validation"),
+            )
         )
         self.validator = Validator(experiment, unseen, ranks)
         self.network = network.to(ranks.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.loss = ranks.wrap(_Loss(self.network))
-        self.optimizer = make_optimizer(self.network, options.optimizer)
-        self.average = make_average(self.network, options.ema)
-        self.length = Length.of(options, sum(portion.hours for portion in trained))
+        self.optimizer = make_optimizer(self.network, self.options.optimizer)
+        self.average = make_average(self.network, self.options.ema)
+        self.length = Length.of(self.options, sum(portion.hours for portion in trained))
 
         self.step, self.seconds = 0, 0.0
-        self.best: dict[str, Any] = {"step": 0, "skill": float("inf"), "stale": 0, "scores": {}}
-        self.baselines: dict[str, dict[str, Score]] = {}
-        self.sums = [0.0, 0.0, 0]  # loss, gradient and steps since the last row of the log
+        self.best = _Best()
+        self.baselines: dict[str, Scores] = {}
+        self.sums = [0.0, 0.0, 0]
+        """Loss, gradient and number of steps since the last row of the log."""
         found = ranks.by_first(lambda: folder.begin(resume, self.stores))
         if any(ranks.gather(found)):
             self._restore(folder.load_state())
         elif resume and ranks.first:
             notice(f"{folder.path} holds no saved state: the training begins anew")
-        ranks.by_first(lambda: folder.cut_log(self.step if self.baselines else -1))
-        self.log = Log(folder, self.step) if ranks.first else None
+        ranks.by_first(lambda: folder.open_log(self.step if self.baselines else -1))
 
     @property
     def learned(self) -> Network:
-        """What is validated and saved: the running average, where there is one."""
+        """The network that is validated and saved: the running average, if there is one."""
         return self.network if self.average is None else cast("Network", self.average.module)
+
+    @property
+    def minutes(self) -> float:
+        """How long it has been trained."""
+        return self.seconds / 60
 
     def run(
         self,
-        progress: Progress | None,
+        progress: Progress,
         stop: Callable[[], bool],
         on_validation: Callable[[Path], object],
     ) -> Summary:
-        """Train until the end, or until ``stop`` says so."""
-        options, stopped = self.experiment.training, False
-        begun, before = time.monotonic(), self.seconds
+        """Train until the end, or until ``stop`` returns True."""
+        begun = time.monotonic() - self.seconds
+        stopped = False
         if not self.baselines:
             self.baselines = self.validator.baselines()
             self._validate(on_validation)
@@ -198,114 +205,106 @@ class _Training:
         while not (stopped or self._over()):
             if batches is None:
                 batches = load_batches(
-                    self.samples, options.batch, self.ranks, self.step, options.workers
+                    self.samples, self.options.batch, self.ranks, self.step, self.options.workers
                 )
-            asked, figures = self._one_step(next(batches), stop())
-            self.seconds = self._clock(before + time.monotonic() - begun)
+            asked, loss = self._learn(next(batches), stop())
+            self.seconds = time.monotonic() - begun
+            if self.length.minutes:  # the first process's clock decides when to end
+                self.seconds = float(self.ranks.gather(self.seconds)[0])
             last = self._over()
             if last or self.step % self.experiment.validation.every == 0:
                 self._validate(on_validation)
-            elif self.step % options.log_every == 0:
+            elif self.step % self.options.log_every == 0:
                 self._write_row({})
             stopped = asked and not last
-            if stopped or last or self.step % options.save_every == 0:
+            if stopped or last or self.step % self.options.save_every == 0:
                 self.ranks.by_first(self._save_state)
-            if progress is not None:
-                progress(self.step, self.length.steps, {**figures, "skill": self.best["skill"]})
-        if self.log is not None:
-            self.log.close()
-        strongest = self.best["scores"]
+            figures = f"loss {loss:.4g}  best {self.best.skill:.3f} x baseline"
+            progress(figures, self.step, self.length.steps or 0)
+        self.folder.close_log()
         return Summary(
             self.folder.path,
             self.folder.best,
             self.step,
-            self.seconds / 60,
-            self.best["step"],
-            self.best["skill"],
-            strongest["all"],
+            self.minutes,
+            self.best.step,
+            self.best.skill,
+            self.best.scores["all"],
             {name: scores["all"] for name, scores in self.baselines.items()},
             stopped,
         )
 
     def _over(self) -> bool:
         patience = self.experiment.validation.patience
-        tired = patience is not None and self.best["stale"] >= patience
-        return tired or self.length.over(self.step, self.seconds / 60)
+        tired = patience is not None and self.best.stale >= patience
+        return tired or self.length.over(self.step, self.minutes)
 
-    def _clock(self, seconds: float) -> float:
-        """The first process's clock, where the time decides anything."""
-        return float(self.ranks.gather(seconds)[0]) if self.length.minutes else seconds
+    def _learn(self, sample: Any, stop: bool) -> tuple[bool, float]:
+        """Learn from one batch.
 
-    def _one_step(self, sample: Any, stop: bool) -> tuple[bool, dict[str, float]]:
-        """Learn from one batch; whether any process is asked to stop, and figures."""
-        ranks, options = self.ranks, self.experiment.training
+        Returns:
+            whether any process is asked to stop, and the loss.
+        """
+        ranks, options = self.ranks, self.options
         ranks.fail_alike(sample if isinstance(sample, DeepcamsError) else None)
-        rate = learning_rate(options, self.length, self.step, self.seconds / 60)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        # what a network draws at random in this step follows from the step alone, so there is no state to keep
-        torch.manual_seed(
-            int(np.random.SeedSequence([options.seed, self.step, ranks.rank]).generate_state(1)[0])
-        )
-        sample = type(sample)(
-            *(None if part is None else part.to(ranks.device, non_blocking=True) for part in sample)
-        )
+            group["lr"] = learning_rate(options, self.length, self.step, self.minutes)
+        # What a network draws at random in this step follows from the step alone, so there is no state to keep.
+        seeds = np.random.SeedSequence([options.seed, self.step, ranks.rank])
+        torch.manual_seed(int(seeds.generate_state(1)[0]))
+        sample = _each(sample, lambda part: part.to(ranks.device, non_blocking=True))
         with working(ranks.device, options.precision):
             loss = self.loss(sample)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        weights = [p for p in self.network.parameters() if p.grad is not None]
-        gradient = nn.utils.get_total_norm([p.grad for p in weights if p.grad is not None])
-        finite = torch.isfinite(loss) & torch.isfinite(gradient)
+        weights = [weight for weight in self.network.parameters() if weight.grad is not None]
+        norm = nn.utils.get_total_norm([cast("Tensor", weight.grad) for weight in weights])
+        finite = torch.isfinite(loss) & torch.isfinite(norm)
         flags = torch.stack([~finite, torch.tensor(stop, device=finite.device)])
         broken, asked = ranks.any(flags)
         if broken:
-            self._refuse(sample, float(loss.detach()))
+            self._refuse(sample)
         if options.clip is not None:
-            nn.utils.clip_grads_with_norm_(weights, options.clip, gradient)
+            nn.utils.clip_grads_with_norm_(weights, options.clip, norm)
         self.optimizer.step()
         if self.average is not None:
             self.average.update_parameters(self.network)
         self.step += 1
-        figures = {"loss": float(loss.detach()), "gradient": float(gradient)}
-        self.sums = [
-            self.sums[0] + figures["loss"],
-            self.sums[1] + figures["gradient"],
-            self.sums[2] + 1,
-        ]
-        return asked, {**figures, "lr": rate}
+        now = [float(loss.detach()), float(norm), 1]
+        self.sums = [total + one for total, one in zip(self.sums, now, strict=True)]
+        return asked, now[0]
 
-    def _refuse(self, sample: Any, loss: float) -> None:
-        """Say which sample made the loss or the gradient no number."""
-        mine = numbers(self.experiment.training.batch, self.ranks, self.step)
-        wrong = None
-        with torch.no_grad(), working(self.ranks.device, self.experiment.training.precision):
-            for k, number in enumerate(mine):
-                one = type(sample)(*(None if part is None else part[k : k + 1] for part in sample))
+    def _refuse(self, sample: Any) -> None:
+        """Name the sample of which the loss or the gradient is not finite."""
+        own = numbers(self.options.batch, self.ranks, self.step)
+        named = ""
+        with torch.no_grad(), working(self.ranks.device, self.options.precision):
+            for k, number in enumerate(own):
+                one = _each(sample, itemgetter(slice(k, k + 1)))
                 if not torch.isfinite(_Loss(self.network)(one)):
-                    wrong = f"with {self.samples.describe(number)}"
+                    named = f"with {self.samples.describe(number)}"
                     break
-        named = [each for each in self.ranks.gather(wrong) if each]
-        where = (
-            named[0]
-            if named
-            else f"in its gradient, with {self.samples.describe(mine[0])} and the rest of its batch"
+        somewhere = (
+            f"in its gradient, with {self.samples.describe(own[0])} and the rest of its batch"
         )
-        kept = f"; the best weights so far (step {self.best['step']}) are in {self.folder.best}"
-        do = "; check the data there, lower training.optimizer.lr or set training.clip"
-        raise DeepcamsError(f"the loss is not finite in step {self.step + 1} {where}{do}{kept}")
+        where = next(filter(None, self.ranks.gather(named)), somewhere)
+        raise DeepcamsError(
+            f"the loss is not finite in step {self.step + 1} {where}; check the data there, lower "
+            "training.optimizer.lr or set training.clip; "
+            f"the best weights so far (step {self.best.step}) are in {self.folder.best}"
+        )
 
     def _validate(self, on_validation: Callable[[Path], object]) -> None:
-        """Score what was learned, keep it if it is the best, and log it."""
+        """Score the learned network, save it if it is the best, and log it."""
         scores = self.validator.network(self.learned)
         baseline = self.baselines[self.experiment.baselines[0]]
         reached = skill(scores, baseline)
-        better = reached < self.best["skill"]
+        better = reached < self.best.skill
         if better:
-            self.best = {"step": self.step, "skill": reached, "stale": 0, "scores": scores}
+            self.best = _Best(self.step, reached, 0, scores)
             self.ranks.by_first(self._save_best)
         else:
-            self.best = {**self.best, "stale": self.best["stale"] + 1}
+            self.best = replace(self.best, stale=self.best.stale + 1)
         figures = {
             "mae": scores["all"].mae,
             "rmse": scores["all"].rmse,
@@ -317,41 +316,55 @@ class _Training:
         if self.ranks.first:
             on_validation(self.folder.path)
 
-    def _write_row(self, figures: dict[str, float]) -> None:
-        loss, gradient, steps = self.ranks.total(self.sums)  # means over the joint batches
-        options, minutes = self.experiment.training, self.seconds / 60
+    def _write_row(self, figures: Mapping[str, float]) -> None:
+        loss, gradient, steps = self.ranks.total(self.sums)
+        self.sums = [0.0, 0.0, 0]
         row: dict[str, Any] = {
             "step": self.step,
             "epoch": f"{self.step / self.length.epoch:.4g}",
-            "minutes": f"{minutes:.3f}",
-            "lr": learning_rate(options, self.length, max(self.step - 1, 0), minutes),
-            **({"loss": loss / steps, "gradient": gradient / steps} if steps else {}),
+            "minutes": f"{self.minutes:.3f}",
+            "lr": learning_rate(self.options, self.length, max(self.step - 1, 0), self.minutes),
             **figures,
         }
-        self.sums = [0.0, 0.0, 0]
-        self.ranks.by_first(lambda: self.log.write(row) if self.log else None)
+        if steps:  # means over the joint batches
+            row |= {"loss": loss / steps, "gradient": gradient / steps}
+        self.ranks.by_first(lambda: self.folder.append(row))
 
     def _save_best(self) -> None:
-        network = self.learned
         save(
-            network,
+            self.learned,
             self.folder.best,
             self.scaling,
             variable=self.experiment.data.variable,
-            provenance=provenance(
-                self.experiment,
-                self.stores,
-                self.samples.portions,
-                self.validator.samples.portions,
-                self.step,
-                self.seconds / 60,
-                self.ranks,
-                self.best["scores"],
-                self.baselines,
-                self.best["skill"],
-            ),
+            provenance=self._provenance(),
             stored=self.experiment.output.stored,
         )
+
+    def _provenance(self) -> dict[str, Any]:
+        """Return JSON values for the checkpoint's card: data, split, recipe, effort, and validation."""
+        device = self.ranks.device
+        return {
+            "card": self.experiment.output.card,
+            "data": [_about_store(store) for store in self.stores],
+            "split": {
+                "train": _about_portions(self.samples.portions),
+                "validation": _about_portions(self.validator.samples.portions),
+            },
+            "experiment": self.experiment.model_dump(mode="json"),
+            "steps": self.step,
+            "minutes": round(self.minutes, 2),
+            "processes": self.ranks.count,
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+            "torch": torch.__version__,
+            "validation": {
+                "skill": self.best.skill,
+                "against": self.experiment.baselines[0],
+                "units": "ug m-3",
+                "conserve": self.experiment.conserve,
+                "scores": _plain(self.best.scores),
+                "baselines": {name: _plain(scores) for name, scores in self.baselines.items()},
+            },
+        }
 
     def _save_state(self) -> None:
         self.folder.save_state(
@@ -359,13 +372,8 @@ class _Training:
                 "step": self.step,
                 "seconds": self.seconds,
                 "sums": self.sums,
-                "best": {
-                    **self.best,
-                    "scores": {k: asdict(v) for k, v in self.best["scores"].items()},
-                },
-                "baselines": {
-                    n: {k: asdict(v) for k, v in s.items()} for n, s in self.baselines.items()
-                },
+                "best": asdict(self.best),
+                "baselines": {name: _plain(scores) for name, scores in self.baselines.items()},
                 "network": self.network.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "average": None if self.average is None else self.average.state_dict(),
@@ -374,12 +382,50 @@ class _Training:
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.step, self.seconds, self.sums = state["step"], state["seconds"], list(state["sums"])
-        scores = {k: Score(**v) for k, v in state["best"]["scores"].items()}
-        self.best = {**state["best"], "scores": scores}
-        self.baselines = {
-            n: {k: Score(**v) for k, v in s.items()} for n, s in state["baselines"].items()
-        }
+        self.best = _Best(**{**state["best"], "scores": _scores(state["best"]["scores"])})
+        self.baselines = {name: _scores(plain) for name, plain in state["baselines"].items()}
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
+
+
+def _each(sample: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Change each tensor of a sample."""
+    return type(sample)(*(None if part is None else change(part) for part in sample))
+
+
+def _plain(scores: Mapping[str, Score]) -> dict[str, dict[str, float]]:
+    return {group: asdict(score) for group, score in scores.items()}
+
+
+def _scores(plain: Mapping[str, Mapping[str, Any]]) -> Scores:
+    return {group: Score(**values) for group, values in plain.items()}
+
+
+def _about_store(store: Prepared) -> dict[str, Any]:
+    return {
+        "store": store.path.name,
+        "degradation": store.degradation,
+        "mean": store.mean,
+        "hours": len(store.times),
+        "from": str(store.times[0])[:16],
+        "to": str(store.times[-1])[:16],
+        "grid": store.coarse.describe(),
+        "sources": store.sources,
+    }
+
+
+def _about_portions(portions: Sequence[Portion]) -> list[dict[str, Any]]:
+    about = []
+    for portion in portions:
+        grids = [window.grid(portion.store.coarse) for window in portion.windows]
+        about.append(
+            {
+                "store": portion.store.path.name,
+                "hours": portion.hours,
+                "weight": portion.weight,
+                "regions": [grid.describe() for grid in grids],
+            }
+        )
+    return about

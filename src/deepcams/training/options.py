@@ -6,33 +6,61 @@ One YAML file is one :class:`Experiment` (``deepcams.training.experiment_file.re
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictStr,
+    model_validator,
+)
 
+from deepcams.core.box import Box
 from deepcams.core.errors import InputError
 from deepcams.core.period import Period
-from deepcams.training.option_types import (
-    Bbox,
-    Box,
-    Count,
-    Expected,
-    Factor,
-    Hours,
-    Name,
-    NotNegative,
-    Number,
-    Options,
-    PeriodText,
-    Positive,
-    Share,
-    Text,
-    Whole,
-    YesNo,
-)
 
 SCHEMA = 1
 """The version of the experiment files that this package reads."""
+
+
+def _period(text: Any) -> str:
+    if isinstance(text, int) and not isinstance(text, bool):  # YAML reads 2019 as a number
+        text = str(text)
+    try:
+        Period.parse(text)
+    except (InputError, AttributeError) as error:
+        expected = "a period (2019, 2019-03, 2019-03-08, alone or as START..END)"
+        raise ValueError(expected) from error
+    return str(text)
+
+
+def _box(edges: Any) -> Box:
+    try:
+        return Box.checked(edges)
+    except (InputError, TypeError) as error:
+        raise ValueError("a box [W, S, E, N] in degrees, S < N") from error
+
+
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Positive = Annotated[Number, Field(gt=0)]
+NotNegative = Annotated[Number, Field(ge=0)]
+Share = Annotated[Number, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(strict=True, ge=1)]
+Whole = Annotated[int, Field(strict=True, ge=0)]
+Hours = Annotated[int, Field(strict=True, ge=2, le=24)]
+Name = Annotated[StrictStr, Field(pattern=r"^[\w][\w.-]*$")]
+PeriodText = Annotated[str, BeforeValidator(_period)]
+Region = Annotated[Box, BeforeValidator(_box)]
+
+
+class Options(BaseModel):
+    """Base of all: frozen, and strict about keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Part(Options):
@@ -44,7 +72,7 @@ class Part(Options):
     """
 
     periods: tuple[PeriodText, ...] = ()
-    regions: tuple[Box, ...] = ()
+    regions: tuple[Region, ...] = ()
 
 
 class Split(Options):
@@ -64,7 +92,7 @@ class Store(Options):
         split: its own split (default: the experiment's).
     """
 
-    path: Text
+    path: StrictStr
     weight: NotNegative = 1.0
     validation_weight: NotNegative | None = None
     split: Split | None = None
@@ -79,9 +107,7 @@ class Data(Options):
     """The stores, all of one variable."""
 
     variable: Name = "pm2p5"
-    stores: Annotated[
-        tuple[Store, ...], Field(min_length=1), Expected("a list of at least one store")
-    ]
+    stores: Annotated[tuple[Store, ...], Field(min_length=1)]
 
 
 class Span(Options):
@@ -116,15 +142,15 @@ class Samples(Options):
     resolution: Literal["coarse", "fine", "both"] = "coarse"
     span: Span = Span()
     guides: Literal["crop", "whole"] = "crop"
-    reversal: YesNo = True
-    flips: YesNo = True
-    rot90: YesNo = True
+    reversal: StrictBool = True
+    flips: StrictBool = True
+    rot90: StrictBool = True
 
 
 class Scaling(Options):
     """What makes the network's numbers out of ug m-3."""
 
-    name: Text = "asinh"
+    name: StrictStr = "asinh"
     options: dict[str, Number] = Field(default_factory=dict)
 
 
@@ -139,11 +165,11 @@ class Network(Options):
         start: a checkpoint to start from (default: fresh random weights).
     """
 
-    name: Text
-    preset: Text | None = None
+    name: StrictStr
+    preset: StrictStr | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     scaling: Scaling = Scaling()
-    start: Text | None = None
+    start: StrictStr | None = None
 
 
 class Optimizer(Options):
@@ -152,10 +178,7 @@ class Optimizer(Options):
     name: Literal["adam", "adamw"] = "adam"
     lr: Positive = 1e-4
     weight_decay: NotNegative = 0.0
-    betas: Annotated[tuple[Share, Share], Expected("two numbers from 0 to less than 1")] = (
-        0.9,
-        0.999,
-    )
+    betas: tuple[Share, Share] = (0.9, 0.999)
 
 
 class Schedule(Options):
@@ -170,7 +193,7 @@ class Schedule(Options):
     name: Literal["constant", "milestones", "cosine"] = "cosine"
     unit: Literal["step", "epoch", "fraction"] = "step"
     milestones: tuple[Positive, ...] = ()
-    gamma: Factor = 0.1
+    gamma: Annotated[Number, Field(gt=0, le=1)] = 0.1
     floor: Share = 0.0
     warmup: NotNegative = 0.0
 
@@ -224,11 +247,8 @@ class Validation(Options):
     samples: Count = 64
     seed: Whole = 0
     margin: Whole = 8
-    conserve: YesNo | None = None
-    baselines: (
-        Annotated[tuple[Text, ...], Field(min_length=1), Expected("a list of at least one method")]
-        | None
-    ) = None
+    conserve: StrictBool | None = None
+    baselines: Annotated[tuple[StrictStr, ...], Field(min_length=1)] | None = None
     patience: Count | None = None
 
 
@@ -243,13 +263,13 @@ class Output(Options):
 
     name: Name
     stored: Literal["float16", "float32"] = "float32"
-    card: Text = ""
+    card: StrictStr = ""
 
 
 class Experiment(Options):
     """One training, wholly described."""
 
-    version: Annotated[Literal[1], Expected(f"{SCHEMA} (the version of the file's layout)")]
+    version: Literal[1]
     data: Data
     split: Split = Split()
     samples: Samples
@@ -259,80 +279,70 @@ class Experiment(Options):
     output: Output
 
     def split_of(self, store: Store) -> Split:
-        """The store's own split, or the experiment's."""
+        """Return the store's own split, or the experiment's."""
         return store.split or self.split
 
     @property
     def baselines(self) -> tuple[str, ...]:
         """Training-free methods to compare with, the strongest first."""
-        usual = (
-            ("flow", "linear") if self.samples.task == "temporal" else ("log-bicubic", "bicubic")
-        )
+        usual = ("log-bicubic", "bicubic")
+        if self.samples.task == "temporal":
+            usual = ("flow", "linear")
         return self.validation.baselines or usual
 
     @property
     def conserve(self) -> bool:
         """Whether validation restores the coarse means."""
-        given = self.validation.conserve
-        return self.samples.task == "spatial" and (
-            self.samples.degradation == "area" if given is None else given
-        )
+        wanted = self.validation.conserve
+        if wanted is None:
+            wanted = self.samples.degradation == "area"
+        return wanted and self.samples.task == "spatial"
 
     @model_validator(mode="after")
     def _consistent(self) -> Experiment:
-        """What no single value can tell; the message begins with the path of the value to change."""
-        for i, store in enumerate(self.data.stores):
+        """Check values against each other; a message begins with the path of the value to change."""
+        self._check_stores()
+        span, margin, pixels = self.samples.span, self.validation.margin, self.samples.crop
+        if span.longest < span.shortest:
+            expected = f"at least shortest ({span.shortest})"
+            raise InputError("samples.span.longest", expected, span.longest)
+        if 2 * margin >= pixels:
+            expected = f"less than half of the crop ({pixels})"
+            raise InputError("validation.margin", expected, margin)
+        self._check_schedule()
+        return self
+
+    def _check_stores(self) -> None:
+        stores = self.data.stores
+        for i, store in enumerate(stores):
             if store.weight and store.weight_in_validation:
                 where = f"data.stores.{i}.split" if store.split else "split"
                 refuse_overlap(self.split_of(store), where)
-        if not any(store.weight for store in self.data.stores):
+        if not any(store.weight for store in stores):
             raise InputError("data.stores", "a store with a weight above 0", "none")
-        if not any(store.weight_in_validation for store in self.data.stores):
+        if not any(store.weight_in_validation for store in stores):
             raise InputError("data.stores", "a store with a validation_weight above 0", "none")
-        span, training, schedule = self.samples.span, self.training, self.training.schedule
-        if span.longest < span.shortest:
-            raise InputError(
-                "samples.span.longest", f"at least shortest ({span.shortest})", span.longest
-            )
-        if training.steps is training.epochs is training.minutes is None:
-            raise InputError(
-                "training", "steps, epochs or minutes", "none of them", "say how long to train"
-            )
-        if bool(schedule.milestones) != (schedule.name == "milestones"):
-            raise InputError(
-                "training.schedule.milestones",
-                "some for milestones, none for others",
-                schedule.name,
-            )
-        only_minutes = training.steps is training.epochs is None
-        if (
-            only_minutes
-            and schedule.unit != "fraction"
-            and (schedule.name == "milestones" or schedule.warmup)
-        ):
+
+    def _check_schedule(self) -> None:
+        training, schedule = self.training, self.training.schedule
+        milestones = schedule.name == "milestones"
+        steps_known = training.steps is not None or training.epochs is not None
+        if not steps_known and training.minutes is None:
+            do = "say how long to train"
+            raise InputError("training", "steps, epochs or minutes", "none of them", do)
+        if bool(schedule.milestones) != milestones:
+            expected = "some for milestones, none for others"
+            raise InputError("training.schedule.milestones", expected, schedule.name)
+        if not steps_known and schedule.unit != "fraction" and (milestones or schedule.warmup):
             do = "a training of so many minutes knows no number of steps"
             raise InputError("training.schedule.unit", "fraction", schedule.unit, do)
-        pixels = self.samples.crop
-        if 2 * self.validation.margin >= pixels:
-            raise InputError(
-                "validation.margin",
-                f"less than half of the crop ({pixels})",
-                self.validation.margin,
-            )
-        return self
 
 
 def refuse_overlap(split: Split, where: str) -> None:
     """Raise InputError where training and validation share both a moment and a place."""
-
-    def both(a: tuple[Any, ...], b: tuple[Any, ...], meet: Any) -> str | None:
-        if not a or not b:
-            return "all" if not a and not b else str((a or b)[0])
-        return next((f"{x} and {y}" for x, y in itertools.product(a, b) if meet(x, y)), None)
-
     train, validation = split.train, split.validation
-    time = both(train.periods, validation.periods, _periods_meet)
-    place = both(train.regions, validation.regions, boxes_meet)
+    time = _overlap(train.periods, validation.periods, _periods_meet)
+    place = _overlap(train.regions, validation.regions, Box.meets)
     if time and place:
         raise InputError(
             where,
@@ -342,15 +352,19 @@ def refuse_overlap(split: Split, where: str) -> None:
         )
 
 
+def _overlap(a: Sequence[Any], b: Sequence[Any], meet: Callable[[Any, Any], bool]) -> str:
+    """Return in words what two lists share, of which an empty one means everything; empty where nothing."""
+    if not a and not b:
+        return "all"
+    if not a or not b:
+        return _text((a or b)[0])
+    shared = (f"{_text(x)} and {_text(y)}" for x, y in itertools.product(a, b) if meet(x, y))
+    return next(shared, "")
+
+
+def _text(part: Any) -> str:
+    return str(tuple(part)) if isinstance(part, Box) else str(part)
+
+
 def _periods_meet(a: str, b: str) -> bool:
     return Period.parse(a).meets(Period.parse(b))
-
-
-def boxes_meet(a: Bbox, b: Bbox) -> bool:
-    """Whether two boxes W S E N share more than an edge."""
-
-    def width(box: Bbox) -> float:
-        return 360.0 if box[2] - box[0] >= 360 else (box[2] - box[0]) % 360
-
-    apart = (b[0] - a[0]) % 360
-    return min(a[3], b[3]) > max(a[1], b[1]) and (apart < width(a) or 360 - apart < width(b))

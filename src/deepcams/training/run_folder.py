@@ -1,43 +1,38 @@
 """The folder of one training: its frozen experiment, its log, its state, and the best weights.
 
-``experiment.yaml``, ``data.json``, ``log.csv``, ``curve.png``, ``state.pt``, ``NAME.safetensors`` and
-``tensorboard/``. Files appear whole or not at all; whatever fails while one is written, its last good version stays.
+``experiment.yaml``, ``log.csv``, ``curve.png``, ``state.pt``, ``NAME.safetensors``, ``tensorboard/``, and in
+``.deepcams/`` what the stores contained. Files are written atomically: what cannot be written keeps its last version.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import importlib.util
 import io
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 
-from deepcams.core.errors import InputError, OutputError
+from deepcams.core.errors import InputError, OutputError, notice
 from deepcams.files.atomic import os_errors_explained, remove_unfinished, write_atomically
+from deepcams.files.records import FOLDER, Records, refuse_changes
 from deepcams.networks.checkpoint import SUFFIX
 from deepcams.training.options import Experiment
-from deepcams.training.store.open_store import Prepared, fingerprint
+from deepcams.training.store.open import Prepared, fingerprint
 
 EXPERIMENT, LOG, STATE, TENSORBOARD = "experiment.yaml", "log.csv", "state.pt", "tensorboard"
 GUIDES = "guides"
-DATA = "data.json"
-"""What the stores held when the training began."""
 STATE_VERSION = 1
-FREE_TO_CHANGE = (
-    "training.steps",
-    "training.epochs",
-    "training.minutes",
-    "training.workers",
-    "training.log_every",
-    "training.save_every",
-    "validation.patience",
-    "output.card",
-)
-"""What may differ when a training goes on: none of it changes what a step does but the schedule's end."""
+FREE_TO_CHANGE = {
+    "training": ("steps", "epochs", "minutes", "workers", "log_every", "save_every"),
+    "validation": ("patience",),
+    "output": ("card",),
+}
+"""What may differ when a training is resumed: none of it changes what a step does but the schedule's end."""
 COLUMNS = (
     "step",
     "epoch",
@@ -52,6 +47,8 @@ COLUMNS = (
     "best",
 )
 """Of the log. Loss and gradient: means since the row before; mae .. skill: of a validation, else empty."""
+_CHARTS = ("loss", "gradient", "lr", "mae", "rmse", "skill")
+_ANOTHER = "begin another training in another folder"
 
 
 class RunFolder:
@@ -65,182 +62,150 @@ class RunFolder:
     def __init__(self, path: str | Path, experiment: Experiment) -> None:
         self.path, self.experiment = Path(path), experiment
         self.best = self.path / f"{experiment.output.name}{SUFFIX}"
-        self.log = self.path / LOG
+        self.log, self.state = self.path / LOG, self.path / STATE
+        self._board: Any = None
 
-    def begin(self, resume: bool, stores: Sequence[Prepared] = ()) -> bool:
+    def begin(self, resume: bool, stores: Sequence[Prepared]) -> bool:
         """Make the folder, or check that the training in it is this one.
 
         Args:
-            resume: whether it may go on with a training that is there.
+            resume: whether it may continue a training that is there.
             stores: what it learns from, in the experiment's order.
 
         Returns:
-            whether a saved state is there to go on from.
+            whether there is a saved state to continue from.
 
         Raises:
-            OutputError: a training lies there and ``resume`` is not asked for, or another file does.
-            InputError: the training there is another one, or its stores have changed since it began.
+            OutputError: a training exists and ``resume`` is not asked for; it is another one, or its stores have
+                changed since it began; or other files are there.
+            InputError: its experiment cannot be read.
         """
         frozen = self.path / EXPERIMENT
         if self.path.exists() and not self.path.is_dir():
             raise OutputError(f"{self.path} is a file; name a folder for the training")
         if frozen.exists():
             if not resume:
-                raise OutputError(
-                    f"{self.path} holds a training already; go on with --resume, or name another folder"
-                )
-            self._compare(frozen)
-            self._compare_data(stores)
-        elif self.path.exists() and any(self.path.iterdir()):
+                do = "continue it with --resume, or name another folder"
+                raise OutputError(f"{self.path} holds a training already; {do}")
+            before = _frozen(_read_frozen(frozen))
+            refuse_changes(before, _frozen(self.experiment), self.path, _ANOTHER)
+        elif self.path.exists() and any(one.name != FOLDER for one in self.path.iterdir()):
             raise OutputError(
                 f"{self.path} is not empty and holds no training; name another folder"
             )
-        values = self.experiment.model_dump(mode="json")
+        contents = {"stores": [_contents(store) for store in stores]}
+        do = f"a store has changed since the training began; {_ANOTHER}"
+        Records(self.path / FOLDER).begin(contents, self.path, do)
         text = yaml.safe_dump(
-            values, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100
+            self.experiment.model_dump(mode="json"),
+            sort_keys=False,
+            allow_unicode=True,
+            default_flow_style=None,
+            width=100,
         )
         with os_errors_explained(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
             remove_unfinished(self.path)
             write_atomically(frozen, f"# frozen by deepcams train\n{text}".encode())
-            if not (self.path / DATA).exists():  # of a training that an earlier version began
-                write_atomically(self.path / DATA, json.dumps(_held(stores), indent=1).encode())
-        return (self.path / STATE).exists()
-
-    def _compare(self, frozen: Path) -> None:
-        try:
-            before = Experiment.model_validate(yaml.safe_load(frozen.read_text(encoding="utf-8")))
-        except (ValueError, InputError, yaml.YAMLError) as error:
-            raise InputError(
-                frozen, "the experiment that was begun here", str(error).splitlines()[0]
-            ) from None
-        for path, old, new in _differences(
-            before.model_dump(mode="json"), self.experiment.model_dump(mode="json")
-        ):
-            if path not in FREE_TO_CHANGE:
-                do = "begin another training in another folder"
-                raise InputError(
-                    f"{self.path}: {path}", f"{old!r}, as the training was begun", repr(new), do
-                )
-
-    def _compare_data(self, stores: Sequence[Prepared]) -> None:
-        path = self.path / DATA
-        if not path.exists():
-            return
-        try:
-            before = {
-                str(one["store"]): dict(one) for one in json.loads(path.read_text(encoding="utf-8"))
-            }
-        except (ValueError, KeyError, TypeError) as error:
-            do = "begin another training in another folder"
-            raise InputError(
-                path, "what the stores held", f"a damaged file ({error})", do
-            ) from None
-        for now in _held(stores):
-            old = before.get(now["store"])
-            if old is None or old.get("fingerprint") != now["fingerprint"]:
-                told = (
-                    "none of this store"
-                    if old is None
-                    else f"{old.get('hours')} hours {old.get('from')}..{old.get('to')}"
-                )
-                raise InputError(
-                    f"{self.path}: {now['store']}",
-                    f"the data that the training was begun with ({told})",
-                    f"other data ({now['hours']} hours {now['from']}..{now['to']}): the store has changed since",
-                    "begin another training in another folder",
-                )
+        return self.state.exists()
 
     def save_state(self, state: Mapping[str, Any]) -> None:
-        """Write what a training needs to go on: tensors and plain values.
+        """Write what a training needs to continue: tensors and plain values.
 
         Raises:
-            OutputError: it cannot be written; the one before is still there.
+            OutputError: it cannot be written; the one before is unchanged.
         """
         buffer = io.BytesIO()
         torch.save({"version": STATE_VERSION, **state}, buffer)
-        with os_errors_explained(self.path / STATE):
-            write_atomically(self.path / STATE, buffer.getvalue())
+        with os_errors_explained(self.state):
+            write_atomically(self.state, buffer.getvalue())
 
     def load_state(self) -> dict[str, Any]:
-        """Read it; nothing in the file is ever executed.
+        """Read the state; nothing in the file is ever executed.
 
         Raises:
             InputError: a damaged file, or one of another version.
         """
-        path = self.path / STATE
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = torch.load(self.state, map_location="cpu", weights_only=True)
         except Exception as error:  # on bytes of another kind, the reader fails in any way
-            found = (
-                f"a damaged file ({(str(error).splitlines() or [type(error).__name__])[0][:80]})"
-            )
-            raise InputError(
-                path, "the saved state of a training", found, "begin it anew in another folder"
-            ) from None
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:80]
+            expected, do = "the saved state of a training", "begin it anew in another folder"
+            raise InputError(self.state, expected, f"a damaged file ({reason})", do) from None
         version = state.get("version") if isinstance(state, dict) else None
         if version != STATE_VERSION:
-            raise InputError(
-                path, f"the state of a training, version {STATE_VERSION}", f"version {version}"
-            )
+            expected = f"the state of a training, version {STATE_VERSION}"
+            raise InputError(self.state, expected, f"version {version}")
         return dict(state)
 
-    def cut_log(self, step: int) -> None:
-        """Drop the rows after ``step``, which the training will write again."""
-        rows = (
-            [row for row in read_log(self.log) if int(row["step"]) <= step]
-            if self.log.exists()
-            else []
-        )
+    def open_log(self, step: int) -> None:
+        """Drop the rows after ``step``, which the training will write again; open TensorBoard's log, if installed."""
+        rows = read_log(self.log) if self.log.exists() else []
         buffer = io.StringIO(newline="")
         writer = csv.DictWriter(buffer, COLUMNS)
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(row for row in rows if int(row["step"]) <= step)
         with os_errors_explained(self.log):
             write_atomically(self.log, buffer.getvalue().encode())
+        if importlib.util.find_spec("tensorboard") is not None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            board: Any = SummaryWriter
+            purge = step + 1 if step > 0 else None
+            self._board = board(str(self.path / TENSORBOARD), purge_step=purge)
 
     def append(self, row: Mapping[str, Any]) -> None:
-        """Add a row to the log.
+        """Add a row (:data:`COLUMNS`) to the log.
 
         Raises:
             OutputError: it cannot be written.
         """
         with os_errors_explained(self.log), self.log.open("a", newline="") as file:
             csv.DictWriter(file, COLUMNS).writerow(row)
+        try:
+            for name in _CHARTS:
+                if name in row and self._board is not None:
+                    self._board.add_scalar(name, row[name], row["step"])
+        except OSError as error:  # the CSV file has it all: a second log is no reason to stop
+            notice(f"TensorBoard's log cannot be written any more: {error.strerror or error}")
+            self._board = None
 
-
-def _held(stores: Sequence[Prepared]) -> list[dict[str, Any]]:
-    return [
-        {
-            "store": str(store.path),
-            "hours": len(store.times),
-            "from": str(store.times[0])[:16],
-            "to": str(store.times[-1])[:16],
-            "fingerprint": fingerprint(store),
-        }
-        for store in stores
-    ]
+    def close_log(self) -> None:
+        """Write what is buffered."""
+        if self._board is not None:
+            with contextlib.suppress(OSError):
+                self._board.close()
 
 
 def read_log(path: str | Path) -> list[dict[str, str]]:
-    """The rows of a log, without one that was cut off while it was written."""
+    """Return the rows of a log, without one that was cut off while it was written."""
     with Path(path).open(newline="") as file:
-        rows = [
-            row
-            for row in csv.DictReader(file)
-            if None not in row.values() and (row["step"] or "").isdigit()
-        ]
-    return [{name: row[name] for name in COLUMNS} for row in rows]
+        rows: Iterable[dict[str, str]] = list(csv.DictReader(file))
+    whole = [row for row in rows if None not in row.values() and (row["step"] or "").isdigit()]
+    return [{name: row[name] for name in COLUMNS} for row in whole]
 
 
-def _differences(old: Any, new: Any, path: str = "") -> list[tuple[str, Any, Any]]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        keys = [*old, *(key for key in new if key not in old)]
-        return [
-            found
-            for key in keys
-            for found in _differences(
-                old.get(key), new.get(key), f"{path}.{key}" if path else str(key)
-            )
-        ]
-    return [] if json.dumps(old) == json.dumps(new) else [(path, old, new)]
+def _read_frozen(path: Path) -> Experiment:
+    try:
+        return Experiment.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (ValueError, InputError, yaml.YAMLError) as error:
+        found = str(error).splitlines()[0]
+        raise InputError(path, "the experiment that was begun here", found) from None
+
+
+def _frozen(experiment: Experiment) -> dict[str, Any]:
+    """Return an experiment's values, as JSON types, without those that are free to change."""
+    values = experiment.model_dump(mode="json")
+    for part, names in FREE_TO_CHANGE.items():
+        for name in names:
+            del values[part][name]
+    return values
+
+
+def _contents(store: Prepared) -> dict[str, Any]:
+    return {
+        "name": str(store.path),
+        "hours": len(store.times),
+        "from": str(store.times[0])[:16],
+        "to": str(store.times[-1])[:16],
+        "fingerprint": fingerprint(store),
+    }

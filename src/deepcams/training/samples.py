@@ -1,33 +1,40 @@
-"""Samples: sample ``i`` of a seed is always the same, whoever reads it and whenever.
+"""Samples and batches: sample ``i`` of a seed is always the same, whoever reads it and whenever.
 
-What a sample is made of (:class:`Draw`) follows from (seed, i) alone; reading it needs the stores. So any number of
-workers and processes, and a training that goes on where it was, see the same samples in the same order.
+What a sample is made of (:class:`Draw`) follows from (seed, i) alone; reading it needs the stores. Batch ``k`` holds
+the samples ``k * batch`` and on. So any number of workers and processes, and a training that is resumed, see the same
+samples in the same order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import itertools
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from deepcams.core.errors import DeepcamsError
 from deepcams.core.grid import FACTOR, Grid, nodes_from_cells
+from deepcams.core.times import stamp
 from deepcams.methods import flow
 from deepcams.methods.coarsen import METHODS
 from deepcams.networks.base import SpatialSample, TemporalSample
 from deepcams.networks.scaling import Scaling
-from deepcams.training.flow_cache import WholeGuides
+from deepcams.training.distributed import Ranks
+from deepcams.training.flow_cache import FlowCache
 from deepcams.training.options import Samples
-from deepcams.training.split import Portion, Resolution, Window, cells_of, reach
+from deepcams.training.split import FACTORS, Portion, Window, cells_of, reach
+from deepcams.training.store.hour_array import Resolution
+from deepcams.training.store.open import Prepared
 
 _STREAMS = {"train": 0, "validation": 1}
 FLOW_MARGIN = 24
-"""Pixels beyond a crop that flow may look at (as a guide, or as what is compared with), where the region has them."""
+"""Pixels beyond a crop, where the region has them, that flow may look at (as an estimate, or to compare with)."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,19 @@ class Draw:
     flip_columns: bool = False
     quarters: int = 0
 
+    @property
+    def crop(self) -> Window:
+        """The crop."""
+        return Window(self.row, self.column, self.cells, self.cells)
+
+    def turn(self, array: np.ndarray) -> np.ndarray:
+        """Mirror and turn an array, (.., H, W)."""
+        if self.flip_rows:
+            array = array[..., ::-1, :]
+        if self.flip_columns:
+            array = array[..., ::-1]
+        return np.ascontiguousarray(np.rot90(array, self.quarters, axes=(-2, -1)))
+
 
 class Surroundings(NamedTuple):
     """Both known frames (2, h, w) on a larger ``grid``, and where the crop lies in them."""
@@ -75,15 +95,15 @@ class Values(NamedTuple):
         known: (2, H, W), the frames at t = 0 and 1; or (H, W), the coarse frame.
         t: where the target lies (1.0 for a spatial sample).
         target: (H, W), or (3H, 3W) cell-like.
-        extra: guide (G, H, W), where the network wants it.
-        grid: where ``known`` lies, as long as nothing is turned.
+        estimate: (G, H, W), the initial estimate, if the network wants it.
+        grid: the grid of ``known``, unless the sample is turned.
         around: temporal, validation: the known frames with their surroundings, for methods that look beyond the crop.
     """
 
     known: np.ndarray
     t: float
     target: np.ndarray
-    extra: np.ndarray | None
+    estimate: np.ndarray | None
     grid: Grid
     around: Surroundings | None = None
 
@@ -93,12 +113,12 @@ class SampleSet(Dataset[Any]):
 
     Args:
         samples: what a sample is.
-        portions: where from.
+        portions: where they come from.
         scaling: of the network.
         seed: which samples.
         side: "train", or "validation": nothing is turned or reversed.
-        guide: "flow" where the network wants the guide.
-        kept: folder for the guides of whole frames, where ``samples.guides`` asks for them.
+        method: "flow" if the network wants its initial estimate.
+        cache: folder for the estimates of whole frames, if ``samples.guides`` asks for them.
     """
 
     def __init__(
@@ -108,59 +128,45 @@ class SampleSet(Dataset[Any]):
         scaling: Scaling,
         seed: int,
         side: str = "train",
-        guide: str | None = None,
-        kept: Path | None = None,
+        method: str | None = None,
+        cache: Path | None = None,
     ) -> None:
         self.samples, self.portions, self.scaling = samples, tuple(portions), scaling
-        self.seed, self.side, self.guide = seed, side, guide
+        self.seed, self.side, self.method = seed, side, method
+        self.temporal = samples.task == "temporal"
         weights = np.array([portion.weight for portion in portions], float)
         self._shares = np.cumsum(weights / weights.sum())
-        self._whole = WholeGuides(kept) if guide and kept and samples.guides == "whole" else None
+        self._cache = FlowCache(cache) if method and cache and samples.guides == "whole" else None
 
     def draw(self, i: int) -> Draw:
-        """What sample ``i`` is made of."""
+        """Return what sample ``i`` is made of."""
         rng = np.random.default_rng([_STREAMS[self.side], self.seed, i])
         samples = self.samples
         number = int(np.searchsorted(self._shares, rng.random(), side="right"))
-        portion = self.portions[min(number, len(self.portions) - 1)]
-        temporal = samples.task == "temporal"
+        number = min(number, len(self.portions) - 1)
+        portion = self.portions[number]
         resolution: Resolution = "coarse"
-        if temporal:
-            both: tuple[Resolution, ...] = ("coarse", "fine")
-            resolution = (
-                both[rng.integers(2)] if samples.resolution == "both" else samples.resolution
-            )
         span = inner = 0
-        if temporal:
-            span = int(
-                rng.integers(samples.span.shortest, min(samples.span.longest, portion.longest) + 1)
-            )
+        if self.temporal:
+            resolutions: list[Resolution] = ["coarse", "fine"]
+            if samples.resolution != "both":
+                resolution = samples.resolution
+            else:
+                resolution = resolutions[rng.integers(2)]
+            longest = min(samples.span.longest, portion.longest - 1)
+            span = int(rng.integers(samples.span.shortest, longest + 1))
             inner = int(rng.integers(1, span))
         starts = portion.starts(span)
         hour = int(starts[rng.integers(starts.size)])
         cells = cells_of(samples.crop, resolution)
         window, row, column = self._place(portion, cells, resolution, rng)
-        turned = self.side == "train"
-        return Draw(
-            min(number, len(self.portions) - 1),
-            hour,
-            span,
-            inner,
-            resolution,
-            row,
-            column,
-            cells,
-            window,
-            reverse=turned and temporal and samples.reversal and bool(rng.integers(2)),
-            flip_rows=turned and samples.flips and bool(rng.integers(2)),
-            flip_columns=turned and samples.flips and bool(rng.integers(2)),
-            quarters=int(rng.integers(4)) if turned and samples.rot90 else 0,
-        )
+        drawn = Draw(number, hour, span, inner, resolution, row, column, cells, window)
+        return self._turned(drawn, rng) if self.side == "train" else drawn
 
     def _place(
         self, portion: Portion, cells: int, resolution: Resolution, rng: np.random.Generator
     ) -> tuple[int, int, int]:
-        """A window and the first row and column of a crop in it; every place has the same chance."""
+        """Draw a window, and the first row and column of a crop in it; every place has the same chance."""
         margin = reach(portion.store, self.samples, resolution)
         places = [window.places(cells + 2 * margin) for window in portion.windows]
         chances = np.array([rows * columns for rows, columns in places], float)
@@ -171,35 +177,37 @@ class SampleSet(Dataset[Any]):
         grid = portion.store.coarse
         return number, row, column % grid.columns if grid.periodic else column
 
+    def _turned(self, draw: Draw, rng: np.random.Generator) -> Draw:
+        """Draw how a sample is turned."""
+        samples = self.samples
+        return replace(
+            draw,
+            reverse=self.temporal and samples.reversal and bool(rng.integers(2)),
+            flip_rows=samples.flips and bool(rng.integers(2)),
+            flip_columns=samples.flips and bool(rng.integers(2)),
+            quarters=int(rng.integers(4)) if samples.rot90 else 0,
+        )
+
     def describe(self, i: int) -> str:
-        """Sample ``i`` for people: store, hours, crop."""
+        """Describe sample ``i`` for people: store, hours, crop."""
         draw = self.draw(i)
         store = self.portions[draw.portion].store
-        stamp = str(store.times[draw.hour])[:16]
-        when = (
-            f"{stamp} UTC + {draw.inner} of {draw.span} h, {draw.resolution}"
-            if draw.span
-            else f"{stamp} UTC"
-        )
-        grid = _crop_grid(store.coarse, draw.row, draw.column, draw.cells)
-        extent = f"{grid.latitudes[-1]:g}..{grid.latitudes[0]:g} N, {grid.longitudes[0]:g}..{grid.longitudes[-1]:g} E"
-        return f"sample {i}: {store.path}, {when}, {extent}"
+        when = f"{stamp(store.times[draw.hour])} UTC"
+        if draw.span:
+            when += f" + {draw.inner} of {draw.span} h, {draw.resolution}"
+        return f"sample {i}: {store.path}, {when}, {draw.crop.grid(store.coarse).describe()}"
 
     def values(self, i: int) -> Values:
-        """Sample ``i`` in ug m-3."""
+        """Read sample ``i``, in ug m-3."""
         draw = self.draw(i)
-        found = self._temporal(draw) if self.samples.task == "temporal" else self._spatial(draw)
-
-        def turned(array: np.ndarray) -> np.ndarray:
-            array = array[..., ::-1, :] if draw.flip_rows else array
-            array = array[..., ::-1] if draw.flip_columns else array
-            return np.ascontiguousarray(np.rot90(array, draw.quarters, axes=(-2, -1)))
-
-        extra = None if found.extra is None else turned(found.extra)
-        return found._replace(known=turned(found.known), target=turned(found.target), extra=extra)
+        found = self._temporal(draw) if self.temporal else self._spatial(draw)
+        estimate = None if found.estimate is None else draw.turn(found.estimate)
+        return found._replace(
+            known=draw.turn(found.known), target=draw.turn(found.target), estimate=estimate
+        )
 
     def __getitem__(self, i: int) -> Any:
-        """Sample ``i``, scaled and without the batch dimension; or what is wrong with its data (an error object).
+        """Return sample ``i``, scaled and without the batch dimension; or the error of its data.
 
         An error is returned, not raised: between processes only its class would survive.
         """
@@ -209,117 +217,149 @@ class SampleSet(Dataset[Any]):
             return error
 
     def scaled(self, values: Values) -> TemporalSample | SpatialSample:
-        """The sample that a network sees, without the batch dimension."""
+        """Return the sample that a network sees, without the batch dimension."""
+        known, target = self._scale(values.known), self._scale(values.target).unsqueeze(0)
+        if not self.temporal:
+            return SpatialSample(known.unsqueeze(0), target)
+        given: list[Any] = [known.unsqueeze(1), torch.tensor(values.t, dtype=torch.float32), target]
+        if values.estimate is not None:
+            given.append(self._scale(values.estimate).unsqueeze(1))
+        return TemporalSample(*given)
 
-        def scaled(array: np.ndarray) -> torch.Tensor:
-            return self.scaling.forward(torch.from_numpy(array))
-
-        if self.samples.task == "temporal":
-            t = torch.tensor(values.t, dtype=torch.float32)
-            given: list[Any] = [
-                scaled(values.known).unsqueeze(1),
-                t,
-                scaled(values.target).unsqueeze(0),
-            ]
-            return TemporalSample(
-                *given, *([] if values.extra is None else [scaled(values.extra).unsqueeze(1)])
-            )
-        return SpatialSample(scaled(values.known).unsqueeze(0), scaled(values.target).unsqueeze(0))
+    def _scale(self, array: np.ndarray) -> torch.Tensor:
+        return self.scaling.forward(torch.from_numpy(array))
 
     def _temporal(self, draw: Draw) -> Values:
-        portion = self.portions[draw.portion]
-        size = self.samples.crop
-        widely = (self.guide and not self._whole) or self.side == "validation"
-        margins = self._flow_margins(draw, portion.windows[draw.window]) if widely else (0, 0, 0, 0)
-        top, bottom, left, right = margins
-        row, column = draw.row - top, draw.column - left
-        rows, columns = draw.cells + top + bottom, draw.cells + left + right
-        hours = draw.hour, draw.hour + draw.inner, draw.hour + draw.span
+        portion, size = self.portions[draw.portion], self.samples.crop
+        margins = (0, 0, 0, 0)
+        if self.side == "validation" or (self.method and not self._cache):
+            margins = self._flow_margins(draw)
+        wide = draw.crop.widened(*margins)
+        hours = (draw.hour, draw.hour + draw.inner, draw.hour + draw.span)
         before, target, after = (
-            self._frame(portion, hour, row, column, rows, columns, draw.resolution)
-            for hour in hours
+            self._read(portion.store, hour, wide, draw.resolution) for hour in hours
         )
         t = draw.inner / draw.span
         if draw.reverse:
             before, after, t = after, before, 1 - t
-        finer = FACTOR if draw.resolution == "fine" else 1
-        up, along = top * finer, left * finer
-        cut = np.s_[..., up : up + size, along : along + size]
-        wide = _crop_grid(portion.store.coarse, row, column, rows, columns)
-        if finer > 1:  # cell-like: begins one fine node before the first coarse one
-            step = wide.step / finer
-            wide = Grid(
-                step, finer * wide.north - 1, finer * wide.west - 1, finer * rows, finer * columns
-            )
-        extra = None
-        if self._whole:
-            place = draw.hour, draw.span, draw.inner, draw.resolution, draw.row, draw.column, size
-            extra = self._whole.read(portion.store, *place)
-            extra = extra[::-1].copy() if draw.reverse else extra  # what was before is now after
-        elif self.guide:
-            extra = flow.initial_estimate(before, after, t, wide)[cut]
-        grid = Grid(wide.step, wide.north + up, wide.west + along, size, size)
-        both = np.stack([before, after])
-        around = Surroundings(both, wide, *cut[1:]) if self.side == "validation" else None
-        return Values(both[cut], t, target[cut], extra, grid, around)
+        factor = FACTORS[draw.resolution]
+        top, left = factor * margins[0], factor * margins[2]
+        rows, columns = slice(top, top + size), slice(left, left + size)
+        grid = wide.grid(portion.store.coarse)
+        if draw.resolution == "fine":  # cell-like: begins one fine node before the first coarse one
+            north, west = factor * grid.north - 1, factor * grid.west - 1
+            grid = Grid(grid.step / factor, north, west, factor * grid.rows, factor * grid.columns)
+        estimate = None
+        if self._cache:
+            estimate = self._cache.read(portion.store, draw, size)
+            if draw.reverse:
+                estimate = estimate[::-1].copy()
+        elif self.method:
+            estimate = flow.initial_estimate(before, after, t, grid)[:, rows, columns]
+        known = np.stack([before, after])
+        around = None
+        if self.side == "validation":
+            around = Surroundings(known, grid, rows, columns)
+        inner = Grid(grid.step, grid.north + top, grid.west + left, size, size)
+        return Values(known[:, rows, columns], t, target[rows, columns], estimate, inner, around)
 
-    def _flow_margins(self, draw: Draw, window: Window) -> tuple[int, int, int, int]:
-        """Cells above, below, left and right of the crop that its window has, up to what flow looks at."""
+    def _flow_margins(self, draw: Draw) -> tuple[int, int, int, int]:
+        """Return the cells above, below, left and right of the crop that its window has, up to what flow looks at."""
+        portion = self.portions[draw.portion]
+        window = portion.windows[draw.window]
         cells = cells_of(FLOW_MARGIN, draw.resolution)
         above = draw.row - window.row
-        below = window.row + window.rows - draw.row - draw.cells
+        below = window.rows - above - draw.cells
+        left = (draw.column - window.column) % portion.store.coarse.columns
+        right = window.columns - left - draw.cells
         if window.closed:
-            left = right = min(cells, (window.columns - draw.cells) // 2)
-        else:
-            columns = self.portions[draw.portion].store.coarse.columns
-            before = (draw.column - window.column) % columns
-            left, right = min(cells, before), min(cells, window.columns - before - draw.cells)
-        return min(cells, above), min(cells, below), left, right
-
-    def _frame(
-        self,
-        portion: Portion,
-        hour: int,
-        row: int,
-        column: int,
-        rows: int,
-        columns: int,
-        resolution: Resolution,
-    ) -> np.ndarray:
-        """One hour's crop, by the experiment's degradation where coarse."""
-        store = portion.store
-        if resolution == "fine" or store.degradation == self.samples.degradation:
-            return store.read(hour, row, column, rows, columns, resolution)
-        return self._degraded(portion, hour, row, column, rows, columns)[0]
-
-    def _degraded(
-        self, portion: Portion, hour: int, row: int, column: int, rows: int, columns: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Coarse values by another degradation than the store's, and the fine ones, of the crop."""
-        store = portion.store
-        more = reach(store, self.samples, "coarse")
-        around = row - more, column - more, rows + 2 * more, columns + 2 * more
-        fine = store.read(hour, *around, "fine")
-        grid = _crop_grid(store.coarse, *around)
-        coarse = METHODS[self.samples.degradation](nodes_from_cells(fine, grid), grid)
-        inner = np.s_[more : more + rows, more : more + columns]
-        cut = FACTOR * more
-        return coarse[inner], fine[cut : cut + FACTOR * rows, cut : cut + FACTOR * columns]
+            left = right = (window.columns - draw.cells) // 2
+        return min(cells, above), min(cells, below), min(cells, left), min(cells, right)
 
     def _spatial(self, draw: Draw) -> Values:
-        portion = self.portions[draw.portion]
-        store = portion.store
-        where = draw.hour, draw.row, draw.column, draw.cells, draw.cells
+        store, crop = self.portions[draw.portion].store, draw.crop
         if store.degradation == self.samples.degradation:
-            coarse, fine = store.read(*where, "coarse"), store.read(*where, "fine")
+            coarse = crop.read(store, draw.hour, "coarse")
+            fine = crop.read(store, draw.hour, "fine")
         else:
-            coarse, fine = self._degraded(portion, *where)
-        grid = _crop_grid(store.coarse, draw.row, draw.column, draw.cells)
-        return Values(coarse, 1.0, fine, None, grid)
+            coarse, fine = self._degraded(store, draw.hour, crop)
+        return Values(coarse, 1.0, fine, None, crop.grid(store.coarse))
+
+    def _read(
+        self, store: Prepared, hour: int, cells: Window, resolution: Resolution
+    ) -> np.ndarray:
+        """Read one hour's cells, by the experiment's degradation where coarse."""
+        if resolution == "fine" or store.degradation == self.samples.degradation:
+            return cells.read(store, hour, resolution)
+        return self._degraded(store, hour, cells)[0]
+
+    def _degraded(self, store: Prepared, hour: int, cells: Window) -> tuple[np.ndarray, np.ndarray]:
+        """Return coarse values by another degradation than the store's, and the fine ones."""
+        margin = reach(store, self.samples, "coarse")
+        around = cells.widened(margin, margin, margin, margin)
+        fine, grid = around.read(store, hour, "fine"), around.grid(store.coarse)
+        coarse = METHODS[self.samples.degradation](nodes_from_cells(fine, grid), grid)
+        rows, columns = slice(margin, margin + cells.rows), slice(margin, margin + cells.columns)
+        cut = FACTOR * margin
+        height, width = FACTOR * cells.rows, FACTOR * cells.columns
+        return coarse[rows, columns], fine[cut : cut + height, cut : cut + width]
 
 
-def _crop_grid(coarse: Grid, row: int, column: int, rows: int, columns: int | None = None) -> Grid:
-    """The grid of a crop of coarse cells."""
-    return Grid(
-        coarse.step, coarse.north + row, coarse.west + column, rows, columns or rows
-    ).canonical()
+class _Numbers(Sampler[list[int]]):
+    """Numbers of this process's samples, batch after batch, from a step on and without end."""
+
+    def __init__(self, batch: int, ranks: Ranks, step: int) -> None:
+        self.batch, self.ranks, self.step = batch, ranks, step
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for step in itertools.count(self.step):
+            yield numbers(self.batch, self.ranks, step)
+
+
+def numbers(batch: int, ranks: Ranks, step: int) -> list[int]:
+    """Return the numbers of this process's samples of a step."""
+    return list(ranks.slice(range(step * batch, (step + 1) * batch)))
+
+
+def collate(items: Sequence[Any]) -> Any:
+    """Stack samples, field by field (None stays None); or return the error among them."""
+    for item in items:
+        if isinstance(item, DeepcamsError):
+            return item
+    fields = zip(*items, strict=True)
+    return type(items[0])(*(None if part[0] is None else torch.stack(part) for part in fields))
+
+
+def load_batches(
+    samples: SampleSet, batch: int, ranks: Ranks, step: int, workers: int
+) -> Iterator[Any]:
+    """Yield this process's batches from a step on, without end; an unreadable sample is an error object.
+
+    Args:
+        samples: what to draw.
+        batch: samples of all processes together.
+        ranks: the processes.
+        step: the first step.
+        workers: processes that read; they are started anew (not forked), so that no thread of this one is cut off.
+    """
+    more: dict[str, Any] = {}
+    if workers:
+        more = {
+            "multiprocessing_context": "spawn",
+            "worker_init_fn": _leave_stopping_to_parent,
+            "prefetch_factor": 4,
+        }
+    loader = DataLoader(
+        samples,
+        batch_sampler=_Numbers(batch, ranks, step),
+        collate_fn=collate,
+        num_workers=workers,
+        pin_memory=ranks.device.type == "cuda",
+        **more,
+    )
+    return iter(loader)
+
+
+def _leave_stopping_to_parent(_: int) -> None:
+    """Ignore Ctrl-C, which reaches all processes of the terminal: the training itself ends the workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,9 +1,10 @@
-"""How good a network is on samples it is not trained on, in ug m-3, beside the training-free methods."""
+"""Validation: score a network on samples that it is not trained on, in ug m-3, next to training-free methods."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,9 @@ from deepcams.networks.base import Network
 from deepcams.training.distributed import Ranks
 from deepcams.training.options import Experiment
 from deepcams.training.samples import SampleSet, Values
+
+_KEEP_BYTES = 256 << 20
+"""Samples up to this size are kept in memory between validations; the others are read again."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +38,12 @@ class Score:
     pixels: int
 
 
-_KEPT = 256 << 20
-"""Bytes of samples that are kept in memory between validations; the rest is read anew."""
+Scores = dict[str, Score]
+"""Score of each group of samples (one store and one resolution), and of all samples ("all")."""
 
 
 class Validator:
-    """Scores methods on the same samples, in groups of one store and one resolution.
+    """Scores methods on the same samples.
 
     Args:
         experiment: which samples and baselines.
@@ -50,27 +54,24 @@ class Validator:
     def __init__(self, experiment: Experiment, samples: SampleSet, ranks: Ranks) -> None:
         self.samples, self.ranks = samples, ranks
         self.margin, self.conserve = experiment.validation.margin, experiment.conserve
-        self.numbers = range(experiment.validation.samples)
-        registry = TEMPORAL if experiment.samples.task == "temporal" else SPATIAL
+        registry = TEMPORAL if samples.temporal else SPATIAL
         self._methods = {name: registry.get(name)() for name in experiment.baselines}
         self._kept: dict[int, Values] = {}
-        self._groups = [self._group(i) for i in self.numbers]
-        self.groups = sorted(set(self._groups))
+        self._kept_bytes = 0
+        self._groups = [self._group(i) for i in range(experiment.validation.samples)]
 
     def _group(self, i: int) -> str:
         draw = self.samples.draw(i)
         name = self.samples.portions[draw.portion].store.path.name
         return f"{name} {draw.resolution}" if draw.span else name
 
-    def baselines(self) -> dict[str, dict[str, Score]]:
-        """Of each training-free method, by group and over "all"."""
-        return {
-            name: self._score(lambda values, m=method: self._plain(m, values))
-            for name, method in self._methods.items()
-        }
+    def baselines(self) -> dict[str, Scores]:
+        """Return the scores of each training-free method."""
+        score = self._temporal_method if self.samples.temporal else self._spatial_method
+        return {name: self._score(partial(score, method)) for name, method in self._methods.items()}
 
-    def network(self, network: Network) -> dict[str, Score]:
-        """Of a network, by group and over "all"; in float32."""
+    def network(self, network: Network) -> Scores:
+        """Return the scores of a network, in float32."""
         device = next(network.parameters()).device
         network.eval()
         try:
@@ -79,78 +80,81 @@ class Validator:
         finally:
             network.train()
 
-    def _score(self, method: Any) -> dict[str, Score]:
-        sums = {group: np.zeros(4) for group in self.groups}
-        mine = self.numbers[self.ranks.rank :: self.ranks.count]
+    def _score(self, predict: Callable[[Values], np.ndarray]) -> Scores:
+        groups = sorted(set(self._groups))
+        sums = {group: np.zeros(4) for group in groups}
         failed = None
         try:
-            for i in mine:
+            for i in range(self.ranks.rank, len(self._groups), self.ranks.count):
                 values = self._values(i)
-                sums[self._groups[i]] += self._sums(method(values), values)
+                sums[self._groups[i]] += self._sums(predict(values), values)
         except DeepcamsError as error:
             failed = error
         self.ranks.fail_alike(failed)
-        totals = self.ranks.total(np.concatenate([sums[group] for group in self.groups]).tolist())
-        found = np.array(totals).reshape(-1, 4)
-        return {
-            name: Score(
-                float(row[1] / row[0]),
-                float(np.sqrt(row[2] / row[0])),
-                float(row[3] / row[0]),
-                int(row[0]),
-            )
-            for name, row in zip([*self.groups, "all"], [*found, found.sum(0)], strict=True)
-        }
+        flat = np.concatenate([sums[group] for group in groups])
+        totals = np.array(self.ranks.total(flat.tolist())).reshape(-1, 4)
+        scores = {}
+        for group, total in zip([*groups, "all"], [*totals, totals.sum(0)], strict=True):
+            pixels = int(total[0])
+            mae, square, bias = (total[1:] / pixels).tolist()
+            scores[group] = Score(mae, float(np.sqrt(square)), bias, pixels)
+        return scores
 
     def _values(self, i: int) -> Values:
         if i in self._kept:
             return self._kept[i]
         values = self.samples.values(i)
-        wide = None if values.around is None else values.around.known
-        arrays = (values.known, values.target, values.extra, wide)
-        if (len(self._kept) + 1) * sum(0 if a is None else a.nbytes for a in arrays) <= _KEPT:
+        arrays = [values.known, values.target, values.estimate]
+        if values.around is not None:
+            arrays.append(values.around.known)
+        self._kept_bytes += sum(array.nbytes for array in arrays if array is not None)
+        if self._kept_bytes <= _KEEP_BYTES:
             self._kept[i] = values
         return values
 
     def _sums(self, predicted: np.ndarray, values: Values) -> np.ndarray:
-        """Pixels, and sums of absolute, squared and plain errors, without the margin."""
-        margin = self.margin * values.target.shape[-1] // values.known.shape[-1]
-        inside = slice(margin, values.target.shape[-1] - margin)
+        """Return pixels, and sums of absolute, squared and plain errors, without the margin."""
+        size = values.target.shape[-1]
+        margin = self.margin * size // values.known.shape[-1]
+        inside = slice(margin, size - margin)
         error = (predicted.astype(np.float64) - values.target)[inside, inside]
         return np.array([error.size, np.abs(error).sum(), np.square(error).sum(), error.sum()])
 
-    def _plain(self, method: Any, values: Values) -> np.ndarray:
-        if self.samples.samples.task == "temporal":
-            assert values.around is not None
-            (before, after), grid, rows, columns = values.around
-            return np.asarray(method.between(before, after, [values.t], grid)[0])[rows, columns]
+    def _temporal_method(self, method: Any, values: Values) -> np.ndarray:
+        assert values.around is not None
+        (before, after), grid, rows, columns = values.around
+        return np.asarray(method.between(before, after, [values.t], grid)[0])[rows, columns]
+
+    def _spatial_method(self, method: Any, values: Values) -> np.ndarray:
         fine = method.refine(values.known[None], values.grid)
+        return self._conserved(fine, values)
+
+    def _conserved(self, nodes: np.ndarray, values: Values) -> np.ndarray:
+        """Restore the coarse means of (1, rows, columns) on nodes, if that is asked for; return them cell-like."""
         if self.conserve:
-            fine = conserve(fine, values.known[None], values.grid, FACTOR)
-        return cells_from_nodes(fine[0], values.grid)
+            nodes = conserve(nodes, values.known[None], values.grid, FACTOR)
+        return cells_from_nodes(nodes[0], values.grid)
 
     def _predict(self, network: Network, values: Values, device: torch.device) -> np.ndarray:
         sample: Any = self.samples.scaled(values)
+        model: Any = network
         known = sample[0].unsqueeze(0).to(device)
-        more = [] if values.extra is None else [sample[-1].unsqueeze(0).to(device)]
-        which: Any = network
         if network.kind == "spatial":
-            out = which.refine(known, *more)[0, 0]
+            out = model.refine(known)[0, 0]
         else:
-            out = which.interpolate(known, [values.t], *(guide.unsqueeze(1) for guide in more))[
-                0, 0, 0
-            ]
+            estimate = []
+            if values.estimate is not None:
+                estimate = [sample.estimate[None, None].to(device)]
+            out = model.interpolate(known, [values.t], *estimate)[0, 0, 0]
         found = self.samples.scaling.inverse(out.float()).cpu().numpy()
         found = np.maximum(found, 0)  # as every downscaler does
         if self.conserve:
             nodes = np.ascontiguousarray(nodes_from_cells(found, values.grid))[None]
-            found = cells_from_nodes(
-                conserve(nodes, values.known[None], values.grid, FACTOR)[0], values.grid
-            )
+            found = self._conserved(nodes, values)
         return found
 
 
 def skill(network: Mapping[str, Score], baseline: Mapping[str, Score]) -> float:
-    """MAE relative to the baseline's, averaged over the groups; below 1 is better than it."""
+    """Return MAE relative to the baseline's, averaged over the groups; below 1 is better than it."""
     groups = [group for group in network if group != "all"]
     return float(np.mean([network[group].mae / baseline[group].mae for group in groups]))

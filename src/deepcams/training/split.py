@@ -1,23 +1,23 @@
-"""What of a store belongs to training, and what to validation: hours without gaps, and rectangles of whole cells."""
+"""Split stores into training and validation: hours without gaps, and rectangles of whole cells."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 
+from deepcams.core.box import Box, eastward
 from deepcams.core.errors import InputError
 from deepcams.core.grid import FACTOR, Grid
 from deepcams.core.period import Period
-from deepcams.training.option_types import Bbox
+from deepcams.core.times import HOUR, stamp
 from deepcams.training.options import Experiment, Part, Samples
-from deepcams.training.store.open_store import Prepared
+from deepcams.training.store.hour_array import Resolution
+from deepcams.training.store.open import Prepared
 
-Resolution = Literal["coarse", "fine"]
-
-HOUR = np.timedelta64(1, "h")
+FACTORS: dict[Resolution, int] = {"coarse": 1, "fine": FACTOR}
+"""Pixels along the edge of a coarse cell."""
 _REACH = {"area": 0, "imresize": 2, "decimate": 0}
 """Coarse cells beyond a crop that a degradation looks at."""
 
@@ -28,7 +28,7 @@ class Window:
 
     Attributes:
         row, column: its first cell, counted on the store's coarse grid.
-        rows, columns: its size; columns run on at the first where the store closes round the globe.
+        rows, columns: its size; columns continue at the first where the store closes round the globe.
         closed: whether it goes round the globe, so that a crop may begin at any column.
     """
 
@@ -38,12 +38,25 @@ class Window:
     columns: int
     closed: bool = False
 
+    def widened(self, top: int, bottom: int, left: int, right: int) -> Window:
+        """Return the rectangle with more cells on each side."""
+        rows, columns = self.rows + top + bottom, self.columns + left + right
+        return Window(self.row - top, self.column - left, rows, columns)
+
+    def grid(self, coarse: Grid) -> Grid:
+        """Return the grid of the cells."""
+        north, west = coarse.north + self.row, coarse.west + self.column
+        return Grid(coarse.step, north, west, self.rows, self.columns).canonical()
+
+    def read(self, store: Prepared, hour: int, resolution: Resolution) -> np.ndarray:
+        """Read the cells of an hour; see :meth:`Prepared.read`."""
+        return store.read(hour, self.row, self.column, self.rows, self.columns, resolution)
+
     def places(self, cells: int) -> tuple[int, int]:
-        """In how many rows and columns a square of so many cells may begin (0: it does not fit)."""
-        across = self.columns - cells + 1
-        return max(self.rows - cells + 1, 0), self.columns if self.closed and across > 0 else max(
-            across, 0
-        )
+        """Return in how many rows and columns a square of so many cells may begin (0: it does not fit)."""
+        rows = max(self.rows - cells + 1, 0)
+        columns = max(self.columns - cells + 1, 0)
+        return rows, self.columns if self.closed and columns else columns
 
 
 @dataclass(frozen=True)
@@ -54,7 +67,7 @@ class Portion:
         store: where values are read from.
         weight: how often samples are drawn from it.
         runs: (n, 2), the first hour (an index of ``store.times``) and the number of hours of each run without a gap.
-        windows: where crops may lie.
+        windows: where crops may be.
         where: the path of its settings, for messages.
     """
 
@@ -72,19 +85,19 @@ class Portion:
 
     @property
     def longest(self) -> int:
-        """Hours between the ends of the longest run."""
-        return int(self.runs[:, 1].max()) - 1
+        """Number of hours in the longest run; 0 where there is none."""
+        return int(self.runs[:, 1].max(initial=0))
 
     def starts(self, span: int) -> np.ndarray:
-        """All hours from which ``span`` further ones follow without a gap (span 0: all hours)."""
+        """Return all hours that ``span`` further ones follow without a gap (span 0: all hours)."""
         if span not in self._starts:
             parts = [np.arange(first, first + max(count - span, 0)) for first, count in self.runs]
             self._starts[span] = np.concatenate(parts)
         return self._starts[span]
 
 
-def windows(grid: Grid, regions: Sequence[Bbox], where: str) -> tuple[Window, ...]:
-    """The whole cells inside each box; the whole grid where there is none.
+def find_windows(grid: Grid, regions: Sequence[Box], where: str) -> tuple[Window, ...]:
+    """Return the whole cells inside each box; the whole grid where there is none.
 
     Raises:
         InputError: a box in which no whole cell of the grid lies.
@@ -93,29 +106,26 @@ def windows(grid: Grid, regions: Sequence[Bbox], where: str) -> tuple[Window, ..
         return (Window(0, 0, grid.rows, grid.columns, grid.periodic),)
     found = []
     half = grid.step / 2
-    for i, (west, south, east, north) in enumerate(regions):
-        around = east - west >= 360
-        inner = (
-            west if around else west + half,
-            south + half if south > -90 else south,  # at a pole the cell ends
-            east if around else east - half,
-            north - half if north < 90 else north,
-        )
+    for i, box in enumerate(regions):
         at = f"{where}.regions.{i}"
-        if inner[1] >= inner[3] or (not around and (east - west) % 360 <= grid.step):
-            raise InputError(
-                at, f"a box that holds whole cells of {grid.step:g} degrees", regions[i]
-            )
+        # The nodes whose cells are inside; at a pole the cell ends there.
+        south = box.south + half if box.south > -90 else box.south
+        north = box.north - half if box.north < 90 else box.north
+        if south >= north or box.width <= grid.step:
+            expected = f"a box that holds whole cells of {grid.step:g} degrees"
+            raise InputError(at, expected, tuple(box))
+        inner = Box(box.west, south, box.east, north)
+        if box.width < 360:
+            inner = Box(eastward(box.west + half), south, eastward(box.east - half), north)
         _, rows, columns = grid.select(inner, at)
         closed = grid.periodic and columns.size == grid.columns
-        found.append(
-            Window(rows.start, int(columns[0]), rows.stop - rows.start, columns.size, closed)
-        )
+        height = rows.stop - rows.start
+        found.append(Window(rows.start, int(columns[0]), height, columns.size, closed))
     return tuple(found)
 
 
-def runs(times: np.ndarray, periods: Sequence[str]) -> np.ndarray:
-    """First hour and number of hours of each stretch within the periods that has no gap, (n, 2)."""
+def find_runs(times: np.ndarray, periods: Sequence[str]) -> np.ndarray:
+    """Return first hour and number of hours of each run within the periods that has no gap, (n, 2)."""
     chosen = np.ones(times.size, bool)
     if periods:
         chosen = np.any([Period.parse(text).contains(times) for text in periods], axis=0)
@@ -127,8 +137,8 @@ def runs(times: np.ndarray, periods: Sequence[str]) -> np.ndarray:
     return np.stack([at[first], np.diff(np.append(first, at.size))], axis=1)
 
 
-def portions(experiment: Experiment, stores: Sequence[Prepared], side: str) -> list[Portion]:
-    """Each store's portion of one side of the split, those with a weight alone.
+def find_portions(experiment: Experiment, stores: Sequence[Prepared], side: str) -> list[Portion]:
+    """Return each store's portion of one side of the split, without those of weight 0.
 
     Args:
         stores: in the order of ``experiment.data.stores``.
@@ -143,66 +153,55 @@ def portions(experiment: Experiment, stores: Sequence[Prepared], side: str) -> l
         if not weight:
             continue
         part: Part = getattr(experiment.split_of(entry), side)
-        where = f"{f'data.stores.{i}.split' if entry.split else 'split'}.{side}"
-        portion = Portion(
-            store,
-            weight,
-            runs(store.times, part.periods),
-            windows(store.coarse, part.regions, where),
-            where,
-        )
-        _check(portion, experiment)
+        where = f"data.stores.{i}.split.{side}" if entry.split else f"split.{side}"
+        runs = find_runs(store.times, part.periods)
+        windows = find_windows(store.coarse, part.regions, where)
+        portion = Portion(store, weight, runs, windows, where)
+        _check(portion, experiment.samples)
         found.append(portion)
     return found
 
 
-def _check(portion: Portion, experiment: Experiment) -> None:
-    samples, store = experiment.samples, portion.store
-    needed = samples.span.shortest + 1 if samples.task == "temporal" else 1
-    longest = portion.longest + 1 if portion.runs.size else 0
-    if longest < needed:
-        span = (
-            f"{store.times[0].astype('datetime64[m]')}..{store.times[-1].astype('datetime64[m]')}"
-        )
-        raise InputError(
-            f"{portion.where}.periods",
-            f"at least {needed} consecutive hours in {store.path} ({store.times.size} hours, {span})",
-            longest,
-        )
-    resolution: Resolution = (
-        "fine" if samples.task == "temporal" and samples.resolution == "fine" else "coarse"
-    )
+def _check(portion: Portion, samples: Samples) -> None:
+    store, temporal = portion.store, samples.task == "temporal"
+    needed = samples.span.shortest + 1 if temporal else 1
+    if portion.longest < needed:
+        span = f"{store.times.size} hours, {stamp(store.times[0])}..{stamp(store.times[-1])}"
+        expected = f"at least {needed} consecutive hours in {store.path} ({span})"
+        raise InputError(f"{portion.where}.periods", expected, portion.longest)
+    resolution: Resolution = "coarse"
+    if temporal and samples.resolution == "fine":
+        resolution = "fine"
     cells = cells_of(samples.crop, resolution) + 2 * reach(store, samples, resolution)
     if not any(all(window.places(cells)) for window in portion.windows):
-        largest = max(portion.windows, key=lambda w: min(w.rows, w.columns))
+        largest = max(portion.windows, key=lambda window: min(window.rows, window.columns))
+        size = f"{largest.rows} x {largest.columns} coarse cells"
         raise InputError(
             "samples.crop",
-            f"a crop that fits into {portion.where}.regions of {store.path}, "
-            f"{largest.rows} x {largest.columns} coarse cells",
+            f"a crop that fits into {portion.where}.regions of {store.path}, {size}",
             f"{samples.crop} pixels, which need {cells} x {cells} coarse cells",
         )
 
 
 def cells_of(pixels: int, resolution: Resolution) -> int:
-    """Coarse cells that hold so many pixels."""
-    return -(-pixels // FACTOR) if resolution == "fine" else pixels
+    """Return how many coarse cells hold so many pixels."""
+    return -(-pixels // FACTORS[resolution])
 
 
 def reach(store: Prepared, samples: Samples, resolution: Resolution) -> int:
-    """Cells beyond a crop that are read for its values: a degradation that is not the store's own looks at them."""
-    own = store.degradation == samples.degradation
-    needed = samples.task == "spatial" or resolution == "coarse"
-    return _REACH[samples.degradation] if needed and not own else 0
+    """Return how many cells beyond a crop are read: a degradation that is not the store's own looks at them."""
+    computed = samples.task == "spatial" or resolution == "coarse"
+    if computed and store.degradation != samples.degradation:
+        return _REACH[samples.degradation]
+    return 0
 
 
 def refuse_mixed(train: Sequence[Portion]) -> None:
     """Raise InputError where two versions of GEOS-CF are trained on together: their PM2.5 are not the same quantity."""
-    families = {
-        str(portion.store.sources.get("family", "")): portion.store.path for portion in train
-    }
-    versions = sorted(family for family in families if family.startswith("geos-cf"))
+    paths = {_family(portion): portion.store.path for portion in train}
+    versions = sorted(family for family in paths if family.startswith("geos-cf"))
     if len(versions) > 1:
-        found = ", ".join(f"{family} ({families[family]})" for family in versions)
+        found = ", ".join(f"{family} ({paths[family]})" for family in versions)
         do = "give one of them the weight 0; it may still be validated on"
         raise InputError("data.stores", "one version of GEOS-CF to train on", found, do)
 
@@ -214,31 +213,25 @@ def refuse_shared(train: Sequence[Portion], validation: Sequence[Portion]) -> No
     """
     for a in train:
         for b in validation:
-            same = (
-                a.store.sources.get("family") == b.store.sources.get("family")
-                and a.store is not b.store
-            )
-            if not same or not np.intersect1d(_times(a), _times(b)).size:
+            if a.store is b.store or _family(a) != _family(b):
                 continue
-            if _cells(a) & _cells(b):
+            times = (portion.store.times[portion.starts(0)] for portion in (a, b))
+            if np.intersect1d(*times).size and not set(_cells(a)).isdisjoint(_cells(b)):
+                expected = "hours and places that no store of the same origin is trained on"
+                found = f"{b.store.path} and {a.store.path} share some"
                 raise InputError(
-                    b.where,
-                    "hours and places that no store of the same origin is trained on",
-                    f"{b.store.path} and {a.store.path} share some",
-                    "separate their periods or their regions",
+                    b.where, expected, found, "separate their periods or their regions"
                 )
 
 
-def _times(portion: Portion) -> np.ndarray:
-    return portion.store.times[portion.starts(0)]
+def _family(portion: Portion) -> str:
+    return str(portion.store.sources.get("family", ""))
 
 
-def _cells(portion: Portion) -> set[tuple[int, int]]:
-    """Every cell of the windows, as row and column counted on the globe."""
+def _cells(portion: Portion) -> Iterator[tuple[int, int]]:
+    """Yield every cell of the windows, as row and column counted on the globe."""
     grid = portion.store.coarse
-    return {
-        (grid.north + window.row + r, (grid.west + window.column + c) % grid.around)
-        for window in portion.windows
-        for r in range(window.rows)
-        for c in range(window.columns)
-    }
+    for window in portion.windows:
+        for row in range(window.row, window.row + window.rows):
+            for column in range(window.column, window.column + window.columns):
+                yield grid.north + row, (grid.west + column) % grid.around

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Callable
-from functools import cache
 from itertools import groupby
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from deepcams.core.field import SMALL_NEGATIVE, grid_of
+from deepcams.core.field import clean, grid_of
+from deepcams.readers.frames import stored_values
 from deepcams.writers.layout import CHUNK, Layout
 
 KEEP_BYTES = 128 << 20
 """Of decompressed chunks that are kept."""
+SLAB = 64
+"""Times of a series that are read at once, or a chunk of the file's."""
 FARTHEST_AHEAD = 24 * 31
 """Times: a longer way from one frame to the next is a jump, not a step that will be repeated."""
 
@@ -30,10 +32,8 @@ class Blocks:
 
     Args:
         field: canonical, lazy or not.
-        values: the same values as an array that reads only what it is indexed with; default the field's own.
+        values: the same values as an array that reads only what it is indexed with; default the stored ones.
         keep_bytes: how much to keep of what was read.
-        nodes: finds, when first needed, what reads a node's series as :meth:`series` takes it; ``None``: from the
-            values.
     """
 
     def __init__(
@@ -41,10 +41,9 @@ class Blocks:
         field: xr.DataArray,
         values: Any = None,
         keep_bytes: int = KEEP_BYTES,
-        nodes: Callable[[], Callable[[int, int, int, int], np.ndarray] | None] = lambda: None,
     ) -> None:
         self.field, self.grid = field, grid_of(field)
-        self._values = field.data if values is None else values
+        self._values = stored_values(field) if values is None else values
         _, self._tall, self._wide = Layout(str(field.name), field.time.values, self.grid).chunks
         self._long = CHUNK[0]
         self._keep_bytes, self._held = keep_bytes, 0
@@ -52,13 +51,12 @@ class Blocks:
         self._lock, self._reading = threading.Lock(), threading.Lock()
         self._last, self._asked = 0, 0
         self.blocks_read = 0
-        self._nodes = cache(nodes)
 
-    def frame(self, time: int, rows: slice, columns: np.ndarray) -> np.ndarray:
+    def frame(self, at: int, rows: slice, columns: np.ndarray) -> np.ndarray:
         """One frame: float32, ug m-3, never negative, missing values NaN.
 
         Args:
-            time: index.
+            at: index of the time.
             rows: of the grid, not empty.
             columns: indices into the grid's columns, in any order.
 
@@ -67,7 +65,7 @@ class Blocks:
         """
         with self._lock:
             self._asked += 1  # whoever reads ahead makes way
-        block, inside = divmod(time, self._long)
+        block, inside = divmod(at, self._long)
         values = np.empty((rows.stop - rows.start, columns.size), np.float32)
         for (down, wide), piece in self._pieces(block, *self._touched(rows, columns)).items():
             first, last = (
@@ -79,25 +77,26 @@ class Blocks:
             values[first - rows.start : last - rows.start, chosen] = part[
                 :, columns[chosen] % self._wide
             ]
-        return _clean(values)
+        clean(values)
+        return values
 
     def _touched(self, rows: slice, columns: np.ndarray) -> tuple[range, list[int]]:
         downs = range(rows.start // self._tall, (rows.stop - 1) // self._tall + 1)
         return downs, np.unique(columns // self._wide).tolist()
 
-    def read_ahead(self, time: int, rows: slice, columns: np.ndarray) -> None:
+    def read_ahead(self, at: int, rows: slice, columns: np.ndarray) -> None:
         """Read what is likely to be asked for after a frame: as far again as from the one before it, then its sides.
 
         It reads a row of blocks at a time, and stops as soon as another frame is asked for.
         """
         with self._lock:
-            mine, way = self._asked, time - self._last
-            self._last = time
+            mine, way = self._asked, at - self._last
+            self._last = at
         way = way if 0 < abs(way) <= FARTHEST_AHEAD else 1
-        here = time // self._long
+        here = at // self._long
         # The block that the next such step enters, be it many steps ahead; then the one on the other side.
         ahead = (
-            (time + way) // self._long if abs(way) >= self._long else here + (1 if way > 0 else -1)
+            (at + way) // self._long if abs(way) >= self._long else here + (1 if way > 0 else -1)
         )
         downs, across = self._touched(rows, columns)
         for block in dict.fromkeys([ahead, here + 1, here - 1]):
@@ -112,14 +111,20 @@ class Blocks:
 
     def series(self, first: int, last: int, row: int, column: int) -> np.ndarray:
         """The values at one node at the times ``first`` to ``last`` (exclusive), as :meth:`frame` has them."""
-        read = self._nodes()
-        part: Any = (
-            read(first, last, row, column) if read else self._values[first:last, row, column]
-        )
-        if hasattr(part, "dask"):
-            # One chunk after the other: maps that are asked for meanwhile get their turn at the files between two.
-            part = part.compute(scheduler="synchronous")
-        return _clean(np.asarray(part, np.float32))
+        own = field_chunk(self.field)
+        length = -(-SLAB // own) * own
+        parts = []
+        while first < last:
+            end = min((first // length + 1) * length, last)
+            part: Any = self._values[first:end, row, column]
+            if hasattr(part, "dask"):
+                part = part.compute(scheduler="synchronous")
+            parts.append(np.array(part, np.float32))
+            first = end
+            time.sleep(0.001)  # others get their turn at the files (HDF5 has one lock)
+        values = np.concatenate(parts) if parts else np.empty(0, np.float32)
+        clean(values)
+        return values
 
     def _pieces(
         self, block: int, downs: range, across: list[int]
@@ -176,11 +181,6 @@ class Blocks:
                     self._held += piece.nbytes
 
 
-def _clean(values: np.ndarray) -> np.ndarray:
-    """Set small negatives to 0, lower and infinite values to missing."""
-    with np.errstate(invalid="ignore"):
-        return np.where(
-            (values >= SMALL_NEGATIVE) & (values < np.inf),
-            np.maximum(values, 0),
-            np.float32(np.nan),
-        )
+def field_chunk(field: xr.DataArray) -> int:
+    """Return how many times a field's first chunk holds."""
+    return int(field.chunks[0][0]) if field.chunks else 1

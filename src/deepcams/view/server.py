@@ -16,7 +16,7 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from deepcams.core.errors import DeepcamsError, InputError
+from deepcams.core.errors import DeepcamsError, InputError, UnreadableError
 from deepcams.view.session import Box, Shown
 from deepcams.view.watch import ChangedError
 
@@ -160,7 +160,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.GONE if error.gone else HTTPStatus.CONFLICT, str(error))
             return
         except DeepcamsError as error:
-            self._refuse(HTTPStatus.BAD_REQUEST, str(error))
+            damaged = isinstance(error, UnreadableError)
+            status = HTTPStatus.INTERNAL_SERVER_ERROR if damaged else HTTPStatus.BAD_REQUEST
+            self._refuse(status, str(error))
             return
         except ConnectionError:
             raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +15,6 @@ from deepcams.core.field import DIMS
 from deepcams.core.grid import Grid
 from deepcams.core.species import label
 from deepcams.view.blocks import Blocks
-from deepcams.view.nodes import NodeReader
 from deepcams.view.prefetch import Ahead
 from deepcams.view.station_layer import Stations
 from deepcams.view.watch import Watch
@@ -70,8 +68,6 @@ class Shown:
         original: what it was made from, to stand beside it; or ``None``.
         stations: to show with the series; or ``None``.
         title: for the page.
-        values: of ``ours``; see :class:`Blocks`.
-        nodes: field -> what finds its reader of series; see :class:`Blocks`.
         watch: tells whether the fields' files are still those that were opened.
     """
 
@@ -81,15 +77,12 @@ class Shown:
         original: xr.DataArray | None = None,
         stations: Stations | None = None,
         title: str = "",
-        values: Any = None,
-        nodes: Mapping[str, Callable[[], NodeReader | None]] | None = None,
         watch: Watch | None = None,
     ) -> None:
         self.watch = Watch() if watch is None else watch
-        readers = nodes or {}
-        self.blocks = {"ours": Blocks(ours, values, nodes=readers.get("ours", lambda: None))}
+        self.blocks = {"ours": Blocks(ours)}
         if original is not None:
-            self.blocks["original"] = Blocks(original, nodes=readers.get("original", lambda: None))
+            self.blocks["original"] = Blocks(original)
         self.minutes = {
             name: (blocks.field.time.values - np.datetime64(0, "ns")) // _MINUTE
             for name, blocks in self.blocks.items()

@@ -12,8 +12,6 @@ from deepcams.core.errors import notice
 from deepcams.readers.detect import find_files
 from deepcams.readers.open import open_files
 from deepcams.stations.openaq import open_openaq
-from deepcams.view.direct import direct_values
-from deepcams.view.nodes import NodeReader, node_reader
 from deepcams.view.server import PORT, Server
 from deepcams.view.session import Shown
 from deepcams.view.station_layer import Stations
@@ -45,13 +43,7 @@ def open_shown(
     parameter = {"pm2p5": "pm25"}.get(str(ours.name), str(ours.name))
     places = Stations(open_openaq(stations, parameter=parameter)) if stations else None
     first = store if isinstance(store, str | Path) else store[0]
-    values = direct_values(store, ours)
-    nodes: dict[str, Callable[[], NodeReader | None]] = {}
-    if values is None:
-        nodes["ours"] = lambda: node_reader(store, ours)
-    if beside is not None:
-        nodes["original"] = lambda: node_reader(original, beside)
-    return Shown(ours, beside, places, Path(first).resolve().name, values, nodes, watch)
+    return Shown(ours, beside, places, Path(first).resolve().name, watch)
 
 
 def view(

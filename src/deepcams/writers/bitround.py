@@ -33,7 +33,11 @@ class BitRound:
 
     def __post_init__(self) -> None:
         if not 0 <= self.bound <= 0.25:
-            raise InputError("rounding", "a relative error from 0 (off) to 0.25", f"{self.bound:g}")
+            raise InputError(
+                "rounding",
+                "a relative error from 0 (off) to 0.25",
+                f"{self.bound:g}",
+            )
 
     @property
     def bits(self) -> int:

@@ -7,9 +7,10 @@ the last one of their file is finished; then the file is written in one go, forc
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
 
 from deepcams.core.errors import OutputError
 from deepcams.core.field import DIMS
+from deepcams.core.progress import Progress, no_progress
 from deepcams.files.atomic import (
     UNFINISHED,
     remove_unfinished,
@@ -149,9 +151,9 @@ class NetcdfTarget(Target):
         write_atomically(piece, blosc().encode(values) + status.tobytes())
         self.records.put(replace(record, digest=file_digest(piece)))
         if self.split and all(self.record(sibling) for sibling in siblings):
-            self._assemble(item.date, None)
+            self._assemble(item.date)
 
-    def finish(self, progress: Callable[[int], None] | None = None) -> None:
+    def finish(self, progress: Progress = no_progress) -> None:
         """Write each file that is missing; remove what is no longer needed."""
         for date in self._files:
             if not self._file(date).exists():
@@ -159,7 +161,7 @@ class NetcdfTarget(Target):
         if not self.split and self._state.exists():
             shutil.rmtree(self._state)
 
-    def _assemble(self, date: str, progress: Callable[[int], None] | None) -> None:
+    def _assemble(self, date: str, progress: Progress = no_progress) -> None:
         """Write a file of its items' pieces."""
         items = self._files[date]
         records = [self.records.get(item.name) for item in items]
@@ -168,14 +170,14 @@ class NetcdfTarget(Target):
         for item in items:
             self._piece(item).unlink(missing_ok=True)
 
-    def _read(self, items: list[Item], progress: Callable[[int], None] | None) -> Iterator[_Block]:
+    def _read(self, items: list[Item], progress: Progress) -> Iterator[_Block]:
+        start, stop = items[0].start, items[-1].stop
         for item in items:
             data = self._piece(item).read_bytes()
             flags = np.frombuffer(data[-item.hours :], np.int8)
             values = np.frombuffer(blosc().decode(data[: -item.hours]), np.float32)
             yield values.reshape(item.hours, *self.layout.grid.shape), flags
-            if progress is not None:
-                progress(item.hours)
+            progress("write", item.stop - start, stop - start)
 
     def _write_file(self, date: str, blocks: Iterable[_Block], records: list[Record]) -> None:
         """Write one whole file under a temporary name, force it to disk, and rename it."""
@@ -195,10 +197,8 @@ class NetcdfTarget(Target):
                 values, status = lay_out(file, self.layout, hours, attributes)
                 if len(items) > 1:
                     # A chunk that an item fills in part stays for the next item, so that none is compressed twice.
-                    layer = (
-                        4 * self.layout.chunks[0] * self.layout.grid.rows * self.layout.grid.columns
-                    )
-                    values.set_var_chunk_cache(size=layer * 5 // 4, preemption=1.0)
+                    layer = math.prod(self.layout.grid.shape) * self.layout.chunks[0]
+                    values.set_var_chunk_cache(size=5 * layer, preemption=1.0)
                 done = 0
                 for block, flags in blocks:
                     stop = done + len(flags)
@@ -210,12 +210,19 @@ class NetcdfTarget(Target):
     def discard(self) -> None:
         """Remove deepcams' files and records, and the folder if nothing else is in it."""
         if self.split:
-            files = self.records.get(FILES)
-            for name in files.facts["names"] if files is not None else []:
+            for name in self._names():
                 (self.path / name).unlink(missing_ok=True)
         else:
             self.path.unlink(missing_ok=True)
         self._forget()
+
+    def _names(self) -> list[str]:
+        """Return the names of the output's files, as far as they are recorded."""
+        try:
+            record = self.records.get(FILES)
+            return [] if record is None else list(record.facts["names"])
+        except (OutputError, KeyError):
+            return []
 
     def _forget(self) -> None:
         shutil.rmtree(self._state, ignore_errors=True)
@@ -240,9 +247,8 @@ def lay_out(file: Any, layout: Layout, hours: slice, attributes: dict[str, str])
     """Define everything in an open netCDF file and write the coordinates; return the two variables to fill."""
     frame = layout.frame(hours)
     file.setncatts({**frame.attrs, **attributes})
-    for name, size in (*frame.sizes.items(), ("bounds", 2)):
-        if name not in file.dimensions:
-            file.createDimension(name, None if name == "time" else size)
+    for name, size in frame.sizes.items():
+        file.createDimension(name, None if name == "time" else size)
     for name, variable in frame.variables.items():
         made = file.createVariable(name, variable.dtype, variable.dims)
         made.setncatts(variable.attrs)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -17,6 +16,7 @@ from zarr.codecs import BloscCodec
 
 from deepcams.core.errors import OutputError
 from deepcams.core.field import DIMS
+from deepcams.core.progress import Progress, no_progress
 from deepcams.files.atomic import UNFINISHED, remove_unfinished, sync
 from deepcams.files.records import FOLDER, Identity, Record, file_digest
 from deepcams.writers.layout import RUN, STATUS, Item, Layout
@@ -102,7 +102,7 @@ class ZarrTarget(Target):
                 sync(file.parent)
         self.records.put(replace(record, digest=file_digest(*files)))
 
-    def finish(self, progress: Callable[[int], None] | None = None) -> None:
+    def finish(self, progress: Progress = no_progress) -> None:
         """Force the store's entries to disk; each shard is in its place already."""
         sync(self.path)
 

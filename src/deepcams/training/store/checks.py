@@ -1,8 +1,7 @@
-"""What makes an hour unfit for training, and the list of all such hours."""
+"""Checks of single hours, and the report of all hours that were left out of a store."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from deepcams.core.field import SMALL_NEGATIVE, UNITS
 from deepcams.core.grid import Grid
+from deepcams.core.times import HOUR, stamp
 
 LARGEST = 1e5
 """An hour with a value above this (ug m-3) has another unit or is corrupt; fires reach some 1e4."""
@@ -19,7 +19,7 @@ SMALLEST = 1e-3
 CONSTANT = 0.5
 """An hour in which more than this share of the nodes repeats its western neighbour is corrupt; GEOS-CF has 0.06."""
 
-KINDS = {
+FAULT_KINDS = {
     "missing": "no file has the hour",
     "unreadable": "the file cannot be read",
     "stamp": "stamped at another minute than the others",
@@ -32,18 +32,20 @@ KINDS = {
     "contradictory": "files have different values for the hour",
     "duplicated": "a file repeats an hour that another has (one is taken)",
 }
-"""Kinds of faults in people's words; with all but the last the hour is left out."""
+"""Kinds of faults in words; the hour is left out with all of them but the last."""
+
+_EXAMPLES = 3
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that was left out.
+    """A fault of an hour or of a file.
 
     Attributes:
-        kind: one of :data:`KINDS`.
-        time: the hour, as text; of missing hours the first; empty where a file could not tell.
-        hours: how many hours it concerns.
-        files: the files it lies in.
+        kind: one of :data:`FAULT_KINDS`.
+        time: the hour as text; the first of several missing ones; empty for a file that cannot be opened.
+        hours: number of hours.
+        files: names of the files with the fault.
         detail: what was found.
     """
 
@@ -55,42 +57,42 @@ class Fault:
 
     @classmethod
     def from_json(cls, found: dict[str, Any]) -> Fault:
-        """Read what ``asdict`` gave."""
+        """Read the result of ``asdict``, from JSON."""
         return cls(**{**found, "files": tuple(found["files"])})
 
-
-def stamp(time: np.datetime64) -> str:
-    """A time for people and for JSON, to the minute."""
-    return str(time.astype("datetime64[m]")).replace("T", " ")
+    @property
+    def place(self) -> str:
+        """Where the fault is, in words: its time and number of hours, or its files."""
+        if not self.time:
+            return ", ".join(self.files)
+        return f"{self.time} ({self.hours})" if self.hours > 1 else self.time
 
 
 def examine(values: np.ndarray, grid: Grid) -> tuple[str, str] | None:
-    """What is wrong with an hour's values; ``None`` where nothing is.
+    """Check an hour's values.
 
     Args:
-        values: (rows, columns), float32, ug m-3, as the file has them.
-        grid: where they lie.
+        values: (rows, columns), float32, ug m-3, as in the file.
+        grid: their grid.
 
     Returns:
-        the kind of fault and what was found.
+        kind of fault and what was found; ``None`` for good values.
     """
     lowest, highest = float(values.min()), float(values.max())
     if not np.isfinite(lowest + highest):
         bad = int(np.count_nonzero(~np.isfinite(values)))
         return "undefined", f"{bad:,} of {values.size:,} values"
+    if lowest == highest:
+        return "constant", f"{lowest:g}"
     repeated = float(np.mean(values[:, 1:] == values[:, :-1]))
-    if lowest == highest or repeated > CONSTANT:
-        return (
-            "constant",
-            f"{repeated:.0%} of the nodes repeat their neighbour"
-            if lowest < highest
-            else f"{lowest:g}",
-        )
-    for kind, wrong, value in (
+    if repeated > CONSTANT:
+        return "constant", f"{repeated:.0%} of the nodes repeat their neighbour"
+    limits = [
         ("negative", lowest < SMALL_NEGATIVE, lowest),
         ("too large", highest > LARGEST, highest),
         ("too small", highest < SMALLEST, highest),
-    ):
+    ]
+    for kind, wrong, value in limits:
         if wrong:
             row, column = np.unravel_index(int(np.argmax(values == value)), values.shape)
             place = f"{grid.latitudes[row]:g} N {grid.longitudes[column]:g} E"
@@ -98,35 +100,29 @@ def examine(values: np.ndarray, grid: Grid) -> tuple[str, str] | None:
     return None
 
 
-def gaps(present: np.ndarray, first: np.datetime64) -> list[Fault]:
-    """The hours that nothing was found for.
+def find_gaps(present: np.ndarray, first: np.datetime64) -> list[Fault]:
+    """Return the missing hours.
 
     Args:
-        present: for each hour from ``first``, whether there was something (good or not).
-        first: time of the first.
+        present: for each hour from ``first`` on, whether a file had it (good or not).
+        first: time of the first hour.
     """
     edges = np.flatnonzero(np.diff(np.concatenate([[1], present.astype(np.int8), [1]])))
-    hour = np.timedelta64(1, "h")
-    return [
-        Fault(
-            "missing",
-            stamp(first + begin * hour),
-            int(end - begin),
-            (),
-            f"until {stamp(first + (end - 1) * hour)}",
-        )
-        for begin, end in zip(edges[::2], edges[1::2], strict=True)
-    ]
+    gaps = []
+    for begin, end in edges.reshape(-1, 2).tolist():
+        detail = f"until {stamp(first + (end - 1) * HOUR)}"
+        gaps.append(Fault("missing", stamp(first + begin * HOUR), end - begin, (), detail))
+    return gaps
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a store holds and what was left out, for people and as JSON.
+    """The good hours of a store, and the faults of all others.
 
     Attributes:
-        good: hours in the store.
+        good: number of hours in the store.
         first, last: the first and last of them, as text.
-        faults: everything else, in order of kind and time.
+        faults: in order of kind and time.
     """
 
     good: int
@@ -135,53 +131,37 @@ class Report:
     faults: tuple[Fault, ...]
 
     @classmethod
-    def of(cls, times: np.ndarray, faults: Iterable[Fault]) -> Report:
-        """Collect."""
-        order = list(KINDS)
-        ordered = sorted(
-            set(faults), key=lambda fault: (order.index(fault.kind), fault.time, fault.files)
-        )
+    def make(cls, times: np.ndarray, faults: Iterable[Fault]) -> Report:
+        """Sort the faults; ``times`` are those of the good hours."""
+        order = list(FAULT_KINDS)
+        ordered = sorted(set(faults), key=lambda one: (order.index(one.kind), one.time, one.files))
         return cls(int(times.size), stamp(times[0]), stamp(times[-1]), tuple(ordered))
 
+    def _by_kind(self) -> dict[str, list[Fault]]:
+        found: dict[str, list[Fault]] = {}
+        for fault in self.faults:
+            found.setdefault(fault.kind, []).append(fault)
+        return found
+
     def to_json(self) -> dict[str, Any]:
-        """As JSON types."""
-        counts = Counter(
-            {kind: sum(f.hours for f in self.faults if f.kind == kind) for kind in KINDS}
-        )
+        """Return the report as JSON types."""
         return {
             "good": self.good,
             "first": self.first,
             "last": self.last,
-            "left out": {kind: count for kind, count in counts.items() if count},
+            "left out": {kind: _hours(faults) for kind, faults in self._by_kind().items()},
             "faults": [asdict(fault) for fault in self.faults],
         }
 
-    @classmethod
-    def from_json(cls, found: dict[str, Any]) -> Report:
-        """Read what :meth:`to_json` gave."""
-        return cls(
-            found["good"],
-            found["first"],
-            found["last"],
-            tuple(map(Fault.from_json, found["faults"])),
-        )
-
     def rows(self) -> list[tuple[str, str, str, str]]:
-        """The table's rows: kind, hours, meaning, where (the first three)."""
+        """Return the rows of a table: kind, hours, meaning, and where the first three are."""
         rows = []
-        for kind, meaning in KINDS.items():
-            found = [fault for fault in self.faults if fault.kind == kind]
-            if found:
-                count = f"{sum(fault.hours for fault in found):,}"
-                rows.append((kind, count, meaning, _examples(found)))
+        for kind, faults in self._by_kind().items():
+            examples = ", ".join(fault.place for fault in faults[:_EXAMPLES])
+            more = ", .." if len(faults) > _EXAMPLES else ""
+            rows.append((kind, f"{_hours(faults):,}", FAULT_KINDS[kind], examples + more))
         return rows
 
 
-def _examples(faults: Sequence[Fault]) -> str:
-    shown = [
-        f"{fault.time or '?'}{f' ({fault.hours})' if fault.hours > 1 else ''}"
-        if fault.time
-        else ", ".join(fault.files)
-        for fault in faults[:3]
-    ]
-    return ", ".join(shown) + (", .." if len(faults) > 3 else "")
+def _hours(faults: Sequence[Fault]) -> int:
+    return sum(fault.hours for fault in faults)

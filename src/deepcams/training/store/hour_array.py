@@ -1,14 +1,17 @@
-"""The arrays of a training store: one hour a shard, cut into chunks from which crops are read quickly.
+"""Arrays of a training store: one hour a shard, cut into chunks from which crops are read quickly.
 
 A Zarr v3 group holds ``fine`` and ``coarse``, each a group with the variable and its coordinates. Slot k of the time
-axis is the store's first hour plus k hours; an hour that is missing, or was skipped, has no shard and reads as NaN.
+axis is the store's first hour plus k hours; an hour that is missing, or was left out, has no shard and reads as NaN.
+
+Crops are read by :meth:`HourArray.read` instead of by Zarr: a crop of 288 x 288 nodes takes it 1.5 to 1.8 ms, Zarr
+12 ms, and Zarr with the codec pipeline of zarrs 0.2.3 2.4 ms; a training reads three such crops a sample.
 """
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +23,7 @@ import numpy as np
 
 from deepcams.core.errors import InputError
 from deepcams.core.grid import Grid
+from deepcams.core.times import MINUTE
 from deepcams.files.atomic import sync
 from deepcams.writers.layout import COORDINATES, EPOCH, variable_attributes
 
@@ -30,19 +34,8 @@ CHUNK = (103, 120)
 larger ones decode more that a crop does not need (docs/prepare.md has the measurements)."""
 _WAITING = 2
 """Hours that may wait to be written while the next is read."""
-_LEVEL = 1
-_SHARD = "c.{}.0.0"
-_EMPTY = 2**64 - 1  # offset and length of a chunk that is not stored
-_HOUR = np.timedelta64(1, "h")
-_MINUTE = np.timedelta64(1, "m")
-
-
-def chunk_lengths(shape: tuple[int, int]) -> tuple[int, int]:
-    """Even chunks near :data:`CHUNK` for a grid of ``shape``."""
-    rows, columns = (
-        -(-size // max(round(size / wanted), 1)) for size, wanted in zip(shape, CHUNK, strict=True)
-    )
-    return rows, columns
+_EMPTY = 2**64 - 1
+"""Offset and length of a chunk that is not stored."""
 
 
 @dataclass(frozen=True)
@@ -59,28 +52,34 @@ class HourArray:
 
     @cached_property
     def chunks(self) -> tuple[int, int]:
-        """Rows and columns of a chunk."""
-        return chunk_lengths(self.shape)
+        """Rows and columns of a chunk: even parts of the map near :data:`CHUNK`."""
+        high, wide = (
+            -(-size // max(round(size / wanted), 1))
+            for size, wanted in zip(self.shape, CHUNK, strict=True)
+        )
+        return high, wide
 
     @cached_property
     def _counts(self) -> tuple[int, int]:
         return -(-self.shape[0] // self.chunks[0]), -(-self.shape[1] // self.chunks[1])
 
     def shard(self, slot: int) -> Path:
-        """The file that holds an hour."""
-        return self.folder / _SHARD.format(slot)
+        """Return the file of an hour."""
+        return self.folder / f"c.{slot}.0.0"
 
-    def lay_out(self, grid: Grid, name: str, attributes: dict[str, Any]) -> None:
-        """Make the group with the array and its coordinates, without a single hour."""
+    def lay_out(self, grid: Grid, attributes: dict[str, Any]) -> None:
+        """Make the group with the array and its coordinates, without hours."""
         import zarr
         from zarr.codecs import BloscCodec
 
+        name = self.folder.name
         group = zarr.create_group(
             self.folder.parent, zarr_format=3, attributes={"Conventions": "CF-1.11"}
         )
         for axis, values in (("latitude", grid.latitudes), ("longitude", grid.longitudes)):
-            about = {key: value for key, value in COORDINATES[axis].items() if key != "bounds"}
-            group.create_array(axis, data=values, dimension_names=(axis,), attributes=about)
+            group.create_array(
+                axis, data=values, dimension_names=(axis,), attributes=_coordinate(axis)
+            )
         shard = tuple(n * c for n, c in zip(self._counts, self.chunks, strict=True))
         group.create_array(
             name,
@@ -88,7 +87,7 @@ class HourArray:
             dtype="float32",
             chunks=(1, *self.chunks),
             shards=(1, *shard),
-            compressors=BloscCodec(cname="zstd", clevel=_LEVEL, shuffle="bitshuffle"),
+            compressors=BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle"),
             fill_value=np.nan,
             dimension_names=("time", "latitude", "longitude"),
             chunk_key_encoding={"name": "default", "separator": "."},
@@ -97,14 +96,14 @@ class HourArray:
         _write_times(group, np.empty(0, "datetime64[ns]"))
 
     def extend(self, times: np.ndarray) -> None:
-        """Make room for the slots of ``times`` (all of them, from the first slot); hours that are there stay."""
+        """Make room for the slots of ``times`` (all of them, from the first slot); hours that exist stay."""
         import zarr
 
         group: Any = zarr.open_group(self.folder.parent, mode="r+")
         array = group[self.folder.name]
         if array.shape[0] < times.size:
             array.resize((times.size, *self.shape))
-        if group["time"].shape != (times.size,):
+        if group["time"].shape != times.shape:
             _write_times(group, times)
 
     @cached_property
@@ -117,54 +116,61 @@ class HourArray:
         """Write an hour: (rows, columns), float32; the file appears when it is whole."""
         self._writable[slot] = values
 
-    def read(self, slot: int, row: int, column: int, rows: int, columns: int) -> np.ndarray:
-        """A window of an hour's map, which must lie inside it: (rows, columns), float32.
+    def read_wrapped(self, slot: int, row: int, column: int, rows: int, columns: int) -> np.ndarray:
+        """Read a window whose columns may continue at the first column, for maps that close round the globe."""
+        around = self.shape[1]
+        column %= around
+        inside = min(columns, around - column)
+        part = self.read(slot, row, column, rows, inside)
+        if inside == columns:
+            return part
+        return np.concatenate([part, self.read(slot, row, 0, rows, columns - inside)], axis=1)
 
-        Read without Zarr's own machinery (the layout of a shard is Zarr's: chunks in any order, then an index of
-        offset and length each, then its check sum), which takes three times as long for a crop.
+    def read(self, slot: int, row: int, column: int, rows: int, columns: int) -> np.ndarray:
+        """Read a window of an hour's map, which must lie inside it: (rows, columns), float32.
+
+        A shard holds chunks in any order, then an index of offset and length each, then the index's check sum.
 
         Raises:
-            InputError: the hour's file is not there or damaged.
+            InputError: the hour's file is missing or damaged.
         """
         from numcodecs.blosc import Blosc
 
         decode = Blosc().decode
-        high, wide = self.chunks
-        index_bytes = 16 * self._counts[0] * self._counts[1]
         out = np.empty((rows, columns), np.float32)
         path = self.shard(slot)
         try:
             with path.open("rb", buffering=0) as file:
-                file.seek(-index_bytes - 4, os.SEEK_END)
-                index = np.frombuffer(file.read(index_bytes), "<u8").reshape(*self._counts, 2)
-                for i in range(row // high, -(-(row + rows) // high)):
-                    top, bottom = max(i * high, row), min((i + 1) * high, row + rows)
-                    for j in range(column // wide, -(-(column + columns) // wide)):
-                        left, right = max(j * wide, column), min((j + 1) * wide, column + columns)
-                        there = out[top - row : bottom - row, left - column : right - column]
+                index = self._read_index(file)
+                for i, down, out_rows in _pieces(row, rows, self.chunks[0]):
+                    for j, along, out_columns in _pieces(column, columns, self.chunks[1]):
                         offset, length = index[i, j].tolist()
+                        part = out[out_rows, out_columns]
                         if offset == _EMPTY:
-                            there[:] = np.nan
+                            part[:] = np.nan
                             continue
-                        chunk = np.frombuffer(decode(_chunk(file, offset, length)), "<f4").reshape(
-                            high, wide
-                        )
-                        there[:] = chunk[
-                            top - i * high : bottom - i * high, left - j * wide : right - j * wide
-                        ]
+                        chunk = np.frombuffer(decode(_chunk(file, offset, length)), "<f4")
+                        part[:] = chunk.reshape(self.chunks)[down, along]
         except (OSError, ValueError, RuntimeError) as error:
-            found = "none" if isinstance(error, FileNotFoundError) else f"a damaged one ({error})"
-            raise InputError(
-                path, "a whole hour", found, "prepare the store again with --overwrite"
-            ) from error
+            found = f"a damaged one ({error})"
+            if isinstance(error, FileNotFoundError):
+                found = "none"
+            do = "prepare the store again with --overwrite"
+            raise InputError(path, "a whole hour", found, do) from error
         return out
+
+    def _read_index(self, file: FileIO) -> np.ndarray:
+        """Return (chunk rows, chunk columns, 2): offset and length of each chunk of a shard."""
+        count = 16 * self._counts[0] * self._counts[1]
+        file.seek(-count - 4, os.SEEK_END)
+        return np.frombuffer(file.read(count), "<u8").reshape(*self._counts, 2)
 
 
 class HourWriter:
     """Writes hours one after another in a thread of its own, and forces them to disk when asked.
 
     Args:
-        arrays: what to write to.
+        arrays: where to write.
     """
 
     def __init__(self, arrays: Mapping[Resolution, HourArray]) -> None:
@@ -180,9 +186,8 @@ class HourWriter:
         self._pool.shutdown(cancel_futures=True)
 
     def put(self, slot: int, maps: Mapping[Resolution, np.ndarray]) -> None:
-        """Have an hour written; waits while too many wait already."""
-        while len(self._waiting) >= _WAITING:
-            self._waiting.popleft().result()
+        """Queue an hour to be written; wait while the queue is full."""
+        self._wait(_WAITING - 1)
         self._waiting.append(self._pool.submit(self._write, slot, maps))
         self._written.append(slot)
 
@@ -190,26 +195,34 @@ class HourWriter:
         for resolution, values in maps.items():
             self._arrays[resolution].write(slot, values)
 
-    def size(self, slot: int) -> int:
-        """Bytes that an hour takes on disk."""
-        while self._waiting:
+    def _wait(self, left: int = 0) -> None:
+        while len(self._waiting) > left:
             self._waiting.popleft().result()
+
+    def size(self, slot: int) -> int:
+        """Return how many bytes an hour takes on disk."""
+        self._wait()
         return sum(array.shard(slot).stat().st_size for array in self._arrays.values())
 
     def settle(self) -> None:
-        """Come back when all is on disk."""
-        while self._waiting:
-            self._waiting.popleft().result()
+        """Return when all hours are on disk."""
+        self._wait()
         for array in self._arrays.values():
             for slot in self._written:
                 sync(array.shard(slot))
-            if self._written:
-                sync(array.folder)
+            sync(array.folder)
         self._written.clear()
 
 
+def _pieces(start: int, count: int, length: int) -> Iterator[tuple[int, slice, slice]]:
+    """Yield each chunk that a window meets: its number, the part inside the chunk, the part of the window."""
+    for k in range(start // length, -(-(start + count) // length)):
+        first, last = max(k * length, start), min((k + 1) * length, start + count)
+        yield k, slice(first - k * length, last - k * length), slice(first - start, last - start)
+
+
 def _chunk(file: FileIO, offset: int, length: int) -> bytes:
-    """A compressed chunk, if it is whole: Blosc's decoder trusts the length in its head (bytes 12 to 15)."""
+    """Read a compressed chunk, if it is whole: Blosc's decoder trusts the length in its head (bytes 12 to 15)."""
     if offset + length > file.seek(0, os.SEEK_END):
         raise ValueError("its index points beyond its end")
     file.seek(offset)
@@ -219,15 +232,17 @@ def _chunk(file: FileIO, offset: int, length: int) -> bytes:
     return data
 
 
+def _coordinate(axis: str) -> dict[str, Any]:
+    return {key: value for key, value in COORDINATES[axis].items() if key != "bounds"}
+
+
 def _write_times(group: Any, times: np.ndarray) -> None:
-    about = {key: value for key, value in COORDINATES["time"].items() if key != "bounds"}
-    about["units"] = "minutes since 2003-01-01"
-    values = ((times - EPOCH) // _MINUTE).astype(np.int64)
+    values = ((times - EPOCH) // MINUTE).astype(np.int64)
     group.create_array(
         "time",
         data=values,
         chunks=(max(values.size, 1),),
         dimension_names=("time",),
-        attributes=about,
+        attributes={**_coordinate("time"), "units": "minutes since 2003-01-01"},
         overwrite=True,
     )

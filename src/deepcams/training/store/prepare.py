@@ -1,13 +1,17 @@
-"""Hourly fine fields in, one checked and chunked store for training out: resumable, extendable, in flat memory.
+"""Prepare a training store from hourly fine fields: checked, chunked, resumable, extendable, in flat memory.
 
-Work items are days (UTC): their hours are written, forced to disk, and then a record says which of them are good.
+Work items are days (UTC): their hours are written and forced to disk, then a record says which of them are good.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 import time as clock
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,44 +19,47 @@ import numpy as np
 import xarray as xr
 
 from deepcams._version import __version__
+from deepcams.core.box import Box
 from deepcams.core.errors import DeepcamsError, InputError, OutputError, choose
 from deepcams.core.field import as_field
 from deepcams.core.period import Period
+from deepcams.core.progress import Progress, no_progress
 from deepcams.core.text import size
-from deepcams.files.atomic import os_errors_explained, remove_unfinished, sync
-from deepcams.files.flock import alone
-from deepcams.files.records import differences
+from deepcams.core.times import HOUR, MINUTE, stamp
+from deepcams.files.atomic import os_errors_explained, remove_unfinished, sync, write_atomically
+from deepcams.files.lock import locked
+from deepcams.files.records import FOLDER, Record, Records, refuse_changes
 from deepcams.methods.coarsen import Degradation
 from deepcams.readers.detect import DataFile, find_files
+from deepcams.readers.frames import combine
 from deepcams.readers.protocols import Paths
-from deepcams.training.store.checks import Report, stamp
-from deepcams.training.store.day_records import Day, Days
-from deepcams.training.store.file_index import Header, Headers, Progress
-from deepcams.training.store.finish import Settings, finish
+from deepcams.training.store.checks import Fault, Report, find_gaps
 from deepcams.training.store.hour_array import HourWriter
-from deepcams.training.store.input_hours import Inputs
-from deepcams.training.store.open_store import (
+from deepcams.training.store.inputs import Header, Inputs, Region, scan_headers
+from deepcams.training.store.open import (
     FORMAT,
+    HOURS,
     IDENTITY,
-    STATE,
+    REPORT,
     Prepared,
-    arrays_of,
     first_hour,
     identity_of,
+    open_arrays,
 )
-from deepcams.training.store.region import BBox, Region
 
-_HEADERS = "headers.jsonl"
-_HOUR = np.timedelta64(1, "h").astype("timedelta64[ns]")
+_HEADERS = "headers.json"
+
+Days = dict[np.datetime64, list[np.datetime64]]
+"""The hours of each day, both in order."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run did.
+    """The result of a run.
 
     Attributes:
         store: the finished store.
-        report: what it holds and what was left out.
+        report: its good hours, and all that was left out.
         computed: hours that this run read and wrote.
         seconds: how long it took.
         bytes: size on disk.
@@ -69,14 +76,14 @@ def prepare(
     field: xr.DataArray | Paths,
     out: str | Path,
     *,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
     **settings: Any,
 ) -> Prepared:
-    """Write a store for training, go on with an unfinished one, or extend a finished one by later hours.
+    """Write a store for training, continue an unfinished one, or extend a finished one by later hours.
 
     Args:
         field, out, settings: see :class:`Preparation`.
-        progress: called with "headers" or "hours", how many are done and how many there are.
+        progress: called with the stage "headers" or "hours".
 
     Returns:
         the store, opened.
@@ -98,11 +105,11 @@ class Preparation:
         variable: another variable of the files than PM2.5.
         period: only these hours; those that are not in the input are listed as missing.
         bbox: W S E N in degrees (W > E crosses the dateline): only the coarse cells that it touches.
-        overwrite: replace a store that is there.
+        overwrite: replace an existing store.
 
     Raises:
         InputError: an argument is not what was expected, or there are no such files.
-        OutputError: the store would lie over its input.
+        OutputError: the store would contain its input.
     """
 
     def __init__(
@@ -112,16 +119,12 @@ class Preparation:
         degradation: Degradation = "area",
         variable: str | None = None,
         period: Period | str | None = None,
-        bbox: BBox | None = None,
+        bbox: Sequence[float] | None = None,
         overwrite: bool = False,
     ) -> None:
         choose("degradation", degradation, get_args(Degradation))
-        self.out, self.degradation, self.variable, self.bbox = (
-            Path(out),
-            degradation,
-            variable,
-            bbox,
-        )
+        self.out, self.degradation, self.variable = Path(out), degradation, variable
+        self.box = Box.checked(bbox, "--bbox") if bbox else None
         self.period = Period.parse(period, "--period") if isinstance(period, str) else period
         self.overwrite = overwrite
         self.field: xr.DataArray | None = None
@@ -132,17 +135,34 @@ class Preparation:
             self.files = find_files(field)
         self._new = self.out.with_name(f".{self.out.name}.new")
         self._old = self.out.with_name(f".{self.out.name}.old")
-        self._apart()
-
-    def _apart(self) -> None:
+        self._records = Records(self.out / FOLDER)
         for file in self.files:
             if self.out.resolve() in (file.given.resolve(), *file.given.resolve().parents):
                 raise OutputError(
                     f"{self.out}: expected a name of its own, found the input {file.given}"
                 )
 
-    def _before(self) -> dict[str, Any] | None:
-        """The identity of the store to go on with; ``None`` to begin anew."""
+    def run(self, progress: Progress = no_progress) -> Summary:
+        """Write what is missing.
+
+        Raises:
+            InputError: the input holds no hour that can be used, or kinds of data that must not be mixed.
+            OutputError: the store exists with other contents or settings, another process writes to it, or it
+                cannot be written.
+        """
+        self._existing()  # a wrong name is refused before a lock is made for it
+        with locked(self.out.with_name(f".{self.out.name}.lock"), self.out):
+            began = clock.perf_counter()
+            with os_errors_explained(self.out):
+                inputs, region, first = self._begin(progress)
+                computed, report = self._complete(inputs, region, first, progress)
+                files = [f for f in self.out.rglob("*") if f.is_file() and FOLDER not in f.parts]
+                written = sum(file.stat().st_size for file in files)
+            seconds = clock.perf_counter() - began
+            return Summary(Prepared.open(self.out), report, computed, seconds, written)
+
+    def _existing(self) -> Mapping[str, Any] | None:
+        """Return the identity of the store to continue; ``None`` to begin a new one."""
         if not self.out.parent.is_dir():
             raise OutputError(
                 f"{self.out}: the folder {self.out.parent} does not exist; create it first"
@@ -153,83 +173,51 @@ class Preparation:
         empty = self.out.is_dir() and not any(self.out.iterdir())
         if found is None and not empty:
             raise OutputError(f"{self.out} exists and is no training store; choose another name")
-        if found is not None and not self.overwrite and found.get("format") != FORMAT:
+        if self.overwrite or found is None:
+            return None
+        if found.get("format") != FORMAT:
             raise OutputError(
                 f"{self.out}: expected a store of format {FORMAT}, found {found.get('format')}; use --overwrite"
             )
-        return None if self.overwrite else found
+        return found
 
-    def run(self, progress: Progress | None = None) -> Summary:
-        """Write what is missing.
+    def _begin(self, progress: Progress) -> tuple[Inputs, Region, np.datetime64]:
+        """Look at all input, and lay out a new store or check that the existing one can be extended.
 
-        Raises:
-            InputError: the input holds no hour that can be used, or what must not be mixed.
-            OutputError: the store is there with other contents or settings, another process writes to it, or it
-                cannot be written.
+        Returns:
+            the input, its part that goes into the store, and the time of the store's slot 0.
         """
-        self._before()  # what is wrong with the name is told first
-        with alone(self.out.with_name(f".{self.out.name}.lock"), self.out):
-            return self._run(progress)
-
-    def _run(self, progress: Progress | None) -> Summary:
-        """:meth:`run`, while no other process does."""
-        began = clock.perf_counter()
-        before = self._before()
-        place = self.out if before is not None else self._new
-        with os_errors_explained(self.out):
-            (place / STATE).mkdir(parents=True, exist_ok=True)
+        before = self._existing()
+        folder = self._new if before is None else self.out
         try:
-            with os_errors_explained(self.out):
-                headers = self._headers(place / STATE / _HEADERS, progress)
-            inputs = Inputs.gather(
-                headers, self.files, self.field, self.variable, self.period, before
-            )
-            region = Region.of(inputs.grid, self.bbox)
+            headers = self._headers(folder / FOLDER / _HEADERS, progress)
+            inputs = Inputs(headers, self.files, self.field, self.variable, self.period, before)
+            region = Region(inputs.grid, self.box)
             identity = self._identity(inputs, region, before)
-            if before is not None and (changed := differences(before, identity)):
-                raise OutputError(
-                    f"{self.out} exists with other contents or settings: {'; '.join(changed[:3])}; "
-                    "choose another name, or replace it with --overwrite"
-                )
-            with os_errors_explained(self.out):
-                if before is None:
-                    self._lay_out(inputs, region, identity)
-        except DeepcamsError:
+            if before is None:
+                self._lay_out(inputs, region, identity)
+            else:
+                do = "choose another name, or replace it with --overwrite"
+                refuse_changes(before, identity, self.out, do)
+        except (DeepcamsError, OSError):
             if before is None:
                 shutil.rmtree(self._new, ignore_errors=True)
             raise
-        days = Days(self.out / STATE, first_hour(identity))
-        try:
-            with os_errors_explained(self.out):
-                remove_unfinished(self.out)
-                computed = self._fill(inputs, region, days, progress)
-                report = finish(self.out, inputs, days, self._settings())
-        except DeepcamsError:
-            if not any(record.good for record in days.all()):
-                shutil.rmtree(self.out, ignore_errors=True)
-            raise
-        written = sum(
-            f.stat().st_size for f in self.out.rglob("*") if f.is_file() and STATE not in f.parts
-        )
-        return Summary(
-            Prepared.open(self.out), report, computed, clock.perf_counter() - began, written
-        )
+        return inputs, region, first_hour(identity)
 
-    def _headers(self, memory: Path, progress: Progress | None) -> list[Header]:
-        if self.field is not None:
-            if self.variable not in (None, self.field.name):
-                raise InputError("field", f"the variable {self.variable}", self.field.name)
-            return [Header.of_field(self.field)]
-        return Headers(memory, self.variable).scan(self.files, progress)
+    def _headers(self, memory: Path, progress: Progress) -> list[Header]:
+        if self.field is None:
+            return scan_headers(self.files, self.variable, memory, progress)
+        if self.variable not in (None, self.field.name):
+            raise InputError("field", f"the variable {self.variable}", self.field.name)
+        return [Header("", 0, 0).describing(self.field)]
 
     def _identity(
-        self, inputs: Inputs, region: Region, before: dict[str, Any] | None
+        self, inputs: Inputs, region: Region, before: Mapping[str, Any] | None
     ) -> dict[str, Any]:
-        """Everything that decides the values of an hour, and when the store begins."""
+        """Return everything that decides the values of an hour, and when the store begins."""
         first = min(inputs.offers)
-        start = first.astype("datetime64[D]").astype(
-            "datetime64[ns]"
-        ) + inputs.minute * np.timedelta64(1, "m")
+        start = first.astype("datetime64[D]").astype("datetime64[ns]") + inputs.minute * MINUTE
         if before is not None:
             if start < first_hour(before):
                 begins = str(first_hour(before))[:10]
@@ -240,112 +228,124 @@ class Preparation:
             start = first_hour(before)
         return {
             "format": FORMAT,
-            "family": inputs.family,
-            "variable": inputs.name,
+            "family": inputs.kind.family,
+            "variable": inputs.kind.name,
             "degradation": self.degradation,
-            "mean": inputs.mean,
+            "mean": inputs.kind.mean,
             "first hour": str(start.astype("datetime64[m]")),
             "coarse": asdict(region.coarse),
             "input grid": asdict(inputs.grid),
         }
 
     def _lay_out(self, inputs: Inputs, region: Region, identity: dict[str, Any]) -> None:
-        """Make the store beside its place, then put it there: it is never seen half laid out."""
+        """Make the store under a hidden name, then rename it: it is never seen half laid out."""
         import zarr
 
-        for leftover in (
-            *self._new.glob("*"),
-            self._old,
-        ):  # of a run that was killed, but for what it knew of files
-            if leftover.is_dir() and leftover.name != STATE:
+        for leftover in (*self._new.glob("*"), self._old):  # of a killed run, except its headers
+            if leftover.is_dir() and leftover.name != FOLDER:
                 shutil.rmtree(leftover)
             elif leftover.is_file():
                 leftover.unlink()
-        title = f"{inputs.name} for training, {self.degradation} degradation, prepared by deepcams {__version__}"
-        attributes = {"title": title, "source": inputs.source or inputs.family, IDENTITY: identity}
+        kind = inputs.kind
+        title = f"{kind.name} for training, {self.degradation} degradation, prepared by deepcams {__version__}"
+        attributes = {"title": title, "source": kind.source or kind.family, IDENTITY: identity}
         zarr.create_group(self._new, zarr_format=3, attributes=attributes)
         about = {"about": "completion records of deepcams"}
-        zarr.create_group(self._new / STATE, zarr_format=3, attributes=about, overwrite=False)
-        methods = {"cell_methods": "time: mean" if inputs.mean else "time: point"}
-        for resolution, array in arrays_of(self._new, inputs.name, region.coarse).items():
-            array.lay_out(
-                region.coarse.refine() if resolution == "fine" else region.coarse,
-                inputs.name,
-                methods,
-            )
+        zarr.create_group(self._new / FOLDER, zarr_format=3, attributes=about, overwrite=False)
+        cell_methods = {"cell_methods": "time: mean" if kind.mean else "time: point"}
+        arrays = open_arrays(self._new, kind.name, region.coarse)
+        arrays["fine"].lay_out(region.coarse.refine(), cell_methods)
+        arrays["coarse"].lay_out(region.coarse, cell_methods)
         if self.out.exists():
             self.out.replace(self._old)
         self._new.replace(self.out)
         sync(self.out.parent)
         shutil.rmtree(self._old, ignore_errors=True)
 
-    def _fill(self, inputs: Inputs, region: Region, days: Days, progress: Progress | None) -> int:
-        """Read and write what is not there yet, a day at a time; one hour is written while the next is read."""
-        arrays = arrays_of(self.out, inputs.name, region.coarse)
-        slots = max(days.slots(), days.slot(max(inputs.offers)) + 1)
+    def _complete(
+        self, inputs: Inputs, region: Region, first: np.datetime64, progress: Progress
+    ) -> tuple[int, Report]:
+        """Write the hours that are not in the store; a store without any good hour is removed."""
+        try:
+            remove_unfinished(self.out)
+            computed = self._fill(inputs, region, first, progress)
+            return computed, self._finish(inputs, first)
+        except (DeepcamsError, OSError):
+            if not any("digest" in hour for _, hour in self._known_hours()):
+                shutil.rmtree(self.out, ignore_errors=True)
+            raise
+
+    def _known_hours(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
+        """Yield slot and facts of all hours of the finished days.
+
+        Facts are ``files``, the states of the files that were tried, and ``faults``; of a good hour also ``digest`` of
+        its values, the ``file`` they are from, and ``negative``, the number of values set to 0.
+        """
+        for record in self._records:
+            for slot, hour in record.facts.items():
+                yield int(slot), hour
+
+    def _fill(
+        self, inputs: Inputs, region: Region, first: np.datetime64, progress: Progress
+    ) -> int:
+        """Read and write the hours to do, a day at a time; one hour is written while the next is read."""
+        arrays = open_arrays(self.out, inputs.kind.name, region.coarse)
+        known_slots = [slot for slot, _ in self._known_hours()]
+        last = max([_slot(max(inputs.offers), first), *known_slots])
         for array in arrays.values():
-            array.extend(days.first + np.arange(slots) * _HOUR)
-        todo = self._todo(inputs, days)
+            array.extend(first + np.arange(last + 1) * HOUR)
+        todo = self._todo(inputs, first)
         total = len(inputs.offers)
-        done, computed = total - sum(map(len, todo.values())), 0
-        if progress is not None:
-            progress("hours", done, total)
+        done = total - sum(len(times) for times in todo.values())
+        computed = 0
+        progress("hours", done, total)
         with HourWriter(arrays) as writer:
             for day, times in todo.items():
-                record = days.get(day) or Day()
+                hours = self._hours_of(day)
                 for time in times:
-                    slot, keys = (
-                        days.slot(time),
-                        [inputs.key(offer) for offer in inputs.offers[time]],
-                    )
+                    slot = _slot(time, first)
+                    before = hours.get(str(slot), {})
                     hour, faults = inputs.take(time, region, self.degradation)
-                    known = record.good.get(slot)
-                    if known is not None and (hour is None or hour.digest != known["digest"]):
+                    facts: dict[str, Any] = {"files": inputs.keys(time)}
+                    facts["faults"] = [asdict(fault) for fault in faults]
+                    if hour is not None:
+                        facts |= hour.facts
+                    if "digest" in before and facts.get("digest") != before["digest"]:
                         raise OutputError(
                             f"{self.out}: the hour {stamp(time)} was prepared from other values than the input "
                             "has now; choose another name, or replace it with --overwrite"
                         )
-                    good = (
-                        {"digest": hour.digest, "file": hour.key, "negative": hour.negative}
-                        if hour
-                        else None
-                    )
-                    record.note(slot, time, good, keys)
-                    record.faults += faults
-                    if hour is not None and known is None:
+                    hours[str(slot)] = facts
+                    if hour is not None and "digest" not in before:
                         writer.put(slot, {"fine": hour.fine, "coarse": hour.coarse})
                         computed += 1
                         if computed == 1:
                             self._check_space(writer.size(slot) * (total - done))
                     done += 1
-                    if progress is not None:
-                        progress("hours", done, total)
+                    progress("hours", done, total)
                 writer.settle()
-                days.put(day, record)
+                digests = [str(hours[slot].get("digest")) for slot in sorted(hours, key=int)]
+                self._records.put(Record(_item(day), digest=combine(digests), facts=hours))
         return computed
 
-    def _todo(self, inputs: Inputs, days: Days) -> dict[np.datetime64, list[np.datetime64]]:
-        """The hours of each day that must be read."""
-        todo: dict[np.datetime64, list[np.datetime64]] = {}
-        check = (
-            self.field is not None
-        )  # a field in memory has no size or time of change: one hour tells
-        for day, times in days.of(inputs.offers).items():
-            record = days.get(day)
-            if record is None:
-                todo[day] = times
-                continue
-            chosen = []
+    def _hours_of(self, day: np.datetime64) -> dict[str, Any]:
+        """Return the facts of each hour of a day, by slot; none where the day is not finished."""
+        record = self._records.get(_item(day))
+        return dict(record.facts) if record else {}
+
+    def _todo(self, inputs: Inputs, first: np.datetime64) -> Days:
+        """Return the hours that must be read."""
+        todo: Days = {}
+        # A field in memory has no size or time of change: its first known hour is compared.
+        check = self.field is not None
+        for day, times in groupby(sorted(inputs.offers), lambda time: time.astype("datetime64[D]")):
+            known = self._hours_of(day)
             for time in times:
-                slot = days.slot(time)
-                again = check and slot in record.good
-                if again or not record.settled(
-                    slot, [inputs.key(offer) for offer in inputs.offers[time]]
-                ):
-                    chosen.append(time)
-                    check = check and not again
-            if chosen:
-                todo[day] = chosen
+                hour = known.get(str(_slot(time, first)), {})
+                compare = check and "digest" in hour
+                check = check and not compare
+                if compare or not _settled(hour, inputs.keys(time)):
+                    todo.setdefault(day, []).append(time)
         return todo
 
     def _check_space(self, needed: int) -> None:
@@ -356,5 +356,105 @@ class Preparation:
                 "free some, choose another disk, a --bbox or a --period"
             )
 
-    def _settings(self) -> Settings:
-        return Settings(self.degradation, self.variable, self.bbox, self.period)
+    def _finish(self, inputs: Inputs, first: np.datetime64) -> Report:
+        """Write what opens the store: its good hours, where they come from, and what was left out."""
+        import zarr
+
+        known = dict(self._known_hours())
+        good = {slot: known[slot] for slot in sorted(known) if "digest" in known[slot]}
+        faults = [Fault.from_json(fault) for hour in known.values() for fault in hour["faults"]]
+        if not good:
+            where = inputs.headers[0].file or "field"
+            found = "none"
+            if faults:
+                found = f"none in {len(known):,}: {faults[0].kind}, {faults[0].detail}"
+            raise InputError(where, "an hour fit for training", found)
+        earlier: dict[str, Any] = {}
+        if (self.out / HOURS).exists():
+            earlier = json.loads((self.out / HOURS).read_text(encoding="utf-8"))
+        again = {header.file for header in inputs.headers}
+        file_faults = [Fault.from_json(fault) for fault in earlier.get("file faults", [])]
+        file_faults = [one for one in file_faults if one.files[0] not in again] + inputs.faults
+        times = first + np.array(sorted(known)) * HOUR
+        begin, end = self._span(times, earlier.get("span"))
+        present = np.zeros(_slot(end, begin) + 1, bool)
+        present[(times - begin) // HOUR] = True
+        slots = list(good)
+        faults += [*file_faults, *find_gaps(present, begin)]
+        report = Report.make(first + np.array(slots) * HOUR, faults)
+        write_atomically(
+            self.out / REPORT, (json.dumps(report.to_json(), indent=1) + "\n").encode()
+        )
+        with warnings.catch_warnings():
+            # that records are no arrays, and that Zarr 3 does not define consolidated metadata yet
+            warnings.simplefilter("ignore")
+            zarr.consolidate_metadata(self.out)
+        hours = {
+            "slots": slots,
+            "sources": self._sources(inputs, list(good.values())),
+            "span": [str(time.astype("datetime64[m]")) for time in (begin, end)],
+            "file faults": [asdict(fault) for fault in file_faults],
+        }
+        write_atomically(self.out / HOURS, json.dumps(hours).encode())
+        return report
+
+    def _span(
+        self, times: np.ndarray, earlier: Sequence[str] | None
+    ) -> tuple[np.datetime64, np.datetime64]:
+        """Return first and last hour that should exist: of the period, else of all input; of earlier runs as well."""
+        first, last = times[0], times[-1]
+        if self.period is not None:
+            first -= (first - self.period.start) // HOUR * HOUR
+            last += (self.period.end - np.timedelta64(1, "ns") - last) // HOUR * HOUR
+        if earlier is not None:
+            first = min(first, np.datetime64(earlier[0], "ns"))
+            last = max(last, np.datetime64(earlier[1], "ns"))
+        return first, last
+
+    def _sources(self, inputs: Inputs, hours: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Return where the values come from, for the store and for the networks trained on it."""
+        files = sorted({tuple(str(hour["file"]).split("|")[:2]) for hour in hours})
+        return {
+            "family": inputs.kind.family,
+            "source": inputs.kind.source,
+            "inputs": {
+                "files": len(files) if inputs.files else 0,
+                "bytes": sum(int(count) for _, count in files),
+                "fingerprint": combine([name + count for name, count in files]),
+            },
+            "values": combine([str(hour["digest"]) for hour in hours]),
+            "negatives set to 0": sum(int(hour["negative"]) for hour in hours),
+            "settings": {
+                "degradation": self.degradation,
+                "variable": self.variable,
+                "bbox": list(self.box) if self.box else None,
+                "period": str(self.period) if self.period else None,
+            },
+            "deepcams": __version__,
+        }
+
+
+def _item(day: np.datetime64) -> str:
+    """Return the name of a day's record."""
+    return f"day-{day}"
+
+
+def _slot(time: np.datetime64, first: np.datetime64) -> int:
+    """Return an hour's place on the store's time axis."""
+    return int((time - first) // HOUR)
+
+
+def _settled(hour: Mapping[str, Any], files: Sequence[str]) -> bool:
+    """Return whether reading an hour again would tell nothing new.
+
+    Args:
+        hour: its facts; empty where it was never read.
+        files: states of the files that have it.
+
+    A good hour is read again only if the file that it is from is offered in another state: same name, other size or
+    time of change.
+    """
+    if "digest" not in hour:
+        return hour.get("files") == files
+    own = str(hour["file"])
+    return own in files or own.partition("|")[0] not in {key.partition("|")[0] for key in files}

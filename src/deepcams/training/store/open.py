@@ -1,9 +1,9 @@
-"""An opened training store: which hours it has, and crops of them."""
+"""Open a training store: its hours, and crops of them."""
 
 from __future__ import annotations
 
-import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,19 +13,19 @@ import numpy as np
 
 from deepcams.core.errors import InputError
 from deepcams.core.grid import Grid, cell_nodes
+from deepcams.core.times import HOUR
+from deepcams.files.records import FOLDER
+from deepcams.files.records import fingerprint as fingerprint_of
 from deepcams.training.store.hour_array import HourArray, Resolution
 
-FORMAT = 1
-"""Counts up when the store's layout changes."""
+FORMAT = 2
+"""Counts up when the layout changes; 2 differs from 1 in the records of days only, so both can be opened."""
 IDENTITY = "deepcams_prepared"
 """Attribute of the store's root group: what was prepared, and how."""
-STATE = ".deepcams"
-"""Folder in the store with everything that is no array."""
-HOURS = "hours.json"
-"""File in :data:`STATE` that appears when a store is finished: its good hours and where they come from."""
-
-REPORT = "report.json"
-"""File in :data:`STATE` with everything that was left out."""
+HOURS = f"{FOLDER}/hours.json"
+"""The good hours and where they come from; written when a store is finished."""
+REPORT = f"{FOLDER}/report.json"
+"""All that was left out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,37 +70,33 @@ class Prepared:
         if identity is None:
             found = "no store" if path.exists() else "nothing of this name"
             raise InputError(path, "a training store", found, "make one with deepcams prepare")
-        if identity.get("format") != FORMAT:
+        if identity.get("format") not in (1, FORMAT):
+            found = f"format {identity.get('format')}"
             do = "prepare it again, or use the other version of deepcams"
-            raise InputError(
-                path, f"a training store of format {FORMAT}", f"format {identity.get('format')}", do
-            )
+            raise InputError(path, f"a training store of format {FORMAT}", found, do)
         try:
-            hours = json.loads((path / STATE / HOURS).read_text(encoding="utf-8"))
+            hours = json.loads((path / HOURS).read_text(encoding="utf-8"))
             slots = np.array(hours["slots"], np.int64)
+            sources = hours["sources"]
         except (OSError, ValueError, KeyError) as error:
-            do = "give the same deepcams prepare command again: it goes on where it was"
+            do = "give the same deepcams prepare command again: it continues where it stopped"
             raise InputError(path, "a finished training store", "an unfinished one", do) from error
-        if variable is not None and identity["variable"] != variable:
-            raise InputError(
-                path, f"a training store of {variable}", f"one of {identity['variable']}"
-            )
-        times = first_hour(identity) + slots * np.timedelta64(1, "h").astype("timedelta64[ns]")
-        grid = Grid(**identity["coarse"])
-        sources = hours["sources"]
+        name = identity["variable"]
+        if variable not in (None, name):
+            raise InputError(path, f"a training store of {variable}", f"one of {name}")
         return cls(
             path,
-            identity["variable"],
+            name,
             identity["degradation"],
-            grid,
-            times,
+            Grid(**identity["coarse"]),
+            first_hour(identity) + slots * HOUR,
             identity["mean"],
             sources,
             slots,
         )
 
     def __len__(self) -> int:
-        """Number of good hours."""
+        """Return the number of good hours."""
         return int(self.times.size)
 
     @property
@@ -110,12 +106,12 @@ class Prepared:
 
     @cached_property
     def _arrays(self) -> dict[Resolution, HourArray]:
-        return arrays_of(self.path, self.variable, self.coarse)
+        return open_arrays(self.path, self.variable, self.coarse)
 
     def read(
         self, hour: int, row: int, column: int, rows: int, columns: int, resolution: Resolution
     ) -> np.ndarray:
-        """Whole coarse cells of one hour.
+        """Read whole coarse cells of one hour.
 
         Args:
             hour: which of :attr:`times`.
@@ -131,81 +127,45 @@ class Prepared:
             InputError: cells or an hour that the store does not have, or a damaged store.
         """
         grid = self.coarse
-        fits = grid.periodic or 0 <= column <= column + columns <= grid.columns
-        if not (0 <= row < row + rows <= grid.rows and 0 < columns <= grid.columns and fits):
+        across = grid.periodic or 0 <= column <= column + columns <= grid.columns
+        if not (across and 0 <= row < row + rows <= grid.rows and 0 < columns <= grid.columns):
+            expected = f"cells of {grid.rows} rows and {grid.columns} columns"
             found = f"rows {row}..{row + rows - 1}, columns {column}..{column + columns - 1}"
-            raise InputError(
-                self.path, f"cells of {grid.rows} rows and {grid.columns} columns", found
-            )
-        if not 0 <= hour < self.times.size:
-            raise InputError(self.path, f"an hour from 0 to {self.times.size - 1}", hour)
-        slot = int(self.slots[hour])
+            raise InputError(self.path, expected, found)
+        if not 0 <= hour < len(self):
+            raise InputError(self.path, f"an hour from 0 to {len(self) - 1}", hour)
+        array, slot = self._arrays[resolution], int(self.slots[hour])
         if resolution == "coarse":
-            return self._window(
-                resolution, slot, row, rows, column % grid.columns, columns, grid.columns
-            )
+            return array.read_wrapped(slot, row, column, rows, columns)
         nodes = cell_nodes(grid, row, column, rows, columns)
-        width, first, count = self.fine.columns, int(nodes.columns[0]), nodes.columns.size
-        inside = np.flatnonzero(
-            ~nodes.beyond
-        )  # consecutive rows; beyond a pole lies one row at most
+        left, wide = int(nodes.columns[0]), nodes.columns.size
+        # Rows inside the globe are consecutive; beyond each pole there is one row at most.
+        inside = np.flatnonzero(~nodes.beyond)
         top = int(nodes.rows[inside[0]])
-        within = self._window(resolution, slot, top, inside.size, first, count, width)
+        within = array.read_wrapped(slot, top, left, inside.size, wide)
         if inside.size == nodes.rows.size:
             return within
-        out = np.empty((nodes.rows.size, count), np.float32)
+        out = np.empty((nodes.rows.size, wide), np.float32)
         out[inside] = within
         for k in np.flatnonzero(nodes.beyond):
-            start = (first + nodes.across) % width
-            out[k] = self._window(resolution, slot, int(nodes.rows[k]), 1, start, count, width)[0]
+            out[k] = array.read_wrapped(slot, int(nodes.rows[k]), left + nodes.across, 1, wide)[0]
         return out
 
-    def _window(
-        self,
-        resolution: Resolution,
-        slot: int,
-        row: int,
-        rows: int,
-        column: int,
-        columns: int,
-        around: int,
-    ) -> np.ndarray:
-        """Rows and columns of a map, going on at the first column where the last is passed."""
-        array = self._arrays[resolution]
-        inside = min(columns, around - column)
-        part = array.read(slot, row, column, rows, inside)
-        if inside == columns:
-            return part
-        return np.concatenate([part, array.read(slot, row, 0, rows, columns - inside)], axis=1)
-
     def frame(self, hour: int, resolution: Resolution) -> np.ndarray:
-        """One hour's whole map on the nodes: (grid.rows, grid.columns), float32, ug m-3."""
-        grid = self.coarse if resolution == "coarse" else self.fine
-        return self._arrays[resolution].read(int(self.slots[hour]), 0, 0, *grid.shape)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Everything but what is made again when needed."""
-        return {key: value for key, value in self.__dict__.items() if key != "_arrays"}
+        """Return one hour's whole map on the nodes: (grid.rows, grid.columns), float32, ug m-3."""
+        array = self._arrays[resolution]
+        return array.read(int(self.slots[hour]), 0, 0, *array.shape)
 
 
 def fingerprint(store: Prepared) -> str:
-    """Hash of everything that decides a store's values: its hours, where they lie, and what they hold."""
-    about = [
-        store.variable,
-        store.degradation,
-        store.mean,
-        asdict(store.coarse),
-        store.sources.get("values"),
-    ]
-    digest = hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=16)
-    digest.update(
-        np.ascontiguousarray(store.times.astype("datetime64[ns]").astype("<i8")).tobytes()
-    )
-    return digest.hexdigest()
+    """Return the hash of all that decides a store's values: its hours, their grid, and their contents."""
+    contents = store.sources.get("values")
+    about = (store.variable, store.degradation, store.mean, asdict(store.coarse), contents)
+    return fingerprint_of(*about, store.times)
 
 
-def identity_of(path: Path) -> dict[str, Any] | None:
-    """What a store says it is; ``None`` where there is no training store."""
+def identity_of(path: Path) -> Mapping[str, Any] | None:
+    """Return a store's identity; ``None`` where there is no training store."""
     try:
         found = json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"][IDENTITY]
     except (OSError, ValueError, KeyError, TypeError):
@@ -213,13 +173,13 @@ def identity_of(path: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def first_hour(identity: dict[str, Any]) -> np.datetime64:
-    """The time of slot 0."""
+def first_hour(identity: Mapping[str, Any]) -> np.datetime64:
+    """Return the time of slot 0."""
     return np.datetime64(identity["first hour"], "ns")
 
 
-def arrays_of(path: Path, variable: str, coarse: Grid) -> dict[Resolution, HourArray]:
-    """Both arrays of a store."""
+def open_arrays(path: Path, variable: str, coarse: Grid) -> dict[Resolution, HourArray]:
+    """Return both arrays of a store."""
     return {
         "fine": HourArray(path / "fine" / variable, coarse.refine().shape),
         "coarse": HourArray(path / "coarse" / variable, coarse.shape),

@@ -1,0 +1,390 @@
+"""Inputs of a training store: the header of each file, the hours that they offer, and reading these hours."""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from deepcams.core.box import Box
+from deepcams.core.errors import DeepcamsError, DeepcamsNotice, InputError, notice
+from deepcams.core.field import grid_of, is_mean
+from deepcams.core.grid import FACTOR, Grid
+from deepcams.core.period import Period
+from deepcams.core.progress import Progress
+from deepcams.core.times import stamp
+from deepcams.files.atomic import write_atomically
+from deepcams.methods.coarsen import METHODS, Degradation
+from deepcams.readers.detect import DataFile
+from deepcams.readers.frames import Frames, digest
+from deepcams.readers.open import open_files
+from deepcams.training.store.checks import Fault, examine
+
+STEP = 0.25
+"""Degrees; what fine means."""
+_OPEN_FILES = 2
+_MOST_NOTES = 3
+_SAVE_EVERY = 200
+"""Files whose headers a killed scan may lose."""
+
+Offer = tuple[int, int]
+"""Number of a file, and number of one of its hours."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """The contents of one file, without its values; JSON types only.
+
+    Attributes:
+        file: its name as the user gave it.
+        bytes, changed: its size and its time of change (ns).
+        name: the variable.
+        family: what must not be mixed ("geos-cf v1", "simulated world, seed 7", "field").
+        source: who made it, in its own words.
+        mean: hourly means or instants.
+        grid: step, north, west, rows, columns.
+        minutes: its times, in minutes since 1970.
+        notes: notices that opening it gave.
+        problem: why it cannot be used, if it cannot.
+    """
+
+    file: str
+    bytes: int
+    changed: int
+    name: str = ""
+    family: str = ""
+    source: str = ""
+    mean: bool = False
+    grid: Sequence[Any] = (0.0, 0, 0, 0, 0)
+    minutes: Sequence[int] = ()
+    notes: Sequence[str] = ()
+    problem: str = ""
+
+    @property
+    def times(self) -> np.ndarray:
+        """Its times, ``datetime64[ns]``."""
+        return np.array(self.minutes, "datetime64[m]").astype("datetime64[ns]")
+
+    def describing(self, field: xr.DataArray) -> Header:
+        """Return the header with what a canonical field says."""
+        source, grid = str(field.attrs.get("source", "")), grid_of(field)
+        return replace(
+            self,
+            name=str(field.name),
+            family=family_of(source),
+            source=source,
+            mean=is_mean(field),
+            grid=(grid.step, grid.north, grid.west, grid.rows, grid.columns),
+            minutes=field.time.values.astype("datetime64[m]").astype(np.int64).tolist(),
+        )
+
+
+def family_of(source: str) -> str:
+    """Return what must not be mixed with anything else in one training set, from a field's ``source``."""
+    version = re.fullmatch(r"NASA GEOS-CF(?: version (\d))?", source)
+    if version:
+        return f"geos-cf v{version[1]}" if version[1] else "geos-cf"
+    simulated = re.search(r"simulated world[^:;]*", source)
+    return " ".join(simulated[0].split()) if simulated else "field"
+
+
+def scan_headers(
+    files: Sequence[DataFile], variable: str | None, memory: Path, progress: Progress
+) -> list[Header]:
+    """Return the header of each file; only files that are new or have changed are opened.
+
+    Args:
+        files: the files.
+        variable: the variable to look for, if not PM2.5.
+        memory: JSON file with the headers that are known; opening thousands of files takes minutes.
+        progress: called with the stage "headers".
+    """
+    known: dict[str, Any] = {}
+    if memory.exists():
+        known = json.loads(memory.read_text(encoding="utf-8"))
+    found = []
+    unsaved = 0
+    try:
+        for done, file in enumerate(files, 1):
+            header = _state_of(file)
+            key = f"{variable or ''}|{header.file}|{header.bytes}|{header.changed}"
+            if key not in known:
+                known[key] = asdict(_open_header(file, header, variable))
+                unsaved += 1
+            found.append(Header(**known[key]))
+            if unsaved == _SAVE_EVERY:
+                _save(known, memory)
+                unsaved = 0
+            progress("headers", done, len(files))
+    finally:
+        if unsaved:
+            _save(known, memory)
+    return found
+
+
+def _save(known: Mapping[str, Any], memory: Path) -> None:
+    memory.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(memory, json.dumps(known).encode())
+
+
+def _state_of(file: DataFile) -> Header:
+    """Return a header with name, size and time of change alone; of a store, those of all its files."""
+    paths = [file.path]
+    if file.path.is_dir():
+        paths = [path for path in file.path.rglob("*") if path.is_file()]
+    states = [path.stat() for path in paths]
+    changed = max((state.st_mtime_ns for state in states), default=0)
+    return Header(str(file), sum(state.st_size for state in states), changed)
+
+
+def _open_header(file: DataFile, header: Header, variable: str | None) -> Header:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DeepcamsNotice)
+        try:
+            header = header.describing(open_files([file], variable))
+        except DeepcamsError as error:
+            return replace(header, problem=str(error))
+    notes = [str(one.message) for one in caught if issubclass(one.category, DeepcamsNotice)]
+    return replace(header, notes=notes)
+
+
+class Region:
+    """The part of the input that goes into the store, in whole coarse cells.
+
+    Args:
+        grid: of the input.
+        box: only the whole cells that it touches.
+
+    Attributes:
+        coarse: the coarse grid; the fine one is ``coarse.refine()``.
+
+    Raises:
+        InputError: no whole cell, no box, or a box outside the input.
+    """
+
+    def __init__(self, grid: Grid, box: Box | None) -> None:
+        self._whole, *self._cells = grid.whole_cells()
+        self.coarse = self._whole.cells_in(box, "--bbox") if box else self._whole
+        self._coarse_place = self.coarse.place_in(self._whole)
+        self._fine_place = self.coarse.refine().place_in(self._whole.refine())
+
+    def fine(self, values: np.ndarray) -> np.ndarray:
+        """Return the input's values (input rows, input columns) on ``coarse.refine()``."""
+        return _cut(_cut(values, self._cells), self._fine_place)
+
+    def coarsened(self, values: np.ndarray, degradation: Degradation) -> np.ndarray:
+        """Return the input's values on ``coarse``; cells at a box's edge take in what the input has beyond it."""
+        coarse = METHODS[degradation](_cut(values, self._cells), self._whole)
+        return _cut(coarse, self._coarse_place)
+
+
+def _cut(values: np.ndarray, place: Sequence[Any]) -> np.ndarray:
+    return np.asarray(values[place[0]][:, place[1]])
+
+
+@dataclass(frozen=True)
+class Hour:
+    """A good hour.
+
+    Attributes:
+        fine, coarse: its part in the region, float32, ug m-3, never negative.
+        facts: for the record: ``digest`` of the values in the file, ``file``, the state of the file they are from, and
+            ``negative``, the number of small negatives that became 0.
+    """
+
+    fine: np.ndarray
+    coarse: np.ndarray
+    facts: Mapping[str, Any]
+
+
+class Inputs:
+    """All hours that the input offers.
+
+    Args:
+        headers: of each file, or of the field.
+        files: the files, in the same order; none where a field in memory is the input.
+        field: that field.
+        variable: the one that was asked for, if any.
+        period: only these hours.
+        before: identity of the store to be extended; grid and minute are then its own.
+
+    Attributes:
+        kind: a header that shows variable, family, source, and means or instants of all files.
+        grid: the grid of all hours.
+        minute: the minute of the hour at which all are stamped.
+        offers: for each hour, the files that have it.
+        faults: files and hours that cannot be offered.
+
+    Raises:
+        InputError: nothing can be used; what must not be mixed is; no field at 0.25 degrees; no hour.
+    """
+
+    def __init__(
+        self,
+        headers: Sequence[Header],
+        files: Sequence[DataFile],
+        field: xr.DataArray | None,
+        variable: str | None,
+        period: Period | None,
+        before: Mapping[str, Any] | None,
+    ) -> None:
+        self.headers, self.files, self.field, self.variable = headers, files, field, variable
+        usable = [header for header in headers if not header.problem and header.minutes]
+        if not usable:
+            problem = next((header.problem for header in headers if header.problem), "no hours")
+            several = f"none of the {len(headers)} files can be used: " if files[1:] else ""
+            raise DeepcamsError(several + problem)
+        _tell_notes(headers)
+        _refuse_mixed("hours of one kind", usable, [header.family for header in usable])
+        _refuse_mixed("one variable", usable, [header.name for header in usable])
+        kinds = ["means" if header.mean else "instants" for header in usable]
+        _refuse_mixed("means alone or instants alone", usable, kinds)
+        self.kind = usable[0]
+        self.grid = _choose_grid(usable, before)
+        self.minute = _choose_minute(usable, before)
+        self.offers: dict[np.datetime64, list[Offer]] = {}
+        self.faults: list[Fault] = []
+        for number, header in enumerate(headers):
+            self._offer(number, header, period)
+        if not self.offers:
+            times = np.concatenate([header.times for header in usable])
+            wanted = f"hours in the period {period}" if period else "hours that can be used"
+            found = f"{stamp(times.min())} to {stamp(times.max())}"
+            raise InputError(self.kind.file or "field", wanted, found, "choose another --period")
+        self._opened: dict[int, Frames] = {}
+
+    def _offer(self, number: int, header: Header, period: Period | None) -> None:
+        files = (header.file,)
+        if header.problem:
+            self.faults.append(Fault("unreadable", files=files, detail=header.problem))
+            return
+        times = header.times
+        inside = np.arange(times.size)
+        if period is not None:
+            inside = np.flatnonzero(period.contains(times))
+        grid = Grid(*header.grid)
+        if grid != self.grid and inside.size:
+            first = stamp(times[inside[0]])
+            self.faults.append(Fault("grid", first, inside.size, files, grid.describe()))
+            return
+        for place in inside.tolist():
+            time = times[place]
+            if header.minutes[place] % 60 == self.minute:
+                self.offers.setdefault(time, []).append((number, place))
+            else:
+                detail = f"others have minute {self.minute}"
+                self.faults.append(Fault("stamp", stamp(time), 1, files, detail))
+
+    def keys(self, time: np.datetime64) -> list[str]:
+        """Return the states of the files that have an hour (name, size, time of change, place), sorted."""
+        return sorted(self._key(offer) for offer in self.offers[time])
+
+    def _key(self, offer: Offer) -> str:
+        header = self.headers[offer[0]]
+        return f"{Path(header.file).name}|{header.bytes}|{header.changed}|{offer[1]}"
+
+    def _frames(self, number: int) -> Frames:
+        """Open a file; the two last ones stay open (lru_cache would keep them open as long as itself)."""
+        if number not in self._opened:
+            while len(self._opened) >= _OPEN_FILES:
+                del self._opened[next(iter(self._opened))]
+            field = self.field
+            if field is None:
+                with warnings.catch_warnings():  # its notices were shown when its header was read
+                    warnings.simplefilter("ignore", DeepcamsNotice)
+                    field = open_files([self.files[number]], self.variable)
+            self._opened[number] = Frames(field)
+        return self._opened[number]
+
+    def take(
+        self, time: np.datetime64, region: Region, degradation: Degradation
+    ) -> tuple[Hour | None, list[Fault]]:
+        """Read an hour from all files that have it; return it, if it is fit for training, and the faults."""
+        taken: Hour | None = None
+        owner = ""
+        faults: list[Fault] = []
+        for offer in self.offers[time]:
+            name = self.headers[offer[0]].file
+            hour = self._read(time, offer, region, degradation)
+            if isinstance(hour, Fault):
+                faults.append(hour)
+            elif taken is None:
+                taken, owner = hour, name
+            elif hour.facts["digest"] == taken.facts["digest"]:
+                faults.append(Fault("duplicated", stamp(time), 1, (name,), f"also in {owner}"))
+            else:
+                files = tuple(dict.fromkeys([owner, name]))
+                return None, [*faults, Fault("contradictory", stamp(time), 1, files)]
+        return taken, faults
+
+    def _read(
+        self, time: np.datetime64, offer: Offer, region: Region, degradation: Degradation
+    ) -> Hour | Fault:
+        number, place = offer
+        files = (self.headers[number].file,)
+        try:
+            values = np.asarray(self._frames(number).read(np.array([place])).values[0])
+        except DeepcamsError as error:
+            return Fault("unreadable", stamp(time), 1, files, str(error))
+        fine = region.fine(values)
+        wrong = examine(fine, region.coarse.refine())
+        if wrong is not None:
+            return Fault(wrong[0], stamp(time), 1, files, wrong[1])
+        # Noise of packing and analysis, down to SMALL_NEGATIVE, becomes 0.
+        negative = int(np.count_nonzero(fine < 0))
+        coarse = region.coarsened(np.maximum(values, np.float32(0)), degradation)
+        if not np.isfinite(coarse).all():
+            return Fault("undefined", stamp(time), 1, files, "values outside the box, at its edge")
+        facts = {"digest": digest(values, time), "file": self._key(offer), "negative": negative}
+        return Hour(np.maximum(fine, np.float32(0)), coarse, facts)
+
+
+def _tell_notes(headers: Iterable[Header]) -> None:
+    notes = [note for header in headers for note in header.notes]
+    for note in notes[:_MOST_NOTES]:
+        notice(note)
+    if len(notes) > _MOST_NOTES:
+        notice(f"and {len(notes) - _MOST_NOTES} more such notes")
+
+
+def _refuse_mixed(expected: str, headers: Sequence[Header], values: Sequence[str]) -> None:
+    first_file: dict[str, str] = {}
+    for header, value in zip(headers, values, strict=True):
+        first_file.setdefault(value, header.file)
+    if len(first_file) > 1:
+        found = " and ".join(f"{value} in {file}" for value, file in sorted(first_file.items()))
+        raise InputError("input", expected, found, "prepare them apart; they must not be mixed")
+
+
+def _choose_grid(headers: Sequence[Header], before: Mapping[str, Any] | None) -> Grid:
+    """Return the store's own grid, else that of most hours at 0.25 degrees."""
+    counts: Counter[Grid] = Counter()
+    for header in headers:
+        counts[Grid(*header.grid)] += len(header.minutes)
+    grids = [grid for grid, _ in counts.most_common()]
+    if before is not None and Grid(**before["input grid"]) in grids:
+        return Grid(**before["input grid"])
+    for grid in grids:
+        if abs(grid.step - STEP) < 1e-6:
+            return grid
+    grid = grids[0]
+    first = next(header.file for header in headers if Grid(*header.grid) == grid)
+    do = "take hourly fields such as GEOS-CF's"
+    if abs(grid.step - FACTOR * STEP) < 1e-6:
+        do = "networks learn from fine fields such as GEOS-CF's and are then applied to these (deepcams downscale)"
+    raise InputError(first or "field", f"fields at {STEP:g} degrees", grid.describe(), do)
+
+
+def _choose_minute(headers: Sequence[Header], before: Mapping[str, Any] | None) -> int:
+    if before is not None:
+        return int(np.datetime64(before["first hour"], "m").astype(np.int64) % 60)
+    counts = Counter(minute % 60 for header in headers for minute in header.minutes)
+    return counts.most_common(1)[0][0]
