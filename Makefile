@@ -29,7 +29,7 @@ demo: $(VENV)/.run  ## simulate two days, downscale them, score them, draw them
 	$(BIN)/deepcams demo -o demo
 
 test: $(VENV)/.dev  ## run the suite (all but the slow and the GPU tests)
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not gpu"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -m "not slow and not gpu"
 
 test-slow: $(VENV)/.dev  ## run the slow tests (minutes: kills, memory, long records)
 	$(BIN)/python -m pytest -m slow

@@ -28,9 +28,9 @@ from deepcams.methods.coarsen import area_mean
 from deepcams.methods.conserve import conserve
 from deepcams.methods.flow import Flow
 from deepcams.plotting.page import save
-from deepcams.plotting.world import Statistics, world_figure
 from deepcams.readers.open import open_field
 from deepcams.simulation.world import SimulatedWorld
+from world_figure import Statistics, world_figure
 
 ROOT = Path(__file__).resolve().parents[1]
 TRUTH = "../shared/data/geos_cf"

@@ -95,14 +95,14 @@ def test_missing_extra_is_absent_and_missing_library_broken(
     real = doctor.version
 
     def version(name: str) -> str:
-        if name.lower() in ("cfgrib", "xarray"):
+        if name.lower() in ("eccodes", "xarray"):
             raise PackageNotFoundError(name)
         return "0.5" if name.lower() == "dask" else real(name)
 
     monkeypatch.setattr(doctor, "version", version)
     diagnosis = diagnose()
-    assert find(diagnosis, "cfgrib").status == "absent"
-    assert "deepcams[grib]" in find(diagnosis, "cfgrib").detail
+    assert find(diagnosis, "eccodes").status == "absent"
+    assert "deepcams[grib]" in find(diagnosis, "eccodes").detail
     assert find(diagnosis, "xarray").status == "broken"
     assert find(diagnosis, "dask").detail.startswith("0.5, needs 2025.1")
     assert not diagnosis.healthy

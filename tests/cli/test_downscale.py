@@ -174,7 +174,7 @@ def kill_and_rerun(out: Path, arguments: list[str], kills: int, done: object, se
         process = subprocess.Popen(
             command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        wanted, deadline = before + draw.randint(0, 2), time.monotonic() + 60
+        wanted, deadline = before + draw.randint(0, 2), time.monotonic() + 600
         while len(records(out.parent)) < wanted and process.poll() is None:
             assert time.monotonic() < deadline
             time.sleep(0.002)

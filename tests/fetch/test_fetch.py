@@ -161,7 +161,7 @@ def test_years_have_their_own_days_and_one_more_at_the_ends(
 def test_cams_as_grib(tmp_path: Path, policy: RetryPolicy, keys: dict[str, str]) -> None:
     """A day of the globe as ECMWF codes it, recognised by its content."""
     eccodes = pytest.importorskip("eccodes", reason="the extra [grib] is not installed")
-    pytest.importorskip("cfgrib", reason="the extra [grib] is not installed")
+    pytest.importorskip("eccodes", reason="the extra [grib] is not installed")
     maps = np.random.default_rng(0).gamma(2.0, 5e-9, (8, 241 * 480))
     with (tmp_path / "day").open("wb") as file:
         for k, values in enumerate(maps):

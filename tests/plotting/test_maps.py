@@ -10,18 +10,17 @@ import pytest
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LogNorm, Normalize
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from deepcams.core.errors import InputError, OutputError
 from deepcams.core.field import field_like
 from deepcams.core.grid import Grid
-from deepcams.plotting import coastlines, style
-from deepcams.plotting.coastlines import land_share
+from deepcams.plotting import style
 from deepcams.plotting.compare import compare_maps
-from deepcams.plotting.extent import View
 from deepcams.plotting.maps import draw_map, map_figure
 from deepcams.plotting.page import save
+from deepcams.plotting.projection import View
 
 BAY = Grid.globe(0.25).select((82, 14, 100, 26))[0]
 NOON = np.datetime64("2019-12-01T12", "ns")
@@ -261,27 +260,12 @@ def test_what_does_not_fit_is_refused(change: dict[str, object], message: str) -
         compare_maps(**{**arguments, **change})  # type: ignore[arg-type]
 
 
-def test_coastlines_lie_where_the_coast_is() -> None:
-    longitudes, latitudes, land = land_share(70.0, 5.0, 100.0, 30.0)
-
-    def at(longitude: float, latitude: float) -> float:
-        return float(land[abs(latitudes - latitude).argmin(), abs(longitudes - longitude).argmin()])
-
-    assert at(78.5, 17.4) == 1  # Hyderabad
-    assert at(88.0, 15.0) == 0  # the Bay of Bengal
-    around, _, turned = land_share(430.0, 5.0, 460.0, 30.0)
-    np.testing.assert_allclose(around, longitudes + 360)
-    np.testing.assert_array_equal(turned, land)
-    assert land_share(-180.0, -90.0, 180.0, 90.0)[2].shape[1] < 1000  # wide views are drawn coarser
-    east, _, across = land_share(175.0, -42.0, 185.0, -35.0)
-    assert across[:, east < 180].max() == 1  # New Zealand's east cape
-    assert across[:, east > 180].max() < 0.1
-
-
 def test_coastlines_reach_the_picture() -> None:
     axes = Figure().add_axes((0, 0, 1, 1))
     view = View.of(BAY)
-    draw_map(axes, np.ones(BAY.shape), BAY, view, Normalize(0, 2), "RdBu_r")
+    draw_map(
+        axes, np.ones(BAY.shape), BAY, view, style.ColourScale.of_errors([np.ones(1)], "error")
+    )
     points = np.concatenate(
         [path.vertices for each in axes.collections for path in each.get_paths()]
     )
@@ -307,29 +291,3 @@ def test_no_warning_and_no_global_state() -> None:
     assert "deepcams.plotting.maps" in sys.modules
     if "matplotlib.pyplot" in sys.modules:
         assert not sys.modules["matplotlib.pyplot"].get_fignums()
-
-
-@pytest.mark.parametrize("spoil", ["unwritable", "damaged"])
-def test_coastlines_do_not_depend_on_the_cache(
-    spoil: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reading: list[str] = []
-
-    def read() -> np.ndarray:
-        reading.append("once more")
-        return np.full((1800, 3600), 255, np.uint8)
-
-    monkeypatch.setattr(coastlines, "_read", read)
-    cache = tmp_path / "cache"
-    monkeypatch.setenv("DEEPCAMS_CACHE", str(cache))
-    make = coastlines.land.__wrapped__
-    if spoil == "unwritable":
-        cache.write_text("in the way")
-        assert make().min() == 255
-        return
-    assert make().shape == (1800, 3600)
-    assert make().shape == (1800, 3600)
-    assert len(reading) == 1  # the second one came from the cache
-    next(cache.glob("land_share_*.npy")).write_bytes(b"\x93NUMPY")
-    assert make().min() == 255
-    assert len(reading) == 2

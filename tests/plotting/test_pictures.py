@@ -39,7 +39,7 @@ from deepcams.plotting import (
 from deepcams.plotting.diurnal import Cycle, diurnal_figure
 from deepcams.plotting.page import SIZES
 from deepcams.plotting.scatter import ScatterPanel, scatter_figure
-from deepcams.plotting.station_map import station_map
+from deepcams.plotting.stations import station_map
 
 BASELINE = Path(__file__).parent / "baseline"
 WIDTH = 220  # pixels of a baseline: letters become grey, places and colours stay

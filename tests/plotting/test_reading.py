@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from deepcams.cli import main
 from deepcams.core.errors import InputError
 from deepcams.core.field import field_like
 from deepcams.core.grid import Grid
@@ -105,3 +107,23 @@ def test_only_what_is_drawn_is_read() -> None:
     seen.clear()
     series_figure({"ours": field}, (95.0, 0.0))
     assert {each[2] for each in seen} == {1}
+
+
+def test_values_are_cleaned_as_in_all_of_deepcams() -> None:
+    field = hourly().copy()
+    field.values[0, :20] = -0.5  # noise of packing: 0
+    field.values[0, 20:40] = -5  # missing
+    image = map_figure(field, size="column").axes[0].images[0].get_array()
+    assert np.ma.is_masked(image[25])
+    assert 0 < float(image[:15].max()) < 1e-30  # 0 as a logarithmic scale takes it
+    assert field.values[0, 0, 0] == -0.5  # the field itself is untouched
+
+
+def test_an_hour_that_is_not_in_the_file_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hourly().to_netcdf(tmp_path / "field.nc")
+    arguments = ["plot", "map", str(tmp_path / "field.nc"), "-o", str(tmp_path / "none.png")]
+    assert main([*arguments, "--time", "2020-06-01"]) == 2
+    assert "the nearest is 2019-12-31 21:00" in capsys.readouterr().err
+    assert not (tmp_path / "none.png").exists()

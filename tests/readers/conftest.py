@@ -78,7 +78,6 @@ def save(tmp_path: Path) -> Save:
 def save_grib(tmp_path: Path) -> Callable[..., Path]:
     """Write maps as GRIB 1 as ECMWF codes them: (parameter, moment, step in hours, map) each; skips without ecCodes."""
     eccodes = pytest.importorskip("eccodes", reason="the extra [grib] is not installed")
-    pytest.importorskip("cfgrib", reason="the extra [grib] is not installed")
 
     def to(
         name: str,

@@ -79,7 +79,7 @@ def cut_grib(folder: Path, record: xr.DataArray) -> Given:
 
 
 def no_grib_after_all(folder: Path, record: xr.DataArray) -> Given:
-    pytest.importorskip("cfgrib")
+    pytest.importorskip("eccodes")
     (folder / "a.grib").write_bytes(b"GRIB" + (1000).to_bytes(3, "big") + b"\x01" + bytes(1000))
     return folder / "a.grib"
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from deepcams.simulation import emissions
-from deepcams.simulation.emissions import cached_maps
 
 MAPS = {
     "1.0": np.random.default_rng(0).random((181, 360), np.float32),
@@ -21,24 +20,26 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "simulated-world"
 
 
-def made(name: str = "ground-0") -> int:
-    """How often maps are made when they are asked for; they must be the same in any case."""
+def made(seed: int = 0) -> int:
+    """Return how often maps are made when a new process asks for them; they must be the same in any case."""
     calls = []
 
-    def make() -> dict[str, np.ndarray]:
-        calls.append(name)
+    @emissions.cached_maps
+    def ground(seed: int) -> dict[str, np.ndarray]:
+        calls.append(seed)
         return MAPS
 
-    found = cached_maps(name, make)
+    found = ground(seed)
     assert found.keys() == MAPS.keys()
     for key, values in MAPS.items():
         expected = emissions.SphereMap(values)._flat["numpy"]
         np.testing.assert_array_equal(found[key]._flat["numpy"], expected)
+    assert ground(seed) is found
     return len(calls)
 
 
 def test_maps_are_made_once(folder: Path) -> None:
-    assert [made(), made(), made("ground-1"), made("ground-1")] == [1, 0, 1, 0]
+    assert [made(), made(), made(1), made(1)] == [1, 0, 1, 0]
     assert len(list(folder.iterdir())) == 2
 
 
@@ -81,9 +82,9 @@ def test_a_full_disk_only_costs_time(folder: Path, monkeypatch: pytest.MonkeyPat
 def test_the_longest_unused_maps_go_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     size = sum(values.nbytes for values in MAPS.values())
     monkeypatch.setattr(emissions, "CACHE_BYTES", int(2.5 * size))
-    assert [made("a"), made("b")] == [1, 1]
-    for time, name in enumerate("ab"):
-        (path,) = folder.glob(f"{name}-*")
-        os.utime(path, (time, time))
-    assert [made("a"), made("c")] == [0, 1]
-    assert {path.name[0] for path in folder.iterdir()} == {"a", "c"}
+    assert [made(0), made(1)] == [1, 1]
+    for seed in (0, 1):
+        (path,) = folder.glob(f"ground-{seed}-*")
+        os.utime(path, (seed, seed))
+    assert [made(0), made(2)] == [0, 1]
+    assert {path.name[:8] for path in folder.iterdir()} == {"ground-0", "ground-2"}

@@ -11,7 +11,7 @@ from matplotlib.colors import LogNorm
 
 from deepcams.plotting.diurnal import Cycle, diurnal_figure
 from deepcams.plotting.scatter import ScatterPanel, scatter_figure
-from deepcams.plotting.station_map import _view, station_map
+from deepcams.plotting.stations import station_map, view_of
 
 
 def _panel(title: str, seed: int, top: float = 60.0) -> ScatterPanel:
@@ -85,7 +85,7 @@ def test_station_maps_draw_each_station_where_it_stands() -> None:
 
 
 def test_a_map_across_the_dateline_is_in_one_piece() -> None:
-    view = _view(np.array([-18.0, -17.0, -14.0]), np.array([178.0, -179.5, -172.0]))
+    view = view_of(np.array([-18.0, -17.0, -14.0]), np.array([178.0, -179.5, -172.0]))
     assert 175 < view.west < 178
     assert view.east - view.west < 16
     figure = station_map(

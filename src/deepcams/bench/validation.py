@@ -7,17 +7,18 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import numpy as np
 
 from deepcams.bench import write_input
 from deepcams.core.errors import InputError
 from deepcams.core.period import Period
+from deepcams.core.times import DAY, HOUR
 from deepcams.downscaling.job import Job, plan_job
 from deepcams.readers.cams import open_cams
 
@@ -73,44 +74,42 @@ def write_stations(path: Path, number: int, days: int, seed: int = 0) -> int:
     Returns:
         the number of rows.
     """
+    import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     from deepcams.simulation.station_network import place_stations
 
     hours = np.arange(24 * days)
-    stamps = np.datetime64("2019-01-01T01:00", "s") + hours * np.timedelta64(3600, "s")
-    draw, same = np.random.default_rng(seed), np.zeros(hours.size, np.int32)
-    writer, tables, places = None, list[pa.Table](), place_stations(seed, number)
-    for station in places:
-        level = 20 * np.exp(
-            0.4 * np.sin(hours / 24 * 2 * np.pi) + 0.5 * draw.standard_normal(hours.size)
-        )
-
-        def text(word: str) -> pa.DictionaryArray:
-            return pa.DictionaryArray.from_arrays(pa.array(same), pa.array([word]))
-
-        table = pa.table(
-            {
-                "location_id": text(str(station.id)),
-                "location": text(station.name),
-                "datetime": pa.array(stamps, pa.timestamp("s", "UTC")),
-                "lat": np.full(hours.size, station.latitude),
-                "lon": np.full(hours.size, station.longitude),
-                "parameter": text("pm25"),
-                "units": text("µg/m³"),
-                "value": np.round(level, 1),
-            }
-        )
-        tables.append(table)
-        if sum(each.num_rows for each in tables) > 500_000 or station is places[-1]:
-            together = pa.concat_tables(tables).unify_dictionaries()
-            if writer is None:
-                writer = pq.ParquetWriter(path, together.schema, compression="zstd")
-            writer.write_table(together)
-            tables = []
-    assert writer is not None
-    writer.close()
+    stamps = np.datetime64("2019-01-01T01:00", "s") + hours * HOUR
+    text, number_type = pa.string(), pa.float64()
+    columns = {
+        "location_id": text,
+        "location": text,
+        "datetime": pa.timestamp("s", "UTC"),
+        "lat": number_type,
+        "lon": number_type,
+        "parameter": text,
+        "units": text,
+        "value": number_type,
+    }
+    schema = pa.schema(list(columns.items()))
+    draw, places = np.random.default_rng(seed), place_stations(seed, number)
+    at_once = max(1, 500_000 // hours.size)
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for first in range(0, number, at_once):
+            some = places[first : first + at_once]
+            noise = draw.standard_normal((len(some), hours.size))
+            level = 20 * np.exp(0.4 * np.sin(hours / 24 * 2 * np.pi) + 0.5 * noise)
+            known = [(str(s.id), s.name, s.latitude, s.longitude) for s in some]
+            table = pd.DataFrame(known, columns=["location_id", "location", "lat", "lon"])
+            table = table.loc[table.index.repeat(hours.size)].assign(
+                datetime=np.tile(stamps, len(some)),
+                parameter="pm25",
+                units="µg/m³",
+                value=np.round(level.ravel(), 1),
+            )
+            writer.write_table(pa.Table.from_pandas(table, schema, preserve_index=False))
     return hours.size * number
 
 
@@ -158,7 +157,7 @@ def write_field(inputs: list[Path], out: Path, written: int | None = None) -> No
         job(out).run()
         return
     begin, short = coarse.time.values[0], out.with_name(f"written-{out.name}")
-    part, whole = job(short, Period(begin, begin + np.timedelta64(written, "D"))), job(out)
+    part, whole = job(short, Period(begin, begin + written * DAY)), job(out)
     part.run()
     whole.target.create(whole.layout, whole.plan.items, whole.identity)
     for item in whole.plan.items:
@@ -176,6 +175,8 @@ def write_field(inputs: list[Path], out: Path, written: int | None = None) -> No
                     "--written", "a disk with hard links", found, "choose another --folder"
                 ) from error
     shutil.rmtree(short)
+    # Without records the shards alone say which hours are there.
+    shutil.rmtree(whole.target.records.folder)
 
 
 def validation(
@@ -215,7 +216,8 @@ def validation(
         told(f"{rows} rows of {stations} stations written")
         field, seconds = open_field(out), dict[str, float]()
         process = psutil.Process()
-        with _cache(Path(name) / "cache"), _PeakMemory() as peak:
+        cache = {"DEEPCAMS_CACHE": str(Path(name) / "cache")}
+        with mock.patch.dict(os.environ, cache), _PeakMemory() as peak:
             for what in ("opening", "again"):
                 started = time.perf_counter()
                 archive = open_openaq(table)
@@ -252,25 +254,15 @@ def _bytes_from_files(process: psutil.Process) -> int:
     return getattr(counted, "read_chars", 0)
 
 
-@contextmanager
-def _cache(folder: Path) -> Iterator[None]:
-    """Let the cache be another folder for a while."""
-    known = os.environ.get("DEEPCAMS_CACHE")
-    os.environ["DEEPCAMS_CACHE"] = str(folder)
-    try:
-        yield
-    finally:
-        if known is None:
-            del os.environ["DEEPCAMS_CACHE"]
-        else:
-            os.environ["DEEPCAMS_CACHE"] = known
-
-
 class _PeakMemory:
-    """Looks at this process's memory on entering, every 20 ms, and on leaving: what it held before, and the most.
+    """Measure this process's memory on entering, every 20 ms, and on leaving.
 
     Args:
-        resident: tells the bytes it holds now.
+        resident: returns the bytes it holds now.
+
+    Attributes:
+        before: bytes on entering.
+        bytes: the most.
     """
 
     def __init__(self, resident: Callable[[], int] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Options that verbs which draw have in common, and what becomes of them."""
+"""Options that the verbs which draw have in common."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    import numpy as np
     import xarray as xr
 
     from deepcams.core.period import Period
-    from deepcams.writers.own import Frame
 
 
 class Size(StrEnum):
@@ -65,21 +63,14 @@ Variable = Annotated[
 
 
 def open_fields(paths: list[str], variable: str | None) -> xr.DataArray:
-    """Any files' field, lazily."""
+    """Open the field of any files, lazily."""
     from deepcams.readers.open import open_field
 
     return open_field(paths, variable)
 
 
-def own_frame(paths: list[str], time: np.datetime64 | None, variable: str | None) -> Frame | None:
-    """One frame of a store of ours; ``None`` for anything else, which :func:`open_fields` opens."""
-    from deepcams.writers.own import own_frame
-
-    return own_frame(paths, time, variable or "pm2p5")
-
-
 def period_of(text: str | None) -> Period | None:
-    """A span of time, where one was given."""
+    """Return the period that a text gives, if there is one."""
     from deepcams.core.period import Period
 
     return None if text is None else Period.parse(text, "--period")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,7 +26,6 @@ from deepcams.cli.figure_options import (
     Title,
     Variable,
     open_fields,
-    own_frame,
     period_of,
 )
 
@@ -80,30 +79,24 @@ def draw_map(
     variable: Variable = None,
 ) -> None:
     """One hour, or with --period the mean over it, of a region or the globe."""
-    from deepcams.plotting import frame_figure, map_figure
+    from deepcams.cli.progress import one_bar
+    from deepcams.plotting import map_figure
 
     _check(out)
-    when = _moment(time)
-    look: dict[str, Any] = {
-        "box": bbox,
-        "projection": projection.value,
-        "scale": scale.value,
-        "size": size.value,
-        "title": title,
-        "note": note,
-    }
-    frame = own_frame(field, when, variable) if period is None else None
-    if (
-        frame is not None
-    ):  # the usual case, in half the time: xarray and all that it imports are left out
-        return _save(frame_figure(frame, **look), out)
-    from deepcams.cli.progress import one_bar
-
     with one_bar("reading") as progress:
         figure = map_figure(
-            open_fields(field, variable), when, period=period_of(period), progress=progress, **look
+            open_fields(field, variable),
+            _moment(time),
+            period=period_of(period),
+            box=bbox,
+            projection=projection.value,
+            scale=scale.value,
+            size=size.value,
+            title=title,
+            note=note,
+            progress=progress,
         )
-    return _save(figure, out)
+    _save(figure, out)
 
 
 @app.command(

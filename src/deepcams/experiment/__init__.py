@@ -1,1 +1,1 @@
-"""A whole experiment, from fetching to validation, described by one file."""
+"""A whole experiment, from fetching to validation, described by one file; and the demo."""

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from deepcams.experiment.check import check
-from deepcams.experiment.run_options import read_run
+from deepcams.core.errors import DeepcamsNotice, InputError, choose
+from deepcams.core.period import Period
+from deepcams.core.progress import Progress, no_progress
+from deepcams.experiment.run_options import Fetch, Run, read_run
 from deepcams.experiment.step_records import alone
-from deepcams.experiment.steps import Progress, Say, Whole
+from deepcams.experiment.steps import KINDS, ExperimentRun
+from deepcams.fetch.base import check_begun
 from deepcams.fetch.endpoints import Endpoints
 from deepcams.files.optional import require
+from deepcams.training.options import Experiment
 
 
 def execute(
@@ -19,8 +25,8 @@ def execute(
     changes: Sequence[str] = (),
     endpoints: Sequence[str] = (),
     device: str = "auto",
-    progress: Progress = lambda step, done, total: None,
-    say: Say = lambda line: None,
+    progress: Progress = no_progress,
+    say: Callable[[str], None] = lambda line: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Path:
     """Do a whole experiment, or what is left of it.
@@ -28,10 +34,10 @@ def execute(
     Args:
         path: the experiment's file.
         out: the results' folder.
-        changes: ``key.of.value=VALUE`` each, before the file's.
+        changes: ``key.of.value=VALUE`` each, applied to the file's values.
         endpoints: ``NAME=URL`` each.
         device: ``auto``, ``cpu`` or ``cuda``.
-        progress, say, stop: see :class:`Whole`.
+        progress, say, stop: see :class:`ExperimentRun`.
 
     Returns:
         its report.
@@ -42,9 +48,8 @@ def execute(
     """
     for extra in ("fetch", "networks", "stations"):
         require(extra, "deepcams run")
-    run = read_run(path, changes)
-    whole = Whole(
-        run,
+    whole = ExperimentRun(
+        read_run(path, changes),
         path.parent,
         out,
         Endpoints.resolve(endpoints),
@@ -57,3 +62,88 @@ def execute(
     with alone(out):
         whole.go()
     return whole.report
+
+
+def check(whole: ExperimentRun) -> None:
+    """Check everything that an experiment's file names, as far as it can be known without the data.
+
+    What a step would refuse hours or days later is so found before anything is fetched.
+
+    Args:
+        whole: the experiment; steps that are done and hold are not checked again.
+
+    Raises:
+        InputError: what its step would refuse, named as the file names it.
+    """
+    plan, fetch = whole.plan(), whole.run.fetch
+    due = {step.name for step in plan.steps if plan.why(step) is not None}
+    requests: dict[str, tuple[str, Callable[[], object]]] = {
+        "cams": (fetch.cams.period, lambda: whole.cams_request().parts()),
+        "geos_cf": (fetch.geos_cf.period, lambda: whole.geos_cf_request().hours()),
+        "openaq": (fetch.openaq.period, lambda: whole.openaq_request().check()),
+    }
+    for name, (period, look) in requests.items():
+        if f"fetch {name.replace('_', '-')}" in due:
+            with _named(f"fetch.{name}."), warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeepcamsNotice)  # the step itself warns
+                check_begun(Period.parse(period))
+                look()
+    for kind in KINDS:
+        if f"train {kind}" in due:
+            _training(whole.experiment(kind), whole.where(kind), fetch)
+    _results(whole.run, due)
+
+
+def _training(experiment: Experiment, where: str, fetch: Fetch) -> None:
+    from deepcams.methods import SPATIAL, TEMPORAL
+    from deepcams.training.setup import make_network
+
+    with _named(f"{where}: "):
+        make_network(experiment)
+        known = (TEMPORAL if experiment.samples.task == "temporal" else SPATIAL).names()
+        for name in experiment.baselines:
+            choose("validation.baselines", name, known)
+        for side in ("train", "validation"):
+            _within(getattr(experiment.split, side).periods, f"split.{side}.periods", fetch)
+
+
+def _results(run: Run, due: set[str]) -> None:
+    from deepcams.evaluation.candidates import expand
+    from deepcams.stations.station_tables import parse_by
+
+    if "evaluate" in due:
+        _within([run.evaluate.period], "evaluate.period", run.fetch)
+        for task, methods in (
+            ("temporal", run.evaluate.temporal),
+            ("spatial", run.evaluate.spatial),
+        ):
+            with _named(f"evaluate.{task}", whole=True):
+                if methods:
+                    expand(methods, task)  # type: ignore[arg-type]
+    if "validate" in due:
+        with _named("stations.by", whole=True):
+            parse_by(run.stations.by)
+        cams, openaq = Period.parse(run.fetch.cams.period), Period.parse(run.fetch.openaq.period)
+        if not cams.meets(openaq):
+            raise InputError(
+                "fetch.openaq.period", f"hours of fetch.cams.period, {cams}", str(openaq)
+            )
+
+
+def _within(periods: Sequence[str], where: str, fetch: Fetch) -> None:
+    """Refuse periods none of which meets what is fetched of GEOS-CF."""
+    there = Period.parse(fetch.geos_cf.period)
+    if periods and not any(Period.parse(text).meets(there) for text in periods):
+        raise InputError(
+            where, f"hours of fetch.geos_cf.period, {there}", ", ".join(map(str, periods))
+        )
+
+
+@contextmanager
+def _named(prefix: str, *, whole: bool = False) -> Iterator[None]:
+    """Name what is wrong as the experiment's file does, instead of as an option; ``whole``: by the prefix alone."""
+    try:
+        yield
+    except InputError as error:
+        where = prefix if whole else prefix + error.where.removeprefix("--")
+        raise InputError(where, error.expected, error.found, error.do) from error

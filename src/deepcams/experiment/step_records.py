@@ -1,4 +1,4 @@
-"""Which steps of an experiment are to be done, and why; what is done is kept in one small file a step."""
+"""Which steps of an experiment are due, and why: one record a step."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from deepcams.core.errors import OutputError
-from deepcams.files.atomic import os_errors_explained, write_atomically
+from deepcams.core.progress import Progress
+from deepcams.files.atomic import os_errors_explained
 from deepcams.files.lock import locked
-from deepcams.files.records import differences
+from deepcams.files.records import FOLDER, Record, Records, differences, fingerprint
 
-STATE = ".deepcams-run"
+STATE = f"{FOLDER}-run"
+"""Hidden folder of the records; ``.deepcams`` itself would make the results' folder an output of deepcams."""
 Fate = Literal["kept", "set aside", "removed"]
 
 
@@ -28,15 +30,15 @@ class Step:
         name: for people, and of its record.
         do: does it, or goes on with it, and returns a line about it.
         settings: what decides its outcome besides the steps that it needs, as JSON types.
-        needs: names of the steps that it is made from; they stand before it.
-        outputs: what it leaves, as far as it cannot be done without.
+        needs: names of the steps that it is made from; they come before it.
+        outputs: what it makes, as far as later steps cannot do without.
         fate: what becomes of that when the step must be done anew: removed; set aside (what took long to make); kept,
-            because the step can add to it, or refuses.
-        within: where the settings stand in the experiment's file, by their first key.
+            because the step can add to it, or refuses. What is kept may be removed by hand when no longer needed.
+        within: where the settings are in the experiment's file, by their first key.
     """
 
     name: str
-    do: Callable[[], str]
+    do: Callable[[Progress], str]
     settings: Mapping[str, Any]
     needs: tuple[str, ...] = ()
     outputs: tuple[Path, ...] = ()
@@ -44,11 +46,9 @@ class Step:
     within: Mapping[str, str] = field(default_factory=dict)
 
     def changes(self, before: Mapping[str, Any]) -> list[str]:
-        """What differs from the settings with which it was done, as the experiment's file names it."""
-        old, new = (
-            {self.within.get(key, key): value for key, value in each.items()}
-            for each in (before, self.settings)
-        )
+        """Return what differs from the settings with which it was done, as the experiment's file names it."""
+        old = {self.within.get(key, key): value for key, value in before.items()}
+        new = {self.within.get(key, key): value for key, value in self.settings.items()}
         return differences(old, new)
 
 
@@ -59,128 +59,112 @@ class Plan:
     Args:
         out: the results' folder.
         steps: in order.
-        refuse: given a step whose outputs are kept and its former settings; raises where it cannot go on from there.
+        refuse: given a step whose outputs are kept and its former settings; raises if it cannot go on from there.
     """
 
     out: Path
     steps: Sequence[Step]
-    refuse: Callable[[Step, Mapping[str, Any]], None] = field(default=lambda step, before: None)
+    refuse: Callable[[Step, Mapping[str, Any]], None] = lambda step, before: None
 
     def check(self) -> None:
         """Find out before anything is done what will be refused."""
         for step in self.steps:
-            record = self.record(step.name)
-            if step.fate == "kept" and record is not None and step.changes(record["settings"]):
-                self.refuse(step, record["settings"])
+            known = self.known(step.name)
+            if step.fate == "kept" and known and step.changes(known["settings"]):
+                self.refuse(step, known["settings"])
 
-    def record(self, name: str) -> dict[str, Any] | None:
-        """What is known of a step; ``None`` where it was never begun, or that is damaged."""
+    def known(self, name: str) -> Mapping[str, Any] | None:
+        """Return the facts of a step's record; ``None`` if it was never begun, or the record is damaged."""
         try:
-            found = json.loads(self._path(name).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            record = Records(self.out / STATE).get(name)
+        except OutputError:
             return None
-        return found if isinstance(found, dict) and _sound(found) else None
+        if record is None or record.digest != _digest(record.facts):
+            return None
+        return record.facts
 
     def why(self, step: Step) -> str | None:
-        """Why a step is not done: for no reason of its own (an empty text), or because something has changed.
+        """Return why a step is due: for no reason of its own (an empty text), or because something has changed.
 
         Returns:
-            ``None`` where it is done, and holds.
+            ``None`` if it is done, and holds.
         """
-        record = self.record(step.name)
-        if record is None:
+        known = self.known(step.name)
+        if known is None:
             return ""
-        if record["state"] == "clearing":
-            return str(record["why"])
-        if changed := step.changes(record["settings"]):
+        if known["state"] == "clearing":
+            return str(known["why"])
+        changed = step.changes(known["settings"])
+        if changed:
             return "; ".join(changed[:2]) + ("; .." if len(changed) > 2 else "")
         for need in step.needs:
-            if record["needs"].get(need) != self._mark(need):
+            if known["needs"].get(need) != self._mark(need):
                 return f"{need} was done again"
-        if record["state"] != "done":
+        if known["state"] != "done":
             return ""
         gone = [path for path in step.outputs if not path.exists()]
-        return f"{gone[0].relative_to(self.out)} is no longer there" if gone else None
+        if gone and step.fate != "kept":
+            return f"{gone[0].relative_to(self.out)} is no longer there"
+        return None
 
     def begin(self, step: Step, why: str) -> list[str]:
-        """Note that a step is being done; where something has changed, clear away what was made before.
+        """Record that a step is being done; if something has changed, clear away what was made before.
 
         Returns:
             what was done with that, in words.
         """
         told = []
         if why:
-            record = self.record(step.name) or {"settings": step.settings}
-            self._write(step.name, {**record, "state": "clearing", "why": why})
+            known = self.known(step.name) or {"settings": step.settings}
+            self._put(step.name, {**known, "state": "clearing", "why": why})
             told = [self._clear(path, step.fate) for path in step.outputs if path.exists()]
         needs = {need: self._mark(need) for need in step.needs}
-        self._write(step.name, {"state": "begun", "settings": step.settings, "needs": needs})
+        self._put(step.name, {"state": "begun", "settings": step.settings, "needs": needs})
         return [words for words in told if words]
 
     def end(self, step: Step, told: str) -> None:
-        """Note that it is done."""
-        record = {
-            **(self.record(step.name) or {}),
-            "state": "done",
-            "told": told,
-            "mark": uuid.uuid4().hex,
-        }
-        self._write(step.name, record)
+        """Record that it is done."""
+        known = self.known(step.name) or {}
+        # The mark distinguishes one doing of a step from another.
+        self._put(step.name, {**known, "state": "done", "told": told, "mark": uuid.uuid4().hex})
 
     def _clear(self, path: Path, fate: Fate) -> str:
         if fate == "kept":
             return ""
         with os_errors_explained(path):
-            if fate == "removed":
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-                return ""
-            number = 1
-            while (aside := path.with_name(f"{path.name}-before-{number}")).exists():
-                number += 1
-            path.rename(aside)
-        return f"the former one is now {aside.relative_to(self.out)}"
+            if fate == "set aside":
+                number = 1
+                while (aside := path.with_name(f"{path.name}-before-{number}")).exists():
+                    number += 1
+                path.rename(aside)
+                return f"the former one is now {aside.relative_to(self.out)}"
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        return ""
 
     def _mark(self, name: str) -> str | None:
-        """What tells one doing of a step from another."""
-        return (self.record(name) or {}).get("mark")
+        return (self.known(name) or {}).get("mark")
 
-    def _path(self, name: str) -> Path:
-        return self.out / STATE / f"{name.replace(' ', '-')}.json"
-
-    def _write(self, name: str, about: Mapping[str, Any]) -> None:
-        path = self._path(name)
-        with os_errors_explained(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, (json.dumps(about, indent=1) + "\n").encode())
+    def _put(self, name: str, facts: Mapping[str, Any]) -> None:
+        Records(self.out / STATE).put(Record(name, digest=_digest(facts), facts=facts))
 
 
-def _sound(record: Mapping[str, Any]) -> bool:
-    """Whether it holds what a record of its state holds."""
-    needed: dict[str, dict[str, type]] = {
-        "begun": {"needs": dict},
-        "done": {"needs": dict, "mark": str},
-        "clearing": {"why": str},
-    }
-    kinds = needed.get(str(record.get("state")))
-    return (
-        kinds is not None
-        and isinstance(record.get("settings"), dict)
-        and all(isinstance(record.get(key), kind) for key, kind in kinds.items())
-    )
+def _digest(facts: Mapping[str, Any]) -> str:
+    return fingerprint(json.dumps(facts, sort_keys=True))
 
 
 @contextmanager
 def alone(out: Path) -> Iterator[None]:
-    """Lock a results' folder for this process; it is made if it does not exist.
+    """Lock a results' folder for this process; it is made if it is not there.
 
     Raises:
-        OutputError: another process holds it, or it cannot be written to.
+        OutputError: another process has it, or it is no folder.
     """
     if out.exists() and not out.is_dir():
         raise OutputError(
             f"{out}: a folder is needed, and a file of that name is there; name another one with -o"
         )
-    with os_errors_explained(out):
-        (out / STATE).mkdir(parents=True, exist_ok=True)
-    with locked(out / STATE / "lock", out):
+    with locked(Records(out / STATE).lock, out):
         yield

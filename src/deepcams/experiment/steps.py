@@ -1,4 +1,4 @@
-"""The steps of a whole experiment; each goes on where it was, and is skipped when it is done."""
+"""The steps of a whole experiment; each resumes where it was stopped, and is skipped when it is done."""
 
 from __future__ import annotations
 
@@ -8,39 +8,44 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from deepcams.core.errors import InputError, OutputError
 from deepcams.core.period import Period
+from deepcams.core.progress import Progress, no_progress
 from deepcams.evaluation import experiment as simulation
 from deepcams.evaluation import tables
 from deepcams.evaluation.candidates import CONSERVE, THEN
-from deepcams.experiment import world
-from deepcams.experiment.run_options import Run, Train
+from deepcams.experiment.run_options import FetchCams, FetchGeosCf, FetchOpenaq, Run, Train, World
 from deepcams.experiment.step_records import Fate, Plan, Step
+from deepcams.fetch.cams import Cams, CamsRequest
 from deepcams.fetch.endpoints import Endpoints
+from deepcams.fetch.geos_cf import GeosCfRequest
+from deepcams.fetch.openaq import Openaq, OpenaqRequest
 from deepcams.fetch.retry import RetryPolicy
+from deepcams.files.atomic import os_errors_explained, write_atomically
 from deepcams.training.experiment_file import parse_experiment, read_values
 from deepcams.training.options import Experiment
 
-Progress = Callable[[str, int, int], None]
-"""Told the step's name, how much of it is done, and how much there is (0: unknown)."""
-Say = Callable[[str], None]
-"""Told a line about a step that is done."""
+if TYPE_CHECKING:
+    from deepcams.fetch.base import Summary
+
+Kind = Literal["temporal", "spatial"]
+KINDS: tuple[Kind, ...] = ("temporal", "spatial")
 
 
 @dataclass
-class Whole:
+class ExperimentRun:
     """A whole experiment in a folder.
 
     Args:
         run: what is to be done.
-        beside: the folder of the experiment's file; files that it names lie there.
+        beside: the folder of the experiment's file; files that it names are relative to it.
         out: the results' folder.
         endpoints: of the services.
         environment: where keys are looked for.
-        progress: told how far it is.
-        say: told what a step came to.
+        progress: called with the step's name.
+        say: called with a line about a step that is done.
         device: where networks are trained.
         stop: asked whether a training is to end.
     """
@@ -50,15 +55,30 @@ class Whole:
     out: Path
     endpoints: Endpoints
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
-    progress: Progress = lambda step, done, total: None
-    say: Say = lambda line: None
+    progress: Progress = no_progress
+    say: Callable[[str], None] = lambda line: None
     device: str = "auto"
     stop: Callable[[], bool] = lambda: False
 
     @property
+    def cams(self) -> Path:
+        """CAMS, as fetched."""
+        return self.out / "data" / "cams"
+
+    @property
+    def openaq(self) -> Path:
+        """Observations, as fetched."""
+        return self.out / "data" / "openaq"
+
+    @property
     def store(self) -> Path:
-        """Where GEOS-CF is, prepared."""
+        """GEOS-CF, prepared."""
         return self.out / "data" / "geos_cf.zarr"
+
+    @property
+    def geos_cf(self) -> Path:
+        """Hours of GEOS-CF on their way into the store."""
+        return self.store.with_name(f".{self.store.name}.fetch")
 
     @property
     def hourly(self) -> Path:
@@ -71,104 +91,75 @@ class Whole:
         return self.out / "report.html"
 
     def plan(self) -> Plan:
-        """The steps, and what decides each."""
-        run, values = self.run, self.run.model_dump(mode="json")
-        fetch, data = values["fetch"], self.out / "data"
-        seed = None if run.world is None else {"seed": run.world.seed}
-        fate: Fate = (
-            "kept" if run.world is None else "removed"
-        )  # what came from far away is not thrown away
-
-        def fetching(
-            name: str, do: Callable[[], str], settings: dict[str, Any], *outputs: Path
-        ) -> Step:
-            # and may be removed by hand when it is no longer needed
-            left = outputs if run.world is not None else ()
-            return Step(
-                f"fetch {name}",
-                do,
-                settings,
-                (),
-                left,
-                fate,
-                {"fetch": f"fetch.{name.replace('-', '_')}"},
+        """Return the steps, and what decides each."""
+        values = self.run.model_dump(mode="json")
+        world = values["world"]
+        seed = {"seed": world["seed"]} if world else None
+        downscale = {"downscale": values["downscale"]}
+        steps = [
+            self._fetch_step("cams", self.fetch_cams, self.cams, world=seed),
+            self._fetch_step("openaq", self.fetch_openaq, self.openaq, world=world),
+            self._fetch_step(
+                "geos-cf",
+                self.fetch_geos_cf,
+                self.store,
+                self.geos_cf,
+                degradation=values["degradation"],
+                world=seed,
+            ),
+        ]
+        for kind in KINDS:
+            file = self._training(kind).file
+            where = f"train.{kind}.experiment" if file is None else f"{file}: "
+            steps.append(
+                Step(
+                    f"train {kind}",
+                    partial(self.train, kind),
+                    {"network": self._network(kind)},
+                    ("fetch geos-cf",),
+                    (self.out / "runs" / kind, self.checkpoint(kind)),
+                    "set aside",
+                    {"network": where},
+                )
             )
+        networks = tuple(f"train {kind}" for kind in KINDS)
+        steps += [
+            Step(
+                "evaluate",
+                self.evaluate,
+                {"evaluate": values["evaluate"], **downscale},
+                ("fetch geos-cf", *networks),
+                (self.out / "scores",),
+            ),
+            Step("downscale", self.downscale, downscale, ("fetch cams", *networks), (self.hourly,)),
+            Step(
+                "validate",
+                self.validate,
+                {"stations": values["stations"]},
+                ("fetch cams", "fetch openaq", "downscale"),
+                (self.out / "validation",),
+            ),
+            Step(
+                "report",
+                self.write_report,
+                {},
+                ("evaluate", "downscale", "validate"),
+                (self.report,),
+            ),
+        ]
+        return Plan(self.out, steps, self._refuse)
 
-        networks = ("train temporal", "train spatial")
-        return Plan(
-            self.out,
-            [
-                fetching(
-                    "cams", self.fetch_cams, {"fetch": fetch["cams"], "world": seed}, data / "cams"
-                ),
-                fetching(
-                    "openaq",
-                    self.fetch_openaq,
-                    {"fetch": fetch["openaq"], "world": values["world"]},
-                    data / "openaq",
-                ),
-                fetching(
-                    "geos-cf",
-                    self.fetch_geos_cf,
-                    {
-                        "fetch": fetch["geos_cf"],
-                        "degradation": values["degradation"],
-                        "world": seed,
-                    },
-                    self.store,
-                    self.store.with_name(f".{self.store.name}.fetch"),
-                ),
-                *(
-                    Step(
-                        f"train {kind}",
-                        partial(self.train, kind),
-                        {"network": self._network(kind)},
-                        ("fetch geos-cf",),
-                        (self.out / "runs" / kind, self.checkpoint(kind)),
-                        "set aside",
-                        {"network": self._where(kind)},
-                    )
-                    for kind in ("temporal", "spatial")
-                ),
-                Step(
-                    "evaluate",
-                    self.evaluate,
-                    {"evaluate": values["evaluate"], "downscale": values["downscale"]},
-                    ("fetch geos-cf", *networks),
-                    (self.out / "scores",),
-                ),
-                Step(
-                    "downscale",
-                    self.downscale,
-                    {"downscale": values["downscale"]},
-                    ("fetch cams", *networks),
-                    (self.hourly,),
-                ),
-                Step(
-                    "validate",
-                    self.validate,
-                    {"stations": values["stations"]},
-                    ("fetch cams", "fetch openaq", "downscale"),
-                    (self.out / "validation",),
-                ),
-                Step(
-                    "report",
-                    self.write_report,
-                    {},
-                    ("evaluate", "downscale", "validate"),
-                    (self.report,),
-                ),
-            ],
-            self._refuse,
-        )
+    def _fetch_step(
+        self, name: str, do: Callable[[Progress], str], *outputs: Path, **settings: Any
+    ) -> Step:
+        key = name.replace("-", "_")
+        settings = {"fetch": getattr(self.run.fetch, key).model_dump(mode="json"), **settings}
+        # What came from far away is not thrown away.
+        fate: Fate = "kept" if self.run.world is None else "removed"
+        return Step(f"fetch {name}", do, settings, (), outputs, fate, {"fetch": f"fetch.{key}"})
 
-    def _where(self, kind: str) -> str:
-        """Where a training's settings stand."""
-        file = getattr(self.run.train, kind).file
-        return f"train.{kind}.experiment" if file is None else f"{file}: "
-
-    def _network(self, kind: str) -> dict[str, Any]:
-        """What decides a training's outcome, where its data lie aside."""
+    def _network(self, kind: Kind) -> dict[str, Any]:
+        """Return what decides a training's outcome, besides its data."""
         values = self.experiment(kind).model_dump(
             mode="json", exclude={"data": True, "output": {"card"}}
         )
@@ -177,18 +168,16 @@ class Whole:
         return values
 
     def _refuse(self, step: Step, before: Mapping[str, Any]) -> None:
-        """Fetched data can be added to, and nothing else.
+        """Refuse to change fetched data other than by adding to them.
 
         Raises:
             OutputError: another box, version or degradation is wanted, or a period that does not hold the one before.
         """
-        folder = {"cams": self.out / "data" / "cams", "openaq": self.out / "data" / "openaq"}
-        place = folder.get(step.name.removeprefix("fetch "), self.store)
-        changed = step.changes(before)
-        periods = [
+        place, changed = step.outputs[0], step.changes(before)
+        old, new = (
             Period.parse(settings["fetch"]["period"]) for settings in (before, step.settings)
-        ]
-        grows = periods[1].start <= periods[0].start and periods[0].end <= periods[1].end
+        )
+        grows = new.start <= old.start and old.end <= new.end
         period = f"{step.within['fetch']}.period "
         if place.exists() and not (grows and all(words.startswith(period) for words in changed)):
             raise OutputError(
@@ -196,36 +185,38 @@ class Whole:
                 f"thrown away: remove {place} by hand, or name another folder with -o"
             )
 
-    def experiment(self, kind: str) -> Experiment:
-        """A training's experiment, on this run's store.
+    def _training(self, kind: Kind) -> Train:
+        train: Train = getattr(self.run.train, kind)
+        return train
+
+    def experiment(self, kind: Kind) -> Experiment:
+        """Return a training's experiment, on this run's store.
 
         Raises:
             InputError: it is none, or not one of that kind.
         """
-        train: Train = getattr(self.run.train, kind)
-        where = self.where(kind)
-        if (train.file is None) == (train.experiment is None):
-            raise InputError(
-                f"train.{kind}",
-                "either file or experiment",
-                "neither" if train.file is None else "both",
-            )
-        values = (
-            dict(train.experiment or {}) if train.file is None else read_values(where, train.change)
-        )
+        train, where = self._training(kind), self.where(kind)
+        if train.file is not None and train.experiment is not None:
+            raise InputError(f"train.{kind}", "either file or experiment", "both")
+        if train.file is not None:
+            values = read_values(where, train.change)
+        elif train.experiment is not None:
+            values = dict(train.experiment)
+        else:
+            raise InputError(f"train.{kind}", "either file or experiment", "neither")
         values["data"] = {"stores": [{"path": str(self.store.absolute())}]}
         found = parse_experiment(values, where)
         if found.samples.task != kind:
             raise InputError(f"{where}: samples.task", kind, found.samples.task)
         return found
 
-    def where(self, kind: str) -> str:
-        """What a training's experiment is called: its file, or its place in this one."""
-        file = getattr(self.run.train, kind).file
+    def where(self, kind: Kind) -> str:
+        """Return the name of a training's experiment for messages: its file, or its key in this one."""
+        file = self._training(kind).file
         return f"train.{kind}" if file is None else str(self.beside / file)
 
-    def checkpoint(self, kind: str) -> Path:
-        """A training's best weights."""
+    def checkpoint(self, kind: Kind) -> Path:
+        """Return the path of a training's best weights."""
         return self.out / "runs" / kind / f"{self.experiment(kind).output.name}.safetensors"
 
     def go(self) -> None:
@@ -239,173 +230,227 @@ class Whole:
         for step in plan.steps:
             why = plan.why(step)
             if why is None:
-                self.say(
-                    f"{step.name}: done before ({(plan.record(step.name) or {}).get('told', '')})"
-                )
+                told = (plan.known(step.name) or {}).get("told", "")
+                self.say(f"{step.name}: done before ({told})")
                 continue
-            for words in [f"done again, because {why}"] * bool(why) + plan.begin(step, why):
+            if why:
+                self.say(f"{step.name}: done again, because {why}")
+            for words in plan.begin(step, why):
                 self.say(f"{step.name}: {words}")
-            self.progress(step.name, 0, 0)
-            told = step.do()
+            progress = partial(self._tell, step.name)
+            progress("", 0, 0)
+            told = step.do(progress)
             if self.stop():
                 raise KeyboardInterrupt
             plan.end(step, told)
             self.say(f"{step.name}: {told}")
 
-    def _told(self, name: str) -> Progress:
-        return lambda stage, done, total: self.progress(name, done, total)
+    def _tell(self, name: str, stage: str, done: int, total: int) -> None:
+        """Report a step's progress under its name, whatever the stage."""
+        self.progress(name, done, total)
 
-    def fetch_cams(self) -> str:
-        """CAMS into ``data/cams``."""
-        from deepcams.fetch.cams import Cams, CamsRequest
+    def cams_request(self) -> CamsRequest:
+        """Return what is asked of the Atmosphere Data Store."""
+        wanted = self.run.fetch.cams
+        return CamsRequest(Period.parse(wanted.period), self.cams, bbox=wanted.bbox)
 
-        wanted, folder = self.run.fetch.cams, self.out / "data" / "cams"
-        if self.run.world is not None:
-            return world.write_cams(self.run.world, wanted, folder, self.progress)
-        request = CamsRequest(Period.parse(wanted.period), folder, bbox=wanted.bbox)
-        told = self._told("fetch cams")
-        done = Cams(request, self.endpoints, RetryPolicy(), told, self.environment).run()
-        return done.text().splitlines()[0].partition(": ")[2]
-
-    def fetch_openaq(self) -> str:
-        """Stations into ``data/openaq``."""
-        from deepcams.fetch.openaq import Openaq, OpenaqRequest
-
-        wanted, folder = self.run.fetch.openaq, self.out / "data" / "openaq"
-        if self.run.world is not None:
-            return world.write_stations(self.run.world, wanted, folder, self.progress)
-        request = OpenaqRequest(Period.parse(wanted.period), folder, wanted.bbox, wanted.country)
-        told = self._told("fetch openaq")
-        done = Openaq(request, self.endpoints, RetryPolicy(), told, self.environment).run()
-        return done.text().splitlines()[0].partition(": ")[2]
-
-    def fetch_geos_cf(self) -> str:
-        """GEOS-CF, prepared, into ``data/geos_cf.zarr``."""
-        from deepcams.experiment.geos_cf_store import StoreFetch
-        from deepcams.fetch.geos_cf import GeosCfRequest
-
-        wanted, store = self.run.fetch.geos_cf, self.store
-        store.parent.mkdir(parents=True, exist_ok=True)
-        degradation = self.run.degradation
-        if self.run.world is not None:
-            hours = store.with_name(f".{store.name}.fetch")
-            return world.write_geos_cf_store(
-                self.run.world, wanted, hours, store, degradation, self.progress
-            )
+    def openaq_request(self) -> OpenaqRequest:
+        """Return what is asked of OpenAQ's archive."""
+        wanted = self.run.fetch.openaq
         period = Period.parse(wanted.period)
-        request = GeosCfRequest(period, store, wanted.version, wanted.bbox)
-        told = self._told("fetch geos-cf")
-        done = StoreFetch(request, self.endpoints, RetryPolicy(), told, degradation).run()
-        return done.text().splitlines()[0].partition(": ")[2]
+        return OpenaqRequest(period, self.openaq, wanted.bbox, wanted.country)
 
-    def train(self, kind: str) -> str:
-        """A network into ``runs/KIND``."""
+    def geos_cf_request(self) -> GeosCfRequest:
+        """Return what is asked of GEOS-CF."""
+        wanted = self.run.fetch.geos_cf
+        return GeosCfRequest(Period.parse(wanted.period), self.store, wanted.version, wanted.bbox)
+
+    def fetch_cams(self, progress: Progress) -> str:
+        """Fetch CAMS into ``data/cams``."""
+        if self.run.world is not None:
+            return self._simulate(
+                "cams", self.run.fetch.cams, self.cams, progress, cams_layout="zip"
+            )
+        request = self.cams_request()
+        return _told(Cams(request, self.endpoints, RetryPolicy(), progress, self.environment).run())
+
+    def fetch_openaq(self, progress: Progress) -> str:
+        """Fetch stations into ``data/openaq``."""
+        world, wanted = self.run.world, self.run.fetch.openaq
+        if world is None:
+            policy, request = RetryPolicy(), self.openaq_request()
+            return _told(Openaq(request, self.endpoints, policy, progress, self.environment).run())
+        options = {"stations": world.stations, "dirt": True}
+        told = self._simulate("openaq", wanted, self.openaq, progress, **options)
+        _write_station_list(self.openaq / "stations.json", world, wanted)
+        return told
+
+    def fetch_geos_cf(self, progress: Progress) -> str:
+        """Fetch GEOS-CF, and prepare it into ``data/geos_cf.zarr``."""
+        from deepcams.experiment.geos_cf_store import StoreFetch
+        from deepcams.training.store.prepare import Preparation
+
+        self.store.parent.mkdir(parents=True, exist_ok=True)
+        degradation = self.run.degradation
+        if self.run.world is None:
+            policy, request = RetryPolicy(), self.geos_cf_request()
+            return _told(StoreFetch(request, self.endpoints, policy, progress, degradation).run())
+        told = self._simulate("geos-cf", self.run.fetch.geos_cf, self.geos_cf, progress)
+        Preparation(self.geos_cf, self.store, degradation).run(progress)
+        return told
+
+    def _simulate(
+        self,
+        layout: Literal["cams", "geos-cf", "openaq"],
+        wanted: FetchCams | FetchGeosCf | FetchOpenaq,
+        folder: Path,
+        progress: Progress,
+        **options: Any,
+    ) -> str:
+        """Write simulated files where a real experiment's fetched ones go; complete files stay.
+
+        Returns:
+            what the folder holds, in words.
+        """
+        from deepcams.simulation.write_world import simulate
+
+        assert self.run.world is not None
+        seed = self.run.world.seed
+        made = simulate(
+            folder,
+            layout,
+            wanted.period,
+            bbox=wanted.bbox,
+            seed=seed,
+            progress=progress,
+            **options,
+        )
+        return f"simulated, {made.what}"
+
+    def train(self, kind: Kind, progress: Progress) -> str:
+        """Train a network into ``runs/KIND``."""
         from deepcams.training.loop import train
 
-        name = f"train {kind}"
+        folder = self.out / "runs" / kind
         done = train(
             self.experiment(kind),
-            self.out / "runs" / kind,
-            resume=(self.out / "runs" / kind).exists(),
+            folder,
+            resume=folder.exists(),
             device=self.device,
             stop=self.stop,
-            progress=lambda _, step, steps: self.progress(name, step, steps),
+            progress=progress,
         )
         return done.text().splitlines()[-1].strip()
 
-    def evaluate(self) -> str:
-        """Scores of both networks, apart and together, into ``scores``."""
+    def evaluate(self, progress: Progress) -> str:
+        """Score both networks, apart and together, into ``scores``."""
         from deepcams.evaluation.truth import open_truth
 
         options, folder = self.run.evaluate, self.out / "scores"
         truth = open_truth([self.store / "fine"], options.period)
-        temporal, spatial = (str(self.checkpoint(kind)) for kind in ("temporal", "spatial"))
+        temporal, spatial = (str(self.checkpoint(kind)) for kind in KINDS)
         if self.run.downscale.conserve:
             spatial += CONSERVE
-        resolution = self.experiment("temporal").samples.resolution
-        chain = (
-            [temporal, spatial]
-            if self.run.downscale.order == "temporal-first"
-            else [spatial, temporal]
-        )
+        chain = [temporal, spatial]
+        if self.run.downscale.order == "spatial-first":
+            chain.reverse()
         asked: dict[str, list[str]] = {
             "temporal": [*options.temporal, temporal],
             "spatial": [*options.spatial, spatial],
             "joint": [f"linear{THEN}bicubic", THEN.join(chain)],
         }
+        resolutions = {"temporal": self.experiment("temporal").samples.resolution}
         folder.mkdir(parents=True, exist_ok=True)
         best = []
         for task, methods in asked.items():
-            where = "coarse" if task == "temporal" and resolution == "coarse" else "fine"
+            resolution = "coarse" if resolutions.get(task) == "coarse" else "fine"
             scored = _rows(folder / f"{task}.json")
             if scored is None:  # else it was done before a stop
                 found = simulation.evaluate(
                     truth,
-                    simulation.Experiment(task, self.run.degradation, where, options.bbox),  # type: ignore[arg-type]
+                    simulation.Experiment(task, self.run.degradation, resolution, options.bbox),  # type: ignore[arg-type]
                     methods,
-                    progress=lambda done, total: self.progress("evaluate", done, total),
+                    progress=lambda done, total: progress("evaluate", done, total),
                 )
                 tables.save(folder / f"{task}.md", tables.as_markdown(found))
-                kept = tables.as_json(found)
-                tables.save(folder / f"{task}.json", kept)
-                scored = json.loads(kept)["rows"]
+                tables.save(folder / f"{task}.json", tables.as_json(found))
+                scored = _rows(folder / f"{task}.json") or []
             rows = [row for row in scored if row["period"] == tables.ALL]
             best.append(f"{task} MAE {rows[-1]['MAE']:.3g} (baseline {rows[0]['MAE']:.3g})")
         return ", ".join(best)
 
-    def downscale(self) -> str:
-        """CAMS at 0.25 degrees and every hour, into ``pm25.zarr``."""
+    def downscale(self, progress: Progress) -> str:
+        """Downscale CAMS to 0.25 degrees and every hour, into ``pm25.zarr``."""
         from deepcams.downscaling.job import plan_job
         from deepcams.readers.cams import open_cams
 
-        cams, options = self.out / "data" / "cams", self.run.downscale
+        options = self.run.downscale
         job = plan_job(
-            open_cams(cams),
+            open_cams(self.cams),
             self.hourly,
             temporal=str(self.checkpoint("temporal")),
             spatial=str(self.checkpoint("spatial")),
             conserve=options.conserve,
             order=options.order,
-            inputs=[cams],
+            inputs=[self.cams],
             command="deepcams run",
             device=self.device,
         )
-        done = job.run(lambda phase, hours, total: self.progress("downscale", hours, total))
-        return f"{done.hours} hours in {self.hourly.name}"
+        return f"{job.run(progress).hours} hours in {self.hourly.name}"
 
-    def validate(self) -> str:
-        """Tables and figures of CAMS and ours beside stations, into ``validation``."""
+    def validate(self, progress: Progress) -> str:
+        """Compare CAMS and ours with stations: tables and figures into ``validation``."""
         from deepcams.stations.run import Request, validate
 
-        folder = self.out / "validation"
-        openaq = self.out / "data" / "openaq"
-        known = openaq / "stations.json"
+        folder, known = self.out / "validation", self.openaq / "stations.json"
         request = Request(
-            stations=tuple(sorted(openaq.glob("*.parquet"))) or (openaq / "records",),
+            stations=tuple(sorted(self.openaq.glob("*.parquet"))) or (self.openaq / "records",),
             field=(self.hourly,),
-            original=(self.out / "data" / "cams",),
+            original=(self.cams,),
             by=tuple(self.run.stations.by),
             out=folder,
             metadata=(known,) if known.exists() else (),
         )
-        done = validate(request, lambda step, n, total: self.progress("validate", n, total))
+        done = validate(request, progress)
         return f"{len(done.written)} tables and figures in {folder.name}"
 
-    def write_report(self) -> str:
-        """One HTML file about all of it."""
+    def write_report(self, progress: Progress) -> str:
+        """Write one HTML file about all of it."""
         from deepcams.report import write_report
 
-        written = write_report(
-            self.out,
-            self.report,
-            original=self.out / "data" / "cams",
-            progress=lambda part, done, total: self.progress("report", done, total),
-        )
+        written = write_report(self.out, self.report, original=self.cams, progress=progress)
         return f"{written.name}, {written.stat().st_size / 1e6:.1f} MB"
 
 
+def _told(summary: Summary) -> str:
+    return summary.text().splitlines()[0].partition(": ")[2]
+
+
+def _write_station_list(path: Path, world: World, wanted: FetchOpenaq) -> None:
+    """Write the list of simulated stations as OpenAQ's API answers."""
+    from deepcams.simulation.station_network import place_stations
+    from deepcams.simulation.write_openaq import Dirt
+
+    places = place_stations(world.seed, world.stations, wanted.bbox, Dirt().twins)
+    known = [
+        {
+            "id": place.id,
+            "name": f"{place.name}-{place.id}",
+            "timezone": place.timezone,
+            "country": {"code": "CN"},
+            "provider": {"name": "simulated"},
+            "isMobile": False,
+            "isMonitor": place.id % 3 != 0,
+            "coordinates": {"latitude": place.latitude, "longitude": place.longitude},
+        }
+        for place in places
+    ]
+    with os_errors_explained(path):
+        write_atomically(path, json.dumps({"results": known}, ensure_ascii=False).encode())
+
+
 def _rows(path: Path) -> list[dict[str, Any]] | None:
-    """Scores that were kept; ``None`` where there are none, or damaged ones."""
+    """Read scores that are there; ``None`` if there are none, or damaged ones."""
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
         complete = any(row["period"] == tables.ALL and {"MAE"} <= row.keys() for row in rows)

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 from deepcams.core.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from deepcams.plotting.animation import animate as animate
     from deepcams.plotting.annual import annual_figure as annual_figure
     from deepcams.plotting.compare import compare_maps as compare_maps
-    from deepcams.plotting.maps import frame_figure as frame_figure
+    from deepcams.plotting.film import animate as animate
     from deepcams.plotting.maps import map_figure as map_figure
     from deepcams.plotting.page import save as save
     from deepcams.plotting.sequence import sequence_figure as sequence_figure
@@ -20,10 +19,9 @@ else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
         {
-            "animate": ".animation",
+            "animate": ".film",
             "annual_figure": ".annual",
             "compare_maps": ".compare",
-            "frame_figure": ".maps",
             "map_figure": ".maps",
             "save": ".page",
             "sequence_figure": ".sequence",

@@ -1,6 +1,8 @@
-"""Maps of means: ours beside the original, and their difference (Fig. 8 of the paper)."""
+"""Maps of means: a field beside its original, and their difference (Fig. 8 of the paper)."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
@@ -8,15 +10,18 @@ from matplotlib.figure import Figure
 
 from deepcams.core.errors import InputError
 from deepcams.core.field import field_like, grid_of
+from deepcams.core.grid import Grid
 from deepcams.core.period import Period
+from deepcams.core.progress import Progress, no_progress, shifted
 from deepcams.core.text import counted
+from deepcams.core.times import HOUR
 from deepcams.methods.coarsen import coarsen
 from deepcams.plotting import style
 from deepcams.plotting.compare import Panel, lay_out, map_width
-from deepcams.plotting.extent import Box, View, window
 from deepcams.plotting.maps import span_words, species_of
-from deepcams.plotting.page import credit_of, size_of
-from deepcams.plotting.reading import Progress, mean, times_in
+from deepcams.plotting.page import Texts, size_of
+from deepcams.plotting.projection import View, window
+from deepcams.plotting.reading import mean, times_in
 
 
 def annual_figure(
@@ -24,16 +29,16 @@ def annual_figure(
     original: xr.DataArray | None = None,
     *,
     period: Period | None = None,
-    box: Box | None = None,
+    box: Sequence[float] | None = None,
     projection: str = "plate-carree",
     scale: str = "log",
     size: str = "screen",
     title: str = "",
     note: str = "",
     credit: str | None = None,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> Figure:
-    """The mean of a field over a period; with an original its mean, and the difference on the original's grid.
+    """Draw the mean of a field over a period; with an original its mean, and the difference on the original's grid.
 
     For the difference the field's mean is averaged over the original's cells.
 
@@ -51,88 +56,73 @@ def annual_figure(
     view = View.of(grid_of(field), box, projection)
     times = times_in(field, period)
     if period is None:
-        stop = field.time.values[-1] + np.timedelta64(1, "h")
-        period = Period(field.time.values[0], stop)
-    spans = [times] if original is None else [times, times_in(original, period, "original")]
-    total, before = sum(each.stop - each.start for each in spans), 0
-
-    def over(one: xr.DataArray, frames: slice, name: str) -> tuple[Panel, xr.DataArray]:
-        part, rows, columns = window(grid_of(one), view)
-        done = before
-
-        def tell(at: int, _: int) -> None:
-            if progress is not None:
-                progress(done + at, total)
-
-        values = mean(one, frames, rows, columns, tell)
-        panel = Panel(
-            f"{name}, {part.step:g}°, mean of {counted(frames.stop - frames.start, 'frame')}",
-            values,
-            part,
-        )
-        return panel, field_like(one.isel(time=slice(0, 1)), values[None], part)
-
-    ours, ours_mean = over(field, times, "field")
+        period = Period(field.time.values[0], field.time.values[-1] + HOUR)
     words, annual = span_words(field, times)
-    rows: list[list[Panel | None]] = [[ours]]
-    if original is not None:
-        before = times.stop - times.start
-        theirs, theirs_mean = over(original, spans[1], "original")
-        change = difference(ours_mean, theirs_mean)
+    paper = size_of(size)
+    if original is None:
+        panel, _ = _mean(field, times, "field", view, progress)
+        rows: list[list[Panel | None]] = [[panel]]
+    else:
+        before = times_in(original, period, "original")
+        frames = times.stop - times.start
+        total = frames + before.stop - before.start
+        new, new_mean = _mean(field, times, "field", view, shifted(progress, 0, total))
+        old, old_mean = _mean(original, before, "original", view, shifted(progress, frames, total))
+        change = difference(new_mean, old_mean)
         choices: list[list[list[Panel | None]]] = [
-            [[theirs, ours], [None, change]],
-            [[theirs], [ours], [change]],
-            [[theirs, ours, change]],
+            [[old, new], [None, change]],
+            [[old], [new], [change]],
+            [[old, new, change]],
         ]
-        rows = max(choices, key=lambda each: map_width(each, view, size_of(size)))
-    head = title or f"{species_of(field)}, {words.split(' UTC')[0]}"
-    credit = (
-        credit_of(original, field, span=(period.start, field.time.values[times][-1]))
-        if credit is None
-        else credit
-    )
+        rows = max(choices, key=lambda each: map_width(each, view, paper))
+    span = period.start, field.time.values[times][-1]
+    title = title or f"{species_of(field)}, {words.split(' UTC')[0]}"
     return lay_out(
-        [rows],
+        rows,
         [view],
-        head,
-        note,
-        credit,
-        field,
+        Texts.of(title, note, credit, [original, field], span),
+        str(field.name),
         scale,
-        size_of(size),
+        paper,
         annual,
         error_words=f"field {style.MINUS} original ({style.UNITS_TEXT})",
     )
 
 
-def difference(ours: xr.DataArray, theirs: xr.DataArray) -> Panel:
-    """Ours less theirs, at the nodes of theirs for which ours has whole cells.
+def _mean(
+    field: xr.DataArray, times: slice, name: str, view: View, progress: Progress
+) -> tuple[Panel, xr.DataArray]:
+    """Return the mean over frames in a view as a panel, and as a field of one time."""
+    part, nodes = window(grid_of(field), view)
+    values = mean(field, times, nodes, progress)
+    frames = counted(times.stop - times.start, "frame")
+    panel = Panel(f"{name}, {part.step:g}°, mean of {frames}", values, part)
+    return panel, field_like(field.isel(time=slice(0, 1)), values[None], part)
+
+
+def difference(field: xr.DataArray, original: xr.DataArray) -> Panel:
+    """Return a field less its original, at the original's nodes for which the field has whole cells.
 
     Raises:
         InputError: the grids do not nest.
     """
-    fine, coarse = grid_of(ours), grid_of(theirs)
+    fine, coarse = grid_of(field), grid_of(original)
     factor = round(coarse.step / fine.step)
     if factor % 2 == 0 or abs(factor * fine.step - coarse.step) > 1e-6:
-        raise InputError(
-            "original",
-            f"a grid an odd number of times as coarse as {fine.step:g} degrees",
-            f"{coarse.step:g} degrees",
-        )
-    here = ours if factor == 1 else coarsen(_whole(ours, factor), "area", factor)
-    grid = grid_of(here)
-    rows = slice(max(grid.north, coarse.north), min(grid.south, coarse.south) + 1)
-    mine = here.values[0, rows.start - grid.north : rows.stop - grid.north]
-    other = theirs.values[0, rows.start - coarse.north : rows.stop - coarse.north]
+        expected = f"a grid an odd number of times as coarse as {fine.step:g} degrees"
+        raise InputError("original", expected, f"{coarse.step:g} degrees")
+    if factor > 1:
+        # The nodes that make whole cells; those beyond them were read for the picture's edges alone.
+        _, whole_rows, whole_columns = fine.whole_cells(factor)
+        whole = field.isel(latitude=whole_rows, longitude=whole_columns)
+        field = coarsen(whole, "area", factor)
+    grid = grid_of(field)
+    top, bottom = max(grid.north, coarse.north), min(grid.south, coarse.south)
+    new = field.values[0, top - grid.north : bottom + 1 - grid.north]
+    old = original.values[0, top - coarse.north : bottom + 1 - coarse.north]
     place = (grid.west + np.arange(grid.columns) - coarse.west) % coarse.around
     known = place < coarse.columns
-    full = np.full(mine.shape, np.nan, np.float32)
-    full[:, known] = mine[:, known] - other[:, place[known]]
-    part = type(grid)(grid.step, rows.start, grid.west, rows.stop - rows.start, grid.columns)
-    return Panel(f"field {style.MINUS} original, {grid.step:g}°", full, part, is_error=True)
-
-
-def _whole(field: xr.DataArray, factor: int) -> xr.DataArray:
-    """The nodes that make whole cells (what is beyond them was read for the picture's edges alone)."""
-    _, rows, columns = grid_of(field).whole_cells(factor)
-    return field.isel(latitude=rows, longitude=columns)
+    values = np.full(new.shape, np.nan, np.float32)
+    values[:, known] = new[:, known] - old[:, place[known]]
+    part = Grid(grid.step, top, grid.west, bottom + 1 - top, grid.columns)
+    return Panel(f"field {style.MINUS} original, {grid.step:g}°", values, part, is_error=True)

@@ -9,42 +9,38 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
 from deepcams.core.errors import InputError
 from deepcams.core.field import grid_of
 from deepcams.core.grid import Grid
+from deepcams.core.times import stamp
 from deepcams.plotting import style
-from deepcams.plotting.extent import Box, View, into_turn, window, within
 from deepcams.plotting.maps import draw_map, species_of
 from deepcams.plotting.page import (
+    Columns,
+    Margins,
     Sheet,
     Size,
-    credit_of,
+    Texts,
     legible,
     size_of,
     text_width,
-    writing_height,
 )
-from deepcams.plotting.reading import frame_at, stamp
+from deepcams.plotting.projection import View, into_turn, window, within
+from deepcams.plotting.reading import EVERYWHERE, frame_at
 
-_NARROW = 5.5  # of a figure on a screen, at least; inches
-_LEFT, _RIGHT, _GAP, _TITLE, _TICKS, _FOOT = (
-    0.62,
-    0.15,
-    0.14,
-    0.26,
-    0.3,
-    0.94,
-)  # round and between the maps, inches
+# Inches of text size 1.
+_MARGINS = Margins(left=0.62, right=0.15, gap=0.14)
+_TITLE, _TICKS, _FOOT = 0.26, 0.3, 0.94
+_NARROW = 5.5  # least width of a figure on a screen
+_LINE = 0.135  # height of a line of scores below a title
+_STEPS = 2.6  # least width of a colour bar with all names of the guidelines' steps
+_BELOW = 0.78  # distance of two colour bars, one below the other
 
-
-_LINE = 0.135  # of figures below a title
-_STEPS = 2.6  # a scale with the guidelines' steps: the least width of all their names
-_BELOW = 0.78  # two scales below one another: their distance
-_FIGURES = "MAE 0.000   RMSE 00.0"
+_SCORES = "MAE 0.000   RMSE 00.0"
+"""The longest scores."""
 
 
 @dataclass(frozen=True)
@@ -57,24 +53,28 @@ class Panel:
     is_error: bool = False
 
 
+Rows = Sequence[Sequence[Panel | None]]
+"""Rows of panels; ``None`` leaves a place free."""
+
+
 def compare_maps(
     fields: Mapping[str, xr.DataArray],
     time: np.datetime64,
     *,
     truth: xr.DataArray | None = None,
     source: tuple[str, xr.DataArray] | None = None,
-    box: Box | None = None,
-    zooms: Sequence[Box] = (),
+    box: Sequence[float] | None = None,
+    zooms: Sequence[Sequence[float]] = (),
     scale: str = "log",
     size: str = "screen",
     title: str = "",
     note: str = "",
     credit: str | None = None,
 ) -> Figure:
-    """Methods side by side at one time, on one scale: the whole region, then each zoomed box.
+    """Draw methods side by side at one time, on one scale: the whole region, then each zoomed box.
 
-    With a truth, it stands left of the methods, and each method has its error (method - truth, with MAE and RMSE over
-    what is shown) below; the source stands below the truth. Without one, source and methods stand in a row.
+    With a truth, that is left of the methods, and each method has its error (method - truth, with MAE and RMSE over
+    what is shown) below; the source is below the truth. Without one, source and methods are in a row.
 
     Args:
         fields: name -> canonical field, one to four of them.
@@ -86,7 +86,7 @@ def compare_maps(
         scale, size, title, note, credit: as in :func:`deepcams.plotting.maps.map_figure`.
 
     Raises:
-        InputError: a field is not canonical, has no such time, or lies outside the box; an error is asked for on
+        InputError: a field is not canonical, has no such time, or is outside the box; an error is asked for on
             another grid or at another time than the truth's.
     """
     if not 1 <= len(fields) <= 4:
@@ -99,183 +99,197 @@ def compare_maps(
 
     def panel(name: str, field: xr.DataArray) -> tuple[Panel, np.datetime64]:
         grid = grid_of(field)
-        part, rows, columns = window(grid, overview) if inner else (grid, slice(None), None)
-        values, when = frame_at(field, time, name, rows, columns)
+        part, nodes = window(grid, overview) if inner else (grid, EVERYWHERE)
+        values, when = frame_at(field, time, name, nodes)
         late = "" if when == time else f", {stamp(when)[11:]} UTC"
         return Panel(f"{name}, {grid.step:g}°{late}", values, part), when
 
     given = panel(*source)[0] if source else None
     made = {name: panel(name, field) for name, field in fields.items()}
     top = [each for each, _ in made.values()]
-    rows: list[list[Panel | None]]
-    if truth is None:
-        rows = [[*([given] if given else []), *top]]
-    else:
+    rows: list[list[Panel | None]] = [[*([given] if given else []), *top]]
+    if truth is not None:
         true, when = panel("Truth", truth)
-        errors = []
-        for name, (each, own) in made.items():
-            if each.grid != true.grid or own != when:
-                found = f"{each.grid.describe()} at {stamp(own)}"
-                raise InputError(
-                    name,
-                    f"the truth's grid and time ({true.grid.describe()}, {stamp(when)})",
-                    found,
-                )
-            errors.append(
-                Panel(
-                    f"{name} {style.MINUS} truth",
-                    each.values - true.values,
-                    true.grid,
-                    is_error=True,
-                )
-            )
+        errors = [_error(name, *each, true, when) for name, each in made.items()]
         rows = [[true, *top], [given, *errors]]
-    head = title or f"{species_of(first)}, {stamp(time)} UTC"
-    if credit is None:
-        credit = credit_of(
-            source[1] if source else None, truth, *fields.values(), span=(time, time)
-        )
-    return lay_out([rows for _ in views], views, head, note, credit, first, scale, size_of(size))
+    title = title or f"{species_of(first)}, {stamp(time)} UTC"
+    drawn = [source[1] if source else None, truth, *fields.values()]
+    texts = Texts.of(title, note, credit, drawn, (time, time))
+    return lay_out(rows, views, texts, str(first.name), scale, size_of(size))
+
+
+def _error(
+    name: str, panel: Panel, time: np.datetime64, truth: Panel, true_time: np.datetime64
+) -> Panel:
+    """Return a method's error.
+
+    Raises:
+        InputError: it is on another grid or of another time than the truth.
+    """
+    if panel.grid != truth.grid or time != true_time:
+        expected = f"the truth's grid and time ({truth.grid.describe()}, {stamp(true_time)})"
+        raise InputError(name, expected, f"{panel.grid.describe()} at {stamp(time)}")
+    values = panel.values - truth.values
+    return Panel(f"{name} {style.MINUS} truth", values, truth.grid, is_error=True)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """The sizes of maps in rows, for each of several views; inches.
+
+    Attributes:
+        wide: of each map.
+        stacked: whether the colour bars are one below the other.
+        lines: of scores between a title and its map: none (they are beside the title), one or two.
+    """
+
+    paper: Size
+    rows: Rows
+    views: Sequence[View]
+    text_height: float
+    foot: float
+    stacked: bool
+    lines: int = 0
+
+    @property
+    def across(self) -> int:
+        return max(len(row) for row in self.rows)
+
+    def above(self, row: Sequence[Panel | None]) -> float:
+        """Room above the maps of a row."""
+        scores = self.lines * any(panel is not None and panel.is_error for panel in row)
+        return (_TITLE + scores * _LINE) * self.paper.text
+
+    @property
+    def fixed(self) -> float:
+        """Height of all but the maps."""
+        titles = sum(self.above(row) for row in self.rows) + _TICKS * self.paper.text
+        return len(self.views) * titles + self.foot
+
+    @property
+    def slope(self) -> float:
+        """Height of all maps below one another, each 1 wide."""
+        return len(self.rows) * sum(view.height for view in self.views)
+
+    @property
+    def wide(self) -> float:
+        across = self.paper.width - _MARGINS.sides(self.across) * self.paper.text
+        up = self.paper.tallest - self.fixed - self.text_height
+        return min(across / self.across, max(up / self.slope, 0.6 * self.paper.text))
+
+    @property
+    def columns(self) -> Columns:
+        least = _NARROW * self.paper.text
+        return Columns.of(self.paper, _MARGINS, self.across, self.wide, least)
 
 
 def lay_out(
-    blocks: Sequence[Sequence[Sequence[Panel | None]]],
+    rows: Rows,
     views: Sequence[View],
-    title: str,
-    note: str,
-    credit: str,
-    like: xr.DataArray,
+    texts: Texts,
+    species: str,
     scale: str,
     paper: Size,
     annual: bool = False,
     error_words: str = f"error: method {style.MINUS} truth ({style.UNITS_TEXT})",
 ) -> Figure:
-    """Set blocks of maps one below the other, each in its own view, with one scale for all of a kind.
+    """Draw rows of maps for each view, one below the other, with one scale for all of a kind.
 
     Args:
-        blocks: of each view, rows of panels; ``None`` leaves a place free.
-        views: of each block; those after the first are outlined in it.
-        title, note, credit: of the sheet.
-        like: field whose species is drawn.
+        rows: the panels.
+        views: those after the first are outlined in it.
+        texts: of the sheet.
+        species: name of what is drawn.
         scale: of concentrations.
         paper: how large.
         annual: whether guidelines are those for a year.
-        error_words: what the scale of errors is.
+        error_words: label of the scale of errors.
     """
-    panels = [panel for row in blocks[0] for panel in row if panel is not None]
-    shown = [within(panel.values, panel.grid, views[0]) for panel in panels if not panel.is_error]
-    errors = [within(panel.values, panel.grid, views[0]) for panel in panels if panel.is_error]
-    norms = {
-        False: style.norm_of(scale, shown, str(like.name), annual),
-        True: style.error_norm(errors),
+    panels = [panel for row in rows for panel in row if panel is not None]
+    shown = {
+        kind: [within(each.values, each.grid, views[0]) for each in panels if each.is_error == kind]
+        for kind in (False, True)
     }
-    names = {False: style.CONCENTRATION_COLOURS, True: style.ERROR_COLOURS}
-    k, across = paper.text, max(len(row) for row in blocks[0])
-    sides = (_LEFT + _RIGHT + (across - 1) * _GAP) * k
-    above_foot = sum(len(block) * _TITLE + _TICKS for block in blocks) * k
-    slope = sum(len(block) * view.height for block, view in zip(blocks, views, strict=True))
-    texts = writing_height(paper, title, note, credit)
-
-    def widest(more: float, foot: float) -> float:
-        room = paper.tallest - above_foot - foot - texts - more
-        return min((paper.width - sides) / across, max(room / slope, 0.6 * k))
-
-    # Where the errors' figures find no room beside a title, they stand below it.
-    names_of = [legible(panel.title) for panel in panels if panel.is_error]
-    foot, stacked = (_FOOT + (0.12 if scale == "guideline" else 0)) * k, False
-    while True:
-        beside = all(
-            text_width(f"A: {each}    {_FIGURES}", 9 * k) < widest(0.0, foot) for each in names_of
-        )
-        lines = (
-            0
-            if beside
-            else 1
-            if text_width(_FIGURES, style.points(8 * k)) < widest(0.3 * k, foot)
-            else 2
-        )
-        more = [
-            [lines * _LINE * k * any(p is not None and p.is_error for p in row) for row in block]
-            for block in blocks
-        ]
-        wide = widest(sum(map(sum, more)), foot)
-        width = (
-            paper.width
-            if paper.fixed
-            else max(across * wide + sides, min(_NARROW * k, paper.width))
-        )
-        if stacked or scale != "guideline" or not errors or _bar(width, k, 2) >= _STEPS * k:
-            break
-        foot, stacked = foot + _BELOW * k, True  # steps and their names need a line of their own
-    left = (width - across * wide - (across - 1) * _GAP * k + (_LEFT - _RIGHT) * k) / 2
-    sheet = Sheet(
-        paper,
-        above_foot + foot + wide * slope + sum(map(sum, more)),
-        width=width,
-        title=title,
-        note=note,
-        credit=credit,
-        left=left / k,
-    )
-    images: dict[bool, AxesImage] = {}
+    scales = [style.ColourScale.of_concentrations(scale, shown[False], species, annual)]
+    if shown[True]:
+        scales.append(style.ColourScale.of_errors(shown[True], error_words))
+    k = paper.text
+    layout = _fit(rows, views, texts.height(paper), scales, paper)
+    columns = layout.columns
+    wide = columns.wide
+    body = layout.fixed + wide * layout.slope
+    sheet = Sheet(paper, body, texts, width=columns.width, left=columns.left)
     top = sheet.top
-    for which, (block, view) in enumerate(zip(blocks, views, strict=True)):
+    for number, view in enumerate(views):
         tall = wide * view.height
-        for r, row in enumerate(block):
-            top -= _TITLE * k + more[which][r] + tall
+        letter = f"{chr(64 + number)}: " if number else ""
+        for r, row in enumerate(rows):
+            top -= layout.above(row) + tall
             for c, panel in enumerate(row):
                 if panel is None:
                     continue
-                axes = sheet.axes(left + c * (wide + _GAP * k), top, wide, tall)
-                kind = panel.is_error
-                degrees = (
-                    not any(row[:c]),
-                    not any(below[c] for below in block[r + 1 :] if c < len(below)),
-                )
-                images[kind] = draw_map(
-                    axes, panel.values, panel.grid, view, norms[kind], names[kind], k, degrees
-                )
-                letter = f"{chr(65 + which - 1)}: " if which else ""
-                text = legible(letter + panel.title)
-                points = style.points(min(9 * k, 9 * k * wide / text_width(text, 9 * k)))
-                pad = 3 * k + (lines * _LINE * k * 72 if panel.is_error else 0)
-                axes.set_title(text, fontsize=points, loc="left", pad=pad)
+                axes = sheet.axes(columns.start(c), top, wide, tall)
+                below = [each[c] for each in rows[r + 1 :] if c < len(each)]
+                degrees = not any(row[:c]), not any(below)
+                colours = scales[panel.is_error]
+                draw_map(axes, panel.values, panel.grid, view, colours, k, degrees)
+                _write_title(axes, letter + panel.title, wide, k, layout.lines * panel.is_error)
                 if panel.is_error:
-                    _write_scores(axes, within(panel.values, panel.grid, view), k, lines)
-                if not which:
+                    _write_scores(axes, within(panel.values, panel.grid, view), k, layout.lines)
+                if number == 0:
                     _outline(axes, view, views[1:], k, wide)
         top -= _TICKS * k
-    _add_scales(
-        sheet,
-        images,
-        {False: shown, True: errors},
-        species_of(like),
-        style.scale_words(scale, annual),
-        error_words,
-        stacked,
-    )
+    _add_bars(sheet, scales, layout.stacked)
     return sheet.figure
 
 
-def map_width(rows: Sequence[Sequence[Panel | None]], view: View, paper: Size) -> float:
-    """How wide each map becomes, in inches, where rows of them are laid out on a paper."""
-    k, across = paper.text, max(len(row) for row in rows)
-    room = paper.width - (_LEFT + _RIGHT + (across - 1) * _GAP) * k
-    tall = paper.tallest - (_FOOT + len(rows) * _TITLE + _TICKS + 0.6) * k
-    return min(room / across, tall / len(rows) / view.height)
+def _fit(
+    rows: Rows,
+    views: Sequence[View],
+    text_height: float,
+    scales: Sequence[style.ColourScale],
+    paper: Size,
+) -> _Layout:
+    """Return the layout whose titles, scores and colour bars have room."""
+    k = paper.text
+    foot = (_FOOT + scales[0].extra_height) * k
+    titles = [legible(each.title) for row in rows for each in row if each and each.is_error]
+    longest = max((text_width(f"A: {each}    {_SCORES}", 9 * k) for each in titles), default=0.0)
+    stacked = False
+    while True:
+        lines = 0
+        if longest >= _Layout(paper, rows, views, text_height, foot, stacked).wide:
+            room = _Layout(paper, rows, views, text_height + 0.3 * k, foot, stacked).wide
+            lines = 1 if text_width(_SCORES, style.points(8 * k)) < room else 2
+        layout = _Layout(paper, rows, views, text_height, foot, stacked, lines)
+        steps_fit = _bar_width(layout.columns.width, k, 2) >= _STEPS * k
+        if stacked or len(scales) == 1 or not scales[0].has_steps or steps_fit:
+            return layout
+        foot, stacked = foot + _BELOW * k, True
+
+
+def map_width(rows: Rows, view: View, paper: Size) -> float:
+    """Return about how wide each map becomes, inches, where rows of them are laid out on a paper."""
+    layout = _Layout(paper, rows, [view], 0.6 * paper.text, _FOOT * paper.text, stacked=False)
+    return layout.wide
+
+
+def _write_title(axes: Axes, title: str, wide: float, k: float, lines: int) -> None:
+    """Write a map's title as large as it fits, ``lines`` of scores above the map."""
+    text = legible(title)
+    points = style.points(9 * k * min(1.0, wide / text_width(text, 9 * k)))
+    axes.set_title(text, fontsize=points, loc="left", pad=(3 + lines * _LINE * 72) * k)
 
 
 def _write_scores(axes: Axes, errors: np.ndarray, k: float, lines: int) -> None:
-    """Above the map: at its right (no line of their own), or from its left in one line or in two."""
+    """Write scores above the map: at its right (no line of their own), or from its left in one line or in two."""
     known = errors[np.isfinite(errors)].astype(np.float64)
     if not known.size:
         return
-    mae, rmse = (
-        f"{figure:#.3g}".rstrip(".") for figure in (abs(known).mean(), np.sqrt((known**2).mean()))
-    )
-    text = f"MAE {mae}{chr(10) if lines == 2 else '   '}RMSE {rmse}"
+    mae, rmse = abs(known).mean(), np.sqrt((known**2).mean())
+    words = [f"{name} {score:#.3g}".rstrip(".") for name, score in (("MAE", mae), ("RMSE", rmse))]
     axes.annotate(
-        text,
+        ("\n" if lines == 2 else "   ").join(words),
         (0 if lines else 1, 1),
         (0, 3 * k),
         xycoords="axes fraction",
@@ -288,20 +302,21 @@ def _write_scores(axes: Axes, errors: np.ndarray, k: float, lines: int) -> None:
 
 
 def _outline(axes: Axes, view: View, zooms: Sequence[View], k: float, wide: float) -> None:
-    """Boxes with their letters: within the box, or beside one that is too small; ``wide`` is the map's, in inches."""
+    """Draw boxes with their letters: within the box, or beside one that is too small; ``wide``: of the map, inches."""
     letter = 0.13 * k / wide * (view.east - view.west)
     taken: list[np.ndarray] = []
-    for i, zoom in enumerate(zooms):
+    for number, zoom in enumerate(zooms):
+        name = chr(65 + number)
         west = into_turn(zoom.west, view.west)
-        width, middle = zoom.east - zoom.west, zoom.east / 2 - zoom.west / 2
-        turns = [
-            turn for turn in (west, west - 360) if turn + width > view.west and turn < view.east
-        ]
-        for turn in turns:  # a box across the view's own edge is seen at both
+        width, height = zoom.east - zoom.west, zoom.north - zoom.south
+        # A box across the view's own edge is seen at both.
+        turns = [each for each in (west, west - 360) if each + width > view.west]
+        turns = [each for each in turns if each < view.east]
+        for turn in turns:
             frame = Rectangle(
                 (turn, zoom.south),
                 width,
-                zoom.north - zoom.south,
+                height,
                 fill=False,
                 linewidth=1.1 * k,
                 zorder=4,
@@ -309,32 +324,25 @@ def _outline(axes: Axes, view: View, zooms: Sequence[View], k: float, wide: floa
                 path_effects=[withStroke(linewidth=2.4 * k, foreground="white")],
             )
             axes.add_patch(frame)
-        places = [(turn, zoom.north, "left", "top") for turn in turns if width > 2.2 * letter]
-        for side, up in ((zoom.north, "bottom"), (zoom.south, "top")):
+        places = []  # of a letter: where it is written, how it is aligned, and its middle
+        if width > 2.2 * letter:
             for turn in turns:
-                at = min(max(turn + middle, view.west + 0.6 * letter), view.east - 0.6 * letter)
-                places.append((at, side, "center", up))
-
-        def heart(place: tuple[float, float, str, str]) -> np.ndarray:
-            x, y, across, up = place
-            return np.array(
-                [
-                    x + letter / 2 * (across == "left"),
-                    y + (letter if up == "bottom" else -letter) / 2,
-                ]
-            )
-
+                middle = np.array([turn + letter / 2, zoom.north - letter / 2])
+                places.append(((turn, zoom.north), ("left", "top"), middle))
+        edges = view.west + 0.6 * letter, view.east - 0.6 * letter
+        for side, up, away in ((zoom.north, "bottom", 0.5), (zoom.south, "top", -0.5)):
+            for turn in turns:
+                x = min(max(turn + width / 2, edges[0]), edges[1])
+                middle = np.array([x, side + away * letter])
+                places.append(((x, side), ("center", up), middle))
         free = [
-            each
-            for each in places
-            if all(np.abs(heart(each) - other).max() > letter for other in taken)
+            each for each in places if all(abs(each[2] - other).max() > letter for other in taken)
         ]
-        x, y, across, up = place = (free or places)[0]
-        taken.append(heart(place))
+        at, (across, up), middle = (free or places)[0]
+        taken.append(middle)
         axes.text(
-            x,
-            y,
-            f" {chr(65 + i)}" if across == "left" else chr(65 + i),
+            *at,
+            f" {name}" if across == "left" else name,
             fontsize=style.points(9 * k),
             zorder=4,
             fontweight="bold",
@@ -344,30 +352,22 @@ def _outline(axes: Axes, view: View, zooms: Sequence[View], k: float, wide: floa
         )
 
 
-def _add_scales(
-    sheet: Sheet,
-    images: Mapping[bool, AxesImage],
-    values: Mapping[bool, Sequence[np.ndarray]],
-    species: str,
-    words: str,
-    error_words: str,
-    stacked: bool,
-) -> None:
-    """One bar for concentrations and, where there are errors, one for them, below the maps; beside it or below it."""
-    k, beside = sheet.k, 1 if stacked else len(images)
-    share = (sheet.width - (_LEFT + _RIGHT) * k) / beside
-    width = _bar(sheet.width, k, beside)
-    for i, kind in enumerate(sorted(images)):
-        left = _LEFT * k + (0 if stacked else i * share) + (share - width) / 2
-        high = (
-            0.57
-            + (0.12 if words and not (stacked and kind) else 0)
-            + (_BELOW if stacked and not kind else 0)
-        )
-        text = error_words if kind else f"{species} ({style.UNITS_TEXT}){words}"
-        sheet.scale(images[kind], values[kind], (left, sheet.bottom + high * k, width), text)
+def _add_bars(sheet: Sheet, scales: Sequence[style.ColourScale], stacked: bool) -> None:
+    """Add the colour bars below the maps, side by side or one below the other."""
+    k, beside = sheet.k, 1 if stacked else len(scales)
+    share = (sheet.width - _MARGINS.sides(1) * k) / beside
+    width = _bar_width(sheet.width, k, beside)
+    for i, scale in enumerate(scales):
+        left = _MARGINS.left * k + (share - width) / 2
+        up = 0.57
+        if stacked:
+            up += scale.extra_height + _BELOW * (i == 0)
+        else:
+            left += i * share
+            up += scales[0].extra_height
+        sheet.bar(scale, up, (left, width))
 
 
-def _bar(width: float, k: float, beside: int) -> float:
-    """How wide each of several scales beside one another is on a figure of a width, inches."""
-    return min((width - (_LEFT + _RIGHT) * k) / beside * 0.86, 5.0 * k)
+def _bar_width(width: float, k: float, beside: int) -> float:
+    """Return the width of each of several colour bars side by side on a figure of a width, inches."""
+    return min((width - _MARGINS.sides(1) * k) / beside * 0.86, 5.0 * k)

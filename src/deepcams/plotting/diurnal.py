@@ -1,15 +1,16 @@
-"""The mean diurnal cycle at stations: what was observed, and what fields have."""
+"""The mean diurnal cycle at stations: observed, and of fields."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from deepcams.plotting import style
-from deepcams.plotting.page import Sheet, size_of
+from deepcams.plotting.page import Sheet, Texts, size_of
 
 _WIDTH, _TALL, _LEFT, _RIGHT, _FOOT = 6.6, 2.85, 0.62, 0.18, 0.55  # inches of text size 1
 _COLOURS = {"observed": "black", "field": "#c8386a", "original": "#2878b5"}
@@ -45,7 +46,7 @@ def diurnal_figure(
     size: str = "screen",
     credit: str = "",
 ) -> Figure:
-    """Lines over the hours of the day, in local mean solar time.
+    """Draw lines over the hours of the day, in local mean solar time.
 
     Args:
         cycles: what is drawn.
@@ -57,65 +58,34 @@ def diurnal_figure(
     paper = size_of(size)
     k = paper.text
     width = paper.width if paper.fixed else min(_WIDTH * k, paper.width)
-    sheet = Sheet(
-        paper, (_TALL + _FOOT) * k, width=width, title=title, note=note, credit=credit, left=_LEFT
-    )
-    axes = sheet.axes(
-        _LEFT * k,
-        sheet.bottom + (_FOOT - 0.04) * k,
-        width - (_LEFT + _RIGHT) * k,
-        (_TALL - 0.05) * k,
-    )
-    hours = np.arange(24) + 0.5
-    # The day goes on: its last hours stand before it, its first ones after it.
-    around = np.r_[hours[-2:] - 24, hours, hours[:2] + 24]
+    texts = Texts(title, note, credit)
+    sheet = Sheet(paper, (_TALL + _FOOT) * k, texts, width=width, left=_LEFT * k)
+    wide = width - (_LEFT + _RIGHT) * k
+    axes = sheet.axes(_LEFT * k, sheet.bottom + (_FOOT - 0.04) * k, wide, (_TALL - 0.05) * k)
+    # The day goes on: its last hours are drawn before it too, its first ones after it.
+    hours = np.arange(-2, 26) + 0.5
     for cycle in cycles:
         colour = _COLOURS[cycle.kind]
-        mean = np.r_[cycle.mean[-2:], cycle.mean, cycle.mean[:2]]
+        mean = np.pad(cycle.mean, 2, mode="wrap")
+        look: dict[str, Any] = {"linewidth": 1.8 * k, "zorder": 3}
         if cycle.markers:
-            axes.plot(
-                around,
-                mean,
-                "o",
-                color=colour,
-                markersize=4.5 * k,
-                markerfacecolor="white",
-                label=cycle.name,
-                zorder=4,
-            )
-        else:
-            line = (0, (4, 2)) if cycle.dashed else "solid"
-            axes.plot(
-                around,
-                mean,
-                color=colour,
-                linewidth=1.8 * k,
-                linestyle=line,
-                label=cycle.name,
-                zorder=3,
-            )
+            look = {"linestyle": "none", "marker": "o", "markersize": 4.5 * k, "zorder": 4}
+            look["markerfacecolor"] = "white"
+        elif cycle.dashed:
+            look["linestyle"] = (0, (4, 2))
+        axes.plot(hours, mean, color=colour, label=cycle.name, **look)
         if cycle.spread is not None:
-            spread = np.r_[cycle.spread[-2:], cycle.spread, cycle.spread[:2]]
-            axes.fill_between(
-                around,
-                mean - spread,
-                mean + spread,
-                color=colour,
-                alpha=0.13,
-                linewidth=0,
-                zorder=1,
-            )
+            spread = np.pad(cycle.spread, 2, mode="wrap")
+            band = mean - spread, mean + spread
+            axes.fill_between(hours, *band, color=colour, alpha=0.13, linewidth=0, zorder=1)
     axes.set_xlim(0, 24)
     axes.set_xticks(range(0, 25, 3))
     low, high = axes.get_ylim()
     axes.set_ylim(max(low - 0.05 * (high - low), 0), high + 0.08 * (high - low))
     axes.set_xlabel("local mean solar time (hours)", fontsize=9 * k)
-    species = species.replace("PM2.5", "PM$_{2.5}$").replace("PM10", "PM$_{10}$")
-    axes.set_ylabel(f"{species} ({style.UNITS_TEXT})", fontsize=9 * k)
+    axes.set_ylabel(f"{style.species_text(species)} ({style.UNITS_TEXT})", fontsize=9 * k)
     axes.yaxis.set_major_formatter(style.NUMBERS)
     axes.tick_params(labelsize=style.points(8.5 * k), length=3 * k)
-    axes.grid(visible=True, color="0.9", linewidth=0.6 * k)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    style.open_axes(axes, k)
     axes.legend(fontsize=style.points(8.5 * k), frameon=False, loc="best")
     return sheet.figure

@@ -1,68 +1,32 @@
-"""Map projections by their own formulas: what a view looks like on paper, and which place a point of the paper is.
+"""Map projections by their own formulas, and views: which part of the globe a map shows, and which part of a grid.
 
 Plate carree draws degrees as they are. Robinson and Equal Earth show the globe; the polar ones a cap.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal, get_args
 
 import numpy as np
 
-from deepcams.core.errors import choose
+from deepcams.core.box import Box
+from deepcams.core.errors import InputError, choose
+from deepcams.core.grid import Grid
 
 ProjectionName = Literal["plate-carree", "robinson", "equal-earth", "north-polar", "south-polar"]
 PROJECTIONS: tuple[str, ...] = get_args(ProjectionName)
 
-# Robinson (1974): length of the parallel and its distance from the equator, every 5 degrees of latitude.
-_PARALLELS = np.array(
-    [
-        1.0000,
-        0.9986,
-        0.9954,
-        0.9900,
-        0.9822,
-        0.9730,
-        0.9600,
-        0.9427,
-        0.9216,
-        0.8962,
-        0.8679,
-        0.8350,
-        0.7986,
-        0.7597,
-        0.7186,
-        0.6732,
-        0.6213,
-        0.5722,
-        0.5322,
-    ]
-)
-_HEIGHTS = np.array(
-    [
-        0.0000,
-        0.0620,
-        0.1240,
-        0.1860,
-        0.2480,
-        0.3100,
-        0.3720,
-        0.4340,
-        0.4958,
-        0.5571,
-        0.6176,
-        0.6769,
-        0.7346,
-        0.7903,
-        0.8435,
-        0.8936,
-        0.9394,
-        0.9761,
-        1.0000,
-    ]
+# Robinson (1974), every 5 degrees of latitude: length of the parallel, and its distance from the equator; in 1e-4.
+_PARALLELS = "10000 9986 9954 9900 9822 9730 9600 9427 9216 8962 8679 8350 7986 7597 7186 6732 6213 5722 5322"
+_HEIGHTS = (
+    "0 620 1240 1860 2480 3100 3720 4340 4958 5571 6176 6769 7346 7903 8435 8936 9394 9761 10000"
 )
 _EQUAL_EARTH = (1.340264, -0.081106, 0.000893, 0.003796)  # Savric, Patterson & Jenny 2018, eq. 11
-_LATITUDES = np.linspace(-90, 90, 3601)  # where what has no inverse in closed form is looked up
+_LATITUDES = np.linspace(-90, 90, 3601)  # of the table by which latitudes are found from y
+_CAP = 30.0  # latitude to which a polar map of the whole globe reaches
 
 
 class Projection:
@@ -81,10 +45,8 @@ class Projection:
         self.polar = name.endswith("polar")
         self._sign = -1.0 if name == "south-polar" else 1.0
         if name == "robinson":
-            size = abs(_LATITUDES)
-            table = np.arange(0, 91, 5.0)
-            self._across = np.deg2rad(0.8487 * _smooth(size, table, _PARALLELS))
-            self._up = 1.3523 * np.sign(_LATITUDES) * _smooth(size, table, _HEIGHTS)
+            self._across = np.deg2rad(0.8487 * _robinson(_PARALLELS))
+            self._up = 1.3523 * np.sign(_LATITUDES) * _robinson(_HEIGHTS)
         elif name == "equal-earth":
             a1, a2, a3, a4 = _EQUAL_EARTH
             angle = np.arcsin(np.sqrt(3) / 2 * np.sin(np.deg2rad(_LATITUDES)))
@@ -95,7 +57,7 @@ class Projection:
     def forward(
         self, longitude: np.ndarray | float, latitude: np.ndarray | float
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Degrees (longitude in whichever turn is meant) to x and y on paper."""
+        """Return x and y on paper of degrees; the longitude's turn matters."""
         turned = np.asarray(longitude, float) - self.centre
         latitude = np.asarray(latitude, float)
         if self.name == "plate-carree":
@@ -104,36 +66,196 @@ class Projection:
             radius = 2 * np.sin(np.deg2rad(90 - self._sign * latitude) / 2)
             angle = np.deg2rad(turned)
             return radius * np.sin(angle), -self._sign * radius * np.cos(angle)
-        return turned * np.interp(latitude, _LATITUDES, self._across), np.interp(
-            latitude, _LATITUDES, self._up
-        )
+        across = np.interp(latitude, _LATITUDES, self._across)
+        return turned * across, np.interp(latitude, _LATITUDES, self._up)
+
+    def points(self, longitude: np.ndarray | float, latitude: np.ndarray | float) -> np.ndarray:
+        """Return :meth:`forward` as points, (..., 2); a number stands for as many as the other argument has."""
+        return np.stack(np.broadcast_arrays(*self.forward(longitude, latitude)), axis=-1)
 
     def inverse(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Paper to degrees; NaN where there is no place, longitudes within half a turn of the centre."""
+        """Return longitude and latitude of places on paper; NaN off the map, longitudes within 180 of the centre."""
         x, y = np.asarray(x, float), np.asarray(y, float)
         if self.name == "plate-carree":
             return x + self.centre, np.where(abs(y) <= 90, y, np.nan)
         if self.polar:
-            radius = np.hypot(x, y)
             with np.errstate(invalid="ignore"):
-                latitude = self._sign * (90 - 2 * np.rad2deg(np.arcsin(radius / 2)))
-            return self.centre + np.rad2deg(np.arctan2(x, -self._sign * y)), latitude
+                angle = np.rad2deg(np.arcsin(np.hypot(x, y) / 2))
+            longitude = self.centre + np.rad2deg(np.arctan2(x, -self._sign * y))
+            return longitude, self._sign * (90 - 2 * angle)
         latitude = np.interp(y, self._up, _LATITUDES, left=np.nan, right=np.nan)
         turned = x / np.interp(y, self._up, self._across)
         inside = np.isfinite(latitude) & (abs(turned) <= 180 + 1e-9)
         return np.where(inside, self.centre + turned, np.nan), np.where(inside, latitude, np.nan)
 
 
-def _smooth(at: np.ndarray, places: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """A smooth cubic through a table of even steps (Aitken's scheme is the same within a line's width)."""
-    slopes = np.gradient(values, places, edge_order=2)
-    step = places[1] - places[0]
-    left = np.clip(np.searchsorted(places, at, side="right") - 1, 0, places.size - 2)
-    share = (at - places[left]) / step
+def _robinson(table: str) -> np.ndarray:
+    """Interpolate one of Robinson's tables to all latitudes by a smooth cubic.
+
+    Aitken's scheme, which he used, is the same within a line's width.
+    """
+    values = np.array(table.split(), float) / 1e4
+    slopes = np.gradient(values, edge_order=2)
+    place = abs(_LATITUDES) / 5
+    left = np.clip(place.astype(int), 0, values.size - 2)
+    share = place - left
     rising = share**2 * (3 - 2 * share)
-    bent = share * (1 - share) * step
-    return np.asarray(
-        values[left] * (1 - rising)
-        + values[left + 1] * rising
-        + bent * ((1 - share) * slopes[left] - share * slopes[left + 1])
-    )
+    bend = share * (1 - share) * ((1 - share) * slopes[left] - share * slopes[left + 1])
+    return np.asarray(values[left] * (1 - rising) + values[left + 1] * rising + bend)
+
+
+@lru_cache(maxsize=32)
+def _plane(name: str, centre: float) -> Projection:
+    return Projection(name, centre)
+
+
+@dataclass(frozen=True)
+class View:
+    """A part of the globe as a map shows it: degrees, west < east, in whichever turn of longitude suits the data."""
+
+    west: float
+    south: float
+    east: float
+    north: float
+    projection: str = "plate-carree"
+
+    @classmethod
+    def of(
+        cls, grid: Grid, box: Sequence[float] | None = None, projection: str = "plate-carree"
+    ) -> View:
+        """Return the view of a box (W S E N), or of all cells of a grid.
+
+        The globe is shown from 180 W; a polar map shows a cap of it.
+
+        Raises:
+            InputError: the box is no box or holds nothing of the grid; no such projection.
+        """
+        choose("--projection", projection, PROJECTIONS)
+        if box is None:
+            return cls._of_grid(grid, projection)
+        grid.select(box, "box")
+        box = Box(*box)
+        away = {"north-polar": box.north <= 0, "south-polar": box.south >= 0}
+        if away.get(projection):
+            expected = f"a box on the pole's side of the equator for {projection}"
+            raise InputError("--projection", expected, f"{tuple(box)}")
+        west = box.west
+        if not grid.periodic:
+            west = into_turn(west, float(grid.longitudes[0]) - grid.step)
+        return cls(west, box.south, west + box.width, box.north, projection)
+
+    @classmethod
+    def _of_grid(cls, grid: Grid, projection: str) -> View:
+        west = float(grid.longitude_bounds[0, 0])
+        if grid.periodic:
+            west = -180.0
+            if projection == "plate-carree":
+                west -= grid.step / 2
+        south, north = float(grid.latitude_bounds[-1, 1]), float(grid.latitude_bounds[0, 0])
+        if projection == "north-polar":
+            south = max(south, _CAP)
+        elif projection == "south-polar":
+            north = min(north, -_CAP)
+        if south >= north:
+            expected = f"data near the pole for {projection}"
+            raise InputError("--projection", expected, grid.describe())
+        return cls(west, south, west + grid.step * grid.columns, north, projection)
+
+    @property
+    def plane(self) -> Projection:
+        """The projection about the middle of the view (a whole polar cap: about Greenwich)."""
+        return _plane(self.projection, (self.west + self.east) / 2)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the view goes round the globe."""
+        return self.east - self.west > 359.9
+
+    @property
+    def is_cap(self) -> bool:
+        """Whether the view is a circle about a pole."""
+        return self.is_whole and self.projection.endswith("polar")
+
+    @property
+    def aspect(self) -> float:
+        """How much longer a degree of latitude is drawn than one of longitude: true in the middle, 1 on wide maps."""
+        if self.projection != "plate-carree" or self.east - self.west > 180:
+            return 1.0
+        return float(min(1 / np.cos(np.deg2rad((self.south + self.north) / 2)), 2.5))
+
+    @property
+    def cap_edge(self) -> float:
+        """Latitude of the edge of a polar map."""
+        return self.south if self.projection == "north-polar" else self.north
+
+    @property
+    def border(self) -> np.ndarray:
+        """The edge of the view on paper, closed, (n, 2)."""
+        around = np.linspace(self.west, self.east, 361)
+        up = np.linspace(self.south, self.north, 181)
+        if self.is_cap:
+            return self.plane.points(around, self.cap_edge)
+        edges: list[tuple[np.ndarray | float, np.ndarray | float]] = [
+            (around, self.south),
+            (self.east, up),
+            (around[::-1], self.north),
+            (self.west, up[::-1]),
+        ]
+        return np.concatenate([self.plane.points(*edge) for edge in edges])
+
+    @property
+    def extent(self) -> tuple[float, float, float, float]:
+        """West, east, south and north end of the paper: degrees on plate carree, else units of the projection."""
+        if self.projection == "plate-carree":
+            return self.west, self.east, self.south, self.north
+        (x0, y0), (x1, y1) = self.border.min(axis=0), self.border.max(axis=0)
+        return float(x0), float(x1), float(y0), float(y1)
+
+    @property
+    def height(self) -> float:
+        """Height of a map that is 1 wide."""
+        x0, x1, y0, y1 = self.extent
+        return (y1 - y0) / (x1 - x0) * self.aspect
+
+    def holds(self, other: View) -> bool:
+        """Return whether another view is within this one."""
+        west = into_turn(other.west, self.west - 1e-9)
+        across = self.east - self.west >= 360 or west + other.east - other.west <= self.east + 1e-6
+        return across and self.south <= other.south + 1e-6 and other.north <= self.north + 1e-6
+
+
+def into_turn(longitude: float, west: float) -> float:
+    """Return the same longitude within the 360 degrees from ``west``."""
+    return west + (longitude - west) % 360
+
+
+Nodes = tuple[slice, np.ndarray | None]
+"""Rows and columns of a grid; ``None`` for all columns, which may wrap round the globe."""
+
+
+def window(grid: Grid, view: View) -> tuple[Grid, Nodes]:
+    """Return the part of a grid that a view shows, with a cell beyond on each side, and its nodes."""
+    top = max(int(np.floor((90 - view.north) / grid.step)) - 1, grid.north)
+    bottom = min(int(np.ceil((90 - view.south) / grid.step)) + 1, grid.south)
+    rows = slice(top - grid.north, bottom + 1 - grid.north)
+    first = int(np.floor(view.west / grid.step)) - 1
+    stop = int(np.ceil(view.east / grid.step)) + 2
+    if stop - first >= grid.around:
+        return replace(grid, north=top, rows=bottom + 1 - top), (rows, None)
+    wanted = (np.arange(first, stop) - grid.west) % grid.around
+    columns = wanted[wanted < grid.columns]
+    part = Grid(grid.step, top, grid.west + int(columns[0]), bottom + 1 - top, columns.size)
+    return part.canonical(), (rows, columns)
+
+
+def within(values: np.ndarray, grid: Grid, view: View) -> np.ndarray:
+    """Return the values at nodes inside a view."""
+    south, north = max(view.south, -90.0), min(view.north, 90.0)
+    west = (view.west + 180) % 360 - 180
+    east = (view.east + 180) % 360 - 180
+    if view.east - view.west >= 360 - grid.step:
+        east = 360.0 + west
+        if east > 360:
+            west, east = 0.0, 360.0
+    _, rows, columns = grid.select((west, south, east, north), "box")
+    return values[rows][:, columns]

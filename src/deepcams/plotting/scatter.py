@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from matplotlib import colormaps
@@ -15,23 +15,20 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from deepcams.plotting import style
-from deepcams.plotting.page import Sheet, legible, size_of, text_width, writing_height
+from deepcams.plotting.page import Columns, Margins, Sheet, Texts, legible, size_of, text_width
 
 COUNT_COLOURS = "viridis"
-_SIDE, _LEAST, _GAP, _LEFT, _RIGHT, _FOOT, _TITLE = (
-    2.9,
-    1.5,
-    0.3,
-    0.72,
-    0.18,
-    1.12,
-    0.3,
-)  # inches of text size 1
-_FIGURES, _WITHIN = 0.56, 2.2  # height of a panel's figures; panels as wide have them within
+
+# Inches of text size 1.
+_MARGINS = Margins(left=0.72, right=0.18, gap=0.3)
+_SIDE, _LEAST, _FOOT, _TITLE = 2.9, 1.5, 1.12, 0.3
+_SCORES, _WITHIN = 0.56, 2.2  # height of a panel's scores; panels as wide have them within
 _NARROWEST = 4.3
-_LEGEND = 1.4  # what the legend needs beside a title
+_LEGEND = 1.4  # room for the legend beside a title
+
 _SQUARES = 80  # across a panel, at most
-_BEYOND = 0.004  # share of the pairs that may lie beyond the axes
+_BEYOND = 0.004  # share of the pairs that may be beyond the axes
+_TICKS = [1, 2, 2.5, 5, 10]
 
 
 @dataclass(frozen=True)
@@ -64,10 +61,10 @@ def scatter_figure(
     size: str = "screen",
     credit: str = "",
 ) -> Figure:
-    """Panels on common axes and one logarithmic scale of numbers.
+    """Draw panels on common axes and one logarithmic scale of numbers.
 
     Args:
-        rows: panels as they stand; rows of the same length.
+        rows: panels as they are placed; rows of the same length.
         title, note: written above.
         species: for the axes.
         size: one of :data:`deepcams.plotting.page.SIZES`; rows that a paper is too narrow for are broken.
@@ -75,97 +72,174 @@ def scatter_figure(
     """
     paper = size_of(size)
     k = paper.text
-    room = paper.width - (_LEFT + _RIGHT) * k
-    fit = max(int((room + _GAP * k) / ((_LEAST + _GAP) * k)), 1)
+    texts = Texts(title, note, credit)
+    room = paper.width - _MARGINS.sides(1) * k
+    pitch = (_LEAST + _MARGINS.gap) * k
+    fit = max(int((room + _MARGINS.gap * k) / pitch), 1)
     rows = [row[at : at + fit] for at in range(0, len(rows[0]), fit) for row in rows]
     across, down = max(map(len, rows)), len(rows)
-    long = (_LEFT + _RIGHT) * k + min(across * (_SIDE + _GAP) * k, room)  # to the last panel's end
-    beside = _LEFT * k + text_width(legible(title), 12.5 * k, bold=True) + _LEGEND * k < long
+    end = _MARGINS.sides(1) * k + min(across * (_SIDE + _MARGINS.gap) * k, room)
+    title_end = _MARGINS.left * k + text_width(legible(title), 12.5 * k, bold=True)
+    beside = title_end + _LEGEND * k < end  # the legend beside the title
     over = 0.0 if beside else 0.2 * k
-    high = paper.tallest - writing_height(paper, title, note, credit) - _FOOT * k - over
-    side = min(_SIDE * k, (room - (across - 1) * _GAP * k) / across)
-    within = (
-        side >= _WITHIN * k
-    )  # in small panels the figures would hide most of the pairs: they stand above
-    head = (_TITLE + (0.0 if within else _FIGURES)) * k
+    side = min(_SIDE * k, (paper.width - _MARGINS.sides(across) * k) / across)
+    within = side >= _WITHIN * k  # in small panels the scores would hide most of the pairs
+    head = (_TITLE + (0.0 if within else _SCORES)) * k
+    high = paper.tallest - texts.height(paper) - _FOOT * k - over
     side = min(side, max(high / down - head, 0.9 * k))
-    panels = [panel for row in rows for panel in row]
-    top = _top(panels)
-    each = max(math.ceil(top / _SQUARES), 1)
-    blocks = [_squares(panel.density, each) for panel in panels]
-    largest = max((int(block.max()) for block in blocks), default=1)
-    norm = LogNorm(1, max(largest, 10))
-    width = (
-        paper.width if paper.fixed else (_LEFT + _RIGHT + (across - 1) * _GAP) * k + across * side
-    )
-    width = max(width, min(_NARROWEST * k, paper.width))  # room for the source line
-    left = (width - across * side - ((across - 1) * _GAP - _LEFT + _RIGHT) * k) / 2
+    columns = Columns.of(paper, _MARGINS, across, side, _NARROWEST * k)
     body = down * (side + head) + _FOOT * k + over
-    sheet = Sheet(paper, body, width=width, title=title, note=note, credit=credit, left=left / k)
-    figure = sheet.figure
-    species = species.replace("PM2.5", "PM$_{2.5}$").replace("PM10", "PM$_{10}$")
-    above = _above([block[: math.ceil(top / each), : math.ceil(top / each)] for block in blocks])
+    sheet = Sheet(paper, body, texts, width=columns.width, left=columns.left)
+    axes_of = _CommonAxes.of([panel for row in rows for panel in row])
+    if not within:
+        axes_of = replace(axes_of, scores="above")
+    unit = f"{style.species_text(species)} ({style.UNITS_TEXT})"
     mesh: QuadMesh | None = None
-    drawn = iter(blocks)
     for i, row in enumerate(rows):
         for j, panel in enumerate(row):
             bottom = sheet.top - over - (i + 1) * (side + head)
-            axes = sheet.axes(left + j * (side + _GAP * k), bottom, side, side)
-            mesh = _draw(axes, panel, next(drawn), each, top, norm, above if within else None, k)
+            axes = sheet.axes(columns.start(j), bottom, side, side)
+            mesh = axes_of.draw(axes, panel, k)
             lowest = not any(len(below) > j for below in rows[i + 1 :])
-            axes.tick_params(
-                labelleft=j == 0,
-                labelbottom=lowest,
-                labelsize=style.points(8 * k),
-                length=2.5 * k,
-                width=0.8 * k,
-            )
+            axes.tick_params(labelleft=j == 0, labelbottom=lowest)
+            axes.tick_params(labelsize=style.points(8 * k), length=2.5 * k, width=0.8 * k)
             if j == 0:
-                axes.set_ylabel(f"model {species} ({style.UNITS_TEXT})", fontsize=9 * k)
+                axes.set_ylabel(f"model {unit}", fontsize=9 * k)
             if lowest:
-                axes.set_xlabel(f"observed {species} ({style.UNITS_TEXT})", fontsize=9 * k)
-    # One legend for all panels, above them: within one it would hide pairs.
-    lines, names = figure.axes[0].get_legend_handles_labels()
-    figure.legend(
+                axes.set_xlabel(f"observed {unit}", fontsize=9 * k)
+    assert mesh is not None
+    right = columns.start(across) - columns.gap
+    top = sheet.height - 0.1 * k if beside else sheet.top
+    _add_legend(sheet, (right / columns.width, top / sheet.height))
+    _add_bar(sheet, mesh, f"pairs in each square of {axes_of.each} {style.UNITS_TEXT}")
+    return sheet.figure
+
+
+def _add_legend(sheet: Sheet, corner: tuple[float, float]) -> None:
+    """Add one legend for all panels, above them: within one it would hide pairs."""
+    lines, names = sheet.figure.axes[0].get_legend_handles_labels()
+    sheet.figure.legend(
         lines,
         names,
         loc="upper right",
         ncols=len(names),
-        fontsize=style.points(8 * k),
+        fontsize=style.points(8 * sheet.k),
         frameon=False,
-        bbox_to_anchor=(
-            (left + across * side + (across - 1) * _GAP * k) / width,
-            1 - 0.1 * k / sheet.height if beside else sheet.top / sheet.height,
-        ),
+        bbox_to_anchor=corner,
         handlelength=1.8,
         borderpad=0,
         borderaxespad=0,
         columnspacing=1.2,
     )
-    assert mesh is not None
-    long = min(width - (_LEFT + _RIGHT) * k, 4.5 * k)
-    axes = sheet.axes((width - long) / 2, sheet.bottom + 0.42 * k, long, 0.12 * k)
-    bar = figure.colorbar(mesh, cax=axes, orientation="horizontal")
+
+
+def _add_bar(sheet: Sheet, mesh: QuadMesh, label: str) -> None:
+    k = sheet.k
+    long = min(sheet.width - _MARGINS.sides(1) * k, 4.5 * k)
+    bar = sheet.colorbar(mesh, 0.42, ((sheet.width - long) / 2, long), label)
     bar.ax.xaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,.0f}"))
     bar.ax.minorticks_off()
-    bar.ax.tick_params(labelsize=style.points(8 * k), length=2.5 * k)
-    bar.set_label(
-        f"pairs in each square of {each} {style.UNITS_TEXT}", fontsize=9 * k, labelpad=2 * k
-    )
-    return figure
 
 
-def _top(panels: Sequence[ScatterPanel]) -> float:
-    """End of both axes: all but a few of each panel's pairs lie within, on either axis."""
-    ends = [20.0]
-    for panel in panels:
-        for axis in (0, 1):
-            part = np.cumsum(panel.density.sum(axis=axis))
-            beyond = panel.n - part
-            within = np.flatnonzero(beyond <= _BEYOND * panel.n)
-            ends.append(float(within[0] + 1) if within.size else float(part.size))
-    found = max(ends)
-    return float(MaxNLocator(nbins=8, steps=[1, 2, 2.5, 5, 10]).tick_values(0, found)[-1])
+@dataclass(frozen=True)
+class _CommonAxes:
+    """The axes that all panels share.
+
+    Attributes:
+        top: end of both axes, ug m-3.
+        each: side of a square, ug m-3.
+        norm: of the numbers.
+        scores: where a panel's scores are: its corner ``upper left`` or ``lower right``, or ``above`` it.
+    """
+
+    top: float
+    each: int
+    norm: LogNorm
+    scores: str
+
+    @classmethod
+    def of(cls, panels: Sequence[ScatterPanel]) -> _CommonAxes:
+        """Return axes within which all but a few of each panel's pairs are."""
+        ends = [20.0]
+        for panel in panels:
+            for axis in (0, 1):
+                inside = np.cumsum(panel.density.sum(axis=axis))
+                enough = np.flatnonzero(panel.n - inside <= _BEYOND * panel.n)
+                ends.append(float(enough[0] + 1) if enough.size else float(inside.size))
+        top = float(MaxNLocator(nbins=8, steps=_TICKS).tick_values(0, max(ends))[-1])
+        each = max(math.ceil(top / _SQUARES), 1)
+        counts = [_squares(panel.density, each) for panel in panels]
+        largest = max(int(block.max()) for block in counts)
+        # The scores are in the same corner of every panel: that which fewer pairs share with them.
+        number = math.ceil(top / each)
+        whole = np.sum([block[:number, :number] for block in counts], axis=0)
+        side = whole.shape[0]
+        upper_left = whole[: side // 2, -(side // 3) :].sum()
+        lower_right = whole[side // 2 :, : side // 3].sum()
+        corner = "upper left" if upper_left <= lower_right else "lower right"
+        return cls(top, each, LogNorm(1, max(largest, 10)), corner)
+
+    def draw(self, axes: Axes, panel: ScatterPanel, k: float) -> QuadMesh:
+        """Draw one panel."""
+        block = _squares(panel.density, self.each)
+        number = min(math.ceil(self.top / self.each), block.shape[0])
+        edges = self.each * np.arange(number + 1)
+        counts = np.ma.masked_equal(block[:number, :number].T, 0)
+        colours = colormaps[COUNT_COLOURS].with_extremes(bad="white")
+        mesh = axes.pcolormesh(edges, edges, counts, norm=self.norm, cmap=colours)
+        ends = np.array([0.0, self.top])
+        dashes = (0, (4, 3))
+        axes.plot(ends, ends, color="0.35", linewidth=0.9 * k, linestyle=dashes, label="1:1")
+        if math.isfinite(panel.slope):
+            fitted = panel.intercept + panel.slope * ends
+            axes.plot(ends, fitted, color="#d62728", linewidth=1.3 * k, label="fit")
+        axes.set_xlim(0, self.top)
+        axes.set_ylim(0, self.top)
+        axes.set_aspect("equal")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(nbins=6, steps=_TICKS))
+        pad = 4 + (72 * _SCORES if self.scores == "above" else 0)
+        axes.set_title(panel.title, fontsize=9.5 * k, loc="left", pad=pad * k)
+        self._write_scores(axes, panel, k)
+        return mesh
+
+    def _write_scores(self, axes: Axes, panel: ScatterPanel, k: float) -> None:
+        end = math.ceil(self.top)
+        beyond = panel.n - int(panel.density[:end, :end].sum())
+        r, fit = "R: not defined", "no fit"
+        if math.isfinite(panel.r):
+            r = f"R = {panel.r:.3f}"
+        if math.isfinite(panel.slope):
+            sign = "-" if panel.intercept < 0 else "+"
+            fit = f"y = {panel.slope:.2f} x {sign} {abs(panel.intercept):.1f}"
+        errors = f"RMSE = {panel.rmse:.1f}, bias = {panel.bias:+.1f}"
+        number = f"n = {panel.n:,}" + (f" ({beyond:,} beyond)" if beyond else "")
+        text = "\n".join([r, errors, fit, number]).replace("-", style.MINUS)
+        size = style.points(7.5 * k)
+        if self.scores == "above":
+            axes.annotate(
+                text,
+                (0, 1),
+                (0, 3 * k),
+                xycoords="axes fraction",
+                textcoords="offset points",
+                va="bottom",
+                fontsize=size,
+                linespacing=1.2,
+            )
+            return
+        upper = self.scores == "upper left"
+        axes.text(
+            0.03 if upper else 0.97,
+            0.97 if upper else 0.03,
+            text,
+            transform=axes.transAxes,
+            fontsize=size,
+            ha="left" if upper else "right",
+            va="top" if upper else "bottom",
+            linespacing=1.35,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.88, "pad": 1.5},
+        )
 
 
 def _squares(density: np.ndarray, each: int) -> np.ndarray:
@@ -173,94 +247,3 @@ def _squares(density: np.ndarray, each: int) -> np.ndarray:
     size = density.shape[0] // each
     part = density[: size * each, : size * each]
     return np.asarray(part.reshape(size, each, size, each).sum(axis=(1, 3)))
-
-
-def _above(blocks: Sequence[np.ndarray]) -> bool:
-    """Whether the figures stand in the upper left corner, where the model is too high, or in the lower right one.
-
-    They stand in the same corner of every panel: that which fewer pairs share with them.
-
-    Args:
-        blocks: numbers of pairs within the axes.
-    """
-    whole = np.sum(blocks, axis=0)
-    side = whole.shape[0]
-    model_high = whole[: side // 2, -(side // 3) :].sum()
-    model_low = whole[side // 2 :, : side // 3].sum()
-    return bool(model_high <= model_low)
-
-
-def _draw(
-    axes: Axes,
-    panel: ScatterPanel,
-    block: np.ndarray,
-    each: int,
-    top: float,
-    norm: LogNorm,
-    above: bool | None,
-    k: float,
-) -> QuadMesh:
-    number = min(math.ceil(top / each), block.shape[0])
-    edges = each * np.arange(number + 1)
-    part = block[:number, :number]
-    colours = colormaps[COUNT_COLOURS].with_extremes(bad="white")
-    mesh = axes.pcolormesh(edges, edges, np.ma.masked_equal(part.T, 0), norm=norm, cmap=colours)
-    axes.plot(
-        [0, top], [0, top], color="0.35", linewidth=0.9 * k, linestyle=(0, (4, 3)), label="1:1"
-    )
-    if math.isfinite(panel.slope):
-        ends = np.array([0.0, top])
-        axes.plot(
-            ends,
-            panel.intercept + panel.slope * ends,
-            color="#d62728",
-            linewidth=1.3 * k,
-            label="fit",
-        )
-    axes.set_xlim(0, top)
-    axes.set_ylim(0, top)
-    axes.set_aspect("equal")
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
-    axes.set_title(
-        panel.title,
-        fontsize=9.5 * k,
-        loc="left",
-        pad=(4 if above is not None else 4 + 72 * _FIGURES) * k,
-    )
-    beyond = panel.n - int(panel.density[: math.ceil(top), : math.ceil(top)].sum())
-    sign = style.MINUS if panel.intercept < 0 else "+"
-    lines = [
-        f"R = {panel.r:.3f}".replace("-", style.MINUS)
-        if math.isfinite(panel.r)
-        else "R: not defined",
-        f"RMSE = {panel.rmse:.1f}, bias = {panel.bias:+.1f}".replace("-", style.MINUS),
-        f"y = {panel.slope:.2f} x {sign} {abs(panel.intercept):.1f}".replace("-", style.MINUS)
-        if math.isfinite(panel.slope)
-        else "no fit",
-        f"n = {panel.n:,}" + (f" ({beyond:,} beyond)" if beyond else ""),
-    ]
-    if above is None:
-        axes.annotate(
-            "\n".join(lines),
-            (0, 1),
-            (0, 3 * k),
-            xycoords="axes fraction",
-            textcoords="offset points",
-            va="bottom",
-            fontsize=style.points(7.5 * k),
-            linespacing=1.2,
-        )
-        return mesh
-    axes.text(
-        0.03 if above else 0.97,
-        0.97 if above else 0.03,
-        "\n".join(lines),
-        transform=axes.transAxes,
-        fontsize=style.points(7.5 * k),
-        ha="left" if above else "right",
-        va="top" if above else "bottom",
-        linespacing=1.35,
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.88, "pad": 1.5},
-    )
-    return mesh

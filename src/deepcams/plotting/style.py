@@ -1,4 +1,4 @@
-"""How deepcams' pictures look: colours, scales and the writing on axes.
+"""The look of deepcams' figures: colours, colour scales and the writing on axes.
 
 Concentrations: ``magma_r``, on a logarithmic scale; errors: ``RdBu_r``, symmetrical about 0. Both are even to the eye
 and keep their order for colour-blind readers and in grey print (the errors' two sides by their hue and their sign).
@@ -6,15 +6,18 @@ and keep their order for colour-blind readers and in grey print (the errors' two
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.colors import BoundaryNorm, Colormap, LogNorm, Normalize
 from matplotlib.ticker import FuncFormatter
 
 from deepcams.core.errors import InputError, choose
+from deepcams.core.species import label
 
 ScaleName = Literal["log", "guideline"]
 
@@ -25,7 +28,7 @@ UNITS_TEXT = "µg\N{NO-BREAK SPACE}m⁻³"
 MINUS = "\N{MINUS SIGN}"
 
 FLOOR, CEILING = 0.1, 5000.0
-"""What a concentration scale may reach down and up to, ug m-3."""
+"""Limits of the ends of a concentration scale, ug m-3."""
 
 SMALLEST = 6.0
 """Points: nothing is written smaller on paper."""
@@ -39,21 +42,105 @@ _GUIDELINES = {
     ("pm10", False): (45.0, 50.0, 75.0, 100.0, 150.0),
     ("pm10", True): (15.0, 20.0, 30.0, 50.0, 70.0),
 }
-_BEYOND = (2, 5, 10)  # times the weakest target: fires and dust lie far above it
+_BEYOND = (2, 5, 10)  # times the weakest target: fires and dust are far above it
+GUIDELINE_NAMES = {1: "AQG", 2: "IT4", 3: "IT3", 4: "IT2", 5: "IT1"}
+"""Names of the steps of :func:`guideline_norm`, by their number."""
+
+
+@dataclass(frozen=True)
+class ColourScale:
+    """How values become colours, and how that is explained below a map.
+
+    Attributes:
+        norm: of the values.
+        name: of the matplotlib colour map.
+        label: of the colour bar.
+        extend: which ends of the bar are pointed, in matplotlib's word.
+    """
+
+    norm: Normalize
+    name: str
+    label: str
+    extend: str
+
+    @classmethod
+    def of_concentrations(
+        cls, kind: str, arrays: Sequence[np.ndarray], species: str, annual: bool = False
+    ) -> ColourScale:
+        """Return the scale for concentrations.
+
+        Args:
+            kind: ``log`` or ``guideline``.
+            arrays: all values that are drawn with it, ug m-3.
+            species: ``pm2p5``, ``pm10``, ..
+            annual: whether guidelines are those for a year.
+
+        Raises:
+            InputError: no such scale, or none for the species.
+        """
+        choose("--scale", kind, get_args(ScaleName))
+        text = f"{species_text(label(species))} ({UNITS_TEXT})"
+        norm: Normalize
+        if kind == "log":
+            norm = concentration_norm(arrays)
+        else:
+            norm = guideline_norm(species, annual)
+            text += f"; WHO 2021 levels, {'1 year' if annual else '24 h'}"
+        return cls._of(norm, CONCENTRATION_COLOURS, text, arrays)
+
+    @classmethod
+    def of_errors(cls, arrays: Sequence[np.ndarray], text: str) -> ColourScale:
+        """Return the scale for errors, ug m-3, with a label."""
+        return cls._of(error_norm(arrays), ERROR_COLOURS, text, arrays)
+
+    @classmethod
+    def _of(
+        cls, norm: Normalize, name: str, text: str, arrays: Sequence[np.ndarray]
+    ) -> ColourScale:
+        if any(np.isnan(each).any() for each in arrays):
+            text += "; grey: missing"
+        return cls(norm, name, text, extend(norm, arrays))
+
+    @property
+    def colours(self) -> Colormap:
+        """The colour map; missing values are grey."""
+        return colours(self.name)
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether the scale is of guidelines, whose names need a second line below the colour bar."""
+        return isinstance(self.norm, BoundaryNorm)
+
+    @property
+    def extra_height(self) -> float:
+        """Height of that second line, inches of text size 1."""
+        return 0.12 if self.has_steps else 0.0
+
+    def shown(self, values: np.ndarray) -> np.ndarray:
+        """Return values as an image takes them: those of 0 and less are below a logarithmic scale."""
+        if self.name == CONCENTRATION_COLOURS:
+            lowest = 0.0 if self.has_steps else float(np.finfo(np.float32).tiny)
+            values = np.where(values <= lowest, lowest, values)
+        return np.ma.masked_invalid(values)
+
+
+def species_text(text: str) -> str:
+    """Return a species' label as matplotlib sets it, with the size as an index."""
+    return text.replace("PM2.5", "PM$_{2.5}$").replace("PM10", "PM$_{10}$")
 
 
 def points(size: float) -> float:
-    """A size of writing that can still be read in print: 6 points at least."""
+    """Return a size of writing that can still be read in print: 6 points at least."""
     return max(size, SMALLEST)
 
 
 def colours(name: str) -> Colormap:
-    """A colour map whose missing values are grey."""
+    """Return a colour map whose missing values are grey."""
     return colormaps[name].with_extremes(bad=MISSING_COLOUR)
 
 
 def _nice(value: float, up: bool) -> float:
-    """The next of 1, 2, 5, 10, 20, .. at or beyond a positive value."""
+    """Return the next of 1, 2, 5, 10, 20, .. at or beyond a positive value."""
     decade = np.floor(np.log10(value))
     found = [step * 10.0 ** (decade + more) for more in (-1, 0, 1) for step in _STEPS]
     if up:
@@ -66,9 +153,9 @@ def _valid(arrays: Iterable[np.ndarray]) -> np.ndarray:
 
 
 def concentration_norm(arrays: Iterable[np.ndarray]) -> LogNorm:
-    """A logarithmic scale for values, with ends of 1, 2 or 5 times 10**n.
+    """Return a logarithmic scale for values, with ends of 1, 2 or 5 times 10**n.
 
-    The lowest 0.5 % and the highest 0.1 % may lie beyond it.
+    The lowest 0.5 % and the highest 0.1 % may be beyond it.
 
     Args:
         arrays: ug m-3; missing values and zeros do not count.
@@ -86,7 +173,7 @@ def concentration_norm(arrays: Iterable[np.ndarray]) -> LogNorm:
 
 
 def guideline_norm(species: str, annual: bool) -> BoundaryNorm:
-    """The steps of WHO's 2021 guidelines, and 2, 5 and 10 times the weakest target.
+    """Return the steps of WHO's 2021 guidelines, and 2, 5 and 10 times the weakest target.
 
     Args:
         species: ``pm2p5`` or ``pm10``.
@@ -103,42 +190,19 @@ def guideline_norm(species: str, annual: bool) -> BoundaryNorm:
 
 
 def guideline_steps(species: str) -> list[float] | None:
-    """Steps for values of any span, ug m-3: the guideline for a year, the levels for a day, twice the weakest of them.
+    """Return steps for values of any span, ug m-3.
 
-    ``None`` for a species without guidelines.
+    They are the guideline for a year, the levels for a day, and twice the weakest of them; ``None`` for a species
+    without guidelines.
     """
     if (species, True) not in _GUIDELINES:
         return None
-    year, day = _GUIDELINES[species, True], _GUIDELINES[species, False]
-    return [year[0], *day, _BEYOND[0] * day[-1]]
-
-
-def guideline_names() -> dict[int, str]:
-    """What the steps of :func:`guideline_norm` are, by their number."""
-    return {1: "AQG", 2: "IT4", 3: "IT3", 4: "IT2", 5: "IT1"}
-
-
-def norm_of(
-    scale: str, arrays: Iterable[np.ndarray], species: str, annual: bool = False
-) -> Normalize:
-    """The scale of that name for values of a species.
-
-    Raises:
-        InputError: no such scale, or none for the species.
-    """
-    choose("--scale", scale, get_args(ScaleName))
-    return concentration_norm(arrays) if scale == "log" else guideline_norm(species, annual)
-
-
-def scale_words(scale: str, annual: bool = False) -> str:
-    """What a scale's label says about it."""
-    if scale == "log":
-        return ""
-    return f"; WHO 2021 levels, {'1 year' if annual else '24 h'}"
+    day = _GUIDELINES[species, False]
+    return [_GUIDELINES[species, True][0], *day, _BEYOND[0] * day[-1]]
 
 
 def error_norm(arrays: Iterable[np.ndarray]) -> Normalize:
-    """A linear scale about 0 that holds all but the largest 2 % of the errors.
+    """Return a linear scale about 0 that holds all but the largest 2 % of the errors.
 
     Args:
         arrays: ug m-3; missing values do not count.
@@ -150,34 +214,40 @@ def error_norm(arrays: Iterable[np.ndarray]) -> Normalize:
 
 
 def extend(norm: Normalize, arrays: Iterable[np.ndarray]) -> str:
-    """At which ends of a scale values lie beyond it, in matplotlib's word: neither, min, max or both."""
+    """Return at which ends of a scale values are beyond it, in matplotlib's word: neither, min, max or both."""
     values = _valid(arrays)
-    assert norm.vmin is not None
-    assert norm.vmax is not None
-    below, above = bool((values < norm.vmin).any()), bool((values > norm.vmax).any())
-    return {
-        (False, False): "neither",
-        (True, False): "min",
-        (False, True): "max",
-        (True, True): "both",
-    }[below, above]
+    below = bool((values < norm.vmin).any())
+    above = bool((values > norm.vmax).any())
+    if below and above:
+        return "both"
+    if below:
+        return "min"
+    return "max" if above else "neither"
 
 
 def concentration_ticks(norm: Normalize) -> list[float]:
-    """1, 2, 5, 10, .. within a logarithmic scale."""
+    """Return 1, 2, 5, 10, .. within a logarithmic scale."""
+    every = np.outer(10.0 ** np.arange(-4, 6), _STEPS).ravel()
     assert norm.vmin is not None
     assert norm.vmax is not None
-    every = [step * 10.0**decade for decade in range(-4, 6) for step in _STEPS]
-    return [x for x in every if norm.vmin * (1 - 1e-9) <= x <= norm.vmax * (1 + 1e-9)]
+    inside = (every >= norm.vmin * (1 - 1e-9)) & (every <= norm.vmax * (1 + 1e-9))
+    return [float(tick) for tick in every[inside]]
+
+
+def fewer_ticks(ticks: list[float], most: int) -> list[float]:
+    """Return the ticks, or if they are more than ``most`` only the powers of ten."""
+    if len(ticks) <= most:
+        return ticks
+    return [tick for tick in ticks if f"{tick:e}"[0] == "1"]
 
 
 def plain_number(value: float, _: object = None) -> str:
-    """A tick without exponents: 0.1, 2, 500, 2000."""
+    """Return a tick without exponents: 0.1, 2, 500, 2000."""
     return f"{value:g}".replace("-", MINUS)
 
 
 def longitude_text(value: float, _: object = None) -> str:
-    """Degrees for people, whichever turn they are counted in: 120°E, 90°W, 180°."""
+    """Return degrees for people, whichever turn they are counted in: 120°E, 90°W, 180°."""
     turned = (value + 180) % 360 - 180
     if abs(turned) < 1e-6 or abs(abs(turned) - 180) < 1e-6:
         return f"{abs(turned):.0f}°"
@@ -185,7 +255,7 @@ def longitude_text(value: float, _: object = None) -> str:
 
 
 def latitude_text(value: float, _: object = None) -> str:
-    """Degrees for people: 30°N, 0°, 60°S."""
+    """Return degrees for people: 30°N, 0°, 60°S."""
     if abs(value) < 1e-6:
         return "0°"
     return f"{abs(value):g}°{'N' if value > 0 else 'S'}"
@@ -193,3 +263,11 @@ def latitude_text(value: float, _: object = None) -> str:
 
 LONGITUDES, LATITUDES = FuncFormatter(longitude_text), FuncFormatter(latitude_text)
 NUMBERS = FuncFormatter(plain_number)
+
+
+def open_axes(axes: Axes, k: float) -> None:
+    """Give axes of a diagram a pale net behind what is drawn, and no lines above and at the right."""
+    axes.grid(visible=True, color="0.9", linewidth=0.6 * k)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)

@@ -71,7 +71,7 @@ def open_cams(paths: Paths, *, variable: str | None = "pm2p5") -> xr.DataArray:
     Raises:
         InputError: no such files or variable, damaged files, unknown units, an irregular grid, another calendar than
             the standard one, files on different grids, or different values at one time.
-        MissingExtraError: GRIB, and cfgrib is not installed.
+        MissingExtraError: GRIB, and ecCodes is not installed.
     """
     return open_cams_files(find_files(paths), variable or "pm2p5")
 

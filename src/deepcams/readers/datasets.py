@@ -17,7 +17,7 @@ from deepcams.core.field import DIMS
 from deepcams.core.species import COORDINATE_NAMES
 from deepcams.readers.detect import KINDS, DataFile
 from deepcams.readers.truncation import shortfall
-from deepcams.writers.own import Written, is_ours, written
+from deepcams.writers.target import Written, is_ours, written
 
 CHUNK_BYTES = 4 << 20
 """What a lazy chunk should hold in memory as float32: nine frames of CAMS, one of GEOS-CF."""

@@ -18,7 +18,7 @@ from deepcams.readers.open import open_field
 from deepcams.writers import Contents
 from deepcams.writers.layout import RUN
 from deepcams.writers.netcdf import FILES, TOTAL
-from deepcams.writers.own import written
+from deepcams.writers.target import written
 
 _UNREADABLE = (OSError, ValueError, TypeError, KeyError, OutputError)
 

@@ -56,26 +56,31 @@ _PATCHY = 1.5
 Arrays = dict[str, np.ndarray]
 
 
-def cached_maps(name: str, make: Callable[[], Arrays]) -> dict[str, SphereMap]:
-    """Read global maps from the cache; if they are not there, make them and put them there.
+def cached_maps(make: Callable[..., Arrays]) -> Callable[..., dict[str, SphereMap]]:
+    """Cache the global maps that a function makes: the last few in memory, all on disk.
 
     A cache that cannot be read or written to only costs time. Several processes may make the same maps at once.
 
     Args:
-        name: of the maps, with everything that they depend on besides the code.
-        make: computes them, float32, on ``globe_axes``.
+        make: makes maps on ``globe_axes`` from a seed and, if they change with time, the number of an epoch.
     """
-    path = cache_dir() / "simulated-world" / f"{name}-{_code()}.npz"
-    try:
-        with np.load(path) as found:
-            maps = {key: found[key] for key in found.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
-        maps = {key: np.asarray(values, np.float32) for key, values in make().items()}
+
+    @lru_cache(maxsize=4)
+    def maps(*key: int) -> dict[str, SphereMap]:
+        name = "-".join([make.__name__, *map(str, key), _code()])
+        path = cache_dir() / "simulated-world" / f"{name}.npz"
+        try:
+            with np.load(path) as file:
+                found = {name: file[name] for name in file.files}
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+            found = {name: np.asarray(values, np.float32) for name, values in make(*key).items()}
+            with suppress(OSError):
+                _store(path, found)
         with suppress(OSError):
-            _store(path, maps)
-    with suppress(OSError):
-        os.utime(path)
-    return {key: SphereMap(values) for key, values in maps.items()}
+            os.utime(path)
+        return {name: SphereMap(values) for name, values in found.items()}
+
+    return maps
 
 
 @lru_cache(maxsize=1)

@@ -50,7 +50,7 @@ class SphereMap:
         self._flat: dict[str, Any] = {NUMPY.name: flat}
 
     def sample(self, where: Places) -> Any:
-        """Values at ``where``: float32, of the places' shape."""
+        """Return values at ``where``: float32, of the places' shape."""
         corner, down, east = where.on(self.step, self.rows, self.columns)
         width, arrays = self.columns + 1, where.arrays
         take = arrays.take
@@ -81,7 +81,7 @@ class Places:
 
     @classmethod
     def from_vectors(cls, points: Any, arrays: Arrays = NUMPY) -> Places:
-        """From vectors (3, ...) of any length but 0."""
+        """Make places of vectors (3, ...) of any length but 0."""
         x, y, z = points
         xp = arrays.xp
         latitude = xp.arctan2(z, xp.sqrt(x * x + y * y))
@@ -89,7 +89,7 @@ class Places:
         return cls(latitude / DEGREE, longitude / DEGREE, arrays)
 
     def on(self, step: float, rows: int, columns: int) -> tuple[Any, Any, Any]:
-        """Flat index of the north-west corner in a map of (rows, columns + 1), and the fractions down and east."""
+        """Return flat indices of north-west corners in a map of (rows, columns + 1), and fractions down and east."""
         if step not in self._indices:
             xp = self.arrays.xp
             down = (90 - self.latitude) * (1 / step)
@@ -139,7 +139,7 @@ def _along_rows(rows: int, columns: int, sigma: float) -> np.ndarray:
 
 
 def noise(random: np.random.Generator, step: float, spectrum: dict[float, float]) -> np.ndarray:
-    """A smooth Gaussian random map, alike everywhere: a sum of octaves, of zero mean and unit variance.
+    """Make a smooth Gaussian random map, alike everywhere: a sum of octaves, of zero mean and unit variance.
 
     Args:
         random: where the randomness comes from.
@@ -172,17 +172,24 @@ class Nodes:
         self, latitudes: np.ndarray, longitudes: np.ndarray, arrays: Arrays = NUMPY
     ) -> None:
         self.latitudes, self.longitudes, self.arrays = latitudes, longitudes, arrays
-        self.shape: tuple[int, ...] = (latitudes.size, longitudes.size)
 
     def places(self) -> Places:
-        """The points, for sampling maps."""
+        """Return the points, for sampling maps."""
         both = np.meshgrid(self.latitudes, self.longitudes, indexing="ij")
         latitude, longitude = (self.arrays.put(np.array(a, np.float32)) for a in both)
         return Places(latitude, longitude, self.arrays)
 
     def taps(self, step: float) -> tuple[np.ndarray, np.ndarray]:
-        """First row and first column of the 4 x 4 lattice nodes around each latitude and each longitude."""
+        """Return the first row and first column of the 4 x 4 lattice nodes around each latitude and each longitude."""
         return _first(90 - self.latitudes, step), _first(self.longitudes, step)
+
+    def _stencil(
+        self, step: float, smooth: bool
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return :meth:`taps` and the weights (4, n) of the lattice nodes along latitude and along longitude."""
+        down = _weights(90 - self.latitudes, step, smooth)
+        east = _weights(self.longitudes, step, smooth)
+        return *self.taps(step), down, east
 
     def interpolate(self, lattice: np.ndarray, step: float, smooth: bool = False) -> Any:
         """Read a lattice at the points, from 4 x 4 of its nodes, along latitude first.
@@ -192,13 +199,9 @@ class Nodes:
             smooth: the positive, smoothing cubic B-spline instead of the interpolating Catmull-Rom cubic.
 
         Returns:
-            (..., *self.shape), float32.
+            (..., latitudes, longitudes), float32.
         """
-        row, column = self.taps(step)
-        down, east = (
-            _weights(90 - self.latitudes, step, smooth),
-            _weights(self.longitudes, step, smooth),
-        )
+        row, column, down, east = self._stencil(step, smooth)
         put = self.arrays.put
         values, weights = put(lattice), put(down)[..., None]
         along = values[..., put(row + 2), :] * weights[0]
@@ -221,21 +224,13 @@ class Points(Nodes):
         latitudes, longitudes: degrees, float64, (n,).
     """
 
-    def __init__(self, latitudes: np.ndarray, longitudes: np.ndarray) -> None:
-        super().__init__(latitudes, longitudes, NUMPY)
-        self.shape = (latitudes.size,)
-
     def places(self) -> Places:
-        """The points, for sampling maps."""
+        """Return the points, for sampling maps."""
         return Places(self.latitudes.astype(np.float32), self.longitudes.astype(np.float32))
 
     def interpolate(self, lattice: np.ndarray, step: float, smooth: bool = False) -> np.ndarray:
         """Read a lattice at the points: (..., rows, columns) -> (..., n); see :meth:`Nodes.interpolate`."""
-        row, column = self.taps(step)
-        down, east = (
-            _weights(90 - self.latitudes, step, smooth),
-            _weights(self.longitudes, step, smooth),
-        )
+        row, column, down, east = self._stencil(step, smooth)
         around = lattice.shape[-1]
 
         def along(k: int) -> np.ndarray:
@@ -258,8 +253,8 @@ def _first(distance: np.ndarray, step: float) -> np.ndarray:
 def _weights(distance: np.ndarray, step: float, smooth: bool) -> np.ndarray:
     f = distance / step
     f = f - np.floor(f)
-    kernel = _bspline if smooth else _catmull_rom
-    return kernel(f).astype(np.float32)
+    weights = _bspline(f) if smooth else _catmull_rom(f)
+    return weights.astype(np.float32)
 
 
 def across_poles(lattice: np.ndarray) -> np.ndarray:

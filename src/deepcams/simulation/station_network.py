@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from deepcams.core.box import Box
 from deepcams.core.errors import InputError
 from deepcams.simulation.emissions import cities
 
@@ -44,7 +45,7 @@ def place_stations(
     bbox: tuple[float, float, float, float] | None = None,
     twins: float = 0.0,
 ) -> list[Station]:
-    """Stations in cities, large ones more often; a larger number adds stations to the same others.
+    """Place stations in cities, large ones more often; a larger number adds stations to the same others.
 
     Args:
         seed: of the world.
@@ -64,11 +65,7 @@ def place_stations(
     latitude = np.round(np.clip(known.latitude + offset[0], -89.9, 89.9), 4)
     longitude = known.longitude + offset[1] / np.cos(np.deg2rad(known.latitude))
     longitude = np.round((longitude + 180) % 360 - 180, 4)
-    inside = np.ones(keys.size, bool)
-    if bbox is not None:
-        west, south, east, north = bbox
-        width = 360.0 if east - west >= 360 else (east - west) % 360
-        inside = (latitude >= south) & (latitude <= north) & ((longitude - west) % 360 <= width)
+    inside = np.ones(keys.size, bool) if bbox is None else Box(*bbox).contains(latitude, longitude)
     if not 0 < number <= inside.sum():
         raise InputError(
             "stations", f"a number from 1 to the {inside.sum()} cities of the area", number
@@ -76,31 +73,24 @@ def place_stations(
     chosen = np.flatnonzero(inside)[np.argsort(-keys[inside], kind="stable")[:number]]
     result = []
     for k in sorted(chosen.tolist()):
-        station = Station(
-            FIRST_ID + k,
-            known.names[k],
-            float(latitude[k]),
-            float(longitude[k]),
-            known.timezones[k],
-        )
+        place = float(latitude[k]), float(longitude[k])
+        station = Station(FIRST_ID + k, known.names[k], *place, known.timezones[k])
         result.append(station)
         if doubled[k] < twins:
             north_by = 0.0002 + 0.0006 * doubled[k] / twins  # 20 to 90 m
-            result.append(
-                Station(
-                    station.id + TWIN_ID,
-                    f"{station.name} (2)",
-                    round(min(station.latitude + north_by, 90), 6),
-                    station.longitude,
-                    station.timezone,
-                    station.id,
-                )
+            twin = replace(
+                station,
+                id=station.id + TWIN_ID,
+                name=f"{station.name} (2)",
+                latitude=round(min(station.latitude + north_by, 90), 6),
+                twin_of=station.id,
             )
+            result.append(twin)
     return result
 
 
 def measure(seed: int, station: Station, truth: np.ndarray, hours: np.ndarray) -> np.ndarray:
-    """What a station reports of the true hourly means; the same whenever and in whatever company it is asked.
+    """Return what a station reports of the true hourly means; the same whenever and in whatever company it is asked.
 
     Args:
         seed: of the world.

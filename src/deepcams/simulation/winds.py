@@ -54,31 +54,26 @@ class Winds:
         """Angular velocity seen as motion on the unit sphere: points (3, ...) float32 -> (3, ...), per hour."""
         x, y, z = points
         single = np.float32
-        ax, ay, az = np.zeros_like(x), np.zeros_like(x), np.zeros_like(x)
-        dx, dy, dz = np.zeros_like(x), np.zeros_like(x), np.zeros_like(x)
-        for number, ((kx, ky, kz), rate, phase, amplitude) in enumerate(
-            zip(self.waves, self.rates, self.phases, self.amplitudes, strict=True)
-        ):
+        rotational, gradient = np.zeros_like(points), np.zeros_like(points)
+        waves = zip(self.waves, self.rates, self.phases, self.amplitudes, strict=True)
+        for number, (wave, rate, phase, amplitude) in enumerate(waves):
+            kx, ky, kz = wave.astype(single)
             moved = single((rate * hours + phase) % (2 * np.pi))
-            slope = single(amplitude) * np.cos(
-                single(kx) * x + single(ky) * y + single(kz) * z + moved
-            )
-            ax += single(kx) * slope
-            ay += single(ky) * slope
-            az += single(kz) * slope
+            slope = single(amplitude) * np.cos(kx * x + ky * y + kz * z + moved)
+            push = np.multiply.outer(wave.astype(single), slope)
+            rotational += push
             if number % 4 == 0:
-                dx += single(kx) * slope
-                dy += single(ky) * slope
-                dz += single(kz) * slope
+                gradient += push
+        outward = x * gradient[0] + y * gradient[1] + z * gradient[2]
+        result = np.cross(points, rotational, axis=0)
+        result = result + single(self.divergent) * (gradient - outward * points)
         sine = z * z
-        part, outward = single(self.divergent), x * dx + y * dy + z * dz
-        u = y * az - z * ay + part * (dx - outward * x)
-        v = z * ax - x * az + part * (dy - outward * y)
-        w = x * ay - y * ax + part * (dz - outward * z)
-        strength = single(_CALM) + single(_STORMY) * sine * (single(1.5) - sine)
+        result *= single(_CALM) + single(_STORMY) * sine * (single(1.5) - sine)
         # Easterly trades (-16 km/h), westerlies (35 km/h at 50 degrees), easterlies again near the poles.
         turn = (single(-16) + single(_JET) * sine * sine * (1 - sine)) / single(EARTH)
-        return np.stack([u * strength - turn * y, v * strength + turn * x, w * strength])
+        result[0] -= turn * y
+        result[1] += turn * x
+        return np.asarray(result)
 
 
 class Paths:

@@ -44,22 +44,8 @@ YOUNG = (0.0, 0.5, 1.0, 1.6, 2.4, 3.4, 4.7, 6.2, 8.0)
 OLD = (10.0, 13.5, 18.0, 24.0, 32.0)
 """Ages (hours) at which emissions are read: the young ones at every node, the old ones on a 0.75 degree lattice."""
 
-BLUR = {
-    0.0: 0.12,
-    0.5: 0.14,
-    1.0: 0.17,
-    1.6: 0.21,
-    2.4: 0.26,
-    3.4: 0.33,
-    4.7: 0.42,
-    6.2: 0.55,
-    8.0: 0.7,
-    10.0: 0.9,
-    13.5: 1.2,
-    18.0: 1.6,
-    24.0: 2.1,
-    32.0: 2.8,
-}
+_SIGMAS = (0.12, 0.14, 0.17, 0.21, 0.26, 0.33, 0.42, 0.55, 0.7, 0.9, 1.2, 1.6, 2.1, 2.8)
+BLUR = dict(zip(YOUNG + OLD, _SIGMAS, strict=True))
 """Age (hours) -> how far the emission has spread (sigma, degrees of arc)."""
 
 LIFETIME = 36.0
@@ -94,64 +80,30 @@ def _shares(ages: tuple[float, ...]) -> dict[float, float]:
 SHARES = _shares(YOUNG + OLD)
 
 
-@dataclass(frozen=True)
-class _Emitted:
-    """Emission maps by age (hours), and that of sea salt."""
-
-    city: dict[float, SphereMap]
-    dust: dict[float, SphereMap]
-    sea: SphereMap
+def _by_age(values: np.ndarray, kind: str) -> dict[str, np.ndarray]:
+    return {f"{kind} {age}": emissions.smoothed(values, sigma) for age, sigma in BLUR.items()}
 
 
-@dataclass(frozen=True)
-class _Ground:
-    """What never changes in a world: static texture and background, on the 0.25 degree globe.
+@emissions.cached_maps
+def _emitted(seed: int) -> dict[str, np.ndarray]:
+    """Make emission maps of cities and dust by age (hours), and that of sea salt."""
+    towns, dust = emissions.town_emission(seed), emissions.dust_emission(seed)
+    sea = emissions.smoothed(1 - emissions.land_fraction(), 0.4)
+    return {**_by_age(towns, "city"), **_by_age(dust, "dust"), "sea": sea}
 
-    Attributes:
-        texture: logarithm of a factor.
-        valley: how much more of it the night traps, as the logarithm of a factor.
-        background: ug m-3.
-        origin: logarithm of the background, blurred.
-        land: fraction of land, blurred.
+
+@emissions.cached_maps
+def _fires(seed: int, epoch: int) -> dict[str, np.ndarray]:
+    return _by_age(emissions.fire_emission(seed, epoch), "fire")
+
+
+@emissions.cached_maps
+def _ground(seed: int) -> dict[str, np.ndarray]:
+    """Make what never changes in a world.
+
+    texture: logarithm of a factor; valley: how much more of it the night traps; background: ug m-3; origin: logarithm
+    of the background, blurred; land: fraction of land, blurred.
     """
-
-    texture: SphereMap
-    valley: SphereMap
-    background: SphereMap
-    origin: SphereMap
-    land: SphereMap
-
-
-def _by_age(values: np.ndarray, kind: str = "") -> dict[str, np.ndarray]:
-    return {f"{kind}{age}": emissions.smoothed(values, sigma) for age, sigma in BLUR.items()}
-
-
-@lru_cache(maxsize=2)
-def _emitted(seed: int) -> _Emitted:
-    def make() -> dict[str, np.ndarray]:
-        towns, dust = emissions.town_emission(seed), emissions.dust_emission(seed)
-        sea = emissions.smoothed(1 - emissions.land_fraction(), 0.4)
-        return {**_by_age(towns, "city "), **_by_age(dust, "dust "), "sea": sea}
-
-    maps = emissions.cached_maps(f"emitted-{seed}", make)
-    city, dust = ({age: maps[f"{kind} {age}"] for age in BLUR} for kind in ("city", "dust"))
-    return _Emitted(city, dust, maps["sea"])
-
-
-@lru_cache(maxsize=4)
-def _fires(seed: int, epoch: int) -> dict[float, SphereMap]:
-    maps = emissions.cached_maps(
-        f"fires-{seed}-{epoch}", lambda: _by_age(emissions.fire_emission(seed, epoch))
-    )
-    return {float(age): values for age, values in maps.items()}
-
-
-@lru_cache(maxsize=2)
-def _ground(seed: int) -> _Ground:
-    return _Ground(**emissions.cached_maps(f"ground-{seed}", lambda: _make_ground(seed)))
-
-
-def _make_ground(seed: int) -> dict[str, np.ndarray]:
     random = np.random.default_rng([seed, 4])
     land = emissions.land_fraction()
     near_land = blur(land, 0.5)
@@ -180,15 +132,9 @@ def _make_ground(seed: int) -> dict[str, np.ndarray]:
     }
 
 
-@lru_cache(maxsize=4)
-def _moving_texture(seed: int, epoch: int) -> SphereMap:
-    return emissions.cached_maps(
-        f"texture-{seed}-{epoch}", lambda: {"texture": _make_texture(seed, epoch)}
-    )["texture"]
-
-
-def _make_texture(seed: int, epoch: int) -> np.ndarray:
-    """Return what air masses bring, as the logarithm of a factor: the air at the beginning of an epoch, stirred before.
+@emissions.cached_maps
+def _moving_texture(seed: int, epoch: int) -> dict[str, np.ndarray]:
+    """Make what air masses bring, as the logarithm of a factor: the air at the beginning of an epoch, stirred before.
 
     Smooth patches and the background of where the air was two days earlier; the winds have drawn both out to
     filaments and pushed them together to fronts.
@@ -198,7 +144,7 @@ def _make_texture(seed: int, epoch: int) -> np.ndarray:
     paths = Paths(_winds(seed), tuple(np.arange(0, STIRRED + 1, 3.0).tolist()), 1.25)
     far = _lattice(paths.at(epoch * TEXTURE_EPOCH)[0][-1])
     latitudes, longitudes = globe_axes(emissions.STEP)
-    origin = _ground(seed).origin
+    origin = _ground(seed)["origin"]
     result = np.empty((latitudes.size, longitudes.size), np.float32)
     for start in range(0, latitudes.size, 24):
         nodes = Nodes(latitudes[start : start + 24], longitudes)
@@ -213,7 +159,7 @@ def _make_texture(seed: int, epoch: int) -> np.ndarray:
     warm = np.exp(-((latitudes / 22) ** 2))
     calm = 0.65 + 0.6 * warm - 0.2 * np.exp(-(((np.abs(latitudes) - 90) / 22) ** 2))
     stirred = (result + _SMALL * (1 + 0.8 * warm)[:, None] * small) * calm[:, None]
-    return np.asarray(stirred - _WASHED * wet[:, None] * washed)
+    return {"texture": stirred - _WASHED * wet[:, None] * washed}
 
 
 class Moment:
@@ -240,7 +186,7 @@ class Moment:
             age = hours - (epoch - back) * TEXTURE_EPOCH
             weight = float(np.sin(np.pi / 2 * age / TEXTURE_EPOCH))
             path = _lattice(self.paths.between(positions, velocities, age))
-            self._textures.append((weight, path, _moving_texture(seed, epoch - back)))
+            self._textures.append((weight, path, _moving_texture(seed, epoch - back)["texture"]))
 
     def values(self, grid: Grid) -> np.ndarray:
         """PM2.5 on ``grid``: (rows, columns), float32, ug m-3."""
@@ -264,7 +210,7 @@ class Moment:
         return result
 
     def _aged(self, where: Nodes) -> np.ndarray:
-        """What the old ages brought, on the lattice; only the nodes that reading it at ``where`` needs are filled."""
+        """Return what the old ages brought, on the lattice; only the nodes that ``where`` is read from are filled."""
         rows, columns = round(180 / _OLD_STEP) + 1, round(360 / _OLD_STEP)
         first_row, first_column = where.taps(_OLD_STEP)
         row = first_row[:, None] + np.arange(4)
@@ -306,17 +252,17 @@ class Moment:
         morning = xp.cos(solar - 2 * np.pi * 8.5 / 24)
         afternoon = xp.cos(solar - 2 * np.pi * 15 / 24)
         gust = xp.clip(speed, None, 2.5)
-        total = maps.city[age].sample(place) * (_CITY * (1 + 0.45 * morning))
+        total = maps[f"city {age}"].sample(place) * (_CITY * (1 + 0.45 * morning))
         dusty = gust * gust * gust * (1 + 0.5 * afternoon)
-        total += _DUST * maps.dust[age].sample(place) * dusty
+        total += _DUST * maps[f"dust {age}"].sample(place) * dusty
         epoch = int(np.floor(then / emissions.EPOCH))
         part = then / emissions.EPOCH - epoch
         burning = (0.55 + 0.45 * afternoon) ** 2
         for generation, wave in ((epoch, np.sin), (epoch - 1, np.cos)):
             weight = float(_FIRE * wave(np.pi / 2 * part) ** 2)
-            total += weight * _fires(self.seed, generation)[age].sample(place) * burning
+            total += weight * _fires(self.seed, generation)[f"fire {age}"].sample(place) * burning
         if age >= _SEA_FROM:
-            total += _SEA * maps.sea.sample(place) * gust * gust
+            total += _SEA * maps["sea"].sample(place) * gust * gust
         return total * SHARES[age]
 
     def _at(self, where: Nodes, aged: np.ndarray) -> Any:
@@ -326,25 +272,25 @@ class Moment:
         plume += self._sources(0.0, place, where.interpolate(self._ages[0.0][3], self.paths.step))
         ground = _ground(self.seed)
         # What the ground below and upwind takes from the air and keeps in it, as the logarithm of a factor.
-        relief = _UPWIND[0.0] * ground.texture.sample(place)
+        relief = _UPWIND[0.0] * ground["texture"].sample(place)
         for age in YOUNG[1:]:
             there, speed = self._then(age, where)
             plume += self._sources(age, there, speed)
             if age in _UPWIND:
-                relief += _UPWIND[age] * ground.texture.sample(there)
+                relief += _UPWIND[age] * ground["texture"].sample(there)
         moving = 0
         for weight, path, texture in self._textures:
             there = Places.from_vectors(where.interpolate(path, self.paths.step), arrays)
             moving = moving + weight * texture.sample(there)
         # Air masses meet in fronts: nearly level within, steep between.
         moving = _FRONT * xp.tanh(moving / _FRONT)
-        total = ground.background.sample(place)
+        total = ground["background"].sample(place)
         # Plumes are drawn out by the same winds, and within them there is more to draw out.
         total += plume * xp.exp(_DRAWN * moving)
         total *= xp.exp(moving)
         midnight = -xp.cos(_solar(place, self.hours) - 2 * np.pi * 15 / 24)
-        night = midnight * ground.land.sample(place)
-        total *= xp.exp(relief + night * (_MIXED + ground.valley.sample(place)))
+        night = midnight * ground["land"].sample(place)
+        total *= xp.exp(relief + night * (_MIXED + ground["valley"].sample(place)))
         return total
 
 

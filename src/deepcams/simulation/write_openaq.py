@@ -9,6 +9,7 @@ import gzip
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -19,6 +20,7 @@ from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress
 from deepcams.files.atomic import atomic_path
 from deepcams.simulation.station_network import Station, absent, measure
+from deepcams.simulation.world import Moment
 from deepcams.simulation.write_fields import Written
 
 COLUMNS = (
@@ -59,7 +61,7 @@ class Dirt:
 
 
 def openaq_path(folder: Path, station: int, day: date) -> Path:
-    """Where the archive keeps a station's local day."""
+    """Return the path of a station's local day in the archive."""
     return (
         folder
         / "records"
@@ -102,103 +104,60 @@ def write_openaq(
         OutputError: a file cannot be written.
     """
     folder = Path(folder)
-    first, last = (
-        pd.Timestamp(moment).date()
-        for moment in (period.start, period.end - np.timedelta64(1, "ns"))
-    )
+    first = pd.Timestamp(period.start).date()
+    last = pd.Timestamp(period.end - np.timedelta64(1, "ns")).date()
     days = [first + timedelta(days=k) for k in range((last - first).days + 1)]
-    written, planted = Written(), _Planted()
-    for station in stations:
-        if station.twin_of is not None:
-            planted.add(station.id, "", "twin", f"of {station.twin_of}")
-    truth = _Truth(seed, stations)
+    written = Written()
+    planted = [
+        (station.id, "", "twin", f"of {station.twin_of}")
+        for station in stations
+        if station.twin_of is not None
+    ]
+    latitude = np.array([station.latitude for station in stations])
+    longitude = np.array([station.longitude for station in stations])
+
+    @lru_cache(maxsize=256)  # a local day somewhere on the globe touches 105 instants
+    def truth(hour: float) -> np.ndarray:
+        return Moment(seed, hour).points(latitude, longitude)
+
+    def mean(hour: int, index: int) -> np.float32:
+        """Return the mean over an hour by Simpson's rule, as in SimulatedWorld.field(mean=True)."""
+        before, middle, after = (truth(hour + part)[index] for part in (0, 0.5, 1))
+        result: np.float32 = (before + np.float32(4) * middle + after) * np.float32(1 / 6)
+        return result
+
     for day in days:
         for index, station in enumerate(stations):
             path = openaq_path(folder, station.id, day)
             stamps, hours = _hours(station, day)
             kinds = _plan(seed, station, day, dirt, absent(seed, station, hours))
-            for k in np.flatnonzero(kinds != ""):
-                planted.add(
-                    station.id, str(stamps[k]), str(kinds[k]), _DETAIL.get(str(kinds[k]), "")
-                )
+            for stamp, kind in zip(stamps.tolist(), kinds.tolist(), strict=True):
+                if kind:
+                    planted.append((station.id, stamp, kind, _DETAIL.get(kind, "")))
             new = overwrite or not path.exists()
             if new:
-                values = measure(seed, station, truth.means(hours, index), hours)
+                means = np.array([mean(hour, index) for hour in hours.tolist()])
                 with atomic_path(path) as temporary:
-                    _write(temporary, station, stamps, values, kinds)
+                    _write(temporary, station, stamps, measure(seed, station, means, hours), kinds)
             written.add(path, new)
-            progress("simulate", written.files + written.kept, len(days) * len(stations))
-        truth.forget(day)
-    return written, planted.table()
-
-
-class _Planted:
-    def __init__(self) -> None:
-        self._rows: list[tuple[int, str, str, str]] = []
-
-    def add(self, station: int, stamp: str, kind: str, detail: str = "") -> None:
-        self._rows.append((station, stamp, kind, detail))
-
-    def table(self) -> pd.DataFrame:
-        return pd.DataFrame(self._rows, columns=list(PLANTED))
-
-
-class _Truth:
-    """Hourly means at all stations, computed once and forgotten day by day."""
-
-    def __init__(self, seed: int, stations: list[Station]) -> None:
-        self._seed = seed
-        self._latitude = np.array([station.latitude for station in stations])
-        self._longitude = np.array([station.longitude for station in stations])
-        self._instants: dict[float, np.ndarray] = {}
-
-    def means(self, hours: np.ndarray, index: int) -> np.ndarray:
-        """Means over the hours that begin at ``hours`` (since 2000-01-01) at one station."""
-        # Simpson's rule, as in SimulatedWorld.field(mean=True).
-        return np.array(
-            [
-                (
-                    self._at(h)[index]
-                    + np.float32(4) * self._at(h + 0.5)[index]
-                    + self._at(h + 1)[index]
-                )
-                * np.float32(1 / 6)
-                for h in hours.tolist()
-            ]
-        )
-
-    def _at(self, hour: float) -> np.ndarray:
-        if hour not in self._instants:
-            from deepcams.simulation.world import Moment
-
-            self._instants[hour] = Moment(self._seed, float(hour)).points(
-                self._latitude, self._longitude
-            )
-        return self._instants[hour]
-
-    def forget(self, day: date) -> None:
-        """Let go of what no later day needs: local days begin at most 14 hours before the UTC day."""
-        before = (datetime(day.year, day.month, day.day, tzinfo=UTC) - _ORIGIN) / _HOUR + 24 - 15
-        self._instants = {hour: values for hour, values in self._instants.items() if hour >= before}
+            progress("simulate", len(written.paths), len(days) * len(stations))
+    return written, pd.DataFrame(planted, columns=list(PLANTED))
 
 
 def _hours(station: Station, day: date) -> tuple[np.ndarray, np.ndarray]:
-    """The UTC hours that begin in a station's local day: stamps of their ends as written, and their begins."""
+    """Return the UTC hours that begin in a station's local day: stamps of their ends as written, and their begins."""
     zone = ZoneInfo(station.timezone)
     begin = datetime(day.year, day.month, day.day, tzinfo=UTC) - timedelta(hours=15)
-    stamps, hours = [], []
-    for k in range(15 + 24 + 13):
-        moment = begin + k * _HOUR
-        if moment.astimezone(zone).date() == day:
-            stamps.append((moment + _HOUR).astimezone(zone).isoformat())
-            hours.append(round((moment - _ORIGIN) / _HOUR))
-    return np.array(stamps), np.array(hours)
+    moments = [begin + k * _HOUR for k in range(15 + 24 + 13)]
+    moments = [moment for moment in moments if moment.astimezone(zone).date() == day]
+    stamps = [(moment + _HOUR).astimezone(zone).isoformat() for moment in moments]
+    return np.array(stamps), np.array([round((moment - _ORIGIN) / _HOUR) for moment in moments])
 
 
 def _plan(
     seed: int, station: Station, day: date, dirt: Dirt | None, missing: np.ndarray
 ) -> np.ndarray:
-    """The kind of dirt in each hour ("" for none); the same with or without writing the file."""
+    """Return the kind of dirt in each hour ("" for none); the same with or without writing the file."""
     size = missing.size
     kinds = np.full(size, "", "U9")
     if dirt is None or station.twin_of is not None:

@@ -94,7 +94,7 @@ def draw_scatter(found: Validation, species: str = "PM2.5", size: str = "screen"
 
 def draw_maps(found: Validation, size: str = "screen") -> dict[str, Figure]:
     """Fig. 1: maps of the stations by year, coloured by their hours, and by R where there are enough."""
-    from deepcams.plotting.station_map import station_map
+    from deepcams.plotting.stations import station_map
 
     latitude, longitude = (
         found.stations[name].to_numpy(float) for name in ("latitude", "longitude")

@@ -211,15 +211,12 @@ class Shown:
 
     def lines(self, box: Box) -> dict[str, list[list[float]]]:
         """Coasts in a box, and borders between countries: lists of longitude, latitude, longitude, .. in degrees."""
-        from deepcams.plotting.coastlines import land_lines
+        from deepcams.plotting.outlines import lines_in
 
-        east = min(box.east, box.west + 360)
-        coasts = land_lines(box.west, max(box.south, -90), east, min(box.north, 90))
+        edges = box.west, box.south, min(box.east, box.west + 360), box.north
         return {
-            "coast": [_flat(line) for line in coasts if len(line) > 3],
-            "borders": [
-                _flat(line) for line in _borders(Box(box.west, box.south, east, box.north))
-            ],
+            "coast": [_flat(line) for line in lines_in("coasts", *edges)],
+            "borders": [_flat(line) for line in lines_in("borders", *edges)],
         }
 
     def region(self, name: str, box: Box, first: int, last: int) -> bytes:
@@ -289,22 +286,6 @@ def _stamp(minute: Any) -> str:
 def _flat(line: np.ndarray) -> list[float]:
     flat: list[float] = np.round(line, 2).ravel().tolist()
     return flat
-
-
-def _borders(box: Box) -> list[np.ndarray]:
-    """The countries' borders that touch a box, each in the turns of longitude in which it does."""
-    from deepcams.plotting.outlines import shipped_borders
-
-    found = []
-    for line in shipped_borders():
-        (west, south), (east, north) = line.min(axis=0), line.max(axis=0)
-        if south > box.north or north < box.south:
-            continue
-        turns = range(
-            int(np.ceil((box.west - east) / 360)), int(np.floor((box.east - west) / 360)) + 1
-        )
-        found += [line + np.array([360.0 * turn, 0]) for turn in turns]
-    return found
 
 
 def _listed(values: np.ndarray) -> list[float | None]:

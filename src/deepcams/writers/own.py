@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import mmap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from deepcams.core.errors import InputError, OutputError, notice
+from deepcams.core.errors import InputError, notice
 from deepcams.core.field import DIMS, UNITS, frame_index
 from deepcams.core.grid import Grid
-from deepcams.files.records import FOLDER, Records
-from deepcams.writers.layout import EPOCH, ITEM_HOURS, RUN, Item
-from deepcams.writers.target import Contents
+from deepcams.writers.layout import EPOCH, RUN
+from deepcams.writers.target import written
 
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, InputError, OutputError)
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, InputError)
 _TIMES = {f"{unit} since {str(EPOCH)[:10]}": unit[0] for unit in ("hours", "minutes")}
 _PACKED = {"scale_factor", "add_offset", "missing_value"}
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -43,83 +41,6 @@ class Frame:
     name: str
     source: str
     index: int = 0
-
-
-@dataclass(frozen=True)
-class Written:
-    """Which parts of a Zarr output are written: a killed run leaves hours that hold nothing.
-
-    Attributes:
-        path: the store.
-        items: for each work item, whether it is finished.
-        times: for each time, whether it belongs to a finished item.
-    """
-
-    path: Path
-    items: np.ndarray
-    times: np.ndarray
-
-    @property
-    def whole(self) -> bool:
-        """Whether nothing is left to do."""
-        return bool(self.items.all())
-
-    def words(self) -> str:
-        """Return what is missing, and what to do, in one line."""
-        return (
-            f"{self.path.name} is not finished: {int(self.items.sum())} of {self.items.size} parts are written; the "
-            "hours of the others are missing. Give the command that began it again to go on"
-        )
-
-
-def written(path: Path, name: str, times: int) -> Written | None:
-    """Find which parts of a store are written: those with a record whose shard is there.
-
-    Args:
-        path: a Zarr store.
-        name: of its variable.
-        times: length of its time axis.
-
-    Returns:
-        ``None`` where the store is not an output of deepcams.
-    """
-    try:
-        if RUN not in json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]:
-            return None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    records = Records(path / FOLDER)
-    names = set(records.names())
-    items = np.zeros(-(-times // ITEM_HOURS), bool)
-    for index in range(items.size):
-        item = Item(index, 0, 0).name
-        shard = (path / name / "c" / str(index) / "0" / "0").is_file()
-        if not records.folder.is_dir():  # a copy may lack hidden folders: the shards alone decide
-            items[index] = shard
-        elif item in names:
-            items[index] = shard or _is_gap(records, item)
-    return Written(path, items, np.repeat(items, ITEM_HOURS)[:times])
-
-
-def _is_gap(records: Records, item: str) -> bool:
-    """Return whether an item holds missing hours alone, and so needs no shard."""
-    try:
-        record = records.get(item)
-        return record is not None and not any(Contents.of(record).hours[1:])
-    except _UNREADABLE:
-        return False
-
-
-def is_ours(path: Path) -> bool:
-    """Whether a store or file, be it damaged, bears the mark of deepcams' outputs; no library is asked to open it."""
-    try:
-        with (
-            (path / "zarr.json" if path.is_dir() else path).open("rb") as file,
-            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
-        ):
-            return content.find(RUN.encode()) >= 0
-    except (OSError, ValueError):  # an empty file cannot be mapped
-        return False
 
 
 def own_values(paths: Sequence[str | Path] | str | Path, name: str) -> tuple[Any, Any] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import mmap
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -10,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from deepcams.core.errors import InputError
+from deepcams.core.errors import InputError, OutputError
 from deepcams.core.field import ValueCounts
 from deepcams.core.progress import Progress, no_progress
-from deepcams.files.records import Identity, Record, Records, fingerprint
-from deepcams.writers.layout import Item, Layout, Split
+from deepcams.files.records import FOLDER, Identity, Record, Records, fingerprint
+from deepcams.writers.layout import ITEM_HOURS, RUN, Item, Layout, Split
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,83 @@ class Target(ABC):
         records = [self.record(item) for item in items]
         finished = [record for record in records if record is not None]
         return merge_records(finished) if len(finished) == len(records) else None
+
+
+@dataclass(frozen=True)
+class Written:
+    """Which parts of a Zarr output are written: a killed run leaves hours that hold nothing.
+
+    Attributes:
+        path: the store.
+        items: for each work item, whether it is finished.
+        times: for each time, whether it belongs to a finished item.
+    """
+
+    path: Path
+    items: np.ndarray
+    times: np.ndarray
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is left to do."""
+        return bool(self.items.all())
+
+    def words(self) -> str:
+        """Return what is missing, and what to do, in one line."""
+        return (
+            f"{self.path.name} is not finished: {int(self.items.sum())} of {self.items.size} parts are written; the "
+            "hours of the others are missing. Give the command that began it again to go on"
+        )
+
+
+def written(path: Path, name: str, times: int) -> Written | None:
+    """Find which parts of a store are written: those with a record whose shard is there.
+
+    Args:
+        path: a Zarr store.
+        name: of its variable.
+        times: length of its time axis.
+
+    Returns:
+        ``None`` where the store is not an output of deepcams.
+    """
+    try:
+        if RUN not in json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]:
+            return None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    records = Records(path / FOLDER)
+    names = set(records.names())
+    items = np.zeros(-(-times // ITEM_HOURS), bool)
+    for index in range(items.size):
+        item = Item(index, 0, 0).name
+        shard = (path / name / "c" / str(index) / "0" / "0").is_file()
+        if not records.folder.is_dir():  # a copy may lack hidden folders: the shards alone decide
+            items[index] = shard
+        elif item in names:
+            items[index] = shard or _is_gap(records, item)
+    return Written(path, items, np.repeat(items, ITEM_HOURS)[:times])
+
+
+def _is_gap(records: Records, item: str) -> bool:
+    """Return whether an item holds missing hours alone, and so needs no shard."""
+    try:
+        record = records.get(item)
+        return record is not None and not any(Contents.of(record).hours[1:])
+    except (OutputError, ValueError, KeyError, TypeError):
+        return False
+
+
+def is_ours(path: Path) -> bool:
+    """Return whether a store or file, even a damaged one, bears the mark of deepcams' outputs; no library opens it."""
+    try:
+        with (
+            (path / "zarr.json" if path.is_dir() else path).open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+        ):
+            return content.find(RUN.encode()) >= 0
+    except (OSError, ValueError):  # an empty file cannot be mapped
+        return False
 
 
 def blosc() -> Any:

@@ -13,8 +13,8 @@ from matplotlib.ticker import NullFormatter
 
 from deepcams.core.field import grid_of
 from deepcams.plotting import style
-from deepcams.plotting.extent import View
 from deepcams.plotting.maps import draw_map
+from deepcams.plotting.projection import View
 
 _REAL, _MARKS = "black", "os^Dv"
 _COLOURS = (
@@ -74,7 +74,7 @@ def world_figure(
 def _maps(figure: Figure, frames: Mapping[str, xr.DataArray], top: float) -> None:
     width, height = figure.get_size_inches()
     values = [frame.values[0] for frame in frames.values()]
-    norm = style.concentration_norm(values)
+    colours = style.ColourScale.of_concentrations("log", values, "pm2p5")
     each = (width - 0.55 - 0.85) / len(frames)
     image = None
     for k, (title, frame) in enumerate(frames.items()):
@@ -89,7 +89,7 @@ def _maps(figure: Figure, frames: Mapping[str, xr.DataArray], top: float) -> Non
                 (top - 0.35) / height,
             )
         )
-        image = draw_map(axes, frame.values[0], grid, view, norm, style.CONCENTRATION_COLOURS)
+        image = draw_map(axes, frame.values[0], grid, view, colours)
         axes.set_title(title, fontsize=10)
         axes.tick_params(labelsize=7.5, labelleft=k == 0)
     assert image is not None
@@ -97,7 +97,7 @@ def _maps(figure: Figure, frames: Mapping[str, xr.DataArray], top: float) -> Non
         ((width - 0.72) / width, (height - top + 0.35) / height, 0.11 / width, (top - 0.9) / height)
     )
     scale = figure.colorbar(
-        image, cax=bar, extend=style.extend(norm, values), ticks=style.concentration_ticks(norm)
+        image, cax=bar, extend=colours.extend, ticks=style.concentration_ticks(colours.norm)
     )
     scale.ax.yaxis.set_major_formatter(style.NUMBERS)
     scale.ax.yaxis.set_minor_formatter(NullFormatter())

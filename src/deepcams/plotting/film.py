@@ -1,0 +1,292 @@
+"""Fields in motion, as MP4 or GIF: one, or the original beside what was made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.image import AxesImage
+from matplotlib.text import Text
+
+from deepcams.core.errors import InputError, MissingExtraError
+from deepcams.core.field import grid_of
+from deepcams.core.grid import Grid
+from deepcams.core.period import Period
+from deepcams.core.progress import Progress, no_progress
+from deepcams.core.times import stamp
+from deepcams.files.atomic import atomic_path
+from deepcams.plotting import style
+from deepcams.plotting.maps import draw_map, pixels, pixels_across, species_of
+from deepcams.plotting.page import (
+    Columns,
+    Margins,
+    Sheet,
+    Size,
+    Texts,
+    legible,
+    set_families,
+    size_of,
+    text_width,
+)
+from deepcams.plotting.projection import View, window
+from deepcams.plotting.reading import frame_at, index_at, times_in
+
+# Inches of text size 1.
+_MARGINS = Margins(left=0.62, right=0.15, gap=0.2)
+_TITLE, _TICKS, _BAR = 0.28, 0.3, 0.8
+
+_MOST = 1920  # pixels from side to side
+_SAMPLES = 9  # frames that the scale is chosen from
+_SHADES = 200  # of the colours in a GIF, which has 256 in all
+_MOST_FRAMES = {".mp4": 100_000, ".gif": 1000}  # a GIF of more would not play
+
+Write = Callable[[np.ndarray], object]
+"""Takes the next picture, (height, width, 3), uint8; all of one size, of even numbers."""
+
+
+def animate(
+    fields: Mapping[str, xr.DataArray],
+    path: Path | str,
+    *,
+    period: Period | None = None,
+    every: int = 1,
+    box: Sequence[float] | None = None,
+    projection: str = "plate-carree",
+    scale: str = "log",
+    size: str = "screen",
+    fps: float = 8,
+    title: str = "",
+    note: str = "",
+    credit: str | None = None,
+    progress: Progress = no_progress,
+) -> Path:
+    """Draw the frames of a field, or of two on common times, one after the other; memory does not grow with them.
+
+    Args:
+        fields: name -> canonical field, one or two; the one with the most frames in the period gives the times. The
+            other shows its last frame less than 3 h before, with its own time written above.
+        path: ends in ``.mp4`` (needs the extra [plot]) or ``.gif``.
+        period: only these times; default all.
+        every: show one frame of so many.
+        box, projection, scale, size, title, note, credit: as in :func:`deepcams.plotting.maps.map_figure`.
+        fps: frames a second.
+        progress: of drawing frames.
+
+    Returns:
+        the path; the file is written whole or not at all.
+
+    Raises:
+        InputError: no frames, no such box, a field that ends too early; another ending.
+        MissingExtraError: MP4 without the extra [plot].
+        OutputError: the file cannot be written.
+    """
+    path = Path(path)
+    kind = path.suffix.lower()
+    if kind not in _MOST_FRAMES:
+        raise InputError(path, "a name that ends in .mp4 or .gif", path.suffix or "no ending")
+    if not 1 <= len(fields) <= 2:
+        raise InputError("fields", "one or two", len(fields))
+    if every < 1 or not 0 < fps <= 60:
+        expected = "every at least 1, fps above 0 and at most 60"
+        raise InputError("--every, --fps", expected, f"{every}, {fps:g}")
+    spans = {name: times_in(field, period, name) for name, field in fields.items()}
+    densest = max(spans, key=lambda name: spans[name].stop - spans[name].start)
+    first = fields[densest]
+    times = first.time.values[spans[densest]][::every]
+    for name, field in fields.items():
+        for time in times[[0, -1]]:
+            index_at(field, time, name)
+    if times.size > _MOST_FRAMES[kind]:
+        expected = f"at most {_MOST_FRAMES[kind]:,} frames"
+        raise InputError(path, expected, f"{times.size:,}", "use --every or --period")
+    view = View.of(grid_of(first), box, projection)
+    _, nodes = window(grid_of(first), view)
+    some = times[np.unique(np.linspace(0, times.size - 1, _SAMPLES).astype(int))]
+    samples = [frame_at(first, time, densest, nodes)[0] for time in some]
+    colours = style.ColourScale.of_concentrations(scale, samples, str(first.name))
+    paper = size_of(size)
+    paper = Size(paper.width, paper.tallest, paper.text, min(paper.dpi, int(_MOST / paper.width)))
+    title = title or species_of(first)
+    texts = Texts.of(title, note, credit, fields.values(), (times[0], times[-1]))
+    film = _Film(fields, view, colours, paper, texts)
+    shades = colours.colours(np.linspace(0, 1, _SHADES), bytes=True)[:, :3]
+    with writer(path, fps, shades) as write:
+        for done, time in enumerate(times, 1):
+            write(film.frame(time))
+            progress("drawing", done, times.size)
+    return path
+
+
+class _Film:
+    """A figure whose maps are drawn anew for each frame; all else is drawn once."""
+
+    def __init__(
+        self,
+        fields: Mapping[str, xr.DataArray],
+        view: View,
+        scale: style.ColourScale,
+        paper: Size,
+        texts: Texts,
+    ) -> None:
+        self.fields, self.view, self.scale = fields, view, scale
+        self.parts = {name: window(grid_of(field), view) for name, field in fields.items()}
+        k, number = paper.text, len(fields)
+        across, rows = 1, number
+        if view.height > 0.62:
+            across, rows = number, 1
+        # Narrow maps have the time on a line of its own.
+        lines = 2 if across > 1 and paper.width / k < 9 else 1
+        self.between = "\n" if lines == 2 else "   "
+        head = _TITLE * lines * k
+        bar = (_BAR + scale.extra_height) * k
+        fixed = bar + rows * (head + _TICKS * k)
+        tallest = min(paper.tallest, (1.0 if lines == 2 else 0.72) * paper.width)
+        room = (tallest - fixed - texts.height(paper)) / rows
+        wide = (paper.width - _MARGINS.sides(across) * k) / across
+        wide = min(wide, room / view.height)
+        tall = wide * view.height
+        # Also a slide's film is only as wide as its maps: paper is not fixed here.
+        columns = Columns.of(paper, _MARGINS, across, wide, 0.55 * paper.width)
+        body = fixed + rows * tall
+        sheet = Sheet(paper, body, texts, width=columns.width, left=columns.left)
+        self.figure = sheet.figure
+        # Encoders want even numbers of pixels.
+        even = [2 * max(round(size * paper.dpi / 2), 1) for size in (sheet.width, sheet.height)]
+        self.figure.set_size_inches(even[0] / paper.dpi, even[1] / paper.dpi)
+        self.images: dict[str, AxesImage] = {}
+        self.titles: dict[str, Text] = {}
+        for at, name in enumerate(fields):
+            row, column = divmod(at, across)
+            bottom = sheet.top - (row + 1) * (head + tall) - row * _TICKS * k
+            axes = sheet.axes(columns.start(column), bottom, wide, tall)
+            part: Grid = self.parts[name][0]
+            empty = np.full(part.shape, np.nan, np.float32)
+            degrees = column == 0, row == rows - 1
+            self.images[name] = draw_map(axes, empty, part, view, scale, k, degrees)
+            words = self._title(name, fields[name].time.values[0]).splitlines()
+            longest = max(text_width(line, 9.5 * k) for line in words)
+            points = style.points(9.5 * k * min(1.0, wide / longest))
+            self.titles[name] = axes.set_title(" ", fontsize=points, loc="left", pad=3 * k)
+        sheet.bar(scale, _BAR + scale.extra_height - 0.3)
+        set_families(self.figure)
+        self.canvas = FigureCanvasAgg(self.figure)
+        for image in self.images.values():
+            image.axes.set_animated(True)
+        self.canvas.draw()  # type: ignore[no-untyped-call]
+        self._still = self.canvas.copy_from_bbox(self.figure.bbox)  # type: ignore[no-untyped-call]
+
+    def _title(self, name: str, time: np.datetime64) -> str:
+        step = grid_of(self.fields[name]).step
+        return f"{legible(name)}, {step:g}°{self.between}{stamp(time)} UTC"
+
+    def frame(self, time: np.datetime64) -> np.ndarray:
+        """Return the picture of a time: (height, width, 3), uint8."""
+        for name, field in self.fields.items():
+            part, nodes = self.parts[name]
+            values, own = frame_at(field, time, name, nodes)
+            image = self.images[name]
+            cells, _ = pixels(values, part, self.view, pixels_across(image.axes))
+            image.set_data(self.scale.shown(cells))
+            self.titles[name].set_text(self._title(name, own))
+        self.canvas.restore_region(self._still)  # type: ignore[no-untyped-call]
+        for image in self.images.values():
+            self.figure.draw_artist(image.axes)
+        return np.array(self.canvas.buffer_rgba())[..., :3]  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def writer(path: Path, fps: float, colours: np.ndarray) -> Iterator[Write]:
+    """Open a film; the file appears, under its name, when all pictures are in it.
+
+    Args:
+        path: ends in ``.mp4`` or ``.gif``.
+        fps: frames a second.
+        colours: (n, 3), uint8, of a GIF in addition to greys; at most 250.
+
+    Raises:
+        MissingExtraError: MP4 without the extra [plot].
+        OutputError: the file cannot be written.
+    """
+    with atomic_path(path, make_folder=False) as temporary:
+        encoder = _mp4(temporary, fps)
+        if path.suffix.lower() == ".gif":
+            encoder = _gif(temporary, fps, colours)
+        with encoder as write:
+            yield write
+
+
+@contextmanager
+def _mp4(path: Path, fps: float) -> Iterator[Write]:
+    try:
+        import imageio_ffmpeg
+    except ImportError as error:
+        raise MissingExtraError("an MP4 (a GIF does not)", "plot") from error
+    path.open("wb").close()  # the encoder's own message about a missing folder would be long
+    encoder: Any = None
+
+    def write(picture: np.ndarray) -> None:
+        nonlocal encoder
+        if encoder is None:
+            output = "-f mp4 -crf 20 -preset veryfast -movflags +faststart"
+            encoder = imageio_ffmpeg.write_frames(
+                str(path),
+                (picture.shape[1], picture.shape[0]),
+                fps=fps,
+                codec="libx264",
+                macro_block_size=2,
+                pix_fmt_out="yuv420p",
+                quality=None,
+                ffmpeg_log_level="error",
+                output_params=output.split(),
+            )
+            encoder.send(None)
+        encoder.send(np.ascontiguousarray(picture))
+
+    try:
+        yield write
+    finally:
+        if encoder is not None:
+            encoder.close()
+
+
+@contextmanager
+def _gif(path: Path, fps: float, colours: np.ndarray) -> Iterator[Write]:
+    """Write pictures of 256 colours, the same for all; each frame holds only the box that changed.
+
+    ``Image.save`` would keep all frames in memory until the last one; by these functions of Pillow each goes to the
+    file at once.
+    """
+    from PIL import GifImagePlugin, Image
+
+    greys = np.linspace(0, 255, 256 - len(colours)).round().astype(np.uint8)
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(np.concatenate([colours, np.stack([greys] * 3, axis=1)]).tobytes())
+    before: np.ndarray | None = None
+    elapsed = 0.0  # hundredths of a second, in which a GIF counts, that are not yet written
+
+    with path.open("wb") as file:
+
+        def write(picture: np.ndarray) -> None:
+            nonlocal before, elapsed
+            image = Image.fromarray(picture).quantize(palette=palette, dither=Image.Dither.NONE)
+            index = np.asarray(image)
+            box = 0, 0, *image.size
+            if before is None:
+                header, _ = GifImagePlugin.getheader(image, info={"loop": 0, "duration": 10})
+                file.writelines(header)
+            else:
+                box = Image.fromarray(index != before).getbbox() or (0, 0, 1, 1)
+            elapsed += 100 / fps
+            hundredths = max(round(elapsed), 2)  # viewers slow down what is faster
+            elapsed -= hundredths
+            frame = GifImagePlugin.getdata(image.crop(box), box[:2], duration=10 * hundredths)
+            file.writelines(frame)
+            before = index
+
+        yield write
+        file.write(b";")

