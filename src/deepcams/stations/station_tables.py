@@ -13,13 +13,14 @@ import pandas as pd
 
 from deepcams.core.errors import InputError, OutputError, choose
 from deepcams.core.text import figure
+from deepcams.evaluation.statistics import COLUMNS, GROUP_FIGURES, bootstrap, figures, pairs_of
 from deepcams.evaluation.tables import save
-from deepcams.stations.land_cover import INLAND, SEA, SURFACES, count_surroundings
-from deepcams.stations.pair_sums import COLUMNS, FIGURES, bootstrap, figures, pairs_of
-from deepcams.stations.validation import Validation
+from deepcams.stations.metadata import INLAND, SEA, SURFACES, count_surroundings
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from deepcams.stations.validation import Validation
 
 BY = ("year", "month", "hour", "country", "surface", "station")
 """What rows can be given by, beside those over everything."""
@@ -130,14 +131,14 @@ def _figures(counted: np.ndarray, view: str, draws: int, seed: int) -> Row:
     pairs = pairs_of(used)
     if own:
         each = figures(used)
-        found = {name: _mean(each[name]) for name in FIGURES}
+        found = {name: _mean(each[name]) for name in GROUP_FIGURES}
     else:
         found = {name: float(value) for name, value in figures(used.sum(axis=0)).items()}
     enough = np.count_nonzero(used[:, 0]) >= FEWEST_RESAMPLED
     ends = bootstrap(used, draws if enough else 0, seed, mean_of_groups=own, fewest=FEWEST)
     slope = pairs.joint_moment / pairs.truth_moment if pairs.truth_moment > 0 else math.nan
     row: Row = {"stations": len(used), "n": pairs.count, **found}
-    for name in FIGURES:
+    for name in GROUP_FIGURES:
         row[f"{name}_low"] = ends.low[name] if ends else math.nan
         row[f"{name}_high"] = ends.high[name] if ends else math.nan
     row |= {
