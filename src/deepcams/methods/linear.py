@@ -23,7 +23,7 @@ class Linear(TemporalDownscaler):
         return (1 - t) * before + t * after
 
 
-class LinearEq9(TemporalDownscaler):
+class LinearEq9(Linear):
     """Equation 9 of Xiao et al. 2022 as printed, ``t before + (1 - t) after``: the weights are reversed.
 
     At t = 1/3 the frame 1 h away gets a third of the weight, the one 2 h away two thirds. Only for reproducing the
@@ -35,6 +35,5 @@ class LinearEq9(TemporalDownscaler):
     def between(
         self, before: np.ndarray, after: np.ndarray, fractions: Sequence[float], grid: Grid
     ) -> np.ndarray:
-        """Interpolate; see :meth:`TemporalDownscaler.between`."""
-        t = np.asarray(fractions, np.float32)[:, None, None]
-        return t * before + (1 - t) * after
+        """Interpolate with the frames exchanged; see :meth:`TemporalDownscaler.between`."""
+        return super().between(after, before, fractions, grid)

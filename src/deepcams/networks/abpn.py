@@ -16,7 +16,6 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from deepcams.networks.base import (
-    SizeRule,
     SpatialNetwork,
     SpatialSample,
     Tiling,
@@ -94,40 +93,23 @@ def finer(d: int, factor: int) -> Block:
     return Block(nn.ConvTranspose2d(d, d, factor + 2, stride=factor, padding=1))
 
 
-class Up(nn.Module):
-    """Up-projection: enlarge, make coarse again, and enlarge what came back wrong."""
+class Projection(nn.Module):
+    """Change the resolution there and back, and correct by what came back wrong; up or down by ``factor``."""
 
-    def __init__(self, d: int, factor: int) -> None:
+    def __init__(self, d: int, factor: int, up: bool) -> None:
         super().__init__()
-        self.there = finer(d, factor)
-        self.back = coarser(d, factor)
-        self.error = finer(d, factor)
+        there, back = (finer, coarser) if up else (coarser, finer)
+        self.there = there(d, factor)
+        self.back = back(d, factor)
+        self.error = there(d, factor)
         self.of_input = same(d, d, 1)
         self.of_there = same(d, d, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, d, H, W) -> (N, d, factor H, factor W)."""
-        fine = self.there(x)
-        error = self.of_input(x) - self.back(fine)
-        return self.of_there(fine) + self.error(error)
-
-
-class Down(nn.Module):
-    """Down-projection: make coarse, enlarge again, and make coarse what came back wrong."""
-
-    def __init__(self, d: int, factor: int) -> None:
-        super().__init__()
-        self.there = coarser(d, factor)
-        self.back = finer(d, factor)
-        self.error = coarser(d, factor)
-        self.of_input = same(d, d, 1)
-        self.of_there = same(d, d, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, d, factor H, factor W) -> (N, d, H, W)."""
-        coarse = self.there(x)
-        error = self.of_input(x) - self.back(coarse)
-        return self.of_there(coarse) + self.error(error)
+        """(N, d, H, W) -> (N, d, factor H, factor W), or to 1/factor of both."""
+        there = self.there(x)
+        error = self.of_input(x) - self.back(there)
+        return self.of_there(there) + self.error(error)
 
 
 class Attention(nn.Module):
@@ -209,10 +191,10 @@ class Mix(nn.Module):
 class ABPN(SpatialNetwork):
     """One frame to three times its resolution, by attention and back-projection (Liu et al. 2019)."""
 
-    name: ClassVar[str] = "abpn"
-    options_type: ClassVar[type] = ABPNOptions
+    name = "abpn"
+    options_type = ABPNOptions
     presets: ClassVar[Mapping[str, ABPNOptions]] = {"released": ABPNOptions()}
-    sliding_window: ClassVar[bool] = True
+    sliding_window = True
     options: ABPNOptions
 
     def __init__(self, options: ABPNOptions | None = None) -> None:
@@ -226,15 +208,15 @@ class ABPN(SpatialNetwork):
         self.second = same(2 * d, d, 3)
         self.first_attention = Attention(2 * d, kind)
         # stage k of the paper has the index k - 1; the skips begin with the third stage and have the index k - 3
-        self.up = nn.ModuleList(Up(d, factor) for _ in range(stages))
-        self.down = nn.ModuleList(Down(d, factor) for _ in range(stages - 1))
+        self.up = nn.ModuleList(Projection(d, factor, up=True) for _ in range(stages))
+        self.down = nn.ModuleList(Projection(d, factor, up=False) for _ in range(stages - 1))
         self.attention = nn.ModuleList(Attention(d, kind) for _ in range(stages - 1))
         self.up_skip = nn.ModuleList(same(d, d, 1) for _ in range(stages - 2))
         self.down_skip = nn.ModuleList(same(d, d, 1) for _ in range(stages - 3))
         self.fine_mix = Mix(stages, d)
         self.fine_out = same(d, d, 3)
         self.coarse_mix = Mix(stages - 1, d)
-        self.coarse_up = Up(d, factor)
+        self.coarse_up = Projection(d, factor, up=True)
         self.last = conv3(d, 1)
         self.error_first = same(1, 2 * d, 3)
         self.error_attention = Attention(2 * d, kind)
@@ -246,11 +228,6 @@ class ABPN(SpatialNetwork):
         if self.options.start_at_bicubic:
             nn.init.zeros_(self.last.weight)
             nn.init.zeros_(self.error_last.weight)
-
-    @property
-    def size_rule(self) -> SizeRule:
-        """Return the rule that any size fits."""
-        return SizeRule()
 
     @property
     def tiling(self) -> Tiling:

@@ -17,7 +17,6 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from deepcams.networks.base import (
-    SizeRule,
     SpatialNetwork,
     SpatialSample,
     Tiling,
@@ -25,7 +24,7 @@ from deepcams.networks.base import (
     require,
     require_range,
 )
-from deepcams.networks.layers import conv3, relu, resize, set_to_zero
+from deepcams.networks.layers import conv3, difference_of_powers, relu, resize, set_to_zero
 from deepcams.networks.warp import at_least_float32
 
 _LOG_FLOOR = 0.01
@@ -82,8 +81,8 @@ class ResidualBlock(nn.Module):
 class CellNet(SpatialNetwork):
     """Shares of each coarse pixel's content: positive, conserving, at the cost of coarse convolutions."""
 
-    name: ClassVar[str] = "cellnet"
-    options_type: ClassVar[type] = CellNetOptions
+    name = "cellnet"
+    options_type = CellNetOptions
     presets: ClassVar[Mapping[str, CellNetOptions]] = {"best": CellNetOptions()}
     options: CellNetOptions
 
@@ -95,11 +94,6 @@ class CellNet(SpatialNetwork):
         self.blocks = nn.ModuleList(ResidualBlock(width) for _ in range(self.options.blocks))
         self.last = conv3(width, self.factor**2)
         set_to_zero(self.last)  # to begin with, the shares are those of the training-free method
-
-    @property
-    def size_rule(self) -> SizeRule:
-        """Return the rule that any size fits."""
-        return SizeRule()
 
     @property
     def receptive_field(self) -> int:
@@ -134,10 +128,8 @@ class CellNet(SpatialNetwork):
 
     def loss(self, sample: SpatialSample) -> Tensor:
         """Return the mean absolute difference of powers."""
-        found = self.refine(sample.coarse).clamp_min(0) + 0.1
-        wanted = at_least_float32(sample.target).clamp_min(0) + 0.1
-        power = self.options.power
-        return (found**power - wanted**power).abs().mean()
+        found = self.refine(sample.coarse)
+        return difference_of_powers(found, sample.target, 0.1, self.options.power)
 
     def _enlarged_log(self, coarse: Tensor) -> Tensor:
         logs = F.pad(coarse.clamp_min(_LOG_FLOOR).log(), (2, 2, 2, 2), mode="replicate")

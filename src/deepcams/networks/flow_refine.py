@@ -28,7 +28,7 @@ from deepcams.networks.base import (
     require_range,
     times_tensor,
 )
-from deepcams.networks.layers import concat, conv3, double_size, zero_bias
+from deepcams.networks.layers import concat, conv3, difference_of_powers, double_size, zero_bias
 from deepcams.networks.warp import at_least_float32
 
 _GAIN = 8.0
@@ -84,13 +84,13 @@ def _smooth(x: Tensor, size: int) -> Tensor:
 class FlowRefine(TemporalNetwork):
     """A small U-Net that weighs what to add to optical flow's frame."""
 
-    name: ClassVar[str] = "flow-refine"
-    options_type: ClassVar[type] = FlowRefineOptions
+    name = "flow-refine"
+    options_type = FlowRefineOptions
     presets: ClassVar[Mapping[str, FlowRefineOptions]] = {"best": FlowRefineOptions()}
-    estimate_method: ClassVar[str | None] = "flow"
-    estimate_frames: ClassVar[int] = 2
-    context: ClassVar[tuple[int, int]] = (64, 64)
-    receptive_field: ClassVar[int | None] = 64
+    estimate_method = "flow"
+    estimate_frames = 2
+    context = (64, 64)
+    receptive_field = 64
     options: FlowRefineOptions
 
     def __init__(self, options: FlowRefineOptions | None = None) -> None:
@@ -150,10 +150,7 @@ class FlowRefine(TemporalNetwork):
         """Return the mean absolute difference of powers."""
         estimate = None if sample.estimate is None else sample.estimate[:, None]
         found = self.interpolate(sample.frames, sample.t.reshape(-1, 1), estimate)[:, 0]
-        power = self.options.power
-        floor = self.options.floor
-        wanted = (at_least_float32(sample.target).clamp_min(0) + floor) ** power
-        return ((found.clamp_min(0) + floor) ** power - wanted).abs().mean()
+        return difference_of_powers(found, sample.target, self.options.floor, self.options.power)
 
     def _log_at(self, frames: Tensor, carried: Tensor, t: Tensor) -> Tensor:
         """Predict the logarithm above the floor (B, 1, H, W) at t (B,) from frames and carried frames (B, 2, H, W)."""

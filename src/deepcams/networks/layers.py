@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from deepcams.networks.warp import at_least_float32
+
 
 def conv3(channels: int, features: int) -> nn.Conv2d:
     """Return a zero-padded 3x3 convolution."""
@@ -47,3 +49,10 @@ def double_size(x: Tensor) -> Tensor:
 def resize(x: Tensor, rows: int, columns: int) -> Tensor:
     """Interpolate bicubically (a = -0.75) with half-pixel centres, not antialiased."""
     return F.interpolate(x, size=(rows, columns), mode="bicubic", align_corners=False)
+
+
+def difference_of_powers(found: Tensor, wanted: Tensor, floor: float, power: float) -> Tensor:
+    """Return the mean absolute difference of (values + floor)^power, negative values counting as 0."""
+    found = (found.clamp_min(0) + floor) ** power
+    wanted = (at_least_float32(wanted).clamp_min(0) + floor) ** power
+    return (found - wanted).abs().mean()

@@ -52,7 +52,7 @@ class Scaling(ABC):
 class LinearClip(Scaling):
     """clip(PM, 0, limit) / limit: what the published DeepCAMS networks were trained with (800 ug m-3)."""
 
-    name: ClassVar[str] = "linear-clip"
+    name = "linear-clip"
     limit: float = 800.0
 
     @property
@@ -73,7 +73,7 @@ class LinearClip(Scaling):
 class Linear(Scaling):
     """PM / unit, nothing clipped."""
 
-    name: ClassVar[str] = "linear"
+    name = "linear"
     unit: float = 100.0
 
     def forward(self, values: Tensor) -> Tensor:
@@ -89,7 +89,7 @@ class Linear(Scaling):
 class Asinh(Scaling):
     """asinh(PM / knee) / norm: linear well below the knee, logarithmic above it; 3,700 ug m-3 become about 1."""
 
-    name: ClassVar[str] = "asinh"
+    name = "asinh"
     knee: float = 2.0
     norm: float = 8.0
 
@@ -106,7 +106,7 @@ class Asinh(Scaling):
 class Log(Scaling):
     """sign(PM) log(1 + |PM| / floor) / norm: nearly the logarithm above the floor, and defined at zero and below."""
 
-    name: ClassVar[str] = "log"
+    name = "log"
     floor: float = 0.1
     norm: float = 10.0
 

@@ -171,8 +171,8 @@ class Level(NamedTuple):
 class XVFI(TemporalNetwork):
     """Frames between two frames, by flows found from coarse to fine (Sim et al. 2021)."""
 
-    name: ClassVar[str] = "xvfi"
-    options_type: ClassVar[type] = XVFIOptions
+    name = "xvfi"
+    options_type = XVFIOptions
     presets: ClassVar[Mapping[str, XVFIOptions]] = {
         # the paper's text names 32 features and S = 5 and sums over the levels; it says nothing of m and the mask
         "paper": XVFIOptions(nf=32, depth=5, training_depth=5, level_loss="sum"),
