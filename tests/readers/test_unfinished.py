@@ -74,6 +74,15 @@ def test_only_what_is_there_counts(lost: object, item: int, store: Path) -> None
     assert seen.times.count == int((~inside).sum())
 
 
+def test_an_output_of_the_first_version_is_told_by_its_shards(store: Path) -> None:
+    for item in range(ITEMS):
+        record = _record(store, item)
+        record.rename(record.with_name(f"item-{item:06d}.json"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DeepcamsNotice)
+        assert open_field(store).sizes["time"] == 70
+
+
 @pytest.mark.filterwarnings("ignore::deepcams.core.errors.DeepcamsNotice")
 def test_a_report_lists_it_among_the_problems(store: Path) -> None:
     _record(store, 1).unlink()

@@ -189,11 +189,13 @@ def written(path: Path, name: str, times: int) -> Written | None:
         return None
     records = Records(path / FOLDER)
     names = set(records.names())
+    # A copy may lack hidden folders, and 0.1 wrote other records: then the shards alone decide.
+    by_shards = not records.folder.is_dir() or any(records.folder.glob("item-??????.json"))
     items = np.zeros(-(-times // ITEM_HOURS), bool)
     for index in range(items.size):
         item = Item(index, 0, 0).name
         shard = (path / name / "c" / str(index) / "0" / "0").is_file()
-        if not records.folder.is_dir():  # a copy may lack hidden folders: the shards alone decide
+        if by_shards:
             items[index] = shard
         elif item in names:
             items[index] = shard or _is_gap(records, item)
