@@ -234,7 +234,7 @@ def _mp4(path: Path, fps: float) -> Iterator[Write]:
         if encoder is None:
             output = "-f mp4 -crf 20 -preset veryfast -movflags +faststart"
             encoder = imageio_ffmpeg.write_frames(
-                str(path),
+                str(path.resolve()),
                 (picture.shape[1], picture.shape[0]),
                 fps=fps,
                 codec="libx264",
