@@ -111,7 +111,7 @@ def test_a_film(files: Path, tmp_path: Path) -> None:
             "a field to compare with",
         ),
         (["animate", "hourly.nc", "-o", "a.avi"], "ends in .mp4 or .gif"),
-        (["animate", "hourly.nc", "--fps", "0", "-o", "a.gif"], "fps above 0"),
+        (["animate", "hourly.nc", "--fps", "0", "-o", "a.gif"], "fps from 0.002 to 60"),
     ],
 )
 def test_what_is_wrong_is_one_line(

@@ -91,8 +91,8 @@ def animate(
         raise InputError(path, "a name that ends in .mp4 or .gif", path.suffix or "no ending")
     if not 1 <= len(fields) <= 2:
         raise InputError("fields", "one or two", len(fields))
-    if every < 1 or not 0 < fps <= 60:
-        expected = "every at least 1, fps above 0 and at most 60"
+    if every < 1 or not 0.002 <= fps <= 60:  # a GIF's frame lasts 655 s at most
+        expected = "every at least 1, fps from 0.002 to 60"
         raise InputError("--every, --fps", expected, f"{every}, {fps:g}")
     spans = {name: times_in(field, period, name) for name, field in fields.items()}
     densest = max(spans, key=lambda name: spans[name].stop - spans[name].start)
