@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from deepcams.cli import main
+from deepcams.fetch.base import STATE
 from deepcams.fetch.retry import RetryPolicy, StoppedError
 from deepcams.files.lock import locked
-from deepcams.files.records import FOLDER, Records
+from deepcams.files.records import Records
 from fetch.conftest import BOX, DAY
 from services.base import Fault
 from services.bucket import Bucket
@@ -186,7 +187,7 @@ def test_another_process_in_the_folder_is_refused(
 ) -> None:
     arguments = ["fetch", "geos-cf", "--period", f"{DAY}T00", "-o", str(tmp_path / "out")]
     arguments += ["--endpoint", f"geos-cf-v1={tree.root}"]
-    with locked(Records(tmp_path / "out" / FOLDER).lock, tmp_path / "out"):
+    with locked(Records(tmp_path / "out" / STATE).lock, tmp_path / "out"):
         assert main(arguments) == 2
     assert "another deepcams writes to it now" in capsys.readouterr().err
     assert not tree.seen

@@ -18,12 +18,12 @@ import pytest
 from deepcams.core.grid import Grid
 from deepcams.core.period import Period
 from deepcams.experiment.geos_cf_store import store_status
-from deepcams.fetch.base import is_complete
+from deepcams.fetch.base import STATE, is_complete
 from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
 from deepcams.fetch.openaq import Openaq, OpenaqRequest
 from deepcams.fetch.retry import RetryPolicy
 from deepcams.fetch.status import status
-from deepcams.files.records import FOLDER, Records
+from deepcams.files.records import Records
 from deepcams.simulation.station_network import Station
 from deepcams.simulation.write_cams import write_cams
 from deepcams.simulation.write_geos_cf import write_geos_cf
@@ -149,7 +149,7 @@ def test_cams_killed(tmp_path: Path) -> None:
     def after() -> None:
         complete = {
             record.item.partition(" ")[2][:10]
-            for record in Records(out / FOLDER)
+            for record in Records(out / STATE)
             if is_complete(record, out)
         }
         kills.append((len(store.seen), complete))

@@ -18,12 +18,12 @@ from deepcams.core.grid import Grid
 from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress
 from deepcams.core.times import DAY
-from deepcams.fetch.base import COMPLETE, Estimate, Summary
+from deepcams.fetch.base import COMPLETE, STATE, Estimate, Summary
 from deepcams.fetch.endpoints import Endpoints
 from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest, hour_name
 from deepcams.fetch.retry import RetryPolicy
 from deepcams.fetch.status import Status, status
-from deepcams.files.records import FOLDER, Record, Records
+from deepcams.files.records import Record, Records
 from deepcams.methods.coarsen import Degradation
 from deepcams.training.store.open import Prepared, first_hour, identity_of
 from deepcams.training.store.prepare import Preparation
@@ -167,7 +167,7 @@ def store_status(
     """
     folder = folder_of(store)
     found = replace(status(folder, check=check, progress=progress), folder=str(store))
-    records = Records(folder / FOLDER)
+    records = Records(folder / STATE)
     stored = {record.item for record in records if _is_stored(record)}
     known = set[str]()
     if store.exists():

@@ -36,6 +36,8 @@ from deepcams.readers.detect import Kind, kind_of
 
 Item = TypeVar("Item")
 COMPLETE = "complete"
+STATE = f"{FOLDER}-fetch"
+"""Hidden folder of the records; ``.deepcams`` itself would make the folder an output of deepcams, not an input."""
 _ANOTHER = "name another folder"
 
 READING = threading.Lock()
@@ -199,7 +201,7 @@ class Fetch(ABC, Generic[Request]):
     def __post_init__(self) -> None:
         check_begun(self.request.period)
         self.folder = self.request.out
-        self.records = Records(self.folder / FOLDER)
+        self.records = Records(self.folder / STATE)
         self._counting = threading.Lock()
 
     @property

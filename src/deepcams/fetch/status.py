@@ -10,9 +10,9 @@ from typing import Any
 
 from deepcams.core.errors import InputError
 from deepcams.core.text import size
-from deepcams.fetch.base import COMPLETE, first_few, is_complete
+from deepcams.fetch.base import COMPLETE, STATE, first_few, is_complete
 from deepcams.files.lock import locked
-from deepcams.files.records import FOLDER, Record, Records, file_digest
+from deepcams.files.records import Record, Records, file_digest
 
 _STATES = {
     COMPLETE: "complete and verified",
@@ -76,7 +76,7 @@ class Status:
 
 def was_fetched(folder: Path) -> bool:
     """Return whether a folder has records of a fetch."""
-    return "provider" in (Records(folder / FOLDER).identity() or {})
+    return "provider" in (Records(folder / STATE).identity() or {})
 
 
 def status(
@@ -97,7 +97,7 @@ def status(
     if not was_fetched(folder):
         found = "none" if folder.exists() else "no such folder"
         raise InputError(folder, "a folder that deepcams fetch wrote", found)
-    records = Records(folder / FOLDER)
+    records = Records(folder / STATE)
     seen = Status(str(folder), records.identity() or {}, checked=check)
     for done, record in enumerate(records, 1):
         _look(record, folder, seen)
