@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -65,11 +66,8 @@ def write(
     return path
 
 
-def write_hours(folder: Path, start: str, count: int, **options: object) -> list[Path]:
-    """A file an hour."""
+def write_hours(folder: Path, start: str, count: int, each: int = 1, **options: Any) -> list[Path]:
+    """Write files of ``each`` hours; every file costs a tenth of a second to prepare."""
     times = hours(start, count)
-    grid = options.get("grid", BOX)
-    return [
-        write(folder, times[k : k + 1], values(times[k : k + 1], grid), **options)
-        for k in range(count)
-    ]
+    parts = [times[k : k + each] for k in range(0, count, each)]
+    return [write(folder, part, values(part), **options) for part in parts]

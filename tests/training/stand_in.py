@@ -10,6 +10,7 @@ import numpy as np
 
 from deepcams.core.grid import Grid, cells_from_nodes
 from deepcams.methods.coarsen import METHODS
+from deepcams.training.store.open import Prepared
 
 
 @dataclass(eq=False)
@@ -22,6 +23,12 @@ class StandIn:
     degradation: str = "area"
     mean: bool = True
     sources: dict[str, Any] = field(default_factory=lambda: {"family": "stand-in"})
+
+    @property
+    def fingerprint(self) -> str:
+        """Of what it holds now."""
+        found: Any = Prepared.fingerprint
+        return str(found.func(self))
 
     def read(
         self, hour: int, row: int, column: int, rows: int, columns: int, resolution: str

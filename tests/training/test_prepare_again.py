@@ -22,9 +22,9 @@ from deepcams.training.store.prepare import Preparation, prepare
 def test_a_store_is_extended_by_later_hours_and_reads_nothing_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_hours(tmp_path / "a", DAY, 30)
-    write_hours(tmp_path / "b", "2019-03-09T06:30", 20)
-    write_hours(tmp_path / "c", "2019-03-07T06:30", 2)
+    write_hours(tmp_path / "a", DAY, 30, 10)
+    write_hours(tmp_path / "b", "2019-03-09T06:30", 20, 10)
+    write_hours(tmp_path / "c", "2019-03-07T06:30", 1)
     first = prepare(tmp_path / "a", tmp_path / "s.zarr")
     shutil.rmtree(tmp_path / "a")
     written: list[int] = []
@@ -40,7 +40,7 @@ def test_a_store_is_extended_by_later_hours_and_reads_nothing_twice(
     assert sorted(set(written)) == list(range(30, 50))
     np.testing.assert_array_equal(longer.store.times, hours(DAY, 50))
     np.testing.assert_array_equal(frames(longer.store), values(hours(DAY, 50)))
-    assert longer.store.sources["inputs"]["files"] == 50
+    assert longer.store.sources["inputs"]["files"] == 5
     assert len(first) == 30  # what was opened before stays as it was
     np.testing.assert_array_equal(frames(first), values(hours(DAY, 30)))
     with pytest.raises(OutputError, match=r"begins on 2019-03-08.*found 2019-03-07"):
@@ -115,7 +115,7 @@ def test_nothing_fit_leaves_nothing(tmp_path: Path) -> None:
 def test_a_disk_that_fills_up_keeps_finished_days(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_hours(tmp_path / "in", DAY, 30)
+    write_hours(tmp_path / "in", DAY, 30, 6)
     write_one = HourArray.write
 
     def until_full(self: HourArray, slot: int, data: np.ndarray) -> None:

@@ -50,7 +50,7 @@ def test_the_same_sample_whoever_reads_it(values: Values) -> None:
     assert len({first.draw(i) for i in range(50)}) == 50
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, 1, pytest.param(2, marks=pytest.mark.slow)])
 def test_batches_do_not_depend_on_workers_or_on_where_one_begins(
     values: Values, workers: int
 ) -> None:

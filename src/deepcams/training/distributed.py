@@ -74,11 +74,7 @@ class Ranks:
 
     def total(self, values: Sequence[float]) -> list[float]:
         """Return the sums of the values over all processes."""
-        if self.count == 1:
-            return list(values)
-        sums = torch.tensor(values, dtype=torch.float64, device=self.device)
-        dist.all_reduce(sums)
-        return [float(value) for value in sums.cpu()]
+        return [sum(each) for each in zip(*self.gather(values), strict=True)]
 
     def any(self, flags: Tensor) -> list[bool]:
         """Return for each flag whether it is set in any process."""

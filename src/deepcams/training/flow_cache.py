@@ -16,10 +16,10 @@ import numpy as np
 from deepcams.core.errors import InputError
 from deepcams.core.grid import cells_from_nodes, nodes_from_cells
 from deepcams.files.atomic import os_errors_explained, write_atomically
-from deepcams.files.records import fingerprint as fingerprint_of
+from deepcams.files.records import fingerprint
 from deepcams.methods.flow import initial_estimates
 from deepcams.training.split import FACTORS
-from deepcams.training.store.open import Prepared, fingerprint
+from deepcams.training.store.open import Prepared
 
 if TYPE_CHECKING:
     from deepcams.training.samples import Draw
@@ -38,7 +38,6 @@ class FlowCache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._open: dict[Path, np.ndarray] = {}
-        self._fingerprints: dict[Path, str] = {}
 
     def read(self, store: Prepared, draw: Draw, size: int) -> np.ndarray:
         """Return the initial estimate of a sample.
@@ -60,12 +59,8 @@ class FlowCache:
 
     def _whole(self, store: Prepared, draw: Draw) -> np.ndarray:
         """Return (span - 1, 2, rows, columns): square roots, float16, mapped from the disk."""
-        # A store that was prepared again has other frames at its path.
-        if store.path not in self._fingerprints:
-            self._fingerprints[store.path] = fingerprint(store)
-        contents = self._fingerprints[store.path]
         time = store.times[draw.hour]
-        key = fingerprint_of(store.path.resolve(), contents, time, draw.span, draw.resolution)
+        key = fingerprint(store.fingerprint, time, draw.span, draw.resolution)
         path = self.folder / f"{key}.npy"
         if path not in self._open:
             if not path.exists():

@@ -138,7 +138,11 @@ class _Training:
     """One training: what it is made of, and how far it is."""
 
     def __init__(
-        self, experiment: Experiment, folder: RunFolder, ranks: Ranks, resume: bool
+        self,
+        experiment: Experiment,
+        folder: RunFolder,
+        ranks: Ranks,
+        resume: bool,
     ) -> None:
         self.experiment, self.folder, self.ranks = experiment, folder, ranks
         self.options = experiment.training

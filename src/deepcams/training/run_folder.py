@@ -18,11 +18,12 @@ import torch
 import yaml
 
 from deepcams.core.errors import InputError, OutputError, notice
+from deepcams.core.times import stamp
 from deepcams.files.atomic import os_errors_explained, remove_unfinished, write_atomically
 from deepcams.files.records import FOLDER, Records, refuse_changes
 from deepcams.networks.checkpoint import SUFFIX
 from deepcams.training.options import Experiment
-from deepcams.training.store.open import Prepared, fingerprint
+from deepcams.training.store.open import Prepared
 
 EXPERIMENT, LOG, STATE, TENSORBOARD = "experiment.yaml", "log.csv", "state.pt", "tensorboard"
 GUIDES = "guides"
@@ -202,10 +203,5 @@ def _frozen(experiment: Experiment) -> dict[str, Any]:
 
 
 def _contents(store: Prepared) -> dict[str, Any]:
-    return {
-        "name": str(store.path),
-        "hours": len(store.times),
-        "from": str(store.times[0])[:16],
-        "to": str(store.times[-1])[:16],
-        "fingerprint": fingerprint(store),
-    }
+    hours = f"{len(store.times)}, {stamp(store.times[0])} to {stamp(store.times[-1])}"
+    return {"name": str(store.path), "hours": hours, "fingerprint": store.fingerprint}

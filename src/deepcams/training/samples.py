@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from deepcams.core.errors import DeepcamsError
-from deepcams.core.grid import FACTOR, Grid, nodes_from_cells
+from deepcams.core.grid import Grid, nodes_from_cells
 from deepcams.core.times import stamp
 from deepcams.methods import flow
 from deepcams.methods.coarsen import METHODS
@@ -164,7 +164,11 @@ class SampleSet(Dataset[Any]):
         return self._turned(drawn, rng) if self.side == "train" else drawn
 
     def _place(
-        self, portion: Portion, cells: int, resolution: Resolution, rng: np.random.Generator
+        self,
+        portion: Portion,
+        cells: int,
+        resolution: Resolution,
+        rng: np.random.Generator,
     ) -> tuple[int, int, int]:
         """Draw a window, and the first row and column of a crop in it; every place has the same chance."""
         margin = reach(portion.store, self.samples, resolution)
@@ -278,42 +282,25 @@ class SampleSet(Dataset[Any]):
 
     def _spatial(self, draw: Draw) -> Values:
         store, crop = self.portions[draw.portion].store, draw.crop
-        if store.degradation == self.samples.degradation:
-            coarse = crop.read(store, draw.hour, "coarse")
-            fine = crop.read(store, draw.hour, "fine")
-        else:
-            coarse, fine = self._degraded(store, draw.hour, crop)
+        coarse = self._read(store, draw.hour, crop, "coarse")
+        fine = crop.read(store, draw.hour, "fine")
         return Values(coarse, 1.0, fine, None, crop.grid(store.coarse))
 
     def _read(
-        self, store: Prepared, hour: int, cells: Window, resolution: Resolution
+        self,
+        store: Prepared,
+        hour: int,
+        cells: Window,
+        resolution: Resolution,
     ) -> np.ndarray:
         """Read one hour's cells, by the experiment's degradation where coarse."""
         if resolution == "fine" or store.degradation == self.samples.degradation:
             return cells.read(store, hour, resolution)
-        return self._degraded(store, hour, cells)[0]
-
-    def _degraded(self, store: Prepared, hour: int, cells: Window) -> tuple[np.ndarray, np.ndarray]:
-        """Return coarse values by another degradation than the store's, and the fine ones."""
-        margin = reach(store, self.samples, "coarse")
+        margin = reach(store, self.samples, resolution)
         around = cells.widened(margin, margin, margin, margin)
         fine, grid = around.read(store, hour, "fine"), around.grid(store.coarse)
         coarse = METHODS[self.samples.degradation](nodes_from_cells(fine, grid), grid)
-        rows, columns = slice(margin, margin + cells.rows), slice(margin, margin + cells.columns)
-        cut = FACTOR * margin
-        height, width = FACTOR * cells.rows, FACTOR * cells.columns
-        return coarse[rows, columns], fine[cut : cut + height, cut : cut + width]
-
-
-class _Numbers(Sampler[list[int]]):
-    """Numbers of this process's samples, batch after batch, from a step on and without end."""
-
-    def __init__(self, batch: int, ranks: Ranks, step: int) -> None:
-        self.batch, self.ranks, self.step = batch, ranks, step
-
-    def __iter__(self) -> Iterator[list[int]]:
-        for step in itertools.count(self.step):
-            yield numbers(self.batch, self.ranks, step)
+        return coarse[margin : margin + cells.rows, margin : margin + cells.columns]
 
 
 def numbers(batch: int, ranks: Ranks, step: int) -> list[int]:
@@ -331,7 +318,11 @@ def collate(items: Sequence[Any]) -> Any:
 
 
 def load_batches(
-    samples: SampleSet, batch: int, ranks: Ranks, step: int, workers: int
+    samples: SampleSet,
+    batch: int,
+    ranks: Ranks,
+    step: int,
+    workers: int,
 ) -> Iterator[Any]:
     """Yield this process's batches from a step on, without end; an unreadable sample is an error object.
 
@@ -351,7 +342,7 @@ def load_batches(
         }
     loader = DataLoader(
         samples,
-        batch_sampler=_Numbers(batch, ranks, step),
+        batch_sampler=(numbers(batch, ranks, k) for k in itertools.count(step)),
         collate_fn=collate,
         num_workers=workers,
         pin_memory=ranks.device.type == "cuda",

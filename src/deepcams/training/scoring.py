@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,8 @@ from deepcams.training.distributed import Ranks
 from deepcams.training.options import Experiment
 from deepcams.training.samples import SampleSet, Values
 
-_KEEP_BYTES = 256 << 20
-"""Samples up to this size are kept in memory between validations; the others are read again."""
+_KEEP = 128
+"""Samples of which the values are kept in memory; a validation of more reads all of them again."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,7 @@ class Validator:
         self.margin, self.conserve = experiment.validation.margin, experiment.conserve
         registry = TEMPORAL if samples.temporal else SPATIAL
         self._methods = {name: registry.get(name)() for name in experiment.baselines}
-        self._kept: dict[int, Values] = {}
-        self._kept_bytes = 0
+        self._values = lru_cache(_KEEP)(samples.values)
         self._groups = [self._group(i) for i in range(experiment.validation.samples)]
 
     def _group(self, i: int) -> str:
@@ -99,18 +98,6 @@ class Validator:
             mae, square, bias = (total[1:] / pixels).tolist()
             scores[group] = Score(mae, float(np.sqrt(square)), bias, pixels)
         return scores
-
-    def _values(self, i: int) -> Values:
-        if i in self._kept:
-            return self._kept[i]
-        values = self.samples.values(i)
-        arrays = [values.known, values.target, values.estimate]
-        if values.around is not None:
-            arrays.append(values.around.known)
-        self._kept_bytes += sum(array.nbytes for array in arrays if array is not None)
-        if self._kept_bytes <= _KEEP_BYTES:
-            self._kept[i] = values
-        return values
 
     def _sums(self, predicted: np.ndarray, values: Values) -> np.ndarray:
         """Return pixels, and sums of absolute, squared and plain errors, without the margin."""

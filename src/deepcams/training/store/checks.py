@@ -68,25 +68,22 @@ class Fault:
         return f"{self.time} ({self.hours})" if self.hours > 1 else self.time
 
 
-def examine(values: np.ndarray, grid: Grid) -> tuple[str, str] | None:
-    """Check an hour's values.
+def examine(values: np.ndarray, grid: Grid) -> Fault | None:
+    """Return the fault of an hour's values, without time and file; ``None`` for good values.
 
     Args:
         values: (rows, columns), float32, ug m-3, as in the file.
         grid: their grid.
-
-    Returns:
-        kind of fault and what was found; ``None`` for good values.
     """
     lowest, highest = float(values.min()), float(values.max())
     if not np.isfinite(lowest + highest):
         bad = int(np.count_nonzero(~np.isfinite(values)))
-        return "undefined", f"{bad:,} of {values.size:,} values"
+        return Fault("undefined", detail=f"{bad:,} of {values.size:,} values")
     if lowest == highest:
-        return "constant", f"{lowest:g}"
+        return Fault("constant", detail=f"{lowest:g}")
     repeated = float(np.mean(values[:, 1:] == values[:, :-1]))
     if repeated > CONSTANT:
-        return "constant", f"{repeated:.0%} of the nodes repeat their neighbour"
+        return Fault("constant", detail=f"{repeated:.0%} of the nodes repeat their neighbour")
     limits = [
         ("negative", lowest < SMALL_NEGATIVE, lowest),
         ("too large", highest > LARGEST, highest),
@@ -96,7 +93,7 @@ def examine(values: np.ndarray, grid: Grid) -> tuple[str, str] | None:
         if wrong:
             row, column = np.unravel_index(int(np.argmax(values == value)), values.shape)
             place = f"{grid.latitudes[row]:g} N {grid.longitudes[column]:g} E"
-            return kind, f"{value:.3g} {UNITS} at {place}"
+            return Fault(kind, detail=f"{value:.3g} {UNITS} at {place}")
     return None
 
 

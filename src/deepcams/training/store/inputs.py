@@ -27,6 +27,7 @@ from deepcams.readers.detect import DataFile
 from deepcams.readers.frames import Frames, digest
 from deepcams.readers.open import open_files
 from deepcams.training.store.checks import Fault, examine
+from deepcams.training.store.hour_array import Resolution
 
 STEP = 0.25
 """Degrees; what fine means."""
@@ -97,7 +98,10 @@ def family_of(source: str) -> str:
 
 
 def scan_headers(
-    files: Sequence[DataFile], variable: str | None, memory: Path, progress: Progress
+    files: Sequence[DataFile],
+    variable: str | None,
+    memory: Path,
+    progress: Progress,
 ) -> list[Header]:
     """Return the header of each file; only files that are new or have changed are opened.
 
@@ -190,19 +194,8 @@ def _cut(values: np.ndarray, place: Sequence[Any]) -> np.ndarray:
     return np.asarray(values[place[0]][:, place[1]])
 
 
-@dataclass(frozen=True)
-class Hour:
-    """A good hour.
-
-    Attributes:
-        fine, coarse: its part in the region, float32, ug m-3, never negative.
-        facts: for the record: ``digest`` of the values in the file, ``file``, the state of the file they are from, and
-            ``negative``, the number of small negatives that became 0.
-    """
-
-    fine: np.ndarray
-    coarse: np.ndarray
-    facts: Mapping[str, Any]
+Maps = dict[Resolution, np.ndarray]
+"""The maps of a good hour: float32, ug m-3, never negative."""
 
 
 class Inputs:
@@ -305,46 +298,70 @@ class Inputs:
         return self._opened[number]
 
     def take(
-        self, time: np.datetime64, region: Region, degradation: Degradation
-    ) -> tuple[Hour | None, list[Fault]]:
-        """Read an hour from all files that have it; return it, if it is fit for training, and the faults."""
-        taken: Hour | None = None
-        owner = ""
+        self,
+        time: np.datetime64,
+        region: Region,
+        degradation: Degradation,
+    ) -> tuple[Maps | None, dict[str, Any]]:
+        """Read an hour from all files that have it.
+
+        Returns:
+            its maps, if it is fit for training, and the facts for its record: ``files``, the states of all its files,
+            and ``faults``; of a good hour also ``digest`` of the values, the ``file`` they are from, and ``negative``,
+            the number of small negatives that became 0.
+        """
+        maps: Maps | None = None
+        good: dict[str, Any] = {}
+        names: list[str] = []
         faults: list[Fault] = []
         for offer in self.offers[time]:
             name = self.headers[offer[0]].file
-            hour = self._read(time, offer, region, degradation)
+            hour = self._read(offer, time, region, degradation)
             if isinstance(hour, Fault):
-                faults.append(hour)
-            elif taken is None:
-                taken, owner = hour, name
-            elif hour.facts["digest"] == taken.facts["digest"]:
-                faults.append(Fault("duplicated", stamp(time), 1, (name,), f"also in {owner}"))
+                faults.append(replace(hour, time=stamp(time), files=(name,)))
+            elif not names:
+                maps, good = hour
+                names = [name]
+            elif hour[1]["digest"] == good["digest"]:
+                detail = f"also in {names[0]}"
+                faults.append(Fault("duplicated", stamp(time), 1, (name,), detail))
             else:
-                files = tuple(dict.fromkeys([owner, name]))
-                return None, [*faults, Fault("contradictory", stamp(time), 1, files)]
-        return taken, faults
+                maps, good = None, {}
+                files = tuple(dict.fromkeys([*names, name]))
+                faults.append(Fault("contradictory", stamp(time), 1, files))
+                break
+        return maps, {
+            "files": self.keys(time),
+            "faults": [asdict(fault) for fault in faults],
+            **good,
+        }
 
     def _read(
-        self, time: np.datetime64, offer: Offer, region: Region, degradation: Degradation
-    ) -> Hour | Fault:
-        number, place = offer
-        files = (self.headers[number].file,)
+        self,
+        offer: Offer,
+        time: np.datetime64,
+        region: Region,
+        degradation: Degradation,
+    ) -> tuple[Maps, dict[str, Any]] | Fault:
         try:
-            values = np.asarray(self._frames(number).read(np.array([place])).values[0])
+            values = np.asarray(self._frames(offer[0]).read(np.array([offer[1]])).values[0])
         except DeepcamsError as error:
-            return Fault("unreadable", stamp(time), 1, files, str(error))
+            return Fault("unreadable", detail=str(error))
         fine = region.fine(values)
-        wrong = examine(fine, region.coarse.refine())
-        if wrong is not None:
-            return Fault(wrong[0], stamp(time), 1, files, wrong[1])
+        fault = examine(fine, region.coarse.refine())
+        if fault is not None:
+            return fault
         # Noise of packing and analysis, down to SMALL_NEGATIVE, becomes 0.
-        negative = int(np.count_nonzero(fine < 0))
-        coarse = region.coarsened(np.maximum(values, np.float32(0)), degradation)
+        zero = np.float32(0)
+        coarse = region.coarsened(np.maximum(values, zero), degradation)
         if not np.isfinite(coarse).all():
-            return Fault("undefined", stamp(time), 1, files, "values outside the box, at its edge")
-        facts = {"digest": digest(values, time), "file": self._key(offer), "negative": negative}
-        return Hour(np.maximum(fine, np.float32(0)), coarse, facts)
+            return Fault("undefined", detail="values outside the box, at its edge")
+        facts = {
+            "digest": digest(values, time),
+            "file": self._key(offer),
+            "negative": int(np.count_nonzero(fine < 0)),
+        }
+        return {"fine": np.maximum(fine, zero), "coarse": coarse}, facts
 
 
 def _tell_notes(headers: Iterable[Header]) -> None:

@@ -14,8 +14,7 @@ import numpy as np
 from deepcams.core.errors import InputError
 from deepcams.core.grid import Grid, cell_nodes
 from deepcams.core.times import HOUR
-from deepcams.files.records import FOLDER
-from deepcams.files.records import fingerprint as fingerprint_of
+from deepcams.files.records import FOLDER, fingerprint
 from deepcams.training.store.hour_array import HourArray, Resolution
 
 FORMAT = 2
@@ -108,8 +107,21 @@ class Prepared:
     def _arrays(self) -> dict[Resolution, HourArray]:
         return open_arrays(self.path, self.variable, self.coarse)
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of all that decides the values: the hours, their grid, and their contents."""
+        contents = self.sources.get("values")
+        about = (self.variable, self.degradation, self.mean, asdict(self.coarse), contents)
+        return fingerprint(*about, self.times)
+
     def read(
-        self, hour: int, row: int, column: int, rows: int, columns: int, resolution: Resolution
+        self,
+        hour: int,
+        row: int,
+        column: int,
+        rows: int,
+        columns: int,
+        resolution: Resolution,
     ) -> np.ndarray:
         """Read whole coarse cells of one hour.
 
@@ -155,13 +167,6 @@ class Prepared:
         """Return one hour's whole map on the nodes: (grid.rows, grid.columns), float32, ug m-3."""
         array = self._arrays[resolution]
         return array.read(int(self.slots[hour]), 0, 0, *array.shape)
-
-
-def fingerprint(store: Prepared) -> str:
-    """Return the hash of all that decides a store's values: its hours, their grid, and their contents."""
-    contents = store.sources.get("values")
-    about = (store.variable, store.degradation, store.mean, asdict(store.coarse), contents)
-    return fingerprint_of(*about, store.times)
 
 
 def identity_of(path: Path) -> Mapping[str, Any] | None:

@@ -49,9 +49,6 @@ from deepcams.training.store.open import (
 
 _HEADERS = "headers.json"
 
-Days = dict[np.datetime64, list[np.datetime64]]
-"""The hours of each day, both in order."""
-
 
 @dataclass(frozen=True)
 class Summary:
@@ -213,7 +210,10 @@ class Preparation:
         return [Header("", 0, 0).describing(self.field)]
 
     def _identity(
-        self, inputs: Inputs, region: Region, before: Mapping[str, Any] | None
+        self,
+        inputs: Inputs,
+        region: Region,
+        before: Mapping[str, Any] | None,
     ) -> dict[str, Any]:
         """Return everything that decides the values of an hour, and when the store begins."""
         first = min(inputs.offers)
@@ -263,7 +263,11 @@ class Preparation:
         shutil.rmtree(self._old, ignore_errors=True)
 
     def _complete(
-        self, inputs: Inputs, region: Region, first: np.datetime64, progress: Progress
+        self,
+        inputs: Inputs,
+        region: Region,
+        first: np.datetime64,
+        progress: Progress,
     ) -> tuple[int, Report]:
         """Write the hours that are not in the store; a store without any good hour is removed."""
         try:
@@ -286,67 +290,55 @@ class Preparation:
                 yield int(slot), hour
 
     def _fill(
-        self, inputs: Inputs, region: Region, first: np.datetime64, progress: Progress
+        self,
+        inputs: Inputs,
+        region: Region,
+        first: np.datetime64,
+        progress: Progress,
     ) -> int:
         """Read and write the hours to do, a day at a time; one hour is written while the next is read."""
         arrays = open_arrays(self.out, inputs.kind.name, region.coarse)
-        known_slots = [slot for slot, _ in self._known_hours()]
-        last = max([_slot(max(inputs.offers), first), *known_slots])
+        known = dict(self._known_hours())
+        last = max([_slot(max(inputs.offers), first), *known])
         for array in arrays.values():
             array.extend(first + np.arange(last + 1) * HOUR)
-        todo = self._todo(inputs, first)
         total = len(inputs.offers)
-        done = total - sum(len(times) for times in todo.values())
-        computed = 0
-        progress("hours", done, total)
+        missing = total - sum("digest" in hour for hour in known.values())
+        # A field in memory has no size or time of change: its first known hour is compared.
+        compare = self.field is not None
+        done = computed = 0
         with HourWriter(arrays) as writer:
-            for day, times in todo.items():
-                hours = self._hours_of(day)
+            for day, times in groupby(
+                sorted(inputs.offers), lambda time: time.astype("datetime64[D]")
+            ):
+                item = f"day-{day}"
+                record = self._records.get(item) or Record(item)
+                hours = dict(record.facts)
                 for time in times:
                     slot = _slot(time, first)
                     before = hours.get(str(slot), {})
-                    hour, faults = inputs.take(time, region, self.degradation)
-                    facts: dict[str, Any] = {"files": inputs.keys(time)}
-                    facts["faults"] = [asdict(fault) for fault in faults]
-                    if hour is not None:
-                        facts |= hour.facts
-                    if "digest" in before and facts.get("digest") != before["digest"]:
-                        raise OutputError(
-                            f"{self.out}: the hour {stamp(time)} was prepared from other values than the input "
-                            "has now; choose another name, or replace it with --overwrite"
-                        )
-                    hours[str(slot)] = facts
-                    if hour is not None and "digest" not in before:
-                        writer.put(slot, {"fine": hour.fine, "coarse": hour.coarse})
-                        computed += 1
-                        if computed == 1:
-                            self._check_space(writer.size(slot) * (total - done))
+                    good = "digest" in before
+                    if (compare and good) or not _settled(before, inputs.keys(time)):
+                        compare = compare and not good
+                        hour, facts = inputs.take(time, region, self.degradation)
+                        if good and facts.get("digest") != before["digest"]:
+                            raise OutputError(
+                                f"{self.out}: the hour {stamp(time)} was prepared from other values than the input "
+                                "has now; choose another name, or replace it with --overwrite"
+                            )
+                        hours[str(slot)] = facts
+                        if hour is not None and not good:
+                            writer.put(slot, hour)
+                            computed += 1
+                            if computed == 1:
+                                self._check_space(writer.size(slot) * missing)
                     done += 1
                     progress("hours", done, total)
-                writer.settle()
-                digests = [str(hours[slot].get("digest")) for slot in sorted(hours, key=int)]
-                self._records.put(Record(_item(day), digest=combine(digests), facts=hours))
+                if hours != record.facts:
+                    writer.settle()
+                    digests = [str(hours[slot].get("digest")) for slot in sorted(hours, key=int)]
+                    self._records.put(Record(item, digest=combine(digests), facts=hours))
         return computed
-
-    def _hours_of(self, day: np.datetime64) -> dict[str, Any]:
-        """Return the facts of each hour of a day, by slot; none where the day is not finished."""
-        record = self._records.get(_item(day))
-        return dict(record.facts) if record else {}
-
-    def _todo(self, inputs: Inputs, first: np.datetime64) -> Days:
-        """Return the hours that must be read."""
-        todo: Days = {}
-        # A field in memory has no size or time of change: its first known hour is compared.
-        check = self.field is not None
-        for day, times in groupby(sorted(inputs.offers), lambda time: time.astype("datetime64[D]")):
-            known = self._hours_of(day)
-            for time in times:
-                hour = known.get(str(_slot(time, first)), {})
-                compare = check and "digest" in hour
-                check = check and not compare
-                if compare or not _settled(hour, inputs.keys(time)):
-                    todo.setdefault(day, []).append(time)
-        return todo
 
     def _check_space(self, needed: int) -> None:
         free = shutil.disk_usage(self.out).free
@@ -399,7 +391,9 @@ class Preparation:
         return report
 
     def _span(
-        self, times: np.ndarray, earlier: Sequence[str] | None
+        self,
+        times: np.ndarray,
+        earlier: Sequence[str] | None,
     ) -> tuple[np.datetime64, np.datetime64]:
         """Return first and last hour that should exist: of the period, else of all input; of earlier runs as well."""
         first, last = times[0], times[-1]
@@ -432,11 +426,6 @@ class Preparation:
             },
             "deepcams": __version__,
         }
-
-
-def _item(day: np.datetime64) -> str:
-    """Return the name of a day's record."""
-    return f"day-{day}"
 
 
 def _slot(time: np.datetime64, first: np.datetime64) -> int:
