@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -125,10 +126,13 @@ def test_the_picture_says_that_the_world_is_simulated(
     ]
 
 
-def test_a_rerun_keeps_what_is_complete_and_another_world_replaces_it(tmp_path: Path) -> None:
-    first = demo(tmp_path, seed=0, bbox=SMALL, period=DAY)
-    truth = {path: path.stat().st_mtime_ns for path in first.truth.iterdir()}
-    first.picture.unlink()
+def test_a_rerun_keeps_what_is_complete_and_another_world_replaces_it(
+    made: tuple[Demo, list[tuple[str, int, int]]], tmp_path: Path
+) -> None:
+    first, _ = made
+    shutil.copytree(first.folder, tmp_path, dirs_exist_ok=True)
+    truth = {path: path.stat().st_mtime_ns for path in (tmp_path / "truth").iterdir()}
+    (tmp_path / "map.png").unlink()
     again = demo(tmp_path, seed=0, bbox=SMALL, period=DAY)
     assert again.summary.computed == 0
     assert {path: path.stat().st_mtime_ns for path in again.truth.iterdir()} == truth
