@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from deepcams.core.box import Box
-from deepcams.core.errors import OutputError
 from deepcams.core.grid import Grid
 from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress
@@ -25,7 +24,7 @@ from deepcams.fetch.retry import RetryPolicy
 from deepcams.fetch.status import Status, status
 from deepcams.files.records import Record, Records
 from deepcams.methods.coarsen import Degradation
-from deepcams.training.store.open import Prepared, first_hour, identity_of
+from deepcams.training.store.open import Prepared, existing, refuse_earlier
 from deepcams.training.store.prepare import Preparation
 
 DAYS = 4
@@ -114,17 +113,9 @@ class StoreFetch:
         out = self.request.out
         self._all.check()
         missing = self._all.missing() if out.exists() else list(self.request.hours())
-        if not out.parent.is_dir():
-            raise OutputError(f"{out}: the folder {out.parent} does not exist; create it first")
-        before = identity_of(out)
-        if before is None:
-            if out.exists():
-                raise OutputError(f"{out} exists and is no training store; choose another name")
-        elif missing and missing[0] < first_hour(before).astype("datetime64[D]"):
-            raise OutputError(
-                f"{out} begins on {str(first_hour(before))[:10]}: expected later hours to extend it, found "
-                f"{str(missing[0])[:10]}; fetch all of them into another store"
-            )
+        before = existing(out)
+        if before is not None and missing:
+            refuse_earlier(out, before, missing[0])
         return missing
 
     def _add(self, period: Period, summary: Summary, total: int) -> None:

@@ -10,7 +10,6 @@ Crops are read by :meth:`HourArray.read` instead of by Zarr: a crop of 288 x 288
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -32,8 +31,6 @@ Resolution: TypeAlias = Literal["fine", "coarse"]
 CHUNK = (103, 120)
 """Preferred chunk: 49 kB, which divide 721 x 1440 nodes without rest. Smaller ones cost more to find than to decode,
 larger ones decode more that a crop does not need (docs/prepare.md has the measurements)."""
-_WAITING = 2
-"""Hours that may wait to be written while the next is read."""
 _EMPTY = 2**64 - 1
 """Offset and length of a chunk that is not stored."""
 
@@ -175,7 +172,7 @@ class HourWriter:
 
     def __init__(self, arrays: Mapping[Resolution, HourArray]) -> None:
         self._arrays = arrays
-        self._waiting: deque[Future[None]] = deque()
+        self._last: Future[None] | None = None
         self._written: list[int] = []
         self._pool = ThreadPoolExecutor(1, "deepcams-write")
 
@@ -186,18 +183,18 @@ class HourWriter:
         self._pool.shutdown(cancel_futures=True)
 
     def put(self, slot: int, maps: Mapping[Resolution, np.ndarray]) -> None:
-        """Queue an hour to be written; wait while the queue is full."""
-        self._wait(_WAITING - 1)
-        self._waiting.append(self._pool.submit(self._write, slot, maps))
+        """Write an hour while the next is read; wait for the one before."""
+        self._wait()
+        self._last = self._pool.submit(self._write, slot, maps)
         self._written.append(slot)
 
     def _write(self, slot: int, maps: Mapping[Resolution, np.ndarray]) -> None:
         for resolution, values in maps.items():
             self._arrays[resolution].write(slot, values)
 
-    def _wait(self, left: int = 0) -> None:
-        while len(self._waiting) > left:
-            self._waiting.popleft().result()
+    def _wait(self) -> None:
+        if self._last is not None:
+            self._last.result()
 
     def size(self, slot: int) -> int:
         """Return how many bytes an hour takes on disk."""

@@ -8,6 +8,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -114,29 +115,24 @@ def scan_headers(
     known: dict[str, Any] = {}
     if memory.exists():
         known = json.loads(memory.read_text(encoding="utf-8"))
-    found = []
-    unsaved = 0
+    memory.parent.mkdir(parents=True, exist_ok=True)
+    found: list[Header] = []
+    saved = len(known)
     try:
-        for done, file in enumerate(files, 1):
+        for file in files:
             header = _state_of(file)
             key = f"{variable or ''}|{header.file}|{header.bytes}|{header.changed}"
             if key not in known:
                 known[key] = asdict(_open_header(file, header, variable))
-                unsaved += 1
             found.append(Header(**known[key]))
-            if unsaved == _SAVE_EVERY:
-                _save(known, memory)
-                unsaved = 0
-            progress("headers", done, len(files))
+            if len(known) == saved + _SAVE_EVERY:
+                write_atomically(memory, json.dumps(known).encode())
+                saved = len(known)
+            progress("headers", len(found), len(files))
     finally:
-        if unsaved:
-            _save(known, memory)
+        if len(known) > saved:
+            write_atomically(memory, json.dumps(known).encode())
     return found
-
-
-def _save(known: Mapping[str, Any], memory: Path) -> None:
-    memory.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(memory, json.dumps(known).encode())
 
 
 def _state_of(file: DataFile) -> Header:
@@ -229,7 +225,7 @@ class Inputs:
         period: Period | None,
         before: Mapping[str, Any] | None,
     ) -> None:
-        self.headers, self.files, self.field, self.variable = headers, files, field, variable
+        self.headers = headers
         usable = [header for header in headers if not header.problem and header.minutes]
         if not usable:
             problem = next((header.problem for header in headers if header.problem), "no hours")
@@ -252,7 +248,8 @@ class Inputs:
             wanted = f"hours in the period {period}" if period else "hours that can be used"
             found = f"{stamp(times.min())} to {stamp(times.max())}"
             raise InputError(self.kind.file or "field", wanted, found, "choose another --period")
-        self._opened: dict[int, Frames] = {}
+        # The two last ones stay open. Without a method in it, the cache does not outlive these inputs.
+        self._frames = lru_cache(_OPEN_FILES)(partial(_open_frames, field, files, variable))
 
     def _offer(self, number: int, header: Header, period: Period | None) -> None:
         files = (header.file,)
@@ -283,19 +280,6 @@ class Inputs:
     def _key(self, offer: Offer) -> str:
         header = self.headers[offer[0]]
         return f"{Path(header.file).name}|{header.bytes}|{header.changed}|{offer[1]}"
-
-    def _frames(self, number: int) -> Frames:
-        """Open a file; the two last ones stay open (lru_cache would keep them open as long as itself)."""
-        if number not in self._opened:
-            while len(self._opened) >= _OPEN_FILES:
-                del self._opened[next(iter(self._opened))]
-            field = self.field
-            if field is None:
-                with warnings.catch_warnings():  # its notices were shown when its header was read
-                    warnings.simplefilter("ignore", DeepcamsNotice)
-                    field = open_files([self.files[number]], self.variable)
-            self._opened[number] = Frames(field)
-        return self._opened[number]
 
     def take(
         self,
@@ -362,6 +346,16 @@ class Inputs:
             "negative": int(np.count_nonzero(fine < 0)),
         }
         return {"fine": np.maximum(fine, zero), "coarse": coarse}, facts
+
+
+def _open_frames(
+    field: xr.DataArray | None, files: Sequence[DataFile], variable: str | None, number: int
+) -> Frames:
+    if field is None:
+        with warnings.catch_warnings():  # its notices were shown when its header was read
+            warnings.simplefilter("ignore", DeepcamsNotice)
+            field = open_files([files[number]], variable)
+    return Frames(field)
 
 
 def _tell_notes(headers: Iterable[Header]) -> None:

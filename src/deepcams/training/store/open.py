@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from deepcams.core.errors import InputError
+from deepcams.core.errors import InputError, OutputError
 from deepcams.core.grid import Grid, cell_nodes
 from deepcams.core.times import HOUR
 from deepcams.files.records import FOLDER, fingerprint
@@ -176,6 +176,38 @@ def identity_of(path: Path) -> Mapping[str, Any] | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def existing(out: Path, overwrite: bool = False) -> Mapping[str, Any] | None:
+    """Return the identity of a store that is to be extended; ``None`` to begin a new one.
+
+    Raises:
+        OutputError: its folder does not exist, something else has its name, or it has another format.
+    """
+    if not out.parent.is_dir():
+        raise OutputError(f"{out}: the folder {out.parent} does not exist; create it first")
+    found = identity_of(out)
+    if found is None:
+        if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+            raise OutputError(f"{out} exists and is no training store; choose another name")
+        return None
+    if overwrite:
+        return None
+    if found.get("format") != FORMAT:
+        raise OutputError(
+            f"{out}: expected a store of format {FORMAT}, found {found.get('format')}; use --overwrite"
+        )
+    return found
+
+
+def refuse_earlier(out: Path, before: Mapping[str, Any], first: np.datetime64) -> None:
+    """Raise OutputError where hours begin before the day on which a store begins."""
+    days = [time.astype("datetime64[D]") for time in (first_hour(before), first)]
+    if days[1] < days[0]:
+        raise OutputError(
+            f"{out} begins on {days[0]}: expected later hours to extend it, found {days[1]}; "
+            "put all of them into another store"
+        )
 
 
 def first_hour(identity: Mapping[str, Any]) -> np.datetime64:

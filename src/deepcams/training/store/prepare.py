@@ -9,7 +9,7 @@ import json
 import shutil
 import time as clock
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
@@ -42,9 +42,10 @@ from deepcams.training.store.open import (
     IDENTITY,
     REPORT,
     Prepared,
+    existing,
     first_hour,
-    identity_of,
     open_arrays,
+    refuse_earlier,
 )
 
 _HEADERS = "headers.json"
@@ -147,52 +148,38 @@ class Preparation:
             OutputError: the store exists with other contents or settings, another process writes to it, or it
                 cannot be written.
         """
-        self._existing()  # a wrong name is refused before a lock is made for it
+        existing(self.out, self.overwrite)  # a wrong name is refused before a lock is made for it
         with locked(self.out.with_name(f".{self.out.name}.lock"), self.out):
             began = clock.perf_counter()
             with os_errors_explained(self.out):
-                inputs, region, first = self._begin(progress)
-                computed, report = self._complete(inputs, region, first, progress)
+                self._begin(progress)
+                try:
+                    remove_unfinished(self.out)
+                    computed = self._fill(progress)
+                    report = self._finish()
+                except (DeepcamsError, OSError):
+                    if not any("digest" in hour for hour in self._hours().values()):
+                        shutil.rmtree(self.out, ignore_errors=True)
+                    raise
                 files = [f for f in self.out.rglob("*") if f.is_file() and FOLDER not in f.parts]
                 written = sum(file.stat().st_size for file in files)
             seconds = clock.perf_counter() - began
             return Summary(Prepared.open(self.out), report, computed, seconds, written)
 
-    def _existing(self) -> Mapping[str, Any] | None:
-        """Return the identity of the store to continue; ``None`` to begin a new one."""
-        if not self.out.parent.is_dir():
-            raise OutputError(
-                f"{self.out}: the folder {self.out.parent} does not exist; create it first"
-            )
-        if not self.out.exists():
-            return None
-        found = identity_of(self.out)
-        empty = self.out.is_dir() and not any(self.out.iterdir())
-        if found is None and not empty:
-            raise OutputError(f"{self.out} exists and is no training store; choose another name")
-        if self.overwrite or found is None:
-            return None
-        if found.get("format") != FORMAT:
-            raise OutputError(
-                f"{self.out}: expected a store of format {FORMAT}, found {found.get('format')}; use --overwrite"
-            )
-        return found
-
-    def _begin(self, progress: Progress) -> tuple[Inputs, Region, np.datetime64]:
-        """Look at all input, and lay out a new store or check that the existing one can be extended.
-
-        Returns:
-            the input, its part that goes into the store, and the time of the store's slot 0.
-        """
-        before = self._existing()
+    def _begin(self, progress: Progress) -> None:
+        """Look at all input, and lay out a new store or check that the existing one can be extended."""
+        before = existing(self.out, self.overwrite)
         folder = self._new if before is None else self.out
         try:
             headers = self._headers(folder / FOLDER / _HEADERS, progress)
-            inputs = Inputs(headers, self.files, self.field, self.variable, self.period, before)
-            region = Region(inputs.grid, self.box)
-            identity = self._identity(inputs, region, before)
+            self._inputs = Inputs(
+                headers, self.files, self.field, self.variable, self.period, before
+            )
+            self._region = Region(self._inputs.grid, self.box)
+            identity = self._identity(before)
+            self._first = first_hour(identity)
             if before is None:
-                self._lay_out(inputs, region, identity)
+                self._lay_out(identity)
             else:
                 do = "choose another name, or replace it with --overwrite"
                 refuse_changes(before, identity, self.out, do)
@@ -200,7 +187,6 @@ class Preparation:
             if before is None:
                 shutil.rmtree(self._new, ignore_errors=True)
             raise
-        return inputs, region, first_hour(identity)
 
     def _headers(self, memory: Path, progress: Progress) -> list[Header]:
         if self.field is None:
@@ -209,35 +195,26 @@ class Preparation:
             raise InputError("field", f"the variable {self.variable}", self.field.name)
         return [Header("", 0, 0).describing(self.field)]
 
-    def _identity(
-        self,
-        inputs: Inputs,
-        region: Region,
-        before: Mapping[str, Any] | None,
-    ) -> dict[str, Any]:
+    def _identity(self, before: Mapping[str, Any] | None) -> dict[str, Any]:
         """Return everything that decides the values of an hour, and when the store begins."""
-        first = min(inputs.offers)
-        start = first.astype("datetime64[D]").astype("datetime64[ns]") + inputs.minute * MINUTE
+        first, kind = min(self._inputs.offers), self._inputs.kind
+        start = first.astype("datetime64[D]").astype("datetime64[ns]")
+        start += self._inputs.minute * MINUTE
         if before is not None:
-            if start < first_hour(before):
-                begins = str(first_hour(before))[:10]
-                raise OutputError(
-                    f"{self.out} begins on {begins}: expected later hours to extend it, found {str(first)[:10]}; "
-                    "prepare all of them into another store"
-                )
+            refuse_earlier(self.out, before, first)
             start = first_hour(before)
         return {
             "format": FORMAT,
-            "family": inputs.kind.family,
-            "variable": inputs.kind.name,
+            "family": kind.family,
+            "variable": kind.name,
             "degradation": self.degradation,
-            "mean": inputs.kind.mean,
+            "mean": kind.mean,
             "first hour": str(start.astype("datetime64[m]")),
-            "coarse": asdict(region.coarse),
-            "input grid": asdict(inputs.grid),
+            "coarse": asdict(self._region.coarse),
+            "input grid": asdict(self._inputs.grid),
         }
 
-    def _lay_out(self, inputs: Inputs, region: Region, identity: dict[str, Any]) -> None:
+    def _lay_out(self, identity: dict[str, Any]) -> None:
         """Make the store under a hidden name, then rename it: it is never seen half laid out."""
         import zarr
 
@@ -246,71 +223,44 @@ class Preparation:
                 shutil.rmtree(leftover)
             elif leftover.is_file():
                 leftover.unlink()
-        kind = inputs.kind
+        kind, coarse = self._inputs.kind, self._region.coarse
         title = f"{kind.name} for training, {self.degradation} degradation, prepared by deepcams {__version__}"
         attributes = {"title": title, "source": kind.source or kind.family, IDENTITY: identity}
         zarr.create_group(self._new, zarr_format=3, attributes=attributes)
         about = {"about": "completion records of deepcams"}
         zarr.create_group(self._new / FOLDER, zarr_format=3, attributes=about, overwrite=False)
         cell_methods = {"cell_methods": "time: mean" if kind.mean else "time: point"}
-        arrays = open_arrays(self._new, kind.name, region.coarse)
-        arrays["fine"].lay_out(region.coarse.refine(), cell_methods)
-        arrays["coarse"].lay_out(region.coarse, cell_methods)
+        arrays = open_arrays(self._new, kind.name, coarse)
+        arrays["fine"].lay_out(coarse.refine(), cell_methods)
+        arrays["coarse"].lay_out(coarse, cell_methods)
         if self.out.exists():
             self.out.replace(self._old)
         self._new.replace(self.out)
         sync(self.out.parent)
         shutil.rmtree(self._old, ignore_errors=True)
 
-    def _complete(
-        self,
-        inputs: Inputs,
-        region: Region,
-        first: np.datetime64,
-        progress: Progress,
-    ) -> tuple[int, Report]:
-        """Write the hours that are not in the store; a store without any good hour is removed."""
-        try:
-            remove_unfinished(self.out)
-            computed = self._fill(inputs, region, first, progress)
-            return computed, self._finish(inputs, first)
-        except (DeepcamsError, OSError):
-            if not any("digest" in hour for _, hour in self._known_hours()):
-                shutil.rmtree(self.out, ignore_errors=True)
-            raise
-
-    def _known_hours(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
-        """Yield slot and facts of all hours of the finished days.
+    def _hours(self) -> dict[int, Mapping[str, Any]]:
+        """Return the facts of all hours of the finished days, by slot.
 
         Facts are ``files``, the states of the files that were tried, and ``faults``; of a good hour also ``digest`` of
         its values, the ``file`` they are from, and ``negative``, the number of values set to 0.
         """
-        for record in self._records:
-            for slot, hour in record.facts.items():
-                yield int(slot), hour
+        return {int(slot): hour for day in self._records for slot, hour in day.facts.items()}
 
-    def _fill(
-        self,
-        inputs: Inputs,
-        region: Region,
-        first: np.datetime64,
-        progress: Progress,
-    ) -> int:
+    def _fill(self, progress: Progress) -> int:
         """Read and write the hours to do, a day at a time; one hour is written while the next is read."""
-        arrays = open_arrays(self.out, inputs.kind.name, region.coarse)
-        known = dict(self._known_hours())
-        last = max([_slot(max(inputs.offers), first), *known])
+        offers, first = self._inputs.offers, self._first
+        arrays = open_arrays(self.out, self._inputs.kind.name, self._region.coarse)
+        known = self._hours()
+        last = max([_slot(max(offers), first), *known])
         for array in arrays.values():
             array.extend(first + np.arange(last + 1) * HOUR)
-        total = len(inputs.offers)
-        missing = total - sum("digest" in hour for hour in known.values())
+        missing = len(offers) - sum("digest" in hour for hour in known.values())
         # A field in memory has no size or time of change: its first known hour is compared.
         compare = self.field is not None
         done = computed = 0
         with HourWriter(arrays) as writer:
-            for day, times in groupby(
-                sorted(inputs.offers), lambda time: time.astype("datetime64[D]")
-            ):
+            for day, times in groupby(sorted(offers), lambda time: time.astype("datetime64[D]")):
                 item = f"day-{day}"
                 record = self._records.get(item) or Record(item)
                 hours = dict(record.facts)
@@ -318,22 +268,22 @@ class Preparation:
                     slot = _slot(time, first)
                     before = hours.get(str(slot), {})
                     good = "digest" in before
-                    if (compare and good) or not _settled(before, inputs.keys(time)):
+                    if (compare and good) or not _settled(before, self._inputs.keys(time)):
                         compare = compare and not good
-                        hour, facts = inputs.take(time, region, self.degradation)
+                        maps, facts = self._inputs.take(time, self._region, self.degradation)
                         if good and facts.get("digest") != before["digest"]:
                             raise OutputError(
                                 f"{self.out}: the hour {stamp(time)} was prepared from other values than the input "
                                 "has now; choose another name, or replace it with --overwrite"
                             )
                         hours[str(slot)] = facts
-                        if hour is not None and not good:
-                            writer.put(slot, hour)
+                        if maps is not None and not good:
+                            writer.put(slot, maps)
                             computed += 1
                             if computed == 1:
                                 self._check_space(writer.size(slot) * missing)
                     done += 1
-                    progress("hours", done, total)
+                    progress("hours", done, len(offers))
                 if hours != record.facts:
                     writer.settle()
                     digests = [str(hours[slot].get("digest")) for slot in sorted(hours, key=int)]
@@ -348,44 +298,41 @@ class Preparation:
                 "free some, choose another disk, a --bbox or a --period"
             )
 
-    def _finish(self, inputs: Inputs, first: np.datetime64) -> Report:
+    def _finish(self) -> Report:
         """Write what opens the store: its good hours, where they come from, and what was left out."""
         import zarr
 
-        known = dict(self._known_hours())
+        known, headers = self._hours(), self._inputs.headers
         good = {slot: known[slot] for slot in sorted(known) if "digest" in known[slot]}
         faults = [Fault.from_json(fault) for hour in known.values() for fault in hour["faults"]]
         if not good:
-            where = inputs.headers[0].file or "field"
             found = "none"
             if faults:
                 found = f"none in {len(known):,}: {faults[0].kind}, {faults[0].detail}"
-            raise InputError(where, "an hour fit for training", found)
+            raise InputError(headers[0].file or "field", "an hour fit for training", found)
         earlier: dict[str, Any] = {}
         if (self.out / HOURS).exists():
             earlier = json.loads((self.out / HOURS).read_text(encoding="utf-8"))
-        again = {header.file for header in inputs.headers}
-        file_faults = [Fault.from_json(fault) for fault in earlier.get("file faults", [])]
-        file_faults = [one for one in file_faults if one.files[0] not in again] + inputs.faults
-        times = first + np.array(sorted(known)) * HOUR
+        again = {header.file for header in headers}
+        of_files = [Fault.from_json(fault) for fault in earlier.get("file faults", [])]
+        of_files = [one for one in of_files if one.files[0] not in again] + self._inputs.faults
+        times = self._first + np.array(sorted(known)) * HOUR
         begin, end = self._span(times, earlier.get("span"))
         present = np.zeros(_slot(end, begin) + 1, bool)
         present[(times - begin) // HOUR] = True
-        slots = list(good)
-        faults += [*file_faults, *find_gaps(present, begin)]
-        report = Report.make(first + np.array(slots) * HOUR, faults)
-        write_atomically(
-            self.out / REPORT, (json.dumps(report.to_json(), indent=1) + "\n").encode()
-        )
+        faults += [*of_files, *find_gaps(present, begin)]
+        report = Report.make(self._first + np.array(list(good)) * HOUR, faults)
+        text = json.dumps(report.to_json(), indent=1) + "\n"
+        write_atomically(self.out / REPORT, text.encode())
         with warnings.catch_warnings():
             # that records are no arrays, and that Zarr 3 does not define consolidated metadata yet
             warnings.simplefilter("ignore")
             zarr.consolidate_metadata(self.out)
         hours = {
-            "slots": slots,
-            "sources": self._sources(inputs, list(good.values())),
+            "slots": list(good),
+            "sources": self._sources(list(good.values())),
             "span": [str(time.astype("datetime64[m]")) for time in (begin, end)],
-            "file faults": [asdict(fault) for fault in file_faults],
+            "file faults": [asdict(fault) for fault in of_files],
         }
         write_atomically(self.out / HOURS, json.dumps(hours).encode())
         return report
@@ -405,14 +352,14 @@ class Preparation:
             last = max(last, np.datetime64(earlier[1], "ns"))
         return first, last
 
-    def _sources(self, inputs: Inputs, hours: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def _sources(self, hours: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Return where the values come from, for the store and for the networks trained on it."""
         files = sorted({tuple(str(hour["file"]).split("|")[:2]) for hour in hours})
         return {
-            "family": inputs.kind.family,
-            "source": inputs.kind.source,
+            "family": self._inputs.kind.family,
+            "source": self._inputs.kind.source,
             "inputs": {
-                "files": len(files) if inputs.files else 0,
+                "files": len(files) if self.files else 0,
                 "bytes": sum(int(count) for _, count in files),
                 "fingerprint": combine([name + count for name, count in files]),
             },
