@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import http.client
 import os
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import numpy as np
 import xarray as xr
 
-from deepcams.core.field import as_field
+from deepcams.bench import timed
+from deepcams.core.field import field_like
 from deepcams.core.grid import Grid
 from deepcams.core.period import Period
 from deepcams.fetch.endpoints import Endpoints, geos_cf_url
@@ -84,20 +83,17 @@ def files(hours: int = 72, folder: Path | None = None, repeats: int = 5) -> Spee
             _add_species(path)
         size = sum(path.stat().st_size for path in served)
         period = Period(times[0] - np.timedelta64(30, "m"), times[-1] + np.timedelta64(30, "m"))
-        plain, fetch = [], []
+        plain, fetch = list[float](), list[float]()
         with _serving(world) as root:
             urls = [f"{root}/{path.relative_to(world).as_posix()}" for path in served]
             for _ in range(repeats + 1):
                 out.mkdir()
-                began = time.perf_counter()
-                with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
+                with timed(plain), ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
                     list(pool.map(_copy, urls, (out / path.name for path in served)))
-                plain.append(time.perf_counter() - began)
                 shutil.rmtree(out)
-                began = time.perf_counter()
                 request = GeosCfRequest(period, out, at_once=_FILES_AT_ONCE)
-                GeosCf(request, Endpoints(geos_cf_v1=root), RetryPolicy()).run()
-                fetch.append(time.perf_counter() - began)
+                with timed(fetch):
+                    GeosCf(request, Endpoints(geos_cf_v1=root), RetryPolicy()).run()
                 shutil.rmtree(out)
         return Speed(hours, size, tuple(plain[1:]), tuple(fetch[1:]))
 
@@ -114,7 +110,7 @@ def objects(count: int = 10_000, folder: Path | None = None, repeats: int = 1) -
 
     locations = -(-count // 365)
     process = psutil.Process()
-    size, plain, fetch, held = 0, [], [], dict[int, int]()
+    size, plain, fetch, held = 0, list[float](), list[float](), dict[int, int]()
 
     def tell(stage: str, done: int, total: int) -> None:
         tenth = done * 10 // max(total, 1)
@@ -128,27 +124,21 @@ def objects(count: int = 10_000, folder: Path | None = None, repeats: int = 1) -
         _write_objects(Path(place) / "world" / BUCKET, locations)
         endpoints = Endpoints(openaq_archive=f"{root}/{BUCKET}")
         for _ in range(repeats):
-            began = time.perf_counter()
-            size = asyncio.run(_copy_all(root, locations, Path(place) / "plain"))
-            plain.append(time.perf_counter() - began)
-            request = OpenaqRequest(
-                Period.parse(str(_YEAR)), Path(place) / "out", at_once=_OBJECTS_AT_ONCE
-            )
-            began = time.perf_counter()
-            Openaq(request, endpoints, RetryPolicy(), tell, environment={}).run()
-            fetch.append(time.perf_counter() - began)
-            shutil.rmtree(Path(place) / "out")
-    return Speed(
-        locations * 365, size, tuple(plain), tuple(fetch), tuple(held[k] for k in sorted(held))
-    )
+            with timed(plain):
+                size = asyncio.run(_copy_all(root, locations, Path(place) / "plain"))
+            out = Path(place) / "out"
+            request = OpenaqRequest(Period.parse(str(_YEAR)), out, at_once=_OBJECTS_AT_ONCE)
+            with timed(fetch):
+                Openaq(request, endpoints, RetryPolicy(), tell, environment={}).run()
+            shutil.rmtree(out)
+    return Speed(locations * 365, size, tuple(plain), tuple(fetch), tuple(held.values()))
 
 
 def _field(stamp: np.datetime64) -> xr.DataArray:
     grid = Grid.globe(0.25)
     data = np.random.default_rng(0).gamma(2.0, 5.0, (1, *grid.shape)).astype("float32")
-    coords = {"time": [stamp], "latitude": grid.latitudes, "longitude": grid.longitudes}
-    about = {"units": "ug m-3", "cell_methods": "time: mean", "source": "noise, no data"}
-    return as_field(xr.DataArray(data, coords, ("time", "latitude", "longitude"), "pm2p5", about))
+    about = {"cell_methods": "time: mean", "source": "noise, no data"}
+    return field_like(xr.DataArray(name="pm2p5", attrs=about), data, grid, np.array([stamp]))
 
 
 def _add_species(path: Path) -> None:
@@ -165,14 +155,10 @@ def _add_species(path: Path) -> None:
 
 
 def _copy(url: str, path: Path) -> None:
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.netloc)
-    connection.request("GET", parts.path)
-    with path.open("wb") as file:
-        shutil.copyfileobj(connection.getresponse(), file, 1 << 20)
+    with urlopen(url) as answer, path.open("wb") as file:
+        shutil.copyfileobj(answer, file, 1 << 20)
         file.flush()
         os.fsync(file.fileno())
-    connection.close()
 
 
 async def _copy_all(root: str, locations: int, folder: Path) -> int:
@@ -199,12 +185,9 @@ async def _copy_all(root: str, locations: int, folder: Path) -> int:
 
 
 def _keys(location: int) -> list[str]:
+    place, name = f"records/csv.gz/locationid={location}", f"location-{location}"
     days = [date(_YEAR, 1, 1) + timedelta(days=k) for k in range(365)]
-    place = f"records/csv.gz/locationid={location}"
-    return [
-        f"{place}/year={_YEAR}/month={day:%m}/location-{location}-{day:%Y%m%d}.csv.gz"
-        for day in days
-    ]
+    return [f"{place}/year={_YEAR}/month={day:%m}/{name}-{day:%Y%m%d}.csv.gz" for day in days]
 
 
 def _write_objects(bucket: Path, locations: int) -> None:

@@ -6,20 +6,18 @@ import os
 import shutil
 import tempfile
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest import mock
 
-import numpy as np
-
-from deepcams.bench import write_input
+from deepcams.bench import timed, write_input
 from deepcams.core.errors import InputError
 from deepcams.core.period import Period
-from deepcams.core.times import DAY, HOUR
+from deepcams.core.times import DAY
 from deepcams.downscaling.job import Job, plan_job
+from deepcams.files.optional import need
 from deepcams.readers.cams import open_cams
 
 if TYPE_CHECKING:
@@ -75,42 +73,27 @@ def write_stations(path: Path, number: int, days: int, seed: int = 0) -> int:
         the number of rows.
     """
     import pandas as pd
-    import pyarrow as pa
-    import pyarrow.parquet as pq
 
     from deepcams.simulation.station_network import place_stations
 
-    hours = np.arange(24 * days)
-    stamps = np.datetime64("2019-01-01T01:00", "s") + hours * HOUR
-    text, number_type = pa.string(), pa.float64()
-    columns = {
-        "location_id": text,
-        "location": text,
-        "datetime": pa.timestamp("s", "UTC"),
-        "lat": number_type,
-        "lon": number_type,
-        "parameter": text,
-        "units": text,
-        "value": number_type,
-    }
-    schema = pa.schema(list(columns.items()))
-    draw, places = np.random.default_rng(seed), place_stations(seed, number)
-    at_once = max(1, 500_000 // hours.size)
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for first in range(0, number, at_once):
-            some = places[first : first + at_once]
-            noise = draw.standard_normal((len(some), hours.size))
-            level = 20 * np.exp(0.4 * np.sin(hours / 24 * 2 * np.pi) + 0.5 * noise)
-            known = [(str(s.id), s.name, s.latitude, s.longitude) for s in some]
-            table = pd.DataFrame(known, columns=["location_id", "location", "lat", "lon"])
-            table = table.loc[table.index.repeat(hours.size)].assign(
-                datetime=np.tile(stamps, len(some)),
-                parameter="pm25",
-                units="µg/m³",
-                value=np.round(level.ravel(), 1),
-            )
-            writer.write_table(pa.Table.from_pandas(table, schema, preserve_index=False))
-    return hours.size * number
+    columns = ["location_id", "location", "lat", "lon"]
+    places = pd.DataFrame(
+        [(str(s.id), s.name, s.latitude, s.longitude) for s in place_stations(seed, number)],
+        columns=columns,
+    )
+    with need("duckdb").connect() as database:
+        database.register("places", places)
+        # A hash of station and hour in place of noise: the same in any order of work.
+        database.execute(
+            f"""COPY (
+                SELECT places.*, to_timestamp(epoch(TIMESTAMP '2019-01-01 01:00') + 3600 * hour) AS datetime,
+                    'pm25' AS parameter, 'µg/m³' AS units,
+                    hash(location_id, hour, {seed:d}) / 18446744073709551616 - 0.5 AS noise,
+                    round(20 * exp(0.4 * sin(hour * pi() / 12) + 2 * noise), 1) AS value
+                FROM places, range({24 * days:d}) hours(hour)
+            ) TO '{str(path).replace("'", "''")}' (FORMAT parquet, COMPRESSION zstd)"""
+        )
+    return 24 * days * number
 
 
 def write_original(folder: Path, days: int) -> list[Path]:
@@ -183,7 +166,7 @@ def validation(
     days: int = 3,
     stations: int = 6656,
     folder: Path | None = None,
-    progress: Callable[[str], None] | None = None,
+    progress: Callable[[str], None] = lambda text: None,
     written: int | None = None,
 ) -> ValidationResult:
     """Time the comparison of a global hourly field with stations, beside reading that field whole.
@@ -202,50 +185,35 @@ def validation(
     from deepcams.stations.openaq import open_openaq
     from deepcams.stations.validation import validate
 
-    told = progress or (lambda text: None)
     with tempfile.TemporaryDirectory(dir=folder, prefix="deepcams-bench-") as name:
         out, table = Path(name) / "out.zarr", Path(name) / "stations.parquet"
         source = write_original(Path(name) / "cams", days)
         linked = written is not None and written < days
         write_field(source, out, written if linked else None)
-        told(
-            f"{24 * days} hours of field written"
-            + (f", those after day {written} as links" if linked else "")
-        )
+        links = f", those after day {written} as links" if linked else ""
+        progress(f"{24 * days} hours of field written{links}")
         rows = write_stations(table, stations, days)
-        told(f"{rows} rows of {stations} stations written")
-        field, seconds = open_field(out), dict[str, float]()
+        progress(f"{rows} rows of {stations} stations written")
+        field, seconds = open_field(out), list[float]()
         process = psutil.Process()
         cache = {"DEEPCAMS_CACHE": str(Path(name) / "cache")}
         with mock.patch.dict(os.environ, cache), _PeakMemory() as peak:
-            for what in ("opening", "again"):
-                started = time.perf_counter()
-                archive = open_openaq(table)
-                seconds[what] = time.perf_counter() - started
-            original = open_cams(source)
-            started, disk = time.perf_counter(), _bytes_from_files(process)
-            found = validate(archive, field, original)
-            seconds["comparing"] = time.perf_counter() - started
+            for _ in ("opening", "again"):
+                with timed(seconds):
+                    archive = open_openaq(table)
+            original, disk = open_cams(source), _bytes_from_files(process)
+            with timed(seconds):
+                found = validate(archive, field, original)
             disk = _bytes_from_files(process) - disk
-        told("compared")
-        started = time.perf_counter()
-        for item in range(0, field.sizes["time"], 24):
-            field[item : item + 24].values  # noqa: B018 - reading is what is timed
-        seconds["reading"] = time.perf_counter() - started
+        progress("compared")
+        with timed(seconds):
+            for item in range(0, field.sizes["time"], 24):
+                field[item : item + 24].values  # noqa: B018 - reading is what is timed
         pairs = int(found.scored[0].stations.month[..., COLUMNS.index("n")].sum())
-    read = 4 * sum(found.nodes_read.values())
-    whole = 4 * (field.size + original.size)
+    read, whole = 4 * sum(found.nodes_read.values()), 4 * (field.size + original.size)
+    of_memory = (peak.bytes, peak.before)
     return ValidationResult(
-        stations,
-        24 * days,
-        rows,
-        pairs,
-        read=read,
-        whole=whole,
-        disk=disk,
-        memory=peak.bytes,
-        before=peak.before,
-        **seconds,
+        stations, 24 * days, rows, pairs, *seconds, read, whole, disk, *of_memory
     )
 
 
