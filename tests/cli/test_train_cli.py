@@ -138,6 +138,39 @@ def test_bad_input_is_one_line(
     assert not (here / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("change", "step", "saved"),
+    [
+        ("training.optimizer.lr=1e38", "step 1", True),
+        ("training.optimizer.lr=1e300", "step 1", True),
+        ("training.optimizer={lr: 1e30}", "step 2", True),
+        ("training.optimizer={name: adamw, weight_decay: 1e39}", "step 2", True),
+        ("network.scaling={name: asinh, options: {knee: 1e-45}}", "step 1", False),
+    ],
+)
+def test_a_setting_without_a_finite_loss_is_one_line(
+    here: Path, capsys: pytest.CaptureFixture[str], change: str, step: str, saved: bool
+) -> None:
+    arguments = ["--set", change, "--set", "training.schedule={name: constant}"]
+    assert main(["train", "e.yaml", "-o", "run", "--device", "cpu", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1, said
+    assert step in said
+    assert "; lower training.optimizer.lr or set training.clip; " in said
+    assert ("the best weights so far (step 0) are in run/tiny.safetensors" in said) == saved
+    assert (here / "run" / "tiny.safetensors").exists() == saved
+    if saved:
+        assert load(here / "run" / "tiny.safetensors").card.provenance["steps"] == 0
+    assert not (here / "run" / "state.pt").exists()
+
+
+def test_a_store_in_the_home_folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(here))
+    for k, path in enumerate(("~/store.zarr", "$HOME/store.zarr")):
+        changes = ["--set", f"data.stores.0.path={path}", "--set", "training.steps=1"]
+        assert main(["train", "e.yaml", "-o", f"run{k}", "--device", "cpu", *changes]) == 0
+
+
 def test_a_file_named_like_a_value_is_named_once(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

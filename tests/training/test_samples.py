@@ -190,17 +190,17 @@ def test_stores_are_drawn_by_weight(values: Values) -> None:
     assert 0.68 < (drawn == 0).mean() < 0.82
 
 
-def test_a_guide_sees_beyond_the_crop_but_not_beyond_the_region(
+def test_the_initial_estimate_sees_beyond_the_crop_but_not_beyond_the_region(
     values: Values, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[Grid, np.ndarray]] = []
 
-    def guide(before: np.ndarray, after: np.ndarray, t: float, grid: Grid) -> np.ndarray:
+    def estimate(before: np.ndarray, after: np.ndarray, t: float, grid: Grid) -> np.ndarray:
         assert before.shape == grid.shape
         seen.append((grid, before))
         return np.stack([before, after, (1 - t) * before + t * after])
 
-    monkeypatch.setattr("deepcams.methods.flow.initial_estimate", guide, raising=False)
+    monkeypatch.setattr("deepcams.methods.flow.initial_estimate", estimate, raising=False)
     experiment = parse_experiment(values("temporal"))
     store: Any = world()
     samples = SampleSet(

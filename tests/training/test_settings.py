@@ -165,6 +165,20 @@ def test_changes_go_before_the_file(file: Path) -> None:
             read_experiment(file, [bad])
 
 
+def test_paths_are_expanded(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("STORES", "/data/stores")
+    for written, path in (
+        ("~/a.zarr", "/home/me/a.zarr"),
+        ("$HOME/a.zarr", "/home/me/a.zarr"),
+        ("${STORES}/a.zarr", "/data/stores/a.zarr"),
+        ("a~b/$UNKNOWN.zarr", "a~b/$UNKNOWN.zarr"),
+    ):
+        assert read_experiment(file, [f"data.stores.0.path={written}"]).data.stores[0].path == path
+    start = read_experiment(file, ["network.start=~/w.safetensors"]).network.start
+    assert start == "/home/me/w.safetensors"
+
+
 EAST, WEST = [0, -90, 180, 90], [-180, -90, 0, 90]
 
 

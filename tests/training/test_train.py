@@ -228,26 +228,26 @@ def test_going_on_needs_the_same_data(
         monkeypatch.setattr(store, "times", store.times + np.timedelta64(1, "h"))
     with pytest.raises(
         OutputError,
-        match=r"world\.zarr: .*fingerprint was \w+, now \w+; .*a store has changed since",
+        match=r"world\.zarr: .*fingerprint was \w+, now \w+; .*begin another training",
     ) as caught:
         run(values, folder, resume=True)
     assert "\n" not in str(caught.value)
     assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
 
 
-def test_kept_guides_are_of_the_frames_that_the_store_holds_now(tmp_path: Path) -> None:
-    def guide(scale: float) -> np.ndarray:
+def test_cached_motion_is_of_the_frames_that_the_store_holds_now(tmp_path: Path) -> None:
+    def carried(scale: float) -> np.ndarray:
         grid = Grid(0.75, 40, 0, 24, 24)
         store = world(path=str(tmp_path / "w.zarr"), hours=4, coarse=grid)
         store.fine_values *= np.float32(scale)
         store.sources = {"values": f"times {scale}"}
-        cache: Any = FlowCache(tmp_path / "guides")
+        cache: Any = FlowCache(tmp_path / "flow")
         return np.asarray(cache.read(store, Draw(0, 0, 3, 1, "coarse", 4, 0, 8, 0), 8))
 
-    first, other, again = guide(1), guide(4), guide(1)
+    first, other, again = carried(1), carried(4), carried(1)
     np.testing.assert_array_equal(first, again)
     np.testing.assert_allclose(other, 4 * first, rtol=0.05)
-    assert len(list((tmp_path / "guides").iterdir())) == 2
+    assert len(list((tmp_path / "flow").iterdir())) == 2
 
 
 def test_resuming_what_was_never_saved_begins_anew(values: Values, tmp_path: Path) -> None:
@@ -314,6 +314,32 @@ def test_a_loss_that_is_no_number_names_its_sample(
     assert "\n" not in text
     assert load(tmp_path / "run" / "tiny.safetensors").card.provenance["steps"] == 0
     assert torch.load(tmp_path / "run" / STATE, weights_only=True)["step"] == 2
+
+
+@pytest.mark.parametrize(
+    ("rate", "words"),
+    [
+        (1e39, "an update beyond float32 in step 4; lower training.optimizer.lr"),
+        (1e36, "the loss is not finite after step 4; lower training.optimizer.lr"),
+    ],
+)
+def test_a_training_that_diverges_keeps_what_was_good(
+    values: Values, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: float, words: str
+) -> None:
+    """What was saved after steps 2 and 3 stays, although step 4 is to be saved, too."""
+    monkeypatch.setattr(
+        "deepcams.training.loop.learning_rate",
+        lambda training, length, step, minutes: rate if step == 3 else 1e-3,
+    )
+    folder = tmp_path / "run"
+    with pytest.raises(DeepcamsError) as caught:
+        run(values, folder, "spatial")
+    assert str(caught.value).startswith(words)
+    step = torch.load(folder / STATE, weights_only=True)["step"]
+    assert step == 2
+    steps = load(folder / "tiny.safetensors").card.provenance["steps"]
+    assert f"the best weights so far (step {steps}) are in {folder}" in str(caught.value)
+    assert [row["step"] for row in read_log(folder / LOG)] == ["0", "2", "3"]
 
 
 @pytest.mark.parametrize("victim", ["state.pt", "tiny.safetensors", "log.csv"])

@@ -210,10 +210,21 @@ def validation(
             for item in range(0, field.sizes["time"], 24):
                 field[item : item + 24].values  # noqa: B018 - reading is what is timed
         pairs = int(found.scored[0].stations.month[..., COLUMNS.index("n")].sum())
-    read, whole = 4 * sum(found.nodes_read.values()), 4 * (field.size + original.size)
-    of_memory = (peak.bytes, peak.before)
+    opening, again, comparing, reading = seconds
     return ValidationResult(
-        stations, 24 * days, rows, pairs, *seconds, read, whole, disk, *of_memory
+        stations,
+        24 * days,
+        rows,
+        pairs,
+        opening,
+        again,
+        comparing,
+        reading,
+        read=4 * sum(found.nodes_read.values()),
+        whole=4 * (field.size + original.size),
+        disk=disk,
+        memory=peak.bytes,
+        before=peak.before,
     )
 
 

@@ -8,10 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictStr
 
+from deepcams.methods.coarsen import Degradation
 from deepcams.training.experiment_file import parse_as, read_values
 from deepcams.training.options import Count, Options, PeriodText, Region, Whole
-
-Degrade = Literal["area", "imresize", "decimate"]
 
 
 class World(Options):
@@ -112,7 +111,7 @@ class Run(Options):
     version: Literal[1]
     world: World | None = None
     fetch: Fetch
-    degradation: Degrade = "area"
+    degradation: Degradation = "area"
     train: Trainings
     evaluate: Evaluate
     downscale: Downscale = Downscale()

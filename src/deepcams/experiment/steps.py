@@ -16,6 +16,7 @@ from deepcams.core.progress import Progress, no_progress
 from deepcams.evaluation import experiment as simulation
 from deepcams.evaluation import tables
 from deepcams.evaluation.candidates import CONSERVE, THEN
+from deepcams.experiment.geos_cf_store import StoreFetch, folder_of
 from deepcams.experiment.run_options import FetchCams, FetchGeosCf, FetchOpenaq, Run, Train, World
 from deepcams.experiment.step_records import Fate, Plan, Step
 from deepcams.fetch.cams import Cams, CamsRequest
@@ -26,6 +27,7 @@ from deepcams.fetch.retry import RetryPolicy
 from deepcams.files.atomic import os_errors_explained, write_atomically
 from deepcams.training.experiment_file import parse_experiment, read_values
 from deepcams.training.options import Experiment
+from deepcams.training.store.prepare import Preparation
 
 if TYPE_CHECKING:
     from deepcams.fetch.base import Summary
@@ -48,6 +50,12 @@ class ExperimentRun:
         say: called with a line about a step that is done.
         device: where networks are trained.
         stop: asked whether a training is to end.
+
+    Attributes:
+        cams, openaq: what was fetched.
+        store: GEOS-CF, prepared; geos_cf: its hours on their way into the store.
+        hourly: CAMS, downscaled.
+        report: the report about all of it.
     """
 
     run: Run
@@ -60,35 +68,11 @@ class ExperimentRun:
     device: str = "auto"
     stop: Callable[[], bool] = lambda: False
 
-    @property
-    def cams(self) -> Path:
-        """CAMS, as fetched."""
-        return self.out / "data" / "cams"
-
-    @property
-    def openaq(self) -> Path:
-        """Observations, as fetched."""
-        return self.out / "data" / "openaq"
-
-    @property
-    def store(self) -> Path:
-        """GEOS-CF, prepared."""
-        return self.out / "data" / "geos_cf.zarr"
-
-    @property
-    def geos_cf(self) -> Path:
-        """Hours of GEOS-CF on their way into the store."""
-        return self.store.with_name(f".{self.store.name}.fetch")
-
-    @property
-    def hourly(self) -> Path:
-        """CAMS, downscaled."""
-        return self.out / "pm25.zarr"
-
-    @property
-    def report(self) -> Path:
-        """The report about all of it."""
-        return self.out / "report.html"
+    def __post_init__(self) -> None:
+        data = self.out / "data"
+        self.cams, self.openaq, self.store = data / "cams", data / "openaq", data / "geos_cf.zarr"
+        self.geos_cf = folder_of(self.store)
+        self.hourly, self.report = self.out / "pm25.zarr", self.out / "report.html"
 
     def plan(self) -> Plan:
         """Return the steps, and what decides each."""
@@ -287,9 +271,6 @@ class ExperimentRun:
 
     def fetch_geos_cf(self, progress: Progress) -> str:
         """Fetch GEOS-CF, and prepare it into ``data/geos_cf.zarr``."""
-        from deepcams.experiment.geos_cf_store import StoreFetch
-        from deepcams.training.store.prepare import Preparation
-
         self.store.parent.mkdir(parents=True, exist_ok=True)
         degradation = self.run.degradation
         if self.run.world is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -39,27 +39,19 @@ class _Loader(yaml.SafeLoader):
             seen.add(key.value)
         return node
 
-    def whole_number(self, node: Any) -> int:
-        """Return a decimal or 0x.. number."""
-        text = str(self.construct_scalar(node)).replace("_", "")
-        if len(text) > _LONGEST_NUMBER:
-            problem = (
-                f"expected a number of at most {_LONGEST_NUMBER} digits, found {len(text)} digits"
-            )
-            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
-        try:
-            return int(text, 16 if "x" in text else 10)
-        except ValueError:  # of a node that is tagged !!int
-            problem = f"expected a whole number, found {text!r}"
-            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
-
     def number(self, node: Any) -> float:
-        """Return a floating-point number."""
-        try:
-            return float(self.construct_yaml_float(node))
-        except ValueError:  # of a node that is tagged !!float
-            problem = f"expected a number, found {node.value!r}"
-            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
+        """Return a number: whole (decimal or 0x..) or floating-point."""
+        text = str(self.construct_scalar(node)).replace("_", "")
+        whole = node.tag == _INT
+        problem = f"expected a {'whole ' if whole else ''}number, found {text[:_LONGEST_NUMBER]!r}"
+        if whole and len(text) > _LONGEST_NUMBER:
+            problem = f"expected a number of at most {_LONGEST_NUMBER} digits, found {len(text)}"
+        else:
+            with suppress(ValueError):  # of a node that is tagged !!int or !!float
+                if not whole:
+                    return float(self.construct_yaml_float(node))
+                return int(text, 16 if "x" in text else 10)
+        raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
 
 
 _TAG = "tag:yaml.org,2002:"
@@ -81,7 +73,7 @@ _Loader.add_implicit_resolver(
 _Loader.add_implicit_resolver(
     _INT, re.compile(r"[-+]?(?:\d[\d_]*|0x[\da-fA-F_]+)$"), list("-+0123456789")
 )
-_Loader.add_constructor(_INT, _Loader.whole_number)
+_Loader.add_constructor(_INT, _Loader.number)
 _Loader.add_constructor(_FLOAT, _Loader.number)
 
 

@@ -6,8 +6,9 @@ k; so a training that continues from a saved state is, on a CPU, the same to the
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from operator import itemgetter
@@ -26,7 +27,7 @@ from deepcams.networks.base import Network
 from deepcams.networks.checkpoint import save
 from deepcams.training.distributed import Ranks
 from deepcams.training.options import Experiment
-from deepcams.training.run_folder import GUIDES, RunFolder
+from deepcams.training.run_folder import FLOW, RunFolder
 from deepcams.training.samples import SampleSet, load_batches, numbers
 from deepcams.training.scoring import Score, Scores, Validator, skill
 from deepcams.training.setup import (
@@ -101,7 +102,8 @@ def train(
     Raises:
         InputError: options, stores or a state that do not fit.
         OutputError: a file cannot be written, or another process trains there; state and weights written before stay.
-        DeepcamsError: the loss is no longer finite; the sample is named.
+        DeepcamsError: the loss is no longer finite; what is wrong, and in which step, is named. State and weights that
+            were saved before stay.
     """
     with Ranks(device) as ranks, ExitStack() as stack:
         path = Path(folder).absolute()
@@ -156,7 +158,7 @@ class _Training:
         validated = find_portions(experiment, self.stores, "validation")
         refuse_mixed(trained)
         refuse_shared(trained, validated)
-        method, cache = getattr(network, "estimate_method", None), folder.path / GUIDES
+        method, cache = getattr(network, "estimate_method", None), folder.path / FLOW
         self.samples, unseen = (
             SampleSet(experiment.samples, portions, self.scaling, seed, side, method, cache)
             for portions, seed, side in (
@@ -201,27 +203,28 @@ class _Training:
     ) -> Summary:
         """Train until the end, or until ``stop`` returns True."""
         begun = time.monotonic() - self.seconds
-        stopped = False
+        stopped, options = False, self.options
         if not self.baselines:
             self.baselines = self.validator.baselines()
             self._validate(on_validation)
-        batches: Iterator[Any] | None = None
+        batches = load_batches(self.samples, options.batch, self.ranks, self.step, options.workers)
         while not (stopped or self._over()):
-            if batches is None:
-                batches = load_batches(
-                    self.samples, self.options.batch, self.ranks, self.step, self.options.workers
-                )
-            asked, loss = self._learn(next(batches), stop())
+            sample = self._received(next(batches))
+            asked, loss = self._learn(sample, stop())
             self.seconds = time.monotonic() - begun
             if self.length.minutes:  # the first process's clock decides when to end
                 self.seconds = float(self.ranks.gather(self.seconds)[0])
             last = self._over()
-            if last or self.step % self.experiment.validation.every == 0:
-                self._validate(on_validation)
-            elif self.step % self.options.log_every == 0:
-                self._write_row({})
             stopped = asked and not last
-            if stopped or last or self.step % self.options.save_every == 0:
+            validates = last or self.step % self.experiment.validation.every == 0
+            saves = stopped or last or self.step % options.save_every == 0
+            if validates or saves:
+                self._refuse_diverged(sample)
+            if validates:
+                self._validate(on_validation)
+            elif self.step % options.log_every == 0:
+                self._write_row({})
+            if saves:
                 self.ranks.by_first(self._save_state)
             figures = f"loss {loss:.4g}  best {self.best.skill:.3f} x baseline"
             progress(figures, self.step, self.length.steps or 0)
@@ -243,6 +246,11 @@ class _Training:
         tired = patience is not None and self.best.stale >= patience
         return tired or self.length.over(self.step, self.minutes)
 
+    def _received(self, sample: Any) -> Any:
+        """Return a batch on this process's device; raise the error that reading it gave in any process."""
+        self.ranks.fail_alike(sample if isinstance(sample, DeepcamsError) else None)
+        return _each(sample, lambda part: part.to(self.ranks.device, non_blocking=True))
+
     def _learn(self, sample: Any, stop: bool) -> tuple[bool, float]:
         """Learn from one batch.
 
@@ -250,13 +258,11 @@ class _Training:
             whether any process is asked to stop, and the loss.
         """
         ranks, options = self.ranks, self.options
-        ranks.fail_alike(sample if isinstance(sample, DeepcamsError) else None)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(options, self.length, self.step, self.minutes)
         # What a network draws at random in this step follows from the step alone, so there is no state to keep.
         seeds = np.random.SeedSequence([options.seed, self.step, ranks.rank])
         torch.manual_seed(int(seeds.generate_state(1)[0]))
-        sample = _each(sample, lambda part: part.to(ranks.device, non_blocking=True))
         with working(ranks.device, options.precision):
             loss = self.loss(sample)
         self.optimizer.zero_grad(set_to_none=True)
@@ -270,7 +276,12 @@ class _Training:
             self._refuse(sample)
         if options.clip is not None:
             nn.utils.clip_grads_with_norm_(weights, options.clip, norm)
-        self.optimizer.step()
+        try:
+            self.optimizer.step()
+        except RuntimeError as error:
+            if "overflow" not in str(error):
+                raise
+            raise self._diverged(f"an update beyond float32 in step {self.step + 1}") from error
         if self.average is not None:
             self.average.update_parameters(self.network)
         self.step += 1
@@ -282,21 +293,34 @@ class _Training:
         """Name the sample of which the loss or the gradient is not finite."""
         own = numbers(self.options.batch, self.ranks, self.step)
         named = ""
-        with torch.no_grad(), working(self.ranks.device, self.options.precision):
-            for k, number in enumerate(own):
-                one = _each(sample, itemgetter(slice(k, k + 1)))
-                if not torch.isfinite(_Loss(self.network)(one)):
-                    named = f"with {self.samples.describe(number)}"
-                    break
+        for k, number in enumerate(own):
+            if not self._finite(_each(sample, itemgetter(slice(k, k + 1)))):
+                named = f"with {self.samples.describe(number)}"
+                break
         somewhere = (
             f"in its gradient, with {self.samples.describe(own[0])} and the rest of its batch"
         )
         where = next(filter(None, self.ranks.gather(named)), somewhere)
-        raise DeepcamsError(
-            f"the loss is not finite in step {self.step + 1} {where}; check the data there, lower "
-            "training.optimizer.lr or set training.clip; "
-            f"the best weights so far (step {self.best.step}) are in {self.folder.best}"
+        raise self._diverged(
+            f"the loss is not finite in step {self.step + 1} {where}; check the data there"
         )
+
+    def _refuse_diverged(self, sample: Any) -> None:
+        """Refuse weights with which a batch just learned from has no finite loss, before anything is saved."""
+        broken = torch.tensor([not self._finite(sample)], device=self.ranks.device)
+        if self.ranks.any(broken)[0]:
+            raise self._diverged(f"the loss is not finite after step {self.step}")
+
+    @torch.no_grad()
+    def _finite(self, sample: Any) -> bool:
+        with working(self.ranks.device, self.options.precision):
+            return bool(torch.isfinite(_Loss(self.network)(sample)))
+
+    def _diverged(self, what: str) -> DeepcamsError:
+        saved = "no weights were saved"
+        if math.isfinite(self.best.skill):
+            saved = f"the best weights so far (step {self.best.step}) are in {self.folder.best}"
+        return DeepcamsError(f"{what}; lower training.optimizer.lr or set training.clip; {saved}")
 
     def _validate(self, on_validation: Callable[[Path], object]) -> None:
         """Score the learned network, save it if it is the best, and log it."""

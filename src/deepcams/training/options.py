@@ -6,10 +6,13 @@ One YAML file is one :class:`Experiment` (``deepcams.training.experiment_file.re
 from __future__ import annotations
 
 import itertools
+import os.path
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -22,9 +25,7 @@ from pydantic import (
 from deepcams.core.box import Box
 from deepcams.core.errors import InputError
 from deepcams.core.period import Period
-
-SCHEMA = 1
-"""The version of the experiment files that this package reads."""
+from deepcams.methods.coarsen import Degradation
 
 
 def _period(text: Any) -> str:
@@ -45,6 +46,10 @@ def _box(edges: Any) -> Box:
         raise ValueError("a box [W, S, E, N] in degrees, S < N") from error
 
 
+def _expanded(path: str) -> str:
+    return os.path.expandvars(Path(path).expanduser())
+
+
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Positive = Annotated[Number, Field(gt=0)]
 NotNegative = Annotated[Number, Field(ge=0)]
@@ -55,6 +60,8 @@ Hours = Annotated[int, Field(strict=True, ge=2, le=24)]
 Name = Annotated[StrictStr, Field(pattern=r"^[\w][\w.-]*$")]
 PeriodText = Annotated[str, BeforeValidator(_period)]
 Region = Annotated[Box, BeforeValidator(_box)]
+PathText = Annotated[StrictStr, AfterValidator(_expanded)]
+"""A path; ``~`` and ``$VARIABLE`` are expanded."""
 
 
 class Options(BaseModel):
@@ -86,13 +93,13 @@ class Store(Options):
     """One prepared training store.
 
     Attributes:
-        path: as ``deepcams prepare`` wrote it.
+        path: as ``deepcams prepare`` wrote it; ``~`` and ``$VARIABLE`` are expanded.
         weight: how often it is drawn from, relative to the other stores; 0: not trained on.
         validation_weight: the same for validation (default: as ``weight``); 0: not validated on.
         split: its own split (default: the experiment's).
     """
 
-    path: StrictStr
+    path: PathText
     weight: NotNegative = 1.0
     validation_weight: NotNegative | None = None
     split: Split | None = None
@@ -129,19 +136,19 @@ class Samples(Options):
         degradation: how fine becomes coarse.
         resolution: of temporal samples; "both" draws either with the same chance.
         span: of temporal samples.
-        guides: of temporal samples of a network that starts from flow: "crop" seeks it on each crop, "whole" once on
-            each whole frame and keeps it in the run's folder (faster for stores of few hours; 4 MB for each global
-            fine hour between two frames).
+        flow: of temporal samples of a network that starts from flow: "crop" estimates the motion on each crop,
+            "whole" once on each whole frame, cached in the run's folder (faster for stores of few hours; 4 MB for each
+            global fine hour between two frames).
         reversal: of temporal samples: half of them run backwards in time.
         flips, rot90: half of the samples are mirrored, along either axis; all are turned by 0 to 3 quarters.
     """
 
     task: Literal["temporal", "spatial"]
     crop: Count
-    degradation: Literal["area", "imresize", "decimate"] = "area"
+    degradation: Degradation = "area"
     resolution: Literal["coarse", "fine", "both"] = "coarse"
     span: Span = Span()
-    guides: Literal["crop", "whole"] = "crop"
+    flow: Literal["crop", "whole"] = "crop"
     reversal: StrictBool = True
     flips: StrictBool = True
     rot90: StrictBool = True
@@ -169,7 +176,7 @@ class Network(Options):
     preset: StrictStr | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     scaling: Scaling = Scaling()
-    start: StrictStr | None = None
+    start: PathText | None = None
 
 
 class Optimizer(Options):

@@ -1,7 +1,8 @@
 """The folder of one training: its frozen experiment, its log, its state, and the best weights.
 
 ``experiment.yaml``, ``log.csv``, ``curve.png``, ``state.pt``, ``NAME.safetensors``, ``tensorboard/``, and in
-``.deepcams/`` what the stores contained. Files are written atomically: what cannot be written keeps its last version.
+``.deepcams/`` the experiment and what the stores contained, which a resumed training must share. Files are written
+atomically: what cannot be written keeps its last version.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ import yaml
 from deepcams.core.errors import InputError, OutputError, notice
 from deepcams.core.times import stamp
 from deepcams.files.atomic import os_errors_explained, remove_unfinished, write_atomically
-from deepcams.files.records import FOLDER, Records, refuse_changes
+from deepcams.files.records import FOLDER, Records
 from deepcams.networks.checkpoint import SUFFIX
 from deepcams.training.options import Experiment
 from deepcams.training.store.open import Prepared
 
 EXPERIMENT, LOG, STATE, TENSORBOARD = "experiment.yaml", "log.csv", "state.pt", "tensorboard"
-GUIDES = "guides"
+FLOW = "flow"
+"""Folder of the cached motion of whole frames."""
 STATE_VERSION = 1
 FREE_TO_CHANGE = {
     "training": ("steps", "epochs", "minutes", "workers", "log_every", "save_every"),
@@ -49,7 +51,6 @@ COLUMNS = (
 )
 """Of the log. Loss and gradient: means since the row before; mae .. skill: of a validation, else empty."""
 _CHARTS = ("loss", "gradient", "lr", "mae", "rmse", "skill")
-_ANOTHER = "begin another training in another folder"
 
 
 class RunFolder:
@@ -79,34 +80,31 @@ class RunFolder:
         Raises:
             OutputError: a training exists and ``resume`` is not asked for; it is another one, or its stores have
                 changed since it began; or other files are there.
-            InputError: its experiment cannot be read.
         """
-        frozen = self.path / EXPERIMENT
         if self.path.exists() and not self.path.is_dir():
             raise OutputError(f"{self.path} is a file; name a folder for the training")
-        if frozen.exists():
-            if not resume:
-                do = "continue it with --resume, or name another folder"
-                raise OutputError(f"{self.path} holds a training already; {do}")
-            before = _frozen(_read_frozen(frozen))
-            refuse_changes(before, _frozen(self.experiment), self.path, _ANOTHER)
-        elif self.path.exists() and any(one.name != FOLDER for one in self.path.iterdir()):
-            raise OutputError(
-                f"{self.path} is not empty and holds no training; name another folder"
-            )
-        contents = {"stores": [_contents(store) for store in stores]}
-        do = f"a store has changed since the training began; {_ANOTHER}"
-        Records(self.path / FOLDER).begin(contents, self.path, do)
+        records = Records(self.path / FOLDER)
+        if records.identity() is None:
+            if self.path.exists() and any(one.name != FOLDER for one in self.path.iterdir()):
+                raise OutputError(
+                    f"{self.path} is not empty and holds no training; name another folder"
+                )
+        elif not resume:
+            do = "continue it with --resume, or name another folder"
+            raise OutputError(f"{self.path} holds a training already; {do}")
+        values = self.experiment.model_dump(mode="json")
         text = yaml.safe_dump(
-            self.experiment.model_dump(mode="json"),
-            sort_keys=False,
-            allow_unicode=True,
-            default_flow_style=None,
-            width=100,
+            values, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100
         )
+        for part, names in FREE_TO_CHANGE.items():
+            for name in names:
+                del values[part][name]
+        values["stores"] = [_contents(store) for store in stores]
+        records.begin(values, self.path, "begin another training in another folder")
         with os_errors_explained(self.path):
             remove_unfinished(self.path)
-            write_atomically(frozen, f"# frozen by deepcams train\n{text}".encode())
+            frozen = f"# frozen by deepcams train\n{text}"
+            write_atomically(self.path / EXPERIMENT, frozen.encode())
         return self.state.exists()
 
     def save_state(self, state: Mapping[str, Any]) -> None:
@@ -183,23 +181,6 @@ def read_log(path: str | Path) -> list[dict[str, str]]:
         rows: Iterable[dict[str, str]] = list(csv.DictReader(file))
     whole = [row for row in rows if None not in row.values() and (row["step"] or "").isdigit()]
     return [{name: row[name] for name in COLUMNS} for row in whole]
-
-
-def _read_frozen(path: Path) -> Experiment:
-    try:
-        return Experiment.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (ValueError, InputError, yaml.YAMLError) as error:
-        found = str(error).splitlines()[0]
-        raise InputError(path, "the experiment that was begun here", found) from None
-
-
-def _frozen(experiment: Experiment) -> dict[str, Any]:
-    """Return an experiment's values, as JSON types, without those that are free to change."""
-    values = experiment.model_dump(mode="json")
-    for part, names in FREE_TO_CHANGE.items():
-        for name in names:
-            del values[part][name]
-    return values
 
 
 def _contents(store: Prepared) -> dict[str, Any]:

@@ -97,7 +97,7 @@ class Values(NamedTuple):
         target: (H, W), or (3H, 3W) cell-like.
         estimate: (G, H, W), the initial estimate, if the network wants it.
         grid: the grid of ``known``, unless the sample is turned.
-        around: temporal, validation: the known frames with their surroundings, for methods that look beyond the crop.
+        around: temporal: the known frames with their surroundings, for methods that look beyond the crop.
     """
 
     known: np.ndarray
@@ -118,7 +118,7 @@ class SampleSet(Dataset[Any]):
         seed: which samples.
         side: "train", or "validation": nothing is turned or reversed.
         method: "flow" if the network wants its initial estimate.
-        cache: folder for the estimates of whole frames, if ``samples.guides`` asks for them.
+        cache: folder for the estimates of whole frames, if ``samples.flow`` asks for them.
     """
 
     def __init__(
@@ -136,7 +136,8 @@ class SampleSet(Dataset[Any]):
         self.temporal = samples.task == "temporal"
         weights = np.array([portion.weight for portion in portions], float)
         self._shares = np.cumsum(weights / weights.sum())
-        self._cache = FlowCache(cache) if method and cache and samples.guides == "whole" else None
+        wanted = method is not None and samples.flow == "whole"
+        self._cache = FlowCache(cache) if cache and wanted else None
 
     def draw(self, i: int) -> Draw:
         """Return what sample ``i`` is made of."""
@@ -261,10 +262,8 @@ class SampleSet(Dataset[Any]):
         elif self.method:
             estimate = flow.initial_estimate(before, after, t, grid)[:, rows, columns]
         known = np.stack([before, after])
-        around = None
-        if self.side == "validation":
-            around = Surroundings(known, grid, rows, columns)
         inner = Grid(grid.step, grid.north + top, grid.west + left, size, size)
+        around = Surroundings(known, grid, rows, columns)
         return Values(known[:, rows, columns], t, target[rows, columns], estimate, inner, around)
 
     def _flow_margins(self, draw: Draw) -> tuple[int, int, int, int]:
@@ -333,22 +332,16 @@ def load_batches(
         step: the first step.
         workers: processes that read; they are started anew (not forked), so that no thread of this one is cut off.
     """
-    more: dict[str, Any] = {}
-    if workers:
-        more = {
-            "multiprocessing_context": "spawn",
-            "worker_init_fn": _leave_stopping_to_parent,
-            "prefetch_factor": 4,
-        }
-    loader = DataLoader(
+    yield from DataLoader(
         samples,
         batch_sampler=(numbers(batch, ranks, k) for k in itertools.count(step)),
         collate_fn=collate,
         num_workers=workers,
         pin_memory=ranks.device.type == "cuda",
-        **more,
+        multiprocessing_context="spawn" if workers else None,
+        worker_init_fn=_leave_stopping_to_parent,
+        prefetch_factor=4 if workers else None,
     )
-    return iter(loader)
 
 
 def _leave_stopping_to_parent(_: int) -> None:

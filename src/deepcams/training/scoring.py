@@ -81,17 +81,16 @@ class Validator:
 
     def _score(self, predict: Callable[[Values], np.ndarray]) -> Scores:
         groups = sorted(set(self._groups))
-        sums = {group: np.zeros(4) for group in groups}
+        sums = np.zeros((len(groups), 4))
         failed = None
         try:
             for i in range(self.ranks.rank, len(self._groups), self.ranks.count):
                 values = self._values(i)
-                sums[self._groups[i]] += self._sums(predict(values), values)
+                sums[groups.index(self._groups[i])] += self._sums(predict(values), values)
         except DeepcamsError as error:
             failed = error
         self.ranks.fail_alike(failed)
-        flat = np.concatenate([sums[group] for group in groups])
-        totals = np.array(self.ranks.total(flat.tolist())).reshape(-1, 4)
+        totals = np.array(self.ranks.total(sums.ravel().tolist())).reshape(-1, 4)
         scores = {}
         for group, total in zip([*groups, "all"], [*totals, totals.sum(0)], strict=True):
             pixels = int(total[0])

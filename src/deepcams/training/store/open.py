@@ -154,11 +154,8 @@ class Prepared:
         # Rows inside the globe are consecutive; beyond each pole there is one row at most.
         inside = np.flatnonzero(~nodes.beyond)
         top = int(nodes.rows[inside[0]])
-        within = array.read_wrapped(slot, top, left, inside.size, wide)
-        if inside.size == nodes.rows.size:
-            return within
         out = np.empty((nodes.rows.size, wide), np.float32)
-        out[inside] = within
+        out[inside] = array.read_wrapped(slot, top, left, inside.size, wide)
         for k in np.flatnonzero(nodes.beyond):
             out[k] = array.read_wrapped(slot, int(nodes.rows[k]), left + nodes.across, 1, wide)[0]
         return out
