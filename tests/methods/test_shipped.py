@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from deepcams.core.errors import DeepcamsNotice
-from deepcams.evaluation.experiment import Experiment, evaluate
+from deepcams.evaluation.experiment import Experiment, evaluate, open_truth
 from deepcams.evaluation.tables import rows
-from deepcams.evaluation.truth import open_truth
 from deepcams.methods.chains import SHIPPED, TRAINING_FREE, best, build
 from deepcams.networks.checkpoint import read_card
 

@@ -17,7 +17,6 @@ from deepcams.files.records import FOLDER
 from deepcams.readers.inspect import inspect
 from deepcams.readers.open import open_field
 from deepcams.report.discover import read_output
-from deepcams.writers.own import own_frame
 
 START = np.datetime64("2019-12-31T00", "ns")
 HOUR = np.timedelta64(1, "h")
@@ -51,7 +50,6 @@ def test_a_whole_store_says_nothing(store: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", DeepcamsNotice)
         whole = open_field(store)
-        assert own_frame(store) is not None
     assert whole.sizes["time"] == 70
     assert not inspect(store).notes
 
@@ -74,12 +72,6 @@ def test_only_what_is_there_counts(lost: object, item: int, store: Path) -> None
     assert any("is not finished" in note for note in seen.notes)
     assert seen.times is not None
     assert seen.times.count == int((~inside).sum())
-    there, missing = whole.time.values[~inside][5], whole.time.values[inside][5]
-    assert own_frame(store, missing) is None
-    with pytest.warns(DeepcamsNotice, match="is not finished"):
-        frame = own_frame(store, there)
-    assert frame is not None
-    np.testing.assert_array_equal(frame.values, whole.sel(time=there).values)
 
 
 @pytest.mark.filterwarnings("ignore::deepcams.core.errors.DeepcamsNotice")

@@ -17,6 +17,7 @@ from deepcams.core.grid import Grid
 from deepcams.core.progress import Progress, no_progress
 from deepcams.simulation.write_cams import write_cams
 from deepcams.simulation.write_fields import write_days
+from deepcams.simulation.write_geos_cf import write_geos_cf
 from deepcams.simulation.write_world import simulate
 
 GRID = Grid.globe(0.75).select((100.0, 30.0, 106.0, 36.0))[0]
@@ -113,6 +114,25 @@ def test_a_killed_file_goes_on_where_it_was(
     assert computed == [*again, 15, 18, 21]
     assert path.read_bytes() == truth
     assert list((tmp_path / "cut").rglob("*.npy")) == []
+
+
+def test_only_blocks_with_missing_hours_are_computed(
+    counted: tuple[xr.DataArray, list[int]], tmp_path: Path
+) -> None:
+    field, computed = counted
+    half = np.timedelta64(30, "m")
+    field = field.assign_coords(time=field.time + half).assign_attrs(cell_methods="time: mean")
+    paths = write_geos_cf(field, tmp_path).paths
+    assert computed == list(range(0, 24, 3))
+    before = [path.read_bytes() for path in paths]
+    for k in (4, 5, 6):
+        paths[k].unlink()
+    computed.clear()
+    again = write_geos_cf(field, tmp_path)
+    assert (again.files, again.kept, computed) == (3, 21, [3, 6])
+    assert [path.read_bytes() for path in paths] == before
+    assert write_geos_cf(field, tmp_path).kept == 24
+    assert computed == [3, 6]
 
 
 def test_writers_are_told_which_world_it_is(

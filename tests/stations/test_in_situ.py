@@ -6,10 +6,16 @@ import numpy as np
 import pytest
 
 from deepcams.core.errors import InputError
-from deepcams.evaluation.statistics import Pairs
+from deepcams.evaluation.statistics import (
+    COLUMNS,
+    Pairs,
+    bootstrap,
+    figures,
+    pairs_of,
+    sum_pairs,
+)
 from deepcams.stations import station_tables as tables
 from deepcams.stations.openaq import open_openaq
-from deepcams.stations.pair_sums import COLUMNS, bootstrap, figures, pairs_of, sum_pairs
 from deepcams.stations.quality import STEPS, Quality
 from deepcams.stations.validation import Options, validate
 

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from deepcams.core.errors import InputError
-from deepcams.stations.hourly import hourly
+from deepcams.stations.ingest import Rows
 from deepcams.stations.openaq import open_openaq
-from deepcams.stations.quality import ALWAYS, STEPS, Control, Quality
+from deepcams.stations.quality import ALWAYS, STEPS, Control, Quality, hourly
 
 
 @pytest.fixture
@@ -85,7 +85,9 @@ def test_parts_of_hours_become_hours_and_need_three_quarters() -> None:
     keep = np.ones(96, bool)
     keep[[4, 8, 9]] = False  # one quarter of hour 2, two of hour 3
     station = np.zeros(96, np.int32)
-    found = hourly(station[keep], end[keep], np.repeat(np.arange(24.0), 4)[keep])
+    value = np.repeat(np.arange(24.0), 4)
+    found, several = hourly(Rows(station, end, value, station).where(keep))
+    assert several == 24
     assert found.slot.tolist() == [1, 2, *range(4, 25)]
     np.testing.assert_allclose(found.value, [0, 1, *range(3, 24)])
     assert (found.end == found.slot * 3600).all()
@@ -93,7 +95,9 @@ def test_parts_of_hours_become_hours_and_need_three_quarters() -> None:
 
 def test_single_rows_keep_their_own_half_hour() -> None:
     end = np.array([5400, 9000, 12600])
-    found = hourly(np.zeros(3, np.int32), end, np.ones(3))
+    zeros = np.zeros(3, np.int32)
+    found, several = hourly(Rows(zeros, end, np.ones(3), zeros))
+    assert several == 0
     assert found.end.tolist() == end.tolist()
     assert found.slot.tolist() == [2, 3, 4]
 

@@ -18,12 +18,10 @@ import numpy as np
 import pytest
 
 from deepcams.core.errors import OutputError
-from deepcams.stations import checkpoints as kept
 from deepcams.stations import extract as series
-from deepcams.stations import run
+from deepcams.stations import validation
 from deepcams.stations.openaq import StationArchive
-from deepcams.stations.run import Request
-from deepcams.stations.validation import Options
+from deepcams.stations.validation import Options, Request, validate_files
 
 PLACES = {
     1: (52.5, 15.0),
@@ -65,10 +63,10 @@ def request_(field_of, table_of, save_table, tmp_path: Path) -> Request:
 def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Small pieces, each kept at once; and how often fields and stations are read."""
     found: Counter[str] = Counter()
-    monkeypatch.setattr(run, "Options", functools.partial(Options, batch_rows=1))
-    monkeypatch.setattr(series, "_PATIENCE", 0.0)
+    monkeypatch.setattr(validation, "Options", functools.partial(Options, batch_rows=1))
+    monkeypatch.setattr(series, "_SAVE_SECONDS", 0.0)
     monkeypatch.setattr(series, "_TOGETHER", 24 * 4 * 25 * 48)
-    read, mended = StationArchive.read, series._mended
+    read, mended = StationArchive.read, series._cleaned
 
     def reading(*arguments):
         found["stations"] += 1
@@ -79,7 +77,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         return mended(values, name)
 
     monkeypatch.setattr(StationArchive, "read", reading)
-    monkeypatch.setattr(series, "_mended", mending)
+    monkeypatch.setattr(series, "_cleaned", mending)
     return found
 
 
@@ -91,7 +89,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def _tables(request: Request, out: Path) -> dict[str, bytes]:
     """Every number of a validation: its rows as a file, the tables that figures are drawn of, the counts of quality."""
-    done = run.validate(replace(request, json=out if request.field else None))
+    done = validate_files(replace(request, json=out if request.field else None))
     found = done.found
     sums = [
         each
@@ -135,7 +133,7 @@ def _stop(request: Request, step: str, at: int, out: Path | None = None) -> None
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run.validate(replace(request, out=out), progress)
+        validate_files(replace(request, out=out), progress)
 
 
 def test_a_stopped_comparison_goes_on_and_gives_the_same_to_the_byte(
@@ -162,7 +160,7 @@ def test_other_tables_of_the_same_comparison_go_on_with_it(
     request_, counted, cache, tmp_path: Path
 ) -> None:
     _stop(request_, "matching", 5)
-    run.validate(replace(request_, by=("month",), draws=0, json=tmp_path / "s.json"))
+    validate_files(replace(request_, by=("month",), draws=0, json=tmp_path / "s.json"))
     assert counted == {"field": 73, "original": 25, "stations": 5}
 
 
@@ -227,12 +225,12 @@ def test_pieces_of_other_files_or_options_are_never_taken(
     assert stale == 5
     changed = CHANGES[what](request_, field_of)
     counted.clear()
-    found = run.validate(replace(changed, json=tmp_path / "found.json"))
+    found = validate_files(replace(changed, json=tmp_path / "found.json"))
     assert counted["stations"] == found.found.batches
     assert counted["field"] == int(found.found.products["field"]["times"].split(",")[0])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DEEPCAMS_CACHE", str(tmp_path / "empty"))
-        run.validate(replace(changed, json=tmp_path / "expected.json"))
+        validate_files(replace(changed, json=tmp_path / "expected.json"))
     assert (tmp_path / "found.json").read_bytes() == (tmp_path / "expected.json").read_bytes()
 
 
@@ -258,14 +256,14 @@ def test_damaged_pieces_are_made_again(request_, counted, cache, tmp_path: Path)
 
 
 def test_what_a_kill_left_of_a_block_goes(tmp_path: Path) -> None:
-    kept.Blocks(tmp_path, "field", 3).append(np.ones((3, 2), np.float32))
+    series.Series(3, tmp_path, "field").append(np.ones((3, 2), np.float32))
     for name in (
         ".field-000000002-1-0.f4.partial",
         ".original-000000002-1-0.f4.partial",
         "field-000000009-1-0.f4",
     ):
         (tmp_path / name).write_bytes(b"half a block")
-    assert kept.Blocks(tmp_path, "field", 3).times == 2
+    assert series.Series(3, tmp_path, "field").times == 2
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names[0] == ".original-000000002-1-0.f4.partial"  # another's
     assert [name[:20] for name in names[1:]] == ["field-000000000-2-" + names[1][18:20]]
@@ -289,7 +287,7 @@ def test_a_second_process_at_the_same_comparison_takes_nothing_from_the_first(
         if told == "matching" and done == 3 and not during:
             during.append(_tables(request_, tmp_path / "scores.json"))
 
-    run.validate(replace(request_, json=tmp_path / "first.json"), progress)
+    validate_files(replace(request_, json=tmp_path / "first.json"), progress)
     assert during == [expected]
     assert (tmp_path / "first.json").read_bytes() == expected["scores.json"]
     assert list(cache.iterdir()) == []
@@ -298,10 +296,10 @@ def test_a_second_process_at_the_same_comparison_takes_nothing_from_the_first(
 def test_without_a_cache_nothing_is_kept_and_all_is_done(
     request_, counted, cache, tmp_path: Path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(run, "writable", lambda folder: False)
+    monkeypatch.setattr(validation, "writable", lambda folder: False)
     _stop(request_, "matching", 5)
     assert not cache.exists()
-    run.validate(request_)
+    validate_files(request_)
     assert counted == {"field": 2 * 73, "original": 2 * 25, "stations": 10}
 
 
@@ -312,9 +310,9 @@ def test_a_full_disk_is_one_line_and_finished_pieces_stay(
         file.write(b"PK")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(kept.np, "savez", full)
+    monkeypatch.setattr(validation.np, "savez", full)
     with pytest.raises(OutputError, match=r"No space left on device.*DEEPCAMS_CACHE"):
-        run.validate(request_)
+        validate_files(request_)
     assert {
         path.suffix for path in cache.rglob("*-*.*") if path.is_file() and "lock" not in path.name
     } == {".f4"}
@@ -329,16 +327,16 @@ def test_pieces_that_no_one_went_on_with_go_after_a_week(
     for days, there in ((6, True), (8, False)):
         stamp = time.time() - 86400 * days
         os.utime(old, (stamp, stamp))
-        run.validate(replace(request_, without=("twins",)))
+        validate_files(replace(request_, without=("twins",)))
         assert old.exists() == there
 
 
 SCRIPT = """
 import functools, sys
-from deepcams.evaluation import series
-from deepcams.stations import run
-series._PATIENCE, series._TOGETHER = 0.0, 24 * 4 * 25 * 48
-run.Options = functools.partial(run.Options, batch_rows=2000)
+from deepcams.stations import extract as series
+from deepcams.stations import validation
+series._SAVE_SECONDS, series._TOGETHER = 0.0, 24 * 4 * 25 * 48
+validation.Options = functools.partial(validation.Options, batch_rows=2000)
 from deepcams.cli import main
 sys.exit(main(sys.argv[1:]))
 """

@@ -13,9 +13,9 @@ from deepcams.core.grid import Grid
 from deepcams.simulation.world import SimulatedWorld
 from deepcams.simulation.write_world import simulate
 from deepcams.stations import station_tables as tables
-from deepcams.stations.hourly import runs
+from deepcams.stations.ingest import Rows
 from deepcams.stations.openaq import StationArchive, open_openaq
-from deepcams.stations.quality import Control, Quality
+from deepcams.stations.quality import Control, Quality, runs
 from deepcams.stations.validation import Options, validate
 
 BOX = (60.0, 5.0, 140.0, 45.0)
@@ -105,10 +105,8 @@ def test_runs_are_told_from_sorted_rows_alone(archive) -> None:
     left, _ = Control(
         archive.stations, archive.units, Quality.without(["constant", "outliers"])
     ).check(archive.read())
-    from deepcams.stations.hourly import Hourly
-
-    hours = Hourly(left.station, -(-left.end // 3600), left.end, left.value)
-    marked = runs(hours, 6)
+    rows = Rows(left.station, left.end, left.value, np.zeros(len(left), np.int16))
+    marked = runs(rows, 6)
     same = np.r_[
         False, (left.station[1:] == left.station[:-1]) & (left.value[1:] == left.value[:-1])
     ]

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from deepcams.cli import main
-from deepcams.simulation.emissions import land_fraction
-from deepcams.stations.land_cover import count_surroundings, note_surroundings
+from deepcams.files.land_mask import land_fraction
+from deepcams.stations.metadata import count_surroundings, note_surroundings
 
 PLACES = {
     "Poznan": (52.41, 16.93, "inland"),

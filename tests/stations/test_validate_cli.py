@@ -16,9 +16,10 @@ from rich.console import Console
 from scipy.stats import linregress
 
 from deepcams.cli import main
-from deepcams.stations import figures, run
+from deepcams.stations import figures
 from deepcams.stations import station_tables as tables
 from deepcams.stations.quality import ALWAYS, STEPS
+from deepcams.stations.validation import Request, validate_files
 
 PLACES = {1: (52.5, 15.0), 2: (45.0, 22.5), 3: (37.5, 7.5)}
 
@@ -107,8 +108,8 @@ def test_everything_is_written_and_fits_the_terminal(
 
 
 def test_tables_of_many_years_fit_the_terminal_too(files) -> None:
-    done = run.validate(
-        run.Request(stations=(files["stations"],), field=(files["field"],), by=("surface",))
+    done = validate_files(
+        Request(stations=(files["stations"],), field=(files["field"],), by=("surface",))
     )
     many = {
         "n": 175_007_408,
@@ -318,9 +319,9 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_work(
     assert "folder" in refused(
         files["field"], "--stations", files["stations"], "-o", tmp_path / "file" / "out"
     )
-    monkeypatch.setattr("deepcams.stations.run.os.access", lambda *_: False)
+    monkeypatch.setattr("deepcams.stations.validation.os.access", lambda *_: False)
     monkeypatch.setattr(
-        "deepcams.stations.run.open_openaq", lambda *_, **__: pytest.fail("work was begun")
+        "deepcams.stations.validation.open_openaq", lambda *_, **__: pytest.fail("work was begun")
     )
     assert "written to" in refused(
         files["field"], "--stations", files["stations"], "-o", tmp_path / "a" / "b"
@@ -345,7 +346,7 @@ def test_the_cycle_is_of_stations_with_the_whole_day(
     path = save_table(table, "part.csv")
     without = ("constant", "completeness", "twins")
     for field in ((files["field"],), ()):
-        done = run.validate(run.Request(stations=(path,), field=field, without=without))
+        done = validate_files(Request(stations=(path,), field=field, without=without))
         figures.draw_cycle(done.found)
         cycles, note = drawn.pop()
         assert cycles[0].name == "observed"

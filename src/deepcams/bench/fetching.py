@@ -152,7 +152,7 @@ def _field(stamp: np.datetime64) -> xr.DataArray:
 
 
 def _add_species(path: Path) -> None:
-    """The four gases that stand beside PM2.5 in the real files."""
+    """Add the four gases that the real files hold too."""
     import netCDF4
 
     with netCDF4.Dataset(path, "a") as file:

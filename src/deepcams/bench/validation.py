@@ -197,9 +197,9 @@ def validation(
     """
     import psutil
 
+    from deepcams.evaluation.statistics import COLUMNS
     from deepcams.readers.open import open_field
     from deepcams.stations.openaq import open_openaq
-    from deepcams.stations.pair_sums import COLUMNS
     from deepcams.stations.validation import validate
 
     told = progress or (lambda text: None)

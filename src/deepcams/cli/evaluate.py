@@ -105,7 +105,7 @@ def evaluate(
     from deepcams.cli.progress import one_bar
     from deepcams.evaluation import experiment as simulation
     from deepcams.evaluation import tables
-    from deepcams.evaluation.truth import open_truth
+    from deepcams.evaluation.experiment import open_truth
 
     outputs = [(json, tables.as_json), (csv, tables.as_csv), (markdown, tables.as_markdown)]
     for path, _ in outputs:

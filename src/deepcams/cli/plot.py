@@ -393,7 +393,7 @@ def _validated(
     period: str | None,
     assume_utc: bool,
 ) -> Validation:
-    from deepcams.stations.run import Request, validate
+    from deepcams.stations.validation import Request, validate_files
 
     request = Request(
         stations=tuple(stations),
@@ -403,7 +403,7 @@ def _validated(
         assume_utc=assume_utc,
         draws=0,
     )
-    return validate(request).found
+    return validate_files(request).found
 
 
 def _save(figure: Figure, out: Path) -> None:

@@ -104,8 +104,7 @@ def validate(
     from deepcams.downscaling.memory import keep_memory_level
     from deepcams.files.cache import cache_dir, writable
     from deepcams.stations import station_tables as tables
-    from deepcams.stations.run import Request
-    from deepcams.stations.run import validate as run
+    from deepcams.stations.validation import Request, validate_files
 
     groups = tables.parse_by(by or ["year"])
     request = Request(
@@ -140,7 +139,7 @@ def validate(
         def tell(step: str, done: int, total: int) -> None:
             bars.tell(step, done, total, told=f"{done:,}/{total:,}" if total else f"{done:,}")
 
-        done = run(request, tell)
+        done = validate_files(request, tell)
     Console().print(tables.for_terminal(done.found, done.rows, groups))
     for path in done.written:
         typer.echo(f"  {path}")

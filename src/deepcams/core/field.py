@@ -312,7 +312,7 @@ def field_like(
         grid: the grid of ``data``.
         time: other times, ``datetime64``.
     """
-    import xarray as xr  # late: a map of one frame is drawn without it, in half the time
+    import xarray as xr  # late: slow to import
 
     keep = ("standard_name", "long_name", "cell_methods", "source", "history")
     attrs = {key: field.attrs[key] for key in keep if key in field.attrs}

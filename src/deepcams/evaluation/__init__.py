@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from deepcams.evaluation.experiment import Experiment as Experiment
     from deepcams.evaluation.experiment import Result as Result
     from deepcams.evaluation.experiment import evaluate as evaluate
+    from deepcams.evaluation.experiment import open_truth as open_truth
     from deepcams.evaluation.tables import as_csv as as_csv
     from deepcams.evaluation.tables import as_json as as_json
     from deepcams.evaluation.tables import as_markdown as as_markdown
     from deepcams.evaluation.tables import rows as rows
-    from deepcams.evaluation.truth import open_truth as open_truth
 else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
@@ -25,7 +25,7 @@ else:
             "as_json": ".tables",
             "as_markdown": ".tables",
             "evaluate": ".experiment",
-            "open_truth": ".truth",
+            "open_truth": ".experiment",
             "rows": ".tables",
         },
     )

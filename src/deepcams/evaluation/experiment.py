@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
@@ -15,6 +16,7 @@ import xarray as xr
 from deepcams.core.errors import InputError, choose, notice
 from deepcams.core.field import field_like, grid_of, load_values
 from deepcams.core.grid import FACTOR, Grid
+from deepcams.core.period import Period
 from deepcams.core.times import HOUR
 from deepcams.evaluation.candidates import (
     CORRECT_BASELINE,
@@ -307,3 +309,33 @@ def _describe_scored(seen: xr.DataArray, experiment: Experiment) -> str:
     if experiment.bbox is not None:
         grid = grid.select(experiment.bbox, "--bbox")[0]
     return grid.describe()
+
+
+def open_truth(paths: Sequence[str | Path], period: str | None = None) -> xr.DataArray:
+    """Open files as one canonical field, lazily.
+
+    Args:
+        paths: files, folders or globs, of any source that deepcams opens.
+        period: only the times in it (:meth:`deepcams.core.period.Period.parse`).
+
+    Raises:
+        InputError: nothing there can be opened, or no time lies in the period.
+    """
+    from deepcams.readers.open import open_field
+
+    field = open_field(list(paths))
+    if period is None:
+        return field
+    chosen = Period.parse(period, "--period")
+    inside = chosen.contains(field.time.values)
+    if not inside.any():
+        first, last = (
+            str(field.time.values[i].astype("datetime64[m]")).replace("T", " ") for i in (0, -1)
+        )
+        raise InputError(
+            "--period",
+            f"times of the truth, {first} to {last}",
+            chosen,
+            "choose a period within them",
+        )
+    return field.isel(time=np.flatnonzero(inside))

@@ -82,7 +82,7 @@ def rows(result: Result) -> list[Row]:
                     "samples": scores.samples,
                     "skipped": scores.skipped,
                     "missing": scores.missing,
-                    **{key: None if math.isnan(value) else value for key, value in figures.items()},
+                    **defined(figures),
                 }
             )
     return table
@@ -120,6 +120,11 @@ def as_json(result: Result) -> str:
         "scored": result.scored,
         "deepcams": __version__,
     }
+    return to_json(document)
+
+
+def to_json(document: Row) -> str:
+    """Return a document as JSON text; undefined figures must be ``None``."""
     return json.dumps(document, indent=1, allow_nan=False) + "\n"
 
 
@@ -132,11 +137,44 @@ def as_csv(result: Result) -> str:
     Returns:
         a row for each method and month under one header; undefined figures are empty.
     """
-    table, text = rows(result), io.StringIO()
-    writer = csv.DictWriter(text, list(table[0]), lineterminator="\n")
+    return to_csv(rows(result))
+
+
+def to_csv(table: list[Row]) -> str:
+    """Return rows as CSV text under one header; undefined figures are empty."""
+    text = io.StringIO()
+    names = dict.fromkeys(name for row in table for name in row)
+    writer = csv.DictWriter(text, list(names), lineterminator="\n")
     writer.writeheader()
     writer.writerows(table)
     return text.getvalue()
+
+
+def defined(row: Row) -> Row:
+    """Return a row with ``None`` for figures that are not finite."""
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in row.items()
+    }
+
+
+def cell(value: float | None, form: str) -> str:
+    """Return a figure for people; ``-`` where it is undefined."""
+    return "-" if value is None else figure(value, form)
+
+
+def new_table() -> Any:
+    """Return an empty table for the terminal (``rich.table.Table``)."""
+    from rich import box
+    from rich.table import Table
+
+    return Table(
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        header_style="bold",
+        padding=(0, 1, 0, 0),
+    )
 
 
 _COLUMNS: tuple[tuple[str, str, str], ...] = (
@@ -154,10 +192,6 @@ _BEST: dict[str, Callable[[float], float]] = {
     "MAE_p99": abs,
 }
 """What is marked as best: the smallest of this. Not the bias, which everywhere is next to nothing."""
-
-
-def _text(value: float | None, form: str) -> str:
-    return "-" if value is None else figure(value, form)
 
 
 def _sorted(table: list[Row], period: str) -> list[Row]:
@@ -230,7 +264,7 @@ def as_markdown(result: Result) -> str:
     for row in chosen:
         cells = []
         for key, _, form in _COLUMNS:
-            text = _text(row[key], form)
+            text = cell(row[key], form)
             cells.append(f"**{text}**" if key in best and row[key] == best[key] else text)
         lines.append(f"| {row['method']} | {row['kind']} | " + " | ".join(cells) + " |")
     lines += ["", explanation(result)]
@@ -242,17 +276,15 @@ def as_markdown(result: Result) -> str:
         ]
         maes = {(row["method"], row["period"]): row["MAE"] for row in table}
         for row in chosen:
-            cells = [_text(maes[row["method"], month], ".4f") for month in months]
+            cells = [cell(maes[row["method"], month], ".4f") for month in months]
             lines.append(f"| {row['method']} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
 def for_terminal(result: Result) -> RenderableType:
     """The table for people, 80 columns wide; by month below where there are several."""
-    from rich import box
     from rich.console import Group
     from rich.padding import Padding
-    from rich.table import Table
     from rich.text import Text
 
     table, months = rows(result), result.table.months
@@ -260,31 +292,22 @@ def for_terminal(result: Result) -> RenderableType:
     best = _best(chosen)
     colours = {"baseline": "dim", "training-free": "cyan", "network": "magenta"}
 
-    def new() -> Table:
-        return Table(
-            box=box.SIMPLE_HEAD,
-            show_edge=False,
-            pad_edge=False,
-            header_style="bold",
-            padding=(0, 1, 0, 0),
-        )
-
-    shown = new()
+    shown = new_table()
     shown.add_column("method", overflow="fold", max_width=32)
     for _, head, _ in _COLUMNS:
         shown.add_column(head, justify="right", no_wrap=True)
     for i, row in enumerate(chosen):
-        cells = [Text(row["method"], style=colours[row["kind"]])]
+        texts = [Text(row["method"], style=colours[row["kind"]])]
         for key, _, form in _COLUMNS:
             is_best = key in best and row[key] == best[key]
-            cells.append(Text(_text(row[key], form), style="bold green" if is_best else ""))
+            texts.append(Text(cell(row[key], form), style="bold green" if is_best else ""))
         last_of_kind = i + 1 < len(chosen) and chosen[i + 1]["kind"] != row["kind"]
-        shown.add_row(*cells, end_section=last_of_kind)
+        shown.add_row(*texts, end_section=last_of_kind)
     kinds = [kind for kind in KINDS if any(row["kind"] == kind for row in chosen)]
     legend = Text("  ").join([Text(f"■ {kind}", style=colours[kind]) for kind in kinds])
     parts: list[RenderableType] = [Text(title(result), style="bold"), legend, Text(""), shown]
     if len(months) > 1:
-        by_month = new()
+        by_month = new_table()
         by_month.add_column("MAE by month")
         names = [row["method"] for row in chosen]
         maes = {(row["method"], row["period"]): row["MAE"] for row in table}
@@ -294,7 +317,7 @@ def for_terminal(result: Result) -> RenderableType:
         for name in kept:
             by_month.add_column(name, justify="right", overflow="fold")
         for month in months:
-            by_month.add_row(month, *[_text(maes[name, month], ".4f") for name in kept])
+            by_month.add_row(month, *[cell(maes[name, month], ".4f") for name in kept])
         parts += [Text(""), by_month]
     return Group(*parts, Padding(Text(explanation(result), style="dim"), (1, 0, 0, 0)))
 

@@ -344,7 +344,7 @@ class ExperimentRun:
 
     def evaluate(self, progress: Progress) -> str:
         """Score both networks, apart and together, into ``scores``."""
-        from deepcams.evaluation.truth import open_truth
+        from deepcams.evaluation.experiment import open_truth
 
         options, folder = self.run.evaluate, self.out / "scores"
         truth = open_truth([self.store / "fine"], options.period)
@@ -400,7 +400,7 @@ class ExperimentRun:
 
     def validate(self, progress: Progress) -> str:
         """Compare CAMS and ours with stations: tables and figures into ``validation``."""
-        from deepcams.stations.run import Request, validate
+        from deepcams.stations.validation import Request, validate_files
 
         folder, known = self.out / "validation", self.openaq / "stations.json"
         request = Request(
@@ -411,7 +411,7 @@ class ExperimentRun:
             out=folder,
             metadata=(known,) if known.exists() else (),
         )
-        done = validate(request, progress)
+        done = validate_files(request, progress)
         return f"{len(done.written)} tables and figures in {folder.name}"
 
     def write_report(self, progress: Progress) -> str:

@@ -66,7 +66,7 @@ class Endpoints:
         environment: Mapping[str, str] | None = None,
         home: Path | None = None,
     ) -> Endpoints:
-        """The endpoints as the user wants them: options before the environment before the settings file.
+        """Find the endpoints: options count before the environment, and that before the settings file.
 
         Args:
             given: ``NAME=URL`` each, NAME one of the attributes.
@@ -96,7 +96,7 @@ class Endpoints:
         return replace(cls(), **{name: value.rstrip("/") for name, value in found.items()})
 
     def as_dict(self) -> dict[str, str]:
-        """Name -> URL."""
+        """Return the endpoints by name."""
         return asdict(self)
 
 
@@ -124,7 +124,7 @@ def _from_file(environment: Mapping[str, str], home: Path, names: list[str]) -> 
 
 
 def geos_cf_file(version: int, time: np.datetime64) -> str:
-    """The name of the file whose hourly mean is stamped ``time`` (HH:30)."""
+    """Return the name of the file whose hourly mean is stamped ``time`` (HH:30)."""
     text = str(time.astype("datetime64[m]"))
     stamp = f"{text[:10].replace('-', '')}_{text[11:13]}30z.nc4"
     if version == 1:
@@ -133,7 +133,7 @@ def geos_cf_file(version: int, time: np.datetime64) -> str:
 
 
 def geos_cf_url(endpoints: Endpoints, version: int, time: np.datetime64, kind: str) -> str:
-    """Where that file is; ``kind`` is one of :data:`GEOS_CF_KINDS`."""
+    """Return where that file is; ``kind`` is one of :data:`GEOS_CF_KINDS`."""
     root = endpoints.geos_cf_v1 if version == 1 else endpoints.geos_cf_v2
     year, month, day = str(time.astype("datetime64[D]")).split("-")
     folders = [part for part in (root, kind, f"Y{year}", f"M{month}", f"D{day}") if part]
@@ -141,10 +141,10 @@ def geos_cf_url(endpoints: Endpoints, version: int, time: np.datetime64, kind: s
 
 
 def geos_cf_variable(version: int) -> str:
-    """What the files call PM2.5."""
+    """Return what the files call PM2.5."""
     return "PM25_RH35_GCC" if version == 1 else "PM25_RH35"
 
 
 def openaq_prefix(location: int, year: int | None = None) -> str:
-    """Where the archive keeps a location('s year)."""
+    """Return the prefix of a location's objects (of a year) in the archive."""
     return f"{OPENAQ_PREFIX}locationid={location}/" + (f"year={year}/" if year is not None else "")

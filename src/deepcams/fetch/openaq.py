@@ -60,7 +60,7 @@ from deepcams.fetch.retry import FetchError, RefusedError, RetryableError, Retry
 from deepcams.files.atomic import atomic_path, os_errors_explained, write_atomically
 from deepcams.files.records import file_digest
 from deepcams.readers.detect import looks_like
-from deepcams.stations.countries import countries, countries_of
+from deepcams.stations.metadata import countries, countries_of
 
 T = TypeVar("T")
 

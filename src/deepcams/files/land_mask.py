@@ -7,6 +7,7 @@ import io
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -67,3 +68,21 @@ def _source() -> Path:
     assert spec is not None
     assert spec.submodule_search_locations is not None
     return Path(next(iter(spec.submodule_search_locations))) / "globe_combined_mask_compressed.npz"
+
+
+@lru_cache(maxsize=1)
+def land_fraction() -> np.ndarray:
+    """Return the share of land in the cell of each node of the 0.25 degree globe, (721, 1440), float32, 0..1.
+
+    The columns begin at Greenwich. Half a row at the poles.
+    """
+    return made_once("land_fraction", (721, 1440), np.float32, _land_fraction)
+
+
+def _land_fraction() -> np.ndarray:
+    """Average the four eighth degree cells around each node; the mask starts at 180 W."""
+    halves = np.array([row.astype(np.float32) for row in land_rows(8)])
+    halves = np.roll(halves, halves.shape[1] // 2, axis=1)
+    across = (halves + np.roll(halves, 1, axis=1))[:, ::2] / 2
+    inner = (across[1:-1:2] + across[2::2]) / 2
+    return np.concatenate([across[:1], inner, across[-1:]])

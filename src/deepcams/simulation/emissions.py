@@ -20,7 +20,7 @@ import numpy as np
 from deepcams.core.grid import Grid
 from deepcams.files.atomic import UNFINISHED, replace_atomically
 from deepcams.files.cache import cache_dir
-from deepcams.files.land_mask import land_rows, made_once
+from deepcams.files.land_mask import land_fraction
 from deepcams.files.records import file_digest, fingerprint
 from deepcams.methods.coarsen import area_mean
 from deepcams.simulation.sphere import (
@@ -103,25 +103,6 @@ def _store(path: Path, maps: Arrays) -> None:
         total += other.stat().st_size
         if total > CACHE_BYTES:
             other.unlink(missing_ok=True)
-
-
-@lru_cache(maxsize=1)
-def land_fraction() -> np.ndarray:
-    """Return the fraction of land around each node of the 0.25 degree globe, (721, 1440), float32, 0..1.
-
-    Made once from the data of the package global-land-mask and kept in the cache, if that can be written to.
-    """
-    latitudes, longitudes = globe_axes(STEP)
-    return made_once("land_fraction", (latitudes.size, longitudes.size), np.float32, _land)
-
-
-def _land() -> np.ndarray:
-    """Average the four half cells round each node; half a row at the poles; the mask starts at 180 W."""
-    halves = np.array([row.astype(np.float32) for row in land_rows(round(2 / STEP))])
-    halves = np.roll(halves, halves.shape[1] // 2, axis=1)
-    across = (halves + np.roll(halves, 1, axis=1))[:, ::2] / 2
-    inner = (across[1:-1:2] + across[2::2]) / 2
-    return np.concatenate([across[:1], inner, across[-1:]])
 
 
 @lru_cache(maxsize=1)

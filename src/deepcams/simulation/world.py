@@ -21,6 +21,7 @@ from deepcams.core.grid import Grid
 from deepcams.core.period import Period
 from deepcams.core.species import PM25, species_of
 from deepcams.core.times import HOUR
+from deepcams.files.land_mask import land_fraction
 from deepcams.readers.protocols import Paths as InputPaths
 from deepcams.simulation import emissions
 from deepcams.simulation.arrays import NUMPY, Arrays
@@ -88,7 +89,7 @@ def _by_age(values: np.ndarray, kind: str) -> dict[str, np.ndarray]:
 def _emitted(seed: int) -> dict[str, np.ndarray]:
     """Make emission maps of cities and dust by age (hours), and that of sea salt."""
     towns, dust = emissions.town_emission(seed), emissions.dust_emission(seed)
-    sea = emissions.smoothed(1 - emissions.land_fraction(), 0.4)
+    sea = emissions.smoothed(1 - land_fraction(), 0.4)
     return {**_by_age(towns, "city"), **_by_age(dust, "dust"), "sea": sea}
 
 
@@ -105,7 +106,7 @@ def _ground(seed: int) -> dict[str, np.ndarray]:
     of the background, blurred; land: fraction of land, blurred.
     """
     random = np.random.default_rng([seed, 4])
-    land = emissions.land_fraction()
+    land = land_fraction()
     near_land = blur(land, 0.5)
     latitudes, _ = globe_axes(emissions.STEP)
     fine = noise(random, emissions.STEP, _RELIEF)

@@ -32,7 +32,7 @@ def write_geos_cf(
 ) -> Written:
     """Write hourly means as GEOS-CF files; each appears under its name only when complete.
 
-    Only the hours whose files are not there are computed, a few at a time.
+    Only the hours whose files are not there are computed, a chunk of the field at a time.
 
     Args:
         field: canonical field of hourly means stamped HH:30, on the globe or a region.
@@ -53,19 +53,18 @@ def write_geos_cf(
         found = f"cell_methods {field.attrs.get('cell_methods')!r}"
         raise InputError("GEOS-CF layout", "hourly means stamped HH:30", found)
     paths = [Path(folder) / geos_cf_name(time) for time in times]
-    written, missing = Written(), []
-    for k, path in enumerate(paths):
-        if overwrite or not path.exists():
-            missing.append(k)
-        else:
-            written.add(path, new=False)
+    written, known = Written(), np.array([not overwrite and path.exists() for path in paths])
+    for k in np.flatnonzero(known):
+        written.add(paths[k], new=False)
     progress("simulate", written.kept, len(paths))
-    at_once = max(field.chunks[0]) if field.chunks else 1
     order, longitude = from_180_west(field.longitude.values)
-    for first in range(0, len(missing), at_once):
-        hours = missing[first : first + at_once]
-        block = field[hours]
-        for k, hour, values in zip(hours, block, block.values, strict=True):
+    ends = np.cumsum(field.chunks[0] if field.chunks else np.ones(times.size, int))
+    for indices in np.split(np.arange(times.size), ends[:-1]):
+        missing = indices[~known[indices]]
+        if not missing.size:
+            continue
+        block = field[missing]
+        for k, hour, values in zip(missing, block, block.values, strict=True):
             with atomic_path(paths[k]) as temporary:
                 _write(temporary, hour, values[::-1, order], longitude)
             written.add(paths[k], new=True)

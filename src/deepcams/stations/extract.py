@@ -1,9 +1,11 @@
-"""A field's time series at stations: only the chunks that hold stations are read, and memory stays level."""
+"""Read a field's time series at stations: only the chunks that hold stations are read, and memory stays level."""
 
 from __future__ import annotations
 
+import re
 import time
 import weakref
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,138 +13,170 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import xarray as xr
 
-from deepcams.core.errors import InputError
-from deepcams.core.field import SMALL_NEGATIVE
-from deepcams.stations.checkpoints import Blocks, fingerprint
+from deepcams.core.field import clean, refuse_impossible
+from deepcams.files.atomic import UNFINISHED, atomic_path
+from deepcams.files.records import fingerprint
+from deepcams.readers.frames import read_block
 from deepcams.stations.matching import Placement
 
+MAKE_ROOM = "make room, or let DEEPCAMS_CACHE be a folder of another disk"
 _TOGETHER = 96 << 20  # bytes of the field that are read at a time
 _BLOCK = 32 << 20  # bytes of series that go to disk at a time
-_PATIENCE = 5.0  # seconds of reading that may be lost where a run is killed
+_SAVE_SECONDS = 5.0  # of reading that may be lost where a run is killed
 
 
 class Series:
-    """Values at points and times, in files.
+    """Values at points and times on disk: files of some times each, one after the other.
+
+    A file's name has its first time, its number of times and a checksum, so that an interrupted run resumes.
 
     Args:
         points: how many.
-        folder: that the files lie in, and stay; default a temporary one, which goes with this.
-        name: see :class:`Blocks`.
+        folder: of the files, where they stay; default a temporary one, which is removed with this object.
+        name: that the files begin with; complete ones of this name are used.
 
     Attributes:
-        blocks: the values.
+        times: how many there are so far.
         nodes_read: values of the field that were read for it.
     """
 
     def __init__(self, points: int, folder: Path | None = None, name: str = "series") -> None:
-        self.nodes_read = 0
         if folder is None:
             temporary = TemporaryDirectory(prefix="deepcams-series-")
             folder = Path(temporary.name)
             weakref.finalize(self, temporary.cleanup)
-        self.blocks = Blocks(folder, name, points)
+        self._folder, self._name, self._points = folder, name, points
+        self._blocks: list[tuple[Path, int, int]] = []  # file, first time, how many
+        self.times = self.nodes_read = 0
+        self._resume()
+
+    def _resume(self) -> None:
+        """Use the files that follow each other from the first time on; remove others of this name."""
+        named = re.compile(re.escape(self._name) + r"-(\d+)-(\d+)-([0-9a-f]{8})\.f4")
+        unfinished = self._folder.glob(f".{self._name}-*{UNFINISHED}")
+        for path in sorted([*self._folder.glob(f"{self._name}-*"), *unfinished]):
+            parts = named.fullmatch(path.name)
+            if parts is not None and int(parts[1]) == self.times:
+                values = np.fromfile(path, np.float32)
+                length = int(parts[2])
+                if values.size == length * self._points and _checksum(values) == parts[3]:
+                    self._add(path, length)
+                    continue
+            path.unlink()
+
+    def _add(self, path: Path, length: int) -> None:
+        self._blocks.append((path, self.times, length))
+        self.times += length
+
+    def append(self, values: np.ndarray) -> None:
+        """Add the next times: (points, times), float32.
+
+        Raises:
+            OutputError: they cannot be written.
+        """
+        values = np.ascontiguousarray(values, np.float32)
+        length = values.shape[1]
+        # In their names' order the files follow each other.
+        name = f"{self._name}-{self.times:09}-{length}-{_checksum(values)}.f4"
+        with atomic_path(self._folder / name, do=MAKE_ROOM) as temporary:
+            values.tofile(temporary)
+        self._add(self._folder / name, length)
 
     def read(self, points: np.ndarray) -> np.ndarray:
-        """The series of some points: (points, times), float32."""
-        return self.blocks.read(points)
+        """Read the series of some points: (points, times), float32."""
+        result = np.empty((points.size, self.times), np.float32)
+        if not points.size:
+            return result
+        low, high = int(points.min()), int(points.max()) + 1
+        for path, first, length in self._blocks:
+            part = np.fromfile(path, np.float32, (high - low) * length, offset=4 * low * length)
+            result[:, first : first + length] = part.reshape(-1, length)[points - low]
+        return result
+
+
+def _checksum(values: np.ndarray) -> str:
+    return f"{zlib.crc32(values.data):08x}"
 
 
 def extract(
     field: xr.DataArray,
     placement: Placement,
     name: str,
-    progress: Callable[[int], None] | None = None,
-    within: tuple[int, int] | None = None,
+    progress: Callable[[int], None],
+    within: tuple[int, int],
     keep: Path | None = None,
 ) -> Series:
     """Read a field at the points of a placement.
 
     Args:
-        field: canonical; backed by Dask or in memory. ``encoding["tile"]`` tells how many rows and columns its store
-            keeps together; without it whole maps are read.
+        field: canonical, lazy or in memory. ``encoding["tile"]`` gives the rows and columns that its store keeps
+            together; without it whole maps are read.
         placement: of the stations on its grid.
         name: of the field, for messages.
         progress: called with the number of times read so far.
-        within: first and stop of the field's times that are read; default all.
-        keep: folder where what has been read stays; what lies there already is not read again. The caller answers for
-            its being of this very field.
+        within: first and stop of the field's times that are read.
+        keep: folder where the series stays; what is in it already is not read again. The caller makes sure that it
+            belongs to this very field.
 
     Raises:
-        InputError: an infinite value.
+        InputError: an infinite or impossible value.
     """
     rows, columns = field.shape[1:]
-    tile_rows, tile_columns = field.encoding.get("tile", (rows, columns))
+    tile = field.encoding.get("tile", (rows, columns))
     nodes, slot = np.unique(placement.rows * columns + placement.columns, return_inverse=True)
     slot = slot.reshape(placement.rows.shape)
-    groups, corners = _rectangles(nodes, columns, tile_rows, tile_columns)
-    begin, end = within or (0, field.shape[0])
-    # Which points, and which times: all that the series follows from but the field itself.
-    about = fingerprint(
-        name,
-        begin,
-        end,
-        field.time.values[begin:end],
-        placement.rows,
-        placement.columns,
-        placement.weights,
-    )
+    rectangles = _rectangles(nodes, (rows, columns), tile)
+    begin, end = within
+    placed = placement.rows, placement.columns, placement.weights
+    about = fingerprint(name, begin, end, field.time.values[begin:end], *placed)
     series = Series(len(placement.rows), keep, f"{name}-{about}")
-    size = sum(_size(corner, rows, columns) for corner in corners)
-    lengths = field.chunks[0] if field.chunks is not None else (field.shape[0],)
-    # As if all were read now: that a run was stopped is to be seen nowhere.
+    size = sum((r.stop - r.start) * (c.stop - c.start) for _, r, c in rectangles)
+    # As if all were read now: a resumed run gives the same report.
     series.nodes_read = size * (end - begin)
-    held, flushed = list[np.ndarray](), time.monotonic()
-    if series.blocks.times and progress is not None:
-        progress(series.blocks.times)
+    if series.times:
+        progress(series.times)
+    waiting = list[np.ndarray]()
+    saved = time.monotonic()
+    lengths = field.chunks[0] if field.chunks is not None else (field.shape[0],)
     most = max(_TOGETHER // (4 * max(size, 1)), 1)
-    for first, stop in _stretches(lengths, begin + series.blocks.times, end, most):
+    for first, stop in _stretches(lengths, begin + series.times, end, most):
         values = np.empty((stop - first, nodes.size), np.float32)
-        for group, (r, c) in zip(groups, corners, strict=True):
-            # One slice of what Dask opened, computed on its own: of more than that it would read whole maps.
-            part = np.asarray(field.data[first:stop, r, c])
-            values[:, group] = part[
-                :, nodes[group] // columns - r.start, nodes[group] % columns - c.start
-            ]
-        held.append(_points(_mended(values, name), slot, placement.weights))
-        patient = keep is None or time.monotonic() - flushed < _PATIENCE
-        if stop == end or not patient or sum(each.nbytes for each in held) > _BLOCK:
-            series.blocks.append(np.concatenate(held, axis=1))
-            held, flushed = [], time.monotonic()
-        if progress is not None:
-            progress(stop - begin)
+        for group, r, c in rectangles:
+            part = read_block(field, slice(first, stop), r, c)
+            at = nodes[group]
+            values[:, group] = part[:, at // columns - r.start, at % columns - c.start]
+        waiting.append(_points(_cleaned(values, name), slot, placement.weights))
+        enough = sum(each.nbytes for each in waiting) > _BLOCK
+        late = keep is not None and time.monotonic() - saved >= _SAVE_SECONDS
+        if stop == end or enough or late:
+            series.append(np.concatenate(waiting, axis=1))
+            waiting.clear()
+            saved = time.monotonic()
+        progress(stop - begin)
     return series
 
 
 def _rectangles(
-    nodes: np.ndarray, columns: int, tile_rows: int, tile_columns: int
-) -> tuple[list[np.ndarray], list[tuple[slice, slice]]]:
-    """The tiles that hold nodes, neighbours along a row in one: which nodes lie in each, and its rows and columns."""
-    across = -(-columns // tile_columns)
+    nodes: np.ndarray, shape: tuple[int, int], tile: tuple[int, int]
+) -> list[tuple[np.ndarray, slice, slice]]:
+    """Return the tiles that hold nodes, neighbours along a row joined: which nodes, and the rows and columns."""
+    row, column = nodes // shape[1], nodes % shape[1]
     # A spare number between two rows of tiles keeps them apart.
-    tile = (nodes // columns // tile_rows) * (across + 1) + (nodes % columns) // tile_columns
-    used, which = np.unique(tile, return_inverse=True)
-    run = np.cumsum(np.r_[0, np.diff(used) > 1])
-    groups, corners = [], []
-    for number in range(int(run[-1]) + 1 if used.size else 0):
-        first, last = (int(k) for k in used[run == number][[0, -1]])
-        row, west, east = (
-            first // (across + 1) * tile_rows,
-            first % (across + 1),
-            last % (across + 1),
-        )
-        groups.append(np.flatnonzero(run[which] == number))
-        corners.append(
-            (slice(row, row + tile_rows), slice(west * tile_columns, (east + 1) * tile_columns))
-        )
-    return groups, corners
-
-
-def _size(corner: tuple[slice, slice], rows: int, columns: int) -> int:
-    return len(range(rows)[corner[0]]) * len(range(columns)[corner[1]])
+    across = -(-shape[1] // tile[1]) + 1
+    number = row // tile[0] * across + column // tile[1]
+    used = np.unique(number)
+    found = []
+    for run in np.split(used, np.flatnonzero(np.diff(used) > 1) + 1) if used.size else []:
+        north = int(run[0]) // across * tile[0]
+        west, east = int(run[0]) % across * tile[1], (int(run[-1]) % across + 1) * tile[1]
+        group = np.flatnonzero((number >= run[0]) & (number <= run[-1]))
+        rows = slice(north, min(north + tile[0], shape[0]))
+        found.append((group, rows, slice(west, min(east, shape[1]))))
+    return found
 
 
 def _stretches(lengths: tuple[int, ...], begin: int, end: int, most: int) -> list[tuple[int, int]]:
-    """Stretches from ``begin`` to ``end`` of at most so many times, of whole chunks where these are not longer."""
+    """Return stretches from ``begin`` to ``end`` of at most ``most`` times, of whole chunks if these are shorter."""
     edges = np.cumsum((0, *lengths))
     found = []
     while begin < end:
@@ -153,15 +187,9 @@ def _stretches(lengths: tuple[int, ...], begin: int, end: int, most: int) -> lis
     return found
 
 
-def _mended(values: np.ndarray, name: str) -> np.ndarray:
-    """As :func:`deepcams.core.field.load_values`: small negatives are 0, lower ones missing, infinities refused."""
-    with np.errstate(invalid="ignore"):
-        if np.isinf(values).any():
-            raise InputError(
-                name, "finite values", "an infinite one at a station", "mask it in the input"
-            )
-        values[values < SMALL_NEGATIVE] = np.nan
-        values[values < 0] = 0
+def _cleaned(values: np.ndarray, name: str) -> np.ndarray:
+    refuse_impossible(values, name, lambda at: "a station")
+    clean(values)
     return values
 
 

