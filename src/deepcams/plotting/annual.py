@@ -17,7 +17,7 @@ from deepcams.core.text import counted
 from deepcams.core.times import HOUR
 from deepcams.methods.coarsen import coarsen
 from deepcams.plotting import style
-from deepcams.plotting.compare import Panel, lay_out, map_width
+from deepcams.plotting.compare import Panel, lay_out, layout_of
 from deepcams.plotting.maps import span_words, species_of
 from deepcams.plotting.page import Texts, size_of
 from deepcams.plotting.projection import View, window
@@ -74,7 +74,7 @@ def annual_figure(
             [[old], [new], [change]],
             [[old, new, change]],
         ]
-        rows = max(choices, key=lambda each: map_width(each, view, paper))
+        rows = max(choices, key=lambda each: layout_of(each, [view], Texts(), paper).wide)
     span = period.start, field.time.values[times][-1]
     title = title or f"{species_of(field)}, {words.split(' UTC')[0]}"
     return lay_out(

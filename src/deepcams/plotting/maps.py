@@ -28,14 +28,16 @@ from deepcams.core.text import counted
 from deepcams.core.times import DAY, stamp
 from deepcams.plotting import style
 from deepcams.plotting.outlines import on_paper
-from deepcams.plotting.page import Columns, Margins, Sheet, Texts, size_of
+from deepcams.plotting.page import Layout, Row, Texts, sheet_of, size_of
 from deepcams.plotting.projection import View, window, within
 from deepcams.plotting.reading import frame_at, mean, times_in
 
 if TYPE_CHECKING:
     import xarray as xr
 
-_LEFT, _RIGHT, _TICKS, _BAR = 0.62, 0.15, 0.3, 0.78  # round a map; inches of text size 1
+_LEFT = 0.62  # of a map, inches of text size 1
+TICKS = 0.3
+"""Height of the degrees below a map, inches of text size 1."""
 _LONG = 28 * DAY  # means over more than this are measured by guidelines for a year
 
 
@@ -91,16 +93,12 @@ def draw_map(
 
 def inches(axes: Axes) -> np.ndarray:
     """Return the width and the height of axes, inches."""
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    return np.asarray(axes.get_position().size * figure.get_size_inches())
+    return np.array(axes.bbox.size) / axes.figure.dpi
 
 
 def pixels_across(axes: Axes) -> int:
     """Return the width of axes as saved by default, pixels."""
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    return max(int(inches(axes)[0] * figure.get_dpi()), 1)
+    return max(int(axes.bbox.width), 1)
 
 
 def show_flat(axes: Axes, view: View, k: float, degrees: tuple[bool, bool] = (True, True)) -> None:
@@ -113,10 +111,7 @@ def show_flat(axes: Axes, view: View, k: float, degrees: tuple[bool, bool] = (Tr
     axes.set_yticks(_ticks(view.south, view.north, tall / 0.4, 0.0))
     axes.xaxis.set_major_formatter(style.LONGITUDES)
     axes.yaxis.set_major_formatter(style.LATITUDES)
-    axes.tick_params(labelsize=style.points(8 * k), length=2.5 * k, width=0.6 * k)
     axes.tick_params(labelleft=degrees[0], labelbottom=degrees[1])
-    for spine in axes.spines.values():
-        spine.set_linewidth(0.7 * k)
 
 
 def _draw_lines(axes: Axes, lines: list[np.ndarray], halo: float, ink: float) -> None:
@@ -241,25 +236,39 @@ def _draw_net(
         artist.set_clip_path(border, axes.transData)
     axes.set_axis_off()
     if view.is_cap:
+        look: dict[str, Any] = {}
+        if not around:
+            look = {
+                "path_effects": [withStroke(linewidth=1.6 * k, foreground="white")],
+                "zorder": 4,
+            }
         if around or all(degrees):
-            _label_cap(axes, view, meridians, k, around)
+            for each in meridians[meridians < view.east - 1e-6]:
+                place = plane.points(each, view.cap_edge)
+                away = place if around else -place
+                _label(axes, style.longitude_text(each), place, away, k, **look)
         return
     if degrees[0]:
         near = 0.1 * (view.north - view.south) / side
         for each in parallels[abs(parallels) < 89]:
+            place = plane.points(view.west, each)
             # Next to the upper edge the label is lower, for a title is above the map.
-            flat = (-1.0, -0.4 if view.north - each < near else 0.0)
-            text = style.latitude_text(each)
-            _label_edge(axes, view, text, (view.west, each), (view.west + 0.5, each), flat, k)
+            away = np.array([-1.0, -0.4 if view.north - each < near else 0.0])
+            if plane.polar:
+                away = place - plane.points(view.west + 0.5, each)
+            _label(axes, style.latitude_text(each), place, away, k)
     if degrees[1]:
         near = 0.2 * (view.east - view.west) / foot
         for each in meridians:
             if view.is_whole and abs(abs(each - plane.centre) - 180) < 1e-6:  # the globe's seam
                 continue
-            # Next to the eastern end the label ends below its meridian, for another map is at the right.
-            across = "right" if not plane.polar and view.east - each < near else ""
-            text, inner = style.longitude_text(each), (each, view.south + 0.5)
-            _label_edge(axes, view, text, (each, view.south), inner, (0.0, -1.0), k, across)
+            place = plane.points(each, view.south)
+            away, look = np.array([0.0, -1.0]), {}
+            if plane.polar:
+                away = place - plane.points(each, view.south + 0.5)
+            elif view.east - each < near:  # it ends below its meridian: a map may be at the right
+                look = {"ha": "right"}
+            _label(axes, style.longitude_text(each), place, away, k, **look)
 
 
 def _length(line: np.ndarray) -> float:
@@ -275,78 +284,24 @@ def _multiples(low: float, high: float, most: float) -> np.ndarray:
 
 
 def _label(
-    axes: Axes,
-    text: str,
-    place: np.ndarray,
-    shift: tuple[float, float],
-    alignment: tuple[str, str],
-    k: float,
-    **look: Any,
+    axes: Axes, text: str, place: np.ndarray, away: np.ndarray, k: float, **look: Any
 ) -> None:
-    """Write degrees next to a place of the map's border, ``shift`` points away from it."""
+    """Write degrees next to a place of the map's border, in a direction away from it."""
+    x, y = away / np.hypot(*away)
     axes.annotate(
         text,
-        (float(place[0]), float(place[1])),
-        shift,
+        tuple(place),
+        (3.5 * k * x, 4 * k * y),
         textcoords="offset points",
-        ha=alignment[0],
-        va=alignment[1],
-        fontsize=style.points(8 * k),
+        va=_alignment(y, ("top", "center", "bottom")),
         annotation_clip=False,
-        **look,
+        **{"ha": _alignment(x, ("right", "center", "left")), **look},
     )
 
 
-def _label_cap(axes: Axes, view: View, meridians: np.ndarray, k: float, around: bool) -> None:
-    """Write the meridians' degrees at the circle of a polar map, outside or within."""
-    look: dict[str, Any] = {}
-    if not around:
-        look = {"path_effects": [withStroke(linewidth=1.6 * k, foreground="white")], "zorder": 4}
-    outward = 1.0 if around else -1.0
-    for each in meridians[meridians < view.east - 1e-6]:
-        place = view.plane.points(each, view.cap_edge)
-        x, y = outward * place / np.hypot(*place)
-        across = _alignment(x, 0.1, ("right", "center", "left"))
-        shift = 4 * k * x, 8 * k * y
-        _label(axes, style.longitude_text(each), place, shift, (across, "center"), k, **look)
-
-
-def _label_edge(
-    axes: Axes,
-    view: View,
-    text: str,
-    place: tuple[float, float],
-    inner: tuple[float, float],
-    flat: tuple[float, float],
-    k: float,
-    across: str = "",
-) -> None:
-    """Write degrees outside the border of a map.
-
-    Args:
-        axes, view: the map.
-        text: the degrees.
-        place: longitude and latitude of a place of the border.
-        inner: those of a place within, away from which a polar map's label is.
-        flat: in which direction the label of another map is.
-        k: factor of all writing.
-        across: its alignment, if that does not follow from the direction.
-    """
-    at = view.plane.points(*place)
-    x, y = flat
-    if view.plane.polar:
-        away = at - view.plane.points(*inner)
-        x, y = away / np.hypot(*away)
-    across = across or _alignment(x, 0.35, ("right", "center", "left"))
-    up = _alignment(y, 0.35, ("top", "center", "bottom"))
-    _label(axes, text, at, (3.5 * k * x, 4 * k * y), (across, up), k)
-
-
-def _alignment(direction: float, least: float, names: Sequence[str]) -> str:
+def _alignment(direction: float, names: Sequence[str]) -> str:
     """Return the alignment of a label that is away from its place in a direction, -1..1."""
-    if abs(direction) < least:
-        return names[1]
-    return names[0] if direction < 0 else names[2]
+    return names[1 + int(np.sign(direction)) * (abs(direction) >= 0.35)]
 
 
 def map_figure(
@@ -399,23 +354,14 @@ def map_figure(
     )
     title = title or f"{species_of(field)}, {grid.step:g}°, {words}"
     texts = Texts.of(title, note, credit, [field], span)
-    paper = size_of(size)
-    k = paper.text
-    bar = (_BAR + colours.extra_height) * k
-    margins, top = Margins(_LEFT, _RIGHT), 0.06
+    margins, above = (_LEFT, 0.15, 0.0), 0.06
     if view.plane.polar:  # a cap has its degrees all around
-        margins, top = Margins(_LEFT, _LEFT), _TICKS
-    other = (_TICKS + top) * k + bar
-    room = paper.tallest - other - texts.height(paper)
-    wide = max(min(paper.width - margins.sides(1) * k, room / view.height), 1.0)
-    least = paper.width if wide > 0.5 * paper.width else 0.55 * paper.width
-    place = Columns.of(paper, margins, 1, wide, least)
-    left = place.left if place.left < 1.5 * k else _LEFT * k
-    tall = wide * view.height
-    sheet = Sheet(paper, tall + other, texts, width=place.width, left=left)
-    axes = sheet.axes(place.left, sheet.bottom + bar + _TICKS * k, wide, tall)
-    draw_map(axes, values, part, view, colours, k, around=True)
-    sheet.bar(colours, _BAR + colours.extra_height - 0.3)
+        margins, above = (_LEFT, _LEFT, 0.0), TICKS
+    rows = [Row(above, view.height, TICKS)]
+    layout = Layout(size_of(size), texts, rows, margins=margins, scales=[colours])
+    with sheet_of(layout) as sheet:
+        draw_map(sheet.axes(0), values, part, view, colours, sheet.k, around=True)
+        sheet.bars()
     return sheet.figure
 
 

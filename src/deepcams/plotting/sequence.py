@@ -14,13 +14,11 @@ from deepcams.core.grid import Grid
 from deepcams.core.times import HOUR, stamp
 from deepcams.plotting import style
 from deepcams.plotting.maps import draw_map, species_of
-from deepcams.plotting.page import Columns, Margins, Sheet, Texts, legible, size_of
+from deepcams.plotting.page import Layout, Row, Sheet, Texts, legible, sheet_of, size_of
 from deepcams.plotting.projection import View, window
 from deepcams.plotting.reading import frame_at, index_at
 
-# Inches of text size 1.
-_MARGINS = Margins(left=0.62, right=0.1, gap=0.07)
-_ROW, _TIMES, _FOOT, _NARROW = 0.22, 0.5, 0.98, 5.5
+_ROW, _TIMES = 0.22, 0.5  # a row's name, and the axis of time; inches of text size 1
 
 USUAL = 6
 """Hours, where there are so many."""
@@ -79,28 +77,22 @@ def sequence_figure(
     span = times[0], times[-1]
     title = title or f"{species_of(first)}, {_span_text(*span)}"
     texts = Texts.of(title, note, credit, fields.values(), span)
-    paper, across = size_of(size), times.size
-    k = paper.text
-    foot = _FOOT + colours.extra_height
-    fixed = (len(rows) * _ROW + _TIMES + foot) * k
-    room = (paper.tallest - fixed - texts.height(paper)) / len(rows)
-    wide = min((paper.width - _MARGINS.sides(across) * k) / across, room / view.height)
-    tall = wide * view.height
-    columns = Columns.of(paper, _MARGINS, across, wide, _NARROW * k)
-    body = fixed + len(rows) * tall
-    sheet = Sheet(paper, body, texts, width=columns.width, left=columns.left)
-    top = sheet.top
-    for name, row in rows.items():
-        text = legible(f"{name}, {grid_of(fields[name]).step:g}°")
-        sheet.write(text, columns.left, top - 0.17 * k, 9 * k)
-        top -= _ROW * k + tall
-        for c, each in enumerate(row):
-            if each is not None:
-                axes = sheet.axes(columns.start(c), top, wide, tall)
-                draw_map(axes, *each, view, colours, k, (c == 0, False))
-                axes.set_xticks([])
-    _time_axis(sheet, times, columns, top)
-    sheet.bar(colours, foot - 0.48)
+    heads = [Row(_ROW, view.height) for _ in rows]
+    heads[-1] = Row(_ROW, view.height, _TIMES)
+    margins = 0.62, 0.1, 0.07
+    layout = Layout(size_of(size), texts, heads, times.size, margins, [colours], foot=0.9)
+    with sheet_of(layout) as sheet:
+        k, wide = sheet.k, sheet.wide
+        for r, (name, row) in enumerate(rows.items()):
+            text = legible(f"{name}, {grid_of(fields[name]).step:g}°")
+            sheet.write(text, sheet.left, sheet.base(r) + wide * view.height + 0.05 * k, 9 * k)
+            for c, each in enumerate(row):
+                if each is not None:
+                    axes = sheet.axes(r, c)
+                    draw_map(axes, *each, view, colours, k, (c == 0, False))
+                    axes.set_xticks([])
+        _time_axis(sheet, times)
+        sheet.bars()
     return sheet.figure
 
 
@@ -128,22 +120,20 @@ def _span_text(first: np.datetime64, last: np.datetime64) -> str:
     return f"{begin} to {end} UTC"
 
 
-def _time_axis(sheet: Sheet, times: np.ndarray, columns: Columns, bottom: float) -> None:
+def _time_axis(sheet: Sheet, times: np.ndarray) -> None:
     """Draw a line of time below the columns: a tick in the middle of each, with its hour; the day where it begins."""
     k = sheet.k
-    whole = columns.start(times.size) - columns.gap - columns.left
-    axes = sheet.axes(columns.left, bottom - 0.1 * k, whole, 0.02 * k)
+    whole = sheet.start(times.size - 1) + sheet.wide - sheet.left
+    bottom = sheet.base(len(sheet.layout.rows) - 1)
+    axes = sheet.place(sheet.left, bottom - 0.1 * k, whole, 0.02 * k)
     axes.set_xlim(0, whole)
-    for side in ("left", "right", "bottom"):
-        axes.spines[side].set_visible(False)
+    axes.spines[["left", "right", "bottom"]].set_visible(False)
     axes.set_yticks([])
     words, day = [], ""
     for text in map(stamp, times):
         new = f"\n{text[:10]} UTC" if text[:10] != day else ""
         words.append(text[11:] + new)
         day = text[:10]
-    middles = [columns.start(c) - columns.left + columns.wide / 2 for c in range(times.size)]
-    axes.xaxis.set_ticks_position("bottom")
+    middles = [sheet.start(c) - sheet.left + sheet.wide / 2 for c in range(times.size)]
     axes.set_xticks(middles, words)
-    axes.tick_params(labelsize=style.points(8 * k), length=3 * k, width=0.8 * k, pad=1.5 * k)
-    axes.spines["top"].set_linewidth(0.8 * k)
+    axes.tick_params(pad=1.5 * k)

@@ -18,16 +18,16 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from deepcams.plotting import style
-from deepcams.plotting.maps import show_flat
+from deepcams.plotting.maps import TICKS, show_flat
 from deepcams.plotting.outlines import land, on_paper
-from deepcams.plotting.page import Columns, Margins, Sheet, Texts, size_of
+from deepcams.plotting.page import Layout, Row, Sheet, Texts, sheet_of, size_of
 from deepcams.plotting.projection import View
 
 Colour = Literal["n", "R"]
 
 # Inches of text size 1.
-_MARGINS = Margins(left=0.6, right=0.15, gap=0.55)
-_LEAST, _TITLE, _TICKS, _FOOT, _NARROW, _WIDE = 2.0, 0.26, 0.28, 0.98, 5.5, 6.5
+_MARGINS = 0.6, 0.15, 0.55
+_LEAST, _TITLE, _WIDE = 2.0, 0.26, 6.5
 
 _TOWNS_BELOW = 40.0  # degrees: narrower views name some towns to find one's way by
 _TOWNS = 7  # at most
@@ -61,9 +61,6 @@ def station_map(
         size: one of :data:`deepcams.plotting.page.SIZES`.
         credit: the source line.
     """
-    paper = size_of(size)
-    k = paper.text
-    texts = Texts(title, note, credit)
     shown = {
         name: np.isfinite(latitude) & np.isfinite(each) & ((each > 0) | (colour == "R"))
         for name, each in values.items()
@@ -72,45 +69,38 @@ def station_map(
     view = view_of(latitude[every], longitude[every])
     drawn = [each[shown[name]] for name, each in values.items()]
     norm = _norm(np.concatenate(drawn), colour)
-    across = 1
+    paper, across = size_of(size), 1
     if view.height >= 0.62 and len(values) > 1:
-        room = paper.width - (_MARGINS.sides(1) - _MARGINS.gap) * k
-        across = min(len(values), 3, max(int(room / ((_LEAST + _MARGINS.gap) * k)), 1))
-    down = -(-len(values) // across)
-    fixed = (_FOOT + down * (_TITLE + _TICKS)) * k
-    high = paper.tallest - texts.height(paper) - fixed
-    wide = min((paper.width - _MARGINS.sides(across) * k) / across, high / down / view.height)
-    if across == 1 and view.height > 0.62:
-        wide = min(wide, _WIDE * k)
-    tall = wide * view.height
-    columns = Columns.of(paper, _MARGINS, across, wide, _NARROW * k)
-    sheet = Sheet(paper, down * tall + fixed, texts, width=columns.width, left=columns.left)
-    places = view.west + (longitude - view.west) % 360, latitude
-    dots: PathCollection | None = None
-    for number, (name, each) in enumerate(values.items()):
-        row, column = divmod(number, across)
-        bottom = sheet.top - (row + 1) * (_TITLE * k + tall) - row * _TICKS * k
-        axes = sheet.axes(columns.start(column), bottom, wide, tall)
-        _draw_ground(axes, view, k)
-        if view.east - view.west < _TOWNS_BELOW and wide > 2.5 * k:
-            _Towns(axes, view, wide / k, tall / k).draw(places[0][every], latitude[every], k)
-        chosen = np.flatnonzero(shown[name])
-        chosen = chosen[np.argsort(each[chosen], kind="stable")]
-        area = float(np.clip(2600 * wide * tall / 25 / max(chosen.size, 1), 5 * k**2, 42 * k**2))
-        dots = axes.scatter(
-            places[0][chosen],
-            places[1][chosen],
-            c=each[chosen],
-            s=area,
-            norm=norm,
-            cmap=colormaps["viridis"],
-            edgecolors="black",
-            linewidths=(0.35 if area > 9 * k**2 else 0.2) * k,
-            zorder=3,
-        )
-        axes.set_title(f"{name}: {chosen.size:,} stations", fontsize=9.5 * k, loc="left", pad=3 * k)
-    assert dots is not None
-    _add_bar(sheet, dots, norm, drawn, label or _NAMES[colour], colour)
+        room = paper.width / paper.text - sum(_MARGINS[:2])
+        across = min(len(values), 3, max(int(room / (_LEAST + _MARGINS[2])), 1))
+    rows = [Row(_TITLE, view.height, TICKS)] * -(-len(values) // across)
+    widest = _WIDE if across == 1 and view.height > 0.62 else np.inf
+    texts = Texts(title, note, credit)
+    layout = Layout(paper, texts, rows, across, _MARGINS, foot=0.85, widest=widest)
+    east = view.west + (longitude - view.west) % 360
+    with sheet_of(layout) as sheet:
+        k, wide, tall = sheet.k, sheet.wide, sheet.wide * view.height
+        for number, (name, each) in enumerate(values.items()):
+            axes = sheet.axes(*divmod(number, across))
+            _draw_ground(axes, view, k)
+            if view.east - view.west < _TOWNS_BELOW and wide > 2.5 * k:
+                _Towns(axes, view, wide / k, tall / k).draw(east[every], latitude[every], k)
+            chosen = np.flatnonzero(shown[name])
+            chosen = chosen[np.argsort(each[chosen], kind="stable")]
+            area = np.clip(2600 * wide * tall / 25 / max(chosen.size, 1), 5 * k**2, 42 * k**2)
+            dots = axes.scatter(
+                east[chosen],
+                latitude[chosen],
+                c=each[chosen],
+                s=float(area),
+                norm=norm,
+                cmap=colormaps["viridis"],
+                edgecolors="black",
+                linewidths=(0.35 if area > 9 * k**2 else 0.2) * k,
+                zorder=3,
+            )
+            sheet.title(axes, f"{name}: {chosen.size:,} stations")
+        _add_bar(sheet, dots, norm, drawn, label or _NAMES[colour], colour)
     return sheet.figure
 
 
@@ -129,9 +119,7 @@ def _add_bar(
         words = f"{label}: {found[0]:,.0f} at each station"
         sheet.write(words, sheet.width / 2, sheet.bottom + 0.46 * k, 9 * k, ha="center")
         return
-    long = min(sheet.width - _MARGINS.sides(1) * k, 4.5 * k)
-    across = (sheet.width - long) / 2, long
-    bar = sheet.colorbar(dots, 0.41, across, label, extend=style.extend(norm, drawn))
+    bar = sheet.colorbar(dots, label, extend=style.extend(norm, drawn))
     if isinstance(norm, LogNorm):
         ticks = style.concentration_ticks(norm)
         bar.set_ticks(ticks if len(ticks) > 1 else [float(norm.vmin or 1), float(norm.vmax or 1)])
@@ -249,7 +237,7 @@ class _Towns:
                 town.name,
                 tuple(corner / self.size),
                 xycoords="axes fraction",
-                fontsize=style.points(7.5 * k),
+                fontsize=7.5 * k,
                 color="0.15",
                 va="bottom",
                 zorder=2,
