@@ -1,4 +1,4 @@
-"""Methods side by side at one time, with their errors and zoomed boxes (Figs. 3 and 4 of the paper)."""
+"""Maps side by side: methods at one time, their errors and zoomed boxes; means (Figs. 3, 4 and 8 of the paper)."""
 
 from __future__ import annotations
 
@@ -14,19 +14,24 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
 from deepcams.core.errors import InputError
-from deepcams.core.field import grid_of
+from deepcams.core.field import field_like, grid_of
 from deepcams.core.grid import Grid
-from deepcams.core.times import stamp
+from deepcams.core.period import Period
+from deepcams.core.progress import Progress, no_progress, shifted
+from deepcams.core.text import counted
+from deepcams.core.times import HOUR, stamp
+from deepcams.methods.coarsen import coarsen
 from deepcams.plotting import style
-from deepcams.plotting.maps import TICKS, draw_map, inches, species_of
-from deepcams.plotting.page import Layout, Row, Size, Texts, legible, sheet_of, size_of, text_width
+from deepcams.plotting.maps import TICKS, draw_map, inches, map_figure, span_words, species_of
+from deepcams.plotting.page import Row, Sheet, Size, Texts, legible, own_style, size_of, text_width
 from deepcams.plotting.projection import View, into_turn, window, within
-from deepcams.plotting.reading import EVERYWHERE, frame_at
+from deepcams.plotting.reading import EVERYWHERE, frame_at, mean, times_in
 
 _TITLE, _LINE = (
     0.26,
     0.135,
 )  # height of a title, and of a line of scores below it; inches of text size 1
+_MOMENT = 0.42  # height of a time below a map, inches of text size 1
 _SCORES = "MAE 0.000   RMSE 00.0"
 """The longest scores."""
 
@@ -121,22 +126,24 @@ def _error(
     return Panel(f"{name} {style.MINUS} truth", values, truth.grid, is_error=True)
 
 
-def layout_of(
+def _sheet(
     rows: Rows,
     views: Sequence[View],
     texts: Texts,
     paper: Size,
     scales: Sequence[style.ColourScale] = (),
     lines: int = 0,
-) -> Layout:
-    """Return the layout of rows of maps for each view; ``lines``: of scores between a title and its map."""
+    moments: Sequence[str] = (),
+) -> Sheet:
+    """Return a sheet for rows of maps for each view; ``lines``: of scores between a title and its map."""
     places = []
     for view in views:
         for number, row in enumerate(rows, 1):
             scores = lines * any(panel is not None and panel.is_error for panel in row)
-            below = TICKS if number == len(rows) else 0.0
+            below = (_MOMENT if moments else TICKS) if number == len(rows) else 0.0
             places.append(Row(_TITLE + scores * _LINE, view.height, below))
-    return Layout(paper, texts, places, max(map(len, rows)), scales=scales)
+    margins = (0.62, 0.1, 0.07) if moments else (0.62, 0.15, 0.14)
+    return Sheet(paper, texts, places, max(map(len, rows)), margins, scales)
 
 
 def lay_out(
@@ -148,6 +155,7 @@ def lay_out(
     paper: Size,
     annual: bool = False,
     error_words: str = f"error: method {style.MINUS} truth ({style.UNITS_TEXT})",
+    moments: Sequence[str] = (),
 ) -> Figure:
     """Draw rows of maps for each view, one below the other, with one scale for all of a kind.
 
@@ -160,6 +168,7 @@ def lay_out(
         paper: how large.
         annual: whether guidelines are those for a year.
         error_words: label of the scale of errors.
+        moments: of the columns, written below them instead of longitudes; a row's first title has all its width.
     """
     panels = [panel for row in rows for panel in row if panel is not None]
     shown = {
@@ -169,13 +178,13 @@ def lay_out(
     scales = [style.ColourScale.of_concentrations(scale, shown[False], species, annual)]
     if shown[True]:
         scales.append(style.ColourScale.of_errors(shown[True], error_words))
-    layout = layout_of(rows, views, texts, paper, scales)
-    k, lines = layout.k, 0
+    sheet = _sheet(rows, views, texts, paper, scales, moments=moments)
+    k, lines = sheet.k, 0
     titles = [legible(each.title) for each in panels if each.is_error]
-    if any(text_width(f"A: {each}    {_SCORES}", 9 * k) >= layout.wide for each in titles):
-        lines = 1 if text_width(_SCORES, 8 * k) < 0.95 * layout.wide else 2
-        layout = layout_of(rows, views, texts, paper, scales, lines)
-    with sheet_of(layout) as sheet:
+    if any(text_width(f"A: {each}    {_SCORES}", 9 * k) >= sheet.wide for each in titles):
+        lines = 1 if text_width(_SCORES, 8 * k) < 0.95 * sheet.wide else 2
+        sheet = _sheet(rows, views, texts, paper, scales, lines)
+    with own_style(sheet.k):
         for number, (view, r) in enumerate(product(views, range(len(rows)))):
             letter = f"{chr(64 + number // len(rows))}: " if number >= len(rows) else ""
             for c, panel in enumerate(rows[r]):
@@ -183,10 +192,14 @@ def lay_out(
                     continue
                 axes = sheet.axes(number, c)
                 below = [each[c] for each in rows[r + 1 :] if c < len(each)]
-                degrees = not any(rows[r][:c]), not any(below)
+                degrees = not any(rows[r][:c]), not any(below) and not moments
                 colours = scales[panel.is_error]
                 draw_map(axes, panel.values, panel.grid, view, colours, k, degrees)
-                sheet.title(axes, letter + panel.title, lines * panel.is_error * _LINE)
+                above = lines * panel.is_error * _LINE
+                sheet.title(axes, letter + panel.title, above, len(moments) or 1)
+                if moments:
+                    axes.set_xticks([])
+                    axes.set_xlabel("" if any(below) else moments[c], fontsize=8 * k)
                 if panel.is_error:
                     _write_scores(axes, within(panel.values, panel.grid, view), k, lines)
                 if not letter:
@@ -250,3 +263,117 @@ def _outline(axes: Axes, view: View, zooms: Sequence[View], k: float) -> None:
             ha=across,
             va=up,
         )
+
+
+def annual_figure(
+    field: xr.DataArray,
+    original: xr.DataArray | None = None,
+    *,
+    period: Period | None = None,
+    box: Sequence[float] | None = None,
+    projection: str = "plate-carree",
+    scale: str = "log",
+    size: str = "screen",
+    title: str = "",
+    note: str = "",
+    credit: str | None = None,
+    progress: Progress = no_progress,
+) -> Figure:
+    """Draw the mean of a field over a period; with an original its mean, and the difference on the original's grid.
+
+    For the difference the field's mean is averaged over the original's cells.
+
+    Args:
+        field: canonical.
+        original: what it was made from: on the same grid, or on one an odd number of times as coarse.
+        period: default all times of the field (the original's within the same span).
+        box, projection, scale, size, title, note, credit: as in :func:`deepcams.plotting.maps.map_figure`; guidelines
+            are those for a year where the mean is over more than 28 days.
+        progress: of reading, over both.
+
+    Raises:
+        InputError: no time in the period, none of the box, or grids that do not nest.
+    """
+    if period is None:
+        period = Period(field.time.values[0], field.time.values[-1] + HOUR)
+    if original is None:
+        return map_figure(
+            field,
+            period=period,
+            box=box,
+            projection=projection,
+            scale=scale,
+            size=size,
+            title=title,
+            note=note,
+            credit=credit,
+            progress=progress,
+        )
+    view = View.of(grid_of(field), box, projection)
+    times, before = times_in(field, period), times_in(original, period, "original")
+    frames = times.stop - times.start
+    total = frames + before.stop - before.start
+    new, new_mean = _mean_panel(field, times, "field", view, shifted(progress, 0, total))
+    old, old_mean = _mean_panel(
+        original, before, "original", view, shifted(progress, frames, total)
+    )
+    change = difference(new_mean, old_mean)
+    choices: list[list[list[Panel | None]]] = [
+        [[old, new], [None, change]],
+        [[old], [new], [change]],
+        [[old, new, change]],
+    ]
+    paper = size_of(size)
+    rows = max(choices, key=lambda each: _sheet(each, [view], Texts(), paper).wide)
+    words, annual = span_words(field, times)
+    span = period.start, field.time.values[times][-1]
+    title = title or f"{species_of(field)}, {words.split(' UTC')[0]}"
+    return lay_out(
+        rows,
+        [view],
+        Texts.of(title, note, credit, [original, field], span),
+        str(field.name),
+        scale,
+        paper,
+        annual,
+        error_words=f"field {style.MINUS} original ({style.UNITS_TEXT})",
+    )
+
+
+def _mean_panel(
+    field: xr.DataArray, times: slice, name: str, view: View, progress: Progress
+) -> tuple[Panel, xr.DataArray]:
+    """Return the mean over frames in a view as a panel, and as a field of one time."""
+    part, nodes = window(grid_of(field), view)
+    values = mean(field, times, nodes, progress)
+    frames = counted(times.stop - times.start, "frame")
+    panel = Panel(f"{name}, {part.step:g}°, mean of {frames}", values, part)
+    return panel, field_like(field.isel(time=slice(0, 1)), values[None], part)
+
+
+def difference(field: xr.DataArray, original: xr.DataArray) -> Panel:
+    """Return a field less its original, at the original's nodes for which the field has whole cells.
+
+    Raises:
+        InputError: the grids do not nest.
+    """
+    fine, coarse = grid_of(field), grid_of(original)
+    factor = round(coarse.step / fine.step)
+    if factor % 2 == 0 or abs(factor * fine.step - coarse.step) > 1e-6:
+        expected = f"a grid an odd number of times as coarse as {fine.step:g} degrees"
+        raise InputError("original", expected, f"{coarse.step:g} degrees")
+    if factor > 1:
+        # The nodes that make whole cells; those beyond them were read for the picture's edges alone.
+        _, whole_rows, whole_columns = fine.whole_cells(factor)
+        whole = field.isel(latitude=whole_rows, longitude=whole_columns)
+        field = coarsen(whole, "area", factor)
+    grid = grid_of(field)
+    top, bottom = max(grid.north, coarse.north), min(grid.south, coarse.south)
+    new = field.values[0, top - grid.north : bottom + 1 - grid.north]
+    old = original.values[0, top - coarse.north : bottom + 1 - coarse.north]
+    place = (grid.west + np.arange(grid.columns) - coarse.west) % coarse.around
+    known = place < coarse.columns
+    values = np.full(new.shape, np.nan, np.float32)
+    values[:, known] = new[:, known] - old[:, place[known]]
+    part = Grid(grid.step, top, grid.west, bottom + 1 - top, grid.columns)
+    return Panel(f"field {style.MINUS} original, {grid.step:g}°", values, part, is_error=True)

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from deepcams.plotting import style
-from deepcams.plotting.page import Layout, Row, Texts, sheet_of, size_of
+from deepcams.plotting.page import Row, Sheet, Texts, own_style, size_of
 
 _COLOURS = {"observed": "black", "field": "#c8386a", "original": "#2878b5"}
 
@@ -54,10 +54,10 @@ def diurnal_figure(
     texts = Texts(title, note, credit)
     rows = [Row(above=0.05, tall=2.8)]
     paper = size_of(size).at_most(6.6)
-    layout = Layout(paper, texts, rows, margins=(0.62, 0.18, 0.0), foot=0.51)
+    sheet = Sheet(paper, texts, rows, margins=(0.62, 0.18, 0.0), foot=0.51)
     # The day goes on: its last hours are drawn before it too, its first ones after it.
     hours = np.arange(-2, 26) + 0.5
-    with sheet_of(layout) as sheet:
+    with own_style(sheet.k):
         axes, k = sheet.axes(0), sheet.k
         for cycle in cycles:
             colour = _COLOURS[cycle.kind]

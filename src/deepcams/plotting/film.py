@@ -26,16 +26,7 @@ from deepcams.core.times import stamp
 from deepcams.files.atomic import atomic_path
 from deepcams.plotting import style
 from deepcams.plotting.maps import TICKS, draw_map, pixels, pixels_across, species_of
-from deepcams.plotting.page import (
-    Layout,
-    Row,
-    Size,
-    Texts,
-    legible,
-    own_style,
-    sheet_of,
-    size_of,
-)
+from deepcams.plotting.page import Row, Sheet, Size, Texts, legible, own_style, size_of
 from deepcams.plotting.projection import View, window
 from deepcams.plotting.reading import frame_at, index_at, times_in
 
@@ -143,10 +134,10 @@ class _Film:
         # Also a slide's film is only as wide as its maps.
         paper = replace(paper, tallest=min(paper.tallest, paper.width), fixed=False)
         places = [Row(_TITLE * lines, view.height, TICKS)] * rows
-        layout = Layout(paper, texts, places, across, (0.62, 0.15, 0.2), [scale])
+        sheet = Sheet(paper, texts, places, across, (0.62, 0.15, 0.2), [scale])
         self.images: dict[str, AxesImage] = {}
         self.titles: dict[str, Text] = {}
-        with sheet_of(layout) as sheet:
+        with own_style(sheet.k):
             self.figure = sheet.figure
             # Encoders want even numbers of pixels.
             size = np.rint(np.array(self.figure.bbox.size) / 2) * 2

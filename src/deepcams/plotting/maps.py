@@ -7,6 +7,7 @@ threads and without a screen. Coasts and borders come with the package; nothing 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from deepcams.core.text import counted
 from deepcams.core.times import DAY, stamp
 from deepcams.plotting import style
 from deepcams.plotting.outlines import on_paper
-from deepcams.plotting.page import Layout, Row, Texts, sheet_of, size_of
+from deepcams.plotting.page import Row, Sheet, Texts, own_style, size_of
 from deepcams.plotting.projection import View, window, within
 from deepcams.plotting.reading import frame_at, mean, times_in
 
@@ -39,6 +40,10 @@ _LEFT = 0.62  # of a map, inches of text size 1
 TICKS = 0.3
 """Height of the degrees below a map, inches of text size 1."""
 _LONG = 28 * DAY  # means over more than this are measured by guidelines for a year
+
+
+Place = tuple[float, float]
+"""Longitude and latitude, or a direction on paper."""
 
 
 def draw_map(
@@ -135,62 +140,57 @@ def pixels(
     Returns:
         the image, northern edge first, and its extent (west, east, south, north) on paper.
     """
-    size = max(int((view.east - view.west) / grid.step / max(across, 1)), 1)
-    if view.projection == "plate-carree":
-        values, west = _turned(values, grid, view)
-        values = block_means(values, size)
-        north, south = 90 - grid.step * (grid.north - 0.5), 90 - grid.step * (grid.south + 0.5)
-        tall, wide = (cells * size * grid.step for cells in values.shape)
-        return values, (west, west + wide, min(south, north - tall), north)
+    places, extent, size = _places(grid, view, across)
+    # The number of places off the map, -1, is that of the value after all others.
+    cells = np.append(_block_means(values, size).ravel(), np.array(np.nan, values.dtype))
+    return cells[places], extent
+
+
+@lru_cache(maxsize=8)
+def _places(
+    grid: Grid, view: View, across: int
+) -> tuple[np.ndarray, tuple[float, float, float, float], int]:
+    """Return which block of cells each pixel of an image shows (row by row; -1 none), its extent, and a block's size.
+
+    In plate carree pixels are blocks; in other projections they are pixels of the paper.
+    """
+    size = max(int((view.east - view.west) / grid.step / across), 1)
     x0, x1, y0, y1 = view.extent
     step = (x1 - x0) / across
-    x = np.arange(x0 + step / 2, x1, step)
-    y = np.arange(y1 - step / 2, y0, -step)
-    place = cell_at(x[None, :], y[:, None], grid, view, size)
-    # The number of places off the map, -1, is that of the value after all others.
-    cells = np.append(block_means(values, size).ravel(), np.array(np.nan, values.dtype))
-    return cells[place], (x0, x0 + step * x.size, y1 - step * y.size, y1)
+    is_flat = view.projection == "plate-carree"
+    if is_flat:
+        step = size * grid.step
+        west, north = (grid.west - 0.5) * grid.step, 90 - (grid.north - 0.5) * grid.step
+        x0, y1 = (
+            edge + step * np.floor((end - edge) / step * sign + 1e-6) * sign
+            for edge, end, sign in ((west, x0, 1), (north, y1, -1))
+        )
+    x = np.arange(x0 + step / 2, x1 + step / 2 - 1e-6 * step, step)
+    y = np.arange(y1 - step / 2, y0 - step / 2 + 1e-6 * step, -step)
+    longitude, latitude = np.meshgrid(x, y)
+    if not is_flat:
+        longitude, latitude = view.plane.inverse(longitude, latitude)
+    with np.errstate(invalid="ignore"):  # NaN becomes some number, and is left out below
+        row = np.rint((90 - latitude) / grid.step).astype(np.int32) - grid.north
+        column = (np.rint(longitude / grid.step).astype(np.int32) - grid.west) % grid.around
+    rows, columns = (-(-cells // size) for cells in grid.shape)
+    row, column = row // size, column // size
+    known = np.isfinite(latitude) & (row >= 0) & (row < rows) & (column < columns)
+    extent = float(x0), float(x0 + step * x.size), float(y1 - step * y.size), float(y1)
+    return np.where(known, row * columns + column, -1), extent, size
 
 
-def _turned(values: np.ndarray, grid: Grid, view: View) -> tuple[np.ndarray, float]:
-    """Return the values in the view's turn, and the longitude of their western edge."""
-    west = float(grid.longitude_bounds[0, 0])
-    if not grid.periodic:
-        apart = view.west + view.east - 2 * west - grid.step * grid.columns
-        return values, west + 360 * round(apart / 720)
-    first = int(np.floor((view.west - west) / grid.step + 1e-6))
-    west += first * grid.step
-    more = int(np.ceil((view.east - west) / grid.step - 1e-6)) - grid.columns
-    values = np.roll(values, -first, axis=1)
-    return np.concatenate([values, values[:, : max(more, 0)]], axis=1), west
-
-
-def block_means(values: np.ndarray, size: int) -> np.ndarray:
+def _block_means(values: np.ndarray, size: int) -> np.ndarray:
     """Return means over ``size`` x ``size`` cells of what is known; the last ones may be smaller."""
     if size == 1:
         return values
     rows, columns = (-cells % size for cells in values.shape)
     padded = np.pad(values, ((0, rows), (0, columns)), constant_values=np.nan)
-    known = np.isfinite(padded)
     shape = (padded.shape[0] // size, size, padded.shape[1] // size, size)
+    known = np.isfinite(padded)
     total = np.where(known, padded, 0).reshape(shape).sum(axis=(1, 3), dtype=np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(total / known.reshape(shape).sum(axis=(1, 3)), values.dtype)
-
-
-def cell_at(x: np.ndarray, y: np.ndarray, grid: Grid, view: View, size: int = 1) -> np.ndarray:
-    """Return the number of the block of cells (row by row, ``size`` x ``size``) at places of the paper; -1 off it."""
-    if view.projection == "plate-carree":
-        longitude, latitude = np.broadcast_arrays(x, y)
-    else:
-        longitude, latitude = view.plane.inverse(x, y)
-    with np.errstate(invalid="ignore"):  # NaN becomes some number, and is left out below
-        row = np.rint((90 - latitude) / grid.step).astype(np.int32) - grid.north
-        column = (np.rint(longitude / grid.step).astype(np.int32) - grid.west) % grid.around
-    known = np.isfinite(latitude) & np.isfinite(longitude)
-    known &= (row >= 0) & (row < grid.rows) & (column < grid.columns)
-    across = -(-grid.columns // size)
-    return np.where(known, row // size * across + column // size, -1)
 
 
 def _ticks(low: float, high: float, most: float, edge: float) -> list[float]:
@@ -221,9 +221,13 @@ def _draw_net(
     across = inches(axes)[0] / k
     per_inch = (view.extent[1] - view.extent[0]) / across
     side = _length(plane.points(view.west, up)) / per_inch
-    foot = _length(plane.points(along, view.south)) / per_inch
+    edge = view.cap_edge if plane.polar else view.south
+    foot = _length(plane.points(along, edge)) / per_inch
     meridians = _multiples(view.west, view.east, across if view.is_cap else foot / 0.62)
     parallels = _multiples(view.south, view.north, side / 0.3)
+    if view.is_whole:  # the globe's seam has two ends
+        inside = (meridians < view.east - 1e-6) & (plane.polar | (meridians > view.west + 1e-6))
+        meridians = meridians[inside]
     net = [plane.points(each, up) for each in meridians]
     net += [plane.points(along, each) for each in parallels]
     lines = LineCollection(net, colors="0.35", linewidths=0.35 * k, alpha=0.55, zorder=1.5)
@@ -235,40 +239,39 @@ def _draw_net(
     for artist in (image, *axes.collections):
         artist.set_clip_path(border, axes.transData)
     axes.set_axis_off()
-    if view.is_cap:
-        look: dict[str, Any] = {}
-        if not around:
-            look = {
-                "path_effects": [withStroke(linewidth=1.6 * k, foreground="white")],
-                "zorder": 4,
-            }
-        if around or all(degrees):
-            for each in meridians[meridians < view.east - 1e-6]:
-                place = plane.points(each, view.cap_edge)
-                away = place if around else -place
-                _label(axes, style.longitude_text(each), place, away, k, **look)
-        return
-    if degrees[0]:
-        near = 0.1 * (view.north - view.south) / side
+    halo: dict[str, Any] = {}
+    if view.is_cap and not around:
+        halo = {"path_effects": [withStroke(linewidth=1.6 * k, foreground="white")], "zorder": 4}
+
+    def label(text: str, place: Place, inner: Place, flat: Place, **look: Any) -> None:
+        """Write degrees outside the border: away from a place within on a polar map, else in a direction."""
+        at = plane.points(*place)
+        away = at - plane.points(*inner) if plane.polar else np.array(flat)
+        x, y = away / np.hypot(*away) * (-1 if halo else 1)
+        look = {
+            "ha": _alignment(x, ("right", "center", "left")),
+            "va": _alignment(y, ("top", "center", "bottom")),
+            **halo,
+            **look,
+        }
+        shift = 3.5 * k * x, 4 * k * y
+        axes.annotate(
+            text, tuple(at), shift, textcoords="offset points", annotation_clip=False, **look
+        )
+
+    if degrees[0] and not view.is_cap:
+        near = view.north - 0.1 * (view.north - view.south) / side
         for each in parallels[abs(parallels) < 89]:
-            place = plane.points(view.west, each)
             # Next to the upper edge the label is lower, for a title is above the map.
-            away = np.array([-1.0, -0.4 if view.north - each < near else 0.0])
-            if plane.polar:
-                away = place - plane.points(view.west + 0.5, each)
-            _label(axes, style.latitude_text(each), place, away, k)
-    if degrees[1]:
-        near = 0.2 * (view.east - view.west) / foot
+            flat = -1.0, -0.4 if each > near else 0.0
+            label(style.latitude_text(each), (view.west, each), (view.west + 0.5, each), flat)
+    if around or all(degrees) or (degrees[1] and not view.is_cap):
+        inner = edge + (0.5 if edge == view.south else -0.5)
+        near = view.east - 0.2 * (view.east - view.west) / foot
         for each in meridians:
-            if view.is_whole and abs(abs(each - plane.centre) - 180) < 1e-6:  # the globe's seam
-                continue
-            place = plane.points(each, view.south)
-            away, look = np.array([0.0, -1.0]), {}
-            if plane.polar:
-                away = place - plane.points(each, view.south + 0.5)
-            elif view.east - each < near:  # it ends below its meridian: a map may be at the right
-                look = {"ha": "right"}
-            _label(axes, style.longitude_text(each), place, away, k, **look)
+            # Next to the eastern end the label ends below its meridian: a map may be at the right.
+            look = {"ha": "right"} if each > near and not plane.polar else {}
+            label(style.longitude_text(each), (each, edge), (each, inner), (0.0, -1.0), **look)
 
 
 def _length(line: np.ndarray) -> float:
@@ -281,22 +284,6 @@ def _multiples(low: float, high: float, most: float) -> np.ndarray:
     steps = (1, 2, 5, 10, 15, 30, 60)
     step = next((step for step in steps if (high - low) / step <= min(most, 7)), 90)
     return np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step
-
-
-def _label(
-    axes: Axes, text: str, place: np.ndarray, away: np.ndarray, k: float, **look: Any
-) -> None:
-    """Write degrees next to a place of the map's border, in a direction away from it."""
-    x, y = away / np.hypot(*away)
-    axes.annotate(
-        text,
-        tuple(place),
-        (3.5 * k * x, 4 * k * y),
-        textcoords="offset points",
-        va=_alignment(y, ("top", "center", "bottom")),
-        annotation_clip=False,
-        **{"ha": _alignment(x, ("right", "center", "left")), **look},
-    )
 
 
 def _alignment(direction: float, names: Sequence[str]) -> str:
@@ -358,8 +345,8 @@ def map_figure(
     if view.plane.polar:  # a cap has its degrees all around
         margins, above = (_LEFT, _LEFT, 0.0), TICKS
     rows = [Row(above, view.height, TICKS)]
-    layout = Layout(size_of(size), texts, rows, margins=margins, scales=[colours])
-    with sheet_of(layout) as sheet:
+    sheet = Sheet(size_of(size), texts, rows, margins=margins, scales=[colours])
+    with own_style(sheet.k):
         draw_map(sheet.axes(0), values, part, view, colours, sheet.k, around=True)
         sheet.bars()
     return sheet.figure

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import threading
-import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -76,7 +76,10 @@ def own_style(k: float = 1.0) -> Iterator[None]:
     Args:
         k: factor of all writing.
     """
-    with _settings, matplotlib.rc_context(_DEFAULTS | style.settings(k)):
+    with (
+        _settings,
+        matplotlib.rc_context(_DEFAULTS | style.settings(k) | {"font.family": families()}),
+    ):
         yield
 
 
@@ -87,7 +90,7 @@ class _Figure(Figure):
 
     def draw(self, renderer: Any) -> None:
         """Draw all of it."""
-        set_families(self)
+        tell_boxes(self)
         with own_style(self.k), quiet():
             super().draw(renderer)
 
@@ -149,34 +152,25 @@ def _letters() -> frozenset[int]:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence matplotlib about each letter that no font has, and each font that has no bold letters."""
-    logs = [logging.getLogger(f"matplotlib.{name}") for name in ("font_manager", "mathtext")]
-    levels = [log.level for log in logs]
+    log = logging.getLogger("matplotlib")
+    level = log.level
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph \d+")
-        for log in logs:
-            log.setLevel(logging.ERROR)
+        log.setLevel(logging.ERROR)
         try:
             yield
         finally:
-            for log, level in zip(logs, levels, strict=True):
-                log.setLevel(level)
+            log.setLevel(level)
 
 
-def set_families(figure: Figure) -> None:
-    """Set every text of a figure in fonts that have its letters; give a notice of those that are drawn as boxes."""
-    boxes: dict[str, None] = {}
-    for text in figure.findobj(Text):
-        assert isinstance(text, Text)
-        letters = text.get_text()
-        if not letters.isascii():
-            text.set_fontfamily(families())
-            boxes |= dict.fromkeys(
-                letter
-                for letter in letters
-                if ord(letter) not in _letters() and unicodedata.category(letter)[0] != "C"
-            )
+def tell_boxes(figure: Figure) -> None:
+    """Give a notice of the letters of a figure that no font has: they are drawn as boxes."""
+    letters = "".join(text.get_text() for text in figure.findobj(Text) if isinstance(text, Text))
+    boxes = [
+        each for each in dict.fromkeys(letters) if each != "\n" and ord(each) not in _letters()
+    ]
     if boxes:
-        some = "".join(list(boxes)[:8]) + (".." if len(boxes) > 8 else "")
+        some = "".join(boxes[:8]) + (".." if len(boxes) > 8 else "")
         notice(
             f"no font on this machine has {some}: drawn as boxes; install one (Noto Sans CJK, say) for them"
         )
@@ -201,12 +195,8 @@ def text_width(text: str, points: float, bold: bool = False) -> float:
 
 def legible(text: str) -> str:
     """Return the text as it can be drawn: no control characters; dollars as dollars where they begin no mathematics."""
-    undrawn = ("Cc", "Cs")  # control characters and halves of letters, as in damaged attributes
-    letters = [
-        " " if unicodedata.category(letter) in undrawn and letter != "\n" else letter
-        for letter in text
-    ]
-    text = "".join(letters)
+    # Control characters and halves of letters, as in damaged attributes.
+    text = re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]", " ", text)
     try:
         text_width(text, 10)
     except ValueError:
@@ -244,11 +234,7 @@ def credit_words(sources: Iterable[tuple[str, float]], times: Iterable[np.dateti
     if not named:
         return ""
     words = "Source: " + "; ".join(named)
-    cams = [
-        (source, step)
-        for source, step in found
-        if "CAMS" in source and "simul" not in source.lower()
-    ]
+    cams = [each for each in found if "CAMS" in each[0] and "simul" not in each[0].lower()]
     if cams:
         years = sorted({str(t)[:4] for t in times})
         # The Copernicus licence has one sentence for adapted data, and another for data as they came.
@@ -328,87 +314,21 @@ class Row(NamedTuple):
     tall: float = 0.0
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Rows of axes of one width below the title and above the colour bars, as large as a paper allows.
+class Sheet:
+    """A figure that is laid out in inches, from the lower left: rows of axes of one width, as large as a paper allows.
 
-    Attributes:
+    Args:
         paper: how large.
         texts: of the figure.
-        rows: from the top.
+        rows: from the top, between the title and the colour bars.
         across: axes in a row.
         margins: at the left, at the right, and between axes; inches of text size 1.
-        scales: those that have a colour bar.
+        scales: those that :meth:`bars` draws.
         foot: room below the rows, inches of text size 1; a second line of a colour bar is added to it.
         widest: of axes, inches of text size 1.
-    """
-
-    paper: Size
-    texts: Texts
-    rows: Sequence[Row]
-    across: int = 1
-    margins: tuple[float, float, float] = (0.62, 0.15, 0.14)
-    scales: Sequence[style.ColourScale] = ()
-    foot: float = 0.86
-    widest: float = np.inf
-
-    @property
-    def k(self) -> float:
-        """Factor of all writing and margins."""
-        return self.paper.text
-
-    @property
-    def sides(self) -> float:
-        """Room beside the axes of a row, inches."""
-        left, right, gap = self.margins
-        return self.k * (left + right + (self.across - 1) * gap)
-
-    @property
-    def stacked(self) -> bool:
-        """Whether colour bars are below one another: beside another the names of guidelines have no room."""
-        return len(self.scales) > 1 and self.scales[0].has_steps
-
-    @property
-    def bottom(self) -> float:
-        """Room between the last row and the source line, inches."""
-        names = max((each.extra_height for each in self.scales), default=0.0)
-        return self.k * (self.foot + names + self.stacked * _BELOW)
-
-    def tall(self, row: Row, wide: float) -> float:
-        """Return the height of the axes of a row that are so wide, inches."""
-        return row.tall * self.k + row.slope * wide
-
-    def body(self, wide: float) -> float:
-        """Return the height of all rows and of the colour bars, inches."""
-        rows = [(row.above + row.below) * self.k + self.tall(row, wide) for row in self.rows]
-        return sum(rows) + self.bottom
-
-    @property
-    def wide(self) -> float:
-        """Width of all axes, inches."""
-        wide = min((self.paper.width - self.sides) / self.across, self.widest * self.k)
-        slope = sum(row.slope for row in self.rows)
-        if not slope:
-            return wide
-        texts = self.texts.wrapped(self.k, self.paper.width, self.margins[0] * self.k)
-        room = self.paper.tallest - (texts.above + texts.below) * self.k - self.body(0)
-        return min(wide, max(room / slope, _SMALLEST * self.k))
-
-    @property
-    def width(self) -> float:
-        """Width of the figure, inches."""
-        if self.paper.fixed:
-            return self.paper.width
-        least = min(_NARROWEST * self.k, self.paper.width)
-        return max(self.across * self.wide + self.sides, least)
-
-
-class Sheet:
-    """A figure that is laid out in inches, from the lower left.
 
     Attributes:
         figure: the figure, without pyplot and its global state.
-        layout: where its axes are.
         k: factor of all writing and margins.
         width, height: inches.
         wide: of all axes, inches.
@@ -417,25 +337,47 @@ class Sheet:
         bottom: inches from below to where the source line ends.
     """
 
-    def __init__(self, layout: Layout) -> None:
-        self.layout = layout
-        self.k = k = layout.k
-        self.width, self.wide = layout.width, layout.wide
-        beside = self.width - layout.across * self.wide - layout.sides
-        self.left = layout.margins[0] * k + beside / 2
-        left = self.left if self.left < 1.5 * k else layout.margins[0] * k
-        texts = layout.texts.wrapped(k, self.width, left)
-        self.bottom = texts.below * k
-        self.top = self.bottom + layout.body(self.wide)
-        self.height = self.top + texts.above * k
-        size = self.width, self.height
-        self.figure = _Figure(figsize=size, dpi=layout.paper.dpi, facecolor="white")
-        self.figure.k = k
-        bold: dict[str, Any] = {"fontweight": "bold", "linespacing": 1.15}
-        self.write(texts.title, left, self.height - 0.13 * k, 12.5 * k, va="top", **bold)
-        top = self.height - texts.note_top * k
-        self.write(texts.note, left, top, 9 * k, va="top", color="0.25")
-        self.write(texts.credit, 0.1 * k, 0.06 * k, 7.5 * k, va="bottom", color="0.4")
+    def __init__(
+        self,
+        paper: Size,
+        texts: Texts,
+        rows: Sequence[Row],
+        across: int = 1,
+        margins: tuple[float, float, float] = (0.62, 0.15, 0.14),
+        scales: Sequence[style.ColourScale] = (),
+        foot: float = 0.86,
+        widest: float = np.inf,
+    ) -> None:
+        self.k = k = paper.text
+        self.rows, self.across, self.scales = rows, across, scales
+        # Beside another colour bar the names of guidelines have no room.
+        self.stacked = len(scales) > 1 and scales[0].has_steps
+        left, right, self.gap = (each * k for each in margins)
+        sides = left + right + (across - 1) * self.gap
+        foot += self.stacked * _BELOW + max((each.extra_height for each in scales), default=0.0)
+        fixed = k * (foot + sum(row.above + row.below + row.tall for row in rows))
+        slope = sum(row.slope for row in rows)
+        self.wide = min((paper.width - sides) / across, widest * k)
+        if slope:
+            lines = texts.wrapped(k, paper.width, left)
+            room = paper.tallest - (lines.above + lines.below) * k - fixed
+            self.wide = min(self.wide, max(room / slope, _SMALLEST * k))
+        used = across * self.wide + sides
+        self.width = max(used, paper.width if paper.fixed else min(_NARROWEST * k, paper.width))
+        self.left = left + (self.width - used) / 2
+        start = self.left if self.left < 1.5 * k else left
+        lines = texts.wrapped(k, self.width, start)
+        self.bottom = lines.below * k
+        self.top = self.bottom + fixed + slope * self.wide
+        self.height = self.top + lines.above * k
+        with own_style(k):
+            self.figure = _Figure((self.width, self.height), paper.dpi, facecolor="white")
+            self.figure.k = k
+            bold: dict[str, Any] = {"fontweight": "bold", "linespacing": 1.15}
+            self.write(lines.title, start, self.height - 0.13 * k, 12.5 * k, va="top", **bold)
+            top = self.height - lines.note_top * k
+            self.write(lines.note, start, top, 9 * k, va="top", color="0.25")
+            self.write(lines.credit, 0.1 * k, 0.06 * k, 7.5 * k, va="bottom", color="0.4")
 
     def write(self, text: str, left: float, up: float, points: float, **look: Any) -> None:
         """Write a text at a place in inches."""
@@ -444,17 +386,22 @@ class Sheet:
 
     def start(self, column: int) -> float:
         """Return the left edge of a column, inches."""
-        return self.left + column * (self.wide + self.layout.margins[2] * self.k)
+        return self.left + column * (self.wide + self.gap)
 
     def base(self, row: int) -> float:
         """Return the lower edge of the axes of a row, inches."""
-        below = replace(self.layout, rows=self.layout.rows[row + 1 :])
-        return self.bottom + below.body(self.wide) + self.layout.rows[row].below * self.k
+        above = [
+            self.tall(each) + self.k * (each.above + each.below) for each in self.rows[: row + 1]
+        ]
+        return self.top - sum(above) + self.k * self.rows[row].below
+
+    def tall(self, row: Row) -> float:
+        """Return the height of the axes of a row, inches."""
+        return row.tall * self.k + row.slope * self.wide
 
     def axes(self, row: int, column: int = 0) -> Axes:
         """Add the axes of a row and a column."""
-        tall = self.layout.tall(self.layout.rows[row], self.wide)
-        return self.place(self.start(column), self.base(row), self.wide, tall)
+        return self.place(self.start(column), self.base(row), self.wide, self.tall(self.rows[row]))
 
     def place(self, left: float, bottom: float, width: float, height: float) -> Axes:
         """Add axes at a place in inches."""
@@ -462,36 +409,32 @@ class Sheet:
             (left / self.width, bottom / self.height, width / self.width, height / self.height)
         )
 
-    def title(self, axes: Axes, text: str, above: float = 0.0) -> Text:
-        """Write a title over axes as large as it fits, with room ``above`` them, inches of text size 1."""
+    def title(self, axes: Axes, text: str, above: float = 0.0, columns: int = 1) -> Text:
+        """Write a title over axes as large as it fits into columns, ``above`` inches of text size 1 higher."""
         text = legible(text)
-        longest = max(text_width(line, 9 * self.k) for line in text.splitlines())
+        lines = [text_width(line, 9 * self.k) for line in text.splitlines()]
+        longest = max(lines, default=1.0) / columns
         points = max(9 * self.k * min(1.0, self.wide / longest), style.SMALLEST)
         return axes.set_title(text, fontsize=points, pad=(3 + above * 72) * self.k)
 
     def bars(self) -> None:
         """Add the colour bars of all scales."""
-        for i, scale in enumerate(self.layout.scales):
-            look: dict[str, Any] = {"extend": scale.extend}
-            if scale.has_steps:
-                look = {"spacing": "uniform"}
+        for i, scale in enumerate(self.scales):
             colours = ScalarMappable(scale.norm, scale.colours)
-            bar = self.colorbar(colours, scale.label, i, scale.extra_height, **look)
+            bar = self.colorbar(colours, scale.label, i, extend=scale.extend, spacing="uniform")
             if isinstance(scale.norm, BoundaryNorm):
-                steps = [float(step) for step in scale.norm.boundaries]
-                names = [
-                    f"{style.plain_number(step)}\n{style.GUIDELINE_NAMES.get(j, '')}".rstrip()
-                    for j, step in enumerate(steps)
+                steps = scale.norm.boundaries.tolist()
+                words = [
+                    f"{step:g}\n{style.GUIDELINE_NAMES.get(j, '')}" for j, step in enumerate(steps)
                 ]
-                bar.set_ticks(steps, labels=names)
+                bar.set_ticks(steps, labels=words)
             elif scale.name == style.CONCENTRATION_COLOURS:
-                wide = bar.ax.get_position().width * self.width
-                most = int(wide / (0.36 * self.k))
+                most = int(bar.ax.bbox.width / bar.ax.figure.dpi / (0.36 * self.k))
                 bar.set_ticks(style.concentration_ticks(scale.norm, most))
-            bar.ax.minorticks_off()
+            bar.minorticks_off()
 
     def colorbar(
-        self, colours: ScalarMappable, label: str, number: int = 0, extra: float = 0.0, **look: Any
+        self, colours: ScalarMappable, label: str, number: int = 0, **look: Any
     ) -> Colorbar:
         """Add a horizontal colour bar with its ticks and label below it.
 
@@ -499,33 +442,21 @@ class Sheet:
             colours: what it explains.
             label: of it.
             number: of the bar, where there are several.
-            extra: height of its ticks' second line, inches of text size 1.
             look: for matplotlib.
         """
-        k, layout = self.k, self.layout
-        beside = 1 if layout.stacked else max(len(layout.scales), 1)
+        k, beside = self.k, 1 if self.stacked else max(len(self.scales), 1)
         share = self.width / beside
         width = min(0.8 * share, 5.0 * k)
-        start = (share - width) / 2
-        up = _BAR
-        if layout.stacked:
-            up += extra + (number == 0) * _BELOW
-        else:
-            start += number * share
-            up += max((each.extra_height for each in layout.scales), default=0.0)
-        axes = self.place(start, self.bottom + up * k, width, _BAR_HEIGHT * k)
-        bar = self.figure.colorbar(colours, cax=axes, orientation="horizontal", **look)
-        bar.ax.xaxis.set_major_formatter(style.NUMBERS)
-        bar.ax.minorticks_off()
+        left = (share - width) / 2 + (0 if self.stacked else number * share)
+        up = _BAR + (self.stacked and number == 0) * _BELOW
+        if self.scales:
+            up += self.scales[number].extra_height
+        axes = self.place(left, self.bottom + up * k, width, _BAR_HEIGHT * k)
+        look |= {"orientation": "horizontal", "format": style.NUMBERS}
+        bar = self.figure.colorbar(colours, cax=axes, **look)
+        bar.minorticks_off()
         bar.set_label(wrap(label, 9 * k, width * 1.15))
         return bar
-
-
-@contextmanager
-def sheet_of(layout: Layout) -> Iterator[Sheet]:
-    """Make a figure; what is drawn in the block is drawn in :func:`own_style`."""
-    with own_style(layout.k):
-        yield Sheet(layout)
 
 
 def check_format(path: Path) -> str:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from deepcams.plotting import style
-from deepcams.plotting.page import Layout, Row, Sheet, Texts, sheet_of, size_of
+from deepcams.plotting.page import Row, Sheet, Texts, own_style, size_of
 
 COUNT_COLOURS = "viridis"
 
@@ -24,6 +24,13 @@ _MARGINS = 0.72, 0.18, 0.3
 _SIDE, _LEAST, _TITLE = 2.9, 1.5, 0.3
 _SCORES, _WITHIN = 0.56, 2.2  # height of a panel's scores; panels as wide have them within
 _LEGEND = 0.22
+
+_CORNERS = {
+    "above": (0.0, 1.02, "left", "bottom"),
+    "upper left": (0.03, 0.97, "left", "top"),
+    "lower right": (0.97, 0.03, "right", "bottom"),
+}
+"""Where a panel's scores may be, and how they are aligned there."""
 
 _SQUARES = 80  # across a panel, at most
 _BEYOND = 0.004  # share of the pairs that may be beyond the axes
@@ -69,24 +76,20 @@ def scatter_figure(
         size: one of :data:`deepcams.plotting.page.SIZES`; rows that a paper is too narrow for are broken.
         credit: the source line.
     """
-    paper, texts = size_of(size), Texts(title, note, credit)
-    room = paper.width / paper.text - sum(_MARGINS[:2])
-    fit = max(int((room + _MARGINS[2]) / (_LEAST + _MARGINS[2])), 1)
-    rows = [row[at : at + fit] for at in range(0, len(rows[0]), fit) for row in rows]
+    paper = size_of(size)
+    left, right, gap = _MARGINS
+    room = paper.width / paper.text - left - right + gap
+    across = min(len(rows[0]), max(int(room / (_LEAST + gap)), 1))
+    rows = [row[at : at + across] for at in range(0, len(rows[0]), across) for row in rows]
     axes_of = _CommonAxes.of([panel for row in rows for panel in row])
-
-    def layout_of(head: float) -> Layout:
-        places = [Row(head, 1.0) for _ in rows]
-        places[0] = Row(head + _LEGEND, 1.0)
-        across = max(map(len, rows))
-        return Layout(paper, texts, places, across, _MARGINS, foot=1.2, widest=_SIDE)
-
-    layout = layout_of(_TITLE)
-    if layout.wide < _WITHIN * layout.k:  # in small panels the scores would hide most of the pairs
-        axes_of = replace(axes_of, scores="above")
-        layout = layout_of(_TITLE + _SCORES)
+    head = _TITLE
+    if room / across - gap < _WITHIN:  # in small panels the scores would hide most of the pairs
+        axes_of, head = replace(axes_of, scores="above"), _TITLE + _SCORES
+    places = [Row(head + _LEGEND, 1.0), *[Row(head, 1.0)] * (len(rows) - 1)]
+    texts = Texts(title, note, credit)
+    sheet = Sheet(paper, texts, places, across, _MARGINS, foot=1.2, widest=_SIDE)
     unit = f"{style.species_text(species)} ({style.UNITS_TEXT})"
-    with sheet_of(layout) as sheet:
+    with own_style(sheet.k):
         for i, row in enumerate(rows):
             for j, panel in enumerate(row):
                 axes = sheet.axes(i, j)
@@ -103,7 +106,7 @@ def scatter_figure(
             loc="upper right",
             ncols=2,
             bbox_to_anchor=(
-                (sheet.start(layout.across - 1) + sheet.wide) / sheet.width,
+                (sheet.start(across - 1) + sheet.wide) / sheet.width,
                 sheet.top / sheet.height,
             ),
             borderpad=0,
@@ -190,28 +193,16 @@ class _CommonAxes:
         errors = f"RMSE = {panel.rmse:.1f}, bias = {panel.bias:+.1f}"
         number = f"n = {panel.n:,}" + (f" ({beyond:,} beyond)" if beyond else "")
         text = "\n".join([r, errors, fit, number]).replace("-", style.MINUS)
-        if self.scores == "above":
-            axes.annotate(
-                text,
-                (0, 1),
-                (0, 3 * k),
-                xycoords="axes fraction",
-                textcoords="offset points",
-                va="bottom",
-                fontsize=7.5 * k,
-                linespacing=1.2,
-            )
-            return
-        upper = self.scores == "upper left"
+        x, y, across, up = _CORNERS[self.scores]
         axes.text(
-            0.03 if upper else 0.97,
-            0.97 if upper else 0.03,
+            x,
+            y,
             text,
             transform=axes.transAxes,
             fontsize=7.5 * k,
-            ha="left" if upper else "right",
-            va="top" if upper else "bottom",
-            linespacing=1.35,
+            ha=across,
+            va=up,
+            linespacing=1.25,
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.88, "pad": 1.5},
         )
 

@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import BoundaryNorm, Colormap, LogNorm, Normalize
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from deepcams.core.errors import InputError, choose
 from deepcams.core.species import label
@@ -33,7 +33,7 @@ FLOOR, CEILING = 0.1, 5000.0
 SMALLEST = 6.0
 """Points: nothing is written smaller on paper."""
 
-_STEPS = (1.0, 2.0, 5.0)
+_ROUND = np.outer(10.0 ** np.arange(-7, 8), (1, 2, 5)).ravel()
 
 # WHO global air quality guidelines (2021), table 0.1: guideline, interim targets 4 to 1; ug m-3, for a day and a year.
 _GUIDELINES = {
@@ -99,7 +99,8 @@ class ColourScale:
     ) -> ColourScale:
         if any(np.isnan(each).any() for each in arrays):
             text += "; grey: missing"
-        return cls(norm, name, text, extend(norm, arrays))
+        ends = "max" if isinstance(norm, BoundaryNorm) else extend(norm, arrays)
+        return cls(norm, name, text, ends)
 
     @property
     def colours(self) -> Colormap:
@@ -155,11 +156,9 @@ def colours(name: str) -> Colormap:
 
 def _nice(value: float, up: bool) -> float:
     """Return the next of 1, 2, 5, 10, 20, .. at or beyond a positive value."""
-    decade = np.floor(np.log10(value))
-    found = [step * 10.0 ** (decade + more) for more in (-1, 0, 1) for step in _STEPS]
     if up:
-        return float(min(x for x in found if x >= value * (1 - 1e-9)))
-    return float(max(x for x in found if x <= value * (1 + 1e-9)))
+        return float(_ROUND[np.searchsorted(_ROUND, value * (1 - 1e-9))])
+    return float(_ROUND[np.searchsorted(_ROUND, value * (1 + 1e-9), side="right") - 1])
 
 
 def _valid(arrays: Iterable[np.ndarray]) -> np.ndarray:
@@ -236,11 +235,9 @@ def extend(norm: Normalize, arrays: Iterable[np.ndarray]) -> str:
 
 def concentration_ticks(norm: Normalize, most: int = 99) -> list[float]:
     """Return 1, 2, 5, 10, .. within a logarithmic scale; if they are more than ``most`` only the powers of ten."""
-    every = np.outer(10.0 ** np.arange(-4, 6), _STEPS).ravel()
     assert norm.vmin is not None
     assert norm.vmax is not None
-    inside = (every >= norm.vmin * (1 - 1e-9)) & (every <= norm.vmax * (1 + 1e-9))
-    ticks = every[inside].tolist()
+    ticks = _ROUND[(norm.vmin * (1 - 1e-9) <= _ROUND) & (norm.vmax * (1 + 1e-9) >= _ROUND)].tolist()
     return ticks if len(ticks) <= most else [tick for tick in ticks if f"{tick:e}"[0] == "1"]
 
 
@@ -273,3 +270,10 @@ def open_axes(axes: Axes, k: float) -> None:
     axes.grid(visible=True, color="0.9", linewidth=0.6 * k)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def logarithmic(axes: Axes) -> None:
+    """Give axes of a diagram a logarithmic scale of heights with ticks at 1, 2, 5, 10, .."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_minor_formatter(NullFormatter())

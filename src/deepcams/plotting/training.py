@@ -8,11 +8,11 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from deepcams.core.errors import InputError
 from deepcams.plotting import style
-from deepcams.plotting.page import Layout, Row, Texts, save, sheet_of, size_of
+from deepcams.plotting.page import Row, Sheet, Texts, own_style, save, size_of
 
 LOG, CURVE = "log.csv", "curve.png"
 
@@ -42,8 +42,8 @@ def training_figure(folder: str | Path, size: str = "screen") -> Figure:
     paper = size_of(size).at_most(7.0)
     tall = min(2.5, (paper.tallest / paper.text - 0.9) / 2)
     places = [Row(0.05, tall=tall, below=0.2), Row(0.0, tall=tall)]
-    layout = Layout(paper, Texts(), places, margins=(0.85, 0.25, 0.0), foot=0.5)
-    with sheet_of(layout) as sheet:
+    sheet = Sheet(paper, Texts(), places, margins=(0.85, 0.25, 0.0), foot=0.5)
+    with own_style(sheet.k):
         above, below, k = sheet.axes(0), sheet.axes(1), sheet.k
         above.sharex(below)
         _draw_loss(above, loss, k)
@@ -66,9 +66,7 @@ def _draw_loss(axes: Axes, loss: tuple[list[int], list[float]], k: float) -> Non
     axes.plot(*loss, color="0.3", linewidth=k)
     positive = [value for value in loss[1] if value > 0]
     if positive and max(positive) > 5 * min(positive):
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        style.logarithmic(axes)
     axes.yaxis.set_major_formatter(style.NUMBERS)
     axes.set_ylabel("training loss")
 
