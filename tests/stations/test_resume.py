@@ -20,7 +20,7 @@ import pytest
 from deepcams.core.errors import OutputError
 from deepcams.stations import extract as series
 from deepcams.stations import validation
-from deepcams.stations.openaq import StationArchive
+from deepcams.stations.sorted_copy import StationArchive
 from deepcams.stations.validation import Options, Request, validate_files
 
 PLACES = {

@@ -18,8 +18,8 @@ import pandas as pd
 from deepcams.core.errors import InputError, choose
 from deepcams.core.observations import Observations
 from deepcams.core.times import HOUR_SECONDS
-from deepcams.stations.ingest import Rows
 from deepcams.stations.layouts import unit_factor
+from deepcams.stations.sorted_copy import Rows
 
 STEPS: dict[str, str] = {
     "place": "stations without coordinates, or whose coordinates lie more than 1 km apart",

@@ -46,8 +46,9 @@ from deepcams.stations.matching import (
     rule_of,
 )
 from deepcams.stations.metadata import countries_of, globe_cells, note_surroundings
-from deepcams.stations.openaq import StationArchive, open_openaq
+from deepcams.stations.openaq import open_openaq
 from deepcams.stations.quality import Control, Quality, Report, near_pairs
+from deepcams.stations.sorted_copy import StationArchive
 from deepcams.stations.station_files import is_table
 from deepcams.stations.sums import Matcher, Piece, Product, Scored, month_of
 
