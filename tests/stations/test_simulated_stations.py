@@ -14,7 +14,8 @@ from deepcams.simulation.world import SimulatedWorld
 from deepcams.simulation.write_world import simulate
 from deepcams.stations import station_tables as tables
 from deepcams.stations.openaq import open_openaq
-from deepcams.stations.quality import Control, Quality, runs
+from deepcams.stations.quality import Control, Quality
+from deepcams.stations.quality_steps import runs
 from deepcams.stations.sorted_copy import Rows, StationArchive
 from deepcams.stations.validation import Options, validate
 
