@@ -120,7 +120,8 @@ def read_product(
         expected = f"times of the stations ({archive.span()})"
         raise InputError(name, expected, whole, "give stations of the field's time")
     places = archive.stations[["latitude", "longitude"]].astype(float)
-    placement = place_stations(grid, *places.to_numpy().T, space)
+    latitude, longitude = places.to_numpy().T
+    placement = place_stations(grid, latitude, longitude, space)
     if not placement.inside.any():
         found = "none: their coordinates are missing, or none on Earth"
         if places["latitude"].notna().any():
