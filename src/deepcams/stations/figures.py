@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,29 +31,24 @@ def _years(found: Validation) -> np.ndarray:
 
 
 def _name(scored: Scored, found: Validation) -> str:
-    step = found.products["field" if scored.product == "field" else "original"]["grid"].split(",")[
-        0
-    ]
-    return (
-        f"{'field' if scored.product == 'field' else 'original'}, {step.replace(' degrees', '°')}"
-    )
+    product = "field" if scored.product == "field" else "original"
+    step = found.products[product]["grid"].split(",")[0]
+    return f"{product}, {step.replace(' degrees', '°')}"
 
 
 def _credit(found: Validation) -> str:
     """The source line: the stations', and what the fields say of theirs."""
     from deepcams.plotting.page import credit_words
 
-    about = list(found.products.values())
-    sources = [(each["source"], float(each["grid"].split()[0])) for each in about]
-    times = [
-        np.datetime64(end[:10])
-        for each in about
-        for end in each["times"].split(", ")[1].split(" to ")
-    ]
-    simulated = any(
-        "simul" in source.lower() for source, _ in sources
-    )  # whose stations are not OpenAQ's either
-    return credit_words(sources if simulated else [("OpenAQ", 0.0), *sources], times)
+    sources, times = [], []
+    for about in found.products.values():
+        sources.append((about["source"], float(about["grid"].split()[0])))
+        span = about["times"].partition(", ")[2].split(" to ")
+        times += [np.datetime64(moment[:10]) for moment in span]
+    # The stations of a simulated field are not OpenAQ's either.
+    if not any("simul" in source.lower() for source, _ in sources):
+        sources.insert(0, ("OpenAQ", 0.0))
+    return credit_words(sources, times)
 
 
 def draw_scatter(found: Validation, species: str = "PM2.5", size: str = "screen") -> Figure:
@@ -63,32 +59,32 @@ def draw_scatter(found: Validation, species: str = "PM2.5", size: str = "screen"
     pairs = "same" if both else "own"
     chosen = [found.find(name, pairs) for name in (("original", "field") if both else ("field",))]
     products = [scored for scored in chosen if scored is not None]
-    number = {year: int(products[0].density[year].sum()) for year in products[0].density}
+    number = {year: int(density.sum()) for year, density in products[0].density.items()}
     years = sorted(year for year in number if number[year] >= _SHARE * max(number.values()))
+    alone = len(years) == 1
 
-    def panel(scored: Scored, year: int, alone: bool) -> ScatterPanel:
+    def panel(scored: Scored, year: int) -> ScatterPanel:
         pairs = pairs_of(scored.stations.month[:, _years(found) == year].sum(axis=(0, 1)))
         scores = {key: float(value) for key, value in figures(pairs).items()}
         slope, intercept = pairs.line()
         return ScatterPanel(
-            _name(scored, found) + ("" if alone else f", {year}"),
-            scored.density[year],
-            int(pairs.count),
-            scores["R"],
-            scores["RMSE"],
-            scores["bias"],
-            float(slope),
-            float(intercept),
+            title=_name(scored, found) + ("" if alone else f", {year}"),
+            density=scored.density[year],
+            n=int(pairs.count),
+            r=scores["R"],
+            rmse=scores["RMSE"],
+            bias=scores["bias"],
+            slope=float(slope),
+            intercept=float(intercept),
         )
 
-    if len(years) == 1:
-        rows = [[panel(scored, years[0], alone=True) for scored in products]]
-    else:
-        rows = []
-        for at in range(0, len(years), _PANELS):
-            part = years[at : at + _PANELS]
-            rows += [[panel(scored, year, alone=False) for year in part] for scored in products]
-    title = f"Stations and model, {years[0]}" + (f" to {years[-1]}" if len(years) > 1 else "")
+    parts = [years[at : at + _PANELS] for at in range(0, len(years), _PANELS)]
+    rows = [[panel(scored, year) for year in part] for part in parts for scored in products]
+    if alone:
+        rows = [[one for row in rows for one in row]]
+    title = "Stations and model, " + " to ".join(
+        str(year) for year in sorted({*years[:1], *years[-1:]})
+    )
     note = "hourly values; the same pairs for both" if both else "hourly values"
     return scatter_figure(
         rows, title=title, note=note, species=species, size=size, credit=_credit(found)
@@ -102,60 +98,43 @@ def draw_maps(found: Validation, size: str = "screen") -> dict[str, Figure]:
     latitude, longitude = (
         found.stations[name].to_numpy(float) for name in ("latitude", "longitude")
     )
-    years, names = _years(found), {}
+    draw = partial(station_map, latitude, longitude, size=size, credit=_credit(found))
     own = found.find("field", "own")
     hours, fits, rare = {}, {}, {}
-    for year in np.unique(years).tolist():
-        inside = years == year
-        if own is None:
-            number = found.observed_months[:, inside].sum(axis=1)
-        else:
-            sums = own.stations.month[:, inside].sum(axis=1)
-            number = sums[:, _N]
-            r = np.where(number >= FEWEST, figures(pairs_of(sums))["R"], np.nan)
+    for year in np.unique(_years(found)).tolist():
+        inside = _years(found) == year
+        number = found.observed_months[:, inside].sum(axis=1)
+        if own is not None:
+            pairs = pairs_of(own.stations.month[:, inside].sum(axis=1))
+            number = pairs.count
+            r = np.where(number >= FEWEST, figures(pairs)["R"], np.nan)
             if np.isfinite(r).any():
                 fits[str(year)] = r
         if number.any():
-            few = (number > 0) & (number < _SHARE * number.max())
-            hours[str(year)] = np.where(few, 0, number).astype(float)
-            rare[str(year)] = few
+            rare[str(year)] = (number > 0) & (number < _SHARE * number.max())
+            hours[str(year)] = np.where(rare[str(year)], 0, number).astype(float)
     most = max((each.sum() for each in hours.values()), default=0)
     hours = {name: each for name, each in hours.items() if each.sum() >= _SHARE * most}
+    drawn = {}
     if hours:
-        word = "hours compared" if own is not None else "hours after quality control"
-        names["stations-n"] = station_map(
-            latitude,
-            longitude,
+        seldom = np.any([rare[name] for name in hours], axis=0)
+        hidden = int((seldom & ~np.any(list(hours.values()), axis=0)).sum())
+        with_few = f"{counted(hidden, 'station')} with less than {_SHARE:.0%} of the most hours"
+        drawn["stations-n"] = draw(
             hours,
             "n",
             title="Stations",
-            note=_left_out(rare, hours),
-            label=word,
-            size=size,
-            credit=_credit(found),
+            note=f"not drawn: {with_few}" if hidden else "",
+            label="hours after quality control" if own is None else "hours compared",
         )
     if fits:
-        names["stations-R"] = station_map(
-            latitude,
-            longitude,
+        drawn["stations-R"] = draw(
             fits,
             "R",
             title="How the field follows the stations",
             note=f"stations with at least {FEWEST} pairs",
-            size=size,
-            credit=_credit(found),
         )
-    return names
-
-
-def _left_out(rare: dict[str, np.ndarray], shown: dict[str, np.ndarray]) -> str:
-    """How many stations the maps leave out, in words; empty if none."""
-    number = np.stack([rare[name] for name in shown])
-    stations = int(
-        (number.any(axis=0) & ~np.stack([shown[name] > 0 for name in shown]).any(axis=0)).sum()
-    )
-    with_few = f"with less than {_SHARE:.0%} of the most hours"
-    return f"not drawn: {counted(stations, 'station')} {with_few}" if stations else ""
+    return drawn
 
 
 def draw_cycle(found: Validation, species: str = "PM2.5", size: str = "screen") -> Figure | None:

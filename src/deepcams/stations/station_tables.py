@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from deepcams.core.errors import InputError, OutputError, choose
+from deepcams.core.errors import InputError, choose
 from deepcams.core.text import figure
 from deepcams.evaluation.scores import SCORES, bootstrap, figures
 from deepcams.evaluation.sums import pairs_of
@@ -23,6 +23,7 @@ from deepcams.evaluation.tables import (
     to_json,
     to_terminal,
 )
+from deepcams.files.atomic import os_errors_explained
 from deepcams.stations.metadata import INLAND, SEA, SURFACES, count_surroundings
 
 if TYPE_CHECKING:
@@ -67,22 +68,20 @@ def rows(
         and ``_high`` (95 %), observed_mean, model_mean, slope and intercept of the model on the observed; by station
         also its place, and what is around it.
     """
+    by = [choose("--by", name, BY) for name in dict.fromkeys(by)]
     result: list[Row] = []
-    places = _places(found.stations) if "station" in (by := tuple(by)) else {}
-    for name in (ALL, *dict.fromkeys(by)):
-        if name != ALL:
-            choose("--by", name, BY)
+    for name in (ALL, *by):
         for scored in found.scored:
             for view in VIEWS:
+                # A cell is of no one's; a station's mean over stations would repeat the pooled one.
+                of_places = name in ("country", "surface", "station") and view == "cells"
+                if of_places or (name == "station" and view == "stations"):
+                    continue
                 sums = scored.cells if view == "cells" else scored.stations
-                if name in ("country", "surface", "station") and view == "cells":
-                    continue  # a cell is of no one's
                 for group, part in _groups(found, sums, name):
                     counted = part[part[:, 0] > 0]
                     if name != ALL and not len(counted):
                         continue
-                    if view == "stations" and name == "station":
-                        continue  # it would repeat the pooled one
                     row: Row = {
                         "product": scored.product,
                         "pairs": scored.pairs,
@@ -90,23 +89,21 @@ def rows(
                         "by": name,
                         "group": group,
                     }
-                    row |= _figures(counted, view, draws if name != "station" else 0, seed)
-                    result.append(row | (places[group] if name == "station" else {}))
+                    result.append(
+                        row | _figures(counted, view, draws if name != "station" else 0, seed)
+                    )
+    if "station" in by:
+        places = _places(found.stations)
+        result = [row | (places[row["group"]] if row["by"] == "station" else {}) for row in result]
     return result
 
 
 def _places(stations: pd.DataFrame) -> dict[str, Row]:
     """Where each station lies and what is around it, for its rows."""
-    known = [
-        name
-        for name in ("latitude", "longitude", "country", "land", "surface", "altitude")
-        if name in stations
-    ]
-    table = stations[known].astype(object).where(stations[known].notna(), None)
-    return {
-        str(name): dict(zip(known, row, strict=True))
-        for name, row in zip(stations["id"], table.to_numpy(), strict=True)
-    }
+    names = ("latitude", "longitude", "country", "land", "surface", "altitude")
+    table = stations[[name for name in names if name in stations]].astype(object)
+    table = table.where(table.notna(), None)
+    return dict(zip(stations["id"].astype(str), table.to_dict("records"), strict=True))  # type: ignore[arg-type]
 
 
 def _groups(found: Validation, sums: Any, by: str) -> Iterator[tuple[str, np.ndarray]]:
@@ -212,10 +209,8 @@ def write(found: Validation, table: list[Row], folder: Path) -> list[Path]:
     Raises:
         OutputError: it cannot be made or written to.
     """
-    try:
+    with os_errors_explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror or error})") from error
     texts = {
         "scores.json": as_json(found, table),
         "scores.csv": to_csv(table),
@@ -246,16 +241,14 @@ def check_pairs(found: Validation) -> None:
     if not found.scored or any(scored.any() for scored in found.scored):
         return
     lost = [row for row in found.quality.rows() if row["dropped"]]
-    steps = "; ".join(f"{row['step']} {row['dropped']} of {row['rows_in']}" for row in lost)
+    why = "; ".join(f"{row['step']} {row['dropped']} of {row['rows_in']}" for row in lost)
     most = max(lost, key=lambda row: row["dropped"], default=None)
-    why = (
-        "" if most is None or most["what"] == most["step"] else f"; {most['step']}: {most['what']}"
-    )
     if most is not None and most["step"] == "units":
-        why = f"; units: {', '.join(repr(text) for text in found.units[:3])} are no mass concentrations"
-    raise InputError(
-        "stations", "values in the field's cells and hours", f"none left ({steps}{why})"
-    )
+        texts = ", ".join(repr(text) for text in found.units[:3])
+        why += f"; units: {texts} are no mass concentrations"
+    elif most is not None and most["what"] != most["step"]:
+        why += f"; {most['step']}: {most['what']}"
+    raise InputError("stations", "values in the field's cells and hours", f"none left ({why})")
 
 
 def _short(form: str) -> Callable[[float], str]:
