@@ -337,7 +337,7 @@ import functools, sys
 from deepcams.stations import extract as series
 from deepcams.stations import from_files
 series._SAVE_SECONDS, series._TOGETHER = 0.0, 24 * 4 * 25 * 48
-from_files.Options = functools.partial(from_files.Options, batch_rows=2000)
+from_files.Options = functools.partial(from_files.Options, batch_rows=1000)
 from deepcams.cli import main
 sys.exit(main(sys.argv[1:]))
 """
@@ -348,12 +348,12 @@ def test_killed_at_random_moments_it_ends_with_the_same_tables(
     field_of, table_of, save_table, tmp_path: Path
 ) -> None:
     draw, dice = np.random.default_rng(1), random.Random(1)
-    for name, count, hours in (("field", 721, 1), ("original", 241, 3)):
+    for name, count, hours in (("field", 361, 1), ("original", 121, 3)):
         field_of("2019-01-01", count, hours=hours).to_dataset(name="pm2p5").to_netcdf(
             tmp_path / f"{name}.nc"
         )
-    places = {k: (float(draw.uniform(-60, 60)), float(draw.uniform(-180, 180))) for k in range(200)}
-    save_table(table_of(places, hours=720), "stations.parquet")
+    places = {k: (float(draw.uniform(-60, 60)), float(draw.uniform(-180, 180))) for k in range(80)}
+    save_table(table_of(places, hours=360), "stations.parquet")
 
     def start(name: str) -> subprocess.Popen[str]:
         arguments = [

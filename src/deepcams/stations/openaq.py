@@ -14,7 +14,8 @@ from deepcams.core.errors import InputError, OutputError, notice
 from deepcams.core.text import counted
 from deepcams.files.cache import cache_dir, folder_to_build, forget_old, identity, writable
 from deepcams.readers.protocols import Paths
-from deepcams.stations.ingest import build, unreadable_words
+from deepcams.stations.batch_rows import unreadable_words
+from deepcams.stations.ingest import build
 from deepcams.stations.metadata import add_metadata
 from deepcams.stations.sorted_copy import VERSION, StationArchive, load
 from deepcams.stations.station_files import StationFile, find_station_files
