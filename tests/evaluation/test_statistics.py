@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepcams.evaluation.frames import Mean, Scores, Table, extreme_threshold, score_sample
-from deepcams.evaluation.scores import OF_FRAMES, figures
+from deepcams.evaluation.scores import figures, of_frames
 from deepcams.evaluation.sums import Pairs
 
 
 def _figures(pairs: Pairs) -> list[float]:
-    return list(figures(pairs, OF_FRAMES).values())
+    return list(figures(pairs, of_frames()).values())
 
 
 def test_against_numbers_worked_out_by_hand() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from deepcams.core.errors import InputError
-from deepcams.evaluation.scores import bootstrap, figures
+from deepcams.evaluation.scores import SCORES, Score, bootstrap, figures
 from deepcams.evaluation.sums import COLUMNS, Pairs, pairs_of, sum_pairs
 from deepcams.stations import station_tables as tables
 from deepcams.stations.openaq import open_openaq
@@ -268,6 +268,27 @@ def test_the_bootstrap_is_that_of_a_plain_loop() -> None:
         found.append(np.corrcoef(observed[chosen], model[chosen])[0, 1])
     ends = bootstrap(sums, 1500)
     assert ends["R"] == pytest.approx(np.quantile(found, [0.025, 0.975]), abs=0.3 * np.std(found))
+
+
+def test_a_new_score_is_a_column_with_an_interval(
+    field_of, table_of, save_table, monkeypatch
+) -> None:
+    bias = Score(
+        "NMB",
+        "normalised mean bias",
+        "",
+        "zero",
+        "a test",
+        lambda pairs: np.divide(pairs.error, pairs.weight * pairs.truth_mean),
+    )
+    monkeypatch.setitem(SCORES, "NMB", bias)
+    archive = open_openaq(save_table(table_of(PLACES, value=lambda k, h: 10 * k + h % 3)))
+    field = field_of("2019-01-01", 25, of=lambda t, y, x: 36 + 0 * (t + y + x))
+    found = validate(archive, field, options=CLEAN)
+    row = next(row for row in tables.rows(found, (), draws=50) if row["view"] == "pooled")
+    assert row["NMB"] == pytest.approx((36 - 31) / 31, abs=1e-6)
+    assert row["NMB_low"] < row["NMB"] < row["NMB_high"]
+    assert "field_own_NMB" in tables.station_table(found)
 
 
 def test_rows_by_everything(field_of, table_of, save_table) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from deepcams.evaluation.experiment import Result
 from deepcams.evaluation.frames import OF_EXTREMES, Mean, Scores
-from deepcams.evaluation.scores import OF_FRAMES, SCORES, figures
+from deepcams.evaluation.scores import SCORES, figures, of_frames
 from deepcams.evaluation.tables import (
     ALL,
     Column,
@@ -68,7 +68,7 @@ def rows(result: Result) -> list[Row]:
         best = min((value for value in free if not math.isnan(value)), default=math.nan)
         for name, kind in result.kinds.items():
             total = sum(scores[name], Scores())
-            pooled = figures(total.pooled, OF_FRAMES)
+            pooled = figures(total.pooled, of_frames())
             extreme = figures(total.pooled_extreme, ("MAE", "RMSE"))
             row: Row = {
                 "task": result.experiment.task,
@@ -79,7 +79,7 @@ def rows(result: Result) -> list[Row]:
                 "skipped": total.skipped,
                 "missing": total.missing,
             }
-            for key in (*OF_FRAMES, *(f"{key}_p99" for key in OF_EXTREMES)):
+            for key in (*of_frames(), *(f"{key}_p99" for key in OF_EXTREMES)):
                 row[key] = _mean(scores[name], key)
             row |= {f"{key}_pooled": value for key, value in pooled.items()}
             row |= {f"{key}_p99_pooled": value for key, value in extreme.items()}

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from deepcams.evaluation.scores import OF_FRAMES, figures
+from deepcams.evaluation.scores import figures, of_frames
 from deepcams.evaluation.sums import Pairs
 
 EXTREME_QUANTILE = 0.99
@@ -123,7 +123,7 @@ def score_sample(
         t, m = np.minimum(t, clip), np.minimum(m, clip)
     pairs = Pairs.of(t, m, w)
     above = Pairs.of(t[extreme], m[extreme], None if w is None else w[extreme])
-    own = figures(pairs, OF_FRAMES)
+    own = figures(pairs, of_frames())
     own |= {f"{key}_p99": value for key, value in figures(above, OF_EXTREMES).items()}
     return Scores(
         samples=1,

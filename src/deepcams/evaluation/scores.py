@@ -85,8 +85,11 @@ _SCORES = (
 )
 SCORES = {score.key: score for score in _SCORES}
 """Key -> score, in the order of the tables' columns."""
-OF_FRAMES = tuple(score.key for score in _SCORES if score.of_frames)
-"""Scores of whole frames."""
+
+
+def of_frames() -> list[str]:
+    """Return the keys of the scores of whole frames."""
+    return [key for key, score in SCORES.items() if score.of_frames]
 
 
 def figures(pairs: Pairs, keys: Iterable[str] = SCORES) -> dict[str, Any]:
@@ -95,15 +98,17 @@ def figures(pairs: Pairs, keys: Iterable[str] = SCORES) -> dict[str, Any]:
         return {key: SCORES[key].figure(pairs) for key in keys}
 
 
+_ENDS = (1 - 0.95) / 2, 1 - (1 - 0.95) / 2
+
+
 def bootstrap(
     sums: np.ndarray,
     draws: int,
     seed: int = 0,
-    level: float = 0.95,
     mean_of_groups: bool = False,
     fewest: int = 2,
 ) -> dict[str, tuple[float, float]]:
-    """Return percentile intervals of all scores when whole groups (stations) are drawn with replacement.
+    """Return 95 % percentile intervals of all scores when whole groups (stations) are drawn with replacement.
 
     Pairs of one station are not independent; stations nearly are, so they are what is resampled.
 
@@ -111,7 +116,6 @@ def bootstrap(
         sums: (groups, columns); groups without pairs do not count.
         draws: how many resamples.
         seed: of the draws.
-        level: share of the resamples within the interval.
         mean_of_groups: resample the mean of the groups' own scores instead of the scores of all pairs.
         fewest: pairs that a group must have for its own scores to count.
 
@@ -143,8 +147,7 @@ def bootstrap(
     ends = {}
     for key, values in zip(SCORES, np.concatenate(found).T, strict=True):
         defined = values[~np.isnan(values)]
-        tail = (1 - level) / 2
-        low, high = np.quantile(defined, [tail, 1 - tail]) if defined.size else (np.nan, np.nan)
+        low, high = np.quantile(defined, _ENDS) if defined.size else (np.nan, np.nan)
         ends[key] = float(low), float(high)
     return ends
 

@@ -160,15 +160,15 @@ class Report:
         ]
 
 
-def near_pairs(stations: pd.DataFrame, metres: float = TWIN_METRES) -> np.ndarray:
-    """Return the pairs of stations within some metres of each other: (n, 2), the smaller number first."""
+def near_pairs(stations: pd.DataFrame) -> np.ndarray:
+    """Return the pairs of stations that may be twins: (n, 2), near each other, the smaller number first."""
     from scipy.spatial import cKDTree
 
     points = on_sphere(*(stations[name].to_numpy(float) for name in ("latitude", "longitude")))
     known = np.flatnonzero(np.isfinite(points).all(axis=1))
     if known.size < 2:
         return np.zeros((0, 2), np.int64)
-    pairs = cKDTree(points[known]).query_pairs(metres / 1000 / EARTH_KM, output_type="ndarray")
+    pairs = cKDTree(points[known]).query_pairs(TWIN_METRES / 1000 / EARTH_KM, output_type="ndarray")
     return np.asarray(np.sort(known[pairs], axis=1).reshape(-1, 2))
 
 
