@@ -253,8 +253,8 @@ def _in_space(parts: list[Stored]) -> list[list[Tile]]:
 
 def _union(grids: list[Grid]) -> Grid | None:
     """The grid that these make up without gap or overlap; ``None`` where there is none."""
-    step = grids[0].step
-    if any(abs(grid.step - step) > 1e-9 for grid in grids):
+    step, row_step = grids[0].step, grids[0].row_step
+    if any(abs(grid.step - step) + abs(grid.row_step - row_step) > 1e-9 for grid in grids):
         return None
     north, south = min(grid.north for grid in grids), max(grid.south for grid in grids)
     spans = sorted({(grid.west % grid.around, grid.columns) for grid in grids})
@@ -264,7 +264,7 @@ def _union(grids: list[Grid]) -> Grid | None:
         end = max(west + columns for west, columns in eastward)
         if end > around:
             continue
-        whole = Grid(step, north, first, south - north + 1, end).canonical()
+        whole = Grid(step, north, first, south - north + 1, end, row_step).canonical()
         covered = np.zeros(whole.shape, np.int8)
         for grid in grids:
             row, column = _place(grid, whole)

@@ -245,7 +245,7 @@ class Layout:
             "geospatial_lat_min": south,
             "geospatial_lat_max": north,
             "geospatial_lat_units": "degrees_north",
-            "geospatial_lat_resolution": float(self.grid.step),
+            "geospatial_lat_resolution": float(self.grid.row_step),
             "geospatial_lon_min": west,
             "geospatial_lon_max": east,
             "geospatial_lon_units": "degrees_east",
