@@ -80,8 +80,8 @@ class Grid:
         if np.any(abs(turns - turns.round()) > _TOLERANCE):
             raise InputError(
                 where,
-                f"nodes that are multiples of the step ({_spacing_text(step, row_step)} degrees) from the pole and from "
-                "Greenwich",
+                f"nodes that are multiples of the step ({_spacing_text(step, row_step)} degrees) from the pole "
+                "and from Greenwich",
                 f"a first node at latitude {latitude[0]:.4f}, longitude {longitude[0]:.4f}",
                 "regrid the file to nodes (CAMS EAC4: 90, 89.25, .. and 0, 0.75, ..)",
             )

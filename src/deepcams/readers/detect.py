@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from deepcams.core.errors import InputError, notice
+from deepcams.core.errors import InputError, notice, refuse_url
 from deepcams.core.text import counted
 from deepcams.readers.archive import unpack
 from deepcams.readers.protocols import Paths
@@ -198,6 +198,7 @@ def find_files(paths: Paths) -> list[DataFile]:
     other: list[Path] = []
     seen: set[Path] = set()
     for one in given:
+        refuse_url(one)
         for path, in_folder in _expand(Path(one).expanduser()):
             if path.resolve() in seen:
                 continue

@@ -19,6 +19,7 @@ from deepcams.readers.geos_cf import open_geos_cf_files, version_of
 from deepcams.readers.merge import open_merged
 from deepcams.readers.protocols import Paths
 from deepcams.readers.times import Stamp, cell_method
+from deepcams.writers.target import absent_files
 
 _PM25_NAMES = re.compile(
     r"(?:.*[^a-z0-9])?pm_?2[p._]?5(?:$|_(?:conc|mean|surface|sfc|total|rh35.*)$)", re.IGNORECASE
@@ -140,6 +141,10 @@ def open_files(
             found = unfinished(file, dataset)
             if found is not None:
                 notice(found.words())
+    for folder in sorted({file.folder for file in files if file.folder}):
+        words = absent_files(folder)
+        if words:
+            notice(words)
     source = layout_of(first, files[0]).source
     if source == "cams":
         return open_cams_files(files, variable or PM25.name, stamp)

@@ -17,8 +17,8 @@ from deepcams.files.records import FOLDER, Record, Records
 from deepcams.readers.open import open_field
 from deepcams.writers import Contents
 from deepcams.writers.layout import RUN
-from deepcams.writers.netcdf import FILES, TOTAL
-from deepcams.writers.target import written
+from deepcams.writers.netcdf import TOTAL
+from deepcams.writers.target import absent_files, written
 
 _UNREADABLE = (OSError, ValueError, TypeError, KeyError, OutputError)
 
@@ -105,7 +105,8 @@ def read_output(path: Path, files: Sequence[Path] | None = None) -> Output:
         order = np.argsort(times, kind="stable")
         found.times, found.status = times[order], status[order]
     if path.is_dir() and path.suffix.lower() != ".zarr":
-        found.problems += _absent_files(path)
+        words = absent_files(path)
+        found.problems += [words] if words else []
     return found
 
 
@@ -129,21 +130,6 @@ def _kept_records(found: Output, length: int) -> list[Contents]:
     if there is not None and not there.whole:
         found.problems.append(there.words())
     return records
-
-
-def _absent_files(folder: Path) -> list[str]:
-    """What an unfinished run with one file a day or month has still to write."""
-    try:
-        record = Records(folder / FOLDER).get(FILES)
-        names = record.facts["names"] if record is not None else []
-    except _UNREADABLE:
-        return []
-    absent = [name for name in names if not (folder / str(name)).exists()]
-    return (
-        [f"{folder.name} is not finished: {len(absent)} of {len(names)} files are not written"]
-        if absent
-        else []
-    )
 
 
 def inputs_beside(output: Output, folders: Sequence[Path]) -> xr.DataArray | None:

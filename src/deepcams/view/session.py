@@ -18,7 +18,7 @@ from deepcams.view.blocks import Blocks
 from deepcams.view.prefetch import Ahead
 from deepcams.view.station_layer import Stations
 from deepcams.view.watch import Watch
-from deepcams.writers.layout import COORDINATES
+from deepcams.writers.layout import COORDINATES, CRS
 
 LARGEST_DOWNLOAD = 500_000_000
 """Bytes of values, uncompressed."""
@@ -257,6 +257,8 @@ class Shown:
             name=str(field.name),
             attrs={key: value for key, value in field.attrs.items() if key != "history"},
         ).to_dataset()
+        dataset["crs"] = xr.Variable((), np.int8(0), CRS)
+        dataset[str(field.name)].attrs["grid_mapping"] = "crs"
         for axis in ("latitude", "longitude"):
             given = COORDINATES[axis]
             dataset[axis].attrs = {key: given[key] for key in ("standard_name", "units", "axis")}
