@@ -217,14 +217,16 @@ def test_rows_may_be_nearer_to_each_other_than_columns() -> None:
     """MERRA-2 has 0.5 x 0.625 degrees."""
     grid = Grid.from_coordinates(90 - 0.5 * np.arange(361), 0.625 * np.arange(576))
     assert grid == Grid(0.625, 0, 0, 361, 576, 0.5)
-    assert grid.periodic and grid.last_row == 360 and grid.south == 360
+    assert grid.periodic
+    assert (grid.last_row, grid.south) == (360, 360)
     assert grid.describe() == "0.5 x 0.625 degrees, 361 x 576, global"
     assert grid.row_areas.sum() == pytest.approx(2)
     fine = grid.refine()
     assert fine.shape == (1081, 1728)
     assert fine.whole_cells()[0] == grid
     part, rows, columns = grid.select((-10, 30, 30, 50))
-    assert np.array_equal(part.latitudes, grid.latitudes[rows]) and part.latitudes[0] == 50
+    assert np.array_equal(part.latitudes, grid.latitudes[rows])
+    assert part.latitudes[0] == 50
     assert np.array_equal(part.longitudes % 360, grid.longitudes[columns])
 
 

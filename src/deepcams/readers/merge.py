@@ -47,7 +47,7 @@ def open_merged(
             another file has, naming the time and both files.
     """
     arrays: list[tuple[xr.DataArray, DataFile]] = []
-    without: dict[str, tuple[DataFile, list[xr.Dataset]]] = {}
+    without: dict[str, tuple[DataFile, Sequence[xr.Dataset]]] = {}
     for file, datasets in _opened(files):
         chosen = []
         for dataset in datasets:
@@ -71,7 +71,7 @@ def open_merged(
     return field
 
 
-def _opened(files: Sequence[DataFile]) -> list[tuple[DataFile, list[xr.Dataset]]]:
+def _opened(files: Sequence[DataFile]) -> list[tuple[DataFile, Sequence[xr.Dataset]]]:
     """Each file's datasets; GRIB files are opened together, since their messages are ranked against each other."""
     gribs = [file for file in files if file.kind == "grib"]
     if len(gribs) < 2:
@@ -88,7 +88,7 @@ def _opened(files: Sequence[DataFile]) -> list[tuple[DataFile, list[xr.Dataset]]
 
 
 def _check_without(
-    without: dict[str, tuple[DataFile, list[xr.Dataset]]], have: set[Any], wanted: str
+    without: dict[str, tuple[DataFile, Sequence[xr.Dataset]]], have: set[Any], wanted: str
 ) -> None:
     """Refuse files without the variable, but for those of a zip or folder that has it in another file."""
     left = []
