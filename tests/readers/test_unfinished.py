@@ -16,7 +16,7 @@ from deepcams.downscaling.job import downscale_to
 from deepcams.files.records import FOLDER
 from deepcams.readers.inspect import inspect
 from deepcams.readers.open import open_field
-from deepcams.report.output_facts import read_output
+from deepcams.report.discover import read_output
 
 START = np.datetime64("2019-12-31T00", "ns")
 HOUR = np.timedelta64(1, "h")

@@ -237,7 +237,7 @@ def test_mobile_and_low_cost_stations_go_where_metadata_says_so(
 def test_the_table_tells_rows_in_dropped_and_out_of_each_step(checked, table_of) -> None:
     table = table_of(PLACES, hours=240)
     table.loc[3, "value"] = -999
-    report = checked(table)[2].table()
+    report = pd.DataFrame(checked(table)[2].rows())
     assert report["step"].tolist() == list(STEPS)
     assert (report["rows_in"] - report["dropped"] == report["rows_out"]).all()
     assert (report["rows_in"][1:].to_numpy() == report["rows_out"][:-1].to_numpy()).all()

@@ -104,18 +104,18 @@ def evaluate(
 
     from deepcams.cli.progress import one_bar
     from deepcams.evaluation import experiment as simulation
-    from deepcams.evaluation import tables
-    from deepcams.evaluation.experiment import open_truth
+    from deepcams.evaluation import experiment_tables as tables
+    from deepcams.evaluation.tables import check_writable, save
 
     outputs = [(json, tables.as_json), (csv, tables.as_csv), (markdown, tables.as_markdown)]
     for path, _ in outputs:
         if path is not None:
-            tables.check_writable(path)
+            check_writable(path)
     experiment = simulation.Experiment(
         task.value, degrade.value, resolution.value, bbox, margin, weighting.value, clip
     )
     names = methods.split(",") if methods is not None else None
-    field = open_truth(truth, period)
+    field = simulation.open_truth(truth, period)
     with one_bar("scoring", "blocks", hidden=quiet) as progress:
         result = simulation.evaluate(
             field, experiment, names, order=order.value, conserve=conserve.value, progress=progress
@@ -123,4 +123,4 @@ def evaluate(
     Console().print(tables.for_terminal(result))
     for path, text in outputs:
         if path is not None:
-            tables.save(path, text(result))
+            save(path, text(result))

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepcams.core.text import counted
-from deepcams.evaluation.statistics import COLUMNS, ORIGIN, figures, pairs_of
-from deepcams.stations.sums import Scored
+from deepcams.evaluation.scores import figures
+from deepcams.evaluation.sums import COLUMNS, pairs_of
+from deepcams.stations.sums import LINEAR, Scored
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from deepcams.stations.validation import Validation
 
-_N, _O, _M = COLUMNS.index("n"), COLUMNS.index("o"), COLUMNS.index("m")
+_N, _O = COLUMNS.index("n"), COLUMNS.index("o")
 FEWEST = 24
 """Pairs that a station must have for its own R to be drawn."""
 _PANELS = 4  # years in a row
@@ -66,17 +67,18 @@ def draw_scatter(found: Validation, species: str = "PM2.5", size: str = "screen"
     years = sorted(year for year in number if number[year] >= _SHARE * max(number.values()))
 
     def panel(scored: Scored, year: int, alone: bool) -> ScatterPanel:
-        all_of = pairs_of(scored.stations.month[:, _years(found) == year])
-        slope = all_of.joint_moment / all_of.truth_moment if all_of.truth_moment > 0 else math.nan
+        pairs = pairs_of(scored.stations.month[:, _years(found) == year].sum(axis=(0, 1)))
+        scores = {key: float(value) for key, value in figures(pairs).items()}
+        slope, intercept = pairs.line()
         return ScatterPanel(
-            f"{_name(scored, found)}" + ("" if alone else f", {year}"),
+            _name(scored, found) + ("" if alone else f", {year}"),
             scored.density[year],
-            all_of.count,
-            all_of.r,
-            all_of.rmse,
-            all_of.bias,
-            slope,
-            all_of.method_mean - slope * all_of.truth_mean,
+            int(pairs.count),
+            scores["R"],
+            scores["RMSE"],
+            scores["bias"],
+            float(slope),
+            float(intercept),
         )
 
     if len(years) == 1:
@@ -110,7 +112,7 @@ def draw_maps(found: Validation, size: str = "screen") -> dict[str, Figure]:
         else:
             sums = own.stations.month[:, inside].sum(axis=1)
             number = sums[:, _N]
-            r = np.where(number >= FEWEST, figures(sums)["R"], np.nan)
+            r = np.where(number >= FEWEST, figures(pairs_of(sums))["R"], np.nan)
             if np.isfinite(r).any():
                 fits[str(year)] = r
         if number.any():
@@ -164,32 +166,35 @@ def draw_cycle(found: Validation, species: str = "PM2.5", size: str = "screen") 
     from deepcams.plotting.diurnal import Cycle, diurnal_figure
 
     scored = found.find("field", "hourly") or found.find("field", "own")
-    pairs = found.observed[..., :2] if scored is None else scored.stations.hour[..., [_N, _O]]
-    whole = (pairs[..., 0] > 0).sum(axis=1) >= _HOURS
-    number = pairs[whole, :, 0].sum(axis=0)
-    if (number > 0).sum() < _HOURS:
+    if scored is None:
+        number, total = np.moveaxis(found.observed, -1, 0)
+        by_month = found.observed_months
+    else:
+        number, total = (scored.stations.hour[..., column] for column in (_N, _O))
+        by_month = scored.stations.month[..., _N]
+    whole = (number > 0).sum(axis=1) >= _HOURS
+    number, total, by_month = number[whole], total[whole], by_month[whole]
+    if number.any(axis=0).sum() < _HOURS:
         return None
+    spread = _spread(number, total)
     if scored is None:
         with np.errstate(invalid="ignore", divide="ignore"):
-            observed = pairs[whole, :, 1].sum(axis=0) / number
-        cycles = [Cycle("observed", "observed", observed, spread=_spread(pairs[whole]))]
-        by_month = found.observed_months[whole]
+            observed = total.sum(axis=0) / number.sum(axis=0)
+        cycles = [Cycle("observed", "observed", observed, spread=spread)]
     else:
-        cycles = [
-            Cycle("observed", "observed", _mean(scored, whole, _O), spread=_spread(pairs[whole]))
-        ]
-        cycles.append(Cycle(_name(scored, found), "field", _mean(scored, whole, _M)))
-        linear = found.find("original, linear in time", "hourly")
-        if linear is not None:
-            name = f"{_name(linear, found)}, linear between analyses"
-            cycles.append(Cycle(name, "original", _mean(linear, whole, _M), dashed=True))
-        elif (original := found.find("original", "same")) is not None:
-            cycles.append(Cycle(_name(original, found), "original", _mean(original, whole, _M)))
-        by_month = scored.stations.month[whole][..., _N]
+        pairs = pairs_of(scored.stations.hour[whole].sum(axis=0))
+        cycles = [Cycle("observed", "observed", pairs.truth_mean, spread=spread)]
+        cycles.append(Cycle(_name(scored, found), "field", pairs.method_mean))
+        linear = found.find(LINEAR, "hourly")
+        original = linear or found.find("original", "same")
+        if original is not None:
+            name = _name(original, found) + (", linear between analyses" if linear else "")
+            mean = pairs_of(original.stations.hour[whole].sum(axis=0)).method_mean
+            cycles.append(Cycle(name, "original", mean, dashed=linear is not None))
     months = found.months[by_month.sum(axis=0) > _SHARE * by_month.sum(axis=0).max()]
     span = f"{months[0]}" + (f" to {months[-1]}" if months.size > 1 else "")
-    note = f"{int(whole.sum()):,} stations with whole days, {int(number.sum()):,} hours, {span}"
-    note += "; band: 95 % over stations" if cycles[0].spread is not None else ""
+    note = f"{len(number):,} stations with whole days, {int(number.sum()):,} hours, {span}"
+    note += "; band: 95 % over stations" if spread is not None else ""
     return diurnal_figure(
         cycles,
         title="Diurnal cycle at the stations",
@@ -200,18 +205,11 @@ def draw_cycle(found: Validation, species: str = "PM2.5", size: str = "screen") 
     )
 
 
-def _mean(scored: Scored, chosen: np.ndarray, column: int) -> np.ndarray:
-    sums = scored.stations.hour[chosen].sum(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(ORIGIN + sums[:, column] / sums[:, _N])
-
-
-def _spread(sums: np.ndarray) -> np.ndarray | None:
+def _spread(number: np.ndarray, total: np.ndarray) -> np.ndarray | None:
     """Half the 95 % interval of each hour's mean deviation from the station's day, stations being resampled.
 
     The level of the whole day differs from station to station and says nothing of the cycle; it is taken out.
     """
-    number, total = sums[..., 0], sums[..., 1]
     used = (number > 0).all(axis=1)
     if used.sum() < 8:
         return None

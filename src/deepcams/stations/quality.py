@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, astuple, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -144,22 +145,20 @@ class Report:
         counts = {name: Count(**each) for name, each in about["counts"].items()}
         return cls(counts, tuple((dropped, kept) for dropped, kept in about["twins"]))
 
-    def table(self) -> pd.DataFrame:
-        """One row a step: step, rows_in, dropped, rows_out, stations_lost, changed, what."""
-        return pd.DataFrame(
-            [
-                {
-                    "step": name,
-                    "rows_in": c.rows_in,
-                    "dropped": c.dropped,
-                    "rows_out": c.rows_in - c.dropped,
-                    "stations_lost": c.stations,
-                    "changed": c.changed,
-                    "what": STEPS.get(name, name),
-                }
-                for name, c in self.counts.items()
-            ]
-        )
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row a step: step, rows_in, dropped, rows_out, stations_lost, changed, what."""
+        return [
+            {
+                "step": name,
+                "rows_in": count.rows_in,
+                "dropped": count.dropped,
+                "rows_out": count.rows_in - count.dropped,
+                "stations_lost": count.stations,
+                "changed": count.changed,
+                "what": STEPS.get(name, name),
+            }
+            for name, count in self.counts.items()
+        ]
 
 
 def near_pairs(stations: pd.DataFrame, metres: float = TWIN_METRES) -> np.ndarray:

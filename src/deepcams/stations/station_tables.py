@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +10,19 @@ import numpy as np
 import pandas as pd
 
 from deepcams.core.errors import InputError, OutputError, choose
-from deepcams.evaluation.statistics import COLUMNS, GROUP_FIGURES, bootstrap, figures, pairs_of
-from deepcams.evaluation.tables import ALL, Row, cell, defined, new_table, save, to_json
+from deepcams.core.text import figure
+from deepcams.evaluation.scores import SCORES, bootstrap, figures
+from deepcams.evaluation.sums import pairs_of
+from deepcams.evaluation.tables import (
+    ALL,
+    Column,
+    Row,
+    defined,
+    save,
+    to_csv,
+    to_json,
+    to_terminal,
+)
 from deepcams.stations.metadata import INLAND, SEA, SURFACES, count_surroundings
 
 if TYPE_CHECKING:
@@ -123,31 +133,28 @@ def _groups(found: Validation, sums: Any, by: str) -> Iterator[tuple[str, np.nda
 def _figures(counted: np.ndarray, view: str, draws: int, seed: int) -> Row:
     own = view == "stations"
     used = counted[counted[:, 0] >= FEWEST] if own else counted
-    pairs = pairs_of(used)
+    pairs = pairs_of(used.sum(axis=0))
+    found = figures(pairs)
     if own:
-        each = figures(used)
-        found = {name: _mean(each[name]) for name in GROUP_FIGURES}
-    else:
-        found = {name: float(value) for name, value in figures(used.sum(axis=0)).items()}
+        found = {key: _mean(values) for key, values in figures(pairs_of(used)).items()}
     enough = np.count_nonzero(used[:, 0]) >= FEWEST_RESAMPLED
     ends = bootstrap(used, draws if enough else 0, seed, mean_of_groups=own, fewest=FEWEST)
-    slope = pairs.joint_moment / pairs.truth_moment if pairs.truth_moment > 0 else math.nan
-    row: Row = {"stations": len(used), "n": pairs.count, **found}
-    for name in GROUP_FIGURES:
-        row[f"{name}_low"] = ends.low[name] if ends else math.nan
-        row[f"{name}_high"] = ends.high[name] if ends else math.nan
+    row: Row = {"stations": len(used), "n": int(pairs.count), **found}
+    for key in SCORES:
+        row[f"{key}_low"], row[f"{key}_high"] = ends.get(key, (np.nan, np.nan))
+    slope, intercept = pairs.line()
     row |= {
-        "observed_mean": pairs.truth_mean if pairs.count else math.nan,
-        "model_mean": pairs.method_mean if pairs.count else math.nan,
+        "observed_mean": pairs.truth_mean,
+        "model_mean": pairs.method_mean,
         "slope": slope,
-        "intercept": pairs.method_mean - slope * pairs.truth_mean,
+        "intercept": intercept,
     }
     return defined(row)
 
 
 def _mean(values: np.ndarray) -> float:
     known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else math.nan
+    return known.mean() if known.size else np.nan
 
 
 def station_table(found: Validation) -> pd.DataFrame:
@@ -157,8 +164,9 @@ def station_table(found: Validation) -> pd.DataFrame:
     for scored in found.scored:
         sums = scored.stations.month.sum(axis=1)
         name = f"{scored.product.replace(', linear in time', '_linear')}_{scored.pairs}"
-        table[f"{name}_n"] = sums[:, COLUMNS.index("n")].astype(np.int64)
-        for key, values in figures(sums).items():
+        pairs = pairs_of(sums)
+        table[f"{name}_n"] = pairs.count
+        for key, values in figures(pairs).items():
             table[f"{name}_{key}"] = values
     return table
 
@@ -192,7 +200,7 @@ def as_json(found: Validation, table: list[Row]) -> str:
     """``{"rows": [...], "quality": [...], "about": {...}}``."""
     document = {
         "rows": table,
-        "quality": found.quality.table().to_dict("records"),
+        "quality": found.quality.rows(),
         "about": about(found),
     }
     return to_json(document)
@@ -210,9 +218,9 @@ def write(found: Validation, table: list[Row], folder: Path) -> list[Path]:
         raise OutputError(f"{folder}: cannot be made ({error.strerror or error})") from error
     texts = {
         "scores.json": as_json(found, table),
-        "scores.csv": pd.DataFrame(table).to_csv(index=False),
+        "scores.csv": to_csv(table),
         "stations.csv": station_table(found).to_csv(index=False, float_format="%.6g"),
-        "quality.csv": found.quality.table().to_csv(index=False),
+        "quality.csv": to_csv(found.quality.rows()),
     }
     for name, text in texts.items():
         save(folder / name, text)
@@ -237,8 +245,7 @@ def check_pairs(found: Validation) -> None:
     """
     if not found.scored or any(s.stations.month[..., 0].any() for s in found.scored):
         return
-    table = found.quality.table()
-    lost = [row for row in table.to_dict("records") if row["dropped"]]
+    lost = [row for row in found.quality.rows() if row["dropped"]]
     steps = "; ".join(f"{row['step']} {row['dropped']} of {row['rows_in']}" for row in lost)
     most = max(lost, key=lambda row: row["dropped"], default=None)
     why = (
@@ -251,44 +258,67 @@ def check_pairs(found: Validation) -> None:
     )
 
 
-_COLUMNS = (("R", ".3f"), ("RMSE", "#.3g"), ("MAE", "#.3g"), ("bias", "+#.3g"), ("FAC2", ".0%"))
+def _short(form: str) -> Callable[[float], str]:
+    """A form without the point that ``#`` leaves behind whole numbers."""
+    return lambda value: figure(value, form).rstrip(".")
+
+
+def _number(n: int) -> str:
+    """A number of pairs, from ten millions on as such, so that tables of years keep to 80 columns."""
+    return f"{n:,}" if n < 10_000_000 else f"{n / 1e6:,.0f} M"
+
+
+_FORMS = {"R": ".3f", "RMSE": "#.3g", "MAE": "#.3g", "bias": "+#.3g", "FAC2": ".0%"}
+_COLUMNS = (
+    *(Column(key, key, _short(form)) for key, form in _FORMS.items()),
+    Column("R_interval", "R, 95 %", str),
+)
+_QUALITY = (
+    Column("step", "step"),
+    Column("rows_in", "in", "{:,}".format),
+    Column("dropped", "dropped", "{:,}".format),
+    Column("rows_out", "out", "{:,}".format),
+)
 
 
 def for_terminal(found: Validation, table: list[Row], by: Iterable[str] = ()) -> RenderableType:
-    """The tables for people: quality, figures over everything, then by whatever was asked for."""
+    """Return the tables for people: quality, figures over everything, then by whatever was asked for."""
     from rich.console import Group
     from rich.text import Text
 
-    parts: list[RenderableType] = [
-        Text("Quality control and matching", style="bold"),
-        Text(""),
-        _quality(found),
-    ]
+    steps = found.quality.rows()
+    quality = to_terminal(steps, _QUALITY, lambda row, _: "" if row["dropped"] else "dim")
+    parts: list[RenderableType] = [Text("Quality control and matching", style="bold"), quality]
     for view, words in VIEWS.items():
         chosen = [row for row in table if row["by"] == ALL and row["view"] == view and row["n"]]
         if chosen:
-            parts += [
-                Text(""),
-                Text.assemble((view.capitalize(), "bold"), f": {words}"),
-                Text(""),
-                _scores(chosen, ""),
-            ]
+            parts += [Text.assemble((view.capitalize(), "bold"), f": {words}"), _scores(chosen)]
     for name in by:
         chosen = [row for row in table if row["by"] == name and row["view"] == "pooled"]
-        chosen = [
-            row for row in chosen if row["pairs"] == ("same" if _has(chosen, "same") else "own")
-        ]
+        pairs = "same" if any(row["pairs"] == "same" for row in chosen) else "own"
+        chosen = [row for row in chosen if row["pairs"] == pairs]
         if name != "station" and chosen:
-            parts += [
-                Text(""),
-                Text(f"By {name}, pooled", style="bold"),
-                Text(""),
-                _scores(chosen, name),
-            ]
-    parts += [Text(""), Text(_surroundings(found))]
+            parts += [Text(f"By {name}, pooled", style="bold"), _scores(chosen, name)]
+    parts.append(Text(_surroundings(found)))
     if found.scored:
-        parts += [Text(""), Text(_legend(found), style="dim")]
-    return Group(*parts)
+        parts.append(Text(_legend(found), style="dim"))
+    spaced = [each for part in parts for each in (part, Text(""))]
+    return Group(*spaced[:-1])
+
+
+def _scores(chosen: list[Row], by: str = "") -> RenderableType:
+    order = list(PAIRS)
+    shown = []
+    for row in sorted(chosen, key=lambda row: (row["group"], order.index(row["pairs"]))):
+        ends = None if row["R_low"] is None else f"{row['R_low']:.2f}..{row['R_high']:.2f}"
+        shown.append(row | {"R_interval": ends, "product": PRODUCTS[row["product"]]})
+    heads = [Column("group", by)] if by else []
+    heads.append(Column("product", "product"))
+    if not by:
+        heads.append(Column("pairs", "pairs"))
+    places = "cells" if chosen[0]["view"] == "cells" else "stat."
+    counts = Column("n", "n", _number), Column("stations", places, "{:,}".format)
+    return to_terminal(shown, [*heads, *counts, *_COLUMNS])
 
 
 def _surroundings(found: Validation) -> str:
@@ -300,55 +330,6 @@ def _surroundings(found: Validation) -> str:
         f"{count['stations']:,} stations: {words} (cells with at least {INLAND:.0%} land, between, at most {SEA:.0%}); "
         f"altitude {altitude}."
     )
-
-
-def _has(table: list[Row], pairs: str) -> bool:
-    return any(row["pairs"] == pairs for row in table)
-
-
-def _quality(found: Validation) -> RenderableType:
-    shown = new_table()
-    shown.add_column("step")
-    for name in ("in", "dropped", "out"):
-        shown.add_column(name, justify="right")
-    for row in found.quality.table().itertuples():
-        style = "" if row.dropped else "dim"
-        shown.add_row(
-            row.step, f"{row.rows_in:,}", f"{row.dropped:,}", f"{row.rows_out:,}", style=style
-        )
-    return shown
-
-
-def _scores(chosen: list[Row], by: str) -> RenderableType:
-    shown = new_table()
-    if by:
-        shown.add_column(by, no_wrap=True)
-    for name in ("product", *([] if by else ["pairs"])):
-        shown.add_column(name, no_wrap=True)
-    shown.add_column("n", justify="right", no_wrap=True)
-    shown.add_column(
-        "cells" if chosen[0]["view"] == "cells" else "stat.", justify="right", no_wrap=True
-    )
-    for name, _ in _COLUMNS:
-        shown.add_column(name, justify="right", no_wrap=True)
-    shown.add_column("R, 95 %", justify="right", no_wrap=True)
-    order = {name: k for k, name in enumerate(PAIRS)}
-    chosen = sorted(chosen, key=lambda r: (r["group"], order[r["pairs"]]))
-    for row in chosen:
-        names = [
-            *([row["group"]] if by else []),
-            PRODUCTS[row["product"]],
-            *([] if by else [row["pairs"]]),
-        ]
-        texts = [cell(row[key], form).rstrip(".") for key, form in _COLUMNS]
-        ends = "-" if row["R_low"] is None else f"{row['R_low']:.2f}..{row['R_high']:.2f}"
-        shown.add_row(*names, _number(row["n"]), f"{row['stations']:,}", *texts, ends)
-    return shown
-
-
-def _number(n: int) -> str:
-    """A number of pairs, from ten millions on as such, so that tables of years keep to 80 columns."""
-    return f"{n:,}" if n < 10_000_000 else f"{n / 1e6:,.0f} M"
 
 
 def _legend(found: Validation) -> str:

@@ -10,7 +10,7 @@ import xarray as xr
 
 from deepcams.core.observations import Observations
 from deepcams.core.times import HOUR_SECONDS
-from deepcams.evaluation.statistics import COLUMNS, sum_pairs
+from deepcams.evaluation.sums import COLUMNS, sum_pairs
 from deepcams.stations.extract import Series
 from deepcams.stations.matching import Placement, TimePlan, TimeRule, cadence, plan_times
 from deepcams.stations.quality import Count, Report
@@ -35,7 +35,7 @@ class Sums:
     """Sums over one product's pairs, for stations or for cells.
 
     Attributes:
-        month: (groups, months, 9), see :data:`deepcams.evaluation.statistics.COLUMNS`.
+        month: (groups, months, 9), see :data:`deepcams.evaluation.sums.COLUMNS`.
         hour: (groups, 24, 9), by local mean solar hour.
     """
 
