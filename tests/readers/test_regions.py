@@ -45,9 +45,9 @@ def _region(world: World) -> xr.DataArray:
 def test_a_region_cut_into_any_rectangles_is_put_together(
     data: st.DataObject, world: World, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Cut rows, then each band's columns, write each piece to a file, give them in any order."""
+    """Cut rows (two at least), then each band's columns, write each piece to a file, give them in any order."""
     folder, region = tmp_path_factory.mktemp("parts"), _region(world)
-    rows = data.draw(st.sets(st.sampled_from([2, 3, 5]), max_size=2))
+    rows = data.draw(st.sets(st.sampled_from([2, 5])))
     pieces = []
     for band in np.split(np.arange(7), sorted(rows)):
         columns = data.draw(st.sets(st.sampled_from([2, 4, 6]), max_size=2))
