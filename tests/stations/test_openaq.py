@@ -13,6 +13,7 @@ import pytest
 from deepcams.core.errors import DeepcamsNotice, InputError
 from deepcams.stations import ingest
 from deepcams.stations.openaq import open_openaq
+from deepcams.stations.sorted_copy import load
 from deepcams.stations.station_files import find_station_files
 
 PLACES = {1: (52.5, 15.0), 22: (40.0, 116.0), 3: (-33.4, -70.6)}
@@ -140,13 +141,17 @@ def test_rows_are_sorted_by_station_and_time_into_years(
     }
     table = table_of(many, "2018-12-31T20:00", hours=8).sample(frac=1, random_state=2)
     files = find_station_files(save_table(table))
-    built = ingest.build(files, "pm25", False, tmp_path / "built", lambda rows: None)
+    ingest.build(files, "pm25", False, tmp_path / "built", "key", lambda rows: None)
+    built = load(tmp_path / "built", "key")
+    assert built is not None
     assert built.years == [2018, 2019]
     assert sorted(p.name for p in (tmp_path / "built").iterdir()) == [
         "2018.parquet",
         "2019.parquet",
+        "about.json",
+        "stations.parquet",
     ]
-    rows = ingest.read_stations(tmp_path / "built", built, np.arange(300), built.first, built.last)
+    rows = built.read()
     assert rows.size == 2400
     assert (np.lexsort((rows.end, rows.station)) == np.arange(2400)).all()
     ids = built.stations["id"].to_numpy()[rows.station]
@@ -154,9 +159,7 @@ def test_rows_are_sorted_by_station_and_time_into_years(
     stamps = [f"{np.datetime64(int(e), 's')}+00:00" for e in rows.end]
     found = {(i, s): v for i, s, v in zip(ids, stamps, rows.value, strict=True)}
     assert found == pytest.approx(expected, abs=1e-6)
-    some = ingest.read_stations(
-        tmp_path / "built", built, np.array([5, 200]), built.first, built.first + 3600
-    )
+    some = built.read(np.array([5, 200]), end=built.first + 3600)
     assert (np.unique(some.station).tolist(), some.size) == ([5, 200], 4)
     assert (built.stations["rows"] == 8).all()
 

@@ -104,7 +104,7 @@ def validate(
     from deepcams.downscaling.memory import keep_memory_level
     from deepcams.files.cache import cache_dir, writable
     from deepcams.stations import station_tables as tables
-    from deepcams.stations.validation import Request, validate_files
+    from deepcams.stations.from_files import Request, validate_files
 
     groups = tables.parse_by(by or ["year"])
     request = Request(

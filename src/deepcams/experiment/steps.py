@@ -400,7 +400,7 @@ class ExperimentRun:
 
     def validate(self, progress: Progress) -> str:
         """Compare CAMS and ours with stations: tables and figures into ``validation``."""
-        from deepcams.stations.validation import Request, validate_files
+        from deepcams.stations.from_files import Request, validate_files
 
         folder, known = self.out / "validation", self.openaq / "stations.json"
         request = Request(

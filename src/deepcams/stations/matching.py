@@ -17,8 +17,7 @@ from typing import Literal
 import numpy as np
 import xarray as xr
 
-from deepcams.core.errors import InputError
-from deepcams.core.field import grid_of, is_mean
+from deepcams.core.field import is_mean
 from deepcams.core.grid import Grid
 from deepcams.core.times import HOUR_SECONDS
 
@@ -197,19 +196,3 @@ def _plan(index: np.ndarray, weight: np.ndarray, known: np.ndarray) -> TimePlan:
     if weight.size:
         weight[~known, 0] = np.nan
     return TimePlan(np.asarray(index, np.int64), weight)
-
-
-def check_field(field: xr.DataArray, name: str) -> Grid:
-    """The field's grid.
-
-    Raises:
-        InputError: it is not canonical (for instance without time).
-    """
-    if "time" not in field.dims:
-        raise InputError(
-            name,
-            "a field with time",
-            f"dimensions {field.dims}",
-            "a field without time has no hours",
-        )
-    return grid_of(field)

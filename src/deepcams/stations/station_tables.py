@@ -243,7 +243,7 @@ def check_pairs(found: Validation) -> None:
     Raises:
         InputError: no pair.
     """
-    if not found.scored or any(s.stations.month[..., 0].any() for s in found.scored):
+    if not found.scored or any(scored.any() for scored in found.scored):
         return
     lost = [row for row in found.quality.rows() if row["dropped"]]
     steps = "; ".join(f"{row['step']} {row['dropped']} of {row['rows_in']}" for row in lost)
