@@ -66,7 +66,7 @@ def place_stations(
         with points numbered in the order of the stations that first use them.
     """
     known = np.isfinite(latitude) & np.isfinite(longitude)
-    down = (90 - np.where(known, latitude, 0.0)) / grid.step - grid.north
+    down = (90 - np.where(known, latitude, 0.0)) / grid.row_step - grid.north
     right = np.where(known, longitude, 0.0) / grid.step - grid.west
     # Into the turn that begins half a cell west of the first node.
     right = (right + 0.5) % grid.around - 0.5
