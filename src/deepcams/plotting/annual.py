@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import xarray as xr
@@ -10,7 +11,6 @@ from matplotlib.figure import Figure
 
 from deepcams.core.errors import InputError
 from deepcams.core.field import field_like, grid_of
-from deepcams.core.grid import Grid
 from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress, shifted
 from deepcams.core.text import counted
@@ -124,5 +124,5 @@ def difference(field: xr.DataArray, original: xr.DataArray) -> Panel:
     known = place < coarse.columns
     values = np.full(new.shape, np.nan, np.float32)
     values[:, known] = new[:, known] - old[:, place[known]]
-    part = Grid(grid.step, top, grid.west, bottom + 1 - top, grid.columns)
+    part = replace(grid, north=top, rows=bottom + 1 - top)
     return Panel(f"field {style.MINUS} original, {grid.step:g}°", values, part, is_error=True)

@@ -144,8 +144,10 @@ def pixels(
     if view.projection == "plate-carree":
         values, west = _turned(values, grid, view)
         values = block_means(values, size)
-        north, south = 90 - grid.step * (grid.north - 0.5), 90 - grid.step * (grid.south + 0.5)
-        tall, wide = (cells * size * grid.step for cells in values.shape)
+        north = 90 - grid.row_step * (grid.north - 0.5)
+        south = 90 - grid.row_step * (grid.south + 0.5)
+        tall = values.shape[0] * size * grid.row_step
+        wide = values.shape[1] * size * grid.step
         return values, (west, west + wide, min(south, north - tall), north)
     x0, x1, y0, y1 = view.extent
     step = (x1 - x0) / across
@@ -190,7 +192,7 @@ def cell_at(x: np.ndarray, y: np.ndarray, grid: Grid, view: View, size: int = 1)
     else:
         longitude, latitude = view.plane.inverse(x, y)
     with np.errstate(invalid="ignore"):  # NaN becomes some number, and is left out below
-        row = np.rint((90 - latitude) / grid.step).astype(np.int32) - grid.north
+        row = np.rint((90 - latitude) / grid.row_step).astype(np.int32) - grid.north
         column = (np.rint(longitude / grid.step).astype(np.int32) - grid.west) % grid.around
     known = np.isfinite(latitude) & np.isfinite(longitude)
     known &= (row >= 0) & (row < grid.rows) & (column < grid.columns)
