@@ -138,7 +138,7 @@ def _unused_shapes(network: Network, shapes: Shapes) -> dict[str, tuple[int, ...
     """Return published name that the network never uses -> its shape; ``shapes`` has those that it uses."""
     if isinstance(network, XVFI):
         nf = network.options.nf
-        unused = {}
+        unused: dict[str, tuple[int, ...]] = {}
         for conv in ("conv1", "conv2"):
             unused[f"vfinet.refine_unet.{conv}.weight"] = (nf, nf, 3, 3)
             unused[f"vfinet.refine_unet.{conv}.bias"] = (nf,)
@@ -209,7 +209,7 @@ def _load(path: Path) -> Any:
 def published_shapes(network: Network) -> dict[str, tuple[int, ...]]:
     """Return every name and shape of the published file of this network, repeated and unused tensors included."""
     names = published_names(network)
-    shapes = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     for name, parameter in network.named_parameters():
         theirs = names[name]
         shape = tuple(parameter.shape)
