@@ -158,6 +158,9 @@ def test_a_region_as_netcdf(url: str, shown: Shown, tmp_path: Path) -> None:
     )
     np.testing.assert_array_equal(field.values, wanted.values)
     assert "cut out" in found.attrs["history"]
+    assert (
+        found[found.pm2p5.attrs["grid_mapping"]].attrs["grid_mapping_name"] == "latitude_longitude"
+    )
 
 
 def _points(lines: list[list[float]]) -> np.ndarray:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 import warnings
 from typing import TextIO
 
-from deepcams.core.errors import DeepcamsError, DeepcamsNotice
+from deepcams.core.errors import DeepcamsError, DeepcamsNotice, refuse_url
 
 
 def _show_warning(
@@ -41,6 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
     warnings.simplefilter("always", DeepcamsNotice)
     try:
         arguments = sys.argv[1:] if arguments is None else arguments
+        for argument in arguments:
+            refuse_url(re.sub("^--[a-z-]+=", "", argument))
         result = app(args=arguments or ["--help"], prog_name="deepcams", standalone_mode=False)
     except DeepcamsError as error:
         return _say(str(error), 2)

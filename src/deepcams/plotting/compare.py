@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -375,5 +375,5 @@ def difference(field: xr.DataArray, original: xr.DataArray) -> Panel:
     known = place < coarse.columns
     values = np.full(new.shape, np.nan, np.float32)
     values[:, known] = new[:, known] - old[:, place[known]]
-    part = Grid(grid.step, top, grid.west, bottom + 1 - top, grid.columns)
+    part = replace(grid, north=top, rows=bottom + 1 - top)
     return Panel(f"field {style.MINUS} original, {grid.step:g}°", values, part, is_error=True)

@@ -156,27 +156,25 @@ def _places(
     """
     size = max(int((view.east - view.west) / grid.step / across), 1)
     x0, x1, y0, y1 = view.extent
-    step = (x1 - x0) / across
+    step = down = (x1 - x0) / across
     is_flat = view.projection == "plate-carree"
     if is_flat:
-        step = size * grid.step
-        west, north = (grid.west - 0.5) * grid.step, 90 - (grid.north - 0.5) * grid.step
-        x0, y1 = (
-            edge + step * np.floor((end - edge) / step * sign + 1e-6) * sign
-            for edge, end, sign in ((west, x0, 1), (north, y1, -1))
-        )
-    x = np.arange(x0 + step / 2, x1 + step / 2 - 1e-6 * step, step)
-    y = np.arange(y1 - step / 2, y0 - step / 2 + 1e-6 * step, -step)
+        step, down = size * grid.step, size * grid.row_step
+        west, north = (grid.west - 0.5) * grid.step, 90 - (grid.north - 0.5) * grid.row_step
+        x0 = west + step * np.floor((x0 - west) / step + 1e-6)
+        y1 = north - down * np.floor((north - y1) / down + 1e-6)
+    x = np.arange(x0 + step / 2, x1 + step * (0.5 - 1e-6), step)
+    y = np.arange(y1 - down / 2, y0 - down * (0.5 - 1e-6), -down)
     longitude, latitude = np.meshgrid(x, y)
     if not is_flat:
         longitude, latitude = view.plane.inverse(longitude, latitude)
     with np.errstate(invalid="ignore"):  # NaN becomes some number, and is left out below
-        row = np.rint((90 - latitude) / grid.step).astype(np.int32) - grid.north
+        row = np.rint((90 - latitude) / grid.row_step).astype(np.int32) - grid.north
         column = (np.rint(longitude / grid.step).astype(np.int32) - grid.west) % grid.around
     rows, columns = (-(-cells // size) for cells in grid.shape)
     row, column = row // size, column // size
     known = np.isfinite(latitude) & (row >= 0) & (row < rows) & (column < columns)
-    extent = float(x0), float(x0 + step * x.size), float(y1 - step * y.size), float(y1)
+    extent = float(x0), float(x0 + step * x.size), float(y1 - down * y.size), float(y1)
     return np.where(known, row * columns + column, -1), extent, size
 
 

@@ -222,8 +222,8 @@ Nodes = tuple[slice, np.ndarray | None]
 
 def window(grid: Grid, view: View) -> tuple[Grid, Nodes]:
     """Return the part of a grid that a view shows, with a cell beyond on each side, and its nodes."""
-    top = max(int(np.floor((90 - view.north) / grid.step)) - 1, grid.north)
-    bottom = min(int(np.ceil((90 - view.south) / grid.step)) + 1, grid.south)
+    top = max(int(np.floor((90 - view.north) / grid.row_step)) - 1, grid.north)
+    bottom = min(int(np.ceil((90 - view.south) / grid.row_step)) + 1, grid.south)
     rows = slice(top - grid.north, bottom + 1 - grid.north)
     first = int(np.floor(view.west / grid.step)) - 1
     stop = int(np.ceil(view.east / grid.step)) + 2
@@ -231,7 +231,13 @@ def window(grid: Grid, view: View) -> tuple[Grid, Nodes]:
         return replace(grid, north=top, rows=bottom + 1 - top), (rows, None)
     wanted = (np.arange(first, stop) - grid.west) % grid.around
     columns = wanted[wanted < grid.columns]
-    part = Grid(grid.step, top, grid.west + int(columns[0]), bottom + 1 - top, columns.size)
+    part = replace(
+        grid,
+        north=top,
+        west=grid.west + int(columns[0]),
+        rows=bottom + 1 - top,
+        columns=columns.size,
+    )
     return part.canonical(), (rows, columns)
 
 

@@ -61,7 +61,7 @@ def series_at(
         found = f"{longitude:g} {latitude:g}"
         if not (-180 <= longitude <= 360 and -90 <= latitude <= 90):
             raise InputError("--at", "longitude -180..360 and latitude -90..90", found)
-        row = round((90 - latitude) / grid.step) - grid.north
+        row = round((90 - latitude) / grid.row_step) - grid.north
         column = (round(longitude / grid.step) - grid.west) % grid.around
         if not (0 <= row < grid.rows and column < grid.columns):
             raise InputError(f"{name}: --at", f"a place in the data ({grid.describe()})", found)

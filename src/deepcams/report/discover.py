@@ -19,8 +19,8 @@ from deepcams.networks.checkpoint import Card, read_card
 from deepcams.readers.open import open_field
 from deepcams.writers import Contents
 from deepcams.writers.layout import RUN
-from deepcams.writers.netcdf import FILES, TOTAL
-from deepcams.writers.target import written
+from deepcams.writers.netcdf import TOTAL
+from deepcams.writers.target import absent_files, written
 
 LOG, CURVE = "log.csv", "curve.png"
 LARGEST_JSON = 50_000_000
@@ -255,7 +255,8 @@ def read_output(path: Path, files: Sequence[Path] | None = None) -> Output:
     parts = [path]
     if path.is_dir() and not _is_store(path):
         parts = sorted(path.glob("*.nc")) if files is None else list(files)
-        output.problems += _absent_files(path)
+        words = absent_files(path)
+        output.problems += [words] if words else []
     records: list[Contents] = []
     hours: list[tuple[np.ndarray, np.ndarray]] = []
     for part in parts:
@@ -304,16 +305,3 @@ def _store_records(output: Output, times: int) -> list[Contents]:
     if state is not None and not state.whole:
         output.problems.append(state.words())
     return found
-
-
-def _absent_files(folder: Path) -> list[str]:
-    """Return the problem of an unfinished run with one file a day or month."""
-    try:
-        record = Records(folder / FOLDER).get(FILES)
-        names = record.facts["names"] if record is not None else []
-    except _UNREADABLE:
-        return []
-    absent = sum(not (folder / str(name)).exists() for name in names)
-    if not absent:
-        return []
-    return [f"{folder.name} is not finished: {absent} of {len(names)} files are not written"]

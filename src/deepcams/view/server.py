@@ -251,6 +251,7 @@ def _frame(shown: Shown, query: Query) -> Answer:
         "west": frame.west,
         "north": frame.north,
         "step": frame.step,
+        "row_step": frame.row_step,
     }
     return "application/octet-stream", frame.codes.tobytes(), {"X-Frame": json.dumps(about)}
 
