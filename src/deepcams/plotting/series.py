@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
+from matplotlib.dates import AutoDateLocator, date2num, num2date
 from matplotlib.figure import Figure
+from matplotlib.ticker import Formatter
 
 from deepcams.core.errors import InputError, choose
 from deepcams.core.field import grid_of
@@ -162,6 +163,31 @@ def series_figure(
     return sheet.figure
 
 
+class _Dates(Formatter):
+    """Times as short as they are clear: what a tick has in common with the one at its left is left out."""
+
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        """Return the labels of all ticks together."""
+        times = [num2date(value) for value in values]  # type: ignore[no-untyped-call]
+        fine, coarse = "%Y", ""
+        if any(time.hour or time.minute for time in times):
+            fine, coarse = "%H:%M", "%Y-%m-%d"
+        elif any(time.day > 1 for time in times):
+            fine, coarse = "%d", "%Y-%m"
+        elif any(time.month > 1 for time in times):
+            fine, coarse = "%b", "%Y"
+        words, before = [], ""
+        for time in times:
+            above = time.strftime(coarse)
+            words.append(time.strftime(fine) + ("\n" + above if above != before else ""))
+            before = above
+        return words
+
+    def __call__(self, value: float, position: int | None = None) -> str:
+        """Return one tick by itself."""
+        return str(num2date(value).strftime("%Y-%m-%d %H:%M"))  # type: ignore[no-untyped-call]
+
+
 def _draw_line(
     axes: Axes, times: np.ndarray, values: np.ndarray, label: str, colour: str, k: float, dots: bool
 ) -> None:
@@ -213,9 +239,7 @@ def _draw_guidelines(axes: Axes, species: str, k: float) -> None:
 def _label_times(axes: Axes, span: tuple[np.datetime64, np.datetime64]) -> None:
     locator = AutoDateLocator(minticks=3, maxticks=8)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
-    days = ["", "%Y", "%Y-%m", "%Y-%m-%d", "%Y-%m-%d", "%Y-%m-%d"]
-    dates = ConciseDateFormatter(locator, offset_formats=days)  # type: ignore[no-untyped-call]
-    axes.xaxis.set_major_formatter(dates)
+    axes.xaxis.set_major_formatter(_Dates())
     axes.set_xlabel("time (UTC)")
     axes.margins(x=0.015)
     if span[0] == span[1]:  # one instant would be drawn in the middle of years
