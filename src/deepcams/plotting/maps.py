@@ -1,7 +1,7 @@
 """Maps of fields: how a frame is drawn with coasts, borders and degrees, and the figure of one map.
 
-All functions return a :class:`matplotlib.figure.Figure` and touch no global state: they work in a notebook, in
-threads and without a screen. Coasts and borders come with the package; nothing is downloaded.
+All functions return a :class:`matplotlib.figure.Figure` without pyplot: they work in a notebook, in threads and without
+a screen. Coasts and borders come with the package; nothing is downloaded.
 """
 
 from __future__ import annotations
