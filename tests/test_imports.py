@@ -56,6 +56,6 @@ def test_training_free_methods_need_neither_torch_nor_matplotlib() -> None:
     code = (
         "from deepcams.methods import build\nbuild('flow', 'log-bicubic')\n"
         "from deepcams.evaluation.candidates import make\nmake('linear-then-bicubic')\n"
-        "import deepcams.evaluation.experiment, deepcams.evaluation.tables"
+        "import deepcams.evaluation.experiment, deepcams.evaluation.experiment_tables"
     )
     assert not _imported_by(code) & {"torch", "matplotlib"}

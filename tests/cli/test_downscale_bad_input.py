@@ -288,3 +288,20 @@ def test_what_a_full_disk_interrupted_is_gone_on_with(
     assert main(arguments) == 0
     assert Path("out.nc").stat().st_size > limit
     assert not Path(".out.nc.deepcams").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["info", "s3://user:secret@bucket/a.zarr?token=abc"],
+        ["downscale", "cams.nc", "-o", "s3://user:secret@bucket/a.zarr"],
+        ["validate", "cams.nc", "--stations=s3://user:secret@bucket/a.zarr"],
+    ],
+)
+def test_a_url_is_named_as_typed_without_its_credentials(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("deepcams: error: s3://bucket/a.zarr: expected a path on this machine")
+    assert "secret" not in told

@@ -72,7 +72,11 @@ def test_all_outputs(
 @pytest.mark.parametrize(
     ("options", "methods", "samples"),
     [
-        (["--task", "temporal"], {"linear", "linear-eq9", "flow", "flow-refine", "xvfi"}, 4),
+        (
+            ["--task", "temporal", "--bbox", "-95", "22", "-90", "27.5", "--margin", "0"],
+            {"linear", "linear-eq9", "flow", "flow-refine", "xvfi"},
+            4,
+        ),
         (["--task", "temporal", "--resolution", "coarse", "--methods", "linear"], {"linear"}, 4),
         (
             ["--task", "spatial", "--methods", "bicubic", "--conserve", "both"],

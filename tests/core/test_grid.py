@@ -213,12 +213,29 @@ def test_a_grid_is_recognised_from_its_coordinates(grid: Grid) -> None:
     assert grid.longitudes[0] < 0 or grid.longitudes[-1] < 360
 
 
+def test_rows_may_be_nearer_to_each_other_than_columns() -> None:
+    """MERRA-2 has 0.5 x 0.625 degrees."""
+    grid = Grid.from_coordinates(90 - 0.5 * np.arange(361), 0.625 * np.arange(576))
+    assert grid == Grid(0.625, 0, 0, 361, 576, 0.5)
+    assert grid.periodic
+    assert (grid.last_row, grid.south) == (360, 360)
+    assert grid.describe() == "0.5 x 0.625 degrees, 361 x 576, global"
+    assert grid.row_areas.sum() == pytest.approx(2)
+    fine = grid.refine()
+    assert fine.shape == (1081, 1728)
+    assert fine.whole_cells()[0] == grid
+    part, rows, columns = grid.select((-10, 30, 30, 50))
+    assert np.array_equal(part.latitudes, grid.latitudes[rows])
+    assert part.latitudes[0] == 50
+    assert np.array_equal(part.longitudes % 360, grid.longitudes[columns])
+
+
 @pytest.mark.parametrize(
     ("latitude", "longitude", "message"),
     [
         ([90, 89.25], [0], "at least 2 x 2 nodes"),
         ([90, 89.25, 88], [0, 0.75], "regular spacing"),
-        ([90, 89], [0, 0.75], "regular spacing"),
+        ([90, 89.3], [0, 0.75], "multiples of the step"),
         ([89.9, 89.15], [0, 0.75], "multiples of the step"),
         ([90.75, 90], [0, 0.75], "within -90..90"),
         (90 - 0.75 * np.arange(3), 0.75 * np.arange(481), "at most 360"),

@@ -19,7 +19,7 @@ from deepcams.core.grid import Grid
 from deepcams.evaluation import candidates as method_names
 from deepcams.evaluation.candidates import expand, make, make_all
 from deepcams.evaluation.experiment import Experiment, Result, blocks, evaluate
-from deepcams.evaluation.tables import rows
+from deepcams.evaluation.experiment_tables import rows
 from deepcams.methods import build
 from deepcams.methods.coarsen import coarsen
 

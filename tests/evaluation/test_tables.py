@@ -14,16 +14,9 @@ from rich.console import Console
 
 from deepcams.core.errors import OutputError
 from deepcams.evaluation.experiment import Experiment, Result
-from deepcams.evaluation.statistics import Table, score_sample
-from deepcams.evaluation.tables import (
-    as_csv,
-    as_json,
-    as_markdown,
-    check_writable,
-    for_terminal,
-    rows,
-    save,
-)
+from deepcams.evaluation.experiment_tables import as_csv, as_json, as_markdown, for_terminal, rows
+from deepcams.evaluation.frames import Table, score_sample
+from deepcams.evaluation.tables import check_writable, save
 
 SPEC = {"task", "method", "kind", "period", "samples", "R", "RMSE", "MAE", "bias", "MAE_p99"}
 

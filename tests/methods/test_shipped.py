@@ -11,7 +11,7 @@ import pytest
 
 from deepcams.core.errors import DeepcamsNotice
 from deepcams.evaluation.experiment import Experiment, evaluate, open_truth
-from deepcams.evaluation.tables import rows
+from deepcams.evaluation.experiment_tables import rows
 from deepcams.methods.chains import SHIPPED, TRAINING_FREE, best, build
 from deepcams.networks.checkpoint import read_card
 

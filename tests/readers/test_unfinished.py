@@ -16,7 +16,7 @@ from deepcams.downscaling.job import downscale_to
 from deepcams.files.records import FOLDER
 from deepcams.readers.inspect import inspect
 from deepcams.readers.open import open_field
-from deepcams.report.output_facts import read_output
+from deepcams.report.discover import read_output
 
 START = np.datetime64("2019-12-31T00", "ns")
 HOUR = np.timedelta64(1, "h")
@@ -114,3 +114,22 @@ def test_a_copy_without_its_records_is_told_by_its_shards(store: Path) -> None:
     _shard(store, 1).unlink()
     with pytest.warns(DeepcamsNotice, match="2 of 3 parts"):
         assert open_field(store).sizes["time"] == 46
+
+
+def test_a_folder_whose_files_are_not_all_written_says_so(store: Path, tmp_path: Path) -> None:
+    field, folder = open_field(store), tmp_path / "days"
+    downscale_to(field, folder, temporal="linear", spatial="none", split="day")
+    next(folder.glob("*_20200101.nc")).unlink()
+    said = (
+        "days is not finished: 1 of 3 files are not written. Give the command that began it again"
+    )
+    with pytest.warns(DeepcamsNotice, match=said):
+        assert open_field(folder).sizes["time"] == 46
+    files = sorted(folder.glob("*.nc"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DeepcamsNotice)
+        open_field(files)  # whoever names files means these
+    (folder / FOLDER / "files.record.json").write_text("{}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DeepcamsNotice)
+        open_field(folder)

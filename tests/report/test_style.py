@@ -7,8 +7,7 @@ from importlib import resources
 
 import pytest
 
-from deepcams.report.html import STYLE
-
+STYLE = (resources.files("deepcams.report") / "style.css").read_text(encoding="utf-8")
 VIEW = (resources.files("deepcams.view") / "page" / "style.css").read_text(encoding="utf-8")
 TEXT, PART = 4.5, 3.0
 """Least contrast of text (1.4.3, AA), and of what must be seen to use a page (1.4.11)."""

@@ -114,7 +114,7 @@ def test_stations_all_round_are_on_a_world_map_and_negative_r_is_on_the_scale() 
 
 def test_a_towns_name_keeps_off_the_dots() -> None:
     latitude, longitude = [49.0, 55.0], [14.0, 24.0]
-    for _ in range(5):
+    for _ in range(3):
         figure = station_map(
             np.array(latitude), np.array(longitude), {"2019": np.full(len(latitude), 9.0)}, "n"
         )

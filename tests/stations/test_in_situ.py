@@ -6,14 +6,8 @@ import numpy as np
 import pytest
 
 from deepcams.core.errors import InputError
-from deepcams.evaluation.statistics import (
-    COLUMNS,
-    Pairs,
-    bootstrap,
-    figures,
-    pairs_of,
-    sum_pairs,
-)
+from deepcams.evaluation.scores import SCORES, Score, bootstrap, figures
+from deepcams.evaluation.sums import COLUMNS, Pairs, pairs_of, sum_pairs
 from deepcams.stations import station_tables as tables
 from deepcams.stations.openaq import open_openaq
 from deepcams.stations.quality import STEPS, Quality
@@ -225,16 +219,15 @@ def test_sums_by_group_are_those_of_the_record_of_pairs(count: int) -> None:
     sums = sum_pairs(group, observed, model, count)
     for k in range(count):
         expected, found = Pairs.of(observed[group == k], model[group == k]), pairs_of(sums[k])
-        for name in ("count", "r", "rmse", "mae", "bias", "truth_mean", "truth_moment"):
+        for name in ("count", "truth_mean", "truth_moment", "joint_moment"):
             assert getattr(found, name) == pytest.approx(getattr(expected, name), rel=1e-9)
-        each = {name: value[k] for name, value in figures(sums).items()}
-        assert each["R"] == pytest.approx(expected.r, rel=1e-9)
-        assert each["RMSE"] == pytest.approx(expected.rmse, rel=1e-12)
+        each = {name: value[k] for name, value in figures(pairs_of(sums)).items()}
+        assert each == pytest.approx(figures(expected), rel=1e-9)
 
 
 def test_figures_of_sides_that_do_not_vary_are_undefined_not_noise() -> None:
     sums = sum_pairs(np.zeros(50, int), np.full(50, 17.3), np.linspace(1, 2, 50), 1)
-    assert np.isnan(figures(sums)["R"][0])
+    assert np.isnan(figures(pairs_of(sums))["R"][0])
 
 
 def test_a_factor_of_two_counts_its_ends_and_zero_only_with_zero() -> None:
@@ -255,13 +248,12 @@ def test_bootstrap_resamples_whole_stations() -> None:
     observed = random.uniform(10, 30, group.size)
     sums = sum_pairs(group, observed, observed + bias[group], 40)
     ends = bootstrap(sums, 2000, seed=1)
-    assert ends is not None
-    half = (ends.high["bias"] - ends.low["bias"]) / 2
+    half = (ends["bias"][1] - ends["bias"][0]) / 2
     assert half == pytest.approx(1.96 * bias.std() / np.sqrt(40), rel=0.12)
     again = bootstrap(sums, 2000, seed=1)
     assert again == ends
-    assert bootstrap(sums[:1], 100) is None
-    assert bootstrap(sums, 0) is None
+    assert bootstrap(sums[:1], 100) == {}
+    assert bootstrap(sums, 0) == {}
 
 
 def test_the_bootstrap_is_that_of_a_plain_loop() -> None:
@@ -275,10 +267,28 @@ def test_the_bootstrap_is_that_of_a_plain_loop() -> None:
         chosen = np.concatenate([np.flatnonzero(group == k) for k in drawn])
         found.append(np.corrcoef(observed[chosen], model[chosen])[0, 1])
     ends = bootstrap(sums, 1500)
-    assert ends is not None
-    spread = np.std(found)
-    assert ends.low["R"] == pytest.approx(np.quantile(found, 0.025), abs=0.3 * spread)
-    assert ends.high["R"] == pytest.approx(np.quantile(found, 0.975), abs=0.3 * spread)
+    assert ends["R"] == pytest.approx(np.quantile(found, [0.025, 0.975]), abs=0.3 * np.std(found))
+
+
+def test_a_new_score_is_a_column_with_an_interval(
+    field_of, table_of, save_table, monkeypatch
+) -> None:
+    bias = Score(
+        "NMB",
+        "normalised mean bias",
+        "",
+        "zero",
+        "a test",
+        lambda pairs: np.divide(pairs.error, pairs.weight * pairs.truth_mean),
+    )
+    monkeypatch.setitem(SCORES, "NMB", bias)
+    archive = open_openaq(save_table(table_of(PLACES, value=lambda k, h: 10 * k + h % 3)))
+    field = field_of("2019-01-01", 25, of=lambda t, y, x: 36 + 0 * (t + y + x))
+    found = validate(archive, field, options=CLEAN)
+    row = next(row for row in tables.rows(found, (), draws=50) if row["view"] == "pooled")
+    assert row["NMB"] == pytest.approx((36 - 31) / 31, abs=1e-6)
+    assert row["NMB_low"] < row["NMB"] < row["NMB_high"]
+    assert "field_own_NMB" in tables.station_table(found)
 
 
 def test_rows_by_everything(field_of, table_of, save_table) -> None:

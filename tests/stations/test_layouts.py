@@ -13,7 +13,8 @@ import pytest
 
 from deepcams.core.errors import DeepcamsNotice, InputError
 from deepcams.stations.layouts import plain_parameter, unit_factor
-from deepcams.stations.openaq import StationArchive, open_openaq
+from deepcams.stations.openaq import open_openaq
+from deepcams.stations.sorted_copy import StationArchive
 
 PLACES = {11: (52.5, 15.0), 22: (40.0, 116.0)}
 

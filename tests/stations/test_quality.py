@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 
 from deepcams.core.errors import InputError
-from deepcams.stations.ingest import Rows
 from deepcams.stations.openaq import open_openaq
-from deepcams.stations.quality import ALWAYS, STEPS, Control, Quality, hourly
+from deepcams.stations.quality import ALWAYS, STEPS, Control, Quality
+from deepcams.stations.quality_steps import hourly
+from deepcams.stations.sorted_copy import Rows
 
 
 @pytest.fixture
@@ -237,7 +238,7 @@ def test_mobile_and_low_cost_stations_go_where_metadata_says_so(
 def test_the_table_tells_rows_in_dropped_and_out_of_each_step(checked, table_of) -> None:
     table = table_of(PLACES, hours=240)
     table.loc[3, "value"] = -999
-    report = checked(table)[2].table()
+    report = pd.DataFrame(checked(table)[2].rows())
     assert report["step"].tolist() == list(STEPS)
     assert (report["rows_in"] - report["dropped"] == report["rows_out"]).all()
     assert (report["rows_in"][1:].to_numpy() == report["rows_out"][:-1].to_numpy()).all()

@@ -19,9 +19,10 @@ import pytest
 
 from deepcams.core.errors import OutputError
 from deepcams.stations import extract as series
-from deepcams.stations import validation
-from deepcams.stations.openaq import StationArchive
-from deepcams.stations.validation import Options, Request, validate_files
+from deepcams.stations import from_files, validation
+from deepcams.stations.from_files import Request, validate_files
+from deepcams.stations.sorted_copy import StationArchive
+from deepcams.stations.validation import Options
 
 PLACES = {
     1: (52.5, 15.0),
@@ -63,7 +64,7 @@ def request_(field_of, table_of, save_table, tmp_path: Path) -> Request:
 def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Small pieces, each kept at once; and how often fields and stations are read."""
     found: Counter[str] = Counter()
-    monkeypatch.setattr(validation, "Options", functools.partial(Options, batch_rows=1))
+    monkeypatch.setattr(from_files, "Options", functools.partial(Options, batch_rows=1))
     monkeypatch.setattr(series, "_SAVE_SECONDS", 0.0)
     monkeypatch.setattr(series, "_TOGETHER", 24 * 4 * 25 * 48)
     read, mended = StationArchive.read, series._cleaned
@@ -296,7 +297,7 @@ def test_a_second_process_at_the_same_comparison_takes_nothing_from_the_first(
 def test_without_a_cache_nothing_is_kept_and_all_is_done(
     request_, counted, cache, tmp_path: Path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(validation, "writable", lambda folder: False)
+    monkeypatch.setattr(from_files, "writable", lambda folder: False)
     _stop(request_, "matching", 5)
     assert not cache.exists()
     validate_files(request_)
@@ -334,9 +335,9 @@ def test_pieces_that_no_one_went_on_with_go_after_a_week(
 SCRIPT = """
 import functools, sys
 from deepcams.stations import extract as series
-from deepcams.stations import validation
+from deepcams.stations import from_files
 series._SAVE_SECONDS, series._TOGETHER = 0.0, 24 * 4 * 25 * 48
-validation.Options = functools.partial(validation.Options, batch_rows=2000)
+from_files.Options = functools.partial(from_files.Options, batch_rows=1000)
 from deepcams.cli import main
 sys.exit(main(sys.argv[1:]))
 """
@@ -347,12 +348,12 @@ def test_killed_at_random_moments_it_ends_with_the_same_tables(
     field_of, table_of, save_table, tmp_path: Path
 ) -> None:
     draw, dice = np.random.default_rng(1), random.Random(1)
-    for name, count, hours in (("field", 721, 1), ("original", 241, 3)):
+    for name, count, hours in (("field", 361, 1), ("original", 121, 3)):
         field_of("2019-01-01", count, hours=hours).to_dataset(name="pm2p5").to_netcdf(
             tmp_path / f"{name}.nc"
         )
-    places = {k: (float(draw.uniform(-60, 60)), float(draw.uniform(-180, 180))) for k in range(200)}
-    save_table(table_of(places, hours=720), "stations.parquet")
+    places = {k: (float(draw.uniform(-60, 60)), float(draw.uniform(-180, 180))) for k in range(80)}
+    save_table(table_of(places, hours=360), "stations.parquet")
 
     def start(name: str) -> subprocess.Popen[str]:
         arguments = [

@@ -13,9 +13,10 @@ from deepcams.core.grid import Grid
 from deepcams.simulation.world import SimulatedWorld
 from deepcams.simulation.write_world import simulate
 from deepcams.stations import station_tables as tables
-from deepcams.stations.ingest import Rows
-from deepcams.stations.openaq import StationArchive, open_openaq
-from deepcams.stations.quality import Control, Quality, runs
+from deepcams.stations.openaq import open_openaq
+from deepcams.stations.quality import Control, Quality
+from deepcams.stations.quality_steps import runs
+from deepcams.stations.sorted_copy import Rows, StationArchive
 from deepcams.stations.validation import Options, validate
 
 BOX = (60.0, 5.0, 140.0, 45.0)

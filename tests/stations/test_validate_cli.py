@@ -18,8 +18,8 @@ from scipy.stats import linregress
 from deepcams.cli import main
 from deepcams.stations import figures
 from deepcams.stations import station_tables as tables
+from deepcams.stations.from_files import Request, validate_files
 from deepcams.stations.quality import ALWAYS, STEPS
-from deepcams.stations.validation import Request, validate_files
 
 PLACES = {1: (52.5, 15.0), 2: (45.0, 22.5), 3: (37.5, 7.5)}
 
@@ -319,9 +319,9 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_work(
     assert "folder" in refused(
         files["field"], "--stations", files["stations"], "-o", tmp_path / "file" / "out"
     )
-    monkeypatch.setattr("deepcams.stations.validation.os.access", lambda *_: False)
+    monkeypatch.setattr("deepcams.stations.from_files.os.access", lambda *_: False)
     monkeypatch.setattr(
-        "deepcams.stations.validation.open_openaq", lambda *_, **__: pytest.fail("work was begun")
+        "deepcams.stations.from_files.open_openaq", lambda *_, **__: pytest.fail("work was begun")
     )
     assert "written to" in refused(
         files["field"], "--stations", files["stations"], "-o", tmp_path / "a" / "b"

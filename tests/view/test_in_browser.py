@@ -25,7 +25,7 @@ from deepcams.core.grid import Grid
 from deepcams.downscaling.job import downscale_to
 from deepcams.readers.open import open_field
 from deepcams.report import write_report as report
-from deepcams.report.html import page
+from deepcams.report.page import render
 from deepcams.simulation.write_cams import write_cams
 from deepcams.view.server import Server
 from deepcams.view.session import Shown
@@ -262,8 +262,8 @@ def test_a_year_of_a_place_is_read_in_pieces(browser: dict[str, str], tmp_path: 
 
 def test_folded_parts_of_the_report_are_printed(browser: dict[str, str], tmp_path: Path) -> None:
     path = tmp_path / "report.html"
-    folded = "<details><summary>Folded</summary><p>words</p></details>"
-    path.write_text(page("a report", "", {"Part": folded}), encoding="utf-8")
+    trainings = [("A training", [], "its experiment")]
+    path.write_text(render(name="a report", trainings=trainings), encoding="utf-8")
     told = _drive(browser, "paper", path.as_uri(), tmp_path)
     assert len(told["folded"]) == 1
     assert all(

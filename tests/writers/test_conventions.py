@@ -60,6 +60,23 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return paths
 
 
+@pytest.mark.parametrize("name", ["netcdf", "zarr", "mean", "box"])
+def test_every_output_names_its_coordinate_reference_system(
+    outputs: dict[str, Path], name: str
+) -> None:
+    """A grid mapping as CF and GDAL have it (pyproj reads it back as EPSG:4326)."""
+    pyproj = pytest.importorskip("pyproj", reason="pyproj comes with the developers' tools")
+    path = outputs[name]
+    stored = xr.open_zarr(path) if path.suffix == ".zarr" else xr.open_dataset(path)
+    mapping = stored[stored.pm2p5.attrs["grid_mapping"]]
+    assert mapping.shape == ()
+    assert pyproj.CRS.from_cf(mapping.attrs).to_epsg() == 4326
+    without_text = {key: value for key, value in mapping.attrs.items() if key != "crs_wkt"}
+    assert pyproj.CRS.from_cf(without_text).ellipsoid.inverse_flattening == pytest.approx(
+        pyproj.CRS(4326).ellipsoid.inverse_flattening
+    )
+
+
 CHECK = """
 import sys
 from compliance_checker import runner

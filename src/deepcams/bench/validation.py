@@ -180,7 +180,7 @@ def validation(
     """
     import psutil
 
-    from deepcams.evaluation.statistics import COLUMNS
+    from deepcams.evaluation.sums import COLUMNS
     from deepcams.readers.open import open_field
     from deepcams.stations.openaq import open_openaq
     from deepcams.stations.validation import validate

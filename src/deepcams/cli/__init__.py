@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 import warnings
 from typing import TextIO
 
-from deepcams.core.errors import DeepcamsError, DeepcamsNotice
+from deepcams.core.errors import DeepcamsError, DeepcamsNotice, refuse_url
 
 
 def _show_warning(
@@ -36,12 +37,13 @@ def main(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # letters that its encoding lacks
-    # Figures follow deepcams' own style, whatever a notebook or the user's matplotlibrc asks for.
-    os.environ |= {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
+    os.environ["MPLBACKEND"] = "agg"  # a notebook's may be one that this process does not have
     warnings.showwarning = _show_warning
     warnings.simplefilter("always", DeepcamsNotice)
     try:
         arguments = sys.argv[1:] if arguments is None else arguments
+        for argument in arguments:
+            refuse_url(re.sub("^--[a-z-]+=", "", argument))
         result = app(args=arguments or ["--help"], prog_name="deepcams", standalone_mode=False)
     except DeepcamsError as error:
         return _say(str(error), 2)

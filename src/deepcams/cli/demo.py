@@ -47,7 +47,7 @@ def demo(
 def _tell(done: Demo) -> None:
     from rich.console import Console
 
-    from deepcams.evaluation import tables
+    from deepcams.evaluation import experiment_tables as tables
     from deepcams.experiment.demo import ours
 
     Console().print("", tables.for_terminal(done.result), "", sep="\n")

@@ -173,7 +173,7 @@ def _print_estimate(estimate: Estimate, out: Path) -> None:
 
     print(f"{out} would hold {estimate.hours} hours ({estimate.missing} of them missing)")
     grid = estimate.grid
-    print(f"  grid: {grid.rows} x {grid.columns}, {grid.step:g} degrees")
+    print(f"  grid: {grid.rows} x {grid.columns}, {grid.spacing} degrees")
     print(
         f"  size: about {size(estimate.bytes)} ({size(estimate.raw)} raw); free: {size(estimate.free)}"
     )

@@ -2,37 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
-
-
-class _Task(StrEnum):
-    TEMPORAL, SPATIAL, JOINT = "temporal", "spatial", "joint"
-
-
-class _Degradation(StrEnum):
-    AREA, IMRESIZE, DECIMATE = "area", "imresize", "decimate"
-
-
-class _Resolution(StrEnum):
-    FINE, COARSE = "fine", "coarse"
-
-
-class _Order(StrEnum):
-    BOTH, SPATIAL_FIRST, TEMPORAL_FIRST = "both", "spatial-first", "temporal-first"
-
-
-class _Conserve(StrEnum):
-    AS_NAMED, BOTH, ALWAYS, NEVER = "as-named", "both", "always", "never"
-
-
-class _Weighting(StrEnum):
-    PLAIN, AREA = "plain", "area"
 
 
 EXAMPLES = """Examples:
@@ -50,7 +25,10 @@ def evaluate(
         list[Path],
         typer.Argument(help="Hourly fine fields: files, folders or globs (GEOS-CF, ...)."),
     ],
-    task: Annotated[_Task, typer.Option(help="What is hidden from the methods.")] = _Task.JOINT,
+    task: Annotated[
+        Literal["temporal", "spatial", "joint"],
+        typer.Option(help="What is hidden from the methods."),
+    ] = "joint",
     methods: Annotated[
         str | None,
         typer.Option(
@@ -58,20 +36,21 @@ def evaluate(
         ),
     ] = None,
     degrade: Annotated[
-        _Degradation, typer.Option(help="How fine becomes coarse.")
-    ] = _Degradation.AREA,
+        Literal["area", "imresize", "decimate"], typer.Option(help="How fine becomes coarse.")
+    ] = "area",
     resolution: Annotated[
-        _Resolution, typer.Option(help="Where the temporal task takes place.")
-    ] = _Resolution.FINE,
+        Literal["fine", "coarse"], typer.Option(help="Where the temporal task takes place.")
+    ] = "fine",
     order: Annotated[
-        _Order, typer.Option(help="Joint task: the chains that single names stand for.")
-    ] = _Order.BOTH,
+        Literal["both", "spatial-first", "temporal-first"],
+        typer.Option(help="Joint task: the chains that single names stand for."),
+    ] = "both",
     conserve: Annotated[
-        _Conserve,
+        Literal["as-named", "both", "always", "never"],
         typer.Option(
             help="Methods in space: as named, with and without +conserve, all or none with it."
         ),
-    ] = _Conserve.AS_NAMED,
+    ] = "as-named",
     bbox: Annotated[
         tuple[float, float, float, float] | None,
         typer.Option(
@@ -85,8 +64,8 @@ def evaluate(
         str | None, typer.Option(help="Only these times: 2019, 2019-03, 2019-03-01..2019-03-08.")
     ] = None,
     weighting: Annotated[
-        _Weighting, typer.Option(help="All nodes alike (the paper), or by area.")
-    ] = _Weighting.PLAIN,
+        Literal["plain", "area"], typer.Option(help="All nodes alike (the paper), or by area.")
+    ] = "plain",
     clip: Annotated[
         float | None, typer.Option(help="Values above count as this (the paper's code: 800).")
     ] = None,
@@ -104,23 +83,21 @@ def evaluate(
 
     from deepcams.cli.progress import one_bar
     from deepcams.evaluation import experiment as simulation
-    from deepcams.evaluation import tables
-    from deepcams.evaluation.experiment import open_truth
+    from deepcams.evaluation import experiment_tables as tables
+    from deepcams.evaluation.tables import check_writable, save
 
     outputs = [(json, tables.as_json), (csv, tables.as_csv), (markdown, tables.as_markdown)]
     for path, _ in outputs:
         if path is not None:
-            tables.check_writable(path)
-    experiment = simulation.Experiment(
-        task.value, degrade.value, resolution.value, bbox, margin, weighting.value, clip
-    )
+            check_writable(path)
+    experiment = simulation.Experiment(task, degrade, resolution, bbox, margin, weighting, clip)
     names = methods.split(",") if methods is not None else None
-    field = open_truth(truth, period)
+    field = simulation.open_truth(truth, period)
     with one_bar("scoring", "blocks", hidden=quiet) as progress:
         result = simulation.evaluate(
-            field, experiment, names, order=order.value, conserve=conserve.value, progress=progress
+            field, experiment, names, order=order, conserve=conserve, progress=progress
         )
     Console().print(tables.for_terminal(result))
     for path, text in outputs:
         if path is not None:
-            tables.save(path, text(result))
+            save(path, text(result))

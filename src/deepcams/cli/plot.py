@@ -393,7 +393,7 @@ def _validated(
     period: str | None,
     assume_utc: bool,
 ) -> Validation:
-    from deepcams.stations.validation import Request, validate_files
+    from deepcams.stations.from_files import Request, validate_files
 
     request = Request(
         stations=tuple(stations),

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
-
-
-class _Space(StrEnum):
-    CELL, BILINEAR = "cell", "bilinear"
-
-
-class _Stamps(StrEnum):
-    END, START = "end", "start"
 
 
 EXAMPLES = """Examples:
@@ -62,11 +53,13 @@ def validate(
         typer.Option("-o", "--out", metavar="DIR", help="Folder for all tables and figures."),
     ] = None,
     space: Annotated[
-        _Space, typer.Option(help="The cell's value, or between the four nodes around.")
-    ] = _Space.CELL,
+        Literal["cell", "bilinear"],
+        typer.Option(help="The cell's value, or between the four nodes around."),
+    ] = "cell",
     stamps: Annotated[
-        _Stamps, typer.Option(help="Which end of its hour a stamp is (OpenAQ: end).")
-    ] = _Stamps.END,
+        Literal["end", "start"],
+        typer.Option(help="Which end of its hour a stamp is (OpenAQ: end)."),
+    ] = "end",
     without: Annotated[
         list[str] | None,
         typer.Option(
@@ -104,7 +97,7 @@ def validate(
     from deepcams.downscaling.memory import keep_memory_level
     from deepcams.files.cache import cache_dir, writable
     from deepcams.stations import station_tables as tables
-    from deepcams.stations.validation import Request, validate_files
+    from deepcams.stations.from_files import Request, validate_files
 
     groups = tables.parse_by(by or ["year"])
     request = Request(
@@ -115,8 +108,8 @@ def validate(
         json=json,
         plot=plot,
         out=out,
-        space=space.value,
-        starts=stamps is _Stamps.START,
+        space=space,
+        starts=stamps == "start",
         without=tuple(without or ()),
         metadata=tuple(metadata or ()),
         period=period,

@@ -7,6 +7,7 @@ exits with status 2. Information that stops nothing is a :class:`DeepcamsNotice`
 from __future__ import annotations
 
 import difflib
+import re
 import warnings
 from collections.abc import Iterable
 
@@ -66,6 +67,21 @@ class DeepcamsNotice(UserWarning):
 def notice(message: str) -> None:
     """Inform the user in one line (a :class:`DeepcamsNotice` warning)."""
     warnings.warn(" ".join(message.split()), DeepcamsNotice, stacklevel=3)
+
+
+def refuse_url(path: object) -> None:
+    """Refuse a URL where a path is needed; name it as it was typed, without its credentials.
+
+    ``Path`` would make ``s3:/bucket`` of ``s3://bucket``, so this is asked before.
+    """
+    url = re.fullmatch(r"([A-Za-z][A-Za-z0-9+.-]+://)(?:[^/@]*@)?([^?#]*).*", str(path), re.DOTALL)
+    if url:
+        raise InputError(
+            url[1] + url[2],
+            "a path on this machine",
+            "a URL",
+            "copy it here first, or mount the store",
+        )
 
 
 def choose(kind: str, name: str, known: Iterable[str]) -> str:

@@ -25,15 +25,17 @@ _TOLERANCE = 0.01
 
 @dataclass(frozen=True)
 class Grid:
-    """Nodes at latitude ``90 - step * (north + r)`` and longitude ``step * (west + c)``, in degrees.
+    """Nodes at latitude ``90 - row_step * (north + r)`` and longitude ``step * (west + c)``, in degrees.
 
     Attributes:
-        step: distance of two nodes, degrees; divides 180.
+        step: distance of two columns, degrees; divides 360.
         north: number of steps from the North Pole to the first row (0 = the pole itself).
         west: number of steps from Greenwich to the first column. A periodic grid starts at 0; a region that
             holds Greenwich starts with a negative number, so that longitudes always increase.
         rows: number of latitudes, north to south.
         columns: number of longitudes, eastward.
+        row_step: distance of two rows, degrees; divides 180. It is ``step`` unless another is given (MERRA-2 has
+            0.5 degrees between rows and 0.625 between columns).
     """
 
     step: float
@@ -41,6 +43,11 @@ class Grid:
     west: int
     rows: int
     columns: int
+    row_step: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.row_step:
+            object.__setattr__(self, "row_step", self.step)
 
     @classmethod
     def globe(cls, step: float) -> Grid:
@@ -54,7 +61,7 @@ class Grid:
         """Recognise the grid of canonical coordinates (north to south, eastward), in degrees.
 
         Raises:
-            InputError: fewer than two nodes, irregular spacing, unequal steps, or nodes that are no multiple
+            InputError: fewer than two nodes, irregular spacing, or nodes that are no multiple
                 of the step from the pole and from Greenwich.
         """
         latitude, longitude = np.asarray(latitude, float), np.asarray(longitude, float)
@@ -64,22 +71,21 @@ class Grid:
                 "at least 2 x 2 nodes",
                 f"{latitude.size} x {longitude.size}",
             )
-        step = (longitude[-1] - longitude[0]) / (longitude.size - 1)
-        _check_spacing(latitude, -step, f"{where}: latitude")
-        _check_spacing(longitude, step, f"{where}: longitude")
-        around = round(360 / step)
-        if abs(360 / step - around) < _TOLERANCE:
-            step = 360 / around
-        north, west = (90 - latitude[0]) / step, longitude[0] / step
-        off = max(abs(north - round(north)), abs(west - round(west)))
-        if off > _TOLERANCE or abs(360 / step - around) > 1e-9:
+        step = _spacing(longitude, 360, f"{where}: longitude")
+        row_step = _spacing(-latitude, 180, f"{where}: latitude")
+        if abs(row_step - step) < _TOLERANCE * step:
+            row_step = step
+        north, west = (90 - latitude[0]) / row_step, longitude[0] / step
+        turns = np.array([north, west, 180 / row_step, 360 / step])
+        if np.any(abs(turns - turns.round()) > _TOLERANCE):
             raise InputError(
                 where,
-                f"nodes that are multiples of the step ({step:.4g} degrees) from the pole and from Greenwich",
+                f"nodes that are multiples of the step ({_spacing_text(step, row_step)} degrees) from the pole "
+                "and from Greenwich",
                 f"a first node at latitude {latitude[0]:.4f}, longitude {longitude[0]:.4f}",
                 "regrid the file to nodes (CAMS EAC4: 90, 89.25, .. and 0, 0.75, ..)",
             )
-        grid = cls(step, round(north), round(west), latitude.size, longitude.size)
+        grid = cls(step, round(north), round(west), latitude.size, longitude.size, row_step)
         if grid.north < 0 or grid.south > grid.last_row:
             raise InputError(
                 where,
@@ -109,7 +115,7 @@ class Grid:
     @property
     def last_row(self) -> int:
         """Row number of the South Pole, counted from the North Pole."""
-        return round(180 / self.step)
+        return round(180 / self.row_step)
 
     @property
     def south(self) -> int:
@@ -129,7 +135,7 @@ class Grid:
     @property
     def latitudes(self) -> np.ndarray:
         """Latitudes of the rows, degrees north, float64, decreasing."""
-        return 90 - self.step * np.arange(self.north, self.north + self.rows)
+        return 90 - self.row_step * np.arange(self.north, self.north + self.rows)
 
     @property
     def longitudes(self) -> np.ndarray:
@@ -139,7 +145,7 @@ class Grid:
     @property
     def latitude_bounds(self) -> np.ndarray:
         """North and south edge of each row's cells, (rows, 2), ending at the poles."""
-        edges = self.latitudes[:, None] + self.step / 2 * np.array([1, -1])
+        edges = self.latitudes[:, None] + self.row_step / 2 * np.array([1, -1])
         return np.asarray(np.clip(edges, -90, 90))
 
     @property
@@ -163,7 +169,12 @@ class Grid:
         last = min(factor * self.south + half, factor * self.last_row)
         west = 0 if self.periodic else factor * self.west - half
         return Grid(
-            self.step / factor, first, west, last - first + 1, factor * self.columns
+            self.step / factor,
+            first,
+            west,
+            last - first + 1,
+            factor * self.columns,
+            self.row_step / factor,
         ).canonical()
 
     def whole_cells(self, factor: int = FACTOR) -> tuple[Grid, slice, slice]:
@@ -180,7 +191,7 @@ class Grid:
             raise InputError(
                 "grid",
                 f"a step whose {factor}-fold divides 180 degrees",
-                f"{self.step:g} degrees",
+                f"{self.spacing} degrees",
             )
         # Beyond a pole the cell is complete.
         top = -half if self.north == 0 else self.north
@@ -198,7 +209,14 @@ class Grid:
                 f"a region that holds a whole {factor} x {factor} cell",
                 f"{self.shape} nodes",
             )
-        coarse = Grid(self.step * factor, north, west, south - north + 1, east - west + 1)
+        coarse = Grid(
+            self.step * factor,
+            north,
+            west,
+            south - north + 1,
+            east - west + 1,
+            self.row_step * factor,
+        )
         first = max(factor * north - half, 0)
         last = min(factor * south + half, self.last_row)
         rows = slice(first - self.north, last + 1 - self.north)
@@ -234,8 +252,12 @@ class Grid:
                     found,
                 )
         first_row, first_column = int(rows[0]), int(columns[0])
-        chosen = Grid(
-            self.step, self.north + first_row, self.west + first_column, rows.size, columns.size
+        chosen = replace(
+            self,
+            north=self.north + first_row,
+            west=self.west + first_column,
+            rows=rows.size,
+            columns=columns.size,
         )
         return chosen.canonical(), slice(first_row, int(rows[-1]) + 1), columns
 
@@ -251,7 +273,9 @@ class Grid:
         west = (nodes.west + half) // factor
         east = (nodes.west + nodes.columns - 1 + half) // factor
         columns = min(east - west + 1, self.columns)
-        return Grid(self.step, north, west, south - north + 1, columns).canonical()
+        return replace(
+            self, north=north, west=west, rows=south - north + 1, columns=columns
+        ).canonical()
 
     def place_in(self, whole: Grid) -> tuple[slice, slice | np.ndarray]:
         """Return the rows and columns of ``whole`` where this grid's nodes are; columns that wrap are indices."""
@@ -261,6 +285,11 @@ class Grid:
             return rows, slice(first, first + self.columns)
         return rows, (first + np.arange(self.columns)) % whole.columns
 
+    @property
+    def spacing(self) -> str:
+        """Distance of two nodes for people, degrees: ``0.75``, or ``0.5 x 0.625`` (rows, columns)."""
+        return _spacing_text(self.step, self.row_step)
+
     def describe(self) -> str:
         """Return one phrase for people: step, shape and extent."""
         extent = "global"
@@ -268,7 +297,19 @@ class Grid:
             south, north = self.latitudes[-1], self.latitudes[0]
             west, east = self.longitudes[0], self.longitudes[-1]
             extent = f"{south:g}..{north:g} N, {west:g}..{east:g} E"
-        return f"{self.step:g} degrees, {self.rows} x {self.columns}, {extent}"
+        return f"{self.spacing} degrees, {self.rows} x {self.columns}, {extent}"
+
+
+def _spacing_text(step: float, row_step: float) -> str:
+    return f"{step:g}" if row_step == step else f"{row_step:g} x {step:g}"
+
+
+def _spacing(values: np.ndarray, circle: int, where: str) -> float:
+    """Return the distance of increasing, evenly spaced coordinates; exact where it divides the circle."""
+    step = float((values[-1] - values[0]) / (values.size - 1))
+    _check_spacing(values, step, where)
+    around = round(circle / step)
+    return circle / around if abs(circle / step - around) < _TOLERANCE else step
 
 
 def _check_spacing(values: np.ndarray, step: float, where: str) -> None:
@@ -277,8 +318,8 @@ def _check_spacing(values: np.ndarray, step: float, where: str) -> None:
     if off.size:
         raise InputError(
             where,
-            f"regular spacing, the same in both directions ({abs(step):.4g} degrees)",
-            f"{values[off[0]]:.4f} where {nodes[off[0]]:.4f} should be",
+            f"regular spacing ({abs(step):.4g} degrees)",
+            f"{abs(values[off[0]]):.4f} where {abs(nodes[off[0]]):.4f} should be",
             "regrid the file to a regular latitude-longitude grid",
         )
 

@@ -81,8 +81,8 @@ def global_attributes(plan: Plan, run: dict[str, Any], command: str) -> dict[str
     code = hashlib.blake2b(settings.encode(), digest_size=8).hexdigest()
     cadence = "hourly " if plan.chain.hourly else ""
     summary = (
-        f"Surface {species} on a {plan.crop.grid.step:g} degree grid, {cadence}downscaled from {source} "
-        f"({grid_of(plan.field).step:g} degrees) by {plan.chain.name}. An analysis hour has a frame of the input; "
+        f"Surface {species} on a {plan.crop.grid.spacing} degree grid, {cadence}downscaled from {source} "
+        f"({grid_of(plan.field).spacing} degrees) by {plan.chain.name}. An analysis hour has a frame of the input; "
         "the others are interpolated between frames at most 3 hours apart (see the variable status)."
     )
     program = "Copernicus Atmosphere Monitoring Service"
@@ -102,7 +102,7 @@ def global_attributes(plan: Plan, run: dict[str, Any], command: str) -> dict[str
     ]
     attributes = {
         "Conventions": "CF-1.11, ACDD-1.3",
-        "title": f"{cadence.capitalize()}{species} at {plan.crop.grid.step:g} degrees".strip(),
+        "title": f"{cadence.capitalize()}{species} at {plan.crop.grid.spacing} degrees".strip(),
         "summary": summary,
         "keywords": ", ".join(keywords),
         "id": f"deepcams-{code}",

@@ -88,7 +88,7 @@ def _with_halo(cells: Grid, grid: Grid, halo: int) -> Grid:
         stop = min(first + cells.columns + halo, grid.columns)
         first = max(first - halo, 0)
         west, columns = grid.west + first, stop - first
-    return Grid(grid.step, top, west, bottom - top + 1, columns).canonical()
+    return replace(grid, north=top, west=west, rows=bottom - top + 1, columns=columns).canonical()
 
 
 @dataclass(frozen=True)

@@ -11,21 +11,21 @@ if TYPE_CHECKING:
     from deepcams.evaluation.experiment import Result as Result
     from deepcams.evaluation.experiment import evaluate as evaluate
     from deepcams.evaluation.experiment import open_truth as open_truth
-    from deepcams.evaluation.tables import as_csv as as_csv
-    from deepcams.evaluation.tables import as_json as as_json
-    from deepcams.evaluation.tables import as_markdown as as_markdown
-    from deepcams.evaluation.tables import rows as rows
+    from deepcams.evaluation.experiment_tables import as_csv as as_csv
+    from deepcams.evaluation.experiment_tables import as_json as as_json
+    from deepcams.evaluation.experiment_tables import as_markdown as as_markdown
+    from deepcams.evaluation.experiment_tables import rows as rows
 else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
         {
             "Experiment": ".experiment",
             "Result": ".experiment",
-            "as_csv": ".tables",
-            "as_json": ".tables",
-            "as_markdown": ".tables",
+            "as_csv": ".experiment_tables",
+            "as_json": ".experiment_tables",
+            "as_markdown": ".experiment_tables",
             "evaluate": ".experiment",
             "open_truth": ".experiment",
-            "rows": ".tables",
+            "rows": ".experiment_tables",
         },
     )

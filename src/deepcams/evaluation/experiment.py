@@ -17,7 +17,7 @@ from deepcams.core.errors import InputError, choose, notice
 from deepcams.core.field import field_like, grid_of, load_values
 from deepcams.core.grid import FACTOR, Grid
 from deepcams.core.period import Period
-from deepcams.core.times import HOUR
+from deepcams.core.times import HOUR, stamp
 from deepcams.evaluation.candidates import (
     CORRECT_BASELINE,
     Conserve,
@@ -29,7 +29,7 @@ from deepcams.evaluation.candidates import (
     make,
     make_all,
 )
-from deepcams.evaluation.statistics import Table, extreme_threshold, score_sample
+from deepcams.evaluation.frames import Table, extreme_threshold, score_sample
 from deepcams.methods.coarsen import Degradation, coarsen
 
 Box = tuple[float, float, float, float]
@@ -85,6 +85,22 @@ class Experiment:
                 "--resolution coarse", "the task temporal", self.task, "leave the option out"
             )
 
+    @property
+    def in_time(self) -> bool:
+        """Whether methods see only the first of each 3 hours."""
+        return self.task != "spatial"
+
+    @property
+    def degraded(self) -> bool:
+        """Whether methods see coarse values."""
+        return self.task != "temporal" or self.resolution == "coarse"
+
+    def scored(self, grid: Grid) -> tuple[Grid, slice, np.ndarray]:
+        """Return the part of a grid that is scored, and its rows and columns."""
+        if self.bbox is None:
+            return grid, slice(0, grid.rows), np.arange(grid.columns)
+        return grid.select(self.bbox, "--bbox")
+
 
 @dataclass(frozen=True)
 class Result:
@@ -128,24 +144,19 @@ def what_methods_see(truth: xr.DataArray, experiment: Experiment) -> xr.DataArra
     Raises:
         InputError: the box holds no node, or no whole cell.
     """
-    inside = grid_of(truth).shape
+    inside = experiment.scored(grid_of(truth))[0].shape
     if experiment.bbox is not None:
-        inside = grid_of(truth).select(experiment.bbox, "--bbox")[0].shape
         try:
             truth = _cut(truth, _with_margin(experiment.bbox, experiment.margin))
         except InputError:  # with its margin the box may meet a region's both ends
             truth = _cut(truth, experiment.bbox)
-    if experiment.task == "temporal" and experiment.resolution == "fine":
+    if not experiment.degraded:
         return truth
     coarse, rows, columns = grid_of(truth).whole_cells()
     seen = field_like(
         truth, truth.isel(latitude=rows, longitude=columns).data, coarse.refine(FACTOR)
     )
-    scored = (
-        grid_of(seen)
-        if experiment.bbox is None
-        else grid_of(seen).select(experiment.bbox, "--bbox")[0]
-    )
+    scored = experiment.scored(grid_of(seen))[0]
     if scored.shape != inside:
         notice(
             f"{inside[0] - scored.rows} rows and {inside[1] - scored.columns} columns at the edges make no whole "
@@ -212,13 +223,13 @@ def score_block(truth: xr.DataArray, methods: Sequence[Method], experiment: Expe
         methods: to score.
         experiment: how.
     """
-    in_time = experiment.task != "spatial"
-    degraded = not in_time or experiment.task == "joint" or experiment.resolution == "coarse"
-    coarse = coarsen(truth, experiment.degradation) if degraded else truth
+    in_time = experiment.in_time
+    coarse = coarsen(truth, experiment.degradation) if experiment.degraded else truth
     target = coarse if experiment.resolution == "coarse" else truth
     source = coarse.isel(time=slice(None, None, SPAN)) if in_time else coarse
     grid = grid_of(target)
-    rows, columns, weights = _scored_nodes(grid, experiment)
+    part, rows, columns = experiment.scored(grid)
+    weights = part.row_areas[:, None] if experiment.weighting == "area" else None
     scored = [i for i in range(target.sizes["time"]) if not in_time or i % SPAN]
     true = np.asarray(target.data)[:, rows][:, :, columns]
     thresholds = {i: extreme_threshold(true[i]) for i in scored}
@@ -236,15 +247,6 @@ def score_block(truth: xr.DataArray, methods: Sequence[Method], experiment: Expe
             )
             table += Table({(method.name, str(months[i])): scores})
     return table
-
-
-def _scored_nodes(
-    grid: Grid, experiment: Experiment
-) -> tuple[slice, np.ndarray, np.ndarray | None]:
-    part, rows, columns = grid, slice(0, grid.rows), np.arange(grid.columns)
-    if experiment.bbox is not None:
-        part, rows, columns = grid.select(experiment.bbox, "--bbox")
-    return rows, columns, part.row_areas[:, None] if experiment.weighting == "area" else None
 
 
 def evaluate(
@@ -290,25 +292,17 @@ def evaluate(
         raise InputError(
             "truth", "values to score", "only missing ones", "check the files, --period and --bbox"
         )
-    return Result(
-        experiment, table, names, baseline, _describe(seen), _describe_scored(seen, experiment)
-    )
-
-
-def _describe(field: xr.DataArray) -> str:
-    first, last = (
-        str(field.time.values[i].astype("datetime64[m]")).replace("T", " ") for i in (0, -1)
-    )
-    return f"{grid_of(field).describe()}; {field.sizes['time']} frames, {first} to {last} UTC"
-
-
-def _describe_scored(seen: xr.DataArray, experiment: Experiment) -> str:
     grid = grid_of(seen)
+    where = f"{grid.describe()}; {seen.sizes['time']} frames, {_span(seen)} UTC"
     if experiment.resolution == "coarse":
         grid = grid.whole_cells()[0]
-    if experiment.bbox is not None:
-        grid = grid.select(experiment.bbox, "--bbox")[0]
-    return grid.describe()
+    scored = experiment.scored(grid)[0].describe()
+    return Result(experiment, table, names, baseline, where, scored)
+
+
+def _span(field: xr.DataArray) -> str:
+    times = field.time.values
+    return f"{stamp(times[0])} to {stamp(times[-1])}"
 
 
 def open_truth(paths: Sequence[str | Path], period: str | None = None) -> xr.DataArray:
@@ -329,13 +323,6 @@ def open_truth(paths: Sequence[str | Path], period: str | None = None) -> xr.Dat
     chosen = Period.parse(period, "--period")
     inside = chosen.contains(field.time.values)
     if not inside.any():
-        first, last = (
-            str(field.time.values[i].astype("datetime64[m]")).replace("T", " ") for i in (0, -1)
-        )
-        raise InputError(
-            "--period",
-            f"times of the truth, {first} to {last}",
-            chosen,
-            "choose a period within them",
-        )
+        expected = f"times of the truth, {_span(field)}"
+        raise InputError("--period", expected, chosen, "choose a period within them")
     return field.isel(time=np.flatnonzero(inside))

@@ -22,7 +22,7 @@ from deepcams.core.progress import Progress, no_progress
 from deepcams.core.times import DAY, HOUR, stamp
 from deepcams.downscaling.job import Summary, downscale_to
 from deepcams.downscaling.plan import downscale
-from deepcams.evaluation import tables
+from deepcams.evaluation import experiment_tables, tables
 from deepcams.evaluation.candidates import CONSERVE, CORRECT_BASELINE, THEN, make
 from deepcams.evaluation.experiment import SPAN, Experiment, Result, score_block
 from deepcams.files.records import FOLDER, Records, differences
@@ -164,7 +164,7 @@ def demo(
     result = _score(truth, made)
     document = {
         "note": f"simulated world, seed {seed}: no real data",
-        **json.loads(tables.as_json(result)),
+        **json.loads(experiment_tables.as_json(result)),
     }
     tables.save(paths["scores"], json.dumps(document, indent=1, allow_nan=False) + "\n")
     progress("score", 1, 1)

@@ -14,7 +14,7 @@ from deepcams.core.errors import InputError, OutputError
 from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress
 from deepcams.evaluation import experiment as simulation
-from deepcams.evaluation import tables
+from deepcams.evaluation import experiment_tables, tables
 from deepcams.evaluation.candidates import CONSERVE, THEN
 from deepcams.experiment.geos_cf_store import StoreFetch, folder_of
 from deepcams.experiment.run_options import FetchCams, FetchGeosCf, FetchOpenaq, Run, Train, World
@@ -353,8 +353,8 @@ class ExperimentRun:
                     methods,
                     progress=lambda done, total: progress("evaluate", done, total),
                 )
-                tables.save(folder / f"{task}.md", tables.as_markdown(found))
-                tables.save(folder / f"{task}.json", tables.as_json(found))
+                tables.save(folder / f"{task}.md", experiment_tables.as_markdown(found))
+                tables.save(folder / f"{task}.json", experiment_tables.as_json(found))
                 scored = _rows(folder / f"{task}.json") or []
             rows = [row for row in scored if row["period"] == tables.ALL]
             best.append(f"{task} MAE {rows[-1]['MAE']:.3g} (baseline {rows[0]['MAE']:.3g})")
@@ -381,7 +381,7 @@ class ExperimentRun:
 
     def validate(self, progress: Progress) -> str:
         """Compare CAMS and ours with stations: tables and figures into ``validation``."""
-        from deepcams.stations.validation import Request, validate_files
+        from deepcams.stations.from_files import Request, validate_files
 
         folder, known = self.out / "validation", self.openaq / "stations.json"
         request = Request(

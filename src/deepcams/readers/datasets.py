@@ -6,6 +6,7 @@ import importlib.util
 import itertools
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,13 @@ _WHOLE_LENGTH = "deepcams_times"
 _KNOWN = ("time", "latitude", "longitude", "lat", "lon")
 
 
-def open_datasets(file: DataFile) -> list[xr.Dataset]:
-    """Open one data file.
+def opened(file: DataFile) -> DataFile:
+    """Return a file with its datasets, so that it is opened once."""
+    return replace(file, datasets=open_datasets(file))
+
+
+def open_datasets(file: DataFile) -> tuple[xr.Dataset, ...]:
+    """Open one data file, unless it is opened already.
 
     Returns:
         one dataset; for a GRIB file one for each variable and grid.
@@ -38,17 +44,19 @@ def open_datasets(file: DataFile) -> list[xr.Dataset]:
         InputError: the file is truncated or cannot be read as what it is.
         MissingExtraError: GRIB, and ecCodes is not installed.
     """
+    if file.datasets:
+        return file.datasets
     check_whole(file)
     try:
         if file.kind == "grib":
             from deepcams.readers.grib import open_grib
 
-            return open_grib([file.path], file)
+            return tuple(open_grib([file.path], file))
         if file.kind == "zarr":
             options: dict[str, Any] = {"consolidated": False, "cache": False}
             store = xr.open_dataset(file.path, engine="zarr", decode_timedelta=False, **options)
-            return [_only_written(_loaded(store), file)]
-        return [_loaded(_open_netcdf(file.path))]
+            return (_only_written(_loaded(store), file),)
+        return (_loaded(_open_netcdf(file.path)),)
     except DeepcamsError:
         raise
     except Exception as error:  # every library underneath has its own

@@ -6,14 +6,16 @@ import glob
 import re
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from deepcams.core.errors import InputError, notice
+import xarray as xr
+
+from deepcams.core.errors import InputError, notice, refuse_url
 from deepcams.core.text import counted
 from deepcams.readers.archive import unpack
-from deepcams.readers.protocols import Paths
+from deepcams.readers.protocols import Paths, listed
 
 Kind = Literal["netcdf3", "hdf5", "grib", "zarr", "zip"]
 
@@ -39,6 +41,7 @@ class DataFile:
         given: the path as the user knows it.
         member: the member's name where ``given`` is a zip.
         folder: the folder it was found in; ``None`` where it was named itself.
+        datasets: what :func:`~deepcams.readers.datasets.open_datasets` made of it, once it is opened.
     """
 
     path: Path
@@ -46,6 +49,7 @@ class DataFile:
     given: Path
     member: str = ""
     folder: Path | None = None
+    datasets: tuple[xr.Dataset, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def request(self) -> Path:
@@ -191,13 +195,14 @@ def find_files(paths: Paths) -> list[DataFile]:
     Raises:
         InputError: nothing there, no data, or a damaged file, saying which and what it looks like.
     """
-    given = [paths] if isinstance(paths, str | Path) else list(paths)
+    given = listed(paths)
     if not given:
         raise InputError("input", "at least one file", "none")
     files: list[DataFile] = []
     other: list[Path] = []
     seen: set[Path] = set()
     for one in given:
+        refuse_url(one)
         for path, in_folder in _expand(Path(one).expanduser()):
             if path.resolve() in seen:
                 continue

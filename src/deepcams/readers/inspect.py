@@ -10,7 +10,7 @@ import dataclasses
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import xarray as xr
 from deepcams.core.errors import DeepcamsError, DeepcamsNotice
 from deepcams.core.field import IMPLAUSIBLE, UNITS, grid_of, is_mean, units_factor
 from deepcams.core.species import COORDINATE_NAMES
-from deepcams.readers.datasets import field_variables, open_datasets, pieces
+from deepcams.readers.datasets import field_variables, opened, pieces
 from deepcams.readers.detect import DataFile, find_files
 from deepcams.readers.geos_cf import UNDEFINED
 from deepcams.readers.open import layout_of, open_files
@@ -158,8 +158,11 @@ class _Look:
     """A file while it is looked at."""
 
     file: DataFile
-    datasets: list[xr.Dataset] = field(default_factory=list)
     problem: str = ""
+
+    @property
+    def datasets(self) -> tuple[xr.Dataset, ...]:
+        return self.file.datasets
 
     def fields(self) -> Iterator[xr.DataArray]:
         for dataset in self.datasets:
@@ -204,7 +207,7 @@ def inspect(
 
 def _look(file: DataFile) -> _Look:
     try:
-        return _Look(file, open_datasets(file))
+        return _Look(opened(file))
     except DeepcamsError as error:
         return _Look(file, problem=str(error))
 

@@ -47,7 +47,7 @@ def open_merged(
             another file has, naming the time and both files.
     """
     arrays: list[tuple[xr.DataArray, DataFile]] = []
-    without: dict[str, tuple[DataFile, list[xr.Dataset]]] = {}
+    without: dict[str, tuple[DataFile, Sequence[xr.Dataset]]] = {}
     for file, datasets in _opened(files):
         chosen = []
         for dataset in datasets:
@@ -71,7 +71,7 @@ def open_merged(
     return field
 
 
-def _opened(files: Sequence[DataFile]) -> list[tuple[DataFile, list[xr.Dataset]]]:
+def _opened(files: Sequence[DataFile]) -> list[tuple[DataFile, Sequence[xr.Dataset]]]:
     """Each file's datasets; GRIB files are opened together, since their messages are ranked against each other."""
     gribs = [file for file in files if file.kind == "grib"]
     if len(gribs) < 2:
@@ -88,7 +88,7 @@ def _opened(files: Sequence[DataFile]) -> list[tuple[DataFile, list[xr.Dataset]]
 
 
 def _check_without(
-    without: dict[str, tuple[DataFile, list[xr.Dataset]]], have: set[Any], wanted: str
+    without: dict[str, tuple[DataFile, Sequence[xr.Dataset]]], have: set[Any], wanted: str
 ) -> None:
     """Refuse files without the variable, but for those of a zip or folder that has it in another file."""
     left = []
@@ -253,8 +253,8 @@ def _in_space(parts: list[Stored]) -> list[list[Tile]]:
 
 def _union(grids: list[Grid]) -> Grid | None:
     """The grid that these make up without gap or overlap; ``None`` where there is none."""
-    step = grids[0].step
-    if any(abs(grid.step - step) > 1e-9 for grid in grids):
+    step, row_step = grids[0].step, grids[0].row_step
+    if any(abs(grid.step - step) + abs(grid.row_step - row_step) > 1e-9 for grid in grids):
         return None
     north, south = min(grid.north for grid in grids), max(grid.south for grid in grids)
     spans = sorted({(grid.west % grid.around, grid.columns) for grid in grids})
@@ -264,7 +264,7 @@ def _union(grids: list[Grid]) -> Grid | None:
         end = max(west + columns for west, columns in eastward)
         if end > around:
             continue
-        whole = Grid(step, north, first, south - north + 1, end).canonical()
+        whole = Grid(step, north, first, south - north + 1, end, row_step).canonical()
         covered = np.zeros(whole.shape, np.int8)
         for grid in grids:
             row, column = _place(grid, whole)

@@ -13,12 +13,13 @@ from deepcams.core.errors import InputError, notice
 from deepcams.core.field import units_factor
 from deepcams.core.species import PM25
 from deepcams.readers.cams import find_variable, open_cams_files
-from deepcams.readers.datasets import field_variables, open_datasets, unfinished
+from deepcams.readers.datasets import field_variables, opened, unfinished
 from deepcams.readers.detect import KINDS, DataFile, find_files
 from deepcams.readers.geos_cf import open_geos_cf_files, version_of
 from deepcams.readers.merge import open_merged
 from deepcams.readers.protocols import Paths
 from deepcams.readers.times import Stamp, cell_method
+from deepcams.writers.target import absent_files
 
 _PM25_NAMES = re.compile(
     r"(?:.*[^a-z0-9])?pm_?2[p._]?5(?:$|_(?:conc|mean|surface|sfc|total|rh35.*)$)", re.IGNORECASE
@@ -133,14 +134,17 @@ def open_files(
     files: Sequence[DataFile], variable: str | None = None, stamp: Stamp | None = None
 ) -> xr.DataArray:
     """Open files that were found already (see :func:`open_field`), and tell which are unfinished outputs."""
-    first = open_datasets(files[0])[0]
+    files = [opened(file) if file is files[0] or file.kind == "zarr" else file for file in files]
     for file in files:
         if file.kind == "zarr":
-            dataset = first if file is files[0] else open_datasets(file)[0]
-            found = unfinished(file, dataset)
+            found = unfinished(file, file.datasets[0])
             if found is not None:
                 notice(found.words())
-    source = layout_of(first, files[0]).source
+    for folder in sorted({file.folder for file in files if file.folder}):
+        words = absent_files(folder)
+        if words:
+            notice(words)
+    source = layout_of(files[0].datasets[0], files[0]).source
     if source == "cams":
         return open_cams_files(files, variable or PM25.name, stamp)
     if source == "geos-cf":

@@ -1,53 +1,90 @@
-"""What a run has left on disk, recognised by content: its output, input, scores, pictures, trainings and networks."""
+"""What is on disk of a run, recognised by content: its output, input, scores, pictures, trainings and networks."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
-from deepcams.core.errors import InputError
+from deepcams.core.errors import InputError, OutputError
+from deepcams.files.records import FOLDER, Record, Records
 from deepcams.networks.checkpoint import Card, read_card
 from deepcams.readers.open import open_field
-from deepcams.report.output_facts import Output, inputs_beside, is_ours, read_output
+from deepcams.writers import Contents
+from deepcams.writers.layout import RUN
+from deepcams.writers.netcdf import TOTAL
+from deepcams.writers.target import absent_files, written
 
 LOG, CURVE = "log.csv", "curve.png"
 LARGEST_JSON = 50_000_000
 DEEPEST = 2
-"""Folders within the run's own that are looked into: ``scores/``, ``runs/temporal/``."""
+"""Levels of folders within the run's own that are looked into: ``scores/``, ``runs/temporal/``."""
 NOT_RESULTS = ("data", "truth", "world", "tensorboard")
-"""Folders that hold what a run began with, not what came of it."""
+"""Folders with what a run began with, not with its results."""
 _ENDINGS = {".nc", ".nc4", ".grib", ".grb", ".zip"}
+_UNREADABLE = (OSError, ValueError, TypeError, KeyError, OutputError)
+
+
+@dataclass
+class Output:
+    """An output: its field, settings, provenance, hours and counts; Zarr or netCDF alike.
+
+    Attributes:
+        path: the store, file or folder.
+        field: canonical, lazy.
+        identity: settings and inputs; empty if deepcams has not written it.
+        attributes: of the dataset as a whole.
+        times, status: hours and their status (missing, analysis, interpolated); ``None`` if it has none.
+        total: merged completion records; ``None`` if there are none.
+        problems: what could not be read, and what is not finished; one line each.
+    """
+
+    path: Path
+    field: xr.DataArray
+    identity: dict[str, Any] = dataclasses.field(default_factory=dict)
+    attributes: dict[str, Any] = dataclasses.field(default_factory=dict)
+    times: np.ndarray | None = None
+    status: np.ndarray | None = None
+    total: Contents | None = None
+    problems: list[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def inputs(self) -> list[str]:
+        """Names of the files that it was made from."""
+        inputs = self.identity.get("inputs", [])
+        return [str(one.get("name", "")) for one in inputs if isinstance(one, dict)]
 
 
 @dataclass
 class Found:
-    """A run's remains.
+    """What was found of a run.
 
     Attributes:
         name: of the run.
         output: what it wrote, or ``None``.
-        original: what that was made from, or ``None``.
+        original: the output's input, or ``None``.
         tables: path within the run -> a document of scores (``rows``) and quality control (``quality``).
         pictures: path within the run -> PNG file.
         trainings: path within the run -> folder with a training's log.
-        cards: network -> what its checkpoint says of itself.
+        cards: network -> the card of its checkpoint.
         problems: what could not be read, one line each.
     """
 
     name: str
     output: Output | None = None
     original: xr.DataArray | None = None
-    tables: dict[str, dict[str, Any]] = field(default_factory=dict)
-    pictures: dict[str, Path] = field(default_factory=dict)
-    trainings: dict[str, Path] = field(default_factory=dict)
-    cards: dict[str, Card] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
+    tables: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    pictures: dict[str, Path] = dataclasses.field(default_factory=dict)
+    trainings: dict[str, Path] = dataclasses.field(default_factory=dict)
+    cards: dict[str, Card] = dataclasses.field(default_factory=dict)
+    problems: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -56,7 +93,7 @@ class Found:
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """Of the output as a whole."""
+        """Attributes of the output as a whole."""
         return {} if self.output is None else self.output.attributes
 
 
@@ -66,11 +103,11 @@ def find_run(run: Path | str, original: Sequence[Path | str] | Path | str | None
     Args:
         run: an output (Zarr, netCDF, a folder of netCDF), or a folder that holds one, with tables, pictures and
             networks, also in folders of its own: what ``demo``, ``validate``, ``train`` and ``run`` leave.
-        original: the input of the output, to stand beside it; default what the output names, where it lies beside it
-            or in ``data``.
+        original: the input of the output, to be shown with it; default the files that the output names, if they are in
+            its folder or in ``data`` there.
 
     Raises:
-        InputError: no such path, or nothing in it that a report could tell of.
+        InputError: no such path, or nothing in it for a report.
     """
     run = Path(run)
     if not run.exists():
@@ -83,21 +120,16 @@ def find_run(run: Path | str, original: Sequence[Path | str] | Path | str | None
         _choose_output(found, run, inside)
     else:
         _take_output(found, run)
-    if found.output is None and not (
-        found.tables or found.pictures or found.cards or found.trainings
-    ):
+    if not (found.output or found.tables or found.pictures or found.cards or found.trainings):
         why = f" ({found.problems[0]})" if found.problems else ""
-        raise InputError(
-            run, "a run: an output, scores, pictures or networks", f"nothing of these{why}"
-        )
+        expected = "a run: an output, scores, pictures or networks"
+        raise InputError(run, expected, f"nothing of these{why}")
+    output = found.output
     if original is not None:
-        found.original = open_field(
-            original, None if found.output is None else str(found.output.field.name)
-        )
-    elif found.output is not None:
-        beside = found.output.path.parent
+        found.original = open_field(original, None if output is None else str(output.field.name))
+    elif output is not None:
         try:
-            found.original = inputs_beside(found.output, [beside, beside / "data"])
+            found.original = _inputs_of(output)
         except InputError as error:
             found.problems.append(str(error))
     _take_shipped(found)
@@ -109,7 +141,7 @@ def _is_store(path: Path) -> bool:
 
 
 def _walk(folder: Path, deeper: int) -> Iterator[Path]:
-    """Files and stores of a folder, then those of the folders in it; links to folders are not followed."""
+    """Return files and stores of a folder, then those of the folders in it; links to folders are not followed."""
     entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     inner = [path for path in entries if path.is_dir() and not _is_store(path)]
     yield from (path for path in entries if path not in inner)
@@ -119,41 +151,53 @@ def _walk(folder: Path, deeper: int) -> Iterator[Path]:
 
 
 def _take(found: Found, path: Path, name: str) -> None:
+    """Add a file to what it is, by its name; a training's curve is left out, for it is drawn from the log."""
+    is_training = (path.parent / LOG).is_file() and (path.parent / "experiment.yaml").is_file()
     if path.suffix == ".json" and path.stat().st_size <= LARGEST_JSON:
-        _take_table(found, path, name)
-    elif path.suffix == ".png":
-        if path.name != CURVE or not _is_training(
-            path.parent
-        ):  # a training's curve is drawn from its log
-            found.pictures[name] = path
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            found.problems.append(f"{name}: cannot be read ({type(error).__name__})")
+            return
+        if isinstance(document, dict) and isinstance(document.get("rows"), list):
+            found.tables[name] = document
+    elif path.suffix == ".png" and not (path.name == CURVE and is_training):
+        found.pictures[name] = path
     elif path.suffix == ".safetensors":
-        _take_card(found, path.stem, path)
-    elif path.name == LOG and _is_training(path.parent):
+        _take_card(found, path)
+    elif path.name == LOG and is_training:
         found.trainings[name.removesuffix(LOG).rstrip("/") or found.name] = path.parent
 
 
-def _is_training(folder: Path) -> bool:
-    return (folder / LOG).is_file() and (folder / "experiment.yaml").is_file()
-
-
 def _choose_output(found: Found, run: Path, inside: list[Path]) -> None:
-    """The output among a folder's files: a store, else what says that deepcams wrote it, else all of them."""
-    stores = [path for path in inside if _is_store(path)]
-    ours = [path for path in stores if is_ours(path)] or stores
-    files = [path for path in inside if path.parent == run and path.suffix.lower() in _ENDINGS]
-    if (run / ".deepcams").is_dir():
+    """Take the output of a folder: the folder as a whole, a store, a file of deepcams, else all files together."""
+    if (run / FOLDER).is_dir():
         _take_output(found, run)
         return
-    if not ours:
-        ours = [path for path in files if is_ours(path)]
-    if ours:
-        _take_output(found, ours[0])
-        found.problems += [
-            f"{path.name} is another output; this report is about {ours[0].name}"
-            for path in ours[1:]
-        ]
+    stores = [path for path in inside if _is_store(path)]
+    files = [path for path in inside if path.parent == run and path.suffix.lower() in _ENDINGS]
+    outputs = [path for path in stores if _is_output(path)] or stores
+    outputs = outputs or [path for path in files if _is_output(path)]
+    if outputs:
+        _take_output(found, outputs[0])
+        about = f"is another output; this report is about {outputs[0].name}"
+        found.problems += [f"{path.name} {about}" for path in outputs[1:]]
     elif files:
         _take_output(found, run, files)
+
+
+def _is_output(path: Path) -> bool:
+    """Return whether a Zarr store or netCDF file names the run that wrote it."""
+    try:
+        with _open(path) as dataset:
+            return RUN in dataset.attrs
+    except _UNREADABLE:
+        return False
+
+
+def _open(path: Path) -> xr.Dataset:
+    engine: Any = "zarr" if _is_store(path) else "netcdf4"
+    return xr.open_dataset(path, engine=engine, decode_timedelta=False)
 
 
 def _take_output(found: Found, path: Path, files: list[Path] | None = None) -> None:
@@ -161,33 +205,103 @@ def _take_output(found: Found, path: Path, files: list[Path] | None = None) -> N
         found.output = read_output(path, files)
     except InputError as error:
         found.problems.append(str(error))
-        return
-    found.problems += found.output.problems
+    else:
+        found.problems += found.output.problems
 
 
-def _take_table(found: Found, path: Path, name: str) -> None:
+def _take_card(found: Found, path: Path) -> None:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        found.problems.append(f"{name}: cannot be read ({type(error).__name__})")
-        return
-    if isinstance(document, dict) and isinstance(document.get("rows"), list):
-        found.tables[name] = document
-
-
-def _take_card(found: Found, name: str, path: Path) -> None:
-    try:
-        found.cards[name] = read_card(path)
+        found.cards[path.stem] = read_card(path)
     except InputError as error:
         found.problems.append(str(error))
 
 
 def _take_shipped(found: Found) -> None:
-    """The cards of networks that the output was made with and that come with the package."""
+    """Add the cards of networks that the output was made with and that come with the package."""
     settings = json.dumps(found.identity)
     for path in sorted((Path(__file__).parents[1] / "weights").glob("*.safetensors")):
-        if (
-            path.stem not in found.cards
-            and hashlib.sha256(path.read_bytes()).hexdigest() in settings
-        ):
-            _take_card(found, path.stem, path)
+        is_used = hashlib.sha256(path.read_bytes()).hexdigest() in settings
+        if is_used and path.stem not in found.cards:
+            _take_card(found, path)
+
+
+def _inputs_of(output: Output) -> xr.DataArray | None:
+    """Return the field of the files that an output was made from, if all are in its folder or in ``data`` there.
+
+    Raises:
+        InputError: they are there, and hold no field.
+    """
+    names = output.inputs
+    if not names or any(not name or Path(name).name != name for name in names):
+        return None
+    for folder in (output.path.parent, output.path.parent / "data"):
+        paths = [folder / name for name in names]
+        if all(path.exists() for path in paths):
+            return open_field(paths, str(output.field.name))
+    return None
+
+
+def read_output(path: Path, files: Sequence[Path] | None = None) -> Output:
+    """Read an output but for its values.
+
+    Args:
+        path: the store, file or folder.
+        files: of a folder, those that belong to it; default all of them.
+
+    Raises:
+        InputError: it holds no field.
+    """
+    output = Output(path, open_field(path if files is None else list(files)))
+    parts = [path]
+    if path.is_dir() and not _is_store(path):
+        parts = sorted(path.glob("*.nc")) if files is None else list(files)
+        words = absent_files(path)
+        output.problems += [words] if words else []
+    records: list[Contents] = []
+    hours: list[tuple[np.ndarray, np.ndarray]] = []
+    for part in parts:
+        try:
+            with _open(part) as dataset:
+                attributes = dict(dataset.attrs)
+                if "status" in dataset and dataset["status"].dims == ("time",):
+                    times = dataset["time"].values.astype("datetime64[ns]")
+                    hours.append((times, dataset["status"].values))
+            if TOTAL in attributes:
+                records.append(Contents.of(Record.from_json(str(attributes[TOTAL]))))
+            if RUN in attributes and not output.identity:
+                output.identity = dict(json.loads(str(attributes[RUN])))
+        except _UNREADABLE as error:
+            cause = type(error).__name__
+            output.problems.append(f"{part.name}: its attributes cannot be read ({cause})")
+            continue
+        output.attributes = output.attributes or {
+            key: value for key, value in attributes.items() if not key.startswith("deepcams_")
+        }
+    if _is_store(path):
+        # The field of an unfinished store ends where the store does not.
+        whole = sum(times.size for times, _ in hours) or output.field.sizes["time"]
+        records += _store_records(output, whole)
+    if records:
+        output.total = Contents.merge(records)
+    if hours:
+        times, status = (np.concatenate(each) for each in zip(*hours, strict=True))
+        order = np.argsort(times, kind="stable")
+        output.times, output.status = times[order], status[order]
+    return output
+
+
+def _store_records(output: Output, times: int) -> list[Contents]:
+    """Return the completion records of a store of so many times; add what is missing or damaged to its problems."""
+    records, found = Records(output.path / FOLDER), []
+    for name in records.names():
+        try:
+            record = records.get(name)
+            if record is not None:
+                found.append(Contents.of(record))
+        except _UNREADABLE as error:
+            cause = type(error.__cause__ or error).__name__
+            output.problems.append(f"{name}: a completion record cannot be read ({cause})")
+    state = written(output.path, str(output.field.name), times)
+    if state is not None and not state.whole:
+        output.problems.append(state.words())
+    return found

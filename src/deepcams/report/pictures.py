@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import io
-import math
+import base64
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from markupsafe import Markup
 
 from deepcams.core.errors import DeepcamsError, InputError
 from deepcams.core.species import label
-from deepcams.report import html
+from deepcams.core.times import stamp
 from deepcams.report.discover import Found
+from deepcams.report.page import printable
 
 MOST_FRAMES = 36
 """Hours of an animation."""
 MOST_HOURS = 24 * 14
-"""Of a place's hours."""
+"""Hours of a series at a place."""
+_TRIED = 24  # times that are looked at for one with values
 
 _ABOUT = {
     "map": "Maps of one hour: truth, input, baseline and result",
@@ -31,173 +34,165 @@ _ABOUT = {
 """What pictures of these names show, for whoever cannot see them."""
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A picture within the file.
+
+    Attributes:
+        kind: png or gif.
+        data: in base64.
+        alt: for whoever cannot see it.
+        caption: below it.
+    """
+
+    kind: str
+    data: str
+    alt: str
+    caption: str
+
+
 class Pictures:
-    """Adds pictures while there is room for them.
+    """Makes pictures while there is room for them.
 
     Args:
-        room: bytes that they may take, as they stand in the file.
+        room: bytes that they may take in the file.
+
+    Attributes:
+        left_out: captions of those that found no room.
     """
 
     def __init__(self, room: int) -> None:
-        self.room, self.left_out = room, list[str]()
+        self.room = room
+        self.left_out: list[str] = []
 
-    def add(self, content: bytes, kind: str, alt: str, caption: str) -> str:
-        """A picture as HTML; empty, and remembered, where there is no room."""
-        size = 4 * len(content) // 3
-        if size > self.room:
+    def add(self, content: bytes, kind: str, alt: str, caption: str) -> list[Picture]:
+        """Return a picture; nothing if there is no room."""
+        data = base64.b64encode(content).decode()
+        if len(data) > self.room:
             self.left_out.append(caption)
-            return ""
-        self.room -= size
-        return html.figure(content, kind, alt, caption)
+            return []
+        self.room -= len(data)
+        return [Picture(kind, Markup(data), alt, caption)]
+
+    def draw(self, figure: Any, alt: str, caption: str) -> list[Picture]:
+        """Return the picture of a figure."""
+        from deepcams.plotting.page import picture
+
+        return self.add(picture(figure, dpi=120), "png", alt, caption)
 
 
-def stamp(time: np.datetime64) -> str:
-    """A time for people."""
-    return str(time.astype("datetime64[m]")).replace("T", " ")
-
-
-def _png(figure: Any) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
-    return buffer.getvalue()
-
-
-def own(found: Found, pictures: Pictures) -> str:
-    """The PNG files that the run has made."""
-    parts = []
+def made(found: Found, pictures: Pictures) -> list[Picture]:
+    """Return the PNG files that the run has made."""
+    blocks = []
     for name, path in found.pictures.items():
         content = path.read_bytes()
         if not content.startswith(b"\x89PNG\r\n\x1a\n"):
             found.problems.append(f"{name}: no PNG picture")
             continue
-        about = _ABOUT.get(path.stem, f"{path.stem}: a picture that the run has made")
-        parts.append(
-            pictures.add(content, "png", about, f"{name}: {about}" if path.stem in _ABOUT else name)
-        )
-    return "".join(parts)
+        about, caption = f"{path.stem}: a picture that the run has made", name
+        if path.stem in _ABOUT:
+            about = _ABOUT[path.stem]
+            caption = f"{name}: {about}"
+        blocks += pictures.add(content, "png", about, caption)
+    return blocks
 
 
-def drawn(found: Found, pictures: Pictures) -> str:
-    """A map in the middle of the output, beside its input, and the hours of its highest place."""
+def drawn(found: Found, pictures: Pictures) -> list[Picture]:
+    """Return a map in the middle of the output, with its input, and the hours of its highest place."""
     if found.output is None:
-        return ""
+        return []
     from deepcams.plotting import compare_maps, map_figure, series_figure
     from deepcams.plotting.series import place_words
 
-    parts = []
-    field, original = _plain(found.output.field), _plain(found.original)
+    blocks: list[Picture] = []
+    field = _plain(found.output.field)
+    original = None if found.original is None else _plain(found.original)
     species = label(str(field.name))
     try:
-        hour, place = _telling(field)
-        when = stamp(hour)
+        hour, place = _time_and_place(field)
+        when = f"{species} at {stamp(hour)} UTC"
         if original is None:
-            figure = map_figure(field, hour)
+            blocks += pictures.draw(map_figure(field, hour), f"Map of {when}", when)
         else:
             figure = compare_maps({"deepcams": field}, hour, source=("input", original))
-        alt = f"Map of {species} at {when} UTC" + (
-            ", the input beside deepcams" if original is not None else ""
-        )
-        parts.append(pictures.add(_png(figure), "png", alt, f"{species} at {when} UTC"))
+            blocks += pictures.draw(figure, f"Map of {when}, the input beside deepcams", when)
         if place is None:
-            found.problems.append(
-                "a picture could not be drawn: the output has no values around its middle"
+            raise InputError(
+                "output", "values around its middle", "it has no values around its middle"
             )
-            return "".join(parts)
         where = place_words(place)
-        figure = series_figure(
-            {"deepcams": field.isel(time=slice(0, MOST_HOURS))}, place, original=original
-        )
+        first = field.isel(time=slice(0, MOST_HOURS))
+        figure = series_figure({"deepcams": first}, place, original=original)
         alt = f"Line chart of {species} over time at {where}"
-        parts.append(
-            pictures.add(
-                _png(figure), "png", alt, f"{species} at {where}, where it is highest in that map"
-            )
-        )
+        caption = f"{species} at {where}, where it is highest in that map"
+        blocks += pictures.draw(figure, alt, caption)
     except DeepcamsError as error:
         found.problems.append(f"a picture could not be drawn: {error}")
-    return "".join(parts)
+    return blocks
 
 
-def _plain(field: Any) -> Any:
-    """A field whose texts are drawn as they are: no formula, and nothing that no font has."""
-    if field is None:
-        return None
-    words = {
-        key: html.printable(value).replace("$", "")
-        for key, value in field.attrs.items()
-        if type(value) is str
-    }
-    return field.assign_attrs(words)
-
-
-def _telling(field: xr.DataArray) -> tuple[np.datetime64, tuple[float, float] | None]:
-    """A time in the middle that has values (else the middle), and the place of its largest value if it has any."""
-    count = field.sizes["time"]
-    order = sorted(range(count), key=lambda k: abs(k - count // 2))
-    values, at = np.asarray(field.isel(time=order[0]).values), order[0]
-    for k in order[:24]:
-        values, at = np.asarray(field.isel(time=k).values), k
-        if np.isfinite(values).any():
-            break
-    if not np.isfinite(values).any():
-        return field.time.values[order[0]], None
-    known = np.where(np.isfinite(values), values, -math.inf)
-    row, column = np.unravel_index(int(known.argmax()), known.shape)
-    return field.time.values[at], (
-        float(field.longitude.values[column]),
-        float(field.latitude.values[row]),
+def _plain(field: xr.DataArray) -> xr.DataArray:
+    """Return a field whose texts are drawn as they are: no formula, and nothing that no font has."""
+    texts = {key: value for key, value in field.attrs.items() if type(value) is str}
+    return field.assign_attrs(
+        {key: printable(value).replace("$", "") for key, value in texts.items()}
     )
 
 
-def animation(found: Found, pictures: Pictures) -> str:
-    """The output's first hours, beside its input where that has frames, folded up."""
+def _time_and_place(field: xr.DataArray) -> tuple[np.datetime64, tuple[float, float] | None]:
+    """Return a time in the middle that has values (else the middle), and the place of its largest value, if any."""
+    count = field.sizes["time"]
+    nearest = sorted(range(count), key=lambda k: abs(k - count // 2))
+    for k in nearest[:_TRIED]:
+        values = np.asarray(field.isel(time=k).values)
+        if np.isfinite(values).any():
+            largest = int(np.where(np.isfinite(values), values, -np.inf).argmax())
+            row, column = np.unravel_index(largest, values.shape)
+            place = float(field.longitude.values[column]), float(field.latitude.values[row])
+            return field.time.values[k], place
+    return field.time.values[nearest[0]], None
+
+
+def animation(found: Found, pictures: Pictures) -> list[Picture]:
+    """Return the output's first hours, with its input where that has frames."""
     if found.output is None or found.output.field.sizes["time"] < 2:
-        return ""
+        return []
     from deepcams.plotting import animate
 
-    field, original = (
-        _plain(found.output.field).isel(time=slice(0, MOST_FRAMES)),
-        _plain(found.original),
-    )
-    fields = {"deepcams": field} if original is None else {"input": original, "deepcams": field}
+    field = _plain(found.output.field).isel(time=slice(0, MOST_FRAMES))
+    choices = [{"deepcams": field}]
+    if found.original is not None:
+        choices.insert(0, {"input": _plain(found.original), "deepcams": field})
     with tempfile.TemporaryDirectory(prefix="deepcams-report-") as folder:
-        target = Path(folder) / "animation.gif"
+        path = Path(folder) / "animation.gif"
         try:
             try:
-                path = animate(fields, target, size="column", fps=5)
-            except InputError:  # in a gap of the input no frame of it stands beside ours
-                path = animate({"deepcams": field}, target, size="column", fps=5)
+                animate(choices[0], path, size="column", fps=5)
+            except InputError:  # the input may have a gap
+                animate(choices[-1], path, size="column", fps=5)
         except DeepcamsError as error:
             found.problems.append(f"the animation could not be made: {error}")
-            return ""
-        first, last = (stamp(field.time.values[k]) for k in (0, -1))
-        caption = f"{field.sizes['time']} times, {first} to {last} UTC"
-        shown = pictures.add(path.read_bytes(), "gif", f"Animated map: {caption}", caption)
-    return (
-        f'<details class="screen"><summary>Show the animation</summary>{shown}</details>'
-        if shown
-        else ""
-    )
+            return []
+        times = field.time.values
+        caption = f"{times.size} times, {stamp(times[0])} to {stamp(times[-1])} UTC"
+        return pictures.add(path.read_bytes(), "gif", f"Animated map: {caption}", caption)
 
 
-def trainings(found: Found, pictures: Pictures) -> str:
-    """How each training went, and its experiment."""
-    parts = []
+def trainings(found: Found, pictures: Pictures) -> list[tuple[str, list[Picture], str]]:
+    """Return the name, the course and the experiment of each training.
+
+    The curve is drawn anew: the validation may be newer than the picture in the training's folder.
+    """
+    from deepcams.plotting import training_figure
+
+    courses = []
     for name, folder in found.trainings.items():
-        from deepcams.plotting.training import training_figure
-
         try:
-            # Its validation may have come after the picture that it keeps beside its log, so that is drawn anew.
-            content = _png(training_figure(folder))
+            shown = pictures.draw(training_figure(folder), f"{_ABOUT['curve']}: {name}", name)
             settings = (folder / "experiment.yaml").read_text(encoding="utf-8")
         except (DeepcamsError, OSError, ValueError, KeyError) as error:
-            found.problems.append(
-                f"{name}: the training's log cannot be read ({type(error).__name__})"
-            )
-            continue
-        parts.append(pictures.add(content, "png", f"{_ABOUT['curve']}: {name}", name))
-        about = (
-            f"<summary>{html.text(name)}: the experiment</summary><pre>{html.text(settings)}</pre>"
-        )
-        parts.append(f"<details>{about}</details>")
-    return "".join(parts)
+            cause = type(error).__name__
+            found.problems.append(f"{name}: the training's log cannot be read ({cause})")
+        else:
+            courses.append((name, shown, settings))
+    return courses

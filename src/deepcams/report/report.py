@@ -1,9 +1,9 @@
-"""``deepcams report``: from what a run has left to one HTML file."""
+"""``deepcams report``: from what is on disk of a run to one HTML file."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,14 @@ import numpy as np
 from deepcams._version import __version__
 from deepcams.core.errors import OutputError
 from deepcams.core.field import grid_of
+from deepcams.core.progress import Progress, no_progress
 from deepcams.core.species import label
+from deepcams.core.times import stamp
 from deepcams.evaluation.candidates import THEN
 from deepcams.evaluation.tables import check_writable, save
-from deepcams.report import html, pictures
-from deepcams.report.discover import Found, find_run
+from deepcams.report import pictures
+from deepcams.report.discover import Found, Output, find_run
+from deepcams.report.page import Table, render
 from deepcams.writers.layout import STATUS_MEANINGS
 
 LARGEST = 10_000_000
@@ -25,8 +28,17 @@ LARGEST = 10_000_000
 FOR_TEXT = 1_000_000
 MOST_ROWS = 60
 MOST_GAPS = 40
-
-Progress = Callable[[str, int, int], None]
+_PARTS: dict[str, Callable[[Found, pictures.Pictures], Any]] = {
+    "pictures": lambda found, shown: pictures.made(found, shown) + pictures.drawn(found, shown),
+    "animation": pictures.animation,
+    "trainings": pictures.trainings,
+}
+"""What takes time."""
+_COLUMNS = (
+    *("task", "method", "product", "pairs", "view", "by", "group", "kind", "stations", "n"),
+    *("samples", "R", "RMSE", "MAE", "bias", "FAC2", "MAE_p99", "skill"),
+)
+"""Of tables of scores, those that are shown."""
 
 
 def write_report(
@@ -35,7 +47,7 @@ def write_report(
     *,
     original: Sequence[Path | str] | Path | str | None = None,
     animation: bool = True,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> Path:
     """Write one self-contained HTML file about a run; it appears whole or not at all.
 
@@ -43,9 +55,9 @@ def write_report(
         run: an output (Zarr, netCDF, a folder of netCDF), or a folder that holds one with tables, pictures and
             networks: what ``demo``, ``validate``, ``train`` and ``run`` leave.
         out: the file; an earlier report of that name is replaced.
-        original: the run's input; default the one that the output names, if it lies beside it or in ``data``.
+        original: the run's input; default the one that the output names, if it is in its folder or in ``data``.
         animation: with an animation (GIF) of up to :data:`deepcams.report.pictures.MOST_FRAMES` hours.
-        progress: hears which part is being made.
+        progress: called with the part that is made next.
 
     Returns:
         the file.
@@ -56,219 +68,155 @@ def write_report(
     """
     out = Path(out)
     check_name(out)
-    told = progress or (lambda step, done, total: None)
     found = find_run(run, original)
     shown = pictures.Pictures(LARGEST - FOR_TEXT)
-    sections: dict[str, Callable[[], str]] = {
-        "Warnings and missing hours": lambda: _warnings(found),
-        "Scores": lambda: _scores(found),
-        "Quality control of the stations": lambda: _quality(found),
-        "Pictures": lambda: pictures.own(found, shown) + pictures.drawn(found, shown),
-        "Animation": lambda: pictures.animation(found, shown) if animation else "",
-        "Trainings": lambda: pictures.trainings(found, shown),
-        "Settings": lambda: html.pairs(found.identity, "Settings") if found.identity else "",
-        "Networks": lambda: _cards(found),
-        "Provenance": lambda: (
-            html.pairs(found.attributes, "Provenance") if found.attributes else ""
-        ),
-        "How to cite": lambda: _citation(found),
-    }
-    made: dict[str, str] = {}
-    for k, (name, make) in enumerate(sections.items()):
-        told(name, k, len(sections))
-        made[name] = make()
-    told("done", len(sections), len(sections))
-    notes = [
-        *found.problems,
-        *(f"left out, for the file would grow too large: {name}" for name in shown.left_out),
-    ]
-    first = next(iter(sections))
-    made[first] = (
-        "".join(f'<p class="warn">{html.text(note)}</p>' for note in dict.fromkeys(notes))
-        + made[first]
+    output = found.output
+    context: dict[str, Any] = {}
+    for done, (part, make) in enumerate(_PARTS.items()):
+        progress(part, done, len(_PARTS))
+        if part != "animation" or animation:
+            context[part] = make(found, shown)
+    progress("done", len(_PARTS), len(_PARTS))
+    left_out = [f"left out, for the file would grow too large: {name}" for name in shown.left_out]
+    page = render(
+        **context,
+        name=found.name,
+        now=datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
+        version=__version__,
+        about=[] if output is None else _about(output),
+        simulated=_is_simulated(found),
+        problems=dict.fromkeys([*found.problems, *left_out]),
+        counts=None if output is None else _counts(output),
+        gaps=None if output is None else _gaps(output),
+        scores=_scores(found),
+        quality=_quality(found),
+        settings=found.identity,
+        cards={name: dataclasses.asdict(card) for name, card in found.cards.items()},
+        provenance=found.attributes,
+        citations=_citations(found),
     )
-    title = f"deepcams: {found.name}"
-    save(out, html.page(title, _about(found), made))
+    save(out, page)
     return out
 
 
 def check_name(out: Path) -> None:
-    """Refuse a name that no report can have, or a folder that is not there; to be asked before long work.
+    """Refuse a name that no report can have, or a folder that does not exist; to be called before long work.
 
     Raises:
         OutputError: another ending than .html, or no such folder.
     """
     if out.suffix.lower() not in (".html", ".htm"):
+        found = out.suffix or "none"
         raise OutputError(
-            f"{out}: expected a name ending in .html, found {out.suffix or 'none'}; name it report.html"
+            f"{out}: expected a name ending in .html, found {found}; name it report.html"
         )
     check_writable(out)
 
 
-def _about(found: Found) -> str:
-    """What was run on what, in a few lines."""
-    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M")
-    lines = [f'<p class="faint">Written {now} UTC by deepcams {html.text(__version__)}.</p>']
-    if found.output is not None:
-        field = found.output.field
-        times, species = field.time.values, label(str(field.name))
-        span = f"{pictures.stamp(times[0])} to {pictures.stamp(times[-1])} UTC"
-        words = f"{species} at {times.size:,} times, {span}; {grid_of(field).describe()}."
-        lines.append(f"<p>{html.text(words)}</p>")
-        made_from = [
-            str(one.get("name"))
-            for one in found.identity.get("inputs", [])
-            if isinstance(one, dict)
-        ]
-        more = {"Made from": ", ".join(made_from), "How": str(found.attributes.get("summary", ""))}
-        lines += [f"<p>{name}: {html.text(value)}</p>" for name, value in more.items() if value]
-    if _is_simulated(found):
-        lines.append('<p class="warn"><strong>Simulated world: no real data.</strong></p>')
-    return "".join(lines)
+def _about(output: Output) -> list[str]:
+    """Return what was run on what, in a few lines."""
+    times = output.field.time.values
+    span = f"{stamp(times[0])} to {stamp(times[-1])} UTC"
+    species, grid = label(str(output.field.name)), grid_of(output.field).describe()
+    lines = [f"{species} at {times.size:,} times, {span}; {grid}."]
+    if output.inputs:
+        lines.append(f"Made from: {', '.join(output.inputs)}")
+    if output.attributes.get("summary"):
+        lines.append(f"How: {output.attributes['summary']}")
+    return lines
 
 
 def _is_simulated(found: Found) -> bool:
-    texts = [str(found.attributes.get("source", ""))] + [
-        str(one.get("note", "")) for one in found.tables.values()
+    texts = [found.attributes.get("source", "")]
+    texts += [table.get("note", "") for table in found.tables.values()]
+    return any("simulated" in str(text).lower() for text in texts)
+
+
+def _counts(output: Output) -> Table | None:
+    """Return what the run counted, if it has records."""
+    total = output.total
+    if total is None:
+        return None
+    missing, analysis, interpolated = total.hours
+    counts = {
+        "hours of the input's frames (analysis)": analysis,
+        "hours between them (interpolated)": interpolated,
+        "missing hours": missing,
+        "missing values in other hours": total.missing_cells,
+        "input values: all": total.counts.total,
+        "input values: missing": total.counts.missing,
+        "input values: small negatives set to 0": total.counts.negative,
+        "input values: implausible, taken as missing": total.counts.implausible,
+        "values above a network's scaling, clipped": total.counts.clipped,
+        "largest value, µg m⁻³": total.largest,
+    }
+    return Table(["what", "count"], list(counts.items()), "What the run counted")
+
+
+def _gaps(output: Output) -> Table | None:
+    """Return the runs of missing hours, if the output says which hours are missing."""
+    if output.times is None or output.status is None:
+        return None
+    missing = output.status == STATUS_MEANINGS.index("missing")
+    edges = np.flatnonzero(np.diff(missing.astype(np.int8), prepend=0, append=0))
+    rows = [
+        (stamp(output.times[first]), stamp(output.times[stop - 1]), int(stop - first))
+        for first, stop in zip(edges[::2], edges[1::2], strict=True)
     ]
-    return any("simulated" in one.lower() for one in texts)
+    more = len(rows) - MOST_GAPS
+    caption = "Missing hours" + (f"; {more} more gaps are not listed" if more > 0 else "")
+    return Table(["from (UTC)", "to (UTC)", "hours"], rows[:MOST_GAPS], caption)
 
 
-def _warnings(found: Found) -> str:
-    if found.output is None:
-        return ""
-    parts: list[str] = []
-    total = found.output.total
-    if total is not None:
-        missing, analysis, interpolated = total.hours
-        counts = total.counts
-        rows: list[Sequence[object]] = [
-            ("hours of the input's frames (analysis)", analysis),
-            ("hours between them (interpolated)", interpolated),
-            ("missing hours", missing),
-            ("missing values in other hours", total.missing_cells),
-            ("input values: all", counts.total),
-            ("input values: missing", counts.missing),
-            ("input values: small negatives set to 0", counts.negative),
-            ("input values: implausible, taken as missing", counts.implausible),
-            ("values above a network's scaling, clipped", counts.clipped),
-            ("largest value, µg m⁻³", total.largest),
-        ]
-        parts.append(html.table(["what", "count"], rows, "What the run counted"))
-    if found.output.times is not None and found.output.status is not None:
-        gaps = list(_gaps(found.output.times, found.output.status))
-        rows = [(first, last, hours) for first, last, hours in gaps[:MOST_GAPS]]
-        if rows:
-            more = (
-                f"; {len(gaps) - MOST_GAPS} more gaps are not listed"
-                if len(gaps) > MOST_GAPS
-                else ""
-            )
-            parts.append(
-                html.table(["from (UTC)", "to (UTC)", "hours"], rows, f"Missing hours{more}")
-            )
-        else:
-            parts.append("<p>No hour is missing.</p>")
-    return "".join(parts)
+def _scores(found: Found) -> list[Table]:
+    tables = []
+    for name, document in found.tables.items():
+        rows = _rows_to_show(document["rows"])
+        columns = [key for key in _COLUMNS if any(row.get(key) is not None for row in rows)]
+        caption = name
+        if len(rows) > MOST_ROWS:
+            caption += f" (the first {MOST_ROWS} of {len(rows)} rows)"
+        notes = [key for key in ("note", "truth", "scored", "baseline") if document.get(key)]
+        if notes:
+            caption += ": " + "; ".join(f"{key}: {document[key]}" for key in notes)
+        cells = [[_without_folders(row.get(key)) for key in columns] for row in rows[:MOST_ROWS]]
+        if cells:
+            tables.append(Table(columns, cells, caption))
+    return tables
 
 
-def _gaps(times: np.ndarray, status: np.ndarray) -> Iterator[tuple[str, str, int]]:
-    missing = status == STATUS_MEANINGS.index("missing")
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], missing, [False]]).astype(np.int8)))
-    for first, stop in zip(edges[::2], edges[1::2], strict=True):
-        yield pictures.stamp(times[first]), pictures.stamp(times[stop - 1]), int(stop - first)
-
-
-def _told_apart(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Without groupings that hold one group (a single year): its rows say what those over everything say."""
+def _rows_to_show(rows: list[Any]) -> list[dict[str, Any]]:
+    """Return the rows over all periods that have samples; no grouping into a single group (one year, say)."""
+    rows = [row for row in rows if isinstance(row, dict)]
+    rows = [row for row in rows if row.get("period", "all") == "all"] or rows
+    rows = [row for row in rows if row.get("n") != 0] or rows
     groups: dict[str, set[str]] = {}
     for row in rows:
         groups.setdefault(str(row.get("by")), set()).add(str(row.get("group")))
-    return [
-        row for row in rows if row.get("by") in (None, "all") or len(groups[str(row["by"])]) > 1
-    ] or rows
+    several = {by for by, names in groups.items() if by in ("None", "all") or len(names) > 1}
+    return [row for row in rows if str(row.get("by")) in several] or rows
 
 
-def _scores(found: Found) -> str:
-    parts = []
-    for name, document in found.tables.items():
-        rows = [row for row in document["rows"] if isinstance(row, dict)]
-        rows = [row for row in rows if row.get("period", "all") == "all"] or rows
-        rows = [
-            row for row in rows if row.get("n") != 0
-        ] or rows  # of a grouping that nothing falls into
-        rows = _told_apart(rows)
-        if not rows:
-            continue
-        wanted = (
-            "task",
-            "method",
-            "product",
-            "pairs",
-            "view",
-            "by",
-            "group",
-            "kind",
-            "stations",
-            "n",
-            "samples",
-            "R",
-            "RMSE",
-            "MAE",
-            "bias",
-            "FAC2",
-            "MAE_p99",
-            "skill",
-        )
-        columns = [key for key in wanted if any(row.get(key) is not None for row in rows)]
-        about = "; ".join(
-            f"{key}: {document[key]}"
-            for key in ("note", "truth", "scored", "baseline")
-            if document.get(key)
-        )
-        more = f" (the first {MOST_ROWS} of {len(rows)} rows)" if len(rows) > MOST_ROWS else ""
-        shown = [[_named(row.get(key)) for key in columns] for row in rows[:MOST_ROWS]]
-        parts.append(
-            html.table(columns, shown, f"{name}{more}: {about}" if about else f"{name}{more}")
-        )
-    if parts:
-        parts.append(
-            '<p class="faint">RMSE, MAE and bias in µg m⁻³; skill: 1 \N{MINUS SIGN} MAE / MAE of the baseline.</p>'
-        )
-    return "".join(parts)
-
-
-def _named(value: object) -> object:
-    """A network by its file's name: where that lies on somebody's disk says nothing to others."""
+def _without_folders(value: object) -> object:
+    """Return a network's method by its files' names: their folders say nothing to other people."""
     if not (isinstance(value, str) and ".safetensors" in value):
         return value
     return THEN.join(part.replace("\\", "/").rpartition("/")[2] for part in value.split(THEN))
 
 
-def _quality(found: Found) -> str:
-    parts = []
+def _quality(found: Found) -> list[Table]:
+    tables = []
     for name, document in found.tables.items():
         steps = [row for row in document.get("quality") or [] if isinstance(row, dict)]
+        columns = list(dict.fromkeys(key for row in steps for key in row))
         if steps:
-            columns = list(dict.fromkeys(key for row in steps for key in row))
-            parts.append(
-                html.table(columns, [[row.get(key) for key in columns] for row in steps], name)
+            tables.append(
+                Table(columns, [[row.get(key) for key in columns] for row in steps], name)
             )
-    return "".join(parts)
+    return tables
 
 
-def _cards(found: Found) -> str:
-    parts = []
-    for name, card in found.cards.items():
-        content = html.pairs(dataclasses.asdict(card), f"Card of {name}")
-        parts.append(
-            f"<details><summary>{html.text(name)}: {html.text(card.network)}, {html.text(card.kind)}</summary>"
-        )
-        parts.append(f"{content}</details>")
-    return "".join(parts)
-
-
-def _citation(found: Found) -> str:
+def _citations(found: Found) -> list[str]:
     from deepcams.downscaling.output_identity import INNESS, XIAO
 
     keys = ("acknowledgement", "license")
@@ -276,6 +224,7 @@ def _citation(found: Found) -> str:
     if found.attributes.get("references"):
         lines += str(found.attributes["references"]).split("; ")
     else:
-        lines += [f"Method: {XIAO}"] + ([] if _is_simulated(found) else [f"Data: {INNESS}"])
-    lines.append(f"deepcams {__version__}; see CITATION.cff of the project")
-    return "<ul>" + "".join(f"<li>{html.text(line)}</li>" for line in lines) + "</ul>"
+        lines.append(f"Method: {XIAO}")
+        if not _is_simulated(found):
+            lines.append(f"Data: {INNESS}")
+    return [*lines, f"deepcams {__version__}; see CITATION.cff of the project"]

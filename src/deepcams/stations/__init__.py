@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from deepcams.core.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from deepcams.stations.openaq import StationArchive as StationArchive
     from deepcams.stations.openaq import open_openaq as open_openaq
+    from deepcams.stations.sorted_copy import StationArchive as StationArchive
     from deepcams.stations.station_tables import rows as rows
     from deepcams.stations.validation import Options as Options
     from deepcams.stations.validation import Validation as Validation
@@ -18,7 +18,7 @@ else:
         __name__,
         {
             "Options": ".validation",
-            "StationArchive": ".openaq",
+            "StationArchive": ".sorted_copy",
             "Validation": ".validation",
             "open_openaq": ".openaq",
             "rows": ".station_tables",

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from deepcams.core.text import counted
-from deepcams.evaluation.statistics import COLUMNS, ORIGIN, figures, pairs_of
-from deepcams.stations.sums import Scored
+from deepcams.evaluation.scores import figures
+from deepcams.evaluation.sums import COLUMNS, pairs_of
+from deepcams.stations.sums import LINEAR, Scored
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from deepcams.stations.validation import Validation
 
-_N, _O, _M = COLUMNS.index("n"), COLUMNS.index("o"), COLUMNS.index("m")
+_N, _O = COLUMNS.index("n"), COLUMNS.index("o")
 FEWEST = 24
 """Pairs that a station must have for its own R to be drawn."""
 _PANELS = 4  # years in a row
@@ -29,29 +31,24 @@ def _years(found: Validation) -> np.ndarray:
 
 
 def _name(scored: Scored, found: Validation) -> str:
-    step = found.products["field" if scored.product == "field" else "original"]["grid"].split(",")[
-        0
-    ]
-    return (
-        f"{'field' if scored.product == 'field' else 'original'}, {step.replace(' degrees', '°')}"
-    )
+    product = "field" if scored.product == "field" else "original"
+    step = found.products[product]["grid"].split(",")[0]
+    return f"{product}, {step.replace(' degrees', '°')}"
 
 
 def _credit(found: Validation) -> str:
     """The source line: the stations', and what the fields say of theirs."""
     from deepcams.plotting.page import credit_words
 
-    about = list(found.products.values())
-    sources = [(each["source"], float(each["grid"].split()[0])) for each in about]
-    times = [
-        np.datetime64(end[:10])
-        for each in about
-        for end in each["times"].split(", ")[1].split(" to ")
-    ]
-    simulated = any(
-        "simul" in source.lower() for source, _ in sources
-    )  # whose stations are not OpenAQ's either
-    return credit_words(sources if simulated else [("OpenAQ", 0.0), *sources], times)
+    sources, times = [], []
+    for about in found.products.values():
+        sources.append((about["source"], float(about["grid"].split()[0])))
+        span = about["times"].partition(", ")[2].split(" to ")
+        times += [np.datetime64(moment[:10]) for moment in span]
+    # The stations of a simulated field are not OpenAQ's either.
+    if not any("simul" in source.lower() for source, _ in sources):
+        sources.insert(0, ("OpenAQ", 0.0))
+    return credit_words(sources, times)
 
 
 def draw_scatter(found: Validation, species: str = "PM2.5", size: str = "screen") -> Figure:
@@ -62,31 +59,32 @@ def draw_scatter(found: Validation, species: str = "PM2.5", size: str = "screen"
     pairs = "same" if both else "own"
     chosen = [found.find(name, pairs) for name in (("original", "field") if both else ("field",))]
     products = [scored for scored in chosen if scored is not None]
-    number = {year: int(products[0].density[year].sum()) for year in products[0].density}
+    number = {year: int(density.sum()) for year, density in products[0].density.items()}
     years = sorted(year for year in number if number[year] >= _SHARE * max(number.values()))
+    alone = len(years) == 1
 
-    def panel(scored: Scored, year: int, alone: bool) -> ScatterPanel:
-        all_of = pairs_of(scored.stations.month[:, _years(found) == year])
-        slope = all_of.joint_moment / all_of.truth_moment if all_of.truth_moment > 0 else math.nan
+    def panel(scored: Scored, year: int) -> ScatterPanel:
+        pairs = pairs_of(scored.stations.month[:, _years(found) == year].sum(axis=(0, 1)))
+        scores = {key: float(value) for key, value in figures(pairs).items()}
+        slope, intercept = pairs.line()
         return ScatterPanel(
-            f"{_name(scored, found)}" + ("" if alone else f", {year}"),
-            scored.density[year],
-            all_of.count,
-            all_of.r,
-            all_of.rmse,
-            all_of.bias,
-            slope,
-            all_of.method_mean - slope * all_of.truth_mean,
+            title=_name(scored, found) + ("" if alone else f", {year}"),
+            density=scored.density[year],
+            n=int(pairs.count),
+            r=scores["R"],
+            rmse=scores["RMSE"],
+            bias=scores["bias"],
+            slope=float(slope),
+            intercept=float(intercept),
         )
 
-    if len(years) == 1:
-        rows = [[panel(scored, years[0], alone=True) for scored in products]]
-    else:
-        rows = []
-        for at in range(0, len(years), _PANELS):
-            part = years[at : at + _PANELS]
-            rows += [[panel(scored, year, alone=False) for year in part] for scored in products]
-    title = f"Stations and model, {years[0]}" + (f" to {years[-1]}" if len(years) > 1 else "")
+    parts = [years[at : at + _PANELS] for at in range(0, len(years), _PANELS)]
+    rows = [[panel(scored, year) for year in part] for part in parts for scored in products]
+    if alone:
+        rows = [[one for row in rows for one in row]]
+    title = "Stations and model, " + " to ".join(
+        str(year) for year in sorted({*years[:1], *years[-1:]})
+    )
     note = "hourly values; the same pairs for both" if both else "hourly values"
     return scatter_figure(
         rows, title=title, note=note, species=species, size=size, credit=_credit(found)
@@ -100,60 +98,43 @@ def draw_maps(found: Validation, size: str = "screen") -> dict[str, Figure]:
     latitude, longitude = (
         found.stations[name].to_numpy(float) for name in ("latitude", "longitude")
     )
-    years, names = _years(found), {}
+    draw = partial(station_map, latitude, longitude, size=size, credit=_credit(found))
     own = found.find("field", "own")
     hours, fits, rare = {}, {}, {}
-    for year in np.unique(years).tolist():
-        inside = years == year
-        if own is None:
-            number = found.observed_months[:, inside].sum(axis=1)
-        else:
-            sums = own.stations.month[:, inside].sum(axis=1)
-            number = sums[:, _N]
-            r = np.where(number >= FEWEST, figures(sums)["R"], np.nan)
+    for year in np.unique(_years(found)).tolist():
+        inside = _years(found) == year
+        number = found.observed_months[:, inside].sum(axis=1)
+        if own is not None:
+            pairs = pairs_of(own.stations.month[:, inside].sum(axis=1))
+            number = pairs.count
+            r = np.where(number >= FEWEST, figures(pairs)["R"], np.nan)
             if np.isfinite(r).any():
                 fits[str(year)] = r
         if number.any():
-            few = (number > 0) & (number < _SHARE * number.max())
-            hours[str(year)] = np.where(few, 0, number).astype(float)
-            rare[str(year)] = few
+            rare[str(year)] = (number > 0) & (number < _SHARE * number.max())
+            hours[str(year)] = np.where(rare[str(year)], 0, number).astype(float)
     most = max((each.sum() for each in hours.values()), default=0)
     hours = {name: each for name, each in hours.items() if each.sum() >= _SHARE * most}
+    drawn = {}
     if hours:
-        word = "hours compared" if own is not None else "hours after quality control"
-        names["stations-n"] = station_map(
-            latitude,
-            longitude,
+        seldom = np.any([rare[name] for name in hours], axis=0)
+        hidden = int((seldom & ~np.any(list(hours.values()), axis=0)).sum())
+        with_few = f"{counted(hidden, 'station')} with less than {_SHARE:.0%} of the most hours"
+        drawn["stations-n"] = draw(
             hours,
             "n",
             title="Stations",
-            note=_left_out(rare, hours),
-            label=word,
-            size=size,
-            credit=_credit(found),
+            note=f"not drawn: {with_few}" if hidden else "",
+            label="hours after quality control" if own is None else "hours compared",
         )
     if fits:
-        names["stations-R"] = station_map(
-            latitude,
-            longitude,
+        drawn["stations-R"] = draw(
             fits,
             "R",
             title="How the field follows the stations",
             note=f"stations with at least {FEWEST} pairs",
-            size=size,
-            credit=_credit(found),
         )
-    return names
-
-
-def _left_out(rare: dict[str, np.ndarray], shown: dict[str, np.ndarray]) -> str:
-    """How many stations the maps leave out, in words; empty if none."""
-    number = np.stack([rare[name] for name in shown])
-    stations = int(
-        (number.any(axis=0) & ~np.stack([shown[name] > 0 for name in shown]).any(axis=0)).sum()
-    )
-    with_few = f"with less than {_SHARE:.0%} of the most hours"
-    return f"not drawn: {counted(stations, 'station')} {with_few}" if stations else ""
+    return drawn
 
 
 def draw_cycle(found: Validation, species: str = "PM2.5", size: str = "screen") -> Figure | None:
@@ -164,32 +145,35 @@ def draw_cycle(found: Validation, species: str = "PM2.5", size: str = "screen") 
     from deepcams.plotting.diurnal import Cycle, diurnal_figure
 
     scored = found.find("field", "hourly") or found.find("field", "own")
-    pairs = found.observed[..., :2] if scored is None else scored.stations.hour[..., [_N, _O]]
-    whole = (pairs[..., 0] > 0).sum(axis=1) >= _HOURS
-    number = pairs[whole, :, 0].sum(axis=0)
-    if (number > 0).sum() < _HOURS:
+    if scored is None:
+        number, total = np.moveaxis(found.observed, -1, 0)
+        by_month = found.observed_months
+    else:
+        number, total = (scored.stations.hour[..., column] for column in (_N, _O))
+        by_month = scored.stations.month[..., _N]
+    whole = (number > 0).sum(axis=1) >= _HOURS
+    number, total, by_month = number[whole], total[whole], by_month[whole]
+    if number.any(axis=0).sum() < _HOURS:
         return None
+    spread = _spread(number, total)
     if scored is None:
         with np.errstate(invalid="ignore", divide="ignore"):
-            observed = pairs[whole, :, 1].sum(axis=0) / number
-        cycles = [Cycle("observed", "observed", observed, spread=_spread(pairs[whole]))]
-        by_month = found.observed_months[whole]
+            observed = total.sum(axis=0) / number.sum(axis=0)
+        cycles = [Cycle("observed", "observed", observed, spread=spread)]
     else:
-        cycles = [
-            Cycle("observed", "observed", _mean(scored, whole, _O), spread=_spread(pairs[whole]))
-        ]
-        cycles.append(Cycle(_name(scored, found), "field", _mean(scored, whole, _M)))
-        linear = found.find("original, linear in time", "hourly")
-        if linear is not None:
-            name = f"{_name(linear, found)}, linear between analyses"
-            cycles.append(Cycle(name, "original", _mean(linear, whole, _M), dashed=True))
-        elif (original := found.find("original", "same")) is not None:
-            cycles.append(Cycle(_name(original, found), "original", _mean(original, whole, _M)))
-        by_month = scored.stations.month[whole][..., _N]
+        pairs = pairs_of(scored.stations.hour[whole].sum(axis=0))
+        cycles = [Cycle("observed", "observed", pairs.truth_mean, spread=spread)]
+        cycles.append(Cycle(_name(scored, found), "field", pairs.method_mean))
+        linear = found.find(LINEAR, "hourly")
+        original = linear or found.find("original", "same")
+        if original is not None:
+            name = _name(original, found) + (", linear between analyses" if linear else "")
+            mean = pairs_of(original.stations.hour[whole].sum(axis=0)).method_mean
+            cycles.append(Cycle(name, "original", mean, dashed=linear is not None))
     months = found.months[by_month.sum(axis=0) > _SHARE * by_month.sum(axis=0).max()]
     span = f"{months[0]}" + (f" to {months[-1]}" if months.size > 1 else "")
-    note = f"{int(whole.sum()):,} stations with whole days, {int(number.sum()):,} hours, {span}"
-    note += "; band: 95 % over stations" if cycles[0].spread is not None else ""
+    note = f"{len(number):,} stations with whole days, {int(number.sum()):,} hours, {span}"
+    note += "; band: 95 % over stations" if spread is not None else ""
     return diurnal_figure(
         cycles,
         title="Diurnal cycle at the stations",
@@ -200,18 +184,11 @@ def draw_cycle(found: Validation, species: str = "PM2.5", size: str = "screen") 
     )
 
 
-def _mean(scored: Scored, chosen: np.ndarray, column: int) -> np.ndarray:
-    sums = scored.stations.hour[chosen].sum(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(ORIGIN + sums[:, column] / sums[:, _N])
-
-
-def _spread(sums: np.ndarray) -> np.ndarray | None:
+def _spread(number: np.ndarray, total: np.ndarray) -> np.ndarray | None:
     """Half the 95 % interval of each hour's mean deviation from the station's day, stations being resampled.
 
     The level of the whole day differs from station to station and says nothing of the cycle; it is taken out.
     """
-    number, total = sums[..., 0], sums[..., 1]
     used = (number > 0).all(axis=1)
     if used.sum() < 8:
         return None

@@ -17,8 +17,7 @@ from typing import Literal
 import numpy as np
 import xarray as xr
 
-from deepcams.core.errors import InputError
-from deepcams.core.field import grid_of, is_mean
+from deepcams.core.field import is_mean
 from deepcams.core.grid import Grid
 from deepcams.core.times import HOUR_SECONDS
 
@@ -67,7 +66,7 @@ def place_stations(
         with points numbered in the order of the stations that first use them.
     """
     known = np.isfinite(latitude) & np.isfinite(longitude)
-    down = (90 - np.where(known, latitude, 0.0)) / grid.step - grid.north
+    down = (90 - np.where(known, latitude, 0.0)) / grid.row_step - grid.north
     right = np.where(known, longitude, 0.0) / grid.step - grid.west
     # Into the turn that begins half a cell west of the first node.
     right = (right + 0.5) % grid.around - 0.5
@@ -197,19 +196,3 @@ def _plan(index: np.ndarray, weight: np.ndarray, known: np.ndarray) -> TimePlan:
     if weight.size:
         weight[~known, 0] = np.nan
     return TimePlan(np.asarray(index, np.int64), weight)
-
-
-def check_field(field: xr.DataArray, name: str) -> Grid:
-    """The field's grid.
-
-    Raises:
-        InputError: it is not canonical (for instance without time).
-    """
-    if "time" not in field.dims:
-        raise InputError(
-            name,
-            "a field with time",
-            f"dimensions {field.dims}",
-            "a field without time has no hours",
-        )
-    return grid_of(field)

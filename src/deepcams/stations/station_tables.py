@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from deepcams.core.errors import InputError, OutputError, choose
-from deepcams.evaluation.statistics import COLUMNS, GROUP_FIGURES, bootstrap, figures, pairs_of
-from deepcams.evaluation.tables import ALL, Row, cell, defined, new_table, save, to_json
+from deepcams.core.errors import InputError, choose
+from deepcams.core.text import figure
+from deepcams.evaluation.scores import SCORES, bootstrap, figures
+from deepcams.evaluation.sums import pairs_of
+from deepcams.evaluation.tables import (
+    ALL,
+    Column,
+    Row,
+    defined,
+    save,
+    to_csv,
+    to_json,
+    to_terminal,
+)
+from deepcams.files.atomic import os_errors_explained
 from deepcams.stations.metadata import INLAND, SEA, SURFACES, count_surroundings
 
 if TYPE_CHECKING:
@@ -57,22 +68,20 @@ def rows(
         and ``_high`` (95 %), observed_mean, model_mean, slope and intercept of the model on the observed; by station
         also its place, and what is around it.
     """
+    by = [choose("--by", name, BY) for name in dict.fromkeys(by)]
     result: list[Row] = []
-    places = _places(found.stations) if "station" in (by := tuple(by)) else {}
-    for name in (ALL, *dict.fromkeys(by)):
-        if name != ALL:
-            choose("--by", name, BY)
+    for name in (ALL, *by):
         for scored in found.scored:
             for view in VIEWS:
+                # A cell is of no one's; a station's mean over stations would repeat the pooled one.
+                of_places = name in ("country", "surface", "station") and view == "cells"
+                if of_places or (name == "station" and view == "stations"):
+                    continue
                 sums = scored.cells if view == "cells" else scored.stations
-                if name in ("country", "surface", "station") and view == "cells":
-                    continue  # a cell is of no one's
                 for group, part in _groups(found, sums, name):
                     counted = part[part[:, 0] > 0]
                     if name != ALL and not len(counted):
                         continue
-                    if view == "stations" and name == "station":
-                        continue  # it would repeat the pooled one
                     row: Row = {
                         "product": scored.product,
                         "pairs": scored.pairs,
@@ -80,23 +89,21 @@ def rows(
                         "by": name,
                         "group": group,
                     }
-                    row |= _figures(counted, view, draws if name != "station" else 0, seed)
-                    result.append(row | (places[group] if name == "station" else {}))
+                    result.append(
+                        row | _figures(counted, view, draws if name != "station" else 0, seed)
+                    )
+    if "station" in by:
+        places = _places(found.stations)
+        result = [row | (places[row["group"]] if row["by"] == "station" else {}) for row in result]
     return result
 
 
 def _places(stations: pd.DataFrame) -> dict[str, Row]:
     """Where each station lies and what is around it, for its rows."""
-    known = [
-        name
-        for name in ("latitude", "longitude", "country", "land", "surface", "altitude")
-        if name in stations
-    ]
-    table = stations[known].astype(object).where(stations[known].notna(), None)
-    return {
-        str(name): dict(zip(known, row, strict=True))
-        for name, row in zip(stations["id"], table.to_numpy(), strict=True)
-    }
+    names = ("latitude", "longitude", "country", "land", "surface", "altitude")
+    table = stations[[name for name in names if name in stations]].astype(object)
+    table = table.where(table.notna(), None)
+    return dict(zip(stations["id"].astype(str), table.to_dict("records"), strict=True))  # type: ignore[arg-type]
 
 
 def _groups(found: Validation, sums: Any, by: str) -> Iterator[tuple[str, np.ndarray]]:
@@ -123,31 +130,28 @@ def _groups(found: Validation, sums: Any, by: str) -> Iterator[tuple[str, np.nda
 def _figures(counted: np.ndarray, view: str, draws: int, seed: int) -> Row:
     own = view == "stations"
     used = counted[counted[:, 0] >= FEWEST] if own else counted
-    pairs = pairs_of(used)
+    pairs = pairs_of(used.sum(axis=0))
+    found = figures(pairs)
     if own:
-        each = figures(used)
-        found = {name: _mean(each[name]) for name in GROUP_FIGURES}
-    else:
-        found = {name: float(value) for name, value in figures(used.sum(axis=0)).items()}
+        found = {key: _mean(values) for key, values in figures(pairs_of(used)).items()}
     enough = np.count_nonzero(used[:, 0]) >= FEWEST_RESAMPLED
     ends = bootstrap(used, draws if enough else 0, seed, mean_of_groups=own, fewest=FEWEST)
-    slope = pairs.joint_moment / pairs.truth_moment if pairs.truth_moment > 0 else math.nan
-    row: Row = {"stations": len(used), "n": pairs.count, **found}
-    for name in GROUP_FIGURES:
-        row[f"{name}_low"] = ends.low[name] if ends else math.nan
-        row[f"{name}_high"] = ends.high[name] if ends else math.nan
+    row: Row = {"stations": len(used), "n": int(pairs.count), **found}
+    for key in SCORES:
+        row[f"{key}_low"], row[f"{key}_high"] = ends.get(key, (np.nan, np.nan))
+    slope, intercept = pairs.line()
     row |= {
-        "observed_mean": pairs.truth_mean if pairs.count else math.nan,
-        "model_mean": pairs.method_mean if pairs.count else math.nan,
+        "observed_mean": pairs.truth_mean,
+        "model_mean": pairs.method_mean,
         "slope": slope,
-        "intercept": pairs.method_mean - slope * pairs.truth_mean,
+        "intercept": intercept,
     }
     return defined(row)
 
 
 def _mean(values: np.ndarray) -> float:
     known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else math.nan
+    return known.mean() if known.size else np.nan
 
 
 def station_table(found: Validation) -> pd.DataFrame:
@@ -157,8 +161,9 @@ def station_table(found: Validation) -> pd.DataFrame:
     for scored in found.scored:
         sums = scored.stations.month.sum(axis=1)
         name = f"{scored.product.replace(', linear in time', '_linear')}_{scored.pairs}"
-        table[f"{name}_n"] = sums[:, COLUMNS.index("n")].astype(np.int64)
-        for key, values in figures(sums).items():
+        pairs = pairs_of(sums)
+        table[f"{name}_n"] = pairs.count
+        for key, values in figures(pairs).items():
             table[f"{name}_{key}"] = values
     return table
 
@@ -192,7 +197,7 @@ def as_json(found: Validation, table: list[Row]) -> str:
     """``{"rows": [...], "quality": [...], "about": {...}}``."""
     document = {
         "rows": table,
-        "quality": found.quality.table().to_dict("records"),
+        "quality": found.quality.rows(),
         "about": about(found),
     }
     return to_json(document)
@@ -204,15 +209,13 @@ def write(found: Validation, table: list[Row], folder: Path) -> list[Path]:
     Raises:
         OutputError: it cannot be made or written to.
     """
-    try:
+    with os_errors_explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror or error})") from error
     texts = {
         "scores.json": as_json(found, table),
-        "scores.csv": pd.DataFrame(table).to_csv(index=False),
+        "scores.csv": to_csv(table),
         "stations.csv": station_table(found).to_csv(index=False, float_format="%.6g"),
-        "quality.csv": found.quality.table().to_csv(index=False),
+        "quality.csv": to_csv(found.quality.rows()),
     }
     for name, text in texts.items():
         save(folder / name, text)
@@ -235,60 +238,80 @@ def check_pairs(found: Validation) -> None:
     Raises:
         InputError: no pair.
     """
-    if not found.scored or any(s.stations.month[..., 0].any() for s in found.scored):
+    if not found.scored or any(scored.any() for scored in found.scored):
         return
-    table = found.quality.table()
-    lost = [row for row in table.to_dict("records") if row["dropped"]]
-    steps = "; ".join(f"{row['step']} {row['dropped']} of {row['rows_in']}" for row in lost)
+    lost = [row for row in found.quality.rows() if row["dropped"]]
+    why = "; ".join(f"{row['step']} {row['dropped']} of {row['rows_in']}" for row in lost)
     most = max(lost, key=lambda row: row["dropped"], default=None)
-    why = (
-        "" if most is None or most["what"] == most["step"] else f"; {most['step']}: {most['what']}"
-    )
     if most is not None and most["step"] == "units":
-        why = f"; units: {', '.join(repr(text) for text in found.units[:3])} are no mass concentrations"
-    raise InputError(
-        "stations", "values in the field's cells and hours", f"none left ({steps}{why})"
-    )
+        texts = ", ".join(repr(text) for text in found.units[:3])
+        why += f"; units: {texts} are no mass concentrations"
+    elif most is not None and most["what"] != most["step"]:
+        why += f"; {most['step']}: {most['what']}"
+    raise InputError("stations", "values in the field's cells and hours", f"none left ({why})")
 
 
-_COLUMNS = (("R", ".3f"), ("RMSE", "#.3g"), ("MAE", "#.3g"), ("bias", "+#.3g"), ("FAC2", ".0%"))
+def _short(form: str) -> Callable[[float], str]:
+    """A form without the point that ``#`` leaves behind whole numbers."""
+    return lambda value: figure(value, form).rstrip(".")
+
+
+def _number(n: int) -> str:
+    """A number of pairs, from ten millions on as such, so that tables of years keep to 80 columns."""
+    return f"{n:,}" if n < 10_000_000 else f"{n / 1e6:,.0f} M"
+
+
+_FORMS = {"R": ".3f", "RMSE": "#.3g", "MAE": "#.3g", "bias": "+#.3g", "FAC2": ".0%"}
+_COLUMNS = (
+    *(Column(key, key, _short(form)) for key, form in _FORMS.items()),
+    Column("R_interval", "R, 95 %", str),
+)
+_QUALITY = (
+    Column("step", "step"),
+    Column("rows_in", "in", "{:,}".format),
+    Column("dropped", "dropped", "{:,}".format),
+    Column("rows_out", "out", "{:,}".format),
+)
 
 
 def for_terminal(found: Validation, table: list[Row], by: Iterable[str] = ()) -> RenderableType:
-    """The tables for people: quality, figures over everything, then by whatever was asked for."""
+    """Return the tables for people: quality, figures over everything, then by whatever was asked for."""
     from rich.console import Group
     from rich.text import Text
 
-    parts: list[RenderableType] = [
-        Text("Quality control and matching", style="bold"),
-        Text(""),
-        _quality(found),
-    ]
+    steps = found.quality.rows()
+    quality = to_terminal(steps, _QUALITY, lambda row, _: "" if row["dropped"] else "dim")
+    parts: list[RenderableType] = [Text("Quality control and matching", style="bold"), quality]
     for view, words in VIEWS.items():
         chosen = [row for row in table if row["by"] == ALL and row["view"] == view and row["n"]]
         if chosen:
-            parts += [
-                Text(""),
-                Text.assemble((view.capitalize(), "bold"), f": {words}"),
-                Text(""),
-                _scores(chosen, ""),
-            ]
+            parts += [Text.assemble((view.capitalize(), "bold"), f": {words}"), _scores(chosen)]
     for name in by:
         chosen = [row for row in table if row["by"] == name and row["view"] == "pooled"]
-        chosen = [
-            row for row in chosen if row["pairs"] == ("same" if _has(chosen, "same") else "own")
-        ]
+        pairs = "same" if any(row["pairs"] == "same" for row in chosen) else "own"
+        chosen = [row for row in chosen if row["pairs"] == pairs]
         if name != "station" and chosen:
-            parts += [
-                Text(""),
-                Text(f"By {name}, pooled", style="bold"),
-                Text(""),
-                _scores(chosen, name),
-            ]
-    parts += [Text(""), Text(_surroundings(found))]
+            parts += [Text(f"By {name}, pooled", style="bold"), _scores(chosen, name)]
+    parts.append(Text(_surroundings(found)))
     if found.scored:
-        parts += [Text(""), Text(_legend(found), style="dim")]
-    return Group(*parts)
+        parts.append(Text(_legend(found), style="dim"))
+    spaced = [each for part in parts for each in (part, Text(""))]
+    return Group(*spaced[:-1])
+
+
+def _scores(chosen: list[Row], by: str = "") -> RenderableType:
+    order = list(PAIRS)
+    shown = []
+    for row in sorted(chosen, key=lambda row: (row["group"], order.index(row["pairs"]))):
+        ends = None if row["R_low"] is None else f"{row['R_low']:.2f}..{row['R_high']:.2f}"
+        shown.append(row | {"R_interval": ends, "product": PRODUCTS[row["product"]]})
+    heads = [Column("group", by)] if by else []
+    heads.append(Column("product", "product"))
+    if not by:
+        heads.append(Column("pairs", "pairs"))
+    places = "cells" if chosen[0]["view"] == "cells" else "stat."
+    counts = Column("n", "n", _number), Column("stations", places, "{:,}".format)
+    return to_terminal(shown, [*heads, *counts, *_COLUMNS])
 
 
 def _surroundings(found: Validation) -> str:
@@ -300,55 +323,6 @@ def _surroundings(found: Validation) -> str:
         f"{count['stations']:,} stations: {words} (cells with at least {INLAND:.0%} land, between, at most {SEA:.0%}); "
         f"altitude {altitude}."
     )
-
-
-def _has(table: list[Row], pairs: str) -> bool:
-    return any(row["pairs"] == pairs for row in table)
-
-
-def _quality(found: Validation) -> RenderableType:
-    shown = new_table()
-    shown.add_column("step")
-    for name in ("in", "dropped", "out"):
-        shown.add_column(name, justify="right")
-    for row in found.quality.table().itertuples():
-        style = "" if row.dropped else "dim"
-        shown.add_row(
-            row.step, f"{row.rows_in:,}", f"{row.dropped:,}", f"{row.rows_out:,}", style=style
-        )
-    return shown
-
-
-def _scores(chosen: list[Row], by: str) -> RenderableType:
-    shown = new_table()
-    if by:
-        shown.add_column(by, no_wrap=True)
-    for name in ("product", *([] if by else ["pairs"])):
-        shown.add_column(name, no_wrap=True)
-    shown.add_column("n", justify="right", no_wrap=True)
-    shown.add_column(
-        "cells" if chosen[0]["view"] == "cells" else "stat.", justify="right", no_wrap=True
-    )
-    for name, _ in _COLUMNS:
-        shown.add_column(name, justify="right", no_wrap=True)
-    shown.add_column("R, 95 %", justify="right", no_wrap=True)
-    order = {name: k for k, name in enumerate(PAIRS)}
-    chosen = sorted(chosen, key=lambda r: (r["group"], order[r["pairs"]]))
-    for row in chosen:
-        names = [
-            *([row["group"]] if by else []),
-            PRODUCTS[row["product"]],
-            *([] if by else [row["pairs"]]),
-        ]
-        texts = [cell(row[key], form).rstrip(".") for key, form in _COLUMNS]
-        ends = "-" if row["R_low"] is None else f"{row['R_low']:.2f}..{row['R_high']:.2f}"
-        shown.add_row(*names, _number(row["n"]), f"{row['stations']:,}", *texts, ends)
-    return shown
-
-
-def _number(n: int) -> str:
-    """A number of pairs, from ten millions on as such, so that tables of years keep to 80 columns."""
-    return f"{n:,}" if n < 10_000_000 else f"{n / 1e6:,.0f} M"
 
 
 def _legend(found: Validation) -> str:

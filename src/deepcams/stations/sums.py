@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-import xarray as xr
 
 from deepcams.core.observations import Observations
 from deepcams.core.times import HOUR_SECONDS
-from deepcams.evaluation.statistics import COLUMNS, sum_pairs
-from deepcams.stations.extract import Series
-from deepcams.stations.matching import Placement, TimePlan, TimeRule, cadence, plan_times
+from deepcams.evaluation.sums import COLUMNS, sum_pairs
+from deepcams.stations.matching import cadence
+from deepcams.stations.products import Product
 from deepcams.stations.quality import Count, Report
 
 PairSet = Literal["own", "same", "hourly"]
@@ -35,7 +34,7 @@ class Sums:
     """Sums over one product's pairs, for stations or for cells.
 
     Attributes:
-        month: (groups, months, 9), see :data:`deepcams.evaluation.statistics.COLUMNS`.
+        month: (groups, months, 9), see :data:`deepcams.evaluation.sums.COLUMNS`.
         hour: (groups, 24, 9), by local mean solar hour.
     """
 
@@ -66,39 +65,9 @@ class Scored:
     cells: Sums
     density: dict[int, np.ndarray] = field(default_factory=dict)
 
-
-@dataclass
-class Product:
-    """A field and its values at the stations.
-
-    Attributes:
-        name: ``field`` or ``original``.
-        field: as it was opened.
-        rule: how it is matched in time.
-        placement: of the stations on its grid.
-        times: those of its times that were read, int64, seconds since 1970 UTC.
-        series: its values at the placement's points and these times.
-    """
-
-    name: str
-    field: xr.DataArray
-    rule: TimeRule
-    placement: Placement
-    times: np.ndarray
-    series: Series
-
-    def plan(self, rule: TimeRule, bounds: np.ndarray) -> TimePlan:
-        """Return how the product's times combine to intervals, (2, intervals) starts and ends."""
-        return plan_times(self.times, rule, bounds[0], bounds[1], cadence(self.field))
-
-    def at(self, station: np.ndarray, interval: np.ndarray, plan: TimePlan) -> np.ndarray:
-        """Return the product's value for each row: (n,), float32; NaN where it has none."""
-        if not station.size:
-            return np.zeros(0, np.float32)
-        points, row = np.unique(self.placement.point[station], return_inverse=True)
-        values = plan.apply(self.series.read(np.maximum(points, 0)))
-        values[points < 0] = np.nan
-        return np.asarray(values[row, interval])
+    def any(self) -> bool:
+        """Return whether there is a pair."""
+        return bool(self.stations.month[..., 0].any())
 
 
 def month_of(seconds: np.ndarray) -> np.ndarray:

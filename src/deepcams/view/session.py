@@ -18,7 +18,7 @@ from deepcams.view.blocks import Blocks
 from deepcams.view.prefetch import Ahead
 from deepcams.view.station_layer import Stations
 from deepcams.view.watch import Watch
-from deepcams.writers.layout import COORDINATES
+from deepcams.writers.layout import COORDINATES, CRS
 
 LARGEST_DOWNLOAD = 500_000_000
 """Bytes of values, uncompressed."""
@@ -58,6 +58,7 @@ class Frame:
     west: float
     north: float
     step: float
+    row_step: float
 
 
 class Shown:
@@ -144,8 +145,8 @@ class Shown:
         self._ahead.wish(name, lambda: blocks.read_ahead(at, *chosen))
         grid = blocks.grid
         west = grid.step * (grid.west + first - 0.5)
-        north = 90 - grid.step * (grid.north + rows.start - 0.5)
-        return Frame(codes, int(self.minutes[name][at]), west, north, grid.step)
+        north = 90 - grid.row_step * (grid.north + rows.start - 0.5)
+        return Frame(codes, int(self.minutes[name][at]), west, north, grid.step, grid.row_step)
 
     def _blocks(self, name: str) -> Blocks:
         if name not in self.blocks:
@@ -256,6 +257,8 @@ class Shown:
             name=str(field.name),
             attrs={key: value for key, value in field.attrs.items() if key != "history"},
         ).to_dataset()
+        dataset["crs"] = xr.Variable((), np.int8(0), CRS)
+        dataset[str(field.name)].attrs["grid_mapping"] = "crs"
         for axis in ("latitude", "longitude"):
             given = COORDINATES[axis]
             dataset[axis].attrs = {key: given[key] for key in ("standard_name", "units", "axis")}
@@ -296,8 +299,8 @@ def _window(grid: Grid, box: Box) -> tuple[slice, int, np.ndarray]:
     """The rows whose cells a box touches, and the columns: the first, and all of them, counted on beyond the globe."""
     if not (box.south < box.north and box.west < box.east):
         raise InputError("box", "west < east and south < north", f"{box}")
-    top = max(int(np.floor((90 - box.north) / grid.step + 0.5)) - grid.north, 0)
-    bottom = min(int(np.ceil((90 - box.south) / grid.step - 0.5)) - grid.north + 1, grid.rows)
+    top = max(int(np.floor((90 - box.north) / grid.row_step + 0.5)) - grid.north, 0)
+    bottom = min(int(np.ceil((90 - box.south) / grid.row_step - 0.5)) - grid.north + 1, grid.rows)
     first = int(np.floor(box.west / grid.step + 0.5)) - grid.west
     last = int(np.ceil(box.east / grid.step - 0.5)) - grid.west + 1
     if grid.periodic:
@@ -312,6 +315,6 @@ def _window(grid: Grid, box: Box) -> tuple[slice, int, np.ndarray]:
 
 def _nearest(grid: Grid, longitude: float, latitude: float) -> tuple[int, int] | None:
     """The row and column of the cell that holds a place, or ``None``."""
-    row = int(np.floor((90 - latitude) / grid.step + 0.5)) - grid.north
+    row = int(np.floor((90 - latitude) / grid.row_step + 0.5)) - grid.north
     column = (int(np.floor(longitude / grid.step + 0.5)) - grid.west) % grid.around
     return (row, column) if 0 <= row < grid.rows and column < grid.columns else None

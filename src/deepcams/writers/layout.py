@@ -58,6 +58,18 @@ COORDINATES: dict[str, dict[str, Any]] = {
 }
 """Attributes of the coordinates."""
 
+CRS: dict[str, Any] = {
+    "grid_mapping_name": "latitude_longitude",
+    "long_name": "coordinate reference system",
+    "semi_major_axis": 6378137.0,
+    "inverse_flattening": 298.257223563,
+    "longitude_of_prime_meridian": 0.0,
+    "crs_wkt": 'GEOGCS["WGS 84",DATUM["WGS_1984",SPHEROID["WGS 84",6378137,298.257223563,AUTHORITY["EPSG","7030"]],'
+    'AUTHORITY["EPSG","6326"]],PRIMEM["Greenwich",0,AUTHORITY["EPSG","8901"]],UNIT["degree",0.0174532925199433,'
+    'AUTHORITY["EPSG","9122"]],AXIS["Latitude",NORTH],AXIS["Longitude",EAST],AUTHORITY["EPSG","4326"]]',
+}
+"""Attributes of the grid mapping ``crs`` (CF-1.11, appendix F), as GDAL and QGIS read it: EPSG:4326."""
+
 STATUS_MEANINGS = ("missing", "analysis", "interpolated")
 """Meaning of the status 0, 1, 2."""
 
@@ -219,6 +231,7 @@ class Layout:
             "time_bounds": (("time", "bounds"), self._count(bounds)),
             "latitude_bounds": (("latitude", "bounds"), grid.latitude_bounds),
             "longitude_bounds": (("longitude", "bounds"), grid.longitude_bounds),
+            "crs": ((), np.int8(0), dict(CRS)),
         }
         if self.rounding.attributes():
             implementation = str(self.provenance.get("source_version", "deepcams"))
@@ -229,7 +242,12 @@ class Layout:
     def variable_attributes(self) -> dict[str, Any]:
         """Return the attributes of the variable itself."""
         attributes = variable_attributes(self.name, self.attributes)
-        return {**attributes, "ancillary_variables": "status", **self.rounding.attributes()}
+        return {
+            **attributes,
+            "grid_mapping": "crs",
+            "ancillary_variables": "status",
+            **self.rounding.attributes(),
+        }
 
     def _coverage(self, times: np.ndarray) -> dict[str, Any]:
         """Return ACDD's attributes of the space and the time that are covered."""
@@ -245,7 +263,7 @@ class Layout:
             "geospatial_lat_min": south,
             "geospatial_lat_max": north,
             "geospatial_lat_units": "degrees_north",
-            "geospatial_lat_resolution": float(self.grid.step),
+            "geospatial_lat_resolution": float(self.grid.row_step),
             "geospatial_lon_min": west,
             "geospatial_lon_max": east,
             "geospatial_lon_units": "degrees_east",

@@ -32,13 +32,10 @@ from deepcams.files.atomic import (
 )
 from deepcams.files.records import FOLDER, Identity, Record, file_digest
 from deepcams.writers.layout import RUN, STATUS, Item, Layout, Split
-from deepcams.writers.target import Target, blosc, merge_records
+from deepcams.writers.target import FILES, Target, blosc, merge_records
 
 TOTAL = "deepcams_record"
 """Global attribute of a complete file: all its items' records, merged, as JSON."""
-
-FILES = "files"
-"""Name of the record that lists the output's files."""
 
 _COMPRESSION: dict[str, Any] = {"compression": "zlib", "complevel": 1, "shuffle": True}
 """Understood by every reader of netCDF-4; a higher level gains 2 % and costs a fifth more time."""

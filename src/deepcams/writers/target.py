@@ -202,6 +202,26 @@ def written(path: Path, name: str, times: int) -> Written | None:
     return Written(path, items, np.repeat(items, ITEM_HOURS)[:times])
 
 
+FILES = "files"
+"""Name of the record that lists the files of a folder."""
+
+
+def absent_files(folder: Path) -> str:
+    """Return in one line how many files of an output folder are not written yet; empty where none is known to be."""
+    try:
+        record = Records(folder / FOLDER).get(FILES)
+        names = [] if record is None else list(record.facts["names"])
+    except (OSError, OutputError, KeyError, TypeError):  # damaged, or another version's
+        return ""
+    absent = sum(not (folder / str(name)).exists() for name in names)
+    if not absent:
+        return ""
+    return (
+        f"{folder.name} is not finished: {absent} of {len(names)} files are not written. Give the command that began "
+        "it again to go on"
+    )
+
+
 def _is_gap(records: Records, item: str) -> bool:
     """Return whether an item holds missing hours alone, and so needs no shard."""
     try:

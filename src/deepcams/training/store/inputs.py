@@ -7,7 +7,7 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,7 @@ class Header:
             family=family_of(source),
             source=source,
             mean=is_mean(field),
-            grid=(grid.step, grid.north, grid.west, grid.rows, grid.columns),
+            grid=astuple(grid),
             minutes=field.time.values.astype("datetime64[m]").astype(np.int64).tolist(),
         )
 
@@ -384,7 +384,7 @@ def _choose_grid(headers: Sequence[Header], before: Mapping[str, Any] | None) ->
     if before is not None and Grid(**before["input grid"]) in grids:
         return Grid(**before["input grid"])
     for grid in grids:
-        if abs(grid.step - STEP) < 1e-6:
+        if max(abs(grid.step - STEP), abs(grid.row_step - STEP)) < 1e-6:
             return grid
     grid = grids[0]
     first = next(header.file for header in headers if Grid(*header.grid) == grid)

@@ -169,14 +169,14 @@ export class FieldMap {
     context.imageSmoothingEnabled = this.frame ? this.view.scale * this.frame.step < 1 : false;
     const turns = [-720, -360, 0, 360, 720];
     if (this.image) {
-      const { west, north, step, rows, columns } = this.frame;
+      const { west, north, step, row_step, rows, columns } = this.frame;
       for (const turn of turns) {
         // On whole pixels of the screen, so that no line shows where one turn of the globe ends and the next begins.
         const whole = (length) => Math.round(length * ratio) / ratio;
         const left = whole(this.x(west + turn)), right = whole(this.x(west + turn + columns * step));
         if (right < 0 || left > this.width) continue;
         const top = whole(this.y(north));
-        context.drawImage(this.image, left, top, right - left, whole(this.y(north - rows * step)) - top);
+        context.drawImage(this.image, left, top, right - left, whole(this.y(north - rows * row_step)) - top);
       }
     }
     context.drawImage(this.linesAt(turns, ratio), 0, 0, this.width, this.height);
@@ -240,9 +240,9 @@ export class FieldMap {
   /** The value under a place, ug m-3; NaN where nothing is known. */
   valueAt(longitude, latitude) {
     if (!this.frame) return NaN;
-    const { west, north, step, rows, columns, codes } = this.frame;
+    const { west, north, step, row_step, rows, columns, codes } = this.frame;
     const column = Math.floor(((((longitude - west) % 360) + 360) % 360) / step);
-    const row = Math.floor((north - latitude) / step);
+    const row = Math.floor((north - latitude) / row_step);
     if (row < 0 || row >= rows || column >= columns) return NaN;
     return this.colours.value(codes[row * columns + column]);
   }

@@ -1,0 +1,247 @@
+"""The results of an experiment as rows, as files, and as tables for people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from deepcams.evaluation.experiment import Result
+from deepcams.evaluation.frames import OF_EXTREMES, Mean, Scores
+from deepcams.evaluation.scores import SCORES, figures, of_frames
+from deepcams.evaluation.tables import (
+    ALL,
+    Column,
+    Marked,
+    Row,
+    defined,
+    to_csv,
+    to_json,
+    to_markdown,
+    to_terminal,
+)
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+KINDS = {"baseline": "dim", "training-free": "cyan", "network": "magenta"}
+"""Kinds of methods, in the tables' order -> colour."""
+
+_COLUMNS = (
+    Column("method", "method", folded=True),
+    Column("R", "R", ".4f"),
+    Column("RMSE", "RMSE", ".3f"),
+    Column("MAE", "MAE", ".4f"),
+    Column("bias", "bias", "+.3f"),
+    Column("MAE_p99", "MAE p99", ".3f"),
+    Column("skill", "skill", "+.1%"),
+)
+_MOST_BY_MONTH = 4
+"""Methods whose months fit into 80 columns."""
+
+
+def rows(result: Result) -> list[Row]:
+    """Return one row per method and month, and one per method over all months; undefined figures are ``None``.
+
+    Args:
+        result: of :func:`deepcams.evaluation.evaluate`.
+
+    Returns:
+        method, period (``2019-03``, or ``all``) and figures (ug m-3, R and skill without unit) of each row.
+
+    ``R``, ``RMSE``, ``MAE``, ``bias`` and the ``_p99`` figures are averaged as in Xiao et al. 2022: over the samples
+    (frames) of a month, then over the months; ``_pooled`` ones come from all pairs in one. ``skill`` is
+    1 - MAE / MAE of the correct baseline (``linear``, ``bicubic``, ``linear-then-bicubic``), and
+    ``skill_training_free`` the same against the best training-free method among the rows.
+    """
+    months = result.table.months
+    table: list[Row] = []
+    for period in [*months, ALL]:
+        chosen = months if period == ALL else [period]
+        scores = {
+            name: [result.table.scores.get((name, month), Scores()) for month in chosen]
+            for name in {*result.kinds, result.baseline}
+        }
+        mae = {name: _mean(each, "MAE") for name, each in scores.items()}
+        free = [mae[name] for name, kind in result.kinds.items() if kind == "training-free"]
+        best = min((value for value in free if not math.isnan(value)), default=math.nan)
+        for name, kind in result.kinds.items():
+            total = sum(scores[name], Scores())
+            pooled = figures(total.pooled, of_frames())
+            extreme = figures(total.pooled_extreme, ("MAE", "RMSE"))
+            row: Row = {
+                "task": result.experiment.task,
+                "method": name,
+                "kind": kind,
+                "period": period,
+                "samples": total.samples,
+                "skipped": total.skipped,
+                "missing": total.missing,
+            }
+            for key in (*of_frames(), *(f"{key}_p99" for key in OF_EXTREMES)):
+                row[key] = _mean(scores[name], key)
+            row |= {f"{key}_pooled": value for key, value in pooled.items()}
+            row |= {f"{key}_p99_pooled": value for key, value in extreme.items()}
+            row["skill"] = _skill(mae[name], mae[result.baseline])
+            row["skill_training_free"] = _skill(mae[name], best)
+            table.append(defined(row))
+    return table
+
+
+def _mean(months: Iterable[Scores], key: str) -> float:
+    return Mean.of(*(month.mean(key) for month in months)).value
+
+
+def _skill(mae: float, reference: float) -> float:
+    return 1 - mae / reference if reference > 0 else math.nan
+
+
+def as_json(result: Result) -> str:
+    """Return the scores as JSON.
+
+    Args:
+        result: of :func:`deepcams.evaluation.evaluate`.
+
+    Returns:
+        ``{"rows": [...], "experiment": {...}, "truth": ..., "scored": ..., "baseline": ...}``.
+    """
+    from deepcams._version import __version__
+
+    document = {
+        "rows": rows(result),
+        "experiment": asdict(result.experiment),
+        "baseline": result.baseline,
+        "truth": result.truth,
+        "scored": result.scored,
+        "deepcams": __version__,
+    }
+    return to_json(document)
+
+
+def as_csv(result: Result) -> str:
+    """Return the scores as CSV.
+
+    Args:
+        result: of :func:`deepcams.evaluation.evaluate`.
+
+    Returns:
+        a row for each method and month under one header; undefined figures are empty.
+    """
+    return to_csv(rows(result))
+
+
+def _by_mae(row: Row) -> float:
+    return math.inf if row["MAE"] is None else row["MAE"]
+
+
+def _over_all(table: list[Row]) -> list[Row]:
+    """Rows over all months: by kind, then the best first."""
+    chosen = [row for row in table if row["period"] == ALL]
+    return sorted(chosen, key=lambda row: (list(KINDS).index(row["kind"]), _by_mae(row)))
+
+
+def _best_of(table: list[Row]) -> Marked:
+    """What is marked: the best of a column, but of the bias, which everywhere is next to nothing."""
+    best = {}
+    for column in _COLUMNS:
+        score = SCORES.get(column.key.partition("_")[0])
+        values = [row[column.key] for row in table if row[column.key] is not None]
+        if score is not None and score.better != "zero" and len(values) > 1:
+            best[column.key] = max(values) if score.better == "higher" else min(values)
+    return lambda row, key: key in best and row[key] == best[key]
+
+
+def title(result: Result) -> str:
+    """Return the experiment in one line."""
+    experiment = result.experiment
+    where = {
+        "temporal": f"3 h to 1 h at the {experiment.resolution} resolution",
+        "spatial": "coarse to fine, each hour",
+        "joint": "3 h coarse to 1 h fine",
+    }[experiment.task]
+    extra = [f"degradation {experiment.degradation}"] if experiment.degraded else []
+    extra += ["area-weighted"] if experiment.weighting == "area" else []
+    extra += [f"clipped at {experiment.clip:g}"] if experiment.clip is not None else []
+    return ", ".join([f"{experiment.task.capitalize()}: {where}", *extra])
+
+
+def explanation(result: Result, table: list[Row]) -> str:
+    """Return what the columns mean, in a few sentences."""
+    samples = sorted({row["samples"] for row in table})
+    skipped = max(row["skipped"] for row in table)
+    months = len(result.table.months)
+    frames = " to ".join(str(number) for number in dict.fromkeys((samples[0], samples[-1])))
+    over = f"mean over {frames} frames" + (f", then over {months} months" if months > 1 else "")
+    return (
+        f"Scored: {result.scored}; {over}{f'; {skipped} skipped as missing' if skipped else ''}. RMSE, MAE and bias in "
+        f"ug m-3; MAE p99: where the truth is above its frame's 99th percentile; skill: 1 - MAE / MAE of "
+        f"{result.baseline}."
+    )
+
+
+def as_markdown(result: Result) -> str:
+    """Return the scores as Markdown.
+
+    Args:
+        result: of :func:`deepcams.evaluation.evaluate`.
+
+    Returns:
+        a heading line, the table over all months, and the MAE by month where there are several.
+    """
+    table, months = rows(result), result.table.months
+    chosen = _over_all(table)
+    columns = [_COLUMNS[0], Column("kind", "kind"), *_COLUMNS[1:]]
+    parts = [
+        f"**{title(result)}**",
+        to_markdown(chosen, columns, _best_of(chosen)),
+        explanation(result, chosen),
+    ]
+    if len(months) > 1:
+        maes = {(row["method"], row["period"]): row["MAE"] for row in table}
+        of_months = [
+            {"method": row["method"], **{month: maes[row["method"], month] for month in months}}
+            for row in chosen
+        ]
+        heads = [Column(month, month, ".4f") for month in months]
+        parts.append(to_markdown(of_months, [Column("method", "MAE by month"), *heads]))
+    return "\n\n".join(parts) + "\n"
+
+
+def for_terminal(result: Result) -> RenderableType:
+    """Return the table for people, 80 columns wide; by month below where there are several."""
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.text import Text
+
+    table, months = rows(result), result.table.months
+    chosen = _over_all(table)
+    marked = _best_of(chosen)
+
+    def style(row: Row, key: str) -> str:
+        if key == "method":
+            return KINDS[row["kind"]]
+        return "bold green" if marked(row, key) else ""
+
+    kinds = [kind for kind in KINDS if any(row["kind"] == kind for row in chosen)]
+    legend = Text("  ").join([Text(f"■ {kind}", style=KINDS[kind]) for kind in kinds])
+    parts: list[RenderableType] = [
+        Text(title(result), style="bold"),
+        legend,
+        Text(""),
+        to_terminal(chosen, _COLUMNS, style, section="kind"),
+    ]
+    if len(months) > 1:
+        names = [row["method"] for row in sorted(chosen, key=_by_mae)]
+        shown = names[:_MOST_BY_MONTH]
+        if result.baseline in names and result.baseline not in shown:
+            shown[-1] = result.baseline
+        of_months = [
+            {"month": month}
+            | {row["method"]: row["MAE"] for row in table if row["period"] == month}
+            for month in months
+        ]
+        heads = [Column(name, name, ".4f", folded=True) for name in shown]
+        parts += [Text(""), to_terminal(of_months, [Column("month", "MAE by month"), *heads])]
+    words = Text(explanation(result, chosen), style="dim")
+    return Group(*parts, Padding(words, (1, 0, 0, 0)))

@@ -1,0 +1,157 @@
+"""The scores: one entry each, computed from sums, for a set of pairs or for many groups at once.
+
+:data:`SCORES` is the one list. What it holds is a column of ``deepcams validate`` and, unless the entry says otherwise,
+of ``deepcams evaluate``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from deepcams.evaluation.sums import Pairs, pairs_of
+
+Better = Literal["higher", "lower", "zero"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """One score.
+
+    Attributes:
+        key: its name in tables.
+        name: in words.
+        unit: empty where it has none.
+        better: which values are better; ``zero`` is nearer to zero.
+        source: the work that defines it.
+        figure: its value from the sums; NaN (or a division by zero) where it is undefined.
+        of_frames: also a score of whole frames (``deepcams evaluate``).
+    """
+
+    key: str
+    name: str
+    unit: str
+    better: Better
+    source: str
+    figure: Callable[[Pairs], Any]
+    of_frames: bool = True
+
+
+_SCORES = (
+    Score(
+        key="R",
+        name="Pearson's correlation",
+        unit="",
+        better="higher",
+        source="Xiao et al. 2022",
+        figure=lambda pairs: np.divide(pairs.joint_moment, pairs.spread),
+    ),
+    Score(
+        key="RMSE",
+        name="root mean squared error",
+        unit="ug m-3",
+        better="lower",
+        source="Xiao et al. 2022",
+        figure=lambda pairs: np.sqrt(pairs.mean("squared")),
+    ),
+    Score(
+        key="MAE",
+        name="mean absolute error",
+        unit="ug m-3",
+        better="lower",
+        source="Xiao et al. 2022",
+        figure=lambda pairs: pairs.mean("absolute"),
+    ),
+    Score(
+        key="bias",
+        name="mean of method - truth",
+        unit="ug m-3",
+        better="zero",
+        source="Willmott 1982",
+        figure=lambda pairs: np.divide(pairs.error, pairs.weight),
+    ),
+    Score(
+        key="FAC2",
+        name="share within a factor of two",
+        unit="",
+        better="higher",
+        source="Chang & Hanna 2004",
+        figure=lambda pairs: pairs.mean("within2"),
+        of_frames=False,
+    ),
+)
+SCORES = {score.key: score for score in _SCORES}
+"""Key -> score, in the order of the tables' columns."""
+
+
+def of_frames() -> list[str]:
+    """Return the keys of the scores of whole frames."""
+    return [key for key, score in SCORES.items() if score.of_frames]
+
+
+def figures(pairs: Pairs, keys: Iterable[str] = SCORES) -> dict[str, Any]:
+    """Return scores of a set of pairs, or of many groups: key -> number or array; NaN where undefined."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {key: SCORES[key].figure(pairs) for key in keys}
+
+
+_ENDS = (1 - 0.95) / 2, 1 - (1 - 0.95) / 2
+
+
+def bootstrap(
+    sums: np.ndarray,
+    draws: int,
+    seed: int = 0,
+    mean_of_groups: bool = False,
+    fewest: int = 2,
+) -> dict[str, tuple[float, float]]:
+    """Return 95 % percentile intervals of all scores when whole groups (stations) are drawn with replacement.
+
+    Pairs of one station are not independent; stations nearly are, so they are what is resampled.
+
+    Args:
+        sums: (groups, columns); groups without pairs do not count.
+        draws: how many resamples.
+        seed: of the draws.
+        mean_of_groups: resample the mean of the groups' own scores instead of the scores of all pairs.
+        fewest: pairs that a group must have for its own scores to count.
+
+    Returns:
+        key -> (low, high), NaN where undefined in every resample; empty for fewer than two groups or no draws.
+    """
+    sums = sums[sums[:, 0] >= (fewest if mean_of_groups else 1)]
+    groups = len(sums)
+    if groups < 2 or draws < 1:
+        return {}
+    random = np.random.default_rng(seed)
+    own = _stacked(sums) if mean_of_groups else sums
+    known = (~np.isnan(own)).astype(np.float64)
+    filled = np.where(known, own, 0.0)
+    found = []
+    together = max(4_000_000 // groups, 1)
+    for at in range(0, draws, together):
+        size = min(together, draws - at)
+        # How often each group is drawn: counts of uniform draws, many resamples at a time.
+        drawn = random.integers(0, groups, (size, groups))
+        drawn += np.arange(size)[:, None] * groups
+        counts = np.bincount(drawn.ravel(), minlength=size * groups)
+        times = counts.reshape(size, groups).astype(np.float64)
+        if mean_of_groups:
+            with np.errstate(invalid="ignore", divide="ignore"):
+                found.append((times @ filled) / (times @ known))
+        else:
+            found.append(_stacked(times @ filled))
+    ends = {}
+    for key, values in zip(SCORES, np.concatenate(found).T, strict=True):
+        defined = values[~np.isnan(values)]
+        low, high = np.quantile(defined, _ENDS) if defined.size else (np.nan, np.nan)
+        ends[key] = float(low), float(high)
+    return ends
+
+
+def _stacked(sums: np.ndarray) -> np.ndarray:
+    """All scores of some groups: (groups, scores)."""
+    return np.stack(list(figures(pairs_of(sums)).values()), axis=1)

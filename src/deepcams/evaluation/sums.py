@@ -1,0 +1,172 @@
+"""Sums over pairs of a truth and a method's value, which any split of the work gives alike.
+
+Two forms, one content. :class:`Pairs` is the record of one set of pairs, weighted or not: means and second moments are
+centred and merged pairwise (Chan, Golub & LeVeque 1979), so that values far from zero lose nothing and a year of frames
+agrees with one big array to 1e-10. Sums of many groups (stations) are arrays of plain sums, which add and can be drawn
+again by a matrix product; :func:`pairs_of` turns them into a record of arrays. :mod:`deepcams.evaluation.scores` has
+the figures that follow from either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+TERMS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "absolute": lambda truth, method: abs(method - truth),
+    "squared": lambda truth, method: np.square(method - truth),
+    # As numbers within a factor of two; of a true 0 only 0 is.
+    "within2": lambda truth, method: (method >= 0.5 * truth) & (method <= 2 * truth),
+}
+"""What is summed over the pairs beside means and second moments: name -> its value for each pair. A new score may need
+one more."""
+
+_CENTRED = ("n", "o", "m", "oo", "mm", "om")
+COLUMNS = (*_CENTRED, *TERMS)
+"""Sums of a group: number of pairs; sums of the observed and the model's value less :data:`ORIGIN`, of their squares
+and product; and of each of the :data:`TERMS`."""
+ORIGIN = 20.0
+"""ug m-3: near the values' mean, so that squares lose nothing."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Weighted sums over pairs of a truth and a method's value: numbers, or arrays of one shape for many groups.
+
+    Attributes:
+        count: number of pairs.
+        weight: sum of the weights (equal to ``count`` where nothing is weighted).
+        truth_mean, method_mean: weighted means, ug m-3.
+        truth_moment, method_moment, joint_moment: weighted sums of squared deviations from the means, and of the
+            products of both deviations, ug2 m-6.
+        error: weighted sum of method - truth.
+        terms: weighted sums of the :data:`TERMS`.
+    """
+
+    count: Any = 0
+    weight: Any = 0.0
+    truth_mean: Any = 0.0
+    method_mean: Any = 0.0
+    truth_moment: Any = 0.0
+    method_moment: Any = 0.0
+    joint_moment: Any = 0.0
+    error: Any = 0.0
+    terms: Mapping[str, Any] = field(default_factory=lambda: dict.fromkeys(TERMS, 0.0))
+
+    @classmethod
+    def of(cls, truth: np.ndarray, method: np.ndarray, weights: np.ndarray | None = None) -> Pairs:
+        """Return the sums over all pairs, none of which may be missing.
+
+        Args:
+            truth, method: values of the same shape, ug m-3.
+            weights: >= 0, of the same shape; ``None`` weighs every pair 1.
+        """
+        t, m = np.asarray(truth, np.float64).ravel(), np.asarray(method, np.float64).ravel()
+        w = np.ones_like(t) if weights is None else np.asarray(weights, np.float64).ravel()
+        total = float(w.sum())
+        if not total > 0:
+            return cls()
+        truth_mean, method_mean = float((w * t).sum()) / total, float((w * m).sum()) / total
+        t_off, m_off = t - truth_mean, m - method_mean
+        return cls(
+            count=t.size,
+            weight=total,
+            truth_mean=truth_mean,
+            method_mean=method_mean,
+            truth_moment=float((w * t_off * t_off).sum()),
+            method_moment=float((w * m_off * m_off).sum()),
+            joint_moment=float((w * t_off * m_off).sum()),
+            error=float((w * (m - t)).sum()),
+            terms={name: float((w * term(t, m)).sum()) for name, term in TERMS.items()},
+        )
+
+    def __add__(self, other: Pairs) -> Pairs:
+        """Return the sums over both sets of pairs."""
+        if not other.weight:
+            return self
+        if not self.weight:
+            return other
+        weight = self.weight + other.weight
+        share = other.weight / weight
+        t_apart, m_apart = other.truth_mean - self.truth_mean, other.method_mean - self.method_mean
+        between = self.weight * share
+        return Pairs(
+            count=self.count + other.count,
+            weight=weight,
+            truth_mean=self.truth_mean + t_apart * share,
+            method_mean=self.method_mean + m_apart * share,
+            truth_moment=self.truth_moment + other.truth_moment + t_apart * t_apart * between,
+            method_moment=self.method_moment + other.method_moment + m_apart * m_apart * between,
+            joint_moment=self.joint_moment + other.joint_moment + t_apart * m_apart * between,
+            error=self.error + other.error,
+            terms={name: value + other.terms[name] for name, value in self.terms.items()},
+        )
+
+    def mean(self, term: str) -> Any:
+        """Return the mean of one of the :data:`TERMS`; NaN without pairs."""
+        return np.divide(self.terms[term], self.weight)
+
+    def line(self) -> tuple[Any, Any]:
+        """Return slope and intercept of the method's value on the truth (least squares); NaN where undefined."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            slope = np.divide(self.joint_moment, self.truth_moment)
+        return slope, self.method_mean - slope * self.truth_mean
+
+    @property
+    def spread(self) -> Any:
+        """Root of the product of both moments; NaN where a side does not vary beyond the rounding of float64."""
+        sides = (self.truth_moment, self.truth_mean), (self.method_moment, self.method_mean)
+        if any(not moment > self.weight * (1e-13 * mean) ** 2 for moment, mean in sides):
+            return np.nan
+        return np.sqrt(self.truth_moment) * np.sqrt(self.method_moment)
+
+
+class GroupPairs(Pairs):
+    """The record of many groups; a moment that is no more than the rounding of its sums is NaN."""
+
+    @property
+    def spread(self) -> np.ndarray:
+        """Root of the product of both moments."""
+        return np.asarray(np.sqrt(self.truth_moment * self.method_moment))
+
+
+def sum_pairs(
+    group: np.ndarray, observed: np.ndarray, model: np.ndarray, groups: int
+) -> np.ndarray:
+    """Return the sums over the pairs of each group: (groups, columns), float64, with :data:`COLUMNS`.
+
+    Args:
+        group: (n,), each pair's group.
+        observed, model: (n,), ug m-3, none missing.
+        groups: how many there are.
+    """
+    o, m = np.asarray(observed, np.float64), np.asarray(model, np.float64)
+    terms = [term(o, m) for term in TERMS.values()]
+    o, m = o - ORIGIN, m - ORIGIN
+    columns = (None, o, m, o * o, m * m, o * m, *terms)
+    return np.stack([np.bincount(group, each, groups) for each in columns], axis=1)
+
+
+def pairs_of(sums: np.ndarray) -> GroupPairs:
+    """Return the record of each group: (.., columns) -> fields of shape (..); NaN without pairs."""
+    columns = np.moveaxis(np.asarray(sums, np.float64), -1, 0)
+    n, o, m, oo, mm, om = columns[: len(_CENTRED)]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        observed, model = (
+            np.where(moment > 1e-12 * (abs(squares) + n), moment, np.nan)
+            for moment, squares in ((oo - o * o / n, oo), (mm - m * m / n, mm))
+        )
+        return GroupPairs(
+            count=n.astype(np.int64),
+            weight=n,
+            truth_mean=ORIGIN + o / n,
+            method_mean=ORIGIN + m / n,
+            truth_moment=observed,
+            method_moment=model,
+            joint_moment=om - o * m / n,
+            error=m - o,
+            terms=dict(zip(TERMS, columns[len(_CENTRED) :], strict=True)),
+        )
