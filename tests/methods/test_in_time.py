@@ -119,19 +119,27 @@ def _peak(values: np.ndarray, row: float, column: float) -> tuple[float, float]:
     )
 
 
+GLOBE = Grid.globe(0.75)
+REGION = Grid(0.75, 80, 200, 80, 90)
+
+
 @pytest.mark.parametrize(
-    ("row", "column", "down", "east"),
-    [(120, 240, 0, 9), (120, 240, 6, -6), (120, 476, 0, 9), (110, 3, 4, -9), (100.5, 99.5, -8, 3)],
+    ("grid", "row", "column", "down", "east"),
+    [
+        (GLOBE, 120, 476, 0, 9),
+        (GLOBE, 110, 3, 4, -9),
+        (REGION, 40, 45, 0, 9),
+        (REGION, 40, 45, 6, -6),
+        (REGION, 40.5, 39.5, -8, 3),
+    ],
 )
 def test_flow_carries_a_plume_to_its_true_place(
-    row: float, column: float, down: float, east: float
+    grid: Grid, row: float, column: float, down: float, east: float
 ) -> None:
     """Also across Greenwich; linear interpolation leaves two half plumes where they were."""
-    grid, width = Grid.globe(0.75), 5.0
-    first, last = (
-        _plume(grid, row, column, width),
-        _plume(grid, row + down, (column + east) % 480, width),
-    )
+    width = 5.0
+    first = _plume(grid, row, column, width)
+    last = _plume(grid, row + down, (column + east) % 480, width)
     source = _field(np.stack([first, last]), grid, [0, 3])
     result, straight = (build(name, "none").downscale(source).values for name in ("flow", "linear"))
     for hour in (1, 2):
@@ -176,9 +184,9 @@ def test_a_chains_halo_counts_in_input_nodes() -> None:
 def test_flow_reads_nothing_but_its_frames() -> None:
     """The same result whatever lies in memory: OpenCV reads beyond its border where patches are too large."""
     rng = np.random.default_rng(5)
-    grid = Grid.globe(3.0)
+    grid = Grid(0.25, 200, 100, 120, 200)
     frames = rng.lognormal(1, 2, (2, *grid.shape)).astype(np.float32)
-    frames[:, -6:] = 0
+    frames[:, -60:] = 0
     flow = build("flow", "none").parts[0]
     found = []
     for size in (1, 300, 700, 1500):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
+
+from networks import golden  # noqa: E402
 
 _OUTPUTS = [
     *(
@@ -46,15 +45,7 @@ _OUTPUTS = [
 # The weights are random and flows wild: the vectors' own float32 rounding is 7.6e-6 in one output (float64 shows it).
 @pytest.fixture(scope="session", params=["float32", "float64"])
 def differences(request: pytest.FixtureRequest, golden_dir: Path) -> dict[str, float]:
-    command = [
-        sys.executable,
-        str(Path(__file__).with_name("golden.py")),
-        str(golden_dir),
-        request.param,
-    ]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
+    return golden.differences(golden_dir, getattr(torch, request.param))
 
 
 @pytest.mark.parametrize("output", _OUTPUTS)

@@ -15,13 +15,12 @@ from deepcams.networks.base import Network  # noqa: E402
 from deepcams.networks.checkpoint import load  # noqa: E402
 from deepcams.networks.published import (  # noqa: E402
     abpn_from_published,
-    abpn_names,
     import_published,
+    published_names,
+    published_repeats,
     published_shapes,
     read_tensors,
     xvfi_from_published,
-    xvfi_names,
-    xvfi_repeats,
 )
 from deepcams.networks.scaling import LinearClip  # noqa: E402
 from deepcams.networks.xvfi import XVFI, XVFIOptions  # noqa: E402
@@ -33,10 +32,8 @@ def _published(network: Network) -> Tensors:
     """Random weights under the published names, as the authors' files hold them."""
     torch.manual_seed(0)
     tensors = {name: 0.1 * torch.randn(shape) for name, shape in published_shapes(network).items()}
-    if isinstance(network, XVFI):
-        tensors |= {
-            again: tensors[first].clone() for again, first in xvfi_repeats(network.options).items()
-        }
+    for again, first in published_repeats(network).items():
+        tensors[again] = tensors[first].clone()
     return tensors
 
 
@@ -59,7 +56,7 @@ def test_names_and_shapes_of_the_published_files(
     published = json.loads((golden_dir / "published_state_dict_shapes.json").read_text())[entry]
     made = network(network.presets["released"])
     assert published_shapes(made) == {name: tuple(shape) for name, shape in published.items()}
-    names = (abpn_names if isinstance(made, ABPN) else xvfi_names)(made.options)
+    names = published_names(made)
     assert names.keys() == dict(made.named_parameters()).keys()
     assert len(set(names.values())) == len(names)
 

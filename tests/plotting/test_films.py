@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -151,7 +153,9 @@ def test_memory_does_not_grow_with_a_film(tmp_path: Path) -> None:
     most = []
     for number in (4, 16):
         tracemalloc.start()
-        animate({"ours": hours.isel(time=slice(number))}, tmp_path / "a.gif", size="column")
+        animate(
+            {"ours": hours.isel(time=slice(number))}, tmp_path / "a.gif", size="column", box=BOX
+        )
         most.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     with Image.open(tmp_path / "a.gif") as film:
@@ -174,3 +178,62 @@ def test_a_film_that_cannot_be_written_is_one_line(kind: str, tmp_path: Path) ->
     with pytest.raises(OutputError, match="cannot be written") as caught:
         animate({"ours": hourly()}, tmp_path / "no" / f"film.{kind}")
     assert "\n" not in str(caught.value)
+
+
+SAYS = {
+    "a full disk": (
+        "av_interleaved_write_frame(): No space left on device",
+        "No space left on device; free some",
+    ),
+    "an unknown codec": (
+        "Unknown encoder 'libx264'",
+        "ffmpeg ended with status 3 (Unknown encoder 'libx264')",
+    ),
+    "nothing": ("", "ffmpeg ended with status 3 (no reason given)"),
+}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the encoder is a shell script")
+@pytest.mark.parametrize("what", SAYS)
+def test_an_encoder_that_fails_is_one_line_with_its_reason(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("imageio_ffmpeg")
+    said, told = SAYS[what]
+    encoder = tmp_path / "ffmpeg"
+    lines = f"[out#0/mp4] Error submitting a packet\n{said}".strip() if said else ""
+    encoder.write_text(
+        f"#!/bin/sh\nhead -c 1000 > /dev/null\ncat >&2 <<'END'\n{lines}\nEND\nexit 3\n"
+    )
+    encoder.chmod(0o755)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(encoder))
+    with pytest.raises(OutputError) as caught:
+        animate({"ours": hourly()}, tmp_path / "film.mp4", size="column", box=BOX, every=3)
+    assert f"{tmp_path / 'film.mp4'} cannot be written: " in str(caught.value)
+    assert told in str(caught.value)
+    assert "permissions" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["ffmpeg"]
+
+
+def test_an_encoder_that_cannot_be_started_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("imageio_ffmpeg")
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "none"))
+    with pytest.raises(OutputError, match=r"ffmpeg cannot be started .*; a \.gif needs none"):
+        animate({"ours": hourly()}, tmp_path / "film.mp4", size="column", box=BOX, every=3)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_gif_on_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def full(*_: object) -> Iterator[Callable[[np.ndarray], None]]:
+        def write(_: np.ndarray) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        yield write
+
+    monkeypatch.setattr(film, "_gif", full)
+    with pytest.raises(OutputError, match="No space left on device; free some space"):
+        animate({"ours": hourly()}, tmp_path / "film.gif", size="column", box=BOX, every=3)

@@ -7,12 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from matplotlib.figure import Figure
-from matplotlib.text import Text
 
 from deepcams.core.errors import DeepcamsNotice
 from deepcams.plotting import page
-from deepcams.plotting.page import SIZES, Sheet, Texts, save, set_families
+from deepcams.plotting.page import SIZES, Row, Sheet, Texts, save
 
 TITLE = "细颗粒物 PM$_{2.5}$, 北京"
 USUAL = "PM$_{2.5}$, 0.25°, Москва, Αθήνα, µg m⁻³"
@@ -32,7 +30,7 @@ def drawn(title: str, out: Path) -> list[str]:
     """Save a figure with a title; return the warnings."""
     with warnings.catch_warnings(record=True) as given:
         warnings.simplefilter("always")
-        save(Sheet(SIZES["column"], 1.0, Texts(title), left=0.1).figure, out / "a.png")
+        save(Sheet(SIZES["column"], Texts(title), [Row(0.0, tall=1.0)]).figure, out / "a.png")
     return [f"{each.category.__name__}: {each.message}" for each in given]
 
 
@@ -48,11 +46,10 @@ def test_a_font_that_has_the_letters_is_used(
     """Cmr10 (without Greek or Cyrillic) and DejaVu Sans Mono: each letter comes from the first font that has it."""
     assert drawn(USUAL, tmp_path) == []
     monkeypatch.setattr(page, "FONTS", ("cmr10", "DejaVu Sans Mono"))
-    page.families.cache_clear()
-    figure = Figure()
-    figure.text(0.5, 0.5, USUAL)
-    set_families(figure)
-    assert figure.findobj(Text)[-1].get_fontfamily() == ["cmr10", "DejaVu Sans Mono"]
+    for cached in (page.families, page._letters, page.text_width):
+        cached.cache_clear()
+    figure = Sheet(SIZES["column"], Texts(USUAL), [Row(0.0, tall=1.0)]).figure
+    assert figure.texts[0].get_fontfamily() == ["cmr10", "DejaVu Sans Mono"]
     assert drawn(USUAL, tmp_path) == []
     monkeypatch.setattr(page, "FONTS", ("cmr10",))
     for cached in (page.families, page._letters):

@@ -23,7 +23,7 @@ _HEAD = "step,epoch,minutes,lr,loss,gradient,mae,rmse,baseline_mae,skill,best\n"
 def test_a_log_of_any_length_is_drawn(tmp_path: Path, rows: str) -> None:
     (tmp_path / "log.csv").write_text(_HEAD + rows)
     pixels = image.imread(draw_curve(tmp_path))
-    assert pixels.shape[1] == 700
+    assert pixels.shape[1] == 1120
     reddish = (pixels[..., 0] > 0.7) & (pixels[..., 1] < 0.4) & (pixels[..., 2] < 0.4)
     assert reddish.sum() > 10  # the best is marked
 

@@ -1,6 +1,8 @@
 import hashlib
 import json
+from collections.abc import Iterator
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 
 import netCDF4
@@ -15,6 +17,7 @@ from deepcams.core.period import Period
 from deepcams.methods.coarsen import coarsen
 from deepcams.readers.cams import open_cams
 from deepcams.readers.geos_cf import open_geos_cf
+from deepcams.simulation import write_openaq
 from deepcams.simulation.station_network import TWIN_ID, Station, measure, place_stations
 from deepcams.simulation.world import Moment, SimulatedWorld
 from deepcams.simulation.write_cams import write_cams
@@ -28,9 +31,22 @@ ASIA = (75.0, 20.0, 90.0, 30.0)
 FIJI = (170.0, -25.0, -170.0, -10.0)
 
 
-def cams_field(box: tuple[float, float, float, float] | None, hours: int = 2) -> xr.DataArray:
+@lru_cache
+def _cams_field(box: tuple[float, float, float, float] | None, hours: int) -> xr.DataArray:
     coarse = Grid.globe(0.75) if box is None else Grid.globe(0.75).select(box)[0]
     return coarsen(SimulatedWorld(0).field(coarse.refine(), THREE_HOURS[:hours])).load()
+
+
+def cams_field(box: tuple[float, float, float, float] | None, hours: int = 2) -> xr.DataArray:
+    return _cams_field(box, hours).copy()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def moments() -> Iterator[None]:
+    """Archives of the same day share the world's moments."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(write_openaq, "Moment", lru_cache(maxsize=None)(Moment))
+        yield
 
 
 def bytes_of(folder: Path) -> dict[str, str]:

@@ -13,6 +13,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 
 import numpy as np
@@ -215,6 +216,37 @@ def test_nothing_but_its_pages_is_given(url: str) -> None:
     page = urllib.request.urlopen(url)
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
     assert b"http" not in page.read().replace(b"http-equiv", b"")  # no address of another machine
+
+
+@pytest.mark.parametrize("host", ["LOCALHOST", "LocalHost:8642", "127.0.0.1", "[::1]:8642"])
+def test_this_machine_may_be_named_in_any_letter_case(url: str, host: str) -> None:
+    request = urllib.request.Request(url + "api/about", headers={"Host": host})
+    with urllib.request.urlopen(request) as answer:
+        assert json.load(answer)["version"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("", 200), ("map.js", 200), ("api/about", 200), ("no", 404), ("api/lines", 400)],
+)
+def test_head_is_get_without_a_body(url: str, path: str, status: int) -> None:
+    host, port = url.removeprefix("http://").rstrip("/").split(":")
+    connection = HTTPConnection(host, int(port), timeout=10)
+    found = []
+    for method in (
+        "GET",
+        "HEAD",
+        "GET",
+    ):  # one connection: a body would be taken for the next answer
+        connection.request(method, f"/{path}")
+        answer = connection.getresponse()
+        headers = {k: v for k, v in answer.getheaders() if k != "Date"}
+        found.append((answer.status, headers, len(answer.read())))
+    connection.close()
+    assert found[0][0] == status
+    assert found[0] == found[2]
+    assert found[1] == (status, found[0][1], 0)
+    assert int(found[1][1]["Content-Length"]) == found[0][2] > 0
 
 
 def test_another_site_may_not_read_through_a_name_of_its_own(url: str) -> None:

@@ -37,8 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # letters that its encoding lacks
-    # Figures follow deepcams' own style, whatever a notebook or the user's matplotlibrc asks for.
-    os.environ |= {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
+    os.environ["MPLBACKEND"] = "agg"  # a notebook's may be one that this process does not have
     warnings.showwarning = _show_warning
     warnings.simplefilter("always", DeepcamsNotice)
     try:

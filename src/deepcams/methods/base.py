@@ -79,21 +79,32 @@ def fill_missing(values: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray
         if holes.all():
             frame[:] = 0
         elif holes.any():
-            rows, columns = ndimage.distance_transform_edt(
-                pad(holes, grid, 0, wrap), return_distances=False, return_indices=True
+            wide = pad(holes, grid, 0, wrap)
+            nearest = ndimage.distance_transform_edt(
+                wide, return_distances=False, return_indices=True
             )
-            frame[:] = frame[rows[:, inside], (columns[:, inside] - wrap) % grid.columns]
+            row, column = nearest[..., inside]
+            frame[:] = frame[row, (column - wrap) % grid.columns]
     return values, missing
 
 
-class SpatialDownscaler(ABC):
-    """A method in space: each frame on its own becomes ``factor`` times finer."""
+class _Method(ABC):
+    """What methods in space and in time share."""
 
     name: str
+    clip_above: float | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """Return the method's name and options."""
+        return {"name": self.name}
+
+
+class SpatialDownscaler(_Method):
+    """A method in space: each frame on its own becomes ``factor`` times finer."""
+
     halo: int = 2
     factor: int = FACTOR
     hourly: bool = False
-    clip_above: float | None = None
 
     @abstractmethod
     def refine(self, values: np.ndarray, grid: Grid) -> np.ndarray:
@@ -115,10 +126,6 @@ class SpatialDownscaler(ABC):
         if missing is not None:
             fine[place(missing, grid, self.factor)] = np.nan
         return field_like(field, fine, grid.refine(self.factor))
-
-    def settings(self) -> dict[str, Any]:
-        """Return the method's name and options."""
-        return {"name": self.name}
 
 
 def hours_between(times: np.ndarray) -> np.ndarray:
@@ -147,14 +154,12 @@ def hour_status(times: np.ndarray, hours: np.ndarray) -> np.ndarray:
     return status
 
 
-class TemporalDownscaler(ABC):
+class TemporalDownscaler(_Method):
     """A method in time: frames between two neighbouring frames, which themselves are unchanged to the bit."""
 
-    name: str
     halo: int = 0
     factor: int = 1
     hourly: bool = True
-    clip_above: float | None = None
 
     @abstractmethod
     def between(
@@ -195,10 +200,6 @@ class TemporalDownscaler(ABC):
             if missing is not None:
                 hourly[inner, missing[i] | missing[i + 1]] = np.nan
         return field_like(field, hourly, grid, hours)
-
-    def settings(self) -> dict[str, Any]:
-        """Return the method's name and options."""
-        return {"name": self.name}
 
 
 class Chain:

@@ -21,7 +21,7 @@ from deepcams.networks.base import (
     Tiling,
     check_shape,
     require,
-    require_range,
+    require_ranges,
 )
 from deepcams.networks.layers import conv3, resize, zero_bias
 from deepcams.networks.warp import at_least_float32
@@ -56,9 +56,7 @@ class ABPNOptions:
 
     def __post_init__(self) -> None:
         where = "options of abpn"
-        require_range(where, self, "d", 1, 1024)
-        require_range(where, self, "stages", 2, 100)
-        require_range(where, self, "factor", 2, 16)
+        require_ranges(where, self, d=(1, 1024), stages=(2, 100), factor=(2, 16))
         known = self.attention in ("sdpa", "materialised")
         require(where, "attention", known, "sdpa or materialised", repr(self.attention))
         fits = 0 <= 2 * self.halo < self.tile
@@ -198,7 +196,7 @@ class ABPN(SpatialNetwork):
     options: ABPNOptions
 
     def __init__(self, options: ABPNOptions | None = None) -> None:
-        super().__init__(options or ABPNOptions())
+        super().__init__(options)
         d = self.options.d
         stages = self.options.stages
         kind = self.options.attention

@@ -120,9 +120,9 @@ class Network(nn.Module, ABC):
     channels: int = 1
     factor: int | None = None
 
-    def __init__(self, options: Any) -> None:
+    def __init__(self, options: Any = None) -> None:
         super().__init__()
-        self.options = options
+        self.options = self.options_type() if options is None else options
 
     @property
     def size_rule(self) -> SizeRule:
@@ -271,10 +271,11 @@ def require(where: object, option: str, holds: bool, expected: str, found: objec
         raise InputError(f"{where}: {option}", expected, found)
 
 
-def require_range(where: object, options: object, option: str, least: int, most: int) -> None:
-    """Raise InputError unless ``least <= options.option <= most``."""
-    value = getattr(options, option)
-    require(where, option, least <= value <= most, f"{least} to {most}", value)
+def require_ranges(where: object, options: object, **ranges: tuple[int, int]) -> None:
+    """Raise InputError unless each of the named options lies from the least to the most of its range."""
+    for option, (least, most) in ranges.items():
+        value = getattr(options, option)
+        require(where, option, least <= value <= most, f"{least} to {most}", value)
 
 
 def options_from(options_type: type, values: Mapping[str, Any], where: object) -> Any:
@@ -310,9 +311,10 @@ def shape_differences(found: Shapes, expected: Shapes) -> str:
         "misshapen": [
             f"{name} {found[name]} instead of {shape}"
             for name, shape in expected.items()
-            if name in found and found[name] != shape
+            if found.get(name, shape) != shape
         ],
     }
-    return "; ".join(
+    phrases = [
         f"{len(names)} {what}: {first_names(names)}" for what, names in wrong.items() if names
-    )
+    ]
+    return "; ".join(phrases)

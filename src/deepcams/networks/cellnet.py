@@ -22,7 +22,7 @@ from deepcams.networks.base import (
     Tiling,
     check_shape,
     require,
-    require_range,
+    require_ranges,
 )
 from deepcams.networks.layers import conv3, difference_of_powers, relu, resize, set_to_zero
 from deepcams.networks.warp import at_least_float32
@@ -55,9 +55,7 @@ class CellNetOptions:
 
     def __post_init__(self) -> None:
         where = "options of cellnet"
-        require_range(where, self, "width", 1, 1024)
-        require_range(where, self, "blocks", 1, 100)
-        require_range(where, self, "factor", 2, 16)
+        require_ranges(where, self, width=(1, 1024), blocks=(1, 100), factor=(2, 16))
         require(where, "floor", self.floor > 0, "a positive number", self.floor)
         require(where, "power", 0 < self.power <= 1, "more than 0, at most 1", self.power)
         halos = 4 * self.blocks + 8
@@ -87,7 +85,7 @@ class CellNet(SpatialNetwork):
     options: CellNetOptions
 
     def __init__(self, options: CellNetOptions | None = None) -> None:
-        super().__init__(options or CellNetOptions())
+        super().__init__(options)
         self.factor = self.options.factor
         width = self.options.width
         self.first = conv3(1, width)

@@ -247,7 +247,7 @@ def _fill(network: Network, tensors: Mapping[str, Tensor], card: Card, path: Pat
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise InputError(f"{path}: {name}", "finite numbers", "nan or infinity")
-    network.load_state_dict({name: tensor.to(own[name].dtype) for name, tensor in tensors.items()})
+    network.load_state_dict(tensors)  # float16 becomes float32
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:
@@ -291,13 +291,11 @@ def _read_header(path: Path, whole: bool = False) -> tuple[dict[str, Any], bytes
 
 def _foreign(path: Path, head: bytes) -> InputError:
     """Return the error for a file of another format, recognised by its first 8 bytes."""
-    found = "a file of another format"
-    do = ""
-    for start, name in _FORMATS.items():
-        if head.startswith(start):
-            found = name
+    formats = [name for start, name in _FORMATS.items() if head.startswith(start)]
+    found = formats[0] if formats else "a file of another format"
     if len(head) < 8:
         found = f"a file of {len(head)} bytes"
+    do = ""
     if head.startswith((b"PK", b"\x80")):
         do = "published weight files are read by `deepcams models import`"
     return InputError(path, _WANTED, found, do)
@@ -318,15 +316,13 @@ def _card_of(header: Mapping[str, Any], path: object) -> Card:
         do = "install a newer deepcams"
         raise InputError(path, f"checkpoint format {VERSION} or earlier", f"format {version}", do)
     expected = {field.name: str(field.type) for field in dataclasses.fields(Card)}
-    wrong = {"without": expected.keys() - values, "with": values.keys() - expected}
-    if any(wrong.values()):
-        found = "; ".join(
-            f"{what} {', '.join(sorted(names))}" for what, names in wrong.items() if names
-        )
-        raise InputError(f"{path}: card", "the entries of format 1", found)
+    wrong = [f"without {name}" for name in sorted(expected.keys() - values)]
+    wrong += [f"with {name}" for name in sorted(values.keys() - expected)]
+    if wrong:
+        raise InputError(f"{path}: card", "the entries of format 1", "; ".join(wrong))
     for name, kind in expected.items():
-        kinds: Any = {"str": str, "int": int, "int | None": int | None}.get(kind, dict)
-        if not isinstance(values[name], kinds):
+        wanted: Any = {"str": str, "int": int, "int | None": int | None}.get(kind, dict)
+        if not isinstance(values[name], wanted):
             raise InputError(f"{path}: card: {name}", kind, repr(values[name]))
     return Card(**values)
 

@@ -25,7 +25,7 @@ from deepcams.networks.base import (
     Times,
     check_shape,
     require,
-    require_range,
+    require_ranges,
     times_tensor,
 )
 from deepcams.networks.layers import concat, conv3, difference_of_powers, double_size, zero_bias
@@ -57,7 +57,7 @@ class FlowRefineOptions:
 
     def __post_init__(self) -> None:
         where = "options of flow-refine"
-        require_range(where, self, "width", 1, 512)
+        require_ranges(where, self, width=(1, 512))
         require(where, "floor", self.floor > 0, "a positive number", self.floor)
         require(where, "power", 0 < self.power <= 1, "more than 0, at most 1", self.power)
 
@@ -94,7 +94,7 @@ class FlowRefine(TemporalNetwork):
     options: FlowRefineOptions
 
     def __init__(self, options: FlowRefineOptions | None = None) -> None:
-        super().__init__(options or FlowRefineOptions())
+        super().__init__(options)
         n = self.options.width
         widths = (10, n, 2 * n, 3 * n, 4 * n)
         self.down = nn.ModuleList(

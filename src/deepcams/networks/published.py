@@ -13,19 +13,20 @@ import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from deepcams.core.errors import InputError, OutputError
 from deepcams.networks.abpn import ABPN, ABPNOptions
-from deepcams.networks.base import Network, first_names, shape_differences
+from deepcams.networks.base import Network, Shapes, first_names, shape_differences
 from deepcams.networks.checkpoint import SUFFIX, save
 from deepcams.networks.scaling import LinearClip
 from deepcams.networks.xvfi import XVFI, XVFIOptions
 
 Tensors = Mapping[str, Tensor]
+N = TypeVar("N", bound=Network)
 
 _WRAPPERS = ("state_dict", "state_dict_Model", "model_state_dict", "model")
 """Keys under which training code saves a state dict."""
@@ -41,118 +42,117 @@ _TRAINED_ON = {
 }
 
 
-def _parameters(modules: Mapping[str, str]) -> dict[str, str]:
-    """Return the names of the modules' parameters: weight and bias, of a PReLU the weight alone."""
+_ABPN_NAMES = {
+    r"^(up\d+|coarse_up)\.(there|error)\.conv": r"\1.\2.deconv",
+    r"^(down\d+)\.back\.conv": r"\1.back.deconv",
+    r"\.there": ".conv1",
+    r"\.back": ".conv2",
+    r"\.error": ".conv3",
+    r"\.of_input": ".local_weight1",
+    r"\.of_there": ".local_weight2",
+    r"\.out": ".local_weight",
+    r"\.slope": ".act",
+    r"^first_attention": "SA0",
+    r"^error_attention": "final_SA0",
+    r"^attention": "SA",
+    r"^first": "feat1",
+    r"^second": "feat2",
+    r"^error_first": "final_feat1",
+    r"^error_last": "final_feat2",
+    r"^(up|down)_skip": r"weight_\1",
+    r"^fine_mix\.block": "SR_conv1",
+    r"^fine_out": "SR_conv2",
+    r"^last": "SR_conv3",
+    r"^coarse_mix\.block": "LR_conv1",
+    r"^coarse_up": "LR_conv2",
+}
+"""Part of a parameter's name, with the stage's number -> part of the published name, replaced in this order."""
+
+_XVFI_NAMES = {
+    r"^(flow_refinement)\.down1": r"\1.2",
+    r"^(flow_refinement)\.down2": r"\1.4",
+    r"^(flow_refinement)\.up1": r"\1.7",
+    r"^(flow_refinement)\.up2": r"\1.10",
+    r"^(flow_refinement)\.last": r"\1.12",
+    r"\.down1": ".0",
+    r"\.down2": ".2",
+    r"\.up1": ".5",
+    r"\.up2": ".8",
+    r"\.last": ".10",
+    r"^lowest_flow": "vfinet.conv_flow_bottom",
+    r"^higher_flow": "vfinet.conv_flow2",
+    r"^flow_refinement": "vfinet.conv_flow3",
+    r"^flow_input": "vfinet.conv_flow3.0",
+    r"^frame_refinement": "vfinet.refine_unet",
+    r"^align": "vfinet.conv_flow1",
+    r"^next_level": "rec_ctx_ds",
+    r"^features\.first": "channel_converter.0",
+    r"^features\.halve": "rec_ext_ds",
+}
+"""The same for XVFI; the last features have places that depend on the number of halvings."""
+
+
+def published_names(network: Network) -> dict[str, str]:
+    """Return parameter name -> published name, of all parameters that are used."""
+    if isinstance(network, ABPN):
+        rules = _ABPN_NAMES
+    else:
+        # the published sequence: the first convolution, for each halving a convolution and a ReLU, then these two
+        mix = 1 + 2 * _halvings(network)
+        block = rf"rec_ext_ds_module.{mix + 1}.resblock\1.conv3x3_\2"
+        rules = {
+            r"^features\.mix": f"rec_ext_ds_module.{mix}",
+            r"^features\.block(\d)\.conv(\d)": block,
+            **_XVFI_NAMES,
+        }
     names = {}
-    for ours, theirs in modules.items():
-        names[f"{ours}.weight"] = f"{theirs}.weight"
-        if not theirs.endswith(".act"):
-            names[f"{ours}.bias"] = f"{theirs}.bias"
+    for name, _ in network.named_parameters():
+        # our stages count from 0, the published ones from 1
+        theirs = re.sub(r"\.(\d+)\.", lambda found: f"{int(found[1]) + 1}.", name)
+        for ours, their_part in rules.items():
+            theirs = re.sub(ours, their_part, theirs)
+        names[name] = theirs
     return names
 
 
-def _flow_net(ours: str, theirs: str, first: int = 0) -> dict[str, str]:
-    """Return the modules of a flow network, in the published sequence from the index ``first`` on."""
-    places = {"down1": 0, "down2": 2, "up1": 5, "up2": 8, "last": 10}
-    return {f"{ours}.{part}": f"{theirs}.{first + place}" for part, place in places.items()}
+def _halvings(network: Network) -> int:
+    scale: int = network.options.module_scale
+    return scale.bit_length() - 1
 
 
-def xvfi_names(options: XVFIOptions) -> dict[str, str]:
-    """Return parameter name -> published name, of all parameters that are used."""
-    # the published sequence: the first convolution, for each halving a convolution and a ReLU, then these two
-    mix = 1 + 2 * (options.module_scale.bit_length() - 1)
-    modules = {
-        "features.first": "channel_converter.0",
-        "features.halve": "rec_ext_ds",
-        "features.mix": f"rec_ext_ds_module.{mix}",
-        "next_level": "rec_ctx_ds",
-        "align": "vfinet.conv_flow1",
-        **_flow_net("lowest_flow", "vfinet.conv_flow_bottom"),
-        **_flow_net("higher_flow", "vfinet.conv_flow2"),
-        "flow_input": "vfinet.conv_flow3.0",
-        **_flow_net("flow_refinement", "vfinet.conv_flow3", first=2),
-    }
-    for part in ("enc1", "enc2", "enc3", "dec0", "dec1", "dec2", "dec3"):
-        modules[f"frame_refinement.{part}"] = f"vfinet.refine_unet.{part}"
-    for block in ("block1", "block2"):
-        theirs = f"rec_ext_ds_module.{mix + 1}.res{block}"
-        modules[f"features.{block}.conv1"] = f"{theirs}.conv3x3_1"
-        modules[f"features.{block}.conv2"] = f"{theirs}.conv3x3_2"
-    return _parameters(modules)
-
-
-def xvfi_repeats(options: XVFIOptions) -> dict[str, str]:
+def published_repeats(network: Network) -> dict[str, str]:
     """Return published name that repeats another one's values -> that other one."""
+    if not isinstance(network, XVFI):
+        return {}
     modules = {"rec_ext_ds_module.0.0": "channel_converter.0"}
-    for i in range(options.module_scale.bit_length() - 1):
+    for i in range(_halvings(network)):
         modules[f"rec_ext_ds_module.{1 + 2 * i}"] = "rec_ext_ds"
-    return _parameters(modules)
-
-
-def _block(ours: str, theirs: str, conv: str = "conv") -> dict[str, str]:
-    return {f"{ours}.conv": f"{theirs}.{conv}", f"{ours}.slope": f"{theirs}.act"}
-
-
-def _projection(ours: str, theirs: str, up: bool) -> dict[str, str]:
-    there, back = ("deconv", "conv") if up else ("conv", "deconv")
     return {
-        **_block(f"{ours}.there", f"{theirs}.conv1", there),
-        **_block(f"{ours}.back", f"{theirs}.conv2", back),
-        **_block(f"{ours}.error", f"{theirs}.conv3", there),
-        **_block(f"{ours}.of_input", f"{theirs}.local_weight1"),
-        **_block(f"{ours}.of_there", f"{theirs}.local_weight2"),
+        f"{again}.{values}": f"{first}.{values}"
+        for again, first in modules.items()
+        for values in ("weight", "bias")
     }
 
 
-def _attention(ours: str, theirs: str) -> dict[str, str]:
-    parts = {"K": "K", "Q": "Q", "V": "V", "out": "local_weight"}
-    return {f"{ours}.{our_part}": f"{theirs}.{part}" for our_part, part in parts.items()}
-
-
-def abpn_names(options: ABPNOptions) -> dict[str, str]:
-    """Return parameter name -> published name, of all parameters that are used."""
-    modules = {
-        **_block("first", "feat1"),
-        **_attention("first_attention", "SA0"),
-        **_block("second", "feat2"),
-    }
-    for k in range(1, options.stages + 1):
-        modules |= _projection(f"up.{k - 1}", f"up{k}", up=True)
-        if k >= 3:
-            modules |= _block(f"up_skip.{k - 3}", f"weight_up{k - 2}")
-    for k in range(1, options.stages):
-        modules |= _projection(f"down.{k - 1}", f"down{k}", up=False)
-        modules |= _attention(f"attention.{k - 1}", f"SA{k}")
-        if k >= 3:
-            modules |= _block(f"down_skip.{k - 3}", f"weight_down{k - 2}")
-    modules |= {
-        **_block("fine_mix.block", "SR_conv1"),
-        **_block("fine_out", "SR_conv2"),
-        **_block("coarse_mix.block", "LR_conv1"),
-        **_projection("coarse_up", "LR_conv2", up=True),
-        "last": "SR_conv3",
-        **_block("error_first", "final_feat1"),
-        **_attention("error_attention", "final_SA0"),
-        "error_last": "final_feat2",
-    }
-    return _parameters(modules)
-
-
-def abpn_unused(options: ABPNOptions) -> dict[str, str]:
-    """Return published name that the network never uses -> a used one of the same shape.
-
-    They are those of the last down-projection with its attention and skip.
-    """
-    last = options.stages
-    same_shape = {f"down{last}": "down1", f"SA{last}": "SA1"}
+def _unused_shapes(network: Network, shapes: Shapes) -> dict[str, tuple[int, ...]]:
+    """Return published name that the network never uses -> its shape; ``shapes`` has those that it uses."""
+    if isinstance(network, XVFI):
+        nf = network.options.nf
+        unused: dict[str, tuple[int, ...]] = {}
+        for conv in ("conv1", "conv2"):
+            unused[f"vfinet.refine_unet.{conv}.weight"] = (nf, nf, 3, 3)
+            unused[f"vfinet.refine_unet.{conv}.bias"] = (nf,)
+        return unused
+    # the last down-projection with its attention and skip
+    last: int = network.options.stages
+    like = {"down1.": f"down{last}.", "SA1.": f"SA{last}."}
     if last >= 3:
-        same_shape[f"weight_down{last - 2}"] = "weight_up1"
-    used = abpn_names(options).values()
+        like["weight_up1."] = f"weight_down{last - 2}."
     return {
-        name.replace(f"{like}.", f"{unused}.", 1): name
-        for unused, like in same_shape.items()
-        for name in used
-        if name.startswith(f"{like}.")
+        name.replace(first, unused_part, 1): shape
+        for first, unused_part in like.items()
+        for name, shape in shapes.items()
+        if name.startswith(first)
     }
 
 
@@ -208,24 +208,17 @@ def _load(path: Path) -> Any:
 
 def published_shapes(network: Network) -> dict[str, tuple[int, ...]]:
     """Return every name and shape of the published file of this network, repeated and unused tensors included."""
-    ours = {name: tuple(parameter.shape) for name, parameter in network.named_parameters()}
-    if isinstance(network, ABPN):
-        shapes = {theirs: ours[name] for name, theirs in abpn_names(network.options).items()}
-        return shapes | {name: shapes[like] for name, like in abpn_unused(network.options).items()}
-    assert isinstance(network, XVFI)
-    shapes = {}
-    for name, theirs in xvfi_names(network.options).items():
-        shape = ours[name]
+    names = published_names(network)
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, parameter in network.named_parameters():
+        theirs = names[name]
+        shape = tuple(parameter.shape)
         if theirs.startswith(("channel_converter", "rec_")) and theirs.endswith("weight"):
             shape = (*shape[:2], 1, *shape[2:])  # stored as 3-D kernels
         shapes[theirs] = shape
-    for again, first in xvfi_repeats(network.options).items():
+    for again, first in published_repeats(network).items():
         shapes[again] = shapes[first]
-    nf = network.options.nf
-    for unused in ("vfinet.refine_unet.conv1", "vfinet.refine_unet.conv2"):
-        shapes[f"{unused}.weight"] = (nf, nf, 3, 3)
-        shapes[f"{unused}.bias"] = (nf,)
-    return shapes
+    return shapes | _unused_shapes(network, shapes)
 
 
 def xvfi_from_published(tensors: Tensors, where: object, **options: Any) -> XVFI:
@@ -249,20 +242,7 @@ def xvfi_from_published(tensors: Tensors, where: object, **options: Any) -> XVFI
     # where the two shapes make no sense, the others are compared with the released sizes
     if nf and 4 * nf % m**2 == 0:
         options = {"nf": nf, "module_scale": m, **options}
-    network = XVFI(XVFIOptions(**options))
-    _check(tensors, network, where)
-    for again, first in xvfi_repeats(network.options).items():
-        if not torch.equal(tensors[again], tensors[first]):
-            expected = f"the values of {first}, which it repeats"
-            raise InputError(f"{where}: {again}", expected, "other values")
-    own = network.state_dict()
-    network.load_state_dict(
-        {
-            name: tensors[theirs].reshape(own[name].shape)
-            for name, theirs in xvfi_names(network.options).items()
-        }
-    )
-    return network.eval()
+    return _filled(XVFI(XVFIOptions(**options)), tensors, where)
 
 
 def abpn_from_published(tensors: Tensors, where: object, **options: Any) -> ABPN:
@@ -270,9 +250,7 @@ def abpn_from_published(tensors: Tensors, where: object, **options: Any) -> ABPN
 
     Args and errors as :func:`xvfi_from_published`.
     """
-    stages = sum(
-        re.fullmatch(r"up\d+\.conv1\.deconv\.weight", name) is not None for name in tensors
-    )
+    stages = sum(bool(re.fullmatch(r"up\d+\.conv1\.deconv\.weight", name)) for name in tensors)
     if stages < 2 or _ABPN_SECOND not in tensors:
         expected = f"the published spatial network ({_ABPN_SECOND}, {_ABPN_UP} ..)"
         raise InputError(where, expected, first_names(sorted(tensors)), _other_file(tensors))
@@ -280,10 +258,26 @@ def abpn_from_published(tensors: Tensors, where: object, **options: Any) -> ABPN
     factor = _size(tensors, _ABPN_UP, -1) - 2
     if d and factor > 1:
         options = {"d": d, "factor": factor, **options}
-    network = ABPN(ABPNOptions(stages=stages, **options))
-    _check(tensors, network, where)
+    return _filled(ABPN(ABPNOptions(stages=stages, **options)), tensors, where)
+
+
+def _filled(network: N, tensors: Tensors, where: object) -> N:
+    """Return the network with the tensors, once they are those of its published file, all finite."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    wrong = shape_differences(shapes, published_shapes(network))
+    if wrong:
+        raise InputError(where, f"the tensors of the published {network.name}", wrong)
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point() or not torch.isfinite(tensor).all():
+            raise InputError(f"{where}: {name}", "finite numbers", f"other values ({tensor.dtype})")
+    for again, first in published_repeats(network).items():
+        if not torch.equal(tensors[again], tensors[first]):
+            expected = f"the values of {first}, which it repeats"
+            raise InputError(f"{where}: {again}", expected, "other values")
+    own = network.state_dict()
+    names = published_names(network)
     network.load_state_dict(
-        {name: tensors[theirs] for name, theirs in abpn_names(network.options).items()}
+        {name: tensors[names[name]].reshape(weights.shape) for name, weights in own.items()}
     )
     return network.eval()
 
@@ -301,17 +295,6 @@ def _size(tensors: Tensors, name: str, axis: int) -> int:
     """Return the size of a tensor along an axis; 0 if the tensor or the axis is missing."""
     shape = tensors[name].shape if name in tensors else ()
     return shape[axis] if len(shape) > max(axis, 0) else 0
-
-
-def _check(tensors: Tensors, network: Network, where: object) -> None:
-    """Raise InputError unless the tensors are those of the published file of this network, all finite."""
-    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    wrong = shape_differences(shapes, published_shapes(network))
-    if wrong:
-        raise InputError(where, f"the tensors of the published {network.name}", wrong)
-    for name, tensor in tensors.items():
-        if not tensor.is_floating_point() or not torch.isfinite(tensor).all():
-            raise InputError(f"{where}: {name}", "finite numbers", f"other values ({tensor.dtype})")
 
 
 def import_published(
@@ -339,16 +322,17 @@ def import_published(
     if temporal is None and spatial is None:
         expected = "--temporal FILE.pth, --spatial FILE.pth or both"
         raise InputError("models import", expected, "neither")
-    networks: list[tuple[Network, Path]] = []
-    if temporal is not None:
-        networks.append((xvfi_from_published(read_tensors(temporal), temporal), Path(temporal)))
-    if spatial is not None:
-        networks.append((abpn_from_published(read_tensors(spatial), spatial), Path(spatial)))
-    paths = [Path(folder) / f"{network.name}-published{SUFFIX}" for network, _ in networks]
+    networks: list[Network] = []
+    sources: list[Path] = []
+    for given, network_of in ((temporal, xvfi_from_published), (spatial, abpn_from_published)):
+        if given is not None:
+            networks.append(network_of(read_tensors(given), given))
+            sources.append(Path(given))
+    paths = [Path(folder) / f"{network.name}-published{SUFFIX}" for network in networks]
     for path in paths:
         if path.exists() and not overwrite:
             raise OutputError(f"{path} exists already; choose another folder, or --overwrite")
-    for (network, source), path in zip(networks, paths, strict=True):
+    for network, source, path in zip(networks, sources, paths, strict=True):
         provenance = {
             "origin": "weights published with DeepCAMS (Xiao et al. 2022), imported from a user's copy",
             "file": source.name,

@@ -23,7 +23,7 @@ from deepcams.networks.base import (
     Times,
     check_shape,
     require,
-    require_range,
+    require_ranges,
     times_tensor,
 )
 from deepcams.networks.layers import concat, conv3, double_size, halving, relu, resize, zero_bias
@@ -60,13 +60,11 @@ class XVFIOptions:
     def __post_init__(self) -> None:
         where = "options of xvfi"
         m = self.module_scale
-        require_range(where, self, "nf", 1, 1024)
+        require_ranges(where, self, nf=(1, 1024), depth=(1, 10), training_depth=(1, 10))
         power_of_2 = 1 <= m <= 64 and m & (m - 1) == 0
         require(where, "module_scale", power_of_2, "a power of 2 up to 64", m)
         divides = 4 * self.nf % m**2 == 0
         require(where, "nf", divides, f"a number whose 4-fold {m**2} divides", self.nf)
-        require_range(where, self, "depth", 1, 10)
-        require_range(where, self, "training_depth", 1, 10)
         known = self.level_loss in ("mean", "sum")
         require(where, "level_loss", known, "mean or sum", repr(self.level_loss))
         for option in ("smoothness", "edge"):
@@ -182,7 +180,7 @@ class XVFI(TemporalNetwork):
     options: XVFIOptions
 
     def __init__(self, options: XVFIOptions | None = None) -> None:
-        super().__init__(options or XVFIOptions())
+        super().__init__(options)
         nf = self.options.nf
         m = self.options.module_scale
         self.features = Features(nf, m.bit_length() - 1)

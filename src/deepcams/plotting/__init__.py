@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from deepcams.core.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from deepcams.plotting.annual import annual_figure as annual_figure
+    from deepcams.plotting.compare import annual_figure as annual_figure
     from deepcams.plotting.compare import compare_maps as compare_maps
     from deepcams.plotting.film import animate as animate
     from deepcams.plotting.maps import map_figure as map_figure
@@ -20,7 +20,7 @@ else:
         __name__,
         {
             "animate": ".film",
-            "annual_figure": ".annual",
+            "annual_figure": ".compare",
             "compare_maps": ".compare",
             "map_figure": ".maps",
             "save": ".page",

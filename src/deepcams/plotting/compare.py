@@ -1,9 +1,10 @@
-"""Methods side by side at one time, with their errors and zoomed boxes (Figs. 3 and 4 of the paper)."""
+"""Maps side by side: methods at one time, their errors and zoomed boxes; means (Figs. 3, 4 and 8 of the paper)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 import xarray as xr
@@ -13,32 +14,24 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
 from deepcams.core.errors import InputError
-from deepcams.core.field import grid_of
+from deepcams.core.field import field_like, grid_of
 from deepcams.core.grid import Grid
-from deepcams.core.times import stamp
+from deepcams.core.period import Period
+from deepcams.core.progress import Progress, no_progress, shifted
+from deepcams.core.text import counted
+from deepcams.core.times import HOUR, stamp
+from deepcams.methods.coarsen import coarsen
 from deepcams.plotting import style
-from deepcams.plotting.maps import draw_map, species_of
-from deepcams.plotting.page import (
-    Columns,
-    Margins,
-    Sheet,
-    Size,
-    Texts,
-    legible,
-    size_of,
-    text_width,
-)
+from deepcams.plotting.maps import TICKS, draw_map, inches, map_figure, span_words, species_of
+from deepcams.plotting.page import Row, Sheet, Size, Texts, legible, own_style, size_of, text_width
 from deepcams.plotting.projection import View, into_turn, window, within
-from deepcams.plotting.reading import EVERYWHERE, frame_at
+from deepcams.plotting.reading import EVERYWHERE, frame_at, mean, times_in
 
-# Inches of text size 1.
-_MARGINS = Margins(left=0.62, right=0.15, gap=0.14)
-_TITLE, _TICKS, _FOOT = 0.26, 0.3, 0.94
-_NARROW = 5.5  # least width of a figure on a screen
-_LINE = 0.135  # height of a line of scores below a title
-_STEPS = 2.6  # least width of a colour bar with all names of the guidelines' steps
-_BELOW = 0.78  # distance of two colour bars, one below the other
-
+_TITLE, _LINE = (
+    0.26,
+    0.135,
+)  # height of a title, and of a line of scores below it; inches of text size 1
+_MOMENT = 0.42  # height of a time below a map, inches of text size 1
 _SCORES = "MAE 0.000   RMSE 00.0"
 """The longest scores."""
 
@@ -133,54 +126,24 @@ def _error(
     return Panel(f"{name} {style.MINUS} truth", values, truth.grid, is_error=True)
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """The sizes of maps in rows, for each of several views; inches.
-
-    Attributes:
-        wide: of each map.
-        stacked: whether the colour bars are one below the other.
-        lines: of scores between a title and its map: none (they are beside the title), one or two.
-    """
-
-    paper: Size
-    rows: Rows
-    views: Sequence[View]
-    text_height: float
-    foot: float
-    stacked: bool
-    lines: int = 0
-
-    @property
-    def across(self) -> int:
-        return max(len(row) for row in self.rows)
-
-    def above(self, row: Sequence[Panel | None]) -> float:
-        """Room above the maps of a row."""
-        scores = self.lines * any(panel is not None and panel.is_error for panel in row)
-        return (_TITLE + scores * _LINE) * self.paper.text
-
-    @property
-    def fixed(self) -> float:
-        """Height of all but the maps."""
-        titles = sum(self.above(row) for row in self.rows) + _TICKS * self.paper.text
-        return len(self.views) * titles + self.foot
-
-    @property
-    def slope(self) -> float:
-        """Height of all maps below one another, each 1 wide."""
-        return len(self.rows) * sum(view.height for view in self.views)
-
-    @property
-    def wide(self) -> float:
-        across = self.paper.width - _MARGINS.sides(self.across) * self.paper.text
-        up = self.paper.tallest - self.fixed - self.text_height
-        return min(across / self.across, max(up / self.slope, 0.6 * self.paper.text))
-
-    @property
-    def columns(self) -> Columns:
-        least = _NARROW * self.paper.text
-        return Columns.of(self.paper, _MARGINS, self.across, self.wide, least)
+def _sheet(
+    rows: Rows,
+    views: Sequence[View],
+    texts: Texts,
+    paper: Size,
+    scales: Sequence[style.ColourScale] = (),
+    lines: int = 0,
+    moments: Sequence[str] = (),
+) -> Sheet:
+    """Return a sheet for rows of maps for each view; ``lines``: of scores between a title and its map."""
+    places = []
+    for view in views:
+        for number, row in enumerate(rows, 1):
+            scores = lines * any(panel is not None and panel.is_error for panel in row)
+            below = (_MOMENT if moments else TICKS) if number == len(rows) else 0.0
+            places.append(Row(_TITLE + scores * _LINE, view.height, below))
+    margins = (0.62, 0.1, 0.07) if moments else (0.62, 0.15, 0.14)
+    return Sheet(paper, texts, places, max(map(len, rows)), margins, scales)
 
 
 def lay_out(
@@ -192,6 +155,7 @@ def lay_out(
     paper: Size,
     annual: bool = False,
     error_words: str = f"error: method {style.MINUS} truth ({style.UNITS_TEXT})",
+    moments: Sequence[str] = (),
 ) -> Figure:
     """Draw rows of maps for each view, one below the other, with one scale for all of a kind.
 
@@ -204,6 +168,7 @@ def lay_out(
         paper: how large.
         annual: whether guidelines are those for a year.
         error_words: label of the scale of errors.
+        moments: of the columns, written below them instead of longitudes; a row's first title has all its width.
     """
     panels = [panel for row in rows for panel in row if panel is not None]
     shown = {
@@ -213,72 +178,34 @@ def lay_out(
     scales = [style.ColourScale.of_concentrations(scale, shown[False], species, annual)]
     if shown[True]:
         scales.append(style.ColourScale.of_errors(shown[True], error_words))
-    k = paper.text
-    layout = _fit(rows, views, texts.height(paper), scales, paper)
-    columns = layout.columns
-    wide = columns.wide
-    body = layout.fixed + wide * layout.slope
-    sheet = Sheet(paper, body, texts, width=columns.width, left=columns.left)
-    top = sheet.top
-    for number, view in enumerate(views):
-        tall = wide * view.height
-        letter = f"{chr(64 + number)}: " if number else ""
-        for r, row in enumerate(rows):
-            top -= layout.above(row) + tall
-            for c, panel in enumerate(row):
+    sheet = _sheet(rows, views, texts, paper, scales, moments=moments)
+    k, lines = sheet.k, 0
+    titles = [legible(each.title) for each in panels if each.is_error]
+    if any(text_width(f"A: {each}    {_SCORES}", 9 * k) >= sheet.wide for each in titles):
+        lines = 1 if text_width(_SCORES, 8 * k) < 0.95 * sheet.wide else 2
+        sheet = _sheet(rows, views, texts, paper, scales, lines)
+    with own_style(sheet.k):
+        for number, (view, r) in enumerate(product(views, range(len(rows)))):
+            letter = f"{chr(64 + number // len(rows))}: " if number >= len(rows) else ""
+            for c, panel in enumerate(rows[r]):
                 if panel is None:
                     continue
-                axes = sheet.axes(columns.start(c), top, wide, tall)
+                axes = sheet.axes(number, c)
                 below = [each[c] for each in rows[r + 1 :] if c < len(each)]
-                degrees = not any(row[:c]), not any(below)
+                degrees = not any(rows[r][:c]), not any(below) and not moments
                 colours = scales[panel.is_error]
                 draw_map(axes, panel.values, panel.grid, view, colours, k, degrees)
-                _write_title(axes, letter + panel.title, wide, k, layout.lines * panel.is_error)
+                above = lines * panel.is_error * _LINE
+                sheet.title(axes, letter + panel.title, above, len(moments) or 1)
+                if moments:
+                    axes.set_xticks([])
+                    axes.set_xlabel("" if any(below) else moments[c], fontsize=8 * k)
                 if panel.is_error:
-                    _write_scores(axes, within(panel.values, panel.grid, view), k, layout.lines)
-                if number == 0:
-                    _outline(axes, view, views[1:], k, wide)
-        top -= _TICKS * k
-    _add_bars(sheet, scales, layout.stacked)
+                    _write_scores(axes, within(panel.values, panel.grid, view), k, lines)
+                if not letter:
+                    _outline(axes, view, views[1:], k)
+        sheet.bars()
     return sheet.figure
-
-
-def _fit(
-    rows: Rows,
-    views: Sequence[View],
-    text_height: float,
-    scales: Sequence[style.ColourScale],
-    paper: Size,
-) -> _Layout:
-    """Return the layout whose titles, scores and colour bars have room."""
-    k = paper.text
-    foot = (_FOOT + scales[0].extra_height) * k
-    titles = [legible(each.title) for row in rows for each in row if each and each.is_error]
-    longest = max((text_width(f"A: {each}    {_SCORES}", 9 * k) for each in titles), default=0.0)
-    stacked = False
-    while True:
-        lines = 0
-        if longest >= _Layout(paper, rows, views, text_height, foot, stacked).wide:
-            room = _Layout(paper, rows, views, text_height + 0.3 * k, foot, stacked).wide
-            lines = 1 if text_width(_SCORES, style.points(8 * k)) < room else 2
-        layout = _Layout(paper, rows, views, text_height, foot, stacked, lines)
-        steps_fit = _bar_width(layout.columns.width, k, 2) >= _STEPS * k
-        if stacked or len(scales) == 1 or not scales[0].has_steps or steps_fit:
-            return layout
-        foot, stacked = foot + _BELOW * k, True
-
-
-def map_width(rows: Rows, view: View, paper: Size) -> float:
-    """Return about how wide each map becomes, inches, where rows of them are laid out on a paper."""
-    layout = _Layout(paper, rows, [view], 0.6 * paper.text, _FOOT * paper.text, stacked=False)
-    return layout.wide
-
-
-def _write_title(axes: Axes, title: str, wide: float, k: float, lines: int) -> None:
-    """Write a map's title as large as it fits, ``lines`` of scores above the map."""
-    text = legible(title)
-    points = style.points(9 * k * min(1.0, wide / text_width(text, 9 * k)))
-    axes.set_title(text, fontsize=points, loc="left", pad=(3 + lines * _LINE * 72) * k)
 
 
 def _write_scores(axes: Axes, errors: np.ndarray, k: float, lines: int) -> None:
@@ -295,79 +222,158 @@ def _write_scores(axes: Axes, errors: np.ndarray, k: float, lines: int) -> None:
         xycoords="axes fraction",
         textcoords="offset points",
         va="bottom",
-        fontsize=style.points(8 * k),
         ha="left" if lines else "right",
         linespacing=1.05,
     )
 
 
-def _outline(axes: Axes, view: View, zooms: Sequence[View], k: float, wide: float) -> None:
-    """Draw boxes with their letters: within the box, or beside one that is too small; ``wide``: of the map, inches."""
-    letter = 0.13 * k / wide * (view.east - view.west)
-    taken: list[np.ndarray] = []
+def _outline(axes: Axes, view: View, zooms: Sequence[View], k: float) -> None:
+    """Draw boxes with their letters: within the box, or above or below one that is too small."""
+    letter = 0.13 * k / inches(axes)[0] * (view.east - view.west)  # degrees
     for number, zoom in enumerate(zooms):
-        name = chr(65 + number)
         west = into_turn(zoom.west, view.west)
         width, height = zoom.east - zoom.west, zoom.north - zoom.south
         # A box across the view's own edge is seen at both.
-        turns = [each for each in (west, west - 360) if each + width > view.west]
-        turns = [each for each in turns if each < view.east]
-        for turn in turns:
-            frame = Rectangle(
-                (turn, zoom.south),
-                width,
-                height,
-                fill=False,
-                linewidth=1.1 * k,
-                zorder=4,
-                edgecolor="black",
-                path_effects=[withStroke(linewidth=2.4 * k, foreground="white")],
-            )
-            axes.add_patch(frame)
-        places = []  # of a letter: where it is written, how it is aligned, and its middle
-        if width > 2.2 * letter:
-            for turn in turns:
-                middle = np.array([turn + letter / 2, zoom.north - letter / 2])
-                places.append(((turn, zoom.north), ("left", "top"), middle))
-        edges = view.west + 0.6 * letter, view.east - 0.6 * letter
-        for side, up, away in ((zoom.north, "bottom", 0.5), (zoom.south, "top", -0.5)):
-            for turn in turns:
-                x = min(max(turn + width / 2, edges[0]), edges[1])
-                middle = np.array([x, side + away * letter])
-                places.append(((x, side), ("center", up), middle))
-        free = [
-            each for each in places if all(abs(each[2] - other).max() > letter for other in taken)
-        ]
-        at, (across, up), middle = (free or places)[0]
-        taken.append(middle)
+        for turn in (west, west - 360):
+            if view.west - width < turn < view.east:
+                frame = Rectangle(
+                    (turn, zoom.south),
+                    width,
+                    height,
+                    fill=False,
+                    linewidth=1.1 * k,
+                    zorder=4,
+                    edgecolor="black",
+                    path_effects=[withStroke(linewidth=2.4 * k, foreground="white")],
+                )
+                axes.add_patch(frame)
+        at, text, across, up = (west, zoom.north), " ", "left", "top"
+        if width <= 2.2 * letter:
+            middle = min(max(west + width / 2, view.west + letter), view.east - letter)
+            at, text, across, up = (middle, zoom.north), "", "center", "bottom"
+            if zoom.north + 1.5 * letter > view.north:
+                at, up = (middle, zoom.south), "top"
         axes.text(
             *at,
-            f" {name}" if across == "left" else name,
-            fontsize=style.points(9 * k),
+            text + chr(65 + number),
+            fontsize=9 * k,
             zorder=4,
             fontweight="bold",
+            path_effects=[withStroke(linewidth=2.2 * k, foreground="white")],
             ha=across,
             va=up,
-            path_effects=[withStroke(linewidth=2.2 * k, foreground="white")],
         )
 
 
-def _add_bars(sheet: Sheet, scales: Sequence[style.ColourScale], stacked: bool) -> None:
-    """Add the colour bars below the maps, side by side or one below the other."""
-    k, beside = sheet.k, 1 if stacked else len(scales)
-    share = (sheet.width - _MARGINS.sides(1) * k) / beside
-    width = _bar_width(sheet.width, k, beside)
-    for i, scale in enumerate(scales):
-        left = _MARGINS.left * k + (share - width) / 2
-        up = 0.57
-        if stacked:
-            up += scale.extra_height + _BELOW * (i == 0)
-        else:
-            left += i * share
-            up += scales[0].extra_height
-        sheet.bar(scale, up, (left, width))
+def annual_figure(
+    field: xr.DataArray,
+    original: xr.DataArray | None = None,
+    *,
+    period: Period | None = None,
+    box: Sequence[float] | None = None,
+    projection: str = "plate-carree",
+    scale: str = "log",
+    size: str = "screen",
+    title: str = "",
+    note: str = "",
+    credit: str | None = None,
+    progress: Progress = no_progress,
+) -> Figure:
+    """Draw the mean of a field over a period; with an original its mean, and the difference on the original's grid.
+
+    For the difference the field's mean is averaged over the original's cells.
+
+    Args:
+        field: canonical.
+        original: what it was made from: on the same grid, or on one an odd number of times as coarse.
+        period: default all times of the field (the original's within the same span).
+        box, projection, scale, size, title, note, credit: as in :func:`deepcams.plotting.maps.map_figure`; guidelines
+            are those for a year where the mean is over more than 28 days.
+        progress: of reading, over both.
+
+    Raises:
+        InputError: no time in the period, none of the box, or grids that do not nest.
+    """
+    if period is None:
+        period = Period(field.time.values[0], field.time.values[-1] + HOUR)
+    if original is None:
+        return map_figure(
+            field,
+            period=period,
+            box=box,
+            projection=projection,
+            scale=scale,
+            size=size,
+            title=title,
+            note=note,
+            credit=credit,
+            progress=progress,
+        )
+    view = View.of(grid_of(field), box, projection)
+    times, before = times_in(field, period), times_in(original, period, "original")
+    frames = times.stop - times.start
+    total = frames + before.stop - before.start
+    new, new_mean = _mean_panel(field, times, "field", view, shifted(progress, 0, total))
+    old, old_mean = _mean_panel(
+        original, before, "original", view, shifted(progress, frames, total)
+    )
+    change = difference(new_mean, old_mean)
+    choices: list[list[list[Panel | None]]] = [
+        [[old, new], [None, change]],
+        [[old], [new], [change]],
+        [[old, new, change]],
+    ]
+    paper = size_of(size)
+    rows = max(choices, key=lambda each: _sheet(each, [view], Texts(), paper).wide)
+    words, annual = span_words(field, times)
+    span = period.start, field.time.values[times][-1]
+    title = title or f"{species_of(field)}, {words.split(' UTC')[0]}"
+    return lay_out(
+        rows,
+        [view],
+        Texts.of(title, note, credit, [original, field], span),
+        str(field.name),
+        scale,
+        paper,
+        annual,
+        error_words=f"field {style.MINUS} original ({style.UNITS_TEXT})",
+    )
 
 
-def _bar_width(width: float, k: float, beside: int) -> float:
-    """Return the width of each of several colour bars side by side on a figure of a width, inches."""
-    return min((width - _MARGINS.sides(1) * k) / beside * 0.86, 5.0 * k)
+def _mean_panel(
+    field: xr.DataArray, times: slice, name: str, view: View, progress: Progress
+) -> tuple[Panel, xr.DataArray]:
+    """Return the mean over frames in a view as a panel, and as a field of one time."""
+    part, nodes = window(grid_of(field), view)
+    values = mean(field, times, nodes, progress)
+    frames = counted(times.stop - times.start, "frame")
+    panel = Panel(f"{name}, {part.step:g}°, mean of {frames}", values, part)
+    return panel, field_like(field.isel(time=slice(0, 1)), values[None], part)
+
+
+def difference(field: xr.DataArray, original: xr.DataArray) -> Panel:
+    """Return a field less its original, at the original's nodes for which the field has whole cells.
+
+    Raises:
+        InputError: the grids do not nest.
+    """
+    fine, coarse = grid_of(field), grid_of(original)
+    factor = round(coarse.step / fine.step)
+    if factor % 2 == 0 or abs(factor * fine.step - coarse.step) > 1e-6:
+        expected = f"a grid an odd number of times as coarse as {fine.step:g} degrees"
+        raise InputError("original", expected, f"{coarse.step:g} degrees")
+    if factor > 1:
+        # The nodes that make whole cells; those beyond them were read for the picture's edges alone.
+        _, whole_rows, whole_columns = fine.whole_cells(factor)
+        whole = field.isel(latitude=whole_rows, longitude=whole_columns)
+        field = coarsen(whole, "area", factor)
+    grid = grid_of(field)
+    top, bottom = max(grid.north, coarse.north), min(grid.south, coarse.south)
+    new = field.values[0, top - grid.north : bottom + 1 - grid.north]
+    old = original.values[0, top - coarse.north : bottom + 1 - coarse.north]
+    place = (grid.west + np.arange(grid.columns) - coarse.west) % coarse.around
+    known = place < coarse.columns
+    values = np.full(new.shape, np.nan, np.float32)
+    values[:, known] = new[:, known] - old[:, place[known]]
+    part = replace(grid, north=top, rows=bottom + 1 - top)
+    return Panel(f"field {style.MINUS} original, {grid.step:g}°", values, part, is_error=True)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import subprocess
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -13,7 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.image import AxesImage
 from matplotlib.text import Text
 
-from deepcams.core.errors import InputError, MissingExtraError
+from deepcams.core.errors import InputError, MissingExtraError, OutputError
 from deepcams.core.field import grid_of
 from deepcams.core.grid import Grid
 from deepcams.core.period import Period
@@ -21,25 +25,12 @@ from deepcams.core.progress import Progress, no_progress
 from deepcams.core.times import stamp
 from deepcams.files.atomic import atomic_path
 from deepcams.plotting import style
-from deepcams.plotting.maps import draw_map, pixels, pixels_across, species_of
-from deepcams.plotting.page import (
-    Columns,
-    Margins,
-    Sheet,
-    Size,
-    Texts,
-    legible,
-    set_families,
-    size_of,
-    text_width,
-)
+from deepcams.plotting.maps import TICKS, draw_map, pixels, pixels_across, species_of
+from deepcams.plotting.page import Row, Sheet, Size, Texts, legible, own_style, size_of
 from deepcams.plotting.projection import View, window
 from deepcams.plotting.reading import frame_at, index_at, times_in
 
-# Inches of text size 1.
-_MARGINS = Margins(left=0.62, right=0.15, gap=0.2)
-_TITLE, _TICKS, _BAR = 0.28, 0.3, 0.8
-
+_TITLE = 0.28  # height of a line of a map's title, inches of text size 1
 _MOST = 1920  # pixels from side to side
 _SAMPLES = 9  # frames that the scale is chosen from
 _SHADES = 200  # of the colours in a GIF, which has 256 in all
@@ -110,12 +101,12 @@ def animate(
     samples = [frame_at(first, time, densest, nodes)[0] for time in some]
     colours = style.ColourScale.of_concentrations(scale, samples, str(first.name))
     paper = size_of(size)
-    paper = Size(paper.width, paper.tallest, paper.text, min(paper.dpi, int(_MOST / paper.width)))
+    paper = replace(paper, dpi=min(paper.dpi, int(_MOST / paper.width)))
     title = title or species_of(first)
     texts = Texts.of(title, note, credit, fields.values(), (times[0], times[-1]))
     film = _Film(fields, view, colours, paper, texts)
     shades = colours.colours(np.linspace(0, 1, _SHADES), bytes=True)[:, :3]
-    with writer(path, fps, shades) as write:
+    with writer(path, fps, shades, film.canvas.get_width_height()) as write:
         for done, time in enumerate(times, 1):
             write(film.frame(time))
             progress("drawing", done, times.size)
@@ -135,49 +126,34 @@ class _Film:
     ) -> None:
         self.fields, self.view, self.scale = fields, view, scale
         self.parts = {name: window(grid_of(field), view) for name, field in fields.items()}
-        k, number = paper.text, len(fields)
-        across, rows = 1, number
-        if view.height > 0.62:
-            across, rows = number, 1
+        across = len(fields) if view.height > 0.62 else 1
+        rows = len(fields) // across
         # Narrow maps have the time on a line of its own.
-        lines = 2 if across > 1 and paper.width / k < 9 else 1
+        lines = 2 if across > 1 and paper.width / paper.text < 9 else 1
         self.between = "\n" if lines == 2 else "   "
-        head = _TITLE * lines * k
-        bar = (_BAR + scale.extra_height) * k
-        fixed = bar + rows * (head + _TICKS * k)
-        tallest = min(paper.tallest, (1.0 if lines == 2 else 0.72) * paper.width)
-        room = (tallest - fixed - texts.height(paper)) / rows
-        wide = (paper.width - _MARGINS.sides(across) * k) / across
-        wide = min(wide, room / view.height)
-        tall = wide * view.height
-        # Also a slide's film is only as wide as its maps: paper is not fixed here.
-        columns = Columns.of(paper, _MARGINS, across, wide, 0.55 * paper.width)
-        body = fixed + rows * tall
-        sheet = Sheet(paper, body, texts, width=columns.width, left=columns.left)
-        self.figure = sheet.figure
-        # Encoders want even numbers of pixels.
-        even = [2 * max(round(size * paper.dpi / 2), 1) for size in (sheet.width, sheet.height)]
-        self.figure.set_size_inches(even[0] / paper.dpi, even[1] / paper.dpi)
+        # Also a slide's film is only as wide as its maps.
+        paper = replace(paper, tallest=min(paper.tallest, paper.width), fixed=False)
+        places = [Row(_TITLE * lines, view.height, TICKS)] * rows
+        sheet = Sheet(paper, texts, places, across, (0.62, 0.15, 0.2), [scale])
         self.images: dict[str, AxesImage] = {}
         self.titles: dict[str, Text] = {}
-        for at, name in enumerate(fields):
-            row, column = divmod(at, across)
-            bottom = sheet.top - (row + 1) * (head + tall) - row * _TICKS * k
-            axes = sheet.axes(columns.start(column), bottom, wide, tall)
-            part: Grid = self.parts[name][0]
-            empty = np.full(part.shape, np.nan, np.float32)
-            degrees = column == 0, row == rows - 1
-            self.images[name] = draw_map(axes, empty, part, view, scale, k, degrees)
-            words = self._title(name, fields[name].time.values[0]).splitlines()
-            longest = max(text_width(line, 9.5 * k) for line in words)
-            points = style.points(9.5 * k * min(1.0, wide / longest))
-            self.titles[name] = axes.set_title(" ", fontsize=points, loc="left", pad=3 * k)
-        sheet.bar(scale, _BAR + scale.extra_height - 0.3)
-        set_families(self.figure)
-        self.canvas = FigureCanvasAgg(self.figure)
-        for image in self.images.values():
-            image.axes.set_animated(True)
-        self.canvas.draw()  # type: ignore[no-untyped-call]
+        with own_style(sheet.k):
+            self.figure = sheet.figure
+            # Encoders want even numbers of pixels.
+            size = np.rint(np.array(self.figure.bbox.size) / 2) * 2
+            self.figure.set_size_inches(*(size / paper.dpi))
+            for at, (name, field) in enumerate(fields.items()):
+                row, column = divmod(at, across)
+                axes = sheet.axes(row, column)
+                part: Grid = self.parts[name][0]
+                empty = np.full(part.shape, np.nan, np.float32)
+                degrees = column == 0, row == rows - 1
+                self.images[name] = draw_map(axes, empty, part, view, scale, sheet.k, degrees)
+                self.titles[name] = sheet.title(axes, self._title(name, field.time.values[0]))
+                axes.set_animated(True)
+            sheet.bars()
+            self.canvas = FigureCanvasAgg(self.figure)
+            self.canvas.draw()  # type: ignore[no-untyped-call]
         self._still = self.canvas.copy_from_bbox(self.figure.bbox)  # type: ignore[no-untyped-call]
 
     def _title(self, name: str, time: np.datetime64) -> str:
@@ -194,26 +170,28 @@ class _Film:
             image.set_data(self.scale.shown(cells))
             self.titles[name].set_text(self._title(name, own))
         self.canvas.restore_region(self._still)  # type: ignore[no-untyped-call]
-        for image in self.images.values():
-            self.figure.draw_artist(image.axes)
+        with own_style(self.figure.k):
+            for image in self.images.values():
+                self.figure.draw_artist(image.axes)
         return np.array(self.canvas.buffer_rgba())[..., :3]  # type: ignore[no-untyped-call]
 
 
 @contextmanager
-def writer(path: Path, fps: float, colours: np.ndarray) -> Iterator[Write]:
+def writer(path: Path, fps: float, colours: np.ndarray, size: tuple[int, int]) -> Iterator[Write]:
     """Open a film; the file appears, under its name, when all pictures are in it.
 
     Args:
         path: ends in ``.mp4`` or ``.gif``.
         fps: frames a second.
         colours: (n, 3), uint8, of a GIF in addition to greys; at most 250.
+        size: width and height, pixels.
 
     Raises:
         MissingExtraError: MP4 without the extra [plot].
         OutputError: the file cannot be written.
     """
     with atomic_path(path, make_folder=False) as temporary:
-        encoder = _mp4(temporary, fps)
+        encoder = _mp4(temporary, fps, size, path)
         if path.suffix.lower() == ".gif":
             encoder = _gif(temporary, fps, colours)
         with encoder as write:
@@ -221,37 +199,60 @@ def writer(path: Path, fps: float, colours: np.ndarray) -> Iterator[Write]:
 
 
 @contextmanager
-def _mp4(path: Path, fps: float) -> Iterator[Write]:
+def _mp4(path: Path, fps: float, size: tuple[int, int], name: Path) -> Iterator[Write]:
+    """Write pictures by ffmpeg; ``name``: of the film, for messages."""
     try:
         import imageio_ffmpeg
     except ImportError as error:
         raise MissingExtraError("an MP4 (a GIF does not)", "plot") from error
-    path.open("wb").close()  # the encoder's own message about a missing folder would be long
-    encoder: Any = None
+    path.touch()  # a folder that cannot be written is known before the encoder is started
+    given = f"-f rawvideo -pix_fmt rgb24 -s {size[0]}x{size[1]} -r {fps:.9g} -i -"
+    made = "-c:v libx264 -pix_fmt yuv420p -crf 20 -preset veryfast -movflags +faststart -f mp4"
+    options = f"-y -loglevel error {given} {made}".split()
+    try:
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), *options, str(path.resolve())]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    except (OSError, RuntimeError) as error:
+        raise _failed(name, f"cannot be started ({error})") from error
+    said: list[bytes] = []
+    assert process.stdin is not None
+    stdin = process.stdin
+    listener = threading.Thread(target=lambda: said.extend(process.stderr or ()))
+    listener.start()
 
     def write(picture: np.ndarray) -> None:
-        nonlocal encoder
-        if encoder is None:
-            output = "-f mp4 -crf 20 -preset veryfast -movflags +faststart"
-            encoder = imageio_ffmpeg.write_frames(
-                str(path.resolve()),
-                (picture.shape[1], picture.shape[0]),
-                fps=fps,
-                codec="libx264",
-                macro_block_size=2,
-                pix_fmt_out="yuv420p",
-                quality=None,
-                ffmpeg_log_level="error",
-                output_params=output.split(),
-            )
-            encoder.send(None)
-        encoder.send(np.ascontiguousarray(picture))
+        try:
+            stdin.write(picture.tobytes())
+        except OSError as error:
+            raise why() from error
+
+    def why() -> Exception:
+        """Wait until the encoder has ended, and return why it failed."""
+        process.wait()
+        listener.join()
+        log = b"".join(said).decode(errors="replace")
+        for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+            if os.strerror(code) in log:
+                return OSError(code, os.strerror(code))
+        last = (log.strip().splitlines() or ["no reason given"])[-1]
+        return _failed(name, f"ended with status {process.returncode} ({last})")
 
     try:
         yield write
+        with suppress(OSError):
+            stdin.close()
+        if process.wait():
+            raise why()
     finally:
-        if encoder is not None:
-            encoder.close()
+        process.kill()
+        process.wait()
+        listener.join()
+        with suppress(OSError):
+            stdin.close()
+
+
+def _failed(path: Path, what: str) -> OutputError:
+    return OutputError(f"{path} cannot be written: the encoder ffmpeg {what}; a .gif needs none")
 
 
 @contextmanager

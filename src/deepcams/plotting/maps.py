@@ -1,12 +1,13 @@
 """Maps of fields: how a frame is drawn with coasts, borders and degrees, and the figure of one map.
 
-All functions return a :class:`matplotlib.figure.Figure` and touch no global state: they work in a notebook, in
-threads and without a screen. Coasts and borders come with the package; nothing is downloaded.
+All functions return a :class:`matplotlib.figure.Figure` without pyplot: they work in a notebook, in threads and without
+a screen. Coasts and borders come with the package; nothing is downloaded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,15 +29,21 @@ from deepcams.core.text import counted
 from deepcams.core.times import DAY, stamp
 from deepcams.plotting import style
 from deepcams.plotting.outlines import on_paper
-from deepcams.plotting.page import Columns, Margins, Sheet, Texts, size_of
+from deepcams.plotting.page import Row, Sheet, Texts, own_style, size_of
 from deepcams.plotting.projection import View, window, within
 from deepcams.plotting.reading import frame_at, mean, times_in
 
 if TYPE_CHECKING:
     import xarray as xr
 
-_LEFT, _RIGHT, _TICKS, _BAR = 0.62, 0.15, 0.3, 0.78  # round a map; inches of text size 1
+_LEFT = 0.62  # of a map, inches of text size 1
+TICKS = 0.3
+"""Height of the degrees below a map, inches of text size 1."""
 _LONG = 28 * DAY  # means over more than this are measured by guidelines for a year
+
+
+Place = tuple[float, float]
+"""Longitude and latitude, or a direction on paper."""
 
 
 def draw_map(
@@ -91,16 +98,12 @@ def draw_map(
 
 def inches(axes: Axes) -> np.ndarray:
     """Return the width and the height of axes, inches."""
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    return np.asarray(axes.get_position().size * figure.get_size_inches())
+    return np.array(axes.bbox.size) / axes.figure.dpi
 
 
 def pixels_across(axes: Axes) -> int:
     """Return the width of axes as saved by default, pixels."""
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    return max(int(inches(axes)[0] * figure.get_dpi()), 1)
+    return max(int(axes.bbox.width), 1)
 
 
 def show_flat(axes: Axes, view: View, k: float, degrees: tuple[bool, bool] = (True, True)) -> None:
@@ -113,10 +116,7 @@ def show_flat(axes: Axes, view: View, k: float, degrees: tuple[bool, bool] = (Tr
     axes.set_yticks(_ticks(view.south, view.north, tall / 0.4, 0.0))
     axes.xaxis.set_major_formatter(style.LONGITUDES)
     axes.yaxis.set_major_formatter(style.LATITUDES)
-    axes.tick_params(labelsize=style.points(8 * k), length=2.5 * k, width=0.6 * k)
     axes.tick_params(labelleft=degrees[0], labelbottom=degrees[1])
-    for spine in axes.spines.values():
-        spine.set_linewidth(0.7 * k)
 
 
 def _draw_lines(axes: Axes, lines: list[np.ndarray], halo: float, ink: float) -> None:
@@ -140,64 +140,55 @@ def pixels(
     Returns:
         the image, northern edge first, and its extent (west, east, south, north) on paper.
     """
-    size = max(int((view.east - view.west) / grid.step / max(across, 1)), 1)
-    if view.projection == "plate-carree":
-        values, west = _turned(values, grid, view)
-        values = block_means(values, size)
-        north = 90 - grid.row_step * (grid.north - 0.5)
-        south = 90 - grid.row_step * (grid.south + 0.5)
-        tall = values.shape[0] * size * grid.row_step
-        wide = values.shape[1] * size * grid.step
-        return values, (west, west + wide, min(south, north - tall), north)
-    x0, x1, y0, y1 = view.extent
-    step = (x1 - x0) / across
-    x = np.arange(x0 + step / 2, x1, step)
-    y = np.arange(y1 - step / 2, y0, -step)
-    place = cell_at(x[None, :], y[:, None], grid, view, size)
+    places, extent, size = _places(grid, view, across)
     # The number of places off the map, -1, is that of the value after all others.
-    cells = np.append(block_means(values, size).ravel(), np.array(np.nan, values.dtype))
-    return cells[place], (x0, x0 + step * x.size, y1 - step * y.size, y1)
+    cells = np.append(_block_means(values, size).ravel(), np.array(np.nan, values.dtype))
+    return cells[places], extent
 
 
-def _turned(values: np.ndarray, grid: Grid, view: View) -> tuple[np.ndarray, float]:
-    """Return the values in the view's turn, and the longitude of their western edge."""
-    west = float(grid.longitude_bounds[0, 0])
-    if not grid.periodic:
-        apart = view.west + view.east - 2 * west - grid.step * grid.columns
-        return values, west + 360 * round(apart / 720)
-    first = int(np.floor((view.west - west) / grid.step + 1e-6))
-    west += first * grid.step
-    more = int(np.ceil((view.east - west) / grid.step - 1e-6)) - grid.columns
-    values = np.roll(values, -first, axis=1)
-    return np.concatenate([values, values[:, : max(more, 0)]], axis=1), west
+@lru_cache(maxsize=8)
+def _places(
+    grid: Grid, view: View, across: int
+) -> tuple[np.ndarray, tuple[float, float, float, float], int]:
+    """Return which block of cells each pixel of an image shows (row by row; -1 none), its extent, and a block's size.
+
+    In plate carree pixels are blocks; in other projections they are pixels of the paper.
+    """
+    size = max(int((view.east - view.west) / grid.step / across), 1)
+    x0, x1, y0, y1 = view.extent
+    step = down = (x1 - x0) / across
+    is_flat = view.projection == "plate-carree"
+    if is_flat:
+        step, down = size * grid.step, size * grid.row_step
+        west, north = (grid.west - 0.5) * grid.step, 90 - (grid.north - 0.5) * grid.row_step
+        x0 = west + step * np.floor((x0 - west) / step + 1e-6)
+        y1 = north - down * np.floor((north - y1) / down + 1e-6)
+    x = np.arange(x0 + step / 2, x1 + step * (0.5 - 1e-6), step)
+    y = np.arange(y1 - down / 2, y0 - down * (0.5 - 1e-6), -down)
+    longitude, latitude = np.meshgrid(x, y)
+    if not is_flat:
+        longitude, latitude = view.plane.inverse(longitude, latitude)
+    with np.errstate(invalid="ignore"):  # NaN becomes some number, and is left out below
+        row = np.rint((90 - latitude) / grid.row_step).astype(np.int32) - grid.north
+        column = (np.rint(longitude / grid.step).astype(np.int32) - grid.west) % grid.around
+    rows, columns = (-(-cells // size) for cells in grid.shape)
+    row, column = row // size, column // size
+    known = np.isfinite(latitude) & (row >= 0) & (row < rows) & (column < columns)
+    extent = float(x0), float(x0 + step * x.size), float(y1 - down * y.size), float(y1)
+    return np.where(known, row * columns + column, -1), extent, size
 
 
-def block_means(values: np.ndarray, size: int) -> np.ndarray:
+def _block_means(values: np.ndarray, size: int) -> np.ndarray:
     """Return means over ``size`` x ``size`` cells of what is known; the last ones may be smaller."""
     if size == 1:
         return values
     rows, columns = (-cells % size for cells in values.shape)
     padded = np.pad(values, ((0, rows), (0, columns)), constant_values=np.nan)
-    known = np.isfinite(padded)
     shape = (padded.shape[0] // size, size, padded.shape[1] // size, size)
+    known = np.isfinite(padded)
     total = np.where(known, padded, 0).reshape(shape).sum(axis=(1, 3), dtype=np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(total / known.reshape(shape).sum(axis=(1, 3)), values.dtype)
-
-
-def cell_at(x: np.ndarray, y: np.ndarray, grid: Grid, view: View, size: int = 1) -> np.ndarray:
-    """Return the number of the block of cells (row by row, ``size`` x ``size``) at places of the paper; -1 off it."""
-    if view.projection == "plate-carree":
-        longitude, latitude = np.broadcast_arrays(x, y)
-    else:
-        longitude, latitude = view.plane.inverse(x, y)
-    with np.errstate(invalid="ignore"):  # NaN becomes some number, and is left out below
-        row = np.rint((90 - latitude) / grid.row_step).astype(np.int32) - grid.north
-        column = (np.rint(longitude / grid.step).astype(np.int32) - grid.west) % grid.around
-    known = np.isfinite(latitude) & np.isfinite(longitude)
-    known &= (row >= 0) & (row < grid.rows) & (column < grid.columns)
-    across = -(-grid.columns // size)
-    return np.where(known, row // size * across + column // size, -1)
 
 
 def _ticks(low: float, high: float, most: float, edge: float) -> list[float]:
@@ -228,9 +219,13 @@ def _draw_net(
     across = inches(axes)[0] / k
     per_inch = (view.extent[1] - view.extent[0]) / across
     side = _length(plane.points(view.west, up)) / per_inch
-    foot = _length(plane.points(along, view.south)) / per_inch
+    edge = view.cap_edge if plane.polar else view.south
+    foot = _length(plane.points(along, edge)) / per_inch
     meridians = _multiples(view.west, view.east, across if view.is_cap else foot / 0.62)
     parallels = _multiples(view.south, view.north, side / 0.3)
+    if view.is_whole:  # the globe's seam has two ends
+        inside = (meridians < view.east - 1e-6) & (plane.polar | (meridians > view.west + 1e-6))
+        meridians = meridians[inside]
     net = [plane.points(each, up) for each in meridians]
     net += [plane.points(along, each) for each in parallels]
     lines = LineCollection(net, colors="0.35", linewidths=0.35 * k, alpha=0.55, zorder=1.5)
@@ -242,26 +237,39 @@ def _draw_net(
     for artist in (image, *axes.collections):
         artist.set_clip_path(border, axes.transData)
     axes.set_axis_off()
-    if view.is_cap:
-        if around or all(degrees):
-            _label_cap(axes, view, meridians, k, around)
-        return
-    if degrees[0]:
-        near = 0.1 * (view.north - view.south) / side
+    halo: dict[str, Any] = {}
+    if view.is_cap and not around:
+        halo = {"path_effects": [withStroke(linewidth=1.6 * k, foreground="white")], "zorder": 4}
+
+    def label(text: str, place: Place, inner: Place, flat: Place, **look: Any) -> None:
+        """Write degrees outside the border: away from a place within on a polar map, else in a direction."""
+        at = plane.points(*place)
+        away = at - plane.points(*inner) if plane.polar else np.array(flat)
+        x, y = away / np.hypot(*away) * (-1 if halo else 1)
+        look = {
+            "ha": _alignment(x, ("right", "center", "left")),
+            "va": _alignment(y, ("top", "center", "bottom")),
+            **halo,
+            **look,
+        }
+        shift = 3.5 * k * x, 4 * k * y
+        axes.annotate(
+            text, tuple(at), shift, textcoords="offset points", annotation_clip=False, **look
+        )
+
+    if degrees[0] and not view.is_cap:
+        near = view.north - 0.1 * (view.north - view.south) / side
         for each in parallels[abs(parallels) < 89]:
             # Next to the upper edge the label is lower, for a title is above the map.
-            flat = (-1.0, -0.4 if view.north - each < near else 0.0)
-            text = style.latitude_text(each)
-            _label_edge(axes, view, text, (view.west, each), (view.west + 0.5, each), flat, k)
-    if degrees[1]:
-        near = 0.2 * (view.east - view.west) / foot
+            flat = -1.0, -0.4 if each > near else 0.0
+            label(style.latitude_text(each), (view.west, each), (view.west + 0.5, each), flat)
+    if around or all(degrees) or (degrees[1] and not view.is_cap):
+        inner = edge + (0.5 if edge == view.south else -0.5)
+        near = view.east - 0.2 * (view.east - view.west) / foot
         for each in meridians:
-            if view.is_whole and abs(abs(each - plane.centre) - 180) < 1e-6:  # the globe's seam
-                continue
-            # Next to the eastern end the label ends below its meridian, for another map is at the right.
-            across = "right" if not plane.polar and view.east - each < near else ""
-            text, inner = style.longitude_text(each), (each, view.south + 0.5)
-            _label_edge(axes, view, text, (each, view.south), inner, (0.0, -1.0), k, across)
+            # Next to the eastern end the label ends below its meridian: a map may be at the right.
+            look = {"ha": "right"} if each > near and not plane.polar else {}
+            label(style.longitude_text(each), (each, edge), (each, inner), (0.0, -1.0), **look)
 
 
 def _length(line: np.ndarray) -> float:
@@ -276,79 +284,9 @@ def _multiples(low: float, high: float, most: float) -> np.ndarray:
     return np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step
 
 
-def _label(
-    axes: Axes,
-    text: str,
-    place: np.ndarray,
-    shift: tuple[float, float],
-    alignment: tuple[str, str],
-    k: float,
-    **look: Any,
-) -> None:
-    """Write degrees next to a place of the map's border, ``shift`` points away from it."""
-    axes.annotate(
-        text,
-        (float(place[0]), float(place[1])),
-        shift,
-        textcoords="offset points",
-        ha=alignment[0],
-        va=alignment[1],
-        fontsize=style.points(8 * k),
-        annotation_clip=False,
-        **look,
-    )
-
-
-def _label_cap(axes: Axes, view: View, meridians: np.ndarray, k: float, around: bool) -> None:
-    """Write the meridians' degrees at the circle of a polar map, outside or within."""
-    look: dict[str, Any] = {}
-    if not around:
-        look = {"path_effects": [withStroke(linewidth=1.6 * k, foreground="white")], "zorder": 4}
-    outward = 1.0 if around else -1.0
-    for each in meridians[meridians < view.east - 1e-6]:
-        place = view.plane.points(each, view.cap_edge)
-        x, y = outward * place / np.hypot(*place)
-        across = _alignment(x, 0.1, ("right", "center", "left"))
-        shift = 4 * k * x, 8 * k * y
-        _label(axes, style.longitude_text(each), place, shift, (across, "center"), k, **look)
-
-
-def _label_edge(
-    axes: Axes,
-    view: View,
-    text: str,
-    place: tuple[float, float],
-    inner: tuple[float, float],
-    flat: tuple[float, float],
-    k: float,
-    across: str = "",
-) -> None:
-    """Write degrees outside the border of a map.
-
-    Args:
-        axes, view: the map.
-        text: the degrees.
-        place: longitude and latitude of a place of the border.
-        inner: those of a place within, away from which a polar map's label is.
-        flat: in which direction the label of another map is.
-        k: factor of all writing.
-        across: its alignment, if that does not follow from the direction.
-    """
-    at = view.plane.points(*place)
-    x, y = flat
-    if view.plane.polar:
-        away = at - view.plane.points(*inner)
-        x, y = away / np.hypot(*away)
-    across = across or _alignment(x, 0.35, ("right", "center", "left"))
-    up = _alignment(y, 0.35, ("top", "center", "bottom"))
-    _label(axes, text, at, (3.5 * k * x, 4 * k * y), (across, up), k)
-
-
-def _alignment(direction: float, least: float, names: Sequence[str]) -> str:
+def _alignment(direction: float, names: Sequence[str]) -> str:
     """Return the alignment of a label that is away from its place in a direction, -1..1."""
-    if abs(direction) < least:
-        return names[1]
-    return names[0] if direction < 0 else names[2]
+    return names[1 + int(np.sign(direction)) * (abs(direction) >= 0.35)]
 
 
 def map_figure(
@@ -401,23 +339,14 @@ def map_figure(
     )
     title = title or f"{species_of(field)}, {grid.step:g}°, {words}"
     texts = Texts.of(title, note, credit, [field], span)
-    paper = size_of(size)
-    k = paper.text
-    bar = (_BAR + colours.extra_height) * k
-    margins, top = Margins(_LEFT, _RIGHT), 0.06
+    margins, above = (_LEFT, 0.15, 0.0), 0.06
     if view.plane.polar:  # a cap has its degrees all around
-        margins, top = Margins(_LEFT, _LEFT), _TICKS
-    other = (_TICKS + top) * k + bar
-    room = paper.tallest - other - texts.height(paper)
-    wide = max(min(paper.width - margins.sides(1) * k, room / view.height), 1.0)
-    least = paper.width if wide > 0.5 * paper.width else 0.55 * paper.width
-    place = Columns.of(paper, margins, 1, wide, least)
-    left = place.left if place.left < 1.5 * k else _LEFT * k
-    tall = wide * view.height
-    sheet = Sheet(paper, tall + other, texts, width=place.width, left=left)
-    axes = sheet.axes(place.left, sheet.bottom + bar + _TICKS * k, wide, tall)
-    draw_map(axes, values, part, view, colours, k, around=True)
-    sheet.bar(colours, _BAR + colours.extra_height - 0.3)
+        margins, above = (_LEFT, _LEFT, 0.0), TICKS
+    rows = [Row(above, view.height, TICKS)]
+    sheet = Sheet(size_of(size), texts, rows, margins=margins, scales=[colours])
+    with own_style(sheet.k):
+        draw_map(sheet.axes(0), values, part, view, colours, sheet.k, around=True)
+        sheet.bars()
     return sheet.figure
 
 

@@ -1,17 +1,20 @@
-"""The page a figure is drawn on: sizes of paper, title, note and source line, columns, colour bars, fonts, saving."""
+"""The page a figure is drawn on: its style, paper, texts, rows of axes, colour bars and fonts; saving."""
 
 from __future__ import annotations
 
+import io
 import logging
-import unicodedata
+import re
+import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -52,6 +55,45 @@ FONTS = (
 )
 """Families that texts are set in: the first installed one that has a letter."""
 
+# Inches of text size 1.
+_NARROWEST, _SMALLEST = 5.5, 0.6  # of a figure, where the paper is as wide; of axes
+_BAR, _BAR_HEIGHT, _BELOW = 0.55, 0.13, 0.78  # of a colour bar: its place, its height, and the next
+
+# matplotlib's own settings, but for where it draws.
+_DEFAULTS: dict[Any, Any] = {
+    key: matplotlib.rcParamsDefault[key]
+    for key in matplotlib.rcParamsDefault.keys() - {"backend", "interactive"}
+}
+_settings = threading.RLock()
+
+
+@contextmanager
+def own_style(k: float = 1.0) -> Iterator[None]:
+    """Draw with deepcams' own settings of matplotlib, whatever the process or the user's matplotlibrc has set.
+
+    Settings belong to the whole process and are put back afterwards; so one thread draws at a time.
+
+    Args:
+        k: factor of all writing.
+    """
+    with (
+        _settings,
+        matplotlib.rc_context(_DEFAULTS | style.settings(k) | {"font.family": families()}),
+    ):
+        yield
+
+
+class _Figure(Figure):
+    """A figure that is drawn in :func:`own_style`, also when it is shown or saved by matplotlib."""
+
+    k = 1.0
+
+    def draw(self, renderer: Any) -> None:
+        """Draw all of it."""
+        tell_boxes(self)
+        with own_style(self.k), quiet():
+            super().draw(renderer)
+
 
 @dataclass(frozen=True)
 class Size:
@@ -70,6 +112,10 @@ class Size:
     text: float
     dpi: int
     fixed: bool = False
+
+    def at_most(self, width: float) -> Size:
+        """Return it no wider than that, inches of text size 1, unless its width is fixed."""
+        return self if self.fixed else replace(self, width=min(self.width, width * self.text))
 
 
 SIZES = {
@@ -106,34 +152,25 @@ def _letters() -> frozenset[int]:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence matplotlib about each letter that no font has, and each font that has no bold letters."""
-    logs = [logging.getLogger(f"matplotlib.{name}") for name in ("font_manager", "mathtext")]
-    levels = [log.level for log in logs]
+    log = logging.getLogger("matplotlib")
+    level = log.level
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph \d+")
-        for log in logs:
-            log.setLevel(logging.ERROR)
+        log.setLevel(logging.ERROR)
         try:
             yield
         finally:
-            for log, level in zip(logs, levels, strict=True):
-                log.setLevel(level)
+            log.setLevel(level)
 
 
-def set_families(figure: Figure) -> None:
-    """Set every text of a figure in fonts that have its letters; give a notice of those that are drawn as boxes."""
-    boxes: dict[str, None] = {}
-    for text in figure.findobj(Text):
-        assert isinstance(text, Text)
-        letters = text.get_text()
-        if not letters.isascii():
-            text.set_fontfamily(families())
-            boxes |= dict.fromkeys(
-                letter
-                for letter in letters
-                if ord(letter) not in _letters() and unicodedata.category(letter)[0] != "C"
-            )
+def tell_boxes(figure: Figure) -> None:
+    """Give a notice of the letters of a figure that no font has: they are drawn as boxes."""
+    letters = "".join(text.get_text() for text in figure.findobj(Text) if isinstance(text, Text))
+    boxes = [
+        each for each in dict.fromkeys(letters) if each != "\n" and ord(each) not in _letters()
+    ]
     if boxes:
-        some = "".join(list(boxes)[:8]) + (".." if len(boxes) > 8 else "")
+        some = "".join(boxes[:8]) + (".." if len(boxes) > 8 else "")
         notice(
             f"no font on this machine has {some}: drawn as boxes; install one (Noto Sans CJK, say) for them"
         )
@@ -145,7 +182,12 @@ def text_width(text: str, points: float, bold: bool = False) -> float:
     from matplotlib.cbook import is_math_text
     from matplotlib.textpath import text_to_path
 
-    font = FontProperties(family=families(), size=points, weight="bold" if bold else "normal")
+    font = FontProperties(
+        family=families(),
+        size=points,
+        weight="bold" if bold else "normal",
+        math_fontfamily="dejavusans",
+    )
     with quiet():
         width, _, _ = text_to_path.get_text_width_height_descent(text, font, is_math_text(text))
     return float(width) / 72
@@ -153,12 +195,8 @@ def text_width(text: str, points: float, bold: bool = False) -> float:
 
 def legible(text: str) -> str:
     """Return the text as it can be drawn: no control characters; dollars as dollars where they begin no mathematics."""
-    undrawn = ("Cc", "Cs")  # control characters and halves of letters, as in damaged attributes
-    letters = [
-        " " if unicodedata.category(letter) in undrawn and letter != "\n" else letter
-        for letter in text
-    ]
-    text = "".join(letters)
+    # Control characters and halves of letters, as in damaged attributes.
+    text = re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]", " ", text)
     try:
         text_width(text, 10)
     except ValueError:
@@ -196,7 +234,7 @@ def credit_words(sources: Iterable[tuple[str, float]], times: Iterable[np.dateti
     if not named:
         return ""
     words = "Source: " + "; ".join(named)
-    cams = [(source, step) for source, step in found if _is_cams(source)]
+    cams = [each for each in found if "CAMS" in each[0] and "simul" not in each[0].lower()]
     if cams:
         years = sorted({str(t)[:4] for t in times})
         # The Copernicus licence has one sentence for adapted data, and another for data as they came.
@@ -204,10 +242,6 @@ def credit_words(sources: Iterable[tuple[str, float]], times: Iterable[np.dateti
         start = "Contains modified" if adapted else "Generated using"
         words += f". {start} Copernicus Atmosphere Monitoring Service information {'-'.join(years)}"
     return words
-
-
-def _is_cams(source: str) -> bool:
-    return "CAMS" in source and "simul" not in source.lower()
 
 
 @dataclass(frozen=True)
@@ -241,12 +275,12 @@ class Texts:
         return cls(title, note, credit)
 
     def wrapped(self, k: float, width: float, left: float) -> Texts:
-        """Return them in lines for a figure of a width, inches, and a left margin, inches of text size 1."""
-        room = width - (left + 0.1) * k
+        """Return them in lines for a figure of a width and a left margin, inches."""
+        room = width - left - 0.1 * k
         return Texts(
             wrap(legible(self.title), 12.5 * k, room, bold=True),
             wrap(legible(self.note), 9 * k, room),
-            wrap(legible(self.credit), style.points(7 * k), width - 0.2 * k),
+            wrap(legible(self.credit), 7.5 * k, width - 0.2 * k),
         )
 
     @property
@@ -264,151 +298,194 @@ class Texts:
         """Height of the source line, inches of text size 1."""
         return 0.08 + 0.13 * len(self.credit.splitlines()) if self.credit else 0.04
 
-    def height(self, paper: Size, left: float = 0.62) -> float:
-        """Return the height that they need of a paper, inches."""
-        wrapped = self.wrapped(paper.text, paper.width, left)
-        return (wrapped.above + wrapped.below) * paper.text
 
+class Row(NamedTuple):
+    """A row of axes.
 
-class Margins(NamedTuple):
-    """Room at the left and the right of columns, and between them; inches of text size 1."""
+    Attributes:
+        above, below: room for what is written there, inches of text size 1.
+        slope: height of its axes over their width.
+        tall: height of its axes that does not depend on their width, inches of text size 1.
+    """
 
-    left: float
-    right: float
-    gap: float = 0.0
-
-    def sides(self, across: int) -> float:
-        """Return the sum of all room beside ``across`` columns."""
-        return self.left + self.right + (across - 1) * self.gap
-
-
-class Columns(NamedTuple):
-    """Columns of equally wide axes in the middle of a figure; inches."""
-
-    width: float
-    left: float
-    wide: float
-    gap: float
-
-    @classmethod
-    def of(
-        cls, paper: Size, margins: Margins, across: int, wide: float, least: float = 0.0
-    ) -> Columns:
-        """Place ``across`` columns, each ``wide``, on a figure of the width ``least`` at least."""
-        sides = margins.sides(across) * paper.text
-        width = max(across * wide + sides, min(least, paper.width))
-        if paper.fixed:
-            width = paper.width
-        left = margins.left * paper.text + (width - across * wide - sides) / 2
-        return cls(width, left, wide, margins.gap * paper.text)
-
-    def start(self, column: int) -> float:
-        """Return the left edge of a column."""
-        return self.left + column * (self.wide + self.gap)
+    above: float
+    slope: float = 0.0
+    below: float = 0.0
+    tall: float = 0.0
 
 
 class Sheet:
-    """A figure that is laid out in inches, from the lower left.
+    """A figure that is laid out in inches, from the lower left: rows of axes of one width, as large as a paper allows.
+
+    Args:
+        paper: how large.
+        texts: of the figure.
+        rows: from the top, between the title and the colour bars.
+        across: axes in a row.
+        margins: at the left, at the right, and between axes; inches of text size 1.
+        scales: those that :meth:`bars` draws.
+        foot: room below the rows, inches of text size 1; a second line of a colour bar is added to it.
+        widest: of axes, inches of text size 1.
 
     Attributes:
         figure: the figure, without pyplot and its global state.
         k: factor of all writing and margins.
         width, height: inches.
+        wide: of all axes, inches.
+        left: of the first axes, inches.
         top: inches from below to where the title and the note end.
         bottom: inches from below to where the source line ends.
     """
 
     def __init__(
-        self, size: Size, body: float, texts: Texts, *, width: float | None = None, left: float
+        self,
+        paper: Size,
+        texts: Texts,
+        rows: Sequence[Row],
+        across: int = 1,
+        margins: tuple[float, float, float] = (0.62, 0.15, 0.14),
+        scales: Sequence[style.ColourScale] = (),
+        foot: float = 0.86,
+        widest: float = np.inf,
     ) -> None:
-        """Make a figure as high as ``body`` inches and its texts need; ``left``: where these begin, inches."""
-        self.k = k = size.text
-        self.width = width or size.width
-        texts = texts.wrapped(k, self.width, left / k)
-        self.height = texts.above * k + body + texts.below * k
-        self.top, self.bottom = self.height - texts.above * k, texts.below * k
-        self.figure = Figure(figsize=(self.width, self.height), dpi=size.dpi, facecolor="white")
-        top = self.height - 0.13 * k
-        bold: dict[str, Any] = {"fontweight": "bold", "linespacing": 1.15}
-        self.write(texts.title, left, top, 12.5 * k, va="top", **bold)
-        top = self.height - texts.note_top * k
-        self.write(texts.note, left, top, 9 * k, va="top", color="0.25")
-        self.write(texts.credit, 0.1 * k, 0.06 * k, 7 * k, va="bottom", color="0.4")
+        self.k = k = paper.text
+        self.rows, self.across, self.scales = rows, across, scales
+        # Beside another colour bar the names of guidelines have no room.
+        self.stacked = len(scales) > 1 and scales[0].has_steps
+        left, right, self.gap = (each * k for each in margins)
+        sides = left + right + (across - 1) * self.gap
+        foot += self.stacked * _BELOW + max((each.extra_height for each in scales), default=0.0)
+        fixed = k * (foot + sum(row.above + row.below + row.tall for row in rows))
+        slope = sum(row.slope for row in rows)
+        self.wide = min((paper.width - sides) / across, widest * k)
+        if slope:
+            lines = texts.wrapped(k, paper.width, left)
+            room = paper.tallest - (lines.above + lines.below) * k - fixed
+            self.wide = min(self.wide, max(room / slope, _SMALLEST * k))
+        used = across * self.wide + sides
+        self.width = max(used, paper.width if paper.fixed else min(_NARROWEST * k, paper.width))
+        self.left = left + (self.width - used) / 2
+        start = self.left if self.left < 1.5 * k else left
+        lines = texts.wrapped(k, self.width, start)
+        self.bottom = lines.below * k
+        self.top = self.bottom + fixed + slope * self.wide
+        self.height = self.top + lines.above * k
+        with own_style(k):
+            self.figure = _Figure((self.width, self.height), paper.dpi, facecolor="white")
+            self.figure.k = k
+            bold: dict[str, Any] = {"fontweight": "bold", "linespacing": 1.15}
+            self.write(lines.title, start, self.height - 0.13 * k, 12.5 * k, va="top", **bold)
+            top = self.height - lines.note_top * k
+            self.write(lines.note, start, top, 9 * k, va="top", color="0.25")
+            self.write(lines.credit, 0.1 * k, 0.06 * k, 7.5 * k, va="bottom", color="0.4")
 
     def write(self, text: str, left: float, up: float, points: float, **look: Any) -> None:
         """Write a text at a place in inches."""
         if text:
-            place = left / self.width, up / self.height
-            self.figure.text(*place, text, fontsize=style.points(points), **look)
+            self.figure.text(left / self.width, up / self.height, text, fontsize=points, **look)
 
-    def axes(self, left: float, bottom: float, width: float, height: float) -> Axes:
+    def start(self, column: int) -> float:
+        """Return the left edge of a column, inches."""
+        return self.left + column * (self.wide + self.gap)
+
+    def base(self, row: int) -> float:
+        """Return the lower edge of the axes of a row, inches."""
+        above = [
+            self.tall(each) + self.k * (each.above + each.below) for each in self.rows[: row + 1]
+        ]
+        return self.top - sum(above) + self.k * self.rows[row].below
+
+    def tall(self, row: Row) -> float:
+        """Return the height of the axes of a row, inches."""
+        return row.tall * self.k + row.slope * self.wide
+
+    def axes(self, row: int, column: int = 0) -> Axes:
+        """Add the axes of a row and a column."""
+        return self.place(self.start(column), self.base(row), self.wide, self.tall(self.rows[row]))
+
+    def place(self, left: float, bottom: float, width: float, height: float) -> Axes:
         """Add axes at a place in inches."""
         return self.figure.add_axes(
             (left / self.width, bottom / self.height, width / self.width, height / self.height)
         )
 
-    def bar(
-        self,
-        scale: style.ColourScale,
-        up: float,
-        across: tuple[float, float] | None = None,
-    ) -> None:
+    def title(self, axes: Axes, text: str, above: float = 0.0, columns: int = 1) -> Text:
+        """Write a title over axes as large as it fits into columns, ``above`` inches of text size 1 higher."""
+        text = legible(text)
+        lines = [text_width(line, 9 * self.k) for line in text.splitlines()]
+        longest = max(lines, default=1.0) / columns
+        points = max(9 * self.k * min(1.0, self.wide / longest), style.SMALLEST)
+        return axes.set_title(text, fontsize=points, pad=(3 + above * 72) * self.k)
+
+    def bars(self) -> None:
+        """Add the colour bars of all scales."""
+        for i, scale in enumerate(self.scales):
+            colours = ScalarMappable(scale.norm, scale.colours)
+            bar = self.colorbar(colours, scale.label, i, extend=scale.extend, spacing="uniform")
+            if isinstance(scale.norm, BoundaryNorm):
+                steps = scale.norm.boundaries.tolist()
+                words = [
+                    f"{step:g}\n{style.GUIDELINE_NAMES.get(j, '')}" for j, step in enumerate(steps)
+                ]
+                bar.set_ticks(steps, labels=words)
+            elif scale.name == style.CONCENTRATION_COLOURS:
+                most = int(bar.ax.bbox.width / bar.ax.figure.dpi / (0.36 * self.k))
+                bar.set_ticks(style.concentration_ticks(scale.norm, most))
+            bar.minorticks_off()
+
+    def colorbar(
+        self, colours: ScalarMappable, label: str, number: int = 0, **look: Any
+    ) -> Colorbar:
         """Add a horizontal colour bar with its ticks and label below it.
 
         Args:
-            scale: which it explains.
-            up: from the source line to the bar itself, inches of text size 1.
-            across: its left edge and width, inches; default in the middle.
+            colours: what it explains.
+            label: of it.
+            number: of the bar, where there are several.
+            look: for matplotlib.
         """
-        k = self.k
-        if across is None:
-            width = min(self.width * 0.8, 5.0 * k)
-            across = (self.width - width) / 2, width
-        colours = ScalarMappable(scale.norm, scale.colours)
-        look: dict[str, Any] = {"extend": scale.extend}
-        if scale.has_steps:
-            look = {"spacing": "uniform"}
-        bar = self.colorbar(colours, up, across, scale.label, **look)
-        if isinstance(scale.norm, BoundaryNorm):
-            steps = [float(step) for step in scale.norm.boundaries]
-            names = [
-                f"{style.plain_number(step)}\n{style.GUIDELINE_NAMES.get(i, '')}".rstrip()
-                for i, step in enumerate(steps)
-            ]
-            bar.set_ticks(steps, labels=names)
-        elif scale.name == style.CONCENTRATION_COLOURS:
-            ticks = style.concentration_ticks(scale.norm)
-            bar.set_ticks(style.fewer_ticks(ticks, int(across[1] / (0.36 * self.k))))
-        bar.ax.minorticks_off()
-
-    def colorbar(
-        self,
-        colours: ScalarMappable,
-        up: float,
-        across: tuple[float, float],
-        label: str,
-        **look: Any,
-    ) -> Colorbar:
-        """Add any horizontal colour bar; ``look`` is for matplotlib, the rest as :meth:`bar` takes it."""
-        k = self.k
-        axes = self.axes(across[0], self.bottom + up * k, across[1], 0.13 * k)
-        bar = self.figure.colorbar(colours, cax=axes, orientation="horizontal", **look)
-        bar.ax.xaxis.set_major_formatter(style.NUMBERS)
-        bar.ax.minorticks_off()
-        bar.ax.tick_params(labelsize=style.points(8 * k), length=2.5 * k, width=0.6 * k)
-        bar.outline.set_linewidth(0.6 * k)
-        bar.set_label(wrap(label, 9 * k, across[1] * 1.15), fontsize=9 * k, labelpad=2 * k)
+        k, beside = self.k, 1 if self.stacked else max(len(self.scales), 1)
+        share = self.width / beside
+        width = min(0.8 * share, 5.0 * k)
+        left = (share - width) / 2 + (0 if self.stacked else number * share)
+        up = _BAR + (self.stacked and number == 0) * _BELOW
+        if self.scales:
+            up += self.scales[number].extra_height
+        axes = self.place(left, self.bottom + up * k, width, _BAR_HEIGHT * k)
+        look |= {"orientation": "horizontal", "format": style.NUMBERS}
+        bar = self.figure.colorbar(colours, cax=axes, **look)
+        bar.minorticks_off()
+        bar.set_label(wrap(label, 9 * k, width * 1.15))
         return bar
 
 
-def check_format(path: Path) -> None:
-    """Refuse a name that no figure can be saved under.
+def check_format(path: Path) -> str:
+    """Return the format that a figure's name ends in.
 
     Raises:
-        InputError: its ending is none of :data:`FORMATS`.
+        InputError: it is none of :data:`FORMATS`.
     """
-    if path.suffix.lower().lstrip(".") not in FORMATS:
+    kind = path.suffix.lower().lstrip(".")
+    if kind not in FORMATS:
         raise InputError(path, "a name that ends in .png, .pdf or .svg", path.suffix or "no ending")
+    return kind
+
+
+def picture(figure: Figure, kind: str = "png", dpi: float | None = None) -> bytes:
+    """Return a figure as a file of a format.
+
+    Args:
+        figure: of any function of :mod:`deepcams.plotting`.
+        kind: one of :data:`FORMATS`.
+        dpi: of pixels; default the figure's own.
+    """
+    # Without a date the same figure is the same file.
+    about = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
+    fast = {"pil_kwargs": _QUICK_PNG} if kind == "png" else {}
+    content = io.BytesIO()
+    with own_style(), quiet():
+        figure.savefig(content, format=kind, dpi=dpi or figure.dpi, metadata=about, **fast)  # type: ignore[arg-type]
+    return content.getvalue()
 
 
 def save(figure: Figure, path: Path | str) -> Path:
@@ -426,12 +503,7 @@ def save(figure: Figure, path: Path | str) -> Path:
         OutputError: the file cannot be written.
     """
     path = Path(path)
-    check_format(path)
-    kind = path.suffix.lower().lstrip(".")
-    # Without a date the same figure is the same file.
-    about = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
-    fast = {"pil_kwargs": _QUICK_PNG} if kind == "png" else {}
-    set_families(figure)
-    with quiet(), atomic_path(path, make_folder=False) as temporary:
-        figure.savefig(temporary, format=kind, metadata=about, **fast)  # type: ignore[arg-type]
+    content = picture(figure, check_format(path))
+    with atomic_path(path, make_folder=False) as temporary:
+        temporary.write_bytes(content)
     return path

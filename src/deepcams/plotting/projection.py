@@ -90,18 +90,14 @@ class Projection:
 
 
 def _robinson(table: str) -> np.ndarray:
-    """Interpolate one of Robinson's tables to all latitudes by a smooth cubic.
+    """Interpolate one of Robinson's tables to all latitudes by a cubic spline.
 
     Aitken's scheme, which he used, is the same within a line's width.
     """
+    from scipy.interpolate import CubicSpline
+
     values = np.array(table.split(), float) / 1e4
-    slopes = np.gradient(values, edge_order=2)
-    place = abs(_LATITUDES) / 5
-    left = np.clip(place.astype(int), 0, values.size - 2)
-    share = place - left
-    rising = share**2 * (3 - 2 * share)
-    bend = share * (1 - share) * ((1 - share) * slopes[left] - share * slopes[left + 1])
-    return np.asarray(values[left] * (1 - rising) + values[left + 1] * rising + bend)
+    return np.asarray(CubicSpline(np.arange(0, 91, 5), values)(abs(_LATITUDES)))
 
 
 @lru_cache(maxsize=32)
@@ -131,35 +127,26 @@ class View:
             InputError: the box is no box or holds nothing of the grid; no such projection.
         """
         choose("--projection", projection, PROJECTIONS)
+        limit = _CAP if box is None else 0.0
         if box is None:
-            return cls._of_grid(grid, projection)
-        grid.select(box, "box")
-        box = Box(*box)
-        away = {"north-polar": box.north <= 0, "south-polar": box.south >= 0}
-        if away.get(projection):
-            expected = f"a box on the pole's side of the equator for {projection}"
-            raise InputError("--projection", expected, f"{tuple(box)}")
-        west = box.west
-        if not grid.periodic:
-            west = into_turn(west, float(grid.longitudes[0]) - grid.step)
-        return cls(west, box.south, west + box.width, box.north, projection)
-
-    @classmethod
-    def _of_grid(cls, grid: Grid, projection: str) -> View:
-        west = float(grid.longitude_bounds[0, 0])
-        if grid.periodic:
-            west = -180.0
-            if projection == "plate-carree":
-                west -= grid.step / 2
-        south, north = float(grid.latitude_bounds[-1, 1]), float(grid.latitude_bounds[0, 0])
-        if projection == "north-polar":
-            south = max(south, _CAP)
-        elif projection == "south-polar":
-            north = min(north, -_CAP)
-        if south >= north:
-            expected = f"data near the pole for {projection}"
-            raise InputError("--projection", expected, grid.describe())
-        return cls(west, south, west + grid.step * grid.columns, north, projection)
+            west, width = float(grid.longitude_bounds[0, 0]), grid.step * grid.columns
+            south, north = float(grid.latitude_bounds[-1, 1]), float(grid.latitude_bounds[0, 0])
+            if grid.periodic:
+                west = -180.0 - (grid.step / 2 if projection == "plate-carree" else 0.0)
+        else:
+            grid.select(box, "box")
+            west, south, _, north = box = Box(*box)
+            width = box.width
+            if not grid.periodic:
+                west = into_turn(west, float(grid.longitudes[0]) - grid.step)
+        sides = {"north-polar": (limit, 90.0), "south-polar": (-90.0, -limit)}
+        low, high = sides.get(projection, (-90.0, 90.0))
+        if north <= low or south >= high:
+            expected = f"data on the pole's side of {limit:g} degrees for {projection}"
+            raise InputError("--projection", expected, f"{south:g} to {north:g} N")
+        if box is None:
+            south, north = max(south, low), min(north, high)
+        return cls(west, south, west + width, north, projection)
 
     @property
     def plane(self) -> Projection:
@@ -256,12 +243,6 @@ def window(grid: Grid, view: View) -> tuple[Grid, Nodes]:
 
 def within(values: np.ndarray, grid: Grid, view: View) -> np.ndarray:
     """Return the values at nodes inside a view."""
-    south, north = max(view.south, -90.0), min(view.north, 90.0)
-    west = (view.west + 180) % 360 - 180
-    east = (view.east + 180) % 360 - 180
-    if view.east - view.west >= 360 - grid.step:
-        east = 360.0 + west
-        if east > 360:
-            west, east = 0.0, 360.0
-    _, rows, columns = grid.select((west, south, east, north), "box")
-    return values[rows][:, columns]
+    rows = (grid.latitudes > view.south - 1e-6) & (grid.latitudes < view.north + 1e-6)
+    eastward = (grid.longitudes - view.west + 1e-6) % 360
+    return values[np.ix_(rows, eastward < view.east - view.west + 2e-6)]

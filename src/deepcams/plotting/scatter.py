@@ -15,16 +15,22 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from deepcams.plotting import style
-from deepcams.plotting.page import Columns, Margins, Sheet, Texts, legible, size_of, text_width
+from deepcams.plotting.page import Row, Sheet, Texts, own_style, size_of
 
 COUNT_COLOURS = "viridis"
 
 # Inches of text size 1.
-_MARGINS = Margins(left=0.72, right=0.18, gap=0.3)
-_SIDE, _LEAST, _FOOT, _TITLE = 2.9, 1.5, 1.12, 0.3
+_MARGINS = 0.72, 0.18, 0.3
+_SIDE, _LEAST, _TITLE = 2.9, 1.5, 0.3
 _SCORES, _WITHIN = 0.56, 2.2  # height of a panel's scores; panels as wide have them within
-_NARROWEST = 4.3
-_LEGEND = 1.4  # room for the legend beside a title
+_LEGEND = 0.22
+
+_CORNERS = {
+    "above": (0.0, 1.02, "left", "bottom"),
+    "upper left": (0.03, 0.97, "left", "top"),
+    "lower right": (0.97, 0.03, "right", "bottom"),
+}
+"""Where a panel's scores may be, and how they are aligned there."""
 
 _SQUARES = 80  # across a panel, at most
 _BEYOND = 0.004  # share of the pairs that may be beyond the axes
@@ -71,74 +77,46 @@ def scatter_figure(
         credit: the source line.
     """
     paper = size_of(size)
-    k = paper.text
-    texts = Texts(title, note, credit)
-    room = paper.width - _MARGINS.sides(1) * k
-    pitch = (_LEAST + _MARGINS.gap) * k
-    fit = max(int((room + _MARGINS.gap * k) / pitch), 1)
-    rows = [row[at : at + fit] for at in range(0, len(rows[0]), fit) for row in rows]
-    across, down = max(map(len, rows)), len(rows)
-    end = _MARGINS.sides(1) * k + min(across * (_SIDE + _MARGINS.gap) * k, room)
-    title_end = _MARGINS.left * k + text_width(legible(title), 12.5 * k, bold=True)
-    beside = title_end + _LEGEND * k < end  # the legend beside the title
-    over = 0.0 if beside else 0.2 * k
-    side = min(_SIDE * k, (paper.width - _MARGINS.sides(across) * k) / across)
-    within = side >= _WITHIN * k  # in small panels the scores would hide most of the pairs
-    head = (_TITLE + (0.0 if within else _SCORES)) * k
-    high = paper.tallest - texts.height(paper) - _FOOT * k - over
-    side = min(side, max(high / down - head, 0.9 * k))
-    columns = Columns.of(paper, _MARGINS, across, side, _NARROWEST * k)
-    body = down * (side + head) + _FOOT * k + over
-    sheet = Sheet(paper, body, texts, width=columns.width, left=columns.left)
+    left, right, gap = _MARGINS
+    room = paper.width / paper.text - left - right + gap
+    across = min(len(rows[0]), max(int(room / (_LEAST + gap)), 1))
+    rows = [row[at : at + across] for at in range(0, len(rows[0]), across) for row in rows]
     axes_of = _CommonAxes.of([panel for row in rows for panel in row])
-    if not within:
-        axes_of = replace(axes_of, scores="above")
+    head = _TITLE
+    if room / across - gap < _WITHIN:  # in small panels the scores would hide most of the pairs
+        axes_of, head = replace(axes_of, scores="above"), _TITLE + _SCORES
+    places = [Row(head + _LEGEND, 1.0), *[Row(head, 1.0)] * (len(rows) - 1)]
+    texts = Texts(title, note, credit)
+    sheet = Sheet(paper, texts, places, across, _MARGINS, foot=1.2, widest=_SIDE)
     unit = f"{style.species_text(species)} ({style.UNITS_TEXT})"
-    mesh: QuadMesh | None = None
-    for i, row in enumerate(rows):
-        for j, panel in enumerate(row):
-            bottom = sheet.top - over - (i + 1) * (side + head)
-            axes = sheet.axes(columns.start(j), bottom, side, side)
-            mesh = axes_of.draw(axes, panel, k)
-            lowest = not any(len(below) > j for below in rows[i + 1 :])
-            axes.tick_params(labelleft=j == 0, labelbottom=lowest)
-            axes.tick_params(labelsize=style.points(8 * k), length=2.5 * k, width=0.8 * k)
-            if j == 0:
-                axes.set_ylabel(f"model {unit}", fontsize=9 * k)
-            if lowest:
-                axes.set_xlabel(f"observed {unit}", fontsize=9 * k)
-    assert mesh is not None
-    right = columns.start(across) - columns.gap
-    top = sheet.height - 0.1 * k if beside else sheet.top
-    _add_legend(sheet, (right / columns.width, top / sheet.height))
-    _add_bar(sheet, mesh, f"pairs in each square of {axes_of.each} {style.UNITS_TEXT}")
+    with own_style(sheet.k):
+        for i, row in enumerate(rows):
+            for j, panel in enumerate(row):
+                axes = sheet.axes(i, j)
+                mesh = axes_of.draw(sheet, axes, panel)
+                lowest = not any(len(below) > j for below in rows[i + 1 :])
+                axes.tick_params(labelleft=j == 0, labelbottom=lowest)
+                if j == 0:
+                    axes.set_ylabel(f"model {unit}")
+                if lowest:
+                    axes.set_xlabel(f"observed {unit}")
+        # One legend for all panels, above them: within one it would hide pairs.
+        sheet.figure.legend(
+            *sheet.figure.axes[0].get_legend_handles_labels(),
+            loc="upper right",
+            ncols=2,
+            bbox_to_anchor=(
+                (sheet.start(across - 1) + sheet.wide) / sheet.width,
+                sheet.top / sheet.height,
+            ),
+            borderpad=0,
+            borderaxespad=0,
+        )
+        label = f"pairs in each square of {axes_of.each} {style.UNITS_TEXT}"
+        bar = sheet.colorbar(mesh, label)
+        bar.ax.xaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,.0f}"))
+        bar.ax.minorticks_off()
     return sheet.figure
-
-
-def _add_legend(sheet: Sheet, corner: tuple[float, float]) -> None:
-    """Add one legend for all panels, above them: within one it would hide pairs."""
-    lines, names = sheet.figure.axes[0].get_legend_handles_labels()
-    sheet.figure.legend(
-        lines,
-        names,
-        loc="upper right",
-        ncols=len(names),
-        fontsize=style.points(8 * sheet.k),
-        frameon=False,
-        bbox_to_anchor=corner,
-        handlelength=1.8,
-        borderpad=0,
-        borderaxespad=0,
-        columnspacing=1.2,
-    )
-
-
-def _add_bar(sheet: Sheet, mesh: QuadMesh, label: str) -> None:
-    k = sheet.k
-    long = min(sheet.width - _MARGINS.sides(1) * k, 4.5 * k)
-    bar = sheet.colorbar(mesh, 0.42, ((sheet.width - long) / 2, long), label)
-    bar.ax.xaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,.0f}"))
-    bar.ax.minorticks_off()
 
 
 @dataclass(frozen=True)
@@ -179,8 +157,9 @@ class _CommonAxes:
         corner = "upper left" if upper_left <= lower_right else "lower right"
         return cls(top, each, LogNorm(1, max(largest, 10)), corner)
 
-    def draw(self, axes: Axes, panel: ScatterPanel, k: float) -> QuadMesh:
+    def draw(self, sheet: Sheet, axes: Axes, panel: ScatterPanel) -> QuadMesh:
         """Draw one panel."""
+        k = sheet.k
         block = _squares(panel.density, self.each)
         number = min(math.ceil(self.top / self.each), block.shape[0])
         edges = self.each * np.arange(number + 1)
@@ -198,8 +177,7 @@ class _CommonAxes:
         axes.set_aspect("equal")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(nbins=6, steps=_TICKS))
-        pad = 4 + (72 * _SCORES if self.scores == "above" else 0)
-        axes.set_title(panel.title, fontsize=9.5 * k, loc="left", pad=pad * k)
+        sheet.title(axes, panel.title, _SCORES if self.scores == "above" else 0.0)
         self._write_scores(axes, panel, k)
         return mesh
 
@@ -215,29 +193,16 @@ class _CommonAxes:
         errors = f"RMSE = {panel.rmse:.1f}, bias = {panel.bias:+.1f}"
         number = f"n = {panel.n:,}" + (f" ({beyond:,} beyond)" if beyond else "")
         text = "\n".join([r, errors, fit, number]).replace("-", style.MINUS)
-        size = style.points(7.5 * k)
-        if self.scores == "above":
-            axes.annotate(
-                text,
-                (0, 1),
-                (0, 3 * k),
-                xycoords="axes fraction",
-                textcoords="offset points",
-                va="bottom",
-                fontsize=size,
-                linespacing=1.2,
-            )
-            return
-        upper = self.scores == "upper left"
+        x, y, across, up = _CORNERS[self.scores]
         axes.text(
-            0.03 if upper else 0.97,
-            0.97 if upper else 0.03,
+            x,
+            y,
             text,
             transform=axes.transAxes,
-            fontsize=size,
-            ha="left" if upper else "right",
-            va="top" if upper else "bottom",
-            linespacing=1.35,
+            fontsize=7.5 * k,
+            ha=across,
+            va=up,
+            linespacing=1.25,
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.88, "pad": 1.5},
         )
 

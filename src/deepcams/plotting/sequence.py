@@ -10,17 +10,12 @@ from matplotlib.figure import Figure
 
 from deepcams.core.errors import InputError
 from deepcams.core.field import grid_of
-from deepcams.core.grid import Grid
 from deepcams.core.times import HOUR, stamp
-from deepcams.plotting import style
-from deepcams.plotting.maps import draw_map, species_of
-from deepcams.plotting.page import Columns, Margins, Sheet, Texts, legible, size_of
+from deepcams.plotting.compare import Panel, lay_out
+from deepcams.plotting.maps import species_of
+from deepcams.plotting.page import Texts, size_of
 from deepcams.plotting.projection import View, window
 from deepcams.plotting.reading import frame_at, index_at
-
-# Inches of text size 1.
-_MARGINS = Margins(left=0.62, right=0.1, gap=0.07)
-_ROW, _TIMES, _FOOT, _NARROW = 0.22, 0.5, 0.98, 5.5
 
 USUAL = 6
 """Hours, where there are so many."""
@@ -66,42 +61,30 @@ def sequence_figure(
     if original is not None:
         index_at(original, times[0], "original")
         fields = {"original": original, **fields}
-    rows: dict[str, list[tuple[np.ndarray, Grid] | None]] = {}
+    rows: list[list[Panel | None]] = []
     for name, field in fields.items():
         given = np.isin(times, field.time.values) | (field is not original)
         part, nodes = window(grid_of(field), view)
-        rows[name] = [
-            (frame_at(field, time, name, nodes)[0], part) if known else None
-            for time, known in zip(times, given, strict=True)
+        values = [
+            frame_at(field, t, name, nodes)[0] if known else None
+            for t, known in zip(times, given, strict=True)
         ]
-    drawn = [each[0] for row in rows.values() for each in row if each is not None]
-    colours = style.ColourScale.of_concentrations(scale, drawn, str(first.name))
+        titles = [f"{name}, {part.step:g}°", *[""] * times.size]
+        rows.append(
+            [
+                each if each is None else Panel(text, each, part)
+                for text, each in zip(titles, values, strict=False)
+            ]
+        )
     span = times[0], times[-1]
     title = title or f"{species_of(first)}, {_span_text(*span)}"
     texts = Texts.of(title, note, credit, fields.values(), span)
-    paper, across = size_of(size), times.size
-    k = paper.text
-    foot = _FOOT + colours.extra_height
-    fixed = (len(rows) * _ROW + _TIMES + foot) * k
-    room = (paper.tallest - fixed - texts.height(paper)) / len(rows)
-    wide = min((paper.width - _MARGINS.sides(across) * k) / across, room / view.height)
-    tall = wide * view.height
-    columns = Columns.of(paper, _MARGINS, across, wide, _NARROW * k)
-    body = fixed + len(rows) * tall
-    sheet = Sheet(paper, body, texts, width=columns.width, left=columns.left)
-    top = sheet.top
-    for name, row in rows.items():
-        text = legible(f"{name}, {grid_of(fields[name]).step:g}°")
-        sheet.write(text, columns.left, top - 0.17 * k, 9 * k)
-        top -= _ROW * k + tall
-        for c, each in enumerate(row):
-            if each is not None:
-                axes = sheet.axes(columns.start(c), top, wide, tall)
-                draw_map(axes, *each, view, colours, k, (c == 0, False))
-                axes.set_xticks([])
-    _time_axis(sheet, times, columns, top)
-    sheet.bar(colours, foot - 0.48)
-    return sheet.figure
+    moments, day = [], ""
+    for text in map(stamp, times):
+        moments.append(text[11:] + (f"\n{text[:10]} UTC" if text[:10] != day else ""))
+        day = text[:10]
+    paper = size_of(size)
+    return lay_out(rows, [view], texts, str(first.name), scale, paper, moments=moments)
 
 
 def _times(
@@ -126,24 +109,3 @@ def _span_text(first: np.datetime64, last: np.datetime64) -> str:
     if begin[:10] == end[:10]:
         end = end[11:]
     return f"{begin} to {end} UTC"
-
-
-def _time_axis(sheet: Sheet, times: np.ndarray, columns: Columns, bottom: float) -> None:
-    """Draw a line of time below the columns: a tick in the middle of each, with its hour; the day where it begins."""
-    k = sheet.k
-    whole = columns.start(times.size) - columns.gap - columns.left
-    axes = sheet.axes(columns.left, bottom - 0.1 * k, whole, 0.02 * k)
-    axes.set_xlim(0, whole)
-    for side in ("left", "right", "bottom"):
-        axes.spines[side].set_visible(False)
-    axes.set_yticks([])
-    words, day = [], ""
-    for text in map(stamp, times):
-        new = f"\n{text[:10]} UTC" if text[:10] != day else ""
-        words.append(text[11:] + new)
-        day = text[:10]
-    middles = [columns.start(c) - columns.left + columns.wide / 2 for c in range(times.size)]
-    axes.xaxis.set_ticks_position("bottom")
-    axes.set_xticks(middles, words)
-    axes.tick_params(labelsize=style.points(8 * k), length=3 * k, width=0.8 * k, pad=1.5 * k)
-    axes.spines["top"].set_linewidth(0.8 * k)

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize
 from matplotlib.dates import AutoDateLocator, date2num, num2date
 from matplotlib.figure import Figure
-from matplotlib.ticker import Formatter, NullFormatter
+from matplotlib.ticker import Formatter
 
 from deepcams.core.errors import InputError, choose
 from deepcams.core.field import grid_of
@@ -19,7 +18,7 @@ from deepcams.core.progress import Progress, no_progress, shifted
 from deepcams.core.times import MINUTE
 from deepcams.plotting import style
 from deepcams.plotting.maps import species_of
-from deepcams.plotting.page import Sheet, Texts, legible, size_of
+from deepcams.plotting.page import Row, Sheet, Texts, legible, own_style, size_of
 from deepcams.plotting.reading import blocks, times_in
 
 Place = Sequence[float]
@@ -27,7 +26,6 @@ Place = Sequence[float]
 
 COLOURS = ("#c8386a", "#2f9e6e", "#7a57a8", "#e0912f")
 ORIGINAL_COLOUR = "#2878b5"
-_LEFT, _RIGHT, _TALL, _FOOT, _LEGEND = 0.66, 0.36, 2.5, 0.54, 0.26  # inches of text size 1
 _AROUND = 90 * MINUTE
 _GAP = 1.5  # a line is broken where a step is so many times longer than usual
 _MANY = 400  # values of a line that is drawn thin
@@ -142,35 +140,26 @@ def series_figure(
     span = ends[0], ends[-1]
     title = title or f"{species_of(first)}, {words}"
     texts = Texts.of(title, note, credit, fields.values(), span)
-    paper = size_of(size)
-    k = paper.text
-    sheet = Sheet(paper, (_TALL + _FOOT + _LEGEND) * k, texts, left=_LEFT * k)
-    wide = sheet.width - (_LEFT + _RIGHT) * k
-    axes = sheet.axes(_LEFT * k, sheet.bottom + _FOOT * k, wide, _TALL * k)
-    for name, (times, values) in found.items():
-        label = legible(f"{name}, {grid_of(fields[name]).step:g}°")
-        _draw_line(axes, times, values, label, colours[name], k, dots=name == "original")
-    if scale == "log":
-        _scale_logarithmically(axes, known)
-    else:
-        axes.set_ylim(0, 1.06 * float(known.max()) if known.max() > 0 else 1.0)
-    if scale == "guideline":
-        _draw_guidelines(axes, str(first.name), k)
-    axes.yaxis.set_major_formatter(style.NUMBERS)
-    _label_times(axes, span, k)
-    axes.tick_params(labelsize=style.points(8 * k), length=3 * k, width=0.7 * k)
-    style.open_axes(axes, k)
-    axes.set_ylabel(f"{species_of(first)} ({style.UNITS_TEXT})", fontsize=9 * k, labelpad=3 * k)
-    axes.legend(
-        loc="lower right",
-        bbox_to_anchor=(1.0, 1.0),
-        ncols=4,
-        fontsize=style.points(8 * k),
-        frameon=False,
-        borderaxespad=0.1,
-        handlelength=1.6,
-        columnspacing=1.2,
-    )
+    rows = [Row(above=0.26, tall=2.5)]
+    sheet = Sheet(size_of(size), texts, rows, margins=(0.66, 0.36, 0.0), foot=0.54)
+    with own_style(sheet.k):
+        axes, k = sheet.axes(0), sheet.k
+        for name, (times, values) in found.items():
+            label = legible(f"{name}, {grid_of(fields[name]).step:g}°")
+            _draw_line(axes, times, values, label, colours[name], k, dots=name == "original")
+        if scale == "log":
+            style.logarithmic(axes)
+            lowest = max(float(known[known > 0].min()), style.FLOOR)
+            axes.set_ylim(lowest / 1.2, max(float(known.max()), 2 * lowest) * 1.2)
+        else:
+            axes.set_ylim(0, 1.06 * float(known.max()) if known.max() > 0 else 1.0)
+        if scale == "guideline":
+            _draw_guidelines(axes, str(first.name), k)
+        axes.yaxis.set_major_formatter(style.NUMBERS)
+        _label_times(axes, span)
+        style.open_axes(axes, k)
+        axes.set_ylabel(f"{species_of(first)} ({style.UNITS_TEXT})")
+        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4, borderaxespad=0.1)
     return sheet.figure
 
 
@@ -222,18 +211,6 @@ def _draw_line(
     axes.plot(times, values, color=colour, label=label, zorder=order, **look)  # type: ignore[arg-type]
 
 
-def _scale_logarithmically(axes: Axes, known: np.ndarray) -> None:
-    norm = style.concentration_norm([known])
-    axes.set_yscale("log")
-    low = max(float(known[known > 0].min()), style.FLOOR)
-    bottom, top = min(low, float(norm.vmin or low)), max(float(known.max()), float(norm.vmax or 1))
-    axes.set_ylim(bottom / 1.1, top * 1.1)
-    ticks = style.concentration_ticks(Normalize(*axes.get_ylim()))
-    if len(ticks) >= 2:
-        axes.set_yticks(style.fewer_ticks(ticks, 8))
-    axes.yaxis.set_minor_formatter(NullFormatter())
-
-
 def _draw_guidelines(axes: Axes, species: str, k: float) -> None:
     """Draw WHO's 24-hour levels as lines, with names where these do not overlap."""
     steps = style.guideline_norm(species, annual=False).boundaries.tolist()
@@ -252,17 +229,18 @@ def _draw_guidelines(axes: Axes, species: str, k: float) -> None:
             (-2 * k, 1.5 * k),
             xycoords=("axes fraction", "data"),
             textcoords="offset points",
-            fontsize=style.points(6.5 * k),
+            fontsize=7.5 * k,
             color="0.4",
             ha="right",
         )
         last = step
 
 
-def _label_times(axes: Axes, span: tuple[np.datetime64, np.datetime64], k: float) -> None:
-    axes.xaxis.set_major_locator(AutoDateLocator(minticks=3, maxticks=8))  # type: ignore[no-untyped-call]
+def _label_times(axes: Axes, span: tuple[np.datetime64, np.datetime64]) -> None:
+    locator = AutoDateLocator(minticks=3, maxticks=8)  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(_Dates())
-    axes.set_xlabel("time (UTC)", fontsize=9 * k, labelpad=1 * k)
+    axes.set_xlabel("time (UTC)")
     axes.margins(x=0.015)
     if span[0] == span[1]:  # one instant would be drawn in the middle of years
         axes.set_xlim(*date2num([span[0] - _AROUND, span[1] + _AROUND]))  # type: ignore[no-untyped-call]

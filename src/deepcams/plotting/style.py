@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import BoundaryNorm, Colormap, LogNorm, Normalize
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from deepcams.core.errors import InputError, choose
 from deepcams.core.species import label
@@ -33,7 +33,7 @@ FLOOR, CEILING = 0.1, 5000.0
 SMALLEST = 6.0
 """Points: nothing is written smaller on paper."""
 
-_STEPS = (1.0, 2.0, 5.0)
+_ROUND = np.outer(10.0 ** np.arange(-7, 8), (1, 2, 5)).ravel()
 
 # WHO global air quality guidelines (2021), table 0.1: guideline, interim targets 4 to 1; ug m-3, for a day and a year.
 _GUIDELINES = {
@@ -99,7 +99,8 @@ class ColourScale:
     ) -> ColourScale:
         if any(np.isnan(each).any() for each in arrays):
             text += "; grey: missing"
-        return cls(norm, name, text, extend(norm, arrays))
+        ends = "max" if isinstance(norm, BoundaryNorm) else extend(norm, arrays)
+        return cls(norm, name, text, ends)
 
     @property
     def colours(self) -> Colormap:
@@ -129,9 +130,23 @@ def species_text(text: str) -> str:
     return text.replace("PM2.5", "PM$_{2.5}$").replace("PM10", "PM$_{10}$")
 
 
-def points(size: float) -> float:
-    """Return a size of writing that can still be read in print: 6 points at least."""
-    return max(size, SMALLEST)
+def settings(k: float) -> dict[str, Any]:
+    """Return what figures have instead of matplotlib's own settings (``rcParams``); ``k``: factor of all writing."""
+    ticks = {"labelsize": 8, "major.size": 2.5, "major.width": 0.7, "minor.size": 1.5}
+    return {
+        "axes.labelpad": 2 * k,
+        "axes.labelsize": 9 * k,
+        "axes.linewidth": 0.7 * k,
+        "axes.titlelocation": "left",
+        "axes.titlepad": 3 * k,
+        "axes.titlesize": 9 * k,
+        "font.size": 8 * k,
+        "legend.columnspacing": 1.2,
+        "legend.fontsize": 8 * k,
+        "legend.frameon": False,
+        "legend.handlelength": 1.7,
+        **{f"{axis}tick.{name}": size * k for axis in "xy" for name, size in ticks.items()},
+    }
 
 
 def colours(name: str) -> Colormap:
@@ -141,11 +156,9 @@ def colours(name: str) -> Colormap:
 
 def _nice(value: float, up: bool) -> float:
     """Return the next of 1, 2, 5, 10, 20, .. at or beyond a positive value."""
-    decade = np.floor(np.log10(value))
-    found = [step * 10.0 ** (decade + more) for more in (-1, 0, 1) for step in _STEPS]
     if up:
-        return float(min(x for x in found if x >= value * (1 - 1e-9)))
-    return float(max(x for x in found if x <= value * (1 + 1e-9)))
+        return float(_ROUND[np.searchsorted(_ROUND, value * (1 - 1e-9))])
+    return float(_ROUND[np.searchsorted(_ROUND, value * (1 + 1e-9), side="right") - 1])
 
 
 def _valid(arrays: Iterable[np.ndarray]) -> np.ndarray:
@@ -216,29 +229,16 @@ def error_norm(arrays: Iterable[np.ndarray]) -> Normalize:
 def extend(norm: Normalize, arrays: Iterable[np.ndarray]) -> str:
     """Return at which ends of a scale values are beyond it, in matplotlib's word: neither, min, max or both."""
     values = _valid(arrays)
-    below = bool((values < norm.vmin).any())
-    above = bool((values > norm.vmax).any())
-    if below and above:
-        return "both"
-    if below:
-        return "min"
-    return "max" if above else "neither"
+    below, above = (values < norm.vmin).any(), (values > norm.vmax).any()
+    return ("neither", "min", "max", "both")[int(below) + 2 * int(above)]
 
 
-def concentration_ticks(norm: Normalize) -> list[float]:
-    """Return 1, 2, 5, 10, .. within a logarithmic scale."""
-    every = np.outer(10.0 ** np.arange(-4, 6), _STEPS).ravel()
+def concentration_ticks(norm: Normalize, most: int = 99) -> list[float]:
+    """Return 1, 2, 5, 10, .. within a logarithmic scale; if they are more than ``most`` only the powers of ten."""
     assert norm.vmin is not None
     assert norm.vmax is not None
-    inside = (every >= norm.vmin * (1 - 1e-9)) & (every <= norm.vmax * (1 + 1e-9))
-    return [float(tick) for tick in every[inside]]
-
-
-def fewer_ticks(ticks: list[float], most: int) -> list[float]:
-    """Return the ticks, or if they are more than ``most`` only the powers of ten."""
-    if len(ticks) <= most:
-        return ticks
-    return [tick for tick in ticks if f"{tick:e}"[0] == "1"]
+    ticks = _ROUND[(norm.vmin * (1 - 1e-9) <= _ROUND) & (norm.vmax * (1 + 1e-9) >= _ROUND)].tolist()
+    return ticks if len(ticks) <= most else [tick for tick in ticks if f"{tick:e}"[0] == "1"]
 
 
 def plain_number(value: float, _: object = None) -> str:
@@ -269,5 +269,11 @@ def open_axes(axes: Axes, k: float) -> None:
     """Give axes of a diagram a pale net behind what is drawn, and no lines above and at the right."""
     axes.grid(visible=True, color="0.9", linewidth=0.6 * k)
     axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def logarithmic(axes: Axes) -> None:
+    """Give axes of a diagram a logarithmic scale of heights with ticks at 1, 2, 5, 10, .."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_minor_formatter(NullFormatter())

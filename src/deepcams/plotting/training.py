@@ -8,16 +8,13 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from deepcams.core.errors import InputError
-from deepcams.files.atomic import os_errors_explained
 from deepcams.plotting import style
-from deepcams.plotting.page import Sheet, Texts, size_of
+from deepcams.plotting.page import Row, Sheet, Texts, own_style, save, size_of
 
 LOG, CURVE = "log.csv", "curve.png"
-# Inches of text size 1.
-_WIDTH, _TALL, _LEFT, _RIGHT, _FOOT, _HEAD, _GAP = 7.0, 2.5, 0.85, 0.25, 0.55, 0.05, 0.2
 
 
 def training_figure(folder: str | Path, size: str = "screen") -> Figure:
@@ -42,23 +39,19 @@ def training_figure(folder: str | Path, size: str = "screen") -> Figure:
     loss = _column(rows, "loss")
     skill = _column(rows, "skill")
     best = _column([row for row in rows if row["best"] == "1"][-1:], "skill")
-    paper = size_of(size)
-    k = paper.text
-    width = paper.width if paper.fixed else min(_WIDTH * k, paper.width)
-    other = (_FOOT + _HEAD + _GAP) * k
-    tall = min(_TALL * k, (paper.tallest - other) / 2)
-    sheet = Sheet(paper, 2 * tall + other, Texts(), width=width, left=_LEFT * k)
-    wide = width - (_LEFT + _RIGHT) * k
-    below = sheet.axes(_LEFT * k, _FOOT * k, wide, tall)
-    above = sheet.axes(_LEFT * k, (_FOOT + _GAP) * k + tall, wide, tall)
-    above.sharex(below)
-    _draw_loss(above, loss, k)
-    _draw_skill(below, skill, best, k)
-    for axes in (above, below):
-        axes.tick_params(which="both", labelsize=style.points(8 * k), width=0.7 * k)
-        axes.tick_params(length=3 * k, labelbottom=axes is below)
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=int(wide / k / 0.7), integer=True))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
+    paper = size_of(size).at_most(7.0)
+    tall = min(2.5, (paper.tallest / paper.text - 0.9) / 2)
+    places = [Row(0.05, tall=tall, below=0.2), Row(0.0, tall=tall)]
+    sheet = Sheet(paper, Texts(), places, margins=(0.85, 0.25, 0.0), foot=0.5)
+    with own_style(sheet.k):
+        above, below, k = sheet.axes(0), sheet.axes(1), sheet.k
+        above.sharex(below)
+        _draw_loss(above, loss, k)
+        _draw_skill(below, skill, best, k)
+        above.tick_params(labelbottom=False)
+        for axes in (above, below):
+            axes.xaxis.set_major_locator(MaxNLocator(int(sheet.wide / k / 0.7), integer=True))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
     return sheet.figure
 
 
@@ -73,11 +66,9 @@ def _draw_loss(axes: Axes, loss: tuple[list[int], list[float]], k: float) -> Non
     axes.plot(*loss, color="0.3", linewidth=k)
     positive = [value for value in loss[1] if value > 0]
     if positive and max(positive) > 5 * min(positive):
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        style.logarithmic(axes)
     axes.yaxis.set_major_formatter(style.NUMBERS)
-    axes.set_ylabel("training loss", fontsize=9 * k)
+    axes.set_ylabel("training loss")
 
 
 def _draw_skill(
@@ -92,9 +83,9 @@ def _draw_skill(
     if skill[1]:  # a start far above 1 would hide what comes later
         low, high = min(*skill[1], 1.0), max(*skill[1], 1.05)
         axes.set_ylim(low - 0.05, min(high, 3 * low) + 0.05)
-    axes.set_ylabel("validation MAE /\ntraining-free MAE", fontsize=9 * k)
-    axes.set_xlabel("step", fontsize=9 * k)
-    axes.legend(frameon=False, fontsize=style.points(8 * k))
+    axes.set_ylabel("validation MAE /\ntraining-free MAE")
+    axes.set_xlabel("step")
+    axes.legend()
 
 
 def draw_curve(folder: str | Path) -> Path:
@@ -104,8 +95,4 @@ def draw_curve(folder: str | Path) -> Path:
         InputError: see :func:`training_figure`.
         OutputError: the picture cannot be written.
     """
-    path = Path(folder) / CURVE
-    figure = training_figure(folder)
-    with os_errors_explained(path):
-        figure.savefig(path, dpi=100)
-    return path
+    return save(training_figure(folder), Path(folder) / CURVE)

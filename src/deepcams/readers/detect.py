@@ -15,7 +15,7 @@ import xarray as xr
 from deepcams.core.errors import InputError, notice, refuse_url
 from deepcams.core.text import counted
 from deepcams.readers.archive import unpack
-from deepcams.readers.protocols import Paths
+from deepcams.readers.protocols import Paths, listed
 
 Kind = Literal["netcdf3", "hdf5", "grib", "zarr", "zip"]
 
@@ -195,7 +195,7 @@ def find_files(paths: Paths) -> list[DataFile]:
     Raises:
         InputError: nothing there, no data, or a damaged file, saying which and what it looks like.
     """
-    given = [paths] if isinstance(paths, str | Path) else list(paths)
+    given = listed(paths)
     if not given:
         raise InputError("input", "at least one file", "none")
     files: list[DataFile] = []

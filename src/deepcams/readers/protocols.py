@@ -12,6 +12,11 @@ Paths: TypeAlias = str | Path | Sequence[str | Path]
 """One file, folder or glob, or several of them in any order."""
 
 
+def listed(paths: Paths) -> list[str | Path]:
+    """Return one or several paths as a list."""
+    return [paths] if isinstance(paths, str | Path) else list(paths)
+
+
 class Source(Protocol):
     """Opens local files as one canonical field; it never uses the network.
 

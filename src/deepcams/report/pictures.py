@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,9 +76,9 @@ class Pictures:
 
     def draw(self, figure: Any, alt: str, caption: str) -> list[Picture]:
         """Return the picture of a figure."""
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=120)
-        return self.add(buffer.getvalue(), "png", alt, caption)
+        from deepcams.plotting.page import picture
+
+        return self.add(picture(figure, dpi=120), "png", alt, caption)
 
 
 def made(found: Found, pictures: Pictures) -> list[Picture]:

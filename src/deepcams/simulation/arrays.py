@@ -44,10 +44,6 @@ class Arrays:
         """Return one of the library's arrays as NumPy's."""
         return np.asarray(values)
 
-    def take(self, flat: Any, index: Any) -> Any:
-        """Return elements of a one-dimensional array, in the index's shape."""
-        return flat.take(index)
-
     def columns(self, values: Any, index: Any) -> Any:
         """Return a new array of some columns (of the last axis)."""
         return values.take(index, axis=-1)
@@ -82,10 +78,6 @@ class TorchArrays(Arrays):
     def get(self, values: Any) -> np.ndarray:
         """See :meth:`Arrays.get`."""
         return np.asarray(values.cpu().numpy())
-
-    def take(self, flat: Any, index: Any) -> Any:
-        """See :meth:`Arrays.take`."""
-        return flat.index_select(0, index.reshape(-1)).reshape(index.shape)
 
     def columns(self, values: Any, index: Any) -> Any:
         """See :meth:`Arrays.columns`."""

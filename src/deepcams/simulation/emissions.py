@@ -153,15 +153,20 @@ def cities() -> Cities:
 def _splat(latitude: np.ndarray, longitude: np.ndarray, amount: np.ndarray) -> np.ndarray:
     """Spread amounts at points bilinearly over the nodes around them, per area."""
     latitudes, longitudes = globe_axes(STEP)
-    down, east = (90 - latitude) / STEP, longitude / STEP
-    row, column = np.floor(down).astype(int), np.floor(east).astype(int)
+    down = (90 - latitude) / STEP
+    east = longitude / STEP
+    row = np.floor(down).astype(int)
+    column = np.floor(east).astype(int)
     result = np.zeros((latitudes.size, longitudes.size))
     for i in (0, 1):
+        to_row = np.minimum(row + i, latitudes.size - 1)
+        share_of_row = np.abs(1 - i - (down - row))
         for j in (0, 1):
-            share = np.abs(1 - i - (down - row)) * np.abs(1 - j - (east - column))
-            at = np.minimum(row + i, latitudes.size - 1), (column + j) % longitudes.size
-            np.add.at(result, at, amount * share)
-    return result / np.maximum(np.cos(latitudes * DEGREE), 1e-2)[:, None]
+            to_column = (column + j) % longitudes.size
+            share = share_of_row * np.abs(1 - j - (east - column))
+            np.add.at(result, (to_row, to_column), amount * share)
+    area = np.maximum(np.cos(latitudes * DEGREE), 1e-2)
+    return result / area[:, None]
 
 
 def _near(points: np.ndarray, latitude: float, longitude: float, radius: float) -> np.ndarray:
@@ -192,7 +197,8 @@ def town_emission(seed: int) -> np.ndarray:
     uneven = noise(random, STEP, {0.15: 0.7, 0.35: 0.8, 0.8: 0.8, 2.0: 0.8})
     patches = np.exp(_PATCHY * uneven - _PATCHY**2 / 2)
     villages = np.sqrt(np.maximum(blur(city_emission(), 2.5), 0))
-    return np.asarray(towns + (_RURAL + _VILLAGES * villages) * grown * patches, np.float32)
+    between = (_RURAL + _VILLAGES * villages) * grown * patches
+    return np.asarray(towns + between, np.float32)
 
 
 @lru_cache(maxsize=1)
@@ -204,10 +210,14 @@ def mountains() -> np.ndarray:
     high = np.zeros(points.shape[1:])
     for strength, radius, *line in _geography()["ranges"]:
         for (south, west), (north, east) in pairwise(line):
-            for f in np.linspace(0, 1, 2 + int(np.hypot(north - south, east - west) / radius)):
-                place = south + f * (north - south), west + f * (east - west)
-                high = np.maximum(high, strength * _near(points, *place, radius))
-    fine = Nodes(*globe_axes(STEP)).interpolate(across_poles(high.astype(np.float32)), step)
+            length = np.hypot(north - south, east - west)
+            for f in np.linspace(0, 1, 2 + int(length / radius)):
+                latitude = south + f * (north - south)
+                longitude = west + f * (east - west)
+                near = _near(points, latitude, longitude, radius)
+                high = np.maximum(high, strength * near)
+    lattice = across_poles(high.astype(np.float32))
+    fine = Nodes(*globe_axes(STEP)).interpolate(lattice, step)
     return np.asarray(np.clip(fine, 0, None) * land_fraction(), np.float32)
 
 
@@ -218,8 +228,10 @@ def dust_emission(seed: int) -> np.ndarray:
     dry = np.zeros(points.shape[1:])
     for latitude, longitude, radius, strength in _geography()["dry"]:
         dry += strength * _near(points, latitude, longitude, radius)
-    patches = noise(np.random.default_rng([seed, 2]), STEP, {0.5: 0.6, 1.5: 0.9, 4: 0.9})
-    return np.asarray(dry * land_fraction() * np.exp(1.4 * patches - 1), np.float32)
+    random = np.random.default_rng([seed, 2])
+    patches = noise(random, STEP, {0.5: 0.6, 1.5: 0.9, 4: 0.9})
+    dust = dry * land_fraction() * np.exp(1.4 * patches - 1)
+    return np.asarray(dust, np.float32)
 
 
 def fire_emission(seed: int, epoch: int) -> np.ndarray:
@@ -229,11 +241,16 @@ def fire_emission(seed: int, epoch: int) -> np.ndarray:
     """
     random = np.random.default_rng([seed, 3, epoch + 2**31])
     season = np.cos(2 * np.pi * (epoch * EPOCH / 8766 - 0.55))  # +1 in the northern late summer
-    latitude, longitude, amount = [], [], []
+    latitude = []
+    longitude = []
+    amount = []
     land = land_fraction()
     for centre_latitude, centre_longitude, radius, number in _geography()["fires"]:
-        sign = np.sign(centre_latitude) if abs(centre_latitude) > 23 else -np.sign(centre_latitude)
-        for _ in range(random.poisson(number * np.exp(1.2 * sign * season) * 0.8)):
+        sign = np.sign(centre_latitude)
+        if abs(centre_latitude) <= 23:
+            sign = -sign
+        mean_number = number * np.exp(1.2 * sign * season) * 0.8
+        for _ in range(random.poisson(mean_number)):
             place = random.standard_normal(2) * radius
             size = random.lognormal(0.0, 1.2)
             fires = 1 + random.poisson(6)
@@ -244,8 +261,9 @@ def fire_emission(seed: int, epoch: int) -> np.ndarray:
             column = np.rint(fire_longitude / STEP).astype(int) % round(360 / STEP)
             latitude.append(fire_latitude)
             longitude.append(fire_longitude)
-            amount.append(size * random.lognormal(0.0, 1.0, fires) * (land[row, column] > 0.3))
-    places = np.concatenate(latitude), np.concatenate(longitude), np.concatenate(amount)
+            burnt = size * random.lognormal(0.0, 1.0, fires)
+            amount.append(burnt * (land[row, column] > 0.3))
+    places = (np.concatenate(values) for values in (latitude, longitude, amount))
     return _splat(*places).astype(np.float32)
 
 

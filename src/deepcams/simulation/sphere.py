@@ -6,6 +6,7 @@ the same to the last bit whether it is evaluated alone or with the whole globe.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -43,24 +44,28 @@ class SphereMap:
 
     def __init__(self, values: np.ndarray) -> None:
         values = np.array(values, np.float32)
-        values[0], values[-1] = values[0].mean(), values[-1].mean()
+        for pole in (0, -1):
+            values[pole] = values[pole].mean()
         self.rows, self.columns = values.shape
         self.step = 180 / (self.rows - 1)
-        flat = np.ascontiguousarray(np.concatenate([values, values[:, :1]], axis=1)).ravel()
-        self._flat: dict[str, Any] = {NUMPY.name: flat}
+        closed = np.concatenate([values, values[:, :1]], axis=1)
+        self._flat: dict[str, Any] = {NUMPY.name: closed.ravel()}
 
     def sample(self, where: Places) -> Any:
         """Return values at ``where``: float32, of the places' shape."""
         corner, down, east = where.on(self.step, self.rows, self.columns)
-        width, arrays = self.columns + 1, where.arrays
-        take = arrays.take
+        arrays = where.arrays
         if arrays.name not in self._flat:
             self._flat[arrays.name] = arrays.put(self._flat[NUMPY.name])
         flat = self._flat[arrays.name]
-        upper = take(flat, corner)
-        upper += east * (take(flat, corner + 1) - upper)
-        lower = take(flat, corner + width)
-        lower += east * (take(flat, corner + (width + 1)) - lower)
+
+        def along_row(west: Any) -> Any:
+            values = arrays.xp.take(flat, west)
+            values += east * (arrays.xp.take(flat, west + 1) - values)
+            return values
+
+        upper = along_row(corner)
+        lower = along_row(corner + (self.columns + 1))
         lower -= upper
         lower *= down
         upper += lower
@@ -76,7 +81,9 @@ class Places:
     """
 
     def __init__(self, latitude: Any, longitude: Any, arrays: Arrays = NUMPY) -> None:
-        self.latitude, self.longitude, self.arrays = latitude, longitude, arrays
+        self.latitude = latitude
+        self.longitude = longitude
+        self.arrays = arrays
         self._indices: dict[float, tuple[Any, Any, Any]] = {}
 
     @classmethod
@@ -94,13 +101,13 @@ class Places:
             xp = self.arrays.xp
             down = (90 - self.latitude) * (1 / step)
             row = xp.clip(xp.asarray(down, dtype=xp.int32), 0, rows - 2)
+            down = xp.asarray(down - row, dtype=xp.float32)
             east = self.longitude * (1 / step)
             column = xp.asarray(xp.floor(east), dtype=xp.int32)
-            east -= column
+            east = xp.asarray(east - column, dtype=xp.float32)
             column %= columns
             corner = xp.asarray(row, dtype=xp.int64) * (columns + 1) + column
-            single = (xp.asarray(values, dtype=xp.float32) for values in (down - row, east))
-            self._indices[step] = (corner, *single)
+            self._indices[step] = (corner, down, east)
         return self._indices[step]
 
 
@@ -115,27 +122,23 @@ def blur(values: np.ndarray, sigma: float) -> np.ndarray:
     """
     rows, columns = values.shape
     step = 180 / (rows - 1)
-    spectrum = np.fft.rfft(values.astype(np.float32), axis=1) * _along_rows(rows, columns, sigma)
+    spectrum = np.fft.rfft(values.astype(np.float32), axis=1)
+    spectrum = spectrum * _along_rows(rows, columns, sigma)
     smooth = np.fft.irfft(spectrum, n=columns, axis=1).astype(np.float32)
     reach = min(int(4 * sigma / step) + 2, rows - 1)
-    half = columns // 2
-    north = np.roll(smooth[1 : reach + 1][::-1], half, axis=1)
-    south = np.roll(smooth[-reach - 1 : -1][::-1], half, axis=1)
-    extended = np.concatenate([north, smooth, south])
-    result: np.ndarray = gaussian_filter1d(extended, sigma / step, axis=0, truncate=4.0)[
-        reach : reach + rows
-    ]
-    return result
+    extended = across_poles(smooth, reach)
+    blurred = gaussian_filter1d(extended, sigma / step, axis=0, truncate=4.0)
+    return np.asarray(blurred[reach : reach + rows])
 
 
 def _along_rows(rows: int, columns: int, sigma: float) -> np.ndarray:
     """Transform of the Gaussian along each row, whose nodes lie the closer the nearer the pole."""
     latitudes = 90 - 180 / (rows - 1) * np.arange(rows)
-    cosine = np.maximum(
-        np.cos(latitudes * DEGREE), 1e-3
-    )  # the floor only turns a pole's row into its mean
+    # the floor only turns a pole's row into its mean
+    cosine = np.maximum(np.cos(latitudes * DEGREE), 1e-3)
     wave = np.arange(columns // 2 + 1) * DEGREE
-    return np.asarray(np.exp(-0.5 * (sigma * wave[None] / cosine[:, None]) ** 2), np.float32)
+    width = sigma * wave[None] / cosine[:, None]
+    return np.asarray(np.exp(-0.5 * width**2), np.float32)
 
 
 def noise(random: np.random.Generator, step: float, spectrum: dict[float, float]) -> np.ndarray:
@@ -146,18 +149,19 @@ def noise(random: np.random.Generator, step: float, spectrum: dict[float, float]
         step: of the map, degrees.
         spectrum: scale (degrees of arc, the Gaussian's sigma) -> amplitude of that octave.
     """
-    latitudes, longitudes = globe_axes(step)
-    rows, columns = latitudes.size, longitudes.size
+    rows, columns = (axis.size for axis in globe_axes(step))
     total = np.zeros((rows, columns), np.float32)
     for sigma, amplitude in spectrum.items():
         octave = blur(random.standard_normal(total.shape, np.float32), sigma)
         # What the blur leaves of unit variance, row by row: the mean squared transform, then the squared kernel.
         transform = _along_rows(rows, columns, sigma).astype(np.float64) ** 2
-        left = (2 * transform.sum(axis=1) - transform[:, 0] - transform[:, -1]) / columns
-        left = gaussian_filter1d(left, sigma / step / np.sqrt(2), mode="mirror")
+        both_sides = 2 * transform.sum(axis=1) - transform[:, 0] - transform[:, -1]
+        left = gaussian_filter1d(both_sides / columns, sigma / step / np.sqrt(2), mode="mirror")
         left /= max(2 * np.sqrt(np.pi) * sigma / step, 1.0)
-        total += amplitude * octave / np.sqrt(left).astype(np.float32)[:, None]
-    return total / np.float32(np.sqrt(sum(a * a for a in spectrum.values())))
+        spread = np.sqrt(left).astype(np.float32)
+        total += amplitude * octave / spread[:, None]
+    variance = sum(a * a for a in spectrum.values())
+    return total / np.float32(np.sqrt(variance))
 
 
 class Nodes:
@@ -171,7 +175,9 @@ class Nodes:
     def __init__(
         self, latitudes: np.ndarray, longitudes: np.ndarray, arrays: Arrays = NUMPY
     ) -> None:
-        self.latitudes, self.longitudes, self.arrays = latitudes, longitudes, arrays
+        self.latitudes = latitudes
+        self.longitudes = longitudes
+        self.arrays = arrays
 
     def places(self) -> Places:
         """Return the points, for sampling maps."""
@@ -179,17 +185,33 @@ class Nodes:
         latitude, longitude = (self.arrays.put(np.array(a, np.float32)) for a in both)
         return Places(latitude, longitude, self.arrays)
 
-    def taps(self, step: float) -> tuple[np.ndarray, np.ndarray]:
-        """Return the first row and first column of the 4 x 4 lattice nodes around each latitude and each longitude."""
-        return _first(90 - self.latitudes, step), _first(self.longitudes, step)
+    def by_bands(self, work: Callable[[Nodes], Any]) -> np.ndarray:
+        """Return what ``work`` gives of all the nodes, as many rows at once as the library takes; NumPy's."""
+        band = max(1, self.arrays.nodes // self.longitudes.size)
+        parts = []
+        for start in range(0, self.latitudes.size, band):
+            rows = self.latitudes[start : start + band]
+            found = work(Nodes(rows, self.longitudes, self.arrays))
+            parts.append(self.arrays.get(found))
+        return np.concatenate(parts)
 
-    def _stencil(
-        self, step: float, smooth: bool
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Return :meth:`taps` and the weights (4, n) of the lattice nodes along latitude and along longitude."""
-        down = _weights(90 - self.latitudes, step, smooth)
-        east = _weights(self.longitudes, step, smooth)
-        return *self.taps(step), down, east
+    def taps(self, step: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows (n, 4), those of :func:`across_poles`, and columns (n, 4) around each point."""
+        rows = np.floor((90 - self.latitudes) / step)
+        columns = np.floor(self.longitudes / step)
+        steps = np.arange(4)
+        row = rows.astype(np.intp)[:, None] + (steps + 1)
+        column = columns.astype(np.intp)[:, None] + (steps - 1)
+        return row, column % round(360 / step)
+
+    def _weights(self, step: float, smooth: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Return the weights (4, n) of the lattice nodes along latitude and along longitude."""
+        kernel = _bspline if smooth else _catmull_rom
+        down = (90 - self.latitudes) / step
+        east = self.longitudes / step
+        along_latitude = kernel(down - np.floor(down))
+        along_longitude = kernel(east - np.floor(east))
+        return along_latitude.astype(np.float32), along_longitude.astype(np.float32)
 
     def interpolate(self, lattice: np.ndarray, step: float, smooth: bool = False) -> Any:
         """Read a lattice at the points, from 4 x 4 of its nodes, along latitude first.
@@ -201,20 +223,14 @@ class Nodes:
         Returns:
             (..., latitudes, longitudes), float32.
         """
-        row, column, down, east = self._stencil(step, smooth)
+        rows, columns = self.taps(step)
+        down, east = self._weights(step, smooth)
         put = self.arrays.put
-        values, weights = put(lattice), put(down)[..., None]
-        along = values[..., put(row + 2), :] * weights[0]
-        for k in range(1, 4):
-            along += values[..., put(row + (2 + k)), :] * weights[k]
-        around, weights = lattice.shape[-1], put(east)
-        result = self.arrays.columns(along, put(column % around))
-        result *= weights[0]
-        for k in range(1, 4):
-            part = self.arrays.columns(along, put((column + k) % around))
-            part *= weights[k]
-            result += part
-        return result
+        values = put(lattice)
+        weights = put(down)[..., None]
+        along = _mixed((values[..., put(row), :] for row in rows.T), weights)
+        shown = (self.arrays.columns(along, put(column)) for column in columns.T)
+        return _mixed(shown, put(east))
 
 
 class Points(Nodes):
@@ -230,38 +246,32 @@ class Points(Nodes):
 
     def interpolate(self, lattice: np.ndarray, step: float, smooth: bool = False) -> np.ndarray:
         """Read a lattice at the points: (..., rows, columns) -> (..., n); see :meth:`Nodes.interpolate`."""
-        row, column, down, east = self._stencil(step, smooth)
-        around = lattice.shape[-1]
+        rows, columns = self.taps(step)
+        down, east = self._weights(step, smooth)
 
-        def along(k: int) -> np.ndarray:
-            at = (column + k) % around
-            total = lattice[..., row + 2, at] * down[0]
-            for j in range(1, 4):
-                total += lattice[..., row + (2 + j), at] * down[j]
-            return np.asarray(total)
+        def along(column: np.ndarray) -> Any:
+            return _mixed((lattice[..., row, column] for row in rows.T), down)
 
-        result = along(0) * east[0]
-        for k in range(1, 4):
-            result += along(k) * east[k]
-        return np.asarray(result)
+        return np.asarray(_mixed((along(column) for column in columns.T), east))
 
 
-def _first(distance: np.ndarray, step: float) -> np.ndarray:
-    return np.asarray(np.floor(distance / step), np.intp) - 1
+def _mixed(parts: Iterable[Any], weights: Any) -> Any:
+    """Return the weighted sum of arrays of any library, which are overwritten."""
+    total = None
+    for part, weight in zip(parts, weights, strict=True):
+        part *= weight
+        if total is None:
+            total = part
+        else:
+            total += part
+    return total
 
 
-def _weights(distance: np.ndarray, step: float, smooth: bool) -> np.ndarray:
-    f = distance / step
-    f = f - np.floor(f)
-    weights = _bspline(f) if smooth else _catmull_rom(f)
-    return weights.astype(np.float32)
-
-
-def across_poles(lattice: np.ndarray) -> np.ndarray:
-    """Add two rows beyond each pole: (..., rows, columns) -> (..., rows + 4, columns)."""
+def across_poles(lattice: np.ndarray, rows: int = 2) -> np.ndarray:
+    """Add rows beyond each pole, two by default: (..., n, columns) -> (..., n + 2 rows, columns)."""
     half = lattice.shape[-1] // 2
-    north = np.roll(lattice[..., 2:0:-1, :], half, axis=-1)
-    south = np.roll(lattice[..., -2:-4:-1, :], half, axis=-1)
+    north = np.roll(lattice[..., rows:0:-1, :], half, axis=-1)
+    south = np.roll(lattice[..., -2 : -rows - 2 : -1, :], half, axis=-1)
     return np.concatenate([north, lattice, south], axis=-2)
 
 

@@ -103,11 +103,13 @@ def measure(seed: int, station: Station, truth: np.ndarray, hours: np.ndarray) -
     """
     factor = np.random.default_rng([seed, 7, station.twin_of or station.id]).normal(0, _BIAS)
     draws = _draws(seed, station, hours)
-    first, second = np.sqrt(-2 * np.log(1 - draws[:, 0])), 2 * np.pi * draws[:, 1]  # Box and Muller
-    value = truth * np.exp(factor + _SCATTER * first * np.cos(second)) + _NOISE * first * np.sin(
-        second
-    )
-    return np.where(absent(seed, station, hours), np.nan, np.round(np.maximum(value, 0), 1))
+    # Box and Muller: two normal draws of two uniform ones
+    length = np.sqrt(-2 * np.log(1 - draws[:, 0]))
+    angle = 2 * np.pi * draws[:, 1]
+    gain = np.exp(factor + _SCATTER * length * np.cos(angle))
+    value = truth * gain + _NOISE * length * np.sin(angle)
+    reported = np.round(np.maximum(value, 0), 1)
+    return np.where(absent(seed, station, hours), np.nan, reported)
 
 
 def absent(seed: int, station: Station, hours: np.ndarray) -> np.ndarray:

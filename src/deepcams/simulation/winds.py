@@ -37,9 +37,8 @@ class Winds:
         random = np.random.default_rng([seed, 1])
         direction = random.standard_normal((eddies, 3))
         direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-        number = 4 * 4.5 ** random.uniform(
-            0, 1, eddies
-        )  # radians per Earth radius: wavelengths of 2200 to 10000 km
+        # radians per Earth radius: wavelengths of 2200 to 10000 km
+        number = 4 * 4.5 ** random.uniform(0, 1, eddies)
         self.waves = direction * number[:, None]
         self.phases = random.uniform(0, 2 * np.pi, eddies)
         period = random.uniform(40, 140, eddies)  # hours
@@ -54,7 +53,8 @@ class Winds:
         """Angular velocity seen as motion on the unit sphere: points (3, ...) float32 -> (3, ...), per hour."""
         x, y, z = points
         single = np.float32
-        rotational, gradient = np.zeros_like(points), np.zeros_like(points)
+        rotational = np.zeros_like(points)
+        gradient = np.zeros_like(points)
         waves = zip(self.waves, self.rates, self.phases, self.amplitudes, strict=True)
         for number, (wave, rate, phase, amplitude) in enumerate(waves):
             kx, ky, kz = wave.astype(single)
@@ -85,19 +85,23 @@ class Paths:
     """
 
     def __init__(self, winds: Winds, ages: tuple[float, ...], step: float = 2.5) -> None:
-        self.winds, self.ages, self.step = winds, ages, step
-        latitudes, longitudes = globe_axes(self.step)
+        self.winds = winds
+        self.ages = ages
+        self.step = step
+        latitudes, longitudes = globe_axes(step)
         self.start = unit_vectors(latitudes[:, None], longitudes[None]).astype(np.float32)
 
     def at(self, hours: float) -> tuple[np.ndarray, np.ndarray]:
         """Positions and velocities of the air that arrives at ``hours``: both (ages, 3, rows, columns), float32."""
         points = self.start
         velocity = self.winds(points, hours)
-        positions, velocities = [points], [velocity]
+        positions = [points]
+        velocities = [velocity]
         for before, after in pairwise(self.ages):
             length = after - before
             middle = _on_sphere(points - velocity * (length / 2))
-            points = _on_sphere(points - self.winds(middle, hours - (before + length / 2)) * length)
+            halfway = self.winds(middle, hours - (before + length / 2))
+            points = _on_sphere(points - halfway * length)
             velocity = self.winds(points, hours - after)
             positions.append(points)
             velocities.append(velocity)
@@ -108,8 +112,10 @@ class Paths:
         k = min(max(int(np.searchsorted(self.ages, age)) - 1, 0), len(self.ages) - 2)
         length = self.ages[k + 1] - self.ages[k]
         f = (age - self.ages[k]) / length
-        a, b = (1 + 2 * f) * (1 - f) ** 2, f * (1 - f) ** 2
-        c, d = f * f * (3 - 2 * f), f * f * (f - 1)
+        a = (1 + 2 * f) * (1 - f) ** 2
+        b = f * (1 - f) ** 2
+        c = f * f * (3 - 2 * f)
+        d = f * f * (f - 1)
         # Velocities point forward in time, ages backward.
         before = a * positions[k] - b * length * velocities[k]
         return np.asarray(before + c * positions[k + 1] - d * length * velocities[k + 1])

@@ -7,10 +7,11 @@ background, and texture that stays in place.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -37,6 +38,8 @@ from deepcams.simulation.sphere import (
     noise,
 )
 from deepcams.simulation.winds import EARTH, Paths, Winds
+
+T = TypeVar("T", int, float)
 
 WORLD_VERSION = 2
 """Counts up when the world's values change; files of different versions are not put into one folder."""
@@ -71,11 +74,13 @@ _UPWIND = {0.0: 0.35, 0.5: 0.3, 1.0: 0.2, 1.6: 0.15}
 
 def _shares(ages: tuple[float, ...]) -> dict[float, float]:
     """Hours of emission that each age stands for (trapezoids), with decay."""
-    edges = [0.0, *((a + b) / 2 for a, b in pairwise(ages)), ages[-1] + (ages[-1] - ages[-2]) / 2]
-    return {
-        age: (after - before) * float(np.exp(-age / LIFETIME) * (1 + age / 1.5) ** -0.4)
-        for age, before, after in zip(ages, edges, edges[1:], strict=False)
-    }
+    last = ages[-1] + (ages[-1] - ages[-2]) / 2
+    edges = [0.0, *((a + b) / 2 for a, b in pairwise(ages)), last]
+    shares = {}
+    for age, (before, after) in zip(ages, pairwise(edges), strict=True):
+        left = float(np.exp(-age / LIFETIME) * (1 + age / 1.5) ** -0.4)
+        shares[age] = (after - before) * left
+    return shares
 
 
 SHARES = _shares(YOUNG + OLD)
@@ -146,12 +151,13 @@ def _moving_texture(seed: int, epoch: int) -> dict[str, np.ndarray]:
     far = _lattice(paths.at(epoch * TEXTURE_EPOCH)[0][-1])
     latitudes, longitudes = globe_axes(emissions.STEP)
     origin = _ground(seed)["origin"]
-    result = np.empty((latitudes.size, longitudes.size), np.float32)
-    for start in range(0, latitudes.size, 24):
-        nodes = Nodes(latitudes[start : start + 24], longitudes)
+
+    def carried(nodes: Nodes) -> np.ndarray:
         there = Places.from_vectors(nodes.interpolate(far, paths.step))
         gone = origin.sample(there) - origin.sample(nodes.places())
-        result[start : start + 24] = patches.sample(there) + np.float32(_MEMORY) * gone
+        return np.asarray(patches.sample(there) + np.float32(_MEMORY) * gone)
+
+    air = Nodes(latitudes, longitudes).by_bands(carried)
     small = noise(random, emissions.STEP, _EDDIES)
     # Convection along the equator, and weaker storms on the westerlies' side, wash the air in ragged patches.
     storms = np.exp(-(((np.abs(latitudes) - 45) / 14) ** 2))
@@ -159,7 +165,7 @@ def _moving_texture(seed: int, epoch: int) -> dict[str, np.ndarray]:
     washed = 1 / (1 + np.exp(-5 * (noise(random, emissions.STEP, _SHOWERS) - 0.8)))
     warm = np.exp(-((latitudes / 22) ** 2))
     calm = 0.65 + 0.6 * warm - 0.2 * np.exp(-(((np.abs(latitudes) - 90) / 22) ** 2))
-    stirred = (result + _SMALL * (1 + 0.8 * warm)[:, None] * small) * calm[:, None]
+    stirred = (air + _SMALL * (1 + 0.8 * warm)[:, None] * small) * calm[:, None]
     return {"texture": stirred - _WASHED * wet[:, None] * washed}
 
 
@@ -174,32 +180,29 @@ class Moment:
 
     def __init__(self, seed: int, hours: float, arrays: Arrays = NUMPY) -> None:
         hours = float(hours)  # a NumPy scalar would turn single precision into double
-        self.seed, self.hours, self.arrays = seed, hours, arrays
+        self.seed = seed
+        self.hours = hours
+        self.arrays = arrays
         self.paths = Paths(_winds(seed), YOUNG + OLD + (40.0, 2 * TEXTURE_EPOCH))
         positions, velocities = self.paths.at(hours)
-        self._ages: dict[float, np.ndarray] = {}
         speeds = np.sqrt((velocities**2).sum(axis=1, keepdims=True)) * (EARTH / 30)
-        for age, place, speed in zip(YOUNG + OLD, positions, speeds, strict=False):
-            self._ages[age] = _lattice(np.concatenate([place, speed]))
+        moved = np.concatenate([positions, speeds], axis=1)
+        self._ages = {age: _lattice(there) for age, there in zip(YOUNG + OLD, moved, strict=False)}
         self._textures = []
         epoch = int(np.floor(hours / TEXTURE_EPOCH))
         for back in (0, 1):
             age = hours - (epoch - back) * TEXTURE_EPOCH
             weight = float(np.sin(np.pi / 2 * age / TEXTURE_EPOCH))
             path = _lattice(self.paths.between(positions, velocities, age))
-            self._textures.append((weight, path, _moving_texture(seed, epoch - back)["texture"]))
+            texture = _moving_texture(seed, epoch - back)["texture"]
+            self._textures.append((weight, path, texture))
 
     def values(self, grid: Grid) -> np.ndarray:
         """PM2.5 on ``grid``: (rows, columns), float32, ug m-3."""
-        latitudes, longitudes = grid.latitudes, grid.longitudes % 360
-        aged = self._aged(Nodes(latitudes, longitudes, self.arrays))
-        result = np.empty(grid.shape, np.float32)
-        band = max(1, self.arrays.nodes // grid.columns)
-        for start in range(0, grid.rows, band):
-            rows = slice(start, start + band)
-            result[rows] = self.arrays.get(
-                self._at(Nodes(latitudes[rows], longitudes, self.arrays), aged)
-            )
+        latitudes = grid.latitudes
+        nodes = Nodes(latitudes, grid.longitudes % 360, self.arrays)
+        aged = self._aged(nodes)
+        result = nodes.by_bands(lambda band: self._at(band, aged))
         for row in np.flatnonzero(np.abs(latitudes) == 90):
             result[row] = self.points(latitudes[row : row + 1], np.zeros(1))[0]
         return result
@@ -207,35 +210,24 @@ class Moment:
     def points(self, latitudes: np.ndarray, longitudes: np.ndarray) -> np.ndarray:
         """PM2.5 at single places (degrees, float64): (n,), float32, ug m-3."""
         where = Points(latitudes, np.where(np.abs(latitudes) == 90, 0, longitudes % 360))
-        result: np.ndarray = self._at(where, self._aged(where))
-        return result
+        return np.asarray(self._at(where, self._aged(where)))
 
     def _aged(self, where: Nodes) -> np.ndarray:
         """Return what the old ages brought, on the lattice; only the nodes that ``where`` is read from are filled."""
-        rows, columns = round(180 / _OLD_STEP) + 1, round(360 / _OLD_STEP)
-        first_row, first_column = where.taps(_OLD_STEP)
-        row = first_row[:, None] + np.arange(4)
-        column = (first_column[:, None] + np.arange(4)) % columns
-        lattice = np.full((rows, columns), np.nan, np.float32)
+        latitudes, longitudes = globe_axes(_OLD_STEP)
+        lattice = np.full((latitudes.size, longitudes.size), np.nan, np.float32)
+        numbers = across_poles(np.arange(lattice.size).reshape(lattice.shape))
+        rows, columns = where.taps(_OLD_STEP)
         if isinstance(where, Points):
-            row, column = (
-                a.ravel() for a in np.broadcast_arrays(row[:, :, None], column[:, None, :])
-            )
-            turned = (row < 0) | (row >= rows)
-            column = np.where(turned, (column + columns // 2) % columns, column)
-            row = np.where(row < 0, -row, np.where(row >= rows, 2 * rows - 2 - row, row))
-            row, column = np.unravel_index(np.unique(row * columns + column), (rows, columns))
-            lattice[row, column] = self._old(Points(90 - _OLD_STEP * row, _OLD_STEP * column))
+            needed = np.unique(numbers[rows[:, :, None], columns[:, None, :]])
+            row, column = np.unravel_index(needed, lattice.shape)
+            lattice[row, column] = self._old(Points(latitudes[row], longitudes[column]))
             return across_poles(lattice)
-        row, column = np.unique(row), np.unique(column)
-        if row[0] < 0 or row[-1] >= rows:  # beyond a pole stands what lies half the globe away
-            column = np.unique(np.concatenate([column, (column + columns // 2) % columns]))
-            row = np.unique(np.where(row < 0, -row, np.where(row >= rows, 2 * rows - 2 - row, row)))
-        band = max(1, self.arrays.nodes // column.size)
-        for start in range(0, row.size, band):
-            part = row[start : start + band]
-            nodes = Nodes(90 - _OLD_STEP * part, _OLD_STEP * column, self.arrays)
-            lattice[np.ix_(part, column)] = self.arrays.get(self._old(nodes))
+        needed = numbers[np.ix_(np.unique(rows), np.unique(columns))]
+        row = np.unique(needed // longitudes.size)
+        column = np.unique(needed % longitudes.size)
+        nodes = Nodes(latitudes[row], longitudes[column], self.arrays)
+        lattice[np.ix_(row, column)] = nodes.by_bands(self._old)
         return across_poles(lattice)
 
     def _old(self, where: Nodes) -> Any:
@@ -364,10 +356,12 @@ class SimulatedWorld:
                 "times", "at least one time, strictly increasing", f"{times.size} times"
             )
         grid = grid.canonical()
-        each = max(1, _BLOCK_NODES // (grid.rows * grid.columns))
-        _, hours = np.unique(times.astype("datetime64[D]"), return_counts=True)
+        most = max(1, _BLOCK_NODES // (grid.rows * grid.columns))
         # No block goes beyond a day: files of a day then never compute what is not theirs.
-        blocks = [min(each, n - first) for n in hours.tolist() for first in range(0, n, each)]
+        blocks: list[int] = []
+        for left in np.unique(times.astype("datetime64[D]"), return_counts=True)[1].tolist():
+            full, rest = divmod(left, most)
+            blocks += [most] * full + [rest] * (rest > 0)
         stamps = da.from_array(  # type: ignore[no-untyped-call]
             times.astype("int64"), chunks=(tuple(blocks),)
         )
@@ -400,23 +394,27 @@ class SimulatedWorld:
         return _block(stamp, self.seed, grid.canonical(), mean, arrays or NUMPY)[0]
 
 
+def hourly_mean(at: Callable[[T], np.ndarray], middle: T, half: T) -> np.ndarray:
+    """Return the mean of single-precision values over an hour by Simpson's rule.
+
+    Args:
+        at: gives the values at a moment; called for the middle last, so that the next hour begins with a cached end.
+        middle: of the hour.
+        half: of an hour.
+    """
+    before = at(middle - half)
+    after = at(middle + half)
+    return (before + np.float32(4) * at(middle) + after) * np.float32(1 / 6)
+
+
 def _block(stamps: np.ndarray, seed: int, grid: Grid, mean: bool, arrays: Arrays) -> np.ndarray:
-    result = np.empty((stamps.size, *grid.shape), np.float32)
-    known: dict[int, np.ndarray] = {}
-
+    @lru_cache(maxsize=2)
     def at(stamp: int) -> np.ndarray:
-        if stamp not in known:
-            known[stamp] = Moment(seed, (stamp - _ORIGIN) / _HOUR, arrays).values(grid)
-        return known[stamp]
+        return Moment(seed, (stamp - _ORIGIN) / _HOUR, arrays).values(grid)
 
+    result = np.empty((stamps.size, *grid.shape), np.float32)
     for k, stamp in enumerate(stamps.tolist()):
-        if mean:  # Simpson's rule over the hour
-            before, after = at(stamp - _HOUR // 2), at(stamp + _HOUR // 2)
-            result[k] = (before + np.float32(4) * at(stamp) + after) * np.float32(1 / 6)
-            known = {stamp + _HOUR // 2: after}  # the next hour begins where this one ends
-        else:
-            result[k] = at(stamp)
-            known.clear()
+        result[k] = hourly_mean(at, stamp, _HOUR // 2) if mean else at(stamp)
     return result
 
 

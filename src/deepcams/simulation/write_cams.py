@@ -11,22 +11,26 @@ import numpy as np
 import xarray as xr
 
 from deepcams.core.errors import InputError, choose
-from deepcams.core.field import grid_of
+from deepcams.core.field import DIMS, grid_of
 from deepcams.core.progress import Progress, no_progress
 from deepcams.core.species import PM25
 from deepcams.core.times import HOUR, stamp
-from deepcams.files.atomic import atomic_path
-from deepcams.simulation.write_fields import Blocks, add_variable, blocks_of, from_180_west
+from deepcams.simulation.write_fields import from_180_west, save_netcdf, write_file
 
 CamsLayout = Literal["new", "old", "zip"]
 
 _MEMBER = "data_sfc.nc"
 _MISSING = np.int16(-32767)
+_SCALE = 1e-9
+"""kg in a microgram."""
 _NAMES = {
     "units": "kg m**-3",
     "long_name": PM25.long_name,
     "standard_name": PM25.standard_name,
 }
+_NORTH = {"units": "degrees_north", "standard_name": "latitude", "long_name": "latitude"}
+_EAST = {"units": "degrees_east", "standard_name": "longitude", "long_name": "longitude"}
+_CENTRE = "European Centre for Medium-Range Weather Forecasts"
 
 
 def write_cams(
@@ -45,32 +49,30 @@ def write_cams(
         path: of the file.
         layout: ``new`` (netCDF-4, ``valid_time``, 0..360), ``old`` (netCDF-3, ``time`` in hours since 1900, 16-bit
             packed, -180..180) or ``zip`` (the new one as member ``data_sfc.nc``).
-        overwrite: replace the file if it is there; otherwise it is kept.
+        overwrite: replace the file if it exists; otherwise it is not touched.
         progress: called with the number of times done.
-        world: see :func:`~deepcams.simulation.write_fields.blocks_of`.
+        world: see :func:`~deepcams.simulation.write_fields.write_file`.
 
     Returns:
         whether the file was written now.
 
     Raises:
-        InputError: unknown layout, or no canonical field.
+        InputError: unknown layout, no canonical field, or times that the old layout cannot hold.
         OutputError: the file cannot be written.
     """
     choose("CAMS layout", layout, get_args(CamsLayout))
     grid_of(field)
-    path = Path(path)
-    if path.exists() and not overwrite:
-        return False
+    off = field.time.values[_hours(field) % 1 != 0]
+    if layout == "old" and off.size:
+        raise InputError("CAMS layout old", "times on the hour", stamp(off[0]))
     write = {"new": _write_new, "old": _write_old, "zip": _write_zip}[layout]
-    with blocks_of(field, path, world, progress) as blocks, atomic_path(path) as temporary:
-        write(field, temporary, blocks)
-    return True
+    return write_file(field, Path(path), write, overwrite, progress, world)
 
 
-def _write_zip(field: xr.DataArray, path: Path, blocks: Blocks) -> None:
+def _write_zip(field: xr.DataArray, path: Path) -> None:
     inner = path.with_name(f"{path.name}.nc")
     try:
-        _write_new(field, inner, blocks)
+        _write_new(field, inner)
         # A fixed date, so that the same field gives the same bytes.
         member = zipfile.ZipInfo(_MEMBER, (1980, 1, 1, 0, 0, 0))
         member.compress_type = zipfile.ZIP_DEFLATED
@@ -84,103 +86,79 @@ def _write_zip(field: xr.DataArray, path: Path, blocks: Blocks) -> None:
         inner.unlink(missing_ok=True)
 
 
+def _hours(field: xr.DataArray) -> np.ndarray:
+    """Return the field's times in hours since 1900."""
+    return np.asarray((field.time.values - np.datetime64("1900-01-01", "ns")) / HOUR)
+
+
 def _history(field: xr.DataArray) -> str:
     return f"simulated, no CAMS data: {field.attrs.get('source', 'deepcams simulated world')}"
 
 
-def _axis(name: str, units: str) -> dict[str, str]:
-    return {"units": units, "standard_name": name, "long_name": name}
-
-
-def _write_new(field: xr.DataArray, path: Path, blocks: Blocks) -> None:
-    import netCDF4
-
-    centre = "European Centre for Medium-Range Weather Forecasts"
-    dims = ("valid_time", "latitude", "longitude")
+def _write_new(field: xr.DataArray, path: Path) -> None:
     number = {
         "long_name": "ensemble member numerical id",
         "units": "1",
         "standard_name": "realization",
     }
     surface = {"long_name": "original GRIB coordinate for key: level(surface)", "units": "1"}
-    time = {
+    clock = {
         "long_name": "time",
         "standard_name": "time",
         "units": "seconds since 1970-01-01",
         "calendar": "proleptic_gregorian",
     }
     seconds = field.time.values.astype("datetime64[s]").astype("int64")
-    north, east = _axis("latitude", "degrees_north"), _axis("longitude", "degrees_east")
-    with netCDF4.Dataset(path, "w", format="NETCDF4") as file:
-        file.setncatts(
-            {
-                "GRIB_centre": "ecmf",
-                "GRIB_centreDescription": centre,
-                "Conventions": "CF-1.7",
-                "institution": centre,
-                "history": _history(field),
-            }
-        )
-        for name, size in zip(dims, field.shape, strict=True):
-            file.createDimension(name, size)
-        add_variable(file, "number", "i8", (), number, 0)
-        add_variable(file, "surface", "f8", (), surface, 0.0, fill_value=np.nan)
-        add_variable(file, "valid_time", "i8", ("valid_time",), time, seconds)
-        add_variable(file, "latitude", "f8", ("latitude",), north, field.latitude.values)
-        add_variable(file, "longitude", "f8", ("longitude",), east, field.longitude.values)
-        values = add_variable(
-            file,
-            "pm2p5",
-            "f4",
-            dims,
-            {**_NAMES, "coordinates": "number surface"},
-            fill_value=np.nan,
-            zlib=True,
-            complevel=1,
-            shuffle=True,
-            chunksizes=(min(8, field.shape[0]), *field.shape[1:]),
-        )
-        for times, block in blocks:
-            values[times] = block * np.float32(1e-9)
+    values = field.values * np.float32(_SCALE)
+    dataset = xr.Dataset(
+        {"pm2p5": (("valid_time", "latitude", "longitude"), values, _NAMES)},
+        {
+            "number": ((), 0, number),
+            "surface": ((), 0.0, surface),
+            "valid_time": ("valid_time", seconds, clock),
+            "latitude": ("latitude", field.latitude.values, _NORTH),
+            "longitude": ("longitude", field.longitude.values, _EAST),
+        },
+        {
+            "GRIB_centre": "ecmf",
+            "GRIB_centreDescription": _CENTRE,
+            "Conventions": "CF-1.7",
+            "institution": _CENTRE,
+            "history": _history(field),
+        },
+    )
+    chunks = (min(8, field.shape[0]), *field.shape[1:])
+    save_netcdf(dataset, path, chunksizes=chunks, _FillValue=np.float32(np.nan))
 
 
-def _write_old(field: xr.DataArray, path: Path, blocks: Blocks) -> None:
-    import netCDF4
-
-    hours = (field.time.values - np.datetime64("1900-01-01", "ns")) / HOUR
-    if np.any(hours % 1):
-        found = stamp(field.time.values[hours % 1 != 0][0])
-        raise InputError("CAMS layout old", "times on the hour", found)
-    order, longitude = from_180_west(field.longitude.values)
-    packed, scale, offset = _packed(blocks)
-    time = {
+def _write_old(field: xr.DataArray, path: Path) -> None:
+    clock = {
         "units": "hours since 1900-01-01 00:00:00.0",
         "long_name": "time",
         "calendar": "gregorian",
     }
-    attrs = {"scale_factor": scale, "add_offset": offset, "missing_value": _MISSING, **_NAMES}
-    north, east = _axis("latitude", "degrees_north"), _axis("longitude", "degrees_east")
-    with netCDF4.Dataset(path, "w", format="NETCDF3_64BIT_OFFSET") as file:
-        file.setncatts({"Conventions": "CF-1.6", "history": _history(field)})
-        for name in ("longitude", "latitude", "time"):
-            file.createDimension(name, field.sizes[name])
-        add_variable(file, "longitude", "f4", ("longitude",), east, longitude)
-        add_variable(file, "latitude", "f4", ("latitude",), north, field.latitude.values)
-        add_variable(file, "time", "i4", ("time",), time, hours.astype(np.int32))
-        dims = ("time", "latitude", "longitude")
-        values = add_variable(file, "pm2p5", "i2", dims, fill_value=_MISSING)
-        values.set_auto_maskandscale(False)
-        values.setncatts(attrs)
-        values[:] = packed[..., order]
-
-
-def _packed(blocks: Blocks) -> tuple[np.ndarray, float, float]:
-    """Pack all values into 16 bits: the packed ones, the scale and the offset."""
-    data = np.concatenate([block for _, block in blocks]).astype(np.float64) * 1e-9
-    missing = np.isnan(data)
-    known = data[~missing]
-    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
-    scale = (high - low) / 65532 or 1.0
-    offset = (high + low) / 2
-    steps = np.rint((np.nan_to_num(data) - offset) / scale)
-    return np.where(missing, _MISSING, steps).astype(np.int16), scale, offset
+    field = from_180_west(field)
+    values = field.values.astype(np.float64) * _SCALE
+    known = values[~np.isnan(values)]
+    low, high = 0.0, 0.0
+    if known.size:
+        low = float(known.min())
+        high = float(known.max())
+    packing = {
+        "dtype": "int16",
+        "scale_factor": (high - low) / 65532 or 1.0,
+        "add_offset": (high + low) / 2,
+        "missing_value": _MISSING,
+        "_FillValue": _MISSING,
+    }
+    dataset = xr.Dataset(
+        {"pm2p5": (DIMS, values, _NAMES)},
+        {
+            "longitude": ("longitude", field.longitude.values.astype(np.float32), _EAST),
+            "latitude": ("latitude", field.latitude.values.astype(np.float32), _NORTH),
+            "time": ("time", _hours(field).astype(np.int32), clock),
+        },
+        {"Conventions": "CF-1.6", "history": _history(field)},
+    )
+    encoding = {name: {"_FillValue": None} for name in DIMS} | {"pm2p5": packing}
+    dataset.to_netcdf(path, format="NETCDF3_64BIT", engine="netcdf4", encoding=encoding)

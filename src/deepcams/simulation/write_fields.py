@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,11 @@ from deepcams.core.times import MINUTE
 from deepcams.files.atomic import atomic_path, os_errors_explained, write_atomically
 from deepcams.files.records import FOLDER, Record, Records, fingerprint
 
-Blocks = Iterator[tuple[slice, np.ndarray]]
-"""Which times, and their values (hours, rows, columns)."""
-
 STATE = f"{FOLDER}-simulation"
 """Hidden folder of simulated files; ``.deepcams`` itself would make them an output of deepcams, which is no input."""
 
 _SINCE = np.datetime64("2003-01-01", "ns")
+_COMPRESSION = {"zlib": True, "complevel": 1, "shuffle": True}
 
 
 @dataclass
@@ -55,31 +53,49 @@ class Written:
             self.kept += 1
 
 
-@contextmanager
-def blocks_of(field: xr.DataArray, path: Path, world: str, progress: Progress) -> Iterator[Blocks]:
-    """Compute a field chunk by chunk in time; store each chunk until the field's file is written.
+def write_file(
+    field: xr.DataArray,
+    path: Path,
+    write: Callable[[xr.DataArray, Path], None],
+    overwrite: bool,
+    progress: Progress,
+    world: str,
+) -> bool:
+    """Compute a field chunk by chunk in time and write its file, which appears only when it is complete.
 
-    So a run that is killed within a file goes on within it.
+    Each chunk is stored until the file is written, so a run that is killed within a file goes on within it.
 
     Args:
         field: canonical; lazy.
-        path: of the file; it is not touched.
-        world: everything that the field's values depend on besides their places and times; empty: nothing is stored.
+        path: of the file.
+        write: writes the computed field to a temporary path.
+        overwrite: replace the file if it exists; otherwise it is not touched.
         progress: called with the number of times done.
+        world: everything that the field's values depend on besides their places and times; empty: nothing is stored.
+
+    Returns:
+        whether the file was written now.
     """
+    if path.exists() and not overwrite:
+        return False
     folder = path.parent / STATE / f"{path.name}.blocks"
-    yield _blocks(field, folder, world, progress)
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _blocks(field: xr.DataArray, folder: Path, world: str, progress: Progress) -> Blocks:
-    end = 0
-    for length in field.chunks[0] if field.chunks else (field.sizes["time"],):
-        times = slice(end, end + length)
-        end += length
+    parts = []
+    for times in time_chunks(field):
         block = field[times]
-        yield times, _stored(block, folder, world) if world else block.values
-        progress("simulate", end, field.sizes["time"])
+        parts.append(_stored(block, folder, world) if world else block.values)
+        progress("simulate", times.stop, field.sizes["time"])
+    with atomic_path(path) as temporary:
+        write(field.copy(data=np.concatenate(parts)), temporary)
+    shutil.rmtree(folder, ignore_errors=True)
+    return True
+
+
+def time_chunks(field: xr.DataArray) -> Iterator[slice]:
+    """Yield the times of each chunk of a lazy field; all times of one in memory."""
+    start = 0
+    for length in field.chunks[0] if field.chunks else (field.sizes["time"],):
+        yield slice(start, start + length)
+        start += length
 
 
 def _stored(block: xr.DataArray, folder: Path, world: str) -> np.ndarray:
@@ -103,48 +119,54 @@ def _stored(block: xr.DataArray, folder: Path, world: str) -> np.ndarray:
     return values
 
 
-def by_calendar(field: xr.DataArray, unit: str) -> Iterator[xr.DataArray]:
-    """Divide a field into its days (``D``) or months (``M``)."""
-    labels = field.time.values.astype(f"datetime64[{unit}]")
-    for label in np.unique(labels):
-        yield field.isel(time=np.flatnonzero(labels == label))
-
-
-def from_180_west(longitudes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the order of columns from 180 W eastward on the globe, and their longitudes (-180..180) in that order."""
-    step = longitudes[1] - longitudes[0]
-    order = np.arange(longitudes.size)
-    if longitudes.size * step > 360 - step / 2:
-        order = np.argsort((longitudes + 180) % 360, kind="stable")
-        return order, (longitudes[order] + 180) % 360 - 180
-    return order, longitudes - 360 if longitudes[0] >= 180 else longitudes
-
-
-def add_variable(
-    file: Any,
-    name: str,
-    kind: str,
-    dims: tuple[str, ...] = (),
-    attrs: Mapping[str, Any] | None = None,
-    values: Any = None,
-    **options: Any,
-) -> Any:
-    """Add a variable to an open netCDF file.
+def write_calendar(
+    field: xr.DataArray,
+    unit: str,
+    write: Callable[[xr.DataArray, Progress], tuple[Path, bool]],
+    progress: Progress,
+) -> Written:
+    """Write one file for each day (``D``) or month (``M``) of a field.
 
     Args:
-        file: a ``netCDF4.Dataset``.
-        name, kind, dims, options: see ``netCDF4.Dataset.createVariable``.
-        attrs: its attributes, in order.
-        values: all of its values; default: none are written.
-
-    Returns:
-        the ``netCDF4.Variable``.
+        field: canonical; lazy.
+        unit: ``D`` or ``M``.
+        write: writes one of the parts, and returns the path and whether the file was written now.
+        progress: called with the number of times done.
     """
-    variable = file.createVariable(name, kind, dims, **options)
-    variable.setncatts(attrs or {})
-    if values is not None:
-        variable[...] = values
-    return variable
+    written = Written()
+    done = 0
+    total = field.sizes["time"]
+    labels = field.time.values.astype(f"datetime64[{unit}]")
+    for label in np.unique(labels):
+        part = field.isel(time=np.flatnonzero(labels == label))
+        written.add(*write(part, shifted(progress, done, total)))
+        done += part.sizes["time"]
+        progress("simulate", done, total)
+    return written
+
+
+def from_180_west(field: xr.DataArray) -> xr.DataArray:
+    """Return a field with longitudes in -180..180, the globe from 180 W eastward."""
+    longitude = field.longitude.values
+    if grid_of(field).periodic:
+        turned = (longitude + 180) % 360 - 180
+        return field.assign_coords(longitude=turned).sortby("longitude")
+    if longitude[0] >= 180:
+        return field.assign_coords(longitude=longitude - 360)
+    return field
+
+
+def save_netcdf(dataset: xr.Dataset, path: Path, unlimited: str = "", **encoding: Any) -> None:
+    """Write a dataset of one variable as netCDF-4, compressed; ``encoding`` is the variable's."""
+    (name,) = dataset.data_vars
+    plain: dict[Any, Any] = {coordinate: {"_FillValue": None} for coordinate in dataset.coords}
+    plain[name] = {**_COMPRESSION, **encoding}
+    dataset.to_netcdf(
+        path,
+        engine="netcdf4",
+        encoding=plain,
+        unlimited_dims=[unlimited] if unlimited else None,
+    )
 
 
 def write_days(
@@ -159,65 +181,50 @@ def write_days(
     Args:
         field: canonical field; times on whole minutes.
         folder: where the files go.
-        overwrite: replace files that are there; otherwise they are kept.
+        overwrite: replace files that exist; otherwise they are not touched.
         progress: called with the number of times done.
-        world: see :func:`blocks_of`.
+        world: see :func:`write_file`.
 
     Raises:
         OutputError: a file cannot be written.
     """
     grid_of(field)
-    written, done, total = Written(), 0, field.sizes["time"]
-    for day in by_calendar(field, "D"):
-        stamps = day.time.values.astype("datetime64[h]").astype(str)
-        # A part of a day has its hours in the name, so that it is not taken for a longer one.
-        hours = "" if stamps.size == 24 else f"T{stamps[0][11:13]}-{stamps[-1][11:13]}"
-        path = Path(folder) / f"simulated_{stamps[0][:10].replace('-', '')}{hours}.nc"
-        new = overwrite or not path.exists()
-        if new:
-            part = shifted(progress, done, total)
-            with blocks_of(day, path, world, part) as blocks, atomic_path(path) as temporary:
-                _write(day, temporary, blocks)
-        written.add(path, new)
-        done += stamps.size
-        progress("simulate", done, total)
-    return written
+
+    def write(day: xr.DataArray, progress: Progress) -> tuple[Path, bool]:
+        date = str(day.time.dt.strftime("%Y%m%d").values[0])
+        if day.sizes["time"] != 24:
+            # A part of a day has its hours in the name, so that it is not taken for a longer one.
+            first, last = day.time.dt.strftime("%H").values[[0, -1]]
+            date += f"T{first}-{last}"
+        path = Path(folder) / f"simulated_{date}.nc"
+        return path, write_file(day, path, _write, overwrite, progress, world)
+
+    return write_calendar(field, "D", write, progress)
 
 
-def _write(field: xr.DataArray, path: Path, blocks: Blocks) -> None:
-    import netCDF4
-
+def _write(field: xr.DataArray, path: Path) -> None:
     minutes = (field.time.values - _SINCE) // MINUTE
-    axes = (
-        ("time", "i8", "minutes since 2003-01-01 00:00:00", minutes),
-        ("latitude", "f8", "degrees_north", field.latitude.values),
-        ("longitude", "f8", "degrees_east", field.longitude.values),
-    )
+    clock = {
+        "standard_name": "time",
+        "units": "minutes since 2003-01-01 00:00:00",
+        "calendar": "standard",
+    }
+    north = {"standard_name": "latitude", "units": "degrees_north"}
+    east = {"standard_name": "longitude", "units": "degrees_east"}
     about = ("standard_name", "long_name", "units", "cell_methods")
-    with netCDF4.Dataset(path, "w", format="NETCDF4") as file:
-        file.setncatts(
-            {
-                "Conventions": "CF-1.11",
-                "source": field.attrs["source"],
-                "title": "Simulated PM2.5: no real data",
-            }
-        )
-        for name, size in zip(DIMS, field.shape, strict=True):
-            file.createDimension(name, size)
-        for name, kind, units, values in axes:
-            add_variable(file, name, kind, (name,), {"standard_name": name, "units": units}, values)
-        file["time"].setncattr("calendar", "standard")
-        variable = add_variable(
-            file,
-            "pm2p5",
-            "f4",
-            DIMS,
-            {key: field.attrs[key] for key in about},
-            zlib=True,
-            complevel=1,
-            shuffle=True,
-            chunksizes=(1, *field.shape[1:]),
-            fill_value=np.float32(np.nan),
-        )
-        for times, block in blocks:
-            variable[times] = block
+    attrs = {name: field.attrs[name] for name in about}
+    dataset = xr.Dataset(
+        {"pm2p5": (DIMS, field.values, attrs)},
+        {
+            "time": ("time", minutes, clock),
+            "latitude": ("latitude", field.latitude.values, north),
+            "longitude": ("longitude", field.longitude.values, east),
+        },
+        {
+            "Conventions": "CF-1.11",
+            "source": field.attrs["source"],
+            "title": "Simulated PM2.5: no real data",
+        },
+    )
+    chunks = (1, *field.shape[1:])
+    save_netcdf(dataset, path, chunksizes=chunks, _FillValue=np.float32(np.nan))

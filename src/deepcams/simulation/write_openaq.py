@@ -20,7 +20,7 @@ from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress
 from deepcams.files.atomic import atomic_path
 from deepcams.simulation.station_network import Station, absent, measure
-from deepcams.simulation.world import Moment
+from deepcams.simulation.world import Moment, hourly_mean
 from deepcams.simulation.write_fields import Written
 
 COLUMNS = (
@@ -62,15 +62,8 @@ class Dirt:
 
 def openaq_path(folder: Path, station: int, day: date) -> Path:
     """Return the path of a station's local day in the archive."""
-    return (
-        folder
-        / "records"
-        / "csv.gz"
-        / f"locationid={station}"
-        / f"year={day:%Y}"
-        / f"month={day:%m}"
-        / f"location-{station}-{day:%Y%m%d}.csv.gz"
-    )
+    of_month = f"records/csv.gz/locationid={station}/year={day:%Y}/month={day:%m}"
+    return folder / of_month / f"location-{station}-{day:%Y%m%d}.csv.gz"
 
 
 def write_openaq(
@@ -93,20 +86,19 @@ def write_openaq(
         period: its first and last UTC date are the first and last local day.
         folder: the archive's root; files go to ``records/csv.gz/locationid=../year=../month=..``.
         dirt: what to plant; ``None`` for clean files.
-        overwrite: replace files that are there; otherwise they are kept.
+        overwrite: replace files that exist; otherwise they are not touched.
         progress: called after each file.
 
     Returns:
         what was written, and one row per planted thing: location_id, datetime (as in the file; empty for a twin),
-        kind (sentinel, duplicate, negative, constant, units, twin) and detail; kept files' dirt included.
+        kind (sentinel, duplicate, negative, constant, units, twin) and detail; the dirt of files not touched included.
 
     Raises:
         OutputError: a file cannot be written.
     """
     folder = Path(folder)
-    first = pd.Timestamp(period.start).date()
-    last = pd.Timestamp(period.end - np.timedelta64(1, "ns")).date()
-    days = [first + timedelta(days=k) for k in range((last - first).days + 1)]
+    last = period.end - np.timedelta64(1, "ns")
+    days = [day.date() for day in pd.date_range(period.start, last, normalize=True)]
     written = Written()
     planted = [
         (station.id, "", "twin", f"of {station.twin_of}")
@@ -120,38 +112,41 @@ def write_openaq(
     def truth(hour: float) -> np.ndarray:
         return Moment(seed, hour).points(latitude, longitude)
 
-    def mean(hour: int, index: int) -> np.float32:
-        """Return the mean over an hour by Simpson's rule, as in SimulatedWorld.field(mean=True)."""
-        before, middle, after = (truth(hour + part)[index] for part in (0, 0.5, 1))
-        result: np.float32 = (before + np.float32(4) * middle + after) * np.float32(1 / 6)
-        return result
+    @lru_cache(maxsize=256)
+    def means(hour: int) -> np.ndarray:
+        return hourly_mean(truth, hour + 0.5, 0.5)
 
     for day in days:
         for index, station in enumerate(stations):
             path = openaq_path(folder, station.id, day)
             stamps, hours = _hours(station, day)
             kinds = _plan(seed, station, day, dirt, absent(seed, station, hours))
-            for stamp, kind in zip(stamps.tolist(), kinds.tolist(), strict=True):
+            for stamp, kind in zip(stamps, kinds.tolist(), strict=True):
                 if kind:
                     planted.append((station.id, stamp, kind, _DETAIL.get(kind, "")))
             new = overwrite or not path.exists()
             if new:
-                means = np.array([mean(hour, index) for hour in hours.tolist()])
+                true = np.array([means(hour)[index] for hour in hours.tolist()])
+                values = measure(seed, station, true, hours)
                 with atomic_path(path) as temporary:
-                    _write(temporary, station, stamps, measure(seed, station, means, hours), kinds)
+                    _write(temporary, station, stamps, values, kinds)
             written.add(path, new)
             progress("simulate", len(written.paths), len(days) * len(stations))
     return written, pd.DataFrame(planted, columns=list(PLANTED))
 
 
-def _hours(station: Station, day: date) -> tuple[np.ndarray, np.ndarray]:
+def _hours(station: Station, day: date) -> tuple[list[str], np.ndarray]:
     """Return the UTC hours that begin in a station's local day: stamps of their ends as written, and their begins."""
     zone = ZoneInfo(station.timezone)
-    begin = datetime(day.year, day.month, day.day, tzinfo=UTC) - timedelta(hours=15)
-    moments = [begin + k * _HOUR for k in range(15 + 24 + 13)]
-    moments = [moment for moment in moments if moment.astimezone(zone).date() == day]
-    stamps = [(moment + _HOUR).astimezone(zone).isoformat() for moment in moments]
-    return np.array(stamps), np.array([round((moment - _ORIGIN) / _HOUR) for moment in moments])
+    first = datetime(day.year, day.month, day.day, tzinfo=UTC) - 15 * _HOUR
+    stamps = []
+    hours = []
+    for k in range(15 + 24 + 13):
+        begin = first + k * _HOUR
+        if begin.astimezone(zone).date() == day:
+            stamps.append((begin + _HOUR).astimezone(zone).isoformat())
+            hours.append((begin - _ORIGIN) // _HOUR)
+    return stamps, np.array(hours)
 
 
 def _plan(
@@ -164,15 +159,17 @@ def _plan(
         return kinds
     random = np.random.default_rng([seed, 9, station.id, day.toordinal()])
     shares = random.random(size)
-    day_kind, start, length = random.random(2), random.random(), int(random.integers(8, 13))
+    of_day = random.random(2)
+    start = random.random()
+    length = int(random.integers(8, 13))
     low = 0.0
     for kind in ("sentinel", "duplicate", "negative"):
         high = low + getattr(dirt, kind)
         kinds[(shares >= low) & (shares < high)] = kind
         low = high
-    if day_kind[0] < dirt.units:
+    if of_day[0] < dirt.units:
         kinds[:] = "units"
-    elif day_kind[1] < dirt.constant:
+    elif of_day[1] < dirt.constant:
         first = int(start * (size - length + 1))
         kinds[first : first + length] = "constant"
     kinds[missing] = ""
@@ -180,45 +177,42 @@ def _plan(
 
 
 def _write(
-    path: Path, station: Station, stamps: np.ndarray, values: np.ndarray, kinds: np.ndarray
+    path: Path, station: Station, stamps: list[str], values: np.ndarray, kinds: np.ndarray
 ) -> None:
-    with (
-        path.open("wb") as raw,
-        gzip.GzipFile("", "wb", 6, raw, mtime=0) as file,
-    ):  # no date: same data, same bytes
-        file.write((",".join(COLUMNS) + "\n").encode())
-        for row in _rows(station, stamps, values, kinds):
-            file.write((",".join(row) + "\n").encode())
+    lines = [",".join(COLUMNS), *_rows(station, stamps, values, kinds), ""]
+    # no date in the header: the same data give the same bytes
+    packed = gzip.compress("\n".join(lines).encode(), 6, mtime=0)
+    path.write_bytes(packed)
 
 
 def _rows(
-    station: Station, stamps: np.ndarray, values: np.ndarray, kinds: np.ndarray
-) -> Iterator[tuple[str, ...]]:
-    name = f'"{station.name}-{station.id}"'
-    place = f"{station.latitude}", f"{station.longitude}"
+    station: Station, stamps: list[str], values: np.ndarray, kinds: np.ndarray
+) -> Iterator[str]:
+    def row(stamp: str, sensor: int, parameter: str, units: str, value: object) -> str:
+        name = f'"{station.name}-{station.id}"'
+        return (
+            f"{station.id},{station.id * 10 + sensor},{name},{stamp},"
+            f"{station.latitude},{station.longitude},{parameter},{units},{value}"
+        )
+
     steady = None
-    for stamp, value, kind in zip(stamps.tolist(), values.tolist(), kinds.tolist(), strict=True):
-        units, written = "µg/m³", value
+    for stamp, value, kind in zip(stamps, values.tolist(), kinds.tolist(), strict=True):
         if np.isnan(value):
             continue
+        units = "µg/m³"
+        written = value
         if kind == "constant":
             steady = value if steady is None else steady
             written = steady
         elif kind == "units":
-            units, written = "ppm", round(value / 1000, 4)
-        else:
-            written = {"sentinel": -999.0, "negative": -round(0.1 + value / 10, 1)}.get(kind, value)
-        head = str(station.id), str(station.id * 10 + 2), name, stamp, *place
-        for _ in range(2 if kind == "duplicate" else 1):
-            yield *head, "pm25", units, f"{written}"
+            units = "ppm"
+            written = round(value / 1000, 4)
+        elif kind == "sentinel":
+            written = -999.0
+        elif kind == "negative":
+            written = -round(0.1 + value / 10, 1)
+        yield row(stamp, 2, "pm25", units, written)
+        if kind == "duplicate":
+            yield row(stamp, 2, "pm25", units, written)
         if station.id % 2:
-            yield (
-                str(station.id),
-                str(station.id * 10 + 1),
-                name,
-                stamp,
-                *place,
-                "pm10",
-                "µg/m³",
-                f"{value * 1.6:.1f}",
-            )
+            yield row(stamp, 1, "pm10", "µg/m³", f"{value * 1.6:.1f}")

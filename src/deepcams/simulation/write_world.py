@@ -12,7 +12,7 @@ import numpy as np
 from deepcams.core.errors import InputError, OutputError, choose
 from deepcams.core.grid import Grid
 from deepcams.core.period import Period
-from deepcams.core.progress import Progress, no_progress, shifted
+from deepcams.core.progress import Progress, no_progress
 from deepcams.core.text import size
 from deepcams.core.times import HOUR
 from deepcams.files.atomic import atomic_path
@@ -23,12 +23,13 @@ from deepcams.simulation.arrays import Arrays
 from deepcams.simulation.station_network import place_stations
 from deepcams.simulation.world import WORLD_VERSION, SimulatedWorld
 from deepcams.simulation.write_cams import CamsLayout, write_cams
-from deepcams.simulation.write_fields import STATE, Written, by_calendar, write_days
+from deepcams.simulation.write_fields import STATE, Written, write_calendar, write_days
 from deepcams.simulation.write_geos_cf import write_geos_cf
 from deepcams.simulation.write_openaq import Dirt, write_openaq
 
 if TYPE_CHECKING:
     import pandas as pd
+    import xarray as xr
 
 Layout = Literal["cams", "geos-cf", "openaq", "field"]
 
@@ -74,7 +75,7 @@ def simulate(
     arrays: Arrays | None = None,
     progress: Progress = no_progress,
 ) -> Simulation:
-    """Write a simulated world; files that are complete are kept.
+    """Write a simulated world; files that are complete are not written again.
 
     Args:
         folder: where the files go.
@@ -87,7 +88,7 @@ def simulate(
         cams_layout: ``new``, ``old`` or ``zip``.
         stations: how many, for ``openaq``.
         dirt: plant what goes wrong in real archives, for ``openaq``, and list it in ``planted.csv``.
-        overwrite: write files that are there anew.
+        overwrite: write existing files anew.
         arrays: what to compute fields with, by default NumPy (see :meth:`SimulatedWorld.field`; stations always do).
         progress: called with how much is done and how much there is.
 
@@ -100,113 +101,99 @@ def simulate(
     choose("CAMS layout", cams_layout, get_args(CamsLayout))
     period = Period.parse(period, "--period") if isinstance(period, str) else period
     folder = Path(folder)
-    SimulatedWorld(seed)  # refuses what is no seed
+    world = SimulatedWorld(seed)
     if folder.exists() and not folder.is_dir():
         raise OutputError(
             f"{folder}: a folder is needed, and a file of that name is there; name another folder"
         )
-    task = _Task(folder, seed, period, bbox, overwrite, arrays, progress)
-    with locked(Records(folder / STATE).lock, folder):
-        if layout == "openaq":
-            return task.write_stations(stations, Dirt() if dirt else None)
-        if layout == "cams":
-            return task.write_cams(cams_layout)
-        return task.write_hours(layout)
-
-
-@dataclass
-class _Task:
-    """The arguments of :func:`simulate` that all layouts share, and what is done for each layout."""
-
-    folder: Path
-    seed: int
-    period: Period
-    bbox: tuple[float, float, float, float] | None
-    overwrite: bool
-    arrays: Arrays | None
-    progress: Progress
-
-    @property
-    def key(self) -> str:
-        """Everything that a field's values depend on besides places and times."""
-        return f"world {WORLD_VERSION}, seed {self.seed}, bbox {self.bbox}"
-
-    def grid(self, step: float) -> Grid:
-        if self.bbox is None:
-            return Grid.globe(step)
-        return Grid.globe(step).select(self.bbox, "--bbox")[0]
-
-    def claim(self, layout: Layout, **settings: Any) -> None:
-        """Note whose world a layout's files in the folder are, so that a rerun may keep what is complete.
-
-        Args:
-            layout: each has its own settings in the folder.
-            settings: what the files' values depend on besides seed and period.
-
-        Raises:
-            OutputError: files with other settings are there, or the folder cannot be written to.
-        """
-        records = Records(self.folder / STATE / layout)
-        do = "name another folder or add --overwrite"
-        if self.overwrite:
-            shutil.rmtree(records.folder, ignore_errors=True)
-        elif records.identity() is None and list(records.folder.glob("*.json")):
-            raise OutputError(f"{records.folder}: the record of the settings is unreadable; {do}")
-        records.begin({"world": WORLD_VERSION, "seed": self.seed, **settings}, self.folder, do)
-
-    def write_stations(self, number: int, dirt: Dirt | None) -> Simulation:
-        self.grid(0.25)  # refuses a box without nodes
-        places = place_stations(self.seed, number, self.bbox, dirt.twins if dirt else 0.0)
-        self.claim("openaq", dirt=dirt is not None)
-        written, planted = write_openaq(
-            self.seed, places, self.period, self.folder, dirt, self.overwrite, self.progress
-        )
+    grid = Grid.globe(0.75 if layout == "cams" else 0.25)
+    if bbox is not None:
+        grid = grid.select(bbox, "--bbox")[0]
+    state = Records(folder / STATE)
+    if layout == "openaq":
+        wrong = Dirt() if dirt else None
+        places = place_stations(seed, stations, bbox, wrong.twins if wrong else 0.0)
+        with locked(state.lock, folder):
+            _claim(folder, layout, overwrite, seed, dirt=dirt)
+            written, planted = write_openaq(
+                seed, places, period, folder, wrong, overwrite, progress
+            )
+            if dirt:
+                with atomic_path(folder / "planted.csv") as temporary:
+                    planted.to_csv(temporary, index=False)
         what = f"{len(places)} simulated stations"
-        if dirt is None:
-            return Simulation(written, what)
-        with atomic_path(self.folder / "planted.csv") as temporary:
-            planted.to_csv(temporary, index=False)
-        return Simulation(written, what, planted)
-
-    def write_cams(self, layout: CamsLayout) -> Simulation:
-        """Write one file a month, named after its first and last time."""
-        grid, times = self.grid(0.75), _times(self.period, 3)
-        self.claim("cams", bbox=self.bbox, cams_layout=layout)
-        fine = SimulatedWorld(self.seed).field(grid.refine(), times, arrays=self.arrays)
-        written, done = Written(), 0
-        for month in by_calendar(coarsen(fine), "M"):
-            stamps = month.time.values[[0, -1]].astype("datetime64[h]").astype(str)
-            first, last = (text.replace("-", "") for text in stamps)
-            path = self.folder / f"cams_eac4_{first}-{last}.{'zip' if layout == 'zip' else 'nc'}"
-            part = shifted(self.progress, done, times.size)
-            new = write_cams(month, path, layout, self.overwrite, part, self.key)
-            written.add(path, new)
-            done += month.sizes["time"]
-            self.progress("simulate", done, times.size)
-        return Simulation(written, f"{times.size} frames of {grid.describe()}")
-
-    def write_hours(self, layout: Layout) -> Simulation:
-        mean = layout == "geos-cf"
-        grid, times = self.grid(0.25), _times(self.period, 1, mean)
-        self.claim(layout, bbox=self.bbox)
-        field = SimulatedWorld(self.seed).field(grid, times, mean, self.arrays)
+        return Simulation(written, what, planted if dirt else None)
+    # everything that a field's values depend on besides places and times
+    key = f"world {WORLD_VERSION}, seed {seed}, bbox {bbox}"
+    mean = layout == "geos-cf"
+    times = _times(period, 3 if layout == "cams" else 1, mean)
+    fine = grid.refine() if layout == "cams" else grid
+    field = world.field(fine, times, mean, arrays)
+    with locked(state.lock, folder):
+        if layout == "cams":
+            _claim(folder, layout, overwrite, seed, bbox=bbox, cams_layout=cams_layout)
+            written = _write_months(coarsen(field), folder, cams_layout, overwrite, progress, key)
+            return Simulation(written, f"{times.size} frames of {grid.describe()}")
+        _claim(folder, layout, overwrite, seed, bbox=bbox)
         if mean:
-            written = write_geos_cf(field, self.folder, self.overwrite, self.progress)
+            written = write_geos_cf(field, folder, overwrite, progress)
         else:
-            written = write_days(field, self.folder, self.overwrite, self.progress, self.key)
+            written = write_days(field, folder, overwrite, progress, key)
         return Simulation(written, f"{times.size} hours of {grid.describe()}")
 
 
-def _times(period: Period, hours: int, mean: bool = False) -> np.ndarray:
+def _claim(folder: Path, layout: Layout, overwrite: bool, seed: int, **settings: Any) -> None:
+    """Note whose world a layout's files in the folder are, so that a rerun need not write complete ones again.
+
+    Args:
+        folder: each layout has its own settings in it.
+        layout: of the files.
+        overwrite: forget the settings of an earlier run.
+        seed: of the world.
+        settings: what the files' values depend on besides seed and period.
+
+    Raises:
+        OutputError: the folder holds files with other settings, or cannot be written to.
+    """
+    records = Records(folder / STATE / layout)
+    do = "name another folder or add --overwrite"
+    if overwrite:
+        shutil.rmtree(records.folder, ignore_errors=True)
+    elif records.identity() is None and list(records.folder.glob("*.json")):
+        raise OutputError(f"{records.folder}: the record of the settings is unreadable; {do}")
+    records.begin({"world": WORLD_VERSION, "seed": seed, **settings}, folder, do)
+
+
+def _write_months(
+    field: xr.DataArray,
+    folder: Path,
+    layout: CamsLayout,
+    overwrite: bool,
+    progress: Progress,
+    key: str,
+) -> Written:
+    """Write one file a month, named after its first and last time."""
+    suffix = "zip" if layout == "zip" else "nc"
+
+    def write(month: xr.DataArray, progress: Progress) -> tuple[Path, bool]:
+        first, last = month.time.dt.strftime("%Y%m%dT%H").values[[0, -1]]
+        path = folder / f"cams_eac4_{first}-{last}.{suffix}"
+        return path, write_cams(month, path, layout, overwrite, progress, key)
+
+    return write_calendar(field, "M", write, progress)
+
+
+def _times(period: Period, hours: int, mean: bool) -> np.ndarray:
     """Return the whole multiples of ``hours`` (or middles of whole hours) in a period."""
     day = period.start.astype("datetime64[D]").astype("datetime64[ns]")
+    times = np.arange(day, period.end, hours * HOUR)
+    what = f"a multiple of {hours} hours"
     if mean:
-        starts = np.arange(day, period.end, HOUR)
-        times = starts[(starts >= period.start) & (starts + HOUR <= period.end)] + HOUR // 2
+        whole = (times >= period.start) & (times + HOUR <= period.end)
+        times = times[whole] + HOUR // 2
+        what = "a whole hour"
     else:
-        times = np.arange(day, period.end, hours * HOUR)
         times = times[period.contains(times)]
     if not times.size:
-        what = "a whole hour" if mean else f"a multiple of {hours} hours"
         raise InputError("--period", f"a period that holds {what}", str(period))
     return np.asarray(times)

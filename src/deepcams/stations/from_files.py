@@ -17,6 +17,7 @@ from deepcams.core.errors import InputError, OutputError, notice
 from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress
 from deepcams.core.species import label
+from deepcams.evaluation.sums import COLUMNS
 from deepcams.evaluation.tables import Row, check_writable, save
 from deepcams.files.cache import cache_dir, folder_to_build, forget_old, identity, writable
 from deepcams.files.records import fingerprint
@@ -166,7 +167,7 @@ def _kept(
         yield None
         return
     places = archive.stations.to_csv()
-    about: list[object] = [VERSION, __version__, archive.identity, places, options.words()]
+    about: list[object] = [VERSION, __version__, COLUMNS, archive.identity, places, options.words()]
     for each in (field, original):
         about.append("none" if each is None else each.name)
         for file in [] if each is None else each.encoding["source_files"]:

@@ -17,7 +17,7 @@ from deepcams.core.errors import InputError, notice
 from deepcams.core.grid import Grid
 from deepcams.files.land_mask import land_fraction
 from deepcams.files.optional import need
-from deepcams.readers.protocols import Paths
+from deepcams.readers.protocols import Paths, listed
 from deepcams.stations.matching import place_stations
 
 FARTHEST_KM = 300.0
@@ -57,7 +57,7 @@ def add_metadata(stations: pd.DataFrame, paths: Paths) -> pd.DataFrame:
     Raises:
         InputError: an unreadable file, one without ids, or none of the stations in it.
     """
-    given = [paths] if isinstance(paths, str | Path) else list(paths)
+    given = listed(paths)
     table = pd.concat([_read(Path(path).expanduser()) for path in given]).drop_duplicates(
         "id", keep="last"
     )

@@ -13,7 +13,7 @@ from typing import Any
 from deepcams.core.errors import InputError, OutputError, notice
 from deepcams.core.text import counted
 from deepcams.files.cache import cache_dir, folder_to_build, forget_old, identity, writable
-from deepcams.readers.protocols import Paths
+from deepcams.readers.protocols import Paths, listed
 from deepcams.stations.batch_rows import unreadable_words
 from deepcams.stations.ingest import build
 from deepcams.stations.metadata import add_metadata
@@ -54,8 +54,8 @@ def open_openaq(
         InputError: no rows of the parameter, missing columns, times without an offset, a damaged or an empty file.
         MissingExtraError: DuckDB is not installed.
     """
-    where = _words(paths)
     key, number = _fingerprint(find_station_files(paths), parameter, assume_utc)
+    where = _words(paths)
     root = cache_dir() / "stations"
     temporary = None
     if not writable(root):
@@ -84,8 +84,8 @@ def open_openaq(
 
 
 def _words(paths: Paths) -> str:
-    given = [paths] if isinstance(paths, str | Path) else list(paths)
-    return str(given[0]) + (f" and {len(given) - 1} more" if len(given) > 1 else "")
+    first, *others = listed(paths)
+    return str(first) + (f" and {len(others)} more" if others else "")
 
 
 def _fingerprint(files: Iterable[StationFile], parameter: str, assume_utc: bool) -> tuple[str, int]:

@@ -205,7 +205,6 @@ class Control:
         rows = replace(rows, end=rows.end + self._shift)
         reported, _ = hourly(rows, merge=False)
         rules = self._rules(reported)
-        bad_stations = self._bad_stations()
         counts: dict[str, Count] = {}
         twins: list[tuple[str, str]] = []
         for name in STEPS:
@@ -226,8 +225,6 @@ class Control:
             elif name == "twins":
                 dropped, twins = self._twins(rows)
                 bad = np.isin(rows.station, dropped)
-            elif name in bad_stations:
-                bad = bad_stations[name][rows.station]
             else:
                 bad = rules[name](rows)
             counts[name] = Count(bad.size, int(bad.sum()), lost_stations(rows, bad), changed)
@@ -238,8 +235,18 @@ class Control:
 
     def _rules(self, reported: Rows) -> dict[str, Callable[[Rows], np.ndarray]]:
         """Return for each plain step the function that says which rows are bad."""
-        quality = self.quality
+        quality, table = self.quality, self.stations
+        unsaid = pd.Series(pd.NA, table.index, dtype="boolean")
+        monitor, mobile = (
+            table.get(name, unsaid).fillna(value=usual).to_numpy(bool)
+            for name, usual in (("is_monitor", True), ("is_mobile", False))
+        )
+        apart = table.get("spread_km", pd.Series(0.0, table.index)) > SPREAD_KM
+        placeless = (table["latitude"].isna() | apart).to_numpy(bool)
         return {
+            "place": lambda rows: placeless[rows.station],
+            "mobile": lambda rows: mobile[rows.station],
+            "reference": lambda rows: ~monitor[rows.station],
             "missing": lambda rows: ~np.isfinite(rows.value),
             "sentinels": lambda rows: np.isin(rows.value, SENTINELS),
             "negatives": lambda rows: rows.value < 0,
@@ -249,19 +256,6 @@ class Control:
             "outliers": lambda rows: outliers(rows, quality.deviations),
             "completeness": lambda rows: incomplete(rows, reported, quality.complete),
         }
-
-    def _bad_stations(self) -> dict[str, np.ndarray]:
-        table = self.stations
-        none = np.zeros(len(table), bool)
-        place = table["latitude"].isna().to_numpy()
-        if "spread_km" in table:
-            place = place | (table["spread_km"].to_numpy() > SPREAD_KM)
-        mobile, reference = none, none
-        if "is_mobile" in table:
-            mobile = table["is_mobile"].fillna(value=False).to_numpy(bool)
-        if "is_monitor" in table:
-            reference = ~table["is_monitor"].fillna(value=True).to_numpy(bool)
-        return {"place": place, "mobile": mobile, "reference": reference}
 
     def _twins(self, rows: Rows) -> tuple[list[int], list[tuple[str, str]]]:
         """Stations that repeat another, and both of their ids; of a pair, that with fewer hours goes."""

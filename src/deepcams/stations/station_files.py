@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from deepcams.core.errors import InputError, MissingExtraError
-from deepcams.readers.protocols import Paths
+from deepcams.readers.protocols import Paths, listed
 
 FileKind = Literal["csv", "json", "parquet"]
 _SUFFIXES = (".csv", ".csv.gz", ".parquet", ".ndjson", ".ndjson.gz", ".jsonl", ".jsonl.gz")
@@ -60,7 +60,7 @@ def find_station_files(paths: Paths) -> Iterator[StationFile]:
             than tables are passed over).
         MissingExtraError: DuckDB is not installed.
     """
-    given = [paths] if isinstance(paths, str | Path) else list(paths)
+    given = listed(paths)
     if not given:
         raise InputError("stations", "at least one file", "none")
     if importlib.util.find_spec("duckdb") is None:

@@ -114,7 +114,7 @@ class Server(ThreadingHTTPServer):
 
 
 def _is_loopback(host: str) -> bool:
-    if host == "localhost":
+    if host.lower() == "localhost":
         return True
     with contextlib.suppress(ValueError):
         return ip_address(host).is_loopback
@@ -136,6 +136,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def version_string(self) -> str:
         return "deepcams"
+
+    def do_HEAD(self) -> None:
+        """Answer as to GET, without the body."""
+        self.do_GET()
 
     def do_GET(self) -> None:
         """Give the page, or what it asks for."""
@@ -204,7 +208,8 @@ class _Handler(BaseHTTPRequestHandler):
         }.items():
             self.send_header(key, value)
         self.end_headers()
-        self.wfile.write(content)
+        if self.command != "HEAD":
+            self.wfile.write(content)
 
 
 Answer = tuple[str, bytes, dict[str, str]]
