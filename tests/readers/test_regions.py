@@ -171,9 +171,9 @@ def test_what_rounding_explains_is_one_map(world: World, save: Save) -> None:
     exact = save("exact.nc", frames)
     said = {"quantization_maximum_relative_error": 0.001, **frames.attrs}
     rounded = save("rounded.nc", (frames * 1.0009).assign_attrs(said))
-    for given in ([exact, rounded], [rounded, exact]):
+    for files in ([exact, rounded], [rounded, exact]):
         with pytest.warns(DeepcamsNotice, match="2 times stand in the input more than once"):
-            _same(open_field(given), frames)  # the exact one is taken
+            _same(open_field(files), frames)  # the exact one is taken
     with pytest.raises(InputError, match="different ones"):
         open_field([exact, save("other.nc", (frames * 1.002).assign_attrs(said))])
     with pytest.raises(InputError, match="different ones"):
