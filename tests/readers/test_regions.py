@@ -14,7 +14,7 @@ import xarray as xr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deepcams.core.errors import InputError
+from deepcams.core.errors import DeepcamsNotice, InputError
 from deepcams.core.field import as_field, grid_of
 from deepcams.readers.inspect import inspect
 from deepcams.readers.open import open_field
@@ -163,3 +163,18 @@ def test_wrappings_that_are_not_read_are_named(
     path = make(tmp_path, world("2019-12-31", 2))
     with pytest.raises(InputError, match=says):
         open_field(path)
+
+
+def test_what_rounding_explains_is_one_map(world: World, save: Save) -> None:
+    """The output of deepcams beside its input: rounded values agree, others are still refused."""
+    frames = world("2019-12-31", 2)
+    exact = save("exact.nc", frames)
+    said = {"quantization_maximum_relative_error": 0.001, **frames.attrs}
+    rounded = save("rounded.nc", (frames * 1.0009).assign_attrs(said))
+    for files in ([exact, rounded], [rounded, exact]):
+        with pytest.warns(DeepcamsNotice, match="2 times stand in the input more than once"):
+            _same(open_field(files), frames)  # the exact one is taken
+    with pytest.raises(InputError, match="different ones"):
+        open_field([exact, save("other.nc", (frames * 1.002).assign_attrs(said))])
+    with pytest.raises(InputError, match="different ones"):
+        open_field([exact, save("unsaid.nc", (frames * 1.0009).assign_attrs(frames.attrs))])

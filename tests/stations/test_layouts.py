@@ -193,3 +193,43 @@ def test_kinds_inside_the_table(table: pd.DataFrame, save_table) -> None:
     table["isMonitor"] = (table.location_id == 11).map({True: "true", False: "false"})
     stations = open_openaq(save_table(table)).stations.set_index("id")
     assert stations.is_monitor.to_dict() == {"11": True, "22": False}
+
+
+@pytest.mark.parametrize("trouble", ["none", "line break", "carriage returns", "damaged"])
+def test_small_files_together_are_what_they_are_apart(
+    table: pd.DataFrame, tmp_path: Path, trouble: str
+) -> None:
+    """Twelve files, gzipped, with a line that has too few columns; three have what forbids joining them."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    whole = content(open_openaq(_write(table, tmp_path / "whole.csv")))
+    for number, (_, hours) in enumerate(table.groupby("datetime")):
+        text = hours.to_csv(index=False)
+        if trouble == "line break":
+            text = text.replace(str(hours["location"].iloc[0]), '"a name\nin two lines"', 1)
+        if trouble == "carriage returns" and number == 3:
+            text = text.replace("\n", "\r")
+        packed = gzip.compress(text.encode())
+        if trouble == "damaged" and number == 3:
+            packed = packed[:-9]
+        (folder / f"{number:02d}.csv.gz").write_bytes(packed)
+    if trouble == "damaged":
+        with pytest.raises(InputError, match=r"03\.csv\.gz: expected a whole gzip file"):
+            open_openaq(folder)
+        return
+    assert content(open_openaq(folder)) == whole
+    if trouble == "none":
+        many = pd.concat([table[table["datetime"] == table["datetime"].iloc[0]]] * 12)
+        bad = many.to_csv(index=False) + "1,2,3\n"
+        (folder / "00.csv.gz").write_bytes(gzip.compress(bad.encode()))
+        with pytest.warns(DeepcamsNotice, match="1,2,3"):
+            assert open_openaq(folder).unreadable["columns"][0] == 1
+        worse = table.head(2).to_csv(index=False) + "1,2,3\n"
+        (folder / "00.csv.gz").write_bytes(gzip.compress(worse.encode()))
+        with pytest.raises(InputError, match=r"00\.csv\.gz: columns: .*'1,2,3'"):
+            open_openaq(folder)
+
+
+def _write(table: pd.DataFrame, path: Path) -> Path:
+    table.to_csv(path, index=False)
+    return path

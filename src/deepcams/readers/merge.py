@@ -20,6 +20,8 @@ from deepcams.readers.times import Stamp, refuse_months, with_middle_stamps, wit
 
 Chooser = Callable[[xr.Dataset, DataFile], xr.DataArray | None]
 """Picks the wanted variable of an opened file; ``None`` where it has none."""
+Precision = tuple[float, float]
+"""Distance of two packed values in ug m-3, and largest relative error of rounding; 0 where there is none."""
 
 
 def open_merged(
@@ -61,10 +63,10 @@ def open_merged(
     _check_without(without, {file.request for _, file in arrays}, wanted)
     _check_methods(arrays)
     parts = [(part, array) for array, file in arrays for part in _stored(array, file, mend)]
-    steps = {id(part): _packing_step(array, part) for part, array in parts}
-    parts.sort(key=lambda pair: _sort_key(pair[0], steps))
+    precision = {id(part): _precision(array, part) for part, array in parts}
+    parts.sort(key=lambda pair: _sort_key(pair[0], precision))
     groups = _in_space([part for part, _ in parts])
-    field = _in_time(groups, parts[0][1], steps)
+    field = _in_time(groups, parts[0][1], precision)
     used = [str(part.file.given) for part, _ in parts]
     used += [str(file.given) for file in files if file.kind == "grib" and str(file) not in without]
     field.encoding["source_files"] = list(dict.fromkeys(used))
@@ -206,11 +208,12 @@ def _versions(array: xr.DataArray, file: DataFile) -> tuple[tuple[xr.Variable, .
     return tuple(version.variable for version in versions), versions[0]
 
 
-def _packing_step(array: xr.DataArray, part: Stored) -> float:
-    """Distance of two packed values in ug m-3; 0 where the values are not packed as integers."""
+def _precision(array: xr.DataArray, part: Stored) -> Precision:
+    """How exact stored values are: packed as integers, or rounded as their attributes say (CF-1.12, section 8.4)."""
+    relative = float(array.attrs.get("quantization_maximum_relative_error", 0.0))
     if not np.issubdtype(array.encoding.get("dtype", np.float32), np.integer):
-        return 0.0
-    return abs(float(array.encoding.get("scale_factor", 1.0))) * part.axes.factor
+        return 0.0, relative
+    return abs(float(array.encoding.get("scale_factor", 1.0))) * part.axes.factor, relative
 
 
 def _in_space(parts: list[Stored]) -> list[list[Tile]]:
@@ -279,13 +282,13 @@ def _place(grid: Grid, whole: Grid) -> tuple[int, int]:
 
 
 def _in_time(
-    groups: list[list[Tile]], first: xr.DataArray, steps: dict[int, float]
+    groups: list[list[Tile]], first: xr.DataArray, precision: dict[int, Precision]
 ) -> xr.DataArray:
     """One field of groups of parts: of times that several have the one in the finest packing is taken."""
     import dask.array as da
     from dask.base import tokenize
 
-    groups = sorted(groups, key=lambda tiles: _sort_key(tiles[0].part, steps))
+    groups = sorted(groups, key=lambda tiles: _sort_key(tiles[0].part, precision))
     times = np.concatenate([tiles[0].part.axes.times for tiles in groups])
     sizes = [tiles[0].part.axes.times.size for tiles in groups]
     group = np.repeat(np.arange(len(groups)), sizes)
@@ -301,7 +304,7 @@ def _in_time(
             int(moment[keeper]),
             groups[group[row]],
             int(moment[row]),
-            steps,
+            precision,
         )
     if repeated.size:
         words = "times stand" if repeated.size > 1 else "time stands"
@@ -337,9 +340,11 @@ def _in_time(
     return field
 
 
-def _sort_key(part: Stored, steps: dict[int, float]) -> tuple[np.datetime64, float, str]:
-    """By time; of parts that begin together the one in the finest packing comes first."""
-    return part.axes.times[0], steps[id(part)], str(part.file)
+def _sort_key(
+    part: Stored, precision: dict[int, Precision]
+) -> tuple[np.datetime64, Precision, str]:
+    """By time; of parts that begin together the most exactly stored one comes first."""
+    return part.axes.times[0], precision[id(part)], str(part.file)
 
 
 def _own_times(array: xr.DataArray, own: dict[Any, Any]) -> Any:
@@ -371,9 +376,14 @@ def _tile(array: xr.DataArray, axes: Axes, own: dict[Any, Any]) -> tuple[int, in
 
 
 def _check_same(
-    time: np.datetime64, one: list[Tile], i: int, other: list[Tile], j: int, steps: dict[int, float]
+    time: np.datetime64,
+    one: list[Tile],
+    i: int,
+    other: list[Tile],
+    j: int,
+    precision: dict[int, Precision],
 ) -> None:
-    """Refuse two maps of one time that differ by more than packing explains."""
+    """Refuse two maps of one time that differ by more than packing and rounding explain."""
     for tile, twin in zip(one, other, strict=False):
         parts = (tile.part, twin.part)
         a, b = (
@@ -381,7 +391,8 @@ def _check_same(
             for part, at in zip(parts, (i, j), strict=True)
         )
         if a.shape == b.shape:
-            bound = sum(steps[id(part)] for part in parts) * 0.51 + 1e-5 * np.abs(a)
+            packing, rounding = np.sum([precision[id(part)] for part in parts], axis=0)
+            bound = packing * 0.51 + (1e-5 + rounding) * np.maximum(np.abs(a), np.abs(b))
             for part, values in zip(parts, (a, b), strict=True):
                 if part.file.kind == "grib" and np.isfinite(values).any():  # 16 bits or more
                     bound = bound + float(np.nanmax(values) - np.nanmin(values)) / 2**16

@@ -116,11 +116,8 @@ class Taker:
             "GROUP BY filename, reason ORDER BY filename, list_position(['time', 'value', 'station'], reason)"
         )
         found = run(query).fetchall()
-        if run("FROM duckdb_tables() WHERE table_name = 'rejected'").fetchone():
-            query = (
-                "SELECT s.file_path, 'columns', count(DISTINCT r.line), coalesce(min(r.csv_line), '')[:60] "
-                "FROM rejected r JOIN scanned s USING (scan_id, file_id) GROUP BY s.file_path"
-            )
+        if run("FROM duckdb_tables() WHERE table_name = 'unparsed'").fetchone():
+            query = "SELECT filename, 'columns', count(*), coalesce(min(text), '')[:60] FROM unparsed GROUP BY filename"
             found += run(query).fetchall()
         sizes = dict(run("SELECT filename, count(*) FROM parsed GROUP BY filename").fetchall())
         files: dict[str, dict[str, list[Any]]] = {}

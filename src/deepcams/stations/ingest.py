@@ -17,10 +17,12 @@ from deepcams.files.optional import need
 from deepcams.stations.batch_rows import Taker, sql_text
 from deepcams.stations.layouts import COLUMNS, find_columns, missing_columns
 from deepcams.stations.sorted_copy import MEMORY, VERSION, write
-from deepcams.stations.station_files import StationFile, as_lines
+from deepcams.stations.station_files import StationFile, as_lines, join_tables
 
 BATCH_FILES, BATCH_BYTES = 1000, 64 << 20
 """Small files that are read together."""
+_NUMBER = "number_of_file"
+"""Column of joined tables."""
 _TABLES = """
 CREATE TABLE IF NOT EXISTS rows (station INTEGER, stamp BIGINT, value DOUBLE, unit SMALLINT, number BIGINT);
 CREATE TABLE IF NOT EXISTS stations (station INTEGER, key VARCHAR, id VARCHAR, sensor VARCHAR, name VARCHAR,
@@ -186,9 +188,8 @@ class _Reader:
             self.database.rollback()
             raise
         finally:
-            for copy in copies:
-                if copy.path.parent == self.folder:
-                    copy.path.unlink(missing_ok=True)
+            for copy in self.folder.glob("copy-*"):
+                copy.unlink()
 
     def _columns(self, file: StationFile) -> list[str]:
         if file.kind != "parquet":
@@ -219,38 +220,54 @@ class _Reader:
 
     def _load(self, files: list[StationFile], columns: list[str]) -> None:
         """Read files into the table ``batch``, all columns as text, under their meanings."""
+        for table in ("batch", "rejected", "scanned", "unparsed"):
+            self.database.execute(f"DROP TABLE IF EXISTS {table}")
         first = files[0]
         paths = "[" + ", ".join(sql_text(file.path) for file in files) + "]"
-        found = find_columns(columns, first.path)
         packing = "gzip" if first.packed else "none"
+        name = "filename"
         if first.kind == "parquet":
-            source, form = (
-                f"read_parquet({paths}, union_by_name=true, filename=true)",
-                'CAST("{}" AS VARCHAR)',
-            )
+            source = f"read_parquet({paths}, union_by_name=true, filename=true)"
+            form = 'CAST("{}" AS VARCHAR)'
         elif first.kind == "json":
             source = f"read_ndjson_objects({paths}, filename=true, compression='{packing}', ignore_errors=true)"
             form = "json_extract_string(json, '$.{}')"
         else:
-            types = ", ".join(f"{sql_text(name)}: 'VARCHAR'" for name in columns)
-            source = (
-                f"read_csv({paths}, auto_detect=false, header=true, columns={{{types}}}, "
-                f"delim={sql_text(first.separator)}, quote='\"', escape='\"', compression='{packing}', "
-                "filename=true, ignore_errors=true, strict_mode=false, "
-                "store_rejects=true, rejects_table='rejected', rejects_scan='scanned', rejects_limit=0)"
-            )
             form = '"{}"'
+            joined = self.folder / "copy-joined.csv"
+            if len(files) > 1 and join_tables(files, joined):
+                name = f"{paths}[{_NUMBER}::INTEGER + 1]"
+                source = _csv(sql_text(joined), [_NUMBER, *columns], first.separator, head=False)
+            else:
+                source = _csv(paths, columns, first.separator, packing)
         meanings = []
-        for column in COLUMNS:
-            names = [form.format(name.replace('"', '""')) for name in found.get(column, [])]
-            trimmed = [f"nullif(trim({name}), '')" for name in names]
-            meanings.append(
-                f"{'coalesce(' + ', '.join(trimmed) + ')' if trimmed else 'NULL'}::VARCHAR AS {column}"
-            )
-        for table in ("batch", "rejected", "scanned"):
-            self.database.execute(f"DROP TABLE IF EXISTS {table}")
+        for column, given in (
+            (each, find_columns(columns, first.path).get(each)) for each in COLUMNS
+        ):
+            texts = [form.format(text.replace('"', '""')) for text in given or []]
+            trimmed = ", ".join(f"nullif(trim({text}), '')" for text in texts)
+            meanings.append(f"{f'coalesce({trimmed})' if trimmed else 'NULL'}::VARCHAR AS {column}")
         self.database.execute(
-            f"CREATE TEMP TABLE batch AS SELECT {', '.join(meanings)}, filename FROM {source}"
+            f"CREATE TEMP TABLE batch AS SELECT {', '.join(meanings)}, {name} AS filename FROM {source}"
+        )
+        if first.kind == "csv":
+            self._keep_unparsed(paths if name != "filename" else "", first.separator)
+
+    def _keep_unparsed(self, paths: str, separator: str) -> None:
+        """Make the table ``unparsed`` of lines with another number of columns, each with its file.
+
+        Args:
+            paths: the list of files that were joined; empty where they were read apart.
+            separator: between columns.
+        """
+        file, line = "s.file_path", "r.csv_line"
+        if paths:
+            mark = sql_text(separator)
+            file = f"{paths}[try_cast(split_part(r.csv_line, {mark}, 1) AS INTEGER) + 1]"
+            line = f"substr(r.csv_line, strpos(r.csv_line, {mark}) + 1)"
+        self.database.execute(
+            f"CREATE TEMP TABLE unparsed AS SELECT {file} AS filename, r.line AS line, any_value({line}) AS text "
+            "FROM rejected r JOIN scanned s USING (scan_id, file_id) GROUP BY ALL"
         )
 
     def _damaged(
@@ -272,3 +289,16 @@ class _Reader:
         return InputError(
             given[str(culprit.path)], f"a readable {kind} file", found, "download it again"
         )
+
+
+def _csv(
+    paths: str, columns: list[str], separator: str, packing: str = "none", head: bool = True
+) -> str:
+    """Return the call that reads CSV, all columns as text; lines that do not fit go to the table ``rejected``."""
+    types = ", ".join(f"{sql_text(name)}: 'VARCHAR'" for name in columns)
+    return (
+        f"read_csv({paths}, auto_detect=false, header={str(head).lower()}, columns={{{types}}}, "
+        f"delim={sql_text(separator)}, quote='\"', escape='\"', compression='{packing}', "
+        "filename=true, ignore_errors=true, strict_mode=false, "
+        "store_rejects=true, rejects_table='rejected', rejects_scan='scanned', rejects_limit=0)"
+    )

@@ -9,7 +9,7 @@ import io
 import json
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -204,6 +204,35 @@ def as_lines(file: StationFile, folder: Path) -> StationFile:
     copy.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     names = tuple(_paths(rows[0])) if rows else ()
     return StationFile(copy, "json", file.named, False, "utf-8", names)
+
+
+def join_tables(files: Sequence[StationFile], path: Path) -> bool:
+    """Put small CSV files of one layout into one, without their heads, each line after the number of its file.
+
+    DuckDB needs half a millisecond for each file that it opens, five times what reading it here takes.
+
+    Args:
+        files: in UTF-8.
+        path: to write.
+
+    Returns:
+        whether it could be done: not where a file is damaged, or has lines that do not end where a row ends.
+    """
+    with path.open("wb") as target:
+        for number, file in enumerate(files):
+            data = file.path.read_bytes()
+            try:
+                data = gzip.decompress(data) if file.packed else data
+            except (OSError, EOFError, zlib.error):
+                return False
+            lines = data.replace(b"\r\n", b"\n").split(b"\n")
+            if b"\r" in data and any(b"\r" in line for line in lines):
+                return False
+            if b'"' in data and any(line.count(b'"') % 2 for line in lines):
+                return False
+            mark = f"{number}{file.separator}".encode()
+            target.writelines(mark + line + b"\n" for line in lines[1:] if line)
+    return True
 
 
 def _looks_like(path: Path) -> str:
