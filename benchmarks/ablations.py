@@ -92,7 +92,10 @@ ABLATIONS = {
     "degradation": Ablation(
         "Degradation",
         "CellNet trained on one degradation (row) and tested on each.",
-        {name: [*SPATIAL, "--degrade", name] for name in ("area", "imresize", "decimate")},
+        {
+            name: [*SPATIAL, "--degrade", name]
+            for name in ("area", "imresize", "decimate")
+        },
         {
             name: ("best-cellnet", SHORT | {"samples.degradation": name})
             for name in ("area", "imresize", "decimate")
@@ -116,7 +119,8 @@ ABLATIONS = {
         {
             f"S = {s}": (
                 "best-xvfi",
-                SMALL_XVFI | {"network.options": f"{{nf: 16, depth: {s}, training_depth: {s}}}"},
+                SMALL_XVFI
+                | {"network.options": f"{{nf: 16, depth: {s}, training_depth: {s}}}"},
             )
             for s in (1, 2, 3)
         },
@@ -131,7 +135,14 @@ ABLATIONS = {
     "order": Ablation(
         "Order",
         "Time first, as the paper has it, or space first; on the whole task.",
-        {"0.75 degrees, 3 h to 0.25 degrees, 1 h": ["--task", "joint", "--order", "both"]},
+        {
+            "0.75 degrees, 3 h to 0.25 degrees, 1 h": [
+                "--task",
+                "joint",
+                "--order",
+                "both",
+            ]
+        },
         methods=(
             "linear",
             "flow",
@@ -155,9 +166,13 @@ def train(
     out = runs / "ablations" / f"{name}-{row.replace(' ', '')}"
     path = Path("configs") / f"{config}.yaml"
     shown = ["deepcams", "train", str(path), "-o", f"runs/{out.name}"]
-    shown += [part for key, value in changes.items() for part in ("--set", f"{key}={value}")]
+    shown += [
+        part for key, value in changes.items() for part in ("--set", f"{key}={value}")
+    ]
     sets = [
-        part for key, value in {**changes, **stores}.items() for part in ("--set", f"{key}={value}")
+        part
+        for key, value in {**changes, **stores}.items()
+        for part in ("--set", f"{key}={value}")
     ]
     print(shlex.join(shown), file=sys.stderr)
     status = deepcams(["train", str(ROOT / path), "-o", str(out), "--resume", *sets])
@@ -167,9 +182,14 @@ def train(
     return checkpoint, shlex.join(shown)
 
 
-def measure(arguments: list[str], methods: list[str], truth: str) -> dict[str, dict[str, float]]:
+def measure(
+    arguments: list[str], methods: list[str], truth: str
+) -> dict[str, dict[str, float]]:
     """Method -> scores on the unseen hours."""
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.redirect_stdout(io.StringIO()),
+    ):
         out = Path(folder) / "rows.json"
         command = [
             "evaluate",
@@ -207,7 +227,15 @@ def section(name: str, ablation: Ablation, truth: str, runs: Path) -> str:
             *ablation.methods,
             *(f"runs/{Path(m).parent.name}/{Path(m).name}" for m in trained),
         ]
-        command = ["deepcams", "evaluate", TRUTH, *arguments, "--methods", ",".join(shown), *UNSEEN]
+        command = [
+            "deepcams",
+            "evaluate",
+            TRUTH,
+            *arguments,
+            "--methods",
+            ",".join(shown),
+            *UNSEEN,
+        ]
         commands.append(shlex.join(command))
         lines += [
             f"Tested on: {test}",
@@ -217,7 +245,8 @@ def section(name: str, ablation: Ablation, truth: str, runs: Path) -> str:
         ]
         for method, score in found.items():
             values = " | ".join(
-                f"{score[c]:.4f}" if c in ("R", "MAE") else f"{score[c]:.3f}" for c in COLUMNS
+                f"{score[c]:.4f}" if c in ("R", "MAE") else f"{score[c]:.3f}"
+                for c in COLUMNS
             )
             lines.append(f"| {trained.get(method, method)} | {values} |")
         lines.append("")
@@ -231,7 +260,9 @@ def main() -> None:
     )
     parser.add_argument("truth", nargs="?", default=str(ROOT / TRUTH))
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "weights")
-    parser.add_argument("--only", nargs="*", default=list(ABLATIONS), choices=list(ABLATIONS))
+    parser.add_argument(
+        "--only", nargs="*", default=list(ABLATIONS), choices=list(ABLATIONS)
+    )
     given = parser.parse_args()
     sections = given.runs / "ablations"
     for name in given.only:

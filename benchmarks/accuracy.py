@@ -22,8 +22,14 @@ from deepcams.evaluation.tables import save
 ROOT = Path(__file__).resolve().parents[1]
 TRUTH = "../shared/data/geos_cf/geos_cf_20190308_0030-0330z_west.nc4"
 
-WEST, EAST = ["--bbox", "-180", "-90", "-75.25", "90"], ["--bbox", "-75", "-90", "-0.5", "90"]
-JOINT = ["--methods", "linear,flow,flow-refine,bicubic,log-bicubic+conserve,cellnet+conserve"]
+WEST, EAST = (
+    ["--bbox", "-180", "-90", "-75.25", "90"],
+    ["--bbox", "-75", "-90", "-0.5", "90"],
+)
+JOINT = [
+    "--methods",
+    "linear,flow,flow-refine,bicubic,log-bicubic+conserve,cellnet+conserve",
+]
 IN_TIME = ["--methods", "linear,linear-eq9,flow,xvfi,flow-refine"]
 FREE = "bilinear,bicubic,bicubic+conserve,log-bicubic,log-bicubic+conserve"
 IN_SPACE = ["--methods", f"{FREE},cellnet,cellnet+conserve"]
@@ -60,7 +66,14 @@ def evaluated(truth: str, arguments: list[str]) -> tuple[Rows, str]:
         outputs = Path(folder) / "rows.json", Path(folder) / "table.md"
         with contextlib.redirect_stdout(io.StringIO()):
             status = deepcams(
-                [*command, "--quiet", "--json", str(outputs[0]), "--markdown", str(outputs[1])]
+                [
+                    *command,
+                    "--quiet",
+                    "--json",
+                    str(outputs[0]),
+                    "--markdown",
+                    str(outputs[1]),
+                ]
             )
         if status:
             raise SystemExit(status)
@@ -89,15 +102,24 @@ def text(found: dict[str, tuple[Rows, str]]) -> str:
         return "\n".join(found[f"{region}/{task}"][1] for task in TASKS)
 
     same = found["clip"][0] == found["no clip"][0]
-    clip = "Here it changes nothing: no value lies above it." if same else found["clip"][1]
+    clip = (
+        "Here it changes nothing: no value lies above it." if same else found["clip"][1]
+    )
     chain, baseline, best = (
         "log-bicubic+conserve-then-flow",
         "linear-then-bicubic",
         "log-bicubic+conserve",
     )
-    reverse, straight = found["all/temporal"][0]["linear-eq9"], found["all/temporal"][0]["linear"]
+    reverse, straight = (
+        found["all/temporal"][0]["linear-eq9"],
+        found["all/temporal"][0]["linear"],
+    )
     network, refined = "cellnet+conserve", "cellnet+conserve-then-flow"
-    share_east = mae("east/joint", chain), mae("east/joint", baseline), mae("east/joint", refined)
+    share_east = (
+        mae("east/joint", chain),
+        mae("east/joint", baseline),
+        mae("east/joint", refined),
+    )
     return f"""# Accuracy
 
 How near the methods that ship come to a known truth, measured by `deepcams evaluate`. This page is written by
@@ -176,7 +198,10 @@ over the coarse cells are made equal to the coarse values; `A-then-B`: A works f
 
 SHORT = {
     "temporal": ("in time, 0.25 degrees", ("linear", "flow", "xvfi", "flow-refine")),
-    "temporal-coarse": ("in time, 0.75 degrees", ("linear", "flow", "xvfi", "flow-refine")),
+    "temporal-coarse": (
+        "in time, 0.75 degrees",
+        ("linear", "flow", "xvfi", "flow-refine"),
+    ),
     "spatial": (
         "in space",
         ("bicubic", "log-bicubic+conserve", "abpn+conserve", "cellnet+conserve"),
@@ -196,7 +221,10 @@ BEGIN, END = "<!-- written by make accuracy -->", "<!-- end -->"
 
 def readme_table(found: dict[str, tuple[Rows, str]]) -> str:
     """The README's table: the unseen side, the methods that matter."""
-    lines = ["| task | method | R | RMSE | MAE | MAE p99 |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| task | method | R | RMSE | MAE | MAE p99 |",
+        "|---|---|---|---|---|---|",
+    ]
     for task, (title, methods) in SHORT.items():
         for method in methods:
             row = found[f"east/{task}"][0][method]
@@ -211,9 +239,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("truth", nargs="?", default=TRUTH)
-    parser.add_argument("-o", "--output", type=Path, default=ROOT / "docs" / "accuracy.md")
+    parser.add_argument(
+        "-o", "--output", type=Path, default=ROOT / "docs" / "accuracy.md"
+    )
     options = parser.parse_args()
-    with contextlib.chdir(ROOT):  # so that the commands on the page work as they stand there
+    with contextlib.chdir(
+        ROOT
+    ):  # so that the commands on the page work as they stand there
         found = {
             f"{region}/{task}": evaluated(options.truth, [*TASKS[task], *box])
             for region, box in REGIONS.items()
@@ -222,11 +254,16 @@ def main() -> None:
         found["clip"], found["no clip"] = (
             evaluated(options.truth, each) for each in (CLIPPED, UNCLIPPED)
         )
-        found |= {key: evaluated(options.truth, arguments) for key, arguments in MORE.items()}
+        found |= {
+            key: evaluated(options.truth, arguments) for key, arguments in MORE.items()
+        }
     save(options.output, text(found).rstrip() + "\n")
     readme = (ROOT / "README.md").read_text()
     before, rest = readme.split(BEGIN)
-    save(ROOT / "README.md", f"{before}{BEGIN}\n{readme_table(found)}\n{END}{rest.split(END)[1]}")
+    save(
+        ROOT / "README.md",
+        f"{before}{BEGIN}\n{readme_table(found)}\n{END}{rest.split(END)[1]}",
+    )
 
 
 if __name__ == "__main__":

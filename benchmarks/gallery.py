@@ -26,7 +26,10 @@ from deepcams.plotting import (
     series_figure,
 )
 
-CAMS = Path(__file__).resolve().parents[2] / "shared/data/cams/cams_eac4_20191231_new_layout.nc"
+CAMS = (
+    Path(__file__).resolve().parents[2]
+    / "shared/data/cams/cams_eac4_20191231_new_layout.nc"
+)
 FIRES = (140.0, -42.0, 158.0, -28.0)
 AROUND = (110.0, -50.0, 180.0, -5.0)
 HOUR = np.datetime64("2019-12-31T17")
@@ -36,7 +39,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("cams", nargs="?", default=CAMS, type=Path)
     parser.add_argument("-o", "--out", default=Path("docs/figures"), type=Path)
-    parser.add_argument("--hourly", type=Path, help="fields that were downscaled already")
+    parser.add_argument(
+        "--hourly", type=Path, help="fields that were downscaled already"
+    )
     arguments = parser.parse_args()
     cams = deepcams.open_cams(arguments.cams)
     with TemporaryDirectory() as folder:
@@ -51,12 +56,23 @@ def main() -> None:
                 hourly, HOUR, box=AROUND, scale="guideline", size="page"
             ),
             "compare": lambda: compare_maps(
-                fields, HOUR, source=("CAMS", cams), box=AROUND, zooms=[FIRES], size="page"
+                fields,
+                HOUR,
+                source=("CAMS", cams),
+                box=AROUND,
+                zooms=[FIRES],
+                size="page",
             ),
-            "sequence": lambda: sequence_figure(fields, original=cams, box=FIRES, size="page"),
+            "sequence": lambda: sequence_figure(
+                fields, original=cams, box=FIRES, size="page"
+            ),
             "series": lambda: series_figure(fields, FIRES, original=cams, size="page"),
-            "annual": lambda: annual_figure(hourly, cams, projection="robinson", size="page"),
-            "polar": lambda: map_figure(hourly, HOUR, projection="south-polar", size="column"),
+            "annual": lambda: annual_figure(
+                hourly, cams, projection="robinson", size="page"
+            ),
+            "polar": lambda: map_figure(
+                hourly, HOUR, projection="south-polar", size="column"
+            ),
         }
         for name, draw in figures.items():
             began = time.perf_counter(), time.process_time()

@@ -47,7 +47,9 @@ print(json.dumps(spent))
 def write_files(folder: Path, count: int, kind: str) -> list[Path]:
     """Write one frame every 3 hours from 2003 on, each in its own file."""
     rng = np.random.default_rng(0)
-    times = np.datetime64("2003-01-01", "ns") + np.arange(count) * np.timedelta64(3, "h")
+    times = np.datetime64("2003-01-01", "ns") + np.arange(count) * np.timedelta64(
+        3, "h"
+    )
     latitude, longitude = 60 - 0.75 * np.arange(20), 0.75 * np.arange(20)
     files = []
     for number, time in enumerate(times):
@@ -66,7 +68,11 @@ def write_files(folder: Path, count: int, kind: str) -> list[Path]:
 
 
 def _write_grib(
-    path: Path, values: np.ndarray, time: np.datetime64, latitude: np.ndarray, longitude: np.ndarray
+    path: Path,
+    values: np.ndarray,
+    time: np.datetime64,
+    latitude: np.ndarray,
+    longitude: np.ndarray,
 ) -> None:
     import eccodes
 
@@ -104,13 +110,17 @@ def main() -> None:
         first: dict[str, float] = {}
         for count in given.counts:
             command = [sys.executable, "-c", MEASURE, *map(str, files[:count])]
-            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            done = subprocess.run(
+                command, check=True, stdout=subprocess.PIPE, text=True
+            )
             spent = json.loads(done.stdout.splitlines()[-1])
             cells = [f"peak memory {spent.pop('peak memory, MB'):.0f} MB"]
             for what, seconds in spent.items():
                 each = seconds / (1 if what == "one frame" else count)
                 first.setdefault(what, each)
-                cells.append(f"{what} {each * 1000:.1f} ms ({each / first[what]:.2f} x)")
+                cells.append(
+                    f"{what} {each * 1000:.1f} ms ({each / first[what]:.2f} x)"
+                )
             print(f"{given.kind}, {count} files: {'; '.join(cells)}", flush=True)
 
 

@@ -41,7 +41,9 @@ def measure(case: str, options: dict[str, Any]) -> dict[str, float]:
     network: Any = build(case, "released", **options.get("options", {})).eval()
     rows, columns = options["size"]
     frames = (
-        torch.rand(1, 1, rows, columns) if case == "abpn" else torch.rand(1, 2, 1, rows, columns)
+        torch.rand(1, 1, rows, columns)
+        if case == "abpn"
+        else torch.rand(1, 2, 1, rows, columns)
     )
 
     def run(frames: torch.Tensor) -> None:
@@ -101,7 +103,10 @@ def compare(
     results = alternate(cases, rounds, threads)
     first = next(iter(results.values()))
     for name, r in results.items():
-        wall, processor = r["seconds"] / first["seconds"], r["processor"] / first["processor"]
+        wall, processor = (
+            r["seconds"] / first["seconds"],
+            r["processor"] / first["processor"],
+        )
         print(
             f"  {name:13} {r['seconds']:7.2f} s (x{wall:.2f})  processor {r['processor']:7.2f} s (x{processor:.2f})"
             f"  peak {r['MiB']:5.0f} MiB (working_bytes says {r['estimate']:.0f})"
@@ -114,7 +119,10 @@ def abpn(rounds: int, threads: int) -> None:
         f"ABPN, released size, one tile of {TILE} x {TILE}, float32",
         {
             "sdpa": ("abpn", tile),
-            "materialised": ("abpn", {**tile, "options": {"attention": "materialised"}}),
+            "materialised": (
+                "abpn",
+                {**tile, "options": {"attention": "materialised"}},
+            ),
         },
         rounds,
         threads,
@@ -126,7 +134,10 @@ def xvfi(rounds: int, threads: int) -> None:
     compare(
         f"XVFI, released size, {GLOBE[0]} x {GLOBE[1]}, two inner hours, float32",
         {
-            "one pass": ("xvfi", {"size": GLOBE, "repeats": 5, "passes": [[third, two_thirds]]}),
+            "one pass": (
+                "xvfi",
+                {"size": GLOBE, "repeats": 5, "passes": [[third, two_thirds]]},
+            ),
             "two passes": (
                 "xvfi",
                 {"size": GLOBE, "repeats": 5, "passes": [[third], [two_thirds]]},
@@ -143,7 +154,10 @@ def whole(rounds: int, threads: int) -> None:
     )
     size = {"size": (TILE, TILE)}
     results = alternate(
-        {"tile": ("abpn", size), "pair": ("xvfi", {"size": GLOBE, "passes": [[1 / 3, 2 / 3]]})},
+        {
+            "tile": ("abpn", size),
+            "pair": ("xvfi", {"size": GLOBE, "passes": [[1 / 3, 2 / 3]]}),
+        },
         rounds,
         threads,
     )
@@ -189,7 +203,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=PARTS, help="run one part")
     parser.add_argument(
-        "--rounds", type=int, default=3, help="times that each case runs; the fastest counts"
+        "--rounds",
+        type=int,
+        default=3,
+        help="times that each case runs; the fastest counts",
     )
     parser.add_argument(
         "--threads",

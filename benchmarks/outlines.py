@@ -37,7 +37,9 @@ def main() -> None:
         ("borders", "countries-50m", borders),
     ):
         topology = json.loads((arguments.folder / f"{name}.json").read_text())
-        scale, origin = (np.array(topology["transform"][key]) for key in ("scale", "translate"))
+        scale, origin = (
+            np.array(topology["transform"][key]) for key in ("scale", "translate")
+        )
         arcs = [np.cumsum(arc, axis=0) * scale + origin for arc in topology["arcs"]]
         lines = read(topology, arcs)
         rounded = [line for line in map(rounded_line, lines) if len(line) > 1]
@@ -70,14 +72,18 @@ def borders(topology: dict[str, Any], arcs: list[np.ndarray]) -> list[np.ndarray
 
     def walk(indices: Any, country: int) -> None:
         if isinstance(indices, int):
-            owners[indices if indices >= 0 else ~indices].add(country)  # ~: run through backwards
+            owners[indices if indices >= 0 else ~indices].add(
+                country
+            )  # ~: run through backwards
         else:
             for each in indices:
                 walk(each, country)
 
     for country, geometry in enumerate(topology["objects"]["countries"]["geometries"]):
         walk(geometry.get("arcs", []), country)
-    return [arcs[arc] for arc, countries in sorted(owners.items()) if len(countries) > 1]
+    return [
+        arcs[arc] for arc, countries in sorted(owners.items()) if len(countries) > 1
+    ]
 
 
 def rounded_line(line: np.ndarray) -> np.ndarray:

@@ -51,7 +51,11 @@ def make(folder: Path, days: int, day: Path | None) -> tuple[Path, Path]:
     if day is None:
         day = folder / "day.zarr"
         downscale_to(
-            open_cams(frames), day, temporal="linear", spatial="log-bicubic", period="2019-01-01"
+            open_cams(frames),
+            day,
+            temporal="linear",
+            spatial="log-bicubic",
+            period="2019-01-01",
         )
     return link_days(folder / "year.zarr", day, days), repeat_frames(
         folder / "cams.nc", frames, days
@@ -66,7 +70,10 @@ def link_days(path: Path, day: Path, days: int) -> Path:
     items = split_hours(times)
     ZarrTarget(path).create(layout, items, {})
     for item in items:
-        for name, place in ((layout.name, f"c/{item.index}/0/0"), ("status", f"c/{item.index}")):
+        for name, place in (
+            (layout.name, f"c/{item.index}/0/0"),
+            ("status", f"c/{item.index}"),
+        ):
             target = path / name / place
             target.parent.mkdir(parents=True, exist_ok=True)
             os.link(day / name / place.replace(str(item.index), "0", 1), target)
@@ -80,7 +87,9 @@ def repeat_frames(path: Path, frames: Path, days: int) -> Path:
             many.createDimension(name, size)
             axis = many.createVariable(name, "f8", (name,))
             axis.setncatts(
-                one[name].__dict__ if name != "valid_time" else {"units": "hours since 2019-01-01"}
+                one[name].__dict__
+                if name != "valid_time"
+                else {"units": "hours since 2019-01-01"}
             )
             axis[:] = np.arange(8 * days) * 3 if name == "valid_time" else one[name][:]
         made = many.createVariable(
@@ -130,7 +139,9 @@ class Page:
             one.result()
         return time.perf_counter() - began
 
-    def timed(self, path: str, hour: int, hours: int, link: str = "ours", **query: object) -> float:
+    def timed(
+        self, path: str, hour: int, hours: int, link: str = "ours", **query: object
+    ) -> float:
         """Seconds for a question about a span of hours."""
         began = time.perf_counter()
         first = int((START + hour * HOUR).astype("datetime64[m]").astype(int))
@@ -148,7 +159,10 @@ def drawn(url: str, rounds: int) -> dict[str, list[float]]:
         check=True,
         timeout=200,
     )
-    return {name: [one / 1000 for one in each] for name, each in json.loads(done.stdout).items()}
+    return {
+        name: [one / 1000 for one in each]
+        for name, each in json.loads(done.stdout).items()
+    }
 
 
 def forget(store: Path, hours: Iterable[int]) -> None:
@@ -176,7 +190,9 @@ def measure(store: Path, page: Page, days: int, rounds: int) -> dict[str, list[f
         page.frames(start + k, GLOBE) for k in range(rounds)
     ]
     start = somewhere(24 * 15)
-    found["step of 24 h, globe"] = [page.frames(start + 24 * k, GLOBE) for k in range(14)]
+    found["step of 24 h, globe"] = [
+        page.frames(start + 24 * k, GLOBE) for k in range(14)
+    ]
     start = somewhere(2 * rounds)
     found["play, globe, 5 steps a second"] = paced(
         lambda k: page.frames(start + k, GLOBE), 2 * rounds, 0.2
@@ -203,7 +219,8 @@ def measure(store: Path, page: Page, days: int, rounds: int) -> dict[str, list[f
         year_of_a_place(page, days, draw) for _ in range(3)
     ]
     found["netCDF of a region, a day"] = [
-        page.timed("region.nc", somewhere(24), 24, field="ours", **REGION) for _ in range(5)
+        page.timed("region.nc", somewhere(24), 24, field="ours", **REGION)
+        for _ in range(5)
     ]
     return found
 
@@ -214,7 +231,14 @@ def year_of_a_place(page: Page, days: int, draw: random.Random) -> float:
 
     def pieces(name: str) -> None:
         for day in range(0, days, 31):
-            page.timed("series", 24 * day, 24 * min(31, days - day), link=name, only=name, **place)
+            page.timed(
+                "series",
+                24 * day,
+                24 * min(31, days - day),
+                link=name,
+                only=name,
+                **place,
+            )
 
     began = time.perf_counter()
     with ThreadPoolExecutor(2) as pool:
@@ -241,9 +265,13 @@ def main() -> None:
         "--day", type=Path, help="a store of 24 global hours; default a simulated one"
     )
     parser.add_argument(
-        "--folder", type=Path, help="where the stores are made, or were by an earlier call; kept"
+        "--folder",
+        type=Path,
+        help="where the stores are made, or were by an earlier call; kept",
     )
-    parser.add_argument("--page", action="store_true", help="in a headless Chromium as well")
+    parser.add_argument(
+        "--page", action="store_true", help="in a headless Chromium as well"
+    )
     options = parser.parse_args()
     folder = options.folder or Path(tempfile.mkdtemp(prefix="deepcams-bench-view-"))
     try:
@@ -274,7 +302,9 @@ def run(store: Path, cams: Path, days: int, rounds: int, *, on_page: bool) -> No
         try:
             assert process.stdout is not None
             url = next(
-                word for word in process.stdout.readline().split() if word.startswith("http")
+                word
+                for word in process.stdout.readline().split()
+                if word.startswith("http")
             )
             page = Page(url)
             json.loads(page.get("about"))
@@ -288,7 +318,9 @@ def run(store: Path, cams: Path, days: int, rounds: int, *, on_page: bool) -> No
     for name, seconds in found.items():
         ordered = sorted(seconds)
         high = ordered[min(int(0.95 * len(ordered)), len(ordered) - 1)]
-        print(f"{name:<38}{statistics.median(ordered):8.3f}{high:8.3f}{ordered[-1]:8.3f}")
+        print(
+            f"{name:<38}{statistics.median(ordered):8.3f}{high:8.3f}{ordered[-1]:8.3f}"
+        )
     print(f"memory of the server: {memory / 2**20:.0f} MiB")
 
 

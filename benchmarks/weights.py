@@ -23,7 +23,9 @@ from deepcams.simulation import SimulatedWorld
 from deepcams.training import prepare, read_experiment
 
 ROOT = Path(__file__).resolve().parents[1]
-TRUTH = ROOT.parent / "shared" / "data" / "geos_cf" / "geos_cf_20190308_0030-0330z_west.nc4"
+TRUTH = (
+    ROOT.parent / "shared" / "data" / "geos_cf" / "geos_cf_20190308_0030-0330z_west.nc4"
+)
 NETWORKS = ("cellnet", "flow-refine", "abpn", "xvfi")
 UNSEEN = (-75.0, -90.0, -0.5, 90.0)
 """W S E N of the hours that no network saw."""
@@ -37,7 +39,10 @@ TASKS = {
     },
     "spatial": {"0.75 to 0.25 degrees": Experiment("spatial", bbox=UNSEEN)},
 }
-OTHERS = {"temporal": ("linear", "flow"), "spatial": ("bicubic", "log-bicubic+conserve")}
+OTHERS = {
+    "temporal": ("linear", "flow"),
+    "spatial": ("bicubic", "log-bicubic+conserve"),
+}
 """The training-free methods that a network of each kind is compared with."""
 COLUMNS = ("R", "RMSE", "MAE", "bias", "MAE_p99")
 
@@ -155,12 +160,16 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "weights")
     parser.add_argument("--only", nargs="*", default=NETWORKS, choices=NETWORKS)
     parser.add_argument(
-        "--ship", action="store_true", help="train nothing: measure and ship what is in RUNS"
+        "--ship",
+        action="store_true",
+        help="train nothing: measure and ship what is in RUNS",
     )
     parser.add_argument("--device", default="auto")
     given = parser.parse_args()
     if not given.truth.exists():
-        raise SystemExit(f"{given.truth}: expected hourly GEOS-CF files; name a folder of them")
+        raise SystemExit(
+            f"{given.truth}: expected hourly GEOS-CF files; name a folder of them"
+        )
     if not given.ship:
         make_stores(given.truth, given.runs)
     for network in given.only:
@@ -173,7 +182,16 @@ def main() -> None:
             changes = [part for each in stores for part in ("--set", each)]
             config = str(ROOT / "configs" / f"best-{network}.yaml")
             status = deepcams(
-                ["train", config, "-o", str(run), "--resume", "--device", given.device, *changes]
+                [
+                    "train",
+                    config,
+                    "-o",
+                    str(run),
+                    "--resume",
+                    "--device",
+                    given.device,
+                    *changes,
+                ]
             )
             if status:
                 raise SystemExit(status)

@@ -34,7 +34,12 @@ from world_figure import Statistics, world_figure
 
 ROOT = Path(__file__).resolve().parents[1]
 TRUTH = "../shared/data/geos_cf"
-BANDS = {"60-30° S": (-60, -30), "30° S-0": (-30, 0), "0-30° N": (0, 30), "30-60° N": (30, 60)}
+BANDS = {
+    "60-30° S": (-60, -30),
+    "30° S-0": (-30, 0),
+    "0-30° N": (0, 30),
+    "30-60° N": (30, 60),
+}
 RANGES = ((20, 40), (40, 80), (80, 120), (120, 200), (200, 320), (320, 480), (480, 700))
 LEVELS = (0.001, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 0.999, 0.9999)
 VALUES = (0.0, 2.0, 4.0, 8.0, 16.0, 40.0, np.inf)
@@ -72,15 +77,21 @@ def spectrum(logs: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
     level = logs - logs.mean(axis=-1, keepdims=True)
     level = level - (level * x).sum(axis=-1, keepdims=True) / (x * x).sum() * x
     power = (
-        np.abs(np.fft.rfft(level * window, axis=-1)) ** 2 / (window * window).sum() * n * step / 360
+        np.abs(np.fft.rfft(level * window, axis=-1)) ** 2
+        / (window * window).sum()
+        * n
+        * step
+        / 360
     )
-    return np.arange(power.shape[-1]) * 360 / (n * step), power.reshape(-1, power.shape[-1]).mean(
-        axis=0
-    )
+    return np.arange(power.shape[-1]) * 360 / (n * step), power.reshape(
+        -1, power.shape[-1]
+    ).mean(axis=0)
 
 
 def binned(waves: np.ndarray, power: np.ndarray) -> np.ndarray:
-    return np.array([power[(waves >= low) & (waves < high)].mean() for low, high in RANGES])
+    return np.array(
+        [power[(waves >= low) & (waves < high)].mean() for low, high in RANGES]
+    )
 
 
 def measured(hours: np.ndarray, grid: Grid, west: float, east: float) -> Measures:
@@ -111,7 +122,9 @@ def measured(hours: np.ndarray, grid: Grid, west: float, east: float) -> Measure
     fine = coarse.refine()
     cells = np.stack([area_mean(hour[down, across], coarse) for hour in hours])
     cubic = np.maximum(Bicubic().refine(cells[:2], coarse), 0)
-    kept_means = conserve(np.asarray(LogBicubic().refine(cells[:2], coarse)), cells[:2], coarse, 3)
+    kept_means = conserve(
+        np.asarray(LogBicubic().refine(cells[:2], coarse)), cells[:2], coarse, 3
+    )
 
     def error(values: np.ndarray, true: np.ndarray, of: Grid) -> tuple[float, float]:
         plain, log = (
@@ -130,7 +143,9 @@ def measured(hours: np.ndarray, grid: Grid, west: float, east: float) -> Measure
         "conserving": error(kept_means, wanted, fine),
     }
     mean = float(inside(hours, grid).mean())
-    changes = {f"{k} h": float(np.abs(logs[k:] - logs[:-k])[:, band].mean()) for k in (1, 2, 3)}
+    changes = {
+        f"{k} h": float(np.abs(logs[k:] - logs[:-k])[:, band].mean()) for k in (1, 2, 3)
+    }
     changes |= {name: errors[name][1] for name in ("linear", "flow")}
     scores = {
         "mean, ug m-3": mean,
@@ -138,11 +153,17 @@ def measured(hours: np.ndarray, grid: Grid, west: float, east: float) -> Measure
         "flow's MAE / linear's": errors["flow"][0] / errors["linear"][0],
         "the same of log PM": errors["flow"][1] / errors["linear"][1],
         "bicubic's MAE / mean": errors["bicubic"][0] / mean,
-        "conserving log-bicubic's MAE / bicubic's": errors["conserving"][0] / errors["bicubic"][0],
+        "conserving log-bicubic's MAE / bicubic's": errors["conserving"][0]
+        / errors["bicubic"][0],
         "bicubic's error of log PM": errors["bicubic"][1],
-        **{f"mean change of log PM over {name}": changes[name] for name in ("1 h", "2 h", "3 h")},
+        **{
+            f"mean change of log PM over {name}": changes[name]
+            for name in ("1 h", "2 h", "3 h")
+        },
     }
-    in_cells = cells_from_nodes(np.log(np.maximum(hours[0], 1e-3))[down, across], coarse)
+    in_cells = cells_from_nodes(
+        np.log(np.maximum(hours[0], 1e-3))[down, across], coarse
+    )
     variance = (
         in_cells.reshape(coarse.rows, 3, coarse.columns, 3)
         .transpose(0, 2, 1, 3)
@@ -156,12 +177,19 @@ def measured(hours: np.ndarray, grid: Grid, west: float, east: float) -> Measure
 
     def by(what: np.ndarray, borders: tuple[float, ...]) -> np.ndarray:
         pairs = pairwise(borders)
-        return np.array([spread[(what >= low) & (what < high)].mean() for low, high in pairs])
+        return np.array(
+            [spread[(what >= low) & (what < high)].mean() for low, high in pairs]
+        )
 
     quantiles = np.quantile(inside(hours, grid)[:, band], LEVELS)
     statistics = Statistics(smooth, spectra, quantiles, changes)
     return Measures(
-        statistics, np.array(power), np.array(moved), scores, by(value, VALUES), by(slope, SLOPES)
+        statistics,
+        np.array(power),
+        np.array(moved),
+        scores,
+        by(value, VALUES),
+        by(slope, SLOPES),
     )
 
 
@@ -176,7 +204,9 @@ def cost() -> float:
     with tempfile.TemporaryDirectory() as empty:
         environment = {**os.environ, "DEEPCAMS_CACHE": empty}
         command = [sys.executable, "-c", code]
-        found = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        found = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=True
+        )
     return float(found.stdout)
 
 
@@ -197,7 +227,8 @@ def section(title: str, real: Measures, worlds: list[Measures]) -> str:
     ranges = [f"{low}-{high}" for low, high in RANGES]
     ratio, simulated = mean("power") / real.power, mean("moved")
     power = table(
-        ["latitudes", *ranges], [[n, *(f"{x:.2f}" for x in ratio[k])] for k, n in enumerate(BANDS)]
+        ["latitudes", *ranges],
+        [[n, *(f"{x:.2f}" for x in ratio[k])] for k, n in enumerate(BANDS)],
     )
     moved = table(
         ["latitudes", *ranges],
@@ -214,7 +245,12 @@ def section(title: str, real: Measures, worlds: list[Measures]) -> str:
     scores = table(
         ["", "real", "simulated", "from .. to"],
         [
-            [name, f"{number:.3g}", f"{np.mean(all_):.3g}", f"{min(all_):.3g} .. {max(all_):.3g}"]
+            [
+                name,
+                f"{number:.3g}",
+                f"{np.mean(all_):.3g}",
+                f"{min(all_):.3g} .. {max(all_):.3g}",
+            ]
             for name, number in real.scores.items()
             for all_ in [[world.scores[name] for world in worlds]]
         ],
@@ -223,7 +259,10 @@ def section(title: str, real: Measures, worlds: list[Measures]) -> str:
     def within(of: str, borders: tuple[float, ...]) -> str:
         head = [
             "",
-            *(f"{a:g}-{b:g}" if b < np.inf else f"over {a:g}" for a, b in pairwise(borders)),
+            *(
+                f"{a:g}-{b:g}" if b < np.inf else f"over {a:g}"
+                for a, b in pairwise(borders)
+            ),
         ]
         rows = (("real", getattr(real, of)), ("simulated", mean(of)))
         return table(head, [[name, *(f"{x:.2g}" for x in row)] for name, row in rows])
@@ -256,7 +295,9 @@ and by the gradient of the logarithm of the cells' means (per cell):
 """
 
 
-def text(found: dict[str, tuple[Measures, list[Measures]]], seeds: int, seconds: float) -> str:
+def text(
+    found: dict[str, tuple[Measures, list[Measures]]], seeds: int, seconds: float
+) -> str:
     """The page; the words stand here, every measured number comes from the run."""
     return f"""# The simulated world
 
@@ -341,7 +382,9 @@ def main() -> None:
     grid, fields = grid_of(real), []
     for seed in range(options.seeds):
         began = time.perf_counter()
-        fields.append(SimulatedWorld(seed).field(grid, real.time.values, mean=True).load())
+        fields.append(
+            SimulatedWorld(seed).field(grid, real.time.values, mean=True).load()
+        )
         print(f"world {seed}: {time.perf_counter() - began:.0f} s", file=sys.stderr)
     found = {
         title: (
@@ -350,13 +393,20 @@ def main() -> None:
         )
         for title, box in REGIONS.items()
     }
-    frames = {"GEOS-CF, 2019-03-08 00:30 UTC": real[:1], "simulated (seed 0)": fields[0][:1]}
-    figures = {
-        t: (one.statistics, [w.statistics for w in all_]) for t, (one, all_) in found.items()
+    frames = {
+        "GEOS-CF, 2019-03-08 00:30 UTC": real[:1],
+        "simulated (seed 0)": fields[0][:1],
     }
-    save(world_figure(frames, figures, LEVELS), options.output / "figures" / "world.png")
+    figures = {
+        t: (one.statistics, [w.statistics for w in all_])
+        for t, (one, all_) in found.items()
+    }
+    save(
+        world_figure(frames, figures, LEVELS), options.output / "figures" / "world.png"
+    )
     save_text(
-        options.output / "simulated-world.md", text(found, options.seeds, cost()).rstrip() + "\n"
+        options.output / "simulated-world.md",
+        text(found, options.seeds, cost()).rstrip() + "\n",
     )
 
 

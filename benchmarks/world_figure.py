@@ -61,10 +61,18 @@ def world_figure(
     for row, (title, (real, worlds)) in enumerate(regions.items()):
         bottom = height - top - 0.2 - 2.95 * (row + 1) + 0.5
         panels = [
-            figure.add_axes((left / width, bottom / height, 2.42 / width, 1.95 / height))
+            figure.add_axes(
+                (left / width, bottom / height, 2.42 / width, 1.95 / height)
+            )
             for left in (0.68, 3.85, 7.02)
         ]
-        figure.text(0.08 / width, (bottom + 2.25) / height, title, fontsize=10, fontweight="bold")
+        figure.text(
+            0.08 / width,
+            (bottom + 2.25) / height,
+            title,
+            fontsize=10,
+            fontweight="bold",
+        )
         _spectra(panels[0], real, worlds)
         _quantiles(panels[1], real, worlds, levels)
         _changes(panels[2], real, worlds)
@@ -94,10 +102,18 @@ def _maps(figure: Figure, frames: Mapping[str, xr.DataArray], top: float) -> Non
         axes.tick_params(labelsize=7.5, labelleft=k == 0)
     assert image is not None
     bar = figure.add_axes(
-        ((width - 0.72) / width, (height - top + 0.35) / height, 0.11 / width, (top - 0.9) / height)
+        (
+            (width - 0.72) / width,
+            (height - top + 0.35) / height,
+            0.11 / width,
+            (top - 0.9) / height,
+        )
     )
     scale = figure.colorbar(
-        image, cax=bar, extend=colours.extend, ticks=style.concentration_ticks(colours.norm)
+        image,
+        cax=bar,
+        extend=colours.extend,
+        ticks=style.concentration_ticks(colours.norm),
     )
     scale.ax.yaxis.set_major_formatter(style.NUMBERS)
     scale.ax.yaxis.set_minor_formatter(NullFormatter())
@@ -120,9 +136,15 @@ def _spectra(axes: Axes, real: Statistics, worlds: Sequence[Statistics]) -> None
     """Each band two decades below the one before, so that none lies upon another."""
     for k, (name, power) in enumerate(real.spectra.items()):
         shift, colour = 10.0 ** (-2 * k), _COLOURS[k]
-        mean = np.exp(np.mean([np.log(world.spectra[name]) for world in worlds], axis=0))
+        mean = np.exp(
+            np.mean([np.log(world.spectra[name]) for world in worlds], axis=0)
+        )
         axes.loglog(
-            real.waves, power * shift, color=_REAL, linewidth=1.1, label="real" if k == 0 else None
+            real.waves,
+            power * shift,
+            color=_REAL,
+            linewidth=1.1,
+            label="real" if k == 0 else None,
         )
         axes.loglog(
             real.waves,
@@ -179,7 +201,10 @@ def _quantiles(
         axis.set_major_formatter(style.NUMBERS)
         axis.set_minor_formatter(NullFormatter())
     _settle(
-        axes, f"real, {style.UNITS_TEXT}", f"simulated, {style.UNITS_TEXT}", "Quantiles (per cent)"
+        axes,
+        f"real, {style.UNITS_TEXT}",
+        f"simulated, {style.UNITS_TEXT}",
+        "Quantiles (per cent)",
     )
 
 
@@ -213,4 +238,10 @@ def _changes(axes: Axes, real: Statistics, worlds: Sequence[Statistics]) -> None
         "mean |Δ log PM|",
         "Hour-to-hour changes",
     )
-    axes.legend(fontsize=7, frameon=False, loc="upper left", handletextpad=0.2, borderaxespad=0.1)
+    axes.legend(
+        fontsize=7,
+        frameon=False,
+        loc="upper left",
+        handletextpad=0.2,
+        borderaxespad=0.1,
+    )

@@ -12,5 +12,7 @@ napoleon_use_ivar = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 myst_heading_anchors = 3
-suppress_warnings = ["myst.xref_missing"]  # links of the README to files that are no pages
+suppress_warnings = [
+    "myst.xref_missing"
+]  # links of the README to files that are no pages
 exclude_patterns = ["_build"]

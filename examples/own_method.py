@@ -29,13 +29,17 @@ class Nearest(SpatialDownscaler):
 
 def main() -> None:
     """Compare both with a known truth: simulated hours, coarsened and refined again."""
-    india = Grid(0.75, north=80, west=95, rows=30, columns=35)  # its first node is 30 N, 71.25 E
+    india = Grid(
+        0.75, north=80, west=95, rows=30, columns=35
+    )  # its first node is 30 N, 71.25 E
     times = np.array(["2019-12-01T06", "2019-12-01T18"], "M8[ns]")
     truth = SimulatedWorld().field(india.refine(), times).load()
     coarse = coarsen(truth)
     for chain in (Chain([Nearest()]), build("none", "log-bicubic")):
         fine = chain.downscale(coarse)
-        print(f"{chain.name}: mean absolute error {abs(fine - truth).mean().item():.3f} ug m-3")
+        print(
+            f"{chain.name}: mean absolute error {abs(fine - truth).mean().item():.3f} ug m-3"
+        )
 
 
 if __name__ == "__main__":

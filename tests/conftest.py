@@ -11,7 +11,10 @@ from hypothesis import HealthCheck, settings
 
 # Whether a property holds may depend neither on how busy the machine is nor on the luck of a draw.
 settings.register_profile(
-    "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    "steady",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("steady")
 
@@ -21,7 +24,9 @@ _SHARED = Path(__file__).resolve().parents[2] / "shared"
 def _shared(folder: str) -> Path:
     path = _SHARED / folder
     if not path.exists():
-        pytest.skip(f"the development data folder ../shared/{folder} is not beside this checkout")
+        pytest.skip(
+            f"the development data folder ../shared/{folder} is not beside this checkout"
+        )
     return path
 
 

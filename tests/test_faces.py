@@ -39,7 +39,9 @@ def _get(face: str, name: str) -> Any:
     return getattr(importlib.import_module(face), name)
 
 
-@pytest.mark.parametrize(("face", "name"), NAMES, ids=[".".join(each) for each in NAMES])
+@pytest.mark.parametrize(
+    ("face", "name"), NAMES, ids=[".".join(each) for each in NAMES]
+)
 def test_each_name_is_there_and_documented(face: str, name: str) -> None:
     thing = _get(face, name)
     assert name in dir(importlib.import_module(face))
@@ -48,7 +50,9 @@ def test_each_name_is_there_and_documented(face: str, name: str) -> None:
     assert thing.__name__ == name
     text = inspect.getdoc(thing) or ""
     assert text
-    takes = list(inspect.signature(thing).parameters) if inspect.isroutine(thing) else []
+    takes = (
+        list(inspect.signature(thing).parameters) if inspect.isroutine(thing) else []
+    )
     if takes:
         assert "Args:" in text
         assert "Returns:" in text or "Raises:" in text
@@ -67,8 +71,13 @@ def test_checkers_see_the_names_that_are_looked_up(face: str) -> None:
             and block.orelse
         ):
             imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
-            seen = {(alias.name, node.module) for node in imports for alias in node.names}
-    lazy = {(name, str(where)) for name, where in re.findall(r'"(\w+)": "(\.[\w.]+)"', source)}
+            seen = {
+                (alias.name, node.module) for node in imports for alias in node.names
+            }
+    lazy = {
+        (name, str(where))
+        for name, where in re.findall(r'"(\w+)": "(\.[\w.]+)"', source)
+    }
     assert seen == {(name, face + where) for name, where in lazy}
 
 
@@ -82,11 +91,15 @@ def test_no_module_hides_a_name(face: str) -> None:
 @pytest.mark.parametrize("face", FACES)
 def test_the_docs_list_every_name(face: str) -> None:
     text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
-    (section,) = re.findall(rf"currentmodule:: {re.escape(face)}\n(.*?)```", text, flags=re.DOTALL)
+    (section,) = re.findall(
+        rf"currentmodule:: {re.escape(face)}\n(.*?)```", text, flags=re.DOTALL
+    )
     listed = re.findall(r"auto\w+:: (\w+)", section)
     assert sorted(listed) == sorted(name for where, name in NAMES if where == face)
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="module 'deepcams' has no attribute 'nothing'"):
+    with pytest.raises(
+        AttributeError, match="module 'deepcams' has no attribute 'nothing'"
+    ):
         deepcams.nothing  # noqa: B018

@@ -7,15 +7,27 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "matplotlib", "xarray", "pandas", "dask", "scipy", "cv2", "netCDF4", "zarr")
+HEAVY = (
+    "torch",
+    "matplotlib",
+    "xarray",
+    "pandas",
+    "dask",
+    "scipy",
+    "cv2",
+    "netCDF4",
+    "zarr",
+)
 
 
 def _imported_by(code: str) -> set[str]:
-    program = (
-        f"import sys\n{code}\nprint('\\n' + ' '.join(m for m in {HEAVY!r} if m in sys.modules))"
-    )
+    program = f"import sys\n{code}\nprint('\\n' + ' '.join(m for m in {HEAVY!r} if m in sys.modules))"
     result = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
     )
     return set(result.stdout.splitlines()[-1].split())
 
@@ -37,9 +49,14 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     assert _imported_by("\n".join(f"import deepcams.{face}" for face in faces)) == set()
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["evaluate", "--help"], []])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["evaluate", "--help"], []]
+)
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
-    assert _imported_by(f"from deepcams.cli import main\nassert main({arguments!r}) == 0") == set()
+    assert (
+        _imported_by(f"from deepcams.cli import main\nassert main({arguments!r}) == 0")
+        == set()
+    )
 
 
 def test_names_are_imported_on_first_use() -> None:

@@ -61,10 +61,15 @@ class Diagnosis:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return {"healthy": self.healthy, "findings": [asdict(finding) for finding in self.findings]}
+        return {
+            "healthy": self.healthy,
+            "findings": [asdict(finding) for finding in self.findings],
+        }
 
 
-def diagnose(environment: Mapping[str, str] = os.environ, home: Path | None = None) -> Diagnosis:
+def diagnose(
+    environment: Mapping[str, str] = os.environ, home: Path | None = None
+) -> Diagnosis:
     """Check the installation and the machine; nothing is changed and no network used.
 
     Args:
@@ -79,7 +84,9 @@ def _check_packages() -> Iterator[Finding]:
     yield _check_version("deepcams", Requirement("deepcams"))
     python = f"{platform.python_version()} ({platform.system()} {platform.machine()})"
     yield Finding("deepcams", "Python", "ok", python)
-    known = sorted(map(Requirement, requires("deepcams") or []), key=lambda one: one.name.lower())
+    known = sorted(
+        map(Requirement, requires("deepcams") or []), key=lambda one: one.name.lower()
+    )
     for requirement in known:
         if requirement.marker is None:
             yield _check_version("libraries", requirement)
@@ -91,7 +98,10 @@ def _check_packages() -> Iterator[Finding]:
 
 
 def _check_version(group: str, requirement: Requirement, extra: str = "") -> Finding:
-    name, lacking = requirement.name, f"; pip install 'deepcams[{extra}]'" if extra else ""
+    name, lacking = (
+        requirement.name,
+        f"; pip install 'deepcams[{extra}]'" if extra else "",
+    )
     try:
         found = version(name)
     except PackageNotFoundError:
@@ -143,7 +153,9 @@ def _check_devices() -> Iterator[Finding]:
             detail = "none that torch can use (networks then run on the CPU)"
             yield Finding("devices", "GPU", "absent", detail)
     except (ImportError, OSError, RuntimeError) as error:
-        yield Finding("devices", "GPU", "absent", f"torch cannot be used: {_one_line(error)}")
+        yield Finding(
+            "devices", "GPU", "absent", f"torch cannot be used: {_one_line(error)}"
+        )
 
 
 def _check_keys(environment: Mapping[str, str], home: Path) -> Iterator[Finding]:
@@ -170,12 +182,18 @@ def _check_cache() -> Finding:
         return Finding("folders", "cache", "broken", detail)
     used = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file())
     free = shutil.disk_usage(cache).free
-    return Finding("folders", "cache", "ok", f"{cache}, holds {size(used)}, {size(free)} free")
+    return Finding(
+        "folders", "cache", "ok", f"{cache}, holds {size(used)}, {size(free)} free"
+    )
 
 
 def render(diagnosis: Diagnosis) -> RenderableType:
     """Return the findings by group, with a closing line, for a terminal."""
-    marks = {"ok": ("ok", "green"), "absent": ("-", "dim"), "broken": ("broken", "bold red")}
+    marks = {
+        "ok": ("ok", "green"),
+        "absent": ("-", "dim"),
+        "broken": ("broken", "bold red"),
+    }
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True, min_width=6)
     table.add_column(no_wrap=True)
@@ -189,7 +207,9 @@ def render(diagnosis: Diagnosis) -> RenderableType:
             table.add_row("", Text(group, style="bold"))
         mark = Text(*marks[finding.status])
         table.add_row(mark, escape(finding.name), escape(finding.detail))
-    broken = [finding.name for finding in diagnosis.findings if finding.status == "broken"]
+    broken = [
+        finding.name for finding in diagnosis.findings if finding.status == "broken"
+    ]
     closing = Text("everything required works", style="green")
     if broken:
         closing = Text(f"broken: {', '.join(broken)}", style="bold red")

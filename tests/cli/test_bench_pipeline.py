@@ -10,7 +10,9 @@ from deepcams import bench
 from deepcams.cli import main
 
 
-def test_both_sides_write_the_same_hours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_sides_write_the_same_hours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(bench, "COARSE_STEP", 7.5)
     told: list[str] = []
     found = bench.pipeline(days=1, repeats=2, folder=tmp_path, progress=told.append)
@@ -22,7 +24,9 @@ def test_both_sides_write_the_same_hours(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_the_ratio_is_of_rates_not_of_times() -> None:
-    found = bench.PipelineResult(24, pipeline=(4.0, 5.0, 100.0), writing=(2.0, 2.5, 3.0), bytes=1)
+    found = bench.PipelineResult(
+        24, pipeline=(4.0, 5.0, 100.0), writing=(2.0, 2.5, 3.0), bytes=1
+    )
     assert found.ratio == 0.5
 
 

@@ -40,7 +40,9 @@ def test_a_healthy_machine(
 def test_keys_are_found_and_never_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / ".cdsapirc").write_text(f"url: https://example.org/{SECRET}\nkey: {SECRET}\n")
+    (tmp_path / ".cdsapirc").write_text(
+        f"url: https://example.org/{SECRET}\nkey: {SECRET}\n"
+    )
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("DEEPCAMS_CACHE", str(tmp_path / "cache"))
     for name in ("ADSAPI_KEY", "OPENAQ_API_KEY", "ADSAPI_URL"):
@@ -61,19 +63,26 @@ def test_each_variable_counts(tmp_path: Path, name: str) -> None:
         find(diagnose({name: SECRET}, tmp_path), "Atmosphere Data Store").detail
         == f"found in ${name}"
     )
-    assert find(diagnose({name: " "}, tmp_path), "Atmosphere Data Store").status == "absent"
+    assert (
+        find(diagnose({name: " "}, tmp_path), "Atmosphere Data Store").status
+        == "absent"
+    )
 
 
 @pytest.mark.parametrize("name", [".adsapirc", ".ecmwfdatastoresrc", ".cdsapirc"])
 def test_each_file_counts(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text(SECRET)
-    assert find(diagnose({}, tmp_path), "Atmosphere Data Store").detail == f"found in ~/{name}"
+    assert (
+        find(diagnose({}, tmp_path), "Atmosphere Data Store").detail
+        == f"found in ~/{name}"
+    )
 
 
 def test_no_keys_is_no_fault_but_an_address_without_key_is_told(tmp_path: Path) -> None:
     assert find(diagnose({}, tmp_path), "OpenAQ").status == "absent"
     lonely = find(
-        diagnose({"CDSAPI_URL": "https://example.org"}, tmp_path), "Atmosphere Data Store"
+        diagnose({"CDSAPI_URL": "https://example.org"}, tmp_path),
+        "Atmosphere Data Store",
     )
     assert "$CDSAPI_URL is set, its key is not" in lonely.detail
 

@@ -22,7 +22,9 @@ from deepcams.cli import main
 LINEAR = ["--temporal", "linear", "--spatial", "bicubic", "--no-conserve"]
 
 
-def write_record(path: Path, frames: int, step: float = 7.5, start: str = "2019-12-31T00") -> Path:
+def write_record(
+    path: Path, frames: int, step: float = 7.5, start: str = "2019-12-31T00"
+) -> Path:
     """A CAMS-like file: 3-hourly frames of the globe in kg m-3."""
     draw = np.random.default_rng(5)
     latitude, longitude = np.arange(90, -90.01, -step), np.arange(0, 360, step)
@@ -35,7 +37,13 @@ def write_record(path: Path, frames: int, step: float = 7.5, start: str = "2019-
     array = xr.DataArray(values, coordinates, tuple(coordinates), "pm2p5", attributes)
     array.to_netcdf(
         path,
-        encoding={"pm2p5": {"zlib": True, "complevel": 1, "chunksizes": (8, *values.shape[1:])}},
+        encoding={
+            "pm2p5": {
+                "zlib": True,
+                "complevel": 1,
+                "chunksizes": (8, *values.shape[1:]),
+            }
+        },
     )
     return path
 
@@ -103,7 +111,9 @@ def test_options_reach_the_output(here: Path) -> None:
         assert "quantization" not in found.pm2p5.attrs
         run = json.loads(found.attrs["deepcams_run"])
     assert [part["name"] for part in run["chain"]] == ["linear", "bicubic"]
-    assert run["inputs"] == [{"name": "cams.nc", "bytes": (here / "cams.nc").stat().st_size}]
+    assert run["inputs"] == [
+        {"name": "cams.nc", "bytes": (here / "cams.nc").stat().st_size}
+    ]
 
 
 def test_a_folder_gets_a_file_a_day(here: Path) -> None:
@@ -114,7 +124,9 @@ def test_a_folder_gets_a_file_a_day(here: Path) -> None:
         assert found.pm2p5.shape == (49, 73, 144)
 
 
-def test_dry_run_tells_and_writes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_dry_run_tells_and_writes_nothing(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["downscale", "cams.nc", "-o", "out.zarr", *LINEAR, "--dry-run"]) == 0
     told = capsys.readouterr().out
     assert "49 hours" in told
@@ -130,12 +142,25 @@ def test_other_settings_are_refused_in_one_line(
     assert main(["downscale", "cams.nc", "-o", "out.nc", *LINEAR]) == 0
     capsys.readouterr()
     assert (
-        main(["downscale", "cams.nc", "-o", "out.nc", *LINEAR[:2], "--spatial", "log-bicubic"]) == 2
+        main(
+            [
+                "downscale",
+                "cams.nc",
+                "-o",
+                "out.nc",
+                *LINEAR[:2],
+                "--spatial",
+                "log-bicubic",
+            ]
+        )
+        == 2
     )
     told = capsys.readouterr().err
     assert told.count("\n") == 1
     assert "chain was bicubic, linear, now log-bicubic, linear" in told
-    assert main(["downscale", "cams.nc", "-o", "out.nc", *LINEAR[:2], "--overwrite"]) == 0
+    assert (
+        main(["downscale", "cams.nc", "-o", "out.nc", *LINEAR[:2], "--overwrite"]) == 0
+    )
 
 
 def contents(store: Path) -> dict[str, object]:
@@ -165,7 +190,9 @@ def records(folder: Path) -> list[str]:
     return [name for name in names if fnmatch(name, "item-*.json")]
 
 
-def kill_and_rerun(out: Path, arguments: list[str], kills: int, done: object, seed: int) -> int:
+def kill_and_rerun(
+    out: Path, arguments: list[str], kills: int, done: object, seed: int
+) -> int:
     """Run until finished, killed ``kills`` times at random moments of its work; returns the kills that hit work."""
     draw = random.Random(seed)
     hits = 0
@@ -197,8 +224,12 @@ def test_a_store_killed_and_rerun_is_equal_byte_for_byte(
     whole, killed = here / "whole" / "a.zarr", here / "killed" / "a.zarr"
     whole.parent.mkdir()
     killed.parent.mkdir()
-    subprocess.run(command("cams.nc", "-o", whole, *LINEAR), check=True, stdout=subprocess.DEVNULL)
-    hits = kill_and_rerun(killed, ["cams.nc", "-o", str(killed), *LINEAR], kills, None, seed=frames)
+    subprocess.run(
+        command("cams.nc", "-o", whole, *LINEAR), check=True, stdout=subprocess.DEVNULL
+    )
+    hits = kill_and_rerun(
+        killed, ["cams.nc", "-o", str(killed), *LINEAR], kills, None, seed=frames
+    )
     assert hits >= kills - 1
     assert contents(killed) == contents(whole)
     assert [p.name for p in killed.parent.iterdir()] == ["a.zarr"]
@@ -208,20 +239,28 @@ def test_a_store_killed_and_rerun_is_equal_byte_for_byte(
 @pytest.mark.parametrize(
     ("name", "split"), [("a.nc", []), ("days", ["--split", "day"]), ("months", [])]
 )
-def test_netcdf_killed_and_rerun_is_equal(here: Path, name: str, split: list[str]) -> None:
+def test_netcdf_killed_and_rerun_is_equal(
+    here: Path, name: str, split: list[str]
+) -> None:
     write_record(here / "cams.nc", 121, step=3.0)
     whole, killed = here / "whole" / name, here / "killed" / name
     whole.parent.mkdir()
     killed.parent.mkdir()
     subprocess.run(
-        command("cams.nc", "-o", whole, *split, *LINEAR), check=True, stdout=subprocess.DEVNULL
+        command("cams.nc", "-o", whole, *split, *LINEAR),
+        check=True,
+        stdout=subprocess.DEVNULL,
     )
     assert (
-        kill_and_rerun(killed, ["cams.nc", "-o", str(killed), *split, *LINEAR], 4, None, seed=1)
+        kill_and_rerun(
+            killed, ["cams.nc", "-o", str(killed), *split, *LINEAR], 4, None, seed=1
+        )
         >= 3
     )
     files = sorted(p.relative_to(whole.parent) for p in whole.parent.rglob("*.nc"))
-    assert files == sorted(p.relative_to(killed.parent) for p in killed.parent.rglob("*.nc"))
+    assert files == sorted(
+        p.relative_to(killed.parent) for p in killed.parent.rglob("*.nc")
+    )
     assert not list(killed.parent.rglob("*.part*"))
     for file in files:
         with (
@@ -254,7 +293,9 @@ def test_stopping_says_how_to_go_on(here: Path, with_signal: signal.Signals) -> 
     )
     assert not list(here.rglob("*.partial"))
     finished = len(records(here))
-    ended = subprocess.run(command(*arguments), check=True, capture_output=True, text=True)
+    ended = subprocess.run(
+        command(*arguments), check=True, capture_output=True, text=True
+    )
     assert f"({24 * finished} were there already)" in ended.stdout
 
 
@@ -291,9 +332,7 @@ def test_memory_does_not_grow_with_the_record(here: Path) -> None:
         write_record(here / "cams.nc", days * 8 + 1, step=0.75)
         arguments = ["downscale", "cams.nc", "-o", "out.zarr", *LINEAR]
         # What the system tells of an ended process counts the test's own memory, too, from which it was forked.
-        told = (
-            "sys.stderr.write(next(x for x in open('/proc/self/status') if x.startswith('VmHWM')))"
-        )
+        told = "sys.stderr.write(next(x for x in open('/proc/self/status') if x.startswith('VmHWM')))"
         code = f"import sys; from deepcams.cli import main; status = main({arguments!r}); {told}; sys.exit(status)"
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True

@@ -26,10 +26,15 @@ def record(frames: int = 3, step: float = 7.5) -> xr.Dataset:
         .lognormal(1, 1, (frames, latitude.size, longitude.size))
         .astype(np.float32)
     )
-    times = np.datetime64("2019-12-31T15", "ns") + np.arange(frames) * np.timedelta64(3, "h")
+    times = np.datetime64("2019-12-31T15", "ns") + np.arange(frames) * np.timedelta64(
+        3, "h"
+    )
     coordinates = {"valid_time": times, "latitude": latitude, "longitude": longitude}
     array = xr.DataArray(
-        values * np.float32(1e-9), coordinates, tuple(coordinates), attrs={"units": "kg m**-3"}
+        values * np.float32(1e-9),
+        coordinates,
+        tuple(coordinates),
+        attrs={"units": "kg m**-3"},
     )
     return xr.Dataset({"pm2p5": array})
 
@@ -55,7 +60,9 @@ def missing_file(folder: Path) -> None:
 
 
 def no_netcdf(folder: Path) -> None:
-    (folder / "cams.nc").write_text("<html><title>503 Service Unavailable</title></html>")
+    (folder / "cams.nc").write_text(
+        "<html><title>503 Service Unavailable</title></html>"
+    )
 
 
 def truncated(folder: Path) -> None:
@@ -91,8 +98,12 @@ def unknown_units(data: xr.Dataset) -> xr.Dataset:
 
 def two_dimensional(data: xr.Dataset) -> xr.Dataset:
     latitude, longitude = np.meshgrid(data.latitude, data.longitude, indexing="ij")
-    plain = data.drop_vars(["latitude", "longitude"]).rename(latitude="y", longitude="x")
-    return plain.assign_coords(latitude=(("y", "x"), latitude), longitude=(("y", "x"), longitude))
+    plain = data.drop_vars(["latitude", "longitude"]).rename(
+        latitude="y", longitude="x"
+    )
+    return plain.assign_coords(
+        latitude=(("y", "x"), latitude), longitude=(("y", "x"), longitude)
+    )
 
 
 def irregular(data: xr.Dataset) -> xr.Dataset:
@@ -181,31 +192,42 @@ CASES = {
         changed(infinite), ["cams.nc", "infinite one at 2019-12-31T18:00, 75 N 22.5 E"]
     ),
     "single frame": Case(
-        changed(lambda data: data.isel(valid_time=[0])), ["single frame", "--temporal none"]
+        changed(lambda data: data.isel(valid_time=[0])),
+        ["single frame", "--temporal none"],
     ),
     "output with other settings": Case(
         another_output, ["chain was cellnet, linear, now cellnet, flow", "--overwrite"]
     ),
-    "output of others": Case(output_of_others, ["out.nc exists", "--overwrite"], "out.nc"),
+    "output of others": Case(
+        output_of_others, ["out.nc exists", "--overwrite"], "out.nc"
+    ),
     "output over the input": Case(
         good, ["cams.nc", "a name of its own"], "cams.nc", ["--overwrite"]
     ),
-    "output over the input's folder": Case(inner, ["a name of its own"], "folder", ["--overwrite"]),
+    "output over the input's folder": Case(
+        inner, ["a name of its own"], "folder", ["--overwrite"]
+    ),
     "unwritable folder": Case(locked, ["out.zarr"], unwritable()),
     "folder that is not there": Case(good, ["absent", "create"], "absent/out.zarr"),
     "unknown ending": Case(good, [".txt", ".zarr or .nc"], "out.txt"),
-    "split of a single file": Case(good, ["--split", "folder"], "out.nc", ["--split", "day"]),
+    "split of a single file": Case(
+        good, ["--split", "folder"], "out.nc", ["--split", "day"]
+    ),
     "box outside the data": Case(
         changed(lambda data: data.isel(longitude=slice(4, 20))),
         ["bbox"],
         "out.nc",
         ["--bbox", "200", "-10", "220", "10"],
     ),
-    "box upside down": Case(good, ["bbox"], "out.nc", ["--bbox", "0", "50", "20", "10"]),
+    "box upside down": Case(
+        good, ["bbox"], "out.nc", ["--bbox", "0", "50", "20", "10"]
+    ),
     "period outside the data": Case(
         good, ["--period", "2019-12-31T15:00"], "out.nc", ["--period", "2018"]
     ),
-    "period that is none": Case(good, ["period", "yesterday"], "out.nc", ["--period", "yesterday"]),
+    "period that is none": Case(
+        good, ["period", "yesterday"], "out.nc", ["--period", "yesterday"]
+    ),
     "unknown method": Case(good, ["bicubic"], "out.nc", ["--spatial", "bicubik"]),
     "rounding beyond reason": Case(good, ["rounding"], "out.nc", ["--rounding", "2"]),
 }
@@ -263,7 +285,9 @@ def with_files_up_to(
 
 @pytest.mark.parametrize("out", ["out.zarr", "out.nc", "folder"])
 @pytest.mark.parametrize("limit", [pytest.param(300, marks=pytest.mark.slow), 100_000])
-def test_a_full_disk_is_one_line_and_leaves_no_trace(tmp_path: Path, out: str, limit: int) -> None:
+def test_a_full_disk_is_one_line_and_leaves_no_trace(
+    tmp_path: Path, out: str, limit: int
+) -> None:
     """The operating system refuses to let any file grow beyond ``limit`` bytes, as a full disk would."""
     good(tmp_path)
     before = listing(tmp_path)
@@ -303,5 +327,7 @@ def test_a_url_is_named_as_typed_without_its_credentials(
 ) -> None:
     assert main(arguments) == 2
     told = capsys.readouterr().err
-    assert told.startswith("deepcams: error: s3://bucket/a.zarr: expected a path on this machine")
+    assert told.startswith(
+        "deepcams: error: s3://bucket/a.zarr: expected a path on this machine"
+    )
     assert "secret" not in told

@@ -16,11 +16,18 @@ from deepcams.cli import main
 def truth(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Seven hours of a small region in GEOS-CF's own layout, in two files."""
     folder = tmp_path_factory.mktemp("geos_cf")
-    latitude, longitude = np.arange(20.75, 32, 0.25), np.arange(-100, -85.75, 0.25)  # whole cells
+    latitude, longitude = (
+        np.arange(20.75, 32, 0.25),
+        np.arange(-100, -85.75, 0.25),
+    )  # whole cells
     random = np.random.default_rng(0)
-    times = np.datetime64("2019-03-31T21:30", "ns") + np.arange(7) * np.timedelta64(1, "h")
+    times = np.datetime64("2019-03-31T21:30", "ns") + np.arange(7) * np.timedelta64(
+        1, "h"
+    )
     grain = random.lognormal(1, 0.4, (latitude.size, longitude.size))
-    values = np.stack([np.roll(grain, hour, axis=1) for hour in range(7)]).astype(np.float32)
+    values = np.stack([np.roll(grain, hour, axis=1) for hour in range(7)]).astype(
+        np.float32
+    )
     array = xr.DataArray(
         values[:, None],
         dims=("time", "lev", "lat", "lon"),
@@ -34,11 +41,16 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_all_outputs(
-    truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    truth: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     files = {form: tmp_path / f"scores.{form}" for form in ("json", "csv", "markdown")}
-    options = [part for form, path in files.items() for part in (f"--{form}", str(path))]
+    options = [
+        part for form, path in files.items() for part in (f"--{form}", str(path))
+    ]
     assert (
         main(
             [
@@ -73,29 +85,71 @@ def test_all_outputs(
     ("options", "methods", "samples"),
     [
         (
-            ["--task", "temporal", "--bbox", "-95", "22", "-90", "27.5", "--margin", "0"],
+            [
+                "--task",
+                "temporal",
+                "--bbox",
+                "-95",
+                "22",
+                "-90",
+                "27.5",
+                "--margin",
+                "0",
+            ],
             {"linear", "linear-eq9", "flow", "flow-refine", "xvfi"},
             4,
         ),
-        (["--task", "temporal", "--resolution", "coarse", "--methods", "linear"], {"linear"}, 4),
+        (
+            ["--task", "temporal", "--resolution", "coarse", "--methods", "linear"],
+            {"linear"},
+            4,
+        ),
         (
             ["--task", "spatial", "--methods", "bicubic", "--conserve", "both"],
             {"bicubic", "bicubic+conserve"},
             7,
         ),
-        (["--task", "spatial", "--methods", "bicubic", "--period", "2019-04"], {"bicubic"}, 4),
         (
-            ["--task", "spatial", "--methods", "bicubic", "--bbox", "-95", "22", "-90", "27.5"],
+            ["--task", "spatial", "--methods", "bicubic", "--period", "2019-04"],
+            {"bicubic"},
+            4,
+        ),
+        (
+            [
+                "--task",
+                "spatial",
+                "--methods",
+                "bicubic",
+                "--bbox",
+                "-95",
+                "22",
+                "-90",
+                "27.5",
+            ],
             {"bicubic"},
             7,
         ),
         (
-            ["--methods", "linear,bicubic", "--order", "spatial-first", "--degrade", "imresize"],
+            [
+                "--methods",
+                "linear,bicubic",
+                "--order",
+                "spatial-first",
+                "--degrade",
+                "imresize",
+            ],
             {"bicubic-then-linear"},
             4,
         ),
         (
-            ["--methods", "linear-then-bicubic", "--weighting", "area", "--clip", "800"],
+            [
+                "--methods",
+                "linear-then-bicubic",
+                "--weighting",
+                "area",
+                "--clip",
+                "800",
+            ],
             {"linear-then-bicubic"},
             4,
         ),
@@ -106,7 +160,9 @@ def test_options(
 ) -> None:
     path = tmp_path / "scores.json"
     assert main(["evaluate", str(truth), *options, "--json", str(path)]) == 0
-    found = [row for row in json.loads(path.read_text())["rows"] if row["period"] == "all"]
+    found = [
+        row for row in json.loads(path.read_text())["rows"] if row["period"] == "all"
+    ]
     assert {row["method"] for row in found} == methods
     assert {row["samples"] for row in found} == {samples}
     assert all(0 < row["MAE"] < 5 for row in found)

@@ -18,7 +18,9 @@ from deepcams.readers.stored import Stored
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_cache(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DEEPCAMS_CACHE", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setenv("COLUMNS", "80")
 
@@ -43,7 +45,9 @@ def ask(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
     return status, capsys.readouterr().out
 
 
-def ask_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, dict[str, Any]]:
+def ask_json(
+    capsys: pytest.CaptureFixture[str], *arguments: object
+) -> tuple[int, dict[str, Any]]:
     status, out = ask(capsys, "--json", *arguments)
     return status, json.loads(out)
 
@@ -84,7 +88,13 @@ def test_real_geos_cf(geos_cf_west: Path, capsys: pytest.CaptureFixture[str]) ->
 
 def test_counts_and_gaps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = record(
-        ["2019-01-01T00", "2019-01-01T03", "2019-01-01T06", "2019-01-01T15", "2019-01-01T18"]
+        [
+            "2019-01-01T00",
+            "2019-01-01T03",
+            "2019-01-01T06",
+            "2019-01-01T15",
+            "2019-01-01T18",
+        ]
     )
     data[0, 0, :3] = np.nan
     data[1, 2, 4] = np.inf
@@ -112,7 +122,9 @@ def test_counts_and_gaps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "2019-01-01 06:00 to 2019-01-01 15:00 (2 missing)" in text
 
 
-def test_many_files_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_many_files_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     record(["2019-01-01T00", "2019-01-01T03"], 1e-9).to_netcdf(tmp_path / "b.nc")
     record(["2019-01-01T03", "2019-01-01T06"], 1e-9).to_netcdf(tmp_path / "a.nc")
     status, out = ask_json(capsys, tmp_path)
@@ -132,7 +144,11 @@ def _calendar() -> xr.DataArray:
 
 
 def _curved() -> xr.Dataset:
-    data = record(["2019-01-01T00"]).rename(latitude="y", longitude="x").drop_vars(["y", "x"])
+    data = (
+        record(["2019-01-01T00"])
+        .rename(latitude="y", longitude="x")
+        .drop_vars(["y", "x"])
+    )
     y, x = np.meshgrid(np.arange(7.0), np.arange(12.0), indexing="ij")
     return data.assign_coords(lat=(("y", "x"), y), lon=(("y", "x"), x)).to_dataset()
 
@@ -145,7 +161,11 @@ def _curved() -> xr.Dataset:
             ["calendar: 360_day", "2019-02-30 00:00 to 2019-02-30 03:00"],
             "dates of the standard calendar",
         ),
-        (_curved(), ["2-dimensional coordinates (y 7 x x 12)"], "one-dimensional coordinates"),
+        (
+            _curved(),
+            ["2-dimensional coordinates (y 7 x x 12)"],
+            "one-dimensional coordinates",
+        ),
         (
             record(["2019-01-01"]).rename("t2m").assign_attrs(units="K"),
             ["t2m", "K"],
@@ -178,7 +198,9 @@ def test_what_cannot_be_used_is_shown_with_the_reason(
     assert why in told["problem"]
 
 
-def test_truncated_among_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_truncated_among_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     record(["2019-01-01"]).to_netcdf(tmp_path / "a.nc")
     content = (tmp_path / "a.nc").read_bytes()
     (tmp_path / "b.nc").write_bytes(content[:-100])
@@ -209,8 +231,17 @@ def test_values_are_read_in_pieces_and_progress_is_told(
     data.to_netcdf(tmp_path / "a.nc")
     monkeypatch.setattr(datasets, "CHUNK_BYTES", 5 * 7 * 12 * 4)
     told: list[tuple[int, int]] = []
-    seen = inspect(tmp_path / "a.nc", progress=lambda done, total: told.append((done, total)))
-    assert [done for done, _ in told] == [5 * 84, 10 * 84, 15 * 84, 20 * 84, 25 * 84, 28 * 84]
+    seen = inspect(
+        tmp_path / "a.nc", progress=lambda done, total: told.append((done, total))
+    )
+    assert [done for done, _ in told] == [
+        5 * 84,
+        10 * 84,
+        15 * 84,
+        20 * 84,
+        25 * 84,
+        28 * 84,
+    ]
     assert told[-1][1] == 28 * 84
     assert seen.variables[0].values is not None
     assert seen.variables[0].values.total == 28 * 84

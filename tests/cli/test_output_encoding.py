@@ -15,7 +15,9 @@ import xarray as xr
 def write(path: Path) -> Path:
     times = np.datetime64("2019-12-31T15", "ns") + np.arange(2) * np.timedelta64(3, "h")
     latitude, longitude = 60 - 0.75 * np.arange(4), 0.75 * np.arange(5)
-    values = np.random.default_rng(0).lognormal(2, 1, (2, 4, 5)).astype(np.float32) * 1e-9
+    values = (
+        np.random.default_rng(0).lognormal(2, 1, (2, 4, 5)).astype(np.float32) * 1e-9
+    )
     coords = {"time": times, "latitude": latitude, "longitude": longitude}
     array = xr.DataArray(values, coords, ("time", "latitude", "longitude"), "pm2p5")
     array.assign_attrs(units="kg m**-3").to_netcdf(path)
@@ -31,11 +33,20 @@ def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[b
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 @pytest.mark.parametrize("verb", ["info", "downscale", "nothing"])
-def test_letters_that_an_encoding_lacks(tmp_path: Path, encoding: str, verb: str) -> None:
+def test_letters_that_an_encoding_lacks(
+    tmp_path: Path, encoding: str, verb: str
+) -> None:
     path = write(tmp_path / "čams.nc")
     arguments: list[object] = [verb, path]
     if verb == "downscale":
-        arguments += ["-o", tmp_path / "öut_č.nc", "--spatial", "none", "--temporal", "none"]
+        arguments += [
+            "-o",
+            tmp_path / "öut_č.nc",
+            "--spatial",
+            "none",
+            "--temporal",
+            "none",
+        ]
     if verb == "nothing":
         arguments = ["info", tmp_path / "ničevo.nc"]
     found = run(*arguments, PYTHONIOENCODING=encoding)
@@ -46,12 +57,22 @@ def test_letters_that_an_encoding_lacks(tmp_path: Path, encoding: str, verb: str
 
 def test_the_users_matplotlib_changes_no_picture(tmp_path: Path) -> None:
     path, rc = write(tmp_path / "a.nc"), tmp_path / "matplotlibrc"
-    rc.write_text("text.usetex: True\nsavefig.bbox: tight\naxes.grid: True\nfont.size: 30\n")
+    rc.write_text(
+        "text.usetex: True\nsavefig.bbox: tight\naxes.grid: True\nfont.size: 30\n"
+    )
     plain = run("plot", "map", path, "-o", tmp_path / "plain.png")
     assert plain.returncode == 0, plain.stderr
     notebook = "module://matplotlib_inline.backend_inline"
     other = run(
-        "plot", "map", path, "-o", tmp_path / "other.png", MPLBACKEND=notebook, MATPLOTLIBRC=str(rc)
+        "plot",
+        "map",
+        path,
+        "-o",
+        tmp_path / "other.png",
+        MPLBACKEND=notebook,
+        MATPLOTLIBRC=str(rc),
     )
     assert other.returncode == 0, other.stderr
-    assert (tmp_path / "other.png").read_bytes() == (tmp_path / "plain.png").read_bytes()
+    assert (tmp_path / "other.png").read_bytes() == (
+        tmp_path / "plain.png"
+    ).read_bytes()

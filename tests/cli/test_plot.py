@@ -21,7 +21,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("plots")
     grid = Grid.globe(0.75).select((170, -45, -170, -31))[0].refine()
     times = np.datetime64("2019-12-31T15", "ns") + np.arange(7) * np.timedelta64(1, "h")
-    values = np.random.default_rng(0).lognormal(2, 1, (7, *grid.shape)).astype(np.float32)
+    values = (
+        np.random.default_rng(0).lognormal(2, 1, (7, *grid.shape)).astype(np.float32)
+    )
     field = field_like(xr.DataArray(0.0, name="pm2p5"), values, grid, times)
     field.to_netcdf(folder / "hourly.nc")
     coarsen(field).isel(time=slice(None, None, 3)).to_netcdf(folder / "sparse.nc")
@@ -32,9 +34,25 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 BOX = ["--bbox", "172", "-44", "-172", "-33"]
 ZOOM = ["--zoom", "174", "-42", "-178", "-38"]
 COMMANDS = {
-    "map": ["map", "hourly.nc", "--time", "2019-12-31T17", *BOX, "--projection", "equal-earth"],
+    "map": [
+        "map",
+        "hourly.nc",
+        "--time",
+        "2019-12-31T17",
+        *BOX,
+        "--projection",
+        "equal-earth",
+    ],
     "mean": ["map", "hourly.nc", "--period", "2019-12-31", "--scale", "guideline"],
-    "compare": ["compare", "hourly.nc", "--original", "sparse.nc", "--truth", "hourly.nc", *ZOOM],
+    "compare": [
+        "compare",
+        "hourly.nc",
+        "--original",
+        "sparse.nc",
+        "--truth",
+        "hourly.nc",
+        *ZOOM,
+    ],
     "sequence": ["sequence", "hourly.nc", "--original", "sparse.nc", "--hours", "3"],
     "series": [
         "series",
@@ -47,13 +65,22 @@ COMMANDS = {
         "--scale",
         "log",
     ],
-    "annual": ["annual", "hourly.nc", "--original", "sparse.nc", "--projection", "plate-carree"],
+    "annual": [
+        "annual",
+        "hourly.nc",
+        "--original",
+        "sparse.nc",
+        "--projection",
+        "plate-carree",
+    ],
     "training": ["training", "."],
 }
 
 
 @pytest.mark.parametrize("kind", COMMANDS)
-def test_draws(kind: str, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_draws(
+    kind: str, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(files)
     out = tmp_path / f"{kind}.png"
     assert (
@@ -103,8 +130,14 @@ def test_a_film(files: Path, tmp_path: Path) -> None:
         (["plot", "map", "hourly.nc", "-o", "a.jpg"], "ends in .png, .pdf or .svg"),
         (["plot", "map", "hourly.nc", "-o", "no/a.png"], "cannot be written"),
         (["plot", "map", "nothing.nc", "-o", "a.png"], "nothing.nc"),
-        (["plot", "series", "hourly.nc", "-o", "a.png"], "expected one of them, found neither"),
-        (["plot", "series", "hourly.nc", "--at", "0", "0", "-o", "a.png"], "a place in the data"),
+        (
+            ["plot", "series", "hourly.nc", "-o", "a.png"],
+            "expected one of them, found neither",
+        ),
+        (
+            ["plot", "series", "hourly.nc", "--at", "0", "0", "-o", "a.png"],
+            "a place in the data",
+        ),
         (["plot", "training", "nowhere", "-o", "a.png"], "a training's folder"),
         (
             ["plot", "stations", "--stations", "x.csv", "--colour", "R", "-o", "a.png"],

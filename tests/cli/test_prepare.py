@@ -34,7 +34,9 @@ def write_hours(
     """Write GEOS-CF files of ``each`` hours, south first; ``grow`` makes the region that many times wider."""
     folder.mkdir(exist_ok=True)
     longitude = LONGITUDE[0] + 0.25 * np.arange(LONGITUDE.size * grow)
-    moments = np.datetime64(first, "m") + np.arange(0, count, each) * np.timedelta64(60, "m")
+    moments = np.datetime64(first, "m") + np.arange(0, count, each) * np.timedelta64(
+        60, "m"
+    )
     for number, moment in enumerate(moments):
         text = str(moment)
         draw = np.random.default_rng(int(moment.astype(int)))
@@ -79,7 +81,9 @@ def contents(path: Path) -> dict[str, bytes]:
     }
 
 
-def test_files_in_a_store_out_and_a_summary(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_in_a_store_out_and_a_summary(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_hours(here / "in", "2019-03-08T00:30", 6)
     next((here / "in").glob("*_0330z.nc4")).unlink()
     path = next((here / "in").glob("*_0430z.nc4"))
@@ -122,7 +126,12 @@ def test_options_reach_the_store(here: Path) -> None:
         9,
     )
     assert store.sources["settings"]["bbox"] == [0, 42, 6, 48]
-    assert main(["prepare", "in", "-o", "s.zarr", "--variable", "PM10_RH35", "--overwrite"]) == 0
+    assert (
+        main(
+            ["prepare", "in", "-o", "s.zarr", "--variable", "PM10_RH35", "--overwrite"]
+        )
+        == 0
+    )
     assert len(Prepared.open("s.zarr")) == 4
 
 
@@ -182,7 +191,9 @@ def test_bad_input_is_one_line_and_leaves_no_trace(
 
 
 @pytest.mark.parametrize("limit", [pytest.param(300, marks=pytest.mark.slow), 30_000])
-def test_a_full_disk_is_one_line_and_leaves_no_trace(tmp_path: Path, limit: int) -> None:
+def test_a_full_disk_is_one_line_and_leaves_no_trace(
+    tmp_path: Path, limit: int
+) -> None:
     """The operating system refuses to let any file grow beyond ``limit`` bytes, as a full disk would."""
     write_hours(tmp_path / "in", "2019-03-08T00:30", 2, grow=3)
     done = subprocess.run(
@@ -227,7 +238,12 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(
     write_hours(here / "in", "2019-03-08T00:30", 30, each=6)
     arguments = ["in", "-o", "s.zarr"]
     assert (
-        run_until(here, arguments, "s.zarr/.deepcams/day-2019-03-08.record.json", signal.SIGKILL)
+        run_until(
+            here,
+            arguments,
+            "s.zarr/.deepcams/day-2019-03-08.record.json",
+            signal.SIGKILL,
+        )
         == -9
     )
     with pytest.raises(InputError, match="unfinished"):
@@ -244,11 +260,21 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(
 def test_killed_anywhere_and_while_extended(here: Path) -> None:
     write_hours(here / "in", "2019-03-08T00:30", 60, each=3)
     arguments = ["in", "-o", "s.zarr"]
-    assert run_until(here, arguments, ".s.zarr.new/.deepcams/headers.json", signal.SIGKILL) == -9
-    assert not (here / "s.zarr").exists()
-    assert run_until(here, arguments, "s.zarr/fine/pm2p5/c.10.0.0", signal.SIGKILL) == -9
     assert (
-        run_until(here, arguments, "s.zarr/.deepcams/day-2019-03-08.record.json", signal.SIGINT)
+        run_until(here, arguments, ".s.zarr.new/.deepcams/headers.json", signal.SIGKILL)
+        == -9
+    )
+    assert not (here / "s.zarr").exists()
+    assert (
+        run_until(here, arguments, "s.zarr/fine/pm2p5/c.10.0.0", signal.SIGKILL) == -9
+    )
+    assert (
+        run_until(
+            here,
+            arguments,
+            "s.zarr/.deepcams/day-2019-03-08.record.json",
+            signal.SIGINT,
+        )
         == 130
     )
     assert main(["prepare", *arguments]) == 0
@@ -274,5 +300,9 @@ def test_killed_anywhere_and_while_extended(here: Path) -> None:
     assert one.sources["values"] == other.sources["values"]
     assert len(one) == 120
     for hour in (0, 59, 60, 119):
-        np.testing.assert_array_equal(one.frame(hour, "fine"), other.frame(hour, "fine"))
-        np.testing.assert_array_equal(one.frame(hour, "coarse"), other.frame(hour, "coarse"))
+        np.testing.assert_array_equal(
+            one.frame(hour, "fine"), other.frame(hour, "fine")
+        )
+        np.testing.assert_array_equal(
+            one.frame(hour, "coarse"), other.frame(hour, "coarse")
+        )

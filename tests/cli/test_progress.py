@@ -18,7 +18,11 @@ class Screen(io.StringIO):
     def lines(self) -> list[str]:
         """All that was ever shown, without colours and bars."""
         text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|[━╸╺]", "", self.getvalue())
-        return [" ".join(line.split()) for line in re.split(r"[\r\n]+", text) if line.strip()]
+        return [
+            " ".join(line.split())
+            for line in re.split(r"[\r\n]+", text)
+            if line.strip()
+        ]
 
 
 @pytest.fixture
@@ -44,7 +48,9 @@ def test_a_rate_is_shown_once_it_is_known(screen: Screen) -> None:
         assert screen.lines()[-1] == "downscaling 20/40 h left -:--:--"
         for done in (21, 22, 23):
             bars.tell("downscaling", done, 40)
-    assert re.fullmatch(r"downscaling 23/40 h [\d.]+ h/s left [\d:]+", screen.lines()[-1])
+    assert re.fullmatch(
+        r"downscaling 23/40 h [\d.]+ h/s left [\d:]+", screen.lines()[-1]
+    )
 
 
 def test_a_step_alone_takes_the_line_of_the_one_before(screen: Screen) -> None:
@@ -55,11 +61,16 @@ def test_a_step_alone_takes_the_line_of_the_one_before(screen: Screen) -> None:
         shown = screen.lines()
     assert shown[-1].startswith("evaluate 0/?")
     assert screen.lines()[-1].startswith("evaluate")
-    assert not any(line.startswith("fetch cams") for line in screen.lines()[len(shown) :])
+    assert not any(
+        line.startswith("fetch cams") for line in screen.lines()[len(shown) :]
+    )
 
 
 def test_words_may_change_while_the_line_stays(screen: Screen) -> None:
-    with redirect_stderr(screen), Bars(count="{task.fields[told]}", elapsed=True) as bars:
+    with (
+        redirect_stderr(screen),
+        Bars(count="{task.fields[told]}", elapsed=True) as bars,
+    ):
         bars.tell("fetch", 0, None, words="fetching", told="0")
         bars.tell("fetch", 2, None, words="writing 2019.parquet", told="2")
     assert re.fullmatch(r"writing 2019.parquet 2 0:00:0\d", screen.lines()[-1])
@@ -75,7 +86,9 @@ def test_a_single_step_is_there_before_anything_is_done(screen: Screen) -> None:
 
 
 @pytest.mark.parametrize("hidden", [True, False])
-def test_nothing_is_shown_where_it_is_hidden_or_no_terminal(hidden: bool, screen: Screen) -> None:
+def test_nothing_is_shown_where_it_is_hidden_or_no_terminal(
+    hidden: bool, screen: Screen
+) -> None:
     there = screen if hidden else io.StringIO()
     with redirect_stderr(there), Bars("h", Rate("h/s"), hidden=hidden) as bars:
         bars.tell("downscaling", 1, 2)

@@ -57,7 +57,10 @@ def test_the_cams_layout_and_seed_reach_the_files(
     [
         (["--period", "2019-13"], "period"),
         (["--period", "2019-12-01T01:10..2019-12-01T01:20"], "multiple of 3 hours"),
-        (["--period", "2019-12-01T01:10..2019-12-01T01:40", "--layout", "geos-cf"], "whole hour"),
+        (
+            ["--period", "2019-12-01T01:10..2019-12-01T01:40", "--layout", "geos-cf"],
+            "whole hour",
+        ),
         (["--bbox", "0", "50", "10", "40"], "S < N"),
         (["--layout", "merra"], "merra"),
         (["--cams-layout", "newest"], "newest"),
@@ -65,7 +68,17 @@ def test_the_cams_layout_and_seed_reach_the_files(
         (["--seed", "x"], "--seed"),
         (["--layout", "openaq", "--stations", "0"], "stations"),
         (
-            ["--layout", "openaq", "--stations", "50", "--bbox", "-140", "-60", "-120", "-50"],
+            [
+                "--layout",
+                "openaq",
+                "--stations",
+                "50",
+                "--bbox",
+                "-140",
+                "-60",
+                "-120",
+                "-50",
+            ],
             "cities",
         ),
     ],
@@ -81,7 +94,9 @@ def test_bad_arguments_are_one_line_and_write_nothing(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_file_in_the_way_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_in_the_way_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "out").touch()
     assert main(["simulate", "-o", str(tmp_path / "out"), *SMALL]) == 2
     assert "folder" in capsys.readouterr().err

@@ -39,14 +39,25 @@ def test_work_that_looks_is_asked_first(number: signal.Signals) -> None:
             os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_the_command_is_told_as_a_shell_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["x", "train", "my runs/e.yaml", "--resume", "-o", "r"])
+def test_the_command_is_told_as_a_shell_takes_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        sys, "argv", ["x", "train", "my runs/e.yaml", "--resume", "-o", "r"]
+    )
     assert command_line() == "deepcams train 'my runs/e.yaml' --resume -o r"
-    assert command_line("--resume", ["--resume"]) == "deepcams train 'my runs/e.yaml' -o r --resume"
-    assert kept(without="--resume").endswith("Go on with:\n  deepcams train 'my runs/e.yaml' -o r")
+    assert (
+        command_line("--resume", ["--resume"])
+        == "deepcams train 'my runs/e.yaml' -o r --resume"
+    )
+    assert kept(without="--resume").endswith(
+        "Go on with:\n  deepcams train 'my runs/e.yaml' -o r"
+    )
 
 
-@pytest.mark.parametrize(("step", "ended"), [("train spatial", True), ("fetch cams", False)])
+@pytest.mark.parametrize(
+    ("step", "ended"), [("train spatial", True), ("fetch cams", False)]
+)
 def test_a_whole_experiment_lets_a_training_save_its_state(
     step: str,
     ended: bool,
@@ -79,7 +90,9 @@ def test_a_file_that_ends_too_early_is_no_ctrl_c(
     """The library below takes an EOFError for Ctrl-D at a question."""
 
     def execute(*_: Any) -> None:
-        raise EOFError("Compressed file ended before the end-of-stream marker was reached")
+        raise EOFError(
+            "Compressed file ended before the end-of-stream marker was reached"
+        )
 
     monkeypatch.setattr(deepcams.experiment.execute, "execute", execute)
     with pytest.raises(EOFError, match="Compressed file"):

@@ -28,7 +28,10 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 TINY: dict[str, Any] = {
     "version": 1,
     "data": {"stores": [{"path": "store.zarr"}]},
-    "split": {"train": {"periods": ["2019-12-01"]}, "validation": {"periods": ["2019-12-02"]}},
+    "split": {
+        "train": {"periods": ["2019-12-01"]},
+        "validation": {"periods": ["2019-12-02"]},
+    },
     "samples": {"task": "spatial", "crop": 8},
     "network": {"name": "abpn", "options": {"d": 4, "stages": 2}},
     "training": {"steps": 6, "batch": 4, "log_every": 2, "save_every": 2},
@@ -43,11 +46,16 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import xarray as xr
 
     grid = Grid(0.25, 100, 100, 40, 50)
-    times = np.datetime64("2019-12-01T18:30", "ns") + np.arange(12) * np.timedelta64(1, "h")
+    times = np.datetime64("2019-12-01T18:30", "ns") + np.arange(12) * np.timedelta64(
+        1, "h"
+    )
     rng = np.random.default_rng(0)
     values = np.cumsum(rng.lognormal(0, 0.3, (12, 40, 50)), axis=2).astype(np.float32)
     field = field_like(
-        xr.DataArray(0.0, name="pm2p5", attrs={"cell_methods": "time: mean"}), values, grid, times
+        xr.DataArray(0.0, name="pm2p5", attrs={"cell_methods": "time: mean"}),
+        values,
+        grid,
+        times,
     )
     path = tmp_path_factory.mktemp("stores") / "store.zarr"
     prepare(field, path)
@@ -63,23 +71,44 @@ def here(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_what_it_says_and_writes(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_it_says_and_writes(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["train", "e.yaml", "-o", "run", "--set", "training.steps=4"]) == 0
     said = capsys.readouterr().out
     assert said.startswith("run/tiny.safetensors: step ")
     assert "of 4" in said
     assert "log-bicubic" in said
     written = {path.name for path in (here / "run").iterdir()}
-    assert written >= {"experiment.yaml", "log.csv", "curve.png", "state.pt", "tiny.safetensors"}
+    assert written >= {
+        "experiment.yaml",
+        "log.csv",
+        "curve.png",
+        "state.pt",
+        "tiny.safetensors",
+    }
     assert (here / "run" / "curve.png").read_bytes()[:4] == b"\x89PNG"
     # the best weights are a checkpoint like any other
     assert main(["models", "show", "run/tiny.safetensors"]) == 0
     assert main(["train", "e.yaml", "-o", "run"]) == 2
-    assert "holds a training already; continue it with --resume" in capsys.readouterr().err
+    assert (
+        "holds a training already; continue it with --resume" in capsys.readouterr().err
+    )
     assert main(["train", "e.yaml", "-o", "run", "--resume"]) == 0  # two steps more
-    assert [row["step"] for row in read_log(here / "run" / "log.csv")] == ["0", "2", "3", "4", "6"]
+    assert [row["step"] for row in read_log(here / "run" / "log.csv")] == [
+        "0",
+        "2",
+        "3",
+        "4",
+        "6",
+    ]
     # what was frozen is an experiment itself
-    assert main(["train", "run/experiment.yaml", "-o", "again", "--set", "training.steps=1"]) == 0
+    assert (
+        main(
+            ["train", "run/experiment.yaml", "-o", "again", "--set", "training.steps=1"]
+        )
+        == 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -98,7 +127,10 @@ def test_what_it_says_and_writes(here: Path, capsys: pytest.CaptureFixture[str])
             ["data.stores.0.path=none.zarr"],
             "none.zarr: expected a training store, found nothing of this name",
         ),
-        (["split.validation.periods=[2019]"], "train and validation that share no hour of a place"),
+        (
+            ["split.validation.periods=[2019]"],
+            "train and validation that share no hour of a place",
+        ),
         (
             ["split.train.periods=[2018]"],
             "error: e.yaml: split.train.periods: expected at least 1 consecutive hours in store.zarr",
@@ -109,12 +141,18 @@ def test_what_it_says_and_writes(here: Path, capsys: pytest.CaptureFixture[str])
         ),
         (["network.name=abnp"], "error: e.yaml: network.name: expected one of abpn, "),
         (["network.preset=papr"], "error: e.yaml: network.preset: expected one of "),
-        (["network.options.features=2"], "error: e.yaml: network.options: expected the options "),
+        (
+            ["network.options.features=2"],
+            "error: e.yaml: network.options: expected the options ",
+        ),
         (
             ["network.options.d=x"],
             "error: e.yaml: network.options.d: expected a value of type int, found 'x'",
         ),
-        (["network.scaling={name: asin}"], "error: e.yaml: network.scaling.name: expected one of "),
+        (
+            ["network.scaling={name: asin}"],
+            "error: e.yaml: network.scaling.name: expected one of ",
+        ),
         (
             ["network.scaling={name: asinh, options: {nee: 1}}"],
             "error: e.yaml: network.scaling.options: expected the ",
@@ -157,18 +195,24 @@ def test_a_setting_without_a_finite_loss_is_one_line(
     assert said.count("\n") == 1, said
     assert step in said
     assert "; lower training.optimizer.lr or set training.clip; " in said
-    assert ("the best weights so far (step 0) are in run/tiny.safetensors" in said) == saved
+    assert (
+        "the best weights so far (step 0) are in run/tiny.safetensors" in said
+    ) == saved
     assert (here / "run" / "tiny.safetensors").exists() == saved
     if saved:
         assert load(here / "run" / "tiny.safetensors").card.provenance["steps"] == 0
     assert not (here / "run" / "state.pt").exists()
 
 
-def test_a_store_in_the_home_folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_in_the_home_folder(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HOME", str(here))
     for k, path in enumerate(("~/store.zarr", "$HOME/store.zarr")):
         changes = ["--set", f"data.stores.0.path={path}", "--set", "training.steps=1"]
-        assert main(["train", "e.yaml", "-o", f"run{k}", "--device", "cpu", *changes]) == 0
+        assert (
+            main(["train", "e.yaml", "-o", f"run{k}", "--device", "cpu", *changes]) == 0
+        )
 
 
 def test_a_file_named_like_a_value_is_named_once(
@@ -183,7 +227,9 @@ def test_a_file_named_like_a_value_is_named_once(
         assert capsys.readouterr().err.startswith(f"deepcams: error: {message}")
 
 
-def test_the_example_of_the_help_works(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_example_of_the_help_works(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["train", "--help"]) == 0
     said = capsys.readouterr().out
     for path in CONFIGS.glob("smoke-*.yaml"):
@@ -216,12 +262,15 @@ def until(holds: Callable[[], bool], process: subprocess.Popen[str]) -> None:
 
 
 def same_end(one: Path, other: Path) -> None:
-    states = [torch.load(folder / "state.pt", weights_only=True) for folder in (one, other)]
+    states = [
+        torch.load(folder / "state.pt", weights_only=True) for folder in (one, other)
+    ]
     assert states[0]["step"] == states[1]["step"]
     for name, tensor in states[0]["network"].items():
         assert torch.equal(tensor, states[1]["network"][name])
     logs = [
-        [{**row, "minutes": ""} for row in read_log(folder / "log.csv")] for folder in (one, other)
+        [{**row, "minutes": ""} for row in read_log(folder / "log.csv")]
+        for folder in (one, other)
     ]
     assert logs[0] == logs[1]
 
@@ -230,7 +279,14 @@ def same_end(one: Path, other: Path) -> None:
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_whatever_stops_it_it_goes_on(here: Path, how: signal.Signals) -> None:
     """Ctrl-C and SIGTERM save the state and say how to go on; kill -9 loses the steps since the last state alone."""
-    longer = ["--device", "cpu", "--set", "training.steps=60", "--set", "training.workers=1"]
+    longer = [
+        "--device",
+        "cpu",
+        "--set",
+        "training.steps=60",
+        "--set",
+        "training.workers=1",
+    ]
     process = start("train", "e.yaml", "-o", "run", *longer)
     until(lambda: (here / "run" / "state.pt").exists(), process)
     process.send_signal(how)
@@ -290,11 +346,19 @@ def test_torchrun_trains_with_two_processes(here: Path) -> None:
         "--device",
         "cpu",
     ]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("run/tiny.safetensors: step") == 1  # one of them speaks
     assert load(here / "run" / "tiny.safetensors").card.provenance["processes"] == 2
-    assert [row["step"] for row in read_log(here / "run" / "log.csv")] == ["0", "2", "3", "4", "6"]
+    assert [row["step"] for row in read_log(here / "run" / "log.csv")] == [
+        "0",
+        "2",
+        "3",
+        "4",
+        "6",
+    ]
 
 
 @pytest.fixture(scope="session")
@@ -302,7 +366,14 @@ def smoke_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two simulated days of southern Asia, as the smoke experiments' first lines make them."""
     folder = tmp_path_factory.mktemp("smoke")
     box = ["60", "-15", "135", "50"]
-    arguments = ["--layout", "geos-cf", "--period", "2019-12-01..2019-12-02", "--bbox", *box]
+    arguments = [
+        "--layout",
+        "geos-cf",
+        "--period",
+        "2019-12-01..2019-12-02",
+        "--bbox",
+        *box,
+    ]
     assert main(["simulate", "-o", str(folder / "fields"), *arguments]) == 0
     prepare(folder / "fields", folder / "smoke.zarr")
     return folder / "smoke.zarr"
@@ -317,7 +388,11 @@ def test_smoke_trainings_beat_their_baseline_from_nothing(
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "smoke.zarr").symlink_to(smoke_store)
     assert main(["train", str(CONFIGS / f"{name}.yaml"), "-o", "out"]) == 0
-    skills = [float(row["skill"]) for row in read_log(tmp_path / "out" / "log.csv") if row["skill"]]
+    skills = [
+        float(row["skill"])
+        for row in read_log(tmp_path / "out" / "log.csv")
+        if row["skill"]
+    ]
     assert skills[0] > 1.2
     assert min(skills) < 0.98
 

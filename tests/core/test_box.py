@@ -28,7 +28,8 @@ def test_a_box_is_a_tuple():
 
 
 @pytest.mark.parametrize(
-    ("box", "width"), [((170, 0, -170, 1), 20), ((0, 0, 360, 1), 360), ((-180, 0, 180, 1), 360)]
+    ("box", "width"),
+    [((170, 0, -170, 1), 20), ((0, 0, 360, 1), 360), ((-180, 0, 180, 1), 360)],
 )
 def test_width(box, width):
     assert Box(*box).width == width
@@ -36,7 +37,9 @@ def test_width(box, width):
 
 def test_points_across_the_dateline():
     box = Box(170.0, -10.0, -170.0, 10.0)
-    inside = box.contains(np.array([0, 0, 0, 11, 10]), np.array([175, -175, 0, 175, 190]))
+    inside = box.contains(
+        np.array([0, 0, 0, 11, 10]), np.array([175, -175, 0, 175, 190])
+    )
     assert inside.tolist() == [True, True, False, False, True]
 
 
@@ -63,7 +66,10 @@ def test_a_wider_box_stops_at_the_poles_and_closes_the_circle():
 
 
 def test_a_box_over_the_dateline_is_two():
-    assert Box(170, 0, -170, 1).split_at_dateline() == [(170, 0, 180, 1), (-180, 0, -170, 1)]
+    assert Box(170, 0, -170, 1).split_at_dateline() == [
+        (170, 0, 180, 1),
+        (-180, 0, -170, 1),
+    ]
     assert Box(350, 0, 10, 1).split_at_dateline() == [(-10, 0, 10, 1)]
 
 

@@ -6,7 +6,12 @@ import pickle
 
 import pytest
 
-from deepcams.core.errors import DeepcamsError, InputError, MissingExtraError, OutputError
+from deepcams.core.errors import (
+    DeepcamsError,
+    InputError,
+    MissingExtraError,
+    OutputError,
+)
 
 
 @pytest.mark.parametrize(

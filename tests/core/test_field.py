@@ -29,8 +29,12 @@ TIMES = np.datetime64("2019-12-31T15", "ns") + np.arange(3) * np.timedelta64(3, 
 
 @pytest.fixture
 def field() -> xr.DataArray:
-    values = np.random.default_rng(0).lognormal(1, 1, (3, *GRID.shape)).astype(np.float32)
-    like = xr.DataArray(values, dims=("time", "y", "x"), coords={"time": TIMES}, name="pm2p5")
+    values = (
+        np.random.default_rng(0).lognormal(1, 1, (3, *GRID.shape)).astype(np.float32)
+    )
+    like = xr.DataArray(
+        values, dims=("time", "y", "x"), coords={"time": TIMES}, name="pm2p5"
+    )
     return field_like(like, values, GRID, TIMES)
 
 
@@ -114,7 +118,10 @@ def test_any_layout_becomes_the_same_field(
     turned.attrs["units"] = "kg m**-3"
     short = {"latitude": "lat", "longitude": "lon"}
     result = as_field(
-        (turned * np.float32(1)).assign_attrs(turned.attrs).rename(short).rename(time="valid_time")
+        (turned * np.float32(1))
+        .assign_attrs(turned.attrs)
+        .rename(short)
+        .rename(time="valid_time")
     )
     np.testing.assert_allclose(result.values, values * 1e9, rtol=1e-6)
     assert grid_of(result) == GRID
@@ -197,7 +204,9 @@ def test_values_are_checked_while_loading(field: xr.DataArray) -> None:
         tell_counts(counts)
     tell_counts(ValueCounts(5, 1, 1, 0))
     field.values[2, 3, 4] = np.inf
-    with pytest.raises(InputError, match=r"infinite one at 2019-12-31T21:00, 67\.5 N 30 E"):
+    with pytest.raises(
+        InputError, match=r"infinite one at 2019-12-31T21:00, 67\.5 N 30 E"
+    ):
         load_values(field, "cams.nc")
     field.values[:] = np.nan
     assert load_values(field)[1].missing == field.size
@@ -228,7 +237,8 @@ def test_times_that_are_no_dates_are_told(field: xr.DataArray) -> None:
         time=("time", [20190308, 20190309, 20190310], {"units": "day as %Y%m%d"})
     )
     with pytest.raises(
-        InputError, match="found 20190308 in 'day as %Y%m%d'; write the times as CF has it"
+        InputError,
+        match="found 20190308 in 'day as %Y%m%d'; write the times as CF has it",
     ):
         as_field(days, "a.nc")
     with pytest.raises(InputError, match="none missing, found none"):

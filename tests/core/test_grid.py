@@ -29,13 +29,16 @@ def coarse_regions(draw: st.DrawFn) -> Grid:
     step = draw(st.sampled_from([0.75, 7.5, 10.0, 22.5]))
     last, around = round(180 / step), round(360 / step)
     rows = draw(st.integers(2, min(9, last + 1)))
-    north = draw(st.one_of(st.just(0), st.just(last + 1 - rows), st.integers(0, last + 1 - rows)))
+    north = draw(
+        st.one_of(st.just(0), st.just(last + 1 - rows), st.integers(0, last + 1 - rows))
+    )
     if draw(st.booleans()) and step > 1:
         return Grid(step, north, 0, rows, around)
     columns = draw(st.integers(2, min(9, around - 1)))
     west = draw(
         st.one_of(
-            st.sampled_from([-1, 0, 1, around // 2 - 1, around // 2]), st.integers(0, around - 1)
+            st.sampled_from([-1, 0, 1, around // 2 - 1, around // 2]),
+            st.integers(0, around - 1),
         )
     )
     return Grid(step, north, west, rows, columns).canonical()
@@ -84,7 +87,10 @@ def test_refined_nodes_surround_the_coarse_ones(coarse: Grid) -> None:
     fine = coarse.refine()
     if coarse.periodic:
         expected = np.sort(
-            (coarse.longitudes[:, None] + coarse.step / 3 * np.array([-1, 0, 1])).ravel() % 360
+            (
+                coarse.longitudes[:, None] + coarse.step / 3 * np.array([-1, 0, 1])
+            ).ravel()
+            % 360
         )
         found = np.sort(fine.longitudes % 360)
     else:
@@ -95,12 +101,18 @@ def test_refined_nodes_surround_the_coarse_ones(coarse: Grid) -> None:
     np.testing.assert_allclose(
         np.exp(1j * np.deg2rad(found)), np.exp(1j * np.deg2rad(expected)), atol=1e-9
     )
-    latitudes = (coarse.latitudes[:, None] + coarse.step / 3 * np.array([1, 0, -1])).ravel()
-    np.testing.assert_allclose(fine.latitudes, latitudes[abs(latitudes) <= 90 + 1e-9], atol=1e-9)
+    latitudes = (
+        coarse.latitudes[:, None] + coarse.step / 3 * np.array([1, 0, -1])
+    ).ravel()
+    np.testing.assert_allclose(
+        fine.latitudes, latitudes[abs(latitudes) <= 90 + 1e-9], atol=1e-9
+    )
 
 
 @given(coarse_regions(), st.integers(0, 2**32 - 1))
-def test_coarse_means_of_placed_values_are_those_values_to_the_bit(coarse: Grid, seed: int) -> None:
+def test_coarse_means_of_placed_values_are_those_values_to_the_bit(
+    coarse: Grid, seed: int
+) -> None:
     random = np.random.default_rng(seed)
     values = (10.0 ** random.uniform(-12, 4, (2, *coarse.shape))).astype(np.float32)
     fine = _field(place(values, coarse), coarse.refine())
@@ -189,7 +201,9 @@ def test_padding_goes_round_the_globe_and_across_the_poles(rows: int) -> None:
     padded = pad(smooth, grid, rows, 2)
     y = np.deg2rad(90 - 30 * np.arange(-rows, grid.rows + rows))[:, None]
     x = np.deg2rad(30 * np.arange(-2, grid.columns + 2))[None]
-    expected = np.stack([np.cos(y) * np.cos(x), np.cos(y) * np.sin(x), np.sin(y) * np.ones_like(x)])
+    expected = np.stack(
+        [np.cos(y) * np.cos(x), np.cos(y) * np.sin(x), np.sin(y) * np.ones_like(x)]
+    )
     np.testing.assert_allclose(padded, expected, atol=1e-12)
 
 
@@ -205,7 +219,9 @@ def test_padding_a_region_reflects() -> None:
 def test_a_grid_is_recognised_from_its_coordinates(grid: Grid) -> None:
     assert Grid.from_coordinates(grid.latitudes, grid.longitudes) == grid
     assert (
-        Grid.from_coordinates(grid.latitudes.astype(np.float32), grid.longitudes.astype(np.float32))
+        Grid.from_coordinates(
+            grid.latitudes.astype(np.float32), grid.longitudes.astype(np.float32)
+        )
         == grid
     )
     assert grid.longitudes[0] >= -360
@@ -259,7 +275,12 @@ def test_a_box_selects_exactly_the_nodes_inside(
     west: int, width: int, south: int, height: int, signed: bool
 ) -> None:
     top = min(south + height, 240)
-    box = [0.75 * west, -90 + 0.75 * south, 0.75 * ((west + width) % 480), -90 + 0.75 * top]
+    box = [
+        0.75 * west,
+        -90 + 0.75 * south,
+        0.75 * ((west + width) % 480),
+        -90 + 0.75 * top,
+    ]
     if signed:
         box[0], box[2] = ((x + 180) % 360 - 180 for x in (box[0], box[2]))
     part, rows, columns = COARSE.select((box[0], box[1], box[2], box[3]))
@@ -318,10 +339,12 @@ def test_the_cells_of_a_box_hold_its_nodes_and_have_a_place_in_the_grid(
 def _field(values: np.ndarray, grid: Grid):  # type: ignore[no-untyped-def]
     import xarray as xr
 
-    times = np.datetime64("2019-03-08T00:30", "ns") + np.arange(len(values)) * np.timedelta64(
-        1, "h"
+    times = np.datetime64("2019-03-08T00:30", "ns") + np.arange(
+        len(values)
+    ) * np.timedelta64(1, "h")
+    like = xr.DataArray(
+        values, dims=("time", "y", "x"), coords={"time": times}, name="pm2p5"
     )
-    like = xr.DataArray(values, dims=("time", "y", "x"), coords={"time": times}, name="pm2p5")
     return field_like(like, values, grid, times)
 
 

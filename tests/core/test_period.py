@@ -53,7 +53,9 @@ def test_what_is_no_period_is_refused_in_one_line(text: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-@given(st.dates(min_value=datetime.date(1900, 1, 1), max_value=datetime.date(2200, 1, 1)))
+@given(
+    st.dates(min_value=datetime.date(1900, 1, 1), max_value=datetime.date(2200, 1, 1))
+)
 def test_a_day_holds_its_24_hours_and_not_the_next_midnight(day: datetime.date) -> None:
     period = Period.parse(day.isoformat())
     hours = np.datetime64(day, "ns") + np.arange(-1, 26) * np.timedelta64(1, "h")

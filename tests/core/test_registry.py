@@ -21,7 +21,9 @@ def strangers(monkeypatch: pytest.MonkeyPatch) -> None:
         EntryPoint("ours", "fractions:Fraction", "deepcams.test"),
     ]
     monkeypatch.setattr(
-        deepcams.core.registry, "_installed", lambda group: EntryPoints(points).select(group=group)
+        deepcams.core.registry,
+        "_installed",
+        lambda group: EntryPoints(points).select(group=group),
     )
 
 
@@ -53,14 +55,24 @@ def test_errors_name_the_nearest_and_the_broken() -> None:
     for name in ("broken", "hollow"):
         with pytest.raises(DeepcamsError, match=f"thing '{name}' .* cannot be loaded"):
             registry.get(name)
-    with pytest.raises(ModuleNotFoundError):  # a broken built-in is our bug, and shows as one
+    with pytest.raises(
+        ModuleNotFoundError
+    ):  # a broken built-in is our bug, and shows as one
         registry.get("lazy")
 
 
 def test_every_registered_downscaler_and_source_can_be_loaded() -> None:
-    from deepcams.methods import SPATIAL, TEMPORAL, SpatialDownscaler, TemporalDownscaler
+    from deepcams.methods import (
+        SPATIAL,
+        TEMPORAL,
+        SpatialDownscaler,
+        TemporalDownscaler,
+    )
 
-    for registry, kind in ((SPATIAL, SpatialDownscaler), (TEMPORAL, TemporalDownscaler)):
+    for registry, kind in (
+        (SPATIAL, SpatialDownscaler),
+        (TEMPORAL, TemporalDownscaler),
+    ):
         assert len(registry.names()) >= 3
         for name in (
             ("linear", "linear-eq9", "flow")
@@ -72,17 +84,25 @@ def test_every_registered_downscaler_and_source_can_be_loaded() -> None:
             assert method.name == name
 
 
-def test_installed_packages_are_asked_once_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_installed_packages_are_asked_once_a_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     asked = []
 
     def look(group: str) -> EntryPoints:
         asked.append(group)
-        return EntryPoints([EntryPoint("theirs", "fractions:Fraction", "deepcams.test")])
+        return EntryPoints(
+            [EntryPoint("theirs", "fractions:Fraction", "deepcams.test")]
+        )
 
     deepcams.core.registry._installed.cache_clear()
     monkeypatch.setattr(deepcams.core.registry, "entry_points", look)
     try:
-        for registry in (_registry(), Registry("other thing", "deepcams.test", {}), _registry()):
+        for registry in (
+            _registry(),
+            Registry("other thing", "deepcams.test", {}),
+            _registry(),
+        ):
             assert "theirs" in registry.names()
             registry.get("theirs")
     finally:

@@ -28,7 +28,9 @@ def _make_field(
 ) -> xr.DataArray:
     random = np.random.default_rng(3)
     latitude, longitude = np.arange(90, -91, -step), np.arange(0, 360, step)
-    values = random.lognormal(1, 1, (frames, latitude.size, longitude.size)).astype(np.float32)
+    values = random.lognormal(1, 1, (frames, latitude.size, longitude.size)).astype(
+        np.float32
+    )
     times = np.datetime64(start, "ns") + np.arange(frames) * np.timedelta64(hours, "h")
     array = xr.DataArray(
         values,

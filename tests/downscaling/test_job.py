@@ -36,7 +36,12 @@ def opened(path: Path) -> xr.Dataset:
         part.close()
     return (
         xr.concat(
-            parts, "time", data_vars="minimal", coords="minimal", compat="override", join="exact"
+            parts,
+            "time",
+            data_vars="minimal",
+            coords="minimal",
+            compat="override",
+            join="exact",
         )
         if len(parts) > 1
         else parts[0]
@@ -63,10 +68,16 @@ def test_every_format_holds_the_lazy_functions_values(
     assert summary.total.counts.total == field.size
     assert summary.total.largest == expected.values.max()
     assert summary.computed == summary.hours == 43
-    visible = [p for p in tree(tmp_path) if ".deepcams" not in p and not p.startswith("out.zarr/")]
-    files = {None: [], "day": ["20191230", "20191231", "20200101"], "month": ["201912", "202001"]}[
-        split
+    visible = [
+        p
+        for p in tree(tmp_path)
+        if ".deepcams" not in p and not p.startswith("out.zarr/")
     ]
+    files = {
+        None: [],
+        "day": ["20191230", "20191231", "20200101"],
+        "month": ["201912", "202001"],
+    }[split]
     assert visible == [name, *(f"out/pm2p5_{part}.nc" for part in files)]
 
 
@@ -100,13 +111,19 @@ def test_an_interrupted_run_is_gone_on_with(
         downscale_to(field, tmp_path / name, split=split, progress=stop, **LINEAR)
     seen.clear()
     summary = downscale_to(
-        field, tmp_path / name, split=split, progress=lambda _, d, __: seen.append(d), **LINEAR
+        field,
+        tmp_path / name,
+        split=split,
+        progress=lambda _, d, __: seen.append(d),
+        **LINEAR,
     )
     assert seen[0] == 72
     assert summary.computed == 121 - 72
     assert summary.total.hours == (0, 41, 80)
     downscale_to(field, tmp_path / f"whole{Path(name).suffix}", split=split, **LINEAR)
-    xr.testing.assert_equal(opened(tmp_path / name), opened(tmp_path / f"whole{Path(name).suffix}"))
+    xr.testing.assert_equal(
+        opened(tmp_path / name), opened(tmp_path / f"whole{Path(name).suffix}")
+    )
     again = downscale_to(field, tmp_path / name, split=split, **LINEAR)
     assert again.computed == 0
     assert again.total == summary.total
@@ -125,12 +142,18 @@ def test_other_settings_inputs_or_values_are_refused(
         if out.is_dir()
         else out.read_bytes()
     )
-    with pytest.raises(OutputError, match=r"chain was .*linear.*, now .*flow.*--overwrite"):
-        downscale_to(field, out, split=split, inputs=[source], **{**LINEAR, "temporal": "flow"})
+    with pytest.raises(
+        OutputError, match=r"chain was .*linear.*, now .*flow.*--overwrite"
+    ):
+        downscale_to(
+            field, out, split=split, inputs=[source], **{**LINEAR, "temporal": "flow"}
+        )
     with pytest.raises(OutputError, match=r"rounding was 0.001, now 0.01"):
         downscale_to(field, out, split=split, inputs=[source], rounding=0.01, **LINEAR)
     with pytest.raises(OutputError, match=r"hours was"):
-        downscale_to(field, out, split=split, inputs=[source], period="2019-12-31", **LINEAR)
+        downscale_to(
+            field, out, split=split, inputs=[source], period="2019-12-31", **LINEAR
+        )
     source.write_bytes(b"123456")
     with pytest.raises(OutputError, match=r"bytes was 5, now 6"):
         downscale_to(field, out, split=split, inputs=[source], **LINEAR)
@@ -145,7 +168,9 @@ def test_other_settings_inputs_or_values_are_refused(
         else out.read_bytes()
     )
     assert after == before
-    summary = downscale_to(changed, out, split=split, inputs=[source], overwrite=True, **LINEAR)
+    summary = downscale_to(
+        changed, out, split=split, inputs=[source], overwrite=True, **LINEAR
+    )
     assert summary.computed == summary.hours
     np.testing.assert_allclose(
         opened(out).pm2p5[12], deepcams.downscale(changed, **LINEAR)[12], rtol=1e-3
@@ -168,7 +193,9 @@ def test_what_is_not_ours_is_not_touched(make_field: MakeField, tmp_path: Path) 
     assert tree(tmp_path) == before
 
 
-def test_overwriting_a_folder_removes_only_our_files(make_field: MakeField, tmp_path: Path) -> None:
+def test_overwriting_a_folder_removes_only_our_files(
+    make_field: MakeField, tmp_path: Path
+) -> None:
     downscale_to(make_field(17), tmp_path / "out", split="day", **LINEAR)
     (tmp_path / "out" / "notes.txt").write_text("mine")
     downscale_to(make_field(3), tmp_path / "out", split="day", overwrite=True, **LINEAR)
@@ -203,10 +230,14 @@ def test_a_record_says_what_an_item_was_made_from_and_what_was_written(
     assert first.facts["hours"] == [0, 8, 16]
     assert first.facts["counts"]["missing"] == 1
     assert first.facts["missing_cells"] == 3 * 9
-    assert first.neighbours == ("2020-01-01 00:00",)  # of the hours after its last own frame
+    assert first.neighbours == (
+        "2020-01-01 00:00",
+    )  # of the hours after its last own frame
     assert (second.neighbours, last.neighbours) == (("2020-01-02 00:00",), ())
     shard = tmp_path / "a.zarr" / "pm2p5" / "c" / "1" / "0" / "0"
-    assert second.digest == file_digest(shard, tmp_path / "a.zarr" / "status" / "c" / "1")
+    assert second.digest == file_digest(
+        shard, tmp_path / "a.zarr" / "status" / "c" / "1"
+    )
     assert len({first.inputs, second.inputs, last.inputs}) == 3
 
 
@@ -319,7 +350,9 @@ def test_the_estimate_is_near_what_comes(make_field: MakeField, tmp_path: Path) 
         job = plan_job(make_field(25), tmp_path / name, **LINEAR)
         estimate = job.estimate()
         assert tree(tmp_path) == (
-            [] if name == "a.zarr" else [p for p in tree(tmp_path) if p.startswith("a.zarr")]
+            []
+            if name == "a.zarr"
+            else [p for p in tree(tmp_path) if p.startswith("a.zarr")]
         )
         summary = job.run()
         assert (estimate.hours, estimate.missing) == (73, 0)
@@ -328,7 +361,9 @@ def test_the_estimate_is_near_what_comes(make_field: MakeField, tmp_path: Path) 
 
 
 def test_means_say_so(make_field: MakeField, tmp_path: Path) -> None:
-    field = make_field(3, start="2019-03-08T00:30").assign_attrs(cell_methods="time: mean")
+    field = make_field(3, start="2019-03-08T00:30").assign_attrs(
+        cell_methods="time: mean"
+    )
     downscale_to(field, tmp_path / "a.nc", **LINEAR)
     found = opened(tmp_path / "a.nc")
     assert found.pm2p5.attrs["cell_methods"] == "time: mean"
@@ -342,7 +377,10 @@ def test_one_file_is_written_in_the_end_and_progress_says_how_far(
 ) -> None:
     told: list[tuple[str, int, int]] = []
     downscale_to(
-        make_field(17), tmp_path / "a.nc", progress=lambda *one: told.append(one), **LINEAR
+        make_field(17),
+        tmp_path / "a.nc",
+        progress=lambda *one: told.append(one),
+        **LINEAR,
     )
     assert told == [
         *(("downscale", done, 49) for done in (0, 24, 48, 49)),
@@ -359,4 +397,6 @@ def test_a_folder_with_damaged_records_may_be_overwritten(
         record.write_text("{")
     with pytest.raises(OutputError, match="cannot be read; use --overwrite"):
         downscale_to(field, out, split="day", **LINEAR)
-    assert downscale_to(field, out, split="day", overwrite=True, **LINEAR).computed == 49
+    assert (
+        downscale_to(field, out, split="day", overwrite=True, **LINEAR).computed == 49
+    )

@@ -25,7 +25,9 @@ def without(field: xr.DataArray, *frames: int) -> xr.DataArray:
     return field.isel(time=[i for i in range(field.time.size) if i not in frames])
 
 
-def test_each_item_reads_just_the_frames_that_bracket_its_hours(make_field: MakeField) -> None:
+def test_each_item_reads_just_the_frames_that_bracket_its_hours(
+    make_field: MakeField,
+) -> None:
     plan = plan_work(make_field(17), build("linear", "none"))
     assert [item.hours for item in plan.items] == [24, 24, 1]
     assert plan.frames(plan.items[0]).tolist() == list(range(9))
@@ -45,7 +47,9 @@ def test_items_are_computed_as_the_whole_record_would_be(make_field: MakeField) 
     np.testing.assert_array_equal(lazy.values, whole.values)
 
 
-def test_four_frames_give_ten_hours_and_none_after_the_last(make_field: MakeField) -> None:
+def test_four_frames_give_ten_hours_and_none_after_the_last(
+    make_field: MakeField,
+) -> None:
     field = make_field(4, start="2019-12-31T15")
     result = deepcams.downscale(field, **LINEAR)
     assert result.time.size == 10
@@ -55,13 +59,19 @@ def test_four_frames_give_ten_hours_and_none_after_the_last(make_field: MakeFiel
 def test_native_stamps_are_kept(make_field: MakeField) -> None:
     result = deepcams.downscale(make_field(3, start="2019-12-31T00:30"), **LINEAR)
     assert np.all(
-        (result.time.values - np.datetime64("2019-12-31T00:30")) % np.timedelta64(1, "h") == 0
+        (result.time.values - np.datetime64("2019-12-31T00:30"))
+        % np.timedelta64(1, "h")
+        == 0
     )
 
 
-def test_gaps_are_not_crossed_and_cost_nothing_to_compute(make_field: MakeField) -> None:
+def test_gaps_are_not_crossed_and_cost_nothing_to_compute(
+    make_field: MakeField,
+) -> None:
     field = make_field(60)
-    gappy = without(field, *range(10, 45))  # 2020-01-01 03:00 is followed by 2020-01-05 15:00
+    gappy = without(
+        field, *range(10, 45)
+    )  # 2020-01-01 03:00 is followed by 2020-01-05 15:00
     plan = plan_work(gappy, build(**LINEAR))
     assert any(plan.frames(item).size == 0 for item in plan.items)
     result = deepcams.downscale(gappy, **LINEAR).values
@@ -120,19 +130,24 @@ def test_a_box_has_exactly_the_globes_values(
     longitude = np.round(part.longitude.values % 360, 6)
     expected = whole.sel(latitude=part.latitude.values).isel(
         longitude=[
-            int(np.flatnonzero(np.isclose(whole.longitude.values, lon))[0]) for lon in longitude
+            int(np.flatnonzero(np.isclose(whole.longitude.values, lon))[0])
+            for lon in longitude
         ]
     )
     np.testing.assert_array_equal(part.values, expected.values)
 
 
 @pytest.mark.parametrize("bbox", BOXES)
-def test_a_box_is_covered_by_whole_cells(bbox: tuple[float, float, float, float]) -> None:
+def test_a_box_is_covered_by_whole_cells(
+    bbox: tuple[float, float, float, float],
+) -> None:
     grid = Grid.globe(7.5)
     crop = crop_to(grid, bbox, 3, 4)
     inside, _, _ = grid.refine().select(bbox)
     assert set(np.round(inside.latitudes, 6)) <= set(np.round(crop.grid.latitudes, 6))
-    assert set(np.round(inside.longitudes % 360, 6)) <= set(np.round(crop.grid.longitudes % 360, 6))
+    assert set(np.round(inside.longitudes % 360, 6)) <= set(
+        np.round(crop.grid.longitudes % 360, 6)
+    )
     coarse, rows, columns = crop.grid.whole_cells()
     assert (rows, columns) == (slice(0, crop.grid.rows), slice(0, crop.grid.columns))
     assert crop.grid.columns <= inside.columns + 4
@@ -164,7 +179,9 @@ def test_status_is_what_is_really_there(make_field: MakeField) -> None:
     assert status.tolist() == [1, 2, 2, 1, 0, 0, 0, 0, 0, 1]
     assert missing_cells == 3 * 9
     assert largest == np.nanmax(values)
-    status, missing_cells, largest = examine(np.full_like(values, np.nan), field.time.values, hours)
+    status, missing_cells, largest = examine(
+        np.full_like(values, np.nan), field.time.values, hours
+    )
     assert (status.sum(), missing_cells, largest) == (0, 0, None)
 
 

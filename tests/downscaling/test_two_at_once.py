@@ -45,7 +45,9 @@ def test_the_second_is_refused_and_the_first_goes_on(
 
     downscale_to(field, out, split=split, progress=second, **LINEAR)
     (line,) = set(lines)
-    assert line.startswith(f"{out}: another deepcams writes to it now (process {os.getpid()} of ")
+    assert line.startswith(
+        f"{out}: another deepcams writes to it now (process {os.getpid()} of "
+    )
     assert line.endswith("; wait for it, or choose another name")
     np.testing.assert_array_equal(
         opened(out).pm2p5.values, opened(tmp_path / f"one-{name}").pm2p5.values
@@ -94,7 +96,9 @@ def test_what_is_done_may_be_asked_for_again_where_nothing_may_be_written(
     downscale_to(field, out, **LINEAR)
     asked, plain = list[Path](), os.open
 
-    def closed(path: Path, flags: int, *mode: int) -> int:  # as a folder is for whoever isn't root
+    def closed(
+        path: Path, flags: int, *mode: int
+    ) -> int:  # as a folder is for whoever isn't root
         if not flags & os.O_CREAT:
             return plain(path, flags, *mode)
         asked.append(Path(path))

@@ -25,7 +25,8 @@ def test_an_entry_says_all_of_its_score(key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("score", "better", "worse"), [("R", 1, -1), ("RMSE", 0, 9), ("bias", 0, 9), ("FAC2", 1, 0)]
+    ("score", "better", "worse"),
+    [("R", 1, -1), ("RMSE", 0, 9), ("bias", 0, 9), ("FAC2", 1, 0)],
 )
 def test_the_better_end_is_that_of_a_perfect_method(
     score: str, better: float, worse: float
@@ -37,7 +38,9 @@ def test_the_better_end_is_that_of_a_perfect_method(
     assert (better > worse) == (SCORES[score].better == "higher")
 
 
-def test_a_new_score_with_a_sum_of_its_own_is_two_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_score_with_a_sum_of_its_own_is_two_entries(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The mean fractional bias needs a sum that no other score has."""
     monkeypatch.setitem(
         TERMS, "fraction", lambda truth, method: 2 * (method - truth) / (method + truth)
@@ -57,7 +60,9 @@ def test_a_new_score_with_a_sum_of_its_own_is_two_entries(monkeypatch: pytest.Mo
     truth, method = np.array([1.0, 3, 5]), np.array([3.0, 1, 5])
     scored = score_sample(truth, method) + score_sample(truth, truth)
     table = Table({("linear", "2019-03"): scored})
-    result = Result(Experiment("temporal"), table, {"linear": "baseline"}, "linear", "", "")
+    result = Result(
+        Experiment("temporal"), table, {"linear": "baseline"}, "linear", "", ""
+    )
     row = rows(result)[-1]
     assert row["MFB"] == row["MFB_pooled"] == pytest.approx(0)
     assert scored.pooled.terms["fraction"] == pytest.approx(0)

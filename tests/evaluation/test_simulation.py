@@ -24,7 +24,9 @@ from deepcams.methods import build
 from deepcams.methods.coarsen import coarsen
 
 HOUR = np.timedelta64(1, "h")
-REGION = Grid(0.75, 60, 398, 16, 20).refine()  # 48 x 60 nodes across the middle latitudes
+REGION = Grid(
+    0.75, 60, 398, 16, 20
+).refine()  # 48 x 60 nodes across the middle latitudes
 
 
 def truth_of(
@@ -36,11 +38,15 @@ def truth_of(
     grain = random.lognormal(0, 0.3, grid.shape)
     frames = []
     for hour in range(hours):
-        plume = 50 * np.exp(-((rows - grid.rows / 2) ** 2 + (columns - 10 - hour % 30) ** 2) / 40)
+        plume = 50 * np.exp(
+            -((rows - grid.rows / 2) ** 2 + (columns - 10 - hour % 30) ** 2) / 40
+        )
         frames.append(grain * (1 + 0.1 * np.sin(hour)) + plume)
     times = np.datetime64(start, "ns") + np.arange(hours) * HOUR
     values = np.stack(frames).astype(np.float32)
-    like = xr.DataArray(values, dims=("time", "y", "x"), coords={"time": times}, name="pm2p5")
+    like = xr.DataArray(
+        values, dims=("time", "y", "x"), coords={"time": times}, name="pm2p5"
+    )
     return field_like(like, values, grid, times)
 
 
@@ -59,11 +65,15 @@ def test_temporal_scores_are_those_of_the_definition() -> None:
         errors.append(made - x[hour])
         correlations.append(np.corrcoef(made.ravel(), x[hour].ravel())[0, 1])
     assert row["samples"] == 4
-    assert row["MAE"] == pytest.approx(np.mean([abs(e).mean() for e in errors]), rel=1e-5)
+    assert row["MAE"] == pytest.approx(
+        np.mean([abs(e).mean() for e in errors]), rel=1e-5
+    )
     assert row["RMSE"] == pytest.approx(
         np.mean([math.sqrt((e**2).mean()) for e in errors]), rel=1e-5
     )
-    assert row["RMSE_pooled"] == pytest.approx(math.sqrt((np.stack(errors) ** 2).mean()), rel=1e-5)
+    assert row["RMSE_pooled"] == pytest.approx(
+        math.sqrt((np.stack(errors) ** 2).mean()), rel=1e-5
+    )
     assert row["bias"] == pytest.approx(np.mean(errors), rel=1e-3, abs=1e-6)
     assert row["R"] == pytest.approx(np.mean(correlations), rel=1e-7)
     assert row["skill"] == 0
@@ -92,12 +102,16 @@ def test_spatial_scores_are_those_of_the_definition(degradation: str) -> None:
 @pytest.mark.parametrize("order", ["spatial-first", "temporal-first"])
 def test_joint_scores_are_those_of_the_chain(order: str) -> None:
     truth = truth_of(7)
-    result = evaluate(truth, Experiment("joint"), ["linear", "log-bicubic+conserve"], order=order)  # type: ignore[arg-type]
+    result = evaluate(
+        truth, Experiment("joint"), ["linear", "log-bicubic+conserve"], order=order
+    )  # type: ignore[arg-type]
     (name,) = result.kinds
     parts = ["linear", "log-bicubic+conserve"]
     assert name.split("-then-") == (parts[::-1] if order == "spatial-first" else parts)
     chain = build("linear", "log-bicubic", order=order)  # type: ignore[arg-type]
-    made = chain.downscale(coarsen(truth).isel(time=slice(None, None, 3))).values.astype(float)
+    made = chain.downscale(
+        coarsen(truth).isel(time=slice(None, None, 3))
+    ).values.astype(float)
     error = abs(made - truth.values)[[1, 2, 4, 5]]
     row = _by_method(result)[name]
     assert row["MAE"] == pytest.approx(error.mean(), rel=1e-6)
@@ -106,12 +120,17 @@ def test_joint_scores_are_those_of_the_chain(order: str) -> None:
 
 def test_the_coarse_temporal_task_works_on_area_means() -> None:
     truth = truth_of(4)
-    row = _by_method(evaluate(truth, Experiment("temporal", resolution="coarse"), ["linear"]))[
-        "linear"
-    ]
+    row = _by_method(
+        evaluate(truth, Experiment("temporal", resolution="coarse"), ["linear"])
+    )["linear"]
     coarse = coarsen(truth).values.astype(float)
-    made = [2 / 3 * coarse[0] + 1 / 3 * coarse[3], 1 / 3 * coarse[0] + 2 / 3 * coarse[3]]
-    assert row["MAE"] == pytest.approx(abs(np.stack(made) - coarse[1:3]).mean(), rel=1e-5)
+    made = [
+        2 / 3 * coarse[0] + 1 / 3 * coarse[3],
+        1 / 3 * coarse[0] + 2 / 3 * coarse[3],
+    ]
+    assert row["MAE"] == pytest.approx(
+        abs(np.stack(made) - coarse[1:3]).mean(), rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("task", ["temporal", "spatial", "joint"])
@@ -143,14 +162,17 @@ def test_any_blocks_lazy_or_not_give_the_same_table(task: str) -> None:
 def test_months_are_averaged_first_and_then_each_counts_the_same() -> None:
     truth = truth_of(31, start="2019-03-31T06:30")
     found = {
-        row["period"]: row for row in rows(evaluate(truth, Experiment("temporal"), ["linear"]))
+        row["period"]: row
+        for row in rows(evaluate(truth, Experiment("temporal"), ["linear"]))
     }
     march, april = found["2019-03"], found["2019-04"]
     assert (march["samples"], april["samples"]) == (12, 8)
     assert found["all"]["samples"] == 20
     for key in ("R", "RMSE", "MAE", "bias", "MAE_p99"):
         assert found["all"][key] == pytest.approx((march[key] + april[key]) / 2)
-    assert found["all"]["MAE_pooled"] == pytest.approx((12 * march["MAE"] + 8 * april["MAE"]) / 20)
+    assert found["all"]["MAE_pooled"] == pytest.approx(
+        (12 * march["MAE"] + 8 * april["MAE"]) / 20
+    )
 
 
 def test_missing_frames_and_nodes_are_skipped_and_counted() -> None:
@@ -161,7 +183,9 @@ def test_missing_frames_and_nodes_are_skipped_and_counted() -> None:
     row = _by_method(evaluate(truth, Experiment("temporal"), ["linear"]))["linear"]
     assert (row["samples"], row["skipped"], row["missing"]) == (1, 5, 3)
     x = truth.values.astype(float)
-    assert row["MAE"] == pytest.approx(np.nanmean(abs(x[6] / 3 + x[9] * 2 / 3 - x[8])), rel=1e-5)
+    assert row["MAE"] == pytest.approx(
+        np.nanmean(abs(x[6] / 3 + x[9] * 2 / 3 - x[8])), rel=1e-5
+    )
     nothing = truth.copy(data=np.full(truth.shape, np.nan, np.float32))
     with pytest.raises(InputError, match="only missing ones"):
         evaluate(nothing, Experiment("temporal"), ["linear"])
@@ -191,8 +215,12 @@ def test_a_box_scores_its_nodes_and_methods_see_beyond() -> None:
     row = _by_method(found)["linear-then-bicubic"]
     assert row["MAE"] == pytest.approx(error.mean(), rel=1e-6)
     with pytest.warns(DeepcamsNotice, match="are not scored"):
-        cut = evaluate(truth, Experiment("joint", bbox=box, margin=0), ["linear-then-bicubic"])
-    assert _by_method(cut)["linear-then-bicubic"]["MAE"] != pytest.approx(row["MAE"], rel=1e-6)
+        cut = evaluate(
+            truth, Experiment("joint", bbox=box, margin=0), ["linear-then-bicubic"]
+        )
+    assert _by_method(cut)["linear-then-bicubic"]["MAE"] != pytest.approx(
+        row["MAE"], rel=1e-6
+    )
     with pytest.raises(InputError, match="holds nodes of the data"):
         evaluate(truth, Experiment("joint", bbox=(0, -80, 10, -70)))
 
@@ -202,14 +230,18 @@ def test_a_box_across_the_dateline_of_a_globe(margin: float) -> None:
     coarse = Grid.globe(22.5)
     truth = truth_of(2, coarse.refine())
     box = (157.5 - 7.5, -45 - 7.5, -157.5 + 7.5, 45 + 7.5)
-    row = _by_method(evaluate(truth, Experiment("spatial", bbox=box, margin=margin), ["bilinear"]))[
-        "bilinear"
-    ]
+    row = _by_method(
+        evaluate(truth, Experiment("spatial", bbox=box, margin=margin), ["bilinear"])
+    )["bilinear"]
     inside = (
         np.isin(truth.latitude.values, np.arange(-52.5, 53, 7.5)),
         abs(truth.longitude.values - 180) <= 30,
     )
-    made = build("none", "bilinear", conserve=False).downscale(coarsen(truth)).values.astype(float)
+    made = (
+        build("none", "bilinear", conserve=False)
+        .downscale(coarsen(truth))
+        .values.astype(float)
+    )
     error = abs(made - truth.values)[:, inside[0]][:, :, inside[1]]
     if margin >= 90:
         assert row["MAE"] == pytest.approx(error.mean(), rel=1e-6)
@@ -220,16 +252,20 @@ def test_area_weights_and_clip() -> None:
     grid = Grid.globe(22.5).refine()
     truth = truth_of(2, grid)
     coarse = coarsen(truth)
-    made = build("none", "bicubic", conserve=False).downscale(coarse).values.astype(float)
+    made = (
+        build("none", "bicubic", conserve=False).downscale(coarse).values.astype(float)
+    )
     x = truth.values.astype(float)
-    weighted = _by_method(evaluate(truth, Experiment("spatial", weighting="area"), ["bicubic"]))[
-        "bicubic"
-    ]
+    weighted = _by_method(
+        evaluate(truth, Experiment("spatial", weighting="area"), ["bicubic"])
+    )["bicubic"]
     error = abs(made - x).mean(axis=2)
     assert weighted["MAE"] == pytest.approx(
         np.average(error, axis=1, weights=grid.row_areas).mean(), rel=1e-6
     )
-    clipped = _by_method(evaluate(truth, Experiment("spatial", clip=20), ["bicubic"]))["bicubic"]
+    clipped = _by_method(evaluate(truth, Experiment("spatial", clip=20), ["bicubic"]))[
+        "bicubic"
+    ]
     assert clipped["MAE"] == pytest.approx(
         abs(np.minimum(made, 20) - np.minimum(x, 20)).mean(), rel=1e-6
     )
@@ -238,7 +274,9 @@ def test_area_weights_and_clip() -> None:
 def test_skill_is_against_the_correct_baseline_even_where_it_is_not_asked_for() -> None:
     truth = truth_of(7)
     alone = _by_method(evaluate(truth, Experiment("temporal"), ["linear-eq9"]))
-    beside = _by_method(evaluate(truth, Experiment("temporal"), ["linear", "linear-eq9"]))
+    beside = _by_method(
+        evaluate(truth, Experiment("temporal"), ["linear", "linear-eq9"])
+    )
     assert set(alone) == {"linear-eq9"}
     expected = 1 - beside["linear-eq9"]["MAE"] / beside["linear"]["MAE"]  # type: ignore[operator]
     assert expected < 0
@@ -247,15 +285,27 @@ def test_skill_is_against_the_correct_baseline_even_where_it_is_not_asked_for() 
 
 def test_names_and_what_they_stand_for() -> None:
     assert expand(["linear", "flow"], "temporal") == ["linear", "flow"]
-    assert set(expand(None, "spatial")) >= {"bicubic", "bicubic+conserve", "log-bicubic+conserve"}
-    assert expand(["bicubic"], "spatial", conserve="both") == ["bicubic", "bicubic+conserve"]
+    assert set(expand(None, "spatial")) >= {
+        "bicubic",
+        "bicubic+conserve",
+        "log-bicubic+conserve",
+    }
+    assert expand(["bicubic"], "spatial", conserve="both") == [
+        "bicubic",
+        "bicubic+conserve",
+    ]
     assert expand(["bicubic", "bicubic+conserve"], "spatial", conserve="always") == [
         "bicubic+conserve"
     ]
     assert expand(["bicubic+conserve"], "spatial", conserve="never") == ["bicubic"]
-    assert expand(["flow", "bicubic"], "joint") == ["flow-then-bicubic", "bicubic-then-flow"]
+    assert expand(["flow", "bicubic"], "joint") == [
+        "flow-then-bicubic",
+        "bicubic-then-flow",
+    ]
     assert expand(["linear", "bicubic"], "joint") == ["linear-then-bicubic"]
-    assert expand(["bicubic-then-flow"], "joint", order="temporal-first") == ["bicubic-then-flow"]
+    assert expand(["bicubic-then-flow"], "joint", order="temporal-first") == [
+        "bicubic-then-flow"
+    ]
     default = expand(None, "joint")
     assert "linear-then-bicubic" in default
     assert "log-bicubic+conserve-then-flow" in default
@@ -283,11 +333,17 @@ def test_names_and_what_they_stand_for() -> None:
         (["linear"], "joint", "none in space"),
         (["bicubic"], "joint", "none in time"),
         (["linear-then-flow"], "joint", "one method in time and one in space"),
-        (["linear-then-bicubic-then-flow"], "joint", "one method in time and one in space"),
+        (
+            ["linear-then-bicubic-then-flow"],
+            "joint",
+            "one method in time and one in space",
+        ),
         ([], "spatial", "at least one method"),
     ],
 )
-def test_names_that_do_not_fit_are_refused(names: list[str], task: str, message: str) -> None:
+def test_names_that_do_not_fit_are_refused(
+    names: list[str], task: str, message: str
+) -> None:
     with pytest.raises(InputError, match=message):
         expand(names, task)  # type: ignore[arg-type]
 
@@ -315,7 +371,9 @@ def test_networks_are_told_by_their_weights_and_left_out_where_they_cannot_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     plain = build("none", "bicubic", conserve=False)
-    monkeypatch.setattr(plain.parts[0], "settings", lambda: {"name": "net", "sha256": "0"})
+    monkeypatch.setattr(
+        plain.parts[0], "settings", lambda: {"name": "net", "sha256": "0"}
+    )
     monkeypatch.setattr(method_names, "build", lambda *_, **__: plain)
     assert make("bicubic").kind == "network"
 
@@ -339,15 +397,25 @@ def test_each_part_is_built_once_however_many_chains_have_it(
         return build(temporal, spatial, **how)
 
     monkeypatch.setattr(method_names, "build", counting)
-    names = expand(["linear", "flow", "bicubic", "log-bicubic"], "joint", conserve="both")
+    names = expand(
+        ["linear", "flow", "bicubic", "log-bicubic"], "joint", conserve="both"
+    )
     made = make_all(names, asked_for=True)
     assert [method.name for method in made] == names
     assert len(names) > 8
-    expected = [("linear", "none"), ("flow", "none"), ("none", "bicubic"), ("none", "log-bicubic")]
+    expected = [
+        ("linear", "none"),
+        ("flow", "none"),
+        ("none", "bicubic"),
+        ("none", "log-bicubic"),
+    ]
     assert sorted(built) == sorted(expected)
     by_name = {method.name: dict(method.parts) for method in made}
     conserving = by_name["flow-then-bicubic+conserve"]["bicubic+conserve"]
-    assert conserving.settings() == build("none", "bicubic", conserve=True).parts[0].settings()
+    assert (
+        conserving.settings()
+        == build("none", "bicubic", conserve=True).parts[0].settings()
+    )
 
 
 @pytest.mark.parametrize(
@@ -386,7 +454,9 @@ def test_a_year_streams_through_in_the_memory_of_a_week() -> None:
 
         def drifting(block_info: Any = None) -> np.ndarray:
             number = block_info[None]["chunk-location"][0]
-            return np.roll(day.values, number % 7, axis=2) * np.float32(1 + 0.01 * (number % 30))
+            return np.roll(day.values, number % 7, axis=2) * np.float32(
+                1 + 0.01 * (number % 30)
+            )
 
         chunks = ((24,) * days, (REGION.rows,), (REGION.columns,))
         lazy = da.map_blocks(drifting, chunks=chunks, dtype=np.float32)
@@ -399,7 +469,9 @@ def test_a_year_streams_through_in_the_memory_of_a_week() -> None:
                     "ignore", DeepcamsNotice
                 )  # the last two hours lie behind the last kept frame
                 result = evaluate(truth, Experiment("temporal"), ["linear"])
-            return tracemalloc.get_traced_memory()[1], _by_method(result)["linear"]["samples"]  # type: ignore[return-value]
+            return tracemalloc.get_traced_memory()[1], _by_method(result)["linear"][
+                "samples"
+            ]  # type: ignore[return-value]
         finally:
             tracemalloc.stop()
 

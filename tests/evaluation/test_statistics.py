@@ -13,7 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepcams.evaluation.frames import Mean, Scores, Table, extreme_threshold, score_sample
+from deepcams.evaluation.frames import (
+    Mean,
+    Scores,
+    Table,
+    extreme_threshold,
+    score_sample,
+)
 from deepcams.evaluation.scores import figures, of_frames
 from deepcams.evaluation.sums import Pairs
 
@@ -28,7 +34,12 @@ def test_against_numbers_worked_out_by_hand() -> None:
     Moments 14 and 18, joint 4 + 2 + 0 + 9 = 15; errors 1 0 2 1.
     """
     pairs = Pairs.of(np.array([1, 2, 3, 6]), np.array([2, 2, 5, 7]))
-    assert (pairs.count, pairs.weight, pairs.truth_mean, pairs.method_mean) == (4, 4, 3, 4)
+    assert (pairs.count, pairs.weight, pairs.truth_mean, pairs.method_mean) == (
+        4,
+        4,
+        3,
+        4,
+    )
     assert (pairs.truth_moment, pairs.method_moment, pairs.joint_moment) == (14, 18, 15)
     assert figures(pairs)["R"] == pytest.approx(15 / math.sqrt(14 * 18), abs=1e-15)
     assert figures(pairs)["RMSE"] == pytest.approx(math.sqrt(6 / 4), abs=1e-15)
@@ -107,11 +118,15 @@ def test_small_differences_on_a_large_value_survive_merging() -> None:
     random = np.random.default_rng(0)
     truth = 1e8 + random.normal(0, 1, 10_000)
     method = truth + random.normal(0, 1, 10_000)
-    merged = functools.reduce(operator.add, (Pairs.of(truth[i::7], method[i::7]) for i in range(7)))
+    merged = functools.reduce(
+        operator.add, (Pairs.of(truth[i::7], method[i::7]) for i in range(7))
+    )
     assert figures(merged)["R"] == pytest.approx(
         np.corrcoef(truth - 1e8, method - 1e8)[0, 1], abs=1e-7
     )
-    assert figures(merged)["R"] == pytest.approx(figures(Pairs.of(truth, method))["R"], rel=1e-10)
+    assert figures(merged)["R"] == pytest.approx(
+        figures(Pairs.of(truth, method))["R"], rel=1e-10
+    )
 
 
 @pytest.mark.parametrize("value", [0.0, 1e-12, 0.1, 3657.3])
@@ -146,7 +161,11 @@ def test_extremes_lie_above_the_truths_own_percentile() -> None:
     method[-1] = 107
     scores = score_sample(truth, method)
     assert extreme_threshold(truth) == pytest.approx(99.01)
-    assert (scores.pooled_extreme.count, scores.mean("MAE_p99"), scores.mean("bias_p99")) == (
+    assert (
+        scores.pooled_extreme.count,
+        scores.mean("MAE_p99"),
+        scores.mean("bias_p99"),
+    ) == (
         1,
         7,
         7,
@@ -171,7 +190,12 @@ def test_what_misses_on_either_side_is_left_out_on_both_and_counted() -> None:
     method = np.array([[2.0, 1, nan, 4], [5, 6, 7, nan]])
     rows = np.array([[1.0], [2.0]])
     scores = score_sample(truth, method, rows)
-    assert (scores.samples, scores.skipped, scores.missing, scores.pooled.count) == (1, 0, 3, 5)
+    assert (scores.samples, scores.skipped, scores.missing, scores.pooled.count) == (
+        1,
+        0,
+        3,
+        5,
+    )
     assert scores.pooled.weight == 2 + 6
     assert scores.mean("MAE") == pytest.approx(1 / 8)
     for t, m in ((truth, np.full_like(truth, nan)), (np.full_like(truth, nan), method)):
@@ -192,7 +216,9 @@ def test_tables_add_in_any_grouping(samples: int, seed: int) -> None:
         method = truth + random.normal(0, 1, truth.shape)
         if random.random() < 0.2:
             method[:] = math.nan
-        parts.append(Table({(f"m{i % 2}", f"2019-0{1 + i % 3}"): score_sample(truth, method)}))
+        parts.append(
+            Table({(f"m{i % 2}", f"2019-0{1 + i % 3}"): score_sample(truth, method)})
+        )
     cut = int(random.integers(0, samples + 1))
     straight = functools.reduce(operator.add, parts, Table())
     grouped = functools.reduce(operator.add, parts[:cut], Table()) + functools.reduce(
@@ -209,7 +235,9 @@ def test_tables_add_in_any_grouping(samples: int, seed: int) -> None:
         )
         for name in ("R", "RMSE", "MAE", "bias", "MAE_p99"):
             a, b = one.mean(name), other.mean(name)
-            assert (math.isnan(a) and math.isnan(b)) or a == pytest.approx(b, rel=1e-12, abs=1e-12)
+            assert (math.isnan(a) and math.isnan(b)) or a == pytest.approx(
+                b, rel=1e-12, abs=1e-12
+            )
         if one.samples:
             np.testing.assert_allclose(
                 _figures(one.pooled), _figures(other.pooled), rtol=1e-10, atol=1e-12

@@ -14,11 +14,28 @@ from rich.console import Console
 
 from deepcams.core.errors import OutputError
 from deepcams.evaluation.experiment import Experiment, Result
-from deepcams.evaluation.experiment_tables import as_csv, as_json, as_markdown, for_terminal, rows
+from deepcams.evaluation.experiment_tables import (
+    as_csv,
+    as_json,
+    as_markdown,
+    for_terminal,
+    rows,
+)
 from deepcams.evaluation.frames import Table, score_sample
 from deepcams.evaluation.tables import check_writable, save
 
-SPEC = {"task", "method", "kind", "period", "samples", "R", "RMSE", "MAE", "bias", "MAE_p99"}
+SPEC = {
+    "task",
+    "method",
+    "kind",
+    "period",
+    "samples",
+    "R",
+    "RMSE",
+    "MAE",
+    "bias",
+    "MAE_p99",
+}
 
 
 def _result(*, months: int = 2) -> Result:
@@ -39,9 +56,13 @@ def _result(*, months: int = 2) -> Result:
         if month == "2019-04" and months == 1:
             continue
         for sample in samples:
-            table += Table({(method, month): score_sample(truth, truth + np.array([sample]))})
+            table += Table(
+                {(method, month): score_sample(truth, truth + np.array([sample]))}
+            )
     kinds = {"linear": "baseline", "flow": "training-free"}
-    return Result(Experiment("temporal"), table, kinds, "linear", "a truth", "four nodes")  # type: ignore[arg-type]
+    return Result(
+        Experiment("temporal"), table, kinds, "linear", "a truth", "four nodes"
+    )  # type: ignore[arg-type]
 
 
 def _rows(result: Result) -> dict[tuple[str, str], dict[str, float]]:
@@ -50,19 +71,36 @@ def _rows(result: Result) -> dict[tuple[str, str], dict[str, float]]:
 
 def test_rows_by_hand() -> None:
     found = _rows(_result())
-    assert set(found) == {(m, p) for m in ("linear", "flow") for p in ("2019-03", "2019-04", "all")}
+    assert set(found) == {
+        (m, p) for m in ("linear", "flow") for p in ("2019-03", "2019-04", "all")
+    }
     assert all(set(row) >= SPEC for row in found.values())
     march = found["linear", "2019-03"]
-    assert (march["samples"], march["MAE"], march["RMSE"], march["bias"]) == (2, 1, 1, 0)
+    assert (march["samples"], march["MAE"], march["RMSE"], march["bias"]) == (
+        2,
+        1,
+        1,
+        0,
+    )
     assert march["R"] == pytest.approx(1)
     # pooled: the truth's deviations -1.5 -.5 .5 1.5 twice (moment 10), the method's moment 10 + 8 x 1
     assert march["R_pooled"] == pytest.approx(10 / math.sqrt(10 * 18))
     april = found["linear", "2019-04"]
-    assert (april["MAE"], april["RMSE"], april["bias"], april["MAE_p99"]) == (0.5, 1, 0.5, 0)
+    assert (april["MAE"], april["RMSE"], april["bias"], april["MAE_p99"]) == (
+        0.5,
+        1,
+        0.5,
+        0,
+    )
     # method 2 1 2 3: mean 2, deviations 0 -1 0 1; joint with -1.5 -.5 .5 1.5 is 2; moments 5 and 2
     assert april["R"] == pytest.approx(2 / math.sqrt(10))
     total = found["linear", "all"]
-    assert (total["samples"], total["MAE"], total["RMSE"], total["bias"]) == (3, 0.75, 1, 0.25)
+    assert (total["samples"], total["MAE"], total["RMSE"], total["bias"]) == (
+        3,
+        0.75,
+        1,
+        0.25,
+    )
     assert total["R"] == pytest.approx((1 + 2 / math.sqrt(10)) / 2)
     assert total["MAE_pooled"] == pytest.approx(10 / 12)
     assert total["RMSE_pooled"] == pytest.approx(1)
@@ -92,9 +130,13 @@ def test_json_csv_and_markdown_say_the_same() -> None:
     for text, row in zip(table, rows(result), strict=True):
         assert dict(text) == {k: "" if v is None else str(v) for k, v in row.items()}
     lines = as_markdown(result).splitlines()
-    assert "| linear | baseline | 0.8162 | 1.000 | 0.7500 | +0.250 | **0.500** | +0.0% |" in lines
+    assert (
+        "| linear | baseline | 0.8162 | 1.000 | 0.7500 | +0.250 | **0.500** | +0.0% |"
+        in lines
+    )
     assert any(
-        line.startswith("| flow | training-free |") and "**0.2500**" in line for line in lines
+        line.startswith("| flow | training-free |") and "**0.2500**" in line
+        for line in lines
     )
     assert "| flow | 0.5000 | 0.0000 |" in lines
     assert {line.count("|") for line in lines if line.startswith("|")} == {9, 4}
@@ -103,7 +145,9 @@ def test_json_csv_and_markdown_say_the_same() -> None:
 def test_undefined_figures_are_null() -> None:
     truth = np.full((2, 2), 5.0)
     table = Table({("linear", "2019-03"): score_sample(truth, truth)})
-    result = Result(Experiment("temporal"), table, {"linear": "baseline"}, "linear", "", "")
+    result = Result(
+        Experiment("temporal"), table, {"linear": "baseline"}, "linear", "", ""
+    )
     document = json.loads(as_json(result))
     row = document["rows"][-1]
     assert (row["R"], row["MAE"], row["MAE_p99"], row["skill"]) == (None, 0, None, None)
@@ -124,7 +168,9 @@ def test_the_terminal_table_fits_80_columns(months: int) -> None:
     line = next(line for line in text.splitlines() if line.startswith(long))
     assert (
         line.split()[1:]
-        == next(line for line in text.splitlines() if line.startswith("flow ")).split()[1:]
+        == next(line for line in text.splitlines() if line.startswith("flow ")).split()[
+            1:
+        ]
     )
     assert ("MAE by month" in text) == (months == 2)
     assert text.index("linear") < text.index("flow")

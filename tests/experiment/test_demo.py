@@ -20,10 +20,18 @@ DAY = "2019-12-01"
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Demo, list[tuple[str, int, int]]]:
+def made(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Demo, list[tuple[str, int, int]]]:
     steps: list[tuple[str, int, int]] = []
     folder = tmp_path_factory.mktemp("demo") / "new" / "folder"
-    done = demo(folder, seed=0, bbox=SMALL, period=DAY, progress=lambda *step: steps.append(step))
+    done = demo(
+        folder,
+        seed=0,
+        bbox=SMALL,
+        period=DAY,
+        progress=lambda *step: steps.append(step),
+    )
     return done, steps
 
 
@@ -45,7 +53,10 @@ def test_everything_is_there(made: tuple[Demo, list[tuple[str, int, int]]]) -> N
         "draw",
         "report",
     ]
-    assert {step: (count, total) for step, count, total in steps}["simulate"] == (25, 25)
+    assert {step: (count, total) for step, count, total in steps}["simulate"] == (
+        25,
+        25,
+    )
     assert done.summary.hours == 24
     assert done.summary.total.hours == (0, 8, 16)
 
@@ -101,7 +112,9 @@ def test_the_picture_is_no_blank(made: tuple[Demo, list[tuple[str, int, int]]]) 
 
     image = imread(made[0].picture)[..., :3]
     assert min(image.shape[:2]) > 800
-    assert len(np.unique((image[::7, ::7] * 255).astype(int).reshape(-1, 3), axis=0)) > 500
+    assert (
+        len(np.unique((image[::7, ::7] * 255).astype(int).reshape(-1, 3), axis=0)) > 500
+    )
 
 
 def test_the_picture_says_that_the_world_is_simulated(
@@ -185,7 +198,9 @@ def test_a_folder_that_cannot_be_is_one_line(
     assert (tmp_path / "a file").read_text() == "text"
 
 
-def test_a_negative_seed_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_negative_seed_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["demo", "-o", str(tmp_path / "d"), "--seed", "-1"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert not (tmp_path / "d").exists()

@@ -38,7 +38,9 @@ STEPS = [
 
 
 def whole(name: str, out: Path, *changes: str) -> ExperimentRun:
-    return ExperimentRun(read_run(CONFIGS / f"{name}.yaml", changes), CONFIGS, out, Endpoints())
+    return ExperimentRun(
+        read_run(CONFIGS / f"{name}.yaml", changes), CONFIGS, out, Endpoints()
+    )
 
 
 @pytest.mark.parametrize("name", ["paper", "paper-simulated"])
@@ -58,7 +60,9 @@ def test_unknown_keys_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["paper", "paper-simulated"])
-def test_shipped_files_are_refused_nothing_beforehand(name: str, tmp_path: Path) -> None:
+def test_shipped_files_are_refused_nothing_beforehand(
+    name: str, tmp_path: Path
+) -> None:
     check(whole(name, tmp_path))
     assert list(tmp_path.iterdir()) == []
 
@@ -68,9 +72,18 @@ def test_shipped_files_are_refused_nothing_beforehand(name: str, tmp_path: Path)
     [
         ("fetch.cams.period=2099", "fetch.cams.period: expected one that has begun"),
         ("fetch.cams.period=2001", "fetch.cams.period: expected 2003-01-01 or later"),
-        ("fetch.geos_cf.period=2016", "fetch.geos_cf.period: expected hours of version 1"),
-        ("fetch.openaq.country=XX", "fetch.openaq.country: expected a country's two letters"),
-        ("fetch.openaq.period=2016", "fetch.openaq.period: expected hours of fetch.cams.period"),
+        (
+            "fetch.geos_cf.period=2016",
+            "fetch.geos_cf.period: expected hours of version 1",
+        ),
+        (
+            "fetch.openaq.country=XX",
+            "fetch.openaq.country: expected a country's two letters",
+        ),
+        (
+            "fetch.openaq.period=2016",
+            "fetch.openaq.period: expected hours of fetch.cams.period",
+        ),
         (
             "train.temporal.experiment.network.name=xvfy",
             "train.temporal: network.name: expected one of",
@@ -79,7 +92,10 @@ def test_shipped_files_are_refused_nothing_beforehand(name: str, tmp_path: Path)
             "train.spatial.experiment.network.options.dd=8",
             "train.spatial: network.options: expected the options d",
         ),
-        ("train.spatial.experiment.network.start=gone.safetensors", "gone.safetensors: expected"),
+        (
+            "train.spatial.experiment.network.start=gone.safetensors",
+            "gone.safetensors: expected",
+        ),
         (
             "train.temporal.experiment.validation.baselines=[liner]",
             "train.temporal: validation.baselines: expected",
@@ -96,7 +112,10 @@ def test_shipped_files_are_refused_nothing_beforehand(name: str, tmp_path: Path)
             "train.spatial.file=gone.yaml",
             "train.spatial: expected either file or experiment, found both",
         ),
-        ("evaluate.period=2018", "evaluate.period: expected hours of fetch.geos_cf.period"),
+        (
+            "evaluate.period=2018",
+            "evaluate.period: expected hours of fetch.geos_cf.period",
+        ),
         ("evaluate.temporal=[liner]", "evaluate.temporal: expected one of"),
         ("evaluate.spatial=[gone.safetensors]", "evaluate.spatial: expected"),
         ("stations.by=[yeer]", "stations.by: expected one of"),
@@ -105,7 +124,9 @@ def test_shipped_files_are_refused_nothing_beforehand(name: str, tmp_path: Path)
 def test_what_a_late_step_would_refuse_is_refused_at_once(
     change: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["run", str(SIMULATED), "-o", str(tmp_path / "out"), "--set", change]) == 2
+    assert (
+        main(["run", str(SIMULATED), "-o", str(tmp_path / "out"), "--set", change]) == 2
+    )
     captured = capsys.readouterr()
     assert captured.err.count("\n") == 1
     assert told in captured.err
@@ -158,7 +179,10 @@ def due(experiment: ExperimentRun) -> dict[str, str]:
         ),
         ("train.spatial.experiment.output.card=Other words.", []),
         ("world.stations=13", ["fetch openaq", "validate", "report"]),
-        ("fetch.cams.period=2019-12-02", ["fetch cams", "downscale", "validate", "report"]),
+        (
+            "fetch.cams.period=2019-12-02",
+            ["fetch cams", "downscale", "validate", "report"],
+        ),
         ("degradation=imresize", STEPS[2:]),
         ("world.seed=1", STEPS),
     ],
@@ -184,10 +208,14 @@ def test_what_is_gone_is_made_again_and_trainings_are_set_aside(tmp_path: Path) 
         "report": "downscale was done again",
     }
     (tmp_path / "runs" / "spatial" / "weights").write_text("")
-    changed = whole("paper-simulated", tmp_path, "train.spatial.experiment.training.batch=5")
+    changed = whole(
+        "paper-simulated", tmp_path, "train.spatial.experiment.training.batch=5"
+    )
     plan = changed.plan()
     step = next(step for step in plan.steps if step.name == "train spatial")
-    assert plan.begin(step, plan.why(step) or "") == ["the former one is now runs/spatial-before-1"]
+    assert plan.begin(step, plan.why(step) or "") == [
+        "the former one is now runs/spatial-before-1"
+    ]
     assert (tmp_path / "runs" / "spatial-before-1" / "weights").exists()
     assert plan.why(step) == ""  # begun: a stop now goes on with it
 
@@ -198,16 +226,23 @@ def test_weights_that_are_gone_are_trained_again(tmp_path: Path) -> None:
     done(experiment)
     experiment.checkpoint("spatial").rmdir()
     reasons = due(whole("paper-simulated", tmp_path))
-    assert reasons["train spatial"] == "runs/spatial/abpn-simulated.safetensors is no longer there"
+    assert (
+        reasons["train spatial"]
+        == "runs/spatial/abpn-simulated.safetensors is no longer there"
+    )
     assert (tmp_path / "runs" / "spatial-before-1").is_dir()
     assert due(whole("paper-simulated", tmp_path)) == {}
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"item": 3}', "\0\0\0", "other facts"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "3", '{"item": 3}', "\0\0\0", "other facts"]
+)
 def test_a_damaged_record_is_none(tmp_path: Path, text: str) -> None:
     done(whole("paper-simulated", tmp_path))
     path = tmp_path / ".deepcams-run" / "validate.record.json"
-    path.write_text(path.read_text().replace("by", "at") if text == "other facts" else text)
+    path.write_text(
+        path.read_text().replace("by", "at") if text == "other facts" else text
+    )
     assert due(whole("paper-simulated", tmp_path)) == {
         "validate": "",
         "report": "validate was done again",
@@ -215,14 +250,17 @@ def test_a_damaged_record_is_none(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[]", '{"rows": 3}', '{"rows": [3]}', '{"rows": [{"period": "2019-12"}]}']
+    "text",
+    ["{", "[]", '{"rows": 3}', '{"rows": [3]}', '{"rows": [{"period": "2019-12"}]}'],
 )
 def test_damaged_scores_are_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "joint.json").write_text(text)
     assert _rows(tmp_path / "joint.json") is None
 
 
-def test_a_kill_while_clearing_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_while_clearing_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     done(whole("paper-simulated", tmp_path))
     plan = whole("paper-simulated", tmp_path, "downscale.conserve=false").plan()
     step = next(step for step in plan.steps if step.name == "downscale")
@@ -237,7 +275,10 @@ def test_a_kill_while_clearing_away(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         with pytest.raises(KeyboardInterrupt):
             plan.begin(step, why)
     unchanged = whole("paper-simulated", tmp_path).plan()
-    for again in (plan, unchanged):  # half of it may be gone: also where the change is taken back
+    for again in (
+        plan,
+        unchanged,
+    ):  # half of it may be gone: also where the change is taken back
         assert again.why(step) == why
     plan.begin(step, why)
     assert not (tmp_path / "pm25.zarr").exists()
@@ -245,13 +286,17 @@ def test_a_kill_while_clearing_away(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_fetched_data_are_not_thrown_away(tmp_path: Path) -> None:
     done(whole("paper", tmp_path))
-    assert list(due(whole("paper", tmp_path, "fetch.cams.period=2003-01..2021-12"))) == [
+    assert list(
+        due(whole("paper", tmp_path, "fetch.cams.period=2003-01..2021-12"))
+    ) == [
         "fetch cams",
         "downscale",
         "validate",
         "report",
     ]
-    with pytest.raises(OutputError, match=r"bbox.*not thrown away: remove .*cams by hand"):
+    with pytest.raises(
+        OutputError, match=r"bbox.*not thrown away: remove .*cams by hand"
+    ):
         due(whole("paper", tmp_path, "fetch.cams.bbox=[0, 0, 9, 9]"))
     with pytest.raises(OutputError, match=r"period was.*not thrown away"):
         due(whole("paper", tmp_path, "fetch.cams.period=2019"))
@@ -261,12 +306,19 @@ def test_fetched_data_are_not_thrown_away(tmp_path: Path) -> None:
 
 def test_two_at_once_are_refused(tmp_path: Path) -> None:
     words = "another deepcams writes to it now"
-    with alone(tmp_path / "out"), pytest.raises(OutputError, match=words), alone(tmp_path / "out"):
+    with (
+        alone(tmp_path / "out"),
+        pytest.raises(OutputError, match=words),
+        alone(tmp_path / "out"),
+    ):
         pytest.fail("two have it")
     with alone(tmp_path / "out"):
         pass
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="a file of that name"), alone(tmp_path / "file"):
+    with (
+        pytest.raises(OutputError, match="a file of that name"),
+        alone(tmp_path / "file"),
+    ):
         pytest.fail("a file is no folder")
 
 
@@ -275,15 +327,23 @@ def results(out: Path) -> dict[str, object]:
     from safetensors.numpy import load_file
 
     found: dict[str, object] = {
-        path.relative_to(out).as_posix(): path.read_text(encoding="utf-8").replace(str(out), "OUT")
-        for path in sorted([*(out / "scores").glob("*"), *(out / "validation").glob("*.csv")])
+        path.relative_to(out).as_posix(): path.read_text(encoding="utf-8").replace(
+            str(out), "OUT"
+        )
+        for path in sorted(
+            [*(out / "scores").glob("*"), *(out / "validation").glob("*.csv")]
+        )
     }
     for path in sorted((out / "runs").glob("*/*.safetensors")):
         found |= {
-            f"{path.stem} {name}": values.tobytes() for name, values in load_file(path).items()
+            f"{path.stem} {name}": values.tobytes()
+            for name, values in load_file(path).items()
         }
     with xr.open_zarr(out / "pm25.zarr") as data:
-        found |= {str(name): values.values.tobytes() for name, values in data.variables.items()}
+        found |= {
+            str(name): values.values.tobytes()
+            for name, values in data.variables.items()
+        }
     return found
 
 
@@ -310,7 +370,9 @@ def test_paper_simulated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert main([*arguments, "--set", "downscale.conserve=false"]) == 0
     told = capsys.readouterr().out.splitlines()
     assert sum("done before" in line for line in told) == 5
-    assert "downscale: done again, because downscale.conserve was true, now false" in told
+    assert (
+        "downscale: done again, because downscale.conserve was true, now false" in told
+    )
     assert "validate: done again, because downscale was done again" in told
     assert results(out)["pm2p5"] != first["pm2p5"]
 
@@ -333,7 +395,11 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
         ]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         return subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
 
     began = time.monotonic()

@@ -52,7 +52,9 @@ def field_of(grid: Grid, times: np.ndarray, mean: bool) -> xr.DataArray:
         "longitude": grid.longitudes,
     }
     return as_field(
-        xr.DataArray(data, coords, ("time", "latitude", "longitude"), "pm2p5", attributes)
+        xr.DataArray(
+            data, coords, ("time", "latitude", "longitude"), "pm2p5", attributes
+        )
     )
 
 
@@ -61,7 +63,9 @@ def objects_of(stations: list[Station], days: list[date]) -> dict[str, bytes]:
     objects = {}
     for station in stations:
         for day in days:
-            rows = ["location_id,sensors_id,location,datetime,lat,lon,parameter,units,value"]
+            rows = [
+                "location_id,sensors_id,location,datetime,lat,lon,parameter,units,value"
+            ]
             for hour in range(24):
                 stamp = f"{day}T{hour:02d}:00:00+08:00"
                 head = f'{station.id},{station.id * 10},"{station.name}",{stamp},{station.latitude},{station.longitude}'
@@ -77,14 +81,17 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Hours of GEOS-CF in its own layout."""
     folder = tmp_path_factory.mktemp("world")
     times = np.arange(f"{DAY}T00:30", f"{DAY}T06:30", np.timedelta64(1, "h"), "M8[ns]")
-    write_geos_cf(field_of(Grid.globe(0.25).select(BOX)[0], times, mean=True), folder / "geos_cf")
+    write_geos_cf(
+        field_of(Grid.globe(0.25).select(BOX)[0], times, mean=True), folder / "geos_cf"
+    )
     return folder
 
 
 @pytest.fixture(scope="session")
 def stations() -> list[Station]:
     return [
-        Station(k, f"Town {k}", 31.0 + k / 4, 101.0 + k / 4, "Asia/Shanghai") for k in (1, 2, 3)
+        Station(k, f"Town {k}", 31.0 + k / 4, 101.0 + k / 4, "Asia/Shanghai")
+        for k in (1, 2, 3)
     ]
 
 
@@ -115,11 +122,17 @@ def keys(
 
 
 @pytest.fixture(scope="session")
-def cams_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[[dict[str, Any]], Path]:
+def cams_file(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[dict[str, Any]], Path]:
     """Finds what the data store answers a request with; made beforehand, for the libraries are not for two threads."""
     folder = tmp_path_factory.mktemp("cams")
     step = np.timedelta64(3, "h")
-    for span in ("2019-11-30..2019-11-30", "2019-12-01..2019-12-02", "2019-12-01..2019-12-01"):
+    for span in (
+        "2019-11-30..2019-11-30",
+        "2019-12-01..2019-12-02",
+        "2019-12-01..2019-12-01",
+    ):
         first, last = (np.datetime64(day) for day in span.split(".."))
         times = np.arange(first, last + np.timedelta64(1, "D"), step, "M8[ns]")
         (folder / span).mkdir()

@@ -70,10 +70,16 @@ def ads(place: dict[str, Any]) -> Iterator[Provider]:
         def fetch(out: Path, policy: RetryPolicy) -> None:
             request = CamsRequest(Period.parse("2019-12-01..2019-12-02"), out, bbox=BOX)
             Cams(
-                request, at(ads=service.url), policy, environment=place["keys"], poll=(0.01, 0.02)
+                request,
+                at(ads=service.url),
+                policy,
+                environment=place["keys"],
+                poll=(0.01, 0.02),
             ).run()
 
-        yield Provider(service, fetch, lambda out: next(out.glob("cams_eac4_*")).read_bytes())
+        yield Provider(
+            service, fetch, lambda out: next(out.glob("cams_eac4_*")).read_bytes()
+        )
 
 
 @contextmanager
@@ -81,10 +87,14 @@ def https(place: dict[str, Any]) -> Iterator[Provider]:
     with FileTree(below(place["world"] / "geos_cf", "das/")) as service:
 
         def fetch(out: Path, policy: RetryPolicy) -> None:
-            GeosCf(GeosCfRequest(TWO_HOURS, out), at(geos_cf_v1=service.root), policy).run()
+            GeosCf(
+                GeosCfRequest(TWO_HOURS, out), at(geos_cf_v1=service.root), policy
+            ).run()
 
         yield Provider(
-            service, fetch, lambda out: [path.read_bytes() for path in sorted(out.glob("*.nc4"))]
+            service,
+            fetch,
+            lambda out: [path.read_bytes() for path in sorted(out.glob("*.nc4"))],
         )
 
 
@@ -120,7 +130,9 @@ def archive(place: dict[str, Any]) -> Iterator[Provider]:
         )
 
 
-def openaq(service: Service, endpoints: Endpoints, keys: dict[str, str], name: str) -> Provider:
+def openaq(
+    service: Service, endpoints: Endpoints, keys: dict[str, str], name: str
+) -> Provider:
     def fetch(out: Path, policy: RetryPolicy) -> None:
         Openaq(OpenaqRequest(LAST_DAY, out), endpoints, policy, environment=keys).run()
 
@@ -150,7 +162,9 @@ def moto(stations: list[Station]) -> Iterator[str]:
     host, port = server.get_host_and_port()
     root = f"http://{host}:{port}"
     put(f"{root}/openaq-data-archive", b"")
-    for key, data in objects_of(stations[:2], [date(2019, 12, 31), date(2020, 1, 1)]).items():
+    for key, data in objects_of(
+        stations[:2], [date(2019, 12, 31), date(2020, 1, 1)]
+    ).items():
         put(f"{root}/openaq-data-archive/{key}", data)
     yield root
     server.stop()
@@ -215,7 +229,11 @@ def test_every_fault_of_every_service(
         assert "\n" not in line
         assert "tries" in line
         assert not [key for key in place["keys"].values() if key in line]
-        shown = [path for path in (tmp_path / "always").glob("*") if not path.name.startswith(".")]
+        shown = [
+            path
+            for path in (tmp_path / "always").glob("*")
+            if not path.name.startswith(".")
+        ]
         assert shown == []  # nothing that is not whole has a name
         tried.service.faults = lambda one: None
         policy.tries = 7
@@ -233,7 +251,9 @@ def test_every_fault_of_every_service(
         pytest.param("openaq archive", marks=pytest.mark.slow),
     ],
 )
-def test_what_is_asked_to_wait_waits(provider: str, place: dict[str, Any], tmp_path: Path) -> None:
+def test_what_is_asked_to_wait_waits(
+    provider: str, place: dict[str, Any], tmp_path: Path
+) -> None:
     policy = RetryPolicy(tries=4, first=0.01)
     waits = without_waiting(policy)
     with PROVIDERS[provider](place) as tried:
@@ -280,7 +300,8 @@ def test_an_object_that_changes_after_it_was_listed(
             tried.fetch(tmp_path, policy)  # listed anew
             table = pq.read_table(tmp_path / "openaq_2019.parquet").to_pandas()
             there = table[
-                table["datetime"].str.startswith("2019-12-31") & (table["location_id"] == "1")
+                table["datetime"].str.startswith("2019-12-31")
+                & (table["location_id"] == "1")
             ]
             assert set(there["location"]) == {"Elsewhere"}
         finally:

@@ -24,7 +24,14 @@ from services.data_store import DataStore
 from services.files import FileTree
 
 HOURS = Period.parse(f"{DAY}T00..{DAY}T05")
-KINDS: tuple[FaultKind, ...] = ("reset", "truncate", "longer", "html", "corrupt", "stall")
+KINDS: tuple[FaultKind, ...] = (
+    "reset",
+    "truncate",
+    "longer",
+    "html",
+    "corrupt",
+    "stall",
+)
 STATUSES = (429, 500, 503)
 
 
@@ -49,7 +56,11 @@ def fault_of(kind: FaultKind | int) -> Fault:
 
 @pytest.mark.parametrize("kind", [*STATUSES, *KINDS])
 def test_a_file_comes_whole_in_the_end(
-    kind: FaultKind | int, tree: FileTree, world: Path, tmp_path: Path, policy: RetryPolicy
+    kind: FaultKind | int,
+    tree: FileTree,
+    world: Path,
+    tmp_path: Path,
+    policy: RetryPolicy,
 ) -> None:
     tree.faults = first_times(2, fault_of(kind), "0030z.nc4")
     policy.timeout = 0.5 if kind == "stall" else 30.0
@@ -57,7 +68,11 @@ def test_a_file_comes_whole_in_the_end(
     GeosCf(request, at(geos_cf_v1=tree.root), policy).run()
     name = "GEOS-CF.v01.rpl.aqc_tavg_1hr_g1440x721_v1.20191201_0030z.nc4"
     assert (tmp_path / name).read_bytes() == (world / "geos_cf" / name).read_bytes()
-    asked = [one for one in tree.seen if one.path.endswith(name) and one.path.startswith("/das")]
+    asked = [
+        one
+        for one in tree.seen
+        if one.path.endswith(name) and one.path.startswith("/das")
+    ]
     assert len(asked) == 3
     if kind in ("truncate", "stall"):  # after a reset, what had come may be lost
         assert asked[-1].headers["range"].startswith("bytes=")
@@ -71,12 +86,15 @@ def test_a_file_that_never_comes_is_one_line(
     tree.ranges = False
     tree.faults = first_times(99, fault_of(kind), "0030z.nc4")
     with pytest.raises(
-        FetchError, match=r"1 of 6 could not be fetched: .*0030z\.nc4.*the others are complete"
+        FetchError,
+        match=r"1 of 6 could not be fetched: .*0030z\.nc4.*the others are complete",
     ):
         GeosCf(GeosCfRequest(HOURS, tmp_path), at(geos_cf_v1=tree.root), policy).run()
     assert len(list(tmp_path.glob("*.nc4"))) == 5
     tree.faults = lambda seen: None
-    again = GeosCf(GeosCfRequest(HOURS, tmp_path), at(geos_cf_v1=tree.root), RetryPolicy()).run()
+    again = GeosCf(
+        GeosCfRequest(HOURS, tmp_path), at(geos_cf_v1=tree.root), RetryPolicy()
+    ).run()
     assert (again.fetched, again.kept) == (1, 5)
 
 
@@ -116,11 +134,15 @@ def test_the_other_folder_is_probed(
     tree.find = lambda path: (
         world / "geos_cf" / path.rpartition("/")[2] if path.startswith("ana/") else None
     )
-    GeosCf(GeosCfRequest(HOURS, tmp_path, at_once=1), at(geos_cf_v1=tree.root), policy).run()
+    GeosCf(
+        GeosCfRequest(HOURS, tmp_path, at_once=1), at(geos_cf_v1=tree.root), policy
+    ).run()
     assert len([one for one in tree.seen if one.path.startswith("/das")]) == 1
 
 
-def test_retry_after_is_obeyed(tree: FileTree, tmp_path: Path, policy: RetryPolicy) -> None:
+def test_retry_after_is_obeyed(
+    tree: FileTree, tmp_path: Path, policy: RetryPolicy
+) -> None:
     """As seconds or as a date; what cannot be read is as if it were not there, and what is too long ends the item."""
     waits = without_waiting(policy)
     headers = iter(["17", "Wed, 21 Oct 2015 07:28:00 GMT", "soon"])
@@ -134,7 +156,9 @@ def test_retry_after_is_obeyed(tree: FileTree, tmp_path: Path, policy: RetryPoli
     tree.faults = lambda seen: Fault("status", 503, "7200")
     with pytest.raises(FetchError, match="asks to wait 120 min"):
         GeosCf(
-            GeosCfRequest(request.period, tmp_path / "b"), at(geos_cf_v1=tree.root), policy
+            GeosCfRequest(request.period, tmp_path / "b"),
+            at(geos_cf_v1=tree.root),
+            policy,
         ).run()
 
 
@@ -156,7 +180,9 @@ def cams(
     return Cams(request, at(ads=store.url), policy, environment=keys, poll=(0.01, 0.02))
 
 
-@pytest.mark.parametrize("kind", [*STATUSES, "reset", "truncate", "longer", "html", "corrupt"])
+@pytest.mark.parametrize(
+    "kind", [*STATUSES, "reset", "truncate", "longer", "html", "corrupt"]
+)
 @pytest.mark.parametrize("where", ["execution", "results", "file"])
 def test_cams_comes_whole_in_the_end(
     kind: FaultKind | int,
@@ -194,7 +220,10 @@ def test_cams_comes_whole_in_the_end(
             "does not have the data set.*another data store's address",
         ),
         ({"queue": 0}, "queue at the data store is full"),
-        ({"largest": 3}, "too large for the data store; ask for less with --per-request day"),
+        (
+            {"largest": 3},
+            "too large for the data store; ask for less with --per-request day",
+        ),
     ],
 )
 def test_what_the_data_store_refuses(
@@ -217,13 +246,18 @@ def test_keys_of_cams(
     data_store: DataStore, tmp_path: Path, policy: RetryPolicy, keys: dict[str, str]
 ) -> None:
     with pytest.raises(
-        FetchError, match=r"needs a key: .*profile.*ADSAPI_KEY.*\.adsapirc.*accept the licence once"
+        FetchError,
+        match=r"needs a key: .*profile.*ADSAPI_KEY.*\.adsapirc.*accept the licence once",
     ):
         cams(data_store, tmp_path / "a", policy, {}).run()
-    with pytest.raises(FetchError, match=r"does not accept the key found in \$ADSAPI_KEY.*expired"):
+    with pytest.raises(
+        FetchError, match=r"does not accept the key found in \$ADSAPI_KEY.*expired"
+    ):
         cams(data_store, tmp_path / "b", policy, {"ADSAPI_KEY": "secret-and-old"}).run()
     assert not (tmp_path / "a").exists()
-    (tmp_path / ".cdsapirc").write_text("url: https://cds.climate.copernicus.eu/api\nkey: abc\n")
+    (tmp_path / ".cdsapirc").write_text(
+        "url: https://cds.climate.copernicus.eu/api\nkey: abc\n"
+    )
     with pytest.warns(DeepcamsNotice, match=r"cds\.climate.*its key is used"):
         key = ads_key(Endpoints().ads, {}, tmp_path)
     assert key.value == "abc"
@@ -284,7 +318,9 @@ def test_a_result_that_changes_in_mid_download_is_not_glued(
     first = cams_file({"date": ["2019-12-01/2019-12-02"]})
     served, other = tmp_path / "served.zip", bytearray(first.read_bytes())
     served.write_bytes(other)
-    at_comment = other.rindex(b"PK\5\6") + 20  # of the archive: two bytes of length, then words
+    at_comment = (
+        other.rindex(b"PK\5\6") + 20
+    )  # of the archive: two bytes of length, then words
     other[at_comment:] = (longer + 8).to_bytes(2, "little") + b"x" * (longer + 8)
     served.write_bytes(bytes(other[:at_comment]) + (8).to_bytes(2, "little") + b"y" * 8)
     data_store.make = lambda request: served
@@ -326,7 +362,9 @@ def test_what_changed_since_is_found_and_mended(
 def test_a_full_disk_is_one_line(
     tree: FileTree, tmp_path: Path, policy: RetryPolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shutil.disk_usage", lambda path: type("_", (), {"free": 10_000})())
+    monkeypatch.setattr(
+        "shutil.disk_usage", lambda path: type("_", (), {"free": 10_000})()
+    )
     with pytest.raises(DeepcamsError, match="of free space, found"):
         GeosCf(GeosCfRequest(HOURS, tmp_path), at(geos_cf_v1=tree.root), policy).run()
 
@@ -340,7 +378,9 @@ def test_endpoints_come_from_everywhere(tmp_path: Path) -> None:
         "DEEPCAMS_ENDPOINT_OPENAQ_API": "http://c/v3",
         "DEEPCAMS_ENDPOINT_GEOS_CF_V2": "http://e",
     }
-    found = Endpoints.resolve(["geos-cf-v1=http://d/", "ads=http://f/api"], environment, tmp_path)
+    found = Endpoints.resolve(
+        ["geos-cf-v1=http://d/", "ads=http://f/api"], environment, tmp_path
+    )
     assert (found.ads, found.openaq_api) == (
         "http://f/api",
         "http://c/v3",

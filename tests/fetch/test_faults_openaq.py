@@ -32,15 +32,21 @@ def test_a_list_that_is_asked_to_wait_waits(
 
     bucket.faults = faults
     request = OpenaqRequest(Period.parse("2019-12-31"), tmp_path / "a")
-    summary = Openaq(request, at(openaq_archive=bucket.url), policy, environment={}).run()
+    summary = Openaq(
+        request, at(openaq_archive=bucket.url), policy, environment={}
+    ).run()
     assert summary.fetched == 3
     assert len(lists) > 3
-    assert waits.count(77.0) >= 2  # an answer holds for all that ask while it is waited for
+    assert (
+        waits.count(77.0) >= 2
+    )  # an answer holds for all that ask while it is waited for
     assert max(lists.values()) >= 2
     bucket.faults = lambda seen: Fault("status", 429, "7200")
     with pytest.raises(FetchError, match=r"list of locations.*asks to wait 120 min"):
         Openaq(
-            OpenaqRequest(request.period, tmp_path / "b"), at(openaq_archive=bucket.url), policy
+            OpenaqRequest(request.period, tmp_path / "b"),
+            at(openaq_archive=bucket.url),
+            policy,
         ).run()
 
 
@@ -61,8 +67,12 @@ def test_an_object_that_is_asked_to_wait_waits(
         )
 
     bucket.faults = faults
-    request = OpenaqRequest(Period.parse("2019-12-31"), tmp_path / "a", locations=(1,), at_once=1)
-    summary = Openaq(request, at(openaq_archive=bucket.url), policy, environment={}).run()
+    request = OpenaqRequest(
+        Period.parse("2019-12-31"), tmp_path / "a", locations=(1,), at_once=1
+    )
+    summary = Openaq(
+        request, at(openaq_archive=bucket.url), policy, environment={}
+    ).run()
     assert summary.fetched == 1
     assert waits == [77.0]
     assert [asked.count(path) for path in dict.fromkeys(asked)] == [
@@ -77,7 +87,9 @@ def test_an_object_that_is_asked_to_wait_waits(
     asked.clear()
     before = len(bucket.seen)
     other = OpenaqRequest(request.period, tmp_path / "b", at_once=1)
-    with pytest.raises(FetchError, match=r"location-\d-2019\d{4}.*asks to wait 120 min"):
+    with pytest.raises(
+        FetchError, match=r"location-\d-2019\d{4}.*asks to wait 120 min"
+    ):
         Openaq(other, at(openaq_archive=bucket.url), policy, environment={}).run()
     assert waits == [77.0]
     assert (
@@ -100,11 +112,15 @@ def test_an_object_behind_a_label_comes_as_it_lies_there(
     monkeypatch.setattr(bucket, "answer", labelled)
     bucket.faults = first_times(1, Fault("status", 503), "20191231.csv.gz")
     request = OpenaqRequest(Period.parse("2019-12-31"), tmp_path)
-    summary = Openaq(request, at(openaq_archive=bucket.url), policy, environment={}).run()
+    summary = Openaq(
+        request, at(openaq_archive=bucket.url), policy, environment={}
+    ).run()
     assert summary.fetched == 3
 
 
-@pytest.mark.parametrize("kind", [429, 500, 503, "reset", "truncate", "html", "corrupt"])
+@pytest.mark.parametrize(
+    "kind", [429, 500, 503, "reset", "truncate", "html", "corrupt"]
+)
 def test_objects_come_whole_in_the_end(
     kind: FaultKind | int, bucket: Bucket, tmp_path: Path, policy: RetryPolicy
 ) -> None:
@@ -128,11 +144,15 @@ def test_a_location_that_never_comes_is_one_line(
 ) -> None:
     bucket.faults = first_times(99, Fault("status", 500), "location-2-20191231.csv.gz")
     request = OpenaqRequest(Period.parse("2019-12-31"), tmp_path)
-    with pytest.raises(FetchError, match=r"1 locations could not be fetched: location-2-20191231"):
+    with pytest.raises(
+        FetchError, match=r"1 locations could not be fetched: location-2-20191231"
+    ):
         Openaq(request, at(openaq_archive=bucket.url), policy, environment={}).run()
     before = len(bucket.whole())
     bucket.faults = lambda seen: None
-    summary = Openaq(request, at(openaq_archive=bucket.url), RetryPolicy(), environment={}).run()
+    summary = Openaq(
+        request, at(openaq_archive=bucket.url), RetryPolicy(), environment={}
+    ).run()
     assert (summary.fetched, summary.kept) == (1, 2)
     fetched = [key for key in bucket.whole()[before:] if key.endswith(".gz")]
     assert [key.rpartition("/")[2] for key in fetched] == ["location-2-20191231.csv.gz"]
@@ -141,10 +161,14 @@ def test_a_location_that_never_comes_is_one_line(
 def test_boxes_without_a_key_look_at_one_object(
     bucket: Bucket, tmp_path: Path, policy: RetryPolicy
 ) -> None:
-    request = OpenaqRequest(Period.parse("2019-12-31"), tmp_path, bbox=(101.4, 31.4, 102, 32))
+    request = OpenaqRequest(
+        Period.parse("2019-12-31"), tmp_path, bbox=(101.4, 31.4, 102, 32)
+    )
     Openaq(request, at(openaq_archive=bucket.url), policy, environment={}).run()
     counts = Counter(
-        key.split("locationid=")[1].split("/")[0] for key in bucket.whole() if key.endswith(".gz")
+        key.split("locationid=")[1].split("/")[0]
+        for key in bucket.whole()
+        if key.endswith(".gz")
     )
     assert counts == {"1": 1, "2": 3, "3": 3}
 
@@ -167,11 +191,18 @@ def test_the_allowance_of_the_api(
     policy.wait = wait  # type: ignore[method-assign]
     endpoints = at(openaq_archive=bucket.url, openaq_api=station_list.url)
     Openaq(
-        OpenaqRequest(Period.parse("2019-12-31"), tmp_path), endpoints, policy, environment=keys
+        OpenaqRequest(Period.parse("2019-12-31"), tmp_path),
+        endpoints,
+        policy,
+        environment=keys,
     ).run()
     assert waits == [1.0]  # what the service asked for
-    assert all(one.headers["user-agent"].startswith("deepcams/") for one in station_list.seen)
-    with pytest.raises(FetchError, match=r"does not accept the key in \$OPENAQ_API_KEY") as caught:
+    assert all(
+        one.headers["user-agent"].startswith("deepcams/") for one in station_list.seen
+    )
+    with pytest.raises(
+        FetchError, match=r"does not accept the key in \$OPENAQ_API_KEY"
+    ) as caught:
         Openaq(
             OpenaqRequest(Period.parse("2019-12-31"), tmp_path / "b"),
             endpoints,

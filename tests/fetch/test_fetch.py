@@ -35,24 +35,35 @@ HOURS = Period.parse(f"{DAY}T00..{DAY}T05")
 def test_cams(
     data_store: DataStore, tmp_path: Path, policy: RetryPolicy, keys: dict[str, str]
 ) -> None:
-    request = CamsRequest(Period.parse("2019-11-30..2019-12-02"), tmp_path / "cams", bbox=BOX)
-    fetch = Cams(request, at(ads=data_store.url), policy, environment=keys, poll=(0.01, 0.02))
+    request = CamsRequest(
+        Period.parse("2019-11-30..2019-12-02"), tmp_path / "cams", bbox=BOX
+    )
+    fetch = Cams(
+        request, at(ads=data_store.url), policy, environment=keys, poll=(0.01, 0.02)
+    )
     summary = fetch.run()
     assert (summary.fetched, summary.kept) == (2, 0)
     field = open_cams(tmp_path / "cams")
     np.testing.assert_array_equal(
-        field.time, np.arange("2019-11-30", "2019-12-03", np.timedelta64(3, "h"), "M8[ns]")
+        field.time,
+        np.arange("2019-11-30", "2019-12-03", np.timedelta64(3, "h"), "M8[ns]"),
     )
     submitted = [one for one in data_store.seen if one.path.endswith("/execution")]
     assert len(submitted) == 2
-    assert all(one.headers["user-agent"].startswith("deepcams/") for one in data_store.seen)
+    assert all(
+        one.headers["user-agent"].startswith("deepcams/") for one in data_store.seen
+    )
     before = len(data_store.seen)
-    again = Cams(request, at(ads=data_store.url), policy, environment={}, poll=(0.01, 0.02)).run()
+    again = Cams(
+        request, at(ads=data_store.url), policy, environment={}, poll=(0.01, 0.02)
+    ).run()
     assert (again.fetched, again.kept, len(data_store.seen)) == (0, 2, before)
     assert status(tmp_path / "cams", check=True).sound
 
 
-def test_geos_cf(tree: FileTree, world: Path, tmp_path: Path, policy: RetryPolicy) -> None:
+def test_geos_cf(
+    tree: FileTree, world: Path, tmp_path: Path, policy: RetryPolicy
+) -> None:
     request = GeosCfRequest(HOURS, tmp_path / "geos")
     summary = GeosCf(request, at(geos_cf_v1=tree.root), policy).run()
     assert (summary.fetched, summary.absent) == (6, [])
@@ -78,7 +89,9 @@ def test_openaq_with_a_key(
         "openaq_2019.parquet",
         "openaq_2020.parquet",
     ]
-    fetched = open_openaq(tmp_path / "openaq", metadata=tmp_path / "openaq" / "stations.json")
+    fetched = open_openaq(
+        tmp_path / "openaq", metadata=tmp_path / "openaq" / "stations.json"
+    )
     for key in bucket.objects:
         (tmp_path / "archive" / key).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "archive" / key).write_bytes(bucket.read(key))
@@ -115,18 +128,26 @@ def test_nothing_is_left_behind(
         policy,
         environment={},
     ).run()
-    names = {path.name for folder in ("a", "b") for path in (tmp_path / folder).rglob("*")}
+    names = {
+        path.name for folder in ("a", "b") for path in (tmp_path / folder).rglob("*")
+    }
     assert not [
-        name for name in names if name.endswith((".part", ".about", ".partial", ".pack", ".cut"))
+        name
+        for name in names
+        if name.endswith((".part", ".about", ".partial", ".pack", ".cut"))
     ]
 
 
-def test_a_box_is_cut_out(tree: FileTree, world: Path, tmp_path: Path, policy: RetryPolicy) -> None:
+def test_a_box_is_cut_out(
+    tree: FileTree, world: Path, tmp_path: Path, policy: RetryPolicy
+) -> None:
     request = GeosCfRequest(HOURS, tmp_path / "geos", bbox=(101, 31, 103, 33))
     GeosCf(request, at(geos_cf_v1=tree.root), policy).run()
     cut, whole = open_geos_cf(tmp_path / "geos"), open_geos_cf(world / "geos_cf")
     assert cut.shape == (6, 9, 9)
-    np.testing.assert_array_equal(cut, whole.sel(latitude=cut.latitude, longitude=cut.longitude))
+    np.testing.assert_array_equal(
+        cut, whole.sel(latitude=cut.latitude, longitude=cut.longitude)
+    )
     assert cut.attrs["source"] == whole.attrs["source"]
 
 
@@ -142,23 +163,35 @@ def test_years_have_their_own_days_and_one_more_at_the_ends(
         "2020-01-02",
         "2020-12-31",
     ]
-    with Bucket(objects_of(stations[:1], [date.fromisoformat(day) for day in told])) as bucket:
+    with Bucket(
+        objects_of(stations[:1], [date.fromisoformat(day) for day in told])
+    ) as bucket:
         endpoints = at(openaq_archive=bucket.url)
         Openaq(
-            OpenaqRequest(Period.parse("2019"), tmp_path), endpoints, policy, environment={}
+            OpenaqRequest(Period.parse("2019"), tmp_path),
+            endpoints,
+            policy,
+            environment={},
         ).run()
         assert (
             len([key for key in bucket.whole() if key.endswith(".gz")]) == 4
         )  # 2018-12-31 to 2020-01-01
         Openaq(
-            OpenaqRequest(Period.parse("2019..2020"), tmp_path), endpoints, policy, environment={}
+            OpenaqRequest(Period.parse("2019..2020"), tmp_path),
+            endpoints,
+            policy,
+            environment={},
         ).run()
         keys = [key for key in bucket.whole() if key.endswith(".gz")]
-    assert len(keys) == len(set(keys)) == 6  # no day twice, though both years' ends overlap
+    assert (
+        len(keys) == len(set(keys)) == 6
+    )  # no day twice, though both years' ends overlap
     assert open_openaq(tmp_path).rows == 6 * 24
 
 
-def test_cams_as_grib(tmp_path: Path, policy: RetryPolicy, keys: dict[str, str]) -> None:
+def test_cams_as_grib(
+    tmp_path: Path, policy: RetryPolicy, keys: dict[str, str]
+) -> None:
     """A day of the globe as ECMWF codes it, recognised by its content."""
     eccodes = pytest.importorskip("eccodes", reason="the extra [grib] is not installed")
     pytest.importorskip("eccodes", reason="the extra [grib] is not installed")
@@ -188,7 +221,9 @@ def test_cams_as_grib(tmp_path: Path, policy: RetryPolicy, keys: dict[str, str])
             eccodes.codes_release(handle)
     with DataStore(lambda request: tmp_path / "day") as store:
         request = CamsRequest(Period.parse("2019-12-01"), tmp_path / "out", form="grib")
-        fetch = Cams(request, at(ads=store.url), policy, environment=keys, poll=(0.01, 0.02))
+        fetch = Cams(
+            request, at(ads=store.url), policy, environment=keys, poll=(0.01, 0.02)
+        )
         assert fetch.run().fetched == 1
         assert [job.request["data_format"] for job in store.jobs.values()] == ["grib"]
     (arrived,) = (tmp_path / "out").glob("cams_eac4_*")
@@ -212,4 +247,7 @@ def test_cams_as_grib(tmp_path: Path, policy: RetryPolicy, keys: dict[str, str])
 def test_sizes_are_told_in_the_same_words_everywhere(count: float, words: str) -> None:
     assert size(count) == words
     assert words in Estimate("x", [], count, 1.0).text()
-    assert f"({words} in" in Summary("x", "hours", 1, 1, bytes=round(count), seconds=0.01).text()
+    assert (
+        f"({words} in"
+        in Summary("x", "hours", 1, 1, bytes=round(count), seconds=0.01).text()
+    )

@@ -31,7 +31,10 @@ def test_geos_cf_and_status(
     arguments = ["fetch", "geos-cf", "--period", f"{DAY}T00..{DAY}T05", "-o", str(out)]
     arguments += ["--endpoint", f"geos-cf-v1={tree.root}"]
     assert main([*arguments, "--dry-run"]) == 0
-    assert "6 hours of GEOS-CF version 1, 6 of them not there yet" in capsys.readouterr().out
+    assert (
+        "6 hours of GEOS-CF version 1, 6 of them not there yet"
+        in capsys.readouterr().out
+    )
     assert not out.exists()
     assert main(arguments) == 0
     assert "6 of 6 hours, complete and verified" in capsys.readouterr().out
@@ -45,16 +48,37 @@ def test_geos_cf_and_status(
 
 
 def test_openaq(
-    bucket: Bucket, tmp_path: Path, capsys: pytest.CaptureFixture[str], keys: dict[str, str]
+    bucket: Bucket,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    keys: dict[str, str],
 ) -> None:
-    arguments = ["fetch", "openaq", "--period", "2019-12-31", "-o", str(tmp_path / "out")]
+    arguments = [
+        "fetch",
+        "openaq",
+        "--period",
+        "2019-12-31",
+        "-o",
+        str(tmp_path / "out"),
+    ]
     arguments += ["--endpoint", f"openaq-archive={bucket.url}"]
     assert main([*arguments, "--dry-run"]) == 0
     assert "about 9 objects" in capsys.readouterr().out
     assert main(arguments) == 0
     assert "3 of 3 location years" in capsys.readouterr().out
     assert (
-        main([*arguments[:5], str(tmp_path / "none"), *arguments[6:], "--bbox", "0", "0", "9", "9"])
+        main(
+            [
+                *arguments[:5],
+                str(tmp_path / "none"),
+                *arguments[6:],
+                "--bbox",
+                "0",
+                "0",
+                "9",
+                "9",
+            ]
+        )
         == 0
     )
     told = capsys.readouterr().out
@@ -65,7 +89,10 @@ def test_openaq(
 def test_no_key_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], keys: dict[str, str]
 ) -> None:
-    assert main(["fetch", "cams", "--period", "2019-12", "-o", str(tmp_path / "cams")]) == 2
+    assert (
+        main(["fetch", "cams", "--period", "2019-12", "-o", str(tmp_path / "cams")])
+        == 2
+    )
     errors = capsys.readouterr().err
     assert errors.count("\n") == 1
     assert "needs a key" in errors
@@ -114,11 +141,17 @@ def test_an_address_where_nobody_answers_is_one_line(
     ("words", "told"),
     [
         ("cams --period 2099", "--period: expected one that has begun"),
-        ("geos-cf --version 2 --period 2099-01-01", "--period: expected one that has begun"),
+        (
+            "geos-cf --version 2 --period 2099-01-01",
+            "--period: expected one that has begun",
+        ),
         ("openaq --period 2099", "--period: expected one that has begun"),
         ("openaq --period 2019x", "--period: expected YYYY"),
         ("cams --period 2019-03..2019-01", "--period: expected an end after the start"),
-        ("openaq --period 2019 --country XX", "--country: expected a country's two letters"),
+        (
+            "openaq --period 2019 --country XX",
+            "--country: expected a country's two letters",
+        ),
         (
             "openaq --period 2019 --location 4 --location -4",
             "--location: expected a location's number, 1 or more",
@@ -144,7 +177,9 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_asked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("ADSAPI_KEY", keys["ADSAPI_KEY"])
-    monkeypatch.setattr(RetryPolicy, "call", lambda *_: pytest.fail("a service was asked"))
+    monkeypatch.setattr(
+        RetryPolicy, "call", lambda *_: pytest.fail("a service was asked")
+    )
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
     out = [] if "-o" in words else ["-o", "out"]
@@ -159,10 +194,22 @@ def test_a_period_that_is_not_over_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], keys: object
 ) -> None:
     assert (
-        main(["fetch", "cams", "--period", "2003..2098", "-o", str(tmp_path / "out"), "--dry-run"])
+        main(
+            [
+                "fetch",
+                "cams",
+                "--period",
+                "2003..2098",
+                "-o",
+                str(tmp_path / "out"),
+                "--dry-run",
+            ]
+        )
         == 0
     )
-    assert "is not over: what is not published yet cannot come" in capsys.readouterr().err
+    assert (
+        "is not over: what is not published yet cannot come" in capsys.readouterr().err
+    )
 
 
 def test_only_a_stop_ends_a_wait_as_one() -> None:
@@ -185,7 +232,14 @@ def test_status_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 def test_another_process_in_the_folder_is_refused(
     tree: FileTree, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["fetch", "geos-cf", "--period", f"{DAY}T00", "-o", str(tmp_path / "out")]
+    arguments = [
+        "fetch",
+        "geos-cf",
+        "--period",
+        f"{DAY}T00",
+        "-o",
+        str(tmp_path / "out"),
+    ]
     arguments += ["--endpoint", f"geos-cf-v1={tree.root}"]
     with locked(Records(tmp_path / "out" / STATE).lock, tmp_path / "out"):
         assert main(arguments) == 2
@@ -231,7 +285,9 @@ def test_keys_show_nowhere(
     told = "".join(capsys.readouterr())
     for service, key in zip((data_store, station_list), keys.values(), strict=True):
         repeated = Fault(
-            "status", 400, body=json.dumps({"detail": f"your token {key} is bad"}).encode()
+            "status",
+            400,
+            body=json.dumps({"detail": f"your token {key} is bad"}).encode(),
         )
         service.faults = lambda seen, fault=repeated: fault
     assert main([*cams, str(tmp_path / "a")]) == 2
@@ -277,7 +333,9 @@ def test_a_disk_that_fills_up_in_the_middle_is_one_line(
         capture_output=True,
         text=True,
         check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)),
+        preexec_fn=lambda: resource.setrlimit(
+            resource.RLIMIT_FSIZE, (200_000, 200_000)
+        ),
     )
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
@@ -288,4 +346,6 @@ def test_a_disk_that_fills_up_in_the_middle_is_one_line(
     assert [path.name for path in (tmp_path / "out").glob("*.nc4")] in ([names[0]], [])
     tree.find = find
     assert main(arguments) == 0
-    assert (tmp_path / "out" / names[1]).read_bytes() == (world / "geos_cf" / names[1]).read_bytes()
+    assert (tmp_path / "out" / names[1]).read_bytes() == (
+        world / "geos_cf" / names[1]
+    ).read_bytes()

@@ -52,7 +52,12 @@ def an_ordinary_user() -> Iterator[None]:
     ("mode", "where"), [(0o555, "new"), (0o555, ""), (0o000, "new"), (0o000, "")]
 )
 def test_a_folder_that_may_not_be_written_to_is_one_line(
-    mode: int, where: str, tree: FileTree, place: Path, tmp_path: Path, policy: RetryPolicy
+    mode: int,
+    where: str,
+    tree: FileTree,
+    place: Path,
+    tmp_path: Path,
+    policy: RetryPolicy,
 ) -> None:
     one_hour = Period.parse(f"{DAY}T00")
     GeosCf(
@@ -64,9 +69,13 @@ def test_a_folder_that_may_not_be_written_to_is_one_line(
     closed.chmod(mode)
     with (
         an_ordinary_user(),
-        pytest.raises(OutputError, match="cannot be written: Permission denied") as caught,
+        pytest.raises(
+            OutputError, match="cannot be written: Permission denied"
+        ) as caught,
     ):
-        GeosCf(GeosCfRequest(one_hour, closed / where), at(geos_cf_v1=tree.root), policy).run()
+        GeosCf(
+            GeosCfRequest(one_hour, closed / where), at(geos_cf_v1=tree.root), policy
+        ).run()
     assert "\n" not in str(caught.value)
     assert str(closed) in str(caught.value)
     assert len(tree.seen) == before
@@ -89,10 +98,14 @@ def test_a_folder_that_is_closed_in_the_middle_keeps_what_it_has(
     out.chmod(0o555)
     with (
         an_ordinary_user(),
-        pytest.raises(OutputError, match=r"\.nc4\.\w+ cannot be written: Permission denied"),
+        pytest.raises(
+            OutputError, match=r"\.nc4\.\w+ cannot be written: Permission denied"
+        ),
     ):
         GeosCf(GeosCfRequest(all_of, out), at(geos_cf_v1=tree.root), policy).run()
     out.chmod(0o777)
     assert status(out, check=True).sound
-    summary = GeosCf(GeosCfRequest(all_of, out), at(geos_cf_v1=tree.root), RetryPolicy()).run()
+    summary = GeosCf(
+        GeosCfRequest(all_of, out), at(geos_cf_v1=tree.root), RetryPolicy()
+    ).run()
     assert (summary.fetched, summary.kept) == (2, 1)

@@ -30,12 +30,18 @@ def record_of(world: Path) -> Record:
 
     def values(hour: int) -> np.ndarray | None:
         k = hour - first
-        return field.values[k][::-1] if 0 <= k < 5 else None  # the sixth hour is undefined
+        return (
+            field.values[k][::-1] if 0 <= k < 5 else None
+        )  # the sixth hour is undefined
 
-    return Record(values, field.latitude.values[::-1], field.longitude.values, first + 48)
+    return Record(
+        values, field.latitude.values[::-1], field.longitude.values, first + 48
+    )
 
 
-def test_into_a_store(tree: FileTree, world: Path, tmp_path: Path, policy: RetryPolicy) -> None:
+def test_into_a_store(
+    tree: FileTree, world: Path, tmp_path: Path, policy: RetryPolicy
+) -> None:
     early = GeosCfRequest(Period.parse(f"{DAY}T00..{DAY}T02"), tmp_path / "a.zarr")
     StoreFetch(early, at(geos_cf_v1=tree.root), policy).run()
     later = GeosCfRequest(HOURS, tmp_path / "a.zarr")
@@ -47,7 +53,9 @@ def test_into_a_store(tree: FileTree, world: Path, tmp_path: Path, policy: Retry
     )
     np.testing.assert_array_equal(found.times, direct.times)
     for hour in range(6):
-        np.testing.assert_array_equal(found.frame(hour, "fine"), direct.frame(hour, "fine"))
+        np.testing.assert_array_equal(
+            found.frame(hour, "fine"), direct.frame(hour, "fine")
+        )
     assert not list((tmp_path / ".a.zarr.fetch").glob("*.nc4"))
     before = len(tree.seen)
     assert StoreFetch(later, at(geos_cf_v1=tree.root), policy).run().fetched == 0
@@ -79,7 +87,9 @@ def test_over_opendap(world: Path, tmp_path: Path, policy: RetryPolicy) -> None:
     np.testing.assert_array_equal(open_geos_cf(tmp_path / "all"), truth)
     cut = open_geos_cf(tmp_path / "box")
     np.testing.assert_array_equal(cut.time, truth.time)
-    np.testing.assert_array_equal(cut, truth.sel(latitude=cut.latitude, longitude=cut.longitude))
+    np.testing.assert_array_equal(
+        cut, truth.sel(latitude=cut.latitude, longitude=cut.longitude)
+    )
 
 
 @pytest.mark.parametrize("kind", ["status", "truncate", "html", "reset"])
@@ -87,9 +97,15 @@ def test_opendap_comes_whole_in_the_end(
     kind: str, world: Path, tmp_path: Path, policy: RetryPolicy
 ) -> None:
     with record_of(world) as record:
-        record.faults = lambda seen: Fault(kind) if len(record.seen) in (1, 4, 5) else None  # type: ignore[arg-type]
-        request = GeosCfRequest(Period.parse(f"{DAY}T00..{DAY}T04"), tmp_path, via="opendap")
-        assert GeosCf(request, at(geos_cf_opendap=record.url), policy).run().fetched == 5
+        record.faults = lambda seen: (
+            Fault(kind) if len(record.seen) in (1, 4, 5) else None
+        )  # type: ignore[arg-type]
+        request = GeosCfRequest(
+            Period.parse(f"{DAY}T00..{DAY}T04"), tmp_path, via="opendap"
+        )
+        assert (
+            GeosCf(request, at(geos_cf_opendap=record.url), policy).run().fetched == 5
+        )
         record.faults = lambda seen: Fault(kind)  # type: ignore[arg-type]
         with pytest.raises(FetchError, match="tries"):
             GeosCf(
@@ -101,11 +117,15 @@ def test_opendap_comes_whole_in_the_end(
 
 def test_answers_that_are_none() -> None:
     with pytest.raises(RetryableError, match="beyond"):
-        decode(b'Error {\n code = 1001;\n message = "constraint is beyond 5";\n};\n', "x")
+        decode(
+            b'Error {\n code = 1001;\n message = "constraint is beyond 5";\n};\n', "x"
+        )
     head = b"Dataset {\n Float32 x[t = 4];\n} r;\n\nData:\n"
     with pytest.raises(RetryableError, match="do not hold 9 values"):
         decode(head + np.array([9, 9], ">u4").tobytes() + bytes(16), "x")
-    assert decode(head + np.array([4, 4], ">u4").tobytes() + bytes(16), "x").shape == (4,)
+    assert decode(head + np.array([4, 4], ">u4").tobytes() + bytes(16), "x").shape == (
+        4,
+    )
 
 
 def test_a_box_into_a_store_keeps_whole_cells(

@@ -59,9 +59,9 @@ def run_killed(
     Returns:
         how often it was killed.
     """
-    environment = {key: value for key, value in os.environ.items() if "KEY" not in key} | dict(
-        keys or {}
-    )
+    environment = {
+        key: value for key, value in os.environ.items() if "KEY" not in key
+    } | dict(keys or {})
     killed = 0
     while True:
         before = len(service.seen)
@@ -97,8 +97,12 @@ def slowly(seen: Seen) -> Fault | None:
 @pytest.mark.slow
 @pytest.mark.parametrize("store", [False, True])
 def test_geos_cf_killed(tmp_path: Path, store: bool) -> None:
-    times = np.arange("2019-12-01T00:30", "2019-12-03T00:30", np.timedelta64(1, "h"), "M8[ns]")
-    write_geos_cf(field_of(Grid.globe(0.25).select(BOX)[0], times, mean=True), tmp_path / "world")
+    times = np.arange(
+        "2019-12-01T00:30", "2019-12-03T00:30", np.timedelta64(1, "h"), "M8[ns]"
+    )
+    write_geos_cf(
+        field_of(Grid.globe(0.25).select(BOX)[0], times, mean=True), tmp_path / "world"
+    )
     out = tmp_path / ("out.zarr" if store else "out")
     with FileTree(below(tmp_path / "world", "das/"), faults=slowly) as tree:
         arguments = [
@@ -112,7 +116,10 @@ def test_geos_cf_killed(tmp_path: Path, store: bool) -> None:
             "2",
         ]
         killed = run_killed(
-            [*arguments, "--endpoint", f"geos-cf-v1={tree.root}"], tree, np.random.default_rng(1), 8
+            [*arguments, "--endpoint", f"geos-cf-v1={tree.root}"],
+            tree,
+            np.random.default_rng(1),
+            8,
         )
         whole = Counter(path.rpartition("/")[2] for path in tree.whole())
     assert set(whole) == {path.name for path in (tmp_path / "world").glob("*.nc4")}
@@ -155,7 +162,9 @@ def test_cams_killed(tmp_path: Path) -> None:
         kills.append((len(store.seen), complete))
 
     with DataStore(
-        lambda request: tmp_path / f"{request['date'][0][:10]}.zip", polls=1, faults=slowly
+        lambda request: tmp_path / f"{request['date'][0][:10]}.zip",
+        polls=1,
+        faults=slowly,
     ) as store:
         arguments = [
             "fetch",
@@ -179,7 +188,12 @@ def test_cams_killed(tmp_path: Path) -> None:
     assert killed == KILLS
     assert kills[-1][1]
     for seen, complete in kills:  # what was complete at a kill is never spoken of again
-        later = {number for one in store.seen[seen:] for number in store.jobs if number in one.path}
+        later = {
+            number
+            for one in store.seen[seen:]
+            for number in store.jobs
+            if number in one.path
+        }
         assert not {day_of(number) for number in later} & complete
     submitted = Counter(map(day_of, store.jobs))
     assert set(submitted) == set(days)
@@ -187,7 +201,9 @@ def test_cams_killed(tmp_path: Path) -> None:
         sum(submitted.values()) - len(days) <= 2 * killed
     )  # asked for just before a kill, and not yet noted
     downloads = Counter(
-        day_of(path.rpartition("/")[2]) for path in store.whole() if "/api/results/" in path
+        day_of(path.rpartition("/")[2])
+        for path in store.whole()
+        if "/api/results/" in path
     )
     assert sum(downloads.values()) - len(days) <= 2 * killed
     assert status(out, check=True).counts == {"complete": len(days)}
@@ -224,15 +240,25 @@ def test_openaq_killed(tmp_path: Path) -> None:
     assert len(whole) == len(objects)
     assert sum(whole.values()) - len(whole) <= 8 * killed
     with Bucket(objects) as bucket:
-        request = OpenaqRequest(Period.parse("2019-12-02..2019-12-27"), tmp_path / "clean")
-        Openaq(request, at(openaq_archive=bucket.url), RetryPolicy(), environment={}).run()
+        request = OpenaqRequest(
+            Period.parse("2019-12-02..2019-12-27"), tmp_path / "clean"
+        )
+        Openaq(
+            request, at(openaq_archive=bucket.url), RetryPolicy(), environment={}
+        ).run()
     name = "openaq_2019.parquet"
-    assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "clean" / name).read_bytes()
+    assert (tmp_path / "out" / name).read_bytes() == (
+        tmp_path / "clean" / name
+    ).read_bytes()
 
 
-def test_stopped_between_two_hours(tmp_path: Path, tree: FileTree, policy: RetryPolicy) -> None:
+def test_stopped_between_two_hours(
+    tmp_path: Path, tree: FileTree, policy: RetryPolicy
+) -> None:
     """Stopped by Ctrl-C after some hours; what was complete is not asked for again."""
-    request = GeosCfRequest(Period.parse("2019-12-01T00..2019-12-01T05"), tmp_path, at_once=1)
+    request = GeosCfRequest(
+        Period.parse("2019-12-01T00..2019-12-01T05"), tmp_path, at_once=1
+    )
 
     def stop(stage: str, done: int, total: int) -> None:
         if done >= 3:
@@ -243,7 +269,9 @@ def test_stopped_between_two_hours(tmp_path: Path, tree: FileTree, policy: Retry
         fetch.run()
     kept, before = {path.name for path in tmp_path.glob("*.nc4")}, len(tree.seen)
     assert len(kept) >= 3
-    assert GeosCf(request, at(geos_cf_v1=tree.root), RetryPolicy()).run().kept == len(kept)
+    assert GeosCf(request, at(geos_cf_v1=tree.root), RetryPolicy()).run().kept == len(
+        kept
+    )
     assert {Path(one.path).name for one in tree.seen[before:]} == {
         Path(path).name for path in tree.whole()
     } - kept

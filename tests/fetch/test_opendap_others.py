@@ -32,7 +32,9 @@ def test_our_record_is_read_by_the_netcdf_library(world: Path) -> None:
         try:
             opened = netCDF4.Dataset(record.url)
         except OSError as error:
-            if "NetCDF: Unknown file format" in str(error) or "No such file" in str(error):
+            if "NetCDF: Unknown file format" in str(error) or "No such file" in str(
+                error
+            ):
                 pytest.skip("this netCDF library was built without DAP")
             raise
         with opened as data:
@@ -77,7 +79,9 @@ def pydap_server(
         def log_message(self, *args: Any) -> None:
             """Nothing."""
 
-    server = make_server("127.0.0.1", 0, handlers.BaseHandler(data), handler_class=Quiet)
+    server = make_server(
+        "127.0.0.1", 0, handlers.BaseHandler(data), handler_class=Quiet
+    )
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
@@ -90,7 +94,10 @@ def pydap_server(
 
 @pytest.mark.parametrize("bbox", [None, (101.0, 31.0, 103.0, 33.0)])
 def test_we_read_what_pydap_serves(
-    bbox: tuple[float, float, float, float] | None, world: Path, tmp_path: Path, policy: RetryPolicy
+    bbox: tuple[float, float, float, float] | None,
+    world: Path,
+    tmp_path: Path,
+    policy: RetryPolicy,
 ) -> None:
     truth = open_geos_cf(world / "geos_cf").load()
     first, hours = int(FIRST), truth.sizes["time"]
@@ -106,7 +113,9 @@ def test_we_read_what_pydap_serves(
     with pydap_server(variables) as url:
         request = GeosCfRequest(HOURS, tmp_path, via="opendap", bbox=bbox)
         summary = GeosCf(request, at(geos_cf_opendap=url), policy).run()
-        late = GeosCfRequest(Period.parse("2019-12-20"), tmp_path, via="opendap", bbox=bbox)
+        late = GeosCfRequest(
+            Period.parse("2019-12-20"), tmp_path, via="opendap", bbox=bbox
+        )
         with pytest.raises(
             FetchError, match=r"PM2\.5 of 2019-12-20"
         ) as caught:  # beyond the record's end

@@ -44,17 +44,25 @@ def test_cams_as_downloaded(
     with DataStore(lambda request: real) as store:
         period = Period.parse("2019-12-31T15..2019-12-31T23")
         request = CamsRequest(period, tmp_path / "out")
-        fetch = Cams(request, at(ads=store.url), policy, environment=keys, poll=(0.01, 0.02))
+        fetch = Cams(
+            request, at(ads=store.url), policy, environment=keys, poll=(0.01, 0.02)
+        )
         assert fetch.run().fetched == 1
         other = CamsRequest(Period.parse("2019-12-30"), tmp_path / "other")
         with pytest.raises(FetchError, match="lacks 8 of 8 analyses"):
             Cams(
-                other, at(ads=store.url), RetryPolicy(2, 0.01), environment=keys, poll=(0.01, 0.02)
+                other,
+                at(ads=store.url),
+                RetryPolicy(2, 0.01),
+                environment=keys,
+                poll=(0.01, 0.02),
             ).run()
     arrived = next((tmp_path / "out").glob("cams_eac4_*"))
     assert arrived.read_bytes() == real.read_bytes()
     assert arrived.suffix == (".zip" if name == "as_downloaded" else ".nc")
-    xr.testing.assert_identical(open_cams(tmp_path / "out").load(), open_cams(real).load())
+    xr.testing.assert_identical(
+        open_cams(tmp_path / "out").load(), open_cams(real).load()
+    )
     assert status(tmp_path / "out", check=True).sound
 
 
@@ -84,7 +92,10 @@ def test_geos_cf_hours(
     with FileTree(below(geos_cf_hours, "das/")) as tree:
         endpoints = at(geos_cf_v1=tree.root)
         assert (
-            GeosCf(GeosCfRequest(HOURS, tmp_path / "files"), endpoints, policy).run().fetched == 4
+            GeosCf(GeosCfRequest(HOURS, tmp_path / "files"), endpoints, policy)
+            .run()
+            .fetched
+            == 4
         )
         StoreFetch(GeosCfRequest(HOURS, tmp_path / "a.zarr"), endpoints, policy).run()
     np.testing.assert_array_equal(open_geos_cf(tmp_path / "files"), real)
@@ -96,16 +107,22 @@ def test_geos_cf_hours(
     )
 
 
-def test_geos_cf_over_opendap(geos_cf_west: Path, tmp_path: Path, policy: RetryPolicy) -> None:
+def test_geos_cf_over_opendap(
+    geos_cf_west: Path, tmp_path: Path, policy: RetryPolicy
+) -> None:
     real = open_geos_cf(geos_cf_west).load()
     first = int((real.time.values[0] - OPENDAP_ORIGIN) / np.timedelta64(1, "h"))
 
     def values(hour: int) -> np.ndarray | None:
         return real.values[hour - first][::-1] if 0 <= hour - first < 4 else None
 
-    with Record(values, real.latitude.values[::-1], real.longitude.values, first + 10) as record:
+    with Record(
+        values, real.latitude.values[::-1], real.longitude.values, first + 10
+    ) as record:
         request = GeosCfRequest(HOURS, tmp_path, via="opendap")
-        assert GeosCf(request, at(geos_cf_opendap=record.url), policy).run().fetched == 4
+        assert (
+            GeosCf(request, at(geos_cf_opendap=record.url), policy).run().fetched == 4
+        )
     np.testing.assert_array_equal(open_geos_cf(tmp_path), real)
 
 
@@ -141,13 +158,20 @@ def as_archive(file: Path, most: int) -> dict[str, bytes]:
     ],
 )
 def test_openaq_records(
-    name: str, period: str, most: int, stations_dir: Path, tmp_path: Path, policy: RetryPolicy
+    name: str,
+    period: str,
+    most: int,
+    stations_dir: Path,
+    tmp_path: Path,
+    policy: RetryPolicy,
 ) -> None:
     """Chinese and Polish stations, and a day of the whole world's feed with its dirt."""
     objects = as_archive(stations_dir / f"{name}.csv.gz", most)
     with Bucket(objects) as bucket:
         request = OpenaqRequest(Period.parse(period), tmp_path / "out")
-        summary = Openaq(request, at(openaq_archive=bucket.url), policy, environment={}).run()
+        summary = Openaq(
+            request, at(openaq_archive=bucket.url), policy, environment={}
+        ).run()
         fetched = [key for key in bucket.whole() if key.endswith(".gz")]
     assert summary.absent == []
     assert len(fetched) == len(set(fetched)) <= len(objects)
@@ -169,9 +193,15 @@ def rows_of(folder: Path) -> list[tuple[Any, ...]]:
     """All PM2.5 rows of a folder, sorted, as text and numbers."""
     names = ["location_id", "datetime", "lat", "lon", "value"]
     tables = [pd.read_parquet(path) for path in folder.rglob("*.parquet")]
-    tables += [pd.read_csv(path, dtype={"location_id": str}) for path in folder.rglob("*.csv.gz")]
+    tables += [
+        pd.read_csv(path, dtype={"location_id": str})
+        for path in folder.rglob("*.csv.gz")
+    ]
     table = pd.concat(tables)
     table = table[table["parameter"] == "pm25"]
     return sorted(
-        map(tuple, table[names].astype({"location_id": str}).fillna(-1.0).to_numpy().tolist())
+        map(
+            tuple,
+            table[names].astype({"location_id": str}).fillna(-1.0).to_numpy().tolist(),
+        )
     )

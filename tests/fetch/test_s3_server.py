@@ -18,7 +18,10 @@ from fetch.conftest import at, objects_of
 
 @pytest.mark.slow
 def test_from_an_s3_server(
-    stations: list[Station], tmp_path: Path, policy: RetryPolicy, monkeypatch: pytest.MonkeyPatch
+    stations: list[Station],
+    tmp_path: Path,
+    policy: RetryPolicy,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     server = pytest.importorskip("moto.server").ThreadedMotoServer(
         ip_address="127.0.0.1", port=0, verbose=False
@@ -27,7 +30,9 @@ def test_from_an_s3_server(
     try:
         host, port = server.get_host_and_port()
         # What other tests have put there is one process's, too.
-        urllib.request.urlopen(f"http://{host}:{port}/moto-api/reset", b"", timeout=60).close()
+        urllib.request.urlopen(
+            f"http://{host}:{port}/moto-api/reset", b"", timeout=60
+        ).close()
         root = f"http://{host}:{port}/openaq-data-archive"
 
         def put(url: str, data: bytes) -> None:

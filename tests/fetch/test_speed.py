@@ -48,7 +48,9 @@ def rewrite(path: Path, values: np.ndarray, **how: object) -> None:
         new = file.create_dataset("PM25_RH35_GCC", data=values, **how)
         for k, name in enumerate(scales):
             new.dims[k].attach_scale(file[name])
-        new.attrs.update({key: about[key] for key in ("units", "missing_value", "long_name")})
+        new.attrs.update(
+            {key: about[key] for key in ("units", "missing_value", "long_name")}
+        )
 
 
 def values_of(path: Path) -> np.ndarray:

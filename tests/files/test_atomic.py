@@ -154,7 +154,9 @@ def test_a_folder_is_made_only_where_that_is_wanted(tmp_path: Path) -> None:
     assert _names(tmp_path) == ["file"]
 
 
-def test_writers_of_one_name_do_not_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_writers_of_one_name_do_not_meet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, sync = tmp_path / "a.json", writing.sync
 
     def another_writes_meanwhile(temporary: Path) -> None:
@@ -173,7 +175,9 @@ def test_what_matters_is_on_disk_before_it_has_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, synced = tmp_path / "a.bin", list[tuple[str, bool]]()
-    monkeypatch.setattr(writing, "sync", lambda one: synced.append((one.name, path.exists())))
+    monkeypatch.setattr(
+        writing, "sync", lambda one: synced.append((one.name, path.exists()))
+    )
     with replace_atomically(path, tmp_path / "beside") as temporary:
         temporary.write_bytes(b"x")
     assert synced == [("beside", False), (tmp_path.name, True)]

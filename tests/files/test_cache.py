@@ -31,6 +31,10 @@ def test_coarser_shares_of_land_are_means_of_finer_ones() -> None:
     assert wide[90 - 48, 180 + 8] == 1  # the Black Forest is land,
     assert wide[90 - 1, 180 - 20] == 0  # and the middle of the Atlantic sea
     fine = np.array(list(land_rows(4)))
-    np.testing.assert_allclose(fine.reshape(180, 4, 360, 4).mean(axis=(1, 3)), wide, atol=1e-12)
-    by_area = np.average(wide.mean(axis=1), weights=np.cos(np.radians(np.arange(89.5, -90, -1))))
+    np.testing.assert_allclose(
+        fine.reshape(180, 4, 360, 4).mean(axis=(1, 3)), wide, atol=1e-12
+    )
+    by_area = np.average(
+        wide.mean(axis=1), weights=np.cos(np.radians(np.arange(89.5, -90, -1)))
+    )
     assert by_area == pytest.approx(0.29, abs=0.01)  # of the Earth's surface

@@ -20,7 +20,9 @@ with locked(Path(sys.argv[1]), Path("out")):
 @pytest.fixture
 def holder(tmp_path):
     path = tmp_path / "folder" / "lock"
-    process = subprocess.Popen([sys.executable, "-c", _HOLD, path], stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", _HOLD, path], stdout=subprocess.PIPE
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == b"held\n"
     yield path, process

@@ -35,19 +35,25 @@ def test_a_missing_distribution_is_told(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(metadata, "distribution", without)
     extras.require("networks", "a network")
     with pytest.raises(
-        MissingExtraError, match=r"deepcams fetch needs the extra \[fetch\]: pip install"
+        MissingExtraError,
+        match=r"deepcams fetch needs the extra \[fetch\]: pip install",
     ):
         extras.require("fetch", "deepcams fetch")
 
 
-def test_a_library_that_is_needed_and_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_library_that_is_needed_and_not_there_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert extras.need("importlib.metadata") is metadata
     monkeypatch.setitem(sys.modules, "obstore.store", None)
     with pytest.raises(
-        MissingExtraError, match=r"using obstore\.store needs the extra \[fetch\]: pip install"
+        MissingExtraError,
+        match=r"using obstore\.store needs the extra \[fetch\]: pip install",
     ):
         extras.need("obstore.store")
-    with pytest.raises(ModuleNotFoundError, match="of_no_extra"):  # a fault of ours, not the user's
+    with pytest.raises(
+        ModuleNotFoundError, match="of_no_extra"
+    ):  # a fault of ours, not the user's
         extras.need("of_no_extra")
 
 
@@ -59,7 +65,9 @@ def test_a_library_that_is_needed_and_not_there_is_told(monkeypatch: pytest.Monk
         (["models", "show", "cellnet"], "networks"),
     ],
 )
-def test_a_command_without_its_extra_is_one_line(arguments: list[str], extra: str) -> None:
+def test_a_command_without_its_extra_is_one_line(
+    arguments: list[str], extra: str
+) -> None:
     hidden = "import sys; sys.modules['torch'] = None; import deepcams.cli as c; "
     done = subprocess.run(
         [sys.executable, "-c", f"{hidden}sys.exit(c.main({arguments!r}))"],

@@ -4,13 +4,23 @@ import numpy as np
 import pytest
 
 from deepcams.core.errors import OutputError
-from deepcams.files.records import Record, Records, differences, file_digest, fingerprint
+from deepcams.files.records import (
+    Record,
+    Records,
+    differences,
+    file_digest,
+    fingerprint,
+)
 
 
 def test_a_record_comes_back_as_it_was(tmp_path):
     records = Records(tmp_path / "r")
     record = Record(
-        "day 2019-03-08", "abc", "def", ("2019-03-07",), {"hours": [1, 2, 3], "name": "Łódź"}
+        "day 2019-03-08",
+        "abc",
+        "def",
+        ("2019-03-07",),
+        {"hours": [1, 2, 3], "name": "Łódź"},
     )
     assert records.get(record.item) is None
     records.put(record)
@@ -39,9 +49,15 @@ def test_a_damaged_record_is_one_line(tmp_path):
 
 def test_another_identity_is_refused_by_its_differences(tmp_path):
     records = Records(tmp_path / "r")
-    assert not records.begin({"rounding": 0.001, "hours": [1, 2]}, tmp_path, "use --overwrite")
-    assert records.begin({"hours": [1, 2], "rounding": 0.001}, tmp_path, "use --overwrite")
-    with pytest.raises(OutputError, match=r"rounding was 0\.001, now 0; use --overwrite"):
+    assert not records.begin(
+        {"rounding": 0.001, "hours": [1, 2]}, tmp_path, "use --overwrite"
+    )
+    assert records.begin(
+        {"hours": [1, 2], "rounding": 0.001}, tmp_path, "use --overwrite"
+    )
+    with pytest.raises(
+        OutputError, match=r"rounding was 0\.001, now 0; use --overwrite"
+    ):
         records.begin({"rounding": 0, "hours": [1, 2]}, tmp_path, "use --overwrite")
     assert records.identity() == {"rounding": 0.001, "hours": [1, 2]}
 
@@ -49,7 +65,9 @@ def test_another_identity_is_refused_by_its_differences(tmp_path):
 def test_fingerprints_tell_type_shape_and_value():
     base = np.arange(6, dtype=np.float32)
     others = [base.astype(np.float64), base.reshape(2, 3), base + 1, "0", b"0", 0]
-    assert len({fingerprint(each) for each in [base, *others]}) == 6  # "0" and 0 have one text
+    assert (
+        len({fingerprint(each) for each in [base, *others]}) == 6
+    )  # "0" and 0 have one text
     assert fingerprint("a", "b") != fingerprint("ab")
     assert fingerprint(base[::2]) == fingerprint(base[::2].copy())
     assert fingerprint(np.array(["2019-01-01"], "datetime64[h]")) != fingerprint(
@@ -80,7 +98,11 @@ def test_differences_name_what_changed():
         "inputs": [{"name": "a.nc", "bytes": 1}],
         "gone": 1,
     }
-    new = {"deepcams": "1", "chain": [{"name": "linear"}], "inputs": [{"name": "a.nc", "bytes": 2}]}
+    new = {
+        "deepcams": "1",
+        "chain": [{"name": "linear"}],
+        "inputs": [{"name": "a.nc", "bytes": 2}],
+    }
     assert differences(old, old) == []
     assert differences(old, new) == [
         "chain was flow, now linear",
@@ -92,8 +114,16 @@ def test_differences_name_what_changed():
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ({"bbox": None}, {"bbox": (0, 10, 20, 30)}, ["bbox was null, now [0, 10, 20, 30]"]),
-        ({"by": ["year"]}, {"by": ["year", "country"]}, ["by was year, now year, country"]),
+        (
+            {"bbox": None},
+            {"bbox": (0, 10, 20, 30)},
+            ["bbox was null, now [0, 10, 20, 30]"],
+        ),
+        (
+            {"by": ["year"]},
+            {"by": ["year", "country"]},
+            ["by was year, now year, country"],
+        ),
         ({"conserve": True}, {"conserve": False}, ["conserve was true, now false"]),
         ({"a": {"b": [{"c": 1}]}}, {"a": {"b": []}}, ['a.b was [{"c": 1}], now none']),
         (

@@ -15,7 +15,9 @@ from deepcams.core.grid import Grid
 def random_field(grid: Grid, times: int = 2, seed: int = 0) -> xr.DataArray:
     """A canonical field of positive noise, 3 h apart."""
     values = (
-        np.random.default_rng(seed).lognormal(1.5, 1.2, (times, *grid.shape)).astype(np.float32)
+        np.random.default_rng(seed)
+        .lognormal(1.5, 1.2, (times, *grid.shape))
+        .astype(np.float32)
     )
     array = xr.DataArray(
         values,
@@ -51,6 +53,8 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "abpn": save(abpn, folder / "abpn.safetensors", linear),
         "pm10": save(abpn, folder / "pm10.safetensors", linear, variable="pm10"),
         "x2": save(
-            networks.build("abpn", d=4, stages=2, factor=2), folder / "x2.safetensors", linear
+            networks.build("abpn", d=4, stages=2, factor=2),
+            folder / "x2.safetensors",
+            linear,
         ),
     }

@@ -22,10 +22,12 @@ def globe() -> np.ndarray:
 
 
 def _field(values: np.ndarray, grid: Grid) -> xr.DataArray:
-    times = np.datetime64("2019-03-08T00:30", "ns") + np.arange(len(values)) * np.timedelta64(
-        1, "h"
+    times = np.datetime64("2019-03-08T00:30", "ns") + np.arange(
+        len(values)
+    ) * np.timedelta64(1, "h")
+    like = xr.DataArray(
+        values, dims=("time", "y", "x"), coords={"time": times}, name="pm2p5"
     )
-    like = xr.DataArray(values, dims=("time", "y", "x"), coords={"time": times}, name="pm2p5")
     return field_like(like, values, grid, times)
 
 
@@ -36,9 +38,15 @@ def _sphere_mean(fine: np.ndarray, latitude: float, longitude: float) -> float:
         lat = latitude + 0.25 * j
         if abs(lat) > 90:
             continue
-        north, south = np.deg2rad(min(lat + 0.125, 90)), np.deg2rad(max(lat - 0.125, -90))
+        north, south = (
+            np.deg2rad(min(lat + 0.125, 90)),
+            np.deg2rad(max(lat - 0.125, -90)),
+        )
         for i in (-1, 0, 1):
-            row, column = round((90 - lat) / 0.25), round((longitude + 0.25 * i) / 0.25) % 1440
+            row, column = (
+                round((90 - lat) / 0.25),
+                round((longitude + 0.25 * i) / 0.25) % 1440,
+            )
             cell = np.deg2rad(0.25) * (np.sin(north) - np.sin(south))
             total += cell * fine[row, column]
             area += cell
@@ -101,7 +109,9 @@ def test_imresize_is_matlabs_in_the_interior() -> None:
     )  # 15 x 20 whole cells away from the poles
     coarse = Grid(0.75, 100, 30, 15, 20)
     assert coarse.refine().shape == fine.shape
-    expected = _matlab_imresize_rows(_matlab_imresize_rows(fine, 1 / 3, 15).T, 1 / 3, 20).T
+    expected = _matlab_imresize_rows(
+        _matlab_imresize_rows(fine, 1 / 3, 15).T, 1 / 3, 20
+    ).T
     found = imresize_mean(fine, coarse)
     np.testing.assert_allclose(found[2:-2, 2:-2], expected[2:-2, 2:-2], rtol=1e-10)
 
@@ -110,7 +120,9 @@ def test_imresize_goes_round_the_globe_and_across_the_poles(globe: np.ndarray) -
     found = imresize_mean(globe, COARSE)
     rolled = imresize_mean(np.roll(globe, 3 * 240, axis=-1), COARSE)
     np.testing.assert_allclose(np.roll(found, 240, axis=-1), rolled, rtol=1e-13)
-    np.testing.assert_allclose(imresize_mean(np.ones(FINE.shape), COARSE), 1, rtol=1e-13)
+    np.testing.assert_allclose(
+        imresize_mean(np.ones(FINE.shape), COARSE), 1, rtol=1e-13
+    )
     pole = np.tile(
         np.random.default_rng(0).random(721)[:, None], (1, 1440)
     )  # the same on every meridian
@@ -124,7 +136,10 @@ def test_decimation_takes_the_coarse_nodes_themselves(globe: np.ndarray) -> None
 @pytest.mark.parametrize("method", ["area", "imresize", "decimate"])
 def test_all_are_registered_to_the_node(method: str) -> None:
     """A smooth function keeps its values at the nodes it is coarsened to, to second order in the step."""
-    latitude, longitude = np.deg2rad(FINE.latitudes)[:, None], np.deg2rad(FINE.longitudes)[None]
+    latitude, longitude = (
+        np.deg2rad(FINE.latitudes)[:, None],
+        np.deg2rad(FINE.longitudes)[None],
+    )
     wave = 2 + np.sin(latitude) + np.cos(latitude) * np.cos(longitude - 0.3)
     found = coarsen(_field(wave[None].astype(np.float32), FINE), method).values[0]  # type: ignore[arg-type]
     # One fine step of displacement would be 0.0044. By the poles a cell's centre of mass is not its node: area means
@@ -136,7 +151,9 @@ def test_all_are_registered_to_the_node(method: str) -> None:
 @pytest.mark.parametrize("method", ["area", "imresize", "decimate"])
 def test_lazy_and_eager_are_the_same(method: str) -> None:
     fine = _field(
-        np.random.default_rng(3).random((5, *Grid(7.5, 0, 0, 25, 48).refine().shape), np.float32),
+        np.random.default_rng(3).random(
+            (5, *Grid(7.5, 0, 0, 25, 48).refine().shape), np.float32
+        ),
         Grid(2.5, 0, 0, 73, 144),
     )
     lazy = fine.copy(data=da.from_array(fine.values, chunks=(2, 20, 50)))
@@ -162,14 +179,16 @@ def test_the_real_region_is_coarsened_to_its_whole_cells(geos_cf_west) -> None: 
     assert grid_of(coarse).refine() == grid_of(truth)
     assert coarse.shape == (4, 241, 239)
     areas = np.add.reduceat(np.pad(FINE.row_areas, (1, 1)), np.arange(0, 723, 3))
-    mass = np.average(truth.mean(("time", "longitude"), dtype=float), weights=FINE.row_areas)
+    mass = np.average(
+        truth.mean(("time", "longitude"), dtype=float), weights=FINE.row_areas
+    )
     assert np.average(
         coarse.mean(("time", "longitude"), dtype=float), weights=areas
     ) == pytest.approx(mass, rel=1e-6)
     row, column = 100, 50
-    cell = truth.values[2, 3 * row - 1 : 3 * row + 2, 3 * column : 3 * column + 3].astype(
-        np.float64
-    )
+    cell = truth.values[
+        2, 3 * row - 1 : 3 * row + 2, 3 * column : 3 * column + 3
+    ].astype(np.float64)
     weights = np.cos(np.deg2rad(truth.latitude.values[3 * row - 1 : 3 * row + 2]))[
         :, None
     ] * np.ones(3)

@@ -21,13 +21,18 @@ HOUR = np.timedelta64(1, "h")
 
 def _field(values: np.ndarray, grid: Grid) -> xr.DataArray:
     times = np.datetime64("2019-03-08T00:30", "ns") + np.arange(len(values)) * HOUR
-    like = xr.DataArray(values, dims=("time", "y", "x"), coords={"time": times}, name="pm2p5")
+    like = xr.DataArray(
+        values, dims=("time", "y", "x"), coords={"time": times}, name="pm2p5"
+    )
     return field_like(like, values, grid, times)
 
 
 @settings(max_examples=25)
 @given(
-    st.sampled_from(METHODS), st.integers(0, 2**32 - 1), st.booleans(), st.sampled_from([0.1, 1, 4])
+    st.sampled_from(METHODS),
+    st.integers(0, 2**32 - 1),
+    st.booleans(),
+    st.sampled_from([0.1, 1, 4]),
 )
 def test_means_are_kept_whatever_the_values(
     method: str, seed: int, globe: bool, spread: float
@@ -58,7 +63,9 @@ def test_a_uniform_field_stays_uniform(method: str) -> None:
 @pytest.mark.parametrize("conserve", [False, True])
 def test_missing_cells_stay_missing_exactly(method: str, conserve: bool) -> None:
     grid = Grid.globe(7.5)
-    values = np.random.default_rng(0).lognormal(1, 1, (3, *grid.shape)).astype(np.float32)
+    values = (
+        np.random.default_rng(0).lognormal(1, 1, (3, *grid.shape)).astype(np.float32)
+    )
     missing = np.random.default_rng(1).random(values.shape) < 0.2
     missing[1] = True
     missing[2] = False
@@ -102,24 +109,34 @@ def test_no_blocks_show_on_real_data(real: xr.DataArray) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_conserving_is_nearer_to_the_truth_on_real_data(real: xr.DataArray, method: str) -> None:
+def test_conserving_is_nearer_to_the_truth_on_real_data(
+    real: xr.DataArray, method: str
+) -> None:
     coarse = coarsen(real)
     plain, conserving = (
-        build("none", method, conserve=yes).downscale(coarse).values for yes in (False, True)
+        build("none", method, conserve=yes).downscale(coarse).values
+        for yes in (False, True)
     )
     assert abs(conserving - real.values).mean() < 0.97 * abs(plain - real.values).mean()
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_the_poles_have_one_value_and_keep_the_mean_with_either_weight(seed: int) -> None:
+def test_the_poles_have_one_value_and_keep_the_mean_with_either_weight(
+    seed: int,
+) -> None:
     """By exact cell areas and by the cosine of latitude, which is nothing at the pole itself."""
     grid = Grid.globe(3.0)
-    values = np.random.default_rng(seed).lognormal(1, 1, (1, *grid.shape)).astype(np.float32)
+    values = (
+        np.random.default_rng(seed).lognormal(1, 1, (1, *grid.shape)).astype(np.float32)
+    )
     values[:, 0], values[:, -1] = 2.5, 0.125
     fine = build("none", "log-bicubic").downscale(_field(values, grid)).values
     np.testing.assert_array_equal(fine[:, 0], 2.5)
     np.testing.assert_array_equal(fine[:, -1], 0.125)
     np.testing.assert_allclose(area_mean(fine, grid), values, rtol=1e-5)
-    for row, pole in ((1, 0), (-2, -1)):  # all that the cosine weighs in the polar cells
+    for row, pole in (
+        (1, 0),
+        (-2, -1),
+    ):  # all that the cosine weighs in the polar cells
         cells = np.roll(fine[0, row], 1).reshape(-1, 3).mean(axis=1)
         np.testing.assert_allclose(cells, values[0, pole], rtol=1e-5)

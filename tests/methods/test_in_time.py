@@ -22,15 +22,23 @@ GRID = Grid(0.75, 60, 100, 30, 40)
 
 def _field(values: np.ndarray, grid: Grid, hours: list[int]) -> xr.DataArray:
     times = START + np.array(hours) * HOUR
-    like = xr.DataArray(values, dims=("time", "y", "x"), coords={"time": times}, name="pm2p5")
+    like = xr.DataArray(
+        values, dims=("time", "y", "x"), coords={"time": times}, name="pm2p5"
+    )
     return field_like(like, values, grid, times)
 
 
 def _random(frames: int, seed: int = 0, grid: Grid = GRID) -> np.ndarray:
-    return np.random.default_rng(seed).lognormal(1, 1, (frames, *grid.shape)).astype(np.float32)
+    return (
+        np.random.default_rng(seed)
+        .lognormal(1, 1, (frames, *grid.shape))
+        .astype(np.float32)
+    )
 
 
-@pytest.mark.parametrize(("method", "weight"), [("linear", 2 / 3), ("linear-eq9", 1 / 3)])
+@pytest.mark.parametrize(
+    ("method", "weight"), [("linear", 2 / 3), ("linear-eq9", 1 / 3)]
+)
 def test_linear_weighs_the_nearer_frame_more_and_equation_9_is_reversed_as_printed(
     method: str, weight: float
 ) -> None:
@@ -95,16 +103,24 @@ def test_what_does_not_change_stays(seed: int, method: str) -> None:
     grid = Grid(0.75, 60, 100, 24, 24)
     frame = _random(1, seed, grid)
     result = (
-        build(method, "none").downscale(_field(np.repeat(frame, 2, axis=0), grid, [0, 3])).values
+        build(method, "none")
+        .downscale(_field(np.repeat(frame, 2, axis=0), grid, [0, 3]))
+        .values
     )
-    np.testing.assert_allclose(result[1:3], np.repeat(frame, 2, axis=0), rtol=2e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        result[1:3], np.repeat(frame, 2, axis=0), rtol=2e-5, atol=1e-6
+    )
 
 
 def _plume(grid: Grid, row: float, column: float, width: float) -> np.ndarray:
     rows, columns = np.arange(grid.rows)[:, None], np.arange(grid.columns)[None]
-    east = abs(columns - column) % grid.columns if grid.periodic else abs(columns - column)
+    east = (
+        abs(columns - column) % grid.columns if grid.periodic else abs(columns - column)
+    )
     east = np.minimum(east, grid.columns - east) if grid.periodic else east
-    return (1 + 80 * np.exp(-((rows - row) ** 2 + east**2) / (2 * width**2))).astype(np.float32)
+    return (1 + 80 * np.exp(-((rows - row) ** 2 + east**2) / (2 * width**2))).astype(
+        np.float32
+    )
 
 
 def _peak(values: np.ndarray, row: float, column: float) -> tuple[float, float]:
@@ -141,7 +157,9 @@ def test_flow_carries_a_plume_to_its_true_place(
     first = _plume(grid, row, column, width)
     last = _plume(grid, row + down, (column + east) % 480, width)
     source = _field(np.stack([first, last]), grid, [0, 3])
-    result, straight = (build(name, "none").downscale(source).values for name in ("flow", "linear"))
+    result, straight = (
+        build(name, "none").downscale(source).values for name in ("flow", "linear")
+    )
     for hour in (1, 2):
         at = row + down * hour / 3, (column + east * hour / 3) % 480
         truth = _plume(grid, *at, width)
@@ -149,7 +167,9 @@ def test_flow_carries_a_plume_to_its_true_place(
         assert abs(off_row) < 0.3
         assert abs(off_column) < 0.3
         assert result[hour].max() == pytest.approx(truth.max(), rel=0.03)
-        assert abs(result[hour] - truth).mean() < 0.2 * abs(straight[hour] - truth).mean()
+        assert (
+            abs(result[hour] - truth).mean() < 0.2 * abs(straight[hour] - truth).mean()
+        )
 
 
 def test_flow_gives_the_same_twice() -> None:
@@ -174,11 +194,17 @@ def test_chains_in_both_orders_give_hours_on_the_fine_grid(order: str) -> None:
 
 def test_a_chains_halo_counts_in_input_nodes() -> None:
     """A halo after refining is three times smaller in coarse nodes, rounded up."""
-    flow, bicubic = build("flow", "none").halo, build("none", "bicubic", conserve=False).halo
-    assert build("flow", "bicubic", conserve=False, order="temporal-first").halo == flow + bicubic
-    assert build("flow", "bicubic", conserve=False, order="spatial-first").halo == bicubic + -(
-        -flow // 3
+    flow, bicubic = (
+        build("flow", "none").halo,
+        build("none", "bicubic", conserve=False).halo,
     )
+    assert (
+        build("flow", "bicubic", conserve=False, order="temporal-first").halo
+        == flow + bicubic
+    )
+    assert build(
+        "flow", "bicubic", conserve=False, order="spatial-first"
+    ).halo == bicubic + -(-flow // 3)
 
 
 def test_flow_reads_nothing_but_its_frames() -> None:

@@ -29,7 +29,9 @@ def rolled(field: Any, k: int) -> Any:
     return field.copy(data=np.roll(field.values, k, axis=-1))
 
 
-def test_hours_lie_between_and_frames_are_kept_to_the_bit(checkpoints: dict[str, Path]) -> None:
+def test_hours_lie_between_and_frames_are_kept_to_the_bit(
+    checkpoints: dict[str, Path],
+) -> None:
     field = random_field(GLOBE, 3)
     hourly = build(str(checkpoints["xvfi"]), "none").downscale(field)
     status = hour_status(field.time.values, hourly.time.values)
@@ -48,17 +50,25 @@ def test_xvfi_has_no_seam(checkpoints: dict[str, Path]) -> None:
     field = random_field(Grid.globe(180 / 64))
     method = build(str(checkpoints["xvfi"]), "none").parts[0]
     k = method.network.size_rule.multiple
-    plain, moved = method.downscale(field).values[1], method.downscale(rolled(field, k)).values[1]
+    plain, moved = (
+        method.downscale(field).values[1],
+        method.downscale(rolled(field, k)).values[1],
+    )
     np.testing.assert_allclose(
         np.roll(plain, k, axis=-1), moved, rtol=0, atol=1e-3 * abs(plain).max()
     )
 
 
 @pytest.mark.parametrize("k", [1, 7, 60])
-def test_abpn_has_no_seam_whatever_the_shift(checkpoints: dict[str, Path], k: int) -> None:
+def test_abpn_has_no_seam_whatever_the_shift(
+    checkpoints: dict[str, Path], k: int
+) -> None:
     field, method = random_field(GLOBE, 1), spatial(checkpoints["abpn"])
     assert method.slides(GLOBE)
-    plain, moved = method.downscale(field).values, method.downscale(rolled(field, k)).values
+    plain, moved = (
+        method.downscale(field).values,
+        method.downscale(rolled(field, k)).values,
+    )
     np.testing.assert_allclose(
         np.roll(plain, 3 * k, axis=-1), moved, rtol=1e-4, atol=1e-5 * abs(plain).max()
     )
@@ -73,7 +83,9 @@ def test_a_region_smaller_than_a_tile_is_one_tile(checkpoints: dict[str, Path]) 
     assert np.isfinite(fine.values).all()
 
 
-def test_a_region_smaller_than_the_size_rule_is_padded(checkpoints: dict[str, Path]) -> None:
+def test_a_region_smaller_than_the_size_rule_is_padded(
+    checkpoints: dict[str, Path],
+) -> None:
     region = Grid(0.75, 60, 20, 5, 7)
     hourly = build(str(checkpoints["xvfi"]), str(checkpoints["abpn"])).downscale(
         random_field(region)
@@ -93,13 +105,19 @@ def test_conserve_works_after_a_network(checkpoints: dict[str, Path]) -> None:
 def test_missing_cells_stay_missing(checkpoints: dict[str, Path]) -> None:
     field = random_field(GLOBE)
     field.values[0, 20, 30] = np.nan
-    fine = build(str(checkpoints["xvfi"]), str(checkpoints["abpn"])).downscale(field).values
+    fine = (
+        build(str(checkpoints["xvfi"]), str(checkpoints["abpn"]))
+        .downscale(field)
+        .values
+    )
     row, column = slice(59, 62), slice(89, 92)
     assert np.isnan(fine[:3, row, column]).all()
     assert np.isnan(fine).sum() == 3 * 9
 
 
-def out_of_memory_above(limit: int, method: Any, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def out_of_memory_above(
+    limit: int, method: Any, monkeypatch: pytest.MonkeyPatch
+) -> list[int]:
     """Make the network run out of memory for frames of more than ``limit`` pixels; returns the sizes that passed."""
     passed: list[int] = []
 
@@ -113,7 +131,9 @@ def out_of_memory_above(limit: int, method: Any, monkeypatch: pytest.MonkeyPatch
         return call
 
     monkeypatch.setattr(method.network, "refine", guarded(method.network.refine))
-    monkeypatch.setattr(method.network, "refine_sliding", guarded(method.network.refine_sliding))
+    monkeypatch.setattr(
+        method.network, "refine_sliding", guarded(method.network.refine_sliding)
+    )
     return passed
 
 
@@ -168,7 +188,9 @@ def test_a_clipping_scaling_is_known_to_the_chain(checkpoints: dict[str, Path]) 
 def test_bfloat16_is_near_float32(checkpoints: dict[str, Path]) -> None:
     field = random_field(Grid(0.75, 60, 20, 30, 30), 1)
     exact, rough = (
-        build("none", str(checkpoints["abpn"]), conserve=False, precision=p).downscale(field).values
+        build("none", str(checkpoints["abpn"]), conserve=False, precision=p)
+        .downscale(field)
+        .values
         for p in ("float32", "bfloat16")
     )
     assert not np.array_equal(exact, rough)
@@ -197,7 +219,8 @@ def test_a_checkpoint_that_does_not_fit_is_refused(
     checkpoints: dict[str, Path], arguments: dict[str, str], says: str
 ) -> None:
     named = {
-        k: str(checkpoints[v]) if k in ("temporal", "spatial") else v for k, v in arguments.items()
+        k: str(checkpoints[v]) if k in ("temporal", "spatial") else v
+        for k, v in arguments.items()
     }
     with pytest.raises(InputError, match=says):
         build(**named)
@@ -223,7 +246,10 @@ def test_a_name_stands_for_the_weights_in_the_models_folder(
     ],
 )
 def test_names_that_lead_nowhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any], says: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: dict[str, Any],
+    says: str,
 ) -> None:
     monkeypatch.setenv("DEEPCAMS_MODELS", str(tmp_path))
     monkeypatch.setattr(sys.modules["deepcams.methods.chains"], "SHIPPED", tmp_path)
@@ -262,20 +288,28 @@ def test_device_and_precision_are_checked_at_once(
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
 def test_cuda_where_there_is_none(checkpoints: dict[str, Path]) -> None:
     with pytest.raises(
-        InputError, match="--device: expected a CUDA device that PyTorch can use, found none"
+        InputError,
+        match="--device: expected a CUDA device that PyTorch can use, found none",
     ):
         build("none", str(checkpoints["abpn"]), device="cuda")
 
 
 @pytest.mark.slow
-def test_no_seam_on_the_real_frames(checkpoints: dict[str, Path], cams_dir: Path) -> None:
+def test_no_seam_on_the_real_frames(
+    checkpoints: dict[str, Path], cams_dir: Path
+) -> None:
     """Nor a step at longitude 0 or 180: the jump there is like that at other coarse columns."""
     from deepcams import open_cams
 
-    field = open_cams(cams_dir / "cams_eac4_20191231_new_layout.nc").isel(time=slice(0, 2))
+    field = open_cams(cams_dir / "cams_eac4_20191231_new_layout.nc").isel(
+        time=slice(0, 2)
+    )
     field = field.copy(data=load_values(field)[0])
     chain = build(
-        str(checkpoints["xvfi"]), str(checkpoints["abpn"]), conserve=False, order="temporal-first"
+        str(checkpoints["xvfi"]),
+        str(checkpoints["abpn"]),
+        conserve=False,
+        order="temporal-first",
     )
     in_time, in_space = chain.parts
     grid = grid_of(field)
@@ -288,19 +322,30 @@ def test_no_seam_on_the_real_frames(checkpoints: dict[str, Path], cams_dir: Path
     # random weights make steps of single pixels, which rounding moves (how many depends on the processor's kernels)
     apart = abs(np.roll(plain, 96, axis=-1) - moved) > 1e-3 * abs(plain).max()
     assert apart.mean() < 0.02
-    assert abs(apart.mean(axis=0) - apart.mean()).max() < 0.2  # and they gather at no column
-    jumps = abs(np.diff(np.log(plain + 1), axis=-1, append=np.log(plain[:, :1] + 1))).mean(axis=0)
-    for column in (1439, 719):  # the step from there to the next: across 0 and 180 degrees
+    assert (
+        abs(apart.mean(axis=0) - apart.mean()).max() < 0.2
+    )  # and they gather at no column
+    jumps = abs(
+        np.diff(np.log(plain + 1), axis=-1, append=np.log(plain[:, :1] + 1))
+    ).mean(axis=0)
+    for column in (
+        1439,
+        719,
+    ):  # the step from there to the next: across 0 and 180 degrees
         assert jumps[column] < np.percentile(jumps, 99.9)
 
 
-def test_flow_refine_in_bands_is_the_whole_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flow_refine_in_bands_is_the_whole_frame(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     method = build("flow-refine", "none").parts[0]
     field = random_field(Grid.globe(1.5))
     monkeypatch.setattr("deepcams.methods.flow._FLOW_STEP", 1.5)
     banded = method.downscale(field).values
     monkeypatch.setattr("deepcams.methods.neural_temporal._BAND", 10_000)
-    np.testing.assert_allclose(banded, method.downscale(field).values, rtol=2e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        banded, method.downscale(field).values, rtol=2e-5, atol=1e-5
+    )
 
 
 def test_flow_refine_has_no_seam() -> None:
@@ -308,10 +353,15 @@ def test_flow_refine_has_no_seam() -> None:
     field = random_field(Grid.globe(180 / 64))
     method = build("flow-refine", "none").parts[0]
     k = method.network.size_rule.multiple
-    plain, moved = method.downscale(field).values[1], method.downscale(rolled(field, k)).values[1]
+    plain, moved = (
+        method.downscale(field).values[1],
+        method.downscale(rolled(field, k)).values[1],
+    )
     flow = build("flow", "none").parts[0]
     of_flow = (
         np.roll(flow.downscale(field).values[1], k, axis=-1)
         - flow.downscale(rolled(field, k)).values[1]
     )
-    assert abs(np.roll(plain, k, axis=-1) - moved).mean() <= 2 * abs(of_flow).mean() + 1e-3
+    assert (
+        abs(np.roll(plain, k, axis=-1) - moved).mean() <= 2 * abs(of_flow).mean() + 1e-3
+    )

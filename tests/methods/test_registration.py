@@ -16,10 +16,12 @@ TRAINING_FREE = ["bilinear", "bicubic", "log-bicubic"]
 
 
 def _field(values: np.ndarray, grid: Grid) -> xr.DataArray:
-    times = np.datetime64("2019-03-08T00:30", "ns") + np.arange(len(values)) * np.timedelta64(
-        1, "h"
+    times = np.datetime64("2019-03-08T00:30", "ns") + np.arange(
+        len(values)
+    ) * np.timedelta64(1, "h")
+    like = xr.DataArray(
+        values, dims=("time", "y", "x"), coords={"time": times}, name="pm2p5"
     )
-    like = xr.DataArray(values, dims=("time", "y", "x"), coords={"time": times}, name="pm2p5")
     return field_like(like, values, grid, times)
 
 
@@ -27,12 +29,16 @@ def _plume(latitude: float, longitude: float, width: float = 1.5) -> np.ndarray:
     """A Gaussian plume of ``width`` degrees on the globe, round on the sphere, on clean air of 0.02 ug m-3."""
     a, b = np.deg2rad(FINE.latitudes)[:, None], np.deg2rad(latitude)
     along = np.deg2rad(FINE.longitudes - longitude)[None]
-    haversine = np.sin((a - b) / 2) ** 2 + np.cos(a) * np.cos(b) * np.sin(along / 2) ** 2
+    haversine = (
+        np.sin((a - b) / 2) ** 2 + np.cos(a) * np.cos(b) * np.sin(along / 2) ** 2
+    )
     distance = np.rad2deg(2 * np.arcsin(np.sqrt(haversine)))
     return (0.02 + 100 * np.exp(-((distance / width) ** 2) / 2)).astype(np.float32)
 
 
-def _centre(values: np.ndarray, latitude: float, longitude: float) -> tuple[float, float]:
+def _centre(
+    values: np.ndarray, latitude: float, longitude: float
+) -> tuple[float, float]:
     """Centre of mass relative to a place, by areas on the sphere: degrees north and degrees of arc east."""
     weights = (values.astype(np.float64) - 0.02) * FINE.row_areas[:, None]
     lat, lon = np.deg2rad(FINE.latitudes)[:, None], np.deg2rad(FINE.longitudes)[None]
@@ -47,7 +53,9 @@ def _centre(values: np.ndarray, latitude: float, longitude: float) -> tuple[floa
     b, c = np.deg2rad(latitude), np.deg2rad(longitude)
     north = np.array([-np.sin(b) * np.cos(c), -np.sin(b) * np.sin(c), np.cos(b)])
     east = np.array([-np.sin(c), np.cos(c), 0])
-    return float(np.rad2deg(np.arcsin(x @ north))), float(np.rad2deg(np.arcsin(x @ east)))
+    return float(np.rad2deg(np.arcsin(x @ north))), float(
+        np.rad2deg(np.arcsin(x @ east))
+    )
 
 
 PLACES = [(60, 12.1), (0.1, 100.3), (20.2, 179.95), (-35, 180), (10, 0), (-15.1, 359.9)]
@@ -69,7 +77,9 @@ def test_a_plume_stays_where_it_is(
     spatial: str, conserve: bool, latitude: float, longitude: float
 ) -> None:
     truth = _plume(latitude, longitude)
-    result = build("none", spatial, conserve=conserve).downscale(coarsen(_field(truth[None], FINE)))
+    result = build("none", spatial, conserve=conserve).downscale(
+        coarsen(_field(truth[None], FINE))
+    )
     assert grid_of(result) == FINE
     before, after = (
         _centre(truth, latitude, longitude),
@@ -96,28 +106,40 @@ def test_rolling_the_input_rolls_the_output_to_the_bit(
     spatial: str, conserve: bool, columns: int
 ) -> None:
     grid = Grid.globe(0.75)
-    values = np.random.default_rng(5).lognormal(1, 2, (1, *grid.shape)).astype(np.float32)
+    values = (
+        np.random.default_rng(5).lognormal(1, 2, (1, *grid.shape)).astype(np.float32)
+    )
     method = build("none", spatial, conserve=conserve)
-    expected = np.roll(method.downscale(_field(values, grid)).values, 3 * columns, axis=-1)
+    expected = np.roll(
+        method.downscale(_field(values, grid)).values, 3 * columns, axis=-1
+    )
     found = method.downscale(_field(np.roll(values, columns, axis=-1), grid)).values
     np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("spatial", TRAINING_FREE)
 def test_interpolation_keeps_the_coarse_nodes(spatial: str) -> None:
-    values = np.random.default_rng(6).lognormal(1, 1, (1, *COARSE.shape)).astype(np.float32)
-    fine = build("none", spatial, conserve=False).downscale(_field(values, COARSE)).values
+    values = (
+        np.random.default_rng(6).lognormal(1, 1, (1, *COARSE.shape)).astype(np.float32)
+    )
+    fine = (
+        build("none", spatial, conserve=False).downscale(_field(values, COARSE)).values
+    )
     np.testing.assert_allclose(fine[:, ::3, ::3], values, rtol=1e-5)
 
 
 @pytest.mark.parametrize("spatial", TRAINING_FREE)
 @pytest.mark.parametrize("conserve", [False, True])
-@pytest.mark.parametrize("corner", [(50, 400), (0, 10), (205, 300)])  # inside, at either pole
+@pytest.mark.parametrize(
+    "corner", [(50, 400), (0, 10), (205, 300)]
+)  # inside, at either pole
 def test_beyond_its_halo_a_method_does_not_see(
     spatial: str, conserve: bool, corner: tuple[int, int]
 ) -> None:
     """A region cut out with the halo round it gives what the globe gives: what tiles and boxes rest on."""
-    values = np.random.default_rng(7).lognormal(1, 2, (1, *COARSE.shape)).astype(np.float32)
+    values = (
+        np.random.default_rng(7).lognormal(1, 2, (1, *COARSE.shape)).astype(np.float32)
+    )
     method = build("none", spatial, conserve=conserve)
     whole = method.downscale(_field(values, COARSE)).values
     top, left = corner

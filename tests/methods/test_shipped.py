@@ -28,7 +28,9 @@ def test_each_is_small_and_says_what_it_saw_and_how_good_it_is(path: Path) -> No
     assert (card.stored, card.variable) == ("float16", "pm2p5")
     told = card.provenance
     real = next(part for part in told["split"]["train"] if part["store"] == "real.zarr")
-    assert all("180.75..284.25 E" in region for region in real["regions"])  # nothing east of 75W
+    assert all(
+        "180.75..284.25 E" in region for region in real["regions"]
+    )  # nothing east of 75W
     for scores in told["unseen"]["scores"].values():
         assert card.network in scores
         assert len(scores) >= 3  # beside what it must beat
@@ -66,17 +68,27 @@ def test_best_is_a_shipped_network_and_without_pytorch_a_training_free_method(
         ("spatial", "fine", ("log-bicubic+conserve", "cellnet+conserve"), 0.94),
         ("temporal", "coarse", ("flow", "flow-refine"), 0.92),
         ("temporal", "fine", ("flow", "flow-refine"), 0.97),
-        ("joint", "fine", ("log-bicubic+conserve-then-flow", "cellnet+conserve-then-flow"), 0.92),
+        (
+            "joint",
+            "fine",
+            ("log-bicubic+conserve-then-flow", "cellnet+conserve-then-flow"),
+            0.92,
+        ),
     ],
 )
 def test_on_real_hours_never_seen_they_beat_the_training_free_methods(
-    geos_cf_west: Path, task: Any, resolution: Any, methods: tuple[str, str], least: float
+    geos_cf_west: Path,
+    task: Any,
+    resolution: Any,
+    methods: tuple[str, str],
+    least: float,
 ) -> None:
     truth = open_truth([geos_cf_west])
     experiment = Experiment(task, resolution=resolution, bbox=(-75, -90, -0.5, 90))
     found = evaluate(truth, experiment, methods)
     free, network = (
-        next(r for r in rows(found) if r["method"] == m and r["period"] == "all") for m in methods
+        next(r for r in rows(found) if r["method"] == m and r["period"] == "all")
+        for m in methods
     )
     assert network["MAE"] <= least * free["MAE"]
     assert network["RMSE"] <= free["RMSE"]

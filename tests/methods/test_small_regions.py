@@ -15,7 +15,9 @@ from deepcams.methods.flow import Flow
 def field(rows: int, columns: int) -> xr.DataArray:
     grid = Grid(0.75, 40, -20, rows, columns)
     times = np.datetime64("2019-12-31T15", "ns") + np.arange(3) * np.timedelta64(3, "h")
-    values = np.random.default_rng(0).lognormal(2, 1, (3, rows, columns)).astype(np.float32)
+    values = (
+        np.random.default_rng(0).lognormal(2, 1, (3, rows, columns)).astype(np.float32)
+    )
     coords = {"time": times, "latitude": grid.latitudes, "longitude": grid.longitudes}
     dims = ("time", "latitude", "longitude")
     return as_field(xr.DataArray(values, coords, dims, "pm2p5", {"units": "ug m-3"}))
@@ -26,7 +28,9 @@ def field(rows: int, columns: int) -> xr.DataArray:
 @pytest.mark.parametrize("spatial", ["bicubic", "log-bicubic"])
 def test_flow_and_space(shape: tuple[int, int], order: str, spatial: str) -> None:
     coarse = field(*shape)
-    fine = deepcams.downscale(coarse, temporal="flow", spatial=spatial, order=order).load()
+    fine = deepcams.downscale(
+        coarse, temporal="flow", spatial=spatial, order=order
+    ).load()
     assert fine.shape == (7, 3 * shape[0], 3 * shape[1])
     assert np.isfinite(fine.values).all()
     means = deepcams.coarsen(fine).sel(time=coarse.time)

@@ -17,7 +17,12 @@ GRIDS = {
 }
 
 
-@given(st.integers(1, 500), st.integers(20, 130), st.integers(0, 9), st.sampled_from([1, 4, 32]))
+@given(
+    st.integers(1, 500),
+    st.integers(20, 130),
+    st.integers(0, 9),
+    st.sampled_from([1, 4, 32]),
+)
 def test_axis_covers_the_frame_with_as_few_tiles_as_fit(
     length: int, size: int, halo: int, multiple: int
 ) -> None:

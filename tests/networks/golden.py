@@ -44,7 +44,8 @@ def _xvfi(folder: Path, dtype: torch.dtype) -> dict[str, float]:
         got |= {"t0.3333": inner[:, 0], "t0.6667": inner[:, 1]}
         assert got.keys() == expected.keys(), "a golden output without its counterpart"
         found |= {
-            f"{name} {output}": _difference(got[output], expected[output]) for output in expected
+            f"{name} {output}": _difference(got[output], expected[output])
+            for output in expected
         }
     return found
 
@@ -53,8 +54,12 @@ def _abpn(folder: Path, dtype: torch.dtype) -> dict[str, float]:
     tensors, frame, expected = _read(folder / "abpn_dim8.npz", dtype)
     found = {}
     for attention in ("sdpa", "materialised"):
-        network = abpn_from_published(tensors, "abpn_dim8", attention=attention).to(dtype)
-        found[f"abpn_dim8 {attention}"] = _difference(network.refine(frame), expected["y"])
+        network = abpn_from_published(tensors, "abpn_dim8", attention=attention).to(
+            dtype
+        )
+        found[f"abpn_dim8 {attention}"] = _difference(
+            network.refine(frame), expected["y"]
+        )
     return found
 
 
@@ -64,11 +69,15 @@ def _read(
     with np.load(path) as archive:
         arrays = {key: torch.from_numpy(archive[key]) for key in archive.files}
     tensors = {
-        key.removeprefix("w/"): array for key, array in arrays.items() if key.startswith("w/")
+        key.removeprefix("w/"): array
+        for key, array in arrays.items()
+        if key.startswith("w/")
     }
     (frames,) = (array for key, array in arrays.items() if key.startswith("in/"))
     expected = {
-        key.removeprefix("out/"): array for key, array in arrays.items() if key.startswith("out/")
+        key.removeprefix("out/"): array
+        for key, array in arrays.items()
+        if key.startswith("out/")
     }
     return tensors, frames.to(dtype), expected
 

@@ -28,7 +28,12 @@ def test_released_preset() -> None:
 def test_factor_and_stages(factor: int, stages: int) -> None:
     network = _network(factor=factor, stages=stages)
     with torch.no_grad():
-        assert network.refine(torch.rand(2, 1, 7, 10)).shape == (2, 1, factor * 7, factor * 10)
+        assert network.refine(torch.rand(2, 1, 7, 10)).shape == (
+            2,
+            1,
+            factor * 7,
+            factor * 10,
+        )
 
 
 def test_attention_is_softmax_of_k_times_q_unscaled() -> None:
@@ -52,7 +57,10 @@ def test_attention_is_softmax_of_k_times_q_unscaled() -> None:
 
 def test_sdpa_is_the_materialised_attention() -> None:
     frame = torch.rand(1, 1, 12, 17, dtype=torch.float64)
-    sdpa, materialised = _network().double(), _network(attention="materialised").double()
+    sdpa, materialised = (
+        _network().double(),
+        _network(attention="materialised").double(),
+    )
     with torch.no_grad():
         torch.testing.assert_close(
             sdpa.refine(frame), materialised.refine(frame), atol=1e-9, rtol=1e-9
@@ -72,11 +80,15 @@ def test_attention_stays_out_of_float16(kind: str) -> None:
     torch.manual_seed(0)
     attention = Attention(4, kind)
     features, value = 300 * torch.randn(1, 4, 6, 6), torch.randn(1, 4, 6, 6)
-    logits = attention.K(features).flatten(2).transpose(1, 2) @ attention.Q(features).flatten(2)
+    logits = attention.K(features).flatten(2).transpose(1, 2) @ attention.Q(
+        features
+    ).flatten(2)
     assert logits.abs().max() > torch.finfo(torch.float16).max
     exact = attention(features, value)
     with torch.autocast("cpu", dtype=torch.float16):
-        torch.testing.assert_close(attention(features, value).float(), exact, atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(
+            attention(features, value).float(), exact, atol=1e-4, rtol=1e-3
+        )
     whole = Attention(4, kind).half()
     assert whole(features.half(), value.half()).isfinite().all()
 
@@ -95,20 +107,26 @@ def test_bicubic_alone_where_the_correction_is_zero() -> None:
 
 def test_last_back_projection_sees_the_centre_pixel() -> None:
     network, seen = _network(), []
-    network.error_first.register_forward_hook(lambda _, given, __: seen.append(given[0]))
+    network.error_first.register_forward_hook(
+        lambda _, given, __: seen.append(given[0])
+    )
     network.last.register_forward_hook(lambda *_: torch.zeros(1, 1, 27, 33))
     frame = torch.rand(1, 1, 9, 11)
     with torch.no_grad():
         network.refine(frame)
     fine = F.interpolate(frame, scale_factor=3, mode="bicubic", align_corners=False)
-    torch.testing.assert_close(seen[0], frame - fine[..., 1::3, 1::3], atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        seen[0], frame - fine[..., 1::3, 1::3], atol=1e-6, rtol=0
+    )
 
 
 def test_loss_falls_on_one_batch() -> None:
     network = _network(d=8)
     torch.manual_seed(1)
     coarse = torch.rand(2, 1, 12, 12)
-    target = F.interpolate(coarse, scale_factor=3, mode="bicubic") + 0.2 * torch.rand(2, 1, 36, 36)
+    target = F.interpolate(coarse, scale_factor=3, mode="bicubic") + 0.2 * torch.rand(
+        2, 1, 36, 36
+    )
     assert learned(network, SpatialSample(coarse, target), steps=40, rate=1e-3) < 0.5
 
 
@@ -116,7 +134,9 @@ def test_export_gives_the_same_frame() -> None:
     network, frame = _network().double(), torch.rand(1, 1, 9, 12, dtype=torch.float64)
     exported = torch.export.export(network, (frame,)).module()
     with torch.no_grad():
-        torch.testing.assert_close(exported(frame), network(frame), atol=1e-9, rtol=1e-9)
+        torch.testing.assert_close(
+            exported(frame), network(frame), atol=1e-9, rtol=1e-9
+        )
 
 
 @pytest.mark.parametrize(
@@ -135,7 +155,8 @@ def test_refuses_options(options: dict[str, object], said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "frame", [torch.rand(1, 2, 8, 8), torch.rand(1, 8, 8), torch.zeros(1, 1, 8, 8, dtype=int)]
+    "frame",
+    [torch.rand(1, 2, 8, 8), torch.rand(1, 8, 8), torch.zeros(1, 1, 8, 8, dtype=int)],
 )
 def test_refuses_frames(frame: torch.Tensor) -> None:
     with pytest.raises(InputError, match=r"expected a floating tensor \(B, 1, H, W\)"):

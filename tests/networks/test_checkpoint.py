@@ -33,7 +33,9 @@ def network() -> Network:
 
 @pytest.fixture
 def path(network: Network, tmp_path: Path) -> Path:
-    return save(network, tmp_path / "a.safetensors", Asinh(knee=3.0), provenance=PROVENANCE)
+    return save(
+        network, tmp_path / "a.safetensors", Asinh(knee=3.0), provenance=PROVENANCE
+    )
 
 
 def _edit(path: Path, **changes: object) -> Path:
@@ -76,7 +78,11 @@ def test_same_content_same_file(network: Network, path: Path, tmp_path: Path) ->
 
 def test_temporal_has_no_factor(tmp_path: Path) -> None:
     card = load(save(build("xvfi", nf=4), tmp_path / "t", LinearClip())).card
-    assert (card.kind, card.factor, card.scaling_options) == ("temporal", None, {"limit": 800.0})
+    assert (card.kind, card.factor, card.scaling_options) == (
+        "temporal",
+        None,
+        {"limit": 800.0},
+    )
 
 
 def test_float16_halves_the_weights(network: Network, tmp_path: Path) -> None:
@@ -85,7 +91,9 @@ def test_float16_halves_the_weights(network: Network, tmp_path: Path) -> None:
     assert small.stat().st_size - 8 - header == 2 * network.parameter_count
     for name, weights in load(small).network.state_dict().items():
         assert weights.dtype == torch.float32
-        torch.testing.assert_close(weights, network.state_dict()[name], rtol=5e-4, atol=1e-7)
+        torch.testing.assert_close(
+            weights, network.state_dict()[name], rtol=5e-4, atol=1e-7
+        )
 
 
 def test_what_cannot_be_saved_says_so(network: Network, tmp_path: Path) -> None:
@@ -96,7 +104,8 @@ def test_what_cannot_be_saved_says_so(network: Network, tmp_path: Path) -> None:
         save(network, tmp_path / "x", Asinh(), provenance={"when": object()})
     weights[0] = 1e6
     with pytest.raises(
-        InputError, match="finite numbers in float16, found nan or infinity; store it in float32"
+        InputError,
+        match="finite numbers in float16, found nan or infinity; store it in float32",
     ):
         save(network, tmp_path / "x", Asinh(), stored="float16")
     weights[0] = float("nan")
@@ -128,7 +137,9 @@ def test_a_folder_that_is_a_file(network: Network, path: Path) -> None:
 @pytest.mark.parametrize("keep", [0, 5, 8, 100, 0.3, 0.9, -1])
 def test_truncated(path: Path, keep: float) -> None:
     content = path.read_bytes()
-    path.write_bytes(content[: int(keep * len(content)) if isinstance(keep, float) else keep])
+    path.write_bytes(
+        content[: int(keep * len(content)) if isinstance(keep, float) else keep]
+    )
     with pytest.raises(
         InputError, match=r"deepcams checkpoint.*found a (truncated|damaged|file of)"
     ) as error:
@@ -142,7 +153,8 @@ def test_a_flipped_bit_in_the_weights(path: Path) -> None:
     content[-3] ^= 1
     path.write_bytes(content)
     with pytest.raises(
-        InputError, match="checksum in its card, found other weights; copy the file again"
+        InputError,
+        match="checksum in its card, found other weights; copy the file again",
     ):
         load(path)
 
@@ -262,4 +274,6 @@ def test_a_card_needs_no_torch(path: Path) -> None:
 
 
 def test_card_is_json_of_its_fields(path: Path) -> None:
-    assert json.loads(json.dumps(dataclasses.asdict(read_card(path))))["network"] == "abpn"
+    assert (
+        json.loads(json.dumps(dataclasses.asdict(read_card(path))))["network"] == "abpn"
+    )

@@ -18,7 +18,9 @@ from deepcams.networks.scaling import LinearClip  # noqa: E402
 
 
 def _run(*arguments: object) -> str:
-    result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+    result = CliRunner().invoke(
+        app, [str(a) for a in arguments], catch_exceptions=False
+    )
     assert result.exit_code == 0, result.output
     return result.output
 
@@ -28,7 +30,10 @@ def test_list_names_networks_and_files(tmp_path: Path) -> None:
     (tmp_path / "bad.safetensors").write_bytes(b"12345678901234")
     out = _run("list", tmp_path)
     assert "xvfi         temporal  presets: paper, released, original" in out
-    assert "mine.safetensors                 abpn, spatial x3, pm2p5, scaling linear-clip" in out
+    assert (
+        "mine.safetensors                 abpn, spatial x3, pm2p5, scaling linear-clip"
+        in out
+    )
     assert "bad.safetensors                  not readable: " in out
 
 
@@ -55,10 +60,15 @@ def test_show_what_is_not_there() -> None:
 
 def test_import_writes_checkpoints(tmp_path: Path) -> None:
     shapes = published_shapes(ABPN(ABPNOptions(d=4, stages=3)))
-    torch.save({name: torch.randn(shape) for name, shape in shapes.items()}, tmp_path / "s.pth")
+    torch.save(
+        {name: torch.randn(shape) for name, shape in shapes.items()}, tmp_path / "s.pth"
+    )
     out = _run("import", "--spatial", tmp_path / "s.pth", "-o", tmp_path / "out")
     assert "abpn-published.safetensors" in out
-    assert load(tmp_path / "out" / "abpn-published.safetensors").card.provenance["file"] == "s.pth"
+    assert (
+        load(tmp_path / "out" / "abpn-published.safetensors").card.provenance["file"]
+        == "s.pth"
+    )
 
 
 def test_help_looks_as_that_of_other_verbs(capsys: pytest.CaptureFixture[str]) -> None:

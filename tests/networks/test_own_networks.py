@@ -52,7 +52,9 @@ def test_cellnet_keeps_each_cells_mean_and_sign_with_any_weights() -> None:
     torch.testing.assert_close(F.avg_pool2d(fine, 3), coarse, rtol=2e-6, atol=0)
     start = build("cellnet", width=8, blocks=2).eval()
     assert isinstance(start, SpatialNetwork)
-    assert not torch.allclose(fine, start.refine(coarse), rtol=0.01)  # the weights have a say
+    assert not torch.allclose(
+        fine, start.refine(coarse), rtol=0.01
+    )  # the weights have a say
 
 
 def test_cellnet_takes_zero_and_slightly_negative_analyses() -> None:
@@ -76,7 +78,10 @@ def test_cellnet_answers_alike_in_tiles_and_whole() -> None:
         whole, tile = network.refine(coarse), network.refine(coarse[..., 10:40, 20:60])
     inner = slice(3 * halo, -3 * halo)
     torch.testing.assert_close(
-        whole[..., 30:120, 60:180][..., inner, inner], tile[..., inner, inner], rtol=1e-4, atol=0
+        whole[..., 30:120, 60:180][..., inner, inner],
+        tile[..., inner, inner],
+        rtol=1e-4,
+        atol=0,
     )
 
 
@@ -87,7 +92,9 @@ def test_cellnet_learns_a_texture_that_interpolation_cannot_know() -> None:
     coarse = plume(4, 1, 12, 12)
     shares = torch.ones(3, 3)
     shares[0, 0], shares[2, 2] = 1.5, 0.5
-    sample = SpatialSample(coarse, F.interpolate(coarse, scale_factor=3.0) * shares.repeat(12, 12))
+    sample = SpatialSample(
+        coarse, F.interpolate(coarse, scale_factor=3.0) * shares.repeat(12, 12)
+    )
     assert learned(network, sample, steps=60, rate=0.01) < 0.5
 
 
@@ -98,7 +105,11 @@ def test_flow_refine_with_fresh_weights_is_flow() -> None:
     with torch.no_grad():
         found = network.interpolate(frames, [0.25, 0.5], estimate)
     flow = torch.stack(
-        [0.75 * estimate[:, 0, 0] + 0.25 * estimate[:, 0, 1], estimate[:, 1].mean(dim=1)], dim=1
+        [
+            0.75 * estimate[:, 0, 0] + 0.25 * estimate[:, 0, 1],
+            estimate[:, 1].mean(dim=1),
+        ],
+        dim=1,
     )
     np.testing.assert_allclose(found.numpy(), flow.numpy(), rtol=1e-5, atol=1e-5)
 
@@ -119,7 +130,8 @@ def test_flow_refine_asks_for_its_estimate(estimate: Tensor | None) -> None:
     network = build("flow-refine", width=4)
     assert isinstance(network, TemporalNetwork)
     with pytest.raises(
-        InputError, match=r"flow-refine: estimate: expected the frames that flow carries"
+        InputError,
+        match=r"flow-refine: estimate: expected the frames that flow carries",
     ):
         network.interpolate(plume(1, 2, 1, 16, 16), [0.25, 0.5], estimate)
 
@@ -133,7 +145,9 @@ def test_flow_refine_asks_for_its_estimate(estimate: Tensor | None) -> None:
         ("flow-refine", {"floor": 0.0}, "floor: expected a positive number"),
     ],
 )
-def test_options_out_of_range(name: str, options: dict[str, float], message: str) -> None:
+def test_options_out_of_range(
+    name: str, options: dict[str, float], message: str
+) -> None:
     with pytest.raises(InputError, match=message):
         build(name, **options)
 
@@ -149,4 +163,6 @@ def test_flow_refine_sees_no_further_than_it_says() -> None:
         estimate[..., -1, :] *= 3
         after = network.interpolate(frames, [0.25], estimate)
     changed = (before != after).any(dim=-1).flatten().nonzero().min().item()
-    assert 159 - network.receptive_field <= changed < 159 - 16  # and it does see some way
+    assert (
+        159 - network.receptive_field <= changed < 159 - 16
+    )  # and it does see some way

@@ -31,7 +31,10 @@ Tensors = dict[str, torch.Tensor]
 def _published(network: Network) -> Tensors:
     """Random weights under the published names, as the authors' files hold them."""
     torch.manual_seed(0)
-    tensors = {name: 0.1 * torch.randn(shape) for name, shape in published_shapes(network).items()}
+    tensors = {
+        name: 0.1 * torch.randn(shape)
+        for name, shape in published_shapes(network).items()
+    }
     for again, first in published_repeats(network).items():
         tensors[again] = tensors[first].clone()
     return tensors
@@ -53,16 +56,22 @@ def spatial() -> Tensors:
 def test_names_and_shapes_of_the_published_files(
     golden_dir: Path, entry: str, network: type[Network]
 ) -> None:
-    published = json.loads((golden_dir / "published_state_dict_shapes.json").read_text())[entry]
+    published = json.loads(
+        (golden_dir / "published_state_dict_shapes.json").read_text()
+    )[entry]
     made = network(network.presets["released"])
-    assert published_shapes(made) == {name: tuple(shape) for name, shape in published.items()}
+    assert published_shapes(made) == {
+        name: tuple(shape) for name, shape in published.items()
+    }
     names = published_names(made)
     assert names.keys() == dict(made.named_parameters()).keys()
     assert len(set(names.values())) == len(names)
 
 
 @pytest.mark.parametrize("wrap", ["flat", "state_dict", "module"])
-def test_imports_both(temporal: Tensors, spatial: Tensors, wrap: str, tmp_path: Path) -> None:
+def test_imports_both(
+    temporal: Tensors, spatial: Tensors, wrap: str, tmp_path: Path
+) -> None:
     def wrapped(tensors: Tensors) -> object:
         named = (
             {f"module.{name}": tensor for name, tensor in tensors.items()}
@@ -83,21 +92,28 @@ def test_imports_both(temporal: Tensors, spatial: Tensors, wrap: str, tmp_path: 
     assert xvfi.card.provenance["file"] == "t.pth"
     assert isinstance(xvfi.network, XVFI)
     assert isinstance(abpn.network, ABPN)
-    assert torch.equal(xvfi.network.features.halve.weight, temporal["rec_ext_ds.weight"].squeeze(2))
+    assert torch.equal(
+        xvfi.network.features.halve.weight, temporal["rec_ext_ds.weight"].squeeze(2)
+    )
     assert torch.equal(xvfi.network.align.bias, temporal["vfinet.conv_flow1.bias"])
     assert abpn.network.options.stages == 4
     assert torch.equal(
-        abpn.network.up[2].of_input.conv.weight, spatial["up3.local_weight1.conv.weight"]
+        abpn.network.up[2].of_input.conv.weight,
+        spatial["up3.local_weight1.conv.weight"],
     )
     with pytest.raises(OutputError, match="exists already"):
         import_published(tmp_path / "out", tmp_path / "t.pth")
-    assert import_published(tmp_path / "out", tmp_path / "t.pth", overwrite=True) == paths[:1]
+    assert (
+        import_published(tmp_path / "out", tmp_path / "t.pth", overwrite=True)
+        == paths[:1]
+    )
 
 
 def test_repeats_that_differ_are_refused(temporal: Tensors) -> None:
     temporal["rec_ext_ds_module.3.weight"][0, 0, 0, 0, 0] += 1
     with pytest.raises(
-        InputError, match=r"rec_ext_ds_module.3.weight: expected the values of rec_ext_ds.weight"
+        InputError,
+        match=r"rec_ext_ds_module.3.weight: expected the values of rec_ext_ds.weight",
     ):
         xvfi_from_published(temporal, "f")
 
@@ -106,7 +122,10 @@ def test_repeats_that_differ_are_refused(temporal: Tensors) -> None:
     ("change", "said"),
     [
         ({"rec_ctx_ds.bias": None}, "1 missing: rec_ctx_ds.bias"),
-        ({"vfinet.refine_unet.conv1.weight": None}, "1 missing: vfinet.refine_unet.conv1.weight"),
+        (
+            {"vfinet.refine_unet.conv1.weight": None},
+            "1 missing: vfinet.refine_unet.conv1.weight",
+        ),
         ({"extra.weight": torch.ones(1)}, "1 extra: extra.weight"),
         (
             {"vfinet.conv_flow1.bias": torch.ones(9)},
@@ -116,7 +135,10 @@ def test_repeats_that_differ_are_refused(temporal: Tensors) -> None:
             {"vfinet.conv_flow1.bias": torch.full((8,), float("nan"))},
             "conv_flow1.bias: expected finite numbers",
         ),
-        ({"channel_converter.0.weight": None}, "expected the published temporal network"),
+        (
+            {"channel_converter.0.weight": None},
+            "expected the published temporal network",
+        ),
         ({"channel_converter.0.weight": torch.tensor(1.0)}, "misshapen: "),
         (
             {"vfinet.refine_unet.enc1.weight": torch.ones(8, 9, 4, 4)},
@@ -127,7 +149,11 @@ def test_repeats_that_differ_are_refused(temporal: Tensors) -> None:
 def test_a_wrong_temporal_file(
     temporal: Tensors, change: dict[str, torch.Tensor | None], said: str
 ) -> None:
-    wrong = {name: tensor for name, tensor in {**temporal, **change}.items() if tensor is not None}
+    wrong = {
+        name: tensor
+        for name, tensor in {**temporal, **change}.items()
+        if tensor is not None
+    }
     with pytest.raises(InputError, match=said):
         xvfi_from_published(wrong, "f")
 
@@ -135,7 +161,10 @@ def test_a_wrong_temporal_file(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"SA4.K.bias": None, "SR_conv3.bias": None}, "2 missing: SR_conv3.bias, SA4.K.bias"),
+        (
+            {"SA4.K.bias": None, "SR_conv3.bias": None},
+            "2 missing: SR_conv3.bias, SA4.K.bias",
+        ),
         ({"up5.conv2.conv.bias": torch.ones(4)}, "1 extra: up5.conv2.conv.bias"),
         (
             {"down2.conv1.act.weight": torch.ones(4)},
@@ -148,19 +177,29 @@ def test_a_wrong_temporal_file(
 def test_a_wrong_spatial_file(
     spatial: Tensors, change: dict[str, torch.Tensor | None], said: str
 ) -> None:
-    wrong = {name: tensor for name, tensor in {**spatial, **change}.items() if tensor is not None}
+    wrong = {
+        name: tensor
+        for name, tensor in {**spatial, **change}.items()
+        if tensor is not None
+    }
     with pytest.raises(InputError, match=said):
         abpn_from_published(wrong, "f")
 
 
 def test_files_taken_for_each_other(temporal: Tensors, spatial: Tensors) -> None:
-    with pytest.raises(InputError, match="this is the spatial file: give it as --spatial"):
+    with pytest.raises(
+        InputError, match="this is the spatial file: give it as --spatial"
+    ):
         xvfi_from_published(spatial, "f")
-    with pytest.raises(InputError, match="this is the temporal file: give it as --temporal"):
+    with pytest.raises(
+        InputError, match="this is the temporal file: give it as --temporal"
+    ):
         abpn_from_published(temporal, "f")
 
 
-def test_nothing_is_written_unless_all_is_right(temporal: Tensors, tmp_path: Path) -> None:
+def test_nothing_is_written_unless_all_is_right(
+    temporal: Tensors, tmp_path: Path
+) -> None:
     torch.save(temporal, tmp_path / "t.pth")
     with pytest.raises(InputError, match="this is the temporal file"):
         import_published(tmp_path / "out", tmp_path / "t.pth", tmp_path / "t.pth")
@@ -174,10 +213,14 @@ class _Bomb:
         return os.system, ("touch exploded",)
 
 
-def test_a_file_that_would_execute_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_would_execute_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"state_dict": {"a": _Bomb()}}, tmp_path / "evil.pth")
-    with pytest.raises(InputError, match=r"found a pickle that would execute .*system") as error:
+    with pytest.raises(
+        InputError, match=r"found a pickle that would execute .*system"
+    ) as error:
         read_tensors(tmp_path / "evil.pth")
     assert "\n" not in str(error.value)
     (tmp_path / "evil.pth").write_bytes(pickle.dumps(_Bomb()))

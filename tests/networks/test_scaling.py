@@ -16,7 +16,11 @@ VALUES = [-3.0, -1e-6, 0.0, 1e-12, 1e-6, 0.1, 1.0, 35.0, 799.0, 800.0, 3657.0, 4
 def test_inverse_is_exact(name: str) -> None:
     scaling = make_scaling(name)
     values = torch.tensor(
-        [v for v in VALUES if scaling.clip_above is None or 0 <= v <= scaling.clip_above]
+        [
+            v
+            for v in VALUES
+            if scaling.clip_above is None or 0 <= v <= scaling.clip_above
+        ]
     )
     back = scaling.inverse(scaling.forward(values))
     torch.testing.assert_close(back, values, rtol=2e-6, atol=1e-13)
@@ -26,7 +30,11 @@ def test_inverse_is_exact(name: str) -> None:
 def test_is_increasing(name: str) -> None:
     scaling = make_scaling(name)
     values = torch.tensor(
-        [v for v in VALUES if scaling.clip_above is None or 0 <= v <= scaling.clip_above]
+        [
+            v
+            for v in VALUES
+            if scaling.clip_above is None or 0 <= v <= scaling.clip_above
+        ]
     )
     assert (scaling.forward(values).diff() > 0).all()
 
@@ -69,7 +77,11 @@ def test_only_scaling_knows_800() -> None:
         ("asinhh", {}, "did you mean 'asinh'"),
         ("asinh", {"limit": 3.0}, "expected the options knee, norm, found 'limit'"),
         ("asinh", {"knee": 0}, "knee: expected a positive number, found 0"),
-        ("linear-clip", {"limit": float("inf")}, "expected a positive number, found inf"),
+        (
+            "linear-clip",
+            {"limit": float("inf")},
+            "expected a positive number, found inf",
+        ),
         ("log", {"norm": "10"}, "expected a positive number, found '10'"),
         ("log", {"norm": True}, "expected a positive number, found True"),
     ],

@@ -8,13 +8,20 @@ from deepcams.networks.warp import EPSILON, splat, warp  # noqa: E402
 
 
 def _flow(dx: float, dy: float, rows: int = 6, columns: int = 9) -> torch.Tensor:
-    return torch.tensor([float(dx), float(dy)]).view(1, 2, 1, 1).expand(1, 2, rows, columns).clone()
+    return (
+        torch.tensor([float(dx), float(dy)])
+        .view(1, 2, 1, 1)
+        .expand(1, 2, rows, columns)
+        .clone()
+    )
 
 
 def test_warp_by_whole_pixels_is_a_shift_with_zeros_outside() -> None:
     image = torch.rand(1, 3, 6, 9)
     moved = warp(image, _flow(2, -1))
-    torch.testing.assert_close(moved[:, :, 1:, :-2], image[:, :, :-1, 2:], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        moved[:, :, 1:, :-2], image[:, :, :-1, 2:], atol=1e-5, rtol=1e-5
+    )
     assert moved[:, :, :, -2:].abs().max() < 1e-5
     assert moved[:, :, 0].abs().max() < 1e-5
 
@@ -33,12 +40,17 @@ def test_warp_stays_precise_in_bfloat16_autocast() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         moved = warp(image, _flow(1, 0, 2, 600).bfloat16())
     assert moved.dtype == torch.float32
-    torch.testing.assert_close(moved[0, 0, 0, :-1], image[0, 0, 0, 1:], atol=1e-3, rtol=0)
+    torch.testing.assert_close(
+        moved[0, 0, 0, :-1], image[0, 0, 0, 1:], atol=1e-3, rtol=0
+    )
 
 
 def _splat_slowly(values, flow, importance):  # type: ignore[no-untyped-def]
     _, channels, rows, columns = values.shape
-    sums, weights = torch.zeros(1, channels, rows, columns), torch.zeros(1, 1, rows, columns)
+    sums, weights = (
+        torch.zeros(1, channels, rows, columns),
+        torch.zeros(1, 1, rows, columns),
+    )
     for r in range(rows):
         for c in range(columns):
             x, y = c + float(flow[0, 0, r, c]), r + float(flow[0, 1, r, c])
@@ -46,9 +58,9 @@ def _splat_slowly(values, flow, importance):  # type: ignore[no-untyped-def]
             for column in (left, left + 1):
                 for row in (top, top + 1):
                     if 0 <= column < columns and 0 <= row < rows:
-                        w = (float(importance[0, 0, r, c]) + EPSILON) * 2.718281828459045 ** -(
-                            (x - column) ** 2 + (y - row) ** 2
-                        )
+                        w = (
+                            float(importance[0, 0, r, c]) + EPSILON
+                        ) * 2.718281828459045 ** -((x - column) ** 2 + (y - row) ** 2)
                         sums[0, :, row, column] += w * values[0, :, r, c]
                         weights[0, 0, row, column] += w
     return sums, weights
@@ -62,7 +74,9 @@ def test_splat_is_what_it_says_pixel_by_pixel() -> None:
         torch.rand(1, 1, 5, 7),
     )
     for got, expected in zip(
-        splat(values, flow, importance), _splat_slowly(values, flow, importance), strict=True
+        splat(values, flow, importance),
+        _splat_slowly(values, flow, importance),
+        strict=True,
     ):
         torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
 

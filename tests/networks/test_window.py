@@ -26,8 +26,13 @@ def test_each_pixel_attends_to_the_square_around_it(pixel: tuple[int, int]) -> N
     radius, (row, column) = 5, pixel
     query, key, value = (torch.randn(2, 4, 20, 31) for _ in range(3))
     found = windowed_attention(query, key, value, wrapped, radius)
-    rows, columns = slice(row, row + 2 * radius + 1), slice(column, column + 2 * radius + 1)
-    keys, values = (wrapped(part, radius)[1, :, rows, columns].flatten(1) for part in (key, value))
+    rows, columns = (
+        slice(row, row + 2 * radius + 1),
+        slice(column, column + 2 * radius + 1),
+    )
+    keys, values = (
+        wrapped(part, radius)[1, :, rows, columns].flatten(1) for part in (key, value)
+    )
     expected = values @ torch.softmax(keys.T @ query[1, :, row, column], dim=0)
     torch.testing.assert_close(found[1, :, row, column], expected)
 
@@ -42,7 +47,9 @@ def test_abpn_feels_no_edge_where_its_surroundings_are_known() -> None:
     frame = torch.rand(1, 1, 60, 66)
     with torch.inference_mode():
         around = network.refine_sliding(frame, wrapped)
-        nine = network.refine_sliding(frame.repeat(1, 1, 3, 3), empty)[..., 180:360, 198:396]
+        nine = network.refine_sliding(frame.repeat(1, 1, 3, 3), empty)[
+            ..., 180:360, 198:396
+        ]
     torch.testing.assert_close(around, nine, rtol=1e-4, atol=1e-5)
 
 
@@ -53,4 +60,6 @@ def test_shifting_the_frame_shifts_the_result() -> None:
     with torch.inference_mode():
         plain = network.refine_sliding(frame, wrapped)
         shifted = network.refine_sliding(frame.roll((3, 11), (-2, -1)), wrapped)
-    torch.testing.assert_close(plain.roll((9, 33), (-2, -1)), shifted, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        plain.roll((9, 33), (-2, -1)), shifted, rtol=1e-4, atol=1e-5
+    )

@@ -21,9 +21,9 @@ def _sample(rows: int = 64, columns: int = 64, batch: int = 2) -> TemporalSample
     y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
 
     def blob(at: float) -> torch.Tensor:
-        return torch.exp(-((x - columns / 3 - 8 * at) ** 2 + (y - rows / 2) ** 2) / 40.0).expand(
-            batch, 1, -1, -1
-        )
+        return torch.exp(
+            -((x - columns / 3 - 8 * at) ** 2 + (y - rows / 2) ** 2) / 40.0
+        ).expand(batch, 1, -1, -1)
 
     return TemporalSample(
         torch.stack((blob(0), blob(1)), dim=1), torch.full((batch,), 2 / 3), blob(2 / 3)
@@ -32,20 +32,34 @@ def _sample(rows: int = 64, columns: int = 64, batch: int = 2) -> TemporalSample
 
 def test_presets_are_the_published_ones() -> None:
     presets = XVFI.presets
-    assert (presets["paper"].nf, presets["paper"].depth, presets["paper"].level_loss) == (
+    assert (
+        presets["paper"].nf,
+        presets["paper"].depth,
+        presets["paper"].level_loss,
+    ) == (
         32,
         5,
         "sum",
     )
     released = presets["released"]
-    assert (released.nf, released.module_scale, released.depth, released.validity_mask) == (
+    assert (
+        released.nf,
+        released.module_scale,
+        released.depth,
+        released.validity_mask,
+    ) == (
         64,
         4,
         1,
         False,
     )
     original = presets["original"]
-    assert (original.nf, original.training_depth, original.depth, original.validity_mask) == (
+    assert (
+        original.nf,
+        original.training_depth,
+        original.depth,
+        original.validity_mask,
+    ) == (
         64,
         3,
         5,
@@ -75,7 +89,9 @@ def test_other_module_scales(module_scale: int) -> None:
     )
 
 
-def test_several_times_share_features_and_flows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_times_share_features_and_flows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     network, calls = _network(), []
     for part in (network.features, network.higher_flow, network.flow_refinement):
         part.register_forward_hook(lambda module, *_: calls.append(module))
@@ -90,7 +106,9 @@ def test_stopped_gradient_between_levels() -> None:
     network = _network(depth=1)
     level0, level1 = network.levels(*_sample()[:2])
     level0.flow.sum().backward(retain_graph=True)
-    assert all(p.grad is None or not p.grad.any() for p in network.lowest_flow.parameters())
+    assert all(
+        p.grad is None or not p.grad.any() for p in network.lowest_flow.parameters()
+    )
     level1.flow.sum().backward()
     assert network.lowest_flow.down1.weight.grad.any()
 
@@ -149,7 +167,9 @@ def test_export_gives_the_same_frames() -> None:
     network, frames, t = _network(), torch.rand(1, 2, 1, 32, 64), torch.tensor([1 / 3])
     exported = torch.export.export(network, (frames, t)).module()
     with torch.no_grad():
-        torch.testing.assert_close(exported(frames, t), network(frames, t), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(
+            exported(frames, t), network(frames, t), atol=1e-5, rtol=1e-5
+        )
 
 
 @pytest.mark.parametrize(
@@ -184,7 +204,11 @@ def test_refuses_options(options: dict[str, object], said: str) -> None:
         ((1, 2, 1, 32, 32), [], r"times inside \(0, 1\), found \[\]"),
         ((1, 2, 1, 32, 32), [1.0], r"times inside \(0, 1\), found \[1.0\]"),
         ((1, 2, 1, 32, 32), [float("nan")], "found .nan."),
-        ((1, 2, 1, 32, 32), torch.rand(3, 1), r"\(T,\) or \(1, T\) times, found shape \(3, 1\)"),
+        (
+            (1, 2, 1, 32, 32),
+            torch.rand(3, 1),
+            r"\(T,\) or \(1, T\) times, found shape \(3, 1\)",
+        ),
     ],
 )
 def test_refuses_frames(shape: tuple[int, ...], t: object, said: str) -> None:

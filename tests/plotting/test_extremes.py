@@ -17,7 +17,13 @@ from deepcams.core.errors import InputError
 from deepcams.core.field import field_like
 from deepcams.core.grid import Grid
 from deepcams.files.atomic import UNFINISHED
-from deepcams.plotting import animate, annual_figure, compare_maps, sequence_figure, series_figure
+from deepcams.plotting import (
+    animate,
+    annual_figure,
+    compare_maps,
+    sequence_figure,
+    series_figure,
+)
 from deepcams.plotting.maps import _ticks
 from deepcams.plotting.scatter import ScatterPanel, scatter_figure
 
@@ -47,10 +53,13 @@ def drawn(figure: Figure) -> Figure:
 
 def apart(words: list[Text]) -> bool:
     boxes = [
-        word.get_window_extent() for word in words if word.get_text().strip() and word.get_visible()
+        word.get_window_extent()
+        for word in words
+        if word.get_text().strip() and word.get_visible()
     ]
     return not any(
-        min(a.x1, b.x1) - max(a.x0, b.x0) > 0.5 and min(a.y1, b.y1) - max(a.y0, b.y0) > 0.5
+        min(a.x1, b.x1) - max(a.x0, b.x0) > 0.5
+        and min(a.y1, b.y1) - max(a.y0, b.y0) > 0.5
         for a, b in combinations(boxes, 2)
     )
 
@@ -61,7 +70,11 @@ def test_the_steps_of_two_scales_keep_apart(draw: str, size: str) -> None:
     field = region()
     if draw == "compare":
         figure = compare_maps(
-            {"ours": field}, START, truth=region(value=0.0), scale="guideline", size=size
+            {"ours": field},
+            START,
+            truth=region(value=0.0),
+            scale="guideline",
+            size=size,
         )
     else:
         figure = annual_figure(field, region(value=0.0), scale="guideline", size=size)
@@ -73,14 +86,16 @@ def test_the_steps_of_two_scales_keep_apart(draw: str, size: str) -> None:
     one, other = (bar.get_tightbbox() for bar in bars)
     assert one is not None
     assert other is not None
-    assert min(one.x1, other.x1) <= max(one.x0, other.x0) or min(one.y1, other.y1) <= max(
-        one.y0, other.y0
-    )
+    assert min(one.x1, other.x1) <= max(one.x0, other.x0) or min(
+        one.y1, other.y1
+    ) <= max(one.y0, other.y0)
 
 
 @pytest.mark.parametrize("projection", ["robinson", "equal-earth"])
 def test_degrees_keep_off_titles_and_other_maps(projection: str) -> None:
-    figure = drawn(annual_figure(region(), region(value=5.0), projection=projection, size="page"))
+    figure = drawn(
+        annual_figure(region(), region(value=5.0), projection=projection, size="page")
+    )
     maps = [axes for axes in figure.axes if axes.get_title(loc="left")]
     words = [word for axes in maps for word in (*axes.texts, axes._left_title)]  # type: ignore[attr-defined]
     assert {"60°N", "30°N", "40°E"} <= {word.get_text() for word in words}
@@ -91,7 +106,9 @@ def test_degrees_keep_off_titles_and_other_maps(projection: str) -> None:
 @pytest.mark.parametrize("span", [2.0, 7.0, 15.0, 40.0, 360.0])
 def test_longitudes_of_a_small_map_keep_apart(wide: float, span: float) -> None:
     ticks = _ticks(-179.0, -179.0 + span, wide / 0.6, 0.2 / wide)
-    assert all((after - before) / span * wide > 0.4 for before, after in pairwise(ticks))
+    assert all(
+        (after - before) / span * wide > 0.4 for before, after in pairwise(ticks)
+    )
     assert ticks or wide < 0.4
 
 
@@ -103,7 +120,9 @@ def test_one_hour_is_drawn_at_its_hour() -> None:
 
 
 def test_nothing_above_zero_has_no_place_on_a_logarithmic_scale() -> None:
-    with pytest.raises(InputError, match="values above 0, found none at 45°N 20°E; choose linear"):
+    with pytest.raises(
+        InputError, match="values above 0, found none at 45°N 20°E; choose linear"
+    ):
         series_figure({"ours": region(value=0.0)}, (20.0, 45.0), scale="log")
 
 
@@ -116,7 +135,9 @@ def test_a_short_record_is_a_short_sequence(hours: int, columns: int) -> None:
 
 
 def test_means_of_one_frame_say_so() -> None:
-    titles = [axes.get_title(loc="left") for axes in annual_figure(region(1), region(2)).axes]
+    titles = [
+        axes.get_title(loc="left") for axes in annual_figure(region(1), region(2)).axes
+    ]
     assert "field, 0.5°, mean of 1 frame" in titles
 
 
@@ -124,7 +145,9 @@ def test_a_correlation_that_is_not_defined_says_so() -> None:
     density = np.zeros((1000, 1000), np.int32)
     density[10, 0] = 5
     nan = float("nan")
-    figure = scatter_figure([[ScatterPanel("a", density, 5, nan, 10.0, -10.0, nan, nan)]])
+    figure = scatter_figure(
+        [[ScatterPanel("a", density, 5, nan, 10.0, -10.0, nan, nan)]]
+    )
     words = "\n".join(text.get_text() for text in figure.axes[0].texts)
     assert "nan" not in words
     assert "R: not defined" in words

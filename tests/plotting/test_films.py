@@ -39,7 +39,10 @@ def test_a_films_frame_looks_as_it_did(
 
 
 def frames_of(
-    fields: dict[str, xr.DataArray], folder: Path, monkeypatch: pytest.MonkeyPatch, **how: Any
+    fields: dict[str, xr.DataArray],
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    **how: Any,
 ) -> list[np.ndarray]:
     """The pictures that :func:`animate` gives to the encoder."""
     pictures: list[np.ndarray] = []
@@ -99,7 +102,9 @@ def test_a_film_has_its_frames_and_they_move(kind: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"ends in \.mp4 or \.gif"):
         animate({"ours": hourly()}, tmp_path / "film.avi")
     with pytest.raises(InputError, match="the nearest is"):
-        animate({"ours": hourly()}, tmp_path / f"no.{kind}", period=Period.parse("2018"))
+        animate(
+            {"ours": hourly()}, tmp_path / f"no.{kind}", period=Period.parse("2018")
+        )
 
 
 def _frames(path: Path) -> list[np.ndarray]:
@@ -136,7 +141,9 @@ def test_titles_of_a_film_lie_beside_one_another(
         every=6,
         size=size,
     )
-    left, right = (films[0].titles[name].get_window_extent() for name in ("original", "ours"))
+    left, right = (
+        films[0].titles[name].get_window_extent() for name in ("original", "ours")
+    )
     assert left.x1 <= right.x0
     assert right.x1 <= films[0].figure.bbox.x1
 
@@ -154,7 +161,10 @@ def test_memory_does_not_grow_with_a_film(tmp_path: Path) -> None:
     for number in (4, 16):
         tracemalloc.start()
         animate(
-            {"ours": hours.isel(time=slice(number))}, tmp_path / "a.gif", size="column", box=BOX
+            {"ours": hours.isel(time=slice(number))},
+            tmp_path / "a.gif",
+            size="column",
+            box=BOX,
         )
         most.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
@@ -196,7 +206,10 @@ SAYS = {
 @pytest.mark.skipif(os.name != "posix", reason="the encoder is a shell script")
 @pytest.mark.parametrize("what", SAYS)
 def test_an_encoder_that_fails_is_one_line_with_its_reason(
-    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    what: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     pytest.importorskip("imageio_ffmpeg")
     said, told = SAYS[what]
@@ -208,7 +221,9 @@ def test_an_encoder_that_fails_is_one_line_with_its_reason(
     encoder.chmod(0o755)
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(encoder))
     with pytest.raises(OutputError) as caught:
-        animate({"ours": hourly()}, tmp_path / "film.mp4", size="column", box=BOX, every=3)
+        animate(
+            {"ours": hourly()}, tmp_path / "film.mp4", size="column", box=BOX, every=3
+        )
     assert f"{tmp_path / 'film.mp4'} cannot be written: " in str(caught.value)
     assert told in str(caught.value)
     assert "permissions" not in str(caught.value)
@@ -221,12 +236,18 @@ def test_an_encoder_that_cannot_be_started_is_one_line(
 ) -> None:
     pytest.importorskip("imageio_ffmpeg")
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "none"))
-    with pytest.raises(OutputError, match=r"ffmpeg cannot be started .*; a \.gif needs none"):
-        animate({"ours": hourly()}, tmp_path / "film.mp4", size="column", box=BOX, every=3)
+    with pytest.raises(
+        OutputError, match=r"ffmpeg cannot be started .*; a \.gif needs none"
+    ):
+        animate(
+            {"ours": hourly()}, tmp_path / "film.mp4", size="column", box=BOX, every=3
+        )
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_gif_on_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gif_on_a_full_disk_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     @contextmanager
     def full(*_: object) -> Iterator[Callable[[np.ndarray], None]]:
         def write(_: np.ndarray) -> None:
@@ -236,4 +257,6 @@ def test_a_gif_on_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(film, "_gif", full)
     with pytest.raises(OutputError, match="No space left on device; free some space"):
-        animate({"ours": hourly()}, tmp_path / "film.gif", size="column", box=BOX, every=3)
+        animate(
+            {"ours": hourly()}, tmp_path / "film.gif", size="column", box=BOX, every=3
+        )

@@ -30,7 +30,10 @@ def drawn(title: str, out: Path) -> list[str]:
     """Save a figure with a title; return the warnings."""
     with warnings.catch_warnings(record=True) as given:
         warnings.simplefilter("always")
-        save(Sheet(SIZES["column"], Texts(title), [Row(0.0, tall=1.0)]).figure, out / "a.png")
+        save(
+            Sheet(SIZES["column"], Texts(title), [Row(0.0, tall=1.0)]).figure,
+            out / "a.png",
+        )
     return [f"{each.category.__name__}: {each.message}" for each in given]
 
 

@@ -49,14 +49,18 @@ def maps_of(figure: Figure) -> list[Axes]:
     return [axes for axes in figure.axes if axes.get_aspect() != "auto"]
 
 
-def colour_at(figure: Figure, axes: Axes, longitude: float, latitude: float) -> np.ndarray:
+def colour_at(
+    figure: Figure, axes: Axes, longitude: float, latitude: float
+) -> np.ndarray:
     image = pixels(figure)
     x, y = axes.transData.transform((longitude, latitude))
     return np.asarray(image[image.shape[0] - 1 - int(y), int(x)])
 
 
 def shown_colour(axes: Axes, value: float) -> np.ndarray:
-    return np.round(np.array(axes.images[0].cmap(axes.images[0].norm(value))[:3]) * 255).astype(int)
+    return np.round(
+        np.array(axes.images[0].cmap(axes.images[0].norm(value))[:3]) * 255
+    ).astype(int)
 
 
 @pytest.mark.parametrize("longitude", [82.0, 91.25, 100.0])
@@ -72,9 +76,13 @@ def test_a_value_is_drawn_at_its_node(longitude: float) -> None:
     inside = 0.1 if longitude == 82 else -0.1  # half a cell is 0.125
     for near in (0.0, inside):
         np.testing.assert_allclose(
-            colour_at(figure, axes, longitude + near, 15.5), shown_colour(axes, 900), atol=2
+            colour_at(figure, axes, longitude + near, 15.5),
+            shown_colour(axes, 900),
+            atol=2,
         )
-    np.testing.assert_allclose(colour_at(figure, axes, 90, 15), shown_colour(axes, 5.0), atol=2)
+    np.testing.assert_allclose(
+        colour_at(figure, axes, 90, 15), shown_colour(axes, 5.0), atol=2
+    )
 
 
 @pytest.mark.parametrize(
@@ -89,7 +97,9 @@ def test_a_value_is_drawn_at_its_node(longitude: float) -> None:
     ],
 )
 def test_the_globe_is_drawn_in_any_view(
-    box: tuple[float, float, float, float] | None, place: tuple[float, float], drawn: float
+    box: tuple[float, float, float, float] | None,
+    place: tuple[float, float],
+    drawn: float,
 ) -> None:
     grid = Grid.globe(0.75)
     values = np.full(grid.shape, 5.0)
@@ -115,7 +125,9 @@ def test_zero_lies_below_the_scale_and_missing_is_grey_and_said() -> None:
     values[0, 0] = 3000
     figure = map_figure(a_field(BAY, values))
     axes = maps_of(figure)[0]
-    np.testing.assert_allclose(colour_at(figure, axes, 84, 18), shown_colour(axes, 1e-3), atol=2)
+    np.testing.assert_allclose(
+        colour_at(figure, axes, 84, 18), shown_colour(axes, 1e-3), atol=2
+    )
     np.testing.assert_allclose(colour_at(figure, axes, 91, 15), [184, 184, 184], atol=2)
     labels = [each.get_xlabel() for each in figure.axes]
     assert any("grey: missing" in label for label in labels)
@@ -159,7 +171,9 @@ def compared() -> Figure:
     )
 
 
-def test_a_comparison_has_truth_input_methods_and_errors_in_every_view(compared: Figure) -> None:
+def test_a_comparison_has_truth_input_methods_and_errors_in_every_view(
+    compared: Figure,
+) -> None:
     titles = [axes.get_title(loc="left") for axes in maps_of(compared)]
     whole = [
         "Truth, 0.25°",
@@ -199,11 +213,15 @@ def test_one_scale_for_all_concentrations_and_one_about_zero_for_all_errors(
 
 def test_the_errors_figures_are_those_of_the_view(compared: Figure) -> None:
     texts = {
-        axes.get_title("left"): [t.get_text() for t in axes.texts] for axes in maps_of(compared)
+        axes.get_title("left"): [t.get_text() for t in axes.texts]
+        for axes in maps_of(compared)
     }
     assert "MAE 1.00   RMSE 1.00" in texts["Ours \N{MINUS SIGN} truth"]
     assert "MAE 1.00   RMSE 1.00" in texts["A: Ours \N{MINUS SIGN} truth"]
-    linear = texts["Linear \N{MINUS SIGN} truth"], texts["B: Linear \N{MINUS SIGN} truth"]
+    linear = (
+        texts["Linear \N{MINUS SIGN} truth"],
+        texts["B: Linear \N{MINUS SIGN} truth"],
+    )
     assert linear[0][-1] != linear[1][-1]
 
 
@@ -227,8 +245,13 @@ def test_nothing_overlaps_or_sticks_out(compared: Figure) -> None:
 
 def test_without_a_truth_source_and_methods_stand_in_a_row() -> None:
     coarse = Grid.globe(0.75).select((82.5, 14.25, 99.75, 25.5))[0]
-    figure = compare_maps({"Ours": a_field(BAY)}, NOON, source=("CAMS", a_field(coarse)))
-    assert [axes.get_title("left") for axes in maps_of(figure)] == ["CAMS, 0.75°", "Ours, 0.25°"]
+    figure = compare_maps(
+        {"Ours": a_field(BAY)}, NOON, source=("CAMS", a_field(coarse))
+    )
+    assert [axes.get_title("left") for axes in maps_of(figure)] == [
+        "CAMS, 0.75°",
+        "Ours, 0.25°",
+    ]
     assert len(figure.axes) == 3  # and one colour bar
     assert pixels(figure).std() > 10
 
@@ -264,7 +287,11 @@ def test_coastlines_reach_the_picture() -> None:
     axes = Figure().add_axes((0, 0, 1, 1))
     view = View.of(BAY)
     draw_map(
-        axes, np.ones(BAY.shape), BAY, view, style.ColourScale.of_errors([np.ones(1)], "error")
+        axes,
+        np.ones(BAY.shape),
+        BAY,
+        view,
+        style.ColourScale.of_errors([np.ones(1)], "error"),
     )
     points = np.concatenate(
         [path.vertices for each in axes.collections for path in each.get_paths()]

@@ -100,7 +100,9 @@ def test_wide_maps_have_fewer_details_and_no_line_along_the_dateline() -> None:
     assert sum(map(len, wide)) < 10_000 < sum(map(len, world("coasts")))
     assert distance(wide, 180.0, 67.5) > 0.4  # in Chukotka
     assert distance(wide, 0.0, -90.0) > 10
-    assert all(np.abs(np.diff(line[:, 0])).max() < 90 for line in (*wide, *world("coasts")))
+    assert all(
+        np.abs(np.diff(line[:, 0])).max() < 90 for line in (*wide, *world("coasts"))
+    )
 
 
 @pytest.mark.parametrize(
@@ -115,13 +117,17 @@ def test_wide_maps_have_fewer_details_and_no_line_along_the_dateline() -> None:
     ],
 )
 @pytest.mark.parametrize("width", [20.0, 360.0])
-def test_land_is_filled(longitude: float, latitude: float, is_land: bool, width: float) -> None:
+def test_land_is_filled(
+    longitude: float, latitude: float, is_land: bool, width: float
+) -> None:
     west = longitude - width / 2
     view = View(west, max(latitude - 8, -90), west + width, min(latitude + 8, 90))
     rings = [Path(ring) for ring in land(view)]
     # Matplotlib fills by the winding number: a lake turns the other way round than the land about it.
     turns = sum(
-        _turn(ring.vertices) for ring in rings if ring.contains_point((longitude, latitude))
+        _turn(ring.vertices)
+        for ring in rings
+        if ring.contains_point((longitude, latitude))
     )
     assert (turns != 0) == is_land
 

@@ -61,17 +61,26 @@ def hourly() -> xr.DataArray:
     latitude, longitude = np.meshgrid(grid.latitudes, grid.longitudes, indexing="ij")
     hours = np.arange(7)
     wave = [
-        np.exp(2 + 1.5 * np.sin(np.deg2rad(3 * longitude - 6 * h)) * np.cos(np.deg2rad(latitude)))
+        np.exp(
+            2
+            + 1.5
+            * np.sin(np.deg2rad(3 * longitude - 6 * h))
+            * np.cos(np.deg2rad(latitude))
+        )
         for h in hours
     ]
     fire = 3000 * np.exp(
-        -((latitude + 35) ** 2 + ((longitude - 179 - hours[:, None, None]) % 360) ** 2) / 20
+        -((latitude + 35) ** 2 + ((longitude - 179 - hours[:, None, None]) % 360) ** 2)
+        / 20
     )
     values = np.where(latitude > 80, 0.05, np.array(wave) + fire)
     values[:, 70:74, 100:110] = np.nan
     template = xr.DataArray(0.0, name="pm2p5", attrs={"source": "made for tests"})
     return field_like(
-        template, values.astype(np.float32), grid, START + hours * np.timedelta64(1, "h")
+        template,
+        values.astype(np.float32),
+        grid,
+        START + hours * np.timedelta64(1, "h"),
     )
 
 
@@ -82,7 +91,8 @@ def sparse() -> xr.DataArray:
 
 def a_training(folder: Path) -> Path:
     rows = [
-        f"{step},{1 / (1 + step):.4f},{1.4 - step / 40:.3f},{int(step == 9)}" for step in range(10)
+        f"{step},{1 / (1 + step):.4f},{1.4 - step / 40:.3f},{int(step == 9)}"
+        for step in range(10)
     ]
     (folder / "log.csv").write_text("step,loss,skill,best\n" + "\n".join(rows) + "\n")
     return folder
@@ -110,7 +120,8 @@ def a_scatter(size: str) -> Figure:
 
 def a_station_map(size: str) -> Figure:
     latitude, longitude = (
-        each.ravel() for each in np.meshgrid(np.arange(44, 54, 1.0), np.arange(2, 20, 1.5))
+        each.ravel()
+        for each in np.meshgrid(np.arange(44, 54, 1.0), np.arange(2, 20, 1.5))
     )
     hours = {"2018": longitude * 400, "2019": latitude * 100}
     return station_map(
@@ -147,8 +158,12 @@ KINDS: dict[str, Callable[[Path], Figure]] = {
     "map-robinson-who": lambda _: map_figure(
         hourly(), projection="robinson", scale="guideline", size="column"
     ),
-    "map-equal-earth": lambda _: map_figure(hourly(), projection="equal-earth", size="page"),
-    "map-north": lambda _: map_figure(hourly(), projection="north-polar", size="column"),
+    "map-equal-earth": lambda _: map_figure(
+        hourly(), projection="equal-earth", size="page"
+    ),
+    "map-north": lambda _: map_figure(
+        hourly(), projection="north-polar", size="column"
+    ),
     "map-south": lambda _: map_figure(hourly(), projection="south-polar"),
     "map-mean": lambda _: map_figure(
         hourly(), period=Period.parse("2019-12-31"), box=BOX, size="slide"
@@ -170,13 +185,18 @@ KINDS: dict[str, Callable[[Path], Figure]] = {
     "series-who": lambda _: series_figure(
         {"ours": hourly()}, (60.0, 0.0), scale="guideline", size="column"
     ),
-    "annual": lambda _: annual_figure(hourly(), sparse(), projection="robinson", size="page"),
+    "annual": lambda _: annual_figure(
+        hourly(), sparse(), projection="robinson", size="page"
+    ),
     "annual-slide": lambda _: annual_figure(hourly(), sparse(), box=BOX, size="slide"),
     "annual-south": lambda _: annual_figure(
         hourly(), sparse(), projection="south-polar", size="page"
     ),
     "map-sector": lambda _: map_figure(
-        hourly(), box=(20.0, 60.0, -150.0, 90.0), projection="north-polar", size="column"
+        hourly(),
+        box=(20.0, 60.0, -150.0, 90.0),
+        projection="north-polar",
+        size="column",
     ),
     "compare-column": lambda _: compare_maps(
         {"A": hourly()},
@@ -228,7 +248,9 @@ def as_before(found: np.ndarray, name: str) -> bool:
     """Whether a picture is the baseline of that name, but for fonts and antialiasing, which differ between releases."""
     path = BASELINE / f"{name}.png"
     if os.environ.get("DEEPCAMS_NEW_BASELINES"):
-        Image.fromarray(found.astype(np.uint8)).quantize(256, kmeans=4).save(path, optimize=True)
+        Image.fromarray(found.astype(np.uint8)).quantize(256, kmeans=4).save(
+            path, optimize=True
+        )
     expected = np.asarray(Image.open(path).convert("RGB"), int)
     if abs(found.shape[0] - expected.shape[0]) > 2:
         return False
@@ -260,7 +282,9 @@ CHANGES: dict[str, tuple[str, Callable[[], Figure]]] = {
     ),
     "another place": (
         "series",
-        lambda: series_figure({"ours": hourly()}, (0.0, 0.0), original=sparse(), scale="log"),
+        lambda: series_figure(
+            {"ours": hourly()}, (0.0, 0.0), original=sparse(), scale="log"
+        ),
     ),
     "an error of other sign": (
         "compare",
@@ -273,8 +297,14 @@ CHANGES: dict[str, tuple[str, Callable[[], Figure]]] = {
             size="page",
         ),
     ),
-    "no original": ("sequence", lambda: sequence_figure({"ours": hourly()}, box=BOX, size="page")),
-    "another hour": ("map-mean", lambda: map_figure(hourly(), START, box=BOX, size="slide")),
+    "no original": (
+        "sequence",
+        lambda: sequence_figure({"ours": hourly()}, box=BOX, size="page"),
+    ),
+    "another hour": (
+        "map-mean",
+        lambda: map_figure(hourly(), START, box=BOX, size="slide"),
+    ),
 }
 
 
@@ -290,7 +320,9 @@ def test_a_real_change_is_seen(change: str, monkeypatch: pytest.MonkeyPatch) -> 
 def test_nothing_is_written_below_six_points(kind: str, tmp_path: Path) -> None:
     figure, _ = drawn(kind, tmp_path)
     written = [
-        text for text in figure.findobj(Text) if text.get_text().strip() and text.get_visible()
+        text
+        for text in figure.findobj(Text)
+        if text.get_text().strip() and text.get_visible()
     ]
     assert written
     assert min(text.get_fontsize() for text in written) >= 6
@@ -318,12 +350,15 @@ AS_LARGE = {
 
 
 @pytest.mark.parametrize(("kind", "size"), AS_LARGE.items())
-def test_figures_are_as_large_as_their_paper(kind: str, size: str, tmp_path: Path) -> None:
+def test_figures_are_as_large_as_their_paper(
+    kind: str, size: str, tmp_path: Path
+) -> None:
     fits(drawn(kind, tmp_path)[0], size)
 
 
 @pytest.mark.parametrize(
-    ("draw", "size"), [(a_scatter, "slide"), (a_station_map, "slide"), (a_cycle, "screen")]
+    ("draw", "size"),
+    [(a_scatter, "slide"), (a_station_map, "slide"), (a_cycle, "screen")],
 )
 def test_station_figures_are_as_large_as_their_paper(
     size: str, draw: Callable[[str], Figure]
@@ -340,7 +375,9 @@ def fits(figure: Figure, size: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_nothing_sticks_out_of_the_paper_or_lies_on_the_writing(kind: str, tmp_path: Path) -> None:
+def test_nothing_sticks_out_of_the_paper_or_lies_on_the_writing(
+    kind: str, tmp_path: Path
+) -> None:
     figure, _ = drawn(kind, tmp_path)
     boxes = [axes.get_tightbbox() for axes in figure.axes]
     words = [text.get_window_extent() for text in figure.texts]
@@ -374,7 +411,9 @@ def test_a_constant_field_and_one_with_nothing_are_drawn() -> None:
 
 @pytest.mark.parametrize("ending", ["png", "pdf", "svg"])
 def test_all_formats(ending: str, tmp_path: Path) -> None:
-    path = save(series_figure({"ours": hourly()}, (60.0, 0.0)), tmp_path / f"a.{ending}")
+    path = save(
+        series_figure({"ours": hourly()}, (60.0, 0.0)), tmp_path / f"a.{ending}"
+    )
     starts = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
     assert path.read_bytes().startswith(starts[ending])
     assert grid_of(hourly()).step == 1.5  # the field itself is untouched
@@ -390,7 +429,8 @@ def test_a_box_across_the_edge_of_the_overview_is_outlined_on_both_sides() -> No
 
 
 @pytest.mark.parametrize(
-    "words", ["a $x^", "50 $ or $_{", "\x00\x07 bell \ud800", r"$\alpha$ and PM$_{2.5}$"]
+    "words",
+    ["a $x^", "50 $ or $_{", "\x00\x07 bell \ud800", r"$\alpha$ and PM$_{2.5}$"],
 )
 def test_any_words_are_drawn(words: str, tmp_path: Path) -> None:
     """Names of files and what they say of themselves, and what a user types."""
@@ -460,7 +500,9 @@ def test_settings_of_the_process_change_no_film(tmp_path: Path) -> None:
     how: dict[str, Any] = {"every": 6, "size": "column", "box": BOX}
     usual = animate({"ours": hourly()}, tmp_path / "a.gif", **how).read_bytes()
     with matplotlib.rc_context(SETTINGS):
-        assert animate({"ours": hourly()}, tmp_path / "b.gif", **how).read_bytes() == usual
+        assert (
+            animate({"ours": hourly()}, tmp_path / "b.gif", **how).read_bytes() == usual
+        )
 
 
 def test_figures_of_several_threads_put_the_settings_back() -> None:

@@ -13,7 +13,13 @@ from deepcams.core.errors import InputError
 from deepcams.core.field import field_like
 from deepcams.core.grid import Grid
 from deepcams.core.period import Period
-from deepcams.plotting import annual_figure, map_figure, save, sequence_figure, series_figure
+from deepcams.plotting import (
+    annual_figure,
+    map_figure,
+    save,
+    sequence_figure,
+    series_figure,
+)
 from plotting.test_pictures import START, hourly
 
 
@@ -33,9 +39,14 @@ from plotting.test_pictures import START, hourly
             "the nearest is 2019-12-31 15:00",
         ),
         (lambda: map_figure(hourly(), box=(10.1, 10.1, 10.9, 10.4)), "holds nodes"),
-        (lambda: map_figure(hourly(), projection="mercator"), "--projection: expected one of"),
         (
-            lambda: map_figure(hourly(), box=(0, -80, 30, -60), projection="north-polar"),
+            lambda: map_figure(hourly(), projection="mercator"),
+            "--projection: expected one of",
+        ),
+        (
+            lambda: map_figure(
+                hourly(), box=(0, -80, 30, -60), projection="north-polar"
+            ),
             "on the pole's side",
         ),
         (
@@ -44,14 +55,22 @@ from plotting.test_pictures import START, hourly
         ),
         (lambda: map_figure(hourly(), scale="linear"), "--scale: expected one of"),
         (lambda: map_figure(hourly(), size="poster"), "--size: expected one of"),
-        (lambda: map_figure(hourly().rename("no2"), scale="guideline"), "expected PM2.5 or PM10"),
+        (
+            lambda: map_figure(hourly().rename("no2"), scale="guideline"),
+            "expected PM2.5 or PM10",
+        ),
         (lambda: series_figure({"a": hourly()}, (400.0, 0.0)), "--at: expected"),
         (
-            lambda: series_figure({"a": hourly().isel(longitude=slice(0, 20))}, (90.0, 0.0)),
+            lambda: series_figure(
+                {"a": hourly().isel(longitude=slice(0, 20))}, (90.0, 0.0)
+            ),
             "a place in the data",
         ),
         (lambda: sequence_figure({"a": hourly()}, hours=30), "2 to 12 frames"),
-        (lambda: sequence_figure({"a": hourly()}, hours=9), "the nearest is 2019-12-31 21:00"),
+        (
+            lambda: sequence_figure({"a": hourly()}, hours=9),
+            "the nearest is 2019-12-31 21:00",
+        ),
         (
             lambda: annual_figure(hourly(), hourly()[:, ::2, ::2]),
             "an odd number of times as coarse",
@@ -72,7 +91,9 @@ def test_means_and_series_are_the_numbers_of_the_field() -> None:
     np.testing.assert_allclose(
         mean(lazy, slice(1, 6)), hourly().values[1:6].mean(axis=0), rtol=1e-6
     )
-    times, values = series_at(lazy, (181.4, -35.2), Period.parse("2019-12-31T16..2019-12-31T18"))
+    times, values = series_at(
+        lazy, (181.4, -35.2), Period.parse("2019-12-31T16..2019-12-31T18")
+    )
     assert times.size == 3
     np.testing.assert_allclose(
         values, hourly().sel(latitude=-34.5, longitude=181.5).values[1:4], rtol=1e-6
@@ -123,7 +144,13 @@ def test_an_hour_that_is_not_in_the_file_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hourly().to_netcdf(tmp_path / "field.nc")
-    arguments = ["plot", "map", str(tmp_path / "field.nc"), "-o", str(tmp_path / "none.png")]
+    arguments = [
+        "plot",
+        "map",
+        str(tmp_path / "field.nc"),
+        "-o",
+        str(tmp_path / "none.png"),
+    ]
     assert main([*arguments, "--time", "2020-06-01"]) == 2
     assert "the nearest is 2019-12-31 21:00" in capsys.readouterr().err
     assert not (tmp_path / "none.png").exists()

@@ -54,7 +54,9 @@ def test_what_lies_beyond_a_scale_is_pointed_at() -> None:
 
 def test_ticks_and_their_words() -> None:
     norm = style.concentration_norm([np.array([0.5, 150.0])])
-    assert style.concentration_ticks(norm) == pytest.approx([0.5, 1, 2, 5, 10, 20, 50, 100, 200])
+    assert style.concentration_ticks(norm) == pytest.approx(
+        [0.5, 1, 2, 5, 10, 20, 50, 100, 200]
+    )
     assert [style.longitude_text(x) for x in (-180, -90, 0, 181.5, 270, 360, 540)] == [
         "180°",
         "90°W",
@@ -78,6 +80,8 @@ def test_colours_grow_evenly_darker() -> None:
 
 def test_steps_for_any_span_begin_with_the_guideline_for_a_year() -> None:
     for species in ("pm2p5", "pm10"):
-        day, year = (style.guideline_norm(species, annual).boundaries for annual in (False, True))
+        day, year = (
+            style.guideline_norm(species, annual).boundaries for annual in (False, True)
+        )
         assert style.guideline_steps(species) == [year[1], *day[1:7]]
     assert style.guideline_steps("so2") is None

@@ -15,7 +15,9 @@ LONGITUDE = np.arange(0, 360, 7.5)
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_cache(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DEEPCAMS_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
@@ -33,7 +35,9 @@ def _world(start: str, count: int, hours: int = 3, seed: int = 0) -> xr.DataArra
     times = np.datetime64(start, "ns") + np.arange(count) * np.timedelta64(hours, "h")
     values = np.empty((count, LATITUDE.size, LONGITUDE.size), np.float32)
     for k, time in enumerate(times):
-        rng = np.random.default_rng([seed, int(time.astype("datetime64[m]").astype(int))])
+        rng = np.random.default_rng(
+            [seed, int(time.astype("datetime64[m]").astype(int))]
+        )
         values[k] = rng.lognormal(2, 1, values.shape[1:]) * 1e-9
     return xr.DataArray(
         values,
@@ -55,7 +59,9 @@ Save = Callable[..., Path]
 def save(tmp_path: Path) -> Save:
     """Write an array or dataset as netCDF under ``name`` and give the path."""
 
-    def to(name: str, data: xr.DataArray | xr.Dataset, packed: float = 0.0, **options: Any) -> Path:
+    def to(
+        name: str, data: xr.DataArray | xr.Dataset, packed: float = 0.0, **options: Any
+    ) -> Path:
         dataset = data.to_dataset() if isinstance(data, xr.DataArray) else data
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)

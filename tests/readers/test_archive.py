@@ -96,7 +96,9 @@ def test_old_entries_are_forgotten(zipped: Path) -> None:
     assert not {"old", "killed.2.partial"} & names
 
 
-def test_no_room_to_unpack(zipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_room_to_unpack(
+    zipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("no folder")
     monkeypatch.setenv("DEEPCAMS_CACHE", str(blocked))
@@ -130,7 +132,9 @@ def test_names_and_order_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w") as file:
         for name in ("z/data.nc", "a/data.nc", "ä b?.nc", "no.txt"):
-            file.writestr(name, b"CDF\x01" + name.encode() if name.endswith("nc") else b"text")
+            file.writestr(
+                name, b"CDF\x01" + name.encode() if name.endswith("nc") else b"text"
+            )
     found = unpack(path, lambda head: head.startswith(b"CDF"))
     assert [name for name, _ in found] == ["z/data.nc", "a/data.nc", "ä b?.nc"]
     assert [target.read_bytes()[4:].decode() for _, target in found] == [

@@ -74,13 +74,17 @@ def broken_chunk(folder: Path, record: xr.DataArray) -> Given:
 
 def cut_grib(folder: Path, record: xr.DataArray) -> Given:
     message = b"GRIB" + (5000).to_bytes(3, "big") + b"\x01"
-    (folder / "a.grib").write_bytes(message + bytes(5000 - 12) + b"7777" + message + bytes(100))
+    (folder / "a.grib").write_bytes(
+        message + bytes(5000 - 12) + b"7777" + message + bytes(100)
+    )
     return folder / "a.grib"
 
 
 def no_grib_after_all(folder: Path, record: xr.DataArray) -> Given:
     pytest.importorskip("eccodes")
-    (folder / "a.grib").write_bytes(b"GRIB" + (1000).to_bytes(3, "big") + b"\x01" + bytes(1000))
+    (folder / "a.grib").write_bytes(
+        b"GRIB" + (1000).to_bytes(3, "big") + b"\x01" + bytes(1000)
+    )
     return folder / "a.grib"
 
 
@@ -128,14 +132,20 @@ def _changed(change: Callable[[xr.DataArray], xr.DataArray | xr.Dataset]) -> Mak
 
 
 def _calendar(calendar: str) -> Make:
-    dates = [cftime.datetime(2019, 1, 1, hour, calendar=calendar) for hour in (0, 3, 6, 9)]
+    dates = [
+        cftime.datetime(2019, 1, 1, hour, calendar=calendar) for hour in (0, 3, 6, 9)
+    ]
     return _changed(lambda record: record.assign_coords(time=dates))
 
 
 def two_dimensional(record: xr.DataArray) -> xr.Dataset:
     latitude, longitude = np.meshgrid(record.latitude, record.longitude, indexing="ij")
-    plain = record.drop_vars(["latitude", "longitude"]).rename(latitude="y", longitude="x")
-    return plain.assign_coords(lat=(("y", "x"), latitude), lon=(("y", "x"), longitude)).to_dataset()
+    plain = record.drop_vars(["latitude", "longitude"]).rename(
+        latitude="y", longitude="x"
+    )
+    return plain.assign_coords(
+        lat=(("y", "x"), latitude), lon=(("y", "x"), longitude)
+    ).to_dataset()
 
 
 def irregular(record: xr.DataArray) -> xr.DataArray:
@@ -160,7 +170,9 @@ def different_grids(folder: Path, record: xr.DataArray) -> Given:
 
 def one_without(folder: Path, record: xr.DataArray) -> Given:
     record[:2].to_netcdf(folder / "one.nc")
-    record[2:].rename("pm10").drop_attrs().assign_attrs(units="kg m-3").to_netcdf(folder / "two.nc")
+    record[2:].rename("pm10").drop_attrs().assign_attrs(units="kg m-3").to_netcdf(
+        folder / "two.nc"
+    )
     return [folder / "one.nc", folder / "two.nc"]
 
 
@@ -169,7 +181,10 @@ CASES: dict[str, tuple[Make, str]] = {
         nothing,
         r"absent\.nc: expected a file, folder or glob, found nothing of this name",
     ),
-    "empty folder": (empty_folder, r"empty: expected a folder with data files, found an empty one"),
+    "empty folder": (
+        empty_folder,
+        r"empty: expected a folder with data files, found an empty one",
+    ),
     "empty glob": (empty_glob, r"2019\*\.nc: expected files that match, found none"),
     "folder without data": (
         folder_without_data,
@@ -177,12 +192,20 @@ CASES: dict[str, tuple[Make, str]] = {
     ),
     "empty file": (_bytes(b""), r"found an empty file; download it again"),
     "html": (
-        _bytes(b"\n<!DOCTYPE html><html><head><title>502 Bad\nGateway</title></head></html>"),
+        _bytes(
+            b"\n<!DOCTYPE html><html><head><title>502 Bad\nGateway</title></head></html>"
+        ),
         r"a\.nc: expected netCDF, GRIB, Zarr or a zip of them, found an HTML page \('502 Bad Gateway'\)",
     ),
-    "json": (_bytes(b'{"detail": "licence not accepted"}'), r"JSON text \('.*licence not accepted"),
+    "json": (
+        _bytes(b'{"detail": "licence not accepted"}'),
+        r"JSON text \('.*licence not accepted",
+    ),
     "text": (_bytes(b"time,value\n1,2\n"), r"found text \('time,value'\)"),
-    "binary": (_bytes(b"\x00\x01\x02\xff" * 99), r"unknown content \(it begins with 00 01 02 ff"),
+    "binary": (
+        _bytes(b"\x00\x01\x02\xff" * 99),
+        r"unknown content \(it begins with 00 01 02 ff",
+    ),
     "gzip": (_bytes(b"\x1f\x8b\x08" + bytes(99)), r"a gzip file \(unpack it first\)"),
     "zeros": (_bytes(bytes(5000)), r"only zero bytes"),
     "cut netCDF-4": (
@@ -194,17 +217,26 @@ CASES: dict[str, tuple[Make, str]] = {
         r"a truncated one \([\d,]+ of [\d,]+ bytes\); download it again",
     ),
     "cut netCDF-3 by a little": (_cut("NETCDF3_64BIT", 0.9999), r"a truncated one"),
-    "cut netCDF-3 of records": (_cut("NETCDF3_64BIT", 0.6, "UNLIMITED.nc"), r"a truncated one"),
+    "cut netCDF-3 of records": (
+        _cut("NETCDF3_64BIT", 0.6, "UNLIMITED.nc"),
+        r"a truncated one",
+    ),
     "cut header": (
         _cut("NETCDF3_CLASSIC", 0.005),
         r"a truncated one \(it ends within its header\)",
     ),
-    "broken chunk": (broken_chunk, r"a\.nc: expected readable values, found .*download it again"),
+    "broken chunk": (
+        broken_chunk,
+        r"a\.nc: expected readable values, found .*download it again",
+    ),
     "cut GRIB": (
         cut_grib,
         r"a\.grib: expected a whole file, found a truncated one \(5,108 of 10,000 bytes\)",
     ),
-    "no GRIB after all": (no_grib_after_all, r"a\.grib: expected a readable GRIB file, found"),
+    "no GRIB after all": (
+        no_grib_after_all,
+        r"a\.grib: expected a readable GRIB file, found",
+    ),
     "cut zip": (
         _zip(("a.nc", b"CDF\x01" * 999), after=lambda b: b[:-30]),
         r"expected a whole zip, found a truncated one",
@@ -216,7 +248,10 @@ CASES: dict[str, tuple[Make, str]] = {
         ),
         r"a\.nc: expected a whole zip, found a damaged one",
     ),
-    "empty zip": (_zip(), r"expected a zip with netCDF or GRIB data, found one that holds nothing"),
+    "empty zip": (
+        _zip(),
+        r"expected a zip with netCDF or GRIB data, found one that holds nothing",
+    ),
     "zip without data": (
         _zip(("README.txt", b"hello"), ("b.zip", b"PK\x03\x04")),
         r"one that holds README\.txt, b\.zip",
@@ -225,13 +260,22 @@ CASES: dict[str, tuple[Make, str]] = {
         _zip(("../../evil.nc", b"CDF\x01")),
         r"expected member names inside .*found '\.\./\.\./evil\.nc'",
     ),
-    "zip with absolute name": (_zip(("/tmp/evil.nc", b"CDF\x01")), r"found '/tmp/evil\.nc'"),
+    "zip with absolute name": (
+        _zip(("/tmp/evil.nc", b"CDF\x01")),
+        r"found '/tmp/evil\.nc'",
+    ),
     "zip climbing out of Windows": (
         _zip(("..\\evil.nc", b"CDF\x01")),
         r"expected member names inside",
     ),
-    "zip with a drive": (_zip(("C:\\evil.nc", b"CDF\x01")), r"expected member names inside"),
-    "zip with a link": (linked_zip, r"expected plain files in the zip, found a link 'data\.nc'"),
+    "zip with a drive": (
+        _zip(("C:\\evil.nc", b"CDF\x01")),
+        r"expected member names inside",
+    ),
+    "zip with a link": (
+        linked_zip,
+        r"expected plain files in the zip, found a link 'data\.nc'",
+    ),
     "encrypted zip": (
         _zip(("a.nc", b"CDF\x01"), after=_encrypted),
         r"a zip without a password, found 'a\.nc' encrypted",
@@ -294,9 +338,14 @@ CASES: dict[str, tuple[Make, str]] = {
         r"a\.nc: time: expected dates of the standard calendar, found calendar '360_day'",
     ),
     "noleap": (_calendar("noleap"), r"found calendar 'noleap'"),
-    "no time": (_changed(lambda r: r[0].drop_vars("time")), r"a\.nc: expected a coordinate time"),
+    "no time": (
+        _changed(lambda r: r[0].drop_vars("time")),
+        r"a\.nc: expected a coordinate time",
+    ),
     "missing time": (
-        _changed(lambda r: r.assign_coords(time=[*r.time.values[:3], np.datetime64("NaT")])),
+        _changed(
+            lambda r: r.assign_coords(time=[*r.time.values[:3], np.datetime64("NaT")])
+        ),
         r"time: expected at least one valid time",
     ),
     "time without units": (
@@ -334,7 +383,11 @@ def test_one_line(
         opener(given).compute()
     assert "\n" not in str(caught.value)
     assert sorted(path for path in tmp_path.rglob("*")) == before
-    left = [path for path in cache_dir().rglob("*") if "part" in path.name or "evil" in path.name]
+    left = [
+        path
+        for path in cache_dir().rglob("*")
+        if "part" in path.name or "evil" in path.name
+    ]
     assert left == []
     assert capfd.readouterr().err == ""  # no library's own complaint beside the line
 
@@ -345,9 +398,13 @@ def test_nobody_can_download_what_deepcams_has_made(
     tmp_path: Path, world: Callable[..., xr.DataArray], share: float, ours: bool
 ) -> None:
     path = tmp_path / "a.nc"
-    world("2019-01-01", 4).to_dataset().assign_attrs({RUN if ours else "run": "{}"}).to_netcdf(path)
+    world("2019-01-01", 4).to_dataset().assign_attrs(
+        {RUN if ours else "run": "{}"}
+    ).to_netcdf(path)
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
-    with pytest.raises(InputError, match="; make it again" if ours else "; download it again"):
+    with pytest.raises(
+        InputError, match="; make it again" if ours else "; download it again"
+    ):
         open_field(path)
 
 
@@ -356,7 +413,9 @@ def test_empty_list() -> None:
         open_cams([])
 
 
-@pytest.mark.parametrize("case", ["missing file", "html", "cut zip", "zip climbing out"])
+@pytest.mark.parametrize(
+    "case", ["missing file", "html", "cut zip", "zip climbing out"]
+)
 def test_the_command_prints_the_line_and_exits_2(
     tmp_path: Path,
     world: Callable[..., xr.DataArray],

@@ -24,7 +24,9 @@ TIMES = np.datetime64("2019-12-31T15:00", "ns") + np.arange(4) * np.timedelta64(
 VALUES = np.random.default_rng(0).lognormal(2, 1, (4, ROWS, COLUMNS)) * 1e-9
 
 
-def message(at: int, edition: int = 1, step: int = 0, factor: float = 1.0, **keys: Any) -> bytes:
+def message(
+    at: int, edition: int = 1, step: int = 0, factor: float = 1.0, **keys: Any
+) -> bytes:
     """PM2.5 at one of the times, as ECMWF codes it."""
     handle = eccodes.codes_grib_new_from_samples(f"regular_ll_sfc_grib{edition}")
     start = str((TIMES[at] - np.timedelta64(step, "h")).astype("datetime64[m]"))
@@ -61,7 +63,9 @@ def write(path: Path, *messages: bytes) -> Path:
 
 def check(field: xr.DataArray) -> None:
     np.testing.assert_array_equal(field.time.values, TIMES)
-    np.testing.assert_array_equal(field.longitude.values, -3 + 0.75 * np.arange(COLUMNS))
+    np.testing.assert_array_equal(
+        field.longitude.values, -3 + 0.75 * np.arange(COLUMNS)
+    )
     np.testing.assert_allclose(field.values, VALUES * 1e9, rtol=1e-4)
 
 
@@ -95,12 +99,16 @@ def test_any_order_and_any_split(pile: str, data: st.DataObject) -> None:
     messages = data.draw(st.permutations(PILES[pile]))
     number = data.draw(st.integers(1, 3))
     owners = data.draw(
-        st.lists(st.integers(0, number - 1), min_size=len(messages), max_size=len(messages))
+        st.lists(
+            st.integers(0, number - 1), min_size=len(messages), max_size=len(messages)
+        )
     )
     with tempfile.TemporaryDirectory() as folder:
         paths = []
         for k in sorted(set(owners)):
-            own = [one for one, owner in zip(messages, owners, strict=True) if owner == k]
+            own = [
+                one for one, owner in zip(messages, owners, strict=True) if owner == k
+            ]
             paths.append(write(Path(folder, f"{k}.grib"), *own))
         check(open_cams(paths).load())
 
@@ -108,7 +116,8 @@ def test_any_order_and_any_split(pile: str, data: st.DataObject) -> None:
 def test_what_is_taken_is_told(tmp_path: Path) -> None:
     path = write(tmp_path / "a.grib", *PILES["versions"])
     with pytest.warns(
-        DeepcamsNotice, match=r"4 hours .* analysis of version 0001 before analysis of version 0005"
+        DeepcamsNotice,
+        match=r"4 hours .* analysis of version 0001 before analysis of version 0005",
     ):
         check(open_cams(path))
 
@@ -119,7 +128,9 @@ def test_two_different_ones_are_refused_in_any_order(order: list[int]) -> None:
     messages = [*PILES["plain"], message(1, factor=2)]
     with tempfile.TemporaryDirectory() as folder:
         path = write(Path(folder, "a.grib"), *(messages[k] for k in order))
-        with pytest.raises(InputError, match=r"two different ones .analysis of version 0001"):
+        with pytest.raises(
+            InputError, match=r"two different ones .analysis of version 0001"
+        ):
             open_cams(path)
 
 
@@ -131,15 +142,22 @@ def _stream(value: str) -> Callable[[int], bytes]:
     ("make", "words"),
     [
         (_stream("moda"), "monthly means .stream moda"),
-        (lambda k: message(k, localDefinitionNumber=1, type="pf", number=k % 2 + 1), "number of 2"),
         (
-            lambda k: message(k, indicatorOfTypeOfLevel=100, level=1000 - 150 * (k % 2)),
+            lambda k: message(k, localDefinitionNumber=1, type="pf", number=k % 2 + 1),
+            "number of 2",
+        ),
+        (
+            lambda k: message(
+                k, indicatorOfTypeOfLevel=100, level=1000 - 150 * (k % 2)
+            ),
             "level of 2",
         ),
     ],
     ids=["months", "members", "levels"],
 )
-def test_other_kinds_are_one_line(tmp_path: Path, make: Callable[[int], bytes], words: str) -> None:
+def test_other_kinds_are_one_line(
+    tmp_path: Path, make: Callable[[int], bytes], words: str
+) -> None:
     path = write(tmp_path / "a.grib", *(make(k) for k in range(4)))
     with pytest.raises(InputError, match=words):
         open_cams(path)
@@ -148,11 +166,17 @@ def test_other_kinds_are_one_line(tmp_path: Path, make: Callable[[int], bytes], 
 
 def test_reduced_grids_are_one_line_and_described(tmp_path: Path) -> None:
     handle = eccodes.codes_grib_new_from_samples("reduced_gg_sfc_grib1")
-    for key, value in {"centre": "ecmf", "table2Version": 210, "indicatorOfParameter": 73}.items():
+    for key, value in {
+        "centre": "ecmf",
+        "table2Version": 210,
+        "indicatorOfParameter": 73,
+    }.items():
         eccodes.codes_set(handle, key, value)
     path = write(tmp_path / "a.grib", bytes(eccodes.codes_get_message(handle)))
     eccodes.codes_release(handle)
-    with pytest.raises(InputError, match="a regular latitude-longitude grid, found a list of"):
+    with pytest.raises(
+        InputError, match="a regular latitude-longitude grid, found a list of"
+    ):
         open_cams(path)
     assert "reduced_gg" in inspect(path, values=False).files[0].grid
 

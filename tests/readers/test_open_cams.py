@@ -49,9 +49,13 @@ def test_three_real_layouts_give_one_field(cams_dir: Path) -> None:
 
 
 def test_three_real_layouts_together_are_one_record(cams_dir: Path) -> None:
-    with pytest.warns(DeepcamsNotice, match="8 times stand in the input more than once"):
+    with pytest.warns(
+        DeepcamsNotice, match="8 times stand in the input more than once"
+    ):
         field = open_cams(cams_dir / "cams_eac4_20191231_*.nc")
-    xr.testing.assert_equal(field, open_cams(cams_dir / "cams_eac4_20191231_new_layout.nc"))
+    xr.testing.assert_equal(
+        field, open_cams(cams_dir / "cams_eac4_20191231_new_layout.nc")
+    )
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
@@ -92,10 +96,14 @@ def test_overlap_with_the_same_values(save: Save, world: World, packed: float) -
     with pytest.warns(DeepcamsNotice, match="2 times stand"):
         field = open_cams([other, one])
     np.testing.assert_array_equal(field.time.values, record.time.values)
-    np.testing.assert_allclose(field.values, expected(record), rtol=1e-6, atol=packed * 0.51e9)
+    np.testing.assert_allclose(
+        field.values, expected(record), rtol=1e-6, atol=packed * 0.51e9
+    )
 
 
-def test_overlap_with_other_values_names_time_and_files(save: Save, world: World) -> None:
+def test_overlap_with_other_values_names_time_and_files(
+    save: Save, world: World
+) -> None:
     record = world("2019-01-01", 10)
     changed = record[4:].copy()
     changed[1, 3, 3] *= 1.001
@@ -112,13 +120,17 @@ def test_repeat_within_a_file(save: Save, world: World) -> None:
     np.testing.assert_array_equal(field.values, expected(record))
     broken = record[[0, 1, 1, 2, 3]].copy()
     broken[2] *= 2
-    with pytest.raises(InputError, match=r"two different ones in .*b\.nc at 2019-01-01 03:00"):
+    with pytest.raises(
+        InputError, match=r"two different ones in .*b\.nc at 2019-01-01 03:00"
+    ):
         open_cams(save("b.nc", broken))
 
 
 def test_orientations_units_and_leftovers(save: Save, world: World) -> None:
     record = world("2019-01-01", 4)
-    west = record.assign_coords(longitude=(record.longitude + 180) % 360 - 180).sortby("longitude")
+    west = record.assign_coords(longitude=(record.longitude + 180) % 360 - 180).sortby(
+        "longitude"
+    )
     micro = (record * np.float32(1e9)).assign_attrs(record.attrs, units="µg m**-3")
     left = record.assign_coords(number=0, surface=0.0, step=np.timedelta64(0, "h"))
     left = left.assign_coords(expver=("time", ["0001"] * 4)).rename(time="valid_time")
@@ -135,7 +147,9 @@ def test_orientations_units_and_leftovers(save: Save, world: World) -> None:
     for name, variant in variants.items():
         path = save(f"in/{name}.nc", variant)
         field = open_cams(path)
-        np.testing.assert_allclose(field.values, expected(record), rtol=2e-7, err_msg=name)
+        np.testing.assert_allclose(
+            field.values, expected(record), rtol=2e-7, err_msg=name
+        )
         assert grid_of(field) == Grid.globe(7.5), name
     with pytest.warns(DeepcamsNotice, match=f"{4 * 7} times"):
         everything = open_cams(path.parent)
@@ -150,7 +164,9 @@ def test_expver_dimension_takes_the_final_data_where_there_are_any(
     final[2:] = np.nan
     preliminary[:2] = np.nan
     preliminary[2, 0, 0] = np.nan
-    both = xr.concat([preliminary, final], xr.DataArray([5, 1], dims="expver", name="expver"))
+    both = xr.concat(
+        [preliminary, final], xr.DataArray([5, 1], dims="expver", name="expver")
+    )
     both = both.transpose("time", "expver", "latitude", "longitude")
     field = open_cams(save("era.nc", both))
     wanted = expected(record)
@@ -166,7 +182,9 @@ def test_expver_dimension_takes_the_final_data_where_there_are_any(
 @pytest.mark.parametrize(
     "name", ["pm10", "PM10", "particulate_matter_10um", "Particulate matter d <= 10 um"]
 )
-def test_other_species_by_any_of_their_names(save: Save, world: World, name: str) -> None:
+def test_other_species_by_any_of_their_names(
+    save: Save, world: World, name: str
+) -> None:
     record = world("2019-01-01", 2)
     coarse = (record * 2).rename("pm10").assign_attrs(units="kg m**-3")
     field = open_cams(save("both.nc", xr.merge([record, coarse])), variable=name)
@@ -212,42 +230,62 @@ def test_chunks_are_a_few_times_of_whole_maps(tmp_path: Path) -> None:
     import netCDF4
 
     with netCDF4.Dataset(path, "w") as file:
-        for name, size in zip(("valid_time", "latitude", "longitude"), shape, strict=True):
+        for name, size in zip(
+            ("valid_time", "latitude", "longitude"), shape, strict=True
+        ):
             file.createDimension(name, size)
         time = file.createVariable("valid_time", "i8", ("valid_time",))
         time.units = "hours since 2019-01-01"
         time[:] = np.arange(248) * 3
-        file.createVariable("latitude", "f8", ("latitude",))[:] = Grid.globe(0.75).latitudes
-        file.createVariable("longitude", "f8", ("longitude",))[:] = Grid.globe(0.75).longitudes
+        file.createVariable("latitude", "f8", ("latitude",))[:] = Grid.globe(
+            0.75
+        ).latitudes
+        file.createVariable("longitude", "f8", ("longitude",))[:] = Grid.globe(
+            0.75
+        ).longitudes
         for name, chunks in (("pm2p5", (31, 61, 120)), ("pm10", (1, 241, 480))):
             values = file.createVariable(
-                name, "f4", ("valid_time", "latitude", "longitude"), zlib=True, chunksizes=chunks
+                name,
+                "f4",
+                ("valid_time", "latitude", "longitude"),
+                zlib=True,
+                chunksizes=chunks,
             )
             values.units = "kg m**-3"
             values[0] = 1e-9
     aligned, plain = open_cams(path), open_cams(path, variable="pm10")
-    assert set(aligned.data.chunks[0]) == {31}  # the file's own, so that none is read twice
+    assert set(aligned.data.chunks[0]) == {
+        31
+    }  # the file's own, so that none is read twice
     assert aligned.data.chunks[1:] == ((241,), (480,))
     assert 2 <= plain.data.chunks[0][0] <= CHUNK_BYTES // (241 * 480 * 4)
 
 
 def test_grib(save_grib: Callable[..., Path], world: World, tmp_path: Path) -> None:
     record = world("2019-01-31", 8)
-    maps = [(210073, t, 0, v) for t, v in zip(record.time.values, record.values, strict=True)]
+    maps = [
+        (210073, t, 0, v)
+        for t, v in zip(record.time.values, record.values, strict=True)
+    ]
     path = save_grib("in/month.grib", maps)
     field = open_cams(path)
     ranges = np.ptp(expected(record), axis=(1, 2), keepdims=True)
     assert np.all(abs(field.values - expected(record)) <= ranges / 2**16)
     assert field.name == "pm2p5"
     assert grid_of(field) == Grid.globe(7.5)
-    assert [entry.name for entry in path.parent.iterdir()] == ["month.grib"]  # no index files
+    assert [entry.name for entry in path.parent.iterdir()] == [
+        "month.grib"
+    ]  # no index files
 
 
 def test_grib_together_with_netcdf(
     save: Save, world: World, save_grib: Callable[..., Path]
 ) -> None:
     record = world("2019-01-31", 8)
-    maps = [(210073, t, 0, v) for t, v in zip(record.time.values[:5], record.values, strict=False)]
+    maps = [
+        (210073, t, 0, v)
+        for t, v in zip(record.time.values[:5], record.values, strict=False)
+    ]
     with pytest.warns(DeepcamsNotice, match="1 time stands"):
         field = open_cams([save("later.nc", record[4:]), save_grib("early.grib", maps)])
     np.testing.assert_array_equal(field.time.values, record.time.values)
@@ -259,22 +297,31 @@ def test_grib_with_other_levels_and_times_beside(
     record = world("2019-01-31", 4)
     save_grib(
         "mixed.grib",
-        [(130, t, 0, v) for t, v in zip(record.time.values[:2], record.values, strict=False)],
+        [
+            (130, t, 0, v)
+            for t, v in zip(record.time.values[:2], record.values, strict=False)
+        ],
         500,
     )
     path = save_grib(
         "mixed.grib",
-        [(210073, t, 0, v) for t, v in zip(record.time.values, record.values, strict=True)],
+        [
+            (210073, t, 0, v)
+            for t, v in zip(record.time.values, record.values, strict=True)
+        ],
     )
     assert open_cams(path).sizes["time"] == 4
 
 
-def test_grib_of_steps_becomes_one_time_axis(save_grib: Callable[..., Path], world: World) -> None:
+def test_grib_of_steps_becomes_one_time_axis(
+    save_grib: Callable[..., Path], world: World
+) -> None:
     record = world("2019-01-31", 8)
     base = record.time.values[[0, 0, 0, 0, 4, 4, 4, 4]]
     steps = [0, 3, 6, 9] * 2
     path = save_grib(
-        "steps.grib", [(210073, *row) for row in zip(base, steps, record.values, strict=True)]
+        "steps.grib",
+        [(210073, *row) for row in zip(base, steps, record.values, strict=True)],
     )
     field = open_cams(path)
     np.testing.assert_array_equal(field.time.values, record.time.values)
@@ -313,7 +360,9 @@ def test_folder_with_other_things(save: Save, world: World, tmp_path: Path) -> N
     save("in/b.nc", record[2:])
     (tmp_path / "in" / "notes.txt").write_text("hello")
     (tmp_path / "in" / ".hidden").write_text("x")
-    with pytest.warns(DeepcamsNotice, match=r"1 file without data is left out \(notes\.txt\)"):
+    with pytest.warns(
+        DeepcamsNotice, match=r"1 file without data is left out \(notes\.txt\)"
+    ):
         field = open_cams(tmp_path / "in")
     assert field.sizes["time"] == 4
 
@@ -322,5 +371,7 @@ def test_regions_and_the_dateline(save: Save, world: World) -> None:
     record = world("2019-01-01", 2)
     across = record.isel(latitude=slice(3, 9), longitude=[45, 46, 47, 0, 1, 2])
     field = open_cams(save("greenwich.nc", across))
-    np.testing.assert_array_equal(field.longitude.values, [-22.5, -15, -7.5, 0, 7.5, 15])
+    np.testing.assert_array_equal(
+        field.longitude.values, [-22.5, -15, -7.5, 0, 7.5, 15]
+    )
     np.testing.assert_array_equal(field.values, expected(across))

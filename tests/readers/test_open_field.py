@@ -45,7 +45,8 @@ def test_real_files_are_recognised(cams_dir: Path, geos_cf_west: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "cell_methods", ["time: mean", "time: point", "time: point area: mean", "area: mean", None]
+    "cell_methods",
+    ["time: mean", "time: point", "time: point area: mean", "area: mean", None],
 )
 @pytest.mark.parametrize("store", ["a.nc", "a.zarr"])
 def test_a_canonical_field_comes_back(
@@ -76,7 +77,9 @@ def test_a_canonical_field_comes_back(
     assert open_field(tmp_path).identical(back)
 
 
-@pytest.mark.parametrize("name", ["PM25", "pm2p5_conc", "PM2_5", "surface_pm25", "BC_PM25_mean"])
+@pytest.mark.parametrize(
+    "name", ["PM25", "pm2p5_conc", "PM2_5", "surface_pm25", "BC_PM25_mean"]
+)
 def test_pm25_under_other_names(save: Save, world: World, name: str) -> None:
     record = world("2019-01-01", 2).rename(name)
     record.attrs = {"units": "g m-3"}

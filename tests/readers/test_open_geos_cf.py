@@ -25,11 +25,13 @@ def geos(
 ) -> xr.Dataset:
     """In GEOS-CF's layout: a level, south first, from the dateline, lat and lon."""
     record = world(start, count, hours=1) * np.float32(1e9)
-    record = record.assign_coords(longitude=(record.longitude + 180) % 360 - 180).sortby(
-        ["latitude", "longitude"]
-    )
+    record = record.assign_coords(
+        longitude=(record.longitude + 180) % 360 - 180
+    ).sortby(["latitude", "longitude"])
     record = (
-        record.rename(latitude="lat", longitude="lon").expand_dims(lev=[72.0], axis=1).rename(name)
+        record.rename(latitude="lat", longitude="lon")
+        .expand_dims(lev=[72.0], axis=1)
+        .rename(name)
     )
     record.attrs = {} if units is None else {"units": units}
     return record.to_dataset()
@@ -45,12 +47,18 @@ def test_real_hours(geos_cf_west: Path) -> None:
     ]
     grid = grid_of(field)
     assert grid.shape == (721, 717)
-    assert (grid.latitudes[0], grid.longitudes[0], grid.longitudes[-1]) == (90, 180.5, 359.5)
+    assert (grid.latitudes[0], grid.longitudes[0], grid.longitudes[-1]) == (
+        90,
+        180.5,
+        359.5,
+    )
     raw = xr.open_dataset(geos_cf_west).PM25_RH35_GCC
     np.testing.assert_array_equal(field.values, raw.values[:, 0, ::-1])
 
 
-@pytest.mark.parametrize(("name", "version"), [(V1, 1), (V2, 2), (V1.lower(), 1), (V2.lower(), 2)])
+@pytest.mark.parametrize(
+    ("name", "version"), [(V1, 1), (V2, 2), (V1.lower(), 1), (V2.lower(), 2)]
+)
 @pytest.mark.parametrize("units", ["ug m-3", None, "µg/m³ at 35% RH", "1"])
 def test_versions_names_and_units(
     save: Save, world: World, name: str, version: int, units: str | None
@@ -66,15 +74,20 @@ def test_versions_names_and_units(
 
 
 def test_units_in_the_file_are_believed(save: Save, world: World) -> None:
-    milligrams = open_geos_cf(save("a.nc4", geos(world, "2019-03-08T00:30", 1, V1, "mg m-3")))
-    wanted = world("2019-03-08T00:30", 1, hours=1).values * np.float32(1e9) * np.float32(1e3)
+    milligrams = open_geos_cf(
+        save("a.nc4", geos(world, "2019-03-08T00:30", 1, V1, "mg m-3"))
+    )
+    wanted = (
+        world("2019-03-08T00:30", 1, hours=1).values * np.float32(1e9) * np.float32(1e3)
+    )
     np.testing.assert_allclose(milligrams.values, wanted, rtol=1e-6)
 
 
 @pytest.mark.parametrize("units", ["banana", "K", "mol mol-1"])
 def test_other_units_are_refused(save: Save, world: World, units: str) -> None:
     with pytest.raises(
-        InputError, match=f"{V1}: units: expected a mass concentration .* found '{units}'"
+        InputError,
+        match=f"{V1}: units: expected a mass concentration .* found '{units}'",
     ):
         open_geos_cf(save("a.nc4", geos(world, "2019-03-08T00:30", 1, V1, units)))
 
@@ -97,7 +110,9 @@ def test_versions_are_never_mixed(save: Save, world: World) -> None:
         save("a.nc4", geos(world, "2019-03-08T00:30", 2)),
         save("b.nc4", geos(world, "2019-03-08T02:30", 2, V2)),
     ]
-    with pytest.raises(InputError, match=r"version 1 in .*a\.nc4 and version 2 in .*b\.nc4"):
+    with pytest.raises(
+        InputError, match=r"version 1 in .*a\.nc4 and version 2 in .*b\.nc4"
+    ):
         open_geos_cf(paths)
 
 
@@ -116,7 +131,9 @@ def test_other_variables_need_a_mass_concentration(save: Save, world: World) -> 
     assert open_geos_cf(path, variable="pm10_rh35").name == "PM10_RH35"
     with pytest.raises(InputError, match="mass concentration"):
         open_geos_cf(path, variable="NO2")
-    with pytest.raises(InputError, match=r"only .*PM10_RH35 \(ug m-3\).*--variable NAME"):
+    with pytest.raises(
+        InputError, match=r"only .*PM10_RH35 \(ug m-3\).*--variable NAME"
+    ):
         open_geos_cf(path)
 
 
@@ -126,7 +143,9 @@ def test_stamps_at_full_hours_are_refused(save: Save, world: World) -> None:
 
 
 def test_corrupt_opendap_times_are_mended_and_gaps_are_not() -> None:
-    good = np.datetime64("2018-01-01T00:30", "ns") + np.arange(400) * np.timedelta64(1, "h")
+    good = np.datetime64("2018-01-01T00:30", "ns") + np.arange(400) * np.timedelta64(
+        1, "h"
+    )
     jitter = good + np.arange(400) % 7 * np.timedelta64(1, "s")
     assert np.array_equal(mend_times(jitter)[0], good)
     corrupt = good.copy()

@@ -123,16 +123,18 @@ def test_points_and_curved_grids_are_no_grid(
 
 def test_a_gaussian_grid_is_refused(world: World, save: Save) -> None:
     frames = world("2019-12-31", 2)
-    latitude = np.rad2deg(np.arcsin(np.polynomial.legendre.leggauss(frames.sizes["latitude"])[0]))[
-        ::-1
-    ]
+    latitude = np.rad2deg(
+        np.arcsin(np.polynomial.legendre.leggauss(frames.sizes["latitude"])[0])
+    )[::-1]
     with pytest.raises(InputError, match="regrid the file"):
         open_field(save("gaussian.nc", frames.assign_coords(latitude=latitude)))
 
 
 def _zipped_zarr(folder: Path, field: xr.DataArray) -> Path:
     field.to_dataset().to_zarr(folder / "store.zarr")
-    return Path(shutil.make_archive(str(folder / "store"), "zip", folder / "store.zarr"))
+    return Path(
+        shutil.make_archive(str(folder / "store"), "zip", folder / "store.zarr")
+    )
 
 
 def _tar(folder: Path, field: xr.DataArray) -> Path:
@@ -172,9 +174,13 @@ def test_what_rounding_explains_is_one_map(world: World, save: Save) -> None:
     said = {"quantization_maximum_relative_error": 0.001, **frames.attrs}
     rounded = save("rounded.nc", (frames * 1.0009).assign_attrs(said))
     for files in ([exact, rounded], [rounded, exact]):
-        with pytest.warns(DeepcamsNotice, match="2 times stand in the input more than once"):
+        with pytest.warns(
+            DeepcamsNotice, match="2 times stand in the input more than once"
+        ):
             _same(open_field(files), frames)  # the exact one is taken
     with pytest.raises(InputError, match="different ones"):
         open_field([exact, save("other.nc", (frames * 1.002).assign_attrs(said))])
     with pytest.raises(InputError, match="different ones"):
-        open_field([exact, save("unsaid.nc", (frames * 1.0009).assign_attrs(frames.attrs))])
+        open_field(
+            [exact, save("unsaid.nc", (frames * 1.0009).assign_attrs(frames.attrs))]
+        )

@@ -53,13 +53,17 @@ def test_a_forecast_as_the_data_store_lays_it_out(save: Save, world: World) -> N
     np.testing.assert_array_equal(field.values, wanted.values)
 
 
-def test_a_file_with_texts_is_opened_again_while_it_is_open(save: Save, world: World) -> None:
+def test_a_file_with_texts_is_opened_again_while_it_is_open(
+    save: Save, world: World
+) -> None:
     """HDF5 crashes on a second handle of such a file, which info needs: values first, then the verdict."""
     record = world(START, 3).rename(time="valid_time")
     words = record.assign_coords(
         valid_time=record.valid_time.dt.strftime("%Y-%m-%dT%H:%M:%S+00:00").values
     )
-    path = save("a.nc", words.to_dataset().assign(note=("valid_time", ["a", "bb", "ccc"])))
+    path = save(
+        "a.nc", words.to_dataset().assign(note=("valid_time", ["a", "bb", "ccc"]))
+    )
     done = subprocess.run(
         [sys.executable, "-m", "deepcams", "info", str(path)],
         capture_output=True,
@@ -102,7 +106,9 @@ def test_a_folder_with_a_pipe_and_a_link_to_itself(save: Save, world: World) -> 
     (path.parent / "again").symlink_to(path.parent)
     os.mkfifo(path.parent / "pipe")
     assert [file.path for file in find_files(path.parent)] == [path]
-    with pytest.raises(InputError, match=r"pipe: expected a file.*save it to a file first"):
+    with pytest.raises(
+        InputError, match=r"pipe: expected a file.*save it to a file first"
+    ):
         find_files(path.parent / "pipe")
 
 

@@ -24,9 +24,15 @@ HOUR = np.timedelta64(1, "h")
 def stored(record: xr.DataArray, units: str, dtype: str, **attrs: Any) -> xr.Dataset:
     """The record with times as plain numbers of this type."""
     unit, _, epoch = units.partition(" since ")
-    size = np.timedelta64(1, {"days": "D", "hours": "h", "minutes": "m", "seconds": "s"}[unit])
-    numbers = (record.time.values.astype("datetime64[s]") - np.datetime64(epoch, "s")) / size
-    data = record.assign_coords(time=("time", numbers.astype(dtype), {"units": units, **attrs}))
+    size = np.timedelta64(
+        1, {"days": "D", "hours": "h", "minutes": "m", "seconds": "s"}[unit]
+    )
+    numbers = (
+        record.time.values.astype("datetime64[s]") - np.datetime64(epoch, "s")
+    ) / size
+    data = record.assign_coords(
+        time=("time", numbers.astype(dtype), {"units": units, **attrs})
+    )
     return data.to_dataset()
 
 
@@ -54,14 +60,23 @@ def test_inexact_times_snap(
 
 
 def test_half_hours_in_days_snap_to_the_half_hour(save: Save, world: World) -> None:
-    record = world("2019-12-31T15:30", 6, hours=1).rename("pm25_rh35_gcc").assign_attrs(units="1")
-    times = open_geos_cf(save("a.nc", stored(record, "days since 1800-01-01", "f8"))).time.values
+    record = (
+        world("2019-12-31T15:30", 6, hours=1)
+        .rename("pm25_rh35_gcc")
+        .assign_attrs(units="1")
+    )
+    times = open_geos_cf(
+        save("a.nc", stored(record, "days since 1800-01-01", "f8"))
+    ).time.values
     np.testing.assert_array_equal(times, record.time.values)
 
 
-def test_times_too_inexact_for_their_cadence_are_refused(save: Save, world: World) -> None:
+def test_times_too_inexact_for_their_cadence_are_refused(
+    save: Save, world: World
+) -> None:
     path = save(
-        "a.nc", stored(world("2019-12-31T15:20", 5, hours=1), "days since 0001-01-01", "f4")
+        "a.nc",
+        stored(world("2019-12-31T15:20", 5, hours=1), "days since 0001-01-01", "f4"),
     )
     with pytest.raises(InputError, match=r"stored in a precision of"):
         open_field(path)
@@ -77,7 +92,8 @@ def test_exact_times_beside_their_cadence_are_refused(save: Save, world: World) 
     ):
         open_field(save("a.nc", record.assign_coords(time=times)))
     np.testing.assert_array_equal(
-        open_field(save("gap.nc", record[[0, 1, 4]])).time.values, record.time.values[[0, 1, 4]]
+        open_field(save("gap.nc", record[[0, 1, 4]])).time.values,
+        record.time.values[[0, 1, 4]],
     )
 
 
@@ -139,7 +155,9 @@ def test_steps_without_units_are_refused_and_a_lone_reference_is_noticed(
     record = world("2019-12-31T15:00", 4)
     array = forecasts(record)["scalar run"]
     del array.step.attrs["units"]
-    with pytest.raises(InputError, match=r"a lead time in hours, minutes or days, found .no units"):
+    with pytest.raises(
+        InputError, match=r"a lead time in hours, minutes or days, found .no units"
+    ):
         open_cams(save("a.nc", array))
     record.time.attrs["standard_name"] = "forecast_reference_time"
     with pytest.warns(DeepcamsNotice, match="taken for the valid time"):
@@ -147,7 +165,10 @@ def test_steps_without_units_are_refused_and_a_lone_reference_is_noticed(
 
 
 def means(
-    record: xr.DataArray, stamp: float, width: float | None = 1.0, methods: str = "time: mean"
+    record: xr.DataArray,
+    stamp: float,
+    width: float | None = 1.0,
+    methods: str = "time: mean",
 ) -> xr.Dataset:
     """Means over hours that begin at the record's times, stamped so many hours after, with bounds so long."""
     begin = np.arange(record.sizes["time"], dtype=float)
@@ -161,7 +182,9 @@ def means(
     return (
         data
         if width is None
-        else data.assign(time_bnds=(("time", "nv"), np.stack([begin, begin + width], 1)))
+        else data.assign(
+            time_bnds=(("time", "nv"), np.stack([begin, begin + width], 1))
+        )
     )
 
 
@@ -169,13 +192,17 @@ def means(
 def test_bounds_place_means(save: Save, world: World, stamp: float) -> None:
     record = world("2019-12-31T15:00", 5, hours=1)
     field = open_field(save("a.nc", means(record, stamp)))
-    np.testing.assert_array_equal(field.time.values, record.time.values + np.timedelta64(30, "m"))
+    np.testing.assert_array_equal(
+        field.time.values, record.time.values + np.timedelta64(30, "m")
+    )
     assert field.attrs["cell_methods"] == "time: mean"
 
 
 def test_means_without_bounds_or_methods_get_a_notice(save: Save, world: World) -> None:
     record = world("2019-12-31T15:00", 5, hours=1)
-    with pytest.warns(DeepcamsNotice, match="means stamped on the full hour without time bounds"):
+    with pytest.warns(
+        DeepcamsNotice, match="means stamped on the full hour without time bounds"
+    ):
         open_field(save("a.nc", means(record, 1.0, None)))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -206,7 +233,10 @@ def test_bounds_of_other_things_are_refused(
         ({"GRIB_stepType": "max"}, "extremes over a time"),
         ({"cell_methods": "time: maximum"}, "cell_methods 'time: maximum'"),
         ({"cell_methods": "time: mean (interval: 1 month)"}, "monthly means"),
-        ({"cell_methods": "time: mean within years time: mean over years"}, "climatology"),
+        (
+            {"cell_methods": "time: mean within years time: mean over years"},
+            "climatology",
+        ),
     ],
 )
 def test_other_statistics_are_no_instants(
@@ -219,8 +249,12 @@ def test_other_statistics_are_no_instants(
 
 def test_months_are_known_by_their_times(save: Save, world: World) -> None:
     record = world("2019-01-01", 4)
-    months = np.array(["2019-01-01", "2019-02-01", "2019-03-01", "2019-04-01"], "datetime64[ns]")
-    paths = [save(f"{k}.nc", record[[k]].assign_coords(time=months[[k]])) for k in range(4)]
+    months = np.array(
+        ["2019-01-01", "2019-02-01", "2019-03-01", "2019-04-01"], "datetime64[ns]"
+    )
+    paths = [
+        save(f"{k}.nc", record[[k]].assign_coords(time=months[[k]])) for k in range(4)
+    ]
     with pytest.raises(InputError, match="one a month from 2019-01-01 on"):
         open_cams(paths)
     assert open_cams(paths[0]).sizes["time"] == 1
@@ -236,7 +270,9 @@ def test_means_and_instants_are_not_joined(save: Save, world: World) -> None:
         open_cams(paths)
 
 
-@pytest.mark.parametrize(("stamp", "shift"), [("start", 30), ("middle", 0), ("end", -30)])
+@pytest.mark.parametrize(
+    ("stamp", "shift"), [("start", 30), ("middle", 0), ("end", -30)]
+)
 def test_the_user_says_what_stamps_of_means_are(
     save: Save, world: World, stamp: Any, shift: int
 ) -> None:
@@ -250,9 +286,15 @@ def test_the_user_says_what_stamps_of_means_are(
 
 
 def test_geos_cf_stamped_at_the_beginning_of_the_hour(save: Save, world: World) -> None:
-    record = world("2019-12-31T15:00", 5, hours=1).rename("PM25_RH35_GCC").assign_attrs(units="1")
+    record = (
+        world("2019-12-31T15:00", 5, hours=1)
+        .rename("PM25_RH35_GCC")
+        .assign_attrs(units="1")
+    )
     path = save("a.nc", record)
-    with pytest.raises(InputError, match=r"stamped in the middle .* --mean-stamp start"):
+    with pytest.raises(
+        InputError, match=r"stamped in the middle .* --mean-stamp start"
+    ):
         open_geos_cf(path)
     times = open_field(path, stamp="start").time.values
     np.testing.assert_array_equal(times, record.time.values + np.timedelta64(30, "m"))

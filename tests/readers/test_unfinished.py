@@ -31,7 +31,9 @@ def store(tmp_path: Path) -> Path:
     coords = {"time": times, "latitude": grid.latitudes, "longitude": grid.longitudes}
     attrs = {"units": "ug m-3"}
     field = as_field(
-        xr.DataArray(values, coords, ("time", "latitude", "longitude"), name="pm2p5", attrs=attrs)
+        xr.DataArray(
+            values, coords, ("time", "latitude", "longitude"), name="pm2p5", attrs=attrs
+        )
     )
     path = tmp_path / "s.zarr"
     downscale_to(field, path, temporal="linear", spatial="bilinear")
@@ -116,13 +118,13 @@ def test_a_copy_without_its_records_is_told_by_its_shards(store: Path) -> None:
         assert open_field(store).sizes["time"] == 46
 
 
-def test_a_folder_whose_files_are_not_all_written_says_so(store: Path, tmp_path: Path) -> None:
+def test_a_folder_whose_files_are_not_all_written_says_so(
+    store: Path, tmp_path: Path
+) -> None:
     field, folder = open_field(store), tmp_path / "days"
     downscale_to(field, folder, temporal="linear", spatial="none", split="day")
     next(folder.glob("*_20200101.nc")).unlink()
-    said = (
-        "days is not finished: 1 of 3 files are not written. Give the command that began it again"
-    )
+    said = "days is not finished: 1 of 3 files are not written. Give the command that began it again"
     with pytest.warns(DeepcamsNotice, match=said):
         assert open_field(folder).sizes["time"] == 46
     files = sorted(folder.glob("*.nc"))

@@ -27,7 +27,9 @@ from deepcams.report.discover import find_run
 from deepcams.report.page import Table, number, render
 from deepcams.simulation.write_cams import write_cams
 
-HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&\x00 $\\frac{$ </style>"
+HOSTILE = (
+    "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&\x00 $\\frac{$ </style>"
+)
 
 
 class _Reader(HTMLParser):
@@ -66,12 +68,20 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A downscaled region with a gap, its input beside it, and hostile scores."""
     folder = tmp_path_factory.mktemp("run")
     grid = Grid.globe(0.75).select((80, 15, 92, 25))[0]
-    hours = np.array([0, 3, 6, 15, 18]) * np.timedelta64(1, "h") + np.datetime64("2019-03-08", "ns")
-    values = np.random.default_rng(0).lognormal(3, 0.5, (5, *grid.shape)).astype(np.float32)
+    hours = np.array([0, 3, 6, 15, 18]) * np.timedelta64(1, "h") + np.datetime64(
+        "2019-03-08", "ns"
+    )
+    values = (
+        np.random.default_rng(0).lognormal(3, 0.5, (5, *grid.shape)).astype(np.float32)
+    )
     coords = {"time": hours, "latitude": grid.latitudes, "longitude": grid.longitudes}
     field = as_field(
         xr.DataArray(
-            values, coords, ("time", "latitude", "longitude"), "pm2p5", {"units": "ug m-3"}
+            values,
+            coords,
+            ("time", "latitude", "longitude"),
+            "pm2p5",
+            {"units": "ug m-3"},
         )
     )
     write_cams(field, folder / "cams.nc")
@@ -113,7 +123,10 @@ def test_nothing_of_the_files_becomes_markup(written: Path) -> None:
     tags = {tag for tag, _ in reader.tags}
     assert not tags & {"script", "iframe", "object", "form", "svg"}
     assert not [
-        name for _, attributes in reader.tags for name in attributes if name.startswith("on")
+        name
+        for _, attributes in reader.tags
+        for name in attributes
+        if name.startswith("on")
     ]
     content = written.read_text(encoding="utf-8")
     assert "&lt;script&gt;alert(1)" in content
@@ -178,7 +191,13 @@ def test_downscale_writes_one_on_request(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     methods = ["--temporal", "linear", "--spatial", "bicubic", "--no-conserve"]
-    arguments = ["downscale", str(run / "cams.nc"), "-o", str(tmp_path / "out.nc"), *methods]
+    arguments = [
+        "downscale",
+        str(run / "cams.nc"),
+        "-o",
+        str(tmp_path / "out.nc"),
+        *methods,
+    ]
     assert main([*arguments, "--report", str(tmp_path / "r.txt")]) == 2
     assert not (tmp_path / "out.nc").exists()
     assert main([*arguments, "--report", str(tmp_path / "r.html")]) == 0
@@ -202,12 +221,13 @@ def test_netcdf_tells_its_counts_and_all_its_hours(run: Path, tmp_path: Path) ->
     downscale_to(later, tmp_path / "two", split="day", **methods)
     values = number(field.size)
     for name in ("one.nc", "days", "two"):
-        content = report(tmp_path / name, tmp_path / "a.html", animation=False).read_text(
-            encoding="utf-8"
-        )
-        assert all(f'<td class="number">{count}</td>' in content for count in (values, "8", "5")), (
-            name
-        )  # gap's hours, frames
+        content = report(
+            tmp_path / name, tmp_path / "a.html", animation=False
+        ).read_text(encoding="utf-8")
+        assert all(
+            f'<td class="number">{count}</td>' in content
+            for count in (values, "8", "5")
+        ), name  # gap's hours, frames
         assert "Missing hours" in content
     assert len(list((tmp_path / "two").glob("*.nc"))) == 2
     assert (
@@ -226,17 +246,22 @@ def test_an_unfinished_store_says_so(run: Path, tmp_path: Path) -> None:
     shutil.copytree(run / "out.zarr", tmp_path / "out.zarr")
     next((tmp_path / "out.zarr" / ".deepcams").glob("item-*.json")).unlink()
     with pytest.raises(
-        InputError, match=r"out.zarr: expected a store with hours.* 0 of 1 parts are written"
+        InputError,
+        match=r"out.zarr: expected a store with hours.* 0 of 1 parts are written",
     ):
         report(tmp_path / "out.zarr", tmp_path / "a.html", animation=False)
 
 
-def test_a_damaged_store_is_reported_without_pictures(run: Path, tmp_path: Path) -> None:
+def test_a_damaged_store_is_reported_without_pictures(
+    run: Path, tmp_path: Path
+) -> None:
     shutil.copytree(run / "out.zarr", tmp_path / "out.zarr")
     for shard in (tmp_path / "out.zarr" / "pm2p5" / "c").rglob("*"):
         if shard.is_file():
             shard.write_bytes(shard.read_bytes()[:50])
-    content = report(tmp_path / "out.zarr", tmp_path / "a.html").read_text(encoding="utf-8")
+    content = report(tmp_path / "out.zarr", tmp_path / "a.html").read_text(
+        encoding="utf-8"
+    )
     assert "a picture could not be drawn: " in content
     assert "the animation could not be made: " in content
     assert "<h2 id" in content
@@ -245,9 +270,14 @@ def test_a_damaged_store_is_reported_without_pictures(run: Path, tmp_path: Path)
 
 def test_a_field_without_values_has_no_highest_place(run: Path, tmp_path: Path) -> None:
     field = open_field(run / "out.zarr").isel(time=slice(0, 3)).load()  # before the gap
-    field.copy(data=np.full_like(field.values, np.nan)).to_netcdf(tmp_path / "nothing.nc")
+    field.copy(data=np.full_like(field.values, np.nan)).to_netcdf(
+        tmp_path / "nothing.nc"
+    )
     page = report(
-        tmp_path / "nothing.nc", tmp_path / "a.html", original=run / "cams.nc", animation=False
+        tmp_path / "nothing.nc",
+        tmp_path / "a.html",
+        original=run / "cams.nc",
+        animation=False,
     )
     content = page.read_text(encoding="utf-8")
     assert "<img" in content
@@ -271,7 +301,9 @@ def test_a_folder_of_folders(run: Path, tmp_path: Path) -> None:
     ]
     (whole / "scores" / "joint.json").write_text(json.dumps({"rows": rows}))
     quality = [{"step": "negatives", "rows_in": 12345, "dropped": 7}]
-    (whole / "validation" / "scores.json").write_text(json.dumps({"rows": [], "quality": quality}))
+    (whole / "validation" / "scores.json").write_text(
+        json.dumps({"rows": [], "quality": quality})
+    )
     figure = Figure()
     figure.savefig(whole / "validation" / "scatter.png", dpi=20)
     figure.savefig(whole / "runs" / "temporal" / "curve.png", dpi=20)
@@ -279,7 +311,9 @@ def test_a_folder_of_folders(run: Path, tmp_path: Path) -> None:
     log = "step,loss,skill,best\n1,0.5,,\n2,0.4,0.9,1\n"
     (whole / "runs" / "temporal" / "log.csv").write_text(log)
     (whole / "loop").symlink_to(whole)
-    content = report(whole, tmp_path / "a.html", animation=False).read_text(encoding="utf-8")
+    content = report(whole, tmp_path / "a.html", animation=False).read_text(
+        encoding="utf-8"
+    )
     for words in (
         "scores/joint.json",
         "validation/scores.json",
@@ -292,7 +326,9 @@ def test_a_folder_of_folders(run: Path, tmp_path: Path) -> None:
         assert words in content, words
     assert ">xvfi.safetensors-then-abpn.safetensors+conserve<" in content
     assert not any(words in content for words in ("inner.json", "/home/me", "empty"))
-    assert content.count("<img") == 4  # scatter, map, series, and the training's curve once
+    assert (
+        content.count("<img") == 4
+    )  # scatter, map, series, and the training's curve once
 
 
 @pytest.mark.slow
@@ -306,7 +342,9 @@ def test_shipped_networks_are_told_by_their_content(run: Path, tmp_path: Path) -
 
 
 def test_what_would_drown_the_rest_is_cut() -> None:
-    content = render(settings={"history": "x" * 10_000, "many": [[k] for k in range(1000)]})
+    content = render(
+        settings={"history": "x" * 10_000, "many": [[k] for k in range(1000)]}
+    )
     assert "(6,000 characters more)" in content
     assert "701 more are left out" in content
     assert len(content) < 60_000
@@ -319,9 +357,9 @@ def test_an_empty_and_a_constant_field_are_reported(run: Path, tmp_path: Path) -
             data=np.full((2, *field.shape[1:]), value, np.float32)
         )
         made.to_netcdf(tmp_path / f"{name}.nc")
-        content = report(tmp_path / f"{name}.nc", tmp_path / "a.html", animation=False).read_text(
-            encoding="utf-8"
-        )
+        content = report(
+            tmp_path / f"{name}.nc", tmp_path / "a.html", animation=False
+        ).read_text(encoding="utf-8")
         assert content.count("<img") == pictures, (
             name
         )  # a map, and the hours of a place that has any
@@ -351,7 +389,11 @@ def test_figures_of_a_column_have_the_same_decimals() -> None:
 def test_a_column_of_sentences_keeps_some_width() -> None:
     row = ["units", 3, "a sentence that has a good many words, " * 2]
     table = render(quality=[Table(["step", "rows", "what"], [row])])
-    assert re.findall(r'<th scope="col"([^>]*)>', table) == ["", ' class="number"', ' class="long"']
+    assert re.findall(r'<th scope="col"([^>]*)>', table) == [
+        "",
+        ' class="number"',
+        ' class="long"',
+    ]
     assert re.findall(r"<td([^>]*)>", table) == ["", ' class="number"', ' class="long"']
     assert re.search(r"td\.long \{\s*min-width:", table)
 
@@ -366,7 +408,9 @@ def test_a_single_year_is_not_told_twice(tmp_path: Path) -> None:
         row("surface", "coast", 30),
         row("surface", "inland", 41),
     ]
-    (tmp_path / "scores.json").write_text(json.dumps({"rows": [*rows, row(["odd"], "x", 9)]}))
+    (tmp_path / "scores.json").write_text(
+        json.dumps({"rows": [*rows, row(["odd"], "x", 9)]})
+    )
     content = report(tmp_path, tmp_path / "r.html").read_text(encoding="utf-8")
     assert "coast" in content
     assert ">2019<" not in content

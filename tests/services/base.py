@@ -92,7 +92,9 @@ class Service:
         faults: asked for each request; ``None`` where nothing goes wrong.
     """
 
-    def __init__(self, faults: Callable[[Seen], Fault | None] = lambda seen: None) -> None:
+    def __init__(
+        self, faults: Callable[[Seen], Fault | None] = lambda seen: None
+    ) -> None:
         self.faults, self.seen = faults, list[Seen]()
         self.lock = threading.Lock()
         service = self
@@ -132,7 +134,9 @@ class Service:
     def whole(self, method: str = "GET") -> list[str]:
         """Paths whose answer was sent whole, in order."""
         return [
-            one.path for one in self.seen if one.method == method and one.whole and one.status < 300
+            one.path
+            for one in self.seen
+            if one.method == method and one.whole and one.status < 300
         ]
 
 
@@ -149,7 +153,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(length) if length else b""
         parts = urlsplit(self.path)
         query = {
-            key: values[-1] for key, values in parse_qs(parts.query, keep_blank_values=True).items()
+            key: values[-1]
+            for key, values in parse_qs(parts.query, keep_blank_values=True).items()
         }
         headers = {key.lower(): value for key, value in self.headers.items()}
         seen = Seen(self.command, unquote(parts.path), query, headers, target=self.path)
@@ -159,7 +164,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.owner.seen.append(seen)
         fault = self.owner.faults(seen)
         if fault is not None and fault.kind == "status":
-            extra = {"Retry-After": fault.retry_after} if fault.retry_after is not None else {}
+            extra = (
+                {"Retry-After": fault.retry_after}
+                if fault.retry_after is not None
+                else {}
+            )
             answer = Answer(fault.body, fault.status, "application/json", extra)
         elif fault is not None and fault.kind == "html":
             answer = Answer(_PAGE, 200, "text/html")

@@ -47,7 +47,10 @@ class Bucket(Service):
         """Its length and the MD5 of its content."""
         if key not in self._marks:
             data = self.read(key)
-            self._marks[key] = len(data), hashlib.md5(data, usedforsecurity=False).hexdigest()
+            self._marks[key] = (
+                len(data),
+                hashlib.md5(data, usedforsecurity=False).hexdigest(),
+            )
         return self._marks[key]
 
     def forget(self, key: str) -> None:
@@ -64,7 +67,10 @@ class Bucket(Service):
         if key not in self.objects:
             return _error(404, "NoSuchKey")
         mark = self.mark(key)[1]
-        headers = {"ETag": f'"{mark}"', "Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT"}
+        headers = {
+            "ETag": f'"{mark}"',
+            "Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT",
+        }
         return Answer(self.read(key), 200, "binary/octet-stream", headers)
 
     def _listed(self, query: dict[str, str]) -> Answer:
@@ -98,10 +104,13 @@ class Bucket(Service):
             last = key
             at += 1
         token = (
-            f"<NextContinuationToken>{escape(last)}</NextContinuationToken>" if truncated else ""
+            f"<NextContinuationToken>{escape(last)}</NextContinuationToken>"
+            if truncated
+            else ""
         )
         folders = "".join(
-            f"<CommonPrefixes><Prefix>{escape(one)}</Prefix></CommonPrefixes>" for one in common
+            f"<CommonPrefixes><Prefix>{escape(one)}</Prefix></CommonPrefixes>"
+            for one in common
         )
         text = (
             '<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'

@@ -54,7 +54,12 @@ class DataStore(Service):
         faults: Callable[[Seen], Fault | None] = lambda seen: None,
     ) -> None:
         super().__init__(faults)
-        self.make, self.dataset, self.licence, self.polls = make, dataset, licence, polls
+        self.make, self.dataset, self.licence, self.polls = (
+            make,
+            dataset,
+            licence,
+            polls,
+        )
         self.queue, self.largest = queue, largest
         self.jobs: dict[str, Job] = {}
         self._making = threading.Lock()
@@ -75,7 +80,9 @@ class DataStore(Service):
         if parts[:3] == ["retrieve", "v1", "processes"]:
             if len(parts) < 4 or parts[3] != self.dataset:
                 return _problem(
-                    404, "process not found", f"dataset {'/'.join(parts[3:4])} not found"
+                    404,
+                    "process not found",
+                    f"dataset {'/'.join(parts[3:4])} not found",
                 )
             inputs = json.loads(body or b"{}").get("inputs", {})
             return self._process(parts[4:], inputs)
@@ -86,10 +93,16 @@ class DataStore(Service):
     def _process(self, rest: list[str], inputs: dict[str, Any]) -> Answer:
         base = f"{self.url}/retrieve/v1/processes/{self.dataset}"
         if not rest:
-            return Answer.json({"id": self.dataset, "links": [{"rel": "self", "href": base}]})
+            return Answer.json(
+                {"id": self.dataset, "links": [{"rel": "self", "href": base}]}
+            )
         if rest == ["costing"]:
             return Answer.json(
-                {"id": "size", "cost": float(_frames(inputs)), "limit": float(self.largest)}
+                {
+                    "id": "size",
+                    "cost": float(_frames(inputs)),
+                    "limit": float(self.largest),
+                }
             )
         if rest != ["execution"]:
             return _problem(404, "not found", "/".join(rest))
@@ -101,15 +114,22 @@ class DataStore(Service):
             )
         if _frames(inputs) > self.largest:
             return _problem(
-                403, "permission denied", "cost limits exceeded: your request is too large"
+                403,
+                "permission denied",
+                "cost limits exceeded: your request is too large",
             )
         with self.lock:
             if (
-                sum(job.asked <= self.polls and not job.dismissed for job in self.jobs.values())
+                sum(
+                    job.asked <= self.polls and not job.dismissed
+                    for job in self.jobs.values()
+                )
                 >= self.queue
             ):
                 return _problem(
-                    429, "too many requests", "number of queued requests per user is limited"
+                    429,
+                    "too many requests",
+                    "number of queued requests per user is limited",
                 )
             job = Job(str(uuid.uuid4()), inputs)
             self.jobs[job.number] = job
@@ -174,7 +194,9 @@ class DataStore(Service):
 
     def _file(self, number: str, seen: Seen) -> Answer:
         job = self.jobs.get(number)
-        return file_answer(job.file if job is not None and not job.dismissed else None, seen)
+        return file_answer(
+            job.file if job is not None and not job.dismissed else None, seen
+        )
 
 
 def _frames(inputs: dict[str, Any]) -> int:
@@ -187,5 +209,6 @@ def _frames(inputs: dict[str, Any]) -> int:
 
 def _problem(status: int, title: str, detail: str) -> Answer:
     return Answer.json(
-        {"type": "about:blank", "title": title, "detail": detail, "status": status}, status
+        {"type": "about:blank", "title": title, "detail": detail, "status": status},
+        status,
     )

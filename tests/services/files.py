@@ -40,16 +40,23 @@ def file_answer(path: Path | None, seen: Seen, ranges: bool = True) -> Answer:
     data = path.read_bytes()
     about = path.stat()
     mark = '"' + hashlib.sha256(data).hexdigest()[:16] + '"'
-    headers = {"ETag": mark, "Last-Modified": email.utils.formatdate(about.st_mtime, usegmt=True)}
+    headers = {
+        "ETag": mark,
+        "Last-Modified": email.utils.formatdate(about.st_mtime, usegmt=True),
+    }
     if not ranges:
         return Answer(data, 200, "application/x-netcdf", headers)
     headers["Accept-Ranges"] = "bytes"
     wanted = seen.headers.get("range", "").removeprefix("bytes=").partition("-")
     if wanted[0].isdigit() and seen.headers.get("if-range", mark) == mark:
         first = int(wanted[0])
-        last = min(int(wanted[2]), len(data) - 1) if wanted[2].isdigit() else len(data) - 1
+        last = (
+            min(int(wanted[2]), len(data) - 1) if wanted[2].isdigit() else len(data) - 1
+        )
         if first >= len(data):
-            return Answer(b"", 416, "text/plain", {"Content-Range": f"bytes */{len(data)}"})
+            return Answer(
+                b"", 416, "text/plain", {"Content-Range": f"bytes */{len(data)}"}
+            )
         headers["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
         return Answer(data[first : last + 1], 206, "application/x-netcdf", headers)
     return Answer(data, 200, "application/x-netcdf", headers)

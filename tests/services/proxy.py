@@ -44,14 +44,21 @@ class Proxy(Service):
                 if name not in ("connection", "host")
             }
             connection.request(
-                seen.method, seen.target, body or None, {**headers, "Host": self._upstream}
+                seen.method,
+                seen.target,
+                body or None,
+                {**headers, "Host": self._upstream},
             )
             found = connection.getresponse()
             content, kind = (
                 found.read(),
                 found.getheader("Content-Type", "application/octet-stream"),
             )
-            kept = {name: value for name, value in found.getheaders() if name.lower() not in _OURS}
+            kept = {
+                name: value
+                for name, value in found.getheaders()
+                if name.lower() not in _OURS
+            }
             return Answer(content, found.status, kind, kept)
         finally:
             connection.close()

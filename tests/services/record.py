@@ -59,7 +59,9 @@ class Record(Service):
         if seen.path.endswith(".das"):
             return Answer(self._attributes().encode(), 200, "text/plain")
         whole = [self.name, *self.axes]
-        projections = [part for part in seen.query.get("", "").split(",") if part] or whole
+        projections = [
+            part for part in seen.query.get("", "").split(",") if part
+        ] or whole
         values = seen.path.endswith(".dods")
         declared, data = [], b""
         try:
@@ -73,12 +75,15 @@ class Record(Service):
         head = "Dataset {\n" + "".join(declared) + "} record;\n"
         if not values:
             return Answer(head.encode(), 200, "text/plain")
-        return Answer(head.encode() + b"\nData:\n" + data, 200, "application/octet-stream")
+        return Answer(
+            head.encode() + b"\nData:\n" + data, 200, "application/octet-stream"
+        )
 
     def _attributes(self) -> str:
         kept = f"        Float32 _FillValue {UNDEFINED:.1e};\n        Float32 missing_value {UNDEFINED:.1e};\n"
         axes = "".join(
-            f'    {name} {{\n        String grads_dim "{name[0]}";\n    }}\n' for name in self.axes
+            f'    {name} {{\n        String grads_dim "{name[0]}";\n    }}\n'
+            for name in self.axes
         )
         return f"Attributes {{\n    {self.name} {{\n{kept}    }}\n{axes}}}\n"
 
@@ -97,10 +102,16 @@ class Record(Service):
         if name != self.name:
             part = self.axes[name][chosen[0]]
             words = f"    Float64 {name}[{name} = {part.size}];\n"
-            return _within(match[1], words) if match[2] else words, _xdr(part.astype(">f8"))
+            return _within(match[1], words) if match[2] else words, _xdr(
+                part.astype(">f8")
+            )
         hours, _, rows, columns = chosen
-        shape = "".join(f"[{dim} = {index.size}]" for dim, index in zip(dims, chosen, strict=True))
-        words = f"    Grid {{\n      ARRAY:\n        Float32 {name}{shape};\n      MAPS:\n"
+        shape = "".join(
+            f"[{dim} = {index.size}]" for dim, index in zip(dims, chosen, strict=True)
+        )
+        words = (
+            f"    Grid {{\n      ARRAY:\n        Float32 {name}{shape};\n      MAPS:\n"
+        )
         data = b""
         if values:
             block = np.empty((hours.size, 1, rows.size, columns.size), ">f4")
@@ -126,7 +137,9 @@ def _chosen(text: str, size: int) -> np.ndarray:
     if not text:
         return np.arange(size)
     numbers = [int(number) for number in text.split(":")]
-    first, step, last = (numbers * 3)[0:3] if len(numbers) == 1 else (numbers[0], 1, numbers[-1])
+    first, step, last = (
+        (numbers * 3)[0:3] if len(numbers) == 1 else (numbers[0], 1, numbers[-1])
+    )
     step = numbers[1] if len(numbers) == 3 else 1
     if not 0 <= first <= last < size:
         raise IndexError(f"constraint [{text}] is beyond {size}")

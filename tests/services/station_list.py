@@ -67,7 +67,9 @@ class StationList(Service):
         }
         if left < 0:
             return Answer.json(
-                {"detail": "Too many requests"}, 429, **{**limits, "Retry-After": str(reset)}
+                {"detail": "Too many requests"},
+                429,
+                **{**limits, "Retry-After": str(reset)},
             )
         if seen.path.rstrip("/") != "/v3/locations":
             return Answer.json({"detail": "Not Found"}, 404, **limits)
@@ -89,8 +91,12 @@ class StationList(Service):
         if query.get("iso", self.country).upper() != self.country:
             return False
         if "bbox" in query:
-            west, south, east, north = (float(edge) for edge in query["bbox"].split(","))
-            return west <= station.longitude <= east and south <= station.latitude <= north
+            west, south, east, north = (
+                float(edge) for edge in query["bbox"].split(",")
+            )
+            return (
+                west <= station.longitude <= east and south <= station.latitude <= north
+            )
         return True
 
     def _location(self, station: Station) -> dict[str, Any]:
@@ -119,9 +125,17 @@ class StationList(Service):
                     },
                 }
             ],
-            "coordinates": {"latitude": station.latitude, "longitude": station.longitude},
+            "coordinates": {
+                "latitude": station.latitude,
+                "longitude": station.longitude,
+            },
             "licenses": None,
-            "bounds": [station.longitude, station.latitude, station.longitude, station.latitude],
+            "bounds": [
+                station.longitude,
+                station.latitude,
+                station.longitude,
+                station.latitude,
+            ],
             "distance": None,
             "datetimeFirst": stamp,
             "datetimeLast": {**stamp, "utc": "2030-01-01T00:00:00Z"},

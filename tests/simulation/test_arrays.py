@@ -36,7 +36,9 @@ def test_torch_agrees_on_the_globe_at_once_and_in_bands() -> None:
     grid, world = Grid.globe(1.5), SimulatedWorld(0)
     numpys = world.values(grid, MIDDLE)
     for nodes in (2_000, 10**6):
-        values = world.field(grid, np.array([MIDDLE]), arrays=TorchArrays(nodes, "cpu")).values[0]
+        values = world.field(
+            grid, np.array([MIDDLE]), arrays=TorchArrays(nodes, "cpu")
+        ).values[0]
         assert values.dtype == np.float32
         assert np.ptp(values[0]) == np.ptp(values[-1]) == 0
         assert_agree(values, numpys)
@@ -57,7 +59,9 @@ def test_the_device_is_chosen_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
         world_arrays("cuda")
 
 
-def test_the_command_computes_with_what_the_device_says(tmp_path, monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_the_command_computes_with_what_the_device_says(
+    tmp_path, monkeypatch, capsys
+) -> None:  # type: ignore[no-untyped-def]
     asked = []
 
     def arrays(device: str) -> TorchArrays:
@@ -65,7 +69,17 @@ def test_the_command_computes_with_what_the_device_says(tmp_path, monkeypatch, c
         return CPU
 
     monkeypatch.setattr("deepcams.simulation.arrays.world_arrays", arrays)
-    period = ["--layout", "geos-cf", "--period", "2019-12-01T12", "--bbox", "75", "20", "80", "25"]
+    period = [
+        "--layout",
+        "geos-cf",
+        "--period",
+        "2019-12-01T12",
+        "--bbox",
+        "75",
+        "20",
+        "80",
+        "25",
+    ]
     assert main(["simulate", "-o", str(tmp_path), *period, "--device", "cuda"]) == 0
     assert asked == ["cuda"]
     written = open_geos_cf(tmp_path)

@@ -18,7 +18,12 @@ from deepcams.methods.coarsen import coarsen
 from deepcams.readers.cams import open_cams
 from deepcams.readers.geos_cf import open_geos_cf
 from deepcams.simulation import write_openaq
-from deepcams.simulation.station_network import TWIN_ID, Station, measure, place_stations
+from deepcams.simulation.station_network import (
+    TWIN_ID,
+    Station,
+    measure,
+    place_stations,
+)
 from deepcams.simulation.world import Moment, SimulatedWorld
 from deepcams.simulation.write_cams import write_cams
 from deepcams.simulation.write_geos_cf import geos_cf_name, write_geos_cf
@@ -32,12 +37,16 @@ FIJI = (170.0, -25.0, -170.0, -10.0)
 
 
 @lru_cache
-def _cams_field(box: tuple[float, float, float, float] | None, hours: int) -> xr.DataArray:
+def _cams_field(
+    box: tuple[float, float, float, float] | None, hours: int
+) -> xr.DataArray:
     coarse = Grid.globe(0.75) if box is None else Grid.globe(0.75).select(box)[0]
     return coarsen(SimulatedWorld(0).field(coarse.refine(), THREE_HOURS[:hours])).load()
 
 
-def cams_field(box: tuple[float, float, float, float] | None, hours: int = 2) -> xr.DataArray:
+def cams_field(
+    box: tuple[float, float, float, float] | None, hours: int = 2
+) -> xr.DataArray:
     return _cams_field(box, hours).copy()
 
 
@@ -59,7 +68,9 @@ def bytes_of(folder: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("layout", ["new", "old", "zip"])
 @pytest.mark.parametrize(
-    "box", [None, ASIA, FIJI, (-10, 40, 20, 50)], ids=["globe", "asia", "dateline", "greenwich"]
+    "box",
+    [None, ASIA, FIJI, (-10, 40, 20, 50)],
+    ids=["globe", "asia", "dateline", "greenwich"],
 )
 def test_cams_layouts_open_as_what_was_written(
     tmp_path: Path,
@@ -74,11 +85,15 @@ def test_cams_layouts_open_as_what_was_written(
     np.testing.assert_array_equal(opened.longitude, field.longitude)
     np.testing.assert_array_equal(opened.time, field.time)
     packing = float(np.ptp(field.values)) / 65532 if layout == "old" else 0
-    np.testing.assert_allclose(opened.values, field.values, rtol=1e-6, atol=0.51 * packing)
+    np.testing.assert_allclose(
+        opened.values, field.values, rtol=1e-6, atol=0.51 * packing
+    )
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
-def test_cams_layouts_are_those_of_the_real_files(tmp_path: Path, cams_dir: Path) -> None:
+def test_cams_layouts_are_those_of_the_real_files(
+    tmp_path: Path, cams_dir: Path
+) -> None:
     field = cams_field(None, 1)
     for layout in ("new", "old"):
         write_cams(field, tmp_path / layout, layout)  # type: ignore[arg-type]
@@ -116,7 +131,9 @@ def test_missing_values_survive_every_cams_layout(tmp_path: Path) -> None:
 def test_geos_cf_files_open_as_what_was_written(
     tmp_path: Path, box: tuple[float, float, float, float]
 ) -> None:
-    times = np.datetime64("2019-12-01T22:30", "ns") + np.arange(3) * np.timedelta64(1, "h")
+    times = np.datetime64("2019-12-01T22:30", "ns") + np.arange(3) * np.timedelta64(
+        1, "h"
+    )
     field = SimulatedWorld(0).field(Grid.globe(0.25).select(box)[0], times, mean=True)
     written = write_geos_cf(field, tmp_path)
     assert (written.files, written.kept) == (3, 0)
@@ -128,7 +145,9 @@ def test_geos_cf_files_open_as_what_was_written(
     np.testing.assert_array_equal(opened.longitude, field.longitude)
     np.testing.assert_array_equal(opened.time, times)
     assert opened.attrs["cell_methods"] == "time: mean"
-    assert opened.attrs["source"] == field.attrs["source"]  # simulated: never attributed to NASA
+    assert (
+        opened.attrs["source"] == field.attrs["source"]
+    )  # simulated: never attributed to NASA
     with netCDF4.Dataset(tmp_path / geos_cf_name(times[0])) as file:
         assert file["PM25_RH35_GCC"].dimensions == ("time", "lev", "lat", "lon")
         assert file["PM25_RH35_GCC"].shape[:2] == (1, 1)
@@ -152,7 +171,9 @@ def test_geos_cf_refuses_instants(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_rerun_keeps_what_is_complete_and_makes_the_same_bytes(tmp_path: Path) -> None:
+def test_a_rerun_keeps_what_is_complete_and_makes_the_same_bytes(
+    tmp_path: Path,
+) -> None:
     def run(folder: Path, period: str, **options: object) -> Simulation:
         return simulate(folder, "geos-cf", period, bbox=ASIA, **options)  # type: ignore[arg-type]
 
@@ -247,7 +268,11 @@ def test_openaq_files_are_laid_out_as_the_archive(
     path = result.written.paths[0].relative_to(folder)
     number = path.parts[2].removeprefix("locationid=")
     assert path.parts[:2] == ("records", "csv.gz")
-    assert path.parts[3:] == ("year=2019", "month=12", f"location-{number}-20191201.csv.gz")
+    assert path.parts[3:] == (
+        "year=2019",
+        "month=12",
+        f"location-{number}-20191201.csv.gz",
+    )
     assert set(rows.parameter) == {"pm25", "pm10"}
     first = pd.read_csv(result.written.paths[0], dtype=str)
     assert set(first.location_id) == {number}
@@ -256,7 +281,9 @@ def test_openaq_files_are_laid_out_as_the_archive(
     assert local[-1] <= "2019-12-02T00"
 
 
-def test_stations_measure_the_hour_that_ends_at_their_stamp(clean_archive: Archive) -> None:
+def test_stations_measure_the_hour_that_ends_at_their_stamp(
+    clean_archive: Archive,
+) -> None:
     _, result, rows = clean_archive
     assert result.planted is None
     rows = rows[rows.parameter == "pm25"].assign(
@@ -266,11 +293,16 @@ def test_stations_measure_the_hour_that_ends_at_their_stamp(clean_archive: Archi
     )
     assert 0.95 < len(rows) / (40 * 24) <= 1
     hour = np.datetime64("2019-12-01T05", "h")
-    shown = rows[rows.end == pd.Timestamp(hour + 1).tz_localize("UTC")].set_index("location_id")
+    shown = rows[rows.end == pd.Timestamp(hour + 1).tz_localize("UTC")].set_index(
+        "location_id"
+    )
     assert len(shown) > 10
     here = [one for one in place_stations(0, 40) if one.id in shown.index]
     since = (hour - np.datetime64("2000-01-01T00", "h")).astype(int)
-    point = np.array([one.latitude for one in here]), np.array([one.longitude for one in here])
+    point = (
+        np.array([one.latitude for one in here]),
+        np.array([one.longitude for one in here]),
+    )
     truth = np.mean(
         [Moment(0, since + f).points(*point) for f in (0.1, 0.3, 0.5, 0.7, 0.9)], axis=0
     )
@@ -279,12 +311,16 @@ def test_stations_measure_the_hour_that_ends_at_their_stamp(clean_archive: Archi
     assert ratio.std() < 0.35
 
 
-def test_stamps_are_local_with_offset_and_files_hold_local_days(clean_archive: Archive) -> None:
+def test_stamps_are_local_with_offset_and_files_hold_local_days(
+    clean_archive: Archive,
+) -> None:
     folder = clean_archive[0]
     offsets = set()
     for one in place_stations(0, 40):
         rows = pd.read_csv(openaq_path(folder, one.id, date(2019, 12, 1)))
-        offset = pd.Timestamp("2019-12-01T12").tz_localize(one.timezone).isoformat()[-6:]
+        offset = (
+            pd.Timestamp("2019-12-01T12").tz_localize(one.timezone).isoformat()[-6:]
+        )
         offsets.add(offset)
         assert rows.datetime.str.endswith(offset).all()
         ends = pd.to_datetime(rows.datetime, utc=True)
@@ -303,7 +339,8 @@ def test_the_planted_table_tells_exactly_what_is_in_the_files(
     on_disk = pd.read_csv(folder / "planted.csv", keep_default_na=False)
     pd.testing.assert_frame_equal(on_disk, planted, check_dtype=False)
     original = rows[
-        (rows.parameter == "pm25") & (rows.location_id.astype(int) < 5_000_000 + TWIN_ID)
+        (rows.parameter == "pm25")
+        & (rows.location_id.astype(int) < 5_000_000 + TWIN_ID)
     ]
     keys = original.location_id + " " + original.datetime
 
@@ -347,17 +384,24 @@ def test_twins_report_the_same_within_100_m(archive: Archive) -> None:
         assert pair[0].lon.iloc[0] == pair[1].lon.iloc[0]
         if number not in clean:
             np.testing.assert_allclose(
-                pair[0].value.astype(float), pair[1].value.astype(float), rtol=0.05, atol=0.2
+                pair[0].value.astype(float),
+                pair[1].value.astype(float),
+                rtol=0.05,
+                atol=0.2,
             )
             compared += 1
     assert compared
 
 
-def test_dirt_leaves_the_clean_rows_as_they_were(clean_archive: Archive, archive: Archive) -> None:
+def test_dirt_leaves_the_clean_rows_as_they_were(
+    clean_archive: Archive, archive: Archive
+) -> None:
     _, result, dirty = archive
     assert result.planted is not None
     rows = clean_archive[2]
-    touched = set(result.planted.location_id.astype(str) + " " + result.planted.datetime)
+    touched = set(
+        result.planted.location_id.astype(str) + " " + result.planted.datetime
+    )
     rows = rows[~(rows.location_id + " " + rows.datetime).isin(touched)]
     merged = rows.merge(dirty, how="left", indicator=True)
     assert len(rows) > 500
@@ -390,7 +434,9 @@ def test_a_measurement_does_not_depend_on_its_company() -> None:
     one = Station(5_000_001, "x", 10.0, 20.0, "UTC")
     hours, truth = np.arange(100, 148), np.full(48, 20.0)
     all_hours = measure(0, one, truth, hours)
-    np.testing.assert_array_equal(all_hours[10:20], measure(0, one, truth[10:20], hours[10:20]))
+    np.testing.assert_array_equal(
+        all_hours[10:20], measure(0, one, truth[10:20], hours[10:20])
+    )
     assert not np.array_equal(all_hours, measure(1, one, truth, hours), equal_nan=True)
     assert np.nanmin(measure(0, one, np.zeros(48), hours)) == 0
 

@@ -70,7 +70,9 @@ def test_a_cache_that_cannot_be_written_to_only_costs_time(
     assert [made(), made()] == [1, 1]
 
 
-def test_a_full_disk_only_costs_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_only_costs_time(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(file: object, **maps: np.ndarray) -> None:
         raise OSError(28, "No space left on device")
 
@@ -79,7 +81,9 @@ def test_a_full_disk_only_costs_time(folder: Path, monkeypatch: pytest.MonkeyPat
     assert list(folder.iterdir()) == []
 
 
-def test_the_longest_unused_maps_go_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_longest_unused_maps_go_first(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     size = sum(values.nbytes for values in MAPS.values())
     monkeypatch.setattr(emissions, "CACHE_BYTES", int(2.5 * size))
     assert [made(0), made(1)] == [1, 1]

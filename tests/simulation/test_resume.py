@@ -54,7 +54,9 @@ def counted() -> tuple[xr.DataArray, list[int]]:
         "standard_name": "mass_concentration_of_pm2p5_ambient_aerosol_particles_in_air",
     }
     coords = {"time": times, "latitude": GRID.latitudes, "longitude": GRID.longitudes}
-    field = as_field(xr.DataArray(data, coords, ("time", "latitude", "longitude"), "pm2p5", about))
+    field = as_field(
+        xr.DataArray(data, coords, ("time", "latitude", "longitude"), "pm2p5", about)
+    )
     computed.clear()
     return field, computed
 
@@ -88,7 +90,10 @@ def killed_at(hours: int) -> Progress:
     "damage", ["none", "cut off", "other bytes", "damaged record", "another world"]
 )
 def test_a_killed_file_goes_on_where_it_was(
-    write: Callable[..., Path], damage: str, counted: tuple[xr.DataArray, list[int]], tmp_path: Path
+    write: Callable[..., Path],
+    damage: str,
+    counted: tuple[xr.DataArray, list[int]],
+    tmp_path: Path,
 ) -> None:
     field, computed = counted
     truth = write(field, tmp_path / "whole", "w", no_progress).read_bytes()
@@ -96,8 +101,12 @@ def test_a_killed_file_goes_on_where_it_was(
     computed.clear()
     with pytest.raises(Stop):
         write(field, tmp_path / "cut", "w", killed_at(15))
-    assert [path.name for path in (tmp_path / "cut").iterdir()] == [".deepcams-simulation"]
-    third = sorted((tmp_path / "cut").rglob("*.npy"), key=lambda path: path.stat().st_mtime_ns)[2]
+    assert [path.name for path in (tmp_path / "cut").iterdir()] == [
+        ".deepcams-simulation"
+    ]
+    third = sorted(
+        (tmp_path / "cut").rglob("*.npy"), key=lambda path: path.stat().st_mtime_ns
+    )[2]
     data = bytearray(third.read_bytes())
     if damage == "cut off":
         third.write_bytes(data[:-10])
@@ -110,7 +119,9 @@ def test_a_killed_file_goes_on_where_it_was(
     computed.clear()
     world = "other" if damage == "another world" else "w"
     path = write(field, tmp_path / "cut", world, no_progress)
-    again = {"none": [], "cut off": [6], "other bytes": [6]}.get(damage, [0, 3, 6, 9, 12])
+    again = {"none": [], "cut off": [6], "other bytes": [6]}.get(
+        damage, [0, 3, 6, 9, 12]
+    )
     assert computed == [*again, 15, 18, 21]
     assert path.read_bytes() == truth
     assert list((tmp_path / "cut").rglob("*.npy")) == []
@@ -121,7 +132,9 @@ def test_only_blocks_with_missing_hours_are_computed(
 ) -> None:
     field, computed = counted
     half = np.timedelta64(30, "m")
-    field = field.assign_coords(time=field.time + half).assign_attrs(cell_methods="time: mean")
+    field = field.assign_coords(time=field.time + half).assign_attrs(
+        cell_methods="time: mean"
+    )
     paths = write_geos_cf(field, tmp_path).paths
     assert computed == list(range(0, 24, 3))
     before = [path.read_bytes() for path in paths]

@@ -71,9 +71,13 @@ def test_values_do_not_depend_on_the_chunks(world: SimulatedWorld) -> None:
     times = NOON + np.arange(3) * HOUR
     for mean in (False, True):
         field = world.field(grid, times, mean)
-        parts = np.stack([world.field(grid, times[k : k + 1], mean).values[0] for k in range(3)])
+        parts = np.stack(
+            [world.field(grid, times[k : k + 1], mean).values[0] for k in range(3)]
+        )
         np.testing.assert_array_equal(field.values, parts)
-        np.testing.assert_array_equal(field.values[2], world.values(grid, times[2], mean))
+        np.testing.assert_array_equal(
+            field.values[2], world.values(grid, times[2], mean)
+        )
 
 
 def test_the_globe_is_lazy_in_blocks_of_a_few_hours(world: SimulatedWorld) -> None:
@@ -99,17 +103,23 @@ def test_another_process_makes_the_same_bytes(world: SimulatedWorld) -> None:
 
 
 def test_single_points_equal_nodes(world: SimulatedWorld, globe: np.ndarray) -> None:
-    rows, columns = np.meshgrid(np.arange(0, 241, 24), np.arange(0, 480, 37), indexing="ij")
+    rows, columns = np.meshgrid(
+        np.arange(0, 241, 24), np.arange(0, 480, 37), indexing="ij"
+    )
     hours = (NOON - np.datetime64("2000-01-01", "ns")) / HOUR
-    values = Moment(0, hours).points(90 - 0.75 * rows.ravel(), 0.75 * columns.ravel() - 360)
+    values = Moment(0, hours).points(
+        90 - 0.75 * rows.ravel(), 0.75 * columns.ravel() - 360
+    )
     np.testing.assert_array_equal(values, globe[rows.ravel(), columns.ravel()])
 
 
-def test_poles_are_single_valued_and_dateline_and_greenwich_are_no_seams(globe: np.ndarray) -> None:
+def test_poles_are_single_valued_and_dateline_and_greenwich_are_no_seams(
+    globe: np.ndarray,
+) -> None:
     assert np.ptp(globe[0]) == np.ptp(globe[-1]) == 0
-    steps = np.abs(np.diff(np.log(globe[20:-20]), axis=1, append=np.log(globe[20:-20, :1]))).mean(
-        axis=0
-    )
+    steps = np.abs(
+        np.diff(np.log(globe[20:-20]), axis=1, append=np.log(globe[20:-20, :1]))
+    ).mean(axis=0)
     for column in (
         479,
         239,
@@ -131,10 +141,13 @@ def test_the_distribution_is_that_of_fine_particles(globe: np.ndarray) -> None:
     assert high > 40
     assert top > 250
     rows = Grid.globe(0.75).latitudes
-    assert np.median(globe[np.abs(rows) > 82]) < 0.5 * np.median(globe[np.abs(rows) < 50])
+    assert np.median(globe[np.abs(rows) > 82]) < 0.5 * np.median(
+        globe[np.abs(rows) < 50]
+    )
     box = Grid.globe(0.75).select
     plain, ocean = (
-        np.median(globe[r][:, c]) for _, r, c in (box((76, 24, 88, 30)), box((200, -50, 260, -30)))
+        np.median(globe[r][:, c])
+        for _, r, c in (box((76, 24, 88, 30)), box((200, -50, 260, -30)))
     )
     assert plain > 10 * ocean  # the Ganges plain and the South Pacific
 
@@ -142,7 +155,9 @@ def test_the_distribution_is_that_of_fine_particles(globe: np.ndarray) -> None:
 def test_spectrum_is_near_that_of_the_real_hours(world: SimulatedWorld) -> None:
     fine = world.field(Grid.globe(0.25), np.array([NOON]))
     rows = np.log(coarsen(fine).values[0, 40:201])
-    power = (np.abs(np.fft.rfft(rows - rows.mean(axis=1, keepdims=True), axis=1)) ** 2).mean(axis=0)
+    power = (
+        np.abs(np.fft.rfft(rows - rows.mean(axis=1, keepdims=True), axis=1)) ** 2
+    ).mean(axis=0)
     bands = [
         power[a:b].mean() / power[15:40].mean()
         for a, b in ((40, 80), (80, 120), (120, 160), (160, 200))
@@ -156,11 +171,15 @@ def test_spectrum_is_near_that_of_the_real_hours(world: SimulatedWorld) -> None:
     np.testing.assert_allclose(np.log(bands), np.log(real), atol=np.log(2.0))
 
 
-def test_interpolation_in_time_and_space_is_no_trivial_task(world: SimulatedWorld) -> None:
+def test_interpolation_in_time_and_space_is_no_trivial_task(
+    world: SimulatedWorld,
+) -> None:
     grid = Grid.globe(0.75).select((60, 0, 140, 55))[0].refine()
     a, b, c, d = world.field(grid, NOON + np.arange(4) * HOUR).values
     linear = np.mean([np.abs((2 * a + d) / 3 - b), np.abs((a + 2 * d) / 3 - c)])
-    reversed_weights = np.mean([np.abs((a + 2 * d) / 3 - b), np.abs((2 * a + d) / 3 - c)])
+    reversed_weights = np.mean(
+        [np.abs((a + 2 * d) / 3 - b), np.abs((2 * a + d) / 3 - c)]
+    )
     assert 0.3 < linear / reversed_weights < 0.6  # real hours: 0.45 to 0.52
     assert 0.01 < linear / a.mean() < 0.06  # real hours: 0.03
     field = world.field(grid, np.array([NOON]))
@@ -182,7 +201,9 @@ def test_an_hourly_mean_is_the_mean_of_its_instants(world: SimulatedWorld) -> No
     assert is_mean(world.field(grid, np.array([NOON + HALF]), mean=True))
 
 
-def test_the_field_is_canonical_and_says_that_it_is_simulated(world: SimulatedWorld) -> None:
+def test_the_field_is_canonical_and_says_that_it_is_simulated(
+    world: SimulatedWorld,
+) -> None:
     grid = Grid.globe(0.75).select((-10, 40, 20, 50))[0]
     field = world.field(grid, NOON + np.arange(2) * HOUR)
     assert grid_of(field) == grid
@@ -208,16 +229,31 @@ def test_seeds_have_their_own_weather() -> None:
 def test_open_simulated_is_a_source() -> None:
     field = SOURCES.get("simulated")("2019-12-01", hours=3, grid=Grid.globe(1.5))
     assert field.shape == (8, 121, 240)
-    mean = open_simulated("2019-12-01T00..2019-12-01T03", mean=True, grid=Grid.globe(1.5))
-    assert [str(t)[11:16] for t in mean.time.values] == ["00:30", "01:30", "02:30", "03:30"]
+    mean = open_simulated(
+        "2019-12-01T00..2019-12-01T03", mean=True, grid=Grid.globe(1.5)
+    )
+    assert [str(t)[11:16] for t in mean.time.values] == [
+        "00:30",
+        "01:30",
+        "02:30",
+        "03:30",
+    ]
 
 
 @pytest.mark.parametrize(
     ("call", "words"),
     [
         (lambda: SimulatedWorld(-1), "seed"),
-        (lambda: SimulatedWorld(0).field(Grid.globe(1.5), np.array([], "datetime64[ns]")), "times"),
-        (lambda: SimulatedWorld(0).field(Grid.globe(1.5), np.array([NOON, NOON])), "increasing"),
+        (
+            lambda: SimulatedWorld(0).field(
+                Grid.globe(1.5), np.array([], "datetime64[ns]")
+            ),
+            "times",
+        ),
+        (
+            lambda: SimulatedWorld(0).field(Grid.globe(1.5), np.array([NOON, NOON])),
+            "increasing",
+        ),
         (lambda: open_simulated("no period"), "period"),
         (lambda: open_simulated("2019", variable="ozone"), "pm2p5"),
         (lambda: open_simulated("2019", hours=0), "hours"),
@@ -237,7 +273,9 @@ def test_winds_are_tangent_and_moderate() -> None:
     speed = np.sqrt((wind**2).sum(axis=0)) * EARTH / 3.6
     assert 2 < speed.mean() < 15
     assert speed.max() < 40
-    assert np.ptp(wind[:, 0], axis=1).max() < 1e-7  # one wind at the pole, whatever the longitude
+    assert (
+        np.ptp(wind[:, 0], axis=1).max() < 1e-7
+    )  # one wind at the pole, whatever the longitude
 
 
 def test_paths_follow_the_winds_back_and_meet_between_the_ages() -> None:
@@ -253,11 +291,15 @@ def test_paths_follow_the_winds_back_and_meet_between_the_ages() -> None:
 
 def test_noise_is_alike_everywhere_and_has_no_seam() -> None:
     latitudes, _ = globe_axes(1.0)
-    maps = np.stack([noise(np.random.default_rng(k), 1.0, {2.0: 1.0, 6.0: 1.0}) for k in range(60)])
+    maps = np.stack(
+        [noise(np.random.default_rng(k), 1.0, {2.0: 1.0, 6.0: 1.0}) for k in range(60)]
+    )
     spread = np.sqrt((maps**2).mean(axis=(0, 2)))
     np.testing.assert_allclose(spread[np.abs(latitudes) < 80], 1.0, atol=0.1)
     np.testing.assert_allclose(spread, 1.0, atol=0.35)
-    steps = np.abs(np.diff(maps[:, 20:-20], axis=2, append=maps[:, 20:-20, :1])).mean(axis=(0, 1))
+    steps = np.abs(np.diff(maps[:, 20:-20], axis=2, append=maps[:, 20:-20, :1])).mean(
+        axis=(0, 1)
+    )
     assert steps[-1] < 1.2 * steps.mean()
 
 
@@ -288,5 +330,7 @@ def test_lattices_are_read_smoothly_across_the_pole() -> None:
     x = np.cos(np.deg2rad(latitudes))[:, None] * np.cos(np.deg2rad(longitudes))
     where = Nodes(np.array([89.9, 88.0, 0.3]), np.array([0.0, 13.7, 359.9]))
     got = where.interpolate(across_poles(x.astype(np.float32)), 2.5)
-    true = np.cos(np.deg2rad(where.latitudes))[:, None] * np.cos(np.deg2rad(where.longitudes))
+    true = np.cos(np.deg2rad(where.latitudes))[:, None] * np.cos(
+        np.deg2rad(where.longitudes)
+    )
     np.testing.assert_allclose(got, true, atol=2e-5)

@@ -28,7 +28,9 @@ COLUMNS = [
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_cache(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DEEPCAMS_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
@@ -56,10 +58,19 @@ def field_of() -> FieldOf:
             latitude = latitude[(latitude >= south) & (latitude <= north)]
             longitude = np.arange(west, east + 0.001, step)
         hour = (times - np.datetime64("2019-01-01", "ns")) / np.timedelta64(1, "h")
-        of = of or (lambda t, y, x: 30 + 0.25 * t + 0.1 * y + 10 * np.cos(np.deg2rad(x)))
-        values = of(hour[:, None, None], latitude[None, :, None], longitude[None, None, :])
-        values = np.broadcast_to(values, (count, latitude.size, longitude.size)).astype(np.float32)
-        attrs = {"units": "ug m-3", "cell_methods": "time: mean" if mean else "time: point"}
+        of = of or (
+            lambda t, y, x: 30 + 0.25 * t + 0.1 * y + 10 * np.cos(np.deg2rad(x))
+        )
+        values = of(
+            hour[:, None, None], latitude[None, :, None], longitude[None, None, :]
+        )
+        values = np.broadcast_to(values, (count, latitude.size, longitude.size)).astype(
+            np.float32
+        )
+        attrs = {
+            "units": "ug m-3",
+            "cell_methods": "time: mean" if mean else "time: point",
+        }
         coords = {"time": times, "latitude": latitude, "longitude": longitude}
         return as_field(xr.DataArray(values, coords, tuple(coords), "pm2p5", attrs))
 
@@ -79,7 +90,9 @@ def table_of() -> TableOf:
         hours: int = 24,
         value: Callable[..., Any] | None = None,
     ) -> pd.DataFrame:
-        stamps = np.datetime64(start, "s") + np.arange(hours) * np.timedelta64(3600, "s")
+        stamps = np.datetime64(start, "s") + np.arange(hours) * np.timedelta64(
+            3600, "s"
+        )
         rng = np.random.default_rng(0)
         parts = []
         for key, (latitude, longitude) in places.items():
@@ -117,7 +130,9 @@ def save_table(tmp_path: Path) -> SaveTable:
     """Write a table as ``name`` (csv, csv.gz or parquet)."""
 
     def save(
-        table: pd.DataFrame, name: str = "stations.csv", columns: Sequence[str] | None = None
+        table: pd.DataFrame,
+        name: str = "stations.csv",
+        columns: Sequence[str] | None = None,
     ) -> Path:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)

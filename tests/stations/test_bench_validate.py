@@ -7,7 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepcams.bench.validation import _PeakMemory, validation, write_field, write_original
+from deepcams.bench.validation import (
+    _PeakMemory,
+    validation,
+    write_field,
+    write_original,
+)
 from deepcams.cli import main
 from deepcams.readers.open import open_field
 
@@ -36,14 +41,23 @@ def test_days_that_are_not_written_are_those_that_are_again(
     assert len(inputs) == 2
     write_field(inputs, tmp_path / "whole.zarr")
     write_field(inputs, tmp_path / "linked.zarr", written=3)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["cams", "linked.zarr", "whole.zarr"]
-    whole, linked = open_field(tmp_path / "whole.zarr"), open_field(tmp_path / "linked.zarr")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "cams",
+        "linked.zarr",
+        "whole.zarr",
+    ]
+    whole, linked = (
+        open_field(tmp_path / "whole.zarr"),
+        open_field(tmp_path / "linked.zarr"),
+    )
     np.testing.assert_array_equal(linked.time, whole.time)
     assert linked.encoding["tile"] == whole.encoding["tile"]
     source = np.arange(linked.sizes["time"]) % (3 * 24)
     np.testing.assert_array_equal(linked.values, whole.values[source])
     files = [
-        path for path in (tmp_path / "linked.zarr" / "pm2p5" / "c").rglob("*") if path.is_file()
+        path
+        for path in (tmp_path / "linked.zarr" / "pm2p5" / "c").rglob("*")
+        if path.is_file()
     ]
     assert len(files) == 8  # the last is of the closing hour
     assert len({path.stat().st_ino for path in files}) == 3
@@ -52,7 +66,16 @@ def test_days_that_are_not_written_are_those_that_are_again(
 def test_the_bench_says_which_days_are_links(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["bench", "validate", "--days", "3", "--stations", "20", "--folder", str(tmp_path)]
+    arguments = [
+        "bench",
+        "validate",
+        "--days",
+        "3",
+        "--stations",
+        "20",
+        "--folder",
+        str(tmp_path),
+    ]
     assert main([*arguments, "--written", "1"]) == 0
     told = capsys.readouterr()
     assert "72 hours of field written, those after day 1 as links" in told.err
@@ -67,7 +90,16 @@ def test_a_disk_without_hard_links_is_one_line(
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr("pathlib.Path.hardlink_to", refuse)
-    arguments = ["bench", "validate", "--days", "3", "--stations", "20", "--folder", str(tmp_path)]
+    arguments = [
+        "bench",
+        "validate",
+        "--days",
+        "3",
+        "--stations",
+        "20",
+        "--folder",
+        str(tmp_path),
+    ]
     assert main([*arguments, "--written", "1"]) == 2
     assert "a disk with hard links" in capsys.readouterr().err.splitlines()[-1]
     assert list(tmp_path.iterdir()) == []

@@ -13,12 +13,24 @@ from deepcams.stations.openaq import open_openaq
 from deepcams.stations.quality import STEPS, Quality
 from deepcams.stations.validation import Options, validate
 
-PLACES = {1: (52.5, 15.0), 2: (-30.0, 179.0), 3: (0.0, -0.1), 4: (89.0, 100.0), 5: (45.2, 15.1)}
+PLACES = {
+    1: (52.5, 15.0),
+    2: (-30.0, 179.0),
+    3: (0.0, -0.1),
+    4: (89.0, 100.0),
+    5: (45.2, 15.1),
+}
 CLEAN = Options(quality=Quality(skip=frozenset(STEPS) - {"missing", "hourly"}))
 
 
 def _truth(t, y, x):
-    return 30 + 0.25 * t + 0.1 * y + 10 * np.cos(np.deg2rad(x)) + 3 * np.sin(t / 5 + np.deg2rad(x))
+    return (
+        30
+        + 0.25 * t
+        + 0.1 * y
+        + 10 * np.cos(np.deg2rad(x))
+        + 3 * np.sin(t / 5 + np.deg2rad(x))
+    )
 
 
 def _node(latitude: float, longitude: float) -> tuple[float, float]:
@@ -59,7 +71,9 @@ def test_a_constant_error_is_the_bias_the_rmse_and_the_mae_and_r_is_one(
         assert row[name] == pytest.approx(expected, abs=1e-6)
 
 
-def test_r_of_constructed_noise_is_that_of_numpy(field_of, table_of, save_table) -> None:
+def test_r_of_constructed_noise_is_that_of_numpy(
+    field_of, table_of, save_table
+) -> None:
     random = np.random.default_rng(3)
     made: dict[tuple[int, float], float] = {}
 
@@ -69,7 +83,9 @@ def test_r_of_constructed_noise_is_that_of_numpy(field_of, table_of, save_table)
 
     field = field_of("2019-01-01", 49, of=_truth)
     found = validate(
-        open_openaq(save_table(table_of(PLACES, hours=48, value=noisy))), field, options=CLEAN
+        open_openaq(save_table(table_of(PLACES, hours=48, value=noisy))),
+        field,
+        options=CLEAN,
     )
     row = _row(found, "field", "own")
     observed, model = (
@@ -77,8 +93,12 @@ def test_r_of_constructed_noise_is_that_of_numpy(field_of, table_of, save_table)
         np.array([_at_ends(*key) for key in made], float),
     )
     assert row["R"] == pytest.approx(np.corrcoef(observed, model)[0, 1], abs=1e-6)
-    assert row["RMSE"] == pytest.approx(np.sqrt(((model - observed) ** 2).mean()), abs=1e-5)
-    assert row["FAC2"] == pytest.approx(((model >= observed / 2) & (model <= 2 * observed)).mean())
+    assert row["RMSE"] == pytest.approx(
+        np.sqrt(((model - observed) ** 2).mean()), abs=1e-5
+    )
+    assert row["FAC2"] == pytest.approx(
+        ((model >= observed / 2) & (model <= 2 * observed)).mean()
+    )
     each = _row(found, "field", "own", "stations")
     own = [
         np.corrcoef(
@@ -97,14 +117,18 @@ def test_the_split_into_batches_changes_nothing(field_of, table_of, save_table) 
     )
     archive = open_openaq(save_table(table_of(PLACES, hours=48)))
     whole, parts = (
-        validate(archive, field, original, Options(quality=CLEAN.quality, batch_rows=rows))
+        validate(
+            archive, field, original, Options(quality=CLEAN.quality, batch_rows=rows)
+        )
         for rows in (10**9, 1)
     )
     assert (whole.batches, parts.batches) == (1, 5)
     for a, b in zip(whole.scored, parts.scored, strict=True):
         np.testing.assert_allclose(a.stations.month, b.stations.month, rtol=1e-12)
         np.testing.assert_allclose(a.cells.hour, b.cells.hour, rtol=1e-12)
-        assert all(np.array_equal(a.density[year], b.density[year]) for year in a.density)
+        assert all(
+            np.array_equal(a.density[year], b.density[year]) for year in a.density
+        )
     assert whole.quality.counts == parts.quality.counts
 
 
@@ -115,7 +139,9 @@ def test_the_original_stands_beside_the_field_on_its_own_the_same_and_the_hourly
     original = field_of("2019-01-01", 9, hours=3, of=_truth)
     archive = open_openaq(save_table(table_of(PLACES, hours=24, value=_at_ends)))
     found = validate(archive, field, original, CLEAN)
-    assert {(s.product, s.pairs): int(s.stations.month[..., 0].sum()) for s in found.scored} == {
+    assert {
+        (s.product, s.pairs): int(s.stations.month[..., 0].sum()) for s in found.scored
+    } == {
         ("field", "own"): 120,
         ("original", "own"): 80,
         ("field", "same"): 80,
@@ -136,36 +162,59 @@ def test_two_stations_of_one_cell_count_once_in_the_view_of_cells(
     path = save_table(table_of(places, value=lambda k, h: 20 + h - 0.5 + offset[k]))
     found = validate(open_openaq(path), field, options=CLEAN)
     pooled, cells = _row(found, "field", "own"), _row(found, "field", "own", "cells")
-    assert (pooled["n"], cells["n"], pooled["stations"], cells["stations"]) == (72, 48, 3, 2)
+    assert (pooled["n"], cells["n"], pooled["stations"], cells["stations"]) == (
+        72,
+        48,
+        3,
+        2,
+    )
     assert pooled["MAE"] == pytest.approx(8 / 3, abs=1e-6)
     assert cells["MAE"] == pytest.approx(0, abs=1e-6)
 
 
 def test_hourly_means_and_start_stamps(field_of, table_of, save_table) -> None:
-    field = field_of("2019-01-01T00:30", 24, of=lambda t, y, x: 20 + t + 0 * y + 0 * x, mean=True)
+    field = field_of(
+        "2019-01-01T00:30", 24, of=lambda t, y, x: 20 + t + 0 * y + 0 * x, mean=True
+    )
     places = {1: (52.5, 15.0)}
-    ends = open_openaq(save_table(table_of(places, value=lambda k, h: 20 + h - 0.5), "ends.csv"))
+    ends = open_openaq(
+        save_table(table_of(places, value=lambda k, h: 20 + h - 0.5), "ends.csv")
+    )
     starts = table_of(places, "2019-01-01T00:00", value=lambda k, h: 20 + h + 0.5)
-    for archive, start in ((ends, False), (open_openaq(save_table(starts, "starts.csv")), True)):
-        found = validate(archive, field, options=Options(quality=CLEAN.quality, starts=start))
+    for archive, start in (
+        (ends, False),
+        (open_openaq(save_table(starts, "starts.csv")), True),
+    ):
+        found = validate(
+            archive, field, options=Options(quality=CLEAN.quality, starts=start)
+        )
         row = _row(found, "field", "own")
         assert row["n"] == 24
         assert row["MAE"] == pytest.approx(0, abs=1e-6)
 
 
-def test_bilinear_meets_a_field_that_is_linear_in_space(field_of, table_of, save_table) -> None:
+def test_bilinear_meets_a_field_that_is_linear_in_space(
+    field_of, table_of, save_table
+) -> None:
     places = {1: (51.3, 12.2), 2: (-31.0, 178.0), 3: (10.0, -177.0)}
     field = field_of("2019-01-01", 25, of=lambda t, y, x: 50 + 0.3 * y + 0 * x + 0 * t)
-    archive = open_openaq(save_table(table_of(places, value=lambda k, h: 50 + 0.3 * places[k][0])))
+    archive = open_openaq(
+        save_table(table_of(places, value=lambda k, h: 50 + 0.3 * places[k][0]))
+    )
     near, between = (
-        validate(archive, field, options=Options(s, CLEAN.quality)) for s in ("cell", "bilinear")
+        validate(archive, field, options=Options(s, CLEAN.quality))
+        for s in ("cell", "bilinear")
     )
     assert _row(between, "field", "own")["MAE"] == pytest.approx(0, abs=1e-5)
     assert _row(near, "field", "own")["MAE"] > 0.3
 
 
-def test_missing_and_negative_values_of_the_field(field_of, table_of, save_table) -> None:
-    field = field_of("2019-01-01", 25, of=lambda t, y, x: 20 + 0 * t + 0 * y + 0 * x).load()
+def test_missing_and_negative_values_of_the_field(
+    field_of, table_of, save_table
+) -> None:
+    field = field_of(
+        "2019-01-01", 25, of=lambda t, y, x: 20 + 0 * t + 0 * y + 0 * x
+    ).load()
     field = field.copy(data=field.values.copy())
     field.data[5] = np.nan  # hours ending 5 and 6
     field.data[10:12] = -0.5  # noise: counts as 0
@@ -181,7 +230,9 @@ def test_missing_and_negative_values_of_the_field(field_of, table_of, save_table
     assert row["bias"] == pytest.approx(-(10 + 20 + 10) / 20, abs=1e-6)
 
 
-def test_only_the_tiles_that_hold_stations_are_read(field_of, table_of, save_table) -> None:
+def test_only_the_tiles_that_hold_stations_are_read(
+    field_of, table_of, save_table
+) -> None:
     import dask.array as da
 
     seen: list[tuple[slice, ...]] = []
@@ -195,16 +246,22 @@ def test_only_the_tiles_that_hold_stations_are_read(field_of, table_of, save_tab
         def __getitem__(self, key):
             seen.append(key)
             return np.full(
-                [len(range(n)[k]) for n, k in zip(self.shape, key, strict=True)], 20, "f4"
+                [len(range(n)[k]) for n, k in zip(self.shape, key, strict=True)],
+                20,
+                "f4",
             )
 
     field = field_of("2019-01-01", 49)
     field = field.copy(
-        data=da.from_array(Counted(), chunks=(6, 25, 48), meta=np.empty((0, 0, 0), "f4"))
+        data=da.from_array(
+            Counted(), chunks=(6, 25, 48), meta=np.empty((0, 0, 0), "f4")
+        )
     )
     field.encoding["tile"] = (5, 6)
     found = validate(
-        open_openaq(save_table(table_of({1: (52.5, 15.0)}, hours=10))), field, options=CLEAN
+        open_openaq(save_table(table_of({1: (52.5, 15.0)}, hours=10))),
+        field,
+        options=CLEAN,
     )
     assert found.nodes_read["field"] == 11 * 5 * 6  # the hours 0 to 10 of one tile
     assert seen
@@ -218,9 +275,14 @@ def test_sums_by_group_are_those_of_the_record_of_pairs(count: int) -> None:
     group = random.integers(0, count, 500)
     sums = sum_pairs(group, observed, model, count)
     for k in range(count):
-        expected, found = Pairs.of(observed[group == k], model[group == k]), pairs_of(sums[k])
+        expected, found = (
+            Pairs.of(observed[group == k], model[group == k]),
+            pairs_of(sums[k]),
+        )
         for name in ("count", "truth_mean", "truth_moment", "joint_moment"):
-            assert getattr(found, name) == pytest.approx(getattr(expected, name), rel=1e-9)
+            assert getattr(found, name) == pytest.approx(
+                getattr(expected, name), rel=1e-9
+            )
         each = {name: value[k] for name, value in figures(pairs_of(sums)).items()}
         assert each == pytest.approx(figures(expected), rel=1e-9)
 
@@ -267,7 +329,9 @@ def test_the_bootstrap_is_that_of_a_plain_loop() -> None:
         chosen = np.concatenate([np.flatnonzero(group == k) for k in drawn])
         found.append(np.corrcoef(observed[chosen], model[chosen])[0, 1])
     ends = bootstrap(sums, 1500)
-    assert ends["R"] == pytest.approx(np.quantile(found, [0.025, 0.975]), abs=0.3 * np.std(found))
+    assert ends["R"] == pytest.approx(
+        np.quantile(found, [0.025, 0.975]), abs=0.3 * np.std(found)
+    )
 
 
 def test_a_new_score_is_a_column_with_an_interval(
@@ -282,10 +346,14 @@ def test_a_new_score_is_a_column_with_an_interval(
         lambda pairs: np.divide(pairs.error, pairs.weight * pairs.truth_mean),
     )
     monkeypatch.setitem(SCORES, "NMB", bias)
-    archive = open_openaq(save_table(table_of(PLACES, value=lambda k, h: 10 * k + h % 3)))
+    archive = open_openaq(
+        save_table(table_of(PLACES, value=lambda k, h: 10 * k + h % 3))
+    )
     field = field_of("2019-01-01", 25, of=lambda t, y, x: 36 + 0 * (t + y + x))
     found = validate(archive, field, options=CLEAN)
-    row = next(row for row in tables.rows(found, (), draws=50) if row["view"] == "pooled")
+    row = next(
+        row for row in tables.rows(found, (), draws=50) if row["view"] == "pooled"
+    )
     assert row["NMB"] == pytest.approx((36 - 31) / 31, abs=1e-6)
     assert row["NMB_low"] < row["NMB"] < row["NMB_high"]
     assert "field_own_NMB" in tables.station_table(found)
@@ -303,8 +371,17 @@ def test_rows_by_everything(field_of, table_of, save_table) -> None:
     assert {r["group"] for r in pooled if r["by"] == "year"} == {"2018", "2019"}
     # The hour that ends with the year belongs to it: stamps 12:00 .. 24:00.
     assert next(r["n"] for r in pooled if r["group"] == "2018") == 13 * 5
-    assert {r["group"] for r in pooled if r["by"] == "station"} == {"1", "2", "3", "4", "5"}
-    assert next(r for r in pooled if r["group"] == "1" and r["by"] == "station")["R_low"] is None
+    assert {r["group"] for r in pooled if r["by"] == "station"} == {
+        "1",
+        "2",
+        "3",
+        "4",
+        "5",
+    }
+    assert (
+        next(r for r in pooled if r["group"] == "1" and r["by"] == "station")["R_low"]
+        is None
+    )
     with pytest.raises(InputError, match="year"):
         tables.rows(found, ("yaer",))
 
@@ -331,7 +408,9 @@ def test_few_stations_have_figures_and_no_interval(
 def test_the_solar_hour_is_that_of_the_place(field_of, table_of, save_table) -> None:
     # At 180 E the sun is 12 h ahead: the hour ending 13:00 UTC is there the first of the next day.
     archive = open_openaq(
-        save_table(table_of({1: (1, 0.0), 2: (1, 179.9)}, hours=24, value=lambda k, h: h))
+        save_table(
+            table_of({1: (1, 0.0), 2: (1, 179.9)}, hours=24, value=lambda k, h: h)
+        )
     )
     found = validate(archive, field_of("2019-01-01", 25), options=CLEAN)
     numbers = {i: k for k, i in enumerate(found.stations["id"])}

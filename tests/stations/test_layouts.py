@@ -28,7 +28,9 @@ def content(archive: StationArchive) -> list[tuple[float, int, float]]:
     """Latitude, stamp and value of each row: what does not depend on names."""
     rows = archive.read()
     latitude = archive.stations["latitude"].to_numpy()[rows.station]
-    return sorted(zip(latitude.tolist(), rows.end.tolist(), rows.value.tolist(), strict=True))
+    return sorted(
+        zip(latitude.tolist(), rows.end.tolist(), rows.value.tolist(), strict=True)
+    )
 
 
 def renamed(table: pd.DataFrame, **names: str) -> pd.DataFrame:
@@ -36,13 +38,22 @@ def renamed(table: pd.DataFrame, **names: str) -> pd.DataFrame:
 
 
 def explorer(table: pd.DataFrame) -> pd.DataFrame:
-    names = {"locationId": "location_id", "utc": "datetime", "local": "datetime", "unit": "units"}
+    names = {
+        "locationId": "location_id",
+        "utc": "datetime",
+        "local": "datetime",
+        "unit": "units",
+    }
     same = {"location": "location", "parameter": "parameter", "value": "value"}
     return renamed(table, **names, **same, latitude="lat", longitude="lon")
 
 
 def daily(table: pd.DataFrame) -> pd.DataFrame:
-    return explorer(table).drop(columns="locationId").assign(city="x", attribution='[{"name":"a"}]')
+    return (
+        explorer(table)
+        .drop(columns="locationId")
+        .assign(city="x", attribution='[{"name":"a"}]')
+    )
 
 
 def flattened(table: pd.DataFrame) -> pd.DataFrame:
@@ -71,7 +82,10 @@ def test_tables(
 def measurements(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [
         {
-            "date": {"utc": row.datetime.replace("+00:00", ".000Z"), "local": row.datetime},
+            "date": {
+                "utc": row.datetime.replace("+00:00", ".000Z"),
+                "local": row.datetime,
+            },
             "parameter": "pm25",
             "location": row.location,
             "value": row.value,
@@ -165,7 +179,8 @@ def test_rows_that_cannot_be_read_are_counted(table_of, save_table) -> None:
     with path.open("a") as file:
         file.write(",".join(table.columns) + "\n")  # a header repeated by cat
     with pytest.warns(
-        DeepcamsNotice, match=r"3 rows cannot be read .*1 with no time .*2 with no number"
+        DeepcamsNotice,
+        match=r"3 rows cannot be read .*1 with no time .*2 with no number",
     ):
         archive = open_openaq(path)
     assert (archive.rows, archive.other) == (97, 0)
@@ -175,12 +190,15 @@ def test_a_file_with_too_many_of_them_is_refused(table_of, save_table) -> None:
     table = table_of(PLACES, hours=50).astype({"value": str})
     table.loc[:10, "value"] = "?"
     with pytest.raises(
-        InputError, match=r"a\.csv: value: expected numbers, found '\?' \(and 10 more of 100 rows\)"
+        InputError,
+        match=r"a\.csv: value: expected numbers, found '\?' \(and 10 more of 100 rows\)",
     ):
         open_openaq(save_table(table, "a.csv"))
 
 
-def test_two_sensors_of_one_location_are_two_stations(table: pd.DataFrame, save_table) -> None:
+def test_two_sensors_of_one_location_are_two_stations(
+    table: pd.DataFrame, save_table
+) -> None:
     table = table.assign(sensors_id=table.location_id)
     other = table[table.location_id == 11].assign(sensors_id=99, value=200.0)
     archive = open_openaq(save_table(pd.concat([table, other])))
@@ -195,7 +213,9 @@ def test_kinds_inside_the_table(table: pd.DataFrame, save_table) -> None:
     assert stations.is_monitor.to_dict() == {"11": True, "22": False}
 
 
-@pytest.mark.parametrize("trouble", ["none", "line break", "carriage returns", "damaged"])
+@pytest.mark.parametrize(
+    "trouble", ["none", "line break", "carriage returns", "damaged"]
+)
 def test_small_files_together_are_what_they_are_apart(
     table: pd.DataFrame, tmp_path: Path, trouble: str
 ) -> None:
@@ -206,7 +226,9 @@ def test_small_files_together_are_what_they_are_apart(
     for number, (_, hours) in enumerate(table.groupby("datetime")):
         text = hours.to_csv(index=False)
         if trouble == "line break":
-            text = text.replace(str(hours["location"].iloc[0]), '"a name\nin two lines"', 1)
+            text = text.replace(
+                str(hours["location"].iloc[0]), '"a name\nin two lines"', 1
+            )
         if trouble == "carriage returns" and number == 3:
             text = text.replace("\n", "\r")
         packed = gzip.compress(text.encode())
@@ -214,7 +236,9 @@ def test_small_files_together_are_what_they_are_apart(
             packed = packed[:-9]
         (folder / f"{number:02d}.csv.gz").write_bytes(packed)
     if trouble == "damaged":
-        with pytest.raises(InputError, match=r"03\.csv\.gz: expected a whole gzip file"):
+        with pytest.raises(
+            InputError, match=r"03\.csv\.gz: expected a whole gzip file"
+        ):
             open_openaq(folder)
         return
     assert content(open_openaq(folder)) == whole

@@ -36,11 +36,17 @@ def test_at_the_ends_of_an_hourly_field_one_instant_stands_for_the_hour() -> Non
 
 def test_a_three_hourly_analysis_meets_the_hours_that_touch_it_and_no_other() -> None:
     times = _hours(0, 3, 6)
-    plan = plan_times(times, "touching", _hours(0, 1, 2, 3, 4, 5), _hours(1, 2, 3, 4, 5, 6))
-    np.testing.assert_allclose(plan.apply(_linear(times)), [[5, np.nan, 11, 11, np.nan, 17]])
+    plan = plan_times(
+        times, "touching", _hours(0, 1, 2, 3, 4, 5), _hours(1, 2, 3, 4, 5, 6)
+    )
+    np.testing.assert_allclose(
+        plan.apply(_linear(times)), [[5, np.nan, 11, 11, np.nan, 17]]
+    )
 
 
-def test_straight_lines_between_analyses_give_the_exact_hourly_mean_of_a_linear_function() -> None:
+def test_straight_lines_between_analyses_give_the_exact_hourly_mean_of_a_linear_function() -> (
+    None
+):
     times = _hours(0, 3, 6)
     start = _hours(0, 1, 2, 2.5, 5, 5.5)
     plan = plan_times(times, "linear", start, start + HOUR)
@@ -50,15 +56,21 @@ def test_straight_lines_between_analyses_give_the_exact_hourly_mean_of_a_linear_
 
 
 def test_no_line_goes_across_a_gap_of_more_than_three_hours() -> None:
-    plan = plan_times(_hours(0, 3, 9, 12), "linear", _hours(1, 4, 8, 9), _hours(2, 5, 9, 10))
+    plan = plan_times(
+        _hours(0, 3, 9, 12), "linear", _hours(1, 4, 8, 9), _hours(2, 5, 9, 10)
+    )
     assert plan.known.tolist() == [True, False, False, True]
 
 
 def test_hourly_means_are_weighted_by_overlap_and_must_cover_the_hour() -> None:
     times = _hours(0.5, 1.5, 2.5)  # means over 0-1, 1-2, 2-3
-    plan = plan_times(times, "overlap", _hours(0, 1, 0.5, 1.75, 2.5), _hours(1, 2, 1.5, 2.75, 3.5))
+    plan = plan_times(
+        times, "overlap", _hours(0, 1, 0.5, 1.75, 2.5), _hours(1, 2, 1.5, 2.75, 3.5)
+    )
     values = np.array([[10, 20, 40]], np.float32)
-    np.testing.assert_allclose(plan.apply(values), [[10, 20, 15, 0.25 * 20 + 0.75 * 40, np.nan]])
+    np.testing.assert_allclose(
+        plan.apply(values), [[10, 20, 15, 0.25 * 20 + 0.75 * 40, np.nan]]
+    )
 
 
 def test_a_missing_hour_leaves_no_value_where_it_counts_and_only_there() -> None:
@@ -94,7 +106,10 @@ def test_a_station_takes_the_cell_that_holds_it(
     latitude: float, longitude: float, row: int, column: int
 ) -> None:
     found = place_stations(GLOBE, np.array([latitude]), np.array([longitude]))
-    assert (found.rows[found.point[0], 0], found.columns[found.point[0], 0]) == (row, column)
+    assert (found.rows[found.point[0], 0], found.columns[found.point[0], 0]) == (
+        row,
+        column,
+    )
     assert found.inside.all()
 
 
@@ -113,7 +128,9 @@ def test_stations_outside_a_region_have_no_cell() -> None:
 
 
 def test_stations_of_one_cell_share_a_point() -> None:
-    found = place_stations(GLOBE, np.array([50.0, 10.0, 50.1]), np.array([20.0, 20.0, 20.1]))
+    found = place_stations(
+        GLOBE, np.array([50.0, 10.0, 50.1]), np.array([20.0, 20.0, 20.1])
+    )
     assert found.point.tolist() == [0, 1, 0]
     assert len(found.rows) == 2
 
@@ -135,8 +152,12 @@ def test_bilinear_reproduces_what_is_linear_also_across_the_dateline_greenwich_a
 
 def test_bilinear_holds_the_outermost_nodes_in_a_regions_outer_half_cells() -> None:
     grid = Grid.globe(0.25).select((-10, 40, 10, 50))[0]
-    found = place_stations(grid, np.array([50.1, 39.9]), np.array([10.1, -10.1]), "bilinear")
-    np.testing.assert_allclose((grid.latitudes[found.rows] * found.weights).sum(axis=1), [50, 40])
+    found = place_stations(
+        grid, np.array([50.1, 39.9]), np.array([10.1, -10.1]), "bilinear"
+    )
+    np.testing.assert_allclose(
+        (grid.latitudes[found.rows] * found.weights).sum(axis=1), [50, 40]
+    )
     np.testing.assert_allclose(
         (grid.longitudes[found.columns] * found.weights).sum(axis=1), [10, -10]
     )

@@ -23,7 +23,11 @@ def _content(archive) -> dict[tuple[str, int], float]:
     rows = archive.read()
     ids = archive.stations["id"].to_numpy()[rows.station]
     return dict(
-        zip(zip(ids.tolist(), rows.end.tolist(), strict=True), rows.value.tolist(), strict=True)
+        zip(
+            zip(ids.tolist(), rows.end.tolist(), strict=True),
+            rows.value.tolist(),
+            strict=True,
+        )
     )
 
 
@@ -38,7 +42,9 @@ def test_all_layouts_hold_the_same(table, save_table, tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     days = table["datetime"].str[:10]
     for (station, day), part in table.groupby([table["location_id"], days]):
-        name = f"tree/records/csv.gz/locationid={station}/year={day[:4]}/month={day[5:7]}"
+        name = (
+            f"tree/records/csv.gz/locationid={station}/year={day[:4]}/month={day[5:7]}"
+        )
         save_table(part, f"{name}/location-{station}-{day.replace('-', '')}.csv.gz")
     shuffled = table.sample(frac=1, random_state=1)
     assert _content(open_openaq(tree)) == expected
@@ -46,7 +52,11 @@ def test_all_layouts_hold_the_same(table, save_table, tmp_path: Path) -> None:
     assert _content(open_openaq(save_table(table, "a.csv.gz"))) == expected
     assert _content(open_openaq(save_table(shuffled, "b.parquet"))) == expected
     assert (
-        _content(open_openaq([save_table(table[:50], "c.csv"), save_table(table[50:], "d.csv.gz")]))
+        _content(
+            open_openaq(
+                [save_table(table[:50], "c.csv"), save_table(table[50:], "d.csv.gz")]
+            )
+        )
         == expected
     )
     assert _content(open_openaq(str(tmp_path / "[cd].csv*"))) == expected
@@ -54,14 +64,19 @@ def test_all_layouts_hold_the_same(table, save_table, tmp_path: Path) -> None:
     assert _content(open_openaq(save_table(stamped, "e.parquet"))) == expected
 
 
-def test_columns_are_found_by_name_in_any_order_and_others_ignored(table, save_table) -> None:
+def test_columns_are_found_by_name_in_any_order_and_others_ignored(
+    table, save_table
+) -> None:
     expected = _content(open_openaq(save_table(table)))
     other = table.rename(columns={"lat": "Latitude", "lon": "longitude"}).drop(
         columns=["sensors_id", "location"]
     )
     other.insert(0, "is_mobile", "false")
     other["provider"] = 'the "other", one'
-    assert _content(open_openaq(save_table(other[other.columns[::-1]], "other.csv"))) == expected
+    assert (
+        _content(open_openaq(save_table(other[other.columns[::-1]], "other.csv")))
+        == expected
+    )
     path = save_table(other, "semicolon.csv")
     path.write_text(other.to_csv(index=False, sep=";"))
     assert _content(open_openaq(path)) == expected
@@ -86,7 +101,9 @@ def test_stamps_with_any_offset(table, save_table, text: str, utc: str) -> None:
 @pytest.mark.parametrize("offset", ["+25:99", "+15:00", "-14:60", "+99"])
 def test_offsets_that_no_clock_has_are_refused(table, save_table, offset: str) -> None:
     with pytest.raises(InputError, match=r"times such as .*found '2019-12-31T15:00:00"):
-        open_openaq(save_table(table[:1].assign(datetime=f"2019-12-31T15:00:00{offset}")))
+        open_openaq(
+            save_table(table[:1].assign(datetime=f"2019-12-31T15:00:00{offset}"))
+        )
 
 
 def test_two_columns_of_one_name_are_refused(table, save_table) -> None:
@@ -137,7 +154,8 @@ def test_rows_are_sorted_by_station_and_time_into_years(
 ) -> None:
     random = np.random.default_rng(0)
     many = {
-        k: (float(random.uniform(-80, 80)), float(random.uniform(-180, 180))) for k in range(300)
+        k: (float(random.uniform(-80, 80)), float(random.uniform(-180, 180)))
+        for k in range(300)
     }
     table = table_of(many, "2018-12-31T20:00", hours=8).sample(frac=1, random_state=2)
     files = find_station_files(save_table(table))
@@ -170,7 +188,11 @@ class _Killed(BaseException):
 
 @pytest.mark.parametrize("killed_after", [30, 260, 400])
 def test_a_sort_that_was_killed_goes_on_where_it_was(
-    table_of, save_table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_after: int
+    table_of,
+    save_table,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    killed_after: int,
 ) -> None:
     """Small files, larger ones, and Parquet: a batch that was finished is not read again, nothing counts twice."""
     monkeypatch.setattr(ingest, "BATCH_FILES", 2)
@@ -178,10 +200,13 @@ def test_a_sort_that_was_killed_goes_on_where_it_was(
     for k in range(6):
         save_table(table_of({k: (k, k)}, hours=24), f"tree/a{k}.csv.gz")
     save_table(
-        table_of({7: (7.0, 7.0), 2: (2.0, 2.0)}, "2019-02-01T01:00", hours=100), "tree/b.csv"
+        table_of({7: (7.0, 7.0), 2: (2.0, 2.0)}, "2019-02-01T01:00", hours=100),
+        "tree/b.csv",
     )
     save_table(table_of({8: (8.0, 8.0)}, hours=48), "tree/c.parquet")
-    save_table(table_of({9: (9.0, 9.0)}, hours=48).assign(parameter="no2"), "tree/d.csv")
+    save_table(
+        table_of({9: (9.0, 9.0)}, hours=48).assign(parameter="no2"), "tree/d.csv"
+    )
     save_table(table_of({10: (10.0, 10.0)}, hours=24), "tree/e.csv")
     monkeypatch.setenv("DEEPCAMS_CACHE", str(tmp_path / "whole"))
     expected = open_openaq(folder)
@@ -206,11 +231,18 @@ def test_a_sort_that_was_killed_goes_on_where_it_was(
     found = open_openaq(folder, progress=told.append)
     assert "a0.csv.gz" not in read
     assert told[0] > killed_after
-    assert (found.rows, found.other, found.files, found.units) == (416, 48, 10, expected.units)
+    assert (found.rows, found.other, found.files, found.units) == (
+        416,
+        48,
+        10,
+        expected.units,
+    )
     assert _content(found) == _content(expected)
     assert len(_content(found)) == 416
     pd.testing.assert_frame_equal(found.stations, expected.stations)
-    assert [path.name.count("part") for path in (tmp_path / "cut" / "stations").iterdir()] == [0]
+    assert [
+        path.name.count("part") for path in (tmp_path / "cut" / "stations").iterdir()
+    ] == [0]
 
 
 def test_two_processes_may_sort_the_same_files(
@@ -231,7 +263,9 @@ def test_two_processes_may_sort_the_same_files(
     assert len(list((tmp_path / "cache" / "stations").iterdir())) == 1
 
 
-def test_a_failed_sort_leaves_nothing(save_table, table, tmp_path: Path, monkeypatch) -> None:
+def test_a_failed_sort_leaves_nothing(
+    save_table, table, tmp_path: Path, monkeypatch
+) -> None:
     monkeypatch.setenv("DEEPCAMS_CACHE", str(tmp_path / "cache"))
     path = save_table(table.assign(value="x"))
     with pytest.raises(InputError):
@@ -240,13 +274,20 @@ def test_a_failed_sort_leaves_nothing(save_table, table, tmp_path: Path, monkeyp
 
 
 def test_neighbours_follow_each_other(save_table, table_of) -> None:
-    places = {1: (50.05, 20.05), 2: (-10.0, 50.0), 3: (50.06, 20.04), 4: (50.05, -100.0)}
+    places = {
+        1: (50.05, 20.05),
+        2: (-10.0, 50.0),
+        3: (50.06, 20.04),
+        4: (50.05, -100.0),
+    }
     stations = open_openaq(save_table(table_of(places))).stations
     at = {i: k for k, i in enumerate(stations["id"])}
     assert abs(at["1"] - at["3"]) == 1
 
 
-def test_the_sorted_copy_is_used_again_until_a_file_changes(table, save_table, monkeypatch) -> None:
+def test_the_sorted_copy_is_used_again_until_a_file_changes(
+    table, save_table, monkeypatch
+) -> None:
     path = save_table(table)
     first = open_openaq(path)
     told: list[int] = []
@@ -260,7 +301,9 @@ def test_the_sorted_copy_is_used_again_until_a_file_changes(table, save_table, m
     assert 77.0 in _content(changed).values()
 
 
-def test_a_damaged_copy_is_made_anew(table, save_table, tmp_path: Path, monkeypatch) -> None:
+def test_a_damaged_copy_is_made_anew(
+    table, save_table, tmp_path: Path, monkeypatch
+) -> None:
     monkeypatch.setenv("DEEPCAMS_CACHE", str(tmp_path / "cache"))
     path = save_table(table)
     expected = _content(open_openaq(path))
@@ -302,14 +345,22 @@ ROW = HEAD + b"1,2019-01-01T00:00:00Z,1,1,pm25,ug/m3,3\n"
         ("empty.csv.gz", _gz(b""), "an empty file"),
         ("cut.csv.gz", _gz(ROW * 5000)[:-20], "damaged"),
         ("noise.csv.gz", b"\x1f\x8b" + b"x" * 100, "damaged"),
-        ("page.csv", b"<!DOCTYPE html><html><title>403 Forbidden</title></html>", "an HTML page"),
+        (
+            "page.csv",
+            b"<!DOCTYPE html><html><title>403 Forbidden</title></html>",
+            "an HTML page",
+        ),
         (
             "few.csv",
             b"location_id,datetime,value\n1,2019-01-01T00:00:00Z,3\n",
             "no lat, lon, parameter, units",
         ),
         ("word.csv", ROW.replace(b",3\n", b",abc\n"), "abc"),
-        ("day.csv", ROW.replace(b"2019-01-01T00:00:00Z", b"31.12.2019"), "'31.12.2019'"),
+        (
+            "day.csv",
+            ROW.replace(b"2019-01-01T00:00:00Z", b"31.12.2019"),
+            "'31.12.2019'",
+        ),
         ("head.csv", HEAD, "rows of pm25"),
         ("bad.parquet", b"PAR1" + b"x" * 100, "Parquet"),
     ],
@@ -331,7 +382,9 @@ def test_no_file_at_all_is_one_line() -> None:
         open_openaq([])
 
 
-def test_of_many_small_files_the_bad_one_is_named(table, save_table, tmp_path: Path) -> None:
+def test_of_many_small_files_the_bad_one_is_named(
+    table, save_table, tmp_path: Path
+) -> None:
     for k in range(5):
         save_table(table[k : k + 1], f"many/{k}.csv")
     path = tmp_path / "many" / "3.csv"
@@ -350,7 +403,9 @@ def test_of_many_small_files_the_bad_one_is_named(table, save_table, tmp_path: P
         ("poland_2019", 63, 527434),
     ],
 )
-def test_real_files_all_open(stations_dir: Path, name: str, stations: int, rows: int) -> None:
+def test_real_files_all_open(
+    stations_dir: Path, name: str, stations: int, rows: int
+) -> None:
     archive = open_openaq(stations_dir / f"{name}.csv.gz")
     assert (len(archive.stations), archive.rows) == (stations, rows)
     without_place = archive.stations["latitude"].isna().sum()

@@ -21,12 +21,16 @@ def checked(save_table):
 
     def check(table: pd.DataFrame, without: tuple[str, ...] = (), metadata=None):
         archive = open_openaq(save_table(table), metadata=metadata)
-        left, report = Control(archive.stations, archive.units, Quality.without(without)).check(
-            archive.read()
-        )
+        left, report = Control(
+            archive.stations, archive.units, Quality.without(without)
+        ).check(archive.read())
         return (
             left,
-            {name: count.dropped for name, count in report.counts.items() if count.dropped},
+            {
+                name: count.dropped
+                for name, count in report.counts.items()
+                if count.dropped
+            },
             report,
         )
 
@@ -70,10 +74,16 @@ def test_units_are_converted_or_dropped(checked, table_of) -> None:
     assert left.value.min() >= 20 - 1e-9
 
 
-def test_exact_repeats_are_dropped_and_two_sensors_are_averaged(checked, table_of) -> None:
+def test_exact_repeats_are_dropped_and_two_sensors_are_averaged(
+    checked, table_of
+) -> None:
     table = table_of(PLACES, hours=240)
     twice = pd.concat(
-        [table, table.iloc[:30], table.iloc[100:110].assign(value=lambda t: t["value"] + 4)]
+        [
+            table,
+            table.iloc[:30],
+            table.iloc[100:110].assign(value=lambda t: t["value"] + 4),
+        ]
     )
     left, dropped, report = checked(twice)
     assert dropped == {"duplicates": 30, "hourly": 10}
@@ -120,7 +130,9 @@ def test_a_station_listed_twice_within_100_m_is_one(checked, table_of) -> None:
     assert checked(pd.concat([table, far]))[1] == {}
 
 
-def test_a_twin_is_found_though_one_of_its_listings_stood_still(checked, table_of) -> None:
+def test_a_twin_is_found_though_one_of_its_listings_stood_still(
+    checked, table_of
+) -> None:
     table = table_of({1: (52.5, 15.0)}, hours=24, value=lambda k, h: 20 + (h * 7) % 31)
     again = table.assign(location_id=9, lat=52.5006).iloc[:23]
     table.loc[6:15, "value"] = 33.3
@@ -129,7 +141,9 @@ def test_a_twin_is_found_though_one_of_its_listings_stood_still(checked, table_o
     assert dropped == {"twins": 23, "constant": 10}
     # Of fewer than 12 hours nothing can be said.
     assert checked(pd.concat([table, again.iloc[np.r_[:6, 18:23]]]))[2].twins == ()
-    assert checked(pd.concat([table, again.iloc[np.r_[:6, 17:23]]]))[2].twins == (("9", "1"),)
+    assert checked(pd.concat([table, again.iloc[np.r_[:6, 17:23]]]))[2].twins == (
+        ("9", "1"),
+    )
 
 
 def test_constant_runs_of_six_hours(checked, table_of) -> None:
@@ -153,7 +167,9 @@ def test_outliers_are_those_of_a_plain_rolling_window(checked, table_of) -> None
     random = np.random.default_rng(2)
     values = random.lognormal(3, 0.3, 24 * 40)
     values[[100, 500, 501]] = [400, 700, 300]
-    table = table_of({1: (52.5, 15.0)}, hours=values.size, value=lambda k, h: values[round(h) - 1])
+    table = table_of(
+        {1: (52.5, 15.0)}, hours=values.size, value=lambda k, h: values[round(h) - 1]
+    )
     left, dropped, _ = checked(table)
     expected = []
     for k, value in enumerate(values):
@@ -190,7 +206,10 @@ def test_daily_means_are_no_hours(checked, table_of) -> None:
     table = table[~once | ((np.arange(len(table)) % 24) == 23)]
     left, dropped, report = checked(table)
     assert dropped == {"constant": 240, "completeness": 10}
-    assert (report.counts["constant"].stations, report.counts["completeness"].stations) == (1, 1)
+    assert (
+        report.counts["constant"].stations,
+        report.counts["completeness"].stations,
+    ) == (1, 1)
     assert len(left) == 240
     # With a step left out its daily means stay.
     assert checked(table, ("completeness",))[1] == {"constant": 240}
@@ -232,16 +251,22 @@ def test_mobile_and_low_cost_stations_go_where_metadata_says_so(
         "3": "NE",
         "4": "NE",
     }
-    assert checked(table_of(places, hours=48), ("reference",), locations)[1] == {"mobile": 48}
+    assert checked(table_of(places, hours=48), ("reference",), locations)[1] == {
+        "mobile": 48
+    }
 
 
-def test_the_table_tells_rows_in_dropped_and_out_of_each_step(checked, table_of) -> None:
+def test_the_table_tells_rows_in_dropped_and_out_of_each_step(
+    checked, table_of
+) -> None:
     table = table_of(PLACES, hours=240)
     table.loc[3, "value"] = -999
     report = pd.DataFrame(checked(table)[2].rows())
     assert report["step"].tolist() == list(STEPS)
     assert (report["rows_in"] - report["dropped"] == report["rows_out"]).all()
-    assert (report["rows_in"][1:].to_numpy() == report["rows_out"][:-1].to_numpy()).all()
+    assert (
+        report["rows_in"][1:].to_numpy() == report["rows_out"][:-1].to_numpy()
+    ).all()
 
 
 def test_steps_that_do_not_exist_or_cannot_be_left_out() -> None:

@@ -47,7 +47,9 @@ def request_(field_of, table_of, save_table, tmp_path: Path) -> Request:
         table_of(
             TWIN,
             hours=72,
-            value=lambda k, h: 20 + (2 if k == 7 else k) + 9 * np.sin(h * k if k < 7 else 2 * h),
+            value=lambda k, h: (
+                20 + (2 if k == 7 else k) + 9 * np.sin(h * k if k < 7 else 2 * h)
+            ),
         )
     )
     paths = [tmp_path / name for name in ("field.nc", "original.nc", "stations.csv")]
@@ -153,7 +155,11 @@ def test_a_stopped_comparison_goes_on_and_gives_the_same_to_the_byte(
         assert counted == {"field": 73, "original": 25, "stations": batch}
     assert not (tmp_path / "out").exists()
     assert _tables(request_, tmp_path / "scores.json") == expected
-    assert counted == {"field": 73, "original": 25, "stations": 5}  # as much as one run, in all
+    assert counted == {
+        "field": 73,
+        "original": 25,
+        "stations": 5,
+    }  # as much as one run, in all
     assert list(cache.iterdir()) == []
 
 
@@ -168,17 +174,17 @@ def test_other_tables_of_the_same_comparison_go_on_with_it(
 def _other_field(request: Request, field_of) -> Request:
     path = Path(request.field[0])
     before = path.stat()
-    field_of("2019-01-01", 73, of=lambda t, y, x: 40 + 0.25 * t + 0.1 * y + 0 * x).to_dataset(
-        name="pm2p5"
-    ).to_netcdf(path)
+    field_of(
+        "2019-01-01", 73, of=lambda t, y, x: 40 + 0.25 * t + 0.1 * y + 0 * x
+    ).to_dataset(name="pm2p5").to_netcdf(path)
     assert path.stat().st_size == before.st_size  # the size alone would not tell
     return request
 
 
 def _other_original(request: Request, field_of) -> Request:
-    field_of("2019-01-01", 25, hours=3, of=lambda t, y, x: 7 + 0 * (t + y + x)).to_dataset(
-        name="pm2p5"
-    ).to_netcdf(request.original[0])
+    field_of(
+        "2019-01-01", 25, hours=3, of=lambda t, y, x: 7 + 0 * (t + y + x)
+    ).to_dataset(name="pm2p5").to_netcdf(request.original[0])
     return request
 
 
@@ -186,7 +192,8 @@ def _other_stations(request: Request, field_of) -> Request:
     path = Path(request.stations[0])
     path.write_text(
         path.read_text().replace(
-            "2019-01-02T05:00:00+00:00,52.5,15.0,", "2019-01-02T05:00:00+00:00,52.4,15.1,"
+            "2019-01-02T05:00:00+00:00,52.5,15.0,",
+            "2019-01-02T05:00:00+00:00,52.4,15.1,",
         )
     )
     return request
@@ -195,7 +202,8 @@ def _other_stations(request: Request, field_of) -> Request:
 def _metadata(request: Request, field_of) -> Request:
     path = Path(request.stations[0]).with_name("metadata.csv")
     path.write_text(
-        "id,isMobile,isMonitor\n1,true,true\n" + "".join(f"{k},false,true\n" for k in range(2, 8))
+        "id,isMobile,isMonitor\n1,true,true\n"
+        + "".join(f"{k},false,true\n" for k in range(2, 8))
     )
     return replace(request, metadata=(path,))
 
@@ -232,14 +240,21 @@ def test_pieces_of_other_files_or_options_are_never_taken(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DEEPCAMS_CACHE", str(tmp_path / "empty"))
         validate_files(replace(changed, json=tmp_path / "expected.json"))
-    assert (tmp_path / "found.json").read_bytes() == (tmp_path / "expected.json").read_bytes()
+    assert (tmp_path / "found.json").read_bytes() == (
+        tmp_path / "expected.json"
+    ).read_bytes()
 
 
-def test_damaged_pieces_are_made_again(request_, counted, cache, tmp_path: Path) -> None:
+def test_damaged_pieces_are_made_again(
+    request_, counted, cache, tmp_path: Path
+) -> None:
     expected = _fresh(request_, tmp_path / "fresh")
     counted.clear()
     _stop(request_, "matching", 5)
-    batches, blocks = sorted(cache.rglob("batch-*.npz")), sorted(cache.rglob("field-*.f4"))
+    batches, blocks = (
+        sorted(cache.rglob("batch-*.npz")),
+        sorted(cache.rglob("field-*.f4")),
+    )
     assert (len(batches), len(blocks)) == (5, 4)
     batches[0].write_bytes(batches[0].read_bytes()[:-40])
     for path, at in ((batches[1], 5000), (blocks[2], 100)):
@@ -315,7 +330,9 @@ def test_a_full_disk_is_one_line_and_finished_pieces_stay(
     with pytest.raises(OutputError, match=r"No space left on device.*DEEPCAMS_CACHE"):
         validate_files(request_)
     assert {
-        path.suffix for path in cache.rglob("*-*.*") if path.is_file() and "lock" not in path.name
+        path.suffix
+        for path in cache.rglob("*-*.*")
+        if path.is_file() and "lock" not in path.name
     } == {".f4"}
 
 
@@ -352,7 +369,10 @@ def test_killed_at_random_moments_it_ends_with_the_same_tables(
         field_of("2019-01-01", count, hours=hours).to_dataset(name="pm2p5").to_netcdf(
             tmp_path / f"{name}.nc"
         )
-    places = {k: (float(draw.uniform(-60, 60)), float(draw.uniform(-180, 180))) for k in range(80)}
+    places = {
+        k: (float(draw.uniform(-60, 60)), float(draw.uniform(-180, 180)))
+        for k in range(80)
+    }
     save_table(table_of(places, hours=360), "stations.parquet")
 
     def start(name: str) -> subprocess.Popen[str]:
@@ -391,7 +411,10 @@ def test_killed_at_random_moments_it_ends_with_the_same_tables(
 
     stopped, before = Counter[int](), dict[str, tuple[int, int]]()
     for attempt in range(60):
-        process, number = start("parts"), signal.SIGINT if attempt % 3 == 2 else signal.SIGKILL
+        process, number = (
+            start("parts"),
+            signal.SIGINT if attempt % 3 == 2 else signal.SIGKILL,
+        )
         while process.poll() is None and len(pieces()) <= len(before):
             time.sleep(0.01)
         time.sleep(dice.uniform(0, 0.5))
@@ -408,5 +431,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_tables(
     assert process.returncode == 0
     assert set(stopped) == {0, 130, -signal.SIGKILL}
     for path in (tmp_path / "whole").iterdir():
-        assert path.read_bytes() == (tmp_path / "parts" / path.name).read_bytes(), path.name
+        assert path.read_bytes() == (tmp_path / "parts" / path.name).read_bytes(), (
+            path.name
+        )
     assert list((tmp_path / "cache-parts" / "comparisons").iterdir()) == []

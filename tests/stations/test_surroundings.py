@@ -24,12 +24,17 @@ PLACES = {
 }
 
 
-def test_each_place_is_inland_coast_or_sea_by_the_land_in_its_quarter_degree_cell() -> None:
+def test_each_place_is_inland_coast_or_sea_by_the_land_in_its_quarter_degree_cell() -> (
+    None
+):
     table = pd.DataFrame(
-        [(lat, lon) for lat, lon, _ in PLACES.values()], columns=["latitude", "longitude"]
+        [(lat, lon) for lat, lon, _ in PLACES.values()],
+        columns=["latitude", "longitude"],
     )
     noted = note_surroundings(table)
-    assert noted["surface"].fillna("none").tolist() == [kind for *_, kind in PLACES.values()]
+    assert noted["surface"].fillna("none").tolist() == [
+        kind for *_, kind in PLACES.values()
+    ]
     row, column = round((90 - 54.5) * 4), round(18.5 * 4)  # the node nearest to Gdansk
     assert noted["land"][1] == pytest.approx(float(land_fraction()[row, column]))
     assert 0.05 < noted["land"][1] < 0.95
@@ -55,10 +60,14 @@ def test_the_tables_note_land_and_altitude_and_r_by_surface(
     field = field_of("2019-01-01", 25, of=lambda t, y, x: 30 + t + 0 * y + 0 * x)
     field.to_dataset(name="pm2p5").to_netcdf(tmp_path / "field.nc")
     places = {1: (52.41, 16.93), 2: (51.0, 20.0), 3: (54.38, 18.62)}
-    stations = save_table(table_of(places, value=lambda k, h: 30 + h - 0.5 + (20 if k == 3 else 5)))
+    stations = save_table(
+        table_of(places, value=lambda k, h: 30 + h - 0.5 + (20 if k == 3 else 5))
+    )
     about = tmp_path / "locations.json"
     about.write_text(
-        json.dumps([{"id": 1, "elevation": 85.5}, {"id": 2, "elevation": "x"}, {"id": 3}])
+        json.dumps(
+            [{"id": 1, "elevation": 85.5}, {"id": 2, "elevation": "x"}, {"id": 3}]
+        )
     )
     arguments = [
         "validate",
@@ -69,7 +78,18 @@ def test_the_tables_note_land_and_altitude_and_r_by_surface(
         str(about),
     ]
     assert (
-        main([*arguments, "--by", "surface", "--by", "station", "-o", str(tmp_path / "out")]) == 0
+        main(
+            [
+                *arguments,
+                "--by",
+                "surface",
+                "--by",
+                "station",
+                "-o",
+                str(tmp_path / "out"),
+            ]
+        )
+        == 0
     )
     told = " ".join(capsys.readouterr().out.split())
     assert "3 stations: 2 inland, 1 coast, 0 sea" in told
@@ -84,7 +104,10 @@ def test_the_tables_note_land_and_altitude_and_r_by_surface(
     }
     rows = [row for row in document["rows"] if row["view"] == "pooled"]
     bias = {row["group"]: row["bias"] for row in rows if row["by"] == "surface"}
-    assert bias == {"coast": pytest.approx(-20, abs=1e-6), "inland": pytest.approx(-5, abs=1e-6)}
+    assert bias == {
+        "coast": pytest.approx(-20, abs=1e-6),
+        "inland": pytest.approx(-5, abs=1e-6),
+    }
     mine = {row["group"]: row for row in rows if row["by"] == "station"}
     assert (mine["1"]["altitude"], mine["2"]["altitude"], mine["3"]["surface"]) == (
         85.5,

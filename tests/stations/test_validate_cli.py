@@ -66,7 +66,15 @@ def test_everything_is_written_and_fits_the_terminal(
         str(out),
     ]
     assert (
-        main([*arguments, "--json", str(tmp_path / "s.json"), "--plot", str(tmp_path / "fig6.png")])
+        main(
+            [
+                *arguments,
+                "--json",
+                str(tmp_path / "s.json"),
+                "--plot",
+                str(tmp_path / "fig6.png"),
+            ]
+        )
         == 0
     )
     told = capsys.readouterr()
@@ -81,7 +89,10 @@ def test_everything_is_written_and_fits_the_terminal(
         "scatter.png",
         "diurnal.png",
     }
-    assert {path.name for path in out.iterdir()} == names | {"stations-n.png", "stations-R.png"}
+    assert {path.name for path in out.iterdir()} == names | {
+        "stations-n.png",
+        "stations-R.png",
+    }
     document = json.loads((tmp_path / "s.json").read_text())
     assert document["rows"] == json.loads((out / "scores.json").read_text())["rows"]
     assert document["about"]["products"]["field"]["rule"] == "touching"
@@ -122,7 +133,9 @@ def test_tables_of_many_years_fit_the_terminal_too(files) -> None:
     many |= {"RMSE": 24.1, "MAE": 19.8, "FAC2": 0.15}
     with (console := Console(width=80, file=io.StringIO())).capture() as shown:
         console.print(
-            tables.for_terminal(done.found, [row | many for row in done.rows], ("surface",))
+            tables.for_terminal(
+                done.found, [row | many for row in done.rows], ("surface",)
+            )
         )
     assert " 175 M " in shown.get()
     assert "…" not in shown.get()
@@ -131,8 +144,14 @@ def test_tables_of_many_years_fit_the_terminal_too(files) -> None:
 def test_without_a_field_quality_map_and_cycle_of_the_stations_alone(
     files, tmp_path: Path, capsys
 ) -> None:
-    assert main(["validate", "--stations", files["stations"], "-o", str(tmp_path / "out")]) == 0
-    assert {p.name for p in (tmp_path / "out").glob("*.png")} == {"stations-n.png", "diurnal.png"}
+    assert (
+        main(["validate", "--stations", files["stations"], "-o", str(tmp_path / "out")])
+        == 0
+    )
+    assert {p.name for p in (tmp_path / "out").glob("*.png")} == {
+        "stations-n.png",
+        "diurnal.png",
+    }
 
 
 def test_period_and_left_out_steps(files, tmp_path: Path) -> None:
@@ -145,7 +164,17 @@ def test_period_and_left_out_steps(files, tmp_path: Path) -> None:
         str(tmp_path / "s.json"),
     ]
     assert (
-        main([*arguments, "--period", "2019-01-02", "--without", "twins", "--without", "outliers"])
+        main(
+            [
+                *arguments,
+                "--period",
+                "2019-01-02",
+                "--without",
+                "twins",
+                "--without",
+                "outliers",
+            ]
+        )
         == 0
     )
     document = json.loads((tmp_path / "s.json").read_text())
@@ -181,9 +210,9 @@ def test_no_time_in_common_names_both_spans(
 
 
 def test_stations_outside_the_region(files, refused, field_of, tmp_path: Path) -> None:
-    field_of("2019-01-01", 25, bbox=(90, -45, 150, 0)).to_dataset(name="pm2p5").to_netcdf(
-        tmp_path / "region.nc"
-    )
+    field_of("2019-01-01", 25, bbox=(90, -45, 150, 0)).to_dataset(
+        name="pm2p5"
+    ).to_netcdf(tmp_path / "region.nc")
     line = refused(tmp_path / "region.nc", "--stations", files["stations"])
     assert "37.50..52.50 N, 7.50..22.50 E" in line
     assert "90..150 E" in line
@@ -206,26 +235,38 @@ def test_one_number_for_two_places(files, refused, save_table, table_of) -> None
 
 
 def test_a_field_without_time(files, refused, field_of, tmp_path: Path) -> None:
-    field_of("2019-01-01", 1).isel(time=0, drop=True).to_dataset(name="pm2p5").to_netcdf(
-        tmp_path / "still.nc"
-    )
+    field_of("2019-01-01", 1).isel(time=0, drop=True).to_dataset(
+        name="pm2p5"
+    ).to_netcdf(tmp_path / "still.nc")
     assert "time" in refused(tmp_path / "still.nc", "--stations", files["stations"])
 
 
 def test_an_original_of_another_time(
     files, refused, field_of, tmp_path: Path, save_table, table_of
 ) -> None:
-    field_of("2019-02-01", 9, hours=3).to_dataset(name="pm2p5").to_netcdf(tmp_path / "other.nc")
+    field_of("2019-02-01", 9, hours=3).to_dataset(name="pm2p5").to_netcdf(
+        tmp_path / "other.nc"
+    )
     stations = save_table(table_of(PLACES, hours=24 * 40), "long.csv")
-    line = refused(files["field"], "--stations", stations, "--original", tmp_path / "other.nc")
+    line = refused(
+        files["field"], "--stations", stations, "--original", tmp_path / "other.nc"
+    )
     assert "2019-02-01" in line
     assert "2019-01-01" in line
 
 
-def test_an_original_that_says_nothing_is_told_of(files, field_of, tmp_path: Path, capsys) -> None:
+def test_an_original_that_says_nothing_is_told_of(
+    files, field_of, tmp_path: Path, capsys
+) -> None:
     nothing = field_of("2019-01-01", 25, hours=3, of=lambda t, y, x: np.nan + 0 * t)
     nothing.to_dataset(name="pm2p5").to_netcdf(tmp_path / "nothing.nc")
-    arguments = ["validate", files["field"], "--stations", files["stations"], "--original"]
+    arguments = [
+        "validate",
+        files["field"],
+        "--stations",
+        files["stations"],
+        "--original",
+    ]
     assert main([*arguments, str(tmp_path / "nothing.nc")]) == 0
     told = capsys.readouterr()
     assert (
@@ -251,14 +292,20 @@ def test_an_original_that_says_nothing_is_told_of(files, field_of, tmp_path: Pat
         (["--parameter", "no2"], "rows of other parameters"),
     ],
 )
-def test_arguments_that_are_wrong(files, refused, options: list[str], words: str) -> None:
+def test_arguments_that_are_wrong(
+    files, refused, options: list[str], words: str
+) -> None:
     assert words in refused(files["field"], "--stations", files["stations"], *options)
 
 
 def test_what_is_missing_on_the_command_line(files, refused, tmp_path: Path) -> None:
     assert "--stations" in refused(files["field"])
-    assert "FIELD" in refused("--stations", files["stations"], "--json", tmp_path / "s.json")
-    assert "field" in refused("--stations", files["stations"], "--original", files["original"])
+    assert "FIELD" in refused(
+        "--stations", files["stations"], "--json", tmp_path / "s.json"
+    )
+    assert "field" in refused(
+        "--stations", files["stations"], "--original", files["original"]
+    )
     (tmp_path / "file").write_text("")
     assert "folder" in refused(
         files["field"], "--stations", files["stations"], "-o", tmp_path / "file"
@@ -289,7 +336,13 @@ def test_a_glob_that_the_shell_has_made_names_of(
     """Only the first of them stands behind --stations; tables cannot be fields, so the others are stations too."""
     more = [save_table(table_of({4: (52.5, 22.5)}, hours=72), "more.csv.gz")]
     more.append(save_table(table_of({5: (45.0, 7.5)}, hours=72), "yet.parquet"))
-    arguments = ["validate", files["field"], "--stations", files["stations"], *map(str, more)]
+    arguments = [
+        "validate",
+        files["field"],
+        "--stations",
+        files["stations"],
+        *map(str, more),
+    ]
     assert main([*arguments, "--json", str(tmp_path / "s.json")]) == 0
     row = json.loads((tmp_path / "s.json").read_text())["rows"][0]
     assert (row["stations"], row["n"]) == (5, 5 * 72)
@@ -321,7 +374,8 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_work(
     )
     monkeypatch.setattr("deepcams.stations.from_files.os.access", lambda *_: False)
     monkeypatch.setattr(
-        "deepcams.stations.from_files.open_openaq", lambda *_, **__: pytest.fail("work was begun")
+        "deepcams.stations.from_files.open_openaq",
+        lambda *_, **__: pytest.fail("work was begun"),
     )
     assert "written to" in refused(
         files["field"], "--stations", files["stations"], "-o", tmp_path / "a" / "b"
@@ -357,9 +411,9 @@ def test_the_cycle_is_of_stations_with_the_whole_day(
 def test_real_poland_against_a_field_that_is_known(
     stations_dir: Path, field_of, tmp_path: Path
 ) -> None:
-    field_of("2019-12-30", 49, of=lambda t, y, x: 12 + 0 * t + 0 * y + 0 * x).to_dataset(
-        name="pm2p5"
-    ).to_netcdf(tmp_path / "flat.nc")
+    field_of(
+        "2019-12-30", 49, of=lambda t, y, x: 12 + 0 * t + 0 * y + 0 * x
+    ).to_dataset(name="pm2p5").to_netcdf(tmp_path / "flat.nc")
     arguments = [
         "validate",
         str(tmp_path / "flat.nc"),
@@ -382,10 +436,25 @@ def test_real_poland_against_real_frames_is_what_pandas_and_scipy_say(
     without = [f"--without={step}" for step in STEPS if step not in ALWAYS]
     out = tmp_path / "s.json"
     assert (
-        main(["validate", str(cams), "--stations", str(source), *without, "--json", str(out), "-q"])
+        main(
+            [
+                "validate",
+                str(cams),
+                "--stations",
+                str(source),
+                *without,
+                "--json",
+                str(out),
+                "-q",
+            ]
+        )
         == 0
     )
-    rows = {row["view"]: row for row in json.loads(out.read_text())["rows"] if row["by"] == "all"}
+    rows = {
+        row["view"]: row
+        for row in json.loads(out.read_text())["rows"]
+        if row["by"] == "all"
+    }
     table = pd.read_csv(source)
     table["end"] = pd.to_datetime(table["datetime"], utc=True).dt.tz_localize(None)
     table = table[table["end"] >= "2019-12-31T14:00"].dropna(subset=["value"])
@@ -401,24 +470,36 @@ def test_real_poland_against_real_frames_is_what_pandas_and_scipy_say(
     touched = (times >= end - hour) & (times <= end)
     table["cell"] = near.latitude.values * 1000 + near.longitude.values
     with np.errstate(invalid="ignore"):
-        table["model"] = np.where(touched, near.values, 0).sum(axis=0) / touched.sum(axis=0)
+        table["model"] = np.where(touched, near.values, 0).sum(axis=0) / touched.sum(
+            axis=0
+        )
     table = table.dropna(subset=["model"])
     for view, part in (
         ("pooled", table),
-        ("cells", table.groupby(["cell", "end"])[["value", "model"]].mean().reset_index()),
+        (
+            "cells",
+            table.groupby(["cell", "end"])[["value", "model"]].mean().reset_index(),
+        ),
     ):
         error = part["model"] - part["value"]
         row = rows[view]
         assert row["n"] == len(part) > 200
-        assert row["stations"] == table["location_id" if view == "pooled" else "cell"].nunique()
+        assert (
+            row["stations"]
+            == table["location_id" if view == "pooled" else "cell"].nunique()
+        )
         fit = linregress(part["value"], part["model"])
         expected = {
             "R": fit.rvalue,
             "RMSE": np.sqrt((error**2).mean()),
             "MAE": abs(error).mean(),
             "bias": error.mean(),
-            "FAC2": part["model"].between(0.5 * part["value"], 2 * part["value"]).mean(),
+            "FAC2": part["model"]
+            .between(0.5 * part["value"], 2 * part["value"])
+            .mean(),
             "slope": fit.slope,
         }
-        assert {name: row[name] for name in expected} == pytest.approx(expected, rel=1e-6)
+        assert {name: row[name] for name in expected} == pytest.approx(
+            expected, rel=1e-6
+        )
         assert row["R_low"] < row["R"] < row["R_high"]

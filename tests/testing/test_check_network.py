@@ -33,7 +33,9 @@ class Stranger(SpatialNetwork):
         super().__init__(options or StrangerOptions())
         width = self.options.width
         self.net = nn.Sequential(
-            nn.Conv2d(1, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, 9, 3, padding=1)
+            nn.Conv2d(1, width, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(width, 9, 3, padding=1),
         )
 
     @property
@@ -64,7 +66,10 @@ def test_leaves_the_network_as_it_was() -> None:
     state = torch.random.get_rng_state()
     check_network(network)
     assert network.training
-    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+    assert all(
+        torch.equal(before[name], tensor)
+        for name, tensor in network.state_dict().items()
+    )
     assert all(parameter.grad is None for parameter in network.parameters())
     assert torch.equal(torch.random.get_rng_state(), state)
 
@@ -124,12 +129,21 @@ class Infinite(Stranger):
     ("network", "said"),
     [
         (Narrow, "answers_in_shape: the answer to"),
-        (Normalising, "treats_frames_apart: a frame's answer depends on the rest of the batch"),
+        (
+            Normalising,
+            "treats_frames_apart: a frame's answer depends on the rest of the batch",
+        ),
         (Dice, "repeats_itself: the same input"),
         (InPlace, "answers_in_shape: the input is left as it was"),
         (Anything, "refuses_what_does_not_fit"),
-        (Idle, "learns: parameters that the loss does not reach: idle.weight, idle.bias"),
-        (Forgetful, "is_made_of_its_options: options and state_dict make the same network"),
+        (
+            Idle,
+            "learns: parameters that the loss does not reach: idle.weight, idle.bias",
+        ),
+        (
+            Forgetful,
+            "is_made_of_its_options: options and state_dict make the same network",
+        ),
         (Vector, "learns: loss is a scalar"),
         (Infinite, "learns: gradients that are not finite"),
     ],
@@ -142,5 +156,7 @@ def test_names_what_is_broken(network: type[Stranger], said: str) -> None:
 
 
 def test_refuses_what_is_no_network() -> None:
-    with pytest.raises(AssertionError, match="derives from TemporalNetwork or SpatialNetwork"):
+    with pytest.raises(
+        AssertionError, match="derives from TemporalNetwork or SpatialNetwork"
+    ):
         check_network(nn.Linear(3, 3))

@@ -33,7 +33,9 @@ BASE: dict[str, Any] = {
 TEMPORAL: dict[str, Any] = {
     "samples": {"task": "temporal", "crop": 16, "resolution": "coarse"},
     "network": {"name": "xvfi", "options": {"nf": 4, "module_scale": 2}},
-    "validation": {"baselines": ["linear"]},  # flow enlarges so coarse a grid a hundredfold
+    "validation": {
+        "baselines": ["linear"]
+    },  # flow enlarges so coarse a grid a hundredfold
 }
 SPATIAL: dict[str, Any] = {
     "samples": {"task": "spatial", "crop": 8},
@@ -54,8 +56,12 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 def values() -> Callable[..., dict[str, Any]]:
     """``values("temporal", changes)``: an experiment as YAML has it."""
 
-    def make(task: str = "temporal", changes: dict[str, Any] | None = None) -> dict[str, Any]:
-        return merged(merged(BASE, TEMPORAL if task == "temporal" else SPATIAL), changes or {})
+    def make(
+        task: str = "temporal", changes: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        return merged(
+            merged(BASE, TEMPORAL if task == "temporal" else SPATIAL), changes or {}
+        )
 
     return make
 

@@ -24,17 +24,26 @@ def values(times: np.ndarray, grid: Grid = BOX, seed: int = 0) -> np.ndarray:
     """North first; each hour depends on its own moment alone."""
     out = np.empty((len(times), *grid.shape), np.float32)
     for k, time in enumerate(times):
-        rng = np.random.default_rng([seed, int(time.astype("datetime64[m]").astype(int))])
+        rng = np.random.default_rng(
+            [seed, int(time.astype("datetime64[m]").astype(int))]
+        )
         out[k] = rng.lognormal(2, 1, grid.shape)
     return out
 
 
-def dataset(times: np.ndarray, data: np.ndarray, grid: Grid = BOX, name: str = V1) -> xr.Dataset:
+def dataset(
+    times: np.ndarray, data: np.ndarray, grid: Grid = BOX, name: str = V1
+) -> xr.Dataset:
     longitude = (grid.longitudes + 180) % 360 - 180
     order = np.argsort(longitude, kind="stable")
     array = xr.DataArray(
         data[:, None, ::-1][..., order],
-        {"time": times, "lev": [72.0], "lat": grid.latitudes[::-1], "lon": longitude[order]},
+        {
+            "time": times,
+            "lev": [72.0],
+            "lat": grid.latitudes[::-1],
+            "lon": longitude[order],
+        },
         ("time", "lev", "lat", "lon"),
         name,
         {"units": "ug m-3", "missing_value": FILL},
@@ -66,7 +75,9 @@ def write(
     return path
 
 
-def write_hours(folder: Path, start: str, count: int, each: int = 1, **options: Any) -> list[Path]:
+def write_hours(
+    folder: Path, start: str, count: int, each: int = 1, **options: Any
+) -> list[Path]:
     """Write files of ``each`` hours; every file costs a tenth of a second to prepare."""
     times = hours(start, count)
     parts = [times[k : k + each] for k in range(0, count, each)]

@@ -35,7 +35,9 @@ class StandIn:
     ) -> np.ndarray:
         assert row >= 0
         assert row + rows <= self.coarse.rows
-        assert self.coarse.periodic or (column >= 0 and column + columns <= self.coarse.columns)
+        assert self.coarse.periodic or (
+            column >= 0 and column + columns <= self.coarse.columns
+        )
         fine = self.fine_values[hour]
         if resolution == "coarse":
             values, factor = METHODS[self.degradation](fine, self.coarse), 1
@@ -70,7 +72,11 @@ def world(
         total = np.full(fine.shape, 2.0)
         for plume in range(30):
             at = np.random.default_rng(plume)
-            north, east, speed = at.uniform(-80, 80), at.uniform(0, 360), at.uniform(1, 3)
+            north, east, speed = (
+                at.uniform(-80, 80),
+                at.uniform(0, 360),
+                at.uniform(1, 3),
+            )
             away = (longitudes - east - speed * hour + 180) % 360 - 180
             total += at.uniform(10, 60) * np.exp(
                 -((latitudes - north) ** 2 + away**2) / at.uniform(20, 200)
@@ -81,5 +87,9 @@ def world(
             values[:, row] = values[:, row].mean(axis=-1, keepdims=True)
     times = np.datetime64(start, "ns") + kept * np.timedelta64(1, "h")
     return StandIn(
-        Path(path), coarse, times.astype("datetime64[ns]"), values, degradation=degradation
+        Path(path),
+        coarse,
+        times.astype("datetime64[ns]"),
+        values,
+        degradation=degradation,
     )

@@ -17,9 +17,7 @@ from deepcams.training.experiment_file import parse_experiment
 from deepcams.training.loop import train
 from deepcams.training.store.prepare import prepare
 
-TOLD = (
-    r"another deepcams writes to it now \(process \d+ of .*\); wait for it, or choose another name"
-)
+TOLD = r"another deepcams writes to it now \(process \d+ of .*\); wait for it, or choose another name"
 
 
 def test_two_prepare_into_one_store(tmp_path: Path) -> None:
@@ -42,7 +40,11 @@ def test_two_prepare_into_one_store(tmp_path: Path) -> None:
 def test_two_train_into_one_folder(
     values: Callable[..., dict[str, Any]], stores: object, tmp_path: Path
 ) -> None:
-    experiment, folder, lines = parse_experiment(values("spatial")), tmp_path / "run", list[str]()
+    experiment, folder, lines = (
+        parse_experiment(values("spatial")),
+        tmp_path / "run",
+        list[str](),
+    )
 
     def second(figures: str, step: int, steps: int) -> None:
         for resume in (False, True) if step == 2 else ():
@@ -52,6 +54,8 @@ def test_two_train_into_one_folder(
 
     assert train(experiment, folder, device="cpu", progress=second).step == 6
     assert len(lines) == 2
-    assert all(re.fullmatch(f"{re.escape(str(folder))}: {TOLD}", line) for line in lines)
+    assert all(
+        re.fullmatch(f"{re.escape(str(folder))}: {TOLD}", line) for line in lines
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     assert train(experiment, folder, device="cpu", resume=True).step == 6

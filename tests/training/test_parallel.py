@@ -43,8 +43,12 @@ def learn(experiments: list[dict[str, Any]], out: Path) -> None:
         patch.setattr(Prepared, "open", lambda path, variable=None: store)
         for k, given in enumerate(experiments):
             experiment = parse_experiment(given)
-            training = _Training(experiment, RunFolder(out / f"run{k}", experiment), ranks, False)
-            sample = next(load_batches(training.samples, experiment.training.batch, ranks, 0, 0))
+            training = _Training(
+                experiment, RunFolder(out / f"run{k}", experiment), ranks, False
+            )
+            sample = next(
+                load_batches(training.samples, experiment.training.batch, ranks, 0, 0)
+            )
             training.loss(sample).backward()
             gradients = {
                 name: p.grad.clone()
@@ -62,25 +66,37 @@ def learn(experiments: list[dict[str, Any]], out: Path) -> None:
             }
             torch.save(found, out / f"{k} of rank {ranks.rank}.pt")
         # one process meets a broken sample: all end alike, with the same words
-        store.fine_values[:] = torch.nan if ranks.rank == ranks.count - 1 else store.fine_values
+        store.fine_values[:] = (
+            torch.nan if ranks.rank == ranks.count - 1 else store.fine_values
+        )
         told = ""
         try:
             training._learn(
-                next(load_batches(training.samples, experiment.training.batch, ranks, 0, 0)), False
+                next(
+                    load_batches(
+                        training.samples, experiment.training.batch, ranks, 0, 0
+                    )
+                ),
+                False,
             )
         except DeepcamsError as error:
             told = str(error)
         (out / f"error of rank {ranks.rank}.txt").write_text(told)
 
 
-def _process(rank: int, port: int, experiments: list[dict[str, Any]], out: Path) -> None:
+def _process(
+    rank: int, port: int, experiments: list[dict[str, Any]], out: Path
+) -> None:
     with rank_of(rank, port):
         learn(experiments, out)
 
 
 def test_two_processes_learn_what_one_learns(values: Values, tmp_path: Path) -> None:
     # one step alone: Adam's first one asks for a gradient's sign, and where it is nearly 0 rounding decides that
-    recipe = {"training": {"steps": 1, "save_every": 1, "ema": 0.5}, "validation": {"every": 1}}
+    recipe = {
+        "training": {"steps": 1, "save_every": 1, "ema": 0.5},
+        "validation": {"every": 1},
+    }
     experiments = [values("temporal", recipe), values("spatial", recipe)]
     one, two = tmp_path / "one", tmp_path / "two"
     one.mkdir(), two.mkdir()
@@ -94,8 +110,12 @@ def test_two_processes_learn_what_one_learns(values: Values, tmp_path: Path) -> 
         torch.multiprocessing.spawn(_process, (port, experiments, two), nprocs=2)
     for k in range(2):
         alone = torch.load(one / f"{k} of rank 0.pt")
-        first, second = (torch.load(two / f"{k} of rank {rank}.pt") for rank in range(2))
-        largest = max(float(gradient.abs().max()) for gradient in alone["gradients"].values())
+        first, second = (
+            torch.load(two / f"{k} of rank {rank}.pt") for rank in range(2)
+        )
+        largest = max(
+            float(gradient.abs().max()) for gradient in alone["gradients"].values()
+        )
         assert largest > 0
         for name, wanted in alone["gradients"].items():
             for found in (first, second):
@@ -106,10 +126,20 @@ def test_two_processes_learn_what_one_learns(values: Values, tmp_path: Path) -> 
             torch.equal(first["weights"][name], second["weights"][name])
             for name in first["weights"]
         )
-        assert first["skill"] == second["skill"] == pytest.approx(alone["skill"], rel=1e-3)
-        assert (first["wrote"], second["wrote"]) == (2, 0)  # validations that were drawn
-        assert [row["step"] for row in read_log(two / f"run{k}" / "log.csv")] == ["0", "1"]
-        losses = [read_log(folder / f"run{k}" / "log.csv")[1]["loss"] for folder in (one, two)]
+        assert (
+            first["skill"] == second["skill"] == pytest.approx(alone["skill"], rel=1e-3)
+        )
+        assert (first["wrote"], second["wrote"]) == (
+            2,
+            0,
+        )  # validations that were drawn
+        assert [row["step"] for row in read_log(two / f"run{k}" / "log.csv")] == [
+            "0",
+            "1",
+        ]
+        losses = [
+            read_log(folder / f"run{k}" / "log.csv")[1]["loss"] for folder in (one, two)
+        ]
         assert float(losses[0]) == pytest.approx(float(losses[1]), rel=1e-4)
     told = [(two / f"error of rank {rank}.txt").read_text() for rank in range(2)]
     assert told[0] == told[1]

@@ -98,7 +98,8 @@ def test_nothing_fit_leaves_nothing(tmp_path: Path) -> None:
     times = hours(DAY, 2)
     write(tmp_path / "in", times, np.full((2, *BOX.shape), np.nan, np.float32))
     with pytest.raises(
-        InputError, match=r"an hour fit for training, found none in 2: undefined, 864 of 864 values"
+        InputError,
+        match=r"an hour fit for training, found none in 2: undefined, 864 of 864 values",
     ):
         prepare(tmp_path / "in", tmp_path / "s.zarr")
     for path in (tmp_path / "in").iterdir():
@@ -125,7 +126,8 @@ def test_a_disk_that_fills_up_keeps_finished_days(
 
     monkeypatch.setattr(HourArray, "write", until_full)
     with pytest.raises(
-        OutputError, match="No space left on device; free some space and run the same command again"
+        OutputError,
+        match="No space left on device; free some space and run the same command again",
     ):
         prepare(tmp_path / "in", tmp_path / "s.zarr")
     with pytest.raises(InputError, match="unfinished"):
@@ -143,7 +145,10 @@ def test_a_disk_that_fills_up_keeps_finished_days(
 
 def test_what_cannot_be_opened_says_so_in_one_line(tmp_path: Path) -> None:
     write_hours(tmp_path / "in", DAY, 1)
-    for path, words in ((tmp_path / "none", "nothing of this name"), (tmp_path / "in", "no store")):
+    for path, words in (
+        (tmp_path / "none", "nothing of this name"),
+        (tmp_path / "in", "no store"),
+    ):
         with pytest.raises(InputError, match=words):
             Prepared.open(path)
     store = prepare(tmp_path / "in", tmp_path / "s.zarr")

@@ -27,13 +27,19 @@ from deepcams.training.store.prepare import Preparation, prepare
 def test_real_hours(geos_cf_west: Path, tmp_path: Path, degradation: str) -> None:
     field = open_geos_cf(geos_cf_west)
     store = prepare(geos_cf_west, tmp_path / "a.zarr", degradation=degradation)
-    assert (store.variable, store.degradation, store.mean) == ("pm2p5", degradation, True)
+    assert (store.variable, store.degradation, store.mean) == (
+        "pm2p5",
+        degradation,
+        True,
+    )
     assert store.coarse == grid_of(coarsen(field, degradation))
     assert store.sources["family"] == "geos-cf v1"
     assert store.sources["inputs"]["files"] == 1
     np.testing.assert_array_equal(store.times, field.time.values)
     np.testing.assert_array_equal(frames(store), field.values)
-    np.testing.assert_array_equal(frames(store, "coarse"), coarsen(field, degradation).values)
+    np.testing.assert_array_equal(
+        frames(store, "coarse"), coarsen(field, degradation).values
+    )
     assert left_out(store) == ()
 
 
@@ -61,7 +67,9 @@ def test_versions_and_hours_a_file(tmp_path: Path, name: str) -> None:
 def test_versions_are_never_mixed(tmp_path: Path) -> None:
     write_hours(tmp_path / "in", DAY, 2)
     write_hours(tmp_path / "in", "2019-03-08T02:30", 2, name=V2)
-    with pytest.raises(InputError, match=r"geos-cf v1 in .* and geos-cf v2 in .*must not be mixed"):
+    with pytest.raises(
+        InputError, match=r"geos-cf v1 in .* and geos-cf v2 in .*must not be mixed"
+    ):
         prepare(tmp_path / "in", tmp_path / "a.zarr")
     assert [p.name for p in tmp_path.iterdir()] == ["in"]
     store = prepare(sorted((tmp_path / "in").glob("GEOS-CF*")), tmp_path / "a.zarr")
@@ -78,14 +86,20 @@ def simulated(seed: int, mean: bool, first: str) -> xr.DataArray:
     return memory(times).assign_attrs(words)
 
 
-def test_simulated_worlds_from_python_and_from_files_are_the_same(tmp_path: Path) -> None:
+def test_simulated_worlds_from_python_and_from_files_are_the_same(
+    tmp_path: Path,
+) -> None:
     field = simulated(7, True, "2019-12-01T23:30")
     write_geos_cf(field, tmp_path / "geos")
     write_days(simulated(7, False, "2019-12-01T22:00"), tmp_path / "field")
     python = prepare(field, tmp_path / "python.zarr")
     files = prepare(tmp_path / "geos", tmp_path / "files.zarr")
     instants = prepare(tmp_path / "field", tmp_path / "instants.zarr")
-    assert python.sources["family"] == files.sources["family"] == instants.sources["family"]
+    assert (
+        python.sources["family"]
+        == files.sources["family"]
+        == instants.sources["family"]
+    )
     assert "simulated world" in files.sources["family"]
     assert files.sources["family"].endswith("seed 7")
     np.testing.assert_array_equal(frames(python), frames(files))
@@ -106,7 +120,9 @@ def test_the_simulated_world_itself(tmp_path: Path) -> None:
         Grid.globe(0.25).select(box)[0], hours("2019-12-01T23:30", 1), mean=True
     )
     found = prepare(tmp_path / "geos", tmp_path / "files.zarr")
-    np.testing.assert_array_equal(frames(found), frames(prepare(world, tmp_path / "python.zarr")))
+    np.testing.assert_array_equal(
+        frames(found), frames(prepare(world, tmp_path / "python.zarr"))
+    )
 
 
 def plant_dirt(folder: Path) -> np.ndarray:
@@ -141,7 +157,9 @@ def plant_dirt(folder: Path) -> np.ndarray:
     return data
 
 
-def test_missing_repeated_and_implausible_hours_are_left_out_and_listed(tmp_path: Path) -> None:
+def test_missing_repeated_and_implausible_hours_are_left_out_and_listed(
+    tmp_path: Path,
+) -> None:
     data = plant_dirt(tmp_path / "in")
     store = prepare(tmp_path / "in", tmp_path / "a.zarr")
     bad = {1, 2, 3, 4, 7, 8, 9, 12, 13, 16, 20, 21, 24}
@@ -166,7 +184,11 @@ def test_missing_repeated_and_implausible_hours_are_left_out_and_listed(tmp_path
         "contradictory": ["08 16"],
         "duplicated": ["08 15"],
     }
-    gaps = {fault.time[8:13]: fault.hours for fault in left_out(store) if fault.kind == "missing"}
+    gaps = {
+        fault.time[8:13]: fault.hours
+        for fault in left_out(store)
+        if fault.kind == "missing"
+    }
     assert gaps == {"08 12": 2, "08 20": 2, "09 00": 1}
     # The same again reads nothing; a mended file is read.
     again = Preparation(tmp_path / "in", tmp_path / "a.zarr").run()
@@ -184,7 +206,9 @@ def test_missing_repeated_and_implausible_hours_are_left_out_and_listed(tmp_path
 def test_stamps_beside_the_others_in_any_field(tmp_path: Path) -> None:
     times = hours(DAY, 4)
     field = memory(times)
-    odd = field.assign_coords(time=times + np.array([0, 0, 10, 0]) * np.timedelta64(1, "m"))
+    odd = field.assign_coords(
+        time=times + np.array([0, 0, 10, 0]) * np.timedelta64(1, "m")
+    )
     store = prepare(odd, tmp_path / "a.zarr")
     assert len(store) == 3
     assert [(f.kind, f.time[-5:]) for f in left_out(store)] == [
@@ -219,7 +243,8 @@ def test_period_and_box(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--bbox"):
         prepare(field, tmp_path / "t.zarr", bbox=(0, -50, 10, -40))
     with pytest.raises(
-        InputError, match=r"hours in the period .*found 2019-03-08 00:30 to 2019-03-08 03:30"
+        InputError,
+        match=r"hours in the period .*found 2019-03-08 00:30 to 2019-03-08 03:30",
     ):
         prepare(field, tmp_path / "t.zarr", period="2018")
     assert [p.name for p in tmp_path.iterdir()] == ["s.zarr"]
@@ -237,15 +262,20 @@ def test_other_variables(tmp_path: Path) -> None:
     assert (coarse.variable, fine.variable) == ("PM10_RH35", "pm2p5")
     np.testing.assert_array_equal(frames(coarse), values(times))
     np.testing.assert_array_equal(frames(fine), values(times) / 2)
-    with pytest.raises(InputError, match=r"a training store of pm2p5, found one of PM10_RH35"):
+    with pytest.raises(
+        InputError, match=r"a training store of pm2p5, found one of PM10_RH35"
+    ):
         Prepared.open(tmp_path / "pm10.zarr", "pm2p5")
     with pytest.raises(OutputError, match="variable was PM10_RH35, now pm2p5"):
         prepare(tmp_path / "in", tmp_path / "pm10.zarr")
 
 
-def test_coarse_fields_are_refused_with_a_sentence(cams_dir: Path, tmp_path: Path) -> None:
+def test_coarse_fields_are_refused_with_a_sentence(
+    cams_dir: Path, tmp_path: Path
+) -> None:
     with pytest.raises(
-        InputError, match=r"fields at 0.25 degrees, found 0.75 degrees.*deepcams downscale"
+        InputError,
+        match=r"fields at 0.25 degrees, found 0.75 degrees.*deepcams downscale",
     ):
         prepare(cams_dir / "cams_eac4_20191231_new_layout.nc", tmp_path / "s.zarr")
     assert list(tmp_path.iterdir()) == []

@@ -41,7 +41,9 @@ def test_crops_are_those_of_the_whole_frame(name: str, tmp_path: Path) -> None:
     assert len(pickle.dumps(store)) < 2000
     for _ in range(60):
         h, w = (int(rng.integers(1, n + 1)) for n in coarse.shape)
-        row = int(rng.choice([0, coarse.rows - h, rng.integers(0, coarse.rows - h + 1)]))
+        row = int(
+            rng.choice([0, coarse.rows - h, rng.integers(0, coarse.rows - h + 1)])
+        )
         column = (
             int(rng.integers(-200, 700))
             if coarse.periodic
@@ -51,7 +53,8 @@ def test_crops_are_those_of_the_whole_frame(name: str, tmp_path: Path) -> None:
         wrapped = np.arange(column, column + w) % coarse.columns
         fine_columns = np.arange(3 * column, 3 * (column + w)) % (3 * coarse.columns)
         np.testing.assert_array_equal(
-            again.read(hour, row, column, h, w, "coarse"), small[hour][row : row + h][:, wrapped]
+            again.read(hour, row, column, h, w, "coarse"),
+            small[hour][row : row + h][:, wrapped],
         )
         np.testing.assert_array_equal(
             store.read(hour, row, column, h, w, "fine"),
@@ -83,11 +86,19 @@ class Crops:
 
 
 def test_workers_read_what_the_main_process_reads(tmp_path: Path) -> None:
-    data = pytest.importorskip("torch.utils.data", reason="the extra [networks] is not installed")
+    data = pytest.importorskip(
+        "torch.utils.data", reason="the extra [networks] is not installed"
+    )
     grid = Grid.globe(0.75).refine()
-    values = np.random.default_rng(4).lognormal(1, 1, (2, *grid.shape)).astype(np.float32)
+    values = (
+        np.random.default_rng(4).lognormal(1, 1, (2, *grid.shape)).astype(np.float32)
+    )
     template = xr.DataArray(0.0, name="pm2p5", attrs={"cell_methods": "time: mean"})
     crops = Crops(prepare(field_like(template, values, grid, TIMES), tmp_path / "s"))
     wanted = np.stack([crops[k] for k in range(24)])
-    loader = data.DataLoader(crops, batch_size=4, num_workers=2, multiprocessing_context="fork")
-    np.testing.assert_array_equal(np.concatenate([batch.numpy() for batch in loader]), wanted)
+    loader = data.DataLoader(
+        crops, batch_size=4, num_workers=2, multiprocessing_context="fork"
+    )
+    np.testing.assert_array_equal(
+        np.concatenate([batch.numpy() for batch in loader]), wanted
+    )

@@ -38,19 +38,26 @@ def test_learning_rates(values: Values) -> None:
         "schedule": {**stairs, "unit": "epoch"},
     }  # 40 hours in batches of 4: 10 steps an epoch
     assert rates(values, in_epochs, [0, 19, 20, 29, 30]) == [1, 1, 0.5, 0.5, 0.25]
-    parts = {"steps": 100, "schedule": {**stairs, "milestones": [0.5, 0.75], "unit": "fraction"}}
+    parts = {
+        "steps": 100,
+        "schedule": {**stairs, "milestones": [0.5, 0.75], "unit": "fraction"},
+    }
     assert rates(values, parts, [49, 50, 74, 75]) == [1, 0.5, 0.5, 0.25]
     cosine = {"steps": 100, "schedule": {"name": "cosine", "floor": 0.1, "warmup": 10}}
     found = rates(values, cosine, [0, 4, 9, 50, 100])
     assert found[:3] == [0.1, 0.5, 1.0]
     assert found[3:] == pytest.approx([0.55, 0.1])
-    assert rates(values, {"steps": 9, "schedule": {"name": "constant"}}, [0, 8]) == [1, 1]
+    assert rates(values, {"steps": 9, "schedule": {"name": "constant"}}, [0, 8]) == [
+        1,
+        1,
+    ]
 
 
 def test_how_long(values: Values) -> None:
     def length(**training: Any) -> Length:
         return Length.of(
-            parse_experiment(values("temporal", {"training": training})).training, hours=40
+            parse_experiment(values("temporal", {"training": training})).training,
+            hours=40,
         )
 
     assert length(steps=None, epochs=2.5).steps == 25
@@ -67,9 +74,9 @@ def test_the_same_seed_gives_the_same_weights(values: Values) -> None:
     first = make_network(parse_experiment(values()))[0].state_dict()
     assert torch.equal(torch.get_rng_state(), before)
     again = make_network(parse_experiment(values()))[0].state_dict()
-    other = make_network(parse_experiment(values("temporal", {"training": {"seed": 4}})))[
-        0
-    ].state_dict()
+    other = make_network(
+        parse_experiment(values("temporal", {"training": {"seed": 4}}))
+    )[0].state_dict()
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert any(not torch.equal(first[name], other[name]) for name in first)
 
@@ -88,16 +95,21 @@ def test_the_same_seed_gives_the_same_weights(values: Values) -> None:
         ),
     ],
 )
-def test_networks_that_do_not_fit(values: Values, changes: dict[str, Any], message: str) -> None:
+def test_networks_that_do_not_fit(
+    values: Values, changes: dict[str, Any], message: str
+) -> None:
     with pytest.raises(InputError, match=message.replace(".", r"\.")):
         make_network(parse_experiment(values("temporal", changes)))
 
 
 def test_a_network_of_the_other_task(values: Values) -> None:
     with pytest.raises(
-        InputError, match=r"network\.name: expected a temporal network, found abpn, a spatial one"
+        InputError,
+        match=r"network\.name: expected a temporal network, found abpn, a spatial one",
     ):
-        make_network(parse_experiment(values("spatial", {"samples": {"task": "temporal"}})))
+        make_network(
+            parse_experiment(values("spatial", {"samples": {"task": "temporal"}}))
+        )
 
 
 def test_starting_from_a_checkpoint(values: Values, tmp_path: Path) -> None:
@@ -107,21 +119,28 @@ def test_starting_from_a_checkpoint(values: Values, tmp_path: Path) -> None:
 
     def start(**network: Any) -> Any:
         return make_network(
-            parse_experiment(values("spatial", {"network": {"start": str(path), **network}}))
+            parse_experiment(
+                values("spatial", {"network": {"start": str(path), **network}})
+            )
         )[0]
 
     found = start().state_dict()
-    assert all(torch.equal(found[name], tensor) for name, tensor in known.state_dict().items())
+    assert all(
+        torch.equal(found[name], tensor) for name, tensor in known.state_dict().items()
+    )
     with pytest.raises(InputError, match=r"network\.start: .*missing"):
         start(options={"stages": 3})
     with pytest.raises(
-        InputError, match=r"network\.start: .*weights for the scaling LinearClip.*found Asinh"
+        InputError,
+        match=r"network\.start: .*weights for the scaling LinearClip.*found Asinh",
     ):
         start(scaling={"name": LinearClip.name})
     with pytest.raises(InputError, match="no such file"):
         start(start=str(tmp_path / "none.safetensors"))
     temporal = values("temporal", {"network": {"start": str(path)}})
-    with pytest.raises(InputError, match=r"network\.start: .*weights of xvfi, found those of abpn"):
+    with pytest.raises(
+        InputError, match=r"network\.start: .*weights of xvfi, found those of abpn"
+    ):
         make_network(parse_experiment(temporal))
 
 
@@ -135,6 +154,10 @@ def test_the_running_average_forgets_the_start() -> None:
         with torch.no_grad():
             weight.fill_(value)
         average.update_parameters(network)
-        wanted = value if wanted is None or decay is None else decay * wanted + (1 - decay) * value
+        wanted = (
+            value
+            if wanted is None or decay is None
+            else decay * wanted + (1 - decay) * value
+        )
         assert float(mean.detach().mean()) == pytest.approx(wanted)
     assert make_average(network, None) is None

@@ -23,7 +23,12 @@ Values = Callable[..., dict[str, Any]]
 
 
 def make(
-    values: Values, task: str, store: StandIn, side: str = "train", seed: int = 0, **changes: Any
+    values: Values,
+    task: str,
+    store: StandIn,
+    side: str = "train",
+    seed: int = 0,
+    **changes: Any,
 ) -> SampleSet:
     experiment = parse_experiment(values(task, changes))
     opened: Any = [store] * len(experiment.data.stores)
@@ -119,7 +124,9 @@ def test_crops_lie_wholly_inside_the_region(values: Values) -> None:
 
 @pytest.mark.parametrize("row", [0, 5, 31 - 8])
 @pytest.mark.parametrize("degradation", ["area", "imresize", "decimate"])
-def test_any_degradation_of_any_store(values: Values, degradation: Any, row: int) -> None:
+def test_any_degradation_of_any_store(
+    values: Values, degradation: Any, row: int
+) -> None:
     """Computed on the fly from a crop, it is what the whole globe's degradation has there."""
     store = world(hours=2, degradation="decimate" if degradation == "area" else "area")
     changes = {"degradation": degradation, "crop": 8, "flips": False, "rot90": False}
@@ -144,13 +151,18 @@ def test_turns_keep_coarse_and_fine_together(values: Values) -> None:
     store = world(hours=2)
     samples = make(values, "spatial", store)
     draws = [samples.draw(i) for i in range(200)]
-    assert len({(draw.flip_rows, draw.flip_columns, draw.quarters) for draw in draws}) == 16
+    assert (
+        len({(draw.flip_rows, draw.flip_columns, draw.quarters) for draw in draws})
+        == 16
+    )
     for i in range(60):
         found = samples.values(i)
         means = found.target.reshape(8, 3, 8, 3).mean((1, 3))
         # the degradation weighs rows by their area, so the plain mean is only near it
         assert np.median(abs(means / found.known - 1)) < 0.05
-        assert np.corrcoef(np.log(means).ravel(), np.log(found.known).ravel())[0, 1] > 0.99
+        assert (
+            np.corrcoef(np.log(means).ravel(), np.log(found.known).ravel())[0, 1] > 0.99
+        )
     still = make(values, "spatial", store, "validation")
     assert all(
         not (d.flip_rows or d.flip_columns or d.quarters or d.reverse)
@@ -161,16 +173,23 @@ def test_turns_keep_coarse_and_fine_together(values: Values) -> None:
 def test_fine_crops_need_not_be_multiples_of_three(values: Values) -> None:
     store = world(hours=6)
     samples = make(
-        values, "temporal", store, samples={"resolution": "fine", "flips": False, "rot90": False}
+        values,
+        "temporal",
+        store,
+        samples={"resolution": "fine", "flips": False, "rot90": False},
     )
     draw, found = samples.draw(4), samples.values(4)
     assert found.target.shape == (16, 16)
     fine = cells_from_nodes(store.fine_values[draw.hour + draw.inner], store.coarse)
     rows, columns = 3 * draw.row + np.arange(16), 3 * draw.column + np.arange(16)
-    np.testing.assert_array_equal(found.target, fine[rows].take(columns, axis=1, mode="wrap"))
+    np.testing.assert_array_equal(
+        found.target, fine[rows].take(columns, axis=1, mode="wrap")
+    )
     # its grid is where it lies: cell-like, one fine node before the first coarse one
     assert found.grid.step == 2.0
-    assert found.grid.latitudes[0] == pytest.approx(store.coarse.latitudes[draw.row] + 2)
+    assert found.grid.latitudes[0] == pytest.approx(
+        store.coarse.latitudes[draw.row] + 2
+    )
     assert found.grid.longitudes[0] % 360 == pytest.approx(
         (store.coarse.longitudes[draw.column] - 2) % 360
     )
@@ -195,16 +214,24 @@ def test_the_initial_estimate_sees_beyond_the_crop_but_not_beyond_the_region(
 ) -> None:
     seen: list[tuple[Grid, np.ndarray]] = []
 
-    def estimate(before: np.ndarray, after: np.ndarray, t: float, grid: Grid) -> np.ndarray:
+    def estimate(
+        before: np.ndarray, after: np.ndarray, t: float, grid: Grid
+    ) -> np.ndarray:
         assert before.shape == grid.shape
         seen.append((grid, before))
         return np.stack([before, after, (1 - t) * before + t * after])
 
-    monkeypatch.setattr("deepcams.methods.flow.initial_estimate", estimate, raising=False)
+    monkeypatch.setattr(
+        "deepcams.methods.flow.initial_estimate", estimate, raising=False
+    )
     experiment = parse_experiment(values("temporal"))
     store: Any = world()
     samples = SampleSet(
-        experiment.samples, find_portions(experiment, [store], "train"), Asinh(), 0, method="flow"
+        experiment.samples,
+        find_portions(experiment, [store], "train"),
+        Asinh(),
+        0,
+        method="flow",
     )
     for i in range(10):
         found = samples.values(i)
@@ -223,8 +250,14 @@ def test_the_initial_estimate_sees_beyond_the_crop_but_not_beyond_the_region(
 def test_scaled_samples_and_their_description(values: Values) -> None:
     samples = make(values, "temporal", world())
     raw, sample = samples.values(5), samples[5]
-    assert [tuple(part.shape) for part in sample[:3]] == [(2, 1, 16, 16), (), (1, 16, 16)]
-    np.testing.assert_allclose(Asinh().inverse(sample.target[0]).numpy(), raw.target, rtol=1e-5)
+    assert [tuple(part.shape) for part in sample[:3]] == [
+        (2, 1, 16, 16),
+        (),
+        (1, 16, 16),
+    ]
+    np.testing.assert_allclose(
+        Asinh().inverse(sample.target[0]).numpy(), raw.target, rtol=1e-5
+    )
     text = samples.describe(5)
     assert text.startswith("sample 5: stand-in.zarr, 2019-12-01 ")
     assert "of 3 h, coarse" in text

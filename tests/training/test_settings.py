@@ -11,7 +11,11 @@ import pytest
 import yaml
 
 from deepcams.core.errors import InputError
-from deepcams.training.experiment_file import parse_experiment, read_experiment, read_values
+from deepcams.training.experiment_file import (
+    parse_experiment,
+    read_experiment,
+    read_values,
+)
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -26,8 +30,14 @@ def file(tmp_path: Path, values: Callable[..., dict[str, Any]]) -> Path:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("training.optimizer.lr=x", "training.optimizer.lr: expected a number, found 'x'"),
-        ("training.optimizer.lr=-1", "training.optimizer.lr: expected a number above 0, found -1"),
+        (
+            "training.optimizer.lr=x",
+            "training.optimizer.lr: expected a number, found 'x'",
+        ),
+        (
+            "training.optimizer.lr=-1",
+            "training.optimizer.lr: expected a number above 0, found -1",
+        ),
         (
             "training.optimizer.lr=.inf",
             "training.optimizer.lr: expected a finite number, found inf",
@@ -43,7 +53,10 @@ def file(tmp_path: Path, values: Callable[..., dict[str, Any]]) -> Path:
             "training.steps=true",
             "training.steps: expected a whole number, found True",
         ),
-        ("training.steps=0", "training.steps: expected a number of at least 1, found 0"),
+        (
+            "training.steps=0",
+            "training.steps: expected a number of at least 1, found 0",
+        ),
         ("training.ema=1.0", "training.ema: expected a number below 1, found 1.0"),
         (
             "training.precision=float16",
@@ -53,7 +66,10 @@ def file(tmp_path: Path, values: Callable[..., dict[str, Any]]) -> Path:
             "training.optimizer.betas=[1, 2]",
             "training.optimizer.betas.0: expected a number below 1, found 1",
         ),
-        ("training.steps=null", "training: expected steps, epochs or minutes, found none of them"),
+        (
+            "training.steps=null",
+            "training: expected steps, epochs or minutes, found none of them",
+        ),
         (
             "training.schedule.milestones=[1]",
             "training.schedule.milestones: expected some for milestones",
@@ -79,14 +95,26 @@ def file(tmp_path: Path, values: Callable[..., dict[str, Any]]) -> Path:
             "split.train.regions=[[0, 20, 20, 10]]",
             "split.train.regions.0: expected a box [W, S, E, N] in degrees",
         ),
-        ("split.train.periods=[soon]", "split.train.periods.0: expected a period (2019, 2019-03"),
-        ("split.train.periods=2019", "split.train.periods: expected a list, found 2019"),
-        ("samples.task=joint", "samples.task: expected 'temporal' or 'spatial', found 'joint'"),
+        (
+            "split.train.periods=[soon]",
+            "split.train.periods.0: expected a period (2019, 2019-03",
+        ),
+        (
+            "split.train.periods=2019",
+            "split.train.periods: expected a list, found 2019",
+        ),
+        (
+            "samples.task=joint",
+            "samples.task: expected 'temporal' or 'spatial', found 'joint'",
+        ),
         (
             "samples.span.longest=99",
             "samples.span.longest: expected a number of at most 24, found 99",
         ),
-        ("samples.span.longest=2", "samples.span.longest: expected at least shortest (3), found 2"),
+        (
+            "samples.span.longest=2",
+            "samples.span.longest: expected at least shortest (3), found 2",
+        ),
         (
             "validation.margin=8",
             "validation.margin: expected less than half of the crop (16), found 8",
@@ -100,7 +128,9 @@ def file(tmp_path: Path, values: Callable[..., dict[str, Any]]) -> Path:
         ("data=3", "data: expected keys and values, found 3"),
     ],
 )
-def test_what_is_wrong_is_one_line_with_its_path(file: Path, change: str, message: str) -> None:
+def test_what_is_wrong_is_one_line_with_its_path(
+    file: Path, change: str, message: str
+) -> None:
     with pytest.raises(InputError) as caught:
         read_experiment(file, [change])
     text = str(caught.value)
@@ -112,7 +142,9 @@ def test_what_is_wrong_is_one_line_with_its_path(file: Path, change: str, messag
 def test_a_missing_key_is_named(values: Callable[..., dict[str, Any]]) -> None:
     given = values()
     del given["samples"]["crop"]
-    with pytest.raises(InputError, match=r"samples\.crop: expected a value, found nothing"):
+    with pytest.raises(
+        InputError, match=r"samples\.crop: expected a value, found nothing"
+    ):
         parse_experiment(given)
 
 
@@ -137,7 +169,9 @@ def test_numbers_and_dates_as_people_write_them(
     tmp_path: Path, values: Callable[..., dict[str, Any]]
 ) -> None:
     path = tmp_path / "e.yaml"
-    text = yaml.safe_dump(values("temporal", {"split": {"train": {"periods": ["P1", 2018]}}}))
+    text = yaml.safe_dump(
+        values("temporal", {"split": {"train": {"periods": ["P1", 2018]}}})
+    )
     path.write_text(text.replace("P1", "2019-12-01").replace("lr: 0.001", "lr: 1e-3"))
     experiment = read_experiment(path)
     assert experiment.training.optimizer.lr == 1e-3
@@ -161,7 +195,9 @@ def test_changes_go_before_the_file(file: Path) -> None:
         ("data.stores.5.path=x", "0 to 0"),
         ("version.x=1", "keys and values"),
     ):
-        with pytest.raises(InputError, match=rf"--set.*{message}" if message != "KEY" else "--set"):
+        with pytest.raises(
+            InputError, match=rf"--set.*{message}" if message != "KEY" else "--set"
+        ):
             read_experiment(file, [bad])
 
 
@@ -174,7 +210,10 @@ def test_paths_are_expanded(file: Path, monkeypatch: pytest.MonkeyPatch) -> None
         ("${STORES}/a.zarr", "/data/stores/a.zarr"),
         ("a~b/$UNKNOWN.zarr", "a~b/$UNKNOWN.zarr"),
     ):
-        assert read_experiment(file, [f"data.stores.0.path={written}"]).data.stores[0].path == path
+        assert (
+            read_experiment(file, [f"data.stores.0.path={written}"]).data.stores[0].path
+            == path
+        )
     start = read_experiment(file, ["network.start=~/w.safetensors"]).network.start
     assert start == "/home/me/w.safetensors"
 
@@ -191,13 +230,21 @@ EAST, WEST = [0, -90, 180, 90], [-180, -90, 0, 90]
         ({"periods": ["2018..2019"]}, {}, True),
         ({"regions": [EAST]}, {"regions": [WEST]}, False),
         ({"regions": [EAST]}, {"regions": [[170, 0, -170, 10]]}, True),
-        ({"regions": [EAST]}, {"regions": [[170, 0, -170, 10]], "periods": ["2020"]}, True),
+        (
+            {"regions": [EAST]},
+            {"regions": [[170, 0, -170, 10]], "periods": ["2020"]},
+            True,
+        ),
         (
             {"regions": [EAST], "periods": ["2019"]},
             {"regions": [[170, 0, -170, 10]], "periods": ["2020"]},
             False,
         ),
-        ({"regions": [EAST], "periods": ["2019"]}, {"regions": [WEST], "periods": ["2019"]}, False),
+        (
+            {"regions": [EAST], "periods": ["2019"]},
+            {"regions": [WEST], "periods": ["2019"]},
+            False,
+        ),
         ({"regions": [EAST]}, {"regions": [[0, -90, 360, 90]]}, True),
     ],
 )
@@ -212,16 +259,20 @@ def test_train_and_validation_share_no_hour_of_a_place(
         parse_experiment(given)
         return
     with pytest.raises(
-        InputError, match="split: expected train and validation that share no hour of a place"
+        InputError,
+        match="split: expected train and validation that share no hour of a place",
     ):
         parse_experiment(given)
 
 
 def test_a_store_may_have_its_own_split(values: Callable[..., dict[str, Any]]) -> None:
     own = {"train": {}, "validation": {}}
-    given = values("temporal", {"data": {"stores": [{"path": "a"}, {"path": "b", "split": own}]}})
+    given = values(
+        "temporal", {"data": {"stores": [{"path": "a"}, {"path": "b", "split": own}]}}
+    )
     with pytest.raises(
-        InputError, match=r"data\.stores\.1\.split: expected train and validation that share"
+        InputError,
+        match=r"data\.stores\.1\.split: expected train and validation that share",
     ):
         parse_experiment(given)
     given["data"]["stores"][1]["validation_weight"] = 0  # nothing of it is validated on
@@ -231,7 +282,9 @@ def test_a_store_may_have_its_own_split(values: Callable[..., dict[str, Any]]) -
 @pytest.mark.parametrize(
     "path",
     sorted(
-        p for p in CONFIGS.glob("*.yaml") if not re.fullmatch("paper(-simulated)?", p.stem)
+        p
+        for p in CONFIGS.glob("*.yaml")
+        if not re.fullmatch("paper(-simulated)?", p.stem)
     ),  # those are of `run`
     ids=lambda path: path.name,
 )
@@ -269,7 +322,9 @@ def _with(file: Path, text: str) -> Path:
         ("<<", "<<"),
     ],
 )
-def test_numbers_are_what_they_look_like(written: str, value: object, tmp_path: Path) -> None:
+def test_numbers_are_what_they_look_like(
+    written: str, value: object, tmp_path: Path
+) -> None:
     path = tmp_path / "v.yaml"
     path.write_text(f"a: [{written}]" if written != "<<" else 'a: ["<<"]')
     assert read_values(path) == {"a": [value]}
@@ -280,7 +335,12 @@ def test_merge_keys_give_what_a_mapping_does_not_say_itself(tmp_path: Path) -> N
     path.write_text(
         "x: [&s {a: 1, b: 2}, &t {<<: *s, a: 3}, {<<: *t, b: 4}, {<<: [*t, *s], c: 5}]\n"
     )
-    both = [{"a": 1, "b": 2}, {"a": 3, "b": 2}, {"a": 3, "b": 4}, {"a": 3, "b": 2, "c": 5}]
+    both = [
+        {"a": 1, "b": 2},
+        {"a": 3, "b": 2},
+        {"a": 3, "b": 4},
+        {"a": 3, "b": 2, "c": 5},
+    ]
     assert read_values(path) == {"x": both}
 
 

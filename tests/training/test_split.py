@@ -31,8 +31,14 @@ def test_runs_end_at_gaps_and_at_periods() -> None:
         [0, 1, 2, 5, 6, 7, 8, 30, 31]
     ) * np.timedelta64(1, "h")
     assert find_runs(times, ()).tolist() == [[0, 3], [3, 4], [7, 2]]
-    assert find_runs(times, ["2019-12-01T01..2019-12-01T06"]).tolist() == [[1, 2], [3, 2]]
-    assert find_runs(times, ["2019-12-02", "2019-12-01T00"]).tolist() == [[0, 1], [7, 2]]
+    assert find_runs(times, ["2019-12-01T01..2019-12-01T06"]).tolist() == [
+        [1, 2],
+        [3, 2],
+    ]
+    assert find_runs(times, ["2019-12-02", "2019-12-01T00"]).tolist() == [
+        [0, 1],
+        [7, 2],
+    ]
     assert find_runs(times, ["2018"]).tolist() == []
 
 
@@ -53,21 +59,28 @@ def test_windows_hold_whole_cells_alone() -> None:
     assert round_it.closed
     assert round_it.columns == 480
     with pytest.raises(
-        InputError, match=r"split\.train\.regions\.0: expected a box that holds whole cells"
+        InputError,
+        match=r"split\.train\.regions\.0: expected a box that holds whole cells",
     ):
         find_windows(GLOBE, [Box(10, 10, 10.5, 20)], "split.train")
     region = Grid(0.75, 50, 100, 40, 40)
     with pytest.raises(
-        InputError, match=r"split\.train\.regions\.0: expected a box that holds nodes of the data"
+        InputError,
+        match=r"split\.train\.regions\.0: expected a box that holds nodes of the data",
     ):
         find_windows(region, [Box(-30, 0, -10, 20)], "split.train")
 
 
 def test_too_few_hours(values: Values) -> None:
-    experiment = parse_experiment(values("temporal", {"samples": {"span": {"shortest": 2}}}))
+    experiment = parse_experiment(
+        values("temporal", {"samples": {"span": {"shortest": 2}}})
+    )
     store: Any = world(hours=12, without=(3, 4, 7, 11))
     assert find_portions(experiment, [store], "train")[0].starts(2).tolist() == [0, 5]
-    assert find_portions(parse_experiment(values("spatial")), [store], "train")[0].hours == 8
+    assert (
+        find_portions(parse_experiment(values("spatial")), [store], "train")[0].hours
+        == 8
+    )
     with pytest.raises(
         InputError,
         match=r"split\.train\.periods: expected at least 4 consecutive hours in .*found 3",
@@ -83,7 +96,9 @@ def test_too_large_a_crop(values: Values) -> None:
     with pytest.raises(InputError, match=expected):
         find_portions(experiment, [store], "train")
     # a degradation that is not the store's needs two cells more on each side
-    wide = parse_experiment(values("spatial", {"samples": {"crop": 26, "degradation": "imresize"}}))
+    wide = parse_experiment(
+        values("spatial", {"samples": {"crop": 26, "degradation": "imresize"}})
+    )
     with pytest.raises(InputError, match="need 30 x 30 coarse cells"):
         find_portions(wide, [store], "train")
 
@@ -97,12 +112,14 @@ def test_the_same_data_under_two_names(values: Values) -> None:
         experiment = parse_experiment(values("temporal", {"data": {"stores": stores}}))
         both: Any = [world(path="a"), second]
         refuse_shared(
-            find_portions(experiment, both, "train"), find_portions(experiment, both, "validation")
+            find_portions(experiment, both, "train"),
+            find_portions(experiment, both, "validation"),
         )
 
     everywhere = {"split": {"train": {}, "validation": {}}}
     with pytest.raises(
-        InputError, match="no store of the same origin is trained on, found b and a share some"
+        InputError,
+        match="no store of the same origin is trained on, found b and a share some",
     ):
         found(world(path="b"), everywhere)
     found(world(path="b"), {})  # the experiment's split keeps them apart
@@ -117,7 +134,10 @@ def test_versions_of_geos_cf_do_not_train_together(values: Values) -> None:
         values("temporal", {"data": {"stores": [{"path": "a"}, {"path": "b"}]}})
     )
     both: Any = [world(path="a"), world(path="b")]
-    both[0].sources, both[1].sources = {"family": "geos-cf v1"}, {"family": "geos-cf v2"}
+    both[0].sources, both[1].sources = (
+        {"family": "geos-cf v1"},
+        {"family": "geos-cf v2"},
+    )
     with pytest.raises(
         InputError,
         match=r"one version of GEOS-CF to train on, found geos-cf v1 \(a\), geos-cf v2 \(b\)",

@@ -40,7 +40,11 @@ def run(
     asked = iter(range(1, 10**6))
     stop = (lambda: next(asked) >= stop_after) if stop_after else (lambda: False)
     return train(
-        parse_experiment(values(task, more)), folder, resume=resume, device="cpu", stop=stop
+        parse_experiment(values(task, more)),
+        folder,
+        resume=resume,
+        device="cpu",
+        stop=stop,
     )
 
 
@@ -55,7 +59,10 @@ def weights(folder: Path) -> dict[str, Any]:
 
 def rows(folder: Path) -> list[dict[str, str]]:
     """The log without what a clock decides."""
-    return [{k: v for k, v in row.items() if k != "minutes"} for row in read_log(folder / LOG)]
+    return [
+        {k: v for k, v in row.items() if k != "minutes"}
+        for row in read_log(folder / LOG)
+    ]
 
 
 def test_a_training_leaves_all_that_it_should(values: Values, tmp_path: Path) -> None:
@@ -120,11 +127,17 @@ def test_scores_are_those_of_the_saved_network(
     for i in range(6):
         found = samples.values(i)
         with torch.no_grad():
-            given = checkpoint.scaling.forward(torch.from_numpy(found.known))[None, None]
-            fine = checkpoint.scaling.inverse(checkpoint.network.refine(given))[0, 0].numpy()  # type: ignore[operator]
+            given = checkpoint.scaling.forward(torch.from_numpy(found.known))[
+                None, None
+            ]
+            fine = checkpoint.scaling.inverse(checkpoint.network.refine(given))[
+                0, 0
+            ].numpy()  # type: ignore[operator]
         errors.append((np.maximum(fine, 0) - found.target)[3:-3, 3:-3])
     assert summary.network.mae == pytest.approx(np.abs(errors).mean(), rel=1e-5)
-    assert summary.network.rmse == pytest.approx(np.sqrt(np.square(errors).mean()), rel=1e-5)
+    assert summary.network.rmse == pytest.approx(
+        np.sqrt(np.square(errors).mean()), rel=1e-5
+    )
     assert summary.network.bias == pytest.approx(np.mean(errors), rel=1e-4)
 
 
@@ -191,10 +204,13 @@ def test_a_training_killed_after_its_last_state(values: Values, tmp_path: Path) 
 def test_going_on_needs_the_same_experiment(values: Values, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     run(values, folder, stop_after=2)
-    with pytest.raises(OutputError, match="holds a training already; continue it with --resume"):
+    with pytest.raises(
+        OutputError, match="holds a training already; continue it with --resume"
+    ):
         run(values, folder)
     with pytest.raises(
-        OutputError, match=r"run exists with .*: training\.batch was 4, now 8; begin another"
+        OutputError,
+        match=r"run exists with .*: training\.batch was 4, now 8; begin another",
     ):
         run(values, folder, resume=True, training={"batch": 8})
     summary = run(values, folder, resume=True, training={"steps": 8, "save_every": 100})
@@ -232,10 +248,14 @@ def test_going_on_needs_the_same_data(
     ) as caught:
         run(values, folder, resume=True)
     assert "\n" not in str(caught.value)
-    assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+    assert {
+        path: path.read_bytes() for path in folder.iterdir() if path.is_file()
+    } == before
 
 
-def test_cached_motion_is_of_the_frames_that_the_store_holds_now(tmp_path: Path) -> None:
+def test_cached_motion_is_of_the_frames_that_the_store_holds_now(
+    tmp_path: Path,
+) -> None:
     def carried(scale: float) -> np.ndarray:
         grid = Grid(0.75, 40, 0, 24, 24)
         store = world(path=str(tmp_path / "w.zarr"), hours=4, coarse=grid)
@@ -250,14 +270,20 @@ def test_cached_motion_is_of_the_frames_that_the_store_holds_now(tmp_path: Path)
     assert len(list((tmp_path / "flow").iterdir())) == 2
 
 
-def test_resuming_what_was_never_saved_begins_anew(values: Values, tmp_path: Path) -> None:
-    with pytest.warns(DeepcamsNotice, match="holds no saved state: the training begins anew"):
+def test_resuming_what_was_never_saved_begins_anew(
+    values: Values, tmp_path: Path
+) -> None:
+    with pytest.warns(
+        DeepcamsNotice, match="holds no saved state: the training begins anew"
+    ):
         summary = run(values, tmp_path / "run", resume=True)
     assert summary.step == 6
 
 
 @pytest.mark.parametrize("content", [b"", b"rubbish", b"PK\x03\x04rest"])
-def test_a_damaged_state_is_one_line(values: Values, tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_state_is_one_line(
+    values: Values, tmp_path: Path, content: bytes
+) -> None:
     run(values, tmp_path / "run", stop_after=2)
     (tmp_path / "run" / STATE).write_bytes(content)
     with pytest.raises(
@@ -298,9 +324,13 @@ def test_a_loss_that_is_no_number_names_its_sample(
     from deepcams.training.split import find_portions
 
     opened: Any = [store]
-    samples = SampleSet(experiment.samples, find_portions(experiment, opened, "train"), Asinh(), 3)
+    samples = SampleSet(
+        experiment.samples, find_portions(experiment, opened, "train"), Asinh(), 3
+    )
     hours = [samples.draw(i).hour for i in range(24)]
-    broken = next(hour for hour in hours if hours.index(hour) >= 8)  # first met in step 2 or later
+    broken = next(
+        hour for hour in hours if hours.index(hour) >= 8
+    )  # first met in step 2 or later
     number = hours.index(broken)
     store.fine_values[broken] = np.nan
     with pytest.raises(DeepcamsError, match="the loss is not finite") as caught:
@@ -324,7 +354,11 @@ def test_a_loss_that_is_no_number_names_its_sample(
     ],
 )
 def test_a_training_that_diverges_keeps_what_was_good(
-    values: Values, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: float, words: str
+    values: Values,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    rate: float,
+    words: str,
 ) -> None:
     """What was saved after steps 2 and 3 stays, although step 4 is to be saved, too."""
     monkeypatch.setattr(
@@ -338,7 +372,9 @@ def test_a_training_that_diverges_keeps_what_was_good(
     step = torch.load(folder / STATE, weights_only=True)["step"]
     assert step == 2
     steps = load(folder / "tiny.safetensors").card.provenance["steps"]
-    assert f"the best weights so far (step {steps}) are in {folder}" in str(caught.value)
+    assert f"the best weights so far (step {steps}) are in {folder}" in str(
+        caught.value
+    )
     assert [row["step"] for row in read_log(folder / LOG)] == ["0", "2", "3"]
 
 
@@ -348,7 +384,9 @@ def test_a_full_disk_leaves_what_was_good(
 ) -> None:
     folder = tmp_path / "run"
     run(values, folder, stop_after=2)
-    before = {name: (folder / name).read_bytes() for name in ("state.pt", "tiny.safetensors")}
+    before = {
+        name: (folder / name).read_bytes() for name in ("state.pt", "tiny.safetensors")
+    }
     real = Path.open
 
     def full(self: Path, mode: str = "r", *arguments: Any, **more: Any) -> Any:
@@ -369,7 +407,10 @@ def test_a_full_disk_leaves_what_was_good(
 
 
 def test_an_unreadable_store_is_one_line(
-    values: Values, tmp_path: Path, stores: dict[str, StandIn], monkeypatch: pytest.MonkeyPatch
+    values: Values,
+    tmp_path: Path,
+    stores: dict[str, StandIn],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def broken(self: StandIn, *arguments: Any) -> Any:
         raise InputError(self.path, "whole chunks", "a damaged one")
@@ -410,7 +451,11 @@ def test_it_learns(values: Values, tmp_path: Path) -> None:
     }
     for task in ("temporal", "spatial"):
         run(values, tmp_path / task, task, **recipe)
-        skills = [float(row["skill"]) for row in read_log(tmp_path / task / LOG) if row["skill"]]
+        skills = [
+            float(row["skill"])
+            for row in read_log(tmp_path / task / LOG)
+            if row["skill"]
+        ]
         assert skills[-1] < 0.5 * skills[0]
 
 
@@ -425,9 +470,12 @@ def test_a_batch_that_processes_cannot_share(
     ranks = Ranks("cpu")
     ranks.count = 3
     with pytest.raises(
-        InputError, match=r"training\.batch: expected a multiple of the 3 processes, found 4"
+        InputError,
+        match=r"training\.batch: expected a multiple of the 3 processes, found 4",
     ):
-        module._Training(experiment, RunFolder(tmp_path / "run", experiment), ranks, False)
+        module._Training(
+            experiment, RunFolder(tmp_path / "run", experiment), ranks, False
+        )
 
 
 def test_the_log_for_tensorboard(values: Values, tmp_path: Path) -> None:
@@ -438,6 +486,10 @@ def test_the_log_for_tensorboard(values: Values, tmp_path: Path) -> None:
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
     events.Reload()
     with (tmp_path / "run" / LOG).open() as file:
-        wanted = [(int(r["step"]), float(r["skill"])) for r in csv.DictReader(file) if r["skill"]]
+        wanted = [
+            (int(r["step"]), float(r["skill"]))
+            for r in csv.DictReader(file)
+            if r["skill"]
+        ]
     found = [(event.step, event.value) for event in events.Scalars("skill")]
     assert found == [(step, pytest.approx(value, rel=1e-6)) for step, value in wanted]

@@ -56,7 +56,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
             str(folder),
             "playwright-core",
         ]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=180, check=False
+        )
         if done.returncode:
             pytest.skip(
                 f"playwright-core cannot be installed: {done.stderr.strip().splitlines()[-1:]}"
@@ -74,12 +76,18 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "2019-03-08", "ns"
     )
     values = (
-        np.random.default_rng(0).lognormal(3, 0.5, (hours.size, *grid.shape)).astype(np.float32)
+        np.random.default_rng(0)
+        .lognormal(3, 0.5, (hours.size, *grid.shape))
+        .astype(np.float32)
     )
     coords = {"time": hours, "latitude": grid.latitudes, "longitude": grid.longitudes}
     field = as_field(
         xr.DataArray(
-            values, coords, ("time", "latitude", "longitude"), "pm2p5", {"units": "ug m-3"}
+            values,
+            coords,
+            ("time", "latitude", "longitude"),
+            "pm2p5",
+            {"units": "ug m-3"},
         )
     )
     write_cams(field, folder / "cams.nc")
@@ -100,9 +108,17 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _drive(browser: dict[str, str], what: str, address: str, out: Path) -> dict[str, Any]:
+def _drive(
+    browser: dict[str, str], what: str, address: str, out: Path
+) -> dict[str, Any]:
     """Run the driver; whatever it has started ends with it."""
-    command = ["node", str(Path(__file__).with_name("drive.mjs")), what, address, str(out)]
+    command = [
+        "node",
+        str(Path(__file__).with_name("drive.mjs")),
+        what,
+        address,
+        str(out),
+    ]
     with subprocess.Popen(
         command,
         env=browser,
@@ -156,7 +172,9 @@ def test_the_map_is_played_zoomed_clicked_saved_and_compared(
 ) -> None:
     pytest.importorskip("pyarrow")
     monkeypatch.setenv("DEEPCAMS_CACHE", str(tmp_path / "cache"))
-    with _served(open_shown(run / "out.zarr", run / "cams.nc", run / "stations.csv")) as url:
+    with _served(
+        open_shown(run / "out.zarr", run / "cams.nc", run / "stations.csv")
+    ) as url:
         told = _drive(browser, "view", url, tmp_path)
     assert told["errors"] == []
     assert all(asked.startswith(url) for asked in told["requests"])
@@ -168,9 +186,17 @@ def test_the_map_is_played_zoomed_clicked_saved_and_compared(
         "the original has no frame of this hour, or of the 3 h before it",
         "all that is shown is missing at this hour",
     ]
-    assert told["stamps"] == ["0.75°, 2019-03-08 15:00 UTC", "0.25°, 2019-03-08 17:00 UTC"]
+    assert told["stamps"] == [
+        "0.75°, 2019-03-08 15:00 UTC",
+        "0.25°, 2019-03-08 17:00 UTC",
+    ]
     assert "µg m⁻³" in told["readout"]
-    for words in ("deepcams at", "original at", "station <b>Middle", "hours after quality control"):
+    for words in (
+        "deepcams at",
+        "original at",
+        "station <b>Middle",
+        "hours after quality control",
+    ):
         assert words in told["note"], words
     assert told["overflow"] == [0, 0]
     start, end = "2019-03-08 00:00", "2019-03-08 21:00"
@@ -196,7 +222,9 @@ def test_the_map_is_played_zoomed_clicked_saved_and_compared(
     ]
     (tmp_path / "original.nc").write_bytes((tmp_path / "saved_original").read_bytes())
     beside = open_field(tmp_path / "original.nc")
-    assert beside.time.values.tolist() == [np.datetime64("2019-03-08T15", "ns").astype(int)]
+    assert beside.time.values.tolist() == [
+        np.datetime64("2019-03-08T15", "ns").astype(int)
+    ]
     frames = open_field(run / "cams.nc").sel(
         time=beside.time, latitude=beside.latitude, longitude=beside.longitude
     )
@@ -219,40 +247,63 @@ def test_no_seam_shows_where_the_globe_is_drawn_again(
         "latitude": grid.latitudes,
         "longitude": grid.longitudes,
     }
-    turn, height = np.deg2rad(grid.longitudes)[None, :], np.deg2rad(grid.latitudes)[:, None]
-    values = (20 * np.exp(0.5 * np.cos(height) * np.sin(turn + 0.4)))[None].astype(np.float32)
+    turn, height = (
+        np.deg2rad(grid.longitudes)[None, :],
+        np.deg2rad(grid.latitudes)[:, None],
+    )
+    values = (20 * np.exp(0.5 * np.cos(height) * np.sin(turn + 0.4)))[None].astype(
+        np.float32
+    )
     field = xr.DataArray(
         values, coords, ("time", "latitude", "longitude"), "pm2p5", {"units": "ug m-3"}
     )
     with _served(Shown(as_field(field), title="a smooth field")) as url:
         told = _drive(browser, "seam", url, tmp_path)
     assert told["errors"] == []
-    assert all(0 < step <= 8 for steps in told["steps"] for step in steps), told["steps"]
+    assert all(0 < step <= 8 for steps in told["steps"] for step in steps), told[
+        "steps"
+    ]
     for (_, end), (begin, _) in told["edges"]:
         assert end == pytest.approx(begin, abs=1e-6)
         assert end == pytest.approx(round(end), abs=1e-6), "a pixel is shared"
 
 
-def test_a_year_of_a_place_is_read_in_pieces(browser: dict[str, str], tmp_path: Path) -> None:
+def test_a_year_of_a_place_is_read_in_pieces(
+    browser: dict[str, str], tmp_path: Path
+) -> None:
     grid = Grid.globe(0.75).select((70, 5, 76, 11))[0]
-    hours = np.arange(24 * 100) * np.timedelta64(1, "h") + np.datetime64("2019-01-01", "ns")
+    hours = np.arange(24 * 100) * np.timedelta64(1, "h") + np.datetime64(
+        "2019-01-01", "ns"
+    )
     values = (
-        np.random.default_rng(0).lognormal(3, 0.5, (hours.size, *grid.shape)).astype(np.float32)
+        np.random.default_rng(0)
+        .lognormal(3, 0.5, (hours.size, *grid.shape))
+        .astype(np.float32)
     )
     coords = {"time": hours, "latitude": grid.latitudes, "longitude": grid.longitudes}
     field = as_field(
         xr.DataArray(
-            values, coords, ("time", "latitude", "longitude"), "pm2p5", {"units": "ug m-3"}
+            values,
+            coords,
+            ("time", "latitude", "longitude"),
+            "pm2p5",
+            {"units": "ug m-3"},
         )
     )
-    with _served(Shown(field, field.isel(time=slice(None, None, 3)), title="a year")) as url:
+    with _served(
+        Shown(field, field.isel(time=slice(None, None, 3)), title="a year")
+    ) as url:
         told = _drive(browser, "place", url, tmp_path)
     assert told["errors"] == []
     assert told["during"].startswith("reading …")
     assert "deepcams at" in told["note"]
     assert "original at" in told["note"]
     for name in ("ours", "original"):
-        asked = [parse_qs(urlsplit(one).query) for one in told["requests"] if f"only={name}" in one]
+        asked = [
+            parse_qs(urlsplit(one).query)
+            for one in told["requests"]
+            if f"only={name}" in one
+        ]
         spans = sorted((int(one["first"][0]), int(one["last"][0])) for one in asked)
         assert len(spans) == 4
         assert all(after[0] == before[1] + 1 for before, after in pairwise(spans))
@@ -260,12 +311,15 @@ def test_a_year_of_a_place_is_read_in_pieces(browser: dict[str, str], tmp_path: 
         assert (spans[0][0], spans[-1][1]) == (minutes[0], minutes[-1])
 
 
-def test_folded_parts_of_the_report_are_printed(browser: dict[str, str], tmp_path: Path) -> None:
+def test_folded_parts_of_the_report_are_printed(
+    browser: dict[str, str], tmp_path: Path
+) -> None:
     path = tmp_path / "report.html"
     trainings = [("A training", [], "its experiment")]
     path.write_text(render(name="a report", trainings=trainings), encoding="utf-8")
     told = _drive(browser, "paper", path.as_uri(), tmp_path)
     assert len(told["folded"]) == 1
     assert all(
-        not unfolded and height > 10 and seen for unfolded, height, seen in told["folded"]
+        not unfolded and height > 10 and seen
+        for unfolded, height, seen in told["folded"]
     ), told["folded"]

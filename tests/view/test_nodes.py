@@ -33,11 +33,19 @@ def _written(folder: Path) -> tuple[list[Path], xr.DataArray]:
     """Three files of 40 frames each, in another order than time's."""
     grid = Grid.globe(0.75).select((70, 5, 80, 12))[0]
     hours = np.datetime64("2019-03-01", "ns") + np.arange(120) * np.timedelta64(3, "h")
-    values = np.random.default_rng(0).lognormal(3, 0.5, (120, *grid.shape)).astype(np.float32)
+    values = (
+        np.random.default_rng(0)
+        .lognormal(3, 0.5, (120, *grid.shape))
+        .astype(np.float32)
+    )
     coords = {"time": hours, "latitude": grid.latitudes, "longitude": grid.longitudes}
     field = as_field(
         xr.DataArray(
-            values, coords, ("time", "latitude", "longitude"), "pm2p5", {"units": "ug m-3"}
+            values,
+            coords,
+            ("time", "latitude", "longitude"),
+            "pm2p5",
+            {"units": "ug m-3"},
         )
     )
     paths = [folder / f"{name}.nc" for name in "cab"]
@@ -51,13 +59,20 @@ def test_several_files_are_one_series(tmp_path: Path) -> None:
     field = open_field(paths)
     read = Blocks(field).series
     for first, last in ((0, 120), (35, 85), (40, 80), (119, 120)):
-        np.testing.assert_array_equal(read(first, last, 3, 4), field.values[first:last, 3, 4])
+        np.testing.assert_array_equal(
+            read(first, last, 3, 4), field.values[first:last, 3, 4]
+        )
     shown = open_shown(paths)
     minutes = shown.minutes["ours"]
     found = shown.series(
-        float(field.longitude[4]), float(field.latitude[3]), int(minutes[0]), int(minutes[-1])
+        float(field.longitude[4]),
+        float(field.latitude[3]),
+        int(minutes[0]),
+        int(minutes[-1]),
     )
-    np.testing.assert_allclose(found["fields"]["ours"]["values"], field.values[:, 3, 4], atol=1e-4)
+    np.testing.assert_allclose(
+        found["fields"]["ours"]["values"], field.values[:, 3, 4], atol=1e-4
+    )
     shown.close()
 
 

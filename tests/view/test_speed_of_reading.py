@@ -24,12 +24,18 @@ WHOLE = (slice(0, 181), np.arange(360))
 
 def _field(hours: int) -> xr.DataArray:
     grid = Grid.globe(1.0)
-    times = np.datetime64("2019-01-01", "ns") + np.arange(hours) * np.timedelta64(1, "h")
+    times = np.datetime64("2019-01-01", "ns") + np.arange(hours) * np.timedelta64(
+        1, "h"
+    )
     values = np.random.default_rng(0).random((hours, *grid.shape), np.float32)
     coords = {"time": times, "latitude": grid.latitudes, "longitude": grid.longitudes}
     return as_field(
         xr.DataArray(
-            values, coords, ("time", "latitude", "longitude"), "pm2p5", {"units": "ug m-3"}
+            values,
+            coords,
+            ("time", "latitude", "longitude"),
+            "pm2p5",
+            {"units": "ug m-3"},
         )
     )
 
@@ -63,7 +69,8 @@ def test_a_whole_frame_is_one_reading() -> None:
     read = len(counted.asked)
     blocks.frame(6, *WHOLE)  # what is there already is not read again
     seen = sum(
-        np.prod([part.stop - part.start for part in index]) for index in counted.asked[read:]
+        np.prod([part.stop - part.start for part in index])
+        for index in counted.asked[read:]
     )
     assert seen <= 6 * 181 * 360 - 6 * 50 * 20
 
@@ -77,7 +84,9 @@ def test_a_whole_frame_is_one_reading() -> None:
         ((0, 40), {0, 6, 36, 78, 42, 30}),
     ],
 )
-def test_it_reads_ahead_where_the_steps_lead(times: tuple[int, int], begun: set[int]) -> None:
+def test_it_reads_ahead_where_the_steps_lead(
+    times: tuple[int, int], begun: set[int]
+) -> None:
     """The first hours of the blocks that are read for two frames and after each."""
     field = _field(96)
     counted = _Counted(field.values)
@@ -88,7 +97,9 @@ def test_it_reads_ahead_where_the_steps_lead(times: tuple[int, int], begun: set[
     assert {index[0].start for index in counted.asked} == begun
     reads = len(counted.asked)
     blocks.frame(2 * times[1] - times[0], *WHOLE)
-    assert len(counted.asked) == reads  # the next such step was there before it was asked for
+    assert (
+        len(counted.asked) == reads
+    )  # the next such step was there before it was asked for
 
 
 def test_reading_ahead_makes_way() -> None:
@@ -130,14 +141,20 @@ def test_only_the_newest_wish_of_a_kind_counts() -> None:
 
 def test_a_store_of_ours_is_read_itself(tmp_path: Path) -> None:
     grid = Grid.globe(0.75).select((70, 5, 100, 25))[0]
-    times = np.datetime64("2019-01-01", "ns") + np.arange(0, 9, 3) * np.timedelta64(1, "h")
-    values = np.random.default_rng(0).lognormal(2, 1, (3, *grid.shape)).astype(np.float32)
+    times = np.datetime64("2019-01-01", "ns") + np.arange(0, 9, 3) * np.timedelta64(
+        1, "h"
+    )
+    values = (
+        np.random.default_rng(0).lognormal(2, 1, (3, *grid.shape)).astype(np.float32)
+    )
     coords = {"time": times, "latitude": grid.latitudes, "longitude": grid.longitudes}
     made = xr.DataArray(
         values, coords, ("time", "latitude", "longitude"), "pm2p5", {"units": "ug m-3"}
     )
     store = tmp_path / "out.zarr"
-    downscale_to(as_field(made), store, temporal="linear", spatial="bicubic", conserve=False)
+    downscale_to(
+        as_field(made), store, temporal="linear", spatial="bicubic", conserve=False
+    )
     shown = open_shown(store)
     field = shown.blocks["ours"].field
     assert stored_values(field) is not field.data

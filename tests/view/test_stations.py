@@ -14,7 +14,9 @@ from deepcams.view.station_layer import FARTHEST_KM, Stations
 
 
 def _minutes(first: str, last: str) -> tuple[int, int]:
-    start, stop = (int(np.datetime64(each, "m").astype(np.int64)) for each in (first, last))
+    start, stop = (
+        int(np.datetime64(each, "m").astype(np.int64)) for each in (first, last)
+    )
     return start, stop
 
 
@@ -31,9 +33,13 @@ def test_china_in_its_own_time_zone(stations_dir: Path) -> None:
     assert found is not None
     assert found["kilometres"] < 5
     assert len(found["values"]) == len(found["minutes"]) >= 12
-    assert all(first <= minute <= last and minute % 60 == 30 for minute in found["minutes"])
+    assert all(
+        first <= minute <= last and minute % 60 == 30 for minute in found["minutes"]
+    )
     assert all(0 <= value <= 1000 for value in found["values"])
-    assert stations.near(2.35, 48.85, first, last) is None  # Paris: nothing within reach
+    assert (
+        stations.near(2.35, 48.85, first, last) is None
+    )  # Paris: nothing within reach
 
 
 def test_a_dirty_day_of_the_world(stations_dir: Path) -> None:
@@ -59,7 +65,9 @@ def test_a_silent_station_gives_way_to_its_neighbour(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("\n".join(rows) + "\n")
     stations = Stations(open_openaq(tmp_path / "a.csv"))
     near = {
-        day: stations.near(20, 50, *_minutes(f"2019-03-{day}T00:00", f"2019-03-{day}T23:00"))
+        day: stations.near(
+            20, 50, *_minutes(f"2019-03-{day}T00:00", f"2019-03-{day}T23:00")
+        )
         for day in ("07", "08", "09")
     }
     names = {day: found and found["name"] for day, found in near.items()}
@@ -67,7 +75,9 @@ def test_a_silent_station_gives_way_to_its_neighbour(tmp_path: Path) -> None:
     assert near["09"] is not None
     assert near["09"]["values"] == []
     assert (
-        stations.near(20, 50 - 1.01 * FARTHEST_KM / 111.2, *_minutes("2019-03-07", "2019-03-08"))
+        stations.near(
+            20, 50 - 1.01 * FARTHEST_KM / 111.2, *_minutes("2019-03-07", "2019-03-08")
+        )
         is None
     )
 
@@ -75,7 +85,9 @@ def test_a_silent_station_gives_way_to_its_neighbour(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_years_of_poland(stations_dir: Path) -> None:
     stations = Stations(
-        open_openaq([stations_dir / f"poland_{year}.csv.gz" for year in (2017, 2018, 2019)])
+        open_openaq(
+            [stations_dir / f"poland_{year}.csv.gz" for year in (2017, 2018, 2019)]
+        )
     )
     first, last = _minutes("2018-12-25", "2019-01-05")
     found = stations.near(19.95, 50.06, first, last)

@@ -39,7 +39,9 @@ def _field(step: float, every: int, hours: int) -> xr.DataArray:
     grid = Grid.globe(step)
     times = START + np.arange(0, hours, every) * np.timedelta64(60, "m")
     number = np.arange(grid.rows * grid.columns).reshape(grid.shape) % 977
-    values = (number[None] + np.arange(0, hours, every)[:, None, None]).astype(np.float32)
+    values = (number[None] + np.arange(0, hours, every)[:, None, None]).astype(
+        np.float32
+    )
     coords = {
         "time": times.astype("datetime64[ns]"),
         "latitude": grid.latitudes,
@@ -48,7 +50,11 @@ def _field(step: float, every: int, hours: int) -> xr.DataArray:
     dims = ("time", "latitude", "longitude")
     return as_field(
         xr.DataArray(
-            values, coords, dims, name="pm2p5", attrs={"units": "ug m-3", "source": "a test"}
+            values,
+            coords,
+            dims,
+            name="pm2p5",
+            attrs={"units": "ug m-3", "source": "a test"},
         )
     )
 
@@ -61,7 +67,9 @@ def shown() -> Shown:
 @pytest.fixture(scope="module")
 def url(shown: Shown) -> Iterator[str]:
     with Server(shown, port=0) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread = threading.Thread(
+            target=server.serve_forever, kwargs={"poll_interval": 0.05}
+        )
         thread.start()
         yield server.url
         server.shutdown()
@@ -94,7 +102,9 @@ def test_frames_lie_where_they_say(url: str, shown: Shown, box: Box) -> None:
     query = f"field=ours&minute={_minute(7)}&west={box.west}&south={box.south}&east={box.east}&north={box.north}"
     with urllib.request.urlopen(f"{url}api/frame?{query}") as answer:
         about = json.loads(answer.headers["X-Frame"])
-        codes = np.frombuffer(answer.read(), "<u2").reshape(about["rows"], about["columns"])
+        codes = np.frombuffer(answer.read(), "<u2").reshape(
+            about["rows"], about["columns"]
+        )
     field = shown.blocks["ours"].field
     rows = about["north"] - about["step"] * (np.arange(about["rows"]) + 0.5)
     columns = about["west"] + about["step"] * (np.arange(about["columns"]) + 0.5)
@@ -159,7 +169,8 @@ def test_a_region_as_netcdf(url: str, shown: Shown, tmp_path: Path) -> None:
     np.testing.assert_array_equal(field.values, wanted.values)
     assert "cut out" in found.attrs["history"]
     assert (
-        found[found.pm2p5.attrs["grid_mapping"]].attrs["grid_mapping_name"] == "latitude_longitude"
+        found[found.pm2p5.attrs["grid_mapping"]].attrs["grid_mapping_name"]
+        == "latitude_longitude"
     )
 
 
@@ -185,7 +196,11 @@ def test_borders_lie_in_the_turn_that_is_asked_for(url: str, turn: int) -> None:
 
 def test_a_world_across_the_dateline_has_all_borders(shown: Shown) -> None:
     points = _points(shown.lines(Box(100, -90, 460, 90))["borders"])
-    for place in ((285, -20), (368, 47), (105, 50)):  # Bolivia and Chile nearby, the Alps, Mongolia
+    for place in (
+        (285, -20),
+        (368, 47),
+        (105, 50),
+    ):  # Bolivia and Chile nearby, the Alps, Mongolia
         assert abs(points - place).sum(axis=1).min() < 8, place
     ocean = shown.lines(Box(-160, -30, -130, 0))["borders"]
     assert ocean == []
@@ -215,10 +230,14 @@ def test_nothing_but_its_pages_is_given(url: str) -> None:
         assert caught.value.code == 404
     page = urllib.request.urlopen(url)
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
-    assert b"http" not in page.read().replace(b"http-equiv", b"")  # no address of another machine
+    assert b"http" not in page.read().replace(
+        b"http-equiv", b""
+    )  # no address of another machine
 
 
-@pytest.mark.parametrize("host", ["LOCALHOST", "LocalHost:8642", "127.0.0.1", "[::1]:8642"])
+@pytest.mark.parametrize(
+    "host", ["LOCALHOST", "LocalHost:8642", "127.0.0.1", "[::1]:8642"]
+)
 def test_this_machine_may_be_named_in_any_letter_case(url: str, host: str) -> None:
     request = urllib.request.Request(url + "api/about", headers={"Host": host})
     with urllib.request.urlopen(request) as answer:
@@ -250,7 +269,9 @@ def test_head_is_get_without_a_body(url: str, path: str, status: int) -> None:
 
 
 def test_another_site_may_not_read_through_a_name_of_its_own(url: str) -> None:
-    request = urllib.request.Request(url + "api/about", headers={"Host": "evil.example"})
+    request = urllib.request.Request(
+        url + "api/about", headers={"Host": "evil.example"}
+    )
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(request)
     assert caught.value.code == 403
@@ -263,7 +284,12 @@ def test_a_taken_port_is_one_line(
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        assert main(["view", str(tmp_path / "a.nc"), "--port", str(taken.getsockname()[1])]) == 2
+        assert (
+            main(
+                ["view", str(tmp_path / "a.nc"), "--port", str(taken.getsockname()[1])]
+            )
+            == 2
+        )
     error = capsys.readouterr().err
     assert "taken" in error
     assert error.count("\n") == 1
@@ -272,7 +298,15 @@ def test_a_taken_port_is_one_line(
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_stops_it(shown: Shown, tmp_path: Path, ending: signal.Signals) -> None:
     shown.blocks["original"].field.isel(time=slice(0, 2)).to_netcdf(tmp_path / "a.nc")
-    command = [sys.executable, "-m", "deepcams", "view", str(tmp_path / "a.nc"), "--port", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "deepcams",
+        "view",
+        str(tmp_path / "a.nc"),
+        "--port",
+        "0",
+    ]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -296,18 +330,30 @@ def _interrupt_until_it_ends(
 @pytest.mark.slow
 def test_ctrl_c_stops_it_in_the_midst_of_an_answer(tmp_path: Path) -> None:
     _field(1.0, 1, 400).to_netcdf(tmp_path / "a.nc")
-    command = [sys.executable, "-m", "deepcams", "view", str(tmp_path / "a.nc"), "--port", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "deepcams",
+        "view",
+        str(tmp_path / "a.nc"),
+        "--port",
+        "0",
+    ]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         address = next(
-            word for word in process.stdout.readline().split() if word.startswith("http")
+            word
+            for word in process.stdout.readline().split()
+            if word.startswith("http")
         )
         host, port = address.removeprefix("http://").rstrip("/").split(":")
         query = f"field=ours&west=-180&south=-90&east=180&north=90&first={_minute(0)}&last={_minute(399)}"
         with socket.create_connection((host, int(port))) as asking:
-            asking.sendall(f"GET /api/region.nc?{query} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            asking.sendall(
+                f"GET /api/region.nc?{query} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+            )
             asking.settimeout(0.5)
             with pytest.raises(TimeoutError):  # it takes longer than that
                 asking.recv(1)
@@ -324,23 +370,39 @@ def test_the_page_is_told_the_guidelines_of_its_species(shown: Shown) -> None:
 
 def test_a_damaged_store_says_so_and_serves_on(tmp_path: Path) -> None:
     grid = Grid.globe(0.75).select((70, 5, 100, 25))[0]
-    times = START.astype("datetime64[ns]") + np.arange(0, 48, 3) * np.timedelta64(1, "h")
-    values = np.random.default_rng(0).lognormal(2, 1, (times.size, *grid.shape)).astype(np.float32)
+    times = START.astype("datetime64[ns]") + np.arange(0, 48, 3) * np.timedelta64(
+        1, "h"
+    )
+    values = (
+        np.random.default_rng(0)
+        .lognormal(2, 1, (times.size, *grid.shape))
+        .astype(np.float32)
+    )
     coords = {"time": times, "latitude": grid.latitudes, "longitude": grid.longitudes}
     made = as_field(
         xr.DataArray(
-            values, coords, ("time", "latitude", "longitude"), "pm2p5", {"units": "ug m-3"}
+            values,
+            coords,
+            ("time", "latitude", "longitude"),
+            "pm2p5",
+            {"units": "ug m-3"},
         )
     )
-    downscale_to(made, tmp_path / "a.zarr", temporal="linear", spatial="bicubic", conserve=False)
+    downscale_to(
+        made, tmp_path / "a.zarr", temporal="linear", spatial="bicubic", conserve=False
+    )
     shard = tmp_path / "a.zarr" / "pm2p5" / "c" / "1" / "0" / "0"
     shard.write_bytes(shard.read_bytes()[: shard.stat().st_size // 2])
     with Server(open_shown(tmp_path / "a.zarr"), port=0) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread = threading.Thread(
+            target=server.serve_forever, kwargs={"poll_interval": 0.05}
+        )
         thread.start()
         box = "west=72&south=6&east=99&north=24"
         with pytest.raises(urllib.error.HTTPError) as caught:
-            urllib.request.urlopen(f"{server.url}api/frame?field=ours&minute={_minute(30)}&{box}")
+            urllib.request.urlopen(
+                f"{server.url}api/frame?field=ours&minute={_minute(30)}&{box}"
+            )
         whole = urllib.request.urlopen(
             f"{server.url}api/frame?field=ours&minute={_minute(3)}&{box}"
         ).read()
@@ -354,7 +416,12 @@ def test_a_damaged_store_says_so_and_serves_on(tmp_path: Path) -> None:
 def test_a_folder_of_daily_netcdf(tmp_path: Path) -> None:
     field = _field(3.0, 3, 48)
     downscale_to(
-        field, tmp_path / "days", temporal="linear", spatial="bicubic", conserve=False, split="day"
+        field,
+        tmp_path / "days",
+        temporal="linear",
+        spatial="bicubic",
+        conserve=False,
+        split="day",
     )
     shown = open_shown(tmp_path / "days")
     assert shown.minutes["ours"].size == 46
@@ -419,7 +486,9 @@ def test_other_hours_values_are_never_given_under_old_times(
         f"api/region.nc?field=ours&first={_minute(0)}&last={_minute(3)}&{box}",
     ]
     with Server(open_shown(shown), port=0) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread = threading.Thread(
+            target=server.serve_forever, kwargs={"poll_interval": 0.05}
+        )
         thread.start()
         try:
             for question in questions:
@@ -442,10 +511,14 @@ def test_other_hours_values_are_never_given_under_old_times(
 
 
 def test_a_run_that_goes_on_does_not_close_the_map(tmp_path: Path) -> None:
-    downscale_to(_field(3.0, 3, 12), tmp_path / "s.zarr", temporal="linear", spatial="bilinear")
+    downscale_to(
+        _field(3.0, 3, 12), tmp_path / "s.zarr", temporal="linear", spatial="bilinear"
+    )
     shown = open_shown(tmp_path / "s.zarr")
     (tmp_path / "s.zarr" / "pm2p5" / "c" / "9").mkdir()
     shown.watch.check()
-    (tmp_path / "s.zarr" / "zarr.json").write_text((tmp_path / "s.zarr" / "zarr.json").read_text())
+    (tmp_path / "s.zarr" / "zarr.json").write_text(
+        (tmp_path / "s.zarr" / "zarr.json").read_text()
+    )
     with pytest.raises(ChangedError):
         shown.watch.check()

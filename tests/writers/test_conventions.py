@@ -37,11 +37,13 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     times = np.datetime64("2019-12-31T15", "ns") + np.arange(5) * np.timedelta64(3, "h")
     coordinates = {"time": times, "latitude": latitude, "longitude": longitude}
     field = as_field(
-        xr.DataArray(values, coordinates, tuple(coordinates), "pm2p5", {"units": "ug m-3"})
+        xr.DataArray(
+            values, coordinates, tuple(coordinates), "pm2p5", {"units": "ug m-3"}
+        )
     )
-    paths = {name: folder / f"{name}.nc" for name in ("netcdf", "turned", "mean", "box")} | {
-        "zarr": folder / "a.zarr"
-    }
+    paths = {
+        name: folder / f"{name}.nc" for name in ("netcdf", "turned", "mean", "box")
+    } | {"zarr": folder / "a.zarr"}
     downscale_to(field, paths["netcdf"], **LINEAR)
     downscale_to(field, paths["zarr"], **LINEAR)
     downscale_to(field, paths["box"], bbox=(150, -30, -160, 20), rounding=0, **LINEAR)
@@ -65,14 +67,20 @@ def test_every_output_names_its_coordinate_reference_system(
     outputs: dict[str, Path], name: str
 ) -> None:
     """A grid mapping as CF and GDAL have it (pyproj reads it back as EPSG:4326)."""
-    pyproj = pytest.importorskip("pyproj", reason="pyproj comes with the developers' tools")
+    pyproj = pytest.importorskip(
+        "pyproj", reason="pyproj comes with the developers' tools"
+    )
     path = outputs[name]
     stored = xr.open_zarr(path) if path.suffix == ".zarr" else xr.open_dataset(path)
     mapping = stored[stored.pm2p5.attrs["grid_mapping"]]
     assert mapping.shape == ()
     assert pyproj.CRS.from_cf(mapping.attrs).to_epsg() == 4326
-    without_text = {key: value for key, value in mapping.attrs.items() if key != "crs_wkt"}
-    assert pyproj.CRS.from_cf(without_text).ellipsoid.inverse_flattening == pytest.approx(
+    without_text = {
+        key: value for key, value in mapping.attrs.items() if key != "crs_wkt"
+    }
+    assert pyproj.CRS.from_cf(
+        without_text
+    ).ellipsoid.inverse_flattening == pytest.approx(
         pyproj.CRS(4326).ellipsoid.inverse_flattening
     )
 
@@ -91,16 +99,22 @@ for path in paths:
 
 def _checked(checks: str, *paths: Path) -> list[dict[str, Any]]:
     """What the checker finds, in a process of its own: its PROJ and ecCodes' own crash together at the end."""
-    pytest.importorskip("compliance_checker", reason="compliance-checker is not installed")
-    subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", CHECK, checks, *map(str, paths)], check=True
+    pytest.importorskip(
+        "compliance_checker", reason="compliance-checker is not installed"
     )
-    return [json.loads(path.with_name(f"{path.name}.json").read_text()) for path in paths]
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", CHECK, checks, *map(str, paths)],
+        check=True,
+    )
+    return [
+        json.loads(path.with_name(f"{path.name}.json").read_text()) for path in paths
+    ]
 
 
 def test_compliance_checker_finds_no_error(outputs: dict[str, Path]) -> None:
     for found in _checked(
-        "cf:1.11 acdd:1.3", *(outputs[name] for name in ("netcdf", "turned", "mean", "box"))
+        "cf:1.11 acdd:1.3",
+        *(outputs[name] for name in ("netcdf", "turned", "mean", "box")),
     ):
         assert set(found) == {"cf:1.11", "acdd:1.3"}
         failed = {
@@ -120,7 +134,9 @@ def test_compliance_checker_finds_no_error(outputs: dict[str, Path]) -> None:
         assert warned == []
 
 
-def test_the_checker_would_have_found_an_error(outputs: dict[str, Path], tmp_path: Path) -> None:
+def test_the_checker_would_have_found_an_error(
+    outputs: dict[str, Path], tmp_path: Path
+) -> None:
     """That the test above can fail: the same file with wrong units."""
     with xr.open_dataset(outputs["netcdf"]) as dataset:
         dataset.load()
@@ -156,18 +172,26 @@ def test_plain_xarray_reads_it(outputs: dict[str, Path], name: str) -> None:
 
 
 @pytest.mark.filterwarnings("error")
-def test_zarr_readers_find_nothing_strange_in_the_store(outputs: dict[str, Path]) -> None:
+def test_zarr_readers_find_nothing_strange_in_the_store(
+    outputs: dict[str, Path],
+) -> None:
     wanted = {"pm2p5", "status", "time", "latitude", "longitude"}
     for consolidated in (True, False):
-        assert wanted <= set(xr.open_zarr(outputs["zarr"], consolidated=consolidated).variables)
-        group = zarr.open_group(outputs["zarr"], mode="r", use_consolidated=consolidated)
+        assert wanted <= set(
+            xr.open_zarr(outputs["zarr"], consolidated=consolidated).variables
+        )
+        group = zarr.open_group(
+            outputs["zarr"], mode="r", use_consolidated=consolidated
+        )
         assert wanted <= {name for name, _ in group.members()}
 
 
 def _tool(name: str, *arguments: str | Path) -> str:
     if shutil.which(name) is None:
         pytest.skip(f"{name} is not installed (Debian: cdo, netcdf-bin)")
-    done = subprocess.run([name, *map(str, arguments)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [name, *map(str, arguments)], capture_output=True, text=True, check=True
+    )
     return done.stdout
 
 

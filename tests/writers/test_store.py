@@ -27,17 +27,22 @@ def hours(count: int, start: str = "2019-12-31T15") -> np.ndarray:
     st.lists(st.floats(2.0**-100, 2.0**100, width=32), min_size=1, max_size=50),
     st.sampled_from([0.25, 0.1, 0.01, 0.001, 1e-4, 1e-6]),
 )
-def test_rounding_keeps_its_bound_and_its_bits(numbers: list[float], bound: float) -> None:
+def test_rounding_keeps_its_bound_and_its_bits(
+    numbers: list[float], bound: float
+) -> None:
     values = np.array(numbers, np.float32)
     rounding = BitRound(bound)
     rounded = rounding(values.copy())
     assert np.all(np.abs(rounded.astype(float) - values) <= bound * values)
-    assert not np.any(rounded.view(np.uint32) & np.uint32((1 << (23 - rounding.bits)) - 1))
+    assert not np.any(
+        rounded.view(np.uint32) & np.uint32((1 << (23 - rounding.bits)) - 1)
+    )
     np.testing.assert_array_equal(rounding(rounded.copy()), rounded)
 
 
 @pytest.mark.parametrize(
-    ("bound", "bits"), [(0.25, 1), (0.001, 9), (1 / 1024, 9), (1 / 1025, 10), (1e-9, 23), (0, 23)]
+    ("bound", "bits"),
+    [(0.25, 1), (0.001, 9), (1 / 1024, 9), (1 / 1025, 10), (1e-9, 23), (0, 23)],
 )
 def test_rounding_keeps_no_more_bits_than_needed(bound: float, bits: int) -> None:
     assert BitRound(bound).bits == bits
@@ -54,7 +59,9 @@ def test_rounding_is_to_nearest_half_to_even() -> None:
 
 
 def test_rounding_leaves_missing_infinite_and_zero_alone() -> None:
-    strange = np.array([0xFFFFFFFF, 0x7FFFFFFF, 0x7F800001, 0x7FC00000], np.uint32).view(np.float32)
+    strange = np.array(
+        [0xFFFFFFFF, 0x7FFFFFFF, 0x7F800001, 0x7FC00000], np.uint32
+    ).view(np.float32)
     values = np.concatenate([strange, np.array([np.inf, -np.inf, 0, -0.0], np.float32)])
     rounded = BitRound(0.001)(values.copy())
     assert np.isnan(rounded[:4]).all()
@@ -70,7 +77,9 @@ def test_impossible_bounds_are_refused(bound: float) -> None:
 def test_items_cover_every_hour_once() -> None:
     for split in (None, "day", "month"):
         items = split_hours(hours(100), split)
-        assert [i for item in items for i in range(item.start, item.stop)] == list(range(100))
+        assert [i for item in items for i in range(item.start, item.stop)] == list(
+            range(100)
+        )
         assert [item.index for item in items] == list(range(len(items)))
 
 
@@ -83,7 +92,10 @@ def test_items_count_from_the_first_hour_and_days_from_midnight() -> None:
         ("20200102", 24),
         ("20200103", 1),
     ]
-    assert [item.date for item in split_hours(hours(58), "month")] == ["201912", *["202001"] * 3]
+    assert [item.date for item in split_hours(hours(58), "month")] == [
+        "201912",
+        *["202001"] * 3,
+    ]
 
 
 def test_the_globe_has_half_megabyte_chunks_that_divide_its_shard() -> None:
@@ -92,7 +104,9 @@ def test_the_globe_has_half_megabyte_chunks_that_divide_its_shard() -> None:
     assert layout.shard == (24, 721, 1440)
 
 
-@pytest.mark.parametrize("shape", [(3, 3), (204, 363), (239, 241), (1021, 509), (600, 1440)])
+@pytest.mark.parametrize(
+    "shape", [(3, 3), (204, 363), (239, 241), (1021, 509), (600, 1440)]
+)
 @pytest.mark.parametrize("count", [1, 10, 24, 100])
 def test_shards_are_whole_multiples_of_chunks_and_cover_an_item(
     shape: tuple[int, int], count: int
@@ -111,7 +125,10 @@ def test_time_is_counted_in_hours_or_where_needed_in_minutes() -> None:
     assert whole.time.values.tolist() == [24, 25, 26]
     assert whole.time_bounds.values[0].tolist() == [24, 24]
     mean = Layout(
-        "pm2p5", hours(3, "2003-01-02T00:30"), Grid.globe(45), half_width=np.timedelta64(30, "m")
+        "pm2p5",
+        hours(3, "2003-01-02T00:30"),
+        Grid.globe(45),
+        half_width=np.timedelta64(30, "m"),
     ).frame()
     assert mean.time.attrs["units"] == "minutes since 2003-01-01"
     assert mean.time_bounds.values[0].tolist() == [24 * 60, 25 * 60]

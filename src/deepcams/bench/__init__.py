@@ -47,7 +47,9 @@ class PipelineResult:
         return statistics.median(self.writing) / statistics.median(self.pipeline)
 
 
-def write_input(path: Path, days: int, seed: int = 0, first: int = 0, closed: bool = True) -> None:
+def write_input(
+    path: Path, days: int, seed: int = 0, first: int = 0, closed: bool = True
+) -> None:
     """Write 3-hourly global fields at 0.75 degrees, smooth at all scales and moving eastward, in CAMS's layout.
 
     Args:
@@ -62,10 +64,14 @@ def write_input(path: Path, days: int, seed: int = 0, first: int = 0, closed: bo
     waves = np.fft.rfftfreq(grid.columns)[None], np.fft.fftfreq(2 * grid.rows)[:, None]
     spectrum = 1 / np.maximum(np.hypot(*waves), 1 / grid.columns) ** 1.8
     noise = draw.standard_normal((2, *spectrum.shape)) * spectrum
-    pattern = np.fft.irfft2(noise[0] + 1j * noise[1], s=(2 * grid.rows, grid.columns))[: grid.rows]
+    pattern = np.fft.irfft2(noise[0] + 1j * noise[1], s=(2 * grid.rows, grid.columns))[
+        : grid.rows
+    ]
     still = np.exp(1 + 1.2 * pattern / pattern.std())
     frames = 8 * first + np.arange(8 * days + closed)
-    values = np.stack([np.roll(still, k, axis=1) * (1 + 0.2 * np.sin(k / 4)) for k in frames])
+    values = np.stack(
+        [np.roll(still, k, axis=1) * (1 + 0.2 * np.sin(k / 4)) for k in frames]
+    )
     times = np.datetime64("2019-01-01", "ns") + frames * 3 * HOUR
     about = xr.DataArray(name="pm2p5", attrs={"source": "noise, no data"})
     write_cams(field_like(about, values.astype(np.float32), grid, times), path)
@@ -121,12 +127,17 @@ def pipeline(
             if not arrays:
                 with xr.open_zarr(out) as dataset:
                     plan = job().plan
-                    arrays = [dataset.pm2p5[item.start : item.stop].values for item in plan.items]
+                    arrays = [
+                        dataset.pm2p5[item.start : item.stop].values
+                        for item in plan.items
+                    ]
             shutil.rmtree(out)
             with timed(writing):
                 _write(job(), arrays)
             shutil.rmtree(out)
-            progress(f"{turn + 1} of {repeats}: {reading_too[-1]:.2f} s, {writing[-1]:.2f} s")
+            progress(
+                f"{turn + 1} of {repeats}: {reading_too[-1]:.2f} s, {writing[-1]:.2f} s"
+            )
     return PipelineResult(hours, tuple(reading_too), tuple(writing), size)
 
 

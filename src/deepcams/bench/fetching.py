@@ -58,7 +58,9 @@ class Speed:
     @property
     def ratios(self) -> list[float]:
         """Rate of the fetch relative to the plain copy's beside it."""
-        return [plain / fetch for plain, fetch in zip(self.plain, self.fetch, strict=True)]
+        return [
+            plain / fetch for plain, fetch in zip(self.plain, self.fetch, strict=True)
+        ]
 
     @property
     def ratio(self) -> float:
@@ -76,13 +78,20 @@ def files(hours: int = 72, folder: Path | None = None, repeats: int = 5) -> Spee
     """
     with tempfile.TemporaryDirectory(dir=folder) as place:
         world, out = Path(place) / "world", Path(place) / "out"
-        times = np.datetime64(f"{DAY}T00:30", "ns") + np.arange(hours) * np.timedelta64(1, "h")
-        served = [Path(geos_cf_url(Endpoints(geos_cf_v1=str(world)), 1, t, "das")) for t in times]
+        times = np.datetime64(f"{DAY}T00:30", "ns") + np.arange(hours) * np.timedelta64(
+            1, "h"
+        )
+        served = [
+            Path(geos_cf_url(Endpoints(geos_cf_v1=str(world)), 1, t, "das"))
+            for t in times
+        ]
         for stamp, path in zip(times, served, strict=True):
             write_geos_cf(_field(stamp), path.parent)
             _add_species(path)
         size = sum(path.stat().st_size for path in served)
-        period = Period(times[0] - np.timedelta64(30, "m"), times[-1] + np.timedelta64(30, "m"))
+        period = Period(
+            times[0] - np.timedelta64(30, "m"), times[-1] + np.timedelta64(30, "m")
+        )
         plain, fetch = list[float](), list[float]()
         with _serving(world) as root:
             urls = [f"{root}/{path.relative_to(world).as_posix()}" for path in served]
@@ -127,18 +136,24 @@ def objects(count: int = 10_000, folder: Path | None = None, repeats: int = 1) -
             with timed(plain):
                 size = asyncio.run(_copy_all(root, locations, Path(place) / "plain"))
             out = Path(place) / "out"
-            request = OpenaqRequest(Period.parse(str(_YEAR)), out, at_once=_OBJECTS_AT_ONCE)
+            request = OpenaqRequest(
+                Period.parse(str(_YEAR)), out, at_once=_OBJECTS_AT_ONCE
+            )
             with timed(fetch):
                 Openaq(request, endpoints, RetryPolicy(), tell, environment={}).run()
             shutil.rmtree(out)
-    return Speed(locations * 365, size, tuple(plain), tuple(fetch), tuple(held.values()))
+    return Speed(
+        locations * 365, size, tuple(plain), tuple(fetch), tuple(held.values())
+    )
 
 
 def _field(stamp: np.datetime64) -> xr.DataArray:
     grid = Grid.globe(0.25)
     data = np.random.default_rng(0).gamma(2.0, 5.0, (1, *grid.shape)).astype("float32")
     about = {"cell_methods": "time: mean", "source": "noise, no data"}
-    return field_like(xr.DataArray(name="pm2p5", attrs=about), data, grid, np.array([stamp]))
+    return field_like(
+        xr.DataArray(name="pm2p5", attrs=about), data, grid, np.array([stamp])
+    )
 
 
 def _add_species(path: Path) -> None:
@@ -149,7 +164,12 @@ def _add_species(path: Path) -> None:
         values = file["PM25_RH35_GCC"][:]
         for name in ("CO", "NO2", "O3", "SO2"):
             gas = file.createVariable(
-                name, "f4", ("time", "lev", "lat", "lon"), zlib=True, complevel=1, shuffle=True
+                name,
+                "f4",
+                ("time", "lev", "lat", "lon"),
+                zlib=True,
+                complevel=1,
+                shuffle=True,
             )
             gas[:] = values * 1e-9
 
@@ -187,13 +207,18 @@ async def _copy_all(root: str, locations: int, folder: Path) -> int:
 def _keys(location: int) -> list[str]:
     place, name = f"records/csv.gz/locationid={location}", f"location-{location}"
     days = [date(_YEAR, 1, 1) + timedelta(days=k) for k in range(365)]
-    return [f"{place}/year={_YEAR}/month={day:%m}/{name}-{day:%Y%m%d}.csv.gz" for day in days]
+    return [
+        f"{place}/year={_YEAR}/month={day:%m}/{name}-{day:%Y%m%d}.csv.gz"
+        for day in days
+    ]
 
 
 def _write_objects(bucket: Path, locations: int) -> None:
     """Write a year's objects of some locations; all of a location have the same content."""
     for location in range(1, locations + 1):
-        rows = ["location_id,sensors_id,location,datetime,lat,lon,parameter,units,value"]
+        rows = [
+            "location_id,sensors_id,location,datetime,lat,lon,parameter,units,value"
+        ]
         for hour in range(24):
             stamp = f"{_YEAR}-06-01T{hour:02d}:00:00Z"
             place = f"{location % 60}.5,{location % 170}.25"

@@ -78,7 +78,10 @@ def write_stations(path: Path, number: int, days: int, seed: int = 0) -> int:
 
     columns = ["location_id", "location", "lat", "lon"]
     places = pd.DataFrame(
-        [(str(s.id), s.name, s.latitude, s.longitude) for s in place_stations(seed, number)],
+        [
+            (str(s.id), s.name, s.latitude, s.longitude)
+            for s in place_stations(seed, number)
+        ],
         columns=columns,
     )
     with need("duckdb").connect() as database:
@@ -155,7 +158,10 @@ def write_field(inputs: list[Path], out: Path, written: int | None = None) -> No
             except OSError as error:
                 found = f"{link.parent}: {error.strerror}"
                 raise InputError(
-                    "--written", "a disk with hard links", found, "choose another --folder"
+                    "--written",
+                    "a disk with hard links",
+                    found,
+                    "choose another --folder",
                 ) from error
     shutil.rmtree(short)
     # Without records the shards alone say which hours are there.
@@ -229,7 +235,9 @@ def validation(
 
 
 def _bytes_from_files(process: psutil.Process) -> int:
-    counted = process.io_counters() if hasattr(process, "io_counters") else None  # not on macOS
+    counted = (
+        process.io_counters() if hasattr(process, "io_counters") else None
+    )  # not on macOS
     return getattr(counted, "read_chars", 0)
 
 

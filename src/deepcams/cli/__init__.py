@@ -36,15 +36,21 @@ def main(arguments: list[str] | None = None) -> int:
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # letters that its encoding lacks
-    os.environ["MPLBACKEND"] = "agg"  # a notebook's may be one that this process does not have
+            stream.reconfigure(
+                errors="backslashreplace"
+            )  # letters that its encoding lacks
+    os.environ["MPLBACKEND"] = (
+        "agg"  # a notebook's may be one that this process does not have
+    )
     warnings.showwarning = _show_warning
     warnings.simplefilter("always", DeepcamsNotice)
     try:
         arguments = sys.argv[1:] if arguments is None else arguments
         for argument in arguments:
             refuse_url(re.sub("^--[a-z-]+=", "", argument))
-        result = app(args=arguments or ["--help"], prog_name="deepcams", standalone_mode=False)
+        result = app(
+            args=arguments or ["--help"], prog_name="deepcams", standalone_mode=False
+        )
     except DeepcamsError as error:
         return _say(str(error), 2)
     except KeyboardInterrupt:
@@ -59,7 +65,9 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         return _say(str(told), 2)
     except Exception as error:
-        if type(error).__module__.startswith(("click", "typer")):  # usage errors, Exit and Abort
+        if type(error).__module__.startswith(
+            ("click", "typer")
+        ):  # usage errors, Exit and Abort
             return _usage(error)
         raise
     return result if isinstance(result, int) else 0
@@ -78,5 +86,7 @@ def _usage(error: Exception) -> int:
             raise error.__cause__  # a file that ended too early, which click takes for Ctrl-D
         return _say("stopped", 130)
     if hasattr(error, "format_message"):
-        return _say(f"{error.format_message().replace('Value error, ', '')} (see --help)", 2)
+        return _say(
+            f"{error.format_message().replace('Value error, ', '')} (see --help)", 2
+        )
     return int(code)

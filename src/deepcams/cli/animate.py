@@ -25,7 +25,9 @@ from deepcams.cli.figure_options import (
     period_of,
 )
 
-app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
+app = typer.Typer(
+    rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
+)
 
 EXAMPLES = """Examples:
 
@@ -38,7 +40,8 @@ deepcams animate pm25.zarr -o globe.gif --projection robinson --every 3"""
 def animate(
     field: Fields,
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="The animation: .mp4 (extra [plot]) or .gif.")
+        Path,
+        typer.Option("-o", "--out", help="The animation: .mp4 (extra [plot]) or .gif."),
     ],
     original: Original = None,
     period: Span = None,

@@ -49,9 +49,14 @@ class _Verbs(typer.core.TyperGroup):
         formatter.write_paragraph()
         formatter.write_text(str(self.help))
         with formatter.section("Options"):
-            stamps = "which moment of their hour means without time bounds are stamped at"
+            stamps = (
+                "which moment of their hour means without time bounds are stamped at"
+            )
             formatter.write_dl(
-                [("--mean-stamp <start|middle|end>", stamps), ("--version", "the version")]
+                [
+                    ("--mean-stamp <start|middle|end>", stamps),
+                    ("--version", "the version"),
+                ]
             )
         with formatter.section("Commands"):
             formatter.write_dl(sorted(VERBS.items()))
@@ -81,10 +86,14 @@ _typer = typer.Typer(
     help="Hourly 0.25 degree PM2.5 for the whole globe from the 3-hourly 0.75 degree CAMS reanalysis."
 )
 def _root(
-    version: Annotated[bool, typer.Option("--version", is_eager=True, callback=_version)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version)
+    ] = False,
     mean_stamp: Annotated[
         Literal["start", "middle", "end"] | None,
-        typer.Option(help="Which moment of their hour means without time bounds are stamped at."),
+        typer.Option(
+            help="Which moment of their hour means without time bounds are stamped at."
+        ),
     ] = None,
 ) -> None:
     """Hold the options that come before a verb, for all verbs that open fields."""

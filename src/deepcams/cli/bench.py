@@ -16,7 +16,9 @@ app = typer.Typer(
 )
 
 
-_Folder = Annotated[Path | None, typer.Option(help="Folder (and so the disk) to write to.")]
+_Folder = Annotated[
+    Path | None, typer.Option(help="Folder (and so the disk) to write to.")
+]
 
 
 @app.callback()
@@ -38,7 +40,9 @@ def pipeline(
 
     keep_memory_for("linear")  # as deepcams downscale does
     _check(folder)
-    found = measure(days, repeats, folder, progress=lambda told: typer.echo(f"  {told}", err=True))
+    found = measure(
+        days, repeats, folder, progress=lambda told: typer.echo(f"  {told}", err=True)
+    )
     typer.echo(
         f"{found.hours} hours of 721 x 1440, {found.bytes / 1e6:.0f} MB, median of {repeats}:"
     )
@@ -71,7 +75,9 @@ def validate(
 
     require("stations", "deepcams bench validate")
     _check(folder)
-    found = measure(days, stations, folder, lambda told: typer.echo(f"  {told}", err=True), written)
+    found = measure(
+        days, stations, folder, lambda told: typer.echo(f"  {told}", err=True), written
+    )
     typer.echo(
         f"{found.stations} stations, {found.hours} hours of 721 x 1440, {found.rows:,} observations:"
     )
@@ -82,20 +88,29 @@ def validate(
     ):
         typer.echo(f"  {name:34} {seconds:7.2f} s  {count / seconds:12,.0f} {what}/s")
     typer.echo(f"  {'reading the field whole':34} {found.reading:7.2f} s")
-    share = f"{found.read / 1e9:.2f} of {found.whole / 1e9:.2f} GB of field and original"
+    share = (
+        f"{found.read / 1e9:.2f} of {found.whole / 1e9:.2f} GB of field and original"
+    )
     share += f" ({found.read / found.whole:.0%})"
     typer.echo(
-        f"  read: {share}" + (f"; {found.disk / 1e6:,.0f} MB from files" if found.disk else "")
+        f"  read: {share}"
+        + (f"; {found.disk / 1e6:,.0f} MB from files" if found.disk else "")
     )
     typer.echo(
         f"  memory: {found.memory / 1e6:.0f} MB at most, {found.before / 1e6:.0f} MB of it before"
     )
 
 
-@app.command(epilog="Example: deepcams bench fetch --hours 12 --objects 2000 --repeats 1")
+@app.command(
+    epilog="Example: deepcams bench fetch --hours 12 --objects 2000 --repeats 1"
+)
 def fetch(
-    hours: Annotated[int, typer.Option(min=1, max=1000, help="Global GEOS-CF files.")] = 72,
-    objects: Annotated[int, typer.Option(min=1, help="Tiny objects of OpenAQ's archive.")] = 10_000,
+    hours: Annotated[
+        int, typer.Option(min=1, max=1000, help="Global GEOS-CF files.")
+    ] = 72,
+    objects: Annotated[
+        int, typer.Option(min=1, help="Tiny objects of OpenAQ's archive.")
+    ] = 10_000,
     repeats: Annotated[int, typer.Option(min=1, help="How often each, by turns.")] = 5,
     folder: _Folder = None,
 ) -> None:
@@ -110,8 +125,13 @@ def fetch(
         ("objects", fetching.objects, objects),
     ):
         found = measure(count, folder, repeats)
-        typer.echo(f"{found.objects:,} {name}, {found.bytes / 1e6:.1f} MB, median of {repeats}:")
-        for words, each in (("plain copy", found.plain), ("deepcams fetch", found.fetch)):
+        typer.echo(
+            f"{found.objects:,} {name}, {found.bytes / 1e6:.1f} MB, median of {repeats}:"
+        )
+        for words, each in (
+            ("plain copy", found.plain),
+            ("deepcams fetch", found.fetch),
+        ):
             seconds = statistics.median(each)
             rate = f"{found.bytes / seconds / 1e6:8.1f} MB/s  {found.objects / seconds:8.1f} /s"
             typer.echo(f"  {words:16} {seconds:8.2f} s  {rate}")

@@ -11,7 +11,9 @@ import typer
 if TYPE_CHECKING:
     from deepcams.experiment.demo import Demo
 
-app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
+app = typer.Typer(
+    rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
+)
 
 EXAMPLES = """Example:
 
@@ -24,7 +26,9 @@ def demo(
         Path, typer.Option("-o", "--out", metavar="DIR", help="Folder for everything.")
     ] = Path("deepcams-demo"),
     seed: Annotated[int, typer.Option(min=0, help="Chooses the world.")] = 0,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress bars.")
+    ] = False,
 ) -> None:
     """Simulate two days of air over Asia, downscale them, score them against the truth and draw them.
 
@@ -40,7 +44,9 @@ def demo(
         flush=True,
     )
     with Bars(width=12, elapsed=True, hidden=quiet) as bars:
-        done = run(out, seed=seed, progress=lambda step, at, of: bars.tell(STEPS[step], at, of))
+        done = run(
+            out, seed=seed, progress=lambda step, at, of: bars.tell(STEPS[step], at, of)
+        )
     _tell(done)
 
 
@@ -52,7 +58,9 @@ def _tell(done: Demo) -> None:
 
     Console().print("", tables.for_terminal(done.result), "", sep="\n")
     print(f"{ours()} is what deepcams downscale does.")
-    print(f"It is scored as stored. All of this is simulated. It took {done.seconds:.0f} s.")
+    print(
+        f"It is scored as stored. All of this is simulated. It took {done.seconds:.0f} s."
+    )
     files = {
         done.report: "everything in one page for the browser",
         done.picture: "maps: truth, input, linear + bicubic, ours, errors",

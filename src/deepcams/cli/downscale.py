@@ -10,7 +10,9 @@ import typer
 if TYPE_CHECKING:
     from deepcams.downscaling.job import Estimate, Summary
 
-app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
+app = typer.Typer(
+    rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
+)
 
 EXAMPLES = """Examples:
 
@@ -22,11 +24,14 @@ deepcams downscale cams/ -o europe.nc --bbox -12 34 45 72 --period 2019-03..2019
 @app.command(epilog=EXAMPLES)
 def downscale(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUT...", help="CAMS EAC4 files, folders or globs.")
+        list[str],
+        typer.Argument(metavar="INPUT...", help="CAMS EAC4 files, folders or globs."),
     ],
     out: Annotated[
         Path,
-        typer.Option("-o", "--out", help="OUT.zarr, OUT.nc, or a folder for one netCDF a month."),
+        typer.Option(
+            "-o", "--out", help="OUT.zarr, OUT.nc, or a folder for one netCDF a month."
+        ),
     ],
     temporal: Annotated[
         str,
@@ -41,10 +46,12 @@ def downscale(
         ),
     ] = "best",
     conserve: Annotated[
-        bool, typer.Option("--conserve/--no-conserve", help="Keep the coarse cells' means.")
+        bool,
+        typer.Option("--conserve/--no-conserve", help="Keep the coarse cells' means."),
     ] = True,
     order: Annotated[
-        Literal["spatial-first", "temporal-first"], typer.Option(help="Which method comes first.")
+        Literal["spatial-first", "temporal-first"],
+        typer.Option(help="Which method comes first."),
     ] = "spatial-first",
     bbox: Annotated[
         tuple[float, float, float, float] | None,
@@ -54,14 +61,17 @@ def downscale(
         ),
     ] = None,
     period: Annotated[
-        str | None, typer.Option(help="Only these hours: 2019, 2019-03, 2019-03-08..2019-03-10.")
+        str | None,
+        typer.Option(help="Only these hours: 2019, 2019-03, 2019-03-08..2019-03-10."),
     ] = None,
     variable: Annotated[
         str | None, typer.Option(help="Another variable than PM2.5 (pm10, ..).")
     ] = None,
     rounding: Annotated[
         float,
-        typer.Option(help="Bound on the relative error by which values are rounded; 0: none."),
+        typer.Option(
+            help="Bound on the relative error by which values are rounded; 0: none."
+        ),
     ] = 0.001,
     split: Annotated[
         Literal["day", "month"] | None,
@@ -70,16 +80,22 @@ def downscale(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an existing output.")
     ] = False,
-    device: Annotated[str, typer.Option(help="Where networks run: auto, cpu or cuda.")] = "auto",
-    precision: Annotated[str, typer.Option(help="Of networks: float32 or bfloat16.")] = "float32",
+    device: Annotated[
+        str, typer.Option(help="Where networks run: auto, cpu or cuda.")
+    ] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="Of networks: float32 or bfloat16.")
+    ] = "float32",
     report: Annotated[
         Path | None,
         typer.Option(
-            metavar="HTML", help="Also write a report: one HTML file (see deepcams report)."
+            metavar="HTML",
+            help="Also write a report: one HTML file (see deepcams report).",
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show hours, size and time; write nothing.")
+        bool,
+        typer.Option("--dry-run", help="Show hours, size and time; write nothing."),
     ] = False,
 ) -> None:
     """Downscale 3-hourly 0.75 degree CAMS fields to hourly 0.25 degree fields.
@@ -120,12 +136,16 @@ def downscale(
         _print_estimate(job.estimate(), out)
         return
     with stoppable(kept(without="--overwrite")), Bars("h", Rate("h/s"), "left") as bars:
-        summary = job.run(lambda phase, done, total: bars.tell(_PHASES[phase], done, total))
+        summary = job.run(
+            lambda phase, done, total: bars.tell(_PHASES[phase], done, total)
+        )
     _print_summary(summary)
     if report is not None:
         from deepcams.report import write_report
 
-        written = write_report(summary.path, report, original=[file.given for file in files])
+        written = write_report(
+            summary.path, report, original=[file.given for file in files]
+        )
         print(f"  report: {written}")
 
 
@@ -137,7 +157,9 @@ def _time(seconds: float) -> str:
         return f"{seconds:.1f} s"
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 172800 else f"{seconds / 86400:.1f} days"
+    return (
+        f"{seconds / 3600:.1f} h" if seconds < 172800 else f"{seconds / 86400:.1f} days"
+    )
 
 
 def _print_summary(summary: Summary) -> None:
@@ -171,7 +193,9 @@ def _print_summary(summary: Summary) -> None:
 def _print_estimate(estimate: Estimate, out: Path) -> None:
     from deepcams.core.text import size
 
-    print(f"{out} would hold {estimate.hours} hours ({estimate.missing} of them missing)")
+    print(
+        f"{out} would hold {estimate.hours} hours ({estimate.missing} of them missing)"
+    )
     grid = estimate.grid
     print(f"  grid: {grid.rows} x {grid.columns}, {grid.spacing} degrees")
     print(

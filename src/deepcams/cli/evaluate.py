@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
-app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
+app = typer.Typer(
+    rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
+)
 
 
 EXAMPLES = """Examples:
@@ -23,7 +25,9 @@ deepcams evaluate geos_cf/ --methods linear-then-bicubic,bicubic-then-flow"""
 def evaluate(
     truth: Annotated[
         list[Path],
-        typer.Argument(help="Hourly fine fields: files, folders or globs (GEOS-CF, ...)."),
+        typer.Argument(
+            help="Hourly fine fields: files, folders or globs (GEOS-CF, ...)."
+        ),
     ],
     task: Annotated[
         Literal["temporal", "spatial", "joint"],
@@ -36,10 +40,12 @@ def evaluate(
         ),
     ] = None,
     degrade: Annotated[
-        Literal["area", "imresize", "decimate"], typer.Option(help="How fine becomes coarse.")
+        Literal["area", "imresize", "decimate"],
+        typer.Option(help="How fine becomes coarse."),
     ] = "area",
     resolution: Annotated[
-        Literal["fine", "coarse"], typer.Option(help="Where the temporal task takes place.")
+        Literal["fine", "coarse"],
+        typer.Option(help="Where the temporal task takes place."),
     ] = "fine",
     order: Annotated[
         Literal["both", "spatial-first", "temporal-first"],
@@ -54,25 +60,33 @@ def evaluate(
     bbox: Annotated[
         tuple[float, float, float, float] | None,
         typer.Option(
-            metavar="W S E N", help="Score only this box, in degrees; W > E crosses the dateline."
+            metavar="W S E N",
+            help="Score only this box, in degrees; W > E crosses the dateline.",
         ),
     ] = None,
     margin: Annotated[
         float, typer.Option(help="Degrees beyond the box that methods see, unscored.")
     ] = 12.0,
     period: Annotated[
-        str | None, typer.Option(help="Only these times: 2019, 2019-03, 2019-03-01..2019-03-08.")
+        str | None,
+        typer.Option(help="Only these times: 2019, 2019-03, 2019-03-01..2019-03-08."),
     ] = None,
     weighting: Annotated[
-        Literal["plain", "area"], typer.Option(help="All nodes alike (the paper), or by area.")
+        Literal["plain", "area"],
+        typer.Option(help="All nodes alike (the paper), or by area."),
     ] = "plain",
     clip: Annotated[
-        float | None, typer.Option(help="Values above count as this (the paper's code: 800).")
+        float | None,
+        typer.Option(help="Values above count as this (the paper's code: 800)."),
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write all rows as JSON.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Write all rows as CSV.")] = None,
-    markdown: Annotated[Path | None, typer.Option(help="Write the table as Markdown.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Write the table as Markdown.")
+    ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress bar.")
+    ] = False,
 ) -> None:
     """Score methods against a known truth: R, RMSE, MAE, bias, extremes, skill; by month, averaged, pooled.
 
@@ -86,11 +100,17 @@ def evaluate(
     from deepcams.evaluation import experiment_tables as tables
     from deepcams.evaluation.tables import check_writable, save
 
-    outputs = [(json, tables.as_json), (csv, tables.as_csv), (markdown, tables.as_markdown)]
+    outputs = [
+        (json, tables.as_json),
+        (csv, tables.as_csv),
+        (markdown, tables.as_markdown),
+    ]
     for path, _ in outputs:
         if path is not None:
             check_writable(path)
-    experiment = simulation.Experiment(task, degrade, resolution, bbox, margin, weighting, clip)
+    experiment = simulation.Experiment(
+        task, degrade, resolution, bbox, margin, weighting, clip
+    )
     names = methods.split(",") if methods is not None else None
     field = simulation.open_truth(truth, period)
     with one_bar("scoring", "blocks", hidden=quiet) as progress:

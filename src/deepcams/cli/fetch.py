@@ -35,7 +35,9 @@ deepcams fetch status geos_cf/""",
 _Period = Annotated[str, typer.Option(help="UTC: 2019, 2019-03, 2003-01..2020-12.")]
 _Box = Annotated[
     tuple[float, float, float, float] | None,
-    typer.Option(metavar="W S E N", help="Only this box, in degrees; W > E crosses the dateline."),
+    typer.Option(
+        metavar="W S E N", help="Only this box, in degrees; W > E crosses the dateline."
+    ),
 ]
 _Endpoint = Annotated[
     list[str] | None,
@@ -49,10 +51,13 @@ _DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Tell requests, size and cost; write nothing.")
 ]
 _Check = Annotated[
-    bool, typer.Option("--check", help="First compare what is there with its check sums.")
+    bool,
+    typer.Option("--check", help="First compare what is there with its check sums."),
 ]
 _Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
-_Folder = Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder for the data.")]
+_Folder = Annotated[
+    Path, typer.Option("-o", "--out", metavar="DIR", help="Folder for the data.")
+]
 
 
 class _Per(StrEnum):
@@ -67,14 +72,20 @@ class _Via(StrEnum):
     HTTPS, OPENDAP = "https", "opendap"
 
 
-@app.command(epilog="Example: deepcams fetch cams --period 2003-01..2020-12 -o cams/ --dry-run")
+@app.command(
+    epilog="Example: deepcams fetch cams --period 2003-01..2020-12 -o cams/ --dry-run"
+)
 def cams(
     period: _Period,
     out: _Folder,
     bbox: _Box = None,
     variable: Annotated[str, typer.Option(help="pm2p5, pm10 or pm1.")] = "pm2p5",
-    per_request: Annotated[_Per, typer.Option(help="How much one request asks for.")] = _Per.MONTH,
-    form: Annotated[_Form, typer.Option("--format", help="What is asked for.")] = _Form.NETCDF,
+    per_request: Annotated[
+        _Per, typer.Option(help="How much one request asks for.")
+    ] = _Per.MONTH,
+    form: Annotated[
+        _Form, typer.Option("--format", help="What is asked for.")
+    ] = _Form.NETCDF,
     at_once: Annotated[int, typer.Option(help="Requests in flight, 1 to 4.")] = 2,
     endpoint: _Endpoint = None,
     check: _Check = False,
@@ -86,22 +97,33 @@ def cams(
     from deepcams.fetch.cams import Cams, CamsRequest
     from deepcams.fetch.endpoints import Endpoints
 
-    form_name: Literal["grib", "netcdf_zip"] = "grib" if form is _Form.GRIB else "netcdf_zip"
+    form_name: Literal["grib", "netcdf_zip"] = (
+        "grib" if form is _Form.GRIB else "netcdf_zip"
+    )
     request = CamsRequest(
-        Period.parse(period, "--period"), out, variable, bbox, per_request.value, at_once, form_name
+        Period.parse(period, "--period"),
+        out,
+        variable,
+        bbox,
+        per_request.value,
+        at_once,
+        form_name,
     )
     endpoints = Endpoints.resolve(endpoint or ())
     _run(lambda policy: Cams(request, endpoints, policy), out, check, dry_run, quiet)
 
 
 @app.command(
-    "geos-cf", epilog="Example: deepcams fetch geos-cf --period 2018-01..2020-12 -o train.zarr"
+    "geos-cf",
+    epilog="Example: deepcams fetch geos-cf --period 2018-01..2020-12 -o train.zarr",
 )
 def geos_cf(
     period: _Period,
     out: Annotated[
         Path,
-        typer.Option("-o", "--out", metavar="DIR", help="Folder, or NAME.zarr: a training store."),
+        typer.Option(
+            "-o", "--out", metavar="DIR", help="Folder, or NAME.zarr: a training store."
+        ),
     ],
     version: Annotated[
         int, typer.Option(help="1 (from 2018) or 2 (from August 2025); never mixed.")
@@ -128,9 +150,21 @@ def geos_cf(
     if out.suffix == ".zarr":
         from deepcams.experiment.geos_cf_store import StoreFetch
 
-        _run(lambda policy: StoreFetch(request, endpoints, policy), out, check, dry_run, quiet)
+        _run(
+            lambda policy: StoreFetch(request, endpoints, policy),
+            out,
+            check,
+            dry_run,
+            quiet,
+        )
     else:
-        _run(lambda policy: GeosCf(request, endpoints, policy), out, check, dry_run, quiet)
+        _run(
+            lambda policy: GeosCf(request, endpoints, policy),
+            out,
+            check,
+            dry_run,
+            quiet,
+        )
 
 
 @app.command(
@@ -142,9 +176,12 @@ def openaq(
     bbox: _Box = None,
     country: Annotated[str | None, typer.Option(help="Two letters: PL, CN, ..")] = None,
     location: Annotated[
-        list[int] | None, typer.Option(help="Only this location's number; may be repeated.")
+        list[int] | None,
+        typer.Option(help="Only this location's number; may be repeated."),
     ] = None,
-    parameter: Annotated[str, typer.Option(help="What the archive calls the species.")] = "pm25",
+    parameter: Annotated[
+        str, typer.Option(help="What the archive calls the species.")
+    ] = "pm25",
     at_once: Annotated[int, typer.Option(help="Objects in flight.")] = 32,
     endpoint: _Endpoint = None,
     check: _Check = False,
@@ -172,7 +209,8 @@ def openaq(
 @app.command(epilog="Example: deepcams fetch status geos_cf/ --check")
 def status(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="What a fetch wrote: a folder or a store.")
+        Path,
+        typer.Argument(metavar="DIR", help="What a fetch wrote: a folder or a store."),
     ],
     check: Annotated[
         bool, typer.Option("--check", help="Compare everything with its check sums.")
@@ -215,7 +253,10 @@ def _run(
     if dry_run:
         typer.echo(make(RetryPolicy(tries=3)).estimate().text())
         return
-    with stoppable(kept("complete")), Bars("{task.fields[rate]}", "left", hidden=quiet) as bars:
+    with (
+        stoppable(kept("complete")),
+        Bars("{task.fields[rate]}", "left", hidden=quiet) as bars,
+    ):
         bars.tell("fetch", 0, None, words="fetching", rate="")
         fetch, began = make(RetryPolicy()), time.monotonic()
 

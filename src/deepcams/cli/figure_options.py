@@ -35,24 +35,35 @@ class Projection(StrEnum):
 
 Box = tuple[float, float, float, float]
 Fields = Annotated[
-    list[str], typer.Argument(metavar="FIELD...", help="Files, folders, globs or stores.")
+    list[str],
+    typer.Argument(metavar="FIELD...", help="Files, folders, globs or stores."),
 ]
-Out = Annotated[Path, typer.Option("-o", "--out", help="The figure: .png, .pdf or .svg.")]
+Out = Annotated[
+    Path, typer.Option("-o", "--out", help="The figure: .png, .pdf or .svg.")
+]
 Original = Annotated[
     list[str] | None,
-    typer.Option("--original", help="What the field was made from (CAMS); may be repeated."),
+    typer.Option(
+        "--original", help="What the field was made from (CAMS); may be repeated."
+    ),
 ]
 BBox = Annotated[
     Box | None,
-    typer.Option("--bbox", metavar="W S E N", help="Only this box; W > E crosses the dateline."),
+    typer.Option(
+        "--bbox", metavar="W S E N", help="Only this box; W > E crosses the dateline."
+    ),
 ]
-Time = Annotated[str | None, typer.Option("--time", help="UTC: 2019-12-31T17. Default: the first.")]
+Time = Annotated[
+    str | None, typer.Option("--time", help="UTC: 2019-12-31T17. Default: the first.")
+]
 Span = Annotated[
-    str | None, typer.Option("--period", help="UTC: 2019, 2019-03, 2019-03-01..2019-03-08.")
+    str | None,
+    typer.Option("--period", help="UTC: 2019, 2019-03, 2019-03-01..2019-03-08."),
 ]
 Shape = Annotated[Projection, typer.Option("--projection", help="Of the map.")]
 Colours = Annotated[
-    Scale, typer.Option("--scale", help="Logarithmic, or the steps of WHO's 2021 guidelines.")
+    Scale,
+    typer.Option("--scale", help="Logarithmic, or the steps of WHO's 2021 guidelines."),
 ]
 Paper = Annotated[Size, typer.Option("--size", help="What it is for.")]
 Title = Annotated[str, typer.Option("--title", help="Instead of the usual one.")]

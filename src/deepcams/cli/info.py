@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
+app = typer.Typer(
+    rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
+)
 
 EXAMPLES = """Examples:
 
@@ -18,12 +20,18 @@ deepcams info downloads/ --variable pm10 --json"""
 @app.command(epilog=EXAMPLES)
 def info(
     files: Annotated[
-        list[str], typer.Argument(help="Files, folders, globs or Zarr stores.", show_default=False)
+        list[str],
+        typer.Argument(
+            help="Files, folders, globs or Zarr stores.", show_default=False
+        ),
     ],
     variable: Annotated[
         str | None,
         typer.Option(
-            "--variable", "-v", help="The variable meant to be used.", show_default="PM2.5"
+            "--variable",
+            "-v",
+            help="The variable meant to be used.",
+            show_default="PM2.5",
         ),
     ] = None,
     values: Annotated[

@@ -24,9 +24,9 @@ app = typer.Typer(
 
 @app.command("list")
 def list_models(
-    folder: Annotated[Path, typer.Argument(help="Folder whose checkpoints are listed too.")] = Path(
-        "models"
-    ),
+    folder: Annotated[
+        Path, typer.Argument(help="Folder whose checkpoints are listed too.")
+    ] = Path("models"),
 ) -> None:
     """List the networks, the weights that are shipped, and the checkpoints in a folder.
 
@@ -39,7 +39,9 @@ def list_models(
     typer.echo("networks:")
     for name in NETWORKS.names():
         cls = NETWORKS.get(name)
-        typer.echo(f"  {name:12} {cls.kind:9} presets: {', '.join(cls.presets) or 'none'}")
+        typer.echo(
+            f"  {name:12} {cls.kind:9} presets: {', '.join(cls.presets) or 'none'}"
+        )
     _print_found("shipped", find(SHIPPED))
     if folder != Path("models") or folder.is_dir():
         _print_found(f"checkpoints in {folder}", find(folder))
@@ -47,7 +49,9 @@ def list_models(
 
 @app.command()
 def show(
-    model: Annotated[str, typer.Argument(help="A network's name, or a checkpoint file.")],
+    model: Annotated[
+        str, typer.Argument(help="A network's name, or a checkpoint file.")
+    ],
 ) -> None:
     """Show a network's presets and shipped weights, or all that a checkpoint says about itself.
 
@@ -69,7 +73,9 @@ def show(
         )
         typer.echo(
             "  "
-            + ", ".join(f"{name} {value}" for name, value in dataclasses.asdict(options).items())
+            + ", ".join(
+                f"{name} {value}" for name, value in dataclasses.asdict(options).items()
+            )
         )
     for path in weights_of(model):
         typer.echo()
@@ -79,13 +85,18 @@ def show(
 @app.command("import")
 def import_models(
     temporal: Annotated[
-        Path | None, typer.Option(metavar="FILE.pth", help="The published XVFI weights.")
+        Path | None,
+        typer.Option(metavar="FILE.pth", help="The published XVFI weights."),
     ] = None,
     spatial: Annotated[
-        Path | None, typer.Option(metavar="FILE.pth", help="The published ABPN weights.")
+        Path | None,
+        typer.Option(metavar="FILE.pth", help="The published ABPN weights."),
     ] = None,
     output: Annotated[
-        Path, typer.Option("--out", "--output", "-o", metavar="DIR", help="Folder to write to.")
+        Path,
+        typer.Option(
+            "--out", "--output", "-o", metavar="DIR", help="Folder to write to."
+        ),
     ] = Path("models"),
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace existing checkpoints.")
@@ -113,7 +124,9 @@ def _print_checkpoint(path: Path) -> None:
 
     checkpoint = load(path)
     typer.echo(f"{path}: {_brief(checkpoint.card)}")
-    typer.echo(f"parameters: {checkpoint.network.parameter_count:,} ({checkpoint.card.stored})")
+    typer.echo(
+        f"parameters: {checkpoint.network.parameter_count:,} ({checkpoint.card.stored})"
+    )
     clip_above = checkpoint.scaling.clip_above
     clipped = "nothing" if clip_above is None else f"values above {clip_above:g} ug m-3"
     typer.echo(f"clips: {clipped}")
@@ -132,7 +145,9 @@ def _print_checkpoint(path: Path) -> None:
 
 def _brief(card: Card) -> str:
     factor = "" if card.factor is None else f" x{card.factor}"
-    return f"{card.network}, {card.kind}{factor}, {card.variable}, scaling {card.scaling}"
+    return (
+        f"{card.network}, {card.kind}{factor}, {card.variable}, scaling {card.scaling}"
+    )
 
 
 def _print_entry(entry: str, value: Any) -> None:

@@ -57,7 +57,8 @@ class Colour(StrEnum):
 
 
 Stations = Annotated[
-    list[str], typer.Option("--stations", help="OpenAQ's archive, CSV, Parquet; may be repeated.")
+    list[str],
+    typer.Option("--stations", help="OpenAQ's archive, CSV, Parquet; may be repeated."),
 ]
 
 
@@ -138,7 +139,10 @@ def compare(
     if len(called) != 2:
         raise InputError("--names", "two names with a comma between", repr(names))
     ours = open_fields(field, variable)
-    fields = {**({called[0]: open_fields(baseline, variable)} if baseline else {}), called[1]: ours}
+    fields = {
+        **({called[0]: open_fields(baseline, variable)} if baseline else {}),
+        called[1]: ours,
+    }
     source = ("original", open_fields(original, variable)) if original else None
     when = _moment(time)
     figure = compare_maps(
@@ -201,10 +205,12 @@ def series(
     field: Fields,
     out: Out,
     at: Annotated[
-        tuple[float, float] | None, typer.Option("--at", metavar="LON LAT", help="A point.")
+        tuple[float, float] | None,
+        typer.Option("--at", metavar="LON LAT", help="A point."),
     ] = None,
     bbox: Annotated[
-        Box | None, typer.Option("--bbox", metavar="W S E N", help="Or the mean of a box.")
+        Box | None,
+        typer.Option("--bbox", metavar="W S E N", help="Or the mean of a box."),
     ] = None,
     original: Original = None,
     period: Span = None,
@@ -278,7 +284,9 @@ def annual(
     _save(figure, out)
 
 
-@app.command(epilog="Example: deepcams plot stations --stations poland_2019.csv.gz -o stations.png")
+@app.command(
+    epilog="Example: deepcams plot stations --stations poland_2019.csv.gz -o stations.png"
+)
 def stations(
     stations: Stations,
     out: Out,
@@ -298,11 +306,21 @@ def stations(
 
     _check(out)
     if colour is Colour.R and not field:
-        raise InputError("--colour R", "a field to compare with", "none", "give FIELD too")
-    found = figures.draw_maps(_validated(stations, field, None, period, assume_utc), size.value)
+        raise InputError(
+            "--colour R", "a field to compare with", "none", "give FIELD too"
+        )
+    found = figures.draw_maps(
+        _validated(stations, field, None, period, assume_utc), size.value
+    )
     if f"stations-{colour.value}" not in found:
-        fewest = f" and at least {figures.FEWEST} hours of the field" if colour is Colour.R else ""
-        raise InputError("--stations", f"stations with values in the period{fewest}", "none")
+        fewest = (
+            f" and at least {figures.FEWEST} hours of the field"
+            if colour is Colour.R
+            else ""
+        )
+        raise InputError(
+            "--stations", f"stations with values in the period{fewest}", "none"
+        )
     _save(found[f"stations-{colour.value}"], out)
 
 

@@ -11,7 +11,9 @@ import typer
 if TYPE_CHECKING:
     from deepcams.training.store.prepare import Summary
 
-app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
+app = typer.Typer(
+    rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
+)
 
 
 class _Degradation(StrEnum):
@@ -36,10 +38,13 @@ def prepare(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILE...", help="Hourly 0.25 degree files (GEOS-CF, ..), folders or globs."
+            metavar="FILE...",
+            help="Hourly 0.25 degree files (GEOS-CF, ..), folders or globs.",
         ),
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The store, by custom NAME.zarr.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="The store, by custom NAME.zarr.")
+    ],
     degrade: Annotated[
         _Degradation, typer.Option(help="How fine becomes coarse.")
     ] = _Degradation.AREA,
@@ -59,7 +64,9 @@ def prepare(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an existing store.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress bar.")
+    ] = False,
 ) -> None:
     """Check hourly fine fields, coarsen them, and put both into one store to train from.
 
@@ -131,7 +138,9 @@ def _tell(summary: Summary) -> None:
         return
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for name in ("left out", "hours", "because", "first ones"):
-        table.add_column(name, justify="right" if name == "hours" else "left", overflow="fold")
+        table.add_column(
+            name, justify="right" if name == "hours" else "left", overflow="fold"
+        )
     for row in rows:
         table.add_row(*map(escape, row))
     Console().print(table)

@@ -68,7 +68,9 @@ class Bars:
             BarColumn(),
             count or MofNCompleteColumn(),
             *between,
-            TimeElapsedColumn() if elapsed else TimeRemainingColumn(elapsed_when_finished=True),
+            TimeElapsedColumn()
+            if elapsed
+            else TimeRemainingColumn(elapsed_when_finished=True),
             console=console,
             transient=transient,
             disable=hidden or not console.is_terminal,
@@ -85,7 +87,13 @@ class Bars:
         self._progress.stop()
 
     def tell(
-        self, step: str, done: int, total: int | None, *, words: str | None = None, **fields: Any
+        self,
+        step: str,
+        done: int,
+        total: int | None,
+        *,
+        words: str | None = None,
+        **fields: Any,
     ) -> None:
         """Show how far a step is; the first call makes its line.
 
@@ -96,7 +104,12 @@ class Bars:
             words: shown before the bar instead of its name.
             fields: values of the columns between.
         """
-        about = {"description": words or step, "total": total or None, "completed": done, **fields}
+        about = {
+            "description": words or step,
+            "total": total or None,
+            "completed": done,
+            **fields,
+        }
         if step not in self._tasks:
             if self._alone:
                 for other in self._tasks.values():
@@ -109,7 +122,10 @@ class Bars:
 
 @contextmanager
 def one_bar(
-    step: str, *between: str | ProgressColumn, count: str | None = None, hidden: bool = False
+    step: str,
+    *between: str | ProgressColumn,
+    count: str | None = None,
+    hidden: bool = False,
 ) -> Iterator[Callable[..., None]]:
     """Show the line of work that is a single step, from its start to its end.
 

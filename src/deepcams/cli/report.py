@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
+app = typer.Typer(
+    rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
+)
 
 EXAMPLES = """Examples:
 
@@ -21,15 +23,18 @@ def report(
     run: Annotated[
         Path,
         typer.Argument(
-            metavar="RUN", help="An output, or the folder of one, its scores and pictures."
+            metavar="RUN",
+            help="An output, or the folder of one, its scores and pictures.",
         ),
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="HTML", help="The file.")] = Path(
-        "report.html"
-    ),
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="HTML", help="The file.")
+    ] = Path("report.html"),
     original: Annotated[
         Path | None,
-        typer.Option(metavar="CAMS", help="What it was made from; default the file beside it."),
+        typer.Option(
+            metavar="CAMS", help="What it was made from; default the file beside it."
+        ),
     ] = None,
     animation: Annotated[
         bool, typer.Option("--animation/--no-animation", help="With an animation.")

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
+app = typer.Typer(
+    rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
+)
 
 EXAMPLES = """Examples:
 
@@ -19,22 +21,33 @@ deepcams run configs/paper.yaml -o paper/"""
 @app.command(epilog=EXAMPLES)
 def run(
     experiment: Annotated[
-        Path, typer.Argument(metavar="EXPERIMENT.yaml", help="The whole of it, in one file.")
+        Path,
+        typer.Argument(metavar="EXPERIMENT.yaml", help="The whole of it, in one file."),
     ],
     out: Annotated[
         Path,
-        typer.Option("-o", "--out", metavar="DIR", help="Folder for data, networks and results."),
+        typer.Option(
+            "-o", "--out", metavar="DIR", help="Folder for data, networks and results."
+        ),
     ],
     endpoint: Annotated[
         list[str] | None,
-        typer.Option("--endpoint", metavar="NAME=URL", help="Another address of a service."),
+        typer.Option(
+            "--endpoint", metavar="NAME=URL", help="Another address of a service."
+        ),
     ] = None,
     change: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Another value: fetch.cams.period=2019."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Another value: fetch.cams.period=2019."
+        ),
     ] = None,
-    device: Annotated[str, typer.Option(help="Where networks run: auto, cpu or cuda.")] = "auto",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    device: Annotated[
+        str, typer.Option(help="Where networks run: auto, cpu or cuda.")
+    ] = "auto",
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress bar.")
+    ] = False,
 ) -> None:
     """Fetch, prepare, train both networks, evaluate, downscale, validate and report: the paper in one command.
 
@@ -58,6 +71,13 @@ def run(
             bars.tell(step, done, total)
 
         report = execute(
-            experiment, out, change or (), endpoint or (), device, tell, typer.echo, stopping.asked
+            experiment,
+            out,
+            change or (),
+            endpoint or (),
+            device,
+            tell,
+            typer.echo,
+            stopping.asked,
         )
     typer.echo(f"results: {out}; the report about them: {report}")

@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
+app = typer.Typer(
+    rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
+)
 
 
 class _Layout(StrEnum):
@@ -32,27 +34,35 @@ deepcams simulate -o truth/ --layout geos-cf --period 2019-12-01 --bbox 95 15 13
 
 @app.command(epilog=EXAMPLES)
 def simulate(
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder for the files.")],
-    layout: Annotated[_Layout, typer.Option(help="Whose files to write.")] = _Layout.CAMS,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="DIR", help="Folder for the files.")
+    ],
+    layout: Annotated[
+        _Layout, typer.Option(help="Whose files to write.")
+    ] = _Layout.CAMS,
     period: Annotated[
         str, typer.Option(help="UTC: 2019-12, 2019-12-01, 2019-12-01..2019-12-02.")
     ] = "2019-12-01..2019-12-02",
     bbox: Annotated[
         tuple[float, float, float, float] | None,
         typer.Option(
-            metavar="W S E N", help="Only this box, in degrees; W > E crosses the dateline."
+            metavar="W S E N",
+            help="Only this box, in degrees; W > E crosses the dateline.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Chooses the world.")] = 0,
     cams_layout: Annotated[
         _CamsLayout,
-        typer.Option(help="CAMS: today's layout, that before 2024, or today's in a zip."),
+        typer.Option(
+            help="CAMS: today's layout, that before 2024, or today's in a zip."
+        ),
     ] = _CamsLayout.NEW,
     stations: Annotated[int, typer.Option(help="OpenAQ: number of stations.")] = 100,
     dirt: Annotated[
         bool,
         typer.Option(
-            "--dirt", help="OpenAQ: plant sentinels, repeats, twins, ..; planted.csv tells which."
+            "--dirt",
+            help="OpenAQ: plant sentinels, repeats, twins, ..; planted.csv tells which.",
         ),
     ] = False,
     device: Annotated[
@@ -64,10 +74,13 @@ def simulate(
     overwrite: Annotated[
         bool,
         typer.Option(
-            "--overwrite", help="Write files anew that are complete (default: keep them)."
+            "--overwrite",
+            help="Write files anew that are complete (default: keep them).",
         ),
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress bar.")
+    ] = False,
 ) -> None:
     """Write a simulated world: cities, fires, dust and sea salt carried by winds, with known truth everywhere.
 

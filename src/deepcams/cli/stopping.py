@@ -19,7 +19,11 @@ def command_line(without: str = "", add: Sequence[str] = ()) -> str:
         add: arguments to add at the end.
     """
     return shlex.join(
-        ["deepcams", *(argument for argument in sys.argv[1:] if argument != without), *add]
+        [
+            "deepcams",
+            *(argument for argument in sys.argv[1:] if argument != without),
+            *add,
+        ]
     )
 
 
@@ -40,7 +44,8 @@ class Stopping:
 
     def __enter__(self) -> Stopping:
         self._before = {
-            number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)
+            number: signal.signal(number, self._stop)
+            for number in (signal.SIGINT, signal.SIGTERM)
         }
         return self
 

@@ -13,7 +13,9 @@ import typer
 if TYPE_CHECKING:
     from deepcams.training.loop import Summary
 
-app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
+app = typer.Typer(
+    rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
+)
 
 EXAMPLES = """Examples:
 
@@ -29,10 +31,16 @@ torchrun --nproc-per-node 2 -m deepcams train configs/smoke-spatial.yaml -o runs
 @app.command(epilog=EXAMPLES)
 def train(
     experiment: Annotated[
-        Path, typer.Argument(metavar="EXPERIMENT.yaml", help="What to train, on what, and how.")
+        Path,
+        typer.Argument(
+            metavar="EXPERIMENT.yaml", help="What to train, on what, and how."
+        ),
     ],
     out: Annotated[
-        Path, typer.Option("-o", "--out", metavar="RUN", help="Folder for log, state and weights.")
+        Path,
+        typer.Option(
+            "-o", "--out", metavar="RUN", help="Folder for log, state and weights."
+        ),
     ],
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the training in RUN.")
@@ -40,7 +48,9 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     change: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Another value: training.steps=100."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Another value: training.steps=100."
+        ),
     ] = None,
 ) -> None:
     """Train a network as an experiment describes, and keep the weights that are best on validation.

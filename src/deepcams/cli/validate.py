@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
-app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
+app = typer.Typer(
+    rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
+)
 
 
 EXAMPLES = """Examples:
@@ -24,7 +26,8 @@ def validate(
     field: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Fields to validate: files, folders, globs, stores.", show_default=False
+            help="Fields to validate: files, folders, globs, stores.",
+            show_default=False,
         ),
     ] = None,
     stations: Annotated[
@@ -36,7 +39,9 @@ def validate(
     ] = None,
     original: Annotated[
         list[str] | None,
-        typer.Option("--original", help="What the field was made from (CAMS); may be repeated."),
+        typer.Option(
+            "--original", help="What the field was made from (CAMS); may be repeated."
+        ),
     ] = None,
     by: Annotated[
         list[str] | None,
@@ -46,11 +51,17 @@ def validate(
             "station; may be repeated, or year,country.",
         ),
     ] = None,
-    json: Annotated[Path | None, typer.Option("--json", help="Write all rows as JSON.")] = None,
-    plot: Annotated[Path | None, typer.Option("--plot", help="Draw the scatter of Fig. 6.")] = None,
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Write all rows as JSON.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Draw the scatter of Fig. 6.")
+    ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", metavar="DIR", help="Folder for all tables and figures."),
+        typer.Option(
+            "-o", "--out", metavar="DIR", help="Folder for all tables and figures."
+        ),
     ] = None,
     space: Annotated[
         Literal["cell", "bilinear"],
@@ -63,7 +74,9 @@ def validate(
     without: Annotated[
         list[str] | None,
         typer.Option(
-            "--without", metavar="STEP", help="Leave a quality step out; may be repeated."
+            "--without",
+            metavar="STEP",
+            help="Leave a quality step out; may be repeated.",
         ),
     ] = None,
     metadata: Annotated[
@@ -73,17 +86,25 @@ def validate(
         ),
     ] = None,
     period: Annotated[
-        str | None, typer.Option(help="Only these times of the field: 2019, 2019-03, ..")
+        str | None,
+        typer.Option(help="Only these times of the field: 2019, 2019-03, .."),
     ] = None,
-    parameter: Annotated[str, typer.Option(help="Species in the stations' files.")] = "pm25",
+    parameter: Annotated[
+        str, typer.Option(help="Species in the stations' files.")
+    ] = "pm25",
     variable: Annotated[
         str | None, typer.Option(help="Variable of the fields.", show_default="PM2.5")
     ] = None,
     assume_utc: Annotated[
-        bool, typer.Option("--assume-utc", help="Take stamps without an offset for UTC.")
+        bool,
+        typer.Option("--assume-utc", help="Take stamps without an offset for UTC."),
     ] = False,
-    draws: Annotated[int, typer.Option(min=0, help="Bootstrap resamples of the stations.")] = 1000,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")] = False,
+    draws: Annotated[
+        int, typer.Option(min=0, help="Bootstrap resamples of the stations.")
+    ] = 1000,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress bars.")
+    ] = False,
 ) -> None:
     """Compare fields with stations: R, RMSE, MAE, bias, factor of two, with intervals; scatter, map, diurnal cycle.
 
@@ -120,17 +141,25 @@ def validate(
     )
     keep_memory_level()
     words = (
-        kept() if writable(cache_dir()) else f"nothing is kept: {cache_dir()} cannot be written to"
+        kept()
+        if writable(cache_dir())
+        else f"nothing is kept: {cache_dir()} cannot be written to"
     )
     with (
         stoppable(words),
         Bars(
-            width=20, count="{task.fields[told]}", elapsed=True, transient=True, hidden=quiet
+            width=20,
+            count="{task.fields[told]}",
+            elapsed=True,
+            transient=True,
+            hidden=quiet,
         ) as bars,
     ):
 
         def tell(step: str, done: int, total: int) -> None:
-            bars.tell(step, done, total, told=f"{done:,}/{total:,}" if total else f"{done:,}")
+            bars.tell(
+                step, done, total, told=f"{done:,}/{total:,}" if total else f"{done:,}"
+            )
 
         done = validate_files(request, tell)
     Console().print(tables.for_terminal(done.found, done.rows, groups))

@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
+app = typer.Typer(
+    rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
+)
 
 EXAMPLES = """Examples:
 
@@ -20,15 +22,21 @@ deepcams view pm25.zarr --stations openaq/ --port 0 --open"""
 @app.command(epilog=EXAMPLES)
 def view(
     store: Annotated[
-        list[str], typer.Argument(metavar="STORE...", help="The output, or any field's files.")
+        list[str],
+        typer.Argument(metavar="STORE...", help="The output, or any field's files."),
     ],
     original: Annotated[
         list[str] | None,
-        typer.Option(metavar="CAMS", help="What it was made from, to stand beside it; repeatable."),
+        typer.Option(
+            metavar="CAMS",
+            help="What it was made from, to stand beside it; repeatable.",
+        ),
     ] = None,
     stations: Annotated[
         list[str] | None,
-        typer.Option(metavar="FILE", help="Observations (OpenAQ's columns); repeatable."),
+        typer.Option(
+            metavar="FILE", help="Observations (OpenAQ's columns); repeatable."
+        ),
     ] = None,
     variable: Annotated[
         str | None, typer.Option(help="Another variable than PM2.5 (pm10, ..).")

@@ -37,7 +37,9 @@ class Box(NamedTuple):
             InputError: there are not four numbers, or they bound no box on the globe.
         """
         numbers = [
-            edge for edge in edges if isinstance(edge, int | float) and not isinstance(edge, bool)
+            edge
+            for edge in edges
+            if isinstance(edge, int | float) and not isinstance(edge, bool)
         ]
         if len(edges) != 4 or len(numbers) != 4:
             raise InputError(
@@ -86,16 +88,22 @@ class Box(NamedTuple):
         south, north = max(self.south - degrees, -90.0), min(self.north + degrees, 90.0)
         if self.width + 2 * degrees >= 360:
             return Box(-180.0, south, 180.0, north)
-        return Box(eastward(self.west - degrees), south, eastward(self.east + degrees), north)
+        return Box(
+            eastward(self.west - degrees), south, eastward(self.east + degrees), north
+        )
 
     def split_at_dateline(self) -> list[Box]:
         """Return one or two boxes in -180..180 with west < east that cover the same area."""
         west, east = (
-            edge if abs(edge) == 180 else eastward(edge) for edge in (self.west, self.east)
+            edge if abs(edge) == 180 else eastward(edge)
+            for edge in (self.west, self.east)
         )
         if west < east:
             return [Box(west, self.south, east, self.north)]
-        return [Box(west, self.south, 180.0, self.north), Box(-180.0, self.south, east, self.north)]
+        return [
+            Box(west, self.south, 180.0, self.north),
+            Box(-180.0, self.south, east, self.north),
+        ]
 
 
 def eastward(longitude: Any) -> Any:

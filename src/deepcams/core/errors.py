@@ -23,7 +23,9 @@ class DeepcamsError(Exception):
         return _restored, (type(self), str(self), self.__dict__)
 
 
-def _restored(kind: type[DeepcamsError], message: str, values: dict[str, object]) -> DeepcamsError:
+def _restored(
+    kind: type[DeepcamsError], message: str, values: dict[str, object]
+) -> DeepcamsError:
     error = kind.__new__(kind)
     DeepcamsError.__init__(error, message)
     error.__dict__.update(values)
@@ -40,9 +42,18 @@ class InputError(DeepcamsError):
         do: what to do about it (optional).
     """
 
-    def __init__(self, where: object, expected: str, found: object, do: str = "") -> None:
-        self.where, self.expected, self.found, self.do = str(where), expected, str(found), do
-        super().__init__(f"{where}: expected {expected}, found {found}" + (f"; {do}" if do else ""))
+    def __init__(
+        self, where: object, expected: str, found: object, do: str = ""
+    ) -> None:
+        self.where, self.expected, self.found, self.do = (
+            str(where),
+            expected,
+            str(found),
+            do,
+        )
+        super().__init__(
+            f"{where}: expected {expected}, found {found}" + (f"; {do}" if do else "")
+        )
 
 
 class UnreadableError(InputError):
@@ -57,7 +68,9 @@ class MissingExtraError(DeepcamsError):
     """An optional dependency is not installed."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs the extra [{extra}]: pip install 'deepcams[{extra}]'")
+        super().__init__(
+            f"{what} needs the extra [{extra}]: pip install 'deepcams[{extra}]'"
+        )
 
 
 class DeepcamsNotice(UserWarning):
@@ -74,7 +87,9 @@ def refuse_url(path: object) -> None:
 
     ``Path`` would make ``s3:/bucket`` of ``s3://bucket``, so this is asked before.
     """
-    url = re.fullmatch(r"([A-Za-z][A-Za-z0-9+.-]+://)(?:[^/@]*@)?([^?#]*).*", str(path), re.DOTALL)
+    url = re.fullmatch(
+        r"([A-Za-z][A-Za-z0-9+.-]+://)(?:[^/@]*@)?([^?#]*).*", str(path), re.DOTALL
+    )
     if url:
         raise InputError(
             url[1] + url[2],

@@ -33,7 +33,13 @@ FRAME_AGE = 3 * HOUR
 """A frame represents the time up to the next one, but no longer than this."""
 
 _MASSES = {"kg": 1e9, "g": 1e6, "mg": 1e3, "ug": 1.0, "mcg": 1.0, "ng": 1e-3}
-_WORDS = {"kilogram": "kg", "milligram": "mg", "microgram": "ug", "nanogram": "ng", "gram": "g"}
+_WORDS = {
+    "kilogram": "kg",
+    "milligram": "mg",
+    "microgram": "ug",
+    "nanogram": "ng",
+    "gram": "g",
+}
 _SIGNS = str.maketrans(
     "\N{MICRO SIGN}\N{GREEK SMALL LETTER MU}"
     "\N{MINUS SIGN}\N{SUPERSCRIPT MINUS}"
@@ -65,13 +71,18 @@ def units_factor(units: object, where: object) -> float:
     found = _CONCENTRATION.fullmatch(text)
     factor = 0.0
     if found is not None:
-        factor = float(found["number"] or 1) ** int(found["power"] or 1) * _MASSES[found["mass"]]
+        factor = (
+            float(found["number"] or 1) ** int(found["power"] or 1)
+            * _MASSES[found["mass"]]
+        )
     if not 0 < factor < float("inf"):
         found_units = repr(str(units))
         do = "choose another variable with --variable, or correct the attribute units"
         if units is None or not str(units).strip():
             found_units = "no units"
-            do = "write them into the file's attribute units, for they are never guessed"
+            do = (
+                "write them into the file's attribute units, for they are never guessed"
+            )
         raise InputError(
             f"{where}: units",
             "a mass concentration (kg m-3 or ug m-3)",
@@ -83,7 +94,9 @@ def units_factor(units: object, where: object) -> float:
 
 def _coordinate(array: xr.DataArray, name: str, where: object) -> str:
     """Return the name that an array has for a coordinate."""
-    aliases = [a for a in COORDINATE_NAMES[name] if a in array.coords or a in array.dims]
+    aliases = [
+        a for a in COORDINATE_NAMES[name] if a in array.coords or a in array.dims
+    ]
     if not aliases:
         found = f"only {', '.join(map(str, array.coords)) or 'none'}"
         do = "open a file on a latitude-longitude grid"
@@ -167,7 +180,10 @@ def axes_of(array: xr.DataArray, where: object = "field") -> Axes:
     leftover = tuple(str(name) for name in array.dims if name not in names.values())
     for name in leftover:
         if array.sizes[name] != 1:
-            found, do = f"also {name} of {array.sizes[name]}", f"write a file with one {name}"
+            found, do = (
+                f"also {name} of {array.sizes[name]}",
+                f"write a file with one {name}",
+            )
             raise InputError(
                 where,
                 "dimensions time, latitude, longitude",
@@ -179,7 +195,9 @@ def axes_of(array: xr.DataArray, where: object = "field") -> Axes:
     norths = np.atleast_1d(np.asarray(latitude.values, float))
     if norths.size > 1 and norths[0] < norths[-1]:
         rows, norths = slice(None, None, -1), norths[::-1]
-    easts, columns = _eastward(np.atleast_1d(np.asarray(longitude.values, float)), where)
+    easts, columns = _eastward(
+        np.atleast_1d(np.asarray(longitude.values, float)), where
+    )
     grid = Grid.from_coordinates(norths, easts, where)
     variable = f"{where}: {array.name}" if array.name else where
     factor = units_factor(array.attrs.get("units"), variable)
@@ -205,7 +223,9 @@ def as_field(array: xr.DataArray, where: object = "field") -> xr.DataArray:
     axes = axes_of(array, where)
     plain = array.isel(dict.fromkeys(axes.leftover, 0)).reset_coords(drop=True)
     plain = plain.rename({own: name for name, own in axes.names.items() if own != name})
-    plain = plain.expand_dims([name for name in DIMS if name not in plain.dims]).transpose(*DIMS)
+    plain = plain.expand_dims(
+        [name for name in DIMS if name not in plain.dims]
+    ).transpose(*DIMS)
     # An index that changes nothing would make Dask read whole maps where a part is asked for.
     changes: dict[str, Any] = {"latitude": axes.rows} if axes.rows.step else {}
     for name, index in (("time", axes.order), ("longitude", axes.columns)):
@@ -214,7 +234,9 @@ def as_field(array: xr.DataArray, where: object = "field") -> xr.DataArray:
             changes[name] = slice(0, index.size) if kept else index
     data = plain.drop_vars(DIMS, errors="ignore").isel(changes).data.astype(np.float32)
     factor = np.float32(axes.factor)
-    field = field_like(array, data * factor if factor != 1 else data, axes.grid, axes.times)
+    field = field_like(
+        array, data * factor if factor != 1 else data, axes.grid, axes.times
+    )
     if field.data is array.data:
         field.encoding = dict(array.encoding)
     return field
@@ -280,13 +302,20 @@ def _eastward(longitude: np.ndarray, where: object) -> tuple[np.ndarray, np.ndar
     if longitude[0] > longitude[-1] and np.all(np.diff(longitude) < 0):
         longitude, columns = longitude[::-1], columns[::-1]
     step = float(np.median(np.diff(longitude) % 360))
-    if longitude.size > 2 and abs(abs(longitude[-1] - longitude[0]) - 360) < 0.01 * step:
+    if (
+        longitude.size > 2
+        and abs(abs(longitude[-1] - longitude[0]) - 360) < 0.01 * step
+    ):
         longitude, columns = longitude[:-1], columns[:-1]
     jumps = np.flatnonzero(np.diff(longitude) % 360 > 1.5 * step)
     closes = abs((longitude[0] - longitude[-1]) % 360 - step) < 0.1 * step
     if jumps.size == 1 and closes:
-        longitude, columns = (np.roll(each, -int(jumps[0]) - 1) for each in (longitude, columns))
-    eastward = longitude[0] + np.concatenate([[0.0], np.cumsum(np.diff(longitude) % 360)])
+        longitude, columns = (
+            np.roll(each, -int(jumps[0]) - 1) for each in (longitude, columns)
+        )
+    eastward = longitude[0] + np.concatenate(
+        [[0.0], np.cumsum(np.diff(longitude) % 360)]
+    )
     if eastward[-1] - eastward[0] > 360 - 0.5 * step:
         raise InputError(
             f"{where}: longitude",
@@ -393,7 +422,9 @@ class ValueCounts:
     clipped: int = 0
 
     def __add__(self, other: ValueCounts) -> ValueCounts:
-        return ValueCounts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+        return ValueCounts(
+            *(getattr(self, f.name) + getattr(other, f.name) for f in fields(self))
+        )
 
 
 def clean(values: np.ndarray) -> ValueCounts:
@@ -405,7 +436,9 @@ def clean(values: np.ndarray) -> ValueCounts:
     Args:
         values: of any shape, float, ug m-3; NaN is missing.
     """
-    if values.size and values.min() >= 0 and values.max() < IMPLAUSIBLE:  # a NaN makes both false
+    if (
+        values.size and values.min() >= 0 and values.max() < IMPLAUSIBLE
+    ):  # a NaN makes both false
         return ValueCounts(values.size)
     missing = np.isnan(values)
     with np.errstate(invalid="ignore"):
@@ -451,13 +484,17 @@ def refuse_impossible(
         )
 
 
-def load_values(field: xr.DataArray, where: object = "field") -> tuple[np.ndarray, ValueCounts]:
+def load_values(
+    field: xr.DataArray, where: object = "field"
+) -> tuple[np.ndarray, ValueCounts]:
     """Read a field's values into memory: float32, never negative, missing ones NaN, with counts.
 
     Raises:
         InputError: an infinite value, or one that no air can have (:data:`IMPLAUSIBLE`).
     """
-    values = np.array(field.data, dtype=np.float32)  # a copy, for clean() works in place
+    values = np.array(
+        field.data, dtype=np.float32
+    )  # a copy, for clean() works in place
 
     def place(at: Sequence[int]) -> str:
         time, row, column = at
@@ -471,4 +508,6 @@ def load_values(field: xr.DataArray, where: object = "field") -> tuple[np.ndarra
 def tell_counts(counts: ValueCounts) -> None:
     """Give a notice where values were changed while loading."""
     if counts.implausible:
-        notice(f"{counts.implausible} values below {SMALL_NEGATIVE:g} {UNITS} are taken as missing")
+        notice(
+            f"{counts.implausible} values below {SMALL_NEGATIVE:g} {UNITS} are taken as missing"
+        )

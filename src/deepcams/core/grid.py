@@ -85,7 +85,9 @@ class Grid:
                 f"a first node at latitude {latitude[0]:.4f}, longitude {longitude[0]:.4f}",
                 "regrid the file to nodes (CAMS EAC4: 90, 89.25, .. and 0, 0.75, ..)",
             )
-        grid = cls(step, round(north), round(west), latitude.size, longitude.size, row_step)
+        grid = cls(
+            step, round(north), round(west), latitude.size, longitude.size, row_step
+        )
         if grid.north < 0 or grid.south > grid.last_row:
             raise InputError(
                 where,
@@ -105,7 +107,9 @@ class Grid:
         if self.periodic:
             return replace(self, west=0)
         west = self.west % self.around
-        return replace(self, west=west - self.around if west + self.columns > self.around else west)
+        return replace(
+            self, west=west - self.around if west + self.columns > self.around else west
+        )
 
     @property
     def around(self) -> int:
@@ -202,7 +206,9 @@ class Grid:
             columns = slice(0, self.columns)
         else:
             west, east = _whole(self.west, self.west + self.columns - 1, factor)
-            columns = slice(factor * west - half - self.west, factor * east + half + 1 - self.west)
+            columns = slice(
+                factor * west - half - self.west, factor * east + half + 1 - self.west
+            )
         if south < north or east < west:
             raise InputError(
                 "grid",
@@ -222,7 +228,9 @@ class Grid:
         rows = slice(first - self.north, last + 1 - self.north)
         return coarse.canonical(), rows, columns
 
-    def select(self, box: Sequence[float], where: str = "bbox") -> tuple[Grid, slice, np.ndarray]:
+    def select(
+        self, box: Sequence[float], where: str = "bbox"
+    ) -> tuple[Grid, slice, np.ndarray]:
         """Return the nodes inside a box (a :class:`~deepcams.core.box.Box` or its four numbers).
 
         Returns:
@@ -233,7 +241,9 @@ class Grid:
         """
         box = Box.checked(box, where)
         latitudes = self.latitudes
-        rows = np.flatnonzero((latitudes >= box.south - 1e-6) & (latitudes <= box.north + 1e-6))
+        rows = np.flatnonzero(
+            (latitudes >= box.south - 1e-6) & (latitudes <= box.north + 1e-6)
+        )
         eastward = (self.longitudes - box.west + 1e-6) % 360
         columns = np.flatnonzero(eastward <= box.width + 2e-6)
         found = f"W S E N = {tuple(box)}"
@@ -261,7 +271,9 @@ class Grid:
         )
         return chosen.canonical(), slice(first_row, int(rows[-1]) + 1), columns
 
-    def cells_in(self, box: Sequence[float], where: str = "bbox", factor: int = FACTOR) -> Grid:
+    def cells_in(
+        self, box: Sequence[float], where: str = "bbox", factor: int = FACTOR
+    ) -> Grid:
         """Return the grid of this (coarse) grid's whole cells that have fine nodes in a box.
 
         Raises:
@@ -382,7 +394,9 @@ def _poles(coarse: Grid, factor: int) -> tuple[int, int]:
     return north, south
 
 
-def nodes_from_cells(cells: np.ndarray, coarse: Grid, factor: int = FACTOR) -> np.ndarray:
+def nodes_from_cells(
+    cells: np.ndarray, coarse: Grid, factor: int = FACTOR
+) -> np.ndarray:
     """Put the cell-like output of a x``factor`` method onto the nodes of ``coarse.refine(factor)``.
 
     For the globe: drop the rows beyond the poles and roll longitude by -1 (723 x 1440 -> 721 x 1440).
@@ -395,7 +409,9 @@ def nodes_from_cells(cells: np.ndarray, coarse: Grid, factor: int = FACTOR) -> n
     return np.roll(cells, -(factor // 2), axis=-1) if coarse.periodic else cells
 
 
-def cells_from_nodes(fine: np.ndarray, coarse: Grid, factor: int = FACTOR) -> np.ndarray:
+def cells_from_nodes(
+    fine: np.ndarray, coarse: Grid, factor: int = FACTOR
+) -> np.ndarray:
     """Invert :func:`nodes_from_cells`; rows beyond a pole are filled from across it."""
     half = factor // 2
     top, bottom = _poles(coarse, factor)
@@ -431,7 +447,9 @@ def cell_nodes(
         row, column, rows, columns: the window, in coarse cells; columns may run on round a periodic grid.
     """
     fine = coarse.refine(factor)
-    node_rows = np.arange(factor * row, factor * (row + rows)) - _poles(coarse, factor)[0]
+    node_rows = (
+        np.arange(factor * row, factor * (row + rows)) - _poles(coarse, factor)[0]
+    )
     node_columns = np.arange(factor * column, factor * (column + columns))
     if coarse.periodic:
         node_columns = (node_columns - factor // 2) % fine.columns
@@ -454,7 +472,9 @@ def cell_row_areas(coarse: Grid, factor: int = FACTOR) -> np.ndarray:
 
 def place(values: np.ndarray, coarse: Grid, factor: int = FACTOR) -> np.ndarray:
     """Give each fine node its coarse cell's value: (..., coarse.shape) -> (..., coarse.refine(factor).shape)."""
-    return nodes_from_cells(values.repeat(factor, axis=-2).repeat(factor, axis=-1), coarse, factor)
+    return nodes_from_cells(
+        values.repeat(factor, axis=-2).repeat(factor, axis=-1), coarse, factor
+    )
 
 
 def trim_to_cells(grid: Grid, factor: int = FACTOR) -> tuple[Grid, slice, slice]:

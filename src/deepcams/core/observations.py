@@ -36,5 +36,7 @@ class Observations:
 
     def where(self, keep: np.ndarray) -> Observations:
         """Return the rows for which ``keep`` (boolean, or indices) holds; all stations stay."""
-        rows = (column[keep] for column in (self.station, self.start, self.end, self.value))
+        rows = (
+            column[keep] for column in (self.station, self.start, self.end, self.value)
+        )
         return Observations(self.stations, *rows)

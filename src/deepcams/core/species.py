@@ -72,7 +72,10 @@ COORDINATE_NAMES = {
 def species_of(name: str) -> Species | None:
     """Return the species that a user means by any of its names, whatever the case."""
     lowered = name.strip().lower()
-    return next((one for one in SPECIES if lowered in (known.lower() for known in one.names)), None)
+    return next(
+        (one for one in SPECIES if lowered in (known.lower() for known in one.names)),
+        None,
+    )
 
 
 def label(name: str) -> str:

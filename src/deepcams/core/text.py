@@ -22,14 +22,18 @@ def figure(value: float, form: str) -> str:
         short = f"{value * scale:{sign}.1e}"
         return short.replace("e+0", "e").replace("e+", "e") + percent
     # "g" would write thousands with an exponent, which is longer than the number.
-    return format(value, f"{sign},.0f" if form.endswith("g") and abs(value) >= 999.5 else form)
+    return format(
+        value, f"{sign},.0f" if form.endswith("g") and abs(value) >= 999.5 else form
+    )
 
 
 def size(count: float) -> str:
     """Return a number of bytes in decimal units."""
     amount = float(count)
     for unit in ("B", "kB", "MB", "GB", "TB"):
-        if amount < 999.5 or unit == "TB":  # a value that rounds to 1000 is 1.0 of the next unit
+        if (
+            amount < 999.5 or unit == "TB"
+        ):  # a value that rounds to 1000 is 1.0 of the next unit
             break
         amount /= 1000
     digits = 0 if unit == "B" or (amount >= 99.95 and unit != "TB") else 1

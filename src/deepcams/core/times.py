@@ -41,7 +41,10 @@ def storage_precision(encoding: Mapping[str, Any], times: np.ndarray) -> np.time
         encoding: of the coordinate, as xarray keeps it: ``dtype`` and ``units`` ("days since 1-1-1").
         times: ``datetime64``, not empty.
     """
-    dtype, words = np.dtype(encoding.get("dtype", np.int64)), str(encoding.get("units", "")).split()
+    dtype, words = (
+        np.dtype(encoding.get("dtype", np.int64)),
+        str(encoding.get("units", "")).split(),
+    )
     if dtype.kind != "f" or len(words) < 3:
         return np.timedelta64(0, "ns")
     lengths = {"d": DAY, "h": HOUR, "m": MINUTE, "s": SECOND}
@@ -99,7 +102,9 @@ def snap(times: np.ndarray, precision: np.timedelta64, where: object) -> np.ndar
             return nearest
     worst = times[int(np.argmax(abs(times - times.astype("datetime64[m]"))))]
     found = f"{str(worst)[:23]}, stored in a precision of {precision / SECOND:.3g} s"
-    do = "store them in whole numbers or float64, for instance as hours since 1970-01-01"
+    do = (
+        "store them in whole numbers or float64, for instance as hours since 1970-01-01"
+    )
     expected = f"times on the half hour or minute, exact to {tolerance / SECOND:.3g} s"
     raise InputError(where, expected, found, do)
 
@@ -119,4 +124,6 @@ def _refuse_uneven(times: np.ndarray, cadence: np.timedelta64, where: object) ->
     if times.size > 2 and near.size:
         found = f"{stamp(times[near[0]])}, {apart[near[0]] / 6e10:g} min off in exact storage"
         do = "correct the times of the file"
-        raise InputError(where, f"times of an even cadence ({cadence / HOUR:g} h)", found, do)
+        raise InputError(
+            where, f"times of an even cadence ({cadence / HOUR:g} h)", found, do
+        )

@@ -20,7 +20,13 @@ from deepcams.core.grid import Grid
 from deepcams.core.progress import Progress, no_progress
 from deepcams.core.times import stamp
 from deepcams.downscaling.output_identity import global_attributes, identify, keep_apart
-from deepcams.downscaling.plan import Plan, compute_hours, count_frames, examine, plan_field
+from deepcams.downscaling.plan import (
+    Plan,
+    compute_hours,
+    count_frames,
+    examine,
+    plan_field,
+)
 from deepcams.files.atomic import os_errors_explained
 from deepcams.files.lock import locked
 from deepcams.files.records import Record, fingerprint, refuse_changes
@@ -28,7 +34,15 @@ from deepcams.methods import build
 from deepcams.methods.base import ANALYSIS, hour_status
 from deepcams.methods.chains import NONE, TRAINING_FREE
 from deepcams.readers.frames import Frames
-from deepcams.writers import BitRound, Contents, Item, Layout, Split, Target, open_target
+from deepcams.writers import (
+    BitRound,
+    Contents,
+    Item,
+    Layout,
+    Split,
+    Target,
+    open_target,
+)
 
 SCAN_BYTES = 1 << 30
 """Inputs up to this size are read once before anything is written, so that bad values leave nothing behind."""
@@ -126,7 +140,9 @@ class Inputs:
         """
         if self._fingerprints:
             return fingerprint(*(self._fingerprints[frame] for frame in frames))
-        return fingerprint(*_fingerprints(self.read(frames) if piece is None else piece))
+        return fingerprint(
+            *_fingerprints(self.read(frames) if piece is None else piece)
+        )
 
     def unfinished(self, target: Target) -> list[Item]:
         """Return the items still to do.
@@ -239,7 +255,9 @@ class Job:
             raise
         record = target.total(plan.items)
         if record is None:
-            raise OutputError(f"{target.path}: items were removed during the run; run it again")
+            raise OutputError(
+                f"{target.path}: items were removed during the run; run it again"
+            )
         total = Contents.of(record)
         if not any(total.hours[1:]):
             target.discard()
@@ -250,12 +268,16 @@ class Job:
             )
         tell_counts(total.counts)
         seconds = time.perf_counter() - began
-        return Summary(target.path, total, plan.times.size, computed, seconds, target.size())
+        return Summary(
+            target.path, total, plan.times.size, computed, seconds, target.size()
+        )
 
     def _check_folder(self) -> None:
         path = self.target.path
         if not path.parent.is_dir():
-            raise OutputError(f"{path}: the folder {path.parent} does not exist; create it first")
+            raise OutputError(
+                f"{path}: the folder {path.parent} does not exist; create it first"
+            )
 
     def _check_existing(self) -> bool:
         """Return whether to resume an existing output.
@@ -287,7 +309,9 @@ class Job:
         chain = self.plan.chain
         if chain.weights:
             chain = build(NONE, TRAINING_FREE["spatial"] if chain.factor > 1 else NONE)
-        known = [self.plan.frames(item)[self.plan.is_own(item)] for item in self.plan.items]
+        known = [
+            self.plan.frames(item)[self.plan.is_own(item)] for item in self.plan.items
+        ]
         frame = np.concatenate(known)[:1]
         if not frame.size:
             return
@@ -321,9 +345,13 @@ class Job:
             counts = replace(counts, clipped=clipped)
         self.layout.rounding(values)
         missing, analysis, interpolated = np.bincount(status, minlength=3).tolist()
-        contents = Contents((missing, analysis, interpolated), counts, missing_cells, largest)
+        contents = Contents(
+            (missing, analysis, interpolated), counts, missing_cells, largest
+        )
         neighbours = tuple(map(stamp, piece.time.values[~own]))
-        record = Record(item.name, inputs, neighbours=neighbours, facts=asdict(contents))
+        record = Record(
+            item.name, inputs, neighbours=neighbours, facts=asdict(contents)
+        )
         return values, status, record
 
     def _fill(self, progress: Progress) -> int:
@@ -400,7 +428,11 @@ def plan_job(
 
 
 def downscale_to(
-    field: xr.DataArray, out: str | Path, *, progress: Progress = no_progress, **settings: Any
+    field: xr.DataArray,
+    out: str | Path,
+    *,
+    progress: Progress = no_progress,
+    **settings: Any,
 ) -> Summary:
     """Downscale a field and write the result; finished work of an earlier, interrupted run is not done again.
 

@@ -86,7 +86,9 @@ def global_attributes(plan: Plan, run: dict[str, Any], command: str) -> dict[str
         "the others are interpolated between frames at most 3 hours apart (see the variable status)."
     )
     program = "Copernicus Atmosphere Monitoring Service"
-    acknowledgement = f"Contains modified {program} information {_years(plan.times)}; {INNESS}"
+    acknowledgement = (
+        f"Contains modified {program} information {_years(plan.times)}; {INNESS}"
+    )
     license_text = LICENCE
     if "simulated" in source:
         program = "none: simulated"

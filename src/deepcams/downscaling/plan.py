@@ -14,7 +14,14 @@ import numpy as np
 import xarray as xr
 
 from deepcams.core.errors import InputError
-from deepcams.core.field import ValueCounts, as_field, field_like, grid_of, is_mean, load_values
+from deepcams.core.field import (
+    ValueCounts,
+    as_field,
+    field_like,
+    grid_of,
+    is_mean,
+    load_values,
+)
 from deepcams.core.grid import Grid
 from deepcams.core.period import Period
 from deepcams.core.times import HOUR
@@ -76,7 +83,10 @@ def crop_to(grid: Grid, box: Sequence[float] | None, factor: int, halo: int) -> 
 
 
 def _with_halo(cells: Grid, grid: Grid, halo: int) -> Grid:
-    top, bottom = max(cells.north - halo, grid.north), min(cells.south + halo, grid.south)
+    top, bottom = (
+        max(cells.north - halo, grid.north),
+        min(cells.south + halo, grid.south),
+    )
     if grid.periodic:
         west, columns = cells.west - halo, cells.columns + 2 * halo
         # Across a pole comes the other side of the globe: a box near it needs the whole circle.
@@ -88,7 +98,9 @@ def _with_halo(cells: Grid, grid: Grid, halo: int) -> Grid:
         stop = min(first + cells.columns + halo, grid.columns)
         first = max(first - halo, 0)
         west, columns = grid.west + first, stop - first
-    return replace(grid, north=top, west=west, rows=bottom - top + 1, columns=columns).canonical()
+    return replace(
+        grid, north=top, west=west, rows=bottom - top + 1, columns=columns
+    ).canonical()
 
 
 @dataclass(frozen=True)
@@ -118,7 +130,11 @@ class Plan:
         """Half the interval over which each output value is a mean; zero for instants."""
         if not is_mean(self.field):
             return np.timedelta64(0, "ns")
-        cadence = HOUR if self.chain.hourly or self.times.size < 2 else np.diff(self.times).min()
+        cadence = (
+            HOUR
+            if self.chain.hourly or self.times.size < 2
+            else np.diff(self.times).min()
+        )
         return cadence // 2
 
     def frames(self, item: Item) -> np.ndarray:
@@ -127,7 +143,9 @@ class Plan:
         status = hour_status(times, hours)
         at = np.searchsorted(times, hours)
         between = at[status == INTERPOLATED]
-        return np.unique(np.concatenate([at[status == ANALYSIS], between - 1, between])).astype(int)
+        return np.unique(
+            np.concatenate([at[status == ANALYSIS], between - 1, between])
+        ).astype(int)
 
     def is_own(self, item: Item) -> np.ndarray:
         """Return which of :meth:`frames` are at one of the item's hours; each frame belongs to one item at most."""
@@ -207,7 +225,9 @@ def plan_work(
     return Plan(field, chain, crop, hours, split_hours(hours, split))
 
 
-def compute_hours(piece: xr.DataArray, chain: Chain, hours: np.ndarray, crop: Crop) -> np.ndarray:
+def compute_hours(
+    piece: xr.DataArray, chain: Chain, hours: np.ndarray, crop: Crop
+) -> np.ndarray:
     """Compute an item from its input frames.
 
     Args:
@@ -327,6 +347,7 @@ def downscale(
     for item in plan.items:
         piece = plan.field.isel(time=plan.frames(item))
         block = compute(piece, plan.chain, plan.hours(item), plan.crop)
-        blocks.append(da.from_delayed(block, (item.hours, *plan.crop.grid.shape), np.float32))  # type: ignore[no-untyped-call]
+        shape = (item.hours, *plan.crop.grid.shape)
+        blocks.append(da.from_delayed(block, shape, np.float32))  # type: ignore[no-untyped-call]
     data = da.concatenate(blocks, axis=0)  # type: ignore[no-untyped-call]
     return field_like(plan.field, data, plan.crop.grid, plan.times)

@@ -62,7 +62,10 @@ def _known(task: Task) -> list[str]:
     in_time = [*TEMPORAL.names(), *(name for name in networks if not _is_spatial(name))]
     in_space = [*SPATIAL.names(), *(name for name in networks if _is_spatial(name))]
     with_conserve = [name + suffix for name in in_space for suffix in ("", CONSERVE)]
-    return [*(in_time if task != "spatial" else []), *(with_conserve if task != "temporal" else [])]
+    return [
+        *(in_time if task != "spatial" else []),
+        *(with_conserve if task != "temporal" else []),
+    ]
 
 
 def _fitting(name: str, task: Task, where: str) -> str:
@@ -72,7 +75,9 @@ def _fitting(name: str, task: Task, where: str) -> str:
         return choose(where, name, _known(task))
     kind = kind_of(plain)
     if task not in (kind, "joint") or (kind == "temporal" and plain != name):
-        raise InputError(where, f"a method of the task {task}", f"{name}, a {kind} network")
+        raise InputError(
+            where, f"a method of the task {task}", f"{name}, a {kind} network"
+        )
     return name
 
 
@@ -105,7 +110,10 @@ def expand(
     names = [name.strip() for name in names if name.strip()]
     if not names:
         raise InputError(
-            "--methods", "at least one method", "none", "name " + ", ".join(_known(task))
+            "--methods",
+            "at least one method",
+            "none",
+            "name " + ", ".join(_known(task)),
         )
     singles, chains = [], []
     for name in names:
@@ -122,7 +130,10 @@ def expand(
             singles.append(_fitting(name, task, f"--methods for the task {task}"))
     in_time = [name for name in singles if not _is_spatial(name)]
     in_space = [
-        each for name in singles if _is_spatial(name) for each in _conserving(name, conserve)
+        each
+        for name in singles
+        if _is_spatial(name)
+        for each in _conserving(name, conserve)
     ]
     if task != "joint":
         return list(dict.fromkeys([*in_time, *in_space]))
@@ -155,10 +166,15 @@ def _conserving(name: str, conserve: Conserve) -> list[str]:
 
 
 def _checked_chain(name: str) -> str:
-    parts = [_fitting(part, "joint", "--methods for the task joint") for part in name.split(THEN)]
+    parts = [
+        _fitting(part, "joint", "--methods for the task joint")
+        for part in name.split(THEN)
+    ]
     if len(parts) != 2 or _is_spatial(parts[0]) == _is_spatial(parts[1]):
         raise InputError(
-            "--methods", f"one method in time and one in space joined by {THEN!r}", repr(name)
+            "--methods",
+            f"one method in time and one in space joined by {THEN!r}",
+            repr(name),
         )
     return name
 
@@ -166,7 +182,11 @@ def _checked_chain(name: str) -> str:
 def _kind(name: str, parts: Sequence[Downscaler]) -> Kind:
     if Chain(parts).weights:
         return "network"
-    return "baseline" if all(part in _BASELINES for part in name.split(THEN)) else "training-free"
+    return (
+        "baseline"
+        if all(part in _BASELINES for part in name.split(THEN))
+        else "training-free"
+    )
 
 
 def make(name: str, parts: dict[str, Downscaler] | None = None) -> Method:

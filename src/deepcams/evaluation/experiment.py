@@ -79,10 +79,15 @@ class Experiment:
         if not 0 <= self.margin < 360:
             raise InputError("--margin", "0 to 360 degrees", self.margin)
         if self.block < SPAN or self.block % SPAN:
-            raise InputError("block", f"a positive multiple of {SPAN} hours", self.block)
+            raise InputError(
+                "block", f"a positive multiple of {SPAN} hours", self.block
+            )
         if self.resolution == "coarse" and self.task != "temporal":
             raise InputError(
-                "--resolution coarse", "the task temporal", self.task, "leave the option out"
+                "--resolution coarse",
+                "the task temporal",
+                self.task,
+                "leave the option out",
             )
 
     @property
@@ -135,7 +140,12 @@ def _with_margin(bbox: Box, margin: float) -> Box:
     south, north = max(south - margin, -90.0), min(north + margin, 90.0)
     if width + 2 * margin >= 360:
         return 0.0, south, 360.0, north
-    return (west - margin + 180) % 360 - 180, south, (east + margin + 180) % 360 - 180, north
+    return (
+        (west - margin + 180) % 360 - 180,
+        south,
+        (east + margin + 180) % 360 - 180,
+        north,
+    )
 
 
 def what_methods_see(truth: xr.DataArray, experiment: Experiment) -> xr.DataArray:
@@ -176,14 +186,18 @@ def blocks(times: np.ndarray, task: Task, block: int) -> list[slice]:
     """
     if task == "spatial":
         return [
-            slice(first, min(first + block, times.size)) for first in range(0, times.size, block)
+            slice(first, min(first + block, times.size))
+            for first in range(0, times.size, block)
         ]
     found, start, left_out = [], 0, 0
     ends = [*(np.flatnonzero(np.diff(times) != HOUR) + 1), times.size]
     for end in ends:
         last = start + (end - 1 - start) // SPAN * SPAN
         left_out += end - 1 - last
-        found += [slice(first, min(first + block, last) + 1) for first in range(start, last, block)]
+        found += [
+            slice(first, min(first + block, last) + 1)
+            for first in range(start, last, block)
+        ]
         start = end
     if not found:
         raise InputError(
@@ -215,7 +229,9 @@ def _results(
             waiting.remove(method)
 
 
-def score_block(truth: xr.DataArray, methods: Sequence[Method], experiment: Experiment) -> Table:
+def score_block(
+    truth: xr.DataArray, methods: Sequence[Method], experiment: Experiment
+) -> Table:
     """Score methods on a few frames that are in memory.
 
     Args:
@@ -236,9 +252,13 @@ def score_block(truth: xr.DataArray, methods: Sequence[Method], experiment: Expe
     months = target.time.values.astype("datetime64[M]").astype(str)
     table = Table()
     for method, result in _results(source, methods):
-        if grid_of(result) != grid or not np.array_equal(result.time.values, target.time.values):
+        if grid_of(result) != grid or not np.array_equal(
+            result.time.values, target.time.values
+        ):
             raise InputError(
-                method.name, f"a result on {grid.describe()}, hourly", grid_of(result).describe()
+                method.name,
+                f"a result on {grid.describe()}, hourly",
+                grid_of(result).describe(),
             )
         made = np.asarray(result.data)[:, rows][:, :, columns]
         for i in scored:
@@ -285,12 +305,17 @@ def evaluate(
             progress(done, len(plan))
         part = seen.isel(time=frames)
         values, _ = load_values(part, "truth")
-        table += score_block(field_like(part, values, grid_of(part)), working, experiment)
+        table += score_block(
+            field_like(part, values, grid_of(part)), working, experiment
+        )
     if progress:
         progress(len(plan), len(plan))
     if not any(scores.samples for scores in table.scores.values()):
         raise InputError(
-            "truth", "values to score", "only missing ones", "check the files, --period and --bbox"
+            "truth",
+            "values to score",
+            "only missing ones",
+            "check the files, --period and --bbox",
         )
     grid = grid_of(seen)
     where = f"{grid.describe()}; {seen.sizes['time']} frames, {_span(seen)} UTC"

@@ -64,7 +64,9 @@ def rows(result: Result) -> list[Row]:
             for name in {*result.kinds, result.baseline}
         }
         mae = {name: _mean(each, "MAE") for name, each in scores.items()}
-        free = [mae[name] for name, kind in result.kinds.items() if kind == "training-free"]
+        free = [
+            mae[name] for name, kind in result.kinds.items() if kind == "training-free"
+        ]
         best = min((value for value in free if not math.isnan(value)), default=math.nan)
         for name, kind in result.kinds.items():
             total = sum(scores[name], Scores())
@@ -138,7 +140,9 @@ def _by_mae(row: Row) -> float:
 def _over_all(table: list[Row]) -> list[Row]:
     """Rows over all months: by kind, then the best first."""
     chosen = [row for row in table if row["period"] == ALL]
-    return sorted(chosen, key=lambda row: (list(KINDS).index(row["kind"]), _by_mae(row)))
+    return sorted(
+        chosen, key=lambda row: (list(KINDS).index(row["kind"]), _by_mae(row))
+    )
 
 
 def _best_of(table: list[Row]) -> Marked:
@@ -171,8 +175,12 @@ def explanation(result: Result, table: list[Row]) -> str:
     samples = sorted({row["samples"] for row in table})
     skipped = max(row["skipped"] for row in table)
     months = len(result.table.months)
-    frames = " to ".join(str(number) for number in dict.fromkeys((samples[0], samples[-1])))
-    over = f"mean over {frames} frames" + (f", then over {months} months" if months > 1 else "")
+    frames = " to ".join(
+        str(number) for number in dict.fromkeys((samples[0], samples[-1]))
+    )
+    over = f"mean over {frames} frames" + (
+        f", then over {months} months" if months > 1 else ""
+    )
     return (
         f"Scored: {result.scored}; {over}{f'; {skipped} skipped as missing' if skipped else ''}. RMSE, MAE and bias in "
         f"ug m-3; MAE p99: where the truth is above its frame's 99th percentile; skill: 1 - MAE / MAE of "
@@ -200,7 +208,10 @@ def as_markdown(result: Result) -> str:
     if len(months) > 1:
         maes = {(row["method"], row["period"]): row["MAE"] for row in table}
         of_months = [
-            {"method": row["method"], **{month: maes[row["method"], month] for month in months}}
+            {
+                "method": row["method"],
+                **{month: maes[row["method"], month] for month in months},
+            }
             for row in chosen
         ]
         heads = [Column(month, month, ".4f") for month in months]
@@ -242,6 +253,9 @@ def for_terminal(result: Result) -> RenderableType:
             for month in months
         ]
         heads = [Column(name, name, ".4f", folded=True) for name in shown]
-        parts += [Text(""), to_terminal(of_months, [Column("month", "MAE by month"), *heads])]
+        parts += [
+            Text(""),
+            to_terminal(of_months, [Column("month", "MAE by month"), *heads]),
+        ]
     words = Text(explanation(result, chosen), style="dim")
     return Group(*parts, Padding(words, (1, 0, 0, 0)))

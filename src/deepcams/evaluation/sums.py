@@ -57,19 +57,31 @@ class Pairs:
     terms: Mapping[str, Any] = field(default_factory=lambda: dict.fromkeys(TERMS, 0.0))
 
     @classmethod
-    def of(cls, truth: np.ndarray, method: np.ndarray, weights: np.ndarray | None = None) -> Pairs:
+    def of(
+        cls, truth: np.ndarray, method: np.ndarray, weights: np.ndarray | None = None
+    ) -> Pairs:
         """Return the sums over all pairs, none of which may be missing.
 
         Args:
             truth, method: values of the same shape, ug m-3.
             weights: >= 0, of the same shape; ``None`` weighs every pair 1.
         """
-        t, m = np.asarray(truth, np.float64).ravel(), np.asarray(method, np.float64).ravel()
-        w = np.ones_like(t) if weights is None else np.asarray(weights, np.float64).ravel()
+        t, m = (
+            np.asarray(truth, np.float64).ravel(),
+            np.asarray(method, np.float64).ravel(),
+        )
+        w = (
+            np.ones_like(t)
+            if weights is None
+            else np.asarray(weights, np.float64).ravel()
+        )
         total = float(w.sum())
         if not total > 0:
             return cls()
-        truth_mean, method_mean = float((w * t).sum()) / total, float((w * m).sum()) / total
+        truth_mean, method_mean = (
+            float((w * t).sum()) / total,
+            float((w * m).sum()) / total,
+        )
         t_off, m_off = t - truth_mean, m - method_mean
         return cls(
             count=t.size,
@@ -91,18 +103,29 @@ class Pairs:
             return other
         weight = self.weight + other.weight
         share = other.weight / weight
-        t_apart, m_apart = other.truth_mean - self.truth_mean, other.method_mean - self.method_mean
+        t_apart, m_apart = (
+            other.truth_mean - self.truth_mean,
+            other.method_mean - self.method_mean,
+        )
         between = self.weight * share
         return Pairs(
             count=self.count + other.count,
             weight=weight,
             truth_mean=self.truth_mean + t_apart * share,
             method_mean=self.method_mean + m_apart * share,
-            truth_moment=self.truth_moment + other.truth_moment + t_apart * t_apart * between,
-            method_moment=self.method_moment + other.method_moment + m_apart * m_apart * between,
-            joint_moment=self.joint_moment + other.joint_moment + t_apart * m_apart * between,
+            truth_moment=self.truth_moment
+            + other.truth_moment
+            + t_apart * t_apart * between,
+            method_moment=self.method_moment
+            + other.method_moment
+            + m_apart * m_apart * between,
+            joint_moment=self.joint_moment
+            + other.joint_moment
+            + t_apart * m_apart * between,
             error=self.error + other.error,
-            terms={name: value + other.terms[name] for name, value in self.terms.items()},
+            terms={
+                name: value + other.terms[name] for name, value in self.terms.items()
+            },
         )
 
     def mean(self, term: str) -> Any:
@@ -118,8 +141,13 @@ class Pairs:
     @property
     def spread(self) -> Any:
         """Root of the product of both moments; NaN where a side does not vary beyond the rounding of float64."""
-        sides = (self.truth_moment, self.truth_mean), (self.method_moment, self.method_mean)
-        if any(not moment > self.weight * (1e-13 * mean) ** 2 for moment, mean in sides):
+        sides = (
+            (self.truth_moment, self.truth_mean),
+            (self.method_moment, self.method_mean),
+        )
+        if any(
+            not moment > self.weight * (1e-13 * mean) ** 2 for moment, mean in sides
+        ):
             return np.nan
         return np.sqrt(self.truth_moment) * np.sqrt(self.method_moment)
 

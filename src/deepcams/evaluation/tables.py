@@ -54,7 +54,9 @@ class Column:
 def defined(row: Row) -> Row:
     """Return a row with plain floats, and ``None`` for figures that are not finite."""
     return {
-        key: (float(value) if math.isfinite(value) else None) if isinstance(value, float) else value
+        key: (float(value) if math.isfinite(value) else None)
+        if isinstance(value, float)
+        else value
         for key, value in row.items()
     }
 
@@ -78,12 +80,15 @@ Marked = Callable[[Row, str], bool]
 """Whether the figure of a row and a key is marked in a table."""
 
 
-def to_markdown(rows: list[Row], columns: Sequence[Column], marked: Marked | None = None) -> str:
+def to_markdown(
+    rows: list[Row], columns: Sequence[Column], marked: Marked | None = None
+) -> str:
     """Return rows as a table in Markdown, without an end of line; marked figures are bold."""
     lines = [[column.head for column in columns]]
     for row in rows:
         texts = [
-            (column.text(row), marked is not None and marked(row, column.key)) for column in columns
+            (column.text(row), marked is not None and marked(row, column.key))
+            for column in columns
         ]
         lines.append([f"**{text}**" if bold else text for text, bold in texts])
     head, *body = ["| " + " | ".join(line) + " |" for line in lines]
@@ -126,10 +131,16 @@ def to_terminal(
         )
     for row, following in zip(rows, [*rows[1:], None], strict=True):
         texts = [
-            Text(column.text(row), style="" if style is None else style(row, column.key))
+            Text(
+                column.text(row), style="" if style is None else style(row, column.key)
+            )
             for column in columns
         ]
-        last = bool(section) and following is not None and following[section] != row[section]
+        last = (
+            bool(section)
+            and following is not None
+            and following[section] != row[section]
+        )
         table.add_row(*texts, end_section=last)
     return table
 
@@ -141,7 +152,9 @@ def check_writable(path: Path) -> None:
         OutputError: its folder does not exist or is not writable, or it is a folder.
     """
     if path.is_dir():
-        raise OutputError(f"{path}: expected a file to write, found a folder; name a file in it")
+        raise OutputError(
+            f"{path}: expected a file to write, found a folder; name a file in it"
+        )
     if not path.parent.is_dir():
         raise OutputError(
             f"{path}: expected an existing folder, found no {path.parent}; make it first"

@@ -158,7 +158,10 @@ def demo(
         made[name] = downscale(
             cams, temporal, spatial, conserve=False, order="temporal-first", period=days
         )
-    made = {name: field_like(truth, each.values, grid_of(each)) for name, each in made.items()}
+    made = {
+        name: field_like(truth, each.values, grid_of(each))
+        for name, each in made.items()
+    }
 
     progress("score", 0, 1)
     result = _score(truth, made)
@@ -172,7 +175,9 @@ def demo(
     progress("draw", 0, 1)
     save(draw(truth, made, cams, seed), paths["picture"])
     progress("draw", 1, 1)
-    write_report(folder, paths["report"], progress=lambda _, *count: progress("report", *count))
+    write_report(
+        folder, paths["report"], progress=lambda _, *count: progress("report", *count)
+    )
     return Demo(
         **paths,
         folder=folder,
@@ -210,7 +215,9 @@ def _clear(folder: Path) -> None:
     if output.exists():
         inputs = (output.identity() or {}).get("inputs", [])
         if [one["name"] for one in inputs] != [FILES["cams"]]:
-            raise OutputError(f"{output.path} was made by no demo; move it, or name another folder")
+            raise OutputError(
+                f"{output.path} was made by no demo; move it, or name another folder"
+            )
         output.discard()
     for old in (folder / FILES["truth"]).glob("simulated_*.nc"):
         old.unlink()
@@ -246,7 +253,9 @@ def _score(truth: xr.DataArray, made: dict[str, xr.DataArray]) -> Result:
     )
 
 
-def draw(truth: xr.DataArray, made: dict[str, xr.DataArray], cams: xr.DataArray, seed: int) -> Any:
+def draw(
+    truth: xr.DataArray, made: dict[str, xr.DataArray], cams: xr.DataArray, seed: int
+) -> Any:
     """Draw maps of one hour between CAMS's frames: truth, input, baseline, ours, and errors.
 
     Args:

@@ -104,7 +104,9 @@ def _training(experiment: Experiment, where: str, fetch: Fetch) -> None:
         for name in experiment.baselines:
             choose("validation.baselines", name, known)
         for side in ("train", "validation"):
-            _within(getattr(experiment.split, side).periods, f"split.{side}.periods", fetch)
+            _within(
+                getattr(experiment.split, side).periods, f"split.{side}.periods", fetch
+            )
 
 
 def _results(run: Run, due: set[str]) -> None:
@@ -123,10 +125,15 @@ def _results(run: Run, due: set[str]) -> None:
     if "validate" in due:
         with _named("stations.by", whole=True):
             parse_by(run.stations.by)
-        cams, openaq = Period.parse(run.fetch.cams.period), Period.parse(run.fetch.openaq.period)
+        cams, openaq = (
+            Period.parse(run.fetch.cams.period),
+            Period.parse(run.fetch.openaq.period),
+        )
         if not cams.meets(openaq):
             raise InputError(
-                "fetch.openaq.period", f"hours of fetch.cams.period, {cams}", str(openaq)
+                "fetch.openaq.period",
+                f"hours of fetch.cams.period, {cams}",
+                str(openaq),
             )
 
 
@@ -135,7 +142,9 @@ def _within(periods: Sequence[str], where: str, fetch: Fetch) -> None:
     there = Period.parse(fetch.geos_cf.period)
     if periods and not any(Period.parse(text).meets(there) for text in periods):
         raise InputError(
-            where, f"hours of fetch.geos_cf.period, {there}", ", ".join(map(str, periods))
+            where,
+            f"hours of fetch.geos_cf.period, {there}",
+            ", ".join(map(str, periods)),
         )
 
 

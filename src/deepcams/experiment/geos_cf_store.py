@@ -95,8 +95,12 @@ class StoreFetch:
             for record in self._all.records:
                 if _is_stored(record):
                     self._all.records.forget(record.item)
-        summary = Summary(str(self.request.out), "hours", total, kept=total - len(missing))
-        days = sorted({time.astype("datetime64[D]").astype("datetime64[ns]") for time in missing})
+        summary = Summary(
+            str(self.request.out), "hours", total, kept=total - len(missing)
+        )
+        days = sorted(
+            {time.astype("datetime64[D]").astype("datetime64[ns]") for time in missing}
+        )
         for k in range(0, len(days), DAYS):
             some = days[k : k + DAYS]
             start = max(some[0], self.request.period.start)
@@ -132,11 +136,17 @@ class StoreFetch:
         summary.seconds += done.seconds
         summary.absent += done.absent
         found = [fetch.records.get(hour_name(time)) for time in fetch.request.hours()]
-        waiting = [record for record in found if record is not None and "file" in record.facts]
+        waiting = [
+            record for record in found if record is not None and "file" in record.facts
+        ]
         if not waiting:
             return
-        files: list[str | Path] = [fetch.folder / record.facts["file"] for record in waiting]
-        preparation = Preparation(files, self.request.out, self.degradation, bbox=self.request.bbox)
+        files: list[str | Path] = [
+            fetch.folder / record.facts["file"] for record in waiting
+        ]
+        preparation = Preparation(
+            files, self.request.out, self.degradation, bbox=self.request.bbox
+        )
         preparation.run(lambda _, hours, of: tell(f"preparing {hours}/{of}", 0, 0))
         for record, file in zip(waiting, files, strict=True):
             kept = {key: value for key, value in record.facts.items() if key != "file"}
@@ -150,7 +160,10 @@ def _is_stored(record: Record) -> bool:
 
 
 def store_status(
-    store: Path, *, check: bool = False, progress: Callable[[int], None] = lambda done: None
+    store: Path,
+    *,
+    check: bool = False,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> Status:
     """Return the status of a store that was fetched: see :func:`~deepcams.fetch.status.status`.
 

@@ -117,16 +117,23 @@ class Plan:
         if why:
             known = self.known(step.name) or {"settings": step.settings}
             self._put(step.name, {**known, "state": "clearing", "why": why})
-            told = [self._clear(path, step.fate) for path in step.outputs if path.exists()]
+            told = [
+                self._clear(path, step.fate) for path in step.outputs if path.exists()
+            ]
         needs = {need: self._mark(need) for need in step.needs}
-        self._put(step.name, {"state": "begun", "settings": step.settings, "needs": needs})
+        self._put(
+            step.name, {"state": "begun", "settings": step.settings, "needs": needs}
+        )
         return [words for words in told if words]
 
     def end(self, step: Step, told: str) -> None:
         """Record that it is done."""
         known = self.known(step.name) or {}
         # The mark distinguishes one doing of a step from another.
-        self._put(step.name, {**known, "state": "done", "told": told, "mark": uuid.uuid4().hex})
+        self._put(
+            step.name,
+            {**known, "state": "done", "told": told, "mark": uuid.uuid4().hex},
+        )
 
     def _clear(self, path: Path, fate: Fate) -> str:
         if fate == "kept":
@@ -134,7 +141,9 @@ class Plan:
         with os_errors_explained(path):
             if fate == "set aside":
                 number = 1
-                while (aside := path.with_name(f"{path.name}-before-{number}")).exists():
+                while (
+                    aside := path.with_name(f"{path.name}-before-{number}")
+                ).exists():
                     number += 1
                 path.rename(aside)
                 return f"the former one is now {aside.relative_to(self.out)}"

@@ -17,7 +17,14 @@ from deepcams.evaluation import experiment as simulation
 from deepcams.evaluation import experiment_tables, tables
 from deepcams.evaluation.candidates import CONSERVE, THEN
 from deepcams.experiment.geos_cf_store import StoreFetch, folder_of
-from deepcams.experiment.run_options import FetchCams, FetchGeosCf, FetchOpenaq, Run, Train, World
+from deepcams.experiment.run_options import (
+    FetchCams,
+    FetchGeosCf,
+    FetchOpenaq,
+    Run,
+    Train,
+    World,
+)
 from deepcams.experiment.step_records import Fate, Plan, Step
 from deepcams.fetch.cams import Cams, CamsRequest
 from deepcams.fetch.endpoints import Endpoints
@@ -70,7 +77,11 @@ class ExperimentRun:
 
     def __post_init__(self) -> None:
         data = self.out / "data"
-        self.cams, self.openaq, self.store = data / "cams", data / "openaq", data / "geos_cf.zarr"
+        self.cams, self.openaq, self.store = (
+            data / "cams",
+            data / "openaq",
+            data / "geos_cf.zarr",
+        )
         self.geos_cf = folder_of(self.store)
         self.hourly, self.report = self.out / "pm25.zarr", self.out / "report.html"
 
@@ -115,7 +126,13 @@ class ExperimentRun:
                 ("fetch geos-cf", *networks),
                 (self.out / "scores",),
             ),
-            Step("downscale", self.downscale, downscale, ("fetch cams", *networks), (self.hourly,)),
+            Step(
+                "downscale",
+                self.downscale,
+                downscale,
+                ("fetch cams", *networks),
+                (self.hourly,),
+            ),
             Step(
                 "validate",
                 self.validate,
@@ -137,10 +154,15 @@ class ExperimentRun:
         self, name: str, do: Callable[[Progress], str], *outputs: Path, **settings: Any
     ) -> Step:
         key = name.replace("-", "_")
-        settings = {"fetch": getattr(self.run.fetch, key).model_dump(mode="json"), **settings}
+        settings = {
+            "fetch": getattr(self.run.fetch, key).model_dump(mode="json"),
+            **settings,
+        }
         # What came from far away is not thrown away.
         fate: Fate = "kept" if self.run.world is None else "removed"
-        return Step(f"fetch {name}", do, settings, (), outputs, fate, {"fetch": f"fetch.{key}"})
+        return Step(
+            f"fetch {name}", do, settings, (), outputs, fate, {"fetch": f"fetch.{key}"}
+        )
 
     def _network(self, kind: Kind) -> dict[str, Any]:
         """Return what decides a training's outcome, besides its data."""
@@ -159,11 +181,14 @@ class ExperimentRun:
         """
         place, changed = step.outputs[0], step.changes(before)
         old, new = (
-            Period.parse(settings["fetch"]["period"]) for settings in (before, step.settings)
+            Period.parse(settings["fetch"]["period"])
+            for settings in (before, step.settings)
         )
         grows = new.start <= old.start and old.end <= new.end
         period = f"{step.within['fetch']}.period "
-        if place.exists() and not (grows and all(words.startswith(period) for words in changed)):
+        if place.exists() and not (
+            grows and all(words.startswith(period) for words in changed)
+        ):
             raise OutputError(
                 f"{step.name} was done with other settings ({'; '.join(changed[:2])}), and what was fetched is not "
                 f"thrown away: remove {place} by hand, or name another folder with -o"
@@ -201,7 +226,12 @@ class ExperimentRun:
 
     def checkpoint(self, kind: Kind) -> Path:
         """Return the path of a training's best weights."""
-        return self.out / "runs" / kind / f"{self.experiment(kind).output.name}.safetensors"
+        return (
+            self.out
+            / "runs"
+            / kind
+            / f"{self.experiment(kind).output.name}.safetensors"
+        )
 
     def go(self) -> None:
         """Do what is not done, or no longer holds.
@@ -247,7 +277,9 @@ class ExperimentRun:
     def geos_cf_request(self) -> GeosCfRequest:
         """Return what is asked of GEOS-CF."""
         wanted = self.run.fetch.geos_cf
-        return GeosCfRequest(Period.parse(wanted.period), self.store, wanted.version, wanted.bbox)
+        return GeosCfRequest(
+            Period.parse(wanted.period), self.store, wanted.version, wanted.bbox
+        )
 
     def fetch_cams(self, progress: Progress) -> str:
         """Fetch CAMS into ``data/cams``."""
@@ -256,14 +288,22 @@ class ExperimentRun:
                 "cams", self.run.fetch.cams, self.cams, progress, cams_layout="zip"
             )
         request = self.cams_request()
-        return _told(Cams(request, self.endpoints, RetryPolicy(), progress, self.environment).run())
+        return _told(
+            Cams(
+                request, self.endpoints, RetryPolicy(), progress, self.environment
+            ).run()
+        )
 
     def fetch_openaq(self, progress: Progress) -> str:
         """Fetch stations into ``data/openaq``."""
         world, wanted = self.run.world, self.run.fetch.openaq
         if world is None:
             policy, request = RetryPolicy(), self.openaq_request()
-            return _told(Openaq(request, self.endpoints, policy, progress, self.environment).run())
+            return _told(
+                Openaq(
+                    request, self.endpoints, policy, progress, self.environment
+                ).run()
+            )
         options = {"stations": world.stations, "dirt": True}
         told = self._simulate("openaq", wanted, self.openaq, progress, **options)
         _write_station_list(self.openaq / "stations.json", world, wanted)
@@ -275,7 +315,9 @@ class ExperimentRun:
         degradation = self.run.degradation
         if self.run.world is None:
             policy, request = RetryPolicy(), self.geos_cf_request()
-            return _told(StoreFetch(request, self.endpoints, policy, progress, degradation).run())
+            return _told(
+                StoreFetch(request, self.endpoints, policy, progress, degradation).run()
+            )
         told = self._simulate("geos-cf", self.run.fetch.geos_cf, self.geos_cf, progress)
         Preparation(self.geos_cf, self.store, degradation).run(progress)
         return told
@@ -347,9 +389,15 @@ class ExperimentRun:
             resolution = "coarse" if resolutions.get(task) == "coarse" else "fine"
             scored = _rows(folder / f"{task}.json")
             if scored is None:  # else it was done before a stop
+                experiment = simulation.Experiment(
+                    task,  # type: ignore[arg-type]
+                    self.run.degradation,
+                    resolution,  # type: ignore[arg-type]
+                    options.bbox,
+                )
                 found = simulation.evaluate(
                     truth,
-                    simulation.Experiment(task, self.run.degradation, resolution, options.bbox),  # type: ignore[arg-type]
+                    experiment,
                     methods,
                     progress=lambda done, total: progress("evaluate", done, total),
                 )
@@ -357,7 +405,9 @@ class ExperimentRun:
                 tables.save(folder / f"{task}.json", experiment_tables.as_json(found))
                 scored = _rows(folder / f"{task}.json") or []
             rows = [row for row in scored if row["period"] == tables.ALL]
-            best.append(f"{task} MAE {rows[-1]['MAE']:.3g} (baseline {rows[0]['MAE']:.3g})")
+            best.append(
+                f"{task} MAE {rows[-1]['MAE']:.3g} (baseline {rows[0]['MAE']:.3g})"
+            )
         return ", ".join(best)
 
     def downscale(self, progress: Progress) -> str:
@@ -385,7 +435,8 @@ class ExperimentRun:
 
         folder, known = self.out / "validation", self.openaq / "stations.json"
         request = Request(
-            stations=tuple(sorted(self.openaq.glob("*.parquet"))) or (self.openaq / "records",),
+            stations=tuple(sorted(self.openaq.glob("*.parquet")))
+            or (self.openaq / "records",),
             field=(self.hourly,),
             original=(self.cams,),
             by=tuple(self.run.stations.by),
@@ -399,7 +450,9 @@ class ExperimentRun:
         """Write one HTML file about all of it."""
         from deepcams.report import write_report
 
-        written = write_report(self.out, self.report, original=self.cams, progress=progress)
+        written = write_report(
+            self.out, self.report, original=self.cams, progress=progress
+        )
         return f"{written.name}, {written.stat().st_size / 1e6:.1f} MB"
 
 
@@ -427,14 +480,18 @@ def _write_station_list(path: Path, world: World, wanted: FetchOpenaq) -> None:
         for place in places
     ]
     with os_errors_explained(path):
-        write_atomically(path, json.dumps({"results": known}, ensure_ascii=False).encode())
+        write_atomically(
+            path, json.dumps({"results": known}, ensure_ascii=False).encode()
+        )
 
 
 def _rows(path: Path) -> list[dict[str, Any]] | None:
     """Read scores that are there; ``None`` if there are none, or damaged ones."""
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-        complete = any(row["period"] == tables.ALL and {"MAE"} <= row.keys() for row in rows)
+        complete = any(
+            row["period"] == tables.ALL and {"MAE"} <= row.keys() for row in rows
+        )
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
     return list(rows) if complete else None

@@ -15,7 +15,13 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from deepcams.core.errors import DeepcamsError, DeepcamsNotice, InputError, OutputError, notice
+from deepcams.core.errors import (
+    DeepcamsError,
+    DeepcamsNotice,
+    InputError,
+    OutputError,
+    notice,
+)
 from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress
 from deepcams.core.text import size
@@ -87,7 +93,11 @@ class Key:
 
     def __post_init__(self) -> None:
         # The libraries below would repeat such a key in their messages.
-        if not self.value.isascii() or not self.value.isprintable() or " " in self.value:
+        if (
+            not self.value.isascii()
+            or not self.value.isprintable()
+            or " " in self.value
+        ):
             raise RefusedError(
                 f"the key in {self.found} holds spaces or other characters that no key has: copy it again"
             )
@@ -133,9 +143,13 @@ class Summary:
     def text(self) -> str:
         """Return a few lines for people."""
         complete = self.total - len(self.absent)
-        lines = [f"{self.where}: {complete:,} of {self.total:,} {self.what}, complete and verified"]
+        lines = [
+            f"{self.where}: {complete:,} of {self.total:,} {self.what}, complete and verified"
+        ]
         if self.fetched:
-            rate = f", {size(self.bytes / self.seconds)}/s" if self.seconds > 0.1 else ""
+            rate = (
+                f", {size(self.bytes / self.seconds)}/s" if self.seconds > 0.1 else ""
+            )
             before = f"; {self.kept:,} were there already" if self.kept else ""
             came = f"{size(self.bytes)} in {self.seconds:.1f} s{rate}"
             lines.append(f"  {self.fetched:,} fetched ({came}){before}")
@@ -170,7 +184,11 @@ class Estimate:
 
     def text(self) -> str:
         """Return a few lines for people."""
-        needed = "size unknown" if self.bytes is None else f"about {size(self.bytes)} to write"
+        needed = (
+            "size unknown"
+            if self.bytes is None
+            else f"about {size(self.bytes)} to write"
+        )
         lines = [*self.words, f"{needed}; {size(self.free)} free there"]
         return "\n".join([f"{self.where} would get", *(f"  {line}" for line in lines)])
 
@@ -312,7 +330,10 @@ class Fetch(ABC, Generic[Request]):
         with ThreadPoolExecutor(at_once, "deepcams-fetch") as pool:
             try:
                 while True:
-                    while len(running) < at_once and (item := next(waiting, None)) is not None:
+                    while (
+                        len(running) < at_once
+                        and (item := next(waiting, None)) is not None
+                    ):
                         running.add(pool.submit(do, item))
                     if not running:
                         return failures
@@ -321,7 +342,9 @@ class Fetch(ABC, Generic[Request]):
                         error = future.exception()
                         if error is None:
                             done += 1
-                        elif isinstance(error, FetchError) and not _holds_for_all(error):
+                        elif isinstance(error, FetchError) and not _holds_for_all(
+                            error
+                        ):
                             failures.append(error)
                         else:
                             raise error
@@ -392,7 +415,9 @@ def check_begun(period: Period) -> None:
     """
     now = np.datetime64("now")
     if period.start > now:
-        raise InputError("--period", f"one that has begun (it is {now} UTC)", str(period))
+        raise InputError(
+            "--period", f"one that has begun (it is {now} UTC)", str(period)
+        )
     if period.end > now:
         notice(
             f"--period {period} is not over: what is not published yet cannot come; give the same command again then"

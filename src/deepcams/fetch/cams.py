@@ -57,7 +57,9 @@ _HOURS = [f"{hour:02d}:00" for hour in range(0, 24, 3)]
 
 
 def ads_key(
-    endpoint: str, environment: Mapping[str, str] | None = None, home: Path | None = None
+    endpoint: str,
+    environment: Mapping[str, str] | None = None,
+    home: Path | None = None,
 ) -> Key:
     """Find the data store's key.
 
@@ -163,7 +165,10 @@ class CamsRequest:
             raise InputError("--period", expected, str(self.period))
         keys = times.astype("datetime64[M]" if self.per == "month" else "datetime64[D]")
         species, grid = self.species, self.grid
-        return [Part(str(key), species, times[keys == key], grid, self) for key in np.unique(keys)]
+        return [
+            Part(str(key), species, times[keys == key], grid, self)
+            for key in np.unique(keys)
+        ]
 
 
 @dataclass(frozen=True)
@@ -179,7 +184,9 @@ class Part:
     @property
     def item(self) -> str:
         """Its name in the records: a longer part of the same month is another item."""
-        return f"{self.species.name} {str(self.times[0])[:13]}..{str(self.times[-1])[:13]}"
+        return (
+            f"{self.species.name} {str(self.times[0])[:13]}..{str(self.times[-1])[:13]}"
+        )
 
     @property
     def stem(self) -> str:
@@ -188,7 +195,8 @@ class Part:
         hours = (begin + 1).astype("datetime64[h]") - begin.astype("datetime64[h]")
         if self.times.size * np.timedelta64(3, "h") != hours:
             span = "-".join(
-                str(time.astype("datetime64[h]")).replace("-", "") for time in self.times[[0, -1]]
+                str(time.astype("datetime64[h]")).replace("-", "")
+                for time in self.times[[0, -1]]
             )
             return f"cams_eac4_{self.species.name}_{span}"
         return f"cams_eac4_{self.species.name}_{self.name.replace('-', '')}"
@@ -205,7 +213,9 @@ class Part:
             "variable": [self.species.request],
             "date": [f"{days[0]}/{days[-1]}"],
             # a period that begins within a day is asked for by whole days
-            "time": _HOURS if days.size > 1 else [str(time)[11:16] for time in self.times],
+            "time": _HOURS
+            if days.size > 1
+            else [str(time)[11:16] for time in self.times],
             "data_format": self.of.form,
         }
         if self.of.bbox is not None:
@@ -254,7 +264,9 @@ class Cams(Fetch[CamsRequest]):
         if missing:
             try:
                 with Http(self.policy) as http:
-                    cost = Ads(self.endpoints.ads, self._key(), http).costs(missing[0].request())
+                    cost = Ads(self.endpoints.ads, self._key(), http).costs(
+                        missing[0].request()
+                    )
             except FetchError as error:
                 words.append(f"cost unknown: {error}")
             else:
@@ -262,7 +274,9 @@ class Cams(Fetch[CamsRequest]):
                 reckoned = "cost of the first request, as the data store reckons"
                 words.append(f"{reckoned}: {cost.get('cost', '?')}{limit}")
         needed = _bytes(missing)
-        return Estimate(str(self.request.out), words, needed, free_space(self.request.out))
+        return Estimate(
+            str(self.request.out), words, needed, free_space(self.request.out)
+        )
 
     def check(self) -> None:
         """Refuse what could not come to an end."""
@@ -278,7 +292,11 @@ class Cams(Fetch[CamsRequest]):
         parts, missing = self._missing()
         kept = len(parts) - len(missing)
         summary = Summary(
-            str(self.request.out), "requests", len(parts), fetched=len(missing), kept=kept
+            str(self.request.out),
+            "requests",
+            len(parts),
+            fetched=len(missing),
+            kept=kept,
         )
         if not missing:
             return summary
@@ -339,7 +357,9 @@ class Cams(Fetch[CamsRequest]):
                 )
                 break
             except RefusedError as error:
-                raise LostError(str(error)) from error  # the address of a result that has expired
+                raise LostError(
+                    str(error)
+                ) from error  # the address of a result that has expired
             except AbsentError:
                 raise
             except FetchError:
@@ -353,7 +373,9 @@ class Cams(Fetch[CamsRequest]):
 
 def _bytes(parts: list[Part]) -> float:
     """Return about how long the files of some parts are: 16 bits a value."""
-    return float(sum(2 * part.times.size * part.grid.rows * part.grid.columns for part in parts))
+    return float(
+        sum(2 * part.times.size * part.grid.rows * part.grid.columns for part in parts)
+    )
 
 
 class Ads:
@@ -390,12 +412,15 @@ class Ads:
     def costs(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return what the service says a request costs: ``cost``, ``limit`` and more, as far as it says."""
         return self._ask(
-            "the cost of a request", lambda: self._client.estimate_costs(CAMS_DATASET, request)
+            "the cost of a request",
+            lambda: self._client.estimate_costs(CAMS_DATASET, request),
         )
 
     def submit(self, request: dict[str, Any], what: str) -> str:
         """Queue a request and return its id."""
-        return self._ask(what, lambda: str(self._client.submit(CAMS_DATASET, request).request_id))
+        return self._ask(
+            what, lambda: str(self._client.submit(CAMS_DATASET, request).request_id)
+        )
 
     def ready(self, number: str, what: str) -> bool:
         """Return whether a request's result is ready.
@@ -403,7 +428,9 @@ class Ads:
         Raises:
             LostError: it has failed, or is no longer known.
         """
-        return self._ask(what, lambda: bool(self._client.get_remote(number).results_ready))
+        return self._ask(
+            what, lambda: bool(self._client.get_remote(number).results_ready)
+        )
 
     def result(self, number: str, what: str) -> tuple[str, int]:
         """Return where a finished request's file is, and how long it is."""
@@ -422,18 +449,33 @@ class Ads:
             try:
                 return do()
             except requests.HTTPError as error:
-                raise self._refusal(error.response, what) from None  # its text may hold the key
+                raise self._refusal(
+                    error.response, what
+                ) from None  # its text may hold the key
             except ProcessingFailedError as error:
-                raise _failure(str(error).replace(self._key.value, "(key)"), what) from None
-            except (LinkError, KeyError, ValueError, TypeError, AssertionError) as error:
+                raise _failure(
+                    str(error).replace(self._key.value, "(key)"), what
+                ) from None
+            except (
+                LinkError,
+                KeyError,
+                ValueError,
+                TypeError,
+                AssertionError,
+            ) as error:
                 kind = type(error).__name__
-                raise RetryableError(f"the data store's answer cannot be read ({kind})") from None
+                raise RetryableError(
+                    f"the data store's answer cannot be read ({kind})"
+                ) from None
 
         return self._http.call(what, once)
 
     def _refusal(self, response: Any, what: str) -> Exception:
         """Word an answer that is an error; a service may repeat in its message what it was sent."""
-        status, text = response.status_code, _detail(response).replace(self._key.value, "(key)")
+        status, text = (
+            response.status_code,
+            _detail(response).replace(self._key.value, "(key)"),
+        )
         lower = text.lower()
         if "licence" in lower or "license" in lower:
             return RefusedError(
@@ -444,7 +486,9 @@ class Ads:
             return RetryableError("your queue at the data store is full")
         if _too_large(lower):
             return _failure(text, what)
-        if status == 401 or (status == 403 and ("auth" in lower or "token" in lower or not lower)):
+        if status == 401 or (
+            status == 403 and ("auth" in lower or "token" in lower or not lower)
+        ):
             return RefusedError(
                 f"the data store does not accept the key found in {self._key.found}: it is mistyped or expired; copy "
                 f"your token from {ADS_PROFILE} again"
@@ -508,16 +552,24 @@ def _verify(path: Path, kind: Kind, part: Part) -> None:
     files = [DataFile(path, kind, path)]
     if kind == "zip":
         members = unpack(path, lambda head: kind_of(head) not in (None, "zip"))
-        files = [DataFile(file, kind_at(file) or kind, path, name) for name, file in members]
+        files = [
+            DataFile(file, kind_at(file) or kind, path, name) for name, file in members
+        ]
     field = open_cams_files(files, part.species.name)
     absent = part.times[~np.isin(part.times, field.time.values)]
     if absent.size:
-        lacks = f"{absent.size} of {part.times.size} analyses (first {str(absent[0])[:16]})"
+        lacks = (
+            f"{absent.size} of {part.times.size} analyses (first {str(absent[0])[:16]})"
+        )
         raise RetryableError(f"what came lacks {lacks}")
     grid = grid_of(field)
     if grid != part.grid:
-        raise RetryableError(f"what came is on {grid.describe()} instead of {part.grid.describe()}")
+        raise RetryableError(
+            f"what came is on {grid.describe()} instead of {part.grid.describe()}"
+        )
     for time in part.times:
         missing = int((~np.isfinite(field.sel(time=time).values)).sum())
         if missing:
-            raise RetryableError(f"what came has {missing:,} missing values at {str(time)[:16]}")
+            raise RetryableError(
+                f"what came has {missing:,} missing values at {str(time)[:16]}"
+            )

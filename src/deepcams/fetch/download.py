@@ -104,7 +104,9 @@ class Http:
             backoff_jitter=policy.first / 4,
             raise_on_status=False,
         )
-        adapter = HTTPAdapter(pool_maxsize=connections, pool_block=True, max_retries=retries)
+        adapter = HTTPAdapter(
+            pool_maxsize=connections, pool_block=True, max_retries=retries
+        )
         self.session.mount("http://", adapter)
         self.session.mount("https://", adapter)
         self.session.headers["Accept-Encoding"] = "identity"
@@ -174,7 +176,9 @@ class Http:
 
     def _explained(self, error: Exception, what: str) -> Exception:
         """Tell apart what the session has tried often enough, and a body that broke."""
-        end = next((cause for cause in error.args if isinstance(cause, MaxRetryError)), None)
+        end = next(
+            (cause for cause in error.args if isinstance(cause, MaxRetryError)), None
+        )
         if end is None:
             return RetryableError(f"the connection broke ({_reason(error)})")
         if isinstance(end.reason, NewConnectionError | ConnectTimeoutError):
@@ -186,7 +190,11 @@ class Http:
 
     @contextmanager
     def open(
-        self, url: str, what: str, headers: Mapping[str, str] | None = None, method: str = "GET"
+        self,
+        url: str,
+        what: str,
+        headers: Mapping[str, str] | None = None,
+        method: str = "GET",
     ) -> Iterator[requests.Response]:
         """Give an answer whose body has not been read yet; used within :meth:`call`.
 
@@ -205,7 +213,9 @@ class Http:
             if status in (404, 410):
                 raise AbsentError(f"{what}: {host} does not have it")
             if status in (401, 403, 407):
-                raise RefusedError(f"{what}: {host} refuses access ({status}); check --endpoint")
+                raise RefusedError(
+                    f"{what}: {host} refuses access ({status}); check --endpoint"
+                )
             if status in TRANSIENT:
                 tried = f"{self.policy.tried}; try again later"
                 raise FetchError(f"{what}: {host} answers {status} {tried}")
@@ -248,7 +258,10 @@ class Http:
 
         def ask() -> T:
             with self.open(url, what, headers) as response:
-                expected, content = _length(response), response.raw.read(decode_content=False)
+                expected, content = (
+                    _length(response),
+                    response.raw.read(decode_content=False),
+                )
             if expected is not None and len(content) != expected:
                 raise RetryableError(f"{len(content):,} of {expected:,} bytes came")
             return check(content)
@@ -348,7 +361,9 @@ class _Transfer:
         have = self.came_before() if known else 0
         if have and have == known["length"]:
             return  # it came whole before a stop
-        headers = {"Range": f"bytes={have}-", "If-Range": known["validator"]} if have else {}
+        headers = (
+            {"Range": f"bytes={have}-", "If-Range": known["validator"]} if have else {}
+        )
         with self.http.open(self.url, what, headers) as response:
             start = 0
             if response.status_code in (206, 416):
@@ -371,7 +386,11 @@ class _Transfer:
             known = json.loads(self.about.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
-        same = isinstance(known, dict) and known.get("url") == self.url and known.get("validator")
+        same = (
+            isinstance(known, dict)
+            and known.get("url") == self.url
+            and known.get("validator")
+        )
         return known if same else {}
 
     def _remember(self, response: requests.Response, whole: int | None) -> None:
@@ -379,14 +398,22 @@ class _Transfer:
         tag = response.headers.get("ETag", "")
         if not tag or tag.startswith("W/"):
             tag = response.headers.get("Last-Modified", "")
-        ranges = response.status_code == 206 or response.headers.get("Accept-Ranges") == "bytes"
+        ranges = (
+            response.status_code == 206
+            or response.headers.get("Accept-Ranges") == "bytes"
+        )
         known = {"url": self.url, "validator": tag if ranges else "", "length": whole}
         with os_errors_explained(self.about):
             self.about.write_text(json.dumps(known), encoding="utf-8")
 
-    def _write(self, response: requests.Response, start: int, whole: int | None) -> None:
+    def _write(
+        self, response: requests.Response, start: int, whole: int | None
+    ) -> None:
         partial = self.partial
-        with os_errors_explained(partial), partial.open("r+b" if start else "wb") as file:
+        with (
+            os_errors_explained(partial),
+            partial.open("r+b" if start else "wb") as file,
+        ):
             if not start and whole is not None:
                 check_space(partial.parent, whole)
             file.truncate(start)
@@ -401,7 +428,9 @@ class _Transfer:
             except OSError as error:
                 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                     raise
-                raise RetryableError(f"the connection broke ({_reason(error)})") from error
+                raise RetryableError(
+                    f"the connection broke ({_reason(error)})"
+                ) from error
             size = file.tell()
         if whole is not None and size != whole:
             if size > whole:
@@ -411,7 +440,11 @@ class _Transfer:
 
 def _length(response: requests.Response) -> int | None:
     text = response.headers.get("Content-Length", "")
-    return int(text) if text.isdigit() and "Content-Encoding" not in response.headers else None
+    return (
+        int(text)
+        if text.isdigit() and "Content-Encoding" not in response.headers
+        else None
+    )
 
 
 def _reason(error: BaseException) -> str:

@@ -17,9 +17,7 @@ import numpy as np
 from deepcams._version import __version__
 from deepcams.core.errors import InputError, choose
 
-USER_AGENT = (
-    f"deepcams/{__version__} (research data download; one request at a time per connection)"
-)
+USER_AGENT = f"deepcams/{__version__} (research data download; one request at a time per connection)"
 """Who asks, in every request that is made."""
 
 CAMS_DATASET = "cams-global-reanalysis-eac4"
@@ -52,10 +50,10 @@ class Endpoints:
 
     ads: str = "https://ads.atmosphere.copernicus.eu/api"
     geos_cf_v1: str = "https://portal.nccs.nasa.gov/datashare/gmao/geos-cf/v1"
-    geos_cf_v2: str = "https://ds.nccs.nasa.gov/thredds/fileServer/GMAO/GEOS-CF/analysis-v2"
-    geos_cf_opendap: str = (
-        "https://opendap.nccs.nasa.gov/dods/gmao/geos-cf/assim/aqc_tavg_1hr_g1440x721_v1"
+    geos_cf_v2: str = (
+        "https://ds.nccs.nasa.gov/thredds/fileServer/GMAO/GEOS-CF/analysis-v2"
     )
+    geos_cf_opendap: str = "https://opendap.nccs.nasa.gov/dods/gmao/geos-cf/assim/aqc_tavg_1hr_g1440x721_v1"
     openaq_archive: str = "s3://openaq-data-archive"
     openaq_api: str = "https://api.openaq.org/v3"
 
@@ -82,32 +80,46 @@ class Endpoints:
         found |= {
             name: value
             for name in names
-            if (value := environment.get(f"DEEPCAMS_ENDPOINT_{name.upper()}", "").strip())
+            if (
+                value := environment.get(
+                    f"DEEPCAMS_ENDPOINT_{name.upper()}", ""
+                ).strip()
+            )
         }
         for one in given:
             name, equals, value = one.partition("=")
             if not equals:
                 raise InputError("--endpoint", "NAME=URL", repr(one))
-            found[choose("--endpoint", name.strip().replace("-", "_"), names)] = value.strip()
+            found[choose("--endpoint", name.strip().replace("-", "_"), names)] = (
+                value.strip()
+            )
         for name, value in found.items():
             parts = urlsplit(value)
             if parts.scheme not in ("http", "https", "s3") or not parts.netloc:
-                raise InputError(f"endpoint {name}", "a URL such as https://host/path", repr(value))
-        return replace(cls(), **{name: value.rstrip("/") for name, value in found.items()})
+                raise InputError(
+                    f"endpoint {name}", "a URL such as https://host/path", repr(value)
+                )
+        return replace(
+            cls(), **{name: value.rstrip("/") for name, value in found.items()}
+        )
 
     def as_dict(self) -> dict[str, str]:
         """Return the endpoints by name."""
         return asdict(self)
 
 
-def _from_file(environment: Mapping[str, str], home: Path, names: list[str]) -> dict[str, str]:
+def _from_file(
+    environment: Mapping[str, str], home: Path, names: list[str]
+) -> dict[str, str]:
     import yaml
 
     own = environment.get("DEEPCAMS_ENDPOINTS", "").strip()
     path = Path(own) if own else home / ".config" / "deepcams" / "endpoints.yaml"
     if not path.is_file():
         if own:
-            raise InputError("DEEPCAMS_ENDPOINTS", "a settings file", f"{own}: no such file")
+            raise InputError(
+                "DEEPCAMS_ENDPOINTS", "a settings file", f"{own}: no such file"
+            )
         return {}
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
@@ -132,11 +144,15 @@ def geos_cf_file(version: int, time: np.datetime64) -> str:
     return f"GEOS.cf.ana.aqc_tavg_1hr_glo_L1440x721_slv.{stamp}"
 
 
-def geos_cf_url(endpoints: Endpoints, version: int, time: np.datetime64, kind: str) -> str:
+def geos_cf_url(
+    endpoints: Endpoints, version: int, time: np.datetime64, kind: str
+) -> str:
     """Return where that file is; ``kind`` is one of :data:`GEOS_CF_KINDS`."""
     root = endpoints.geos_cf_v1 if version == 1 else endpoints.geos_cf_v2
     year, month, day = str(time.astype("datetime64[D]")).split("-")
-    folders = [part for part in (root, kind, f"Y{year}", f"M{month}", f"D{day}") if part]
+    folders = [
+        part for part in (root, kind, f"Y{year}", f"M{month}", f"D{day}") if part
+    ]
     return "/".join([*folders, geos_cf_file(version, time)])
 
 
@@ -147,4 +163,6 @@ def geos_cf_variable(version: int) -> str:
 
 def openaq_prefix(location: int, year: int | None = None) -> str:
     """Return the prefix of a location's objects (of a year) in the archive."""
-    return f"{OPENAQ_PREFIX}locationid={location}/" + (f"year={year}/" if year is not None else "")
+    return f"{OPENAQ_PREFIX}locationid={location}/" + (
+        f"year={year}/" if year is not None else ""
+    )

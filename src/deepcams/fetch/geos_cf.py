@@ -97,7 +97,10 @@ class GeosCfRequest:
             raise InputError("--via", "https for version 2", "opendap", why)
         if self.bbox is not None:
             Grid.globe(STEP).select(self.bbox, "--bbox")
-        first = self.period.start.astype("datetime64[h]").astype("datetime64[ns]") + HOUR // 2
+        first = (
+            self.period.start.astype("datetime64[h]").astype("datetime64[ns]")
+            + HOUR // 2
+        )
         times = np.arange(first, self.period.end, HOUR)
         times = times[self.period.contains(times)]
         begin, end = GEOS_CF_SPANS[self.version]
@@ -137,7 +140,9 @@ class GeosCf(Fetch[GeosCfRequest]):
 
     def missing(self) -> list[np.datetime64]:
         """Return the hours that are not complete."""
-        return [time for time in self.request.hours() if not self.complete(hour_name(time))]
+        return [
+            time for time in self.request.hours() if not self.complete(hour_name(time))
+        ]
 
     def check(self) -> None:
         """Refuse what could not come to an end."""
@@ -163,12 +168,18 @@ class GeosCf(Fetch[GeosCfRequest]):
             f"{requests:,} requests to {root}, {at_once} at once",
             f"about {size(each)} an hour, {judged}",
         ]
-        return Estimate(str(request.out), words, each * len(missing), free_space(request.out))
+        return Estimate(
+            str(request.out), words, each * len(missing), free_space(request.out)
+        )
 
     def _root(self) -> str:
         if self.request.via == "opendap":
             return self.endpoints.geos_cf_opendap
-        return self.endpoints.geos_cf_v1 if self.request.version == 1 else self.endpoints.geos_cf_v2
+        return (
+            self.endpoints.geos_cf_v1
+            if self.request.version == 1
+            else self.endpoints.geos_cf_v2
+        )
 
     def _length(self, time: np.datetime64) -> int | None:
         with Http(self.policy, 1) as http:
@@ -241,7 +252,11 @@ class GeosCf(Fetch[GeosCfRequest]):
         for kind, url in self._urls(time):
             try:
                 partial = http.download(
-                    url, final, final.name, lambda path: self._verify(path, time), came=self.came
+                    url,
+                    final,
+                    final.name,
+                    lambda path: self._verify(path, time),
+                    came=self.came,
                 )
             except AbsentError:
                 continue
@@ -280,7 +295,10 @@ class GeosCf(Fetch[GeosCfRequest]):
         part.replace(partial)
 
     def _fetch_record(
-        self, missing: list[np.datetime64], absent: list[str], tell: Callable[[int], None]
+        self,
+        missing: list[np.datetime64],
+        absent: list[str],
+        tell: Callable[[int], None],
     ) -> None:
         """Fetch hours over OPeNDAP."""
         request, done = self.request, 0
@@ -288,10 +306,15 @@ class GeosCf(Fetch[GeosCfRequest]):
             record = OpendapRecord(self.endpoints.geos_cf_opendap, http, request.bbox)
             for day in sorted({_day(time) for time in missing}):
                 times = [time for time in missing if _day(time) == day]
-                for time, values in zip(times, record.hours(times, self.came), strict=True):
+                for time, values in zip(
+                    times, record.hours(times, self.came), strict=True
+                ):
                     if np.isfinite(values).any():
                         final = request.out / geos_cf_file(1, time)
-                        hidden, source = partial_of(final), f"{TITLE.format(1)}, over OPeNDAP"
+                        hidden, source = (
+                            partial_of(final),
+                            f"{TITLE.format(1)}, over OPeNDAP",
+                        )
                         write_hour(hidden, values, record.grid, time, 1, source)
                         self.finish(hour_name(time), hidden, final, url=record.url)
                     else:
@@ -351,7 +374,12 @@ def read_hour(path: Path, time: np.datetime64, version: int) -> Hour:
 
 
 def write_hour(
-    path: Path, values: np.ndarray, grid: Grid, time: np.datetime64, version: int, source: str
+    path: Path,
+    values: np.ndarray,
+    grid: Grid,
+    time: np.datetime64,
+    version: int,
+    source: str,
 ) -> None:
     """Write one hour's PM2.5 in GEOS-CF's own layout.
 
@@ -383,14 +411,21 @@ def write_hour(
             "Filename": geos_cf_file(version, time),
         },
     )
-    packed = {"zlib": True, "complevel": 1, "shuffle": True, "_FillValue": np.float32(1e15)}
+    packed = {
+        "zlib": True,
+        "complevel": 1,
+        "shuffle": True,
+        "_FillValue": np.float32(1e15),
+    }
     since = f"minutes since {str(time)[:19].replace('T', ' ')}"
     encoding: dict[str, dict[str, Any]] = {
         name: {**packed, "dtype": "f4"},
         "time": {"units": since, "dtype": "i4"},
     }
     with READING, os_errors_explained(path):
-        data.to_netcdf(path, engine="netcdf4", encoding=encoding, unlimited_dims=["time"])
+        data.to_netcdf(
+            path, engine="netcdf4", encoding=encoding, unlimited_dims=["time"]
+        )
 
 
 class OpendapRecord:
@@ -420,7 +455,8 @@ class OpendapRecord:
 
     def _axes(self) -> tuple[np.ndarray, np.ndarray, Grid]:
         latitude, longitude = (
-            self._ask(name, name, "the record's grid", lambda axis: axis) for name in ("lat", "lon")
+            self._ask(name, name, "the record's grid", lambda axis: axis)
+            for name in ("lat", "lon")
         )
         try:
             grid = Grid.from_coordinates(np.sort(latitude)[::-1], longitude, self.url)
@@ -429,14 +465,20 @@ class OpendapRecord:
         return latitude, longitude, grid.canonical()
 
     def _ask(
-        self, name: str, projection: str, what: str, check: Callable[[np.ndarray], np.ndarray]
+        self,
+        name: str,
+        projection: str,
+        what: str,
+        check: Callable[[np.ndarray], np.ndarray],
     ) -> np.ndarray:
         if self.url.startswith("https"):
             self._http.policy.wait(PAUSE)
         url = f"{self.url}.dods?{projection}"
         return self._http.read(url, what, lambda content: check(decode(content, name)))
 
-    def hours(self, times: Sequence[np.datetime64], came: Callable[[int], None]) -> np.ndarray:
+    def hours(
+        self, times: Sequence[np.datetime64], came: Callable[[int], None]
+    ) -> np.ndarray:
         """Return the values of some hours of one day: (hours, rows, columns), float32, NaN where there are none.
 
         Raises:
@@ -451,7 +493,11 @@ class OpendapRecord:
         south, north = int(self._rows.min()), int(self._rows.max())
         values = np.empty((last - first + 1, *self.grid.shape), np.float32)
         # columns that follow each other in the record are asked for at once
-        edges = [0, *(np.flatnonzero(np.diff(self._columns) != 1) + 1), self._columns.size]
+        edges = [
+            0,
+            *(np.flatnonzero(np.diff(self._columns) != 1) + 1),
+            self._columns.size,
+        ]
         for begin, end in pairwise(edges):
             west, east = int(self._columns[begin]), int(self._columns[end - 1])
             shape = (values.shape[0], north - south + 1, east - west + 1)
@@ -470,9 +516,13 @@ class OpendapRecord:
 def _plausible(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Return values in their shape, unless they cannot be PM2.5: the answer carries no check sum."""
     if values.size != math.prod(shape):
-        raise RetryableError(f"what came holds {values.size:,} instead of {math.prod(shape):,}")
+        raise RetryableError(
+            f"what came holds {values.size:,} instead of {math.prod(shape):,}"
+        )
     known = values[np.abs(values) < UNDEFINED]
-    if np.isnan(values).any() or (known.size and not LEAST <= known.min() <= known.max() <= MOST):
+    if np.isnan(values).any() or (
+        known.size and not LEAST <= known.min() <= known.max() <= MOST
+    ):
         raise RetryableError("what came holds values that cannot be PM2.5")
     return values.reshape(shape)
 
@@ -494,5 +544,7 @@ def decode(content: bytes, name: str) -> np.ndarray:
     data, dtype = parts[1], np.dtype(">f4" if declared[1] == "Float32" else ">f8")
     count = np.frombuffer(data[:8].ljust(8), ">u4")  # written twice
     if count[0] != count[1] or len(data) < 8 + int(count[0]) * dtype.itemsize:
-        raise RetryableError(f"{len(data):,} bytes came that do not hold {count[0]:,} values")
+        raise RetryableError(
+            f"{len(data):,} bytes came that do not hold {count[0]:,} values"
+        )
     return np.frombuffer(data, dtype, int(count[0]), 8)

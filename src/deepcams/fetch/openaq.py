@@ -172,7 +172,9 @@ class Day:
         try:
             gzip.decompress(data)
         except (zlib.error, EOFError, OSError) as error:
-            raise RetryableError(f"what came is a damaged gzip file ({error})") from None
+            raise RetryableError(
+                f"what came is a damaged gzip file ({error})"
+            ) from None
         return data
 
 
@@ -225,7 +227,9 @@ class Archive:
         """
         what = "the archive's list of locations"
         _, folders = self._list(OPENAQ_PREFIX, what, "/")
-        found = sorted(int(match[1]) for match in map(_LOCATION.search, folders) if match)
+        found = sorted(
+            int(match[1]) for match in map(_LOCATION.search, folders) if match
+        )
         if not found:
             raise FetchError(f"{what} is empty; check --endpoint openaq-archive=URL")
         return found
@@ -236,7 +240,9 @@ class Archive:
         found, _ = self._list(openaq_prefix(location, year), what)
         return sorted(found, key=lambda day: day.key)
 
-    def _list(self, prefix: str, what: str, delimiter: str = "") -> tuple[list[Day], list[str]]:
+    def _list(
+        self, prefix: str, what: str, delimiter: str = ""
+    ) -> tuple[list[Day], list[str]]:
         """List the objects and folders under a prefix, page by page.
 
         Lists are read here rather than by obstore, which takes any page (an error's, a portal's) for an empty list: a
@@ -310,7 +316,10 @@ def read_page(text: bytes, prefix: str) -> tuple[list[Day], list[str], str]:
             with suppress(ValueError):  # no date
                 day = date(int(match[1]), int(match[2]), int(match[3]))
                 days.append(Day(key, day, int(length), tag.strip('"')))
-    folders = [each.text or "" for each in root.iterfind(f"{space}CommonPrefixes/{space}Prefix")]
+    folders = [
+        each.text or ""
+        for each in root.iterfind(f"{space}CommonPrefixes/{space}Prefix")
+    ]
     return days, folders, token if truncated == "true" else ""
 
 
@@ -391,7 +400,12 @@ class _Item(NamedTuple):
         if match is None:
             return None
         location, first, last, year = match.groups()
-        return cls(int(location), date.fromisoformat(first), date.fromisoformat(last), int(year))
+        return cls(
+            int(location),
+            date.fromisoformat(first),
+            date.fromisoformat(last),
+            int(year),
+        )
 
 
 @dataclass
@@ -403,7 +417,9 @@ class Openaq(Fetch[OpenaqRequest]):
     def __post_init__(self) -> None:
         self.request.check()
         super().__post_init__()
-        self._box = None if self.request.bbox is None else Box.checked(self.request.bbox)
+        self._box = (
+            None if self.request.bbox is None else Box.checked(self.request.bbox)
+        )
         self._key: Key | None = None
         environment = os.environ if self.environment is None else self.environment
         value = environment.get(KEY_VARIABLE, "").strip()
@@ -416,7 +432,9 @@ class Openaq(Fetch[OpenaqRequest]):
         return {"provider": "openaq", "parameter": self.request.parameter}
 
     def _with_archive(self, do: Callable[[], T], at_once: int) -> T:
-        with Archive(self.endpoints.openaq_archive, self.policy, at_once) as self._archive:
+        with Archive(
+            self.endpoints.openaq_archive, self.policy, at_once
+        ) as self._archive:
             return do()
 
     def _estimate(self) -> Estimate:
@@ -424,7 +442,11 @@ class Openaq(Fetch[OpenaqRequest]):
         return self._with_archive(self._estimate_of_archive, 4)
 
     def _estimate_of_archive(self) -> Estimate:
-        out, free, (first, last) = self.folder, free_space(self.folder), self.request.days()
+        out, free, (first, last) = (
+            self.folder,
+            free_space(self.folder),
+            self.request.days(),
+        )
         found, why = answer(self._locations)
         if found is None:
             days = (last - first).days + 3  # local days, so one more at either end
@@ -441,8 +463,13 @@ class Openaq(Fetch[OpenaqRequest]):
         if not missing:
             return Estimate(str(out), words, 0.0, free)
         sample = missing[:: max(len(missing) // 5, 1)][:5]
-        source, at_once = self.endpoints.openaq_archive, f"{self.request.at_once} at once"
-        listed, why = answer(lambda: [day for item in sample for day in self._days(item)])
+        source, at_once = (
+            self.endpoints.openaq_archive,
+            f"{self.request.at_once} at once",
+        )
+        listed, why = answer(
+            lambda: [day for item in sample for day in self._days(item)]
+        )
         if listed is None:
             most = sum((item.last - item.first).days + 1 for item in missing)
             words += [
@@ -454,7 +481,9 @@ class Openaq(Fetch[OpenaqRequest]):
         words.append(
             f"about {len(listed) * share:,.0f} objects from {source} (judged by {len(sample)} of them), {at_once}"
         )
-        return Estimate(str(out), words, sum(day.length for day in listed) * share, free)
+        return Estimate(
+            str(out), words, sum(day.length for day in listed) * share, free
+        )
 
     def _fetch(self) -> Summary:
         check_space(self.folder, _SPARE)
@@ -466,11 +495,16 @@ class Openaq(Fetch[OpenaqRequest]):
             self._save_locations(described)
         items = self._items(numbers)
         summary = Summary(
-            str(self.folder), "location years", len(items), notes=[f"locations: {known}"]
+            str(self.folder),
+            "location years",
+            len(items),
+            notes=[f"locations: {known}"],
         )
         failures: list[FetchError] = []
         for year in sorted({item.year for item in items}):
-            missing = [item for item in items if item.year == year and not self._is_kept(item)]
+            missing = [
+                item for item in items if item.year == year and not self._is_kept(item)
+            ]
             summary.kept += sum(item.year == year for item in items) - len(missing)
 
             def tell(done: int, total: int = len(missing)) -> None:
@@ -480,9 +514,13 @@ class Openaq(Fetch[OpenaqRequest]):
             failures += failed
             summary.fetched += len(missing) - len(failed)
             self._join(year, summary)
-        outside = sum(self.records.get(self._outside(number)) is not None for number in numbers)
+        outside = sum(
+            self.records.get(self._outside(number)) is not None for number in numbers
+        )
         if outside:
-            summary.notes.append(f"{outside:,} locations lie outside the box or country")
+            summary.notes.append(
+                f"{outside:,} locations lie outside the box or country"
+            )
         if not any(self.folder.glob("openaq_*.parquet")):
             summary.notes.append(
                 f"none of them has {self.request.parameter} in this period: there is nothing to write"
@@ -510,7 +548,9 @@ class Openaq(Fetch[OpenaqRequest]):
         path = self.folder / STATIONS
         known: dict[int, Any] = {}
         with suppress(OSError, ValueError, LookupError, TypeError):
-            known = {one["id"]: one for one in json.loads(path.read_text("utf-8"))["results"]}
+            known = {
+                one["id"]: one for one in json.loads(path.read_text("utf-8"))["results"]
+            }
         known |= {one["id"]: one for one in found}
         results = {"results": [known[number] for number in sorted(known)]}
         text = json.dumps(results, ensure_ascii=False, indent=0) + "\n"
@@ -526,7 +566,9 @@ class Openaq(Fetch[OpenaqRequest]):
         first, last = self.request.days()
         items = []
         for year in range(first.year, last.year + 1):
-            begin = first - timedelta(days=1) if year == first.year else date(year, 1, 1)
+            begin = (
+                first - timedelta(days=1) if year == first.year else date(year, 1, 1)
+            )
             end = last + timedelta(days=1) if year == last.year else date(year, 12, 31)
             items += [_Item(number, begin, end, year) for number in numbers]
         return items
@@ -553,7 +595,9 @@ class Openaq(Fetch[OpenaqRequest]):
         for year in range(item.first.year, item.last.year + 1):
             for day in self._archive.days(item.location, year):
                 inside = item.first <= day.day <= item.last
-                if inside and not any(other.first <= day.day <= other.last for other in covered):
+                if inside and not any(
+                    other.first <= day.day <= other.last for other in covered
+                ):
                     found.append(day)
         return found
 
@@ -572,11 +616,17 @@ class Openaq(Fetch[OpenaqRequest]):
         objects = part.with_suffix("")
         with os_errors_explained(objects):
             objects.mkdir(parents=True, exist_ok=True)
-        if days and self._must_look() and not self._is_inside(self._object(days[0], objects)):
+        if (
+            days
+            and self._must_look()
+            and not self._is_inside(self._object(days[0], objects))
+        ):
             self.note(self._outside(item.location), _OUTSIDE)
             shutil.rmtree(objects)
             return
-        contents = list(self._archive.objects.map(lambda day: self._object(day, objects), days))
+        contents = list(
+            self._archive.objects.map(lambda day: self._object(day, objects), days)
+        )
         damaged: list[str] = []
         try:
             table = read_rows(contents, self.request.parameter)
@@ -589,7 +639,9 @@ class Openaq(Fetch[OpenaqRequest]):
                     damaged.append(day.key)
                 else:
                     (objects / day.name).unlink()
-                    raise FetchError(f"{day.name}: what came cannot be read; try again") from None
+                    raise FetchError(
+                        f"{day.name}: what came cannot be read; try again"
+                    ) from None
             table = read_rows(sound, self.request.parameter)
         if table.num_rows:
             with atomic_path(part, durable=True) as temporary:
@@ -631,15 +683,22 @@ class Openaq(Fetch[OpenaqRequest]):
             return True
         if not table.num_rows:
             return True
-        latitude, longitude = (np.array([table[name][0].as_py()]) for name in ("lat", "lon"))
+        latitude, longitude = (
+            np.array([table[name][0].as_py()]) for name in ("lat", "lon")
+        )
         if self._box is not None and not self._box.contains(latitude, longitude).all():
             return False
         country = self.request.country
-        return country is None or bool(countries_of(latitude, longitude)[0] == country.upper())
+        return country is None or bool(
+            countries_of(latitude, longitude)[0] == country.upper()
+        )
 
     def _join(self, year: int, summary: Summary) -> None:
         """Make the year's one file, as far as the year's locations have come."""
-        final, parts = self.folder / f"openaq_{year}.parquet", self.folder / _PARTS / str(year)
+        final, parts = (
+            self.folder / f"openaq_{year}.parquet",
+            self.folder / _PARTS / str(year),
+        )
         if not any(parts.glob("*.parquet")):
             return
         self.progress(f"writing {final.name}", 0, 0)
@@ -650,7 +709,16 @@ class Openaq(Fetch[OpenaqRequest]):
 
 
 _NUMBERS = ("lat", "lon", "value")
-_COLUMNS = ("location_id", "location", "datetime", "lat", "lon", "parameter", "units", "value")
+_COLUMNS = (
+    "location_id",
+    "location",
+    "datetime",
+    "lat",
+    "lon",
+    "parameter",
+    "units",
+    "value",
+)
 _UNREADABLE = (zlib.error, EOFError, OSError, ValueError)
 _GROUP_ROWS = 1 << 19
 _JOINED = b"deepcams.merged"
@@ -659,7 +727,9 @@ _JOINED = b"deepcams.merged"
 
 def _schema(metadata: dict[bytes, str] | None = None) -> Any:
     kinds = {name: pa.float64() for name in _NUMBERS}
-    return pa.schema([(name, kinds.get(name, pa.string())) for name in _COLUMNS], metadata)
+    return pa.schema(
+        [(name, kinds.get(name, pa.string())) for name in _COLUMNS], metadata
+    )
 
 
 def _plain(parameter: str) -> str:
@@ -709,13 +779,27 @@ def _read_csv(header: bytes, body: bytes) -> Any:
         body = body.decode("latin-1").encode()
     return csv.read_csv(
         io.BytesIO(body),
-        csv.ReadOptions(use_threads=False, column_names=names, block_size=len(body) + 1),
+        csv.ReadOptions(
+            use_threads=False, column_names=names, block_size=len(body) + 1
+        ),
         convert_options=csv.ConvertOptions(
             column_types=_schema(),
             include_columns=list(_COLUMNS),
             include_missing_columns=True,
             strings_can_be_null=False,
-            null_values=["", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "-", "\\N"],
+            null_values=[
+                "",
+                "NA",
+                "N/A",
+                "n/a",
+                "NaN",
+                "nan",
+                "null",
+                "NULL",
+                "None",
+                "-",
+                "\\N",
+            ],
         ),
     )
 
@@ -732,7 +816,8 @@ def join_parts(parts: Path, final: Path) -> int:
     if final.exists():
         joined = json.loads((pq.read_schema(final).metadata or {}).get(_JOINED, b"[]"))
     found = sorted(
-        parts.glob("*.parquet"), key=lambda path: (int(path.stem.split("_")[0]), path.stem)
+        parts.glob("*.parquet"),
+        key=lambda path: (int(path.stem.split("_")[0]), path.stem),
     )
     new = [path for path in found if path.stem not in set(joined)]
     if new:
@@ -758,7 +843,9 @@ def _row_groups(paths: Iterable[Path]) -> Iterator[Any]:
     for path in paths:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(_GROUP_ROWS):
-                held.append(pa.Table.from_batches([batch]).replace_schema_metadata(None))
+                held.append(
+                    pa.Table.from_batches([batch]).replace_schema_metadata(None)
+                )
                 rows += batch.num_rows
                 if rows >= _GROUP_ROWS:
                     yield pa.concat_tables(held)

@@ -54,7 +54,11 @@ class Status:
 
     def text(self) -> str:
         """Return a few lines for people."""
-        shared = [f"{key} {value}" for key, value in self.identity.items() if value is not None]
+        shared = [
+            f"{key} {value}"
+            for key, value in self.identity.items()
+            if value is not None
+        ]
         lines = [f"{self.folder}: {', '.join(shared)}"]
         for state, count in self.counts.items():
             amount = f", {size(self.bytes)}" if state == COMPLETE else ""
@@ -80,7 +84,10 @@ def was_fetched(folder: Path) -> bool:
 
 
 def status(
-    folder: str | Path, *, check: bool = False, progress: Callable[[int], None] = lambda done: None
+    folder: str | Path,
+    *,
+    check: bool = False,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> Status:
     """Read a folder's records.
 

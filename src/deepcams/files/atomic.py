@@ -55,7 +55,9 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def replace_atomically(path: Path, temporary: Path, *, durable: bool = True) -> Iterator[Path]:
+def replace_atomically(
+    path: Path, temporary: Path, *, durable: bool = True
+) -> Iterator[Path]:
     """Rename ``temporary`` to ``path`` at the end of the block, or remove it on an error.
 
     Args:
@@ -103,7 +105,9 @@ def os_errors_explained(path: Path, do: str = "") -> Iterator[None]:
             if full
             else "check the folder and its permissions"
         )
-        raise OutputError(f"{path} cannot be written: {reason}; {do or usual}") from error
+        raise OutputError(
+            f"{path} cannot be written: {reason}; {do or usual}"
+        ) from error
 
 
 def sync(path: Path) -> None:

@@ -41,10 +41,14 @@ def identity(path: Path) -> Iterator[bytes]:
     whole = path.resolve()
     files = [whole]
     if whole.is_dir():
-        files = sorted(Path(folder) / name for folder, _, names in os.walk(whole) for name in names)
+        files = sorted(
+            Path(folder) / name for folder, _, names in os.walk(whole) for name in names
+        )
     for file in files:
         about = file.stat()
-        yield f"{file}\0{about.st_size}\0{about.st_mtime_ns}\n".encode("utf-8", "surrogateescape")
+        yield f"{file}\0{about.st_size}\0{about.st_mtime_ns}\n".encode(
+            "utf-8", "surrogateescape"
+        )
 
 
 def forget_old(root: Path, keep_days: int, unfinished_days: int = 1) -> None:
@@ -71,7 +75,9 @@ def folder_to_build(folder: Path) -> Iterator[Path]:
     unfinished = folder.with_name(f"{folder.name}{UNFINISHED}")
     lock = try_lock(folder.with_name(f"{folder.name}.lock"))
     if lock is None:
-        unfinished = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}{UNFINISHED}")
+        unfinished = folder.with_name(
+            f"{folder.name}.{uuid.uuid4().hex[:8]}{UNFINISHED}"
+        )
     try:
         yield unfinished
     except (InputError, OSError):

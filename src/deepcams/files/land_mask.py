@@ -40,7 +40,10 @@ def land_rows(per_degree: int) -> Iterator[np.ndarray]:
 
 
 def made_once(
-    name: str, shape: tuple[int, ...], dtype: npt.DTypeLike, make: Callable[[], np.ndarray]
+    name: str,
+    shape: tuple[int, ...],
+    dtype: npt.DTypeLike,
+    make: Callable[[], np.ndarray],
 ) -> np.ndarray:
     """Return an array made from the mask; it is cached if the cache can be written to.
 
@@ -59,7 +62,9 @@ def made_once(
     np.save(buffer, found)
     with suppress(OSError):
         cached.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(cached, buffer.getvalue())  # several processes may come to it at once
+        write_atomically(
+            cached, buffer.getvalue()
+        )  # several processes may come to it at once
     return found
 
 
@@ -67,7 +72,10 @@ def _source() -> Path:
     spec = importlib.util.find_spec("global_land_mask")
     assert spec is not None
     assert spec.submodule_search_locations is not None
-    return Path(next(iter(spec.submodule_search_locations))) / "globe_combined_mask_compressed.npz"
+    return (
+        Path(next(iter(spec.submodule_search_locations)))
+        / "globe_combined_mask_compressed.npz"
+    )
 
 
 @lru_cache(maxsize=1)

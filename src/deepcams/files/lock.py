@@ -81,7 +81,9 @@ def locked(path: Path, output: Path) -> Iterator[bool]:
     made = [folder for folder in path.parents if not folder.exists()]
     lock = try_lock(path)
     if lock is None:
-        raise OutputError(f"{output}: {held_by(path)}; wait for it, or choose another name")
+        raise OutputError(
+            f"{output}: {held_by(path)}; wait for it, or choose another name"
+        )
     try:
         yield lock.is_locked
     finally:

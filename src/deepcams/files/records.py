@@ -95,7 +95,9 @@ class Records:
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, KeyError) as error:
-            raise OutputError(f"{path}: the record cannot be read; use --overwrite") from error
+            raise OutputError(
+                f"{path}: the record cannot be read; use --overwrite"
+            ) from error
 
     def put(self, record: Record) -> None:
         """Write a piece's record; the piece's data must be on disk.
@@ -182,7 +184,9 @@ def fingerprint(*parts: object) -> str:
         if isinstance(part, np.ndarray):
             digest.update(f"\0{part.dtype} {part.shape}\0".encode())
             digest.update(
-                np.ascontiguousarray(part).data if part.dtype.kind not in "mMO" else part.tobytes()
+                np.ascontiguousarray(part).data
+                if part.dtype.kind not in "mMO"
+                else part.tobytes()
             )
         elif isinstance(part, bytes):
             digest.update(b"\0bytes\0" + part + b"\0")
@@ -233,7 +237,9 @@ def _changes(old: Any, new: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
         yield path, old, new
 
 
-def _list_changes(old: list[Any], new: list[Any], path: str) -> Iterator[tuple[str, Any, Any]]:
+def _list_changes(
+    old: list[Any], new: list[Any], path: str
+) -> Iterator[tuple[str, Any, Any]]:
     short = max(len(old), len(new)) <= _SHORT
     names, new_names = _names(old), _names(new)
     if names and names == new_names:
@@ -246,13 +252,17 @@ def _list_changes(old: list[Any], new: list[Any], path: str) -> Iterator[tuple[s
     elif short:
         yield path, old, new
     else:
-        for i, (one, other) in enumerate(itertools.zip_longest(old, new, fillvalue=_ABSENT)):
+        for i, (one, other) in enumerate(
+            itertools.zip_longest(old, new, fillvalue=_ABSENT)
+        ):
             yield from _changes(one, other, f"{path}.{i}")
 
 
 def _names(elements: list[Any]) -> list[str]:
     """Return the elements' names if all have one, else none."""
-    named = all(isinstance(element, Mapping) and "name" in element for element in elements)
+    named = all(
+        isinstance(element, Mapping) and "name" in element for element in elements
+    )
     return [str(element["name"]) for element in elements] if named else []
 
 

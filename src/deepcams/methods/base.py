@@ -59,7 +59,9 @@ class Downscaler(Protocol):
         ...
 
 
-def fill_missing(values: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray | None]:
+def fill_missing(
+    values: np.ndarray, grid: Grid
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Replace each NaN by the nearest value of its frame, so that methods need not know of missing cells.
 
     Args:
@@ -163,7 +165,11 @@ class TemporalDownscaler(_Method):
 
     @abstractmethod
     def between(
-        self, before: np.ndarray, after: np.ndarray, fractions: Sequence[float], grid: Grid
+        self,
+        before: np.ndarray,
+        after: np.ndarray,
+        fractions: Sequence[float],
+        grid: Grid,
     ) -> np.ndarray:
         """Return frames between two complete ones.
 
@@ -196,7 +202,9 @@ class TemporalDownscaler(_Method):
                 continue
             fractions = np.arange(1, last - first) / (last - first)
             inner = slice(first + 1, last)
-            hourly[inner] = self.between(values[i], values[i + 1], list(fractions), grid)
+            hourly[inner] = self.between(
+                values[i], values[i + 1], list(fractions), grid
+            )
             if missing is not None:
                 hourly[inner, missing[i] | missing[i + 1]] = np.nan
         return field_like(field, hourly, grid, hours)

@@ -73,7 +73,9 @@ def interpolate(
     """
     padded = pad(values, grid, 2, 2)
     # Columns first, while the rows are few: only a third of the result is turned, and the result is in C order.
-    columns = _along_rows(padded.swapaxes(-1, -2), grid.columns, kind, factor).swapaxes(-1, -2)
+    columns = _along_rows(padded.swapaxes(-1, -2), grid.columns, kind, factor).swapaxes(
+        -1, -2
+    )
     cells = _along_rows(np.ascontiguousarray(columns), grid.rows, kind, factor)
     return nodes_from_cells(cells, grid, factor)
 

@@ -119,7 +119,9 @@ def weights_of(network: str) -> list[Path]:
     """
     for folder in (models_folder(), SHIPPED):
         exact = folder / f"{network}{_SUFFIX}"
-        found = [exact] if exact.is_file() else sorted(folder.glob(f"{network}-*{_SUFFIX}"))
+        found = (
+            [exact] if exact.is_file() else sorted(folder.glob(f"{network}-*{_SUFFIX}"))
+        )
         if found:
             return found
     return []
@@ -189,10 +191,14 @@ def _neural(kind: Kind, path: Path, how: dict[str, Any]) -> Any:
     card = checkpoint.card
     if card.kind != kind:
         found = f"a {card.kind} one ({card.network})"
-        raise InputError(f"--{kind} {path}", f"a {kind} network", found, f"use --{card.kind}")
+        raise InputError(
+            f"--{kind} {path}", f"a {kind} network", found, f"use --{card.kind}"
+        )
     channels = checkpoint.network.channels
     if channels != 1:
-        raise InputError(path, "a network of one variable", f"one of {channels} channels")
+        raise InputError(
+            path, "a network of one variable", f"one of {channels} channels"
+        )
     variable = how["variable"]
     if variable not in (None, card.variable):
         found = f"weights trained on {card.variable}"

@@ -13,7 +13,14 @@ import xarray as xr
 
 from deepcams.core.errors import choose
 from deepcams.core.field import field_like, grid_of
-from deepcams.core.grid import FACTOR, Grid, cell_row_areas, cells_from_nodes, pad, trim_to_cells
+from deepcams.core.grid import (
+    FACTOR,
+    Grid,
+    cell_row_areas,
+    cells_from_nodes,
+    pad,
+    trim_to_cells,
+)
 
 Degradation = Literal["area", "imresize", "decimate"]
 
@@ -63,8 +70,12 @@ def imresize_mean(fine: np.ndarray, coarse: Grid, factor: int = FACTOR) -> np.nd
     def nodes(first: int, count: int) -> slice:
         return slice(first, first + factor * (count - 1) + 1, factor)
 
-    rows = sum(w * padded[..., nodes(top + k, coarse.rows), :] for k, w in enumerate(kernel))
-    mean = sum(w * rows[..., nodes(left + k, coarse.columns)] for k, w in enumerate(kernel))
+    rows = sum(
+        w * padded[..., nodes(top + k, coarse.rows), :] for k, w in enumerate(kernel)
+    )
+    mean = sum(
+        w * rows[..., nodes(left + k, coarse.columns)] for k, w in enumerate(kernel)
+    )
     return np.asarray(mean).astype(fine.dtype)
 
 
@@ -107,4 +118,6 @@ def coarsen(
         return field_like(field, block(data), coarse)
     data = data.rechunk({1: -1, 2: -1})
     chunks = (data.chunks[0], *coarse.shape)
-    return field_like(field, data.map_blocks(block, dtype=data.dtype, chunks=chunks), coarse)
+    return field_like(
+        field, data.map_blocks(block, dtype=data.dtype, chunks=chunks), coarse
+    )

@@ -102,7 +102,9 @@ class Conserving(SpatialDownscaler):
 
     def refine(self, values: np.ndarray, grid: Grid) -> np.ndarray:
         """Refine by the inner method and correct; see :meth:`SpatialDownscaler.refine`."""
-        return conserve(self.inner.refine(values, grid), values, grid, self.factor, self.rounds)
+        return conserve(
+            self.inner.refine(values, grid), values, grid, self.factor, self.rounds
+        )
 
     def settings(self) -> dict[str, Any]:
         """Return the inner method's settings and the number of rounds."""

@@ -33,14 +33,18 @@ def choose_device(name: str = "auto") -> torch.device:
             raise InputError("--device", expected, "none", "use --device cpu or auto")
         return torch.device("cpu")
     if index and not (index.isdigit() and int(index) < torch.cuda.device_count()):
-        raise InputError("--device", f"cuda:0 to cuda:{torch.cuda.device_count() - 1}", repr(name))
+        raise InputError(
+            "--device", f"cuda:0 to cuda:{torch.cuda.device_count() - 1}", repr(name)
+        )
     return torch.device("cuda", int(index or 0))
 
 
 def working(device: torch.device, precision: Precision) -> torch.autocast:
     """Return the context of that precision (matrix products and convolutions; sums stay float32)."""
     choose("--precision", precision, get_args(Precision))
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
+    return torch.autocast(
+        device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"
+    )
 
 
 def memory_budget(device: torch.device) -> int:
@@ -71,7 +75,9 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and "allocate memory" in str(error)
 
 
-def first_that_fits(work: Callable[[int], T], sizes: list[int], what: str) -> tuple[T, int]:
+def first_that_fits(
+    work: Callable[[int], T], sizes: list[int], what: str
+) -> tuple[T, int]:
     """Return ``work(size)`` for the first of ``sizes`` that fits into memory, with a notice for each that does not.
 
     Returns:
@@ -89,7 +95,9 @@ def first_that_fits(work: Callable[[int], T], sizes: list[int], what: str) -> tu
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         if index + 1 < len(sizes):
-            notice(f"out of memory with {what} {size}: going on with {sizes[index + 1]}")
+            notice(
+                f"out of memory with {what} {size}: going on with {sizes[index + 1]}"
+            )
     raise DeepcamsError(
         f"out of memory even with {what} {sizes[-1]}: close other programs, use --device cpu, or take a smaller --bbox"
     )

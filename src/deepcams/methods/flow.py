@@ -66,7 +66,9 @@ def _motion(origin: np.ndarray, target: np.ndarray) -> np.ndarray:
     below, right = max(_LEAST - rows, 0), max(_LEAST - columns, 0)
     if below or right:
         edges = ((0, below), (0, right))
-        origin, target = (np.pad(image, edges, mode="edge") for image in (origin, target))
+        origin, target = (
+            np.pad(image, edges, mode="edge") for image in (origin, target)
+        )
     return np.asarray(dis.calc(origin, target, None))[:rows, :columns]
 
 
@@ -88,7 +90,11 @@ def _carried(root: np.ndarray, flow: np.ndarray, time: float) -> np.ndarray:
 
 
 def _carried_to(
-    before: np.ndarray, after: np.ndarray, fractions: Sequence[float], grid: Grid, margin: float
+    before: np.ndarray,
+    after: np.ndarray,
+    fractions: Sequence[float],
+    grid: Grid,
+    margin: float,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return for each fraction the frame before and the frame after, each carried to that time."""
     nodes = round(margin / grid.step)
@@ -118,7 +124,9 @@ def _carried_to(
         return list(pool.map(carried, fractions))
 
 
-def initial_estimate(before: np.ndarray, after: np.ndarray, t: float, grid: Grid) -> np.ndarray:
+def initial_estimate(
+    before: np.ndarray, after: np.ndarray, t: float, grid: Grid
+) -> np.ndarray:
     """Return the initial estimate of a network at time t: both frames, carried along their motion.
 
     Args:
@@ -151,7 +159,11 @@ class Flow(TemporalDownscaler):
     halo = 48
 
     def between(
-        self, before: np.ndarray, after: np.ndarray, fractions: Sequence[float], grid: Grid
+        self,
+        before: np.ndarray,
+        after: np.ndarray,
+        fractions: Sequence[float],
+        grid: Grid,
     ) -> np.ndarray:
         """Blend the carried frames; see :meth:`TemporalDownscaler.between`."""
         pairs = _carried_to(before, after, fractions, grid, _MARGIN)
@@ -163,4 +175,9 @@ class Flow(TemporalDownscaler):
 
     def settings(self) -> dict[str, Any]:
         """Return the method's name and its numbers."""
-        return {"name": self.name, "patch": _PATCH, "stride": _STRIDE, "opencv": cv2.__version__}
+        return {
+            "name": self.name,
+            "patch": _PATCH,
+            "stride": _STRIDE,
+            "opencv": cv2.__version__,
+        }

@@ -16,7 +16,11 @@ class Linear(TemporalDownscaler):
     name = "linear"
 
     def between(
-        self, before: np.ndarray, after: np.ndarray, fractions: Sequence[float], grid: Grid
+        self,
+        before: np.ndarray,
+        after: np.ndarray,
+        fractions: Sequence[float],
+        grid: Grid,
     ) -> np.ndarray:
         """Interpolate; see :meth:`TemporalDownscaler.between`."""
         t = np.asarray(fractions, np.float32)[:, None, None]
@@ -33,7 +37,11 @@ class LinearEq9(Linear):
     name = "linear-eq9"
 
     def between(
-        self, before: np.ndarray, after: np.ndarray, fractions: Sequence[float], grid: Grid
+        self,
+        before: np.ndarray,
+        after: np.ndarray,
+        fractions: Sequence[float],
+        grid: Grid,
     ) -> np.ndarray:
         """Interpolate with the frames exchanged; see :meth:`TemporalDownscaler.between`."""
         return super().between(after, before, fractions, grid)

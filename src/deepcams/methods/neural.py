@@ -23,7 +23,9 @@ class Neural:
     name: str
     clip_above: float | None
 
-    def __init__(self, checkpoint: Checkpoint, device: str, precision: Precision) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, device: str, precision: Precision
+    ) -> None:
         self.checkpoint = checkpoint
         self.precision = precision
         self.device = choose_device(device)

@@ -42,7 +42,9 @@ class _PadOnGrid:
     def __call__(self, frame: Tensor, width: int) -> Tensor:
         """(B, C, rows, columns) -> (B, C, rows + 2 width, columns + 2 width)."""
         if width not in self._sources:
-            numbers = np.arange(self.grid.rows * self.grid.columns).reshape(self.grid.shape)
+            numbers = np.arange(self.grid.rows * self.grid.columns).reshape(
+                self.grid.shape
+            )
             padded = pad(numbers, self.grid, width, width)
             self._sources[width] = torch.from_numpy(padded).to(self.device)
         return frame.flatten(-2)[..., self._sources[width]]
@@ -60,18 +62,26 @@ class NeuralSpatial(Neural, SpatialDownscaler):
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, device: str = "auto", precision: Precision = "float32"
+        self,
+        checkpoint: Checkpoint,
+        device: str = "auto",
+        precision: Precision = "float32",
     ) -> None:
         super().__init__(checkpoint, device, precision)
         self.factor = int(checkpoint.card.factor or 1)
         tiling: Any = self.network.tiling
         self.halo = tiling.halo if tiling else _HALO
         self._tile_size: int | None = tiling.size if tiling else None
-        self._sliding: bool | None = None  # decided with the first frame that is larger than a tile
+        self._sliding: bool | None = (
+            None  # decided with the first frame that is larger than a tile
+        )
 
     def refine(self, values: np.ndarray, grid: Grid) -> np.ndarray:
         """Refine each frame; see :meth:`SpatialDownscaler.refine`."""
-        frames = [nodes_from_cells(self._cells(frame, grid), grid, self.factor) for frame in values]
+        frames = [
+            nodes_from_cells(self._cells(frame, grid), grid, self.factor)
+            for frame in values
+        ]
         fine = checked_finite(np.stack(frames), self.name)
         return unify_poles(np.maximum(fine, 0), grid.refine(self.factor))
 
@@ -128,7 +138,9 @@ class NeuralSpatial(Neural, SpatialDownscaler):
         if self.slides(grid):
             padding = _PadOnGrid(grid, self.device)
             try:
-                return self._run(frame[None], lambda x: self.network.refine_sliding(x, padding))[0]
+                return self._run(
+                    frame[None], lambda x: self.network.refine_sliding(x, padding)
+                )[0]
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
@@ -137,7 +149,9 @@ class NeuralSpatial(Neural, SpatialDownscaler):
                 f"out of memory with a whole frame of {grid.rows} x {grid.columns}: going on in tiles"
             )
         sizes = self._sizes(grid)
-        fine, used = first_that_fits(lambda size: self._tiled(frame, grid, size), sizes, "tiles of")
+        fine, used = first_that_fits(
+            lambda size: self._tiled(frame, grid, size), sizes, "tiles of"
+        )
         if used:
             self._tile_size = sizes[used]
         return fine
@@ -147,7 +161,9 @@ class NeuralSpatial(Neural, SpatialDownscaler):
         tiles = self.tiles(grid, size)
         batch = 1
         if self.device.type != "cpu":
-            one = max(self.network.working_bytes(tiles.rows.size, tiles.columns.size), 1)
+            one = max(
+                self.network.working_bytes(tiles.rows.size, tiles.columns.size), 1
+            )
             batch = max(1, min(memory_budget(self.device) // one, len(tiles)))
         return tiles.apply(
             frame, lambda some: self._run(some, self.network.refine), self.factor, batch

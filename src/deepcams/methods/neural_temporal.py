@@ -32,7 +32,10 @@ class NeuralTemporal(Neural, TemporalDownscaler):
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, device: str = "auto", precision: Precision = "float32"
+        self,
+        checkpoint: Checkpoint,
+        device: str = "auto",
+        precision: Precision = "float32",
     ) -> None:
         super().__init__(checkpoint, device, precision)
         self.halo: int = self.network.context[0]
@@ -40,7 +43,11 @@ class NeuralTemporal(Neural, TemporalDownscaler):
             self.halo = max(self.halo, Flow.halo)
 
     def between(
-        self, before: np.ndarray, after: np.ndarray, fractions: Sequence[float], grid: Grid
+        self,
+        before: np.ndarray,
+        after: np.ndarray,
+        fractions: Sequence[float],
+        grid: Grid,
     ) -> np.ndarray:
         """Predict; see :meth:`TemporalDownscaler.between`. All fractions in one pass where memory allows."""
         scaling = self.checkpoint.scaling
@@ -53,7 +60,9 @@ class NeuralTemporal(Neural, TemporalDownscaler):
 
         def scaled(frames: np.ndarray) -> torch.Tensor:
             """(.., rows, columns) in ug m-3 -> with context, (1, .., 1, rows, columns)."""
-            wide = np.ascontiguousarray(pad(frames, grid, top, left)[..., :rows, :columns])
+            wide = np.ascontiguousarray(
+                pad(frames, grid, top, left)[..., :rows, :columns]
+            )
             values = torch.from_numpy(wide).to(self.device)
             return scaling.forward(values)[None].unsqueeze(-3)
 
@@ -69,7 +78,9 @@ class NeuralTemporal(Neural, TemporalDownscaler):
                 times = list(fractions[some])
                 bands = []
                 for band, inner in self._bands(rows):
-                    given = None if estimate is None else estimate[:, some, ..., band, :]
+                    given = (
+                        None if estimate is None else estimate[:, some, ..., band, :]
+                    )
                     found = self.network.interpolate(frames[..., band, :], times, given)
                     bands.append(scaling.inverse(found[0, :, 0, inner].float()).cpu())
                 parts.append(torch.cat(bands, dim=-2))

@@ -30,7 +30,9 @@ class Axis:
     halo: int
 
     @classmethod
-    def cut(cls, length: int, size: int, halo: int, multiple: int = 1, minimum: int = 1) -> Axis:
+    def cut(
+        cls, length: int, size: int, halo: int, multiple: int = 1, minimum: int = 1
+    ) -> Axis:
         """Return as few tiles as possible, no larger than ``size``, multiples of ``multiple``, at least ``minimum``."""
         core = max(size // multiple * multiple - 2 * halo, 1)
         count = -(-length // core)
@@ -71,7 +73,9 @@ class Tiles:
     columns: Axis
 
     @classmethod
-    def cut(cls, grid: Grid, size: int, halo: int, multiple: int = 1, minimum: int = 1) -> Tiles:
+    def cut(
+        cls, grid: Grid, size: int, halo: int, multiple: int = 1, minimum: int = 1
+    ) -> Tiles:
         """Return the tiles for one grid (see :meth:`Axis.cut`)."""
         rows = Axis.cut(grid.rows, size, halo, multiple, minimum)
         columns = Axis.cut(grid.columns, size, halo, multiple, minimum)
@@ -109,9 +113,13 @@ class Tiles:
         beside = max(columns.before, columns.after)
         padded = pad(values, self.grid, above, beside)
         padded = padded[above - rows.before : above + rows.length + rows.after]
-        padded = padded[:, beside - columns.before : beside + columns.length + columns.after]
+        padded = padded[
+            :, beside - columns.before : beside + columns.length + columns.after
+        ]
         window = rows.window(factor)[:, None] * columns.window(factor)
-        total = np.zeros((padded.shape[0] * factor, padded.shape[1] * factor), np.float32)
+        total = np.zeros(
+            (padded.shape[0] * factor, padded.shape[1] * factor), np.float32
+        )
         weight = np.zeros_like(total)
 
         def tile(row: int, column: int, scale: int) -> tuple[slice, slice]:

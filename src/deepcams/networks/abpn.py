@@ -60,7 +60,13 @@ class ABPNOptions:
         known = self.attention in ("sdpa", "materialised")
         require(where, "attention", known, "sdpa or materialised", repr(self.attention))
         fits = 0 <= 2 * self.halo < self.tile
-        require(where, "halo", fits, f"0 to less than half of the tile ({self.tile})", self.halo)
+        require(
+            where,
+            "halo",
+            fits,
+            f"0 to less than half of the tile ({self.tile})",
+            self.halo,
+        )
 
 
 class Block(nn.Module):
@@ -130,12 +136,17 @@ class Attention(nn.Module):
     ) -> Tensor:
         """Both (N, d, H, W) -> the same shape; with ``window`` each pixel gathers from the square around it."""
         device = value.device.type
-        if torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.float16:
+        if (
+            torch.is_autocast_enabled(device)
+            and torch.get_autocast_dtype(device) == torch.float16
+        ):
             with torch.autocast(device, enabled=False):
                 return self._attend(features.float(), value.float(), window)
         return self._attend(features, value, window)
 
-    def _attend(self, features: Tensor, value: Tensor, window: SlidingWindow | None) -> Tensor:
+    def _attend(
+        self, features: Tensor, value: Tensor, window: SlidingWindow | None
+    ) -> Tensor:
         if window is not None:
             features = window.crop(features)
             value = window.crop(value)
@@ -207,7 +218,9 @@ class ABPN(SpatialNetwork):
         self.first_attention = Attention(2 * d, kind)
         # stage k of the paper has the index k - 1; the skips begin with the third stage and have the index k - 3
         self.up = nn.ModuleList(Projection(d, factor, up=True) for _ in range(stages))
-        self.down = nn.ModuleList(Projection(d, factor, up=False) for _ in range(stages - 1))
+        self.down = nn.ModuleList(
+            Projection(d, factor, up=False) for _ in range(stages - 1)
+        )
         self.attention = nn.ModuleList(Attention(d, kind) for _ in range(stages - 1))
         self.up_skip = nn.ModuleList(same(d, d, 1) for _ in range(stages - 2))
         self.down_skip = nn.ModuleList(same(d, d, 1) for _ in range(stages - 3))
@@ -266,7 +279,9 @@ class ABPN(SpatialNetwork):
     def _refine(self, coarse: Tensor, window: SlidingWindow | None) -> Tensor:
         feature = self.first(coarse)
         feature = self.second(self.first_attention(feature, feature, window))
-        fine = self._enlarge(coarse) + at_least_float32(self._correction(feature, window))
+        fine = self._enlarge(coarse) + at_least_float32(
+            self._correction(feature, window)
+        )
         # last back-projection: what the fine frame, made coarse, does not give back
         error = coarse - resize(fine, *coarse.shape[-2:])
         feature = self.error_first(error)

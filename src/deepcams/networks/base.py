@@ -163,7 +163,9 @@ class TemporalNetwork(Network):
     receptive_field: ClassVar[int | None] = None
 
     @abstractmethod
-    def interpolate(self, frames: Tensor, t: Times, estimate: Tensor | None = None) -> Tensor:
+    def interpolate(
+        self, frames: Tensor, t: Times, estimate: Tensor | None = None
+    ) -> Tensor:
         """Predict frames between two known ones; what does not depend on t is computed once.
 
         Args:
@@ -182,7 +184,9 @@ class TemporalNetwork(Network):
     def loss(self, sample: TemporalSample) -> Tensor:
         """Return the scalar to minimise for one batch; H and W fit ``training_size_rule``."""
 
-    def forward(self, frames: Tensor, t: Tensor, estimate: Tensor | None = None) -> Tensor:
+    def forward(
+        self, frames: Tensor, t: Tensor, estimate: Tensor | None = None
+    ) -> Tensor:
         """Do the same as :meth:`interpolate`, for hooks, ``torch.compile`` and ``torch.export``."""
         return self.interpolate(frames, t, estimate)
 
@@ -251,21 +255,31 @@ def times_tensor(t: Times, frames: Tensor, where: str) -> Tensor:
             raise InputError(f"{where}: t", "times inside (0, 1)", str(list(t)))
         t = torch.tensor(t, dtype=torch.float64)
     if t.ndim not in (1, 2) or not t.shape[-1] or (t.ndim == 2 and t.shape[0] != batch):
-        raise InputError(f"{where}: t", f"(T,) or ({batch}, T) times", f"shape {tuple(t.shape)}")
+        raise InputError(
+            f"{where}: t", f"(T,) or ({batch}, T) times", f"shape {tuple(t.shape)}"
+        )
     dtype = torch.float64 if frames.dtype == torch.float64 else torch.float32
     return t.to(frames.device, dtype).expand(batch, -1)
 
 
-def check_shape(tensor: Tensor, shape: Sequence[int | str], rule: SizeRule, where: str) -> None:
+def check_shape(
+    tensor: Tensor, shape: Sequence[int | str], rule: SizeRule, where: str
+) -> None:
     """Raise InputError unless ``tensor`` is floating, has ``shape`` (letters: any number) and fits ``rule``."""
-    fixed = all(isinstance(n, str) or n == m for n, m in zip(shape, tensor.shape, strict=False))
+    fixed = all(
+        isinstance(n, str) or n == m for n, m in zip(shape, tensor.shape, strict=False)
+    )
     if tensor.ndim != len(shape) or not fixed or not tensor.is_floating_point():
         found = f"{tuple(tensor.shape)} of {str(tensor.dtype).removeprefix('torch.')}"
-        raise InputError(where, f"a floating tensor ({', '.join(map(str, shape))})", found)
+        raise InputError(
+            where, f"a floating tensor ({', '.join(map(str, shape))})", found
+        )
     rule.check(tensor, where)
 
 
-def require(where: object, option: str, holds: bool, expected: str, found: object) -> None:
+def require(
+    where: object, option: str, holds: bool, expected: str, found: object
+) -> None:
     """Raise InputError for an option out of its range; for the ``__post_init__`` of options."""
     if not holds:
         raise InputError(f"{where}: {option}", expected, found)
@@ -291,7 +305,9 @@ def options_from(options_type: type, values: Mapping[str, Any], where: object) -
         wanted = type(defaults[name])
         fits = isinstance(value, (int, float) if wanted is float else wanted)
         if not fits or (isinstance(value, bool) and wanted is not bool):
-            raise InputError(f"{where}: {name}", f"a value of type {wanted.__name__}", repr(value))
+            raise InputError(
+                f"{where}: {name}", f"a value of type {wanted.__name__}", repr(value)
+            )
     return options_type(**values)
 
 
@@ -315,6 +331,8 @@ def shape_differences(found: Shapes, expected: Shapes) -> str:
         ],
     }
     phrases = [
-        f"{len(names)} {what}: {first_names(names)}" for what, names in wrong.items() if names
+        f"{len(names)} {what}: {first_names(names)}"
+        for what, names in wrong.items()
+        if names
     ]
     return "; ".join(phrases)

@@ -24,7 +24,13 @@ from deepcams.networks.base import (
     require,
     require_ranges,
 )
-from deepcams.networks.layers import conv3, difference_of_powers, relu, resize, set_to_zero
+from deepcams.networks.layers import (
+    conv3,
+    difference_of_powers,
+    relu,
+    resize,
+    set_to_zero,
+)
 from deepcams.networks.warp import at_least_float32
 
 _LOG_FLOOR = 0.01
@@ -57,7 +63,9 @@ class CellNetOptions:
         where = "options of cellnet"
         require_ranges(where, self, width=(1, 1024), blocks=(1, 100), factor=(2, 16))
         require(where, "floor", self.floor > 0, "a positive number", self.floor)
-        require(where, "power", 0 < self.power <= 1, "more than 0, at most 1", self.power)
+        require(
+            where, "power", 0 < self.power <= 1, "more than 0, at most 1", self.power
+        )
         halos = 4 * self.blocks + 8
         require(where, "tile", self.tile > halos, f"more than {halos}", self.tile)
 
@@ -89,9 +97,13 @@ class CellNet(SpatialNetwork):
         self.factor = self.options.factor
         width = self.options.width
         self.first = conv3(1, width)
-        self.blocks = nn.ModuleList(ResidualBlock(width) for _ in range(self.options.blocks))
+        self.blocks = nn.ModuleList(
+            ResidualBlock(width) for _ in range(self.options.blocks)
+        )
         self.last = conv3(width, self.factor**2)
-        set_to_zero(self.last)  # to begin with, the shares are those of the training-free method
+        set_to_zero(
+            self.last
+        )  # to begin with, the shares are those of the training-free method
 
     @property
     def receptive_field(self) -> int:

@@ -200,14 +200,20 @@ def load(path: str | Path) -> Checkpoint:
     try:
         tensors = from_bytes(content)
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        raise InputError(path, _WANTED, f"a damaged file ({error})", _COPY_AGAIN) from None
+        raise InputError(
+            path, _WANTED, f"a damaged file ({error})", _COPY_AGAIN
+        ) from None
     network = _network_of(card, path)
     try:
         scaling = make_scaling(card.scaling, card.scaling_options)
     except InputError as error:
-        raise InputError(f"{path}: {error.where}", error.expected, error.found, error.do) from None
+        raise InputError(
+            f"{path}: {error.where}", error.expected, error.found, error.do
+        ) from None
     _fill(network, tensors, card, path)
-    return Checkpoint(network.eval(), scaling, card, hashlib.sha256(content).hexdigest())
+    return Checkpoint(
+        network.eval(), scaling, card, hashlib.sha256(content).hexdigest()
+    )
 
 
 def _network_of(card: Card, path: Path) -> Network:
@@ -219,16 +225,24 @@ def _network_of(card: Card, path: Path) -> Network:
         network_type = NETWORKS.get(card.network)
     except InputError as error:
         do = "install the package that adds this network, or a newer deepcams"
-        raise InputError(f"{path}: network", error.expected, repr(card.network), do) from None
+        raise InputError(
+            f"{path}: network", error.expected, repr(card.network), do
+        ) from None
     where = f"{path}: options of {card.network}"
-    network: Network = network_type(options_from(network_type.options_type, card.options, where))
+    network: Network = network_type(
+        options_from(network_type.options_type, card.options, where)
+    )
     if (card.kind, card.factor) != (network.kind, network.factor):
         expected = f"{network.kind}, factor {network.factor}"
-        raise InputError(f"{path}: card", expected, f"{card.kind}, factor {card.factor}")
+        raise InputError(
+            f"{path}: card", expected, f"{card.kind}, factor {card.factor}"
+        )
     return network
 
 
-def _fill(network: Network, tensors: Mapping[str, Tensor], card: Card, path: Path) -> None:
+def _fill(
+    network: Network, tensors: Mapping[str, Tensor], card: Card, path: Path
+) -> None:
     """Load the tensors into the network, once they are what its options and the card ask for."""
     import torch
 
@@ -240,7 +254,9 @@ def _fill(network: Network, tensors: Mapping[str, Tensor], card: Card, path: Pat
         {name: tuple(tensor.shape) for name, tensor in own.items()},
     )
     if wrong:
-        raise InputError(path, f"the tensors of {card.network} with the options in its card", wrong)
+        raise InputError(
+            path, f"the tensors of {card.network} with the options in its card", wrong
+        )
     if _digest(tensors) != card.tensors_sha256:
         expected = "weights with the checksum in its card"
         raise InputError(path, expected, "other weights", _COPY_AGAIN)
@@ -257,7 +273,9 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        digest.update(
+            tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        )
     return digest.hexdigest()
 
 
@@ -277,7 +295,9 @@ def _read_header(path: Path, whole: bool = False) -> tuple[dict[str, Any], bytes
     except FileNotFoundError:
         raise InputError(path, _WANTED, "no such file") from None
     except OSError as error:
-        raise InputError(path, _WANTED, error.strerror or "an unreadable file") from None
+        raise InputError(
+            path, _WANTED, error.strerror or "an unreadable file"
+        ) from None
     if len(text) < size:
         raise InputError(path, _WANTED, "a truncated or foreign file", _COPY_AGAIN)
     try:
@@ -306,15 +326,21 @@ def _card_of(header: Mapping[str, Any], path: object) -> Card:
     metadata = header.get("__metadata__")
     text = metadata.get(KEY) if isinstance(metadata, dict) else None
     if text is None:
-        raise InputError(path, _WANTED, "a safetensors file of another program (no card)")
+        raise InputError(
+            path, _WANTED, "a safetensors file of another program (no card)"
+        )
     try:
         values = json.loads(text)
         version = values["version"]
     except (ValueError, KeyError, TypeError):
-        raise InputError(f"{path}: card", "JSON with a version", "something else") from None
+        raise InputError(
+            f"{path}: card", "JSON with a version", "something else"
+        ) from None
     if not isinstance(version, int) or version > VERSION:
         do = "install a newer deepcams"
-        raise InputError(path, f"checkpoint format {VERSION} or earlier", f"format {version}", do)
+        raise InputError(
+            path, f"checkpoint format {VERSION} or earlier", f"format {version}", do
+        )
     expected = {field.name: str(field.type) for field in dataclasses.fields(Card)}
     wrong = [f"without {name}" for name in sorted(expected.keys() - values)]
     wrong += [f"with {name}" for name in sorted(values.keys() - expected)]

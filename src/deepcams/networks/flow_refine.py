@@ -28,7 +28,13 @@ from deepcams.networks.base import (
     require_ranges,
     times_tensor,
 )
-from deepcams.networks.layers import concat, conv3, difference_of_powers, double_size, zero_bias
+from deepcams.networks.layers import (
+    concat,
+    conv3,
+    difference_of_powers,
+    double_size,
+    zero_bias,
+)
 from deepcams.networks.warp import at_least_float32
 
 _GAIN = 8.0
@@ -59,7 +65,9 @@ class FlowRefineOptions:
         where = "options of flow-refine"
         require_ranges(where, self, width=(1, 512))
         require(where, "floor", self.floor > 0, "a positive number", self.floor)
-        require(where, "power", 0 < self.power <= 1, "more than 0, at most 1", self.power)
+        require(
+            where, "power", 0 < self.power <= 1, "more than 0, at most 1", self.power
+        )
 
 
 class TwoConvolutions(nn.Module):
@@ -120,7 +128,9 @@ class FlowRefine(TemporalNetwork):
         """Count eight full-resolution frames of features."""
         return 4 * rows * columns * 8 * self.options.width
 
-    def interpolate(self, frames: Tensor, t: Times, estimate: Tensor | None = None) -> Tensor:
+    def interpolate(
+        self, frames: Tensor, t: Times, estimate: Tensor | None = None
+    ) -> Tensor:
         """Predict frames between two known ones, from those that flow carries to each t.
 
         See :meth:`TemporalNetwork.interpolate`.
@@ -128,7 +138,9 @@ class FlowRefine(TemporalNetwork):
         Raises:
             InputError: a shape that does not fit, a t outside (0, 1), or no estimate.
         """
-        check_shape(frames, ("B", 2, 1, "H", "W"), self.size_rule, "flow-refine: frames")
+        check_shape(
+            frames, ("B", 2, 1, "H", "W"), self.size_rule, "flow-refine: frames"
+        )
         times = times_tensor(t, frames, "flow-refine")
         shape = (*times.shape, self.estimate_frames, *frames.shape[2:])
         if estimate is None or tuple(estimate.shape) != shape:
@@ -140,8 +152,12 @@ class FlowRefine(TemporalNetwork):
         inner = []
         for i in range(times.shape[1]):
             log = self._log_at(known, carried[:, i], times[:, i])
-            if not self.training:  # the mean of both directions of time, which have equal rights
-                backward = self._log_at(known.flip(1), carried[:, i].flip(1), 1 - times[:, i])
+            if (
+                not self.training
+            ):  # the mean of both directions of time, which have equal rights
+                backward = self._log_at(
+                    known.flip(1), carried[:, i].flip(1), 1 - times[:, i]
+                )
                 log = (log + backward) / 2
             inner.append(log.exp() - self.options.floor)
         return torch.stack(inner, dim=1)
@@ -150,7 +166,9 @@ class FlowRefine(TemporalNetwork):
         """Return the mean absolute difference of powers."""
         estimate = None if sample.estimate is None else sample.estimate[:, None]
         found = self.interpolate(sample.frames, sample.t.reshape(-1, 1), estimate)[:, 0]
-        return difference_of_powers(found, sample.target, self.options.floor, self.options.power)
+        return difference_of_powers(
+            found, sample.target, self.options.floor, self.options.power
+        )
 
     def _log_at(self, frames: Tensor, carried: Tensor, t: Tensor) -> Tensor:
         """Predict the logarithm above the floor (B, 1, H, W) at t (B,) from frames and carried frames (B, 2, H, W)."""
@@ -158,7 +176,9 @@ class FlowRefine(TemporalNetwork):
         floor = self.options.floor
 
         def blend(pair: Tensor) -> Tensor:
-            return ((1 - t) * pair[:, :1] + t * pair[:, 1:]).clamp_min(0).add(floor).log()
+            return (
+                ((1 - t) * pair[:, :1] + t * pair[:, 1:]).clamp_min(0).add(floor).log()
+            )
 
         # differences of logarithms need their digits
         with torch.autocast(frames.device.type, enabled=False):

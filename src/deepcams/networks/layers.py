@@ -51,7 +51,9 @@ def resize(x: Tensor, rows: int, columns: int) -> Tensor:
     return F.interpolate(x, size=(rows, columns), mode="bicubic", align_corners=False)
 
 
-def difference_of_powers(found: Tensor, wanted: Tensor, floor: float, power: float) -> Tensor:
+def difference_of_powers(
+    found: Tensor, wanted: Tensor, floor: float, power: float
+) -> Tensor:
     """Return the mean absolute difference of (values + floor)^power, negative values counting as 0."""
     found = (found.clamp_min(0) + floor) ** power
     wanted = (at_least_float32(wanted).clamp_min(0) + floor) ** power

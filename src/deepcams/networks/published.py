@@ -169,7 +169,9 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
             content = content[key]
     if not isinstance(content, dict):
         raise InputError(path, "a state dict (names to tensors)", "no dictionary")
-    tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    tensors = {
+        str(name): value for name, value in content.items() if isinstance(value, Tensor)
+    }
     if not tensors or len(tensors) != len(content):
         found = f"{len(tensors)} tensors among {len(content)} entries"
         raise InputError(path, "a state dict (names to tensors)", found)
@@ -188,7 +190,9 @@ def _load(path: Path) -> Any:
     wanted = "a PyTorch file of tensors alone"
     do = "download the file again"
     try:
-        with warnings.catch_warnings():  # torch warns of foreign pickles before it refuses them
+        with (
+            warnings.catch_warnings()
+        ):  # torch warns of foreign pickles before it refuses them
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -213,7 +217,9 @@ def published_shapes(network: Network) -> dict[str, tuple[int, ...]]:
     for name, parameter in network.named_parameters():
         theirs = names[name]
         shape = tuple(parameter.shape)
-        if theirs.startswith(("channel_converter", "rec_")) and theirs.endswith("weight"):
+        if theirs.startswith(("channel_converter", "rec_")) and theirs.endswith(
+            "weight"
+        ):
             shape = (*shape[:2], 1, *shape[2:])  # stored as 3-D kernels
         shapes[theirs] = shape
     for again, first in published_repeats(network).items():
@@ -234,7 +240,9 @@ def xvfi_from_published(tensors: Tensors, where: object, **options: Any) -> XVFI
     """
     if not {_XVFI_FIRST, _XVFI_U_NET} <= tensors.keys():
         expected = f"the published temporal network ({_XVFI_FIRST}, {_XVFI_U_NET} ..)"
-        raise InputError(where, expected, first_names(sorted(tensors)), _other_file(tensors))
+        raise InputError(
+            where, expected, first_names(sorted(tensors)), _other_file(tensors)
+        )
     nf = _size(tensors, _XVFI_FIRST, 0)
     shuffled = _size(tensors, _XVFI_U_NET, 1) - 8  # 4 nf / m^2
     scales = [m for m in (1, 2, 4, 8, 16) if m**2 * shuffled == 4 * nf]
@@ -250,10 +258,14 @@ def abpn_from_published(tensors: Tensors, where: object, **options: Any) -> ABPN
 
     Args and errors as :func:`xvfi_from_published`.
     """
-    stages = sum(bool(re.fullmatch(r"up\d+\.conv1\.deconv\.weight", name)) for name in tensors)
+    stages = sum(
+        bool(re.fullmatch(r"up\d+\.conv1\.deconv\.weight", name)) for name in tensors
+    )
     if stages < 2 or _ABPN_SECOND not in tensors:
         expected = f"the published spatial network ({_ABPN_SECOND}, {_ABPN_UP} ..)"
-        raise InputError(where, expected, first_names(sorted(tensors)), _other_file(tensors))
+        raise InputError(
+            where, expected, first_names(sorted(tensors)), _other_file(tensors)
+        )
     d = _size(tensors, _ABPN_SECOND, 0)
     factor = _size(tensors, _ABPN_UP, -1) - 2
     if d and factor > 1:
@@ -269,7 +281,9 @@ def _filled(network: N, tensors: Tensors, where: object) -> N:
         raise InputError(where, f"the tensors of the published {network.name}", wrong)
     for name, tensor in tensors.items():
         if not tensor.is_floating_point() or not torch.isfinite(tensor).all():
-            raise InputError(f"{where}: {name}", "finite numbers", f"other values ({tensor.dtype})")
+            raise InputError(
+                f"{where}: {name}", "finite numbers", f"other values ({tensor.dtype})"
+            )
     for again, first in published_repeats(network).items():
         if not torch.equal(tensors[again], tensors[first]):
             expected = f"the values of {first}, which it repeats"
@@ -277,7 +291,10 @@ def _filled(network: N, tensors: Tensors, where: object) -> N:
     own = network.state_dict()
     names = published_names(network)
     network.load_state_dict(
-        {name: tensors[names[name]].reshape(weights.shape) for name, weights in own.items()}
+        {
+            name: tensors[names[name]].reshape(weights.shape)
+            for name, weights in own.items()
+        }
     )
     return network.eval()
 
@@ -324,14 +341,19 @@ def import_published(
         raise InputError("models import", expected, "neither")
     networks: list[Network] = []
     sources: list[Path] = []
-    for given, network_of in ((temporal, xvfi_from_published), (spatial, abpn_from_published)):
+    for given, network_of in (
+        (temporal, xvfi_from_published),
+        (spatial, abpn_from_published),
+    ):
         if given is not None:
             networks.append(network_of(read_tensors(given), given))
             sources.append(Path(given))
     paths = [Path(folder) / f"{network.name}-published{SUFFIX}" for network in networks]
     for path in paths:
         if path.exists() and not overwrite:
-            raise OutputError(f"{path} exists already; choose another folder, or --overwrite")
+            raise OutputError(
+                f"{path} exists already; choose another folder, or --overwrite"
+            )
     for network, source, path in zip(networks, sources, paths, strict=True):
         provenance = {
             "origin": "weights published with DeepCAMS (Xiao et al. 2022), imported from a user's copy",

@@ -112,11 +112,15 @@ class Log(Scaling):
 
     def forward(self, values: Tensor) -> Tensor:
         """Apply the logarithm of 1 + |PM| / floor with the sign of PM: odd, increasing."""
-        return torch.copysign(torch.log1p(values.abs() / self.floor) / self.norm, values)
+        return torch.copysign(
+            torch.log1p(values.abs() / self.floor) / self.norm, values
+        )
 
     def inverse(self, scaled: Tensor) -> Tensor:
         """Apply the exponential less one, with the sign of ``scaled``."""
-        return torch.copysign(torch.expm1(scaled.abs() * self.norm) * self.floor, scaled)
+        return torch.copysign(
+            torch.expm1(scaled.abs() * self.norm) * self.floor, scaled
+        )
 
 
 SCALINGS = Registry(
@@ -146,5 +150,7 @@ def make_scaling(name: str, options: Mapping[str, Any] | None = None) -> Scaling
     options = options or {}
     for option in options:
         if option not in known:
-            raise InputError(f"scaling {name}", "the options " + ", ".join(known), repr(option))
+            raise InputError(
+                f"scaling {name}", "the options " + ", ".join(known), repr(option)
+            )
     return scaling_type(**options)

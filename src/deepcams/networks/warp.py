@@ -49,7 +49,9 @@ def warp(image: Tensor, flow: Tensor, mask: bool = False) -> Tensor:
         at = torch.stack((at_x, at_y), dim=-1)
         warped = F.grid_sample(image, at, align_corners=True)
         if mask:
-            inside = F.grid_sample(torch.ones_like(image[:, :1]), at, align_corners=True)
+            inside = F.grid_sample(
+                torch.ones_like(image[:, :1]), at, align_corners=True
+            )
             warped = warped * (inside >= 0.999)
         return warped
 

@@ -67,7 +67,9 @@ def _mask(radius: int, block: int, device: torch.device, dtype: torch.dtype) -> 
     outer = torch.arange(block + 2 * radius, device=device)
     near = (outer[None] - radius - inner[:, None]).abs() <= radius
     seen = (near[:, None, :, None] & near[None, :, None, :]).flatten(2).flatten(0, 1)
-    return torch.zeros(seen.shape, device=device, dtype=dtype).masked_fill(~seen, -torch.inf)
+    return torch.zeros(seen.shape, device=device, dtype=dtype).masked_fill(
+        ~seen, -torch.inf
+    )
 
 
 def windowed_attention(
@@ -113,6 +115,8 @@ def windowed_attention(
             attn_mask=mask,
             scale=1.0,
         )
-        gathered = gathered.reshape(batch, across, block, block, d).permute(0, 4, 2, 1, 3)
+        gathered = gathered.reshape(batch, across, block, block, d).permute(
+            0, 4, 2, 1, 3
+        )
         strips.append(gathered.reshape(batch, d, block, across * block))
     return torch.cat(strips, dim=2)[:, :, :rows, :columns]

@@ -26,7 +26,15 @@ from deepcams.networks.base import (
     require_ranges,
     times_tensor,
 )
-from deepcams.networks.layers import concat, conv3, double_size, halving, relu, resize, zero_bias
+from deepcams.networks.layers import (
+    concat,
+    conv3,
+    double_size,
+    halving,
+    relu,
+    resize,
+    zero_bias,
+)
 from deepcams.networks.warp import at_least_float32, splat, warp
 
 Pair = tuple[Tensor, Tensor]
@@ -175,7 +183,9 @@ class XVFI(TemporalNetwork):
         # the paper's text names 32 features and S = 5 and sums over the levels; it says nothing of m and the mask
         "paper": XVFIOptions(nf=32, depth=5, training_depth=5, level_loss="sum"),
         "released": XVFIOptions(),
-        "original": XVFIOptions(depth=5, training_depth=3, validity_mask=True, level_loss="sum"),
+        "original": XVFIOptions(
+            depth=5, training_depth=3, validity_mask=True, level_loss="sum"
+        ),
     }
     options: XVFIOptions
 
@@ -184,7 +194,9 @@ class XVFI(TemporalNetwork):
         nf = self.options.nf
         m = self.options.module_scale
         self.features = Features(nf, m.bit_length() - 1)
-        self.next_level = nn.Conv2d(nf, nf, 3, stride=2, padding=1)  # shared by all levels
+        self.next_level = nn.Conv2d(
+            nf, nf, 3, stride=2, padding=1
+        )  # shared by all levels
         self.lowest_flow = FlowNet(2 * nf, nf, 6)
         self.align = conv3(2 * nf, nf)  # shared by both directions
         self.higher_flow = FlowNet(2 * nf + 4, nf, 6)
@@ -217,7 +229,9 @@ class XVFI(TemporalNetwork):
         """Count the first features, at full resolution and for both frames, and the U-Net's halves."""
         return 4 * rows * columns * (6 * self.options.nf + 40)
 
-    def interpolate(self, frames: Tensor, t: Times, estimate: Tensor | None = None) -> Tensor:
+    def interpolate(
+        self, frames: Tensor, t: Times, estimate: Tensor | None = None
+    ) -> Tensor:
         """Predict frames between two known ones; features and flows are computed once for all t.
 
         See :meth:`TemporalNetwork.interpolate`; no initial estimate is used.
@@ -227,7 +241,9 @@ class XVFI(TemporalNetwork):
         features = self._features(frames, self.options.depth)
         flow, z = self._flows(features)[0]
         images = (frames[:, 0], frames[:, 1])
-        predicted = [self._level(images, features[0], flow, z, each) for each in times.unbind(1)]
+        predicted = [
+            self._level(images, features[0], flow, z, each) for each in times.unbind(1)
+        ]
         return torch.stack([level.frame for level in predicted], dim=1)
 
     def levels(self, frames: Tensor, t: Tensor) -> list[Level]:
@@ -237,7 +253,9 @@ class XVFI(TemporalNetwork):
             frames: (B, 2, 1, H, W), scaled; H and W fit ``training_size_rule``.
             t: (B,), each in (0, 1).
         """
-        check_shape(frames, ("B", 2, 1, "H", "W"), self.training_size_rule, "xvfi: frames")
+        check_shape(
+            frames, ("B", 2, 1, "H", "W"), self.training_size_rule, "xvfi: frames"
+        )
         t = times_tensor(t.reshape(-1, 1), frames, "xvfi")[:, 0]
         features = self._features(frames, self.options.training_depth)
         levels = []
@@ -248,10 +266,15 @@ class XVFI(TemporalNetwork):
 
     def loss(self, sample: TemporalSample) -> Tensor:
         """Return L1 over the levels, plus the edge-aware smoothness of level 0's refined flows (XVFI, eqs. 4-6)."""
-        check_shape(sample.target, ("B", 1, "H", "W"), self.training_size_rule, "xvfi: target")
+        check_shape(
+            sample.target, ("B", 1, "H", "W"), self.training_size_rule, "xvfi: target"
+        )
         levels = self.levels(sample.frames, sample.t)
         target = at_least_float32(sample.target)
-        errors = [F.l1_loss(level.frame, _reduce(target, 2**i)) for i, level in enumerate(levels)]
+        errors = [
+            F.l1_loss(level.frame, _reduce(target, 2**i))
+            for i, level in enumerate(levels)
+        ]
         total = torch.stack(errors).sum()
         if self.options.level_loss == "mean":
             total = total / len(errors)
@@ -293,7 +316,9 @@ class XVFI(TemporalNetwork):
             flows.append((flow, z))
         return flows[::-1]
 
-    def _level(self, images: Pair, features: Pair, flow: Tensor, z: Tensor, t: Tensor) -> Level:
+    def _level(
+        self, images: Pair, features: Pair, flow: Tensor, z: Tensor, t: Tensor
+    ) -> Level:
         """Predict one level's frame at t (B,)."""
         t = t.view(-1, 1, 1, 1)
         m = self.options.module_scale
@@ -312,7 +337,9 @@ class XVFI(TemporalNetwork):
         refined = at_least_float32(self.frame_refinement(known))
         logit, residual = torch.split(refined, 1, dim=1)
 
-        occlusion = torch.sigmoid(logit)  # eq. 3: the nearer and the less hidden frame counts more
+        occlusion = torch.sigmoid(
+            logit
+        )  # eq. 3: the nearer and the less hidden frame counts more
         trust0 = (1 - t) * occlusion
         trust1 = t * (1 - occlusion)
         frame = (trust0 * moved0 + trust1 * moved1) / (trust0 + trust1) + residual
@@ -346,7 +373,9 @@ def _summed_in_float64(part: nn.Module, x: Tensor) -> Tensor:
     if plain or x.dtype != torch.float32 or x.device.type != "cpu":
         return cast("Tensor", part(x))
     weights = {name: weight.double() for name, weight in part.named_parameters()}
-    return cast("Tensor", torch.func.functional_call(part, weights, (x.double(),))).float()
+    return cast(
+        "Tensor", torch.func.functional_call(part, weights, (x.double(),))
+    ).float()
 
 
 def _conv_of_enlarged(x: Tensor, conv: nn.Conv2d) -> Tensor:
@@ -356,7 +385,9 @@ def _conv_of_enlarged(x: Tensor, conv: nn.Conv2d) -> Tensor:
     which takes a fifth of the time where outputs are few.
     """
     pixel = torch.ones(1, 1, 2, 2, dtype=conv.weight.dtype, device=conv.weight.device)
-    kernel = F.conv_transpose2d(conv.weight.flatten(0, 1).unsqueeze(1), pixel).flip(-1, -2)
+    kernel = F.conv_transpose2d(conv.weight.flatten(0, 1).unsqueeze(1), pixel).flip(
+        -1, -2
+    )
     kernel = kernel.view(conv.out_channels, conv.in_channels, 4, 4).transpose(0, 1)
     return F.conv_transpose2d(x, kernel, conv.bias, stride=2, padding=1)
 

@@ -22,8 +22,24 @@ from deepcams.core.text import counted
 from deepcams.core.times import HOUR, stamp
 from deepcams.methods.coarsen import coarsen
 from deepcams.plotting import style
-from deepcams.plotting.maps import TICKS, draw_map, inches, map_figure, span_words, species_of
-from deepcams.plotting.page import Row, Sheet, Size, Texts, legible, own_style, size_of, text_width
+from deepcams.plotting.maps import (
+    TICKS,
+    draw_map,
+    inches,
+    map_figure,
+    span_words,
+    species_of,
+)
+from deepcams.plotting.page import (
+    Row,
+    Sheet,
+    Size,
+    Texts,
+    legible,
+    own_style,
+    size_of,
+    text_width,
+)
 from deepcams.plotting.projection import View, into_turn, window, within
 from deepcams.plotting.reading import EVERYWHERE, frame_at, mean, times_in
 
@@ -120,7 +136,9 @@ def _error(
         InputError: it is on another grid or of another time than the truth.
     """
     if panel.grid != truth.grid or time != true_time:
-        expected = f"the truth's grid and time ({truth.grid.describe()}, {stamp(true_time)})"
+        expected = (
+            f"the truth's grid and time ({truth.grid.describe()}, {stamp(true_time)})"
+        )
         raise InputError(name, expected, f"{panel.grid.describe()} at {stamp(time)}")
     values = panel.values - truth.values
     return Panel(f"{name} {style.MINUS} truth", values, truth.grid, is_error=True)
@@ -172,7 +190,11 @@ def lay_out(
     """
     panels = [panel for row in rows for panel in row if panel is not None]
     shown = {
-        kind: [within(each.values, each.grid, views[0]) for each in panels if each.is_error == kind]
+        kind: [
+            within(each.values, each.grid, views[0])
+            for each in panels
+            if each.is_error == kind
+        ]
         for kind in (False, True)
     }
     scales = [style.ColourScale.of_concentrations(scale, shown[False], species, annual)]
@@ -181,7 +203,9 @@ def lay_out(
     sheet = _sheet(rows, views, texts, paper, scales, moments=moments)
     k, lines = sheet.k, 0
     titles = [legible(each.title) for each in panels if each.is_error]
-    if any(text_width(f"A: {each}    {_SCORES}", 9 * k) >= sheet.wide for each in titles):
+    if any(
+        text_width(f"A: {each}    {_SCORES}", 9 * k) >= sheet.wide for each in titles
+    ):
         lines = 1 if text_width(_SCORES, 8 * k) < 0.95 * sheet.wide else 2
         sheet = _sheet(rows, views, texts, paper, scales, lines)
     with own_style(sheet.k):
@@ -201,7 +225,9 @@ def lay_out(
                     axes.set_xticks([])
                     axes.set_xlabel("" if any(below) else moments[c], fontsize=8 * k)
                 if panel.is_error:
-                    _write_scores(axes, within(panel.values, panel.grid, view), k, lines)
+                    _write_scores(
+                        axes, within(panel.values, panel.grid, view), k, lines
+                    )
                 if not letter:
                     _outline(axes, view, views[1:], k)
         sheet.bars()
@@ -214,7 +240,10 @@ def _write_scores(axes: Axes, errors: np.ndarray, k: float, lines: int) -> None:
     if not known.size:
         return
     mae, rmse = abs(known).mean(), np.sqrt((known**2).mean())
-    words = [f"{name} {score:#.3g}".rstrip(".") for name, score in (("MAE", mae), ("RMSE", rmse))]
+    words = [
+        f"{name} {score:#.3g}".rstrip(".")
+        for name, score in (("MAE", mae), ("RMSE", rmse))
+    ]
     axes.annotate(
         ("\n" if lines == 2 else "   ").join(words),
         (0 if lines else 1, 1),
@@ -313,7 +342,9 @@ def annual_figure(
     times, before = times_in(field, period), times_in(original, period, "original")
     frames = times.stop - times.start
     total = frames + before.stop - before.start
-    new, new_mean = _mean_panel(field, times, "field", view, shifted(progress, 0, total))
+    new, new_mean = _mean_panel(
+        field, times, "field", view, shifted(progress, 0, total)
+    )
     old, old_mean = _mean_panel(
         original, before, "original", view, shifted(progress, frames, total)
     )
@@ -376,4 +407,6 @@ def difference(field: xr.DataArray, original: xr.DataArray) -> Panel:
     values = np.full(new.shape, np.nan, np.float32)
     values[:, known] = new[:, known] - old[:, place[known]]
     part = replace(grid, north=top, rows=bottom + 1 - top)
-    return Panel(f"field {style.MINUS} original, {grid.step:g}°", values, part, is_error=True)
+    return Panel(
+        f"field {style.MINUS} original, {grid.step:g}°", values, part, is_error=True
+    )

@@ -63,11 +63,15 @@ def diurnal_figure(
             colour = _COLOURS[cycle.kind]
             mean = np.pad(cycle.mean, 2, mode="wrap")
             line = (0, (4, 2)) if cycle.dashed else "-"
-            axes.plot(hours, mean, c=colour, label=cycle.name, lw=1.8 * k, ls=line, zorder=3)
+            axes.plot(
+                hours, mean, c=colour, label=cycle.name, lw=1.8 * k, ls=line, zorder=3
+            )
             if cycle.spread is not None:
                 spread = np.pad(cycle.spread, 2, mode="wrap")
                 band = mean - spread, mean + spread
-                axes.fill_between(hours, *band, color=colour, alpha=0.13, linewidth=0, zorder=1)
+                axes.fill_between(
+                    hours, *band, color=colour, alpha=0.13, linewidth=0, zorder=1
+                )
         axes.set_xlim(0, 24)
         axes.set_xticks(range(0, 25, 3))
         low, high = axes.get_ylim()

@@ -79,7 +79,9 @@ def animate(
     path = Path(path)
     kind = path.suffix.lower()
     if kind not in _MOST_FRAMES:
-        raise InputError(path, "a name that ends in .mp4 or .gif", path.suffix or "no ending")
+        raise InputError(
+            path, "a name that ends in .mp4 or .gif", path.suffix or "no ending"
+        )
     if not 1 <= len(fields) <= 2:
         raise InputError("fields", "one or two", len(fields))
     if every < 1 or not 0.002 <= fps <= 60:  # a GIF's frame lasts 655 s at most
@@ -125,7 +127,9 @@ class _Film:
         texts: Texts,
     ) -> None:
         self.fields, self.view, self.scale = fields, view, scale
-        self.parts = {name: window(grid_of(field), view) for name, field in fields.items()}
+        self.parts = {
+            name: window(grid_of(field), view) for name, field in fields.items()
+        }
         across = len(fields) if view.height > 0.62 else 1
         rows = len(fields) // across
         # Narrow maps have the time on a line of its own.
@@ -148,8 +152,12 @@ class _Film:
                 part: Grid = self.parts[name][0]
                 empty = np.full(part.shape, np.nan, np.float32)
                 degrees = column == 0, row == rows - 1
-                self.images[name] = draw_map(axes, empty, part, view, scale, sheet.k, degrees)
-                self.titles[name] = sheet.title(axes, self._title(name, field.time.values[0]))
+                self.images[name] = draw_map(
+                    axes, empty, part, view, scale, sheet.k, degrees
+                )
+                self.titles[name] = sheet.title(
+                    axes, self._title(name, field.time.values[0])
+                )
                 axes.set_animated(True)
             sheet.bars()
             self.canvas = FigureCanvasAgg(self.figure)
@@ -177,7 +185,9 @@ class _Film:
 
 
 @contextmanager
-def writer(path: Path, fps: float, colours: np.ndarray, size: tuple[int, int]) -> Iterator[Write]:
+def writer(
+    path: Path, fps: float, colours: np.ndarray, size: tuple[int, int]
+) -> Iterator[Write]:
     """Open a film; the file appears, under its name, when all pictures are in it.
 
     Args:
@@ -211,7 +221,9 @@ def _mp4(path: Path, fps: float, size: tuple[int, int], name: Path) -> Iterator[
     options = f"-y -loglevel error {given} {made}".split()
     try:
         command = [imageio_ffmpeg.get_ffmpeg_exe(), *options, str(path.resolve())]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stderr=subprocess.PIPE
+        )
     except (OSError, RuntimeError) as error:
         raise _failed(name, f"cannot be started ({error})") from error
     said: list[bytes] = []
@@ -252,7 +264,9 @@ def _mp4(path: Path, fps: float, size: tuple[int, int], name: Path) -> Iterator[
 
 
 def _failed(path: Path, what: str) -> OutputError:
-    return OutputError(f"{path} cannot be written: the encoder ffmpeg {what}; a .gif needs none")
+    return OutputError(
+        f"{path} cannot be written: the encoder ffmpeg {what}; a .gif needs none"
+    )
 
 
 @contextmanager
@@ -266,26 +280,36 @@ def _gif(path: Path, fps: float, colours: np.ndarray) -> Iterator[Write]:
 
     greys = np.linspace(0, 255, 256 - len(colours)).round().astype(np.uint8)
     palette = Image.new("P", (1, 1))
-    palette.putpalette(np.concatenate([colours, np.stack([greys] * 3, axis=1)]).tobytes())
+    palette.putpalette(
+        np.concatenate([colours, np.stack([greys] * 3, axis=1)]).tobytes()
+    )
     before: np.ndarray | None = None
-    elapsed = 0.0  # hundredths of a second, in which a GIF counts, that are not yet written
+    elapsed = (
+        0.0  # hundredths of a second, in which a GIF counts, that are not yet written
+    )
 
     with path.open("wb") as file:
 
         def write(picture: np.ndarray) -> None:
             nonlocal before, elapsed
-            image = Image.fromarray(picture).quantize(palette=palette, dither=Image.Dither.NONE)
+            image = Image.fromarray(picture).quantize(
+                palette=palette, dither=Image.Dither.NONE
+            )
             index = np.asarray(image)
             box = 0, 0, *image.size
             if before is None:
-                header, _ = GifImagePlugin.getheader(image, info={"loop": 0, "duration": 10})
+                header, _ = GifImagePlugin.getheader(
+                    image, info={"loop": 0, "duration": 10}
+                )
                 file.writelines(header)
             else:
                 box = Image.fromarray(index != before).getbbox() or (0, 0, 1, 1)
             elapsed += 100 / fps
             hundredths = max(round(elapsed), 2)  # viewers slow down what is faster
             elapsed -= hundredths
-            frame = GifImagePlugin.getdata(image.crop(box), box[:2], duration=10 * hundredths)
+            frame = GifImagePlugin.getdata(
+                image.crop(box), box[:2], duration=10 * hundredths
+            )
             file.writelines(frame)
             before = index
 

@@ -83,7 +83,9 @@ def draw_map(
     wide = inches(axes)[0] / k
     thin = k * float(np.clip(wide / 2.5, 0.45, 1))  # small maps would be all lines
     countries = 0.6 if view.east - view.west > 120 else 1.0
-    _draw_lines(axes, on_paper("borders", view), 0.7 * countries * thin, 0.35 * countries * thin)
+    _draw_lines(
+        axes, on_paper("borders", view), 0.7 * countries * thin, 0.35 * countries * thin
+    )
     _draw_lines(axes, on_paper("coasts", view), 1.3 * thin, 0.55 * thin)
     if is_flat:
         show_flat(axes, view, k, degrees)
@@ -106,7 +108,9 @@ def pixels_across(axes: Axes) -> int:
     return max(int(axes.bbox.width), 1)
 
 
-def show_flat(axes: Axes, view: View, k: float, degrees: tuple[bool, bool] = (True, True)) -> None:
+def show_flat(
+    axes: Axes, view: View, k: float, degrees: tuple[bool, bool] = (True, True)
+) -> None:
     """Set limits and aspect of a map in plate carree, and ticks in degrees; ``degrees``: whether each axis has them."""
     axes.set_xlim(view.west, view.east)
     axes.set_ylim(view.south, view.north)
@@ -142,7 +146,9 @@ def pixels(
     """
     places, extent, size = _places(grid, view, across)
     # The number of places off the map, -1, is that of the value after all others.
-    cells = np.append(_block_means(values, size).ravel(), np.array(np.nan, values.dtype))
+    cells = np.append(
+        _block_means(values, size).ravel(), np.array(np.nan, values.dtype)
+    )
     return cells[places], extent
 
 
@@ -160,7 +166,10 @@ def _places(
     is_flat = view.projection == "plate-carree"
     if is_flat:
         step, down = size * grid.step, size * grid.row_step
-        west, north = (grid.west - 0.5) * grid.step, 90 - (grid.north - 0.5) * grid.row_step
+        west, north = (
+            (grid.west - 0.5) * grid.step,
+            90 - (grid.north - 0.5) * grid.row_step,
+        )
         x0 = west + step * np.floor((x0 - west) / step + 1e-6)
         y1 = north - down * np.floor((north - y1) / down + 1e-6)
     x = np.arange(x0 + step / 2, x1 + step * (0.5 - 1e-6), step)
@@ -168,9 +177,13 @@ def _places(
     longitude, latitude = np.meshgrid(x, y)
     if not is_flat:
         longitude, latitude = view.plane.inverse(longitude, latitude)
-    with np.errstate(invalid="ignore"):  # NaN becomes some number, and is left out below
+    with np.errstate(
+        invalid="ignore"
+    ):  # NaN becomes some number, and is left out below
         row = np.rint((90 - latitude) / grid.row_step).astype(np.int32) - grid.north
-        column = (np.rint(longitude / grid.step).astype(np.int32) - grid.west) % grid.around
+        column = (
+            np.rint(longitude / grid.step).astype(np.int32) - grid.west
+        ) % grid.around
     rows, columns = (-(-cells // size) for cells in grid.shape)
     row, column = row // size, column // size
     known = np.isfinite(latitude) & (row >= 0) & (row < rows) & (column < columns)
@@ -202,15 +215,24 @@ def _ticks(low: float, high: float, most: float, edge: float) -> list[float]:
     locator = MaxNLocator(nbins=int(np.clip(most, 2, 6)), steps=steps)
     near = min(edge, 0.25) * span
     found = [
-        float(tick) for tick in locator.tick_values(low, high) if low + near <= tick <= high - near
+        float(tick)
+        for tick in locator.tick_values(low, high)
+        if low + near <= tick <= high - near
     ]
-    if len(found) > 1 and found[1] - found[0] < 2.2 * edge * span:  # their labels would overlap
+    if (
+        len(found) > 1 and found[1] - found[0] < 2.2 * edge * span
+    ):  # their labels would overlap
         return [found[len(found) // 2]]
     return found
 
 
 def _draw_net(
-    axes: Axes, view: View, image: AxesImage, k: float, degrees: tuple[bool, bool], around: bool
+    axes: Axes,
+    view: View,
+    image: AxesImage,
+    k: float,
+    degrees: tuple[bool, bool],
+    around: bool,
 ) -> None:
     """Draw the border that all is clipped to, and a net of meridians and parallels with their degrees."""
     plane = view.plane
@@ -224,22 +246,36 @@ def _draw_net(
     meridians = _multiples(view.west, view.east, across if view.is_cap else foot / 0.62)
     parallels = _multiples(view.south, view.north, side / 0.3)
     if view.is_whole:  # the globe's seam has two ends
-        inside = (meridians < view.east - 1e-6) & (plane.polar | (meridians > view.west + 1e-6))
+        inside = (meridians < view.east - 1e-6) & (
+            plane.polar | (meridians > view.west + 1e-6)
+        )
         meridians = meridians[inside]
     net = [plane.points(each, up) for each in meridians]
     net += [plane.points(along, each) for each in parallels]
-    lines = LineCollection(net, colors="0.35", linewidths=0.35 * k, alpha=0.55, zorder=1.5)
+    lines = LineCollection(
+        net, colors="0.35", linewidths=0.35 * k, alpha=0.55, zorder=1.5
+    )
     axes.add_collection(lines, autolim=False)
     border = Path(view.border)
     axes.add_patch(
-        PathPatch(border, fill=False, linewidth=0.8 * k, edgecolor="black", zorder=5, clip_on=False)
+        PathPatch(
+            border,
+            fill=False,
+            linewidth=0.8 * k,
+            edgecolor="black",
+            zorder=5,
+            clip_on=False,
+        )
     )
     for artist in (image, *axes.collections):
         artist.set_clip_path(border, axes.transData)
     axes.set_axis_off()
     halo: dict[str, Any] = {}
     if view.is_cap and not around:
-        halo = {"path_effects": [withStroke(linewidth=1.6 * k, foreground="white")], "zorder": 4}
+        halo = {
+            "path_effects": [withStroke(linewidth=1.6 * k, foreground="white")],
+            "zorder": 4,
+        }
 
     def label(text: str, place: Place, inner: Place, flat: Place, **look: Any) -> None:
         """Write degrees outside the border: away from a place within on a polar map, else in a direction."""
@@ -254,7 +290,12 @@ def _draw_net(
         }
         shift = 3.5 * k * x, 4 * k * y
         axes.annotate(
-            text, tuple(at), shift, textcoords="offset points", annotation_clip=False, **look
+            text,
+            tuple(at),
+            shift,
+            textcoords="offset points",
+            annotation_clip=False,
+            **look,
         )
 
     if degrees[0] and not view.is_cap:
@@ -262,14 +303,25 @@ def _draw_net(
         for each in parallels[abs(parallels) < 89]:
             # Next to the upper edge the label is lower, for a title is above the map.
             flat = -1.0, -0.4 if each > near else 0.0
-            label(style.latitude_text(each), (view.west, each), (view.west + 0.5, each), flat)
+            label(
+                style.latitude_text(each),
+                (view.west, each),
+                (view.west + 0.5, each),
+                flat,
+            )
     if around or all(degrees) or (degrees[1] and not view.is_cap):
         inner = edge + (0.5 if edge == view.south else -0.5)
         near = view.east - 0.2 * (view.east - view.west) / foot
         for each in meridians:
             # Next to the eastern end the label ends below its meridian: a map may be at the right.
             look = {"ha": "right"} if each > near and not plane.polar else {}
-            label(style.longitude_text(each), (each, edge), (each, inner), (0.0, -1.0), **look)
+            label(
+                style.longitude_text(each),
+                (each, edge),
+                (each, inner),
+                (0.0, -1.0),
+                **look,
+            )
 
 
 def _length(line: np.ndarray) -> float:
@@ -356,7 +408,9 @@ def span_words(field: xr.DataArray, times: slice) -> tuple[str, bool]:
     first, last = found[0], found[-1]
     days = str(first.astype("datetime64[D]")), str(last.astype("datetime64[D]"))
     span = days[0] if days[0] == days[1] else f"{days[0]} to {days[1]}"
-    return f"mean of {span} UTC ({counted(found.size, 'frame')})", bool(last - first > _LONG)
+    return f"mean of {span} UTC ({counted(found.size, 'frame')})", bool(
+        last - first > _LONG
+    )
 
 
 def species_of(field: xr.DataArray) -> str:

@@ -55,7 +55,9 @@ def lines_in(
     lows, souths, highs, norths = _bounds(kind).T
     turns: Sequence[int] = [0]
     if not once:
-        turns = range(int((west - highs.max()) // 360), int((east - lows.min()) // 360) + 1)
+        turns = range(
+            int((west - highs.max()) // 360), int((east - lows.min()) // 360) + 1
+        )
     found = []
     for turn in turns:
         shift = 360 * turn
@@ -68,7 +70,9 @@ def lines_in(
 @lru_cache(maxsize=32)
 def on_paper(kind: Kind, view: View) -> list[np.ndarray]:
     """Return the lines of a view on paper, each (n, 2)."""
-    lines = lines_in(kind, view.west, view.south, view.east, view.north, once=view.is_cap)
+    lines = lines_in(
+        kind, view.west, view.south, view.east, view.north, once=view.is_cap
+    )
     if view.projection == "plate-carree":
         return lines
     return [view.plane.points(line[:, 0], line[:, 1]) for line in lines]

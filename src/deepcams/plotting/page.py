@@ -57,7 +57,11 @@ FONTS = (
 
 # Inches of text size 1.
 _NARROWEST, _SMALLEST = 5.5, 0.6  # of a figure, where the paper is as wide; of axes
-_BAR, _BAR_HEIGHT, _BELOW = 0.55, 0.13, 0.78  # of a colour bar: its place, its height, and the next
+_BAR, _BAR_HEIGHT, _BELOW = (
+    0.55,
+    0.13,
+    0.78,
+)  # of a colour bar: its place, its height, and the next
 
 # matplotlib's own settings, but for where it draws.
 _DEFAULTS: dict[Any, Any] = {
@@ -78,7 +82,9 @@ def own_style(k: float = 1.0) -> Iterator[None]:
     """
     with (
         _settings,
-        matplotlib.rc_context(_DEFAULTS | style.settings(k) | {"font.family": families()}),
+        matplotlib.rc_context(
+            _DEFAULTS | style.settings(k) | {"font.family": families()}
+        ),
     ):
         yield
 
@@ -115,7 +121,11 @@ class Size:
 
     def at_most(self, width: float) -> Size:
         """Return it no wider than that, inches of text size 1, unless its width is fixed."""
-        return self if self.fixed else replace(self, width=min(self.width, width * self.text))
+        return (
+            self
+            if self.fixed
+            else replace(self, width=min(self.width, width * self.text))
+        )
 
 
 SIZES = {
@@ -165,9 +175,13 @@ def quiet() -> Iterator[None]:
 
 def tell_boxes(figure: Figure) -> None:
     """Give a notice of the letters of a figure that no font has: they are drawn as boxes."""
-    letters = "".join(text.get_text() for text in figure.findobj(Text) if isinstance(text, Text))
+    letters = "".join(
+        text.get_text() for text in figure.findobj(Text) if isinstance(text, Text)
+    )
     boxes = [
-        each for each in dict.fromkeys(letters) if each != "\n" and ord(each) not in _letters()
+        each
+        for each in dict.fromkeys(letters)
+        if each != "\n" and ord(each) not in _letters()
     ]
     if boxes:
         some = "".join(boxes[:8]) + (".." if len(boxes) > 8 else "")
@@ -189,7 +203,9 @@ def text_width(text: str, points: float, bold: bool = False) -> float:
         math_fontfamily="dejavusans",
     )
     with quiet():
-        width, _, _ = text_to_path.get_text_width_height_descent(text, font, is_math_text(text))
+        width, _, _ = text_to_path.get_text_width_height_descent(
+            text, font, is_math_text(text)
+        )
     return float(width) / 72
 
 
@@ -208,7 +224,9 @@ def wrap(text: str, points: float, inches: float, bold: bool = False) -> str:
     """Break a text at its spaces into lines that fit."""
     lines: list[str] = []
     for paragraph in text.splitlines():
-        if text_width(paragraph, points, bold) <= inches:  # the usual case; measuring takes time
+        if (
+            text_width(paragraph, points, bold) <= inches
+        ):  # the usual case; measuring takes time
             lines.append(paragraph)
             continue
         line = ""
@@ -222,7 +240,9 @@ def wrap(text: str, points: float, inches: float, bold: bool = False) -> str:
     return "\n".join(lines)
 
 
-def credit_words(sources: Iterable[tuple[str, float]], times: Iterable[np.datetime64]) -> str:
+def credit_words(
+    sources: Iterable[tuple[str, float]], times: Iterable[np.datetime64]
+) -> str:
     """Return a source line.
 
     Args:
@@ -234,7 +254,9 @@ def credit_words(sources: Iterable[tuple[str, float]], times: Iterable[np.dateti
     if not named:
         return ""
     words = "Source: " + "; ".join(named)
-    cams = [each for each in found if "CAMS" in each[0] and "simul" not in each[0].lower()]
+    cams = [
+        each for each in found if "CAMS" in each[0] and "simul" not in each[0].lower()
+    ]
     if cams:
         years = sorted({str(t)[:4] for t in times})
         # The Copernicus licence has one sentence for adapted data, and another for data as they came.
@@ -270,7 +292,10 @@ class Texts:
         """
         if credit is None:
             given = [field for field in fields if field is not None]
-            sources = [(str(field.attrs.get("source", "")), grid_of(field).step) for field in given]
+            sources = [
+                (str(field.attrs.get("source", "")), grid_of(field).step)
+                for field in given
+            ]
             credit = credit_words(sources, span)
         return cls(title, note, credit)
 
@@ -291,7 +316,9 @@ class Texts:
     @property
     def above(self) -> float:
         """Height of title and note, inches of text size 1."""
-        return self.note_top + (0.15 * len(self.note.splitlines()) + 0.07 if self.note else 0)
+        return self.note_top + (
+            0.15 * len(self.note.splitlines()) + 0.07 if self.note else 0
+        )
 
     @property
     def below(self) -> float:
@@ -354,7 +381,9 @@ class Sheet:
         self.stacked = len(scales) > 1 and scales[0].has_steps
         left, right, self.gap = (each * k for each in margins)
         sides = left + right + (across - 1) * self.gap
-        foot += self.stacked * _BELOW + max((each.extra_height for each in scales), default=0.0)
+        foot += self.stacked * _BELOW + max(
+            (each.extra_height for each in scales), default=0.0
+        )
         fixed = k * (foot + sum(row.above + row.below + row.tall for row in rows))
         slope = sum(row.slope for row in rows)
         self.wide = min((paper.width - sides) / across, widest * k)
@@ -363,7 +392,9 @@ class Sheet:
             room = paper.tallest - (lines.above + lines.below) * k - fixed
             self.wide = min(self.wide, max(room / slope, _SMALLEST * k))
         used = across * self.wide + sides
-        self.width = max(used, paper.width if paper.fixed else min(_NARROWEST * k, paper.width))
+        self.width = max(
+            used, paper.width if paper.fixed else min(_NARROWEST * k, paper.width)
+        )
         self.left = left + (self.width - used) / 2
         start = self.left if self.left < 1.5 * k else left
         lines = texts.wrapped(k, self.width, start)
@@ -371,18 +402,28 @@ class Sheet:
         self.top = self.bottom + fixed + slope * self.wide
         self.height = self.top + lines.above * k
         with own_style(k):
-            self.figure = _Figure((self.width, self.height), paper.dpi, facecolor="white")
+            self.figure = _Figure(
+                (self.width, self.height), paper.dpi, facecolor="white"
+            )
             self.figure.k = k
             bold: dict[str, Any] = {"fontweight": "bold", "linespacing": 1.15}
-            self.write(lines.title, start, self.height - 0.13 * k, 12.5 * k, va="top", **bold)
+            self.write(
+                lines.title, start, self.height - 0.13 * k, 12.5 * k, va="top", **bold
+            )
             top = self.height - lines.note_top * k
             self.write(lines.note, start, top, 9 * k, va="top", color="0.25")
-            self.write(lines.credit, 0.1 * k, 0.06 * k, 7.5 * k, va="bottom", color="0.4")
+            self.write(
+                lines.credit, 0.1 * k, 0.06 * k, 7.5 * k, va="bottom", color="0.4"
+            )
 
-    def write(self, text: str, left: float, up: float, points: float, **look: Any) -> None:
+    def write(
+        self, text: str, left: float, up: float, points: float, **look: Any
+    ) -> None:
         """Write a text at a place in inches."""
         if text:
-            self.figure.text(left / self.width, up / self.height, text, fontsize=points, **look)
+            self.figure.text(
+                left / self.width, up / self.height, text, fontsize=points, **look
+            )
 
     def start(self, column: int) -> float:
         """Return the left edge of a column, inches."""
@@ -391,7 +432,8 @@ class Sheet:
     def base(self, row: int) -> float:
         """Return the lower edge of the axes of a row, inches."""
         above = [
-            self.tall(each) + self.k * (each.above + each.below) for each in self.rows[: row + 1]
+            self.tall(each) + self.k * (each.above + each.below)
+            for each in self.rows[: row + 1]
         ]
         return self.top - sum(above) + self.k * self.rows[row].below
 
@@ -401,15 +443,24 @@ class Sheet:
 
     def axes(self, row: int, column: int = 0) -> Axes:
         """Add the axes of a row and a column."""
-        return self.place(self.start(column), self.base(row), self.wide, self.tall(self.rows[row]))
+        return self.place(
+            self.start(column), self.base(row), self.wide, self.tall(self.rows[row])
+        )
 
     def place(self, left: float, bottom: float, width: float, height: float) -> Axes:
         """Add axes at a place in inches."""
         return self.figure.add_axes(
-            (left / self.width, bottom / self.height, width / self.width, height / self.height)
+            (
+                left / self.width,
+                bottom / self.height,
+                width / self.width,
+                height / self.height,
+            )
         )
 
-    def title(self, axes: Axes, text: str, above: float = 0.0, columns: int = 1) -> Text:
+    def title(
+        self, axes: Axes, text: str, above: float = 0.0, columns: int = 1
+    ) -> Text:
         """Write a title over axes as large as it fits into columns, ``above`` inches of text size 1 higher."""
         text = legible(text)
         lines = [text_width(line, 9 * self.k) for line in text.splitlines()]
@@ -421,11 +472,14 @@ class Sheet:
         """Add the colour bars of all scales."""
         for i, scale in enumerate(self.scales):
             colours = ScalarMappable(scale.norm, scale.colours)
-            bar = self.colorbar(colours, scale.label, i, extend=scale.extend, spacing="uniform")
+            bar = self.colorbar(
+                colours, scale.label, i, extend=scale.extend, spacing="uniform"
+            )
             if isinstance(scale.norm, BoundaryNorm):
                 steps = scale.norm.boundaries.tolist()
                 words = [
-                    f"{step:g}\n{style.GUIDELINE_NAMES.get(j, '')}" for j, step in enumerate(steps)
+                    f"{step:g}\n{style.GUIDELINE_NAMES.get(j, '')}"
+                    for j, step in enumerate(steps)
                 ]
                 bar.set_ticks(steps, labels=words)
             elif scale.name == style.CONCENTRATION_COLOURS:
@@ -467,7 +521,9 @@ def check_format(path: Path) -> str:
     """
     kind = path.suffix.lower().lstrip(".")
     if kind not in FORMATS:
-        raise InputError(path, "a name that ends in .png, .pdf or .svg", path.suffix or "no ending")
+        raise InputError(
+            path, "a name that ends in .png, .pdf or .svg", path.suffix or "no ending"
+        )
     return kind
 
 
@@ -484,7 +540,13 @@ def picture(figure: Figure, kind: str = "png", dpi: float | None = None) -> byte
     fast = {"pil_kwargs": _QUICK_PNG} if kind == "png" else {}
     content = io.BytesIO()
     with own_style(), quiet():
-        figure.savefig(content, format=kind, dpi=dpi or figure.dpi, metadata=about, **fast)  # type: ignore[arg-type]
+        figure.savefig(
+            content,
+            format=kind,
+            dpi=dpi or figure.dpi,
+            metadata=about,
+            **fast,  # type: ignore[arg-type]
+        )
     return content.getvalue()
 
 

@@ -16,16 +16,23 @@ from deepcams.core.box import Box
 from deepcams.core.errors import InputError, choose
 from deepcams.core.grid import Grid
 
-ProjectionName = Literal["plate-carree", "robinson", "equal-earth", "north-polar", "south-polar"]
+ProjectionName = Literal[
+    "plate-carree", "robinson", "equal-earth", "north-polar", "south-polar"
+]
 PROJECTIONS: tuple[str, ...] = get_args(ProjectionName)
 
 # Robinson (1974), every 5 degrees of latitude: length of the parallel, and its distance from the equator; in 1e-4.
 _PARALLELS = "10000 9986 9954 9900 9822 9730 9600 9427 9216 8962 8679 8350 7986 7597 7186 6732 6213 5722 5322"
-_HEIGHTS = (
-    "0 620 1240 1860 2480 3100 3720 4340 4958 5571 6176 6769 7346 7903 8435 8936 9394 9761 10000"
-)
-_EQUAL_EARTH = (1.340264, -0.081106, 0.000893, 0.003796)  # Savric, Patterson & Jenny 2018, eq. 11
-_LATITUDES = np.linspace(-90, 90, 3601)  # of the table by which latitudes are found from y
+_HEIGHTS = "0 620 1240 1860 2480 3100 3720 4340 4958 5571 6176 6769 7346 7903 8435 8936 9394 9761 10000"
+_EQUAL_EARTH = (
+    1.340264,
+    -0.081106,
+    0.000893,
+    0.003796,
+)  # Savric, Patterson & Jenny 2018, eq. 11
+_LATITUDES = np.linspace(
+    -90, 90, 3601
+)  # of the table by which latitudes are found from y
 _CAP = 30.0  # latitude to which a polar map of the whole globe reaches
 
 
@@ -69,9 +76,13 @@ class Projection:
         across = np.interp(latitude, _LATITUDES, self._across)
         return turned * across, np.interp(latitude, _LATITUDES, self._up)
 
-    def points(self, longitude: np.ndarray | float, latitude: np.ndarray | float) -> np.ndarray:
+    def points(
+        self, longitude: np.ndarray | float, latitude: np.ndarray | float
+    ) -> np.ndarray:
         """Return :meth:`forward` as points, (..., 2); a number stands for as many as the other argument has."""
-        return np.stack(np.broadcast_arrays(*self.forward(longitude, latitude)), axis=-1)
+        return np.stack(
+            np.broadcast_arrays(*self.forward(longitude, latitude)), axis=-1
+        )
 
     def inverse(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return longitude and latitude of places on paper; NaN off the map, longitudes within 180 of the centre."""
@@ -86,7 +97,9 @@ class Projection:
         latitude = np.interp(y, self._up, _LATITUDES, left=np.nan, right=np.nan)
         turned = x / np.interp(y, self._up, self._across)
         inside = np.isfinite(latitude) & (abs(turned) <= 180 + 1e-9)
-        return np.where(inside, self.centre + turned, np.nan), np.where(inside, latitude, np.nan)
+        return np.where(inside, self.centre + turned, np.nan), np.where(
+            inside, latitude, np.nan
+        )
 
 
 def _robinson(table: str) -> np.ndarray:
@@ -117,7 +130,10 @@ class View:
 
     @classmethod
     def of(
-        cls, grid: Grid, box: Sequence[float] | None = None, projection: str = "plate-carree"
+        cls,
+        grid: Grid,
+        box: Sequence[float] | None = None,
+        projection: str = "plate-carree",
     ) -> View:
         """Return the view of a box (W S E N), or of all cells of a grid.
 
@@ -130,7 +146,10 @@ class View:
         limit = _CAP if box is None else 0.0
         if box is None:
             west, width = float(grid.longitude_bounds[0, 0]), grid.step * grid.columns
-            south, north = float(grid.latitude_bounds[-1, 1]), float(grid.latitude_bounds[0, 0])
+            south, north = (
+                float(grid.latitude_bounds[-1, 1]),
+                float(grid.latitude_bounds[0, 0]),
+            )
             if grid.periodic:
                 west = -180.0 - (grid.step / 2 if projection == "plate-carree" else 0.0)
         else:
@@ -207,8 +226,15 @@ class View:
     def holds(self, other: View) -> bool:
         """Return whether another view is within this one."""
         west = into_turn(other.west, self.west - 1e-9)
-        across = self.east - self.west >= 360 or west + other.east - other.west <= self.east + 1e-6
-        return across and self.south <= other.south + 1e-6 and other.north <= self.north + 1e-6
+        across = (
+            self.east - self.west >= 360
+            or west + other.east - other.west <= self.east + 1e-6
+        )
+        return (
+            across
+            and self.south <= other.south + 1e-6
+            and other.north <= self.north + 1e-6
+        )
 
 
 def into_turn(longitude: float, west: float) -> float:

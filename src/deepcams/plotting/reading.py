@@ -82,7 +82,9 @@ def times_in(field: xr.DataArray, period: Period | None, name: str = "field") ->
     times = field.time.values
     if period is None:
         return slice(0, times.size)
-    first, stop = (int(np.searchsorted(times, moment)) for moment in (period.start, period.end))
+    first, stop = (
+        int(np.searchsorted(times, moment)) for moment in (period.start, period.end)
+    )
     if first == stop:
         nearest = times[int(np.argmin(abs(times - period.start)))]
         raise InputError(

@@ -22,7 +22,10 @@ COUNT_COLOURS = "viridis"
 # Inches of text size 1.
 _MARGINS = 0.72, 0.18, 0.3
 _SIDE, _LEAST, _TITLE = 2.9, 1.5, 0.3
-_SCORES, _WITHIN = 0.56, 2.2  # height of a panel's scores; panels as wide have them within
+_SCORES, _WITHIN = (
+    0.56,
+    2.2,
+)  # height of a panel's scores; panels as wide have them within
 _LEGEND = 0.22
 
 _CORNERS = {
@@ -80,10 +83,14 @@ def scatter_figure(
     left, right, gap = _MARGINS
     room = paper.width / paper.text - left - right + gap
     across = min(len(rows[0]), max(int(room / (_LEAST + gap)), 1))
-    rows = [row[at : at + across] for at in range(0, len(rows[0]), across) for row in rows]
+    rows = [
+        row[at : at + across] for at in range(0, len(rows[0]), across) for row in rows
+    ]
     axes_of = _CommonAxes.of([panel for row in rows for panel in row])
     head = _TITLE
-    if room / across - gap < _WITHIN:  # in small panels the scores would hide most of the pairs
+    if (
+        room / across - gap < _WITHIN
+    ):  # in small panels the scores would hide most of the pairs
         axes_of, head = replace(axes_of, scores="above"), _TITLE + _SCORES
     places = [Row(head + _LEGEND, 1.0), *[Row(head, 1.0)] * (len(rows) - 1)]
     texts = Texts(title, note, credit)
@@ -114,7 +121,9 @@ def scatter_figure(
         )
         label = f"pairs in each square of {axes_of.each} {style.UNITS_TEXT}"
         bar = sheet.colorbar(mesh, label)
-        bar.ax.xaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,.0f}"))
+        bar.ax.xaxis.set_major_formatter(
+            FuncFormatter(lambda number, _: f"{number:,.0f}")
+        )
         bar.ax.minorticks_off()
     return sheet.figure
 
@@ -168,7 +177,9 @@ class _CommonAxes:
         mesh = axes.pcolormesh(edges, edges, counts, norm=self.norm, cmap=colours)
         ends = np.array([0.0, self.top])
         dashes = (0, (4, 3))
-        axes.plot(ends, ends, color="0.35", linewidth=0.9 * k, linestyle=dashes, label="1:1")
+        axes.plot(
+            ends, ends, color="0.35", linewidth=0.9 * k, linestyle=dashes, label="1:1"
+        )
         if math.isfinite(panel.slope):
             fitted = panel.intercept + panel.slope * ends
             axes.plot(ends, fitted, color="#d62728", linewidth=1.3 * k, label="fit")

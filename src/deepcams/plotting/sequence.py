@@ -88,12 +88,17 @@ def sequence_figure(
 
 
 def _times(
-    fields: Mapping[str, xr.DataArray], start: np.datetime64, hours: int | None, every: int
+    fields: Mapping[str, xr.DataArray],
+    start: np.datetime64,
+    hours: int | None,
+    every: int,
 ) -> np.ndarray:
     """Return the times of the columns."""
     least = 1
     if hours is None:
-        known = min(int((field.time.values[-1] - start) // HOUR) for field in fields.values())
+        known = min(
+            int((field.time.values[-1] - start) // HOUR) for field in fields.values()
+        )
         hours, least = int(np.clip(known, 0, USUAL)), 0
     if every < 1 or not least <= hours // every < _MOST:
         found = f"{hours} hours, every {every}"

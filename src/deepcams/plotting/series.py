@@ -65,7 +65,9 @@ def series_at(
         row = round((90 - latitude) / grid.row_step) - grid.north
         column = (round(longitude / grid.step) - grid.west) % grid.around
         if not (0 <= row < grid.rows and column < grid.columns):
-            raise InputError(f"{name}: --at", f"a place in the data ({grid.describe()})", found)
+            raise InputError(
+                f"{name}: --at", f"a place in the data ({grid.describe()})", found
+            )
         rows, columns, weights = slice(row, row + 1), np.array([column]), np.ones(1)
     else:
         part, rows, columns = grid.select(place, f"{name}: --box")
@@ -128,14 +130,22 @@ def series_figure(
     total = sum(span.stop - span.start for span in spans.values())
     before, found = 0, {}
     for name, field in fields.items():
-        found[name] = series_at(field, place, period, name, shifted(progress, before, total))
+        found[name] = series_at(
+            field, place, period, name, shifted(progress, before, total)
+        )
         before += found[name][0].size
-    known = np.concatenate([values[np.isfinite(values)] for _, values in found.values()])
+    known = np.concatenate(
+        [values[np.isfinite(values)] for _, values in found.values()]
+    )
     words = place_words(place)
     if not known.size:
-        raise InputError("series", "values at the place", f"nothing but missing ones at {words}")
+        raise InputError(
+            "series", "values at the place", f"nothing but missing ones at {words}"
+        )
     if scale == "log" and not (known > 0).any():
-        raise InputError("--scale log", "values above 0", f"none at {words}", "choose linear")
+        raise InputError(
+            "--scale log", "values above 0", f"none at {words}", "choose linear"
+        )
     ends = sorted(t for times, _ in found.values() for t in times[[0, -1]])
     span = ends[0], ends[-1]
     title = title or f"{species_of(first)}, {words}"
@@ -146,7 +156,9 @@ def series_figure(
         axes, k = sheet.axes(0), sheet.k
         for name, (times, values) in found.items():
             label = legible(f"{name}, {grid_of(fields[name]).step:g}°")
-            _draw_line(axes, times, values, label, colours[name], k, dots=name == "original")
+            _draw_line(
+                axes, times, values, label, colours[name], k, dots=name == "original"
+            )
         if scale == "log":
             style.logarithmic(axes)
             lowest = max(float(known[known > 0].min()), style.FLOOR)
@@ -159,7 +171,9 @@ def series_figure(
         _label_times(axes, span)
         style.open_axes(axes, k)
         axes.set_ylabel(f"{species_of(first)} ({style.UNITS_TEXT})")
-        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4, borderaxespad=0.1)
+        axes.legend(
+            loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4, borderaxespad=0.1
+        )
     return sheet.figure
 
 
@@ -179,7 +193,9 @@ class _Dates(Formatter):
         words, before = [], ""
         for time in times:
             above = time.strftime(coarse)
-            words.append(time.strftime(fine) + ("\n" + above if above != before else ""))
+            words.append(
+                time.strftime(fine) + ("\n" + above if above != before else "")
+            )
             before = above
         return words
 
@@ -189,7 +205,13 @@ class _Dates(Formatter):
 
 
 def _draw_line(
-    axes: Axes, times: np.ndarray, values: np.ndarray, label: str, colour: str, k: float, dots: bool
+    axes: Axes,
+    times: np.ndarray,
+    values: np.ndarray,
+    label: str,
+    colour: str,
+    k: float,
+    dots: bool,
 ) -> None:
     """Draw a line, or few values as dots; nothing across a gap."""
     if times.size > 2:
@@ -220,7 +242,9 @@ def _draw_guidelines(axes: Axes, species: str, k: float) -> None:
         step = steps[number]
         if step > high:
             break
-        axes.axhline(step, color="0.6", linewidth=0.6 * k, linestyle=(0, (5, 3)), zorder=1)
+        axes.axhline(
+            step, color="0.6", linewidth=0.6 * k, linestyle=(0, (5, 3)), zorder=1
+        )
         if step - last <= 0.05 * (high - low):
             continue
         axes.annotate(

@@ -33,7 +33,9 @@ _TOWNS_BELOW = 40.0  # degrees: narrower views name some towns to find one's way
 _TOWNS = 7  # at most
 _HIDDEN = 3
 """A town whose name would cross more stations than this has none."""
-_PLACES = np.array([(1, -1), (1, 1), (-1, -1), (-1, 1), (1, 0), (-1, 0), (0, -1), (0, 1)])
+_PLACES = np.array(
+    [(1, -1), (1, 1), (-1, -1), (-1, 1), (1, 0), (-1, 0), (0, -1), (0, 1)]
+)
 """Of a name beside its town: left or right, below or above; the first of those that cross the fewest dots."""
 _NAMES = {"n": "hourly values", "R": "R of each station's hours"}
 
@@ -87,7 +89,9 @@ def station_map(
                 _name_towns(axes, view, k, east[every], latitude[every])
             chosen = np.flatnonzero(shown[name])
             chosen = chosen[np.argsort(each[chosen], kind="stable")]
-            area = np.clip(2600 * wide * tall / 25 / max(chosen.size, 1), 5 * k**2, 42 * k**2)
+            area = np.clip(
+                2600 * wide * tall / 25 / max(chosen.size, 1), 5 * k**2, 42 * k**2
+            )
             dots = axes.scatter(
                 east[chosen],
                 latitude[chosen],
@@ -141,7 +145,10 @@ def view_of(latitude: np.ndarray, longitude: np.ndarray) -> View:
     width = 360.0 - float(gaps[widest])
     south, north = float(latitude.min()), float(latitude.max())
     if width > 200:
-        south, north = max(min(south - 4, -56.0), -90.0), min(max(north + 4, 76.0), 90.0)
+        south, north = (
+            max(min(south - 4, -56.0), -90.0),
+            min(max(north + 4, 76.0), 90.0),
+        )
         return View(-180.0, south, 180.0, north)
     margin = max(0.06 * max(width, north - south), 0.6)
     west, width = west - margin, width + 2 * margin
@@ -178,7 +185,9 @@ def _towns() -> list[dict[str, Any]]:
     return sorted(found, key=lambda town: -town["population"])
 
 
-def _name_towns(axes: Axes, view: View, k: float, east: np.ndarray, latitude: np.ndarray) -> None:
+def _name_towns(
+    axes: Axes, view: View, k: float, east: np.ndarray, latitude: np.ndarray
+) -> None:
     """Name the largest towns of a map, beneath the stations; each where the fewest dots are, or nowhere.
 
     Args:
@@ -202,14 +211,18 @@ def _name_towns(axes: Axes, view: View, k: float, east: np.ndarray, latitude: np
         extent = np.array([long, 0.12])
         corners = place - extent / 2 + _PLACES * (extent / 2 + 0.04)
         fits = ((corners > 0.03) & (corners + extent < size - 0.03)).all(axis=1)
-        over = (taken > corners[:, None] - 0.04) & (taken < corners[:, None] + extent + 0.04)
+        over = (taken > corners[:, None] - 0.04) & (
+            taken < corners[:, None] + extent + 0.04
+        )
         hidden = np.where(fits, over.all(axis=2).sum(axis=1), _HIDDEN + 1)
         best = int(hidden.argmin())
         if hidden[best] > _HIDDEN:
             continue
         named.append(place)
         # The next names keep off this one too: as if dots were below all its letters.
-        letters = corners[best] + [(step * 0.05, 0.07) for step in range(int(long / 0.05) + 1)]
+        letters = corners[best] + [
+            (step * 0.05, 0.07) for step in range(int(long / 0.05) + 1)
+        ]
         taken = np.concatenate([taken, np.repeat(letters, 9, axis=0)])
         axes.plot(*degrees, marker="s", markersize=2.4 * k, color="0.2", zorder=2)
         axes.annotate(

@@ -145,7 +145,11 @@ def settings(k: float) -> dict[str, Any]:
         "legend.fontsize": 8 * k,
         "legend.frameon": False,
         "legend.handlelength": 1.7,
-        **{f"{axis}tick.{name}": size * k for axis in "xy" for name, size in ticks.items()},
+        **{
+            f"{axis}tick.{name}": size * k
+            for axis in "xy"
+            for name, size in ticks.items()
+        },
     }
 
 
@@ -177,7 +181,10 @@ def concentration_norm(arrays: Iterable[np.ndarray]) -> LogNorm:
     values = values[values > 0]
     if not values.size:
         return LogNorm(1.0, 100.0)
-    outer = np.quantile(values, 0.005, method="lower"), np.quantile(values, 0.999, method="higher")
+    outer = (
+        np.quantile(values, 0.005, method="lower"),
+        np.quantile(values, 0.999, method="higher"),
+    )
     low, high = np.clip(outer, FLOOR, CEILING)
     bottom, top = _nice(low, up=False), _nice(high, up=True)
     while top < 5 * bottom:  # one colour for everything would say nothing
@@ -196,7 +203,9 @@ def guideline_norm(species: str, annual: bool) -> BoundaryNorm:
         InputError: there are no guidelines for the species.
     """
     if (species, annual) not in _GUIDELINES:
-        raise InputError("--scale guideline", "PM2.5 or PM10", species, "choose the scale log")
+        raise InputError(
+            "--scale guideline", "PM2.5 or PM10", species, "choose the scale log"
+        )
     levels = _GUIDELINES[species, annual]
     steps = [0.0, *levels, *(times * levels[-1] for times in _BEYOND)]
     return BoundaryNorm(steps, colormaps[CONCENTRATION_COLOURS].N, extend="max")
@@ -237,8 +246,14 @@ def concentration_ticks(norm: Normalize, most: int = 99) -> list[float]:
     """Return 1, 2, 5, 10, .. within a logarithmic scale; if they are more than ``most`` only the powers of ten."""
     assert norm.vmin is not None
     assert norm.vmax is not None
-    ticks = _ROUND[(norm.vmin * (1 - 1e-9) <= _ROUND) & (norm.vmax * (1 + 1e-9) >= _ROUND)].tolist()
-    return ticks if len(ticks) <= most else [tick for tick in ticks if f"{tick:e}"[0] == "1"]
+    ticks = _ROUND[
+        (norm.vmin * (1 - 1e-9) <= _ROUND) & (norm.vmax * (1 + 1e-9) >= _ROUND)
+    ].tolist()
+    return (
+        ticks
+        if len(ticks) <= most
+        else [tick for tick in ticks if f"{tick:e}"[0] == "1"]
+    )
 
 
 def plain_number(value: float, _: object = None) -> str:

@@ -50,8 +50,12 @@ def training_figure(folder: str | Path, size: str = "screen") -> Figure:
         _draw_skill(below, skill, best, k)
         above.tick_params(labelbottom=False)
         for axes in (above, below):
-            axes.xaxis.set_major_locator(MaxNLocator(int(sheet.wide / k / 0.7), integer=True))
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
+            axes.xaxis.set_major_locator(
+                MaxNLocator(int(sheet.wide / k / 0.7), integer=True)
+            )
+            axes.xaxis.set_major_formatter(
+                FuncFormatter(lambda step, _: f"{step:,.0f}")
+            )
     return sheet.figure
 
 

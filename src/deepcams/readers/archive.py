@@ -28,7 +28,14 @@ KEEP_DAYS = 14
 """Unpacked zips that were not used for so long are removed when another is unpacked."""
 _FREE_GROWTH = 256 << 20
 _PIECE = 1 << 20
-_BAD = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
+_BAD = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    NotImplementedError,
+    RuntimeError,
+)
 
 
 def unpack(path: Path, is_data: Callable[[bytes], bool]) -> list[tuple[str, Path]]:
@@ -52,7 +59,9 @@ def unpack(path: Path, is_data: Callable[[bytes], bool]) -> list[tuple[str, Path
             _check_members(path, members)
             data = [member for member in members if is_data(_head(archive, member))]
             if not data:
-                names = ", ".join(member.filename for member in members[:5]) or "nothing"
+                names = (
+                    ", ".join(member.filename for member in members[:5]) or "nothing"
+                )
                 raise InputError(
                     path,
                     "a zip with netCDF or GRIB data",
@@ -61,7 +70,8 @@ def unpack(path: Path, is_data: Callable[[bytes], bool]) -> list[tuple[str, Path
                 )
             folder = _folder(data)
             targets = [
-                (member.filename, folder / _safe_name(i, member)) for i, member in enumerate(data)
+                (member.filename, folder / _safe_name(i, member))
+                for i, member in enumerate(data)
             ]
             if _complete(folder, data):
                 os.utime(folder)
@@ -100,20 +110,31 @@ def _check_members(path: Path, members: list[zipfile.ZipInfo]) -> None:
             )
         if stat.S_ISLNK(member.external_attr >> 16):
             raise InputError(
-                path, "plain files in the zip", f"a link {name!r}", "do not trust this file"
+                path,
+                "plain files in the zip",
+                f"a link {name!r}",
+                "do not trust this file",
             )
         if member.flag_bits & 0x1:
             raise InputError(
-                path, "a zip without a password", f"{name!r} encrypted", "unpack it yourself first"
+                path,
+                "a zip without a password",
+                f"{name!r} encrypted",
+                "unpack it yourself first",
             )
-    grown, packed = sum(m.file_size for m in members), sum(m.compress_size for m in members)
+    grown, packed = (
+        sum(m.file_size for m in members),
+        sum(m.compress_size for m in members),
+    )
     if (
         len(members) > MAX_MEMBERS
         or grown > _FREE_GROWTH + MAX_RATIO * packed
         or packed > path.stat().st_size
     ):
         found = f"{len(members)} members growing from {packed / 1e6:.3g} to {grown / 1e6:.3g} MB"
-        raise InputError(path, "a zip of fields", found, "unpack it yourself if you trust it")
+        raise InputError(
+            path, "a zip of fields", found, "unpack it yourself if you trust it"
+        )
 
 
 def _head(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
@@ -123,7 +144,8 @@ def _head(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
 
 def _safe_name(index: int, member: zipfile.ZipInfo) -> str:
     kept = "".join(
-        c if c.isalnum() or c in "._-" else "_" for c in PurePosixPath(member.filename).name
+        c if c.isalnum() or c in "._-" else "_"
+        for c in PurePosixPath(member.filename).name
     )
     return f"{index:04d}-{kept[-80:]}"
 
@@ -177,5 +199,6 @@ def _extract(
 def _complete(folder: Path, members: list[zipfile.ZipInfo]) -> bool:
     files = [folder / _safe_name(index, member) for index, member in enumerate(members)]
     return all(
-        f.is_file() and f.stat().st_size == m.file_size for f, m in zip(files, members, strict=True)
+        f.is_file() and f.stat().st_size == m.file_size
+        for f, m in zip(files, members, strict=True)
     )

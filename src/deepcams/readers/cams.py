@@ -17,7 +17,9 @@ from deepcams.readers.times import Stamp, cell_method
 TITLE = "CAMS global reanalysis (EAC4)"
 
 
-def find_variable(dataset: xr.Dataset, variable: str, where: object) -> xr.DataArray | None:
+def find_variable(
+    dataset: xr.Dataset, variable: str, where: object
+) -> xr.DataArray | None:
     """Return the data variable that ``variable`` names: by its own name first, then by what its attributes say it is.
 
     Raises:
@@ -42,7 +44,10 @@ def find_variable(dataset: xr.Dataset, variable: str, where: object) -> xr.DataA
             for array in fields.values()
             if array.attrs.get("standard_name") == species.standard_name
             or array.attrs.get("GRIB_paramId") == species.parameter
-            or str(array.attrs.get("long_name", "")).replace("<=", "<").replace(" ", "").lower()
+            or str(array.attrs.get("long_name", ""))
+            .replace("<=", "<")
+            .replace(" ", "")
+            .lower()
             == species.long_name.replace("<=", "<").replace(" ", "").lower()
         ]
     if len(found) > 1:
@@ -87,7 +92,9 @@ def open_cams_files(
         if array is None:
             return None
         simulated = str(dataset.attrs.get("history", "")).startswith("simulated")
-        source = "a simulated world in CAMS's layout, no real data" if simulated else TITLE
+        source = (
+            "a simulated world in CAMS's layout, no real data" if simulated else TITLE
+        )
         return array.assign_attrs(cell_methods=cell_method(array, file), source=source)
 
     label = f"{species.label} ({species.name})" if species else wanted

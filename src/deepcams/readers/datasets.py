@@ -54,15 +54,21 @@ def open_datasets(file: DataFile) -> tuple[xr.Dataset, ...]:
             return tuple(open_grib([file.path], file))
         if file.kind == "zarr":
             options: dict[str, Any] = {"consolidated": False, "cache": False}
-            store = xr.open_dataset(file.path, engine="zarr", decode_timedelta=False, **options)
+            store = xr.open_dataset(
+                file.path, engine="zarr", decode_timedelta=False, **options
+            )
             return (_only_written(_loaded(store), file),)
         return (_loaded(_open_netcdf(file.path)),)
     except DeepcamsError:
         raise
     except Exception as error:  # every library underneath has its own
-        if found := re.search(r"unable to decode time units (['\"])(.*?)\1", str(error)):
+        if found := re.search(
+            r"unable to decode time units (['\"])(.*?)\1", str(error)
+        ):
             do = "write the times as CF has it: hours since 1970-01-01"
-            raise InputError(f"{file}: time", "units of time", repr(found[2]), do) from error
+            raise InputError(
+                f"{file}: time", "units of time", repr(found[2]), do
+            ) from error
         expected, do = f"a readable {KINDS[file.kind]} file", again(file.path)
         raise InputError(file, expected, reason(error), do) from error
 
@@ -75,7 +81,9 @@ def check_whole(file: DataFile) -> None:
     """
     short = "" if file.kind == "zarr" else shortfall(file.path, file.kind)
     if short:
-        raise InputError(file, "a whole file", f"a truncated one ({short})", again(file.path))
+        raise InputError(
+            file, "a whole file", f"a truncated one ({short})", again(file.path)
+        )
     if file.kind == "grib" and importlib.util.find_spec("eccodes") is None:
         raise MissingExtraError(f"{file}: reading GRIB", "grib")
 
@@ -100,21 +108,29 @@ def _open_netcdf(path: Path) -> xr.Dataset:
 
     state = path.stat()
     which = (str(path.resolve()), state.st_ino, state.st_size, state.st_mtime_ns)
-    options: dict[str, Any] = {"mode": "r", "lock": NETCDF4_PYTHON_LOCK, "manager_id": which}
+    options: dict[str, Any] = {
+        "mode": "r",
+        "lock": NETCDF4_PYTHON_LOCK,
+        "manager_id": which,
+    }
     manager: Any = CachingFileManager(netCDF4.Dataset, str(path), **options)
     store = NetCDF4DataStore(manager, mode="r")  # type: ignore[no-untyped-call]
     dataset = xr.open_dataset(store, cache=False, decode_timedelta=False)
     dataset.encoding["source"] = str(path)
     names = {str(name) for name in (*dataset.dims, *dataset.variables)}
     plain = {
-        name: name.lower() for name in names if name.lower() in _KNOWN and name.lower() not in names
+        name: name.lower()
+        for name in names
+        if name.lower() in _KNOWN and name.lower() not in names
     }
     return dataset.rename(plain) if len(set(plain.values())) == len(plain) else dataset
 
 
 def unfinished(file: DataFile, dataset: xr.Dataset) -> Written | None:
     """Return what is written of an unfinished Zarr output of deepcams; ``None`` for anything else."""
-    names = [name for name, array in field_variables(dataset).items() if array.dims == DIMS]
+    names = [
+        name for name, array in field_variables(dataset).items() if array.dims == DIMS
+    ]
     if file.kind != "zarr" or len(names) != 1:
         return None
     length = dataset.attrs.get(_WHOLE_LENGTH, dataset.sizes["time"])
@@ -136,7 +152,9 @@ def _only_written(dataset: xr.Dataset, file: DataFile) -> xr.Dataset:
         do = "give the command that began it again"
         raise InputError(file, "a store with hours", words, do)
     times = np.flatnonzero(found.times)
-    prefix = times.size == times[-1] + 1  # a slice is read faster than places one by one
+    prefix = (
+        times.size == times[-1] + 1
+    )  # a slice is read faster than places one by one
     part = dataset.isel(time=slice(0, times.size) if prefix else times)
     return part.assign_attrs({_WHOLE_LENGTH: found.times.size})
 
@@ -158,7 +176,9 @@ def field_variables(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
 
 def reason(error: BaseException) -> str:
     """Return an error of a library in a few words."""
-    words = str(error.args[1] if isinstance(error, OSError) and len(error.args) > 1 else error)
+    words = str(
+        error.args[1] if isinstance(error, OSError) and len(error.args) > 1 else error
+    )
     return f"{type(error).__name__}: {' '.join(words.split())[:160].rstrip('.')}"
 
 
@@ -176,9 +196,13 @@ def pieces(array: xr.DataArray, file: DataFile) -> Iterator[np.ndarray]:
     if not array.size:
         return
     variable, chunks = array.variable, chunk_sizes(array)
-    starts = (range(0, size, chunk) for size, chunk in zip(array.shape, chunks, strict=True))
+    starts = (
+        range(0, size, chunk) for size, chunk in zip(array.shape, chunks, strict=True)
+    )
     for corner in itertools.product(*starts):
-        key = tuple(slice(at, at + chunk) for at, chunk in zip(corner, chunks, strict=True))
+        key = tuple(
+            slice(at, at + chunk) for at, chunk in zip(corner, chunks, strict=True)
+        )
         try:
             yield np.asarray(variable[key].values)
         except Exception as error:  # every library underneath has its own
@@ -188,7 +212,9 @@ def pieces(array: xr.DataArray, file: DataFile) -> Iterator[np.ndarray]:
 
 def chunk_sizes(array: xr.DataArray) -> tuple[int, ...]:
     """Return a chunk's length along each dimension: some times (else of the longest other dimension), whole maps."""
-    named = [axis for axis, name in enumerate(array.dims) if name in COORDINATE_NAMES["time"]]
+    named = [
+        axis for axis, name in enumerate(array.dims) if name in COORDINATE_NAMES["time"]
+    ]
     outer = range(array.ndim if array.ndim < 3 else array.ndim - 2)
     axis = named[0] if named else max(outer, key=lambda axis: array.shape[axis])
     per_time = 4 * max(array.size // array.shape[axis], 1) if array.shape[axis] else 1
@@ -209,4 +235,8 @@ def chunk_length(per_time: int, own: Any) -> int:
     if not isinstance(own, int) or own <= 0:
         return length
     wanted = -(-length // own) * own
-    return wanted if wanted * per_time <= MAX_CHUNK_BYTES else max(MAX_CHUNK_BYTES // per_time, 1)
+    return (
+        wanted
+        if wanted * per_time <= MAX_CHUNK_BYTES
+        else max(MAX_CHUNK_BYTES // per_time, 1)
+    )

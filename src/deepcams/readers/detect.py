@@ -79,7 +79,9 @@ def looks_like(head: bytes) -> str:
     lower = text[:512].lower()
     if lower.startswith((b"<!doctype html", b"<html")) or b"<html" in lower:
         title = re.search(rb"<title[^>]*>(.*?)</title>", head, re.I | re.S)
-        name = " ".join(title[1].decode("utf-8", "replace").split())[:60] if title else ""
+        name = (
+            " ".join(title[1].decode("utf-8", "replace").split())[:60] if title else ""
+        )
         return (
             "an HTML page"
             + (f" ({name!r})" if name else "")
@@ -121,14 +123,19 @@ def _head(path: Path) -> bytes:
         )
     if not path.is_file():
         raise InputError(
-            path, "a file, folder or store", "a pipe, socket or device", "save it to a file first"
+            path,
+            "a file, folder or store",
+            "a pipe, socket or device",
+            "save it to a file first",
         )
     with path.open("rb") as file:
         return file.read(_HEAD)
 
 
 def _is_zarr(path: Path) -> bool:
-    return any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zmetadata"))
+    return any(
+        (path / name).is_file() for name in ("zarr.json", ".zgroup", ".zmetadata")
+    )
 
 
 def _holds_zarr(path: Path) -> bool:
@@ -165,7 +172,9 @@ def _expand(path: Path) -> Iterator[tuple[Path, bool]]:
         for match in matches:
             yield from _expand(Path(match))
     else:
-        raise InputError(path, "a file, folder or glob", "nothing of this name", "check the path")
+        raise InputError(
+            path, "a file, folder or glob", "nothing of this name", "check the path"
+        )
 
 
 def _walk(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
@@ -212,13 +221,19 @@ def find_files(paths: Paths) -> list[DataFile]:
                 other.append(path)
                 continue
             folder = path.parent if in_folder else None
-            files.extend(replace(file, folder=folder) for file in _recognised(path, kind))
+            files.extend(
+                replace(file, folder=folder) for file in _recognised(path, kind)
+            )
     if not files:
         raise InputError(
-            given[0], "a folder with netCDF or GRIB files", counted(len(other), "other file")
+            given[0],
+            "a folder with netCDF or GRIB files",
+            counted(len(other), "other file"),
         )
     if other:
-        names = ", ".join(path.name for path in other[:3]) + (", .." if len(other) > 3 else "")
+        names = ", ".join(path.name for path in other[:3]) + (
+            ", .." if len(other) > 3 else ""
+        )
         left = f"{counted(len(other), 'file')} without data {'is' if len(other) == 1 else 'are'} left out"
         notice(f"{other[0].parent}: {left} ({names})")
     return files
@@ -239,7 +254,9 @@ def _recognised(path: Path, kind: Kind | None) -> list[DataFile]:
                 path, "netCDF, GRIB, a Zarr store or a zip of netCDF or GRIB", found, do
             )
         inner = []
-        for member, file in unpack(path, lambda head: kind_of(head) not in (None, "zip")):
+        for member, file in unpack(
+            path, lambda head: kind_of(head) not in (None, "zip")
+        ):
             member_kind = kind_of(_head(file))
             assert member_kind is not None
             inner.append(DataFile(file, member_kind, path, member))

@@ -43,7 +43,11 @@ def read_block(
     if not isinstance(columns, np.ndarray):
         return np.array(field.data[times, rows, columns], np.float32)
     runs = np.split(columns, np.flatnonzero(np.diff(columns) != 1) + 1)
-    parts = [field.data[times, rows, int(run[0]) : int(run[-1]) + 1] for run in runs if run.size]
+    parts = [
+        field.data[times, rows, int(run[0]) : int(run[-1]) + 1]
+        for run in runs
+        if run.size
+    ]
     return np.concatenate([np.array(part, np.float32) for part in parts], axis=2)
 
 
@@ -71,7 +75,9 @@ class Frames:
         values = np.empty((frames.size, *self._grid.shape), np.float32)
         chunk_of = np.searchsorted(self._starts, frames, side="right") - 1
         used = np.unique(chunk_of).tolist()
-        self._kept = {chunk: data for chunk, data in self._kept.items() if chunk in used}
+        self._kept = {
+            chunk: data for chunk, data in self._kept.items() if chunk in used
+        }
         for chunk in used:
             inside = chunk_of == chunk
             values[inside] = self._chunk(chunk)[frames[inside] - self._starts[chunk]]

@@ -43,7 +43,9 @@ def version_of(dataset: xr.Dataset) -> int | None:
         for key in ("Title", "title", "Filename", "filename", "Source")
     )
     words += " " + str(dataset.encoding.get("source", "")).rpartition("/")[2]
-    match = re.search(r"GEOS[-.]CF[ ._-]*v(?:ersion)?[ ._]*0?([12])", words, re.IGNORECASE)
+    match = re.search(
+        r"GEOS[-.]CF[ ._-]*v(?:ersion)?[ ._]*0?([12])", words, re.IGNORECASE
+    )
     if match:
         return int(match[1])
     return 2 if "GEOS.cf." in words else None
@@ -61,7 +63,9 @@ def _find(dataset: xr.Dataset, variable: str | None) -> xr.DataArray | None:
         if variable is None or variable.lower() in ("pm2p5", "pm2.5", "pm25")
         else [variable.lower()]
     )
-    by_name = {str(name).lower(): array for name, array in field_variables(dataset).items()}
+    by_name = {
+        str(name).lower(): array for name, array in field_variables(dataset).items()
+    }
     return next((by_name[name] for name in wanted if name in by_name), None)
 
 
@@ -118,7 +122,9 @@ def _with_times(
         return array  # as_field says what is wrong with it
     times, mended = mend_times(np.atleast_1d(array.time.values))
     if mended:
-        notice(f"{file}: {mended} corrupt times are mended from the {times.size - mended} others")
+        notice(
+            f"{file}: {mended} corrupt times are mended from the {times.size - mended} others"
+        )
     array = array.assign_coords(time=times if array.time.ndim else times[0])
     with warnings.catch_warnings():  # the stamps' meaning is known here
         warnings.simplefilter("ignore", DeepcamsNotice)
@@ -176,7 +182,9 @@ def open_geos_cf_files(
     if variable is None or str(field.name).lower() in PM25:
         long_name = "PM2.5 at 35 % relative humidity"
         field = rename(field, SPECIES_PM25.name)
-        field = field.assign_attrs(standard_name=SPECIES_PM25.standard_name, long_name=long_name)
+        field = field.assign_attrs(
+            standard_name=SPECIES_PM25.standard_name, long_name=long_name
+        )
     title = TITLE.format(next(iter(versions))) if versions else "NASA GEOS-CF"
     return field.assign_attrs(source=worlds[0] if worlds else title)
 

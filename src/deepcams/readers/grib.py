@@ -81,7 +81,10 @@ class Message:
     @property
     def time(self) -> np.datetime64:
         """When the values are valid, ``datetime64[ns]``."""
-        day, clock = f"{self.keys['validityDate']:08}", f"{self.keys['validityTime']:04}"
+        day, clock = (
+            f"{self.keys['validityDate']:08}",
+            f"{self.keys['validityTime']:04}",
+        )
         text = f"{day[:4]}-{day[4:6]}-{day[6:]}T{clock[:2]}:{clock[2:]}"
         return np.datetime64(text, "ns")
 
@@ -174,7 +177,9 @@ class _Maps(BackendArray):
         return indexing.explicit_indexing_adapter(key, self.shape, support, self._read)
 
     def _read(self, key: tuple[Any, ...]) -> np.ndarray:
-        layers, times = (np.arange(size)[k] for size, k in zip(self.shape, key[:2], strict=False))
+        layers, times = (
+            np.arange(size)[k] for size, k in zip(self.shape, key[:2], strict=False)
+        )
         lists = [np.atleast_1d(index).tolist() for index in (layers, times)]
         rows, columns = (
             np.arange(size)[k] for size, k in zip(self.shape[2:], key[2:], strict=True)
@@ -187,7 +192,9 @@ class _Maps(BackendArray):
                 message = self._messages[layer][time]
                 if message is not None:
                     values[i, j] = self.decode(message)[inner]
-        dropped = tuple(axis for axis, k in enumerate(key) if isinstance(k, int | np.integer))
+        dropped = tuple(
+            axis for axis, k in enumerate(key) if isinstance(k, int | np.integer)
+        )
         return values.squeeze(dropped) if dropped else values
 
     def decode(self, message: Message) -> np.ndarray:
@@ -195,7 +202,9 @@ class _Maps(BackendArray):
         eccodes = need("eccodes")
         with message.path.open("rb") as file:
             file.seek(message.offset)
-            handle = eccodes.codes_new_from_message(file.read(int(message.keys["totalLength"])))
+            handle = eccodes.codes_new_from_message(
+                file.read(int(message.keys["totalLength"]))
+            )
         try:
             eccodes.codes_set(handle, "missingValue", _MISSING)
             values = eccodes.codes_get_values(handle)
@@ -255,7 +264,9 @@ def _dataset(messages: list[Message], where: object) -> xr.Dataset:
     shape = int(keys["Nj"]), int(keys["Ni"])
     by_columns = bool(keys["jPointsAreConsecutive"])
     reader = _Maps([[None]], shape, by_columns)
-    chosen = [_by_time(layer, times, reader, f"{where}: {name}") for layer in layers.values()]
+    chosen = [
+        _by_time(layer, times, reader, f"{where}: {name}") for layer in layers.values()
+    ]
     maps = indexing.LazilyIndexedArray(_Maps(chosen, shape, by_columns))
     array = xr.DataArray(
         xr.Variable((dimension, "time", "latitude", "longitude"), maps, attributes),
@@ -285,7 +296,11 @@ def _coordinates(keys: dict[str, Any], shape: tuple[int, int]) -> dict[str, np.n
 
 def _layers(messages: list[Message]) -> tuple[str, dict[Any, list[Message]]]:
     """The messages of each level, else of each member of the ensemble."""
-    dimension = "level" if len({message.keys["level"] for message in messages}) > 1 else "number"
+    dimension = (
+        "level"
+        if len({message.keys["level"] for message in messages}) > 1
+        else "number"
+    )
     layers: dict[Any, list[Message]] = {}
     for message in messages:
         layers.setdefault(message.keys[dimension] or 0, []).append(message)
@@ -316,7 +331,9 @@ def _by_time(
                 do = "keep one of them (grib_copy -w)"
                 raise InputError(where, "one set of values a time", found, do)
     if mixed:
-        pairs = "; ".join(f"{one} before {other}" for one, other in dict.fromkeys(mixed))
+        pairs = "; ".join(
+            f"{one} before {other}" for one, other in dict.fromkeys(mixed)
+        )
         notice(
             f"{where}: {counted(len(mixed), 'hour')} given more than once, taken by rank: {pairs}"
         )
@@ -330,6 +347,9 @@ def _same(reader: _Maps, one: Message, other: Message) -> bool:
         return True
     if not (np.isfinite(first).any() and np.isfinite(second).any()):
         return False
-    bound = sum(float(np.nanmax(each) - np.nanmin(each)) for each in (first, second)) / 2**16
+    bound = (
+        sum(float(np.nanmax(each) - np.nanmin(each)) for each in (first, second))
+        / 2**16
+    )
     near = np.abs(first - second) <= bound
     return bool(np.all(near | (np.isnan(first) & np.isnan(second))))

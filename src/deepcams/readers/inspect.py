@@ -55,9 +55,17 @@ class Values:
         """Count one piece."""
         missing, infinite = np.isnan(values), np.isinf(values)
         finite = values[~(missing | infinite)]
-        ends = (float(finite.min()), float(finite.max())) if finite.size else (math.nan, math.nan)
+        ends = (
+            (float(finite.min()), float(finite.max()))
+            if finite.size
+            else (math.nan, math.nan)
+        )
         return cls(
-            values.size, int(missing.sum()), int((finite < 0).sum()), int(infinite.sum()), *ends
+            values.size,
+            int(missing.sum()),
+            int((finite < 0).sum()),
+            int(infinite.sum()),
+            *ends,
         )
 
     def __add__(self, other: Values) -> Values:
@@ -188,7 +196,9 @@ def inspect(
         InputError: there is no such file, or its content is no data at all. Anything else wrong is in the answer.
     """
     looks = [_look(file) for file in find_files(paths)]
-    total = sum(array.size for look in looks for array in look.fields()) if values else 0
+    total = (
+        sum(array.size for look in looks for array in look.fields()) if values else 0
+    )
     done = 0
 
     def count(size: int) -> None:
@@ -238,7 +248,9 @@ def _seen(look: _Look, count: Callable[[int], None] | None) -> FileSeen:
     axis = _times(look.datasets)
     times = None if axis is None else _describe_times(axis)
     grid = _describe_grid(look.datasets[0])
-    return FileSeen(str(look.file), size, layout.words, grid, times, tuple(variables), problem)
+    return FileSeen(
+        str(look.file), size, layout.words, grid, times, tuple(variables), problem
+    )
 
 
 def _variable(array: xr.DataArray, read: Values | None) -> VariableSeen:
@@ -320,14 +332,23 @@ def _describe_times(axis: np.ndarray) -> TimesSeen:
     lengths, often = np.unique(hours, return_counts=True)
     cadence = float(lengths[np.argmax(often)])
     gaps = tuple(
-        Gap(_stamp(different[i]), _stamp(different[i + 1]), round(hours[i] / cadence) - 1)
+        Gap(
+            _stamp(different[i]),
+            _stamp(different[i + 1]),
+            round(hours[i] / cadence) - 1,
+        )
         for i in np.flatnonzero(hours > 1.5 * cadence)
     )
-    return TimesSeen(int(different.size), first, last, cadence, gaps, repeated, calendar)
+    return TimesSeen(
+        int(different.size), first, last, cadence, gaps, repeated, calendar
+    )
 
 
 def _describe_grid(dataset: xr.Dataset) -> str:
-    latitude, longitude = _coordinate(dataset, "latitude"), _coordinate(dataset, "longitude")
+    latitude, longitude = (
+        _coordinate(dataset, "latitude"),
+        _coordinate(dataset, "longitude"),
+    )
     if latitude is None or longitude is None:
         return "no latitude and longitude"
     if latitude.ndim == 1 and latitude.dims == longitude.dims:
@@ -349,7 +370,9 @@ def _describe_grid(dataset: xr.Dataset) -> str:
     steps = [np.diff(y), np.diff(x)]
     even = all(np.ptp(step) <= 0.02 * abs(np.median(step)) for step in steps)
     step = f"{abs(np.median(steps[1])):.4g} degrees" if even else "irregular"
-    if even and not math.isclose(abs(np.median(steps[0])), abs(np.median(steps[1])), rel_tol=0.02):
+    if even and not math.isclose(
+        abs(np.median(steps[0])), abs(np.median(steps[1])), rel_tol=0.02
+    ):
         step = f"{abs(np.median(steps[0])):.4g} x {step}"
     order = "north" if y[0] > y[-1] else "south"
     return f"{step}, {y.size} x {x.size}, latitude {y[0]:g}..{y[-1]:g} ({order} first), longitude {x[0]:g}..{x[-1]:g}"
@@ -365,7 +388,9 @@ def _added(files: Sequence[FileSeen]) -> tuple[VariableSeen, ...]:
             if before is None or before.values is None or variable.values is None:
                 found.setdefault(key, variable)
             else:
-                found[key] = dataclasses.replace(before, values=before.values + variable.values)
+                found[key] = dataclasses.replace(
+                    before, values=before.values + variable.values
+                )
     return tuple(found.values())
 
 
@@ -375,7 +400,9 @@ def _verdict(
     """What they open as, or why they do not, and what was said on the way."""
     problems = [one.problem for one in seen if one.problem]
     if problems:
-        more = f" (and {len(problems) - 1} more such files)" if len(problems) > 1 else ""
+        more = (
+            f" (and {len(problems) - 1} more such files)" if len(problems) > 1 else ""
+        )
         return "", problems[0] + more, []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DeepcamsNotice)
@@ -383,10 +410,16 @@ def _verdict(
             opened = open_files(files, variable)
         except DeepcamsError as error:
             return "", str(error), []
-    notes = [str(one.message) for one in caught if issubclass(one.category, DeepcamsNotice)]
+    notes = [
+        str(one.message) for one in caught if issubclass(one.category, DeepcamsNotice)
+    ]
     notes += _doubts(seen, str(opened.name))
     kind = "means" if is_mean(opened) else "instants"
-    return f"{opened.name}, {opened.sizes['time']} {kind}, {grid_of(opened).describe()}", "", notes
+    return (
+        f"{opened.name}, {opened.sizes['time']} {kind}, {grid_of(opened).describe()}",
+        "",
+        notes,
+    )
 
 
 def _doubts(seen: Sequence[FileSeen], name: str) -> list[str]:

@@ -26,7 +26,11 @@ def render(seen: Seen) -> RenderableType:
         parts += [_overview(seen.files), Text()]
         layouts = list(dict.fromkeys(one.layout for one in seen.files if one.layout))
         grids = list(dict.fromkeys(one.grid for one in seen.files if one.grid))
-        rows = [("layout", layouts), ("grid", grids), ("times", list(_times_lines(seen.times)))]
+        rows = [
+            ("layout", layouts),
+            ("grid", grids),
+            ("times", list(_times_lines(seen.times))),
+        ]
         parts += [Text(f"All {len(seen.files)} together", style="bold"), _pairs(rows)]
     if seen.variables:
         parts.append(_variables(seen.variables))
@@ -49,7 +53,11 @@ def _pairs(rows: list[tuple[str, list[str]]]) -> Padding:
 
 
 def _facts(one: FileSeen, times: TimesSeen | None) -> Padding:
-    rows = [("layout", [one.layout]), ("grid", [one.grid]), ("times", list(_times_lines(times)))]
+    rows = [
+        ("layout", [one.layout]),
+        ("grid", [one.grid]),
+        ("times", list(_times_lines(times))),
+    ]
     return _pairs([(name, lines) for name, lines in rows if lines and lines[0]])
 
 
@@ -73,7 +81,11 @@ def _times_lines(times: TimesSeen | None) -> Iterator[str]:
         yield f"{times.repeated:,} stand more than once"
     if times.count > 2:
         missing = sum(gap.missing for gap in times.gaps)
-        yield f"{len(times.gaps)} gaps, {missing:,} times missing" if times.gaps else "no gaps"
+        yield (
+            f"{len(times.gaps)} gaps, {missing:,} times missing"
+            if times.gaps
+            else "no gaps"
+        )
     for gap in times.gaps[:MOST_GAPS]:
         yield f"  {gap.after} to {gap.before} ({gap.missing:,} missing)"
     if len(times.gaps) > MOST_GAPS:
@@ -87,13 +99,19 @@ def _overview(files: tuple[FileSeen, ...]) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for name in ("first", "last"):
         table.add_column(name, no_wrap=True)
-    shown = [one for number, one in enumerate(files) if one.problem or number < MOST_FILES]
+    shown = [
+        one for number, one in enumerate(files) if one.problem or number < MOST_FILES
+    ]
     for one in shown:
         times = one.times
         ends = (f"{times.count:,}", times.first, times.last) if times else ("", "", "")
-        table.add_row(escape(one.path), size(one.bytes), *ends, style="red" if one.problem else "")
+        table.add_row(
+            escape(one.path), size(one.bytes), *ends, style="red" if one.problem else ""
+        )
     if len(shown) < len(files):
-        table.add_row(f"and {len(files) - len(shown)} more (--json lists all)", style="dim")
+        table.add_row(
+            f"and {len(files) - len(shown)} more (--json lists all)", style="dim"
+        )
     return table
 
 
@@ -107,14 +125,18 @@ def _variables(variables: tuple[VariableSeen, ...]) -> Padding:
     table.add_column("units", overflow="fold")
     counted = any(variable.values for variable in variables)
     for name in (
-        ("lowest", "highest", "missing", "below 0", "infinite") if counted else ("shape", "type")
+        ("lowest", "highest", "missing", "below 0", "infinite")
+        if counted
+        else ("shape", "type")
     ):
         table.add_column(name, justify="right" if counted else "left")
     for one in variables:
         first = (escape(one.name), escape(one.units or "none"))
         if not counted:
             table.add_row(
-                *first, " x ".join(str(length) for length in one.shape.values()), one.dtype
+                *first,
+                " x ".join(str(length) for length in one.shape.values()),
+                one.dtype,
             )
             continue
         if one.values is None:
@@ -125,7 +147,9 @@ def _variables(variables: tuple[VariableSeen, ...]) -> Padding:
         table.add_row(*first, *map(_number, ends), *(f"{count:,}" for count in counts))
         if one.to_ug not in (None, 1.0):
             factor = one.to_ug or 1.0
-            table.add_row("", "= ug m-3", *(_number(end * factor) for end in ends), style="dim")
+            table.add_row(
+                "", "= ug m-3", *(_number(end * factor) for end in ends), style="dim"
+            )
     return Padding(table, (1, 0, 0, 2), expand=False)
 
 

@@ -13,10 +13,20 @@ from deepcams.core.field import Axes, axes_of, field_like
 from deepcams.core.grid import Grid
 from deepcams.core.text import counted
 from deepcams.core.times import stamp
-from deepcams.readers.datasets import check_whole, chunk_length, field_variables, open_datasets
+from deepcams.readers.datasets import (
+    check_whole,
+    chunk_length,
+    field_variables,
+    open_datasets,
+)
 from deepcams.readers.detect import DataFile
 from deepcams.readers.stored import Joined, Stored, Tile
-from deepcams.readers.times import Stamp, refuse_months, with_middle_stamps, with_valid_time
+from deepcams.readers.times import (
+    Stamp,
+    refuse_months,
+    with_middle_stamps,
+    with_valid_time,
+)
 
 Chooser = Callable[[xr.Dataset, DataFile], xr.DataArray | None]
 """Picks the wanted variable of an opened file; ``None`` where it has none."""
@@ -55,20 +65,28 @@ def open_merged(
         for dataset in datasets:
             array = choose(dataset, file)
             if array is not None:
-                array = with_middle_stamps(with_valid_time(array, file), dataset, file, stamp)
+                array = with_middle_stamps(
+                    with_valid_time(array, file), dataset, file, stamp
+                )
                 chosen.append((array, file))
         arrays.extend(chosen)
         if not chosen:
             without[str(file)] = (file, datasets)
     _check_without(without, {file.request for _, file in arrays}, wanted)
     _check_methods(arrays)
-    parts = [(part, array) for array, file in arrays for part in _stored(array, file, mend)]
+    parts = [
+        (part, array) for array, file in arrays for part in _stored(array, file, mend)
+    ]
     precision = {id(part): _precision(array, part) for part, array in parts}
     parts.sort(key=lambda pair: _sort_key(pair[0], precision))
     groups = _in_space([part for part, _ in parts])
     field = _in_time(groups, parts[0][1], precision)
     used = [str(part.file.given) for part, _ in parts]
-    used += [str(file.given) for file in files if file.kind == "grib" and str(file) not in without]
+    used += [
+        str(file.given)
+        for file in files
+        if file.kind == "grib" and str(file) not in without
+    ]
     field.encoding["source_files"] = list(dict.fromkeys(used))
     return field
 
@@ -83,14 +101,17 @@ def _opened(files: Sequence[DataFile]) -> list[tuple[DataFile, Sequence[xr.Datas
     for file in gribs:
         check_whole(file)
     together = open_grib(
-        [file.path for file in gribs], f"{gribs[0]} and {counted(len(gribs) - 1, 'other file')}"
+        [file.path for file in gribs],
+        f"{gribs[0]} and {counted(len(gribs) - 1, 'other file')}",
     )
     others = [(file, open_datasets(file)) for file in files if file.kind != "grib"]
     return [(gribs[0], together), *others]
 
 
 def _check_without(
-    without: dict[str, tuple[DataFile, Sequence[xr.Dataset]]], have: set[Any], wanted: str
+    without: dict[str, tuple[DataFile, Sequence[xr.Dataset]]],
+    have: set[Any],
+    wanted: str,
 ) -> None:
     """Refuse files without the variable, but for those of a zip or folder that has it in another file."""
     left = []
@@ -100,7 +121,9 @@ def _check_without(
         if not file.member:
             left.append(file)
     if left:
-        names = ", ".join(file.path.name for file in left[:3]) + (", .." if len(left) > 3 else "")
+        names = ", ".join(file.path.name for file in left[:3]) + (
+            ", .." if len(left) > 3 else ""
+        )
         notice(
             f"{left[0].request}: {counted(len(left), 'file')} without {wanted} left out ({names})"
         )
@@ -112,14 +135,18 @@ def _check_methods(arrays: list[tuple[xr.DataArray, DataFile]]) -> None:
     Raises:
         InputError: there are both.
     """
-    files = {str(array.attrs.get("cell_methods")): file for array, file in reversed(arrays)}
+    files = {
+        str(array.attrs.get("cell_methods")): file for array, file in reversed(arrays)
+    }
     if len(files) > 1:
         (one, first), (other, second) = list(files.items())[:2]
         found = f"instants and means together ({one} in {first}, {other} in {second})"
         raise InputError("cell_methods", "one kind of values", found, "open them apart")
 
 
-def no_variable(file: DataFile, datasets: Sequence[xr.Dataset], wanted: str) -> InputError:
+def no_variable(
+    file: DataFile, datasets: Sequence[xr.Dataset], wanted: str
+) -> InputError:
     """Return the error for a file without the wanted variable: which ones it has, and what to type."""
     listed = ", ".join(
         f"{name} ({array.attrs.get('units', 'no units')})"
@@ -186,7 +213,9 @@ def _occurrences(times: np.ndarray, order: np.ndarray) -> list[np.ndarray]:
     return found
 
 
-def _versions(array: xr.DataArray, file: DataFile) -> tuple[tuple[xr.Variable, ...], xr.DataArray]:
+def _versions(
+    array: xr.DataArray, file: DataFile
+) -> tuple[tuple[xr.Variable, ...], xr.DataArray]:
     """The variable; final and preliminary data side by side along ``expver`` are taken in the order of their numbers.
 
     Versions with names are taken in the file's order.
@@ -195,7 +224,9 @@ def _versions(array: xr.DataArray, file: DataFile) -> tuple[tuple[xr.Variable, .
         return (array.variable,), array
     names = [
         str(name).strip()
-        for name in np.atleast_1d(array.coords.get("expver", np.arange(array.sizes["expver"])))
+        for name in np.atleast_1d(
+            array.coords.get("expver", np.arange(array.sizes["expver"]))
+        )
     ]
     order = list(range(len(names)))
     if all(name.isdigit() for name in names):
@@ -213,7 +244,9 @@ def _precision(array: xr.DataArray, part: Stored) -> Precision:
     relative = float(array.attrs.get("quantization_maximum_relative_error", 0.0))
     if not np.issubdtype(array.encoding.get("dtype", np.float32), np.integer):
         return 0.0, relative
-    return abs(float(array.encoding.get("scale_factor", 1.0))) * part.axes.factor, relative
+    return abs(
+        float(array.encoding.get("scale_factor", 1.0))
+    ) * part.axes.factor, relative
 
 
 def _in_space(parts: list[Stored]) -> list[list[Tile]]:
@@ -244,11 +277,12 @@ def _in_space(parts: list[Stored]) -> list[list[Tile]]:
         absent = set(grids) - {part.axes.grid for part in group}
         if absent or len(group) != len(grids):
             part = group[0]
-            found = (
-                f"{counted(len(group), 'part')} of {len(grids)} from {stamp(part.axes.times[0])} on"
-            )
+            found = f"{counted(len(group), 'part')} of {len(grids)} from {stamp(part.axes.times[0])} on"
             raise InputError(
-                part.file, "every part of the region at the same times", found, "open them apart"
+                part.file,
+                "every part of the region at the same times",
+                found,
+                "open them apart",
             )
         groups.append([Tile(part, *_place(part.axes.grid, whole)) for part in group])
     return groups
@@ -257,12 +291,17 @@ def _in_space(parts: list[Stored]) -> list[list[Tile]]:
 def _union(grids: list[Grid]) -> Grid | None:
     """The grid that these make up without gap or overlap; ``None`` where there is none."""
     step, row_step = grids[0].step, grids[0].row_step
-    if any(abs(grid.step - step) + abs(grid.row_step - row_step) > 1e-9 for grid in grids):
+    if any(
+        abs(grid.step - step) + abs(grid.row_step - row_step) > 1e-9 for grid in grids
+    ):
         return None
     north, south = min(grid.north for grid in grids), max(grid.south for grid in grids)
     spans = sorted({(grid.west % grid.around, grid.columns) for grid in grids})
     around = grids[0].around
-    for first, _ in spans:  # the western edge is where nothing ends that is joined to it
+    for (
+        first,
+        _,
+    ) in spans:  # the western edge is where nothing ends that is joined to it
         eastward = sorted(((west - first) % around, columns) for west, columns in spans)
         end = max(west + columns for west, columns in eastward)
         if end > around:
@@ -317,13 +356,16 @@ def _in_time(
     )
     shape = (unique.size, *grid.shape)
     own = {
-        name: dict(first.encoding.get("preferred_chunks") or {}).get(name) for name in first.dims
+        name: dict(first.encoding.get("preferred_chunks") or {}).get(name)
+        for name in first.dims
     }
     chunks = _time_chunks(
         group[kept], chunk_length(4 * grid.rows * grid.columns, _own_times(first, own))
     )
     paths = {tile.part.file.path for tiles in groups for tile in tiles}
-    states = sorted((str(p.resolve()), p.stat().st_mtime_ns, p.stat().st_size) for p in paths)
+    states = sorted(
+        (str(p.resolve()), p.stat().st_mtime_ns, p.stat().st_size) for p in paths
+    )
     name = f"{first.name}-{tokenize(states, str(first.name), chunks, unique.tobytes())}"
     values = Joined(groups, group[kept], moment[kept], shape, name)
     data = da.from_array(  # type: ignore[no-untyped-call]
@@ -369,9 +411,13 @@ def _tile(array: xr.DataArray, axes: Axes, own: dict[Any, Any]) -> tuple[int, in
     for name, size in (("latitude", axes.grid.rows), ("longitude", axes.grid.columns)):
         length = own.get(axes.names.get(name))
         whole = not isinstance(length, int) or array.sizes[axes.names[name]] != size
-        if name == "longitude" and not in_order:  # of a turned longitude whole rows are read
+        if (
+            name == "longitude" and not in_order
+        ):  # of a turned longitude whole rows are read
             whole = True
-        sizes.append(size if whole or not isinstance(length, int) else min(length, size))
+        sizes.append(
+            size if whole or not isinstance(length, int) else min(length, size)
+        )
     return sizes[0], sizes[1]
 
 
@@ -392,12 +438,18 @@ def _check_same(
         )
         if a.shape == b.shape:
             packing, rounding = np.sum([precision[id(part)] for part in parts], axis=0)
-            bound = packing * 0.51 + (1e-5 + rounding) * np.maximum(np.abs(a), np.abs(b))
+            bound = packing * 0.51 + (1e-5 + rounding) * np.maximum(
+                np.abs(a), np.abs(b)
+            )
             for part, values in zip(parts, (a, b), strict=True):
-                if part.file.kind == "grib" and np.isfinite(values).any():  # 16 bits or more
+                if (
+                    part.file.kind == "grib" and np.isfinite(values).any()
+                ):  # 16 bits or more
                     bound = bound + float(np.nanmax(values) - np.nanmin(values)) / 2**16
             with np.errstate(invalid="ignore"):
-                if np.all((np.abs(a - b) <= bound) | (a == b) | (np.isnan(a) & np.isnan(b))):
+                if np.all(
+                    (np.abs(a - b) <= bound) | (a == b) | (np.isnan(a) & np.isnan(b))
+                ):
                     continue
         names = [str(part.file) for part in parts]
         places = f"different ones in {' and '.join(names)}"

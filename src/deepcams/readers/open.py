@@ -22,7 +22,8 @@ from deepcams.readers.times import Stamp, cell_method
 from deepcams.writers.target import absent_files
 
 _PM25_NAMES = re.compile(
-    r"(?:.*[^a-z0-9])?pm_?2[p._]?5(?:$|_(?:conc|mean|surface|sfc|total|rh35.*)$)", re.IGNORECASE
+    r"(?:.*[^a-z0-9])?pm_?2[p._]?5(?:$|_(?:conc|mean|surface|sfc|total|rh35.*)$)",
+    re.IGNORECASE,
 )
 
 
@@ -56,7 +57,8 @@ def layout_of(dataset: xr.Dataset, file: DataFile) -> Layout:
     ]
     if "deepcams" in " ".join(own).lower():
         return Layout(
-            "cf", f"deepcams output, {'Zarr' if file.kind == 'zarr' else 'netCDF'}{wrapped}"
+            "cf",
+            f"deepcams output, {'Zarr' if file.kind == 'zarr' else 'netCDF'}{wrapped}",
         )
     if _is_ecmwf(dataset):
         if file.kind == "grib":
@@ -68,7 +70,9 @@ def layout_of(dataset: xr.Dataset, file: DataFile) -> Layout:
         )
         return Layout("cams", f"CAMS, netCDF {age}{wrapped}")
     conventions = str(dataset.attrs.get("Conventions", "")).strip()
-    return Layout("cf", KINDS[file.kind] + (f" ({conventions})" if conventions else "") + wrapped)
+    return Layout(
+        "cf", KINDS[file.kind] + (f" ({conventions})" if conventions else "") + wrapped
+    )
 
 
 def _lower(dataset: xr.Dataset) -> bool:
@@ -92,7 +96,11 @@ def _concentration(dataset: xr.Dataset, file: DataFile) -> xr.DataArray | None:
     standard = (PM25.standard_name, before_2015)
     for found in (
         [fields[name] for name in fields if name == PM25.name],
-        [array for array in fields.values() if array.attrs.get("standard_name") in standard],
+        [
+            array
+            for array in fields.values()
+            if array.attrs.get("standard_name") in standard
+        ],
         [array for name, array in fields.items() if _PM25_NAMES.fullmatch(name)],
         [array for array in fields.values() if _is_concentration(array)],
     ):
@@ -134,7 +142,10 @@ def open_files(
     files: Sequence[DataFile], variable: str | None = None, stamp: Stamp | None = None
 ) -> xr.DataArray:
     """Open files that were found already (see :func:`open_field`), and tell which are unfinished outputs."""
-    files = [opened(file) if file is files[0] or file.kind == "zarr" else file for file in files]
+    files = [
+        opened(file) if file is files[0] or file.kind == "zarr" else file
+        for file in files
+    ]
     for file in files:
         if file.kind == "zarr":
             found = unfinished(file, file.datasets[0])

@@ -39,7 +39,9 @@ class Stored:
     axes: Axes
     mend: Callable[[np.ndarray], np.ndarray] | None = None
 
-    def read(self, times: np.ndarray, rows: slice, columns: slice | np.ndarray) -> np.ndarray:
+    def read(
+        self, times: np.ndarray, rows: slice, columns: slice | np.ndarray
+    ) -> np.ndarray:
         """Read values at indices of canonical times, rows and columns: float32, ug m-3, NaN where missing.
 
         Raises:
@@ -50,7 +52,9 @@ class Stored:
             for other in self.versions[1:]:
                 missing = np.isnan(values)
                 if missing.any():
-                    values = np.where(missing, self._read(other, times, rows, columns), values)
+                    values = np.where(
+                        missing, self._read(other, times, rows, columns), values
+                    )
         except DeepcamsError:
             raise
         except Exception as error:  # every library underneath has its own
@@ -63,7 +67,11 @@ class Stored:
         return values * factor if factor != 1 else values
 
     def _read(
-        self, variable: xr.Variable, times: np.ndarray, rows: slice, columns: slice | np.ndarray
+        self,
+        variable: xr.Variable,
+        times: np.ndarray,
+        rows: slice,
+        columns: slice | np.ndarray,
     ) -> np.ndarray:
         names, grid = self.axes.names, self.axes.grid
         index: dict[str, Any] = dict.fromkeys(self.axes.leftover, 0)
@@ -73,18 +81,26 @@ class Stored:
         run = _as_slice(chosen)
         if "longitude" in names:
             index[names["longitude"]] = (
-                run if run is not None else slice(int(chosen.min()), int(chosen.max()) + 1)
+                run
+                if run is not None
+                else slice(int(chosen.min()), int(chosen.max()) + 1)
             )
         moments = self.moments[times]
         parts = (
-            [self._at(variable, piece, index) for piece in _runs(moments)] if self.time_dims else []
+            [self._at(variable, piece, index) for piece in _runs(moments)]
+            if self.time_dims
+            else []
         )
-        values = np.concatenate(parts) if parts else self._plain(variable.isel(index))[None]
+        values = (
+            np.concatenate(parts) if parts else self._plain(variable.isel(index))[None]
+        )
         if run is None:
             values = values[:, :, chosen - chosen.min()]
         return values
 
-    def _at(self, variable: xr.Variable, moments: np.ndarray, index: dict[str, Any]) -> np.ndarray:
+    def _at(
+        self, variable: xr.Variable, moments: np.ndarray, index: dict[str, Any]
+    ) -> np.ndarray:
         """The maps at consecutive moments: (moments, rows, columns)."""
         if len(self.time_dims) == 1:
             at = slice(int(moments[0]), int(moments[-1]) + 1)
@@ -128,7 +144,9 @@ def _as_slice(index: np.ndarray) -> slice | None:
 
 def _runs(index: np.ndarray) -> list[np.ndarray]:
     """Stretches of indices that follow each other."""
-    return np.split(index, np.flatnonzero(np.diff(index) != 1) + 1) if index.size else []
+    return (
+        np.split(index, np.flatnonzero(np.diff(index) != 1) + 1) if index.size else []
+    )
 
 
 @dataclass(frozen=True)
@@ -172,16 +190,23 @@ class Joined:
 
     def __getitem__(self, key: tuple[Any, ...]) -> np.ndarray:
         """Read values; slices of step 1, integers, and arrays of indices along one axis."""
-        times, columns = np.arange(self.shape[0])[key[0]], np.arange(self.shape[2])[key[2]]
+        times, columns = (
+            np.arange(self.shape[0])[key[0]],
+            np.arange(self.shape[2])[key[2]],
+        )
         rows = np.arange(self.shape[1])[key[1]]
         span = _as_slice(np.atleast_1d(rows))
         if span is None:
-            values = self._block(np.atleast_1d(times), slice(None), np.atleast_1d(columns))
+            values = self._block(
+                np.atleast_1d(times), slice(None), np.atleast_1d(columns)
+            )
             values = values[:, np.atleast_1d(rows)]
         else:
             values = self._block(np.atleast_1d(times), span, np.atleast_1d(columns))
         single = tuple(
-            axis for axis, index in enumerate((times, rows, columns)) if np.ndim(index) == 0
+            axis
+            for axis, index in enumerate((times, rows, columns))
+            if np.ndim(index) == 0
         )
         return values.squeeze(single) if single else values
 
@@ -196,17 +221,25 @@ class Joined:
                 continue
             at = self._moment[times[run]]
             for tile in self._tiles[int(groups[run[0]])]:
-                self._fill(values[first : first + run.size], tile, at, (start, stop), columns)
+                self._fill(
+                    values[first : first + run.size], tile, at, (start, stop), columns
+                )
             first += run.size
         return values
 
     @staticmethod
     def _fill(
-        values: np.ndarray, tile: Tile, at: np.ndarray, rows: tuple[int, int], columns: np.ndarray
+        values: np.ndarray,
+        tile: Tile,
+        at: np.ndarray,
+        rows: tuple[int, int],
+        columns: np.ndarray,
     ) -> None:
         height, width = tile.part.axes.grid.shape
         top, bottom = max(rows[0], tile.row), min(rows[1], tile.row + height)
-        inside = np.flatnonzero((columns >= tile.column) & (columns < tile.column + width))
+        inside = np.flatnonzero(
+            (columns >= tile.column) & (columns < tile.column + width)
+        )
         if top >= bottom or not inside.size:
             return
         own = columns[inside] - tile.column

@@ -17,7 +17,12 @@ Stamp = Literal["start", "middle", "end"]
 """Which moment of the interval of a mean its stamp is."""
 
 _LEAD_NAMES = ("step", "forecast_period", "leadtime", "lead_time", "lead")
-_REFERENCE_NAMES = ("forecast_reference_time", "reference_time", "reftime", "initial_time")
+_REFERENCE_NAMES = (
+    "forecast_reference_time",
+    "reference_time",
+    "reftime",
+    "initial_time",
+)
 _LENGTHS = {"d": DAY, "h": HOUR, "m": HOUR // 60, "s": HOUR // 3600}
 _MEAN_STREAMS = ("moda", "mnth", "mmsa", "mmsf", "msda", "edmo", "wamo", "dame", "edda")
 """ECMWF's streams of means over days or months."""
@@ -27,7 +32,9 @@ _LONGEST = 3 * HOUR
 
 def is_time_mean(array: xr.DataArray) -> bool:
     """Return whether a file calls a variable a mean over time (CF's ``cell_methods``)."""
-    return bool(re.search(r"\btime:\s*mean\b", str(array.attrs.get("cell_methods", ""))))
+    return bool(
+        re.search(r"\btime:\s*mean\b", str(array.attrs.get("cell_methods", "")))
+    )
 
 
 def cell_method(array: xr.DataArray, where: object) -> str:
@@ -42,7 +49,11 @@ def cell_method(array: xr.DataArray, where: object) -> str:
 
 def time_names(array: xr.DataArray | xr.Dataset) -> list[str]:
     """Return the names of the coordinates that are times, as the canonical aliases and the standard name tell them."""
-    return [name for name in COORDINATE_NAMES["time"] if name in array.coords or name in array.dims]
+    return [
+        name
+        for name in COORDINATE_NAMES["time"]
+        if name in array.coords or name in array.dims
+    ]
 
 
 def with_valid_time(array: xr.DataArray, where: object) -> xr.DataArray:
@@ -64,7 +75,12 @@ def with_valid_time(array: xr.DataArray, where: object) -> xr.DataArray:
     """
     coords = array.coords
     lead = next(
-        (coords[name] for name in coords if _is(coords[name], "forecast_period", _LEAD_NAMES)), None
+        (
+            coords[name]
+            for name in coords
+            if _is(coords[name], "forecast_period", _LEAD_NAMES)
+        ),
+        None,
     )
     reference = next(
         (
@@ -85,10 +101,14 @@ def with_valid_time(array: xr.DataArray, where: object) -> xr.DataArray:
     ):
         reference, valid = times[0], None
     else:
-        own = [time for time in times if reference is None or time.name != reference.name]
+        own = [
+            time for time in times if reference is None or time.name != reference.name
+        ]
         valid = own[0] if own else None
     if valid is None and reference is not None and lead is None and reference.ndim == 1:
-        notice(f"{where}: only a reference time ({reference.name}); it is taken for the valid time")
+        notice(
+            f"{where}: only a reference time ({reference.name}); it is taken for the valid time"
+        )
         valid = reference
     if valid is None and reference is not None and lead is not None:
         valid = reference + _duration(lead, f"{where}: {lead.name}")
@@ -96,7 +116,9 @@ def with_valid_time(array: xr.DataArray, where: object) -> xr.DataArray:
     if valid is None or not set(valid.dims) <= set(array.dims) or valid.ndim > 2:
         return array
     drop = [
-        str(name) for name in coords if name in ("time", "valid_time") or _is_other(coords[name])
+        str(name)
+        for name in coords
+        if name in ("time", "valid_time") or _is_other(coords[name])
     ]
     return array.drop_vars(drop, errors="ignore").assign_coords(time=valid.variable)
 
@@ -122,7 +144,10 @@ def _duration(lead: xr.DataArray, where: str) -> xr.DataArray:
     if unit not in _LENGTHS:
         found = repr(lead.attrs.get("units", "no units"))
         raise InputError(
-            where, "a lead time in hours, minutes or days", found, "write its units into the file"
+            where,
+            "a lead time in hours, minutes or days",
+            found,
+            "write its units into the file",
         )
     return (
         (lead.astype(float) * float(_LENGTHS[unit].astype(np.int64)))
@@ -149,7 +174,11 @@ def with_middle_stamps(
         InputError: means over more than 3 hours.
     """
     stamp = stamp or MEAN_STAMP.get()
-    if not is_time_mean(array) or "time" not in array.coords or array.time.dtype.kind != "M":
+    if (
+        not is_time_mean(array)
+        or "time" not in array.coords
+        or array.time.dtype.kind != "M"
+    ):
         return array
     bounds = _bounds(array, dataset)
     times = np.atleast_1d(array.time.values).astype("datetime64[ns]")
@@ -159,18 +188,31 @@ def with_middle_stamps(
         if outside.any():
             found = f"{stamp_text(times[outside][0])} outside of its own"
             raise InputError(
-                f"{where}: time", "times within their bounds", found, "correct the bounds"
+                f"{where}: time",
+                "times within their bounds",
+                found,
+                "correct the bounds",
             )
         length = (bounds[:, 1] - bounds[:, 0]).max()
         middle = bounds[:, 0] + (bounds[:, 1] - bounds[:, 0]) // 2
     else:
-        length = np.median(steps.astype(np.int64)).astype("timedelta64[ns]") if steps.size else HOUR
+        length = (
+            np.median(steps.astype(np.int64)).astype("timedelta64[ns]")
+            if steps.size
+            else HOUR
+        )
         shift = {"start": length // 2, "end": -(length // 2)}.get(stamp or "", 0 * HOUR)
         middle = times + shift
     if length > _LONGEST:
-        name = "monthly means" if length >= 27 * DAY else f"means over {length / HOUR:g} h"
+        name = (
+            "monthly means" if length >= 27 * DAY else f"means over {length / HOUR:g} h"
+        )
         raise _long(where, name)
-    if bounds is None and stamp is None and np.any(times.astype("datetime64[h]") == times):
+    if (
+        bounds is None
+        and stamp is None
+        and np.any(times.astype("datetime64[h]") == times)
+    ):
         notice(
             f"{where}: means stamped on the full hour without time bounds; the stamp is taken for the middle of each "
             "mean (if it is the start or the end, say so: deepcams --mean-stamp start ..)"
@@ -178,7 +220,9 @@ def with_middle_stamps(
     if np.array_equal(middle, times):
         return array
     variable = xr.Variable(
-        array.time.dims, middle.reshape(array.time.shape), encoding=dict(array.time.encoding)
+        array.time.dims,
+        middle.reshape(array.time.shape),
+        encoding=dict(array.time.encoding),
     )
     return array.assign_coords(time=variable)
 
@@ -205,7 +249,9 @@ def refuse_long_means(array: xr.DataArray, where: object) -> None:
         raise _long(where, f"a climatology ({methods})")
     interval = re.search(r"mean[^)]*\(\s*interval:\s*1\s*(month|day|year)", methods)
     if interval:
-        raise _long(where, f"{'daily' if interval[1] == 'day' else interval[1] + 'ly'} means")
+        raise _long(
+            where, f"{'daily' if interval[1] == 'day' else interval[1] + 'ly'} means"
+        )
 
 
 def refuse_months(times: np.ndarray, where: object) -> None:
@@ -220,20 +266,28 @@ def refuse_months(times: np.ndarray, where: object) -> None:
     steps = np.diff(times)
     if steps.size and np.all((steps >= 28 * DAY) & (steps <= 31 * DAY)):
         raise _long(
-            where, f"{times.size}, one a month from {str(times[0])[:10]} on (monthly means?)"
+            where,
+            f"{times.size}, one a month from {str(times[0])[:10]} on (monthly means?)",
         )
 
 
 def _long(where: object, found: str) -> InputError:
     return InputError(
-        f"{where}: time", "instants or hourly means", found, "take the 3-hourly or hourly data"
+        f"{where}: time",
+        "instants or hourly means",
+        found,
+        "take the 3-hourly or hourly data",
     )
 
 
 def _bounds(array: xr.DataArray, dataset: xr.Dataset) -> np.ndarray | None:
     """The bounds of each time, (n, 2), ``datetime64[ns]``."""
     for time in (dataset.variables.get(name) for name in COORDINATE_NAMES["time"]):
-        name: Any = None if time is None else time.attrs.get("bounds", time.encoding.get("bounds"))
+        name: Any = (
+            None
+            if time is None
+            else time.attrs.get("bounds", time.encoding.get("bounds"))
+        )
         if name in dataset.variables:
             bounds = np.asarray(dataset.variables[name].values)
             if bounds.dtype.kind == "M" and bounds.shape == (array.time.size, 2):

@@ -58,7 +58,8 @@ class _ClassicHeader:
         for _ in range(self._number(self._count)):
             self._skip_name()
             shape = [
-                dimensions[self._number(self._count)] for _ in range(self._number(self._count))
+                dimensions[self._number(self._count)]
+                for _ in range(self._number(self._count))
             ]
             self._skip_attributes()
             size = _TYPE_BYTES[self._number(">I")]

@@ -97,7 +97,9 @@ class Found:
         return {} if self.output is None else self.output.attributes
 
 
-def find_run(run: Path | str, original: Sequence[Path | str] | Path | str | None = None) -> Found:
+def find_run(
+    run: Path | str, original: Sequence[Path | str] | Path | str | None = None
+) -> Found:
     """Recognise what a path holds.
 
     Args:
@@ -111,7 +113,9 @@ def find_run(run: Path | str, original: Sequence[Path | str] | Path | str | None
     """
     run = Path(run)
     if not run.exists():
-        raise InputError(run, "a run: an output, or the folder of one", "no such file or folder")
+        raise InputError(
+            run, "a run: an output, or the folder of one", "no such file or folder"
+        )
     found = Found(run.resolve().name)
     if run.is_dir() and not _is_store(run):
         inside = list(_walk(run, DEEPEST))
@@ -120,13 +124,17 @@ def find_run(run: Path | str, original: Sequence[Path | str] | Path | str | None
         _choose_output(found, run, inside)
     else:
         _take_output(found, run)
-    if not (found.output or found.tables or found.pictures or found.cards or found.trainings):
+    if not (
+        found.output or found.tables or found.pictures or found.cards or found.trainings
+    ):
         why = f" ({found.problems[0]})" if found.problems else ""
         expected = "a run: an output, scores, pictures or networks"
         raise InputError(run, expected, f"nothing of these{why}")
     output = found.output
     if original is not None:
-        found.original = open_field(original, None if output is None else str(output.field.name))
+        found.original = open_field(
+            original, None if output is None else str(output.field.name)
+        )
     elif output is not None:
         try:
             found.original = _inputs_of(output)
@@ -152,7 +160,9 @@ def _walk(folder: Path, deeper: int) -> Iterator[Path]:
 
 def _take(found: Found, path: Path, name: str) -> None:
     """Add a file to what it is, by its name; a training's curve is left out, for it is drawn from the log."""
-    is_training = (path.parent / LOG).is_file() and (path.parent / "experiment.yaml").is_file()
+    is_training = (path.parent / LOG).is_file() and (
+        path.parent / "experiment.yaml"
+    ).is_file()
     if path.suffix == ".json" and path.stat().st_size <= LARGEST_JSON:
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
@@ -175,7 +185,11 @@ def _choose_output(found: Found, run: Path, inside: list[Path]) -> None:
         _take_output(found, run)
         return
     stores = [path for path in inside if _is_store(path)]
-    files = [path for path in inside if path.parent == run and path.suffix.lower() in _ENDINGS]
+    files = [
+        path
+        for path in inside
+        if path.parent == run and path.suffix.lower() in _ENDINGS
+    ]
     outputs = [path for path in stores if _is_output(path)] or stores
     outputs = outputs or [path for path in files if _is_output(path)]
     if outputs:
@@ -272,10 +286,14 @@ def read_output(path: Path, files: Sequence[Path] | None = None) -> Output:
                 output.identity = dict(json.loads(str(attributes[RUN])))
         except _UNREADABLE as error:
             cause = type(error).__name__
-            output.problems.append(f"{part.name}: its attributes cannot be read ({cause})")
+            output.problems.append(
+                f"{part.name}: its attributes cannot be read ({cause})"
+            )
             continue
         output.attributes = output.attributes or {
-            key: value for key, value in attributes.items() if not key.startswith("deepcams_")
+            key: value
+            for key, value in attributes.items()
+            if not key.startswith("deepcams_")
         }
     if _is_store(path):
         # The field of an unfinished store ends where the store does not.
@@ -300,7 +318,9 @@ def _store_records(output: Output, times: int) -> list[Contents]:
                 found.append(Contents.of(record))
         except _UNREADABLE as error:
             cause = type(error.__cause__ or error).__name__
-            output.problems.append(f"{name}: a completion record cannot be read ({cause})")
+            output.problems.append(
+                f"{name}: a completion record cannot be read ({cause})"
+            )
     state = written(output.path, str(output.field.name), times)
     if state is not None and not state.whole:
         output.problems.append(state.words())

@@ -37,7 +37,9 @@ def printable(value: object) -> str:
         more = f"{len(words) - MOST_TEXT:,} characters more"
         words = f"{words[:MOST_TEXT]}\N{HORIZONTAL ELLIPSIS} ({more})"
     return "".join(
-        letter if letter.isprintable() or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}"
+        letter
+        if letter.isprintable() or letter in "\n\t"
+        else "\N{REPLACEMENT CHARACTER}"
         for letter in words
     )
 
@@ -67,7 +69,11 @@ def flat(value: Any, name: str = "") -> list[tuple[str, Any]]:
     if not isinstance(value, list | tuple):
         return [(name, value)]
     if any(isinstance(one, Mapping | list | tuple) for one in value):
-        return [leaf for k, one in enumerate(value) for leaf in flat(one, f"{name}[{k + 1}]")]
+        return [
+            leaf
+            for k, one in enumerate(value)
+            for leaf in flat(one, f"{name}[{k + 1}]")
+        ]
     return [(name, ", ".join(str(one) for one in value))]
 
 
@@ -95,13 +101,22 @@ class Table:
     @property
     def cells(self) -> list[list[object]]:
         """The values in words; numbers of a column have the same decimals."""
-        decimals = [_decimals(row[k] for row in self.rows) for k in range(len(self.columns))]
-        return [[number(*cell) for cell in zip(row, decimals, strict=True)] for row in self.rows]
+        decimals = [
+            _decimals(row[k] for row in self.rows) for k in range(len(self.columns))
+        ]
+        return [
+            [number(*cell) for cell in zip(row, decimals, strict=True)]
+            for row in self.rows
+        ]
 
 
 def _decimals(column: Iterable[object]) -> int | None:
     """Return as many as give a column's largest number four digits; ``None`` for very small and large ones."""
-    sizes = [abs(value) for value in column if isinstance(value, float) and math.isfinite(value)]
+    sizes = [
+        abs(value)
+        for value in column
+        if isinstance(value, float) and math.isfinite(value)
+    ]
     sizes = [size for size in sizes if size]
     if len(sizes) < 2 or not 1e-2 <= max(sizes) < 1e6:
         return None

@@ -115,10 +115,14 @@ def drawn(found: Found, pictures: Pictures) -> list[Picture]:
             blocks += pictures.draw(map_figure(field, hour), f"Map of {when}", when)
         else:
             figure = compare_maps({"deepcams": field}, hour, source=("input", original))
-            blocks += pictures.draw(figure, f"Map of {when}, the input beside deepcams", when)
+            blocks += pictures.draw(
+                figure, f"Map of {when}, the input beside deepcams", when
+            )
         if place is None:
             raise InputError(
-                "output", "values around its middle", "it has no values around its middle"
+                "output",
+                "values around its middle",
+                "it has no values around its middle",
             )
         where = place_words(place)
         first = field.isel(time=slice(0, MOST_HOURS))
@@ -139,7 +143,9 @@ def _plain(field: xr.DataArray) -> xr.DataArray:
     )
 
 
-def _time_and_place(field: xr.DataArray) -> tuple[np.datetime64, tuple[float, float] | None]:
+def _time_and_place(
+    field: xr.DataArray,
+) -> tuple[np.datetime64, tuple[float, float] | None]:
     """Return a time in the middle that has values (else the middle), and the place of its largest value, if any."""
     count = field.sizes["time"]
     nearest = sorted(range(count), key=lambda k: abs(k - count // 2))
@@ -148,7 +154,10 @@ def _time_and_place(field: xr.DataArray) -> tuple[np.datetime64, tuple[float, fl
         if np.isfinite(values).any():
             largest = int(np.where(np.isfinite(values), values, -np.inf).argmax())
             row, column = np.unravel_index(largest, values.shape)
-            place = float(field.longitude.values[column]), float(field.latitude.values[row])
+            place = (
+                float(field.longitude.values[column]),
+                float(field.latitude.values[row]),
+            )
             return field.time.values[k], place
     return field.time.values[nearest[0]], None
 
@@ -175,7 +184,9 @@ def animation(found: Found, pictures: Pictures) -> list[Picture]:
             return []
         times = field.time.values
         caption = f"{times.size} times, {stamp(times[0])} to {stamp(times[-1])} UTC"
-        return pictures.add(path.read_bytes(), "gif", f"Animated map: {caption}", caption)
+        return pictures.add(
+            path.read_bytes(), "gif", f"Animated map: {caption}", caption
+        )
 
 
 def trainings(found: Found, pictures: Pictures) -> list[tuple[str, list[Picture], str]]:
@@ -188,11 +199,15 @@ def trainings(found: Found, pictures: Pictures) -> list[tuple[str, list[Picture]
     courses = []
     for name, folder in found.trainings.items():
         try:
-            shown = pictures.draw(training_figure(folder), f"{_ABOUT['curve']}: {name}", name)
+            shown = pictures.draw(
+                training_figure(folder), f"{_ABOUT['curve']}: {name}", name
+            )
             settings = (folder / "experiment.yaml").read_text(encoding="utf-8")
         except (DeepcamsError, OSError, ValueError, KeyError) as error:
             cause = type(error).__name__
-            found.problems.append(f"{name}: the training's log cannot be read ({cause})")
+            found.problems.append(
+                f"{name}: the training's log cannot be read ({cause})"
+            )
         else:
             courses.append((name, shown, settings))
     return courses

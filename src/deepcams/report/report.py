@@ -29,13 +29,26 @@ FOR_TEXT = 1_000_000
 MOST_ROWS = 60
 MOST_GAPS = 40
 _PARTS: dict[str, Callable[[Found, pictures.Pictures], Any]] = {
-    "pictures": lambda found, shown: pictures.made(found, shown) + pictures.drawn(found, shown),
+    "pictures": lambda found, shown: (
+        pictures.made(found, shown) + pictures.drawn(found, shown)
+    ),
     "animation": pictures.animation,
     "trainings": pictures.trainings,
 }
 """What takes time."""
 _COLUMNS = (
-    *("task", "method", "product", "pairs", "view", "by", "group", "kind", "stations", "n"),
+    *(
+        "task",
+        "method",
+        "product",
+        "pairs",
+        "view",
+        "by",
+        "group",
+        "kind",
+        "stations",
+        "n",
+    ),
     *("samples", "R", "RMSE", "MAE", "bias", "FAC2", "MAE_p99", "skill"),
 )
 """Of tables of scores, those that are shown."""
@@ -77,7 +90,10 @@ def write_report(
         if part != "animation" or animation:
             context[part] = make(found, shown)
     progress("done", len(_PARTS), len(_PARTS))
-    left_out = [f"left out, for the file would grow too large: {name}" for name in shown.left_out]
+    left_out = [
+        f"left out, for the file would grow too large: {name}"
+        for name in shown.left_out
+    ]
     page = render(
         **context,
         name=found.name,
@@ -164,7 +180,9 @@ def _gaps(output: Output) -> Table | None:
         for first, stop in zip(edges[::2], edges[1::2], strict=True)
     ]
     more = len(rows) - MOST_GAPS
-    caption = "Missing hours" + (f"; {more} more gaps are not listed" if more > 0 else "")
+    caption = "Missing hours" + (
+        f"; {more} more gaps are not listed" if more > 0 else ""
+    )
     return Table(["from (UTC)", "to (UTC)", "hours"], rows[:MOST_GAPS], caption)
 
 
@@ -172,14 +190,21 @@ def _scores(found: Found) -> list[Table]:
     tables = []
     for name, document in found.tables.items():
         rows = _rows_to_show(document["rows"])
-        columns = [key for key in _COLUMNS if any(row.get(key) is not None for row in rows)]
+        columns = [
+            key for key in _COLUMNS if any(row.get(key) is not None for row in rows)
+        ]
         caption = name
         if len(rows) > MOST_ROWS:
             caption += f" (the first {MOST_ROWS} of {len(rows)} rows)"
-        notes = [key for key in ("note", "truth", "scored", "baseline") if document.get(key)]
+        notes = [
+            key for key in ("note", "truth", "scored", "baseline") if document.get(key)
+        ]
         if notes:
             caption += ": " + "; ".join(f"{key}: {document[key]}" for key in notes)
-        cells = [[_without_folders(row.get(key)) for key in columns] for row in rows[:MOST_ROWS]]
+        cells = [
+            [_without_folders(row.get(key)) for key in columns]
+            for row in rows[:MOST_ROWS]
+        ]
         if cells:
             tables.append(Table(columns, cells, caption))
     return tables
@@ -193,7 +218,9 @@ def _rows_to_show(rows: list[Any]) -> list[dict[str, Any]]:
     groups: dict[str, set[str]] = {}
     for row in rows:
         groups.setdefault(str(row.get("by")), set()).add(str(row.get("group")))
-    several = {by for by, names in groups.items() if by in ("None", "all") or len(names) > 1}
+    several = {
+        by for by, names in groups.items() if by in ("None", "all") or len(names) > 1
+    }
     return [row for row in rows if str(row.get("by")) in several] or rows
 
 
@@ -201,7 +228,9 @@ def _without_folders(value: object) -> object:
     """Return a network's method by its files' names: their folders say nothing to other people."""
     if not (isinstance(value, str) and ".safetensors" in value):
         return value
-    return THEN.join(part.replace("\\", "/").rpartition("/")[2] for part in value.split(THEN))
+    return THEN.join(
+        part.replace("\\", "/").rpartition("/")[2] for part in value.split(THEN)
+    )
 
 
 def _quality(found: Found) -> list[Table]:
@@ -211,7 +240,9 @@ def _quality(found: Found) -> list[Table]:
         columns = list(dict.fromkeys(key for row in steps for key in row))
         if steps:
             tables.append(
-                Table(columns, [[row.get(key) for key in columns] for row in steps], name)
+                Table(
+                    columns, [[row.get(key) for key in columns] for row in steps], name
+                )
             )
     return tables
 

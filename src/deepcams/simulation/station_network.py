@@ -15,7 +15,11 @@ FIRST_ID = 5_000_000
 TWIN_ID = 500_000
 """Added to a station's number for its second listing by another provider."""
 
-_BIAS, _SCATTER, _NOISE = 0.15, 0.12, 0.8  # log of the instrument's factor, of each hour's; ug m-3
+_BIAS, _SCATTER, _NOISE = (
+    0.15,
+    0.12,
+    0.8,
+)  # log of the instrument's factor, of each hour's; ug m-3
 _ABSENT = 0.02  # share of hours that a station does not report
 
 
@@ -59,16 +63,24 @@ def place_stations(
     known = cities()
     random = np.random.default_rng([seed, 6])
     # Gumbel's trick: the largest keys are a draw without replacement, weighted, and nested in the number.
-    keys = 0.5 * np.log(np.maximum(known.population, 1)) + random.gumbel(size=known.population.size)
+    keys = 0.5 * np.log(np.maximum(known.population, 1)) + random.gumbel(
+        size=known.population.size
+    )
     offset = random.normal(0, 0.03, (2, keys.size))
     doubled = random.random(keys.size)
     latitude = np.round(np.clip(known.latitude + offset[0], -89.9, 89.9), 4)
     longitude = known.longitude + offset[1] / np.cos(np.deg2rad(known.latitude))
     longitude = np.round((longitude + 180) % 360 - 180, 4)
-    inside = np.ones(keys.size, bool) if bbox is None else Box(*bbox).contains(latitude, longitude)
+    inside = (
+        np.ones(keys.size, bool)
+        if bbox is None
+        else Box(*bbox).contains(latitude, longitude)
+    )
     if not 0 < number <= inside.sum():
         raise InputError(
-            "stations", f"a number from 1 to the {inside.sum()} cities of the area", number
+            "stations",
+            f"a number from 1 to the {inside.sum()} cities of the area",
+            number,
         )
     chosen = np.flatnonzero(inside)[np.argsort(-keys[inside], kind="stable")[:number]]
     result = []
@@ -89,7 +101,9 @@ def place_stations(
     return result
 
 
-def measure(seed: int, station: Station, truth: np.ndarray, hours: np.ndarray) -> np.ndarray:
+def measure(
+    seed: int, station: Station, truth: np.ndarray, hours: np.ndarray
+) -> np.ndarray:
     """Return what a station reports of the true hourly means; the same whenever and in whatever company it is asked.
 
     Args:
@@ -101,7 +115,9 @@ def measure(seed: int, station: Station, truth: np.ndarray, hours: np.ndarray) -
     Returns:
         (n,), ug m-3 with one decimal, never negative; NaN where nothing is reported.
     """
-    factor = np.random.default_rng([seed, 7, station.twin_of or station.id]).normal(0, _BIAS)
+    factor = np.random.default_rng([seed, 7, station.twin_of or station.id]).normal(
+        0, _BIAS
+    )
     draws = _draws(seed, station, hours)
     # Box and Muller: two normal draws of two uniform ones
     length = np.sqrt(-2 * np.log(1 - draws[:, 0]))
@@ -120,5 +136,8 @@ def absent(seed: int, station: Station, hours: np.ndarray) -> np.ndarray:
 def _draws(seed: int, station: Station, hours: np.ndarray) -> np.ndarray:
     number = station.twin_of or station.id
     return np.array(
-        [np.random.default_rng([seed, 8, number, int(hour)]).random(3) for hour in hours]
+        [
+            np.random.default_rng([seed, 8, number, int(hour)]).random(3)
+            for hour in hours
+        ]
     )

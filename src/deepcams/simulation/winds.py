@@ -84,12 +84,16 @@ class Paths:
         ages: hours, increasing, from 0.
     """
 
-    def __init__(self, winds: Winds, ages: tuple[float, ...], step: float = 2.5) -> None:
+    def __init__(
+        self, winds: Winds, ages: tuple[float, ...], step: float = 2.5
+    ) -> None:
         self.winds = winds
         self.ages = ages
         self.step = step
         latitudes, longitudes = globe_axes(step)
-        self.start = unit_vectors(latitudes[:, None], longitudes[None]).astype(np.float32)
+        self.start = unit_vectors(latitudes[:, None], longitudes[None]).astype(
+            np.float32
+        )
 
     def at(self, hours: float) -> tuple[np.ndarray, np.ndarray]:
         """Positions and velocities of the air that arrives at ``hours``: both (ages, 3, rows, columns), float32."""
@@ -107,7 +111,9 @@ class Paths:
             velocities.append(velocity)
         return np.stack(positions), np.stack(velocities)
 
-    def between(self, positions: np.ndarray, velocities: np.ndarray, age: float) -> np.ndarray:
+    def between(
+        self, positions: np.ndarray, velocities: np.ndarray, age: float
+    ) -> np.ndarray:
         """Position at any age up to the last: cubic Hermite between the known ones, (3, rows, columns)."""
         k = min(max(int(np.searchsorted(self.ages, age)) - 1, 0), len(self.ages) - 2)
         length = self.ages[k + 1] - self.ages[k]
@@ -118,7 +124,9 @@ class Paths:
         d = f * f * (f - 1)
         # Velocities point forward in time, ages backward.
         before = a * positions[k] - b * length * velocities[k]
-        return np.asarray(before + c * positions[k + 1] - d * length * velocities[k + 1])
+        return np.asarray(
+            before + c * positions[k + 1] - d * length * velocities[k + 1]
+        )
 
 
 def _on_sphere(points: np.ndarray) -> np.ndarray:

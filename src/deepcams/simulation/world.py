@@ -87,7 +87,10 @@ SHARES = _shares(YOUNG + OLD)
 
 
 def _by_age(values: np.ndarray, kind: str) -> dict[str, np.ndarray]:
-    return {f"{kind} {age}": emissions.smoothed(values, sigma) for age, sigma in BLUR.items()}
+    return {
+        f"{kind} {age}": emissions.smoothed(values, sigma)
+        for age, sigma in BLUR.items()
+    }
 
 
 @emissions.cached_maps
@@ -119,7 +122,9 @@ def _ground(seed: int) -> dict[str, np.ndarray]:
     hills = noise(random, emissions.STEP, {3.0: 1.0, 8.0: 1.0})
     rugged = high + 0.35 / (1 + np.exp(-2.5 * (hills - 0.8)))
     broad = noise(random, emissions.STEP, {3.0: 1.0, 6.0: 1.0})
-    relief = near_land * (fine * (_PLAIN + _RUGGED * rugged) + 0.2 * broad - 0.35 * high)
+    relief = near_land * (
+        fine * (_PLAIN + _RUGGED * rugged) + 0.2 * broad - 0.35 * high
+    )
     # Where air is trapped in the night: valleys, which the relief makes, and basins between the ranges.
     trapped = _TRAPPED * (0.3 + rugged) * noise(random, emissions.STEP, _RELIEF)
     people = blur(emissions.city_emission(), 4.0)
@@ -187,7 +192,9 @@ class Moment:
         positions, velocities = self.paths.at(hours)
         speeds = np.sqrt((velocities**2).sum(axis=1, keepdims=True)) * (EARTH / 30)
         moved = np.concatenate([positions, speeds], axis=1)
-        self._ages = {age: _lattice(there) for age, there in zip(YOUNG + OLD, moved, strict=False)}
+        self._ages = {
+            age: _lattice(there) for age, there in zip(YOUNG + OLD, moved, strict=False)
+        }
         self._textures = []
         epoch = int(np.floor(hours / TEXTURE_EPOCH))
         for back in (0, 1):
@@ -209,7 +216,9 @@ class Moment:
 
     def points(self, latitudes: np.ndarray, longitudes: np.ndarray) -> np.ndarray:
         """PM2.5 at single places (degrees, float64): (n,), float32, ug m-3."""
-        where = Points(latitudes, np.where(np.abs(latitudes) == 90, 0, longitudes % 360))
+        where = Points(
+            latitudes, np.where(np.abs(latitudes) == 90, 0, longitudes % 360)
+        )
         return np.asarray(self._at(where, self._aged(where)))
 
     def _aged(self, where: Nodes) -> np.ndarray:
@@ -253,7 +262,11 @@ class Moment:
         burning = (0.55 + 0.45 * afternoon) ** 2
         for generation, wave in ((epoch, np.sin), (epoch - 1, np.cos)):
             weight = float(_FIRE * wave(np.pi / 2 * part) ** 2)
-            total += weight * _fires(self.seed, generation)[f"fire {age}"].sample(place) * burning
+            total += (
+                weight
+                * _fires(self.seed, generation)[f"fire {age}"].sample(place)
+                * burning
+            )
         if age >= _SEA_FROM:
             total += _SEA * maps["sea"].sample(place) * gust * gust
         return total * SHARES[age]
@@ -262,7 +275,9 @@ class Moment:
         place, arrays = where.places(), where.arrays
         xp = arrays.xp
         plume = where.interpolate(aged, _OLD_STEP, smooth=True)
-        plume += self._sources(0.0, place, where.interpolate(self._ages[0.0][3], self.paths.step))
+        plume += self._sources(
+            0.0, place, where.interpolate(self._ages[0.0][3], self.paths.step)
+        )
         ground = _ground(self.seed)
         # What the ground below and upwind takes from the air and keeps in it, as the logarithm of a factor.
         relief = _UPWIND[0.0] * ground["texture"].sample(place)
@@ -273,7 +288,9 @@ class Moment:
                 relief += _UPWIND[age] * ground["texture"].sample(there)
         moving = 0
         for weight, path, texture in self._textures:
-            there = Places.from_vectors(where.interpolate(path, self.paths.step), arrays)
+            there = Places.from_vectors(
+                where.interpolate(path, self.paths.step), arrays
+            )
             moving = moving + weight * texture.sample(there)
         # Air masses meet in fronts: nearly level within, steep between.
         moving = _FRONT * xp.tanh(moving / _FRONT)
@@ -330,7 +347,11 @@ class SimulatedWorld:
             raise InputError("seed", "a whole number from 0", repr(self.seed))
 
     def field(
-        self, grid: Grid, times: np.ndarray, mean: bool = False, arrays: Arrays | None = None
+        self,
+        grid: Grid,
+        times: np.ndarray,
+        mean: bool = False,
+        arrays: Arrays | None = None,
     ) -> xr.DataArray:
         """Return the truth on ``grid`` at ``times``; lazy, one block for a day or a few hours of it.
 
@@ -359,7 +380,9 @@ class SimulatedWorld:
         most = max(1, _BLOCK_NODES // (grid.rows * grid.columns))
         # No block goes beyond a day: files of a day then never compute what is not theirs.
         blocks: list[int] = []
-        for left in np.unique(times.astype("datetime64[D]"), return_counts=True)[1].tolist():
+        for left in np.unique(times.astype("datetime64[D]"), return_counts=True)[
+            1
+        ].tolist():
             full, rest = divmod(left, most)
             blocks += [most] * full + [rest] * (rest > 0)
         stamps = da.from_array(  # type: ignore[no-untyped-call]
@@ -384,10 +407,16 @@ class SimulatedWorld:
             "cell_methods": "time: mean" if mean else "time: point",
             "source": f"deepcams simulated world, seed {self.seed}: no real data",
         }
-        return field_like(xr.DataArray(0.0, name=PM25.name, attrs=attrs), data, grid, times)
+        return field_like(
+            xr.DataArray(0.0, name=PM25.name, attrs=attrs), data, grid, times
+        )
 
     def values(
-        self, grid: Grid, time: np.datetime64, mean: bool = False, arrays: Arrays | None = None
+        self,
+        grid: Grid,
+        time: np.datetime64,
+        mean: bool = False,
+        arrays: Arrays | None = None,
     ) -> np.ndarray:
         """Return the truth on ``grid`` at one time: (rows, columns), float32, ug m-3; see :meth:`field`."""
         stamp = np.asarray([time], "datetime64[ns]").astype("int64")
@@ -407,7 +436,9 @@ def hourly_mean(at: Callable[[T], np.ndarray], middle: T, half: T) -> np.ndarray
     return (before + np.float32(4) * at(middle) + after) * np.float32(1 / 6)
 
 
-def _block(stamps: np.ndarray, seed: int, grid: Grid, mean: bool, arrays: Arrays) -> np.ndarray:
+def _block(
+    stamps: np.ndarray, seed: int, grid: Grid, mean: bool, arrays: Arrays
+) -> np.ndarray:
     @lru_cache(maxsize=2)
     def at(stamp: int) -> np.ndarray:
         return Moment(seed, (stamp - _ORIGIN) / _HOUR, arrays).values(grid)
@@ -443,8 +474,14 @@ def open_simulated(
         InputError: not one period, another variable, or no step of at least an hour.
     """
     if not isinstance(paths, str):
-        raise InputError("simulated", "a period as text (2019-12-01..2019-12-02)", repr(paths))
-    if variable is not None and variable.lower() != "pm25" and species_of(variable) != PM25:
+        raise InputError(
+            "simulated", "a period as text (2019-12-01..2019-12-02)", repr(paths)
+        )
+    if (
+        variable is not None
+        and variable.lower() != "pm25"
+        and species_of(variable) != PM25
+    ):
         raise InputError("simulated: variable", PM25.name, repr(variable))
     if hours < 1:
         raise InputError("hours", "at least 1", hours)

@@ -28,8 +28,16 @@ _NAMES = {
     "long_name": PM25.long_name,
     "standard_name": PM25.standard_name,
 }
-_NORTH = {"units": "degrees_north", "standard_name": "latitude", "long_name": "latitude"}
-_EAST = {"units": "degrees_east", "standard_name": "longitude", "long_name": "longitude"}
+_NORTH = {
+    "units": "degrees_north",
+    "standard_name": "latitude",
+    "long_name": "latitude",
+}
+_EAST = {
+    "units": "degrees_east",
+    "standard_name": "longitude",
+    "long_name": "longitude",
+}
 _CENTRE = "European Centre for Medium-Range Weather Forecasts"
 
 
@@ -101,7 +109,10 @@ def _write_new(field: xr.DataArray, path: Path) -> None:
         "units": "1",
         "standard_name": "realization",
     }
-    surface = {"long_name": "original GRIB coordinate for key: level(surface)", "units": "1"}
+    surface = {
+        "long_name": "original GRIB coordinate for key: level(surface)",
+        "units": "1",
+    }
     clock = {
         "long_name": "time",
         "standard_name": "time",
@@ -154,7 +165,11 @@ def _write_old(field: xr.DataArray, path: Path) -> None:
     dataset = xr.Dataset(
         {"pm2p5": (DIMS, values, _NAMES)},
         {
-            "longitude": ("longitude", field.longitude.values.astype(np.float32), _EAST),
+            "longitude": (
+                "longitude",
+                field.longitude.values.astype(np.float32),
+                _EAST,
+            ),
             "latitude": ("latitude", field.latitude.values.astype(np.float32), _NORTH),
             "time": ("time", _hours(field).astype(np.int32), clock),
         },

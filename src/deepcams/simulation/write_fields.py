@@ -156,10 +156,14 @@ def from_180_west(field: xr.DataArray) -> xr.DataArray:
     return field
 
 
-def save_netcdf(dataset: xr.Dataset, path: Path, unlimited: str = "", **encoding: Any) -> None:
+def save_netcdf(
+    dataset: xr.Dataset, path: Path, unlimited: str = "", **encoding: Any
+) -> None:
     """Write a dataset of one variable as netCDF-4, compressed; ``encoding`` is the variable's."""
     (name,) = dataset.data_vars
-    plain: dict[Any, Any] = {coordinate: {"_FillValue": None} for coordinate in dataset.coords}
+    plain: dict[Any, Any] = {
+        coordinate: {"_FillValue": None} for coordinate in dataset.coords
+    }
     plain[name] = {**_COMPRESSION, **encoding}
     dataset.to_netcdf(
         path,

@@ -14,7 +14,12 @@ from deepcams.core.progress import Progress, no_progress
 from deepcams.core.species import GEOS_CF_NAMES
 from deepcams.core.times import HOUR, stamp
 from deepcams.files.atomic import atomic_path
-from deepcams.simulation.write_fields import Written, from_180_west, save_netcdf, time_chunks
+from deepcams.simulation.write_fields import (
+    Written,
+    from_180_west,
+    save_netcdf,
+    time_chunks,
+)
 
 _MISSING = np.float32(1e15)
 
@@ -90,7 +95,13 @@ def _write(path: Path, hour: xr.DataArray) -> None:
     }
     hour = hour[::-1]
     dataset = xr.Dataset(
-        {GEOS_CF_NAMES[0]: (("time", "lev", "lat", "lon"), hour.values[None, None], about)},
+        {
+            GEOS_CF_NAMES[0]: (
+                ("time", "lev", "lat", "lon"),
+                hour.values[None, None],
+                about,
+            )
+        },
         {
             "lon": (
                 "lon",

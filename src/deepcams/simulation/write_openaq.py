@@ -177,7 +177,11 @@ def _plan(
 
 
 def _write(
-    path: Path, station: Station, stamps: list[str], values: np.ndarray, kinds: np.ndarray
+    path: Path,
+    station: Station,
+    stamps: list[str],
+    values: np.ndarray,
+    kinds: np.ndarray,
 ) -> None:
     lines = [",".join(COLUMNS), *_rows(station, stamps, values, kinds), ""]
     # no date in the header: the same data give the same bytes

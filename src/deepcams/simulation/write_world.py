@@ -55,9 +55,7 @@ class Simulation:
             text += f", {self.written.kept} complete ones kept"
         text += f": {self.what}"
         if self.planted is not None:
-            text += (
-                f"; {len(self.planted)} planted faults are listed in {Path(folder) / 'planted.csv'}"
-            )
+            text += f"; {len(self.planted)} planted faults are listed in {Path(folder) / 'planted.csv'}"
         return f"{text}. This world is simulated: no real data."
 
 
@@ -132,7 +130,9 @@ def simulate(
     with locked(state.lock, folder):
         if layout == "cams":
             _claim(folder, layout, overwrite, seed, bbox=bbox, cams_layout=cams_layout)
-            written = _write_months(coarsen(field), folder, cams_layout, overwrite, progress, key)
+            written = _write_months(
+                coarsen(field), folder, cams_layout, overwrite, progress, key
+            )
             return Simulation(written, f"{times.size} frames of {grid.describe()}")
         _claim(folder, layout, overwrite, seed, bbox=bbox)
         if mean:
@@ -142,7 +142,9 @@ def simulate(
         return Simulation(written, f"{times.size} hours of {grid.describe()}")
 
 
-def _claim(folder: Path, layout: Layout, overwrite: bool, seed: int, **settings: Any) -> None:
+def _claim(
+    folder: Path, layout: Layout, overwrite: bool, seed: int, **settings: Any
+) -> None:
     """Note whose world a layout's files in the folder are, so that a rerun need not write complete ones again.
 
     Args:
@@ -160,7 +162,9 @@ def _claim(folder: Path, layout: Layout, overwrite: bool, seed: int, **settings:
     if overwrite:
         shutil.rmtree(records.folder, ignore_errors=True)
     elif records.identity() is None and list(records.folder.glob("*.json")):
-        raise OutputError(f"{records.folder}: the record of the settings is unreadable; {do}")
+        raise OutputError(
+            f"{records.folder}: the record of the settings is unreadable; {do}"
+        )
     records.begin({"world": WORLD_VERSION, "seed": seed, **settings}, folder, do)
 
 

@@ -96,7 +96,9 @@ class Taker:
         for text, is_utc in texts:
             seconds, has_offset = _parsed(text)
             if seconds is not None and not (has_offset or is_utc or self.assume_utc):
-                file = run("SELECT min(filename) FROM batch WHERE time = ?", [text]).fetchone()[0]
+                file = run(
+                    "SELECT min(filename) FROM batch WHERE time = ?", [text]
+                ).fetchone()[0]
                 do = "add --assume-utc (from Python: assume_utc=True) if they are UTC"
                 found = f"{text!r}, which has none"
                 where = f"{given.get(file, file)}: datetime"
@@ -119,7 +121,9 @@ class Taker:
         if run("FROM duckdb_tables() WHERE table_name = 'unparsed'").fetchone():
             query = "SELECT filename, 'columns', count(*), coalesce(min(text), '')[:60] FROM unparsed GROUP BY filename"
             found += run(query).fetchall()
-        sizes = dict(run("SELECT filename, count(*) FROM parsed GROUP BY filename").fetchall())
+        sizes = dict(
+            run("SELECT filename, count(*) FROM parsed GROUP BY filename").fetchall()
+        )
         files: dict[str, dict[str, list[Any]]] = {}
         total: dict[str, list[Any]] = {}
         for file, reason, count, example in found:
@@ -172,7 +176,9 @@ class Taker:
             INSERT INTO places SELECT station, latitude, longitude, min(number) FROM numbered
             WHERE abs(latitude) <= 90 AND abs(longitude) <= 360 AND (latitude != 0 OR longitude != 0) GROUP BY ALL
         """)
-        run("INSERT INTO rows SELECT station, seconds, numeric, unit, number FROM numbered")
+        run(
+            "INSERT INTO rows SELECT station, seconds, numeric, unit, number FROM numbered"
+        )
 
 
 @lru_cache(maxsize=1_000_000)

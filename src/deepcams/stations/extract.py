@@ -40,7 +40,9 @@ class Series:
         nodes_read: values of the field that were read for it.
     """
 
-    def __init__(self, points: int, folder: Path | None = None, name: str = "series") -> None:
+    def __init__(
+        self, points: int, folder: Path | None = None, name: str = "series"
+    ) -> None:
         if folder is None:
             temporary = TemporaryDirectory(prefix="deepcams-series-")
             folder = Path(temporary.name)
@@ -59,7 +61,10 @@ class Series:
             if parts is not None and int(parts[1]) == self.times:
                 values = np.fromfile(path, np.float32)
                 length = int(parts[2])
-                if values.size == length * self._points and _checksum(values) == parts[3]:
+                if (
+                    values.size == length * self._points
+                    and _checksum(values) == parts[3]
+                ):
                     self._add(path, length)
                     continue
             path.unlink()
@@ -89,7 +94,9 @@ class Series:
             return result
         low, high = int(points.min()), int(points.max()) + 1
         for path, first, length in self._blocks:
-            part = np.fromfile(path, np.float32, (high - low) * length, offset=4 * low * length)
+            part = np.fromfile(
+                path, np.float32, (high - low) * length, offset=4 * low * length
+            )
             result[:, first : first + length] = part.reshape(-1, length)[points - low]
         return result
 
@@ -123,7 +130,9 @@ def extract(
     """
     rows, columns = field.shape[1:]
     tile = field.encoding.get("tile", (rows, columns))
-    nodes, slot = np.unique(placement.rows * columns + placement.columns, return_inverse=True)
+    nodes, slot = np.unique(
+        placement.rows * columns + placement.columns, return_inverse=True
+    )
     slot = slot.reshape(placement.rows.shape)
     rectangles = _rectangles(nodes, (rows, columns), tile)
     begin, end = within
@@ -166,16 +175,23 @@ def _rectangles(
     number = row // tile[0] * across + column // tile[1]
     used = np.unique(number)
     found = []
-    for run in np.split(used, np.flatnonzero(np.diff(used) > 1) + 1) if used.size else []:
+    for run in (
+        np.split(used, np.flatnonzero(np.diff(used) > 1) + 1) if used.size else []
+    ):
         north = int(run[0]) // across * tile[0]
-        west, east = int(run[0]) % across * tile[1], (int(run[-1]) % across + 1) * tile[1]
+        west, east = (
+            int(run[0]) % across * tile[1],
+            (int(run[-1]) % across + 1) * tile[1],
+        )
         group = np.flatnonzero((number >= run[0]) & (number <= run[-1]))
         rows = slice(north, min(north + tile[0], shape[0]))
         found.append((group, rows, slice(west, min(east, shape[1]))))
     return found
 
 
-def _stretches(lengths: tuple[int, ...], begin: int, end: int, most: int) -> list[tuple[int, int]]:
+def _stretches(
+    lengths: tuple[int, ...], begin: int, end: int, most: int
+) -> list[tuple[int, int]]:
     """Return stretches from ``begin`` to ``end`` of at most ``most`` times, of whole chunks if these are shorter."""
     edges = np.cumsum((0, *lengths))
     found = []
@@ -200,5 +216,7 @@ def _points(values: np.ndarray, slot: np.ndarray, weights: np.ndarray) -> np.nda
     total = np.zeros((slot.shape[0], values.shape[0]), np.float32)
     for k in range(slot.shape[1]):
         used = np.flatnonzero(weights[:, k] > 1e-12)
-        total[used] += values[:, slot[used, k]].T * weights[used, k, None].astype(np.float32)
+        total[used] += values[:, slot[used, k]].T * weights[used, k, None].astype(
+            np.float32
+        )
     return total

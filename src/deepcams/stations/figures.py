@@ -51,20 +51,29 @@ def _credit(found: Validation) -> str:
     return credit_words(sources, times)
 
 
-def draw_scatter(found: Validation, species: str = "PM2.5", size: str = "screen") -> Figure:
+def draw_scatter(
+    found: Validation, species: str = "PM2.5", size: str = "screen"
+) -> Figure:
     """Fig. 6: a panel a year, the original beside the field, on the pairs of both."""
     from deepcams.plotting.scatter import ScatterPanel, scatter_figure
 
     both = found.find("original", "same") is not None
     pairs = "same" if both else "own"
-    chosen = [found.find(name, pairs) for name in (("original", "field") if both else ("field",))]
+    chosen = [
+        found.find(name, pairs)
+        for name in (("original", "field") if both else ("field",))
+    ]
     products = [scored for scored in chosen if scored is not None]
     number = {year: int(density.sum()) for year, density in products[0].density.items()}
-    years = sorted(year for year in number if number[year] >= _SHARE * max(number.values()))
+    years = sorted(
+        year for year in number if number[year] >= _SHARE * max(number.values())
+    )
     alone = len(years) == 1
 
     def panel(scored: Scored, year: int) -> ScatterPanel:
-        pairs = pairs_of(scored.stations.month[:, _years(found) == year].sum(axis=(0, 1)))
+        pairs = pairs_of(
+            scored.stations.month[:, _years(found) == year].sum(axis=(0, 1))
+        )
         scores = {key: float(value) for key, value in figures(pairs).items()}
         slope, intercept = pairs.line()
         return ScatterPanel(
@@ -79,7 +88,9 @@ def draw_scatter(found: Validation, species: str = "PM2.5", size: str = "screen"
         )
 
     parts = [years[at : at + _PANELS] for at in range(0, len(years), _PANELS)]
-    rows = [[panel(scored, year) for year in part] for part in parts for scored in products]
+    rows = [
+        [panel(scored, year) for year in part] for part in parts for scored in products
+    ]
     if alone:
         rows = [[one for row in rows for one in row]]
     title = "Stations and model, " + " to ".join(
@@ -137,7 +148,9 @@ def draw_maps(found: Validation, size: str = "screen") -> dict[str, Figure]:
     return drawn
 
 
-def draw_cycle(found: Validation, species: str = "PM2.5", size: str = "screen") -> Figure | None:
+def draw_cycle(
+    found: Validation, species: str = "PM2.5", size: str = "screen"
+) -> Figure | None:
     """The diurnal cycle: observed, original, field; ``None`` where hours of the day are missing.
 
     Only stations that have (nearly) all hours of the day take part: others would make steps where they come and go.
@@ -167,12 +180,16 @@ def draw_cycle(found: Validation, species: str = "PM2.5", size: str = "screen") 
         linear = found.find(LINEAR, "hourly")
         original = linear or found.find("original", "same")
         if original is not None:
-            name = _name(original, found) + (", linear between analyses" if linear else "")
+            name = _name(original, found) + (
+                ", linear between analyses" if linear else ""
+            )
             mean = pairs_of(original.stations.hour[whole].sum(axis=0)).method_mean
             cycles.append(Cycle(name, "original", mean, dashed=linear is not None))
     months = found.months[by_month.sum(axis=0) > _SHARE * by_month.sum(axis=0).max()]
     span = f"{months[0]}" + (f" to {months[-1]}" if months.size > 1 else "")
-    note = f"{len(number):,} stations with whole days, {int(number.sum()):,} hours, {span}"
+    note = (
+        f"{len(number):,} stations with whole days, {int(number.sum()):,} hours, {span}"
+    )
     note += "; band: 95 % over stations" if spread is not None else ""
     return diurnal_figure(
         cycles,

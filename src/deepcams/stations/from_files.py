@@ -19,7 +19,13 @@ from deepcams.core.progress import Progress, no_progress
 from deepcams.core.species import label
 from deepcams.evaluation.sums import COLUMNS
 from deepcams.evaluation.tables import Row, check_writable, save
-from deepcams.files.cache import cache_dir, folder_to_build, forget_old, identity, writable
+from deepcams.files.cache import (
+    cache_dir,
+    folder_to_build,
+    forget_old,
+    identity,
+    writable,
+)
 from deepcams.files.records import fingerprint
 from deepcams.stations import station_tables as tables
 from deepcams.stations.matching import SpaceRule
@@ -94,10 +100,14 @@ def validate_files(request: Request, progress: Progress | None = None) -> Done:
     by = tables.parse_by(request.by)
     request = _sort_paths(replace(request, by=by))
     quality = Quality.without(request.without)
-    period = None if request.period is None else Period.parse(request.period, "--period")
+    period = (
+        None if request.period is None else Period.parse(request.period, "--period")
+    )
     options = Options(request.space, quality, request.starts, period=period)
     _check_request(request)
-    field, original = (_open(paths, request) for paths in (request.field, request.original))
+    field, original = (
+        _open(paths, request) for paths in (request.field, request.original)
+    )
     archive = open_openaq(
         request.stations,
         parameter=request.parameter,
@@ -107,7 +117,9 @@ def validate_files(request: Request, progress: Progress | None = None) -> Done:
     )
 
     def staged(stage: str, done: int, total: int) -> None:
-        progress("matching" if stage == "stations" else f"reading the {stage}", done, total)
+        progress(
+            "matching" if stage == "stations" else f"reading the {stage}", done, total
+        )
 
     with _kept(archive, field, original, options) as keep:
         found = validate(archive, field, original, options, staged, keep)
@@ -128,7 +140,9 @@ def _check_request(request: Request) -> None:
     if not request.stations:
         raise InputError("--stations", "files of observations", "none")
     if request.original and not request.field:
-        raise InputError("--original", "a field to stand beside", "none", "give FIELD too")
+        raise InputError(
+            "--original", "a field to stand beside", "none", "give FIELD too"
+        )
     if not request.field and (request.plot or request.json):
         do = "give one, or -o DIR for quality alone"
         raise InputError("FIELD", "a field for --plot and --json", "none", do)
@@ -167,7 +181,14 @@ def _kept(
         yield None
         return
     places = archive.stations.to_csv()
-    about: list[object] = [VERSION, __version__, COLUMNS, archive.identity, places, options.words()]
+    about: list[object] = [
+        VERSION,
+        __version__,
+        COLUMNS,
+        archive.identity,
+        places,
+        options.words(),
+    ]
     for each in (field, original):
         about.append("none" if each is None else each.name)
         for file in [] if each is None else each.encoding["source_files"]:
@@ -220,7 +241,9 @@ def _open(paths: tuple[str | Path, ...], request: Request) -> xr.DataArray | Non
     except InputError as error:
         if paths is request.original or not request.original or len(paths) < 2:
             raise
-        last = f"write --original before each, or quote their glob, if {paths[-1]} is one"
+        last = (
+            f"write --original before each, or quote their glob, if {paths[-1]} is one"
+        )
         raise InputError(error.where, error.expected, error.found, last) from error
 
 

@@ -137,10 +137,14 @@ class _Reader:
     def counts(self) -> dict[str, Any]:
         """Return what was found in all batches, as the archive has it."""
         run = self.database.execute
-        units = [text for (text,) in run("SELECT text FROM units ORDER BY unit").fetchall()]
+        units = [
+            text for (text,) in run("SELECT text FROM units ORDER BY unit").fetchall()
+        ]
         other, skipped = 0, list[str]()
         unreadable: dict[str, list[Any]] = {}
-        batches = run("SELECT other, skipped, unreadable FROM batches ORDER BY batch").fetchall()
+        batches = run(
+            "SELECT other, skipped, unreadable FROM batches ORDER BY batch"
+        ).fetchall()
         for more, names, problems in batches:
             other += more
             skipped += json.loads(names)
@@ -165,7 +169,11 @@ class _Reader:
         duckdb = need("duckdb")
         copies = [as_lines(file, self.folder) for file in batch]
         given = dict(
-            zip((str(copy.path) for copy in copies), (file.path for file in batch), strict=True)
+            zip(
+                (str(copy.path) for copy in copies),
+                (file.path for file in batch),
+                strict=True,
+            )
         )
         self.database.begin()
         try:
@@ -207,7 +215,11 @@ class _Reader:
         return [str(row[0]) for row in found]
 
     def _without(
-        self, number: int, batch: list[StationFile], missing: list[str], columns: list[str]
+        self,
+        number: int,
+        batch: list[StationFile],
+        missing: list[str],
+        columns: list[str],
     ) -> None:
         """Pass over files whose columns are no observations, but for those that the user named."""
         named = next((file for file in batch if file.named), None)
@@ -216,7 +228,9 @@ class _Reader:
             raise InputError(named.path, "the columns of OpenAQ's tables", found)
         self.lacking = missing
         skipped = json.dumps([str(file.path) for file in batch])
-        self.database.execute("INSERT INTO batches VALUES (?, 0, ?, '{}')", [number, skipped])
+        self.database.execute(
+            "INSERT INTO batches VALUES (?, 0, ?, '{}')", [number, skipped]
+        )
 
     def _load(self, files: list[StationFile], columns: list[str]) -> None:
         """Read files into the table ``batch``, all columns as text, under their meanings."""
@@ -237,7 +251,9 @@ class _Reader:
             joined = self.folder / "copy-joined.csv"
             if len(files) > 1 and join_tables(files, joined):
                 name = f"{paths}[{_NUMBER}::INTEGER + 1]"
-                source = _csv(sql_text(joined), [_NUMBER, *columns], first.separator, head=False)
+                source = _csv(
+                    sql_text(joined), [_NUMBER, *columns], first.separator, head=False
+                )
             else:
                 source = _csv(paths, columns, first.separator, packing)
         meanings = []
@@ -246,7 +262,9 @@ class _Reader:
         ):
             texts = [form.format(text.replace('"', '""')) for text in given or []]
             trimmed = ", ".join(f"nullif(trim({text}), '')" for text in texts)
-            meanings.append(f"{f'coalesce({trimmed})' if trimmed else 'NULL'}::VARCHAR AS {column}")
+            meanings.append(
+                f"{f'coalesce({trimmed})' if trimmed else 'NULL'}::VARCHAR AS {column}"
+            )
         self.database.execute(
             f"CREATE TEMP TABLE batch AS SELECT {', '.join(meanings)}, {name} AS filename FROM {source}"
         )
@@ -263,7 +281,9 @@ class _Reader:
         file, line = "s.file_path", "r.csv_line"
         if paths:
             mark = sql_text(separator)
-            file = f"{paths}[try_cast(split_part(r.csv_line, {mark}, 1) AS INTEGER) + 1]"
+            file = (
+                f"{paths}[try_cast(split_part(r.csv_line, {mark}, 1) AS INTEGER) + 1]"
+            )
             line = f"substr(r.csv_line, strpos(r.csv_line, {mark}) + 1)"
         self.database.execute(
             f"CREATE TEMP TABLE unparsed AS SELECT {file} AS filename, r.line AS line, any_value({line}) AS text "
@@ -271,7 +291,11 @@ class _Reader:
         )
 
     def _damaged(
-        self, files: list[StationFile], given: dict[str, Path], columns: list[str], error: Exception
+        self,
+        files: list[StationFile],
+        given: dict[str, Path],
+        columns: list[str],
+        error: Exception,
     ) -> InputError:
         """Name the file of a batch that cannot be read."""
         duckdb = need("duckdb")
@@ -287,12 +311,19 @@ class _Reader:
         found = f"a damaged one ({' '.join(str(error).split())[:100]})"
         kind = {"csv": "CSV", "json": "JSON", "parquet": "Parquet"}[culprit.kind]
         return InputError(
-            given[str(culprit.path)], f"a readable {kind} file", found, "download it again"
+            given[str(culprit.path)],
+            f"a readable {kind} file",
+            found,
+            "download it again",
         )
 
 
 def _csv(
-    paths: str, columns: list[str], separator: str, packing: str = "none", head: bool = True
+    paths: str,
+    columns: list[str],
+    separator: str,
+    packing: str = "none",
+    head: bool = True,
 ) -> str:
     """Return the call that reads CSV, all columns as text; lines that do not fit go to the table ``rejected``."""
     types = ", ".join(f"{sql_text(name)}: 'VARCHAR'" for name in columns)

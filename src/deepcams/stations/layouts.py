@@ -15,7 +15,14 @@ from deepcams.core.errors import InputError
 from deepcams.core.field import units_factor
 
 COLUMNS: dict[str, tuple[str, ...]] = {
-    "id": ("location_id", "locationid", "location-id", "locationsid", "station_id", "station"),
+    "id": (
+        "location_id",
+        "locationid",
+        "location-id",
+        "locationsid",
+        "station_id",
+        "station",
+    ),
     "sensor": ("sensors_id", "sensor_id", "sensorsid", "sensorid"),
     "name": ("location", "location_name", "name"),
     "utc": (
@@ -76,7 +83,11 @@ def find_columns(names: Sequence[str], where: object) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for column, aliases in COLUMNS.items():
         own = [name for alias in aliases for name in names if name.lower() == alias]
-        twice = [name for name in own if sum(other.lower() == name.lower() for other in names) > 1]
+        twice = [
+            name
+            for name in own
+            if sum(other.lower() == name.lower() for other in names) > 1
+        ]
         if twice:
             count = sum(name.lower() == twice[0].lower() for name in names)
             raise InputError(where, f"one column {twice[0]}", f"{count} of that name")
@@ -102,7 +113,9 @@ def missing_columns(found: dict[str, list[str]]) -> list[str]:
 def plain_parameter(parameter: str) -> str:
     """Return a species' name without marks: ``pm25`` for PM2.5, pm2p5, pm25 and "PM2.5 - Local Conditions"."""
     plain = re.sub(
-        r"[^a-z0-9]", "", parameter.replace("\N{MICRO SIGN}", "u").lower().replace("2p5", "25")
+        r"[^a-z0-9]",
+        "",
+        parameter.replace("\N{MICRO SIGN}", "u").lower().replace("2p5", "25"),
     )
     return "pm25" if _PM25.match(plain) else plain
 
@@ -116,7 +129,9 @@ def unit_factor(text: str) -> float:
     with contextlib.suppress(UnicodeError):
         texts.append(text.encode("latin-1").decode("utf-8"))
     for each in texts:
-        plain = re.sub(r"\s*\([^)]*\)\s*$", "", each).replace("m\N{SUPERSCRIPT THREE}", "m3")
+        plain = re.sub(r"\s*\([^)]*\)\s*$", "", each).replace(
+            "m\N{SUPERSCRIPT THREE}", "m3"
+        )
         with contextlib.suppress(InputError):
             return units_factor(plain, "units")
     return float("nan")
@@ -137,7 +152,9 @@ def parse_stamp(text: str) -> tuple[int, bool]:
     midnight = hour == 24 and not minute and not second
     if not (hour < 24 or midnight) or minute > 59 or second > 60:
         raise ValueError(text)
-    return days * 86400 + hour * 3600 + minute * 60 + second - _offset(zone), zone is not None
+    return days * 86400 + hour * 3600 + minute * 60 + second - _offset(
+        zone
+    ), zone is not None
 
 
 def _offset(zone: str | None) -> int:

@@ -70,11 +70,16 @@ def place_stations(
     right = np.where(known, longitude, 0.0) / grid.step - grid.west
     # Into the turn that begins half a cell west of the first node.
     right = (right + 0.5) % grid.around - 0.5
-    row, column = np.floor(down + 0.5).astype(np.int64), np.floor(right + 0.5).astype(np.int64)
+    row, column = (
+        np.floor(down + 0.5).astype(np.int64),
+        np.floor(right + 0.5).astype(np.int64),
+    )
     inside = known & (row >= 0) & (row < grid.rows) & (column < grid.columns)
     cell = np.where(inside, row * grid.columns + column, -1)
     if rule == "cell":
-        unique, first, which = np.unique(cell[inside], return_index=True, return_inverse=True)
+        unique, first, which = np.unique(
+            cell[inside], return_index=True, return_inverse=True
+        )
         order = np.argsort(first)
         rank = np.empty(order.size, np.int64)
         rank[order] = np.arange(order.size)
@@ -82,7 +87,12 @@ def place_stations(
         point[inside] = rank[which]
         nodes = unique[order][:, None]
         return Placement(
-            inside, cell, point, nodes // grid.columns, nodes % grid.columns, np.ones(nodes.shape)
+            inside,
+            cell,
+            point,
+            nodes // grid.columns,
+            nodes % grid.columns,
+            np.ones(nodes.shape),
         )
     point = np.full(cell.size, -1)
     point[inside] = np.arange(int(inside.sum()))
@@ -115,7 +125,9 @@ class TimePlan:
     def known(self) -> np.ndarray:
         """(intervals,), whether the field says anything of them."""
         return (
-            ~np.isnan(self.weight[:, 0]) if self.weight.size else np.zeros(len(self.weight), bool)
+            ~np.isnan(self.weight[:, 0])
+            if self.weight.size
+            else np.zeros(len(self.weight), bool)
         )
 
     def apply(self, series: np.ndarray) -> np.ndarray:
@@ -144,7 +156,11 @@ def field_seconds(field: xr.DataArray) -> np.ndarray:
 
 
 def plan_times(
-    times: np.ndarray, rule: TimeRule, start: np.ndarray, end: np.ndarray, step: int = HOUR_SECONDS
+    times: np.ndarray,
+    rule: TimeRule,
+    start: np.ndarray,
+    end: np.ndarray,
+    step: int = HOUR_SECONDS,
 ) -> TimePlan:
     """Make the plan for intervals.
 
@@ -155,7 +171,10 @@ def plan_times(
         step: width of the field's own intervals, seconds (``overlap``).
     """
     if rule == "touching":
-        first, stop = np.searchsorted(times, start, "left"), np.searchsorted(times, end, "right")
+        first, stop = (
+            np.searchsorted(times, start, "left"),
+            np.searchsorted(times, end, "right"),
+        )
         number = stop - first
         terms = max(int(number.max(initial=0)), 1)
         index = np.minimum(first[:, None] + np.arange(terms), max(times.size - 1, 0))
@@ -164,7 +183,9 @@ def plan_times(
         )
         return _plan(index, weight, number > 0)
     begins, ends = (
-        (times - step // 2, times + step // 2) if rule == "overlap" else (times[:-1], times[1:])
+        (times - step // 2, times + step // 2)
+        if rule == "overlap"
+        else (times[:-1], times[1:])
     )
     if not begins.size:
         return _plan(
@@ -172,12 +193,18 @@ def plan_times(
             np.zeros((start.size, 1)),
             np.zeros(start.size, bool),
         )
-    first, stop = np.searchsorted(ends, start, "right"), np.searchsorted(begins, end, "left")
+    first, stop = (
+        np.searchsorted(ends, start, "right"),
+        np.searchsorted(begins, end, "left"),
+    )
     terms = max(int((stop - first).max(initial=0)), 1)
     which = first[:, None] + np.arange(terms)
     real = which < stop[:, None]
     which = np.minimum(which, begins.size - 1)
-    low, high = np.maximum(begins[which], start[:, None]), np.minimum(ends[which], end[:, None])
+    low, high = (
+        np.maximum(begins[which], start[:, None]),
+        np.minimum(ends[which], end[:, None]),
+    )
     share = np.where(real, np.maximum(high - low, 0), 0) / (end - start)[:, None]
     known = abs(share.sum(axis=1) - 1) < 1e-9
     if rule == "overlap":
@@ -186,7 +213,9 @@ def plan_times(
     known &= ~((gap > LONGEST_GAP) & (share > 0)).any(axis=1)
     along = np.where(share > 0, ((low + high) / 2 - begins[which]) / gap, 0.0)
     index = np.stack([which, which + 1], axis=2).reshape(start.size, -1)
-    weight = np.stack([share * (1 - along), share * along], axis=2).reshape(start.size, -1)
+    weight = np.stack([share * (1 - along), share * along], axis=2).reshape(
+        start.size, -1
+    )
     return _plan(index, weight, known)
 
 

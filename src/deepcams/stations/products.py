@@ -66,7 +66,9 @@ class Product:
         """Return how the product's times combine to intervals, (2, intervals) starts and ends."""
         return plan_times(self.times, rule, bounds[0], bounds[1], cadence(self.field))
 
-    def at(self, station: np.ndarray, interval: np.ndarray, plan: TimePlan) -> np.ndarray:
+    def at(
+        self, station: np.ndarray, interval: np.ndarray, plan: TimePlan
+    ) -> np.ndarray:
         """Return the product's value for each row: (n,), float32; NaN where it has none."""
         if not station.size:
             return np.zeros(0, np.float32)
@@ -112,7 +114,9 @@ def read_product(
     if period is not None:
         inside = np.flatnonzero(period.contains(field.time.values))
         if not inside.size:
-            raise InputError("--period", f"a time of the {name} ({whole})", f"none in {period}")
+            raise InputError(
+                "--period", f"a time of the {name} ({whole})", f"none in {period}"
+            )
         low, high = max(low, int(inside[0])), min(high, int(inside[-1]) + 1)
     times, rule = every[low:high], rule_of(field)
     half = cadence(field) // 2 if rule == "overlap" else 0
@@ -126,11 +130,19 @@ def read_product(
         found = "none: their coordinates are missing, or none on Earth"
         if places["latitude"].notna().any():
             north, east = (
-                f"{column.min():.2f}..{column.max():.2f}" for _, column in places.items()
+                f"{column.min():.2f}..{column.max():.2f}"
+                for _, column in places.items()
             )
             found = f"none: they lie at {north} N, {east} E"
-        raise InputError("stations", f"some in the region of the {name} ({grid.describe()})", found)
+        raise InputError(
+            "stations", f"some in the region of the {name} ({grid.describe()})", found
+        )
     series = extract(
-        field, placement, name, lambda done: progress(name, done, times.size), (low, high), keep
+        field,
+        placement,
+        name,
+        lambda done: progress(name, done, times.size),
+        (low, high),
+        keep,
     )
     return Product(name, field, rule, placement, times, series)

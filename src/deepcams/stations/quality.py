@@ -111,7 +111,9 @@ class Count:
     changed: int = 0
 
     def __add__(self, other: Count) -> Count:
-        return Count(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+        return Count(
+            *(a + b for a, b in zip(astuple(self), astuple(other), strict=True))
+        )
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,8 @@ class Report:
     def __add__(self, other: Report) -> Report:
         names = {**self.counts, **other.counts}
         counts = {
-            name: self.counts.get(name, Count()) + other.counts.get(name, Count()) for name in names
+            name: self.counts.get(name, Count()) + other.counts.get(name, Count())
+            for name in names
         }
         return Report(counts, self.twins + other.twins)
 
@@ -164,11 +167,15 @@ def near_pairs(stations: pd.DataFrame) -> np.ndarray:
     """Return the pairs of stations that may be twins: (n, 2), near each other, the smaller number first."""
     from scipy.spatial import cKDTree
 
-    points = on_sphere(*(stations[name].to_numpy(float) for name in ("latitude", "longitude")))
+    points = on_sphere(
+        *(stations[name].to_numpy(float) for name in ("latitude", "longitude"))
+    )
     known = np.flatnonzero(np.isfinite(points).all(axis=1))
     if known.size < 2:
         return np.zeros((0, 2), np.int64)
-    pairs = cKDTree(points[known]).query_pairs(TWIN_METRES / 1000 / EARTH_KM, output_type="ndarray")
+    pairs = cKDTree(points[known]).query_pairs(
+        TWIN_METRES / 1000 / EARTH_KM, output_type="ndarray"
+    )
     return np.asarray(np.sort(known[pairs], axis=1).reshape(-1, 2))
 
 
@@ -227,10 +234,14 @@ class Control:
                 bad = np.isin(rows.station, dropped)
             else:
                 bad = rules[name](rows)
-            counts[name] = Count(bad.size, int(bad.sum()), lost_stations(rows, bad), changed)
+            counts[name] = Count(
+                bad.size, int(bad.sum()), lost_stations(rows, bad), changed
+            )
             rows = rows.where(~bad)
         start = rows.end - HOUR_SECONDS
-        observations = Observations(self.stations, rows.station, start, rows.end, rows.value)
+        observations = Observations(
+            self.stations, rows.station, start, rows.end, rows.value
+        )
         return observations, Report(counts, tuple(twins))
 
     def _rules(self, reported: Rows) -> dict[str, Callable[[Rows], np.ndarray]]:
@@ -267,7 +278,9 @@ class Control:
         table, numbers, _ = dense(part)
         # What one provider repeats while its feed stands still does not tell whose monitor it is.
         moving, _, _ = dense(
-            replace(part, value=np.where(runs(part, self.quality.run), np.nan, part.value))
+            replace(
+                part, value=np.where(runs(part, self.quality.run), np.nan, part.value)
+            )
         )
         row = {int(number): k for k, number in enumerate(numbers)}
         drop: dict[int, int] = {}
@@ -277,9 +290,17 @@ class Control:
             a, b = moving[row[one]], moving[row[other]]
             both = ~(np.isnan(a) | np.isnan(b))
             # Half a unit: one of two providers may round.
-            if both.sum() >= TWIN_HOURS and (abs(a[both] - b[both]) <= 0.5).mean() >= 0.9:
-                hours = [np.count_nonzero(~np.isnan(table[row[each]])) for each in (one, other)]
+            if (
+                both.sum() >= TWIN_HOURS
+                and (abs(a[both] - b[both]) <= 0.5).mean() >= 0.9
+            ):
+                hours = [
+                    np.count_nonzero(~np.isnan(table[row[each]]))
+                    for each in (one, other)
+                ]
                 fewer = one if hours[0] < hours[1] else other
                 drop[fewer] = other if fewer == one else one
         ids = self.stations["id"].to_numpy()
-        return list(drop), [(str(ids[gone]), str(ids[kept])) for gone, kept in drop.items()]
+        return list(drop), [
+            (str(ids[gone]), str(ids[kept])) for gone, kept in drop.items()
+        ]

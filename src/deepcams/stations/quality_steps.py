@@ -30,7 +30,11 @@ def repeated(rows: Rows) -> np.ndarray:
     """Find rows whose station, time and value are those of an earlier row."""
     again = np.flatnonzero((np.diff(rows.station) == 0) & (np.diff(rows.end) == 0))
     near = np.union1d(again, again + 1)
-    columns = {"station": rows.station[near], "end": rows.end[near], "value": rows.value[near]}
+    columns = {
+        "station": rows.station[near],
+        "end": rows.end[near],
+        "value": rows.value[near],
+    }
     bad = np.zeros(rows.size, bool)
     bad[near] = pd.DataFrame(columns).duplicated()
     return bad
@@ -71,7 +75,9 @@ def _usual_steps(station: np.ndarray, end: np.ndarray) -> np.ndarray:
     """Median distance of successive stamps of each station, seconds; an hour where there is none."""
     apart = np.diff(end)
     inside = (station[1:] == station[:-1]) & (apart > 0)
-    usual = pd.Series(apart[inside]).groupby(station[1:][inside]).quantile(0.5, "higher")
+    usual = (
+        pd.Series(apart[inside]).groupby(station[1:][inside]).quantile(0.5, "higher")
+    )
     every = pd.RangeIndex(int(station.max()) + 1)
     return usual.reindex(every, fill_value=HOUR_SECONDS).to_numpy(np.int64)
 
@@ -123,14 +129,18 @@ def outliers(rows: Rows, deviations: float) -> np.ndarray:
     size = max(_SORTED_TOGETHER // (days * WINDOW_DAYS * 24), 1)
     for at in range(0, numbers.size, size):
         part = padded[at : at + size]
-        windows = np.lib.stride_tricks.sliding_window_view(part, WINDOW_DAYS * 24, axis=1)[:, ::24]
+        windows = np.lib.stride_tricks.sliding_window_view(
+            part, WINDOW_DAYS * 24, axis=1
+        )[:, ::24]
         known = np.sort(windows, axis=2)  # missing ones last
         number = (~np.isnan(known)).sum(axis=2)
         middle = _median(known, number)
         known -= middle[..., None]
         np.abs(known, out=known)
         known.sort(axis=2)
-        limit = deviations * MAD_SCALE * np.maximum(_median(known, number), SMALLEST_MAD)
+        limit = (
+            deviations * MAD_SCALE * np.maximum(_median(known, number), SMALLEST_MAD)
+        )
         limit[number < FEWEST_IN_WINDOW] = np.inf
         values = table[at : at + size].reshape(-1, days, 24)
         with np.errstate(invalid="ignore"):
@@ -142,7 +152,9 @@ def outliers(rows: Rows, deviations: float) -> np.ndarray:
 def _median(ordered: np.ndarray, number: np.ndarray) -> np.ndarray:
     """Median of the first ``number`` along the last axis; NaN of none."""
     last = ordered.shape[-1] - 1
-    middle = [np.clip(at, 0, last)[..., None] for at in ((number - 1) // 2, number // 2)]
+    middle = [
+        np.clip(at, 0, last)[..., None] for at in ((number - 1) // 2, number // 2)
+    ]
     low, high = (np.take_along_axis(ordered, at, -1)[..., 0] for at in middle)
     return np.asarray((low + high) / 2)
 
@@ -158,4 +170,6 @@ def incomplete(rows: Rows, reported: Rows, share: float) -> np.ndarray:
     own = months(rows)
     reports = pd.Series(reported.slot).groupby(months(reported))
     hours = (reports.last() - reports.first() + 1).reindex(own).to_numpy()
-    return np.asarray(pd.Series(own).groupby(own).transform("size").to_numpy() < share * hours)
+    return np.asarray(
+        pd.Series(own).groupby(own).transform("size").to_numpy() < share * hours
+    )

@@ -71,7 +71,9 @@ class Rows:
 
     def where(self, keep: np.ndarray) -> Rows:
         """Return the rows for which ``keep`` (boolean, or indices) holds."""
-        return Rows(self.station[keep], self.end[keep], self.value[keep], self.unit[keep])
+        return Rows(
+            self.station[keep], self.end[keep], self.value[keep], self.unit[keep]
+        )
 
 
 @dataclass
@@ -108,7 +110,10 @@ class StationArchive:
     last: int = 0
 
     def read(
-        self, stations: np.ndarray | None = None, start: int | None = None, end: int | None = None
+        self,
+        stations: np.ndarray | None = None,
+        start: int | None = None,
+        end: int | None = None,
     ) -> Rows:
         """Read the rows of some stations, sorted by station and stamp; only their stretches of the files are read.
 
@@ -116,9 +121,14 @@ class StationArchive:
             stations: numbers; default all of them.
             start, end: only stamps in [start, end], seconds since 1970 UTC.
         """
-        wanted = np.arange(len(self.stations)) if stations is None else np.asarray(stations)
+        wanted = (
+            np.arange(len(self.stations)) if stations is None else np.asarray(stations)
+        )
         span = self.first if start is None else start, self.last if end is None else end
-        stretch = int(wanted.min(initial=len(self.stations))), int(wanted.max(initial=-1))
+        stretch = (
+            int(wanted.min(initial=len(self.stations))),
+            int(wanted.max(initial=-1)),
+        )
         files = [str(self.folder / f"{year}.parquet") for year in self.years]
         with need("duckdb").connect() as database:
             database.execute(f"SET memory_limit='{MEMORY}'")
@@ -127,7 +137,12 @@ class StationArchive:
                 'WHERE station BETWEEN ? AND ? AND "end" BETWEEN ? AND ?',
                 [files, *stretch, *span],
             ).fetchnumpy()
-        rows = Rows(*(np.ma.getdata(found[name]) for name in ("station", "end", "value", "unit")))
+        rows = Rows(
+            *(
+                np.ma.getdata(found[name])
+                for name in ("station", "end", "value", "unit")
+            )
+        )
         rows = rows.where(np.isin(rows.station, wanted))
         return rows.where(np.lexsort((rows.end, rows.station)))
 
@@ -152,18 +167,27 @@ def write(database: Any, about: dict[str, Any], folder: Path) -> None:
     run = database.execute
     table = run(_STATIONS).df()
     table["longitude"] = eastward(table["longitude"].to_numpy(float))
-    latitude, longitude = table["latitude"].to_numpy(float), table["longitude"].to_numpy()
+    latitude, longitude = (
+        table["latitude"].to_numpy(float),
+        table["longitude"].to_numpy(),
+    )
     row, column = np.floor((90 - latitude) / NEAR), np.floor((longitude + 180) / NEAR)
     # Neighbours follow each other: by cells, within them by place; without a place last.
     order = np.lexsort((longitude, latitude, column, row))
     unsaid = [name for name in KINDS if table[name].isna().all()]
     table = table.iloc[order].drop(columns=unsaid).assign(place=np.arange(order.size))
     database.register("ordered", table)
-    run("COPY (SELECT * EXCLUDE (station, place) FROM ordered) TO ?", [_path(folder, "stations")])
+    run(
+        "COPY (SELECT * EXCLUDE (station, place) FROM ordered) TO ?",
+        [_path(folder, "stations")],
+    )
     # An hour that ends with the year belongs to it.
     year = "year(make_timestamp((stamp - 1) * 1000000))"
     years = [
-        found for (found,) in run(f"SELECT DISTINCT {year} AS y FROM rows ORDER BY y").fetchall()
+        found
+        for (found,) in run(
+            f"SELECT DISTINCT {year} AS y FROM rows ORDER BY y"
+        ).fetchall()
     ]
     for each in years:
         run(
@@ -174,7 +198,9 @@ def write(database: Any, about: dict[str, Any], folder: Path) -> None:
         )
     first, last = run("SELECT min(stamp), max(stamp) FROM rows").fetchone()
     about = about | {"years": years, "first": first, "last": last}
-    (folder / "about.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    (folder / "about.json").write_text(
+        json.dumps(about, indent=1) + "\n", encoding="utf-8"
+    )
 
 
 def _path(folder: Path, name: object) -> str:

@@ -18,7 +18,15 @@ from deepcams.core.errors import InputError, MissingExtraError
 from deepcams.readers.protocols import Paths, listed
 
 FileKind = Literal["csv", "json", "parquet"]
-_SUFFIXES = (".csv", ".csv.gz", ".parquet", ".ndjson", ".ndjson.gz", ".jsonl", ".jsonl.gz")
+_SUFFIXES = (
+    ".csv",
+    ".csv.gz",
+    ".parquet",
+    ".ndjson",
+    ".ndjson.gz",
+    ".jsonl",
+    ".jsonl.gz",
+)
 _HEAD = 1 << 16
 _GZIP = b"\x1f\x8b"
 _MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
@@ -69,7 +77,8 @@ def find_station_files(paths: Paths) -> Iterator[StationFile]:
         path = Path(one).expanduser()
         matches = [path]
         if not path.exists():
-            matches = [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207
+            found = glob.glob(str(path), recursive=True)  # noqa: PTH207
+            matches = [Path(match) for match in sorted(found)]
         if not matches:
             expected = "a file, folder or glob of observations"
             raise InputError(path, expected, "nothing of this name", "check the path")
@@ -85,7 +94,11 @@ def _files(path: Path) -> Iterator[StationFile]:
             raise InputError(path, expected, _looks_like(path), "download it again")
         yield file
         return
-    found = [file for inner in _walk(path) if (file := describe(inner, named=False)) is not None]
+    found = [
+        file
+        for inner in _walk(path)
+        if (file := describe(inner, named=False)) is not None
+    ]
     if not found:
         expected = "a folder with .csv, .csv.gz, .ndjson or .parquet files"
         raise InputError(path, expected, "none in it")
@@ -123,9 +136,13 @@ def describe(path: Path, named: bool) -> StationFile | None:
                 head = stream.read(_HEAD)
         except (OSError, EOFError, zlib.error) as error:
             found = f"a damaged one ({str(error)[:80]})"
-            raise InputError(path, "a whole gzip file", found, "download it again") from error
+            raise InputError(
+                path, "a whole gzip file", found, "download it again"
+            ) from error
     if not head:
-        raise InputError(path, "a table of observations", "an empty file", "download it again")
+        raise InputError(
+            path, "a table of observations", "an empty file", "download it again"
+        )
     if head[:4] == b"PAR1":
         return StationFile(path, "parquet", named)
     encoding = _MARKS.get(head[:2]) or _encoding(head)
@@ -135,7 +152,9 @@ def describe(path: Path, named: bool) -> StationFile | None:
         return None
     if start in ("{", "["):
         names = _json_names(text)
-        return StationFile(path, "json", named, packed, encoding, names) if names else None
+        return (
+            StationFile(path, "json", named, packed, encoding, names) if names else None
+        )
     line = text.splitlines()[0] if text.splitlines() else ""
     if not any(mark in line for mark in ",;\t"):
         return None
@@ -198,8 +217,12 @@ def as_lines(file: StationFile, folder: Path) -> StationFile:
         try:
             document = json.load(io.StringIO(source.read()))
         except ValueError as error:
-            raise InputError(file.path, "JSON", str(error)[:80], "download it again") from error
-    rows = document.get("results", [document]) if isinstance(document, dict) else document
+            raise InputError(
+                file.path, "JSON", str(error)[:80], "download it again"
+            ) from error
+    rows = (
+        document.get("results", [document]) if isinstance(document, dict) else document
+    )
     rows = [row for row in rows if isinstance(row, dict)]
     copy.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     names = tuple(_paths(rows[0])) if rows else ()

@@ -43,7 +43,11 @@ VIEWS = {
     "cells": "stations of one cell averaged each hour, then all pairs in one",
     "stations": f"each station's own figures, averaged over stations with at least {FEWEST} pairs",
 }
-PRODUCTS = {"field": "field", "original": "original", "original, linear in time": "linear"}
+PRODUCTS = {
+    "field": "field",
+    "original": "original",
+    "original, linear in time": "linear",
+}
 PAIRS = {
     "own": "all pairs of its own",
     "same": "pairs of both",
@@ -74,7 +78,9 @@ def rows(
         for scored in found.scored:
             for view in VIEWS:
                 # A cell is of no one's; a station's mean over stations would repeat the pooled one.
-                of_places = name in ("country", "surface", "station") and view == "cells"
+                of_places = (
+                    name in ("country", "surface", "station") and view == "cells"
+                )
                 if of_places or (name == "station" and view == "stations"):
                     continue
                 sums = scored.cells if view == "cells" else scored.stations
@@ -90,11 +96,17 @@ def rows(
                         "group": group,
                     }
                     result.append(
-                        row | _figures(counted, view, draws if name != "station" else 0, seed)
+                        row
+                        | _figures(
+                            counted, view, draws if name != "station" else 0, seed
+                        )
                     )
     if "station" in by:
         places = _places(found.stations)
-        result = [row | (places[row["group"]] if row["by"] == "station" else {}) for row in result]
+        result = [
+            row | (places[row["group"]] if row["by"] == "station" else {})
+            for row in result
+        ]
     return result
 
 
@@ -112,7 +124,9 @@ def _groups(found: Validation, sums: Any, by: str) -> Iterator[tuple[str, np.nda
     if by == ALL:
         yield ALL, sums.month.sum(axis=1)
     elif by in ("year", "month"):
-        names = months.astype("datetime64[Y]" if by == "year" else "datetime64[M]").astype(str)
+        names = months.astype(
+            "datetime64[Y]" if by == "year" else "datetime64[M]"
+        ).astype(str)
         for name in np.unique(names):
             yield str(name), sums.month[:, names == name].sum(axis=1)
     elif by == "hour":
@@ -120,7 +134,12 @@ def _groups(found: Validation, sums: Any, by: str) -> Iterator[tuple[str, np.nda
             yield f"{hour:02d}", sums.hour[:, hour]
     else:
         total = sums.month.sum(axis=1)
-        names = found.stations["id" if by == "station" else by].fillna("").astype(str).to_numpy()
+        names = (
+            found.stations["id" if by == "station" else by]
+            .fillna("")
+            .astype(str)
+            .to_numpy()
+        )
         for name, members in sorted(
             pd.Series(np.arange(names.size)).groupby(names).indices.items()
         ):
@@ -135,7 +154,9 @@ def _figures(counted: np.ndarray, view: str, draws: int, seed: int) -> Row:
     if own:
         found = {key: _mean(values) for key, values in figures(pairs_of(used)).items()}
     enough = np.count_nonzero(used[:, 0]) >= FEWEST_RESAMPLED
-    ends = bootstrap(used, draws if enough else 0, seed, mean_of_groups=own, fewest=FEWEST)
+    ends = bootstrap(
+        used, draws if enough else 0, seed, mean_of_groups=own, fewest=FEWEST
+    )
     row: Row = {"stations": len(used), "n": int(pairs.count), **found}
     for key in SCORES:
         row[f"{key}_low"], row[f"{key}_high"] = ends.get(key, (np.nan, np.nan))
@@ -188,7 +209,9 @@ def about(found: Validation) -> Row:
         "surroundings": count_surroundings(found.stations, used_stations(found)),
         "views": VIEWS,
         "pairs": PAIRS,
-        "twins": [{"dropped": gone, "kept": kept} for gone, kept in found.quality.twins],
+        "twins": [
+            {"dropped": gone, "kept": kept} for gone, kept in found.quality.twins
+        ],
         "deepcams": __version__,
     }
 
@@ -241,14 +264,18 @@ def check_pairs(found: Validation) -> None:
     if not found.scored or any(scored.any() for scored in found.scored):
         return
     lost = [row for row in found.quality.rows() if row["dropped"]]
-    why = "; ".join(f"{row['step']} {row['dropped']} of {row['rows_in']}" for row in lost)
+    why = "; ".join(
+        f"{row['step']} {row['dropped']} of {row['rows_in']}" for row in lost
+    )
     most = max(lost, key=lambda row: row["dropped"], default=None)
     if most is not None and most["step"] == "units":
         texts = ", ".join(repr(text) for text in found.units[:3])
         why += f"; units: {texts} are no mass concentrations"
     elif most is not None and most["what"] != most["step"]:
         why += f"; {most['step']}: {most['what']}"
-    raise InputError("stations", "values in the field's cells and hours", f"none left ({why})")
+    raise InputError(
+        "stations", "values in the field's cells and hours", f"none left ({why})"
+    )
 
 
 def _short(form: str) -> Callable[[float], str]:
@@ -274,18 +301,32 @@ _QUALITY = (
 )
 
 
-def for_terminal(found: Validation, table: list[Row], by: Iterable[str] = ()) -> RenderableType:
+def for_terminal(
+    found: Validation, table: list[Row], by: Iterable[str] = ()
+) -> RenderableType:
     """Return the tables for people: quality, figures over everything, then by whatever was asked for."""
     from rich.console import Group
     from rich.text import Text
 
     steps = found.quality.rows()
-    quality = to_terminal(steps, _QUALITY, lambda row, _: "" if row["dropped"] else "dim")
-    parts: list[RenderableType] = [Text("Quality control and matching", style="bold"), quality]
+    quality = to_terminal(
+        steps, _QUALITY, lambda row, _: "" if row["dropped"] else "dim"
+    )
+    parts: list[RenderableType] = [
+        Text("Quality control and matching", style="bold"),
+        quality,
+    ]
     for view, words in VIEWS.items():
-        chosen = [row for row in table if row["by"] == ALL and row["view"] == view and row["n"]]
+        chosen = [
+            row
+            for row in table
+            if row["by"] == ALL and row["view"] == view and row["n"]
+        ]
         if chosen:
-            parts += [Text.assemble((view.capitalize(), "bold"), f": {words}"), _scores(chosen)]
+            parts += [
+                Text.assemble((view.capitalize(), "bold"), f": {words}"),
+                _scores(chosen),
+            ]
     for name in by:
         chosen = [row for row in table if row["by"] == name and row["view"] == "pooled"]
         pairs = "same" if any(row["pairs"] == "same" for row in chosen) else "own"
@@ -302,8 +343,12 @@ def for_terminal(found: Validation, table: list[Row], by: Iterable[str] = ()) ->
 def _scores(chosen: list[Row], by: str = "") -> RenderableType:
     order = list(PAIRS)
     shown = []
-    for row in sorted(chosen, key=lambda row: (row["group"], order.index(row["pairs"]))):
-        ends = None if row["R_low"] is None else f"{row['R_low']:.2f}..{row['R_high']:.2f}"
+    for row in sorted(
+        chosen, key=lambda row: (row["group"], order.index(row["pairs"]))
+    ):
+        ends = (
+            None if row["R_low"] is None else f"{row['R_low']:.2f}..{row['R_high']:.2f}"
+        )
         shown.append(row | {"R_interval": ends, "product": PRODUCTS[row["product"]]})
     heads = [Column("group", by)] if by else []
     heads.append(Column("product", "product"))
@@ -330,7 +375,9 @@ def _legend(found: Validation) -> str:
     words = [
         "RMSE, MAE and bias (model - observed) in ug m-3; FAC2: within a factor of two; 95 %: stations resampled."
     ]
-    words += [f"{name}: {PAIRS[name]}." for name in PAIRS if name in kinds and len(kinds) > 1]
+    words += [
+        f"{name}: {PAIRS[name]}." for name in PAIRS if name in kinds and len(kinds) > 1
+    ]
     if "hourly" in kinds:
         words.append("linear: the original, on straight lines between its instants.")
     return " ".join(words)

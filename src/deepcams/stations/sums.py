@@ -44,7 +44,10 @@ class Sums:
     @classmethod
     def zeros(cls, groups: int, months: int) -> Sums:
         """Make the sums over no pairs."""
-        return cls(np.zeros((groups, months, len(COLUMNS))), np.zeros((groups, 24, len(COLUMNS))))
+        return cls(
+            np.zeros((groups, months, len(COLUMNS))),
+            np.zeros((groups, 24, len(COLUMNS))),
+        )
 
 
 @dataclass
@@ -72,7 +75,9 @@ class Scored:
 
 def month_of(seconds: np.ndarray) -> np.ndarray:
     """Return the calendar months of moments (seconds since 1970 UTC): months since January 1970."""
-    return np.asarray(seconds.astype("datetime64[s]").astype("datetime64[M]").astype(np.int64))
+    return np.asarray(
+        seconds.astype("datetime64[s]").astype("datetime64[M]").astype(np.int64)
+    )
 
 
 class Matcher:
@@ -91,11 +96,17 @@ class Matcher:
     """
 
     def __init__(
-        self, products: list[Product], months: np.ndarray, cell: np.ndarray, longitude: np.ndarray
+        self,
+        products: list[Product],
+        months: np.ndarray,
+        cell: np.ndarray,
+        longitude: np.ndarray,
     ) -> None:
         self.products = products
         self._months, self._cell = months, cell
-        self._solar = np.where(np.isfinite(longitude), longitude, 0.0) / 15 * HOUR_SECONDS
+        self._solar = (
+            np.where(np.isfinite(longitude), longitude, 0.0) / 15 * HOUR_SECONDS
+        )
         self.observed = np.zeros((cell.size, 24, 2))
         self.observed_months = np.zeros((cell.size, months.size), np.int64)
         self.scored: list[Scored] = []
@@ -110,7 +121,9 @@ class Matcher:
         cells = int(cell.max(initial=-1)) + 1
         for product, pairs in names:
             stations = Sums.zeros(cell.size, months.size)
-            self.scored.append(Scored(product, pairs, stations, Sums.zeros(cells, months.size)))
+            self.scored.append(
+                Scored(product, pairs, stations, Sums.zeros(cells, months.size))
+            )
 
     def match(self, batch: np.ndarray, observed: Observations) -> tuple[Piece, Report]:
         """Match the observations of a batch of stations (their numbers, increasing) with all products."""
@@ -122,7 +135,10 @@ class Matcher:
         counts["outside the region"] = Count(len(observed), int((~inside).sum()))
         observed = observed.where(inside)
         bounds, interval = _intervals(observed)
-        plans = {product.name: product.plan(product.rule, bounds) for product in self.products}
+        plans = {
+            product.name: product.plan(product.rule, bounds)
+            for product in self.products
+        }
         timed = plans["field"].known[interval]
         counts["outside the field's times"] = Count(len(observed), int((~timed).sum()))
         possible = np.flatnonzero(
@@ -186,7 +202,9 @@ class Matcher:
         )
         months = self._months
         month = np.clip(month_of(observed.end - 1) - months[0], 0, months.size - 1)
-        by_month = np.bincount(station * months.size + month, minlength=batch.size * months.size)
+        by_month = np.bincount(
+            station * months.size + month, minlength=batch.size * months.size
+        )
         return {
             "observed": np.stack([number, total], axis=2),
             "observed_months": by_month.reshape(-1, months.size),
@@ -202,13 +220,27 @@ class _Rows:
     """The matched rows of a batch, with each one's station, cell, month and hour."""
 
     def __init__(
-        self, matcher: Matcher, batch: np.ndarray, observed: Observations, interval: np.ndarray
+        self,
+        matcher: Matcher,
+        batch: np.ndarray,
+        observed: Observations,
+        interval: np.ndarray,
     ) -> None:
         cell = matcher._cell
-        self._stations, self._station = batch.size, np.searchsorted(batch, observed.station)
+        self._stations, self._station = (
+            batch.size,
+            np.searchsorted(batch, observed.station),
+        )
         cells = np.unique(cell[batch])
-        self._cells, self._cell = cells.size, np.searchsorted(cells, cell[observed.station])
-        self._all_months, self._interval, self._value = matcher._months, interval, observed.value
+        self._cells, self._cell = (
+            cells.size,
+            np.searchsorted(cells, cell[observed.station]),
+        )
+        self._all_months, self._interval, self._value = (
+            matcher._months,
+            interval,
+            observed.value,
+        )
         month = month_of(observed.end - 1) - matcher._months[0]
         self._months, self._month = np.unique(month, return_inverse=True)
         self._time = self._month * 24 + matcher.solar_hour(observed)
@@ -221,12 +253,16 @@ class _Rows:
             "stations", self._stations, self._station[chosen], time, observed, model
         )
         cell, interval = self._cell[chosen], self._interval[chosen]
-        begin = np.flatnonzero(np.r_[True, (np.diff(cell) != 0) | (np.diff(interval) != 0)])
+        begin = np.flatnonzero(
+            np.r_[True, (np.diff(cell) != 0) | (np.diff(interval) != 0)]
+        )
         if begin.size < cell.size:
             number = np.diff(np.r_[begin, cell.size])
             observed = np.add.reduceat(observed, begin) / number
             model = np.add.reduceat(model.astype(np.float64), begin) / number
-        return found | self._table("cells", self._cells, cell[begin], time[begin], observed, model)
+        return found | self._table(
+            "cells", self._cells, cell[begin], time[begin], observed, model
+        )
 
     def _table(
         self,
@@ -245,16 +281,20 @@ class _Rows:
         by_month[:, self._months] = table.sum(axis=2)
         return {f"{name}.month": by_month, f"{name}.hour": table.sum(axis=1)}
 
-    def _density(self, month: np.ndarray, observed: np.ndarray, model: np.ndarray) -> Piece:
+    def _density(
+        self, month: np.ndarray, observed: np.ndarray, model: np.ndarray
+    ) -> Piece:
         """Count the pairs in squares of each year: (2, squares), flat indices and how many pairs they hold."""
         inside = (observed < DENSITY_TOP) & (model < DENSITY_TOP) & (observed >= 0)
-        flat = observed[inside].astype(np.int64) * DENSITY_TOP + model[inside].astype(np.int64)
+        flat = observed[inside].astype(np.int64) * DENSITY_TOP + model[inside].astype(
+            np.int64
+        )
         first = int(self._all_months[0])
         year = (self._months + first)[month[inside]] // 12 + 1970
         return {
-            f"density.{each}": np.stack(np.unique(flat[year == each], return_counts=True)).astype(
-                np.int32
-            )
+            f"density.{each}": np.stack(
+                np.unique(flat[year == each], return_counts=True)
+            ).astype(np.int32)
             for each in np.unique(year).tolist()
         }
 

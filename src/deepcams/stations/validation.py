@@ -94,7 +94,9 @@ class Validation:
 
     def find(self, product: str, pairs: str) -> Scored | None:
         """Return one product on one set of pairs; ``None`` where it was not scored."""
-        return next((s for s in self.scored if s.product == product and s.pairs == pairs), None)
+        return next(
+            (s for s in self.scored if s.product == product and s.pairs == pairs), None
+        )
 
 
 def validate(
@@ -121,11 +123,15 @@ def validate(
     """
     options, progress = options or Options(), progress or no_progress
     stations = archive.stations.copy()
-    latitude, longitude = (stations[name].to_numpy(float) for name in ("latitude", "longitude"))
+    latitude, longitude = (
+        stations[name].to_numpy(float) for name in ("latitude", "longitude")
+    )
     shift = HOUR_SECONDS if options.starts else 0
     reach = archive.first + shift - HOUR_SECONDS, archive.last + shift
     products = [
-        read_product(name, each, archive, reach, options.space, options.period, progress, keep)
+        read_product(
+            name, each, archive, reach, options.space, options.period, progress, keep
+        )
         for name, each in (("field", field), ("original", original))
         if each is not None
     ]
@@ -140,7 +146,10 @@ def validate(
         margin = MARGIN_DAYS * 24 * HOUR_SECONDS
         begin = max(begin, min(int(product.times[0]) for product in products) - margin)
         end = min(end, max(int(product.times[-1]) for product in products) + margin)
-        stations["inside"], cells = products[0].placement.inside, products[0].placement.cell
+        stations["inside"], cells = (
+            products[0].placement.inside,
+            products[0].placement.cell,
+        )
     stations["cell"] = cells
     stations = note_surroundings(stations)
     nearest = pd.Series(countries_of(latitude, longitude))
@@ -148,7 +157,9 @@ def validate(
         nearest = stations["country"].fillna(nearest)
     stations["country"] = nearest
     months = np.arange(month_of(np.array([begin]))[0], month_of(np.array([end]))[0] + 1)
-    matcher = Matcher(products, months, np.unique(cells, return_inverse=True)[1], longitude)
+    matcher = Matcher(
+        products, months, np.unique(cells, return_inverse=True)[1], longitude
+    )
     pairs = near_pairs(stations)
     control = Control(stations, archive.units, options.quality, pairs, options.starts)
     # Rows that will be read: a share of all, as the time asked for is of the archive's.
@@ -156,14 +167,22 @@ def validate(
     share = min(1.0, (end - begin + HOUR_SECONDS) / max(length, 1))
     rows = stations["rows"].to_numpy(float) * share
     batches = list(_batches(rows, cells, pairs, options.batch_rows))
-    times = [each for product in products for each in (product.name, product.rule, product.times)]
-    about = fingerprint(options.words(), begin, end, archive.units, stations.to_csv(), *times)
+    times = [
+        each
+        for product in products
+        for each in (product.name, product.rule, product.times)
+    ]
+    about = fingerprint(
+        options.words(), begin, end, archive.units, stations.to_csv(), *times
+    )
     report = Report()
     for k, batch in enumerate(batches):
         path = None if keep is None else keep / f"batch-{fingerprint(about, batch)}.npz"
         piece = _load(path)
         if piece is None:
-            observations, checked = control.check(archive.read(batch, begin - shift, end - shift))
+            observations, checked = control.check(
+                archive.read(batch, begin - shift, end - shift)
+            )
             piece, matched = matcher.match(batch, observations)
             piece["report"] = np.array((checked + matched).as_json())
             _save(path, piece)

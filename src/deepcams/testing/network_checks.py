@@ -42,11 +42,11 @@ def check(network: Network, seed: int = 0) -> None:
                 clause(network)
             except AssertionError as error:
                 broken.append(f"{name}: {error}")
-            except (
-                Exception
-            ) as error:  # the network may raise anything, and the other clauses are still of use
+            except Exception as error:  # the network may raise anything, and the other clauses are still of use
                 broken.append(f"{name}: raised {type(error).__name__}: {error}")
-    assert not broken, f"{type(network).__name__} breaks the contract:\n" + "\n".join(broken)
+    assert not broken, f"{type(network).__name__} breaks the contract:\n" + "\n".join(
+        broken
+    )
 
 
 def _declares_itself(network: Network) -> None:
@@ -60,10 +60,14 @@ def _declares_itself(network: Network) -> None:
         assert network.factor >= 2, "factor is at least 2"
         tiling = network.tiling
         if tiling is not None:
-            assert 0 <= 2 * tiling.halo < tiling.size, "a tile is larger than its two halos"
+            assert 0 <= 2 * tiling.halo < tiling.size, (
+                "a tile is larger than its two halos"
+            )
         if network.sliding_window:
             own = type(network).refine_sliding
-            assert own is not SpatialNetwork.refine_sliding, "sliding_window needs refine_sliding"
+            assert own is not SpatialNetwork.refine_sliding, (
+                "sliding_window needs refine_sliding"
+            )
     for rule in (network.size_rule, network.training_size_rule):
         assert isinstance(rule, SizeRule), "size rules are SizeRule"
 
@@ -77,7 +81,9 @@ def _is_made_of_its_options(network: Network) -> None:
     again = options_from(cls.options_type, values, "options")
     assert again == options, "options survive JSON"
     for preset, preset_options in cls.presets.items():
-        assert isinstance(preset_options, cls.options_type), f"preset {preset} is an options_type"
+        assert isinstance(preset_options, cls.options_type), (
+            f"preset {preset} is an options_type"
+        )
     twin = cls(again).eval()
     twin.load_state_dict(network.state_dict())
     frames = _input(network)
@@ -99,7 +105,9 @@ def _answers_in_shape(network: Network) -> None:
     assert list(out.shape) == expected, (
         f"the answer to {shape} is {expected}, not {tuple(out.shape)}"
     )
-    assert out.dtype == torch.float32, f"the answer to float32 is float32, not {out.dtype}"
+    assert out.dtype == torch.float32, (
+        f"the answer to float32 is float32, not {out.dtype}"
+    )
     assert torch.isfinite(out).all(), "the answer is finite"
     assert torch.equal(frames, before), "the input is left as it was"
 
@@ -130,7 +138,9 @@ def _takes_several_times(network: Network) -> None:
                 frames, [t], None if estimate is None else estimate[:, some]
             )
             _same(together[:, some], alone, "one t alone differs from several")
-        tensor = network.interpolate(frames, torch.tensor(_TIMES).expand(2, -1), estimate)
+        tensor = network.interpolate(
+            frames, torch.tensor(_TIMES).expand(2, -1), estimate
+        )
     _same(together, tensor, "t as a tensor (B, T) differs from t as a list")
 
 
@@ -143,7 +153,9 @@ def _refuses_what_does_not_fit(network: Network) -> None:
             _run(network, frames)
         except InputError:
             continue
-        raise AssertionError(f"an input of shape {tuple(frames.shape)} raises InputError")
+        raise AssertionError(
+            f"an input of shape {tuple(frames.shape)} raises InputError"
+        )
 
 
 def _learns(network: Network) -> None:
@@ -152,8 +164,14 @@ def _learns(network: Network) -> None:
     assert loss.ndim == 0, "loss is a scalar"
     assert torch.isfinite(loss), "loss is finite"
     loss.backward()  # type: ignore[no-untyped-call]
-    unused = [name for name, p in network.named_parameters() if p.requires_grad and p.grad is None]
-    assert not unused, f"parameters that the loss does not reach: {', '.join(unused[:5])}"
+    unused = [
+        name
+        for name, p in network.named_parameters()
+        if p.requires_grad and p.grad is None
+    ]
+    assert not unused, (
+        f"parameters that the loss does not reach: {', '.join(unused[:5])}"
+    )
     _has_finite_gradients(network)
 
 
@@ -208,13 +226,17 @@ def _estimate(network: TemporalNetwork, frames: Tensor, times: int) -> Tensor | 
     if network.estimate_method is None or frames.ndim != 5:
         return None
     mean = frames.mean(dim=1, keepdim=True)
-    return torch.stack([mean.expand(-1, network.estimate_frames, -1, -1, -1)] * times, dim=1)
+    return torch.stack(
+        [mean.expand(-1, network.estimate_frames, -1, -1, -1)] * times, dim=1
+    )
 
 
 def _run(network: Network, frames: Tensor) -> Tensor:
     with torch.no_grad():
         if isinstance(network, TemporalNetwork):
-            return network.interpolate(frames, _TIMES, _estimate(network, frames, len(_TIMES)))
+            return network.interpolate(
+                frames, _TIMES, _estimate(network, frames, len(_TIMES))
+            )
         assert isinstance(network, SpatialNetwork)
         return network.refine(frames)
 
@@ -227,7 +249,9 @@ def _loss(network: Network) -> Tensor:
         estimate = _estimate(network, frames, 1)
         if estimate is not None:
             estimate = estimate[:, 0]
-        return network.loss(TemporalSample(frames, torch.tensor([0.25, 2 / 3]), target, estimate))
+        return network.loss(
+            TemporalSample(frames, torch.tensor([0.25, 2 / 3]), target, estimate)
+        )
     assert isinstance(network, SpatialNetwork)
     factor = network.factor
     target = torch.rand(2, network.channels, factor * rows, factor * columns)
@@ -236,4 +260,6 @@ def _loss(network: Network) -> Tensor:
 
 def _same(a: Tensor, b: Tensor, otherwise: str) -> None:
     difference = float((a - b).abs().max() / b.abs().max().clamp_min(1e-12))
-    assert difference <= _SAME, f"{otherwise} (by {difference:.1e} of the largest value)"
+    assert difference <= _SAME, (
+        f"{otherwise} (by {difference:.1e} of the largest value)"
+    )

@@ -36,9 +36,7 @@ class Ranks:
             devices = torch.cuda.device_count()
             if local >= devices:
                 expected = f"up to {devices} processes here"
-                do = (
-                    "start as many processes on each machine as it has devices, or use --device cpu"
-                )
+                do = "start as many processes on each machine as it has devices, or use --device cpu"
                 raise InputError("torchrun", expected, local + 1, do)
             self.device = torch.device("cuda", local)
 
@@ -69,7 +67,9 @@ class Ranks:
         if self.count == 1:
             return module
         # Of a 1x1 kernel, channels-last or not is the same memory; its strides may still be written differently.
-        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
+        warnings.filterwarnings(
+            "ignore", "Grad strides do not match bucket view strides"
+        )
         return DistributedDataParallel(module)
 
     def total(self, values: Sequence[float]) -> list[float]:

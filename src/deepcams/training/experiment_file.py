@@ -60,7 +60,9 @@ _LONGEST_NUMBER = 24
 """Digits of a whole number; far below where Python refuses to read them, or a float overflows."""
 # YAML 1.1's own patterns go: octal 0100, sexagesimal 12:30, and days, which are texts here (2019-12-01: all of it).
 _Loader.yaml_implicit_resolvers = {
-    first: [pair for pair in resolvers if pair[0] not in (_INT, _FLOAT, f"{_TAG}timestamp")]
+    first: [
+        pair for pair in resolvers if pair[0] not in (_INT, _FLOAT, f"{_TAG}timestamp")
+    ]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _NUMBER = (
@@ -135,7 +137,10 @@ def values_of(where: object) -> Iterator[None]:
         yield
     except InputError as error:
         first_key = re.split(r"[.:]", error.where)[0]
-        if error.where.startswith(str(where)) or first_key not in Experiment.model_fields:
+        if (
+            error.where.startswith(str(where))
+            or first_key not in Experiment.model_fields
+        ):
             raise  # the file is named already, or it is another file's error
         raise _inside(where, error) from None
 
@@ -153,7 +158,9 @@ def _parse_yaml(text: str, where: object) -> Any:
         problem = " ".join(str(getattr(error, "problem", None) or error).split())
         raise InputError(where, "YAML", f"{line}{problem}") from None
     except RecursionError:
-        raise InputError(where, "YAML", "lists or mappings that are nested too deeply") from None
+        raise InputError(
+            where, "YAML", "lists or mappings that are nested too deeply"
+        ) from None
 
 
 def _change(values: dict[str, Any], change: str) -> None:
@@ -205,10 +212,15 @@ _EXPECTED = {
 """What a value should be, by pydantic's type of error."""
 
 
-def _explain(error: ValidationError, where: object, model: type[BaseModel]) -> InputError:
+def _explain(
+    error: ValidationError, where: object, model: type[BaseModel]
+) -> InputError:
     """Return the first error, with its path and what was expected."""
     # An unknown key explains the missing one next to it, so it comes first.
-    first = min(error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
+    first = min(
+        error.errors(include_url=False),
+        key=lambda one: one["type"] != "extra_forbidden",
+    )
     kind, path, found = first["type"], list(first["loc"]), repr(first["input"])
     expected = _EXPECTED.get(kind, first["msg"]).format(**first.get("ctx", {}))
     do = ""

@@ -64,7 +64,9 @@ class FlowCache:
     def _make(self, store: Prepared, draw: Draw, path: Path) -> None:
         grid, fine = store.coarse, draw.resolution == "fine"
         hours = (draw.hour, draw.hour + draw.span)
-        before, after = (store.read(k, 0, 0, *grid.shape, draw.resolution) for k in hours)
+        before, after = (
+            store.read(k, 0, 0, *grid.shape, draw.resolution) for k in hours
+        )
         if fine:
             before, after = (nodes_from_cells(one, grid) for one in (before, after))
             grid = grid.refine()

@@ -67,7 +67,9 @@ class Summary:
 
     def text(self) -> str:
         """Return a few lines for people."""
-        plain = ", ".join(f"{name} {score.mae:.4g}" for name, score in self.baselines.items())
+        plain = ", ".join(
+            f"{name} {score.mae:.4g}" for name, score in self.baselines.items()
+        )
         strongest = next(iter(self.baselines))
         verdict = "better" if self.skill < 1 else "no better"
         return (
@@ -153,21 +155,27 @@ class _Training:
             raise InputError("training.batch", expected, self.options.batch)
         network, self.scaling = make_network(experiment)
         variable = experiment.data.variable
-        self.stores = [Prepared.open(store.path, variable) for store in experiment.data.stores]
+        self.stores = [
+            Prepared.open(store.path, variable) for store in experiment.data.stores
+        ]
         trained = find_portions(experiment, self.stores, "train")
         validated = find_portions(experiment, self.stores, "validation")
         refuse_mixed(trained)
         refuse_shared(trained, validated)
         method, cache = getattr(network, "estimate_method", None), folder.path / FLOW
         self.samples, unseen = (
-            SampleSet(experiment.samples, portions, self.scaling, seed, side, method, cache)
+            SampleSet(
+                experiment.samples, portions, self.scaling, seed, side, method, cache
+            )
             for portions, seed, side in (
                 (trained, self.options.seed, "train"),
                 (validated, experiment.validation.seed, "validation"),
             )
         )
         self.validator = Validator(experiment, unseen, ranks)
-        self.network = network.to(ranks.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        self.network = network.to(
+            ranks.device, memory_format=torch.channels_last
+        ).train()  # type: ignore[call-overload]
         self.loss = ranks.wrap(_Loss(self.network))
         self.optimizer = make_optimizer(self.network, self.options.optimizer)
         self.average = make_average(self.network, self.options.ema)
@@ -188,7 +196,11 @@ class _Training:
     @property
     def learned(self) -> Network:
         """The network that is validated and saved: the running average, if there is one."""
-        return self.network if self.average is None else cast("Network", self.average.module)
+        return (
+            self.network
+            if self.average is None
+            else cast("Network", self.average.module)
+        )
 
     @property
     def minutes(self) -> float:
@@ -207,7 +219,9 @@ class _Training:
         if not self.baselines:
             self.baselines = self.validator.baselines()
             self._validate(on_validation)
-        batches = load_batches(self.samples, options.batch, self.ranks, self.step, options.workers)
+        batches = load_batches(
+            self.samples, options.batch, self.ranks, self.step, options.workers
+        )
         while not (stopped or self._over()):
             sample = self._received(next(batches))
             asked, loss = self._learn(sample, stop())
@@ -267,8 +281,12 @@ class _Training:
             loss = self.loss(sample)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        weights = [weight for weight in self.network.parameters() if weight.grad is not None]
-        norm = nn.utils.get_total_norm([cast("Tensor", weight.grad) for weight in weights])
+        weights = [
+            weight for weight in self.network.parameters() if weight.grad is not None
+        ]
+        norm = nn.utils.get_total_norm(
+            [cast("Tensor", weight.grad) for weight in weights]
+        )
         finite = torch.isfinite(loss) & torch.isfinite(norm)
         flags = torch.stack([~finite, torch.tensor(stop, device=finite.device)])
         broken, asked = ranks.any(flags)
@@ -281,7 +299,9 @@ class _Training:
         except RuntimeError as error:
             if "overflow" not in str(error):
                 raise
-            raise self._diverged(f"an update beyond float32 in step {self.step + 1}") from error
+            raise self._diverged(
+                f"an update beyond float32 in step {self.step + 1}"
+            ) from error
         if self.average is not None:
             self.average.update_parameters(self.network)
         self.step += 1
@@ -297,9 +317,7 @@ class _Training:
             if not self._finite(_each(sample, itemgetter(slice(k, k + 1)))):
                 named = f"with {self.samples.describe(number)}"
                 break
-        somewhere = (
-            f"in its gradient, with {self.samples.describe(own[0])} and the rest of its batch"
-        )
+        somewhere = f"in its gradient, with {self.samples.describe(own[0])} and the rest of its batch"
         where = next(filter(None, self.ranks.gather(named)), somewhere)
         raise self._diverged(
             f"the loss is not finite in step {self.step + 1} {where}; check the data there"
@@ -320,7 +338,9 @@ class _Training:
         saved = "no weights were saved"
         if math.isfinite(self.best.skill):
             saved = f"the best weights so far (step {self.best.step}) are in {self.folder.best}"
-        return DeepcamsError(f"{what}; lower training.optimizer.lr or set training.clip; {saved}")
+        return DeepcamsError(
+            f"{what}; lower training.optimizer.lr or set training.clip; {saved}"
+        )
 
     def _validate(self, on_validation: Callable[[Path], object]) -> None:
         """Score the learned network, save it if it is the best, and log it."""
@@ -351,7 +371,9 @@ class _Training:
             "step": self.step,
             "epoch": f"{self.step / self.length.epoch:.4g}",
             "minutes": f"{self.minutes:.3f}",
-            "lr": learning_rate(self.options, self.length, max(self.step - 1, 0), self.minutes),
+            "lr": learning_rate(
+                self.options, self.length, max(self.step - 1, 0), self.minutes
+            ),
             **figures,
         }
         if steps:  # means over the joint batches
@@ -382,7 +404,9 @@ class _Training:
             "steps": self.step,
             "minutes": round(self.minutes, 2),
             "processes": self.ranks.count,
-            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+            "device": torch.cuda.get_device_name(device)
+            if device.type == "cuda"
+            else "cpu",
             "torch": torch.__version__,
             "validation": {
                 "skill": self.best.skill,
@@ -390,7 +414,9 @@ class _Training:
                 "units": "ug m-3",
                 "conserve": self.experiment.conserve,
                 "scores": _plain(self.best.scores),
-                "baselines": {name: _plain(scores) for name, scores in self.baselines.items()},
+                "baselines": {
+                    name: _plain(scores) for name, scores in self.baselines.items()
+                },
             },
         }
 
@@ -401,7 +427,9 @@ class _Training:
                 "seconds": self.seconds,
                 "sums": self.sums,
                 "best": asdict(self.best),
-                "baselines": {name: _plain(scores) for name, scores in self.baselines.items()},
+                "baselines": {
+                    name: _plain(scores) for name, scores in self.baselines.items()
+                },
                 "network": self.network.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "average": None if self.average is None else self.average.state_dict(),
@@ -409,9 +437,17 @@ class _Training:
         )
 
     def _restore(self, state: dict[str, Any]) -> None:
-        self.step, self.seconds, self.sums = state["step"], state["seconds"], list(state["sums"])
-        self.best = _Best(**{**state["best"], "scores": _scores(state["best"]["scores"])})
-        self.baselines = {name: _scores(plain) for name, plain in state["baselines"].items()}
+        self.step, self.seconds, self.sums = (
+            state["step"],
+            state["seconds"],
+            list(state["sums"]),
+        )
+        self.best = _Best(
+            **{**state["best"], "scores": _scores(state["best"]["scores"])}
+        )
+        self.baselines = {
+            name: _scores(plain) for name, plain in state["baselines"].items()
+        }
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.average is not None:

@@ -29,7 +29,9 @@ from deepcams.methods.coarsen import Degradation
 
 
 def _period(text: Any) -> str:
-    if isinstance(text, int) and not isinstance(text, bool):  # YAML reads 2019 as a number
+    if isinstance(text, int) and not isinstance(
+        text, bool
+    ):  # YAML reads 2019 as a number
         text = str(text)
     try:
         Period.parse(text)
@@ -309,7 +311,11 @@ class Experiment(Options):
     def _consistent(self) -> Experiment:
         """Check values against each other; a message begins with the path of the value to change."""
         self._check_stores()
-        span, margin, pixels = self.samples.span, self.validation.margin, self.samples.crop
+        span, margin, pixels = (
+            self.samples.span,
+            self.validation.margin,
+            self.samples.crop,
+        )
         if span.longest < span.shortest:
             expected = f"at least shortest ({span.shortest})"
             raise InputError("samples.span.longest", expected, span.longest)
@@ -328,7 +334,9 @@ class Experiment(Options):
         if not any(store.weight for store in stores):
             raise InputError("data.stores", "a store with a weight above 0", "none")
         if not any(store.weight_in_validation for store in stores):
-            raise InputError("data.stores", "a store with a validation_weight above 0", "none")
+            raise InputError(
+                "data.stores", "a store with a validation_weight above 0", "none"
+            )
 
     def _check_schedule(self) -> None:
         training, schedule = self.training, self.training.schedule
@@ -340,7 +348,11 @@ class Experiment(Options):
         if bool(schedule.milestones) != milestones:
             expected = "some for milestones, none for others"
             raise InputError("training.schedule.milestones", expected, schedule.name)
-        if not steps_known and schedule.unit != "fraction" and (milestones or schedule.warmup):
+        if (
+            not steps_known
+            and schedule.unit != "fraction"
+            and (milestones or schedule.warmup)
+        ):
             do = "a training of so many minutes knows no number of steps"
             raise InputError("training.schedule.unit", "fraction", schedule.unit, do)
 
@@ -359,13 +371,17 @@ def refuse_overlap(split: Split, where: str) -> None:
         )
 
 
-def _overlap(a: Sequence[Any], b: Sequence[Any], meet: Callable[[Any, Any], bool]) -> str:
+def _overlap(
+    a: Sequence[Any], b: Sequence[Any], meet: Callable[[Any, Any], bool]
+) -> str:
     """Return in words what two lists share, of which an empty one means everything; empty where nothing."""
     if not a and not b:
         return "all"
     if not a or not b:
         return _text((a or b)[0])
-    shared = (f"{_text(x)} and {_text(y)}" for x, y in itertools.product(a, b) if meet(x, y))
+    shared = (
+        f"{_text(x)} and {_text(y)}" for x, y in itertools.product(a, b) if meet(x, y)
+    )
     return next(shared, "")
 
 

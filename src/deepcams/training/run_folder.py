@@ -20,13 +20,22 @@ import yaml
 
 from deepcams.core.errors import InputError, OutputError, notice
 from deepcams.core.times import stamp
-from deepcams.files.atomic import os_errors_explained, remove_unfinished, write_atomically
+from deepcams.files.atomic import (
+    os_errors_explained,
+    remove_unfinished,
+    write_atomically,
+)
 from deepcams.files.records import FOLDER, Records
 from deepcams.networks.checkpoint import SUFFIX
 from deepcams.training.options import Experiment
 from deepcams.training.store.open import Prepared
 
-EXPERIMENT, LOG, STATE, TENSORBOARD = "experiment.yaml", "log.csv", "state.pt", "tensorboard"
+EXPERIMENT, LOG, STATE, TENSORBOARD = (
+    "experiment.yaml",
+    "log.csv",
+    "state.pt",
+    "tensorboard",
+)
 FLOW = "flow"
 """Folder of the cached motion of whole frames."""
 STATE_VERSION = 1
@@ -85,7 +94,9 @@ class RunFolder:
             raise OutputError(f"{self.path} is a file; name a folder for the training")
         records = Records(self.path / FOLDER)
         if records.identity() is None:
-            if self.path.exists() and any(one.name != FOLDER for one in self.path.iterdir()):
+            if self.path.exists() and any(
+                one.name != FOLDER for one in self.path.iterdir()
+            ):
                 raise OutputError(
                     f"{self.path} is not empty and holds no training; name another folder"
                 )
@@ -94,7 +105,11 @@ class RunFolder:
             raise OutputError(f"{self.path} holds a training already; {do}")
         values = self.experiment.model_dump(mode="json")
         text = yaml.safe_dump(
-            values, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100
+            values,
+            sort_keys=False,
+            allow_unicode=True,
+            default_flow_style=None,
+            width=100,
         )
         for part, names in FREE_TO_CHANGE.items():
             for name in names:
@@ -126,10 +141,17 @@ class RunFolder:
         """
         try:
             state = torch.load(self.state, map_location="cpu", weights_only=True)
-        except Exception as error:  # on bytes of another kind, the reader fails in any way
+        except (
+            Exception
+        ) as error:  # on bytes of another kind, the reader fails in any way
             reason = (str(error).splitlines() or [type(error).__name__])[0][:80]
-            expected, do = "the saved state of a training", "begin it anew in another folder"
-            raise InputError(self.state, expected, f"a damaged file ({reason})", do) from None
+            expected, do = (
+                "the saved state of a training",
+                "begin it anew in another folder",
+            )
+            raise InputError(
+                self.state, expected, f"a damaged file ({reason})", do
+            ) from None
         version = state.get("version") if isinstance(state, dict) else None
         if version != STATE_VERSION:
             expected = f"the state of a training, version {STATE_VERSION}"
@@ -164,8 +186,12 @@ class RunFolder:
             for name in _CHARTS:
                 if name in row and self._board is not None:
                     self._board.add_scalar(name, row[name], row["step"])
-        except OSError as error:  # the CSV file has it all: a second log is no reason to stop
-            notice(f"TensorBoard's log cannot be written any more: {error.strerror or error}")
+        except (
+            OSError
+        ) as error:  # the CSV file has it all: a second log is no reason to stop
+            notice(
+                f"TensorBoard's log cannot be written any more: {error.strerror or error}"
+            )
             self._board = None
 
     def close_log(self) -> None:
@@ -179,7 +205,11 @@ def read_log(path: str | Path) -> list[dict[str, str]]:
     """Return the rows of a log, without one that was cut off while it was written."""
     with Path(path).open(newline="") as file:
         rows: Iterable[dict[str, str]] = list(csv.DictReader(file))
-    whole = [row for row in rows if None not in row.values() and (row["step"] or "").isdigit()]
+    whole = [
+        row
+        for row in rows
+        if None not in row.values() and (row["step"] or "").isdigit()
+    ]
     return [{name: row[name] for name in COLUMNS} for row in whole]
 
 

@@ -208,7 +208,9 @@ class SampleSet(Dataset[Any]):
         found = self._temporal(draw) if self.temporal else self._spatial(draw)
         estimate = None if found.estimate is None else draw.turn(found.estimate)
         return found._replace(
-            known=draw.turn(found.known), target=draw.turn(found.target), estimate=estimate
+            known=draw.turn(found.known),
+            target=draw.turn(found.target),
+            estimate=estimate,
         )
 
     def __getitem__(self, i: int) -> Any:
@@ -223,10 +225,17 @@ class SampleSet(Dataset[Any]):
 
     def scaled(self, values: Values) -> TemporalSample | SpatialSample:
         """Return the sample that a network sees, without the batch dimension."""
-        known, target = self._scale(values.known), self._scale(values.target).unsqueeze(0)
+        known, target = (
+            self._scale(values.known),
+            self._scale(values.target).unsqueeze(0),
+        )
         if not self.temporal:
             return SpatialSample(known.unsqueeze(0), target)
-        given: list[Any] = [known.unsqueeze(1), torch.tensor(values.t, dtype=torch.float32), target]
+        given: list[Any] = [
+            known.unsqueeze(1),
+            torch.tensor(values.t, dtype=torch.float32),
+            target,
+        ]
         if values.estimate is not None:
             given.append(self._scale(values.estimate).unsqueeze(1))
         return TemporalSample(*given)
@@ -251,9 +260,17 @@ class SampleSet(Dataset[Any]):
         top, left = factor * margins[0], factor * margins[2]
         rows, columns = slice(top, top + size), slice(left, left + size)
         grid = wide.grid(portion.store.coarse)
-        if draw.resolution == "fine":  # cell-like: begins one fine node before the first coarse one
+        if (
+            draw.resolution == "fine"
+        ):  # cell-like: begins one fine node before the first coarse one
             north, west = factor * grid.north - 1, factor * grid.west - 1
-            grid = Grid(grid.step / factor, north, west, factor * grid.rows, factor * grid.columns)
+            grid = Grid(
+                grid.step / factor,
+                north,
+                west,
+                factor * grid.rows,
+                factor * grid.columns,
+            )
         estimate = None
         if self._cache:
             estimate = self._cache.read(portion.store, draw, size)
@@ -264,7 +281,9 @@ class SampleSet(Dataset[Any]):
         known = np.stack([before, after])
         inner = Grid(grid.step, grid.north + top, grid.west + left, size, size)
         around = Surroundings(known, grid, rows, columns)
-        return Values(known[:, rows, columns], t, target[rows, columns], estimate, inner, around)
+        return Values(
+            known[:, rows, columns], t, target[rows, columns], estimate, inner, around
+        )
 
     def _flow_margins(self, draw: Draw) -> tuple[int, int, int, int]:
         """Return the cells above, below, left and right of the crop that its window has, up to what flow looks at."""
@@ -313,7 +332,9 @@ def collate(items: Sequence[Any]) -> Any:
         if isinstance(item, DeepcamsError):
             return item
     fields = zip(*items, strict=True)
-    return type(items[0])(*(None if part[0] is None else torch.stack(part) for part in fields))
+    return type(items[0])(
+        *(None if part[0] is None else torch.stack(part) for part in fields)
+    )
 
 
 def load_batches(

@@ -51,7 +51,9 @@ class Validator:
         ranks: which each score a slice of the samples.
     """
 
-    def __init__(self, experiment: Experiment, samples: SampleSet, ranks: Ranks) -> None:
+    def __init__(
+        self, experiment: Experiment, samples: SampleSet, ranks: Ranks
+    ) -> None:
         self.samples, self.ranks = samples, ranks
         self.margin, self.conserve = experiment.validation.margin, experiment.conserve
         registry = TEMPORAL if samples.temporal else SPATIAL
@@ -67,7 +69,10 @@ class Validator:
     def baselines(self) -> dict[str, Scores]:
         """Return the scores of each training-free method."""
         score = self._temporal_method if self.samples.temporal else self._spatial_method
-        return {name: self._score(partial(score, method)) for name, method in self._methods.items()}
+        return {
+            name: self._score(partial(score, method))
+            for name, method in self._methods.items()
+        }
 
     def network(self, network: Network) -> Scores:
         """Return the scores of a network, in float32."""
@@ -75,7 +80,9 @@ class Validator:
         network.eval()
         try:
             with torch.inference_mode():
-                return self._score(lambda values: self._predict(network, values, device))
+                return self._score(
+                    lambda values: self._predict(network, values, device)
+                )
         finally:
             network.train()
 
@@ -86,13 +93,17 @@ class Validator:
         try:
             for i in range(self.ranks.rank, len(self._groups), self.ranks.count):
                 values = self._values(i)
-                sums[groups.index(self._groups[i])] += self._sums(predict(values), values)
+                sums[groups.index(self._groups[i])] += self._sums(
+                    predict(values), values
+                )
         except DeepcamsError as error:
             failed = error
         self.ranks.fail_alike(failed)
         totals = np.array(self.ranks.total(sums.ravel().tolist())).reshape(-1, 4)
         scores = {}
-        for group, total in zip([*groups, "all"], [*totals, totals.sum(0)], strict=True):
+        for group, total in zip(
+            [*groups, "all"], [*totals, totals.sum(0)], strict=True
+        ):
             pixels = int(total[0])
             mae, square, bias = (total[1:] / pixels).tolist()
             scores[group] = Score(mae, float(np.sqrt(square)), bias, pixels)
@@ -104,12 +115,16 @@ class Validator:
         margin = self.margin * size // values.known.shape[-1]
         inside = slice(margin, size - margin)
         error = (predicted.astype(np.float64) - values.target)[inside, inside]
-        return np.array([error.size, np.abs(error).sum(), np.square(error).sum(), error.sum()])
+        return np.array(
+            [error.size, np.abs(error).sum(), np.square(error).sum(), error.sum()]
+        )
 
     def _temporal_method(self, method: Any, values: Values) -> np.ndarray:
         assert values.around is not None
         (before, after), grid, rows, columns = values.around
-        return np.asarray(method.between(before, after, [values.t], grid)[0])[rows, columns]
+        return np.asarray(method.between(before, after, [values.t], grid)[0])[
+            rows, columns
+        ]
 
     def _spatial_method(self, method: Any, values: Values) -> np.ndarray:
         fine = method.refine(values.known[None], values.grid)
@@ -121,7 +136,9 @@ class Validator:
             nodes = conserve(nodes, values.known[None], values.grid, FACTOR)
         return cells_from_nodes(nodes[0], values.grid)
 
-    def _predict(self, network: Network, values: Values, device: torch.device) -> np.ndarray:
+    def _predict(
+        self, network: Network, values: Values, device: torch.device
+    ) -> np.ndarray:
         sample: Any = self.samples.scaled(values)
         model: Any = network
         known = sample[0].unsqueeze(0).to(device)
@@ -143,4 +160,6 @@ class Validator:
 def skill(network: Mapping[str, Score], baseline: Mapping[str, Score]) -> float:
     """Return MAE relative to the baseline's, averaged over the groups; below 1 is better than it."""
     groups = [group for group in network if group != "all"]
-    return float(np.mean([network[group].mae / baseline[group].mae for group in groups]))
+    return float(
+        np.mean([network[group].mae / baseline[group].mae for group in groups])
+    )

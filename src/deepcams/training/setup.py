@@ -29,7 +29,10 @@ def make_network(experiment: Experiment) -> tuple[Network, Scaling]:
             take; a start from another network, other options or another scaling.
     """
     options = experiment.network
-    with torch.random.fork_rng(devices=[]), _keys_of(options.name, options.scaling.name):
+    with (
+        torch.random.fork_rng(devices=[]),
+        _keys_of(options.name, options.scaling.name),
+    ):
         scaling = make_scaling(options.scaling.name, options.scaling.options)
         torch.manual_seed(experiment.training.seed)
         network = build(options.name, options.preset, **options.options)
@@ -47,7 +50,9 @@ def make_network(experiment: Experiment) -> tuple[Network, Scaling]:
         expected = f"at least {rule.minimum}"
         if rule.multiple > 1:
             expected = f"a multiple of {rule.multiple} for {options.name}"
-        raise InputError("samples.crop", expected, crop, f"take {rule.enlarge(crop, crop)[0]}")
+        raise InputError(
+            "samples.crop", expected, crop, f"take {rule.enlarge(crop, crop)[0]}"
+        )
     if options.start is not None:
         _load_start(network, scaling, options.start)
     return network, scaling
@@ -103,7 +108,10 @@ def make_optimizer(network: nn.Module, options: Optimizer) -> torch.optim.Optimi
     """Make Adam or AdamW over all weights; its learning rate is set at every step."""
     kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
     return kinds[options.name](
-        network.parameters(), lr=options.lr, weight_decay=options.weight_decay, betas=options.betas
+        network.parameters(),
+        lr=options.lr,
+        weight_decay=options.weight_decay,
+        betas=options.betas,
     )
 
 
@@ -133,7 +141,9 @@ class Length:
     def progress(self, step: int, minutes: float) -> float:
         """Return which fraction of the training has passed, 0 to 1."""
         passed = (
-            step / self.steps if self.steps is not None else minutes / (self.minutes or math.inf)
+            step / self.steps
+            if self.steps is not None
+            else minutes / (self.minutes or math.inf)
         )
         return min(passed, 1.0)
 
@@ -143,7 +153,9 @@ class Length:
         return enough or (self.minutes is not None and minutes >= self.minutes)
 
 
-def learning_rate(training: Training, length: Length, step: int, minutes: float) -> float:
+def learning_rate(
+    training: Training, length: Length, step: int, minutes: float
+) -> float:
     """Return the learning rate of a step (counted from 0) that begins after so many minutes."""
     schedule, lr = training.schedule, training.optimizer.lr
     progress = length.progress(step, minutes)
@@ -152,13 +164,20 @@ def learning_rate(training: Training, length: Length, step: int, minutes: float)
         "epoch": 1 / length.epoch,
         "fraction": 1 / length.steps if length.steps else 0.0,
     }[schedule.unit]
-    now = {"step": step, "epoch": step / length.epoch, "fraction": progress}[schedule.unit]
+    now = {"step": step, "epoch": step / length.epoch, "fraction": progress}[
+        schedule.unit
+    ]
     if now < schedule.warmup:
         return lr * min((now + one_step) / schedule.warmup, 1.0)
     if schedule.name == "milestones":
-        return lr * schedule.gamma ** sum(now >= milestone for milestone in schedule.milestones)
+        return lr * schedule.gamma ** sum(
+            now >= milestone for milestone in schedule.milestones
+        )
     if schedule.name == "cosine":
-        return lr * (schedule.floor + (1 - schedule.floor) * (1 + math.cos(math.pi * progress)) / 2)
+        return lr * (
+            schedule.floor
+            + (1 - schedule.floor) * (1 + math.cos(math.pi * progress)) / 2
+        )
     return lr
 
 

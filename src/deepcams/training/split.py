@@ -50,7 +50,9 @@ class Window:
 
     def read(self, store: Prepared, hour: int, resolution: Resolution) -> np.ndarray:
         """Read the cells of an hour; see :meth:`Prepared.read`."""
-        return store.read(hour, self.row, self.column, self.rows, self.columns, resolution)
+        return store.read(
+            hour, self.row, self.column, self.rows, self.columns, resolution
+        )
 
     def places(self, cells: int) -> tuple[int, int]:
         """Return in how many rows and columns a square of so many cells may begin (0: it does not fit)."""
@@ -76,7 +78,9 @@ class Portion:
     runs: np.ndarray
     windows: tuple[Window, ...]
     where: str
-    _starts: dict[int, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+    _starts: dict[int, np.ndarray] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     @property
     def hours(self) -> int:
@@ -91,7 +95,10 @@ class Portion:
     def starts(self, span: int) -> np.ndarray:
         """Return all hours that ``span`` further ones follow without a gap (span 0: all hours)."""
         if span not in self._starts:
-            parts = [np.arange(first, first + max(count - span, 0)) for first, count in self.runs]
+            parts = [
+                np.arange(first, first + max(count - span, 0))
+                for first, count in self.runs
+            ]
             self._starts[span] = np.concatenate(parts)
         return self._starts[span]
 
@@ -116,7 +123,9 @@ def find_windows(grid: Grid, regions: Sequence[Box], where: str) -> tuple[Window
             raise InputError(at, expected, tuple(box))
         inner = Box(box.west, south, box.east, north)
         if box.width < 360:
-            inner = Box(eastward(box.west + half), south, eastward(box.east - half), north)
+            inner = Box(
+                eastward(box.west + half), south, eastward(box.east - half), north
+            )
         _, rows, columns = grid.select(inner, at)
         closed = grid.periodic and columns.size == grid.columns
         height = rows.stop - rows.start
@@ -128,7 +137,9 @@ def find_runs(times: np.ndarray, periods: Sequence[str]) -> np.ndarray:
     """Return first hour and number of hours of each run within the periods that has no gap, (n, 2)."""
     chosen = np.ones(times.size, bool)
     if periods:
-        chosen = np.any([Period.parse(text).contains(times) for text in periods], axis=0)
+        chosen = np.any(
+            [Period.parse(text).contains(times) for text in periods], axis=0
+        )
     at = np.flatnonzero(chosen)
     if not at.size:
         return np.empty((0, 2), np.int64)
@@ -137,7 +148,9 @@ def find_runs(times: np.ndarray, periods: Sequence[str]) -> np.ndarray:
     return np.stack([at[first], np.diff(np.append(first, at.size))], axis=1)
 
 
-def find_portions(experiment: Experiment, stores: Sequence[Prepared], side: str) -> list[Portion]:
+def find_portions(
+    experiment: Experiment, stores: Sequence[Prepared], side: str
+) -> list[Portion]:
     """Return each store's portion of one side of the split, without those of weight 0.
 
     Args:
@@ -148,7 +161,9 @@ def find_portions(experiment: Experiment, stores: Sequence[Prepared], side: str)
         InputError: too few hours for a sample, a region outside a store, or a crop larger than the region.
     """
     found = []
-    for i, (entry, store) in enumerate(zip(experiment.data.stores, stores, strict=True)):
+    for i, (entry, store) in enumerate(
+        zip(experiment.data.stores, stores, strict=True)
+    ):
         weight = entry.weight if side == "train" else entry.weight_in_validation
         if not weight:
             continue
@@ -174,7 +189,9 @@ def _check(portion: Portion, samples: Samples) -> None:
         resolution = "fine"
     cells = cells_of(samples.crop, resolution) + 2 * reach(store, samples, resolution)
     if not any(all(window.places(cells)) for window in portion.windows):
-        largest = max(portion.windows, key=lambda window: min(window.rows, window.columns))
+        largest = max(
+            portion.windows, key=lambda window: min(window.rows, window.columns)
+        )
         size = f"{largest.rows} x {largest.columns} coarse cells"
         raise InputError(
             "samples.crop",
@@ -217,7 +234,9 @@ def refuse_shared(train: Sequence[Portion], validation: Sequence[Portion]) -> No
                 continue
             times = (portion.store.times[portion.starts(0)] for portion in (a, b))
             if np.intersect1d(*times).size and not set(_cells(a)).isdisjoint(_cells(b)):
-                expected = "hours and places that no store of the same origin is trained on"
+                expected = (
+                    "hours and places that no store of the same origin is trained on"
+                )
                 found = f"{b.store.path} and {a.store.path} share some"
                 raise InputError(
                     b.where, expected, found, "separate their periods or their regions"

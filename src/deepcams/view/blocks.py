@@ -44,7 +44,9 @@ class Blocks:
     ) -> None:
         self.field, self.grid = field, grid_of(field)
         self._values = stored_values(field) if values is None else values
-        _, self._tall, self._wide = Layout(str(field.name), field.time.values, self.grid).chunks
+        _, self._tall, self._wide = Layout(
+            str(field.name), field.time.values, self.grid
+        ).chunks
         self._long = CHUNK[0]
         self._keep_bytes, self._held = keep_bytes, 0
         self._kept: OrderedDict[_Key, np.ndarray] = OrderedDict()
@@ -67,7 +69,9 @@ class Blocks:
             self._asked += 1  # whoever reads ahead makes way
         block, inside = divmod(at, self._long)
         values = np.empty((rows.stop - rows.start, columns.size), np.float32)
-        for (down, wide), piece in self._pieces(block, *self._touched(rows, columns)).items():
+        for (down, wide), piece in self._pieces(
+            block, *self._touched(rows, columns)
+        ).items():
             first, last = (
                 max(rows.start, down * self._tall),
                 min(rows.stop, (down + 1) * self._tall),
@@ -96,7 +100,9 @@ class Blocks:
         here = at // self._long
         # The block that the next such step enters, be it many steps ahead; then the one on the other side.
         ahead = (
-            (at + way) // self._long if abs(way) >= self._long else here + (1 if way > 0 else -1)
+            (at + way) // self._long
+            if abs(way) >= self._long
+            else here + (1 if way > 0 else -1)
         )
         downs, across = self._touched(rows, columns)
         for block in dict.fromkeys([ahead, here + 1, here - 1]):

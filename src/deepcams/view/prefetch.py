@@ -13,7 +13,9 @@ class Ahead:
     def __init__(self) -> None:
         self._wishes: dict[str, Callable[[], None]] = {}
         self._changed, self._closed = threading.Condition(), False
-        self._thread = threading.Thread(target=self._run, name="deepcams-view-ahead", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, name="deepcams-view-ahead", daemon=True
+        )
         self._thread.start()
 
     def wish(self, kind: str, do: Callable[[], None]) -> None:

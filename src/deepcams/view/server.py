@@ -70,13 +70,20 @@ class Server(ThreadingHTTPServer):
         code = error.errno if isinstance(error, OSError) else None
         if code == errno.EADDRINUSE:
             do = "stop the other program, or choose another with --port (0: any free one)"
-            raise InputError(f"port {port}", "a free port", "one that is taken", do) from None
+            raise InputError(
+                f"port {port}", "a free port", "one that is taken", do
+            ) from None
         if code in (errno.EACCES, errno.EPERM):
             raise InputError(
-                f"port {port}", "one that you may use", "one that is reserved", "use --port 8642"
+                f"port {port}",
+                "one that you may use",
+                "one that is reserved",
+                "use --port 8642",
             ) from None
         why = (isinstance(error, OSError) and error.strerror) or str(error)
-        raise InputError(f"{host}:{port}", "an address of this machine and a port", why) from None
+        raise InputError(
+            f"{host}:{port}", "an address of this machine and a port", why
+        ) from None
 
     @property
     def url(self) -> str:
@@ -150,7 +157,9 @@ class _Handler(BaseHTTPRequestHandler):
         name = url.path.lstrip("/") or "index.html"
         if name in _PAGES:
             content = (resources.files("deepcams.view") / "page" / name).read_bytes()
-            self._send(HTTPStatus.OK, f"{_TYPES[name.rsplit('.')[-1]]}; charset=utf-8", content)
+            self._send(
+                HTTPStatus.OK, f"{_TYPES[name.rsplit('.')[-1]]}; charset=utf-8", content
+            )
             return
         answer = _ANSWERS.get(name)
         if answer is None:
@@ -161,11 +170,15 @@ class _Handler(BaseHTTPRequestHandler):
             with self.server.answering():
                 kind, content, headers = _checked(answer, self.server.shown, query)
         except ChangedError as error:
-            self._refuse(HTTPStatus.GONE if error.gone else HTTPStatus.CONFLICT, str(error))
+            self._refuse(
+                HTTPStatus.GONE if error.gone else HTTPStatus.CONFLICT, str(error)
+            )
             return
         except DeepcamsError as error:
             damaged = isinstance(error, UnreadableError)
-            status = HTTPStatus.INTERNAL_SERVER_ERROR if damaged else HTTPStatus.BAD_REQUEST
+            status = (
+                HTTPStatus.INTERNAL_SERVER_ERROR if damaged else HTTPStatus.BAD_REQUEST
+            )
             self._refuse(status, str(error))
             return
         except ConnectionError:
@@ -177,7 +190,8 @@ class _Handler(BaseHTTPRequestHandler):
         ) as error:  # how damaged files make themselves felt
             words = " ".join(str(error).split())
             self._refuse(
-                HTTPStatus.INTERNAL_SERVER_ERROR, f"cannot be read: {words or type(error).__name__}"
+                HTTPStatus.INTERNAL_SERVER_ERROR,
+                f"cannot be read: {words or type(error).__name__}",
             )
             return
         self._send(HTTPStatus.OK, kind, content, headers)
@@ -193,7 +207,11 @@ class _Handler(BaseHTTPRequestHandler):
         return _is_loopback(host)
 
     def _send(
-        self, status: HTTPStatus, kind: str, content: bytes, headers: dict[str, str] | None = None
+        self,
+        status: HTTPStatus,
+        kind: str,
+        content: bytes,
+        headers: dict[str, str] | None = None,
     ) -> None:
         self.send_response(status)
         for key, value in {
@@ -228,7 +246,9 @@ def _number(query: Query, name: str) -> float:
 
 def _box(query: Query) -> Box:
     box = Box(*(_number(query, name) for name in ("west", "south", "east", "north")))
-    if not (-1080 <= box.west < box.east <= 1080 and -90 <= box.south < box.north <= 90):
+    if not (
+        -1080 <= box.west < box.east <= 1080 and -90 <= box.south < box.north <= 90
+    ):
         raise InputError("box", "west < east, south < north, in degrees", f"{box}")
     return box
 
@@ -242,7 +262,9 @@ def _json(document: Any) -> Answer:
 
 
 def _frame(shown: Shown, query: Query) -> Answer:
-    frame = shown.frame(query.get("field", "ours"), int(_number(query, "minute")), _box(query))
+    frame = shown.frame(
+        query.get("field", "ours"), int(_number(query, "minute")), _box(query)
+    )
     rows, columns = frame.codes.shape
     about = {
         "rows": rows,
@@ -253,27 +275,33 @@ def _frame(shown: Shown, query: Query) -> Answer:
         "step": frame.step,
         "row_step": frame.row_step,
     }
-    return "application/octet-stream", frame.codes.tobytes(), {"X-Frame": json.dumps(about)}
+    return (
+        "application/octet-stream",
+        frame.codes.tobytes(),
+        {"X-Frame": json.dumps(about)},
+    )
 
 
 def _series(shown: Shown, query: Query) -> Answer:
     place = (_number(query, "longitude"), _number(query, "latitude"))
     only = query.get("only")
     return _json(
-        shown.series(*place, int(_number(query, "first")), int(_number(query, "last")), only)
+        shown.series(
+            *place, int(_number(query, "first")), int(_number(query, "last")), only
+        )
     )
 
 
 def _region(shown: Shown, query: Query) -> Answer:
     name, first = query.get("field", "ours"), int(_number(query, "first"))
     content = shown.region(name, _box(query), first, int(_number(query, "last")))
-    disposition = (
-        f'attachment; filename="deepcams_{"original_" if name == "original" else ""}region.nc"'
-    )
+    disposition = f'attachment; filename="deepcams_{"original_" if name == "original" else ""}region.nc"'
     return "application/x-netcdf", content, {"Content-Disposition": disposition}
 
 
-def _checked(answer: Callable[[Shown, Query], Answer], shown: Shown, query: Query) -> Answer:
+def _checked(
+    answer: Callable[[Shown, Query], Answer], shown: Shown, query: Query
+) -> Answer:
     """An answer, if the files were those that were opened until it was made; else that they were not, first of all."""
     try:
         return answer(shown, query)

@@ -146,7 +146,9 @@ class Shown:
         grid = blocks.grid
         west = grid.step * (grid.west + first - 0.5)
         north = 90 - grid.row_step * (grid.north + rows.start - 0.5)
-        return Frame(codes, int(self.minutes[name][at]), west, north, grid.step, grid.row_step)
+        return Frame(
+            codes, int(self.minutes[name][at]), west, north, grid.step, grid.row_step
+        )
 
     def _blocks(self, name: str) -> Blocks:
         if name not in self.blocks:
@@ -167,7 +169,12 @@ class Shown:
         return at
 
     def series(
-        self, longitude: float, latitude: float, first: int, last: int, only: str | None = None
+        self,
+        longitude: float,
+        latitude: float,
+        first: int,
+        last: int,
+        only: str | None = None,
     ) -> dict[str, Any]:
         """All fields at their node next to a place, and the nearest station, over [first, last] minutes.
 
@@ -183,9 +190,15 @@ class Shown:
         """
         if not (-90 <= latitude <= 90 and first <= last):
             raise InputError(
-                "place and span", "a latitude in -90..90 and an end after the start", f"{latitude}"
+                "place and span",
+                "a latitude in -90..90 and an end after the start",
+                f"{latitude}",
             )
-        found: dict[str, Any] = {"longitude": longitude, "latitude": latitude, "fields": {}}
+        found: dict[str, Any] = {
+            "longitude": longitude,
+            "latitude": latitude,
+            "fields": {},
+        }
         if only not in (None, "station"):
             self._blocks(str(only))
         for name, blocks in self.blocks.items():
@@ -205,7 +218,9 @@ class Shown:
                 "longitude": float(blocks.grid.longitudes[node[1]]),
             }
         if not found["fields"] and only is None:
-            raise InputError("place", "one within the data", f"{latitude:.2f} N, {longitude:.2f} E")
+            raise InputError(
+                "place", "one within the data", f"{latitude:.2f} N, {longitude:.2f} E"
+            )
         if self.stations is not None and only in (None, "station"):
             found["station"] = self.stations.near(longitude, latitude, first, last)
         return found
@@ -235,13 +250,18 @@ class Shown:
         )
         if begin == end:
             raise InputError(
-                "span", "times of the field", f"none from {_stamp(first)} to {_stamp(last)} UTC"
+                "span",
+                "times of the field",
+                f"none from {_stamp(first)} to {_stamp(last)} UTC",
             )
         size = 4 * (end - begin) * (rows.stop - rows.start) * columns.size
         if size > LARGEST_DOWNLOAD:
             most = LARGEST_DOWNLOAD / 1e6
             raise InputError(
-                "download", f"at most {most:.0f} MB of values", f"{size / 1e6:.0f} MB", "zoom in"
+                "download",
+                f"at most {most:.0f} MB of values",
+                f"{size / 1e6:.0f} MB",
+                "zoom in",
             )
         where = (rows, columns % grid.columns)
         values = np.stack([blocks.frame(at, *where) for at in range(begin, end)])
@@ -255,13 +275,17 @@ class Shown:
                 "longitude": grid.step * (grid.west + columns),
             },
             name=str(field.name),
-            attrs={key: value for key, value in field.attrs.items() if key != "history"},
+            attrs={
+                key: value for key, value in field.attrs.items() if key != "history"
+            },
         ).to_dataset()
         dataset["crs"] = xr.Variable((), np.int8(0), CRS)
         dataset[str(field.name)].attrs["grid_mapping"] = "crs"
         for axis in ("latitude", "longitude"):
             given = COORDINATES[axis]
-            dataset[axis].attrs = {key: given[key] for key in ("standard_name", "units", "axis")}
+            dataset[axis].attrs = {
+                key: given[key] for key in ("standard_name", "units", "axis")
+            }
         dataset["time"].attrs = {"standard_name": "time", "axis": "T"}
         now, before = (
             datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -300,16 +324,22 @@ def _window(grid: Grid, box: Box) -> tuple[slice, int, np.ndarray]:
     if not (box.south < box.north and box.west < box.east):
         raise InputError("box", "west < east and south < north", f"{box}")
     top = max(int(np.floor((90 - box.north) / grid.row_step + 0.5)) - grid.north, 0)
-    bottom = min(int(np.ceil((90 - box.south) / grid.row_step - 0.5)) - grid.north + 1, grid.rows)
+    bottom = min(
+        int(np.ceil((90 - box.south) / grid.row_step - 0.5)) - grid.north + 1, grid.rows
+    )
     first = int(np.floor(box.west / grid.step + 0.5)) - grid.west
     last = int(np.ceil(box.east / grid.step - 0.5)) - grid.west + 1
     if grid.periodic:
         last = min(last, first + grid.columns)
     else:
-        turn = grid.around * round(((first + last) / 2 - grid.columns / 2) / grid.around)
+        turn = grid.around * round(
+            ((first + last) / 2 - grid.columns / 2) / grid.around
+        )
         first, last = max(first - turn, 0), min(last - turn, grid.columns)
     if top >= bottom or first >= last:
-        raise InputError("box", f"one that meets the data ({grid.describe()})", f"{box}")
+        raise InputError(
+            "box", f"one that meets the data ({grid.describe()})", f"{box}"
+        )
     return slice(top, bottom), first, np.arange(first, last)
 
 

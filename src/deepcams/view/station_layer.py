@@ -27,14 +27,20 @@ class Stations:
         table = archive.stations
         self._latitude = table.latitude.to_numpy(float)
         self._longitude = table.longitude.to_numpy(float)
-        self._known = np.flatnonzero(np.isfinite(self._latitude) & np.isfinite(self._longitude))
+        self._known = np.flatnonzero(
+            np.isfinite(self._latitude) & np.isfinite(self._longitude)
+        )
         # Values are judged station by station; twins (a pair's other half) and a month's completeness are for scores.
         skipped = Quality.without(["twins", "completeness"])
-        self._control = Control(table, archive.units, skipped, np.zeros((0, 2), np.int64))
+        self._control = Control(
+            table, archive.units, skipped, np.zeros((0, 2), np.int64)
+        )
 
     def places(self) -> list[list[float]]:
         """Longitude and latitude of each station that has a place."""
-        pairs = np.stack([self._longitude[self._known], self._latitude[self._known]], axis=1)
+        pairs = np.stack(
+            [self._longitude[self._known], self._latitude[self._known]], axis=1
+        )
         return [[round(float(x), 4), round(float(y), 4)] for x, y in pairs]
 
     def near(
@@ -47,7 +53,10 @@ class Stations:
             where none of the nearest :data:`MOST_TRIED` has any; ``None`` with none within :data:`FARTHEST_KM`.
         """
         distances = _kilometres(
-            longitude, latitude, self._longitude[self._known], self._latitude[self._known]
+            longitude,
+            latitude,
+            self._longitude[self._known],
+            self._latitude[self._known],
         )
         order = np.argsort(distances, kind="stable")[:MOST_TRIED]
         nearest: dict[str, Any] | None = None
@@ -58,11 +67,15 @@ class Stations:
             nearest = nearest or one
         return nearest
 
-    def _report(self, number: int, kilometres: float, first: int, last: int) -> dict[str, Any]:
+    def _report(
+        self, number: int, kilometres: float, first: int, last: int
+    ) -> dict[str, Any]:
         """What one station measured."""
         # Outliers are told from the weeks round them.
         margin = 8 * 86400
-        rows = self._archive.read(np.array([number]), first * 60 - margin, last * 60 + margin)
+        rows = self._archive.read(
+            np.array([number]), first * 60 - margin, last * 60 + margin
+        )
         kept, _ = self._control.check(rows)
         middle = (kept.start + kept.end) // 120
         inside = (middle >= first) & (middle <= last)
@@ -82,6 +95,10 @@ def _kilometres(
     longitude: float, latitude: float, longitudes: np.ndarray, latitudes: np.ndarray
 ) -> np.ndarray:
     """Great-circle distances."""
-    y, x, ys, xs = (np.deg2rad(angle) for angle in (latitude, longitude, latitudes, longitudes))
-    half = np.sin((ys - y) / 2) ** 2 + np.cos(y) * np.cos(ys) * np.sin((xs - x) / 2) ** 2
+    y, x, ys, xs = (
+        np.deg2rad(angle) for angle in (latitude, longitude, latitudes, longitudes)
+    )
+    half = (
+        np.sin((ys - y) / 2) ** 2 + np.cos(y) * np.cos(ys) * np.sin((xs - x) / 2) ** 2
+    )
     return np.asarray(2 * 6371.0 * np.arcsin(np.sqrt(np.minimum(half, 1))))

@@ -37,7 +37,9 @@ class Watch:
     """
 
     def __init__(self, files: Sequence[DataFile] = ()) -> None:
-        self._stamps = [(file, path, _stamp(path)) for file in files for path in _parts(file)]
+        self._stamps = [
+            (file, path, _stamp(path)) for file in files for path in _parts(file)
+        ]
 
     def check(self) -> None:
         """Look again.
@@ -57,7 +59,9 @@ def _parts(file: DataFile) -> Iterator[Path]:
         return
     for name in ("zarr.json", ".zgroup", ".zmetadata", ".zattrs", ".zarray"):
         yield from (
-            path for path in (file.path / name, *file.path.glob(f"*/{name}")) if path.is_file()
+            path
+            for path in (file.path / name, *file.path.glob(f"*/{name}"))
+            if path.is_file()
         )
 
 

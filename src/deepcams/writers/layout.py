@@ -197,7 +197,10 @@ class Layout:
     @property
     def chunks(self) -> tuple[int, int, int]:
         """Inner chunks: about 0.5 MB, compressed together."""
-        rows, columns = _chunk(self.grid.rows, CHUNK[1]), _chunk(self.grid.columns, CHUNK[2])
+        rows, columns = (
+            _chunk(self.grid.rows, CHUNK[1]),
+            _chunk(self.grid.columns, CHUNK[2]),
+        )
         return CHUNK[0], rows, columns
 
     @property
@@ -237,7 +240,9 @@ class Layout:
             implementation = str(self.provenance.get("source_version", "deepcams"))
             container = {"algorithm": "bitround", "implementation": implementation}
             data["quantization_info"] = ((), np.int8(0), container)
-        return xr.Dataset(data, coordinates, {**self._coverage(times), **self.provenance})
+        return xr.Dataset(
+            data, coordinates, {**self._coverage(times), **self.provenance}
+        )
 
     def variable_attributes(self) -> dict[str, Any]:
         """Return the attributes of the variable itself."""
@@ -254,9 +259,19 @@ class Layout:
         north, south = self.grid.latitudes[[0, -1]].tolist()
         west, east = self.grid.longitudes[[0, -1]].tolist()
         # As EPSG:4326 has them: latitude first.
-        corners = [(south, west), (south, east), (north, east), (north, west), (south, west)]
-        ring = ", ".join(f"{latitude:g} {longitude:g}" for latitude, longitude in corners)
-        first, last = (str(time.astype("datetime64[s]")) + "Z" for time in times[[0, -1]])
+        corners = [
+            (south, west),
+            (south, east),
+            (north, east),
+            (north, west),
+            (south, west),
+        ]
+        ring = ", ".join(
+            f"{latitude:g} {longitude:g}" for latitude, longitude in corners
+        )
+        first, last = (
+            str(time.astype("datetime64[s]")) + "Z" for time in times[[0, -1]]
+        )
         hours = int((times[-1] - times[0]) / HOUR)
         step = np.diff(times).min() / HOUR if times.size > 1 else 1
         return {

@@ -86,7 +86,9 @@ class NetcdfTarget(Target):
             return None
         return found
 
-    def create(self, layout: Layout, items: tuple[Item, ...], identity: Identity) -> None:
+    def create(
+        self, layout: Layout, items: tuple[Item, ...], identity: Identity
+    ) -> None:
         """Record what is to be written; the files themselves appear when they are complete."""
         if self.path.exists() and self.path.is_dir() != bool(self.split):
             kind = "folder" if self.path.is_dir() else "file"
@@ -137,7 +139,9 @@ class NetcdfTarget(Target):
         with netCDF4.Dataset(self.path) as file:
             return Record.from_json(file.getncattr(TOTAL))
 
-    def write(self, item: Item, values: np.ndarray, status: np.ndarray, record: Record) -> None:
+    def write(
+        self, item: Item, values: np.ndarray, status: np.ndarray, record: Record
+    ) -> None:
         """Write the item's piece, or its file if it was the file's last."""
         siblings = self._files[item.date]
         if self.split and len(siblings) == 1:
@@ -176,7 +180,9 @@ class NetcdfTarget(Target):
             yield values.reshape(item.hours, *self.layout.grid.shape), flags
             progress("write", item.stop - start, stop - start)
 
-    def _write_file(self, date: str, blocks: Iterable[_Block], records: list[Record]) -> None:
+    def _write_file(
+        self, date: str, blocks: Iterable[_Block], records: list[Record]
+    ) -> None:
         """Write one whole file under a temporary name, force it to disk, and rename it."""
         items, final = self._files[date], self._file(date)
         attributes = {
@@ -201,7 +207,9 @@ class NetcdfTarget(Target):
                     stop = done + len(flags)
                     values[done:stop], status[done:stop] = block, flags
                     done = stop
-        except RuntimeError as error:  # how netCDF reports what the operating system refused
+        except (
+            RuntimeError
+        ) as error:  # how netCDF reports what the operating system refused
             raise OSError(0, f"{error} (is the disk full?)", str(final)) from error
 
     def discard(self) -> None:
@@ -240,7 +248,9 @@ class NetcdfTarget(Target):
         return sum(file.stat().st_size for file in files if file.exists())
 
 
-def lay_out(file: Any, layout: Layout, hours: slice, attributes: dict[str, str]) -> tuple[Any, Any]:
+def lay_out(
+    file: Any, layout: Layout, hours: slice, attributes: dict[str, str]
+) -> tuple[Any, Any]:
     """Define everything in an open netCDF file and write the coordinates; return the two variables to fill."""
     frame = layout.frame(hours)
     file.setncatts({**frame.attrs, **attributes})

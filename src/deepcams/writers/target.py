@@ -51,7 +51,9 @@ class Contents:
     def merge(cls, parts: Iterable[Contents]) -> Contents:
         """Add the hours and counts of several items."""
         parts = list(parts)
-        missing, analysis, interpolated = (sum(part.hours[i] for part in parts) for i in range(3))
+        missing, analysis, interpolated = (
+            sum(part.hours[i] for part in parts) for i in range(3)
+        )
         largest = [part.largest for part in parts if part.largest is not None]
         return cls(
             (missing, analysis, interpolated),
@@ -81,7 +83,9 @@ class Target(ABC):
         split: how the output is cut into files, or ``None``.
     """
 
-    def __init__(self, path: Path, records: Path, lock: Path, split: Split | None = None) -> None:
+    def __init__(
+        self, path: Path, records: Path, lock: Path, split: Split | None = None
+    ) -> None:
         self.path, self.lock, self.split = path, lock, split
         self.records = Records(records)
         self._layout: Layout | None = None
@@ -101,7 +105,9 @@ class Target(ABC):
         """Return the identity of what exists; ``None`` where deepcams did not write it."""
 
     @abstractmethod
-    def create(self, layout: Layout, items: tuple[Item, ...], identity: Identity) -> None:
+    def create(
+        self, layout: Layout, items: tuple[Item, ...], identity: Identity
+    ) -> None:
         """Lay out the whole output without data; what exists is replaced."""
 
     @abstractmethod
@@ -109,7 +115,9 @@ class Target(ABC):
         """Prepare to write to what exists; remove the unfinished files of a killed process."""
 
     @abstractmethod
-    def write(self, item: Item, values: np.ndarray, status: np.ndarray, record: Record) -> None:
+    def write(
+        self, item: Item, values: np.ndarray, status: np.ndarray, record: Record
+    ) -> None:
         """Write an item's values (rounded, float32) and status (int8), then its record with their digest."""
 
     @abstractmethod
@@ -183,14 +191,21 @@ def written(path: Path, name: str, times: int) -> Written | None:
         ``None`` where the store is not an output of deepcams.
     """
     try:
-        if RUN not in json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]:
+        if (
+            RUN
+            not in json.loads((path / "zarr.json").read_text(encoding="utf-8"))[
+                "attributes"
+            ]
+        ):
             return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
     records = Records(path / FOLDER)
     names = set(records.names())
     # A copy may lack hidden folders, and 0.1 wrote other records: then the shards alone decide.
-    by_shards = not records.folder.is_dir() or any(records.folder.glob("item-??????.json"))
+    by_shards = not records.folder.is_dir() or any(
+        records.folder.glob("item-??????.json")
+    )
     items = np.zeros(-(-times // ITEM_HOURS), bool)
     for index in range(items.size):
         item = Item(index, 0, 0).name

@@ -48,7 +48,9 @@ class ZarrTarget(Target):
             return None
         return found
 
-    def create(self, layout: Layout, items: tuple[Item, ...], identity: Identity) -> None:
+    def create(
+        self, layout: Layout, items: tuple[Item, ...], identity: Identity
+    ) -> None:
         """Lay the store out under a temporary name, then rename it: it is never seen half laid out."""
         if self.path.exists() and not _is_zarr(self.path) and any(self.path.iterdir()):
             raise OutputError(
@@ -87,9 +89,15 @@ class ZarrTarget(Target):
     def has_data(self, item: Item, record: Record) -> bool:
         """See :meth:`Target.has_data`; a shard that holds only missing values is not stored."""
         empty = not any(Contents.of(record).hours[1:])
-        return empty or self._layout is None or all(file.exists() for file in self._files(item))
+        return (
+            empty
+            or self._layout is None
+            or all(file.exists() for file in self._files(item))
+        )
 
-    def write(self, item: Item, values: np.ndarray, status: np.ndarray, record: Record) -> None:
+    def write(
+        self, item: Item, values: np.ndarray, status: np.ndarray, record: Record
+    ) -> None:
         """Write the item's shard and its status, force them to disk, then put the record."""
         files = self._files(item)
         for file in files:  # of a killed run: written, but without a record
@@ -116,7 +124,9 @@ class ZarrTarget(Target):
         sizes = zip(values.shape, layout.chunks, strict=True)
         starts = [range(0, size, chunk) for size, chunk in sizes]
         t, r, c = layout.chunks
-        chunks = (values[i : i + t, j : j + r, k : k + c] for i, j, k in product(*starts))
+        chunks = (
+            values[i : i + t, j : j + r, k : k + c] for i, j, k in product(*starts)
+        )
         return sum(len(codec.encode(np.ascontiguousarray(chunk))) for chunk in chunks)
 
     def size(self) -> int:
@@ -126,7 +136,9 @@ class ZarrTarget(Target):
 
 
 def _is_zarr(path: Path) -> bool:
-    return any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zmetadata"))
+    return any(
+        (path / name).exists() for name in ("zarr.json", ".zgroup", ".zmetadata")
+    )
 
 
 def lay_out(path: Path, layout: Layout, attributes: dict[str, str]) -> None:
@@ -146,12 +158,21 @@ def lay_out(path: Path, layout: Layout, attributes: dict[str, str]) -> None:
     encoding[layout.name] = {
         "chunks": layout.chunks,
         "shards": shard,
-        "compressors": BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle"),  # see blosc()
+        "compressors": BloscCodec(
+            cname="zstd", clevel=1, shuffle="bitshuffle"
+        ),  # see blosc()
         "_FillValue": np.float32(np.nan),
     }
     encoding["status"]["chunks"] = (shard[0],)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
+        warnings.filterwarnings(
+            "ignore", message="Consolidated metadata is currently not part"
+        )
         dataset.to_zarr(
-            path, mode="w", compute=False, consolidated=True, zarr_format=3, encoding=encoding
+            path,
+            mode="w",
+            compute=False,
+            consolidated=True,
+            zarr_format=3,
+            encoding=encoding,
         )

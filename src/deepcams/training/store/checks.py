@@ -83,7 +83,9 @@ def examine(values: np.ndarray, grid: Grid) -> Fault | None:
         return Fault("constant", detail=f"{lowest:g}")
     repeated = float(np.mean(values[:, 1:] == values[:, :-1]))
     if repeated > CONSTANT:
-        return Fault("constant", detail=f"{repeated:.0%} of the nodes repeat their neighbour")
+        return Fault(
+            "constant", detail=f"{repeated:.0%} of the nodes repeat their neighbour"
+        )
     limits = [
         ("negative", lowest < SMALL_NEGATIVE, lowest),
         ("too large", highest > LARGEST, highest),
@@ -91,7 +93,9 @@ def examine(values: np.ndarray, grid: Grid) -> Fault | None:
     ]
     for kind, wrong, value in limits:
         if wrong:
-            row, column = np.unravel_index(int(np.argmax(values == value)), values.shape)
+            row, column = np.unravel_index(
+                int(np.argmax(values == value)), values.shape
+            )
             place = f"{grid.latitudes[row]:g} N {grid.longitudes[column]:g} E"
             return Fault(kind, detail=f"{value:.3g} {UNITS} at {place}")
     return None
@@ -108,7 +112,9 @@ def find_gaps(present: np.ndarray, first: np.datetime64) -> list[Fault]:
     gaps = []
     for begin, end in edges.reshape(-1, 2).tolist():
         detail = f"until {stamp(first + (end - 1) * HOUR)}"
-        gaps.append(Fault("missing", stamp(first + begin * HOUR), end - begin, (), detail))
+        gaps.append(
+            Fault("missing", stamp(first + begin * HOUR), end - begin, (), detail)
+        )
     return gaps
 
 
@@ -131,7 +137,9 @@ class Report:
     def make(cls, times: np.ndarray, faults: Iterable[Fault]) -> Report:
         """Sort the faults; ``times`` are those of the good hours."""
         order = list(FAULT_KINDS)
-        ordered = sorted(set(faults), key=lambda one: (order.index(one.kind), one.time, one.files))
+        ordered = sorted(
+            set(faults), key=lambda one: (order.index(one.kind), one.time, one.files)
+        )
         return cls(int(times.size), stamp(times[0]), stamp(times[-1]), tuple(ordered))
 
     def _by_kind(self) -> dict[str, list[Fault]]:
@@ -146,7 +154,9 @@ class Report:
             "good": self.good,
             "first": self.first,
             "last": self.last,
-            "left out": {kind: _hours(faults) for kind, faults in self._by_kind().items()},
+            "left out": {
+                kind: _hours(faults) for kind, faults in self._by_kind().items()
+            },
             "faults": [asdict(fault) for fault in self.faults],
         }
 
@@ -156,7 +166,9 @@ class Report:
         for kind, faults in self._by_kind().items():
             examples = ", ".join(fault.place for fault in faults[:_EXAMPLES])
             more = ", .." if len(faults) > _EXAMPLES else ""
-            rows.append((kind, f"{_hours(faults):,}", FAULT_KINDS[kind], examples + more))
+            rows.append(
+                (kind, f"{_hours(faults):,}", FAULT_KINDS[kind], examples + more)
+            )
         return rows
 
 

@@ -73,7 +73,10 @@ class HourArray:
         group = zarr.create_group(
             self.folder.parent, zarr_format=3, attributes={"Conventions": "CF-1.11"}
         )
-        for axis, values in (("latitude", grid.latitudes), ("longitude", grid.longitudes)):
+        for axis, values in (
+            ("latitude", grid.latitudes),
+            ("longitude", grid.longitudes),
+        ):
             group.create_array(
                 axis, data=values, dimension_names=(axis,), attributes=_coordinate(axis)
             )
@@ -113,7 +116,9 @@ class HourArray:
         """Write an hour: (rows, columns), float32; the file appears when it is whole."""
         self._writable[slot] = values
 
-    def read_wrapped(self, slot: int, row: int, column: int, rows: int, columns: int) -> np.ndarray:
+    def read_wrapped(
+        self, slot: int, row: int, column: int, rows: int, columns: int
+    ) -> np.ndarray:
         """Read a window whose columns may continue at the first column, for maps that close round the globe."""
         around = self.shape[1]
         column %= around
@@ -121,9 +126,13 @@ class HourArray:
         part = self.read(slot, row, column, rows, inside)
         if inside == columns:
             return part
-        return np.concatenate([part, self.read(slot, row, 0, rows, columns - inside)], axis=1)
+        return np.concatenate(
+            [part, self.read(slot, row, 0, rows, columns - inside)], axis=1
+        )
 
-    def read(self, slot: int, row: int, column: int, rows: int, columns: int) -> np.ndarray:
+    def read(
+        self, slot: int, row: int, column: int, rows: int, columns: int
+    ) -> np.ndarray:
         """Read a window of an hour's map, which must lie inside it: (rows, columns), float32.
 
         A shard holds chunks in any order, then an index of offset and length each, then the index's check sum.
@@ -140,13 +149,17 @@ class HourArray:
             with path.open("rb", buffering=0) as file:
                 index = self._read_index(file)
                 for i, down, out_rows in _pieces(row, rows, self.chunks[0]):
-                    for j, along, out_columns in _pieces(column, columns, self.chunks[1]):
+                    for j, along, out_columns in _pieces(
+                        column, columns, self.chunks[1]
+                    ):
                         offset, length = index[i, j].tolist()
                         part = out[out_rows, out_columns]
                         if offset == _EMPTY:
                             part[:] = np.nan
                             continue
-                        chunk = np.frombuffer(decode(_chunk(file, offset, length)), "<f4")
+                        chunk = np.frombuffer(
+                            decode(_chunk(file, offset, length)), "<f4"
+                        )
                         part[:] = chunk.reshape(self.chunks)[down, along]
         except (OSError, ValueError, RuntimeError) as error:
             found = f"a damaged one ({error})"
@@ -215,7 +228,11 @@ def _pieces(start: int, count: int, length: int) -> Iterator[tuple[int, slice, s
     """Yield each chunk that a window meets: its number, the part inside the chunk, the part of the window."""
     for k in range(start // length, -(-(start + count) // length)):
         first, last = max(k * length, start), min((k + 1) * length, start + count)
-        yield k, slice(first - k * length, last - k * length), slice(first - start, last - start)
+        yield (
+            k,
+            slice(first - k * length, last - k * length),
+            slice(first - start, last - start),
+        )
 
 
 def _chunk(file: FileIO, offset: int, length: int) -> bytes:

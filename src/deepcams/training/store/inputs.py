@@ -152,7 +152,9 @@ def _open_header(file: DataFile, header: Header, variable: str | None) -> Header
             header = header.describing(open_files([file], variable))
         except DeepcamsError as error:
             return replace(header, problem=str(error))
-    notes = [str(one.message) for one in caught if issubclass(one.category, DeepcamsNotice)]
+    notes = [
+        str(one.message) for one in caught if issubclass(one.category, DeepcamsNotice)
+    ]
     return replace(header, notes=notes)
 
 
@@ -228,8 +230,12 @@ class Inputs:
         self.headers = headers
         usable = [header for header in headers if not header.problem and header.minutes]
         if not usable:
-            problem = next((header.problem for header in headers if header.problem), "no hours")
-            several = f"none of the {len(headers)} files can be used: " if files[1:] else ""
+            problem = next(
+                (header.problem for header in headers if header.problem), "no hours"
+            )
+            several = (
+                f"none of the {len(headers)} files can be used: " if files[1:] else ""
+            )
             raise DeepcamsError(several + problem)
         _tell_notes(headers)
         _refuse_mixed("hours of one kind", usable, [header.family for header in usable])
@@ -245,11 +251,17 @@ class Inputs:
             self._offer(number, header, period)
         if not self.offers:
             times = np.concatenate([header.times for header in usable])
-            wanted = f"hours in the period {period}" if period else "hours that can be used"
+            wanted = (
+                f"hours in the period {period}" if period else "hours that can be used"
+            )
             found = f"{stamp(times.min())} to {stamp(times.max())}"
-            raise InputError(self.kind.file or "field", wanted, found, "choose another --period")
+            raise InputError(
+                self.kind.file or "field", wanted, found, "choose another --period"
+            )
         # The two last ones stay open. Without a method in it, the cache does not outlive these inputs.
-        self._frames = lru_cache(_OPEN_FILES)(partial(_open_frames, field, files, variable))
+        self._frames = lru_cache(_OPEN_FILES)(
+            partial(_open_frames, field, files, variable)
+        )
 
     def _offer(self, number: int, header: Header, period: Period | None) -> None:
         files = (header.file,)
@@ -263,7 +275,9 @@ class Inputs:
         grid = Grid(*header.grid)
         if grid != self.grid and inside.size:
             first = stamp(times[inside[0]])
-            self.faults.append(Fault("grid", first, inside.size, files, grid.describe()))
+            self.faults.append(
+                Fault("grid", first, inside.size, files, grid.describe())
+            )
             return
         for place in inside.tolist():
             time = times[place]
@@ -328,7 +342,9 @@ class Inputs:
         degradation: Degradation,
     ) -> tuple[Maps, dict[str, Any]] | Fault:
         try:
-            values = np.asarray(self._frames(offer[0]).read(np.array([offer[1]])).values[0])
+            values = np.asarray(
+                self._frames(offer[0]).read(np.array([offer[1]])).values[0]
+            )
         except DeepcamsError as error:
             return Fault("unreadable", detail=str(error))
         fine = region.fine(values)
@@ -349,10 +365,15 @@ class Inputs:
 
 
 def _open_frames(
-    field: xr.DataArray | None, files: Sequence[DataFile], variable: str | None, number: int
+    field: xr.DataArray | None,
+    files: Sequence[DataFile],
+    variable: str | None,
+    number: int,
 ) -> Frames:
     if field is None:
-        with warnings.catch_warnings():  # its notices were shown when its header was read
+        with (
+            warnings.catch_warnings()
+        ):  # its notices were shown when its header was read
             warnings.simplefilter("ignore", DeepcamsNotice)
             field = open_files([files[number]], variable)
     return Frames(field)
@@ -366,13 +387,19 @@ def _tell_notes(headers: Iterable[Header]) -> None:
         notice(f"and {len(notes) - _MOST_NOTES} more such notes")
 
 
-def _refuse_mixed(expected: str, headers: Sequence[Header], values: Sequence[str]) -> None:
+def _refuse_mixed(
+    expected: str, headers: Sequence[Header], values: Sequence[str]
+) -> None:
     first_file: dict[str, str] = {}
     for header, value in zip(headers, values, strict=True):
         first_file.setdefault(value, header.file)
     if len(first_file) > 1:
-        found = " and ".join(f"{value} in {file}" for value, file in sorted(first_file.items()))
-        raise InputError("input", expected, found, "prepare them apart; they must not be mixed")
+        found = " and ".join(
+            f"{value} in {file}" for value, file in sorted(first_file.items())
+        )
+        raise InputError(
+            "input", expected, found, "prepare them apart; they must not be mixed"
+        )
 
 
 def _choose_grid(headers: Sequence[Header], before: Mapping[str, Any] | None) -> Grid:
@@ -391,7 +418,9 @@ def _choose_grid(headers: Sequence[Header], before: Mapping[str, Any] | None) ->
     do = "take hourly fields such as GEOS-CF's"
     if abs(grid.step - FACTOR * STEP) < 1e-6:
         do = "networks learn from fine fields such as GEOS-CF's and are then applied to these (deepcams downscale)"
-    raise InputError(first or "field", f"fields at {STEP:g} degrees", grid.describe(), do)
+    raise InputError(
+        first or "field", f"fields at {STEP:g} degrees", grid.describe(), do
+    )
 
 
 def _choose_minute(headers: Sequence[Header], before: Mapping[str, Any] | None) -> int:

@@ -68,7 +68,9 @@ class Prepared:
         identity = identity_of(path)
         if identity is None:
             found = "no store" if path.exists() else "nothing of this name"
-            raise InputError(path, "a training store", found, "make one with deepcams prepare")
+            raise InputError(
+                path, "a training store", found, "make one with deepcams prepare"
+            )
         if identity.get("format") not in (1, FORMAT):
             found = f"format {identity.get('format')}"
             do = "prepare it again, or use the other version of deepcams"
@@ -79,7 +81,9 @@ class Prepared:
             sources = hours["sources"]
         except (OSError, ValueError, KeyError) as error:
             do = "give the same deepcams prepare command again: it continues where it stopped"
-            raise InputError(path, "a finished training store", "an unfinished one", do) from error
+            raise InputError(
+                path, "a finished training store", "an unfinished one", do
+            ) from error
         name = identity["variable"]
         if variable not in (None, name):
             raise InputError(path, f"a training store of {variable}", f"one of {name}")
@@ -111,7 +115,13 @@ class Prepared:
     def fingerprint(self) -> str:
         """Hash of all that decides the values: the hours, their grid, and their contents."""
         contents = self.sources.get("values")
-        about = (self.variable, self.degradation, self.mean, asdict(self.coarse), contents)
+        about = (
+            self.variable,
+            self.degradation,
+            self.mean,
+            asdict(self.coarse),
+            contents,
+        )
         return fingerprint(*about, self.times)
 
     def read(
@@ -140,7 +150,11 @@ class Prepared:
         """
         grid = self.coarse
         across = grid.periodic or 0 <= column <= column + columns <= grid.columns
-        if not (across and 0 <= row < row + rows <= grid.rows and 0 < columns <= grid.columns):
+        if not (
+            across
+            and 0 <= row < row + rows <= grid.rows
+            and 0 < columns <= grid.columns
+        ):
             expected = f"cells of {grid.rows} rows and {grid.columns} columns"
             found = f"rows {row}..{row + rows - 1}, columns {column}..{column + columns - 1}"
             raise InputError(self.path, expected, found)
@@ -157,7 +171,9 @@ class Prepared:
         out = np.empty((nodes.rows.size, wide), np.float32)
         out[inside] = array.read_wrapped(slot, top, left, inside.size, wide)
         for k in np.flatnonzero(nodes.beyond):
-            out[k] = array.read_wrapped(slot, int(nodes.rows[k]), left + nodes.across, 1, wide)[0]
+            out[k] = array.read_wrapped(
+                slot, int(nodes.rows[k]), left + nodes.across, 1, wide
+            )[0]
         return out
 
     def frame(self, hour: int, resolution: Resolution) -> np.ndarray:
@@ -169,7 +185,9 @@ class Prepared:
 def identity_of(path: Path) -> Mapping[str, Any] | None:
     """Return a store's identity; ``None`` where there is no training store."""
     try:
-        found = json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"][IDENTITY]
+        found = json.loads((path / "zarr.json").read_text(encoding="utf-8"))[
+            "attributes"
+        ][IDENTITY]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return found if isinstance(found, dict) else None
@@ -182,11 +200,15 @@ def existing(out: Path, overwrite: bool = False) -> Mapping[str, Any] | None:
         OutputError: its folder does not exist, something else has its name, or it has another format.
     """
     if not out.parent.is_dir():
-        raise OutputError(f"{out}: the folder {out.parent} does not exist; create it first")
+        raise OutputError(
+            f"{out}: the folder {out.parent} does not exist; create it first"
+        )
     found = identity_of(out)
     if found is None:
         if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-            raise OutputError(f"{out} exists and is no training store; choose another name")
+            raise OutputError(
+                f"{out} exists and is no training store; choose another name"
+            )
         return None
     if overwrite:
         return None

@@ -26,7 +26,12 @@ from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress
 from deepcams.core.text import size
 from deepcams.core.times import HOUR, MINUTE, stamp
-from deepcams.files.atomic import os_errors_explained, remove_unfinished, sync, write_atomically
+from deepcams.files.atomic import (
+    os_errors_explained,
+    remove_unfinished,
+    sync,
+    write_atomically,
+)
 from deepcams.files.lock import locked
 from deepcams.files.records import FOLDER, Record, Records, refuse_changes
 from deepcams.methods.coarsen import Degradation
@@ -123,7 +128,9 @@ class Preparation:
         choose("degradation", degradation, get_args(Degradation))
         self.out, self.degradation, self.variable = Path(out), degradation, variable
         self.box = Box.checked(bbox, "--bbox") if bbox else None
-        self.period = Period.parse(period, "--period") if isinstance(period, str) else period
+        self.period = (
+            Period.parse(period, "--period") if isinstance(period, str) else period
+        )
         self.overwrite = overwrite
         self.field: xr.DataArray | None = None
         self.files: list[DataFile] = []
@@ -135,7 +142,10 @@ class Preparation:
         self._old = self.out.with_name(f".{self.out.name}.old")
         self._records = Records(self.out / FOLDER)
         for file in self.files:
-            if self.out.resolve() in (file.given.resolve(), *file.given.resolve().parents):
+            if self.out.resolve() in (
+                file.given.resolve(),
+                *file.given.resolve().parents,
+            ):
                 raise OutputError(
                     f"{self.out}: expected a name of its own, found the input {file.given}"
                 )
@@ -148,7 +158,9 @@ class Preparation:
             OutputError: the store exists with other contents or settings, another process writes to it, or it
                 cannot be written.
         """
-        existing(self.out, self.overwrite)  # a wrong name is refused before a lock is made for it
+        existing(
+            self.out, self.overwrite
+        )  # a wrong name is refused before a lock is made for it
         with locked(self.out.with_name(f".{self.out.name}.lock"), self.out):
             began = clock.perf_counter()
             with os_errors_explained(self.out):
@@ -161,7 +173,11 @@ class Preparation:
                     if not any("digest" in hour for hour in self._hours().values()):
                         shutil.rmtree(self.out, ignore_errors=True)
                     raise
-                files = [f for f in self.out.rglob("*") if f.is_file() and FOLDER not in f.parts]
+                files = [
+                    f
+                    for f in self.out.rglob("*")
+                    if f.is_file() and FOLDER not in f.parts
+                ]
                 written = sum(file.stat().st_size for file in files)
             seconds = clock.perf_counter() - began
             return Summary(Prepared.open(self.out), report, computed, seconds, written)
@@ -218,17 +234,26 @@ class Preparation:
         """Make the store under a hidden name, then rename it: it is never seen half laid out."""
         import zarr
 
-        for leftover in (*self._new.glob("*"), self._old):  # of a killed run, except its headers
+        for leftover in (
+            *self._new.glob("*"),
+            self._old,
+        ):  # of a killed run, except its headers
             if leftover.is_dir() and leftover.name != FOLDER:
                 shutil.rmtree(leftover)
             elif leftover.is_file():
                 leftover.unlink()
         kind, coarse = self._inputs.kind, self._region.coarse
         title = f"{kind.name} for training, {self.degradation} degradation, prepared by deepcams {__version__}"
-        attributes = {"title": title, "source": kind.source or kind.family, IDENTITY: identity}
+        attributes = {
+            "title": title,
+            "source": kind.source or kind.family,
+            IDENTITY: identity,
+        }
         zarr.create_group(self._new, zarr_format=3, attributes=attributes)
         about = {"about": "completion records of deepcams"}
-        zarr.create_group(self._new / FOLDER, zarr_format=3, attributes=about, overwrite=False)
+        zarr.create_group(
+            self._new / FOLDER, zarr_format=3, attributes=about, overwrite=False
+        )
         cell_methods = {"cell_methods": "time: mean" if kind.mean else "time: point"}
         arrays = open_arrays(self._new, kind.name, coarse)
         arrays["fine"].lay_out(coarse.refine(), cell_methods)
@@ -245,7 +270,9 @@ class Preparation:
         Facts are ``files``, the states of the files that were tried, and ``faults``; of a good hour also ``digest`` of
         its values, the ``file`` they are from, and ``negative``, the number of values set to 0.
         """
-        return {int(slot): hour for day in self._records for slot, hour in day.facts.items()}
+        return {
+            int(slot): hour for day in self._records for slot, hour in day.facts.items()
+        }
 
     def _fill(self, progress: Progress) -> int:
         """Read and write the hours to do, a day at a time; one hour is written while the next is read."""
@@ -260,7 +287,9 @@ class Preparation:
         compare = self.field is not None
         done = computed = 0
         with HourWriter(arrays) as writer:
-            for day, times in groupby(sorted(offers), lambda time: time.astype("datetime64[D]")):
+            for day, times in groupby(
+                sorted(offers), lambda time: time.astype("datetime64[D]")
+            ):
                 item = f"day-{day}"
                 record = self._records.get(item) or Record(item)
                 hours = dict(record.facts)
@@ -268,9 +297,13 @@ class Preparation:
                     slot = _slot(time, first)
                     before = hours.get(str(slot), {})
                     good = "digest" in before
-                    if (compare and good) or not _settled(before, self._inputs.keys(time)):
+                    if (compare and good) or not _settled(
+                        before, self._inputs.keys(time)
+                    ):
                         compare = compare and not good
-                        maps, facts = self._inputs.take(time, self._region, self.degradation)
+                        maps, facts = self._inputs.take(
+                            time, self._region, self.degradation
+                        )
                         if good and facts.get("digest") != before["digest"]:
                             raise OutputError(
                                 f"{self.out}: the hour {stamp(time)} was prepared from other values than the input "
@@ -286,8 +319,13 @@ class Preparation:
                     progress("hours", done, len(offers))
                 if hours != record.facts:
                     writer.settle()
-                    digests = [str(hours[slot].get("digest")) for slot in sorted(hours, key=int)]
-                    self._records.put(Record(item, digest=combine(digests), facts=hours))
+                    digests = [
+                        str(hours[slot].get("digest"))
+                        for slot in sorted(hours, key=int)
+                    ]
+                    self._records.put(
+                        Record(item, digest=combine(digests), facts=hours)
+                    )
         return computed
 
     def _check_space(self, needed: int) -> None:
@@ -304,18 +342,26 @@ class Preparation:
 
         known, headers = self._hours(), self._inputs.headers
         good = {slot: known[slot] for slot in sorted(known) if "digest" in known[slot]}
-        faults = [Fault.from_json(fault) for hour in known.values() for fault in hour["faults"]]
+        faults = [
+            Fault.from_json(fault)
+            for hour in known.values()
+            for fault in hour["faults"]
+        ]
         if not good:
             found = "none"
             if faults:
                 found = f"none in {len(known):,}: {faults[0].kind}, {faults[0].detail}"
-            raise InputError(headers[0].file or "field", "an hour fit for training", found)
+            raise InputError(
+                headers[0].file or "field", "an hour fit for training", found
+            )
         earlier: dict[str, Any] = {}
         if (self.out / HOURS).exists():
             earlier = json.loads((self.out / HOURS).read_text(encoding="utf-8"))
         again = {header.file for header in headers}
         of_files = [Fault.from_json(fault) for fault in earlier.get("file faults", [])]
-        of_files = [one for one in of_files if one.files[0] not in again] + self._inputs.faults
+        of_files = [
+            one for one in of_files if one.files[0] not in again
+        ] + self._inputs.faults
         times = self._first + np.array(sorted(known)) * HOUR
         begin, end = self._span(times, earlier.get("span"))
         present = np.zeros(_slot(end, begin) + 1, bool)
@@ -393,4 +439,6 @@ def _settled(hour: Mapping[str, Any], files: Sequence[str]) -> bool:
     if "digest" not in hour:
         return hour.get("files") == files
     own = str(hour["file"])
-    return own in files or own.partition("|")[0] not in {key.partition("|")[0] for key in files}
+    return own in files or own.partition("|")[0] not in {
+        key.partition("|")[0] for key in files
+    }
