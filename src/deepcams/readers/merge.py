@@ -265,7 +265,8 @@ def _in_space(parts: list[Stored]) -> list[list[Tile]]:
         found = other.axes.grid.describe()
         raise InputError(
             other.file,
-            f"the grid of {first.file} ({grids[0].describe()})",
+            f"the grid of {first.file} ({grids[0].describe()}), or parts that make up one grid "
+            "without gap or overlap",
             found,
             "open them apart",
         )
