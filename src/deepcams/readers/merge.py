@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +34,8 @@ Chooser = Callable[[xr.Dataset, DataFile], xr.DataArray | None]
 """Picks the wanted variable of an opened file; ``None`` where it has none."""
 Precision = tuple[float, float]
 """Distance of two packed values in ug m-3, and largest relative error of rounding; 0 where there is none."""
+_AFTER = np.array([0, 1], "timedelta64[ns]")
+"""From a part's first time, and to just after its last."""
 
 
 def open_merged(
@@ -79,7 +83,7 @@ def open_merged(
     ]
     precision = {id(part): _precision(array, part) for part, array in parts}
     parts.sort(key=lambda pair: _sort_key(pair[0], precision))
-    groups = _in_space([part for part, _ in parts])
+    groups = _in_space([part for part, _ in parts], precision)
     field = _in_time(groups, parts[0][1], precision)
     used = [str(part.file.given) for part, _ in parts]
     used += [
@@ -249,7 +253,24 @@ def _precision(array: xr.DataArray, part: Stored) -> Precision:
     ) * part.axes.factor, relative
 
 
-def _in_space(parts: list[Stored]) -> list[list[Tile]]:
+def _cut_in_time(
+    parts: list[Stored], precision: dict[int, Precision]
+) -> Iterator[Stored]:
+    """Cut parts where others begin and end, so that parts that share times have the same ones."""
+    ends = [part.axes.times[[0, -1]] + _AFTER for part in parts]
+    cuts = np.unique(np.concatenate(ends))
+    for part in parts:
+        axes = part.axes
+        places = np.searchsorted(axes.times, cuts)
+        for a, b in itertools.pairwise(np.unique([0, *places, axes.times.size])):
+            times, order = axes.times[a:b], axes.order[a:b]
+            own = replace(axes, times=times, order=order)
+            piece = replace(part, moments=part.moments[a:b], axes=own)
+            precision[id(piece)] = precision[id(part)]
+            yield piece
+
+
+def _in_space(parts: list[Stored], precision: dict[int, Precision]) -> list[list[Tile]]:
     """Groups of parts that cover one grid together, at the same times; mostly of one part each.
 
     Raises:
@@ -271,7 +292,7 @@ def _in_space(parts: list[Stored]) -> list[list[Tile]]:
             "open them apart",
         )
     together: dict[bytes, list[Stored]] = {}
-    for part in parts:
+    for part in _cut_in_time(parts, precision):
         together.setdefault(part.axes.times.tobytes(), []).append(part)
     groups = []
     for group in together.values():
