@@ -143,3 +143,23 @@ def test_names_and_order_are_kept(tmp_path: Path) -> None:
         "ä b?.nc",
     ]
     assert all(target.parent.parent == cache_dir() / "unpacked" for _, target in found)
+
+
+def test_a_damaged_copy_is_found_though_the_cache_has_the_members(
+    zipped: Path, tmp_path: Path
+) -> None:
+    """A fetched zip is checked itself, whatever was unpacked from another copy of it."""
+    unpack(zipped, _anything)
+    content = bytearray(zipped.read_bytes())
+    with zipfile.ZipFile(zipped) as archive:
+        last = archive.infolist()[-1]
+    content[last.header_offset + last.compress_size - 200] ^= 0xFF
+    copy = tmp_path / "copy.zip"
+    copy.write_bytes(content)
+    assert unpack(copy, _anything) == unpack(zipped, _anything)
+    with pytest.raises(InputError, match="a whole zip, found a damaged one"):
+        unpack(copy, _anything, check=True)
+
+
+def _anything(head: bytes) -> bool:
+    return True

@@ -551,7 +551,9 @@ def verify(path: Path, part: Part) -> None:
 def _verify(path: Path, kind: Kind, part: Part) -> None:
     files = [DataFile(path, kind, path)]
     if kind == "zip":
-        members = unpack(path, lambda head: kind_of(head) not in (None, "zip"))
+        members = unpack(
+            path, lambda head: kind_of(head) not in (None, "zip"), check=True
+        )
         files = [
             DataFile(file, kind_at(file) or kind, path, name) for name, file in members
         ]

@@ -38,12 +38,15 @@ _BAD = (
 )
 
 
-def unpack(path: Path, is_data: Callable[[bytes], bool]) -> list[tuple[str, Path]]:
+def unpack(
+    path: Path, is_data: Callable[[bytes], bool], check: bool = False
+) -> list[tuple[str, Path]]:
     """Unpack a zip's data members into the cache.
 
     Args:
         path: the zip, under any name.
         is_data: tells from a member's first 1,024 bytes whether it is data; other members stay packed.
+        check: compare all members with their check sums, even where the cache has them from another copy of the zip.
 
     Returns:
         each data member's name and the file it lies in, in the zip's order.
@@ -57,6 +60,9 @@ def unpack(path: Path, is_data: Callable[[bytes], bool]) -> list[tuple[str, Path
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.infolist() if not member.is_dir()]
             _check_members(path, members)
+            bad = archive.testzip() if check else None
+            if bad is not None:
+                raise zipfile.BadZipFile(f"wrong check sum of {bad}")
             data = [member for member in members if is_data(_head(archive, member))]
             if not data:
                 names = (
