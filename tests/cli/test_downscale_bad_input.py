@@ -331,3 +331,13 @@ def test_a_url_is_named_as_typed_without_its_credentials(
         "deepcams: error: s3://bucket/a.zarr: expected a path on this machine"
     )
     assert "secret" not in told
+
+
+@pytest.mark.parametrize(
+    "words", [["--title", "https://a.org"], ["--note=https://a.org"]]
+)
+def test_a_url_may_stand_in_a_text(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plot", "map", "absent.nc", "-o", "a.png", *words]) == 2
+    assert "absent.nc: expected a file" in capsys.readouterr().err

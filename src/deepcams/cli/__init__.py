@@ -6,13 +6,16 @@ Verbs are looked up only when used, so that ``deepcams --help`` stays quick.
 from __future__ import annotations
 
 import io
+import itertools
 import os
-import re
 import sys
 import warnings
 from typing import TextIO
 
 from deepcams.core.errors import DeepcamsError, DeepcamsNotice, refuse_url
+
+_WORDS = ("--title", "--note")
+"""Options whose value is a text, not a path."""
 
 
 def _show_warning(
@@ -46,8 +49,12 @@ def main(arguments: list[str] | None = None) -> int:
     warnings.simplefilter("always", DeepcamsNotice)
     try:
         arguments = sys.argv[1:] if arguments is None else arguments
-        for argument in arguments:
-            refuse_url(re.sub("^--[a-z-]+=", "", argument))
+        for before, argument in itertools.pairwise(["", *arguments]):
+            option, value = before, argument
+            if argument.startswith("--"):
+                option, _, value = argument.partition("=")
+            if option not in _WORDS:
+                refuse_url(value)
         result = app(
             args=arguments or ["--help"], prog_name="deepcams", standalone_mode=False
         )
