@@ -254,6 +254,11 @@ def test_small_files_together_are_what_they_are_apart(
             open_openaq(folder)
 
 
+def test_a_url_is_named_as_it_was_typed() -> None:
+    with pytest.raises(InputError, match="s3://bucket/a.csv: expected a path on this"):
+        open_openaq("s3://user:secret@bucket/a.csv")
+
+
 def _write(table: pd.DataFrame, path: Path) -> Path:
     table.to_csv(path, index=False)
     return path

@@ -12,7 +12,7 @@ from typing import Literal
 
 import xarray as xr
 
-from deepcams.core.errors import InputError, notice, refuse_url
+from deepcams.core.errors import InputError, notice
 from deepcams.core.text import counted
 from deepcams.readers.archive import unpack
 from deepcams.readers.protocols import Paths, listed
@@ -211,7 +211,6 @@ def find_files(paths: Paths) -> list[DataFile]:
     other: list[Path] = []
     seen: set[Path] = set()
     for one in given:
-        refuse_url(one)
         for path, in_folder in _expand(Path(one).expanduser()):
             if path.resolve() in seen:
                 continue

@@ -8,13 +8,22 @@ from typing import Protocol, TypeAlias
 
 import xarray as xr
 
+from deepcams.core.errors import refuse_url
+
 Paths: TypeAlias = str | Path | Sequence[str | Path]
 """One file, folder or glob, or several of them in any order."""
 
 
 def listed(paths: Paths) -> list[str | Path]:
-    """Return one or several paths as a list."""
-    return [paths] if isinstance(paths, str | Path) else list(paths)
+    """Return one or several paths as a list.
+
+    Raises:
+        InputError: one of them is a URL.
+    """
+    given = [paths] if isinstance(paths, str | Path) else list(paths)
+    for one in given:
+        refuse_url(one)
+    return given
 
 
 class Source(Protocol):
