@@ -19,6 +19,7 @@ from urllib.parse import quote, unquote
 import numpy as np
 
 from deepcams.core.errors import OutputError
+from deepcams.core.text import from_json
 from deepcams.files.atomic import UNFINISHED, os_errors_explained, write_atomically
 
 FOLDER = ".deepcams"
@@ -59,7 +60,7 @@ class Record:
         Raises:
             ValueError, TypeError, KeyError: the text is not one.
         """
-        found = json.loads(text)
+        found = from_json(text)
         return cls(**{**found, "neighbours": tuple(found["neighbours"])})
 
 
@@ -131,7 +132,7 @@ class Records:
     def identity(self) -> Identity | None:
         """Return what was given to :meth:`begin`; ``None`` where nothing, or nothing readable, is there."""
         try:
-            found = json.loads((self.folder / _IDENTITY).read_text(encoding="utf-8"))
+            found = from_json((self.folder / _IDENTITY).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
         return found if isinstance(found, dict) else None

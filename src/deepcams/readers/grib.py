@@ -22,6 +22,7 @@ from deepcams.core.errors import InputError, notice
 from deepcams.core.text import counted
 from deepcams.core.times import stamp
 from deepcams.files.optional import need
+from deepcams.readers.datasets import MOST_PLACES, check_size
 
 _CENTRES = {"ecmf": "European Centre for Medium-Range Weather Forecasts"}
 _CORNERS = (
@@ -254,6 +255,7 @@ def _dataset(messages: list[Message], where: object) -> xr.Dataset:
     attributes = {f"GRIB_{key}": _common(messages, key) for key in _DESCRIPTION}
     attributes |= {"units": str(keys["units"]), "long_name": str(keys["name"])}
     times = np.unique(np.array([message.time for message in messages]))
+    check_size(where, f"map of {name}", _points(keys), MOST_PLACES)
     if keys["gridType"] != "regular_ll":
         places = np.full(int(keys["numberOfDataPoints"]), np.nan)
         values = np.broadcast_to(np.float32(np.nan), (times.size, places.size))
@@ -273,6 +275,13 @@ def _dataset(messages: list[Message], where: object) -> xr.Dataset:
         {dimension: list(layers), "time": times, **_coordinates(keys, shape)},
     )
     return xr.Dataset({name: array if len(layers) > 1 else array[0]}, attrs=about)
+
+
+def _points(keys: dict[str, Any]) -> int:
+    """How many values a message says it has; only a regular grid has rows and columns of one length."""
+    if keys["gridType"] == "regular_ll":
+        return int(keys["Ni"] or 0) * int(keys["Nj"] or 0)
+    return int(keys["numberOfDataPoints"] or 0)
 
 
 def _common(messages: Sequence[Message], key: str) -> Any:

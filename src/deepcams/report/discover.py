@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from deepcams.core.errors import InputError, OutputError
+from deepcams.core.text import from_json
 from deepcams.files.records import FOLDER, Record, Records
 from deepcams.networks.checkpoint import Card, read_card
 from deepcams.readers.open import open_field
@@ -165,7 +166,7 @@ def _take(found: Found, path: Path, name: str) -> None:
     ).is_file()
     if path.suffix == ".json" and path.stat().st_size <= LARGEST_JSON:
         try:
-            document = json.loads(path.read_text(encoding="utf-8"))
+            document = from_json(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             found.problems.append(f"{name}: cannot be read ({type(error).__name__})")
             return
@@ -283,7 +284,7 @@ def read_output(path: Path, files: Sequence[Path] | None = None) -> Output:
             if TOTAL in attributes:
                 records.append(Contents.of(Record.from_json(str(attributes[TOTAL]))))
             if RUN in attributes and not output.identity:
-                output.identity = dict(json.loads(str(attributes[RUN])))
+                output.identity = dict(from_json(str(attributes[RUN])))
         except _UNREADABLE as error:
             cause = type(error).__name__
             output.problems.append(

@@ -5,7 +5,6 @@ All work without a download: a station's country is that of the nearest town, it
 
 from __future__ import annotations
 
-import json
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pandas as pd
 
 from deepcams.core.errors import InputError, notice
 from deepcams.core.grid import Grid
+from deepcams.core.text import from_json
 from deepcams.files.land_mask import land_fraction
 from deepcams.files.optional import need
 from deepcams.readers.protocols import Paths, listed
@@ -95,7 +95,7 @@ def _read(path: Path) -> pd.DataFrame:
             with need("duckdb").connect() as database:
                 table = database.read_parquet(str(path)).df()
         elif path.read_text(encoding="utf-8-sig").lstrip()[:1] in ("{", "["):
-            document: Any = json.loads(path.read_text(encoding="utf-8-sig"))
+            document: Any = from_json(path.read_text(encoding="utf-8-sig"))
             table = pd.json_normalize(
                 document.get("results", [document])
                 if isinstance(document, dict)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import gzip
 import importlib.util
-import io
 import json
 import os
 import zlib
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from deepcams.core.errors import InputError, MissingExtraError
+from deepcams.core.text import from_json, size
 from deepcams.readers.protocols import Paths, listed
 
 FileKind = Literal["csv", "json", "parquet"]
@@ -28,6 +28,8 @@ _SUFFIXES = (
     ".jsonl.gz",
 )
 _HEAD = 1 << 16
+_DOCUMENT = 128 << 20
+"""Characters of a JSON document, and bytes of a file that is read whole; larger ones are read a line at a time."""
 _GZIP = b"\x1f\x8b"
 _MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
@@ -175,7 +177,7 @@ def _encoding(head: bytes) -> str:
 def _json_names(text: str) -> tuple[str, ...]:
     """The paths of the first measurement's values: ``date.utc``, ``value``, .."""
     try:
-        first = json.loads(text.splitlines()[0])
+        first = from_json(text.splitlines()[0])
     except ValueError:
         return ("",) if '"results"' in text or text.lstrip().startswith("[") else ()
     if not isinstance(first, dict) or "results" in first:
@@ -214,8 +216,12 @@ def as_lines(file: StationFile, folder: Path) -> StationFile:
             return StationFile(
                 copy, file.kind, file.named, False, "utf-8", file.names, file.separator
             )
+        text = source.read(_DOCUMENT + 1)
+        if len(text) > _DOCUMENT:
+            expected = f"JSON of at most {size(_DOCUMENT)}, or one measurement a line"
+            raise InputError(file.path, expected, "a longer document")
         try:
-            document = json.load(io.StringIO(source.read()))
+            document = from_json(text)
         except ValueError as error:
             raise InputError(
                 file.path, "JSON", str(error)[:80], "download it again"
@@ -239,14 +245,17 @@ def join_tables(files: Sequence[StationFile], path: Path) -> bool:
         path: to write.
 
     Returns:
-        whether it could be done: not where a file is damaged, or has lines that do not end where a row ends.
+        whether it could be done: not where a file is damaged or long, or has lines that do not end where a row ends.
     """
     with path.open("wb") as target:
         for number, file in enumerate(files):
-            data = file.path.read_bytes()
+            opened: Any = gzip.open if file.packed else open
             try:
-                data = gzip.decompress(data) if file.packed else data
+                with opened(file.path, "rb") as source:
+                    data = source.read(_DOCUMENT + 1)
             except (OSError, EOFError, zlib.error):
+                return False
+            if len(data) > _DOCUMENT:
                 return False
             lines = data.replace(b"\r\n", b"\n").split(b"\n")
             if b"\r" in data and any(b"\r" in line for line in lines):

@@ -24,6 +24,7 @@ from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
 from deepcams.core.errors import OutputError
 from deepcams.core.field import DIMS
 from deepcams.core.progress import Progress, no_progress
+from deepcams.core.text import from_json
 from deepcams.files.atomic import (
     UNFINISHED,
     remove_unfinished,
@@ -81,7 +82,7 @@ class NetcdfTarget(Target):
             return self.records.identity()
         try:
             with netCDF4.Dataset(self.path) as file:
-                found: Identity = json.loads(file.getncattr(RUN))
+                found: Identity = from_json(file.getncattr(RUN))
         except (OSError, ValueError, AttributeError):
             return None
         return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import mmap
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -15,6 +14,7 @@ import numpy as np
 from deepcams.core.errors import InputError, OutputError
 from deepcams.core.field import ValueCounts
 from deepcams.core.progress import Progress, no_progress
+from deepcams.core.text import from_json
 from deepcams.files.records import FOLDER, Identity, Record, Records, fingerprint
 from deepcams.writers.layout import ITEM_HOURS, RUN, Item, Layout, Split
 
@@ -193,7 +193,7 @@ def written(path: Path, name: str, times: int) -> Written | None:
     try:
         if (
             RUN
-            not in json.loads((path / "zarr.json").read_text(encoding="utf-8"))[
+            not in from_json((path / "zarr.json").read_text(encoding="utf-8"))[
                 "attributes"
             ]
         ):

@@ -17,6 +17,7 @@ from zarr.codecs import BloscCodec
 from deepcams.core.errors import OutputError
 from deepcams.core.field import DIMS
 from deepcams.core.progress import Progress, no_progress
+from deepcams.core.text import from_json
 from deepcams.files.atomic import UNFINISHED, remove_unfinished, sync
 from deepcams.files.records import FOLDER, Identity, Record, file_digest
 from deepcams.writers.layout import RUN, STATUS, Item, Layout
@@ -42,8 +43,8 @@ class ZarrTarget(Target):
     def identity(self) -> Identity | None:
         """See :meth:`Target.identity`."""
         try:
-            metadata = json.loads((self.path / "zarr.json").read_text(encoding="utf-8"))
-            found: Identity = json.loads(metadata["attributes"][RUN])
+            metadata = from_json((self.path / "zarr.json").read_text(encoding="utf-8"))
+            found: Identity = from_json(metadata["attributes"][RUN])
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return found

@@ -21,6 +21,7 @@ from deepcams.core.field import grid_of, is_mean
 from deepcams.core.grid import FACTOR, Grid
 from deepcams.core.period import Period
 from deepcams.core.progress import Progress
+from deepcams.core.text import from_json
 from deepcams.core.times import stamp
 from deepcams.files.atomic import write_atomically
 from deepcams.methods.coarsen import METHODS, Degradation
@@ -114,7 +115,7 @@ def scan_headers(
     """
     known: dict[str, Any] = {}
     if memory.exists():
-        known = json.loads(memory.read_text(encoding="utf-8"))
+        known = from_json(memory.read_text(encoding="utf-8"))
     memory.parent.mkdir(parents=True, exist_ok=True)
     found: list[Header] = []
     saved = len(known)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -13,6 +12,7 @@ import numpy as np
 
 from deepcams.core.errors import InputError, OutputError
 from deepcams.core.grid import Grid, cell_nodes
+from deepcams.core.text import from_json
 from deepcams.core.times import HOUR
 from deepcams.files.records import FOLDER, fingerprint
 from deepcams.training.store.hour_array import HourArray, Resolution
@@ -76,7 +76,7 @@ class Prepared:
             do = "prepare it again, or use the other version of deepcams"
             raise InputError(path, f"a training store of format {FORMAT}", found, do)
         try:
-            hours = json.loads((path / HOURS).read_text(encoding="utf-8"))
+            hours = from_json((path / HOURS).read_text(encoding="utf-8"))
             slots = np.array(hours["slots"], np.int64)
             sources = hours["sources"]
         except (OSError, ValueError, KeyError) as error:
@@ -185,7 +185,7 @@ class Prepared:
 def identity_of(path: Path) -> Mapping[str, Any] | None:
     """Return a store's identity; ``None`` where there is no training store."""
     try:
-        found = json.loads((path / "zarr.json").read_text(encoding="utf-8"))[
+        found = from_json((path / "zarr.json").read_text(encoding="utf-8"))[
             "attributes"
         ][IDENTITY]
     except (OSError, ValueError, KeyError, TypeError):

@@ -24,7 +24,7 @@ from deepcams.core.errors import DeepcamsError, InputError, OutputError, choose
 from deepcams.core.field import as_field
 from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress
-from deepcams.core.text import size
+from deepcams.core.text import from_json, size
 from deepcams.core.times import HOUR, MINUTE, stamp
 from deepcams.files.atomic import (
     os_errors_explained,
@@ -356,7 +356,7 @@ class Preparation:
             )
         earlier: dict[str, Any] = {}
         if (self.out / HOURS).exists():
-            earlier = json.loads((self.out / HOURS).read_text(encoding="utf-8"))
+            earlier = from_json((self.out / HOURS).read_text(encoding="utf-8"))
         again = {header.file for header in headers}
         of_files = [Fault.from_json(fault) for fault in earlier.get("file faults", [])]
         of_files = [
