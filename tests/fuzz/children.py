@@ -24,8 +24,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-SECONDS = 30.0
-"""Longest time for one input."""
+SECONDS = 40.0
+"""Longest time for one input, on a busy machine and with the imports of its door."""
 ADDRESSES = 4 << 30
 """Bytes that an input may add to the child's address space; what asks for more fails."""
 RESIDENT = 2 << 30
@@ -56,14 +56,14 @@ class Outcome:
 
 
 class Child:
-    """A child process that opens inputs of one door, replaced when it crashes, hangs or is old.
+    """A child process that opens inputs, replaced when it crashes, hangs or is old.
 
     Args:
-        door: name of the door.
+        seconds: longest time for one input.
     """
 
-    def __init__(self, door: str) -> None:
-        self.door = door
+    def __init__(self, seconds: float = SECONDS) -> None:
+        self._seconds = seconds
         self._root = Path(tempfile.mkdtemp(prefix="deepcams-fuzz-"))
         self._process: subprocess.Popen[bytes] | None = None
         self._opened = 0
@@ -75,8 +75,8 @@ class Child:
         self._end()
         shutil.rmtree(self._root, ignore_errors=True)
 
-    def open(self, files: dict[str, bytes]) -> Outcome:
-        """Open one input: all files of its folder."""
+    def open(self, door: str, files: dict[str, bytes]) -> Outcome:
+        """Open one input of a door: all files of its folder."""
         if self._opened >= _AGED:
             self._end()
         process = self._process or self._begin()
@@ -90,9 +90,9 @@ class Child:
         began = time.monotonic()
         self._opened += 1
         try:
-            process.stdin.write(f"{folder}\n".encode())
+            process.stdin.write(f"{door} {folder}\n".encode())
             process.stdin.flush()
-            ready = select.select([process.stdout], [], [], SECONDS)[0]
+            ready = select.select([process.stdout], [], [], self._seconds)[0]
             line = process.stdout.readline() if ready else b""
         except BrokenPipeError:
             ready, line = [process.stdout], b""
@@ -106,6 +106,7 @@ class Child:
                 return Outcome("crash", f"signal {-process.returncode}", words, seconds)
             return Outcome("fault", words, "hangs", seconds)
         if outside:
+            self._end()
             return Outcome("fault", f"files outside: {outside}", "outside", seconds)
         return Outcome(**json.loads(line))
 
@@ -124,10 +125,11 @@ class Child:
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
             "MPLBACKEND": "agg",
+            "PYTHONDONTWRITEBYTECODE": "1",
         }
         with (self._root / "stderr").open("wb") as words:
             self._process = subprocess.Popen(
-                [sys.executable, str(here), self.door, str(self._root)],
+                [sys.executable, str(here), str(self._root)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=words,
@@ -275,41 +277,47 @@ def _guard(root: Path) -> None:
     sys.addaudithook(hook)
 
 
-def main(name: str, root: Path) -> None:
-    """Open what is named on each line of the standard input, and answer with a line."""
+def _warm_up(door: Any, folder: Path) -> None:
+    """Open a door's seeds, so that imports do not count; then set the limit of memory."""
+    from fuzz.doors import seeds_of
+
+    folder.mkdir(parents=True)
+    for seed in seeds_of(door, folder):
+        for way in door.opens:
+            with contextlib.suppress(Exception):
+                way(folder / seed)
+    shutil.rmtree(folder)
+    limit = _memory("VmSize") + ADDRESSES
+    resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+
+
+def main(root: Path) -> None:
+    """Open what each line of the standard input names (a door, a folder), and answer with a line."""
     import faulthandler
 
     faulthandler.enable()
-    from fuzz.doors import DOORS, seeds_of
+    from fuzz.bad_doors import BAD
+    from fuzz.doors import DOORS
 
+    doors = {**DOORS, **BAD}
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     warnings.simplefilter("ignore")
-    door = DOORS[name]
-    warm = root / "tmp" / "warm"
-    warm.mkdir()
-    for seed, files in seeds_of(
-        door, warm
-    ).items():  # imports, before memory is counted
-        del files
-        for way in door.opens:
-            try:
-                way(warm / seed)
-            except Exception:
-                continue
-    shutil.rmtree(warm)
-    limit = _memory("VmSize") + ADDRESSES
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     _guard(root)
     answers.write("ready\n")
     answers.flush()
+    warm = set()
     for k, line in enumerate(sys.stdin):
+        name, _, folder = line.strip().partition(" ")
+        if name not in warm:
+            _warm_up(doors[name], root / "tmp" / "warm" / name)
+            warm.add(name)
         if k % 50 == 49:
             shutil.rmtree(root / "cache", ignore_errors=True)
-        outcome = _attempt(door, Path(line.strip()))
+        outcome = _attempt(doors[name], Path(folder))
         answers.write(json.dumps(outcome.__dict__) + "\n")
         answers.flush()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(Path(sys.argv[1]))

@@ -219,7 +219,7 @@ def look(path: Path) -> None:
     json.dumps(seen.as_dict(), allow_nan=False)
 
 
-def downscale(path: Path, out: Path) -> None:
+def downscale(path: Path, out: Path, overwrite: bool = False) -> None:
     """Write a downscaled field, or go on with it, without networks."""
     from deepcams.downscaling.job import downscale_to
     from deepcams.readers.open import open_field
@@ -233,6 +233,7 @@ def downscale(path: Path, out: Path) -> None:
         split=split,
         bbox=[0, 0, 60, 60],
         inputs=[path],
+        overwrite=overwrite,
     )
 
 
@@ -509,6 +510,11 @@ def resume(folder: Path) -> None:
     downscale(folder / "input.nc", output_of(folder))
 
 
+def replace(folder: Path) -> None:
+    """Begin an output anew: nothing but it is removed."""
+    downscale(folder / "input.nc", output_of(folder), overwrite=True)
+
+
 def report(folder: Path) -> None:
     """Write a report about what is in a folder."""
     from deepcams.report import write_report
@@ -519,9 +525,17 @@ def report(folder: Path) -> None:
 OUTPUT: tuple[Open, ...] = (
     lambda folder: look(output_of(folder)),
     lambda folder: read_field(output_of(folder)),
+    lambda folder: find(output_of(folder)),
     resume,
-    report,
+    replace,
 )
+
+
+def find(path: Path) -> None:
+    """Recognise a run as a report does."""
+    from deepcams.report.discover import find_run
+
+    find_run(path)
 
 
 def make_store(folder: Path) -> None:

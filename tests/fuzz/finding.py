@@ -82,17 +82,17 @@ def search(name: str, seconds: float, first_seed: int = 0, most: int = 10**9) ->
     """
     found, until = Found(), time.monotonic() + seconds
     door = DOORS[name]
-    with tempfile.TemporaryDirectory() as made, Child(name) as child:
+    with tempfile.TemporaryDirectory() as made, Child() as child:
         folder = Path(made) / "seeds"
         folder.mkdir()
         seeds = seeds_of(door, folder)
         for seed, files in seeds.items():
-            found.add(child.open(files), seed, {})
+            found.add(child.open(name, files), seed, {})
 
         def attempt(case: tuple[str, Files]) -> None:
             if time.monotonic() < until and found.inputs < most:
                 seed, files = case
-                found.add(child.open({**seeds[seed], **files}), seed, files)
+                found.add(child.open(name, {**seeds[seed], **files}), seed, files)
 
         number = first_seed
         while time.monotonic() < until and found.inputs < most:

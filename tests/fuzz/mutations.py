@@ -54,6 +54,7 @@ _VALUES: tuple[Any, ...] = (
     "9999-99-99",
     "0000-00-00T00:00",
     "../../../escape",
+    "../input.nc",
     "/tmp/deepcams-fuzz-escape",
     "a" * 5000,
     "\x00",

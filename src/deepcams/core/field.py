@@ -170,6 +170,10 @@ def axes_of(array: xr.DataArray, where: object = "field") -> Axes:
         )
     names = {name: _coordinate(array, name, where) for name in DIMS}
     latitude, longitude = (array.coords[names[name]] for name in DIMS[1:])
+    for place in (latitude, longitude):
+        if place.dtype.kind not in "fiu":
+            found = f"values of type {place.dtype}"
+            raise InputError(f"{where}: {place.name}", "degrees", found)
     if latitude.ndim and latitude.dims == longitude.dims:
         raise InputError(
             where,

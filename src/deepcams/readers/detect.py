@@ -14,7 +14,7 @@ import xarray as xr
 
 from deepcams.core.errors import InputError, notice
 from deepcams.core.text import counted
-from deepcams.readers.archive import unpack
+from deepcams.readers.archive import BAD_ZIP, unpack
 from deepcams.readers.protocols import Paths, listed
 
 Kind = Literal["netcdf3", "hdf5", "grib", "zarr", "zip"]
@@ -142,7 +142,7 @@ def _holds_zarr(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             names = {name.rpartition("/")[2] for name in archive.namelist()}
-    except (zipfile.BadZipFile, OSError):
+    except BAD_ZIP:
         return False  # unpacking says what is wrong
     return bool(names & {"zarr.json", ".zgroup", ".zarray", ".zmetadata"})
 

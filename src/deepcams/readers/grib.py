@@ -63,6 +63,11 @@ _KEYS = (
     "totalLength",
 )
 _MISSING = 1e36
+_UNIT_KEYS = ("indicatorOfUnitOfTimeRange", "indicatorOfUnitForTimeRange")
+_STEP_KEYS = ("forecastTime", "P1", "P2", "lengthOfTimeRange")
+_UNITS = (0, 1, 2, 3, 10, 11, 12, 13, 14)
+"""Minutes to months, some hours, seconds or parts of an hour (GRIB code tables 4 and 4.4)."""
+_MOST_STEP = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -135,6 +140,7 @@ def scan(path: Path, where: object) -> list[Message]:
                 if handle is None:
                     return messages
                 try:
+                    _check_steps(eccodes, handle, where)
                     keys = {key: _key(eccodes, handle, key) for key in _KEYS}
                     offset = int(eccodes.codes_get_message_offset(handle))
                     messages.append(Message(path, offset, keys))
@@ -144,6 +150,22 @@ def scan(path: Path, where: object) -> list[Message]:
                 found = f"one that ends in an error after {counted(len(messages), 'message')}"
                 do = f"download it again ({error})"
                 raise InputError(where, "a readable GRIB file", found, do) from error
+
+
+def _check_steps(eccodes: Any, handle: Any, where: object) -> None:
+    """Refuse steps from which ecCodes would compute the valid time for ever, or crash.
+
+    Raises:
+        InputError: an unknown unit of time, or a step of more than any real one.
+    """
+    for key in _UNIT_KEYS:
+        unit = _key(eccodes, handle, key)
+        if unit is not None and unit not in _UNITS:
+            raise InputError(where, "steps in hours", f"steps in unit {unit}")
+    steps = [_key(eccodes, handle, key) for key in _STEP_KEYS]
+    step = max([0, *(one for one in steps if isinstance(one, int))])
+    if step > _MOST_STEP:
+        raise InputError(where, f"steps of at most {_MOST_STEP:,}", f"{step:,}")
 
 
 def _key(eccodes: Any, handle: Any, key: str) -> Any:

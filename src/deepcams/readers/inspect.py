@@ -365,6 +365,8 @@ def _describe_grid(dataset: xr.Dataset) -> str:
     if latitude.ndim != 1 or longitude.ndim != 1:
         dims = " x ".join(f"{name} {size}" for name, size in latitude.sizes.items())
         return f"{latitude.ndim}-dimensional coordinates ({dims or 'one point'})"
+    if not {latitude.dtype.kind, longitude.dtype.kind} <= set("fiu"):
+        return "latitude and longitude that are no numbers"
     y, x = np.asarray(latitude.values, float), np.asarray(longitude.values, float)
     if min(y.size, x.size) < 2:
         return f"{y.size} x {x.size} nodes"

@@ -15,7 +15,7 @@ import xarray as xr
 
 from deepcams.core.errors import InputError, OutputError
 from deepcams.core.text import from_json
-from deepcams.files.records import FOLDER, Record, Records
+from deepcams.files.records import FOLDER, Record, Records, damaged_explained
 from deepcams.networks.checkpoint import Card, read_card
 from deepcams.readers.open import open_field
 from deepcams.writers import Contents
@@ -212,7 +212,8 @@ def _is_output(path: Path) -> bool:
 
 def _open(path: Path) -> xr.Dataset:
     engine: Any = "zarr" if _is_store(path) else "netcdf4"
-    return xr.open_dataset(path, engine=engine, decode_timedelta=False)
+    with damaged_explained(path):
+        return xr.open_dataset(path, engine=engine, decode_timedelta=False)
 
 
 def _take_output(found: Found, path: Path, files: list[Path] | None = None) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from deepcams.core.errors import InputError, MissingExtraError
 from deepcams.core.text import from_json, size
+from deepcams.files.optional import need
 from deepcams.readers.protocols import Paths, listed
 
 FileKind = Literal["csv", "json", "parquet"]
@@ -30,6 +31,8 @@ _SUFFIXES = (
 _HEAD = 1 << 16
 _DOCUMENT = 128 << 20
 """Characters of a JSON document, and bytes of a file that is read whole; larger ones are read a line at a time."""
+_ROWS_A_BYTE = 100
+"""Rows of a Parquet file; a few equal ones may take a byte, but of real ones each takes some."""
 _GZIP = b"\x1f\x8b"
 _MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
@@ -233,6 +236,35 @@ def as_lines(file: StationFile, folder: Path) -> StationFile:
     copy.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     names = tuple(_paths(rows[0])) if rows else ()
     return StationFile(copy, "json", file.named, False, "utf-8", names)
+
+
+def parquet_columns(database: Any, path: Path) -> list[str]:
+    """Return the names of a Parquet file's columns.
+
+    Raises:
+        InputError: it cannot be read, or promises more rows than it can hold.
+    """
+    duckdb = need("duckdb")
+    name = sql_text(path)
+    try:
+        found = database.execute(f"DESCRIBE SELECT * FROM read_parquet({name})")
+        columns = [str(row[0]) for row in found.fetchall()]
+        sums = f"SELECT sum(num_rows) FROM parquet_file_metadata({name})"
+        rows = int(database.execute(sums).fetchone()[0] or 0)
+    except duckdb.Error as error:
+        message = " ".join(str(error).split())[:100]
+        raise InputError(
+            path, "a readable Parquet file", message, "download it again"
+        ) from error
+    length = path.stat().st_size
+    if rows > _ROWS_A_BYTE * length:
+        raise InputError(path, "Parquet", f"{rows:,} rows in {length:,} bytes")
+    return columns
+
+
+def sql_text(value: object) -> str:
+    """Return a text as SQL writes it."""
+    return "'" + str(value).replace("'", "''") + "'"
 
 
 def join_tables(files: Sequence[StationFile], path: Path) -> bool:

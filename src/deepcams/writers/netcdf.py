@@ -31,7 +31,14 @@ from deepcams.files.atomic import (
     replace_atomically,
     write_atomically,
 )
-from deepcams.files.records import FOLDER, Identity, Record, file_digest
+from deepcams.files.records import (
+    FOLDER,
+    Identity,
+    Record,
+    damaged_explained,
+    file_digest,
+    inside,
+)
 from deepcams.writers.layout import RUN, STATUS, Item, Layout, Split
 from deepcams.writers.target import FILES, Target, blosc, merge_records
 
@@ -137,7 +144,7 @@ class NetcdfTarget(Target):
             return None
         if self.split:
             return super().total(items)
-        with netCDF4.Dataset(self.path) as file:
+        with damaged_explained(self.path), netCDF4.Dataset(self.path) as file:
             return Record.from_json(file.getncattr(TOTAL))
 
     def write(
@@ -226,8 +233,9 @@ class NetcdfTarget(Target):
         """Return the names of the output's files, as far as they are recorded."""
         try:
             record = self.records.get(FILES)
-            return [] if record is None else list(record.facts["names"])
-        except (OutputError, KeyError):
+            names = [] if record is None else list(record.facts["names"])
+            return [inside(self.path, name).name for name in names]
+        except (OutputError, KeyError, TypeError):
             return []
 
     def _forget(self) -> None:

@@ -15,7 +15,14 @@ from deepcams.core.errors import InputError, OutputError
 from deepcams.core.field import ValueCounts
 from deepcams.core.progress import Progress, no_progress
 from deepcams.core.text import from_json
-from deepcams.files.records import FOLDER, Identity, Record, Records, fingerprint
+from deepcams.files.records import (
+    FOLDER,
+    Identity,
+    Record,
+    Records,
+    fingerprint,
+    inside,
+)
 from deepcams.writers.layout import ITEM_HOURS, RUN, Item, Layout, Split
 
 
@@ -40,12 +47,23 @@ class Contents:
         """Read a record's facts.
 
         Raises:
-            KeyError, TypeError, ValueError: it has others.
+            OutputError: it has others.
         """
-        facts = dict(record.facts)
-        missing, analysis, interpolated = facts.pop("hours")
-        counts = ValueCounts(**facts.pop("counts"))
-        return cls((missing, analysis, interpolated), counts, **facts)
+        try:
+            facts = dict(record.facts)
+            missing, analysis, interpolated = facts.pop("hours")
+            counts = ValueCounts(**facts.pop("counts"))
+            found = cls((missing, analysis, interpolated), counts, **facts)
+            numbers = (*found.hours, *asdict(counts).values(), found.missing_cells)
+            if not all(isinstance(number, int) for number in numbers):
+                raise TypeError("counts that are no whole numbers")
+            if not isinstance(found.largest, float | int | None):
+                raise TypeError("a largest value that is no number")
+        except (KeyError, TypeError, ValueError) as error:
+            raise OutputError(
+                f"{record.item}: the record cannot be read; use --overwrite"
+            ) from error
+        return found
 
     @classmethod
     def merge(cls, parts: Iterable[Contents]) -> Contents:
@@ -226,9 +244,9 @@ def absent_files(folder: Path) -> str:
     try:
         record = Records(folder / FOLDER).get(FILES)
         names = [] if record is None else list(record.facts["names"])
+        absent = sum(not inside(folder, name).exists() for name in names)
     except (OSError, OutputError, KeyError, TypeError):  # damaged, or another version's
         return ""
-    absent = sum(not (folder / str(name)).exists() for name in names)
     if not absent:
         return ""
     return (
@@ -242,7 +260,7 @@ def _is_gap(records: Records, item: str) -> bool:
     try:
         record = records.get(item)
         return record is not None and not any(Contents.of(record).hours[1:])
-    except (OutputError, ValueError, KeyError, TypeError):
+    except OutputError:
         return False
 
 

@@ -24,6 +24,7 @@ from deepcams.core.progress import Progress
 from deepcams.core.text import from_json
 from deepcams.core.times import stamp
 from deepcams.files.atomic import write_atomically
+from deepcams.files.records import damaged_explained
 from deepcams.methods.coarsen import METHODS, Degradation
 from deepcams.readers.detect import DataFile
 from deepcams.readers.frames import Frames, digest
@@ -115,7 +116,10 @@ def scan_headers(
     """
     known: dict[str, Any] = {}
     if memory.exists():
-        known = from_json(memory.read_text(encoding="utf-8"))
+        with damaged_explained(memory):
+            known = dict(from_json(memory.read_text(encoding="utf-8")))
+            for header in known.values():
+                Header(**header)
     memory.parent.mkdir(parents=True, exist_ok=True)
     found: list[Header] = []
     saved = len(known)
