@@ -6,9 +6,11 @@ A lock on a local disk is the operating system's (filelock): a killed process lo
 from __future__ import annotations
 
 import getpass
+import glob
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -62,8 +64,11 @@ class Holder:
         return f"process {self.pid} of {self.owner} on {self.host}, since {self.since}"
 
 
+_POLL = 0.2
+
+
 @contextmanager
-def locked(path: Path, output: Path) -> Iterator[bool]:
+def locked(path: Path, output: Path, wait: float = 0.0) -> Iterator[bool]:
     """Hold the lock of an output; its file is removed afterwards.
 
     Where no lock can be made nothing can be written either: the block runs, and the writer reports that.
@@ -71,6 +76,7 @@ def locked(path: Path, output: Path) -> Iterator[bool]:
     Args:
         path: the lock's file; its folder is made, and removed again if nothing else is in it.
         output: named in messages.
+        wait: seconds to wait for another process that holds it.
 
     Yields:
         whether the lock is held (``False``: the disk or the system has no locks).
@@ -79,7 +85,9 @@ def locked(path: Path, output: Path) -> Iterator[bool]:
         OutputError: another process holds it.
     """
     made = [folder for folder in path.parents if not folder.exists()]
-    lock = try_lock(path)
+    until = time.monotonic() + wait
+    while (lock := try_lock(path)) is None and time.monotonic() < until:
+        time.sleep(_POLL)
     if lock is None:
         raise OutputError(
             f"{output}: {held_by(path)}; wait for it, or choose another name"
@@ -97,6 +105,35 @@ def held_by(path: Path) -> str:
     """Return in words who holds a lock."""
     holder = Holder.read(path)
     return "another deepcams writes to it now" + (f" ({holder})" if holder else "")
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether another process holds a lock; the file of a killed one is removed."""
+    lock = try_lock(path)
+    if lock is not None:
+        release(lock)
+    return lock is None
+
+
+def part_lock(lock: Path, part: str) -> Path:
+    """Return the lock of one of several processes that each write a part of an output.
+
+    Args:
+        lock: of the whole output, which is held while such a lock is taken.
+        part: ``3/8``.
+    """
+    return lock.with_name(f"{lock.name}.part-{part.replace('/', '-of-')}")
+
+
+def held_parts(lock: Path) -> dict[str, Path]:
+    """Return the parts of an output that other processes write now, with their locks."""
+    start = f"{lock.name}.part-"
+    paths = sorted(lock.parent.glob(f"{glob.escape(start)}*"))
+    return {
+        path.name.removeprefix(start).replace("-of-", "/"): path
+        for path in paths
+        if is_locked(path)
+    }
 
 
 def try_lock(path: Path) -> FileLock | None:

@@ -73,6 +73,10 @@ class Records:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Give another process an absolute path."""
+        return {"folder": self.folder.absolute()}
+
     @property
     def lock(self) -> Path:
         """The file for :func:`deepcams.files.lock.locked`."""

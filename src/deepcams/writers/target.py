@@ -90,6 +90,13 @@ class Target(ABC):
         self.records = Records(records)
         self._layout: Layout | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Give another process absolute paths."""
+        return {
+            name: value.absolute() if isinstance(value, Path) else value
+            for name, value in vars(self).items()
+        }
+
     @property
     def layout(self) -> Layout:
         """The layout that was given to :meth:`create` or :meth:`resume`."""
@@ -111,14 +118,26 @@ class Target(ABC):
         """Lay out the whole output without data; what exists is replaced."""
 
     @abstractmethod
-    def resume(self, layout: Layout, items: tuple[Item, ...]) -> None:
-        """Prepare to write to what exists; remove the unfinished files of a killed process."""
+    def resume(
+        self, layout: Layout, items: tuple[Item, ...], alone: bool = True
+    ) -> None:
+        """Prepare to write to what exists.
+
+        Args:
+            layout: as it was given to :meth:`create`.
+            items: likewise.
+            alone: whether no other process writes other items: the unfinished files of killed ones are removed.
+        """
 
     @abstractmethod
     def write(
         self, item: Item, values: np.ndarray, status: np.ndarray, record: Record
     ) -> None:
         """Write an item's values (rounded, float32) and status (int8), then its record with their digest."""
+
+    def settle(self, item: Item) -> None:
+        """Do what an item's writing makes possible, for instance a file whose last item it was; one process alone."""
+        return
 
     @abstractmethod
     def has_data(self, item: Item, record: Record) -> bool:

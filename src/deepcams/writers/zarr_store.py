@@ -70,10 +70,13 @@ class ZarrTarget(Target):
             self._remove_leftovers()
         self._layout = layout
 
-    def resume(self, layout: Layout, items: tuple[Item, ...]) -> None:
+    def resume(
+        self, layout: Layout, items: tuple[Item, ...], alone: bool = True
+    ) -> None:
         """See :meth:`Target.resume`."""
         self._remove_leftovers()
-        remove_unfinished(self.path)
+        if alone:
+            remove_unfinished(self.path)
         self._layout = layout
 
     def _remove_leftovers(self) -> None:
