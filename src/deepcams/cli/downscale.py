@@ -152,18 +152,8 @@ def downscale(
 _PHASES = {"downscale": "downscaling", "write": "writing files"}
 
 
-def _time(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.1f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return (
-        f"{seconds / 3600:.1f} h" if seconds < 172800 else f"{seconds / 86400:.1f} days"
-    )
-
-
 def _print_summary(summary: Summary) -> None:
-    from deepcams.core.text import size
+    from deepcams.core.text import duration, size
 
     total, counts = summary.total, summary.total.counts
     missing, analysis, interpolated = total.hours
@@ -186,12 +176,12 @@ def _print_summary(summary: Summary) -> None:
     before = summary.hours - summary.computed
     resumed = f" ({before} were there already)" if before else ""
     print(
-        f"  {summary.computed} hours in {_time(summary.seconds)}, {rate:.2f} h/s{resumed}; {size(summary.bytes)}"
+        f"  {summary.computed} hours in {duration(summary.seconds)}, {rate:.2f} h/s{resumed}; {size(summary.bytes)}"
     )
 
 
 def _print_estimate(estimate: Estimate, out: Path) -> None:
-    from deepcams.core.text import size
+    from deepcams.core.text import duration, size
 
     print(
         f"{out} would hold {estimate.hours} hours ({estimate.missing} of them missing)"
@@ -202,5 +192,5 @@ def _print_estimate(estimate: Estimate, out: Path) -> None:
         f"  size: about {size(estimate.bytes)} ({size(estimate.raw)} raw); free: {size(estimate.free)}"
     )
     print(
-        f"  time: about {_time(estimate.seconds)} (from computing and compressing the first work item)"
+        f"  time: about {duration(estimate.seconds)} (from computing and compressing the first work item)"
     )
