@@ -25,12 +25,16 @@ deepcams downscale cams/ -o europe.nc --bbox -12 34 45 72 --period 2019-03..2019
 def downscale(
     inputs: Annotated[
         list[str],
-        typer.Argument(metavar="INPUT...", help="CAMS EAC4 files, folders or globs."),
+        typer.Argument(
+            metavar="INPUT...", help="CAMS EAC4 files, folders, globs or URLs."
+        ),
     ],
     out: Annotated[
-        Path,
+        str,
         typer.Option(
-            "-o", "--out", help="OUT.zarr, OUT.nc, or a folder for one netCDF a month."
+            "-o",
+            "--out",
+            help="OUT.zarr (also s3://BUCKET/OUT.zarr), OUT.nc, or a folder for one netCDF a month.",
         ),
     ],
     temporal: Annotated[
@@ -133,7 +137,7 @@ def downscale(
         command=command_line(),
     )
     if dry_run:
-        _print_estimate(job.estimate(), out)
+        _print_estimate(job.estimate(), job.target.path)
         return
     with stoppable(kept(without="--overwrite")), Bars("h", Rate("h/s"), "left") as bars:
         summary = job.run(
@@ -144,7 +148,7 @@ def downscale(
         from deepcams.report import write_report
 
         written = write_report(
-            summary.path, report, original=[file.given for file in files]
+            str(summary.path), report, original=[file.given for file in files]
         )
         print(f"  report: {written}")
 
@@ -180,7 +184,7 @@ def _print_summary(summary: Summary) -> None:
     )
 
 
-def _print_estimate(estimate: Estimate, out: Path) -> None:
+def _print_estimate(estimate: Estimate, out: object) -> None:
     from deepcams.core.text import duration, size
 
     print(
@@ -188,9 +192,8 @@ def _print_estimate(estimate: Estimate, out: Path) -> None:
     )
     grid = estimate.grid
     print(f"  grid: {grid.rows} x {grid.columns}, {grid.spacing} degrees")
-    print(
-        f"  size: about {size(estimate.bytes)} ({size(estimate.raw)} raw); free: {size(estimate.free)}"
-    )
+    free = "" if estimate.free is None else f"; free: {size(estimate.free)}"
+    print(f"  size: about {size(estimate.bytes)} ({size(estimate.raw)} raw){free}")
     print(
         f"  time: about {duration(estimate.seconds)} (from computing and compressing the first work item)"
     )

@@ -19,6 +19,7 @@ from deepcams.core.field import ValueCounts, load_values, tell_counts
 from deepcams.core.grid import Grid
 from deepcams.core.progress import Progress, no_progress
 from deepcams.core.times import stamp
+from deepcams.core.url import Place, Url, place_of
 from deepcams.downscaling.output_identity import global_attributes, identify, keep_apart
 from deepcams.downscaling.plan import (
     Plan,
@@ -61,7 +62,7 @@ class Summary:
         bytes: size on disk.
     """
 
-    path: Path
+    path: Place
     total: Contents
     hours: int
     computed: int
@@ -80,7 +81,7 @@ class Estimate:
         bytes: size on disk, from the compression of the first item's values.
         raw: size uncompressed.
         seconds: time, from computing and compressing the first item.
-        free: free bytes on the output's disk.
+        free: free bytes on the output's disk; ``None`` in an object store.
     """
 
     hours: int
@@ -89,7 +90,7 @@ class Estimate:
     bytes: int
     raw: int
     seconds: float
-    free: int
+    free: int | None
 
 
 class Inputs:
@@ -230,7 +231,8 @@ class Job:
                 be written.
         """
         self._check_folder()
-        with locked(self.target.lock, self.target.path):
+        with locked(self.target.lock, self.target.path) as lock:
+            self.target.guard = lock.check
             return self._run(progress)
 
     def _run(self, progress: Progress) -> Summary:
@@ -274,7 +276,7 @@ class Job:
 
     def _check_folder(self) -> None:
         path = self.target.path
-        if not path.parent.is_dir():
+        if isinstance(path, Path) and not path.parent.is_dir():
             raise OutputError(
                 f"{path}: the folder {path.parent} does not exist; create it first"
             )
@@ -297,8 +299,11 @@ class Job:
         refuse_changes(found, self.identity, path, do)
         return True
 
-    def _free(self) -> int:
+    def _free(self) -> int | None:
+        """Return the free bytes of the output's disk; object stores say nothing of the kind."""
         path = self.target.path
+        if isinstance(path, Url):
+            return None
         return shutil.disk_usage(path if path.is_dir() else path.parent).free
 
     def _check_space(self) -> None:
@@ -306,6 +311,9 @@ class Job:
 
         Networks are slow, and their frames compress like those of the default method, which replaces them here.
         """
+        free = self._free()
+        if free is None:
+            return
         chain = self.plan.chain
         if chain.weights:
             chain = build(NONE, TRAINING_FREE["spatial"] if chain.factor > 1 else NONE)
@@ -319,7 +327,6 @@ class Job:
         values = compute_hours(self.inputs.read(frame), chain, times, self.plan.crop)
         size = self.target.measure(self.layout, self.layout.rounding(values))
         size *= sum(map(self._known, self.plan.items))
-        free = self._free()
         if size > free:
             raise OutputError(
                 f"{self.target.path}: expected about {text.size(size)} of free space, found {text.size(free)}; "
@@ -381,12 +388,12 @@ class Job:
 
 def plan_job(
     field: xr.DataArray,
-    out: str | Path,
+    out: str | Place,
     *,
     rounding: float = 0.001,
     split: Split | None = None,
     overwrite: bool = False,
-    inputs: Sequence[str | Path] = (),
+    inputs: Sequence[str | Place] = (),
     command: str = "deepcams.downscale_to",
     **settings: Any,
 ) -> Job:
@@ -394,7 +401,7 @@ def plan_job(
 
     Args:
         field: canonical input, lazy.
-        out: a name ending in ``.zarr`` or ``.nc``, or a folder.
+        out: a name ending in ``.zarr`` or ``.nc``, a folder, or the URL of a Zarr store (``s3://BUCKET/NAME.zarr``).
         rounding: bound on the relative error of bit-rounding; 0 turns it off.
         split: one netCDF a ``day`` or a ``month`` (the default) in a folder.
         overwrite: replace an output with other contents.
@@ -405,7 +412,7 @@ def plan_job(
     Raises:
         InputError: an argument or the field is not what was expected.
     """
-    keep_apart(Path(out), [Path(path) for path in inputs])
+    keep_apart(place_of(out), [place_of(path) for path in inputs])
     target = open_target(out, split)
     bits = BitRound(rounding)
     plan = plan_field(field, split=target.split, **settings)
@@ -422,14 +429,14 @@ def plan_job(
         bits,
         plan.half_width,
     )
-    names = [Path(path).name for path in inputs]
+    names = [place_of(path).name for path in inputs]
     where = ", ".join(names[:2]) + (", .." if len(names) > 2 else "")
     return Job(plan, target, layout, run, where or "input", overwrite)
 
 
 def downscale_to(
     field: xr.DataArray,
-    out: str | Path,
+    out: str | Place,
     *,
     progress: Progress = no_progress,
     **settings: Any,
@@ -438,7 +445,7 @@ def downscale_to(
 
     Args:
         field: canonical input, lazy.
-        out: a name ending in ``.zarr`` or ``.nc``, or a folder.
+        out: a name ending in ``.zarr`` or ``.nc``, a folder, or the URL of a Zarr store (``s3://BUCKET/NAME.zarr``).
         progress: told of the stages ``downscale`` and ``write``, in hours.
         settings: see :func:`plan_job` and :func:`deepcams.downscale`.
 

@@ -1,6 +1,7 @@
 """Locks: one process at a time writes to an output.
 
 A lock on a local disk is the operating system's (filelock): a killed process loses it. Its file says who holds it.
+A lock in an object store is an object with a heartbeat (:mod:`deepcams.files.object_lock`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from deepcams.core.errors import OutputError
+from deepcams.files.storage import LockPlace, ObjectKey
 
 
 @dataclass(frozen=True)
@@ -62,30 +64,54 @@ class Holder:
         return f"process {self.pid} of {self.owner} on {self.host}, since {self.since}"
 
 
+class Held:
+    """A lock that is held; true if it really is (``False``: the disk or the system has no locks)."""
+
+    def __init__(self, locked: bool) -> None:
+        self._locked = locked
+
+    def __bool__(self) -> bool:
+        return self._locked
+
+    def check(self) -> None:
+        """Check, before something is written, that no other process has taken the lock over.
+
+        Raises:
+            OutputError: one has; only locks in object stores can be lost.
+        """
+
+
 @contextmanager
-def locked(path: Path, output: Path) -> Iterator[bool]:
-    """Hold the lock of an output; its file is removed afterwards.
+def locked(place: LockPlace, output: object) -> Iterator[Held]:
+    """Hold a lock; its file or object is removed afterwards.
 
     Where no lock can be made nothing can be written either: the block runs, and the writer reports that.
 
     Args:
-        path: the lock's file; its folder is made, and removed again if nothing else is in it.
+        place: the lock's file, whose folder is made, and removed again if nothing else is in it; or its object. An
+            output may have several locks, each with a name of its own.
         output: named in messages.
 
     Yields:
-        whether the lock is held (``False``: the disk or the system has no locks).
+        the lock.
 
     Raises:
         OutputError: another process holds it.
     """
-    made = [folder for folder in path.parents if not folder.exists()]
-    lock = try_lock(path)
+    if isinstance(place, ObjectKey):
+        from deepcams.files.object_lock import locked_object
+
+        with locked_object(place, output) as held:
+            yield held
+        return
+    made = [folder for folder in place.parents if not folder.exists()]
+    lock = try_lock(place)
     if lock is None:
         raise OutputError(
-            f"{output}: {held_by(path)}; wait for it, or choose another name"
+            f"{output}: {held_by(place)}; wait for it, or choose another name"
         )
     try:
-        yield lock.is_locked
+        yield Held(lock.is_locked)
     finally:
         release(lock)
         with suppress(OSError):  # something else is in the folder

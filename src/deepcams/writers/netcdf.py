@@ -52,6 +52,8 @@ class NetcdfTarget(Target):
         split: one file a ``day`` or a ``month``.
     """
 
+    path: Path
+
     def __init__(self, path: Path, split: Split | None = None) -> None:
         state = path / FOLDER if split else path.with_name(f".{path.name}{FOLDER}")
         lock = path.with_name(f".{path.name}.lock")
