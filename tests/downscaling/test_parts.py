@@ -11,6 +11,7 @@ import pytest
 import xarray as xr
 
 from deepcams.core.errors import InputError, OutputError
+from deepcams.downscaling import job as job_module
 from deepcams.downscaling.job import Summary, downscale_to, plan_job
 from deepcams.workers import Part
 from downscaling.test_job import FORMS, LINEAR, opened, tree
@@ -61,8 +62,13 @@ def test_parts_in_any_order_make_the_output(
 
 @pytest.mark.parametrize(("name", "split"), FORMS)
 def test_parts_at_the_same_time(
-    make_field: MakeField, tmp_path: Path, name: str, split: str | None
+    make_field: MakeField,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    split: str | None,
 ) -> None:
+    monkeypatch.setattr(job_module, "WAIT_FOR_PARTS", 0.3)
     field, out, whole = make_field(40), tmp_path / name, tmp_path / "one" / name
     whole.parent.mkdir()
     downscale_to(field, whole, split=split, **LINEAR)
@@ -81,7 +87,9 @@ def test_parts_at_the_same_time(
 
     job = plan_job(field, out, split=split, **LINEAR)
     assert job.run(others, part=Part(2, 2)).left == 0
-    assert {line.partition(" (")[0] for line in refused} == {
+    same_part, *others_refused = (line.partition(" (")[0] for line in refused)
+    assert same_part == f"{out}: another deepcams writes to it now"
+    assert set(others_refused) == {
         f"{out}: part 2/2 of it is being written now; another deepcams writes to it now"
     }
     same(out, whole)

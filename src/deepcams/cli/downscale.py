@@ -27,12 +27,16 @@ deepcams downscale cams/ -o europe.nc --bbox -12 34 45 72 --period 2019-03..2019
 def downscale(
     inputs: Annotated[
         list[str],
-        typer.Argument(metavar="INPUT...", help="CAMS EAC4 files, folders or globs."),
+        typer.Argument(
+            metavar="INPUT...", help="CAMS EAC4 files, folders, globs or URLs."
+        ),
     ],
     out: Annotated[
-        Path,
+        str,
         typer.Option(
-            "-o", "--out", help="OUT.zarr, OUT.nc, or a folder for one netCDF a month."
+            "-o",
+            "--out",
+            help="OUT.zarr (also s3://BUCKET/OUT.zarr), OUT.nc, or a folder for one netCDF a month.",
         ),
     ],
     temporal: Annotated[
@@ -141,7 +145,7 @@ def downscale(
         command=command_line(),
     )
     if dry_run:
-        _print_estimate(job.estimate(), out)
+        _print_estimate(job.estimate(), job.target.path)
         return
     with (
         stoppable(kept(without="--overwrite")),
@@ -158,7 +162,7 @@ def downscale(
         from deepcams.report import write_report
 
         written = write_report(
-            summary.path, report, original=[file.given for file in files]
+            str(summary.path), report, original=[file.given for file in files]
         )
         print(f"  report: {written}")
 
@@ -166,18 +170,8 @@ def downscale(
 _PHASES = {"downscale": "downscaling", "write": "writing files"}
 
 
-def _time(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.1f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return (
-        f"{seconds / 3600:.1f} h" if seconds < 172800 else f"{seconds / 86400:.1f} days"
-    )
-
-
 def _print_summary(summary: Summary) -> None:
-    from deepcams.core.text import size
+    from deepcams.core.text import duration, size
 
     total, counts = summary.total, summary.total.counts
     missing, analysis, interpolated = total.hours
@@ -200,21 +194,20 @@ def _print_summary(summary: Summary) -> None:
     before = summary.hours - summary.computed
     resumed = f" ({before} were there already)" if before else ""
     print(
-        f"  {summary.computed} hours in {_time(summary.seconds)}, {rate:.2f} h/s{resumed}; {size(summary.bytes)}"
+        f"  {summary.computed} hours in {duration(summary.seconds)}, {rate:.2f} h/s{resumed}; {size(summary.bytes)}"
     )
 
 
-def _print_estimate(estimate: Estimate, out: Path) -> None:
-    from deepcams.core.text import size
+def _print_estimate(estimate: Estimate, out: object) -> None:
+    from deepcams.core.text import duration, size
 
     print(
         f"{out} would hold {estimate.hours} hours ({estimate.missing} of them missing)"
     )
     grid = estimate.grid
     print(f"  grid: {grid.rows} x {grid.columns}, {grid.spacing} degrees")
+    free = "" if estimate.free is None else f"; free: {size(estimate.free)}"
+    print(f"  size: about {size(estimate.bytes)} ({size(estimate.raw)} raw){free}")
     print(
-        f"  size: about {size(estimate.bytes)} ({size(estimate.raw)} raw); free: {size(estimate.free)}"
-    )
-    print(
-        f"  time: about {_time(estimate.seconds)} (from computing and compressing the first work item)"
+        f"  time: about {duration(estimate.seconds)} (from computing and compressing the first work item)"
     )

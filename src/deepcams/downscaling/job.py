@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from deepcams.core.field import ValueCounts, load_values, tell_counts
 from deepcams.core.grid import Grid
 from deepcams.core.progress import Progress, no_progress
 from deepcams.core.times import stamp
+from deepcams.core.url import Place, Url, place_of
 from deepcams.downscaling.memory import keep_memory_level
 from deepcams.downscaling.output_identity import global_attributes, identify, keep_apart
 from deepcams.downscaling.plan import (
@@ -29,7 +29,7 @@ from deepcams.downscaling.plan import (
     plan_field,
 )
 from deepcams.files.atomic import os_errors_explained
-from deepcams.files.lock import held_by, held_parts, locked, part_lock
+from deepcams.files.lock import held_parts, locked, part_lock
 from deepcams.files.records import Record, fingerprint, refuse_changes
 from deepcams.methods import build
 from deepcams.methods.base import ANALYSIS, hour_status
@@ -47,8 +47,8 @@ from deepcams.writers import (
 )
 from deepcams.writers.target import merge_records
 
-WAIT_FOR_PARTS = 60.0
-"""Seconds to wait while another part lays the output out, or finishes it."""
+WAIT_FOR_PARTS = 120.0
+"""Seconds to wait while another part lays the output out, or until the lock of a killed one is known to be stale."""
 SCAN_BYTES = 1 << 30
 """Inputs up to this size are read once before anything is written, so that bad values leave nothing behind."""
 
@@ -68,7 +68,7 @@ class Summary:
         left: hours of other parts that are not finished yet.
     """
 
-    path: Path
+    path: Place
     total: Contents
     hours: int
     computed: int
@@ -88,7 +88,7 @@ class Estimate:
         bytes: size on disk, from the compression of the first item's values.
         raw: size uncompressed.
         seconds: time, from computing and compressing the first item.
-        free: free bytes on the output's disk.
+        free: free bytes on the output's disk; ``None`` in an object store.
     """
 
     hours: int
@@ -97,7 +97,7 @@ class Estimate:
     bytes: int
     raw: int
     seconds: float
-    free: int
+    free: int | None
 
 
 class Inputs:
@@ -247,10 +247,11 @@ class Job:
         """
         self._check_folder()
         began = time.perf_counter()
-        lock, path = self.target.lock, self.target.path
+        target, path = self.target, self.target.path
         workers = workers or ThisProcess()
         if part is None:
-            with locked(lock, path):
+            with locked(target.lock, path) as lock:
+                target.guard = lock.check
                 self._refuse_parts(None)
                 return self._run(began, progress, workers, self.plan.items)
         if self.overwrite:
@@ -261,29 +262,29 @@ class Job:
                 found,
                 "remove the old output once, before the parts begin",
             )
-        with ExitStack() as stack:
-            with locked(lock, path, WAIT_FOR_PARTS):
-                self._refuse_parts(part)
-                alone = not held_parts(lock)
-                self._begin(alone)
-                stack.enter_context(locked(part_lock(lock, str(part)), path))
+        with locked(part_lock(target.lock, str(part)), path, WAIT_FOR_PARTS) as own:
+            with locked(target.lock, path, WAIT_FOR_PARTS) as lock:
+                target.guard = lock.check
+                others = self._refuse_parts(part)
+                self._begin(alone=not others)
+            target.guard = own.check
             items = part.of(self.plan.items)
             computed = self._fill(progress, workers, items, settle=False)
-            with locked(lock, path, WAIT_FOR_PARTS):
+            with locked(target.lock, path, WAIT_FOR_PARTS) as lock:
+                target.guard = lock.check
                 return self._finish(began, progress, items, computed)
 
-    def _refuse_parts(self, part: Part | None) -> None:
-        """Refuse to write beside other processes that write the same items."""
-        for other, lock in held_parts(self.target.lock).items():
-            if (
-                part is None
-                or other == str(part)
-                or Part.parse(other).count != part.count
-            ):
+    def _refuse_parts(self, part: Part | None) -> int:
+        """Refuse to write beside other processes that may write the same items; return how many write others."""
+        held = held_parts(self.target.lock)
+        held.pop(str(part), None)
+        for other, who in held.items():
+            if part is None or Part.parse(other).count != part.count:
                 raise OutputError(
-                    f"{self.target.path}: part {other} of it is being written now; {held_by(lock)}; "
-                    "wait for it, or choose another name"
+                    f"{self.target.path}: part {other} of it is being written now; {who}; wait for it, or choose "
+                    "another name"
                 )
+        return len(held)
 
     def _run(
         self,
@@ -351,7 +352,7 @@ class Job:
 
     def _check_folder(self) -> None:
         path = self.target.path
-        if not path.parent.is_dir():
+        if isinstance(path, Path) and not path.parent.is_dir():
             raise OutputError(
                 f"{path}: the folder {path.parent} does not exist; create it first"
             )
@@ -374,8 +375,11 @@ class Job:
         refuse_changes(found, self.identity, path, do)
         return True
 
-    def _free(self) -> int:
+    def _free(self) -> int | None:
+        """Return the free bytes of the output's disk; object stores say nothing of the kind."""
         path = self.target.path
+        if isinstance(path, Url):
+            return None
         return shutil.disk_usage(path if path.is_dir() else path.parent).free
 
     def _check_space(self) -> None:
@@ -383,6 +387,9 @@ class Job:
 
         Networks are slow, and their frames compress like those of the default method, which replaces them here.
         """
+        free = self._free()
+        if free is None:
+            return
         chain = self.plan.chain
         if chain.weights:
             chain = build(NONE, TRAINING_FREE["spatial"] if chain.factor > 1 else NONE)
@@ -396,7 +403,6 @@ class Job:
         values = compute_hours(self.inputs.read(frame), chain, times, self.plan.crop)
         size = self.target.measure(self.layout, self.layout.rounding(values))
         size *= sum(map(self._known, self.plan.items))
-        free = self._free()
         if size > free:
             raise OutputError(
                 f"{self.target.path}: expected about {text.size(size)} of free space, found {text.size(free)}; "
@@ -474,12 +480,12 @@ class Downscaling(Work[Item, tuple[np.ndarray, np.ndarray, Record], None]):
 
 def plan_job(
     field: xr.DataArray,
-    out: str | Path,
+    out: str | Place,
     *,
     rounding: float = 0.001,
     split: Split | None = None,
     overwrite: bool = False,
-    inputs: Sequence[str | Path] = (),
+    inputs: Sequence[str | Place] = (),
     command: str = "deepcams.downscale_to",
     **settings: Any,
 ) -> Job:
@@ -487,7 +493,7 @@ def plan_job(
 
     Args:
         field: canonical input, lazy.
-        out: a name ending in ``.zarr`` or ``.nc``, or a folder.
+        out: a name ending in ``.zarr`` or ``.nc``, a folder, or the URL of a Zarr store (``s3://BUCKET/NAME.zarr``).
         rounding: bound on the relative error of bit-rounding; 0 turns it off.
         split: one netCDF a ``day`` or a ``month`` (the default) in a folder.
         overwrite: replace an output with other contents.
@@ -498,7 +504,7 @@ def plan_job(
     Raises:
         InputError: an argument or the field is not what was expected.
     """
-    keep_apart(Path(out), [Path(path) for path in inputs])
+    keep_apart(place_of(out), [place_of(path) for path in inputs])
     target = open_target(out, split)
     bits = BitRound(rounding)
     plan = plan_field(field, split=target.split, **settings)
@@ -515,14 +521,14 @@ def plan_job(
         bits,
         plan.half_width,
     )
-    names = [Path(path).name for path in inputs]
+    names = [place_of(path).name for path in inputs]
     where = ", ".join(names[:2]) + (", .." if len(names) > 2 else "")
     return Job(plan, target, layout, run, where or "input", overwrite)
 
 
 def downscale_to(
     field: xr.DataArray,
-    out: str | Path,
+    out: str | Place,
     *,
     progress: Progress = no_progress,
     workers: int | None = None,
@@ -532,7 +538,7 @@ def downscale_to(
 
     Args:
         field: canonical input, lazy.
-        out: a name ending in ``.zarr`` or ``.nc``, or a folder.
+        out: a name ending in ``.zarr`` or ``.nc``, a folder, or the URL of a Zarr store (``s3://BUCKET/NAME.zarr``).
         progress: told of the stages ``downscale`` and ``write``, in hours.
         workers: number of processes on this machine. ``None``: the workers of the ``distributed.Client`` in scope,
             else this process.

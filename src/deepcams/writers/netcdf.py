@@ -52,6 +52,8 @@ class NetcdfTarget(Target):
         split: one file a ``day`` or a ``month``.
     """
 
+    path: Path
+
     def __init__(self, path: Path, split: Split | None = None) -> None:
         state = path / FOLDER if split else path.with_name(f".{path.name}{FOLDER}")
         lock = path.with_name(f".{path.name}.lock")
@@ -73,8 +75,9 @@ class NetcdfTarget(Target):
             return self.path.exists() or self._state.exists()
         if not self.path.is_dir():
             return self.path.exists()
+        lock = Path(str(self.lock)).name  # of the whole, and of parts
         entries = self.path.iterdir()
-        return any(not entry.name.startswith(self.lock.name) for entry in entries)
+        return any(not entry.name.startswith(lock) for entry in entries)
 
     def identity(self) -> Identity | None:
         """See :meth:`Target.identity`."""
