@@ -19,6 +19,7 @@ VERBS = {
     "fetch": "Get CAMS, GEOS-CF or OpenAQ data: complete, verified, resumable",
     "info": "Show what a file holds: layout, grid, times, units, values",
     "models": "List, show and import network checkpoints",
+    "plan": "Forecast a long run: hours, bytes, memory, wall time, a batch script",
     "plot": "Draw maps, comparisons, sequences, series, means, stations",
     "prepare": "Check hourly fine fields and put them into a store to train from",
     "report": "Put a run's settings, tables and pictures into one HTML file",

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,36 +14,47 @@ from deepcams._version import __version__
 from deepcams.core.errors import OutputError
 from deepcams.core.field import grid_of
 from deepcams.core.species import label
+from deepcams.core.url import Place, Url, place_of
 from deepcams.downscaling.plan import Plan
+from deepcams.files.storage import bytes_at
 
 INNESS = "Inness et al. 2019, Atmospheric Chemistry and Physics 19, 3515-3556, https://doi.org/10.5194/acp-19-3515-2019"
 XIAO = "Xiao et al. 2022, Science of the Total Environment 848, 157747, https://doi.org/10.1016/j.scitotenv.2022.157747"
 LICENCE = "Licence to use Copernicus Products, https://www.copernicus.eu/en/access-data/copyright-and-licences"
 
 
-def describe_inputs(paths: Sequence[str | Path]) -> list[dict[str, Any]]:
+def describe_inputs(paths: Sequence[str | Place]) -> list[dict[str, Any]]:
     """Return name and size of each input file, sorted; of a folder or store the sum of its files' sizes."""
-    found = []
-    for path in sorted({Path(p) for p in paths}):
-        files = [f for f in path.rglob("*") if f.is_file()] if path.is_dir() else [path]
-        size = sum(f.stat().st_size for f in files if f.exists())
-        found.append({"name": path.name, "bytes": size})
-    return found
+    places = sorted({place_of(path) for path in paths}, key=str)
+    return [{"name": place.name, "bytes": _size(place)} for place in places]
 
 
-def keep_apart(out: Path, inputs: Sequence[Path]) -> None:
+def _size(place: Place) -> int:
+    if isinstance(place, Url):
+        return bytes_at(place)
+    files = [f for f in place.rglob("*") if f.is_file()] if place.is_dir() else [place]
+    return sum(f.stat().st_size for f in files if f.exists())
+
+
+def keep_apart(out: Place, inputs: Sequence[Place]) -> None:
     """Refuse to write over an input."""
     for path in inputs:
-        if not (out.exists() and path.exists()):
-            continue
-        if out.samefile(path) or out.resolve() in path.resolve().parents:
+        if isinstance(out, Url) or isinstance(path, Url):
+            same = isinstance(out, Url) and isinstance(path, Url) and path.is_in(out)
+        else:
+            same = (
+                out.exists()
+                and path.exists()
+                and (out.samefile(path) or out.resolve() in path.resolve().parents)
+            )
+        if same:
             raise OutputError(
                 f"{out}: expected a name of its own, found the input {path.name}; choose another name"
             )
 
 
 def identify(
-    plan: Plan, form: str, rounding: float, inputs: Sequence[str | Path]
+    plan: Plan, form: str, rounding: float, inputs: Sequence[str | Place]
 ) -> dict[str, Any]:
     """Return everything that decides the output, as JSON types; runs with the same identity write the same values."""
     first, last = (str(time.astype("datetime64[m]")) for time in plan.times[[0, -1]])

@@ -89,7 +89,7 @@ def remove_unfinished(folder: Path) -> None:
 
 
 @contextmanager
-def os_errors_explained(path: Path, do: str = "") -> Iterator[None]:
+def os_errors_explained(path: object, do: str = "") -> Iterator[None]:
     """Turn an ``OSError`` into one line for the user: the path, the reason and what to do.
 
     Raises:

@@ -1,14 +1,18 @@
 """Locks: one process at a time writes to an output.
 
 A lock on a local disk is the operating system's (filelock): a killed process loses it. Its file says who holds it.
+A lock in an object store is an object with a heartbeat (:mod:`deepcams.files.object_lock`).
 """
 
 from __future__ import annotations
 
 import getpass
+import glob
 import json
 import os
+import re
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -19,6 +23,7 @@ from filelock import FileLock, Timeout
 
 from deepcams.core.errors import OutputError
 from deepcams.core.text import from_json
+from deepcams.files.storage import LockPlace, ObjectKey
 
 
 @dataclass(frozen=True)
@@ -63,30 +68,61 @@ class Holder:
         return f"process {self.pid} of {self.owner} on {self.host}, since {self.since}"
 
 
+_POLL = 0.2
+"""Seconds between two looks at a lock that is waited for."""
+
+
+class Held:
+    """A lock that is held; true if it really is (``False``: the disk or the system has no locks)."""
+
+    def __init__(self, locked: bool) -> None:
+        self._locked = locked
+
+    def __bool__(self) -> bool:
+        return self._locked
+
+    def check(self) -> None:
+        """Check, before something is written, that no other process has taken the lock over.
+
+        Raises:
+            OutputError: one has; only locks in object stores can be lost.
+        """
+
+
 @contextmanager
-def locked(path: Path, output: Path) -> Iterator[bool]:
-    """Hold the lock of an output; its file is removed afterwards.
+def locked(place: LockPlace, output: object, wait: float = 0.0) -> Iterator[Held]:
+    """Hold a lock; its file or object is removed afterwards.
 
     Where no lock can be made nothing can be written either: the block runs, and the writer reports that.
 
     Args:
-        path: the lock's file; its folder is made, and removed again if nothing else is in it.
+        place: the lock's file, whose folder is made, and removed again if nothing else is in it; or its object. An
+            output may have several locks, each with a name of its own.
         output: named in messages.
+        wait: seconds to wait for another process that holds it.
 
     Yields:
-        whether the lock is held (``False``: the disk or the system has no locks).
+        the lock.
 
     Raises:
         OutputError: another process holds it.
     """
-    made = [folder for folder in path.parents if not folder.exists()]
-    lock = try_lock(path)
+    if isinstance(place, ObjectKey):
+        from deepcams.files.object_lock import locked_object
+
+        with locked_object(place, output, wait) as held:
+            yield held
+        return
+    made = [folder for folder in place.parents if not folder.exists()]
+    until = time.monotonic() + wait
+    while (lock := try_lock(place)) is None and time.monotonic() < until:
+        time.sleep(_POLL)
     if lock is None:
         raise OutputError(
-            f"{output}: {held_by(path)}; wait for it, or choose another name"
+            f"{output}: {held_by(place)}; wait for it, or choose another name"
         )
     try:
-        yield lock.is_locked
+        yield Held(lock.is_locked)
     finally:
         release(lock)
         with suppress(OSError):  # something else is in the folder
@@ -98,6 +134,45 @@ def held_by(path: Path) -> str:
     """Return in words who holds a lock."""
     holder = Holder.read(path)
     return "another deepcams writes to it now" + (f" ({holder})" if holder else "")
+
+
+def part_lock(lock: LockPlace, part: str) -> LockPlace:
+    """Return the lock of one of several processes that each write a part of an output.
+
+    Args:
+        lock: of the whole output, which is held while the output is laid out or finished.
+        part: ``3/8``.
+    """
+    name = part.replace("/", "-of-")
+    if isinstance(lock, ObjectKey):
+        return ObjectKey(lock.storage, f"{lock.key}.parts/{name}")
+    return lock.with_name(f"{lock.name}.part-{name}")
+
+
+def held_parts(lock: LockPlace) -> dict[str, str]:
+    """Return the parts of an output that other processes write now, and in words who they are."""
+    if isinstance(lock, ObjectKey):
+        from deepcams.files.object_lock import holder_of
+
+        keys = lock.storage.list(f"{lock.key}.parts")
+        found = {key: holder_of(ObjectKey(lock.storage, key)) for key in keys}
+    else:
+        paths = sorted(lock.parent.glob(f"{glob.escape(lock.name)}.part-*"))
+        found = {path.name: _holder_of(path) for path in paths}
+    return {
+        re.split(r"\.part-|\.parts/", name)[-1].replace("-of-", "/"): who
+        for name, who in found.items()
+        if who
+    }
+
+
+def _holder_of(path: Path) -> str:
+    """Return in words who holds a lock; nothing where nobody does, and the file of a killed process is removed."""
+    lock = try_lock(path)
+    if lock is None:
+        return held_by(path)
+    release(lock)
+    return ""
 
 
 def try_lock(path: Path) -> FileLock | None:

@@ -1,8 +1,8 @@
 """Records of finished pieces: what a piece is, what it was made from, and what was written.
 
 All long work is made of pieces (a day of output, a downloaded file, a step of an experiment). A piece's record is one
-small file that is written once, after its data are on disk, and never changed: so a killed run can at worst lose the
-piece it was working on. Records need no appending, so they can be kept in an object store too.
+small file or object that is written once, after its data are stored, and never changed: so a killed run can at worst
+lose the piece it was working on.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ import numpy as np
 
 from deepcams.core.errors import DeepcamsError, OutputError
 from deepcams.core.text import from_json
-from deepcams.files.atomic import UNFINISHED, os_errors_explained, write_atomically
+from deepcams.files.atomic import os_errors_explained
+from deepcams.files.storage import LocalStorage, Storage
 
 FOLDER = ".deepcams"
 """Hidden folder of an output that holds its records, its identity and its lock."""
@@ -107,23 +108,32 @@ def damaged_explained(path: Path) -> Iterator[None]:
         ) from error
 
 
+_END = ".record.json"
+
+
 class Records:
-    """The records of one output, one file a piece, with the output's identity.
+    """The records of one output, one file or object a piece, with the output's identity.
 
     Args:
-        folder: where they are; made when something is put.
+        place: the folder or storage where they are; made when something is put.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, place: Path | Storage) -> None:
+        self.storage = LocalStorage(place) if isinstance(place, Path) else place
+
+    @property
+    def folder(self) -> Path:
+        """The folder of records on this machine."""
+        assert isinstance(self.storage, LocalStorage)
+        return self.storage.folder
 
     @property
     def lock(self) -> Path:
-        """The file for :func:`deepcams.files.lock.locked`."""
+        """The file for :func:`deepcams.files.lock.locked`, on this machine."""
         return self.folder / LOCK
 
-    def _path(self, item: str) -> Path:
-        return self.folder / f"{quote(item, safe=' ')}.record.json"
+    def _key(self, item: str) -> str:
+        return f"{quote(item, safe=' ')}{_END}"
 
     def get(self, item: str) -> Record | None:
         """Return a piece's record; ``None`` where it is not finished.
@@ -131,39 +141,56 @@ class Records:
         Raises:
             OutputError: the record is damaged.
         """
-        return self._read(self._path(item))
-
-    def _read(self, path: Path) -> Record | None:
-        try:
-            return Record.from_json(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        data = self.storage.get(self._key(item))
+        if data is None:
             return None
+        try:
+            return Record.from_json(data.decode("utf-8"))
         except (ValueError, TypeError, KeyError) as error:
             raise OutputError(
-                f"{path}: the record cannot be read; use --overwrite"
+                f"{self._named(item)}: the record cannot be read; use --overwrite"
             ) from error
 
+    def _named(self, item: str) -> str:
+        return f"{self.storage}/{self._key(item)}"
+
     def put(self, record: Record) -> None:
-        """Write a piece's record; the piece's data must be on disk.
+        """Write a piece's record, or replace it; the piece's data must be stored.
 
         Raises:
             OutputError: it cannot be written.
         """
-        path = self._path(record.item)
-        with os_errors_explained(path):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, record.to_json().encode())
+        with os_errors_explained(self._named(record.item)):
+            self.storage.put(self._key(record.item), record.to_json().encode())
+
+    def create(self, record: Record) -> None:
+        """Write a piece's record where there is none; the piece's data must be stored.
+
+        Raises:
+            OutputError: it cannot be written, or another process has written one of other data meanwhile.
+        """
+        with os_errors_explained(self._named(record.item)):
+            made = self.storage.create(
+                self._key(record.item), record.to_json().encode()
+            )
+        if not made:
+            before = self.get(record.item)
+            if before is not None and before.digest != record.digest:
+                raise OutputError(
+                    f"{self._named(record.item)}: another process has finished this piece with other values; "
+                    "let one process at a time write to the output"
+                )
 
     def forget(self, item: str) -> None:
         """Remove a piece's record, so that the piece is made again."""
-        with os_errors_explained(self._path(item)):
-            self._path(item).unlink(missing_ok=True)
+        with os_errors_explained(self._named(item)):
+            self.storage.delete(self._key(item))
 
     def names(self) -> Iterator[str]:
         """Return the names of all finished pieces, sorted; no record is read."""
-        for path in sorted(self.folder.glob("*.record.json")):
-            if not path.name.endswith(UNFINISHED):
-                yield unquote(path.name.removesuffix(".record.json"))
+        for key in self.storage.list():
+            if key.endswith(_END) and "/" not in key:
+                yield unquote(key.removesuffix(_END))
 
     def __iter__(self) -> Iterator[Record]:
         """Read all records, in the order of their names."""
@@ -175,12 +202,12 @@ class Records:
     def identity(self) -> Identity | None:
         """Return what was given to :meth:`begin`; ``None`` where nothing, or nothing readable, is there."""
         try:
-            found = from_json((self.folder / _IDENTITY).read_text(encoding="utf-8"))
+            found = from_json(self.storage.get(_IDENTITY) or b"")
         except (OSError, ValueError):
             return None
         return found if isinstance(found, dict) else None
 
-    def begin(self, identity: Identity, output: Path, do: str) -> bool:
+    def begin(self, identity: Identity, output: object, do: str) -> bool:
         """Keep an output's identity, or check that it is the one that is kept.
 
         Args:
@@ -199,15 +226,12 @@ class Records:
             refuse_changes(before, identity, output, do)
             return True
         with os_errors_explained(output):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(
-                self.folder / _IDENTITY,
-                (json.dumps(identity, indent=1, sort_keys=True) + "\n").encode(),
-            )
+            text = json.dumps(identity, indent=1, sort_keys=True) + "\n"
+            self.storage.put(_IDENTITY, text.encode())
         return False
 
 
-def refuse_changes(before: Identity, now: Identity, output: Path, do: str) -> None:
+def refuse_changes(before: Identity, now: Identity, output: object, do: str) -> None:
     """Refuse to go on with an output of another identity.
 
     Raises:
@@ -241,13 +265,30 @@ def fingerprint(*parts: object) -> str:
 
 def file_digest(*paths: Path) -> str:
     """Return the BLAKE2b hash of the contents of some files, one after the other; absent files count as empty."""
-    digest = hashlib.blake2b(digest_size=16)
+    parts: list[bytes | None] = []
     for path in paths:
         try:
             with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "blake2b").digest())
+                parts.append(hashlib.file_digest(file, "blake2b").digest())
         except FileNotFoundError:
-            digest.update(b"absent")
+            parts.append(None)
+    return _together(parts)
+
+
+def data_digest(*contents: bytes | None) -> str:
+    """Return the digest that :func:`file_digest` gives files of these contents; ``None`` stands for an absent one."""
+    return _together(
+        [
+            None if content is None else hashlib.blake2b(content).digest()
+            for content in contents
+        ]
+    )
+
+
+def _together(parts: list[bytes | None]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        digest.update(b"absent" if part is None else part)
     return digest.hexdigest()
 
 

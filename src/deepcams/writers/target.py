@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import mmap
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from deepcams.core.errors import InputError, OutputError
 from deepcams.core.field import ValueCounts
 from deepcams.core.progress import Progress, no_progress
 from deepcams.core.text import from_json
+from deepcams.core.url import Place, Url, place_of
 from deepcams.files.records import (
     FOLDER,
     Identity,
@@ -23,6 +25,7 @@ from deepcams.files.records import (
     fingerprint,
     inside,
 )
+from deepcams.files.storage import LockPlace, Storage, storage_at
 from deepcams.writers.layout import ITEM_HOURS, RUN, Item, Layout, Split
 
 
@@ -91,6 +94,10 @@ def merge_records(records: Sequence[Record]) -> Record:
     )
 
 
+def _no_guard() -> None:
+    """Let everything be put."""
+
+
 class Target(ABC):
     """An output that is laid out whole, filled item by item, and resumed after any interruption.
 
@@ -99,14 +106,30 @@ class Target(ABC):
         records: folder of the items' records.
         lock: locked by the process that writes (see :func:`~deepcams.files.lock.locked`).
         split: how the output is cut into files, or ``None``.
+
+    Attributes:
+        guard: called before anything is put; raises an OutputError where the lock was lost.
     """
 
     def __init__(
-        self, path: Path, records: Path, lock: Path, split: Split | None = None
+        self,
+        path: Place,
+        records: Path | Storage,
+        lock: LockPlace,
+        split: Split | None = None,
     ) -> None:
         self.path, self.lock, self.split = path, lock, split
         self.records = Records(records)
+        self.guard: Callable[[], None] = _no_guard
         self._layout: Layout | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Give another process absolute paths; the lock is this process's to guard."""
+        state = {**vars(self), "guard": _no_guard}
+        return {
+            name: value.absolute() if isinstance(value, Path) else value
+            for name, value in state.items()
+        }
 
     @property
     def layout(self) -> Layout:
@@ -129,14 +152,26 @@ class Target(ABC):
         """Lay out the whole output without data; what exists is replaced."""
 
     @abstractmethod
-    def resume(self, layout: Layout, items: tuple[Item, ...]) -> None:
-        """Prepare to write to what exists; remove the unfinished files of a killed process."""
+    def resume(
+        self, layout: Layout, items: tuple[Item, ...], alone: bool = True
+    ) -> None:
+        """Prepare to write to what exists.
+
+        Args:
+            layout: as it was given to :meth:`create`.
+            items: likewise.
+            alone: whether no other process writes other items: the unfinished files of killed ones are removed.
+        """
 
     @abstractmethod
     def write(
         self, item: Item, values: np.ndarray, status: np.ndarray, record: Record
     ) -> None:
         """Write an item's values (rounded, float32) and status (int8), then its record with their digest."""
+
+    def settle(self, item: Item) -> None:
+        """Do what an item's writing makes possible, for instance a file whose last item it was; one process alone."""
+        return
 
     @abstractmethod
     def has_data(self, item: Item, record: Record) -> bool:
@@ -180,7 +215,7 @@ class Written:
         times: for each time, whether it belongs to a finished item.
     """
 
-    path: Path
+    path: Place
     items: np.ndarray
     times: np.ndarray
 
@@ -197,7 +232,7 @@ class Written:
         )
 
 
-def written(path: Path, name: str, times: int) -> Written | None:
+def written(path: Place, name: str, times: int) -> Written | None:
     """Find which parts of a store are written: those with a record whose shard is there.
 
     Args:
@@ -208,26 +243,22 @@ def written(path: Path, name: str, times: int) -> Written | None:
     Returns:
         ``None`` where the store is not an output of deepcams.
     """
+    storage = storage_at(path)
     try:
-        if (
-            RUN
-            not in from_json((path / "zarr.json").read_text(encoding="utf-8"))[
-                "attributes"
-            ]
-        ):
+        if RUN not in from_json(storage.get("zarr.json") or b"")["attributes"]:
             return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    records = Records(path / FOLDER)
+    if isinstance(path, Url) and path.is_web:  # which cannot be listed
+        return None
+    records = Records(storage.inner(FOLDER))
     names = set(records.names())
-    # A copy may lack hidden folders, and 0.1 wrote other records: then the shards alone decide.
-    by_shards = not records.folder.is_dir() or any(
-        records.folder.glob("item-??????.json")
-    )
+    shards = _shards(storage, name)
     items = np.zeros(-(-times // ITEM_HOURS), bool)
+    by_shards = _without_records(records)
     for index in range(items.size):
         item = Item(index, 0, 0).name
-        shard = (path / name / "c" / str(index) / "0" / "0").is_file()
+        shard = f"{name}/c/{index}/0/0" in shards
         if by_shards:
             items[index] = shard
         elif item in names:
@@ -235,12 +266,24 @@ def written(path: Path, name: str, times: int) -> Written | None:
     return Written(path, items, np.repeat(items, ITEM_HOURS)[:times])
 
 
+def _shards(storage: Storage, name: str) -> set[str]:
+    return set(storage.list(f"{name}/c"))
+
+
+def _without_records(records: Records) -> bool:
+    """Return whether the shards alone decide: a copy may lack hidden folders, and 0.1 wrote other records."""
+    keys = [key for key in records.storage.list() if "/" not in key]
+    return not keys or any(re.fullmatch(r"item-.{6}\.json", key) for key in keys)
+
+
 FILES = "files"
 """Name of the record that lists the files of a folder."""
 
 
-def absent_files(folder: Path) -> str:
+def absent_files(folder: Place) -> str:
     """Return in one line how many files of an output folder are not written yet; empty where none is known to be."""
+    if isinstance(folder, Url):  # only Zarr stores are written there
+        return ""
     try:
         record = Records(folder / FOLDER).get(FILES)
         names = [] if record is None else list(record.facts["names"])
@@ -264,9 +307,11 @@ def _is_gap(records: Records, item: str) -> bool:
         return False
 
 
-def is_ours(path: Path) -> bool:
+def is_ours(path: Place) -> bool:
     """Return whether a store or file, even a damaged one, bears the mark of deepcams' outputs; no library opens it."""
     try:
+        if isinstance(path, Url):
+            return RUN.encode() in (storage_at(path).get("zarr.json") or b"")
         with (
             (path / "zarr.json" if path.is_dir() else path).open("rb") as file,
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
@@ -286,15 +331,20 @@ def blosc() -> Any:
     return Blosc(cname="zstd", clevel=1, shuffle=Blosc.BITSHUFFLE)
 
 
-def open_target(out: str | Path, split: Split | None = None) -> Target:
+def open_target(out: str | Place, split: Split | None = None) -> Target:
     """Choose the target by the name: ``.zarr`` a store, ``.nc`` a file, a folder one file a day or month.
+
+    Args:
+        out: a path, or the URL of a Zarr store in an object store.
+        split: of a folder.
 
     Raises:
         InputError: another ending, or ``split`` with a single file or store.
+        MissingExtraError: a URL, and obstore is not installed.
     """
     from deepcams.writers.netcdf import NetcdfTarget
 
-    path = Path(out)
+    path = place_of(out)
     suffix = path.suffix.lower()
     if suffix in {".zarr", ".nc"} and split is not None:
         raise InputError(
@@ -306,7 +356,15 @@ def open_target(out: str | Path, split: Split | None = None) -> Target:
     if suffix == ".zarr":
         from deepcams.writers.zarr_store import ZarrTarget
 
+        _check_url(path)
         return ZarrTarget(path)
+    if isinstance(path, Url):
+        raise InputError(
+            f"output {path}",
+            "a name ending in .zarr in an object store",
+            f"the ending {suffix}" if suffix else "none",
+            "write netCDF to a path on this machine",
+        )
     if suffix == ".nc" and not path.is_dir():
         return NetcdfTarget(path)
     if suffix and not path.is_dir():
@@ -316,3 +374,15 @@ def open_target(out: str | Path, split: Split | None = None) -> Target:
             f"the ending {suffix}",
         )
     return NetcdfTarget(path, split or "month")
+
+
+def _check_url(path: Place) -> None:
+    if not isinstance(path, Url):
+        return
+    if path.is_web or not path.has_key:
+        raise InputError(
+            f"output {path}",
+            "a path within a bucket (s3://, gs:// or az://)",
+            "a web server's" if path.is_web else "a bucket alone",
+            "name s3://BUCKET/NAME.zarr",
+        )

@@ -13,37 +13,53 @@ from typing import Any
 import numpy as np
 import zarr
 from zarr.codecs import BloscCodec
+from zarr.core.buffer import Buffer, default_buffer_prototype
+from zarr.storage import MemoryStore
 
 from deepcams.core.errors import OutputError
 from deepcams.core.field import DIMS
 from deepcams.core.progress import Progress, no_progress
 from deepcams.core.text import from_json
+from deepcams.core.url import Place
 from deepcams.files.atomic import UNFINISHED, remove_unfinished, sync
-from deepcams.files.records import FOLDER, Identity, Record, file_digest
+from deepcams.files.records import FOLDER, Identity, Record, data_digest
+from deepcams.files.storage import storage_at
 from deepcams.writers.layout import RUN, STATUS, Item, Layout
 from deepcams.writers.target import Contents, Target, blosc
+
+_ROOT = "zarr.json"
+_MARK = f"{FOLDER}/{_ROOT}"
+"""The object that is put first and removed last: what is there without a root is deepcams' own."""
 
 
 class ZarrTarget(Target):
     """A Zarr v3 store. Records are in its hidden folder, which no reader of Zarr looks into.
 
+    On this machine the store is laid out under a temporary name, then renamed. An object store renames nothing: there
+    the hidden folder is put first and the root's metadata last, and what has no root is no store yet.
+
     Args:
         path: the store, ending in ``.zarr``.
     """
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, path / FOLDER, path.with_name(f".{path.name}.lock"))
-        self._new = path.with_name(f".{path.name}{UNFINISHED}")
-        self._old = path.with_name(f".{path.name}.old{UNFINISHED}")
+    def __init__(self, path: Place) -> None:
+        self.storage = storage_at(path)
+        beside = storage_at(path.parent)
+        lock = beside.lock_place(f".{path.name}.lock")
+        super().__init__(path, self.storage.inner(FOLDER), lock)
 
     def exists(self) -> bool:
-        """Return whether there is a store."""
-        return self.path.exists()
+        """Return whether there is a store, or anything else that this command has not begun to lay out."""
+        if isinstance(self.path, Path):
+            return self.path.exists()
+        if self.storage.exists(_ROOT):
+            return True
+        return not self.storage.exists(_MARK) and any(self.storage.list())
 
     def identity(self) -> Identity | None:
         """See :meth:`Target.identity`."""
         try:
-            metadata = from_json((self.path / "zarr.json").read_text(encoding="utf-8"))
+            metadata = from_json(self.storage.get(_ROOT) or b"")
             found: Identity = from_json(metadata["attributes"][RUN])
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -52,40 +68,68 @@ class ZarrTarget(Target):
     def create(
         self, layout: Layout, items: tuple[Item, ...], identity: Identity
     ) -> None:
-        """Lay the store out under a temporary name, then rename it: it is never seen half laid out."""
-        if self.path.exists() and not _is_zarr(self.path) and any(self.path.iterdir()):
+        """Lay the store out without data: it is never seen half laid out."""
+        if self.exists() and not self._is_replaceable():
             raise OutputError(
                 f"{self.path} is no Zarr store and will not be replaced; choose another name"
             )
-        self._remove_leftovers()
+        attributes = {RUN: json.dumps(identity, sort_keys=True)}
+        if isinstance(self.path, Path):
+            self._create_folder(self.path, layout, attributes)
+        else:
+            self._create_objects(layout, attributes)
+        self._layout = layout
+
+    def _is_replaceable(self) -> bool:
+        names = (_ROOT, ".zgroup", ".zmetadata")
+        return any(map(self.storage.exists, names)) or (
+            isinstance(self.path, Path) and not any(self.path.iterdir())
+        )
+
+    def _create_folder(
+        self, path: Path, layout: Layout, attributes: dict[str, str]
+    ) -> None:
+        new, old = _temporary(path)
+        _remove_leftovers(path)
         try:
-            lay_out(self._new, layout, {RUN: json.dumps(identity, sort_keys=True)})
-            # A group, so that listing the store without its consolidated metadata finds nothing strange in it.
-            about = {"about": "completion records of deepcams"}
-            zarr.create_group(self._new / FOLDER, zarr_format=3, attributes=about)
-            if self.path.exists():
-                self.path.replace(self._old)
-            self._new.replace(self.path)
-            sync(self.path.parent)
+            lay_out(new, layout, attributes)
+            if path.exists():
+                path.replace(old)
+            new.replace(path)
+            sync(path.parent)
         finally:
-            self._remove_leftovers()
-        self._layout = layout
+            _remove_leftovers(path)
 
-    def resume(self, layout: Layout, items: tuple[Item, ...]) -> None:
+    def _create_objects(self, layout: Layout, attributes: dict[str, str]) -> None:
+        objects: dict[str, Buffer] = {}
+        lay_out(MemoryStore(objects), layout, attributes)
+        self._remove_objects()
+        for key in sorted(objects, key=lambda key: (key == _ROOT, key != _MARK)):
+            self.guard()
+            self.storage.put(key, objects[key].to_bytes())
+
+    def _remove_objects(self) -> None:
+        """Remove all objects: the root first, and last what says that the others are deepcams'."""
+        if not self.storage.exists(_MARK):
+            self.storage.put(_MARK, b"{}")
+        keys = set(self.storage.list())
+        for key in sorted(keys, key=lambda key: (key != _ROOT, key == _MARK)):
+            self.guard()
+            self.storage.delete(key)
+
+    def resume(
+        self, layout: Layout, items: tuple[Item, ...], alone: bool = True
+    ) -> None:
         """See :meth:`Target.resume`."""
-        self._remove_leftovers()
-        remove_unfinished(self.path)
+        if isinstance(self.path, Path):
+            _remove_leftovers(self.path)
+            if alone:
+                remove_unfinished(self.path)
         self._layout = layout
 
-    def _remove_leftovers(self) -> None:
-        for leftover in (self._new, self._old):
-            if leftover.exists():
-                shutil.rmtree(leftover)
-
-    def _files(self, item: Item) -> tuple[Path, Path]:
-        """Return the item's shard of values and its chunk of the status."""
-        shard = self.path / self.layout.name / "c" / str(item.index) / "0" / "0"
-        return shard, self.path / "status" / "c" / str(item.index)
+    def keys(self, item: Item) -> tuple[str, str]:
+        """Return the keys of the item's shard of values and of its chunk of the status."""
+        return f"{self.layout.name}/c/{item.index}/0/0", f"status/c/{item.index}"
 
     def has_data(self, item: Item, record: Record) -> bool:
         """See :meth:`Target.has_data`; a shard that holds only missing values is not stored."""
@@ -93,31 +137,58 @@ class ZarrTarget(Target):
         return (
             empty
             or self._layout is None
-            or all(file.exists() for file in self._files(item))
+            or all(map(self.storage.exists, self.keys(item)))
         )
 
     def write(
         self, item: Item, values: np.ndarray, status: np.ndarray, record: Record
     ) -> None:
-        """Write the item's shard and its status, force them to disk, then put the record."""
-        files = self._files(item)
-        for file in files:  # of a killed run: written, but without a record
-            file.unlink(missing_ok=True)
+        """Write the item's shard and its status, then create the record."""
+        contents = self._encoded(item, values, status)
+        self.guard()
+        self.records.forget(item.name)  # of data that are missing or damaged
+        for key, data in contents.items():
+            if data is None:  # missing values alone
+                self.storage.delete(key)
+            else:
+                self.storage.put(key, data)
+        self.guard()
+        digest = data_digest(*contents.values())
+        self.records.create(replace(record, digest=digest))
+
+    def _encoded(
+        self, item: Item, values: np.ndarray, status: np.ndarray
+    ) -> dict[str, bytes | None]:
+        """Return the item's objects as Zarr writes them, by their keys; ``None`` where it writes none."""
+        objects: dict[str, Buffer] = {}
+        store = MemoryStore(objects)
         for array, data in ((self.layout.name, values), ("status", status)):
-            zarr.open_array(self.path / array, mode="r+")[item.start : item.stop] = data
-        for file in files:
-            if file.exists():
-                sync(file)
-                sync(file.parent)
-        self.records.put(replace(record, digest=file_digest(*files)))
+            metadata = self.storage.get(f"{array}/{_ROOT}")
+            if metadata is None:
+                raise OutputError(
+                    f"{self.path}: {array}/{_ROOT} was removed; use --overwrite"
+                )
+            objects[f"{array}/{_ROOT}"] = default_buffer_prototype().buffer.from_bytes(
+                metadata
+            )
+            zarr.open_array(store, path=array, mode="r+")[item.start : item.stop] = data
+        found = {key: objects.get(key) for key in self.keys(item)}
+        return {
+            key: None if data is None else data.to_bytes()
+            for key, data in found.items()
+        }
 
     def finish(self, progress: Progress = no_progress) -> None:
         """Force the store's entries to disk; each shard is in its place already."""
-        sync(self.path)
+        if isinstance(self.path, Path):
+            sync(self.path)
 
     def discard(self) -> None:
         """Remove the store."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        if isinstance(self.path, Path):
+            shutil.rmtree(self.path, ignore_errors=True)
+        else:
+            self._remove_objects()
 
     def measure(self, layout: Layout, values: np.ndarray) -> int:
         """See :meth:`Target.measure`."""
@@ -132,18 +203,26 @@ class ZarrTarget(Target):
 
     def size(self) -> int:
         """See :meth:`Target.size`."""
-        files = (file for file in self.path.rglob("*") if FOLDER not in file.parts)
-        return sum(file.stat().st_size for file in files if file.is_file())
+        sizes = self.storage.sizes()
+        return sum(size for key, size in sizes.items() if FOLDER not in key.split("/"))
 
 
-def _is_zarr(path: Path) -> bool:
-    return any(
-        (path / name).exists() for name in ("zarr.json", ".zgroup", ".zmetadata")
-    )
+def _temporary(path: Path) -> tuple[Path, Path]:
+    """Return where a store is laid out, and where the one that it replaces is meanwhile."""
+    new = path.with_name(f".{path.name}{UNFINISHED}")
+    return new, path.with_name(f".{path.name}.old{UNFINISHED}")
 
 
-def lay_out(path: Path, layout: Layout, attributes: dict[str, str]) -> None:
-    """Write a store's metadata and coordinates, and its values and status as empty arrays."""
+def _remove_leftovers(path: Path) -> None:
+    for leftover in _temporary(path):
+        if leftover.exists():
+            shutil.rmtree(leftover)
+
+
+def lay_out(
+    store: Path | MemoryStore, layout: Layout, attributes: dict[str, str]
+) -> None:
+    """Write a store's metadata and coordinates, its values and status as empty arrays, and the folder of records."""
     import dask.array as da
 
     shard = layout.shard
@@ -170,10 +249,13 @@ def lay_out(path: Path, layout: Layout, attributes: dict[str, str]) -> None:
             "ignore", message="Consolidated metadata is currently not part"
         )
         dataset.to_zarr(
-            path,
+            store,
             mode="w",
             compute=False,
             consolidated=True,
             zarr_format=3,
             encoding=encoding,
         )
+    # A group, so that listing the store without its consolidated metadata finds nothing strange in it.
+    about = {"about": "completion records of deepcams"}
+    zarr.create_group(store, path=FOLDER, zarr_format=3, attributes=about)

@@ -1,0 +1,422 @@
+"""Folders of objects in an object store (S3, Google, Azure), and web servers that are only read, through obstore.
+
+Credentials, region and endpoint come from the environment, as obstore reads it: ``AWS_*``, ``GOOGLE_*``, ``AZURE_*``.
+Nothing that obstore says is shown as it is, because it names whole requests, and these may hold a query's secrets.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from deepcams.core.errors import (
+    DeepcamsError,
+    InputError,
+    MissingExtraError,
+    OutputError,
+)
+from deepcams.core.url import Url
+from deepcams.files.storage import ObjectKey, Storage
+
+RETRIES = 6
+"""How often obstore asks again after 5xx answers, refused and reset connections and silence, with back-off."""
+FIRST_BACKOFF, LAST_BACKOFF = timedelta(seconds=0.2), timedelta(seconds=15)
+WAITS = (0.5, 2.0, 8.0)
+"""Seconds before a whole operation is begun again, where obstore gave up on a broken answer."""
+CONNECT_TIMEOUT, READ_TIMEOUT = timedelta(seconds=20), timedelta(seconds=60)
+PART_BYTES = 16 << 20
+"""Larger objects are put in parts of this size."""
+
+_T = TypeVar("_T")
+_WORDS = {"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"}
+
+
+class StorageError(OutputError, InputError):
+    """An object store does not do what was asked; one line says why.
+
+    Args:
+        url: where.
+        why: the reason, and what to do.
+    """
+
+    def __init__(self, url: object, why: str) -> None:
+        self.where, self.expected, self.found, self.do = str(url), "", why, ""
+        DeepcamsError.__init__(self, f"{url}: {why}")
+
+
+def need_obstore(url: object) -> Any:
+    """Import obstore.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        import obstore
+        import obstore.store
+    except ModuleNotFoundError:
+        raise MissingExtraError(f"{url}: an object store", "cloud") from None
+    return obstore
+
+
+def _open(url: Url) -> Any:
+    """Make obstore's own store of a URL.
+
+    Raises:
+        StorageError: obstore does not take the URL or the environment's settings.
+    """
+    obstore = need_obstore(url)
+    seconds = max(RETRIES, 1) * (READ_TIMEOUT + LAST_BACKOFF)
+    options: dict[str, Any] = {
+        "client_options": {
+            "connect_timeout": CONNECT_TIMEOUT,
+            "read_timeout": READ_TIMEOUT,
+            "timeout": timedelta(minutes=10),
+        },
+        "retry_config": {
+            "max_retries": RETRIES,
+            "retry_timeout": seconds,
+            "backoff": {
+                "init_backoff": FIRST_BACKOFF,
+                "max_backoff": LAST_BACKOFF,
+                "base": 2,
+            },
+        },
+    }
+    # Options given by name replace what obstore itself would read here.
+    plain = os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("true", "1", "yes", "on")
+    if url.scheme == "http" or (url.scheme == "s3" and plain):
+        options["client_options"]["allow_http"] = True
+    try:
+        if url.is_web:
+            return obstore.store.HTTPStore.from_url(url.with_secrets(), **options)
+        return obstore.store.from_url(url.with_secrets(), **options)
+    except Exception as error:  # obstore's, and ValueError for what is no URL
+        why = f"no object store can be opened ({_short(error, url)})"
+        raise StorageError(url, f"{why}; check the URL and {_settings(url)}") from None
+
+
+@dataclass(frozen=True)
+class Version:
+    """An object's bytes, and what identifies this version of it.
+
+    Attributes:
+        data: the bytes.
+        tag: for :meth:`ObjectStorage.replace`.
+    """
+
+    data: bytes
+    tag: dict[str, str]
+
+
+@dataclass(frozen=True)
+class About:
+    """What a store says of an object.
+
+    Attributes:
+        bytes: its size.
+        state: changes when the object does: ETag, size and time of last change.
+        changed: seconds since 1970 of its last change.
+    """
+
+    bytes: int
+    state: str
+    changed: float
+
+    @classmethod
+    def of(cls, meta: Any) -> About:
+        """Take obstore's description."""
+        changed = meta["last_modified"].timestamp()
+        state = f"{meta.get('e_tag')} {meta['size']} {changed}"
+        return cls(int(meta["size"]), state, changed)
+
+
+class ObjectStorage(Storage):
+    """A folder in an object store.
+
+    Args:
+        url: of the folder.
+    """
+
+    def __init__(self, url: Url) -> None:
+        self.url = url
+        self._obstore = need_obstore(url)
+        self._store = _open(url)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Give another process the URL; it has credentials of its own."""
+        return type(self), (self.url,)
+
+    @property
+    def place(self) -> Url:
+        """See :attr:`Storage.place`."""
+        return self.url
+
+    def get(self, key: str) -> bytes | None:
+        """See :meth:`Storage.get`."""
+        found = self.read(key)
+        return None if found is None else found.data
+
+    def read(self, key: str) -> Version | None:
+        """Return an object with its version; ``None`` where there is none."""
+
+        def read() -> Version:
+            answer = self._obstore.get(self._store, key)
+            tag = {
+                name: value
+                for name in ("e_tag", "version")
+                if (value := answer.meta.get(name)) is not None
+            }
+            data = bytes(answer.bytes())
+            if len(data) != answer.meta["size"]:
+                raise ConnectionError("half an answer")
+            return Version(data, tag)
+
+        try:
+            return self._do(read, key)
+        except FileNotFoundError:
+            return None
+
+    def head(self, key: str, size: int) -> bytes:
+        """Return the first bytes of an object, at most ``size``.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        about = self.about(key)
+        if about is None:
+            raise FileNotFoundError(key)
+        length = min(size, about.bytes)
+        if length == 0:
+            return b""
+
+        def read() -> bytes:
+            data = self._obstore.get_range(self._store, key, start=0, length=length)
+            return bytes(data)[:length]
+
+        return self._do(read, key)
+
+    def about(self, key: str) -> About | None:
+        """Return what the store says of an object; ``None`` where there is none."""
+        try:
+            meta = self._do(lambda: self._obstore.head(self._store, key), key)
+        except FileNotFoundError:
+            return None
+        return About.of(meta)
+
+    def pieces(self, key: str) -> Iterator[bytes]:
+        """Read an object piece by piece; obstore asks for the rest where an answer breaks off.
+
+        Raises:
+            ConnectionError: it broke off too often.
+        """
+        answer = self._answer(key)
+        done, length = 0, answer.meta["size"]
+        try:
+            for piece in answer.stream(min_chunk_size=8 << 20):
+                done += len(piece)
+                yield bytes(piece)
+        except Exception as error:
+            if self._is_final(error):
+                raise self._explained(error, key) from None
+            raise ConnectionError(_short(error, self.url)) from None
+        if done != length:
+            raise ConnectionError(f"{done} of {length} bytes came")
+
+    def _answer(self, key: str) -> Any:
+        return self._do(lambda: self._obstore.get(self._store, key), key)
+
+    def put(self, key: str, data: bytes) -> None:
+        """See :meth:`Storage.put`."""
+        parts = len(data) > PART_BYTES
+        options = {"use_multipart": parts, "chunk_size": PART_BYTES}
+        self._put(lambda: self._obstore.put(self._store, key, data, **options), key)
+
+    def create(self, key: str, data: bytes) -> bool:
+        """See :meth:`Storage.create`."""
+        try:
+            self._put(
+                lambda: self._obstore.put(self._store, key, data, mode="create"), key
+            )
+        except self._obstore.exceptions.AlreadyExistsError:
+            # Perhaps an earlier try's, whose answer was lost.
+            return self.get(key) == data
+        return True
+
+    def replace(self, key: str, data: bytes, version: Version) -> bool:
+        """Replace an object if it is still this version; return whether it was, or is of the same bytes now."""
+        lost = (
+            self._obstore.exceptions.PreconditionError,
+            self._obstore.exceptions.AlreadyExistsError,
+            FileNotFoundError,
+        )
+        try:
+            self._put(
+                lambda: self._obstore.put(self._store, key, data, mode=version.tag), key
+            )
+        except lost:
+            return self.get(key) == data
+        return True
+
+    def _put(self, put: Callable[[], _T], key: str) -> _T:
+        try:
+            return self._do(put, key)
+        except FileNotFoundError:
+            raise StorageError(
+                self._name(key),
+                "the object store has no such bucket; check its name, or make it first",
+            ) from None
+
+    def delete(self, key: str) -> None:
+        """See :meth:`Storage.delete`."""
+        try:
+            self._do(lambda: self._obstore.delete(self._store, key), key)
+        except FileNotFoundError:
+            return
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        """See :meth:`Storage.list`."""
+        yield from sorted(self.sizes(prefix))
+
+    def sizes(self, prefix: str = "") -> dict[str, int]:
+        """See :meth:`Storage.sizes`."""
+        return {key: about.bytes for key, about in self.all_about(prefix).items()}
+
+    def all_about(self, prefix: str = "") -> dict[str, About]:
+        """Return the keys of all objects of a folder, each with what the store says of it."""
+        if self.url.is_web:
+            raise StorageError(
+                self.url, "a web server cannot be listed; name a file or a Zarr store"
+            )
+
+        def collect() -> dict[str, About]:
+            batches = self._obstore.list(self._store, prefix or None, chunk_size=1000)
+            return {meta["path"]: About.of(meta) for batch in batches for meta in batch}
+
+        try:
+            return self._do(collect, prefix)
+        except FileNotFoundError:  # folders of the web, and buckets
+            return {}
+
+    def exists(self, key: str) -> bool:
+        """See :meth:`Storage.exists`."""
+        return self.about(key) is not None
+
+    def zarr(self, key: str = "", *, read_only: bool = False) -> Any:
+        """See :meth:`Storage.zarr`."""
+        from deepcams.files.object_zarr import RetryingStore
+
+        inner = self.inner(key) if key else self
+        return RetryingStore.of(inner, read_only=read_only)
+
+    def inner(self, key: str) -> ObjectStorage:
+        """See :meth:`Storage.inner`."""
+        return ObjectStorage(self.url / key)
+
+    def lock_place(self, key: str) -> ObjectKey:
+        """See :meth:`Storage.lock_place`."""
+        return ObjectKey(self, key)
+
+    def _name(self, key: str) -> str:
+        return f"{self.url}/{key}" if key else str(self.url)
+
+    def _do(self, work: Callable[[], _T], key: str) -> _T:
+        """Do an operation that may be repeated, and again where an answer was broken.
+
+        Raises:
+            FileNotFoundError, obstore's AlreadyExistsError and PreconditionError: as obstore raises them.
+            StorageError: instead of anything else.
+        """
+        passed = (
+            FileNotFoundError,
+            self._obstore.exceptions.AlreadyExistsError,
+            self._obstore.exceptions.PreconditionError,
+        )
+        for wait in (*WAITS, None):
+            try:
+                return work()
+            except passed:
+                raise
+            except Exception as error:
+                if self._is_final(error) or wait is None:
+                    raise self._explained(error, key) from None
+            time.sleep(wait)
+        raise AssertionError
+
+    def _is_final(self, error: Exception) -> bool:
+        """Return whether the same operation would fail again: a refusal, or obstore's own retries were used up."""
+        return is_final(error, self._obstore)
+
+    def _explained(self, error: Exception, key: str) -> StorageError:
+        return explained(error, self.url, self._name(key), self._obstore)
+
+
+def is_final(error: Exception, obstore: Any) -> bool:
+    """Return whether repeating what obstore refused, or repeated itself, is of no use."""
+    if isinstance(error, ConnectionError):
+        return False
+    if not isinstance(error, obstore.exceptions.GenericError):
+        return True
+    words = str(error)
+    repeated = re.search(r"after (\d+) retries", words)
+    if repeated and int(repeated[1]) >= RETRIES:
+        return True
+    return bool(re.search(r"status code: [34]|BadScheme|URL scheme", words))
+
+
+def explained(
+    error: Exception, url: Url, name: str, obstore: Any = None
+) -> StorageError:
+    """Return an error of obstore in one line, without anything of the request."""
+    obstore = obstore or need_obstore(url)
+    kinds, settings = obstore.exceptions, _settings(url)
+    words = str(error)
+    if "NoSuchBucket" in words or "ContainerNotFound" in words:
+        why = "the object store has no such bucket; check its name, or make it first"
+    elif isinstance(error, kinds.PermissionDeniedError):
+        why = f"the server refuses access (403); check {settings}"
+    elif isinstance(error, kinds.UnauthenticatedError):
+        why = f"the server does not know these credentials (401); check {settings}"
+    elif re.search(r"169\.254\.|metadata|[Cc]redential", words) and not url.is_web:
+        why = f"no credentials were found; set {settings}"
+        if url.scheme == "s3":
+            why += ", or AWS_SKIP_SIGNATURE=true for a public bucket"
+    elif found := re.search(r"status code: (\d{3})", words):
+        why = f"the server answers with status {found[1]}; try again later"
+        if found[1].startswith("3"):
+            why = f"the server answers with status {found[1]}, another region's or host's; check {settings}"
+        elif found[1].startswith("4"):
+            why = f"the server refuses the request (status {found[1]}); check the URL and {settings}"
+    else:
+        why = (
+            f"the server cannot be reached, or its answer breaks off ({_short(error, url)}); check {settings}, or try "
+            "again later"
+        )
+    return StorageError(name, why)
+
+
+def _settings(url: Url) -> str:
+    if url.is_web:
+        return "the address"
+    return f"the environment ({_WORDS[url.scheme]}_*)"
+
+
+def _short(error: Exception, url: Url) -> str:
+    """Return the kind of an error in a few known words; its own text may hold secrets."""
+    words = str(error)
+    for pattern, short in (
+        (r"dns error|failed to lookup", "no such host"),
+        (r"[Cc]onnection refused|tcp connect error", "connection refused"),
+        (r"timed out|[Tt]imeout|TimedOut", "no answer in time"),
+        (r"reset by peer|ConnectionReset", "connection reset"),
+        (r"certificate|tls|TLS", "its certificate is refused"),
+        (r"BadScheme|URL scheme is not allowed", "http needs AWS_ALLOW_HTTP=true"),
+        (r"half an answer|bytes came|IncompleteBody|error decoding", "half an answer"),
+    ):
+        if re.search(pattern, words):
+            return short
+    return type(error).__name__

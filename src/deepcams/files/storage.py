@@ -1,0 +1,229 @@
+"""Folders of objects, on this machine or in an object store: what outputs and records are put into.
+
+An object appears under its key only when it is whole and stored for good, whichever kind of storage it is in.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from deepcams.core.url import Place, Url
+from deepcams.files.atomic import UNFINISHED, sync, write_atomically
+
+if TYPE_CHECKING:
+    from deepcams.files.object_storage import ObjectStorage
+
+
+class Storage(ABC):
+    """A folder of objects. Keys are names, with slashes between folders.
+
+    Every method raises ``OSError`` (a local folder) or :class:`~deepcams.core.errors.OutputError` (an object store)
+    where the storage fails; ``str`` of a storage names its place without credentials.
+    """
+
+    @property
+    @abstractmethod
+    def place(self) -> Place:
+        """Where it is."""
+
+    @abstractmethod
+    def get(self, key: str) -> bytes | None:
+        """Return an object; ``None`` where there is none."""
+
+    @abstractmethod
+    def put(self, key: str, data: bytes) -> None:
+        """Write an object, or replace it: readers find the old or the new one, whole."""
+
+    @abstractmethod
+    def create(self, key: str, data: bytes) -> bool:
+        """Write an object where there is none; return whether there was none, or one of the same bytes."""
+
+    @abstractmethod
+    def delete(self, key: str) -> None:
+        """Remove an object, if it is there."""
+
+    @abstractmethod
+    def list(self, prefix: str = "") -> Iterator[str]:
+        """Return the keys of all objects in a folder of this storage and its folders, sorted; unfinished ones left out.
+
+        Args:
+            prefix: the folder's key; empty for all.
+        """
+
+    @abstractmethod
+    def sizes(self, prefix: str = "") -> dict[str, int]:
+        """Return the keys of :meth:`list`, each with its object's size in bytes."""
+
+    @abstractmethod
+    def exists(self, key: str) -> bool:
+        """Return whether there is an object."""
+
+    @abstractmethod
+    def zarr(self, key: str = "", *, read_only: bool = False) -> Any:
+        """Return a folder of this storage as what Zarr opens as a store."""
+
+    @abstractmethod
+    def inner(self, key: str) -> Storage:
+        """Return a folder of this storage."""
+
+    @abstractmethod
+    def lock_place(self, key: str) -> LockPlace:
+        """Return where a lock of this name would be, for :func:`deepcams.files.lock.locked`."""
+
+    def __str__(self) -> str:
+        return str(self.place)
+
+
+@dataclass(frozen=True)
+class ObjectKey:
+    """One object of an object store.
+
+    Attributes:
+        storage: where it is.
+        key: its name there.
+    """
+
+    storage: ObjectStorage
+    key: str
+
+    def __str__(self) -> str:
+        return f"{self.storage}/{self.key}"
+
+
+LockPlace: TypeAlias = Path | ObjectKey
+"""Where a lock is: a file, or an object."""
+
+
+class LocalStorage(Storage):
+    """A folder on this machine.
+
+    Args:
+        folder: made when something is put.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Give another process an absolute path."""
+        return {"folder": self.folder.absolute()}
+
+    @property
+    def place(self) -> Path:
+        """See :attr:`Storage.place`."""
+        return self.folder
+
+    def get(self, key: str) -> bytes | None:
+        """See :meth:`Storage.get`."""
+        try:
+            return (self.folder / key).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def put(self, key: str, data: bytes) -> None:
+        """See :meth:`Storage.put`."""
+        path = self.folder / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, data)
+
+    def create(self, key: str, data: bytes) -> bool:
+        """See :meth:`Storage.create`."""
+        path = self.folder / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{UNFINISHED}")
+        try:
+            temporary.write_bytes(data)
+            sync(temporary)
+            try:
+                os.link(temporary, path)  # which fails where the name is taken
+            except FileExistsError:
+                return path.read_bytes() == data
+            except OSError:  # a file system without links: the output's lock must do
+                if path.exists():
+                    return path.read_bytes() == data
+                temporary.replace(path)
+            sync(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return True
+
+    def delete(self, key: str) -> None:
+        """See :meth:`Storage.delete`."""
+        with suppress(NotADirectoryError):
+            (self.folder / key).unlink(missing_ok=True)
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        """See :meth:`Storage.list`."""
+        paths = (
+            path.relative_to(self.folder).as_posix() for path in self._walk(prefix)
+        )
+        yield from sorted(paths)
+
+    def _walk(self, prefix: str) -> Iterator[Path]:
+        for folder, _, names in os.walk(self.folder / prefix):
+            for name in names:
+                if not name.endswith(UNFINISHED):
+                    yield Path(folder, name)
+
+    def sizes(self, prefix: str = "") -> dict[str, int]:
+        """See :meth:`Storage.sizes`."""
+        return {
+            path.relative_to(self.folder).as_posix(): path.lstat().st_size
+            for path in self._walk(prefix)
+        }
+
+    def exists(self, key: str) -> bool:
+        """See :meth:`Storage.exists`."""
+        return (self.folder / key).is_file()
+
+    def zarr(self, key: str = "", *, read_only: bool = False) -> Any:
+        """See :meth:`Storage.zarr`."""
+        return self.folder / key
+
+    def inner(self, key: str) -> LocalStorage:
+        """See :meth:`Storage.inner`."""
+        return LocalStorage(self.folder / key)
+
+    def lock_place(self, key: str) -> Path:
+        """See :meth:`Storage.lock_place`."""
+        return self.folder / key
+
+    def remove(self) -> None:
+        """Remove the folder and all that is in it."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def storage_at(place: Place) -> Storage:
+    """Return the storage of a folder or a URL.
+
+    Raises:
+        MissingExtraError: a URL, and obstore is not installed.
+        InputError: settings in the environment that obstore does not take.
+    """
+    if isinstance(place, Url):
+        from deepcams.files.object_storage import ObjectStorage
+
+        return ObjectStorage(place)
+    return LocalStorage(place)
+
+
+def bytes_at(url: Url) -> int:
+    """Return the size of an object, or of all objects in a folder (on the web: of a Zarr store's metadata)."""
+    from deepcams.files.object_storage import ObjectStorage
+
+    about = ObjectStorage(url.parent).about(url.path.rpartition("/")[2])
+    if about is not None:
+        return about.bytes
+    storage = ObjectStorage(url)
+    if not url.is_web:
+        return sum(storage.sizes().values())
+    names = ("zarr.json", ".zmetadata")
+    return sum(len(storage.get(name) or b"") for name in names)
