@@ -6,7 +6,7 @@ import importlib.util
 import itertools
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -100,9 +100,9 @@ def check_whole(file: DataFile) -> None:
 def _loaded(dataset: xr.Dataset, file: DataFile) -> xr.Dataset:
     """Read the coordinates, and close the file: reading opens it again, so thousands of files hold no handle."""
     _check_sizes(dataset, file)
-    for variable in (dataset, *dataset.variables.values()):
-        variable.attrs = {str(key): _plain(one) for key, one in variable.attrs.items()}
+    dataset.attrs = _plain_values(dataset.attrs)
     for variable in dataset.variables.values():
+        variable.attrs = _plain_values(variable.attrs)
         if "bounds" in variable.encoding:
             variable.encoding["bounds"] = _plain(variable.encoding["bounds"])
     for coordinate in dataset.coords.values():
@@ -110,8 +110,12 @@ def _loaded(dataset: xr.Dataset, file: DataFile) -> xr.Dataset:
     dataset.close()
     for name in dataset.dims:
         if name in dataset.coords and name not in dataset.xindexes:
-            dataset = dataset.set_xindex(name)
+            dataset = dataset.set_xindex([name])
     return dataset
+
+
+def _plain_values(attributes: Mapping[Any, Any]) -> dict[str, Any]:
+    return {str(key): _plain(value) for key, value in attributes.items()}
 
 
 def _plain(value: Any) -> Any:

@@ -246,14 +246,19 @@ def _versions(
 
 def _precision(array: xr.DataArray, part: Stored) -> Precision:
     """How exact stored values are: packed as integers, or rounded as their attributes say (CF-1.12, section 8.4)."""
-    relative = array.attrs.get("quantization_maximum_relative_error", 0.0)
-    if isinstance(relative, str):  # no number: nothing is known
-        relative = 0.0
+    relative = _number(array.attrs.get("quantization_maximum_relative_error", 0.0), 0.0)
     if not np.issubdtype(array.encoding.get("dtype", np.float32), np.integer):
-        return 0.0, float(relative)
-    return abs(
-        float(array.encoding.get("scale_factor", 1.0))
-    ) * part.axes.factor, float(relative)
+        return 0.0, relative
+    scale = _number(array.encoding.get("scale_factor", 1.0), 1.0)
+    return abs(scale) * part.axes.factor, relative
+
+
+def _number(value: Any, default: float) -> float:
+    """Return an attribute as a number; ``default`` where a file has something else there."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return default
 
 
 def _cut_in_time(
