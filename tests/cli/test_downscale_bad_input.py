@@ -335,9 +335,7 @@ def test_a_url_is_named_as_typed_without_its_credentials(
 ) -> None:
     assert main(arguments) == 2
     told = capsys.readouterr().err
-    assert told.startswith(
-        f"deepcams: error: s3://bucket/a.zarr: expected {expected}"
-    )
+    assert told.startswith(f"deepcams: error: s3://bucket/a.zarr: expected {expected}")
     assert told.count("\n") == 1
     assert "secret" not in told
 

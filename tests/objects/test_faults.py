@@ -88,9 +88,7 @@ def test_reading_survives(
         bucket.upload(tmp_path / file, file)
         with faulty(plan):
             field = open_cams(bucket.url(file))
-            xr.testing.assert_equal(
-                xr.DataArray(field.values), xr.DataArray(expected)
-            )
+            xr.testing.assert_equal(xr.DataArray(field.values), xr.DataArray(expected))
     assert any("pm2p5/c" in path for _, path in plan.made)
 
 

@@ -23,7 +23,6 @@ from readers.conftest import _world
 from services.base import Answer, Seen
 from services.files import FileTree
 
-
 # Zarr itself says this of the stores that tests make.
 pytestmark = pytest.mark.filterwarnings("ignore:Consolidated metadata")
 
@@ -197,6 +196,6 @@ def test_a_copy_fails_where_the_cache_has_no_room(
         copies.shutil, "disk_usage", lambda path: type("U", (), {"free": 10})
     )
     url = bucket.upload(cams, "cams.nc")
-    with pytest.raises(OutputError, match="a copy needs .* set DEEPCAMS_CACHE"):
+    with pytest.raises(OutputError, match=r"a copy needs .* set DEEPCAMS_CACHE"):
         open_cams(url)
     assert copied([]) == []

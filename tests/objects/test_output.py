@@ -92,7 +92,7 @@ def test_a_store_that_was_half_laid_out_is_begun_again(
 ) -> None:
     field, plain, puts = make_field(9), zarr_store.ZarrTarget._create_objects, []
 
-    def killed(self, layout, attributes):  # noqa: ANN001, ANN202
+    def killed(self, layout, attributes):
         put = self.storage.put
 
         def some(key: str, data: bytes) -> None:

@@ -21,6 +21,7 @@ VERBS = {
     "fetch": "Get CAMS, GEOS-CF or OpenAQ data: complete, verified, resumable",
     "info": "Show what a file holds: layout, grid, times, units, values",
     "models": "List, show and import network checkpoints",
+    "plan": "Forecast a long run: hours, bytes, memory, wall time, a batch script",
     "plot": "Draw maps, comparisons, sequences, series, means, stations",
     "prepare": "Check hourly fine fields and put them into a store to train from",
     "report": "Put a run's settings, tables and pictures into one HTML file",
@@ -37,12 +38,13 @@ URLS = {
     "downscale": {"inputs", "out"},
     "evaluate": {"truth"},
     "info": {"files"},
+    "plan": {"inputs", "out"},
     "plot": {"field", "original", "truth", "baseline"},
     "validate": {"field", "original"},
 }
 """Of each verb, the parameters whose value may be a URL; all others are paths on this machine, or no places."""
 
-_TEXTS = {"title", "note"}
+_TEXTS = {"title", "note", "scheduler"}
 
 
 def _refusing_urls(command: Any, allowed: set[str]) -> Any:

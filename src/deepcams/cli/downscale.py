@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from deepcams.cli.worker_options import Number, PartOption, Scheduler
+
 if TYPE_CHECKING:
     from deepcams.downscaling.job import Estimate, Summary
 
@@ -90,6 +92,9 @@ def downscale(
     precision: Annotated[
         str, typer.Option(help="Of networks: float32 or bfloat16.")
     ] = "float32",
+    workers: Number = None,
+    part: PartOption = None,
+    scheduler: Scheduler = None,
     report: Annotated[
         Path | None,
         typer.Option(
@@ -108,12 +113,15 @@ def downscale(
     """
     from deepcams.cli.progress import Bars, Rate
     from deepcams.cli.stopping import command_line, kept, stoppable
+    from deepcams.cli.worker_options import opened
     from deepcams.core.url import place_of
     from deepcams.downscaling.job import plan_job
     from deepcams.downscaling.memory import keep_memory_for
     from deepcams.readers.cams import open_cams_files
     from deepcams.readers.detect import find_files
+    from deepcams.workers import Part
 
+    share = None if part is None else Part.parse(part)
     keep_memory_for(temporal)
     if report is not None:
         from deepcams.core.errors import refuse_url
@@ -144,12 +152,18 @@ def downscale(
     if dry_run:
         _print_estimate(job.estimate(), job.target.path)
         return
-    with stoppable(kept(without="--overwrite")), Bars("h", Rate("h/s"), "left") as bars:
+    with (
+        stoppable(kept(without="--overwrite")),
+        opened(workers, scheduler) as team,
+        Bars("h", Rate("h/s"), "left") as bars,
+    ):
         summary = job.run(
-            lambda phase, done, total: bars.tell(_PHASES[phase], done, total)
+            lambda phase, done, total: bars.tell(_PHASES[phase], done, total),
+            team,
+            share,
         )
     _print_summary(summary)
-    if report is not None:
+    if report is not None and not summary.left:
         from deepcams.report import write_report
 
         written = write_report(
@@ -161,18 +175,8 @@ def downscale(
 _PHASES = {"downscale": "downscaling", "write": "writing files"}
 
 
-def _time(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.1f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return (
-        f"{seconds / 3600:.1f} h" if seconds < 172800 else f"{seconds / 86400:.1f} days"
-    )
-
-
 def _print_summary(summary: Summary) -> None:
-    from deepcams.core.text import size
+    from deepcams.core.text import duration, size
 
     total, counts = summary.total, summary.total.counts
     missing, analysis, interpolated = total.hours
@@ -195,12 +199,12 @@ def _print_summary(summary: Summary) -> None:
     before = summary.hours - summary.computed
     resumed = f" ({before} were there already)" if before else ""
     print(
-        f"  {summary.computed} hours in {_time(summary.seconds)}, {rate:.2f} h/s{resumed}; {size(summary.bytes)}"
+        f"  {summary.computed} hours in {duration(summary.seconds)}, {rate:.2f} h/s{resumed}; {size(summary.bytes)}"
     )
 
 
 def _print_estimate(estimate: Estimate, out: object) -> None:
-    from deepcams.core.text import size
+    from deepcams.core.text import duration, size
 
     print(
         f"{out} would hold {estimate.hours} hours ({estimate.missing} of them missing)"
@@ -210,5 +214,5 @@ def _print_estimate(estimate: Estimate, out: object) -> None:
     free = "" if estimate.free is None else f"; free: {size(estimate.free)}"
     print(f"  size: about {size(estimate.bytes)} ({size(estimate.raw)} raw){free}")
     print(
-        f"  time: about {_time(estimate.seconds)} (from computing and compressing the first work item)"
+        f"  time: about {duration(estimate.seconds)} (from computing and compressing the first work item)"
     )

@@ -38,3 +38,14 @@ def size(count: float) -> str:
         amount /= 1000
     digits = 0 if unit == "B" or (amount >= 99.95 and unit != "TB") else 1
     return f"{amount:.{digits}f} {unit}"
+
+
+def duration(seconds: float) -> str:
+    """Return a number of seconds in the unit that suits it: ``12.0 s``, ``15 min``, ``3.2 h``, ``4.7 days``."""
+    if seconds < 90:
+        return f"{seconds:.1f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 172800:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:.1f} days"

@@ -40,8 +40,8 @@ class DataFile:
     """One file (or Zarr store) with data.
 
     Attributes:
-        path: where its bytes lie: for a member of a zip, and for a file at a URL, in the cache; of a Zarr store at a
-            URL, which is read in place, the URL.
+        path: where its bytes are, absolute, so that another process finds them: for a member of a zip, and for a file
+            at a URL, in the cache; of a Zarr store at a URL, which is read in place, the URL.
         kind: what its content is.
         given: the path or URL as the user knows it.
         member: the member's name where ``given`` is a zip.
@@ -310,7 +310,8 @@ def _recognised(path: Place, kind: Kind | None, given: Place) -> list[DataFile]:
             "download it again",
         )
     if kind != "zip":
-        return [DataFile(path, kind, given)]
+        whole = path.absolute() if isinstance(path, Path) else path
+        return [DataFile(whole, kind, given)]
     assert isinstance(path, Path)
     if _holds_zarr(path):
         found, do = "a zipped Zarr store", "unzip it into a folder and open that"
@@ -323,7 +324,7 @@ def _recognised(path: Place, kind: Kind | None, given: Place) -> list[DataFile]:
     ):
         member_kind = kind_of(_head(file))
         assert member_kind is not None
-        inner.append(DataFile(file, member_kind, given, member))
+        inner.append(DataFile(file.absolute(), member_kind, given, member))
     return inner
 
 

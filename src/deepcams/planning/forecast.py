@@ -1,0 +1,229 @@
+"""From a measured run to the whole: work items, hours, bytes, memory, and the wall time of many workers."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from deepcams.core.field import grid_of
+from deepcams.core.grid import Grid
+from deepcams.core.period import Period
+from deepcams.core.progress import Progress, no_progress
+from deepcams.core.times import DAY, HOUR, HOUR_SECONDS, MINUTE
+from deepcams.core.url import without_secrets
+from deepcams.downscaling.job import Job, plan_job
+from deepcams.planning.measure import Measured, measure
+from deepcams.planning.schedule import Conditions, draw_seconds, play
+from deepcams.readers.cams import open_cams_files
+from deepcams.readers.detect import find_files
+from deepcams.simulation.world import SimulatedWorld
+from deepcams.simulation.write_cams import write_cams
+
+WORKERS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000)
+"""Numbers of workers whose wall time is forecast."""
+
+CADENCE = 3 * HOUR
+"""Of CAMS EAC4."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The needs of a long run.
+
+    Attributes:
+        hours: of output.
+        items: work items; each is one shard of a Zarr store.
+        shape: rows and columns of the output.
+        bytes: of the output.
+        work_hours: hours of one worker that does all items, without start-up.
+        cpus: processors a worker.
+        gpu: whether a worker uses a GPU.
+        input: what was measured, in words.
+        measured: the measured run.
+        conditions: of the schedules, start-up included.
+        schedules: one row for each number of workers: ``workers``, and for ``parts`` and ``dynamic`` the ``seconds``
+            (wall time), ``efficiency``, ``lost_hours`` and ``failures``.
+    """
+
+    hours: int
+    items: int
+    shape: tuple[int, int]
+    bytes: int
+    work_hours: float
+    cpus: int
+    gpu: bool
+    input: str
+    measured: Measured
+    conditions: Conditions
+    schedules: tuple[dict[str, Any], ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all figures as JSON types."""
+        return {
+            **asdict(self),
+            "processor_hours": self.work_hours * self.cpus,
+            "gpu_hours": self.work_hours * self.gpu,
+        }
+
+
+def forecast(
+    years: Period,
+    inputs: Sequence[str],
+    settings: Mapping[str, Any],
+    conditions: Conditions,
+    *,
+    workers: Sequence[int] = WORKERS,
+    days: int = 2,
+    cpus: int = 1,
+    seed: int = 0,
+    grid: Grid | None = None,
+    progress: Progress = no_progress,
+) -> Forecast:
+    """Measure a few days and forecast the whole.
+
+    Args:
+        years: of the whole output.
+        inputs: CAMS files, of which the first days are measured; none: days of the simulated world are.
+        settings: of :func:`deepcams.downscaling.job.plan_job`.
+        conditions: on the cluster; ``startup`` is added to the measured one.
+        workers: numbers of them; those above the number of items are left out.
+        days: how many to measure, from 1 on.
+        cpus: processors a worker, from 1 on.
+        seed: of the schedules.
+        grid: of the simulated world, by default the 0.75 degree globe.
+        progress: told of the stages ``simulate`` (frames) and ``measure`` (items).
+
+    Raises:
+        InputError: an argument is not what was expected.
+        DeepcamsError: the measured run failed.
+    """
+    with tempfile.TemporaryDirectory(prefix="deepcams-plan-") as name:
+        folder = Path(name)
+        if inputs:
+            field = open_cams_files(find_files(inputs), "pm2p5")
+            words = (
+                f"the first {days} days of {', '.join(map(without_secrets, inputs))}"
+            )
+        else:
+            field = _lazy(grid or Grid.globe(0.75), years.start, days * DAY + HOUR)
+            words = f"{days} days of the simulated world"
+        period = _first_days(field, days)
+        job = plan_job(field, folder / "measured.zarr", period=period, **settings)
+        # Planned before anything is measured: what cannot be planned is refused at once.
+        began = time.perf_counter()
+        whole = _plan_whole(field, years, folder, settings)
+        planning = time.perf_counter() - began
+        if not inputs:
+            simulated = folder / "simulated.nc"
+            write_cams(field, simulated, progress=progress)
+            inputs = [str(simulated)]
+        options = [*options_of(settings), "--period", _text(period)]
+        found = measure(inputs, options, job.plan.items, folder, cpus, progress)
+    items = whole.plan.items
+    conditions = replace(
+        conditions, startup=conditions.startup + found.startup + planning
+    )
+    seconds = draw_seconds(found.seconds, len(items), seed)
+    hours = whole.plan.times.size
+    out = whole.plan.crop.grid
+    return Forecast(
+        hours=hours,
+        items=len(items),
+        shape=(out.rows, out.columns),
+        bytes=round(found.bytes / found.hours * hours),
+        work_hours=float(np.mean(found.seconds)) * hours / 24 / HOUR_SECONDS,
+        cpus=cpus,
+        gpu=uses_gpu(job, settings),
+        input=words,
+        measured=found,
+        conditions=conditions,
+        schedules=tuple(
+            schedule_row(seconds, number, conditions, seed)
+            for number in workers
+            if number <= len(items)
+        ),
+    )
+
+
+def schedule_row(
+    seconds: Sequence[float], workers: int, conditions: Conditions, seed: int
+) -> dict[str, Any]:
+    """Return how both ways of sharing go with a number of workers: a row of :attr:`Forecast.schedules`."""
+    row: dict[str, Any] = {"workers": workers}
+    for sharing in ("parts", "dynamic"):
+        outcome = play(seconds, workers, sharing, conditions, seed)
+        row[sharing] = {
+            "seconds": outcome.makespan,
+            "efficiency": outcome.efficiency,
+            "lost_hours": outcome.lost / HOUR_SECONDS,
+            "failures": outcome.failures,
+        }
+    return row
+
+
+def options_of(settings: Mapping[str, Any]) -> list[str]:
+    """Return settings as the options of ``deepcams downscale``; those that are ``None`` are left out."""
+    options: list[str] = []
+    for name, value in settings.items():
+        if isinstance(value, bool):
+            options.append(f"--{name}" if value else f"--no-{name}")
+        elif isinstance(value, tuple):
+            options += [f"--{name}", *(f"{number:g}" for number in value)]
+        elif value is not None:
+            options += [f"--{name}", str(value)]
+    return options
+
+
+def time_limit(forecast: Forecast, workers: int) -> float:
+    """Return the seconds after which a batch system may end one of ``workers`` parts: half as long again as expected.
+
+    Expected is a slow worker, the longest of the measured items each time, and one start.
+    """
+    conditions, longest = forecast.conditions, max(forecast.measured.seconds)
+    slowness = conditions.slowness if conditions.stragglers else 1.0
+    items = math.ceil(forecast.items / workers)
+    return 1.5 * (conditions.startup + items * longest * slowness)
+
+
+def uses_gpu(job: Job, settings: Mapping[str, Any]) -> bool:
+    """Return whether a run uses a GPU on this machine."""
+    if not job.plan.chain.weights:
+        return False
+    from deepcams.methods.device import choose_device
+
+    return choose_device(settings.get("device") or "auto").type == "cuda"
+
+
+def _lazy(grid: Grid, start: np.datetime64, length: np.timedelta64) -> xr.DataArray:
+    """Return a 3-hourly field of the simulated world, of which nothing is computed yet."""
+    return SimulatedWorld(0).field(grid, np.arange(start, start + length, CADENCE))
+
+
+def _first_days(field: xr.DataArray, days: int) -> Period:
+    start = field.time.values[0]
+    return Period(start, start + days * DAY)
+
+
+def _plan_whole(
+    field: xr.DataArray, years: Period, folder: Path, settings: Mapping[str, Any]
+) -> Job:
+    """Plan the whole run on the grid of what is measured."""
+    whole = _lazy(grid_of(field), years.start, years.end - years.start)
+    return plan_job(whole, folder / "whole.zarr", **settings)
+
+
+def _text(period: Period) -> str:
+    """Return a period as an option takes it: its end is included."""
+    first, last = (
+        str(moment.astype("datetime64[m]"))
+        for moment in (period.start, period.end - MINUTE)
+    )
+    return f"{first}..{last}"
