@@ -10,6 +10,7 @@ import difflib
 import re
 import warnings
 from collections.abc import Iterable
+from pathlib import PurePath
 
 LONGEST = 800
 """Characters of a message; a file may hold a text of any length where a word is expected."""
@@ -98,18 +99,30 @@ def notice(message: str) -> None:
 def refuse_url(path: object) -> None:
     """Refuse a URL where a path is needed; name it as it was typed, without its credentials.
 
-    ``Path`` would make ``s3:/bucket`` of ``s3://bucket``, so this is asked before.
+    ``Path`` makes ``s3:/bucket`` of ``s3://bucket``; that is refused too.
     """
+    slashes = "/" if isinstance(path, PurePath) else "//"
     url = re.fullmatch(
-        r"([A-Za-z][A-Za-z0-9+.-]+://)(?:[^/@]*@)?([^?#]*).*", str(path), re.DOTALL
+        rf"([A-Za-z][A-Za-z0-9+.-]+:){slashes}(?:[^/@]*@)?([^?#]*).*",
+        str(path),
+        re.DOTALL,
     )
     if url:
         raise InputError(
-            url[1] + url[2],
+            f"{url[1]}//{url[2]}",
             "a path on this machine",
             "a URL",
             "copy it here first, or mount the store",
         )
+
+
+def without_secrets_in(message: str) -> str:
+    """Return a message with its URLs as they were typed, but without ``user:password`` and query."""
+    return re.sub(
+        r"""([A-Za-z][A-Za-z0-9+.-]+:/{1,2})(?:[^\s/@'"]*@)?([^\s?#'"]*)(?:[?#][^\s'")]*)?""",
+        r"\1\2",
+        message,
+    )
 
 
 def choose(kind: str, name: str, known: Iterable[str]) -> str:

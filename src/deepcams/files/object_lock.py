@@ -238,9 +238,9 @@ def _watch(storage: ObjectStorage, key: str, found: Version, output: object) -> 
     if beat is not None and beat.age() < STALE:
         raise OutputError(f"{output}: {_held_by(found)}")
     who = "somebody" if beat is None else str(beat.holder)
-    since = "" if beat is None else f" since {beat.beat[:19]}Z"
+    when = "long ago" if beat is None else f"at {beat.beat[:19]}Z"
     notice(
-        f"{output}: the lock of {who} was not renewed{since}; it is watched for {WATCH:.0f} s and then taken over"
+        f"{output}: the lock of {who} was last renewed {when}; it is watched for {WATCH:.0f} s and then taken over"
     )
     end = time.monotonic() + WATCH
     while time.monotonic() < end:

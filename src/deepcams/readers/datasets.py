@@ -17,6 +17,8 @@ import xarray as xr
 from deepcams.core.errors import DeepcamsError, InputError, MissingExtraError
 from deepcams.core.field import DIMS
 from deepcams.core.species import COORDINATE_NAMES
+from deepcams.core.url import Place, Url
+from deepcams.files.storage import storage_at
 from deepcams.readers.detect import KINDS, DataFile
 from deepcams.readers.truncation import shortfall
 from deepcams.writers.target import Written, is_ours, written
@@ -56,18 +58,10 @@ def open_datasets(file: DataFile) -> tuple[xr.Dataset, ...]:
         if file.kind == "grib":
             from deepcams.readers.grib import open_grib
 
-            return tuple(open_grib([file.path], file))
+            return tuple(open_grib([file.local], file))
         if file.kind == "zarr":
-            options: dict[str, Any] = {"consolidated": False, "cache": False}
-            store = xr.open_dataset(
-                file.path,
-                engine="zarr",
-                decode_timedelta=False,
-                create_default_indexes=False,
-                **options,
-            )
-            return (_only_written(_loaded(store, file), file),)
-        return (_loaded(_open_netcdf(file.path, file), file),)
+            return (_only_written(_loaded(_open_zarr(file.path), file), file),)
+        return (_loaded(_open_netcdf(file.local, file), file),)
     except DeepcamsError:
         raise
     except Exception as error:  # every library underneath has its own
@@ -88,7 +82,7 @@ def check_whole(file: DataFile) -> None:
     Raises:
         InputError, MissingExtraError: see :func:`open_datasets`.
     """
-    short = "" if file.kind == "zarr" else shortfall(file.path, file.kind)
+    short = "" if file.kind == "zarr" else shortfall(file.local, file.kind)
     if short:
         raise InputError(
             file, "a whole file", f"a truncated one ({short})", again(file.path)
@@ -147,6 +141,28 @@ def check_size(file: object, what: str, found: int, most: int) -> None:
     """
     if found > most:
         raise InputError(file, f"a {what} of at most {most:,} values", f"{found:,}")
+
+
+def _open_zarr(place: Place) -> xr.Dataset:
+    """Open a Zarr store lazily; at a URL by its consolidated metadata if it has any, as web servers list nothing."""
+    storage = storage_at(place)
+    consolidated = False
+    if isinstance(place, Url):
+        root = storage.get("zarr.json")
+        consolidated = (
+            b'"consolidated_metadata"' in root
+            if root is not None
+            else storage.exists(".zmetadata")
+        )
+    options: dict[str, Any] = {"consolidated": consolidated, "cache": False}
+    store = storage.zarr(read_only=True)
+    return xr.open_dataset(
+        store,
+        engine="zarr",
+        decode_timedelta=False,
+        create_default_indexes=False,
+        **options,
+    )
 
 
 def _open_netcdf(path: Path, file: DataFile) -> xr.Dataset:
@@ -240,7 +256,7 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(words.split())[:160].rstrip('.')}"
 
 
-def again(path: Path) -> str:
+def again(path: Place) -> str:
     """Return what to do about a damaged file: an output of deepcams cannot be downloaded."""
     return "make it again" if is_ours(path) else "download it again"
 

@@ -11,7 +11,6 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,8 @@ import xarray as xr
 from deepcams.core.errors import DeepcamsError, DeepcamsNotice
 from deepcams.core.field import IMPLAUSIBLE, UNITS, grid_of, is_mean, units_factor
 from deepcams.core.species import COORDINATE_NAMES
+from deepcams.core.url import Place, Url
+from deepcams.files.storage import bytes_at
 from deepcams.readers.datasets import field_variables, opened, pieces
 from deepcams.readers.detect import DataFile, find_files
 from deepcams.readers.geos_cf import UNDEFINED
@@ -222,7 +223,9 @@ def _look(file: DataFile) -> _Look:
         return _Look(file, problem=str(error))
 
 
-def _size(path: Path) -> int:
+def _size(path: Place) -> int:
+    if isinstance(path, Url):
+        return bytes_at(path)
     return (
         sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
         if path.is_dir()

@@ -15,6 +15,7 @@ import xarray as xr
 
 from deepcams.core.errors import InputError, OutputError
 from deepcams.core.text import from_json
+from deepcams.core.url import Place
 from deepcams.files.records import FOLDER, Record, Records, damaged_explained
 from deepcams.networks.checkpoint import Card, read_card
 from deepcams.readers.open import open_field
@@ -99,7 +100,7 @@ class Found:
 
 
 def find_run(
-    run: Path | str, original: Sequence[Path | str] | Path | str | None = None
+    run: Path | str, original: Sequence[Place | str] | Place | str | None = None
 ) -> Found:
     """Recognise what a path holds.
 

@@ -142,9 +142,9 @@ def scan_headers(
 
 def _state_of(file: DataFile) -> Header:
     """Return a header with name, size and time of change alone; of a store, those of all its files."""
-    paths = [file.path]
-    if file.path.is_dir():
-        paths = [path for path in file.path.rglob("*") if path.is_file()]
+    paths = [file.local]
+    if file.local.is_dir():
+        paths = [path for path in file.local.rglob("*") if path.is_file()]
     states = [path.stat() for path in paths]
     changed = max((state.st_mtime_ns for state in states), default=0)
     return Header(str(file), sum(state.st_size for state in states), changed)

@@ -144,15 +144,13 @@ class Preparation:
         if isinstance(field, xr.DataArray):
             self.field = as_field(field)
         else:
-            self.files = find_files(field)
+            self.files = find_files(field, urls=False)
         self._new = self.out.with_name(f".{self.out.name}.new")
         self._old = self.out.with_name(f".{self.out.name}.old")
         self._records = Records(self.out / FOLDER)
         for file in self.files:
-            if self.out.resolve() in (
-                file.given.resolve(),
-                *file.given.resolve().parents,
-            ):
+            given = Path(str(file.given)).resolve()
+            if self.out.resolve() in (given, *given.parents):
                 raise OutputError(
                     f"{self.out}: expected a name of its own, found the input {file.given}"
                 )
