@@ -12,16 +12,29 @@ import warnings
 from collections.abc import Iterable
 from pathlib import PurePath
 
+LONGEST = 800
+"""Characters of a message; a file may hold a text of any length where a word is expected."""
+
 
 class DeepcamsError(Exception):
-    """Base of all errors that a user can cause. The message is a single line."""
+    """Base of all errors that a user can cause. The message is a single line of printable text."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(str(message).split()))
+        super().__init__(_one_line(message))
 
     def __reduce__(self) -> tuple[object, ...]:
         """Let errors of any signature travel between processes."""
         return _restored, (type(self), str(self), self.__dict__)
+
+
+def _one_line(text: object) -> str:
+    """Return a text as one line, without control characters, which a terminal would obey; a long one is cut."""
+    words = " ".join(str(text).split())
+    if len(words) > LONGEST:
+        words = f"{words[: LONGEST * 2 // 3]} .. {words[-LONGEST // 3 + 4 :]}"
+    if words.isprintable():
+        return words
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in words)
 
 
 def _restored(
@@ -80,7 +93,7 @@ class DeepcamsNotice(UserWarning):
 
 def notice(message: str) -> None:
     """Inform the user in one line (a :class:`DeepcamsNotice` warning)."""
-    warnings.warn(" ".join(message.split()), DeepcamsNotice, stacklevel=3)
+    warnings.warn(_one_line(message), DeepcamsNotice, stacklevel=3)
 
 
 def refuse_url(path: object) -> None:

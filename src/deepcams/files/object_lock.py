@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from deepcams.core.errors import OutputError, notice
+from deepcams.core.text import from_json
 from deepcams.files.lock import Held, Holder
 from deepcams.files.object_storage import ObjectStorage, StorageError, Version
 from deepcams.files.storage import ObjectKey
@@ -57,7 +58,7 @@ class Beat:
     def read(cls, data: bytes) -> Beat | None:
         """Read an object of a lock; ``None`` where it is none."""
         try:
-            found = json.loads(data)
+            found = from_json(data)
             datetime.fromisoformat(found["beat"])
             return cls(**{**found, "holder": Holder(**found["holder"])})
         except (ValueError, TypeError, KeyError):

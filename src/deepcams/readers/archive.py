@@ -7,9 +7,11 @@ zip is unpacked once wherever it lies. The folder appears under its name only wh
 from __future__ import annotations
 
 import hashlib
+import lzma
 import os
 import shutil
 import stat
+import struct
 import uuid
 import zipfile
 import zlib
@@ -28,14 +30,18 @@ KEEP_DAYS = 14
 """Unpacked zips that were not used for so long are removed when another is unpacked."""
 _FREE_GROWTH = 256 << 20
 _PIECE = 1 << 20
-_BAD = (
+BAD_ZIP = (
     zipfile.BadZipFile,
     zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    ValueError,
     EOFError,
     OSError,
     NotImplementedError,
     RuntimeError,
 )
+"""What reading a damaged zip raises."""
 
 
 def unpack(
@@ -63,7 +69,8 @@ def unpack(
     shown = path if shown is None else shown
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [member for member in archive.infolist() if not member.is_dir()]
+            # (is_dir fails on a member without a name)
+            members = [m for m in archive.infolist() if not m.filename.endswith("/")]
             _check_members(path, members, shown)
             bad = archive.testzip() if check else None
             if bad is not None:
@@ -92,7 +99,7 @@ def unpack(
             return targets
     except InputError:
         raise
-    except _BAD as error:
+    except BAD_ZIP as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise OutputError(
                 f"{shown} cannot be unpacked into {cache_dir()}: {error.strerror}; set DEEPCAMS_CACHE"

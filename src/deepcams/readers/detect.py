@@ -15,7 +15,7 @@ import xarray as xr
 from deepcams.core.errors import InputError, notice
 from deepcams.core.text import counted
 from deepcams.core.url import Place, Url, place_of
-from deepcams.readers.archive import unpack
+from deepcams.readers.archive import BAD_ZIP, unpack
 from deepcams.readers.protocols import Paths, listed, listed_places
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def _holds_zarr(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             names = {name.rpartition("/")[2] for name in archive.namelist()}
-    except (zipfile.BadZipFile, OSError):
+    except BAD_ZIP:
         return False  # unpacking says what is wrong
     return bool(names & {"zarr.json", ".zgroup", ".zarray", ".zmetadata"})
 

@@ -307,11 +307,10 @@ def _times(datasets: Sequence[xr.Dataset]) -> np.ndarray | None:
 
 
 def _stamp(time: Any) -> str:
-    return (
-        str(time)[:16].replace("T", " ")
-        if not isinstance(time, float | int | np.number)
-        else f"{time:g}"
-    )
+    if isinstance(time, float | int | np.floating | np.integer):
+        with contextlib.suppress(ValueError):  # a timedelta64 is an integer to NumPy
+            return f"{time:g}"
+    return str(time)[:16].replace("T", " ")
 
 
 def _describe_times(axis: np.ndarray) -> TimesSeen:
@@ -322,6 +321,8 @@ def _describe_times(axis: np.ndarray) -> TimesSeen:
     calendar = getattr(
         axis[0], "calendar", "standard" if axis.dtype.kind == "M" else "none (numbers)"
     )
+    if axis.dtype.kind == "O" and calendar.startswith("none"):
+        axis = axis.astype(str)  # texts, and whatever else has no order
     different = np.unique(axis)
     first, last = _stamp(different[0]), _stamp(different[-1])
     repeated = int(axis.size - different.size)
@@ -367,6 +368,8 @@ def _describe_grid(dataset: xr.Dataset) -> str:
     if latitude.ndim != 1 or longitude.ndim != 1:
         dims = " x ".join(f"{name} {size}" for name, size in latitude.sizes.items())
         return f"{latitude.ndim}-dimensional coordinates ({dims or 'one point'})"
+    if not {latitude.dtype.kind, longitude.dtype.kind} <= set("fiu"):
+        return "latitude and longitude that are no numbers"
     y, x = np.asarray(latitude.values, float), np.asarray(longitude.values, float)
     if min(y.size, x.size) < 2:
         return f"{y.size} x {x.size} nodes"

@@ -186,7 +186,8 @@ def _stored(
     """A file's variable, with its coordinates checked; times that it repeats are parts of their own."""
     versions, array = _versions(array, file)
     time = array.coords.get("time")
-    if time is None or (time.ndim and not set(time.dims) <= set(array.dims)):
+    own = set() if time is None else set(time.dims)
+    if time is None or not own <= set(array.dims) or {"time"} & set(array.dims) - own:
         axes_of(array, file)
         found = f"one of dimensions {time.dims if time is not None else ()}"
         raise InputError(f"{file}: time", "one time coordinate", found)
@@ -260,12 +261,19 @@ def _versions(
 
 def _precision(array: xr.DataArray, part: Stored) -> Precision:
     """How exact stored values are: packed as integers, or rounded as their attributes say (CF-1.12, section 8.4)."""
-    relative = float(array.attrs.get("quantization_maximum_relative_error", 0.0))
+    relative = _number(array.attrs.get("quantization_maximum_relative_error", 0.0), 0.0)
     if not np.issubdtype(array.encoding.get("dtype", np.float32), np.integer):
         return 0.0, relative
-    return abs(
-        float(array.encoding.get("scale_factor", 1.0))
-    ) * part.axes.factor, relative
+    scale = _number(array.encoding.get("scale_factor", 1.0), 1.0)
+    return abs(scale) * part.axes.factor, relative
+
+
+def _number(value: Any, default: float) -> float:
+    """Return an attribute as a number; ``default`` where a file has something else there."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return default
 
 
 def _cut_in_time(
