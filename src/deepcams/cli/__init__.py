@@ -14,8 +14,8 @@ from typing import TextIO
 
 from deepcams.core.errors import DeepcamsError, DeepcamsNotice, refuse_url
 
-_WORDS = ("--title", "--note")
-"""Options whose value is a text, not a path."""
+_WORDS = ("--title", "--note", "--scheduler")
+"""Options whose value is no path."""
 
 
 def _show_warning(

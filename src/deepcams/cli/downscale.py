@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from deepcams.cli.worker_options import Number, PartOption, Scheduler
+
 if TYPE_CHECKING:
     from deepcams.downscaling.job import Estimate, Summary
 
@@ -90,6 +92,9 @@ def downscale(
     precision: Annotated[
         str, typer.Option(help="Of networks: float32 or bfloat16.")
     ] = "float32",
+    workers: Number = None,
+    part: PartOption = None,
+    scheduler: Scheduler = None,
     report: Annotated[
         Path | None,
         typer.Option(
@@ -108,11 +113,14 @@ def downscale(
     """
     from deepcams.cli.progress import Bars, Rate
     from deepcams.cli.stopping import command_line, kept, stoppable
+    from deepcams.cli.worker_options import opened
     from deepcams.downscaling.job import plan_job
     from deepcams.downscaling.memory import keep_memory_for
     from deepcams.readers.cams import open_cams_files
     from deepcams.readers.detect import find_files
+    from deepcams.workers import Part
 
+    share = None if part is None else Part.parse(part)
     keep_memory_for(temporal)
     if report is not None:
         from deepcams.report.report import check_name
@@ -139,12 +147,18 @@ def downscale(
     if dry_run:
         _print_estimate(job.estimate(), job.target.path)
         return
-    with stoppable(kept(without="--overwrite")), Bars("h", Rate("h/s"), "left") as bars:
+    with (
+        stoppable(kept(without="--overwrite")),
+        opened(workers, scheduler) as team,
+        Bars("h", Rate("h/s"), "left") as bars,
+    ):
         summary = job.run(
-            lambda phase, done, total: bars.tell(_PHASES[phase], done, total)
+            lambda phase, done, total: bars.tell(_PHASES[phase], done, total),
+            team,
+            share,
         )
     _print_summary(summary)
-    if report is not None:
+    if report is not None and not summary.left:
         from deepcams.report import write_report
 
         written = write_report(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from deepcams.core.grid import Grid
 from deepcams.core.progress import Progress, no_progress
 from deepcams.core.times import stamp
 from deepcams.core.url import Place, Url, place_of
+from deepcams.downscaling.memory import keep_memory_level
 from deepcams.downscaling.output_identity import global_attributes, identify, keep_apart
 from deepcams.downscaling.plan import (
     Plan,
@@ -29,12 +29,13 @@ from deepcams.downscaling.plan import (
     plan_field,
 )
 from deepcams.files.atomic import os_errors_explained
-from deepcams.files.lock import locked
+from deepcams.files.lock import held_parts, locked, part_lock
 from deepcams.files.records import Record, fingerprint, refuse_changes
 from deepcams.methods import build
 from deepcams.methods.base import ANALYSIS, hour_status
 from deepcams.methods.chains import NONE, TRAINING_FREE
 from deepcams.readers.frames import Frames
+from deepcams.workers import Part, ThisProcess, Work, Workers, open_workers
 from deepcams.writers import (
     BitRound,
     Contents,
@@ -44,7 +45,10 @@ from deepcams.writers import (
     Target,
     open_target,
 )
+from deepcams.writers.target import merge_records
 
+WAIT_FOR_PARTS = 120.0
+"""Seconds to wait while another part lays the output out, or until the lock of a killed one is known to be stale."""
 SCAN_BYTES = 1 << 30
 """Inputs up to this size are read once before anything is written, so that bad values leave nothing behind."""
 
@@ -55,11 +59,13 @@ class Summary:
 
     Attributes:
         path: where the output is.
-        total: hours by status, counts, missing cells and maximum of the whole output.
-        hours: hours in the output.
+        total: hours by status, counts, missing cells and maximum of the whole output, or of this part while others
+            are unfinished.
+        hours: hours of all these.
         computed: hours that this run computed (the others were finished before).
         seconds: how long it took.
         bytes: size on disk.
+        left: hours of other parts that are not finished yet.
     """
 
     path: Place
@@ -68,6 +74,7 @@ class Summary:
     computed: int
     seconds: float
     bytes: int
+    left: int = 0
 
 
 @dataclass(frozen=True)
@@ -145,8 +152,8 @@ class Inputs:
             *_fingerprints(self.read(frames) if piece is None else piece)
         )
 
-    def unfinished(self, target: Target) -> list[Item]:
-        """Return the items still to do.
+    def unfinished(self, target: Target, wanted: Sequence[Item]) -> list[Item]:
+        """Return which of some items are still to do.
 
         Raises:
             OutputError: a finished one was computed from other values than the input has now.
@@ -166,7 +173,7 @@ class Inputs:
             check(total, fingerprint(*items), "the output")
             return []
         todo = []
-        for item in plan.items:
+        for item in wanted:
             record = target.record(item)
             if record is None:
                 todo.append(item)
@@ -202,7 +209,7 @@ class Job:
         with_data = (item for item in self.plan.items if self.plan.frames(item).size)
         item = next(with_data, self.plan.items[0])
         start = time.perf_counter()
-        values, _, _ = self._compute(item)
+        values, _, _ = self.compute(item)
         size = self.target.measure(self.layout, values)
         seconds = time.perf_counter() - start
         hours = self.plan.times.size
@@ -219,11 +226,19 @@ class Job:
             free=self._free(),
         )
 
-    def run(self, progress: Progress = no_progress) -> Summary:
+    def run(
+        self,
+        progress: Progress = no_progress,
+        workers: Workers | None = None,
+        part: Part | None = None,
+    ) -> Summary:
         """Write what is missing.
 
         Args:
             progress: told of the stages ``downscale`` and ``write``, in hours.
+            workers: who computes and writes the items; ``None``: this process.
+            part: do these items alone. Other processes may do the other parts at the same time; the last one to end
+                finishes the output.
 
         Raises:
             InputError: bad values in the input.
@@ -231,12 +246,65 @@ class Job:
                 be written.
         """
         self._check_folder()
-        with locked(self.target.lock, self.target.path) as lock:
-            self.target.guard = lock.check
-            return self._run(progress)
-
-    def _run(self, progress: Progress) -> Summary:
         began = time.perf_counter()
+        target, path = self.target, self.target.path
+        workers = workers or ThisProcess()
+        if part is None:
+            with locked(target.lock, path) as lock:
+                target.guard = lock.check
+                self._refuse_parts(None)
+                return self._run(began, progress, workers, self.plan.items)
+        if self.overwrite:
+            found = "--overwrite, with which each part would remove the others' work"
+            raise InputError(
+                f"--part {part}",
+                "an output to go on with, or a new name",
+                found,
+                "remove the old output once, before the parts begin",
+            )
+        with locked(part_lock(target.lock, str(part)), path, WAIT_FOR_PARTS) as own:
+            with locked(target.lock, path, WAIT_FOR_PARTS) as lock:
+                target.guard = lock.check
+                others = self._refuse_parts(part)
+                self._begin(alone=not others)
+            target.guard = own.check
+            items = part.of(self.plan.items)
+            computed = self._fill(progress, workers, items, settle=False)
+            with locked(target.lock, path, WAIT_FOR_PARTS) as lock:
+                target.guard = lock.check
+                return self._finish(began, progress, items, computed)
+
+    def _refuse_parts(self, part: Part | None) -> int:
+        """Refuse to write beside other processes that may write the same items; return how many write others."""
+        held = held_parts(self.target.lock)
+        held.pop(str(part), None)
+        for other, who in held.items():
+            if part is None or Part.parse(other).count != part.count:
+                raise OutputError(
+                    f"{self.target.path}: part {other} of it is being written now; {who}; wait for it, or choose "
+                    "another name"
+                )
+        return len(held)
+
+    def _run(
+        self,
+        began: float,
+        progress: Progress,
+        workers: Workers,
+        items: Sequence[Item],
+    ) -> Summary:
+        target = self.target
+        resumed = self._begin(alone=True)
+        try:
+            computed = self._fill(progress, workers, items, settle=True)
+            return self._finish(began, progress, items, computed)
+        except Exception:
+            if not resumed and not any(target.record(item) for item in items):
+                target.discard()
+            raise
+
+    def _begin(self, alone: bool) -> bool:
+        """Lay out the output, or prepare to go on with it; return whether it was there."""
         resumed = self._check_existing()
         plan, target = self.plan, self.target
         self.inputs.scan()
@@ -244,24 +312,31 @@ class Job:
             self._check_space()
         with os_errors_explained(target.path):
             if resumed:
-                target.resume(self.layout, plan.items)
+                target.resume(self.layout, plan.items, alone)
             else:
                 target.create(self.layout, plan.items, self.identity)
-        try:
-            computed = self._fill(progress)
-            with os_errors_explained(target.path):
-                target.finish(progress)
-        except Exception:
-            if not resumed and not any(target.record(item) for item in plan.items):
-                target.discard()
-            raise
+        return resumed
+
+    def _finish(
+        self, began: float, progress: Progress, items: Sequence[Item], computed: int
+    ) -> Summary:
+        """Put everything in its place, as far as all parts are finished, and describe these items."""
+        plan, target = self.plan, self.target
+        with os_errors_explained(target.path):
+            target.finish(progress)
         record = target.total(plan.items)
+        left = 0
         if record is None:
-            raise OutputError(
-                f"{target.path}: items were removed during the run; run it again"
-            )
+            left = sum(item.hours for item in plan.items if not target.record(item))
+            found = [target.record(item) for item in items]
+            own = [record for record in found if record is not None]
+            if len(own) < len(found) or not left:
+                raise OutputError(
+                    f"{target.path}: items were removed during the run; run it again"
+                )
+            record = merge_records(own)
         total = Contents.of(record)
-        if not any(total.hours[1:]):
+        if not left and not any(total.hours[1:]):
             target.discard()
             raise InputError(
                 self.where,
@@ -270,8 +345,9 @@ class Job:
             )
         tell_counts(total.counts)
         seconds = time.perf_counter() - began
+        hours = sum(total.hours)
         return Summary(
-            target.path, total, plan.times.size, computed, seconds, target.size()
+            target.path, total, hours, computed, seconds, target.size(), left
         )
 
     def _check_folder(self) -> None:
@@ -338,7 +414,7 @@ class Job:
         status = hour_status(self.plan.field.time.values, self.plan.hours(item))
         return int(np.count_nonzero(status))
 
-    def _compute(self, item: Item) -> tuple[np.ndarray, np.ndarray, Record]:
+    def compute(self, item: Item) -> tuple[np.ndarray, np.ndarray, Record]:
         """Return an item's rounded values, its hours' status and its record."""
         plan, hours = self.plan, self.plan.hours(item)
         frames, own = plan.frames(item), plan.is_own(item)
@@ -361,29 +437,45 @@ class Job:
         )
         return values, status, record
 
-    def _fill(self, progress: Progress) -> int:
-        """Compute and write the unfinished items, one being written while the next is computed; return the hours."""
-        todo = self.inputs.unfinished(self.target)
-        total, hours = self.plan.times.size, sum(item.hours for item in todo)
+    def _fill(
+        self,
+        progress: Progress,
+        workers: Workers,
+        items: Sequence[Item],
+        settle: bool,
+    ) -> int:
+        """Compute and write the unfinished ones of some items; return their hours."""
+        todo = self.inputs.unfinished(self.target, items)
+        total, hours = (sum(item.hours for item in each) for each in (items, todo))
         done = total - hours
         progress("downscale", done, total)
-        writing: Future[None] | None = None
-
-        def wait() -> None:
-            if writing is not None:
+        for item, _ in workers.map(Downscaling(self), todo):
+            if settle:
                 with os_errors_explained(self.target.path):
-                    writing.result()
-
-        with ThreadPoolExecutor(1, "deepcams-write") as pool:
-            for item in todo:
-                values, status, record = self._compute(item)
-                wait()
-                writing = pool.submit(self.target.write, item, values, status, record)
-                del values
-                done += item.hours
-                progress("downscale", done, total)
-            wait()
+                    self.target.settle(item)
+            done += item.hours
+            progress("downscale", done, total)
         return hours
+
+
+class Downscaling(Work[Item, tuple[np.ndarray, np.ndarray, Record], None]):
+    """The work of a job, for its workers."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+    def start(self) -> None:
+        """Set how the process of a worker keeps memory."""
+        keep_memory_level()
+
+    def compute(self, item: Item) -> tuple[np.ndarray, np.ndarray, Record]:
+        """Compute an item."""
+        return self.job.compute(item)
+
+    def write(self, item: Item, made: tuple[np.ndarray, np.ndarray, Record]) -> None:
+        """Write an item and its record."""
+        with os_errors_explained(self.job.target.path):
+            self.job.target.write(item, *made)
 
 
 def plan_job(
@@ -439,6 +531,7 @@ def downscale_to(
     out: str | Place,
     *,
     progress: Progress = no_progress,
+    workers: int | None = None,
     **settings: Any,
 ) -> Summary:
     """Downscale a field and write the result; finished work of an earlier, interrupted run is not done again.
@@ -447,9 +540,13 @@ def downscale_to(
         field: canonical input, lazy.
         out: a name ending in ``.zarr`` or ``.nc``, a folder, or the URL of a Zarr store (``s3://BUCKET/NAME.zarr``).
         progress: told of the stages ``downscale`` and ``write``, in hours.
+        workers: number of processes on this machine. ``None``: the workers of the ``distributed.Client`` in scope,
+            else this process.
         settings: see :func:`plan_job` and :func:`deepcams.downscale`.
 
     Raises:
         InputError, OutputError: see :func:`plan_job` and :meth:`Job.run`.
     """
-    return plan_job(field, out, **settings).run(progress)
+    job = plan_job(field, out, **settings)
+    with open_workers(workers) as opened:
+        return job.run(progress, opened)

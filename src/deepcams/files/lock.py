@@ -7,9 +7,12 @@ A lock in an object store is an object with a heartbeat (:mod:`deepcams.files.ob
 from __future__ import annotations
 
 import getpass
+import glob
 import json
 import os
+import re
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -64,6 +67,10 @@ class Holder:
         return f"process {self.pid} of {self.owner} on {self.host}, since {self.since}"
 
 
+_POLL = 0.2
+"""Seconds between two looks at a lock that is waited for."""
+
+
 class Held:
     """A lock that is held; true if it really is (``False``: the disk or the system has no locks)."""
 
@@ -82,7 +89,7 @@ class Held:
 
 
 @contextmanager
-def locked(place: LockPlace, output: object) -> Iterator[Held]:
+def locked(place: LockPlace, output: object, wait: float = 0.0) -> Iterator[Held]:
     """Hold a lock; its file or object is removed afterwards.
 
     Where no lock can be made nothing can be written either: the block runs, and the writer reports that.
@@ -91,6 +98,7 @@ def locked(place: LockPlace, output: object) -> Iterator[Held]:
         place: the lock's file, whose folder is made, and removed again if nothing else is in it; or its object. An
             output may have several locks, each with a name of its own.
         output: named in messages.
+        wait: seconds to wait for another process that holds it.
 
     Yields:
         the lock.
@@ -101,11 +109,13 @@ def locked(place: LockPlace, output: object) -> Iterator[Held]:
     if isinstance(place, ObjectKey):
         from deepcams.files.object_lock import locked_object
 
-        with locked_object(place, output) as held:
+        with locked_object(place, output, wait) as held:
             yield held
         return
     made = [folder for folder in place.parents if not folder.exists()]
-    lock = try_lock(place)
+    until = time.monotonic() + wait
+    while (lock := try_lock(place)) is None and time.monotonic() < until:
+        time.sleep(_POLL)
     if lock is None:
         raise OutputError(
             f"{output}: {held_by(place)}; wait for it, or choose another name"
@@ -123,6 +133,45 @@ def held_by(path: Path) -> str:
     """Return in words who holds a lock."""
     holder = Holder.read(path)
     return "another deepcams writes to it now" + (f" ({holder})" if holder else "")
+
+
+def part_lock(lock: LockPlace, part: str) -> LockPlace:
+    """Return the lock of one of several processes that each write a part of an output.
+
+    Args:
+        lock: of the whole output, which is held while the output is laid out or finished.
+        part: ``3/8``.
+    """
+    name = part.replace("/", "-of-")
+    if isinstance(lock, ObjectKey):
+        return ObjectKey(lock.storage, f"{lock.key}.parts/{name}")
+    return lock.with_name(f"{lock.name}.part-{name}")
+
+
+def held_parts(lock: LockPlace) -> dict[str, str]:
+    """Return the parts of an output that other processes write now, and in words who they are."""
+    if isinstance(lock, ObjectKey):
+        from deepcams.files.object_lock import holder_of
+
+        keys = lock.storage.list(f"{lock.key}.parts")
+        found = {key: holder_of(ObjectKey(lock.storage, key)) for key in keys}
+    else:
+        paths = sorted(lock.parent.glob(f"{glob.escape(lock.name)}.part-*"))
+        found = {path.name: _holder_of(path) for path in paths}
+    return {
+        re.split(r"\.part-|\.parts/", name)[-1].replace("-of-", "/"): who
+        for name, who in found.items()
+        if who
+    }
+
+
+def _holder_of(path: Path) -> str:
+    """Return in words who holds a lock; nothing where nobody does, and the file of a killed process is removed."""
+    lock = try_lock(path)
+    if lock is None:
+        return held_by(path)
+    release(lock)
+    return ""
 
 
 def try_lock(path: Path) -> FileLock | None:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from deepcams.core.errors import OutputError, notice
 from deepcams.files.lock import Held, Holder
-from deepcams.files.object_storage import ObjectStorage, Version
+from deepcams.files.object_storage import ObjectStorage, StorageError, Version
 from deepcams.files.storage import ObjectKey
 
 HEARTBEAT = 15.0
@@ -169,15 +169,36 @@ class HeldObject(Held):
 
 
 @contextmanager
-def locked_object(place: ObjectKey, output: object) -> Iterator[HeldObject]:
+def locked_object(
+    place: ObjectKey, output: object, wait: float = 0.0
+) -> Iterator[HeldObject]:
     """Hold the lock of an output in an object store; see :func:`deepcams.files.lock.locked`."""
     holder, key = Holder.this_process(), uuid.uuid4().hex
-    version = _take(place, output, Beat.now(holder, key))
+    until = time.monotonic() + wait
+    while True:
+        try:
+            version = _take(place, output, Beat.now(holder, key))
+            break
+        except StorageError:
+            raise
+        except OutputError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(min(1.0, wait))
     held = HeldObject(place, output, version, key, holder)
     try:
         yield held
     finally:
         held.release()
+
+
+def holder_of(place: ObjectKey) -> str:
+    """Return in words who holds a lock; nothing where nobody does, or its holder is gone or silent."""
+    found = place.storage.read(place.key)
+    beat = None if found is None else Beat.read(found.data)
+    if beat is None or beat.is_dead() or beat.age() > STALE:
+        return ""
+    return f"another deepcams writes to it now ({beat.holder}, last heartbeat {beat.beat[:19]}Z)"
 
 
 def _take(place: ObjectKey, output: object, beat: Beat) -> Version:

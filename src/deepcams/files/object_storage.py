@@ -147,6 +147,10 @@ class ObjectStorage(Storage):
         self._obstore = need_obstore(url)
         self._store = _open(url)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Give another process the URL; it has credentials of its own."""
+        return type(self), (self.url,)
+
     @property
     def place(self) -> Url:
         """See :attr:`Storage.place`."""

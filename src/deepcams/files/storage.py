@@ -112,6 +112,10 @@ class LocalStorage(Storage):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Give another process an absolute path."""
+        return {"folder": self.folder.absolute()}
+
     @property
     def place(self) -> Path:
         """See :attr:`Storage.place`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from typing import Any
 
 from deepcams.methods.device import Precision, choose_device, working
@@ -35,6 +37,19 @@ class Neural:
         self.network: Any = checkpoint.network.to(self.device).eval()
         self.name = checkpoint.card.network
         self.clip_above = checkpoint.scaling.clip_above
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Give another process the network on the CPU; it moves it to a device of its own."""
+        network = self.network
+        if self.device.type != "cpu":
+            network = copy.deepcopy(network).cpu()
+        checkpoint = replace(self.checkpoint, network=network)
+        return {**vars(self), "checkpoint": checkpoint, "network": network}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.device = choose_device(self.device.type)
+        self.network.to(self.device)
 
     def settings(self) -> dict[str, Any]:
         """Return the checkpoint's hash, device and precision."""

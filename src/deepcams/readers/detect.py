@@ -36,7 +36,7 @@ class DataFile:
     """One file (or Zarr store) with data.
 
     Attributes:
-        path: where its bytes lie (for a member of a zip: in the cache).
+        path: where its bytes are, absolute, so that another process finds them (for a member of a zip: in the cache).
         kind: what its content is.
         given: the path as the user knows it.
         member: the member's name where ``given`` is a zip.
@@ -258,6 +258,6 @@ def _recognised(path: Path, kind: Kind | None) -> list[DataFile]:
         ):
             member_kind = kind_of(_head(file))
             assert member_kind is not None
-            inner.append(DataFile(file, member_kind, path, member))
+            inner.append(DataFile(file.absolute(), member_kind, path, member))
         return inner
-    return [DataFile(path, kind, path)]
+    return [DataFile(path.absolute(), kind, path)]

@@ -75,7 +75,9 @@ class NetcdfTarget(Target):
             return self.path.exists() or self._state.exists()
         if not self.path.is_dir():
             return self.path.exists()
-        return any(entry != self.lock for entry in self.path.iterdir())
+        lock = Path(str(self.lock)).name  # of the whole, and of parts
+        entries = self.path.iterdir()
+        return any(not entry.name.startswith(lock) for entry in entries)
 
     def identity(self) -> Identity | None:
         """See :meth:`Target.identity`."""
@@ -116,10 +118,12 @@ class NetcdfTarget(Target):
         if not self.split:
             self.path.unlink(missing_ok=True)
 
-    def resume(self, layout: Layout, items: tuple[Item, ...]) -> None:
+    def resume(
+        self, layout: Layout, items: tuple[Item, ...], alone: bool = True
+    ) -> None:
         """See :meth:`Target.resume`."""
         self._begin(layout, items)
-        if self._state.exists():
+        if alone and self._state.exists():
             remove_unfinished(self._state)
 
     def _begin(self, layout: Layout, items: tuple[Item, ...]) -> None:
@@ -144,7 +148,7 @@ class NetcdfTarget(Target):
     def write(
         self, item: Item, values: np.ndarray, status: np.ndarray, record: Record
     ) -> None:
-        """Write the item's piece, or its file if it was the file's last."""
+        """Write the item's piece, or its file if it holds nothing else."""
         siblings = self._files[item.date]
         if self.split and len(siblings) == 1:
             self._write_file(item.date, [(values, status)], [record])
@@ -153,15 +157,21 @@ class NetcdfTarget(Target):
         piece = self._piece(item)
         write_atomically(piece, blosc().encode(values) + status.tobytes())
         self.records.put(replace(record, digest=file_digest(piece)))
-        if self.split and all(self.record(sibling) for sibling in siblings):
+
+    def settle(self, item: Item) -> None:
+        """Write the file that this was the last item of."""
+        if not self.split or self._file(item.date).exists():
+            return
+        if all(self.record(sibling) for sibling in self._files[item.date]):
             self._assemble(item.date)
 
     def finish(self, progress: Progress = no_progress) -> None:
-        """Write each file that is missing; remove what is no longer needed."""
-        for date in self._files:
-            if not self._file(date).exists():
+        """Write each missing file whose items are all finished; remove what is no longer needed."""
+        for date, items in self._files.items():
+            finished = all(self.record(item) for item in items)
+            if finished and not self._file(date).exists():
                 self._assemble(date, progress)
-        if not self.split and self._state.exists():
+        if not self.split and self.path.exists() and self._state.exists():
             shutil.rmtree(self._state)
 
     def _assemble(self, date: str, progress: Progress = no_progress) -> None:

@@ -76,6 +76,10 @@ def merge_records(records: Sequence[Record]) -> Record:
     )
 
 
+def _no_guard() -> None:
+    """Let everything be put."""
+
+
 class Target(ABC):
     """An output that is laid out whole, filled item by item, and resumed after any interruption.
 
@@ -98,8 +102,16 @@ class Target(ABC):
     ) -> None:
         self.path, self.lock, self.split = path, lock, split
         self.records = Records(records)
-        self.guard: Callable[[], None] = lambda: None
+        self.guard: Callable[[], None] = _no_guard
         self._layout: Layout | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Give another process absolute paths; the lock is this process's to guard."""
+        state = {**vars(self), "guard": _no_guard}
+        return {
+            name: value.absolute() if isinstance(value, Path) else value
+            for name, value in state.items()
+        }
 
     @property
     def layout(self) -> Layout:
@@ -122,14 +134,26 @@ class Target(ABC):
         """Lay out the whole output without data; what exists is replaced."""
 
     @abstractmethod
-    def resume(self, layout: Layout, items: tuple[Item, ...]) -> None:
-        """Prepare to write to what exists; remove the unfinished files of a killed process."""
+    def resume(
+        self, layout: Layout, items: tuple[Item, ...], alone: bool = True
+    ) -> None:
+        """Prepare to write to what exists.
+
+        Args:
+            layout: as it was given to :meth:`create`.
+            items: likewise.
+            alone: whether no other process writes other items: the unfinished files of killed ones are removed.
+        """
 
     @abstractmethod
     def write(
         self, item: Item, values: np.ndarray, status: np.ndarray, record: Record
     ) -> None:
         """Write an item's values (rounded, float32) and status (int8), then its record with their digest."""
+
+    def settle(self, item: Item) -> None:
+        """Do what an item's writing makes possible, for instance a file whose last item it was; one process alone."""
+        return
 
     @abstractmethod
     def has_data(self, item: Item, record: Record) -> bool:

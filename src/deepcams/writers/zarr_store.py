@@ -116,11 +116,14 @@ class ZarrTarget(Target):
             self.guard()
             self.storage.delete(key)
 
-    def resume(self, layout: Layout, items: tuple[Item, ...]) -> None:
+    def resume(
+        self, layout: Layout, items: tuple[Item, ...], alone: bool = True
+    ) -> None:
         """See :meth:`Target.resume`."""
         if isinstance(self.path, Path):
             _remove_leftovers(self.path)
-            remove_unfinished(self.path)
+            if alone:
+                remove_unfinished(self.path)
         self._layout = layout
 
     def keys(self, item: Item) -> tuple[str, str]:

@@ -1,0 +1,353 @@
+"""Map work over items: in this process, in processes of this machine, or on a Dask cluster.
+
+Items are small descriptions of whole pieces of output; values are read and written where the work is done, and never
+pass through a scheduler.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import re
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from deepcams.core.errors import DeepcamsError, InputError
+from deepcams.core.text import counted
+from deepcams.files.optional import need
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+Result = TypeVar("Result")
+
+WORKER_WAIT = 120.0
+"""Seconds to wait for the first worker of a scheduler."""
+_AHEAD = 2
+"""Items given to each thread of a worker at once: one to work on, one to go on with."""
+_LOOK_AGAIN = 5.0
+"""Seconds after which the size of a cluster is asked for again."""
+_WORKER_SILENCE = "120s"
+"""A worker of this machine that is silent for so long is given up, and its items are done by another."""
+
+
+class Work(Generic[Item, Made, Result]):
+    """What is done to each item; must pickle. A worker has its own copy, and does one item after the other.
+
+    An item is first computed, then written: in one process the next item is computed while one is written.
+    """
+
+    def start(self) -> None:
+        """Prepare the process of a worker; called once in each."""
+
+    def compute(self, item: Item) -> Made:
+        """Compute an item."""
+        raise NotImplementedError
+
+    def write(self, item: Item, made: Made) -> Result:
+        """Write what was computed; return what the caller needs of it, which should be small."""
+        raise NotImplementedError
+
+
+class Workers(Protocol):
+    """Whoever does the work."""
+
+    def map(
+        self, work: Work[Item, Made, Result], items: Sequence[Item]
+    ) -> Iterator[tuple[Item, Result]]:
+        """Do the work for all items; yield each with its result, in the order of the items.
+
+        Raises:
+            DeepcamsError: an item failed, or workers died of it again and again; other items may be finished.
+        """
+        ...
+
+
+class ThisProcess:
+    """This process does the work: one item is written while the next is computed."""
+
+    def map(
+        self, work: Work[Item, Made, Result], items: Sequence[Item]
+    ) -> Iterator[tuple[Item, Result]]:
+        """See :meth:`Workers.map`."""
+        writing: tuple[Item, Future[Result]] | None = None
+        with ThreadPoolExecutor(1, "deepcams-write") as pool:
+            for item in items:
+                made = work.compute(item)
+                before, writing = writing, None
+                if before is not None:
+                    yield before[0], before[1].result()
+                writing = item, pool.submit(work.write, item, made)
+                del made
+            if writing is not None:
+                yield writing[0], writing[1].result()
+
+
+class DaskWorkers:
+    """The workers of a Dask cluster; it may grow and shrink, and a lost worker's items are done again.
+
+    Args:
+        client: a ``distributed.Client``.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+
+    def map(
+        self, work: Work[Item, Made, Result], items: Sequence[Item]
+    ) -> Iterator[tuple[Item, Result]]:
+        """See :meth:`Workers.map`."""
+        if not items:
+            return
+        distributed = need("distributed")
+        name = f"deepcams-{uuid.uuid4().hex}"
+        waiting = iter(enumerate(items))
+        futures: dict[int, Any] = {}
+        done: dict[int, Result] = {}
+        results = distributed.as_completed(loop=self.client.loop)
+        self._wait_for_one()
+        try:
+            self.client.register_plugin(_copy_of(work, name), name=name)
+            for index, item in enumerate(items):
+                while index not in done:
+                    for number, each in _next(waiting, self._room(len(futures))):
+                        key = f"{name}-{number}"
+                        future = self.client.submit(
+                            _do, name, each, key=key, pure=False
+                        )
+                        futures[number] = future
+                        results.add(future)
+                    future = next(results)
+                    number = int(future.key.rpartition("-")[2])
+                    done[number] = future.result()
+                    del futures[number]
+                yield item, done.pop(index)
+        except distributed.KilledWorker as error:
+            number = int(str(error.task).rpartition("-")[2])
+            raise DeepcamsError(
+                f"{items[number]}: workers died {error.allowed_failures + 1} times while they worked on this item, "
+                "perhaps of too little memory; give them more, or use fewer workers"
+            ) from error
+        except (CancelledError, OSError, TimeoutError) as error:
+            if isinstance(error, DeepcamsError) or self.client.status == "running":
+                raise
+            raise DeepcamsError(
+                f"the scheduler {self.client.scheduler.address} was lost; finished work is kept: give the same "
+                "command again"
+            ) from error
+        finally:
+            if self.client.status == "running":
+                self.client.cancel(list(futures.values()))
+                self.client.unregister_worker_plugin(name)
+
+    def _wait_for_one(self) -> None:
+        try:
+            self.client.wait_for_workers(1, timeout=WORKER_WAIT)
+        except TimeoutError:
+            address = self.client.scheduler.address
+            raise InputError(
+                f"--scheduler {address}",
+                "at least one worker",
+                f"none in {WORKER_WAIT:.0f} s",
+                f"start one: dask worker {address} --nthreads 1",
+            ) from None
+
+    def _room(self, given: int) -> int:
+        """Return how many more items to give away now, for the workers that there are now."""
+        now = time.monotonic()
+        if now > getattr(self, "_ask", 0.0):
+            self._threads = sum(self.client.nthreads().values())
+            self._ask = now + _LOOK_AGAIN
+        return max(_AHEAD * self._threads, 1) - given
+
+
+def _next(items: Iterator[Any], number: int) -> Iterator[Any]:
+    for _ in range(number):
+        try:
+            yield next(items)
+        except StopIteration:
+            return
+
+
+def _copy_of(work: Any, name: str) -> Any:
+    """Return the plugin that gives each worker, even one that comes later, its copy of the work."""
+    distributed = need("distributed")
+    torch = sys.modules.get("torch")
+    devices = torch.cuda.device_count() if torch else 0
+    import cloudpickle
+
+    class Copy(distributed.WorkerPlugin):  # type: ignore[misc,name-defined]
+        def __init__(self) -> None:
+            self.name = name
+            self.pickled = cloudpickle.dumps(work)
+
+        def setup(self, worker: Any) -> None:
+            if devices > 1 and isinstance(worker.name, int):
+                device = str(worker.name % devices)
+                os.environ.setdefault("CUDA_VISIBLE_DEVICES", device)
+            self.lock = threading.Lock()
+            self.work: Work[Any, Any, Any] | None = None
+
+        def do(self, item: Any) -> Any:
+            with self.lock:
+                if self.work is None:
+                    self.work = pickle.loads(self.pickled)
+                    self.work.start()
+                return self.work.write(item, self.work.compute(item))
+
+    return Copy()
+
+
+def _do(name: str, item: Any) -> Any:
+    """Do one item in a worker."""
+    from distributed import get_worker
+
+    copy: Any = get_worker().plugins[name]
+    return copy.do(item)
+
+
+@contextmanager
+def open_workers(
+    number: int | None = None, scheduler: str | None = None
+) -> Iterator[Workers]:
+    """Open the workers that a user asked for, and close them afterwards.
+
+    Args:
+        number: of processes on this machine; 1: this one.
+        scheduler: address of a Dask scheduler, ``tcp://host:8786``. Without either, the ``distributed.Client`` in
+            scope is used if there is one, else this process.
+
+    Raises:
+        InputError: both are given, a number below 1, or no scheduler at the address.
+        MissingExtraError: ``distributed`` is not installed.
+    """
+    if number is not None and number < 1:
+        raise InputError("--workers", "a number from 1 on", str(number))
+    if number is not None and scheduler is not None:
+        found = "both --workers and --scheduler"
+        raise InputError("workers", "one of --workers and --scheduler", found)
+    if scheduler is not None:
+        with _connected(scheduler) as client:
+            yield DaskWorkers(client)
+    elif number is not None and number > 1:
+        with _local_cluster(number) as client:
+            yield DaskWorkers(client)
+    else:
+        client = _client_in_scope() if number is None else None
+        yield ThisProcess() if client is None else DaskWorkers(client)
+
+
+def _client_in_scope() -> Any:
+    distributed = sys.modules.get("distributed")
+    if distributed is None:
+        return None
+    try:
+        return distributed.Client.current()
+    except ValueError:
+        return None
+
+
+@contextmanager
+def _connected(address: str) -> Iterator[Any]:
+    distributed = need("distributed")
+    _quiet()
+    try:
+        client = distributed.Client(address, timeout="10s", set_as_default=False)
+    except (OSError, TimeoutError, ValueError) as error:
+        reason = str(error).splitlines()[0][:80] if str(error) else "no answer"
+        raise InputError(
+            f"--scheduler {address}",
+            "the address of a running Dask scheduler",
+            reason,
+            "start one: dask scheduler",
+        ) from error
+    with client:
+        yield client
+
+
+@contextmanager
+def _local_cluster(number: int) -> Iterator[Any]:
+    distributed = need("distributed")
+    import dask
+
+    _quiet()
+    threads = str(max((os.cpu_count() or 1) // number, 1))
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    settings: dict[str, Any] = {
+        "distributed.scheduler.worker-ttl": _WORKER_SILENCE,
+        "distributed.nanny.pre-spawn-environ": {
+            name: os.environ.get(name, threads) for name in names
+        },
+    }
+    with (
+        dask.config.set(settings),
+        distributed.LocalCluster(
+            n_workers=number,
+            threads_per_worker=1,
+            dashboard_address="127.0.0.1:0",
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        distributed.Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+def _quiet() -> None:
+    """Keep the messages of Dask about lost workers from the terminal; what fails is raised."""
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+
+
+def dashboard(workers: Workers) -> str:
+    """Return in one line where the workers are, and their dashboard's address if Bokeh is installed."""
+    if not isinstance(workers, DaskWorkers):
+        return ""
+    import importlib.util
+
+    client = workers.client
+    words = f"{counted(len(client.nthreads()), 'worker')} of {client.scheduler.address}"
+    if importlib.util.find_spec("bokeh") is None:
+        return words
+    return f"{words}; dashboard {client.dashboard_link}"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of several parts of a job, each done by a process of its own.
+
+    Attributes:
+        number: from 1 on.
+        count: how many parts there are.
+    """
+
+    number: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Part:
+        """Read ``3/8``.
+
+        Raises:
+            InputError: it is no such text.
+        """
+        matched = re.fullmatch(r"(\d+)/(\d+)", text.strip())
+        part = cls(*map(int, matched.groups())) if matched else cls(0, 0)
+        if not 1 <= part.number <= part.count:
+            expected = "I/N with I from 1 to N, as 3/8"
+            raise InputError("--part", expected, repr(text))
+        return part
+
+    def of(self, items: Sequence[Item]) -> Sequence[Item]:
+        """Return this part's items: consecutive ones, which share input."""
+        size = len(items)
+        start, stop = (size * i // self.count for i in (self.number - 1, self.number))
+        return items[start:stop]
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
