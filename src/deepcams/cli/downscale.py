@@ -114,6 +114,7 @@ def downscale(
     from deepcams.cli.progress import Bars, Rate
     from deepcams.cli.stopping import command_line, kept, stoppable
     from deepcams.cli.worker_options import opened
+    from deepcams.core.url import place_of
     from deepcams.downscaling.job import plan_job
     from deepcams.downscaling.memory import keep_memory_for
     from deepcams.readers.cams import open_cams_files
@@ -123,13 +124,17 @@ def downscale(
     share = None if part is None else Part.parse(part)
     keep_memory_for(temporal)
     if report is not None:
+        from deepcams.core.errors import refuse_url
         from deepcams.report.report import check_name
 
+        refuse_url(out)  # a report is made of an output on this machine
+
         check_name(report)
+    place = place_of(out)
     files = find_files(inputs)
     job = plan_job(
         open_cams_files(files, variable or "pm2p5"),
-        out,
+        place,
         temporal=temporal,
         spatial=spatial,
         conserve=conserve,

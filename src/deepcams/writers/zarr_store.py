@@ -19,9 +19,16 @@ from zarr.storage import MemoryStore
 from deepcams.core.errors import OutputError
 from deepcams.core.field import DIMS
 from deepcams.core.progress import Progress, no_progress
+from deepcams.core.text import from_json
 from deepcams.core.url import Place
 from deepcams.files.atomic import UNFINISHED, remove_unfinished, sync
-from deepcams.files.records import FOLDER, Identity, Record, data_digest
+from deepcams.files.records import (
+    FOLDER,
+    Identity,
+    Record,
+    damaged_explained,
+    data_digest,
+)
 from deepcams.files.storage import storage_at
 from deepcams.writers.layout import RUN, STATUS, Item, Layout
 from deepcams.writers.target import Contents, Target, blosc
@@ -58,8 +65,8 @@ class ZarrTarget(Target):
     def identity(self) -> Identity | None:
         """See :meth:`Target.identity`."""
         try:
-            metadata = json.loads(self.storage.get(_ROOT) or b"")
-            found: Identity = json.loads(metadata["attributes"][RUN])
+            metadata = from_json(self.storage.get(_ROOT) or b"")
+            found: Identity = from_json(metadata["attributes"][RUN])
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return found
@@ -170,11 +177,13 @@ class ZarrTarget(Target):
             objects[f"{array}/{_ROOT}"] = default_buffer_prototype().buffer.from_bytes(
                 metadata
             )
-            zarr.open_array(store, path=array, mode="r+")[item.start : item.stop] = data
-        found = {key: objects.get(key) for key in self.keys(item)}
+            with damaged_explained(self.path):
+                found = zarr.open_array(store, path=array, mode="r+")
+                found[item.start : item.stop] = data
+        written = {key: objects.get(key) for key in self.keys(item)}
         return {
             key: None if data is None else data.to_bytes()
-            for key, data in found.items()
+            for key, data in written.items()
         }
 
     def finish(self, progress: Progress = no_progress) -> None:
