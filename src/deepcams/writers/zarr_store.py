@@ -53,6 +53,7 @@ class ZarrTarget(Target):
         beside = storage_at(path.parent)
         lock = beside.lock_place(f".{path.name}.lock")
         super().__init__(path, self.storage.inner(FOLDER), lock)
+        self._known: dict[str, Buffer] = {}
 
     def exists(self) -> bool:
         """Return whether there is a store, or anything else that this command has not begun to lay out."""
@@ -85,6 +86,7 @@ class ZarrTarget(Target):
         else:
             self._create_objects(layout, attributes)
         self._layout = layout
+        self._known.clear()
 
     def _is_replaceable(self) -> bool:
         names = (_ROOT, ".zgroup", ".zmetadata")
@@ -132,6 +134,7 @@ class ZarrTarget(Target):
             if alone:
                 remove_unfinished(self.path)
         self._layout = layout
+        self._known.clear()
 
     def keys(self, item: Item) -> tuple[str, str]:
         """Return the keys of the item's shard of values and of its chunk of the status."""
@@ -150,7 +153,12 @@ class ZarrTarget(Target):
         self, item: Item, values: np.ndarray, status: np.ndarray, record: Record
     ) -> None:
         """Write the item's shard and its status, then create the record."""
-        contents = self._encoded(item, values, status)
+        self.store(item, self.encoded(item, values, status), record)
+
+    def store(
+        self, item: Item, contents: dict[str, bytes | None], record: Record
+    ) -> None:
+        """Put what :meth:`encoded` made of an item, then create its record."""
         self.guard()
         self.records.forget(item.name)  # of data that are missing or damaged
         for key, data in contents.items():
@@ -162,21 +170,14 @@ class ZarrTarget(Target):
         digest = data_digest(*contents.values())
         self.records.create(replace(record, digest=digest))
 
-    def _encoded(
+    def encoded(
         self, item: Item, values: np.ndarray, status: np.ndarray
     ) -> dict[str, bytes | None]:
         """Return the item's objects as Zarr writes them, by their keys; ``None`` where it writes none."""
         objects: dict[str, Buffer] = {}
         store = MemoryStore(objects)
         for array, data in ((self.layout.name, values), ("status", status)):
-            metadata = self.storage.get(f"{array}/{_ROOT}")
-            if metadata is None:
-                raise OutputError(
-                    f"{self.path}: {array}/{_ROOT} was removed; use --overwrite"
-                )
-            objects[f"{array}/{_ROOT}"] = default_buffer_prototype().buffer.from_bytes(
-                metadata
-            )
+            objects[f"{array}/{_ROOT}"] = self._metadata(array)
             with damaged_explained(self.path):
                 found = zarr.open_array(store, path=array, mode="r+")
                 found[item.start : item.stop] = data
@@ -185,6 +186,17 @@ class ZarrTarget(Target):
             key: None if data is None else data.to_bytes()
             for key, data in written.items()
         }
+
+    def _metadata(self, array: str) -> Buffer:
+        """Return an array's metadata, which stay as they are while items are written."""
+        if array not in self._known:
+            data = self.storage.get(f"{array}/{_ROOT}")
+            if data is None:
+                raise OutputError(
+                    f"{self.path}: {array}/{_ROOT} was removed; use --overwrite"
+                )
+            self._known[array] = default_buffer_prototype().buffer.from_bytes(data)
+        return self._known[array]
 
     def finish(self, progress: Progress = no_progress) -> None:
         """Force the store's entries to disk; each shard is in its place already."""
