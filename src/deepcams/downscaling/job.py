@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,12 @@ import xarray as xr
 
 from deepcams.core import text
 from deepcams.core.errors import InputError, OutputError
-from deepcams.core.field import ValueCounts, load_values, tell_counts
+from deepcams.core.field import tell_counts
 from deepcams.core.grid import Grid
 from deepcams.core.progress import Progress, no_progress
-from deepcams.core.times import stamp
+from deepcams.core.times import MEAN_STAMP, stamp
 from deepcams.core.url import Place, Url, place_of
+from deepcams.downscaling.inputs import Inputs
 from deepcams.downscaling.memory import keep_memory_level
 from deepcams.downscaling.output_identity import global_attributes, identify, keep_apart
 from deepcams.downscaling.plan import (
@@ -30,11 +31,10 @@ from deepcams.downscaling.plan import (
 )
 from deepcams.files.atomic import os_errors_explained
 from deepcams.files.lock import held_parts, locked, part_lock
-from deepcams.files.records import Record, fingerprint, refuse_changes
+from deepcams.files.records import Record, refuse_changes
 from deepcams.methods import build
 from deepcams.methods.base import ANALYSIS, hour_status
 from deepcams.methods.chains import NONE, TRAINING_FREE
-from deepcams.readers.frames import Frames
 from deepcams.workers import Part, ThisProcess, Work, Workers, open_workers
 from deepcams.writers import (
     BitRound,
@@ -45,12 +45,10 @@ from deepcams.writers import (
     Target,
     open_target,
 )
-from deepcams.writers.target import merge_records
+from deepcams.writers.target import REQUEST, merge_records
 
 WAIT_FOR_PARTS = 120.0
 """Seconds to wait while another part lays the output out, or until the lock of a killed one is known to be stale."""
-SCAN_BYTES = 1 << 30
-"""Inputs up to this size are read once before anything is written, so that bad values leave nothing behind."""
 
 
 @dataclass(frozen=True)
@@ -100,94 +98,6 @@ class Estimate:
     free: int | None
 
 
-class Inputs:
-    """Input frames and their fingerprints.
-
-    Args:
-        plan: the run.
-        where: the input in the user's words.
-    """
-
-    def __init__(self, plan: Plan, where: str) -> None:
-        self._plan, self._where = plan, where
-        self._frames = Frames(plan.field)
-        self._fingerprints: list[str] = []
-
-    def read(self, frames: np.ndarray) -> xr.DataArray:
-        """Return the frames with these indices."""
-        return self._frames.read(frames)
-
-    def scan(self) -> None:
-        """Read an input of moderate size once, before anything is written, and keep each frame's fingerprint.
-
-        Raises:
-            InputError: an infinite value, or no value at all.
-        """
-        if self._plan.field.nbytes > SCAN_BYTES:
-            return
-        counts, size = ValueCounts(), self._plan.field.time.size
-        fingerprints: list[str] = []
-        for start in range(0, size, 24):
-            piece = self.read(np.arange(start, min(start + 24, size)))
-            counts += load_values(piece, self._where)[1]
-            fingerprints += _fingerprints(piece)
-        if counts.missing + counts.implausible == counts.total:
-            raise InputError(
-                self._where,
-                "values",
-                f"{counts.total:,} missing ones and no other",
-            )
-        self._fingerprints = fingerprints
-
-    def fingerprint(self, frames: np.ndarray, piece: xr.DataArray | None = None) -> str:
-        """Return the fingerprint of frames; those that were scanned are neither read nor hashed again.
-
-        Args:
-            frames: their indices.
-            piece: their values, if they were read.
-        """
-        if self._fingerprints:
-            return fingerprint(*(self._fingerprints[frame] for frame in frames))
-        return fingerprint(
-            *_fingerprints(self.read(frames) if piece is None else piece)
-        )
-
-    def unfinished(self, target: Target, wanted: Sequence[Item]) -> list[Item]:
-        """Return which of some items are still to do.
-
-        Raises:
-            OutputError: a finished one was computed from other values than the input has now.
-        """
-        plan = self._plan
-
-        def check(record: Record, now: str, name: str) -> None:
-            if record.inputs != now:
-                raise OutputError(
-                    f"{target.path}: {name} was computed from other input values than the files hold now; "
-                    "choose another name, or replace it with --overwrite"
-                )
-
-        total = target.total(plan.items)
-        if total is not None:
-            items = [self.fingerprint(plan.frames(item)) for item in plan.items]
-            check(total, fingerprint(*items), "the output")
-            return []
-        todo = []
-        for item in wanted:
-            record = target.record(item)
-            if record is None:
-                todo.append(item)
-            else:
-                now = self.fingerprint(plan.frames(item))
-                check(record, now, f"the item from {str(plan.times[item.start])[:16]}")
-        return todo
-
-
-def _fingerprints(piece: xr.DataArray) -> list[str]:
-    frames = zip(piece.time.values, piece.values, strict=True)
-    return [fingerprint(time, values) for time, values in frames]
-
-
 @dataclass
 class Job:
     """A planned run; nothing has been written. See :func:`plan_job`."""
@@ -198,6 +108,7 @@ class Job:
     identity: dict[str, Any]
     where: str
     overwrite: bool = False
+    request: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.inputs = Inputs(self.plan, self.where)
@@ -315,7 +226,13 @@ class Job:
                 target.resume(self.layout, plan.items, alone)
             else:
                 target.create(self.layout, plan.items, self.identity)
+                self.keep_request()
         return resumed
+
+    def keep_request(self) -> None:
+        """Write down what was asked for, twice: without it nothing could be repaired."""
+        for name in REQUEST:
+            self.target.records.put(Record(name, facts=self.request))
 
     def _finish(
         self, began: float, progress: Progress, items: Sequence[Item], computed: int
@@ -523,7 +440,30 @@ def plan_job(
     )
     names = [place_of(path).name for path in inputs]
     where = ", ".join(names[:2]) + (", .." if len(names) > 2 else "")
-    return Job(plan, target, layout, run, where or "input", overwrite)
+    request = {
+        "inputs": [str(_absolute(place_of(path))) for path in inputs],
+        "mean_stamp": MEAN_STAMP.get(),
+        "rounding": rounding,
+        "split": split,
+        "variable": str(field.name),
+        **{name: _plain(value) for name, value in settings.items()},
+    }
+    return Job(plan, target, layout, run, where or "input", overwrite, request)
+
+
+def _absolute(place: Place) -> Place:
+    return place.absolute() if isinstance(place, Path) else place
+
+
+def _plain(value: Any) -> Any:
+    """Return a setting as JSON types; the path of a checkpoint as an absolute one."""
+    if isinstance(value, str) and Path(value).suffix and Path(value).is_file():
+        return str(Path(value).absolute())
+    if isinstance(value, tuple):
+        return list(value)
+    return (
+        value if value is None or isinstance(value, str | int | float) else str(value)
+    )
 
 
 def downscale_to(
