@@ -44,8 +44,9 @@ from deepcams.writers import (
     Split,
     Target,
     open_target,
+    split_hours,
 )
-from deepcams.writers.target import REQUEST, merge_records
+from deepcams.writers.target import AGAIN, REQUEST, merge_records
 
 WAIT_FOR_PARTS = 120.0
 """Seconds to wait while another part lays the output out, or until the lock of a killed one is known to be stale."""
@@ -100,7 +101,18 @@ class Estimate:
 
 @dataclass
 class Job:
-    """A planned run; nothing has been written. See :func:`plan_job`."""
+    """A planned run; nothing has been written. See :func:`plan_job`.
+
+    Attributes:
+        plan: the work.
+        target: the output.
+        layout: how it is laid out.
+        identity: everything that decides it.
+        where: the input in the user's words.
+        overwrite: whether to replace an output with other contents.
+        request: inputs and settings, to plan the run again.
+        again: by name, why items that were finished are computed again.
+    """
 
     plan: Plan
     target: Target
@@ -109,6 +121,7 @@ class Job:
     where: str
     overwrite: bool = False
     request: Mapping[str, Any] = field(default_factory=dict)
+    again: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.inputs = Inputs(self.plan, self.where)
@@ -163,7 +176,7 @@ class Job:
         if part is None:
             with locked(target.lock, path) as lock:
                 target.guard = lock.check
-                self._refuse_parts(None)
+                self.refuse_parts(None)
                 return self._run(began, progress, workers, self.plan.items)
         if self.overwrite:
             found = "--overwrite, with which each part would remove the others' work"
@@ -176,16 +189,16 @@ class Job:
         with locked(part_lock(target.lock, str(part)), path, WAIT_FOR_PARTS) as own:
             with locked(target.lock, path, WAIT_FOR_PARTS) as lock:
                 target.guard = lock.check
-                others = self._refuse_parts(part)
+                others = self.refuse_parts(part)
                 self._begin(alone=not others)
             target.guard = own.check
             items = part.of(self.plan.items)
             computed = self._fill(progress, workers, items, settle=False)
             with locked(target.lock, path, WAIT_FOR_PARTS) as lock:
                 target.guard = lock.check
-                return self._finish(began, progress, items, computed)
+                return self.finish(began, progress, items, computed)
 
-    def _refuse_parts(self, part: Part | None) -> int:
+    def refuse_parts(self, part: Part | None) -> int:
         """Refuse to write beside other processes that may write the same items; return how many write others."""
         held = held_parts(self.target.lock)
         held.pop(str(part), None)
@@ -208,7 +221,7 @@ class Job:
         resumed = self._begin(alone=True)
         try:
             computed = self._fill(progress, workers, items, settle=True)
-            return self._finish(began, progress, items, computed)
+            return self.finish(began, progress, items, computed)
         except Exception:
             if not resumed and not any(target.record(item) for item in items):
                 target.discard()
@@ -234,7 +247,7 @@ class Job:
         for name in REQUEST:
             self.target.records.put(Record(name, facts=self.request))
 
-    def _finish(
+    def finish(
         self, began: float, progress: Progress, items: Sequence[Item], computed: int
     ) -> Summary:
         """Put everything in its place, as far as all parts are finished, and describe these items."""
@@ -349,9 +362,10 @@ class Job:
             (missing, analysis, interpolated), counts, missing_cells, largest
         )
         neighbours = tuple(map(stamp, piece.time.values[~own]))
-        record = Record(
-            item.name, inputs, neighbours=neighbours, facts=asdict(contents)
-        )
+        facts = asdict(contents)
+        if item.name in self.again:
+            facts[AGAIN] = self.again[item.name]
+        record = Record(item.name, inputs, neighbours=neighbours, facts=facts)
         return values, status, record
 
     def _fill(
@@ -363,6 +377,27 @@ class Job:
     ) -> int:
         """Compute and write the unfinished ones of some items; return their hours."""
         todo = self.inputs.unfinished(self.target, items)
+        return self.fill(progress, workers, items, todo, settle)
+
+    def fill(
+        self,
+        progress: Progress,
+        workers: Workers,
+        items: Sequence[Item],
+        todo: Sequence[Item],
+        settle: bool = True,
+    ) -> int:
+        """Compute and write items.
+
+        Args:
+            progress, workers: see :meth:`run`.
+            items: all that the progress counts.
+            todo: those of them to do.
+            settle: whether no other process writes, so that whole files can be finished.
+
+        Returns:
+            the hours of ``todo``.
+        """
         total, hours = (sum(item.hours for item in each) for each in (items, todo))
         done = total - hours
         progress("downscale", done, total)
@@ -404,6 +439,7 @@ def plan_job(
     overwrite: bool = False,
     inputs: Sequence[str | Place] = (),
     command: str = "deepcams.downscale_to",
+    before: np.ndarray | None = None,
     **settings: Any,
 ) -> Job:
     """Plan a run without writing anything.
@@ -416,6 +452,7 @@ def plan_job(
         overwrite: replace an output with other contents.
         inputs: the files that ``field`` was opened from, for provenance and reruns.
         command: the command, for the history.
+        before: times of the store that the run extends (:mod:`deepcams.downscaling.extend`).
         settings: see :func:`deepcams.downscale`.
 
     Raises:
@@ -425,6 +462,9 @@ def plan_job(
     target = open_target(out, split)
     bits = BitRound(rounding)
     plan = plan_field(field, split=target.split, **settings)
+    if before is not None:
+        times = np.concatenate([before[before < plan.times[0]], plan.times])
+        plan = replace(plan, times=times, items=split_hours(times))
     form = target.path.suffix.lstrip(".")
     if target.split is not None:
         form = f"one netCDF a {target.split}"

@@ -191,6 +191,19 @@ class Target(ABC):
     def restore_layout(self, layout: Layout, identity: Identity) -> None:
         """Write all but the values and the status again."""
 
+    def before(self) -> tuple[np.ndarray, dict[str, Any]]:
+        """Return the times and the global attributes of an existing store that can grow.
+
+        Raises:
+            InputError: another form of output, which cannot grow.
+        """
+        raise InputError(
+            f"--extend {self.path}",
+            "a Zarr store",
+            "netCDF",
+            "write the new hours to a file or folder of their own",
+        )
+
     @abstractmethod
     def forget(self, item: Item) -> None:
         """Remove an item's record, and what would stand in the way of writing the item again."""

@@ -16,7 +16,7 @@ from zarr.codecs import BloscCodec
 from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.storage import MemoryStore
 
-from deepcams.core.errors import OutputError
+from deepcams.core.errors import InputError, OutputError
 from deepcams.core.field import DIMS
 from deepcams.core.progress import Progress, no_progress
 from deepcams.core.url import Place
@@ -224,6 +224,22 @@ class ZarrTarget(Target):
         self._layout, self._arrays = layout, None
         with os_errors_explained(self.path):
             self._put_layout(lay_out(layout, _attributes(identity)))
+
+    def before(self) -> tuple[np.ndarray, dict[str, Any]]:
+        """See :meth:`Target.before`."""
+        import xarray as xr
+
+        try:
+            with xr.open_zarr(self.storage.zarr(read_only=True)) as dataset:
+                times = dataset.time.values.astype("datetime64[ns]")
+                return times, dict(dataset.attrs)
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(
+                f"--extend {self.path}",
+                "a store of deepcams downscale",
+                "none that can be opened",
+                "see deepcams verify",
+            ) from error
 
     def forget(self, item: Item) -> None:
         """See :meth:`Target.forget`."""
