@@ -314,23 +314,40 @@ def test_what_a_full_disk_interrupted_is_gone_on_with(
     assert not Path(".out.nc.deepcams").exists()
 
 
+_SECRET = "s3://user:secret@bucket/a.zarr"
+_HERE = "a path on this machine"
+
+
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "expected"),
     [
-        ["info", "s3://user:secret@bucket/a.zarr?token=abc"],
-        ["downscale", "cams.nc", "-o", "s3://user:secret@bucket/a.zarr"],
-        ["validate", "cams.nc", "--stations=s3://user:secret@bucket/a.zarr"],
+        (["info", f"{_SECRET}?token=abc"], "a URL without a user, a password"),
+        (["downscale", "cams.nc", "-o", _SECRET], "a URL without a user, a password"),
+        (["downscale", "a.nc", "-o", "a.nc", "--report", _SECRET], _HERE),
+        (["validate", "cams.nc", f"--stations={_SECRET}"], _HERE),
+        (["prepare", _SECRET, "-o", "store.zarr"], _HERE),
+        (["report", _SECRET], _HERE),
+        (["view", _SECRET], _HERE),
     ],
 )
 def test_a_url_is_named_as_typed_without_its_credentials(
-    arguments: list[str], capsys: pytest.CaptureFixture[str]
+    arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(arguments) == 2
     told = capsys.readouterr().err
-    assert told.startswith(
-        "deepcams: error: s3://bucket/a.zarr: expected a path on this machine"
-    )
+    assert told.startswith(f"deepcams: error: s3://bucket/a.zarr: expected {expected}")
+    assert told.count("\n") == 1
     assert "secret" not in told
+
+
+def test_a_wrong_command_line_shows_no_credentials(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["doctor", f"{_SECRET}?token=abc"]) == 2
+    told = capsys.readouterr().err
+    assert "s3://bucket/a.zarr" in told
+    assert "secret" not in told
+    assert "abc" not in told
 
 
 @pytest.mark.parametrize(

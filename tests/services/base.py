@@ -13,7 +13,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
-FaultKind = Literal["status", "reset", "truncate", "stall", "longer", "html", "corrupt"]
+FaultKind = Literal[
+    "status", "reset", "truncate", "stall", "longer", "html", "corrupt", "drop"
+]
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,8 @@ class Fault:
     Attributes:
         kind: ``status``: an error answer. ``reset``: the connection is reset in the middle. ``truncate``: it is closed
             in the middle. ``stall``: it falls silent in the middle. ``longer``: a longer body is announced than comes.
-            ``html``: an error page with status 200. ``corrupt``: the middle half is other bytes.
+            ``html``: an error page with status 200. ``corrupt``: the middle half is other bytes. ``drop``: what was
+            asked for is done, and the connection is reset without an answer.
         status: of an error answer.
         retry_after: its header, if any.
         seconds: of silence.
@@ -175,7 +178,16 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             answer = self.owner.answer(seen, body)
         seen.status = answer.status
+        if fault is not None and fault.kind == "drop":
+            self._reset()
+            return
         self._send(answer, fault, seen)
+
+    def _reset(self) -> None:
+        self.connection.setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )
+        self.close_connection = True
 
     do_GET = do_HEAD = do_POST = do_DELETE = do_PUT = _do  # noqa: N815
 
@@ -204,9 +216,7 @@ class _Handler(BaseHTTPRequestHandler):
                 assert fault is not None
                 time.sleep(fault.seconds)
             if kind == "reset":
-                self.connection.setsockopt(
-                    socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
-                )
+                self._reset()
             self.close_connection = True
             return
         self.wfile.write(body)

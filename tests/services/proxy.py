@@ -59,6 +59,8 @@ class Proxy(Service):
                 for name, value in found.getheaders()
                 if name.lower() not in _OURS
             }
+            if seen.method == "HEAD":  # of what is not sent
+                kept["Content-Length"] = found.getheader("Content-Length", "0")
             return Answer(content, found.status, kind, kept)
         finally:
             connection.close()

@@ -6,16 +6,12 @@ Verbs are looked up only when used, so that ``deepcams --help`` stays quick.
 from __future__ import annotations
 
 import io
-import itertools
 import os
 import sys
 import warnings
 from typing import TextIO
 
-from deepcams.core.errors import DeepcamsError, DeepcamsNotice, refuse_url
-
-_WORDS = ("--title", "--note", "--scheduler")
-"""Options whose value is no path."""
+from deepcams.core.errors import DeepcamsError, DeepcamsNotice, without_secrets_in
 
 
 def _show_warning(
@@ -49,12 +45,6 @@ def main(arguments: list[str] | None = None) -> int:
     warnings.simplefilter("always", DeepcamsNotice)
     try:
         arguments = sys.argv[1:] if arguments is None else arguments
-        for before, argument in itertools.pairwise(["", *arguments]):
-            option, value = before, argument
-            if argument.startswith("--"):
-                option, _, value = argument.partition("=")
-            if option not in _WORDS:
-                refuse_url(value)
         result = app(
             args=arguments or ["--help"], prog_name="deepcams", standalone_mode=False
         )
@@ -94,6 +84,7 @@ def _usage(error: Exception) -> int:
         return _say("stopped", 130)
     if hasattr(error, "format_message"):
         return _say(
-            f"{error.format_message().replace('Value error, ', '')} (see --help)", 2
+            f"{without_secrets_in(error.format_message()).replace('Value error, ', '')} (see --help)",
+            2,
         )
     return int(code)

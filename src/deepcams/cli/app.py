@@ -9,6 +9,8 @@ import typer
 import typer.core
 import typer.main
 
+from deepcams.core.errors import refuse_url
+
 VERBS = {
     "animate": "Draw the frames of a field as a film (MP4 or GIF)",
     "bench": "Measure speed: ratios side by side in one run",
@@ -32,6 +34,37 @@ VERBS = {
 }
 
 
+URLS = {
+    "animate": {"field", "original"},
+    "downscale": {"inputs", "out"},
+    "evaluate": {"truth"},
+    "info": {"files"},
+    "plan": {"inputs", "out"},
+    "plot": {"field", "original", "truth", "baseline"},
+    "validate": {"field", "original"},
+}
+"""Of each verb, the parameters whose value may be a URL; all others are paths on this machine, or no places."""
+
+_TEXTS = {"title", "note", "scheduler"}
+
+
+def _refusing_urls(command: Any, allowed: set[str]) -> Any:
+    """Let a command, and the commands below it, refuse URLs where they cannot be used."""
+    for inner in getattr(command, "commands", {}).values():
+        _refusing_urls(inner, allowed)
+    run = command.invoke
+
+    def invoke(context: Any) -> Any:
+        for name, value in context.params.items():
+            if name not in allowed | _TEXTS:
+                for one in value if isinstance(value, list | tuple) else [value]:
+                    refuse_url(one)
+        return run(context)
+
+    command.invoke = invoke
+    return command
+
+
 class _Verbs(typer.core.TyperGroup):
     """Commands that live in ``deepcams.cli.<verb>``, each file with one ``typer.Typer`` named ``app``."""
 
@@ -43,7 +76,8 @@ class _Verbs(typer.core.TyperGroup):
             return None
         module: Any = importlib.import_module(f"deepcams.cli.{cmd_name}")
         module.app._add_completion = False  # completion is the whole command's business
-        return typer.main.get_command(module.app)
+        command = typer.main.get_command(module.app)
+        return _refusing_urls(command, URLS.get(cmd_name, set()))
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the table of verbs without importing any of them."""

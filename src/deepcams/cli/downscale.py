@@ -117,6 +117,7 @@ def downscale(
     from deepcams.cli.progress import Bars, Rate
     from deepcams.cli.stopping import command_line, kept, stoppable
     from deepcams.cli.worker_options import opened
+    from deepcams.core.url import place_of
     from deepcams.downscaling.extend import earlier_inputs, plan_extension
     from deepcams.downscaling.job import Job, plan_job
     from deepcams.downscaling.memory import keep_memory_for
@@ -127,18 +128,22 @@ def downscale(
     share = None if part is None else Part.parse(part)
     keep_memory_for(temporal)
     if report is not None:
+        from deepcams.core.errors import refuse_url
         from deepcams.report.report import check_name
 
+        refuse_url(out)  # a report is made of an output on this machine
+
         check_name(report)
+    place = place_of(out)
     _refuse_together(
         extend, {"--part": part, "--overwrite": overwrite, "--dry-run": dry_run}
     )
-    paths = [*inputs, *earlier_inputs(out)] if extend else inputs
+    paths = [*inputs, *earlier_inputs(place)] if extend else inputs
     files = find_files(paths)
     settings: dict[str, Any] = {} if extend else {"overwrite": overwrite}
     job = (plan_extension if extend else plan_job)(
         open_cams_files(files, variable or "pm2p5"),
-        out,
+        place,
         temporal=temporal,
         spatial=spatial,
         conserve=conserve,

@@ -24,9 +24,9 @@ deepcams evaluate geos_cf/ --methods linear-then-bicubic,bicubic-then-flow"""
 @app.command(epilog=EXAMPLES)
 def evaluate(
     truth: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
-            help="Hourly fine fields: files, folders or globs (GEOS-CF, ...)."
+            help="Hourly fine fields: files, folders, globs or URLs (GEOS-CF, ...)."
         ),
     ],
     task: Annotated[

@@ -10,9 +10,11 @@ from contextlib import contextmanager
 
 import typer
 
+from deepcams.core.url import without_secrets
+
 
 def command_line(without: str = "", add: Sequence[str] = ()) -> str:
-    """Return this command as it can be given again.
+    """Return this command as it can be given again, but for credentials in URLs.
 
     Args:
         without: a flag to leave out.
@@ -21,10 +23,18 @@ def command_line(without: str = "", add: Sequence[str] = ()) -> str:
     return shlex.join(
         [
             "deepcams",
-            *(argument for argument in sys.argv[1:] if argument != without),
+            *(_shown(argument) for argument in sys.argv[1:] if argument != without),
             *add,
         ]
     )
+
+
+def _shown(argument: str) -> str:
+    """Return an argument without a URL's credentials: a command goes into histories and onto screens."""
+    option, equals, value = argument.partition("=")
+    if argument.startswith("--") and equals:
+        return f"{option}={without_secrets(value)}"
+    return without_secrets(argument)
 
 
 class Stopping:

@@ -10,17 +10,31 @@ import difflib
 import re
 import warnings
 from collections.abc import Iterable
+from pathlib import PurePath
+
+LONGEST = 800
+"""Characters of a message; a file may hold a text of any length where a word is expected."""
 
 
 class DeepcamsError(Exception):
-    """Base of all errors that a user can cause. The message is a single line."""
+    """Base of all errors that a user can cause. The message is a single line of printable text."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(str(message).split()))
+        super().__init__(_one_line(message))
 
     def __reduce__(self) -> tuple[object, ...]:
         """Let errors of any signature travel between processes."""
         return _restored, (type(self), str(self), self.__dict__)
+
+
+def _one_line(text: object) -> str:
+    """Return a text as one line, without control characters, which a terminal would obey; a long one is cut."""
+    words = " ".join(str(text).split())
+    if len(words) > LONGEST:
+        words = f"{words[: LONGEST * 2 // 3]} .. {words[-LONGEST // 3 + 4 :]}"
+    if words.isprintable():
+        return words
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in words)
 
 
 def _restored(
@@ -79,24 +93,36 @@ class DeepcamsNotice(UserWarning):
 
 def notice(message: str) -> None:
     """Inform the user in one line (a :class:`DeepcamsNotice` warning)."""
-    warnings.warn(" ".join(message.split()), DeepcamsNotice, stacklevel=3)
+    warnings.warn(_one_line(message), DeepcamsNotice, stacklevel=3)
 
 
 def refuse_url(path: object) -> None:
     """Refuse a URL where a path is needed; name it as it was typed, without its credentials.
 
-    ``Path`` would make ``s3:/bucket`` of ``s3://bucket``, so this is asked before.
+    ``Path`` makes ``s3:/bucket`` of ``s3://bucket``; that is refused too.
     """
+    slashes = "/" if isinstance(path, PurePath) else "//"
     url = re.fullmatch(
-        r"([A-Za-z][A-Za-z0-9+.-]+://)(?:[^/@]*@)?([^?#]*).*", str(path), re.DOTALL
+        rf"([A-Za-z][A-Za-z0-9+.-]+:){slashes}(?:[^/@]*@)?([^?#]*).*",
+        str(path),
+        re.DOTALL,
     )
     if url:
         raise InputError(
-            url[1] + url[2],
+            f"{url[1]}//{url[2]}",
             "a path on this machine",
             "a URL",
             "copy it here first, or mount the store",
         )
+
+
+def without_secrets_in(message: str) -> str:
+    """Return a message with its URLs as they were typed, but without ``user:password`` and query."""
+    return re.sub(
+        r"""([A-Za-z][A-Za-z0-9+.-]+:/{1,2})(?:[^\s/@'"]*@)?([^\s?#'"]*)(?:[?#][^\s'")]*)?""",
+        r"\1\2",
+        message,
+    )
 
 
 def choose(kind: str, name: str, known: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ with negative ones. ``attrs["cell_methods"]`` says whether its values are instan
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -71,10 +72,9 @@ def units_factor(units: object, where: object) -> float:
     found = _CONCENTRATION.fullmatch(text)
     factor = 0.0
     if found is not None:
-        factor = (
-            float(found["number"] or 1) ** int(found["power"] or 1)
-            * _MASSES[found["mass"]]
-        )
+        with contextlib.suppress(ArithmeticError):  # 0**-1, 10**999
+            number = float(found["number"] or 1) ** int(found["power"] or 1)
+            factor = number * _MASSES[found["mass"]]
     if not 0 < factor < float("inf"):
         found_units = repr(str(units))
         do = "choose another variable with --variable, or correct the attribute units"
@@ -170,6 +170,10 @@ def axes_of(array: xr.DataArray, where: object = "field") -> Axes:
         )
     names = {name: _coordinate(array, name, where) for name in DIMS}
     latitude, longitude = (array.coords[names[name]] for name in DIMS[1:])
+    for place in (latitude, longitude):
+        if place.dtype.kind not in "fiu":
+            found = f"values of type {place.dtype}"
+            raise InputError(f"{where}: {place.name}", "degrees", found)
     if latitude.ndim and latitude.dims == longitude.dims:
         raise InputError(
             where,

@@ -319,6 +319,9 @@ def _spacing_text(step: float, row_step: float) -> str:
 def _spacing(values: np.ndarray, circle: int, where: str) -> float:
     """Return the distance of increasing, evenly spaced coordinates; exact where it divides the circle."""
     step = float((values[-1] - values[0]) / (values.size - 1))
+    if not 0 < step <= circle:
+        expected = f"different nodes within {circle} degrees"
+        raise InputError(where, expected, f"{values[0]:g}..{values[-1]:g}")
     _check_spacing(values, step, where)
     around = round(circle / step)
     return circle / around if abs(circle / step - around) < _TOLERANCE else step

@@ -1,6 +1,21 @@
-"""Amounts in words."""
+"""Amounts in words, and JSON that anybody may have written."""
 
 from __future__ import annotations
+
+import json
+from typing import Any
+
+
+def from_json(text: str | bytes) -> Any:
+    """Read JSON.
+
+    Raises:
+        ValueError: it is none, or lists and mappings in it are nested too deeply.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("lists or mappings that are nested too deeply") from None
 
 
 def counted(number: int, one: str, many: str = "") -> str:

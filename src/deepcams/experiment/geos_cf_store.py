@@ -22,7 +22,7 @@ from deepcams.fetch.endpoints import Endpoints
 from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest, hour_name
 from deepcams.fetch.retry import RetryPolicy
 from deepcams.fetch.status import Status, status
-from deepcams.files.records import Record, Records
+from deepcams.files.records import Record, Records, inside
 from deepcams.methods.coarsen import Degradation
 from deepcams.training.store.open import Prepared, existing, refuse_earlier
 from deepcams.training.store.prepare import Preparation
@@ -142,7 +142,7 @@ class StoreFetch:
         if not waiting:
             return
         files: list[str | Path] = [
-            fetch.folder / record.facts["file"] for record in waiting
+            inside(fetch.folder, record.facts["file"]) for record in waiting
         ]
         preparation = Preparation(
             files, self.request.out, self.degradation, bbox=self.request.bbox

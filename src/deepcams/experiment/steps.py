@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from deepcams.core.errors import InputError, OutputError
 from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress
+from deepcams.core.text import from_json
 from deepcams.evaluation import experiment as simulation
 from deepcams.evaluation import experiment_tables, tables
 from deepcams.evaluation.candidates import CONSERVE, THEN
@@ -488,7 +489,7 @@ def _write_station_list(path: Path, world: World, wanted: FetchOpenaq) -> None:
 def _rows(path: Path) -> list[dict[str, Any]] | None:
     """Read scores that are there; ``None`` if there are none, or damaged ones."""
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+        rows = from_json(path.read_text(encoding="utf-8"))["rows"]
         complete = any(
             row["period"] == tables.ALL and {"MAE"} <= row.keys() for row in rows
         )

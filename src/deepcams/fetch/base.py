@@ -37,7 +37,14 @@ from deepcams.fetch.retry import (
 from deepcams.files.atomic import os_errors_explained, sync
 from deepcams.files.lock import locked
 from deepcams.files.optional import require
-from deepcams.files.records import FOLDER, Record, Records, file_digest, refuse_changes
+from deepcams.files.records import (
+    FOLDER,
+    Record,
+    Records,
+    file_digest,
+    inside,
+    refuse_changes,
+)
 from deepcams.readers.detect import Kind, kind_of
 
 Item = TypeVar("Item")
@@ -362,8 +369,9 @@ def is_complete(record: Record, folder: Path) -> bool:
     if "file" not in record.facts:
         return True
     try:
-        return (folder / record.facts["file"]).stat().st_size == record.facts["bytes"]
-    except OSError:
+        size = inside(folder, record.facts["file"]).stat().st_size
+        return size == record.facts.get("bytes")
+    except (OSError, OutputError):
         return False
 
 

@@ -24,7 +24,7 @@ from urllib3.exceptions import (
 )
 
 from deepcams.core.errors import OutputError
-from deepcams.core.text import size
+from deepcams.core.text import from_json, size
 from deepcams.fetch.endpoints import USER_AGENT
 from deepcams.fetch.retry import (
     TRANSIENT,
@@ -383,7 +383,7 @@ class _Transfer:
 
     def _known(self) -> dict[str, Any]:
         try:
-            known = json.loads(self.about.read_text(encoding="utf-8"))
+            known = from_json(self.about.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
         same = (

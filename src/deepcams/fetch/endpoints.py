@@ -94,7 +94,10 @@ class Endpoints:
                 value.strip()
             )
         for name, value in found.items():
-            parts = urlsplit(value)
+            try:
+                parts = urlsplit(value)
+            except ValueError:  # of brackets that hold no address
+                parts = urlsplit("")
             if parts.scheme not in ("http", "https", "s3") or not parts.netloc:
                 raise InputError(
                     f"endpoint {name}", "a URL such as https://host/path", repr(value)
@@ -111,8 +114,6 @@ class Endpoints:
 def _from_file(
     environment: Mapping[str, str], home: Path, names: list[str]
 ) -> dict[str, str]:
-    import yaml
-
     own = environment.get("DEEPCAMS_ENDPOINTS", "").strip()
     path = Path(own) if own else home / ".config" / "deepcams" / "endpoints.yaml"
     if not path.is_file():
@@ -121,12 +122,12 @@ def _from_file(
                 "DEEPCAMS_ENDPOINTS", "a settings file", f"{own}: no such file"
             )
         return {}
+    from deepcams.files.yaml_file import parse_yaml
+
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise InputError(
-            path, "endpoints as YAML (name: URL)", str(error).splitlines()[0]
-        ) from None
+        values = parse_yaml(path.read_text(encoding="utf-8"), path) or {}
+    except (OSError, ValueError) as error:
+        raise InputError(path, "endpoints as YAML (name: URL)", error) from None
     if not isinstance(values, dict):
         raise InputError(path, "endpoints as YAML (name: URL)", type(values).__name__)
     return {

@@ -37,7 +37,7 @@ from pyarrow import csv
 from deepcams.core.box import Box
 from deepcams.core.errors import InputError
 from deepcams.core.period import Period
-from deepcams.core.text import size
+from deepcams.core.text import from_json, size
 from deepcams.fetch.base import (
     COMPLETE,
     Estimate,
@@ -373,7 +373,7 @@ def list_locations(
 def _read_locations(text: bytes) -> list[dict[str, Any]]:
     """Return the locations of an answer, as the API gives them."""
     try:
-        found = json.loads(text)["results"]
+        found = from_json(text)["results"]
         return [{**one, "id": int(one["id"])} for one in found]
     except (ValueError, TypeError, LookupError) as error:
         kind = type(error).__name__
@@ -549,7 +549,7 @@ class Openaq(Fetch[OpenaqRequest]):
         known: dict[int, Any] = {}
         with suppress(OSError, ValueError, LookupError, TypeError):
             known = {
-                one["id"]: one for one in json.loads(path.read_text("utf-8"))["results"]
+                one["id"]: one for one in from_json(path.read_text("utf-8"))["results"]
             }
         known |= {one["id"]: one for one in found}
         results = {"results": [known[number] for number in sorted(known)]}
@@ -814,7 +814,7 @@ def join_parts(parts: Path, final: Path) -> int:
     """
     joined: list[str] = []
     if final.exists():
-        joined = json.loads((pq.read_schema(final).metadata or {}).get(_JOINED, b"[]"))
+        joined = from_json((pq.read_schema(final).metadata or {}).get(_JOINED, b"[]"))
     found = sorted(
         parts.glob("*.parquet"),
         key=lambda path: (int(path.stem.split("_")[0]), path.stem),

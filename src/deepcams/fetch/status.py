@@ -12,7 +12,7 @@ from deepcams.core.errors import InputError
 from deepcams.core.text import size
 from deepcams.fetch.base import COMPLETE, STATE, first_few, is_complete
 from deepcams.files.lock import locked
-from deepcams.files.records import Record, Records, file_digest
+from deepcams.files.records import Record, Records, file_digest, inside
 
 _STATES = {
     COMPLETE: "complete and verified",
@@ -128,7 +128,7 @@ def _look(record: Record, folder: Path, seen: Status) -> None:
         seen.gone.append(record.item)
     elif "file" in record.facts:
         seen.bytes += record.facts["bytes"]
-        path = folder / record.facts["file"]
+        path = inside(folder, record.facts["file"])
         if seen.checked and file_digest(path) != record.digest:
             seen.damaged.append(record.item)
             path.unlink(missing_ok=True)

@@ -22,6 +22,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from deepcams.core.errors import OutputError
+from deepcams.core.text import from_json
 from deepcams.files.storage import LockPlace, ObjectKey
 
 
@@ -59,7 +60,7 @@ class Holder:
     def read(cls, path: Path) -> Holder | None:
         """Read a lock's file; ``None`` where it says nothing."""
         try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
+            return cls(**from_json(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None
 

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from deepcams.core.errors import OutputError, notice
+from deepcams.core.text import from_json
 from deepcams.files.lock import Held, Holder
 from deepcams.files.object_storage import ObjectStorage, StorageError, Version
 from deepcams.files.storage import ObjectKey
@@ -57,7 +58,7 @@ class Beat:
     def read(cls, data: bytes) -> Beat | None:
         """Read an object of a lock; ``None`` where it is none."""
         try:
-            found = json.loads(data)
+            found = from_json(data)
             datetime.fromisoformat(found["beat"])
             return cls(**{**found, "holder": Holder(**found["holder"])})
         except (ValueError, TypeError, KeyError):
@@ -237,9 +238,9 @@ def _watch(storage: ObjectStorage, key: str, found: Version, output: object) -> 
     if beat is not None and beat.age() < STALE:
         raise OutputError(f"{output}: {_held_by(found)}")
     who = "somebody" if beat is None else str(beat.holder)
-    since = "" if beat is None else f" since {beat.beat[:19]}Z"
+    when = "long ago" if beat is None else f"at {beat.beat[:19]}Z"
     notice(
-        f"{output}: the lock of {who} was not renewed{since}; it is watched for {WATCH:.0f} s and then taken over"
+        f"{output}: the lock of {who} was last renewed {when}; it is watched for {WATCH:.0f} s and then taken over"
     )
     end = time.monotonic() + WATCH
     while time.monotonic() < end:

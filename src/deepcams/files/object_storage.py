@@ -6,6 +6,7 @@ Nothing that obstore says is shown as it is, because it names whole requests, an
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import time
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 from deepcams.core.errors import (
     DeepcamsError,
@@ -32,6 +34,22 @@ CONNECT_TIMEOUT, READ_TIMEOUT = timedelta(seconds=20), timedelta(seconds=60)
 PART_BYTES = 16 << 20
 """Larger objects are put in parts of this size."""
 
+_CONNECTION = (
+    "ALLOW_HTTP",
+    "ALLOW_INVALID_CERTIFICATES",
+    "PROXY_URL",
+    "PROXY_CA_CERTIFICATE",
+    "PROXY_EXCLUDES",
+    "CONNECT_TIMEOUT",
+    "TIMEOUT",
+)
+_CREDENTIALS = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_SKIP_SIGNATURE",
+)
 _T = TypeVar("_T")
 _WORDS = {"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"}
 
@@ -87,10 +105,12 @@ def _open(url: Url) -> Any:
             },
         },
     }
-    # Options given by name replace what obstore itself would read here.
-    plain = os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("true", "1", "yes", "on")
-    if url.scheme == "http" or (url.scheme == "s3" and plain):
-        options["client_options"]["allow_http"] = True
+    options["client_options"].update(_of_the_environment(url))
+    if url.user:
+        known = base64.b64encode(unquote(url.user).encode()).decode()
+        options["client_options"]["default_headers"] = {
+            "Authorization": f"Basic {known}"
+        }
     try:
         if url.is_web:
             return obstore.store.HTTPStore.from_url(url.with_secrets(), **options)
@@ -98,6 +118,23 @@ def _open(url: Url) -> Any:
     except Exception as error:  # obstore's, and ValueError for what is no URL
         why = f"no object store can be opened ({_short(error, url)})"
         raise StorageError(url, f"{why}; check the URL and {_settings(url)}") from None
+
+
+def _of_the_environment(url: Url) -> dict[str, Any]:
+    """Return options of connections; obstore reads them in the environment only where it is given none at all."""
+    if url.is_web:
+        return {"allow_http": url.scheme == "http"}
+    given = os.environ
+    prefix = _WORDS[url.scheme]
+    options: dict[str, Any] = {
+        name.lower(): given[f"{prefix}_{name}"]
+        for name in _CONNECTION
+        if given.get(f"{prefix}_{name}")
+    }
+    if url.scheme == "s3" and not any(map(given.get, _CREDENTIALS)):
+        # Only an instance of Amazon's has credentials then, from a server that elsewhere never answers.
+        options.setdefault("connect_timeout", timedelta(seconds=2))
+    return options
 
 
 @dataclass(frozen=True)
@@ -187,16 +224,11 @@ class ObjectStorage(Storage):
         Raises:
             FileNotFoundError: there is none.
         """
-        about = self.about(key)
-        if about is None:
-            raise FileNotFoundError(key)
-        length = min(size, about.bytes)
-        if length == 0:
-            return b""
 
         def read() -> bytes:
-            data = self._obstore.get_range(self._store, key, start=0, length=length)
-            return bytes(data)[:length]
+            # A range is not known to all web servers, and no range of an empty object to any.
+            stream = self._obstore.get(self._store, key).stream(min_chunk_size=size)
+            return bytes(next(iter(stream), b""))[:size]
 
         return self._do(read, key)
 
@@ -207,6 +239,13 @@ class ObjectStorage(Storage):
         except FileNotFoundError:
             return None
         return About.of(meta)
+
+    def about_by_reading(self, key: str) -> About | None:
+        """Return :meth:`about` from an answer that is begun, for addresses that are signed for reading alone."""
+        try:
+            return About.of(self._answer(key).meta)
+        except FileNotFoundError:
+            return None
 
     def pieces(self, key: str) -> Iterator[bytes]:
         """Read an object piece by piece; obstore asks for the rest where an answer breaks off.
@@ -411,12 +450,32 @@ def _short(error: Exception, url: Url) -> str:
     for pattern, short in (
         (r"dns error|failed to lookup", "no such host"),
         (r"[Cc]onnection refused|tcp connect error", "connection refused"),
-        (r"timed out|[Tt]imeout|TimedOut", "no answer in time"),
+        (r"timed out|kind: Timeout|TimedOut", "no answer in time"),
         (r"reset by peer|ConnectionReset", "connection reset"),
-        (r"certificate|tls|TLS", "its certificate is refused"),
-        (r"BadScheme|URL scheme is not allowed", "http needs AWS_ALLOW_HTTP=true"),
+        (r"[Cc]ertificate|UnknownIssuer", "its certificate is refused"),
+        (r"BadScheme|URL scheme is not allowed", "http needs {}_ALLOW_HTTP=true"),
         (r"half an answer|bytes came|IncompleteBody|error decoding", "half an answer"),
+        (r"IncompleteMessage|connection closed", "connection closed"),
     ):
         if re.search(pattern, words):
-            return short
+            return short.format(_WORDS.get(url.scheme, ""))
     return type(error).__name__
+
+
+def objects_at(url: Url) -> dict[str, About]:
+    """Return what a URL stands for: an object, or all objects in a folder (on the web: a Zarr store's metadata)."""
+    beside = ObjectStorage(url.parent)
+    if url.has_key:
+        try:
+            about = beside.about(url.name)
+        except StorageError:
+            if not url.is_web:
+                raise
+            about = beside.about_by_reading(url.name)
+        if about is not None:
+            return {"": about}
+    storage = ObjectStorage(url)
+    if not url.is_web:
+        return storage.all_about()
+    found = {name: storage.about(name) for name in ("zarr.json", ".zmetadata")}
+    return {name: about for name, about in found.items() if about is not None}

@@ -7,10 +7,12 @@ lose the piece it was working on.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import itertools
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,8 @@ from urllib.parse import quote, unquote
 
 import numpy as np
 
-from deepcams.core.errors import OutputError
+from deepcams.core.errors import DeepcamsError, OutputError
+from deepcams.core.text import from_json
 from deepcams.files.atomic import os_errors_explained
 from deepcams.files.storage import LocalStorage, Storage
 
@@ -62,11 +65,52 @@ class Record:
         Raises:
             ValueError, TypeError, KeyError: the text is not one, or was changed.
         """
-        found = json.loads(text)
+        found = from_json(text)
         checksum = found.pop(_CHECKSUM)
         if checksum != fingerprint(_as_text(found)):
             raise ValueError("the record does not have its checksum")
-        return cls(**{**found, "neighbours": tuple(found["neighbours"])})
+        record = cls(**{**found, "neighbours": tuple(found["neighbours"])})
+        texts = (record.item, record.inputs, record.digest, *record.neighbours)
+        if not all(isinstance(one, str) for one in texts):
+            raise TypeError("names and fingerprints that are no texts")
+        if not isinstance(record.facts, dict):
+            raise TypeError("facts that are no mapping")
+        return record
+
+
+def inside(folder: Path, name: object) -> Path:
+    """Return the path of a file that a record names: in the folder, whatever somebody wrote into the record.
+
+    Raises:
+        OutputError: the name is none, or leads out of the folder.
+    """
+    if (
+        isinstance(name, str)
+        and name not in ("", ".", "..")
+        and Path(name).name == name
+    ):
+        return folder / name
+    raise OutputError(f"{folder}: a record names {name!r}, which is no file in it")
+
+
+@contextmanager
+def damaged_explained(path: Path) -> Iterator[None]:
+    """Turn what a damaged file of deepcams' own causes, in whatever library, into one line.
+
+    Raises:
+        OutputError: the file that the path names, or in the store of this path, cannot be read.
+    """
+    try:
+        yield
+    except (DeepcamsError, MemoryError):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):
+            raise  # the disk's
+        reason = f"{type(error).__name__}: {str(error)[:120]}"
+        raise OutputError(
+            f"{path}: it is damaged ({reason}); use --overwrite"
+        ) from error
 
 
 _END = ".record.json"
@@ -167,7 +211,7 @@ class Records:
     def identity(self) -> Identity | None:
         """Return what was given to :meth:`begin`; ``None`` where nothing, or nothing readable, is there."""
         try:
-            found = json.loads(self.storage.get(_IDENTITY) or b"")
+            found = from_json(self.storage.get(_IDENTITY) or b"")
         except (OSError, ValueError):
             return None
         return found if isinstance(found, dict) else None

@@ -5,6 +5,7 @@ An object appears under its key only when it is whole and stored for good, which
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import uuid
@@ -217,13 +218,14 @@ def storage_at(place: Place) -> Storage:
 
 def bytes_at(url: Url) -> int:
     """Return the size of an object, or of all objects in a folder (on the web: of a Zarr store's metadata)."""
-    from deepcams.files.object_storage import ObjectStorage
+    from deepcams.files.object_storage import objects_at
 
-    about = ObjectStorage(url.parent).about(url.path.rpartition("/")[2])
-    if about is not None:
-        return about.bytes
-    storage = ObjectStorage(url)
-    if not url.is_web:
-        return sum(storage.sizes().values())
-    names = ("zarr.json", ".zmetadata")
-    return sum(len(storage.get(name) or b"") for name in names)
+    return sum(about.bytes for about in objects_at(url).values())
+
+
+def state_at(url: Url) -> str:
+    """Return what changes when an object, or any object of a folder, does."""
+    from deepcams.files.object_storage import objects_at
+
+    states = [f"{key} {about.state}" for key, about in sorted(objects_at(url).items())]
+    return hashlib.sha256("\n".join([str(url), *states]).encode()).hexdigest()

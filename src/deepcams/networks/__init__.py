@@ -68,7 +68,7 @@ def build(name: str, preset: str | None = None, **options: Any) -> Network:
     """
     from dataclasses import asdict
 
-    from deepcams.networks.base import options_from
+    from deepcams.networks.base import make, options_from
 
     network_type = NETWORKS.get(name)
     values: dict[str, Any] = {}
@@ -76,7 +76,7 @@ def build(name: str, preset: str | None = None, **options: Any) -> Network:
         choose(f"preset of {name}", preset, network_type.presets)
         values = asdict(network_type.presets[preset])
     values |= options
-    network: Network = network_type(
-        options_from(network_type.options_type, values, f"options of {name}")
+    where = f"options of {name}"
+    return make(
+        network_type, options_from(network_type.options_type, values, where), where
     )
-    return network

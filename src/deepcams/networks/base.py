@@ -7,6 +7,7 @@ with :func:`deepcams.testing.check_network`.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from abc import ABC, abstractmethod
@@ -17,12 +18,15 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from deepcams.core import text
 from deepcams.core.errors import InputError
 from deepcams.networks.window import Pad
 
 Kind = Literal["temporal", "spatial"]
 Times = Sequence[float] | Tensor
 Shapes = Mapping[str, tuple[int, ...]]
+MOST_BYTES = 1 << 30
+"""Of a network's weights; options that ask for more come from a damaged file or a slip."""
 _LISTED = 5
 """How many names a message lists before it only counts the others."""
 
@@ -309,6 +313,23 @@ def options_from(options_type: type, values: Mapping[str, Any], where: object) -
                 f"{where}: {name}", f"a value of type {wanted.__name__}", repr(value)
             )
     return options_type(**values)
+
+
+def make(network_type: type[Network], options: Any, where: object) -> Network:
+    """Return a network with fresh random weights.
+
+    Raises:
+        InputError: its weights would take more than :data:`MOST_BYTES`, which is found out before they are made.
+    """
+    size = 0
+    with contextlib.suppress(NotImplementedError, RuntimeError), torch.device("meta"):
+        # (A network that computes with its weights while it is made cannot be measured so.)
+        weights = network_type(options).state_dict().values()
+        size = sum(weight.numel() * weight.element_size() for weight in weights)
+    if size > MOST_BYTES:
+        expected = f"weights of at most {text.size(MOST_BYTES)}"
+        raise InputError(where, expected, text.size(size))
+    return network_type(options)
 
 
 def first_names(names: list[str]) -> str:

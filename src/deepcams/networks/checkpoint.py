@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepcams.core.errors import DeepcamsError, InputError
+from deepcams.core.text import from_json
 from deepcams.files.atomic import os_errors_explained, write_atomically
 
 if TYPE_CHECKING:
@@ -219,7 +220,7 @@ def load(path: str | Path) -> Checkpoint:
 def _network_of(card: Card, path: Path) -> Network:
     """Build the card's network, with fresh weights."""
     from deepcams.networks import NETWORKS
-    from deepcams.networks.base import options_from
+    from deepcams.networks.base import make, options_from
 
     try:
         network_type = NETWORKS.get(card.network)
@@ -229,9 +230,8 @@ def _network_of(card: Card, path: Path) -> Network:
             f"{path}: network", error.expected, repr(card.network), do
         ) from None
     where = f"{path}: options of {card.network}"
-    network: Network = network_type(
-        options_from(network_type.options_type, card.options, where)
-    )
+    options = options_from(network_type.options_type, card.options, where)
+    network = make(network_type, options, where)
     if (card.kind, card.factor) != (network.kind, network.factor):
         expected = f"{network.kind}, factor {network.factor}"
         raise InputError(
@@ -301,7 +301,7 @@ def _read_header(path: Path, whole: bool = False) -> tuple[dict[str, Any], bytes
     if len(text) < size:
         raise InputError(path, _WANTED, "a truncated or foreign file", _COPY_AGAIN)
     try:
-        header = json.loads(text)
+        header = from_json(text)
     except ValueError:
         raise _foreign(path, head) from None
     if not isinstance(header, dict):
@@ -330,7 +330,7 @@ def _card_of(header: Mapping[str, Any], path: object) -> Card:
             path, _WANTED, "a safetensors file of another program (no card)"
         )
     try:
-        values = json.loads(text)
+        values = from_json(text)
         version = values["version"]
     except (ValueError, KeyError, TypeError):
         raise InputError(

@@ -18,6 +18,7 @@ from deepcams.core.grid import Grid
 from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress
 from deepcams.core.times import DAY, HOUR, HOUR_SECONDS, MINUTE
+from deepcams.core.url import without_secrets
 from deepcams.downscaling.job import Job, plan_job
 from deepcams.planning.measure import Measured, measure
 from deepcams.planning.schedule import Conditions, draw_seconds, play
@@ -108,7 +109,9 @@ def forecast(
         folder = Path(name)
         if inputs:
             field = open_cams_files(find_files(inputs), "pm2p5")
-            words = f"the first {days} days of {', '.join(inputs)}"
+            words = (
+                f"the first {days} days of {', '.join(map(without_secrets, inputs))}"
+            )
         else:
             field = _lazy(grid or Grid.globe(0.75), years.start, days * DAY + HOUR)
             words = f"{days} days of the simulated world"

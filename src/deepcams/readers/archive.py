@@ -7,9 +7,11 @@ zip is unpacked once wherever it lies. The folder appears under its name only wh
 from __future__ import annotations
 
 import hashlib
+import lzma
 import os
 import shutil
 import stat
+import struct
 import uuid
 import zipfile
 import zlib
@@ -28,18 +30,25 @@ KEEP_DAYS = 14
 """Unpacked zips that were not used for so long are removed when another is unpacked."""
 _FREE_GROWTH = 256 << 20
 _PIECE = 1 << 20
-_BAD = (
+BAD_ZIP = (
     zipfile.BadZipFile,
     zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    ValueError,
     EOFError,
     OSError,
     NotImplementedError,
     RuntimeError,
 )
+"""What reading a damaged zip raises."""
 
 
 def unpack(
-    path: Path, is_data: Callable[[bytes], bool], check: bool = False
+    path: Path,
+    is_data: Callable[[bytes], bool],
+    check: bool = False,
+    shown: object = None,
 ) -> list[tuple[str, Path]]:
     """Unpack a zip's data members into the cache.
 
@@ -47,6 +56,7 @@ def unpack(
         path: the zip, under any name.
         is_data: tells from a member's first 1,024 bytes whether it is data; other members stay packed.
         check: compare all members with their check sums, even where the cache has them from another copy of the zip.
+        shown: the zip in messages, if not by its path.
 
     Returns:
         each data member's name and the file it lies in, in the zip's order.
@@ -56,10 +66,12 @@ def unpack(
             members would grow beyond all reason.
         OutputError: no room to unpack.
     """
+    shown = path if shown is None else shown
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [member for member in archive.infolist() if not member.is_dir()]
-            _check_members(path, members)
+            # (is_dir fails on a member without a name)
+            members = [m for m in archive.infolist() if not m.filename.endswith("/")]
+            _check_members(path, members, shown)
             bad = archive.testzip() if check else None
             if bad is not None:
                 raise zipfile.BadZipFile(f"wrong check sum of {bad}")
@@ -69,7 +81,7 @@ def unpack(
                     ", ".join(member.filename for member in members[:5]) or "nothing"
                 )
                 raise InputError(
-                    path,
+                    shown,
                     "a zip with netCDF or GRIB data",
                     f"one that holds {names}",
                     "download it again",
@@ -83,21 +95,21 @@ def unpack(
                 os.utime(folder)
                 return targets
             forget_old(folder.parent, KEEP_DAYS)
-            _extract(archive, data, folder, path)
+            _extract(archive, data, folder, shown)
             return targets
     except InputError:
         raise
-    except _BAD as error:
+    except BAD_ZIP as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise OutputError(
-                f"{path} cannot be unpacked into {cache_dir()}: {error.strerror}; set DEEPCAMS_CACHE"
+                f"{shown} cannot be unpacked into {cache_dir()}: {error.strerror}; set DEEPCAMS_CACHE"
             ) from error
         cut = "not a zip" in str(error)  # the directory at a zip's end is not there
         found = "a truncated one" if cut else f"a damaged one ({error})"
-        raise InputError(path, "a whole zip", found, "download it again") from error
+        raise InputError(shown, "a whole zip", found, "download it again") from error
 
 
-def _check_members(path: Path, members: list[zipfile.ZipInfo]) -> None:
+def _check_members(path: Path, members: list[zipfile.ZipInfo], shown: object) -> None:
     for member in members:
         name = member.orig_filename
         posix, windows = PurePosixPath(name), PureWindowsPath(name)
@@ -109,21 +121,21 @@ def _check_members(path: Path, members: list[zipfile.ZipInfo]) -> None:
             or ".." in windows.parts
         ):
             raise InputError(
-                path,
+                shown,
                 "member names inside the zip's own folder",
                 repr(name),
                 "do not trust this file",
             )
         if stat.S_ISLNK(member.external_attr >> 16):
             raise InputError(
-                path,
+                shown,
                 "plain files in the zip",
                 f"a link {name!r}",
                 "do not trust this file",
             )
         if member.flag_bits & 0x1:
             raise InputError(
-                path,
+                shown,
                 "a zip without a password",
                 f"{name!r} encrypted",
                 "unpack it yourself first",
@@ -139,7 +151,7 @@ def _check_members(path: Path, members: list[zipfile.ZipInfo]) -> None:
     ):
         found = f"{len(members)} members growing from {packed / 1e6:.3g} to {grown / 1e6:.3g} MB"
         raise InputError(
-            path, "a zip of fields", found, "unpack it yourself if you trust it"
+            shown, "a zip of fields", found, "unpack it yourself if you trust it"
         )
 
 
@@ -168,7 +180,10 @@ def _folder(members: list[zipfile.ZipInfo]) -> Path:
 
 
 def _extract(
-    archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], folder: Path, path: Path
+    archive: zipfile.ZipFile,
+    members: list[zipfile.ZipInfo],
+    folder: Path,
+    shown: object,
 ) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     needed, free = (
@@ -177,7 +192,7 @@ def _extract(
     )
     if needed > free:
         raise OutputError(
-            f"{path}: unpacking needs {size(needed)} in {folder.parent}, only {size(free)} are free; "
+            f"{shown}: unpacking needs {size(needed)} in {folder.parent}, only {size(free)} are free; "
             "set DEEPCAMS_CACHE to a larger disk"
         )
     part = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}{UNFINISHED}")

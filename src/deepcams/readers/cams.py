@@ -65,8 +65,8 @@ def open_cams(paths: Paths, *, variable: str | None = "pm2p5") -> xr.DataArray:
     name; latitudes and longitudes either way; kg m-3 or ug m-3; leftovers such as ``number`` or ``expver``.
 
     Args:
-        paths: file, folder, glob, or a sequence of them in any order. Times that stand in several files are taken once
-            if their values agree within packing.
+        paths: file, folder, glob, URL, or a sequence of them in any order. Times that stand in several files are taken
+            once if their values agree within packing.
         variable: ``pm2p5``, ``pm1``, ``pm10`` or another variable in the files that is a mass concentration, by its
             netCDF, request or CF standard name.
 

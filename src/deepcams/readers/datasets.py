@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ import xarray as xr
 from deepcams.core.errors import DeepcamsError, InputError, MissingExtraError
 from deepcams.core.field import DIMS
 from deepcams.core.species import COORDINATE_NAMES
+from deepcams.core.url import Place, Url
+from deepcams.files.storage import storage_at
 from deepcams.readers.detect import KINDS, DataFile
 from deepcams.readers.truncation import shortfall
 from deepcams.writers.target import Written, is_ours, written
@@ -24,6 +27,10 @@ CHUNK_BYTES = 4 << 20
 """What a lazy chunk should hold in memory as float32: nine frames of CAMS, one of GEOS-CF."""
 MAX_CHUNK_BYTES = 64 << 20
 """How far a chunk may grow so that a file's own (compressed) chunks are not read again and again."""
+MOST_PLACES = 1 << 26
+"""Values of a map, and a quarter of a chunk's; a file of a few bytes can promise any number of them."""
+MOST_STEPS = 1 << 24
+"""Values of a coordinate."""
 _WHOLE_LENGTH = "deepcams_times"
 """Attribute of an unfinished store, once it is opened: times with those that are not written."""
 _KNOWN = ("time", "latitude", "longitude", "lat", "lon")
@@ -51,14 +58,10 @@ def open_datasets(file: DataFile) -> tuple[xr.Dataset, ...]:
         if file.kind == "grib":
             from deepcams.readers.grib import open_grib
 
-            return tuple(open_grib([file.path], file))
+            return tuple(open_grib([file.local], file))
         if file.kind == "zarr":
-            options: dict[str, Any] = {"consolidated": False, "cache": False}
-            store = xr.open_dataset(
-                file.path, engine="zarr", decode_timedelta=False, **options
-            )
-            return (_only_written(_loaded(store), file),)
-        return (_loaded(_open_netcdf(file.path)),)
+            return (_only_written(_loaded(_open_zarr(file.path), file), file),)
+        return (_loaded(_open_netcdf(file.local, file), file),)
     except DeepcamsError:
         raise
     except Exception as error:  # every library underneath has its own
@@ -79,7 +82,7 @@ def check_whole(file: DataFile) -> None:
     Raises:
         InputError, MissingExtraError: see :func:`open_datasets`.
     """
-    short = "" if file.kind == "zarr" else shortfall(file.path, file.kind)
+    short = "" if file.kind == "zarr" else shortfall(file.local, file.kind)
     if short:
         raise InputError(
             file, "a whole file", f"a truncated one ({short})", again(file.path)
@@ -88,15 +91,81 @@ def check_whole(file: DataFile) -> None:
         raise MissingExtraError(f"{file}: reading GRIB", "grib")
 
 
-def _loaded(dataset: xr.Dataset) -> xr.Dataset:
+def _loaded(dataset: xr.Dataset, file: DataFile) -> xr.Dataset:
     """Read the coordinates, and close the file: reading opens it again, so thousands of files hold no handle."""
+    _check_sizes(dataset, file)
+    dataset.attrs = _plain_values(dataset.attrs)
+    for variable in dataset.variables.values():
+        variable.attrs = _plain_values(variable.attrs)
+        if "bounds" in variable.encoding:
+            variable.encoding["bounds"] = _plain(variable.encoding["bounds"])
     for coordinate in dataset.coords.values():
         coordinate.load()
     dataset.close()
+    for name in dataset.dims:
+        if name in dataset.coords and name not in dataset.xindexes:
+            dataset = dataset.set_xindex([name])
     return dataset
 
 
-def _open_netcdf(path: Path) -> xr.Dataset:
+def _plain_values(attributes: Mapping[Any, Any]) -> dict[str, Any]:
+    return {str(key): _plain(value) for key, value in attributes.items()}
+
+
+def _plain(value: Any) -> Any:
+    """Return an attribute as a text or a number, whatever type a file gives it: they are compared and looked up."""
+    return value if isinstance(value, str | int | float | np.number) else str(value)
+
+
+def _check_sizes(dataset: xr.Dataset, file: DataFile) -> None:
+    """Refuse what would take all memory to read, before any of it is read.
+
+    Raises:
+        InputError: a coordinate, a map or a chunk of more values than any real one.
+    """
+    for key, variable in dataset.variables.items():
+        if key in dataset.coords or variable.ndim < 2:
+            check_size(file, f"coordinate {key}", variable.size, MOST_STEPS)
+        chunk = variable.encoding.get("chunks", variable.encoding.get("chunksizes"))
+        if isinstance(chunk, Sequence) and all(isinstance(n, int) for n in chunk):
+            check_size(file, f"chunk of {key}", math.prod(chunk), 4 * MOST_PLACES)
+    for name, array in field_variables(dataset).items():
+        check_size(file, f"map of {name}", math.prod(array.shape[-2:]), MOST_PLACES)
+
+
+def check_size(file: object, what: str, found: int, most: int) -> None:
+    """Refuse more values than ``most``.
+
+    Raises:
+        InputError: there are more.
+    """
+    if found > most:
+        raise InputError(file, f"a {what} of at most {most:,} values", f"{found:,}")
+
+
+def _open_zarr(place: Place) -> xr.Dataset:
+    """Open a Zarr store lazily; at a URL by its consolidated metadata if it has any, as web servers list nothing."""
+    storage = storage_at(place)
+    consolidated = False
+    if isinstance(place, Url):
+        root = storage.get("zarr.json")
+        consolidated = (
+            b'"consolidated_metadata"' in root
+            if root is not None
+            else storage.exists(".zmetadata")
+        )
+    options: dict[str, Any] = {"consolidated": consolidated, "cache": False}
+    store = storage.zarr(read_only=True)
+    return xr.open_dataset(
+        store,
+        engine="zarr",
+        decode_timedelta=False,
+        create_default_indexes=False,
+        **options,
+    )
+
+
+def _open_netcdf(path: Path, file: DataFile) -> xr.Dataset:
     """Open a netCDF file lazily, with one handle for all who have it open.
 
     A second handle of a file that holds texts, as the data store's ``expver`` or times in words, may crash the process
@@ -115,7 +184,12 @@ def _open_netcdf(path: Path) -> xr.Dataset:
     }
     manager: Any = CachingFileManager(netCDF4.Dataset, str(path), **options)
     store = NetCDF4DataStore(manager, mode="r")  # type: ignore[no-untyped-call]
-    dataset = xr.open_dataset(store, cache=False, decode_timedelta=False)
+    for name, variable in store.ds.variables.items():
+        if variable.ndim < 2:  # of texts all may be read while it is opened
+            check_size(file, f"coordinate {name}", variable.size, MOST_STEPS)
+    dataset = xr.open_dataset(
+        store, cache=False, decode_timedelta=False, create_default_indexes=False
+    )
     dataset.encoding["source"] = str(path)
     names = {str(name) for name in (*dataset.dims, *dataset.variables)}
     plain = {
@@ -182,7 +256,7 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(words.split())[:160].rstrip('.')}"
 
 
-def again(path: Path) -> str:
+def again(path: Place) -> str:
     """Return what to do about a damaged file: an output of deepcams cannot be downloaded."""
     return "make it again" if is_ours(path) else "download it again"
 

@@ -8,14 +8,18 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import xarray as xr
 
 from deepcams.core.errors import InputError, notice
 from deepcams.core.text import counted
-from deepcams.readers.archive import unpack
-from deepcams.readers.protocols import Paths, listed
+from deepcams.core.url import Place, Url, place_of
+from deepcams.readers.archive import BAD_ZIP, unpack
+from deepcams.readers.protocols import Paths, listed, listed_places
+
+if TYPE_CHECKING:
+    from deepcams.files.object_storage import About
 
 Kind = Literal["netcdf3", "hdf5", "grib", "zarr", "zip"]
 
@@ -36,23 +40,30 @@ class DataFile:
     """One file (or Zarr store) with data.
 
     Attributes:
-        path: where its bytes are, absolute, so that another process finds them (for a member of a zip: in the cache).
+        path: where its bytes are, absolute, so that another process finds them: for a member of a zip, and for a file
+            at a URL, in the cache; of a Zarr store at a URL, which is read in place, the URL.
         kind: what its content is.
-        given: the path as the user knows it.
+        given: the path or URL as the user knows it.
         member: the member's name where ``given`` is a zip.
         folder: the folder it was found in; ``None`` where it was named itself.
         datasets: what :func:`~deepcams.readers.datasets.open_datasets` made of it, once it is opened.
     """
 
-    path: Path
+    path: Place
     kind: Kind
-    given: Path
+    given: Place
     member: str = ""
-    folder: Path | None = None
+    folder: Place | None = None
     datasets: tuple[xr.Dataset, ...] = field(default=(), compare=False, repr=False)
 
     @property
-    def request(self) -> Path:
+    def local(self) -> Path:
+        """The file on this machine; a Zarr store at a URL has none."""
+        assert isinstance(self.path, Path)
+        return self.path
+
+    @property
+    def request(self) -> Place:
         """What the user asked for that this file is a part of: its zip or folder, else the file itself."""
         return self.given if self.member or self.folder is None else self.folder
 
@@ -142,7 +153,7 @@ def _holds_zarr(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             names = {name.rpartition("/")[2] for name in archive.namelist()}
-    except (zipfile.BadZipFile, OSError):
+    except BAD_ZIP:
         return False  # unpacking says what is wrong
     return bool(names & {"zarr.json", ".zgroup", ".zarray", ".zmetadata"})
 
@@ -196,39 +207,51 @@ def _walk(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
             yield from _walk(entry, above)
 
 
-def find_files(paths: Paths) -> list[DataFile]:
-    """All data files that ``paths`` stand for; zips are unpacked (once, into the cache), folders walked.
+@dataclass(frozen=True)
+class _Found:
+    """A file or store that was found, and what it is."""
 
-    A file given by name or glob must hold data; in a folder what is no data is left out, with a notice.
+    place: Place
+    kind: Kind | None
+    folder: Place | None
+    about: About | None = None
+
+
+def find_files(paths: Paths, *, urls: bool = True) -> list[DataFile]:
+    """Find all data files that ``paths`` stand for; zips are unpacked (once, into the cache), folders walked.
+
+    A file given by name or glob must hold data; in a folder what is no data is left out, with a notice. Files at URLs
+    are copied to the cache, once; Zarr stores there are not.
+
+    Args:
+        paths: files, folders, globs and URLs.
+        urls: whether URLs may be among them.
 
     Raises:
         InputError: nothing there, no data, or a damaged file, saying which and what it looks like.
+        MissingExtraError: a URL, and obstore is not installed.
     """
-    given = listed(paths)
+    given = listed_places(paths) if urls else list[str | Place](listed(paths))
     if not given:
         raise InputError("input", "at least one file", "none")
-    files: list[DataFile] = []
-    other: list[Path] = []
-    seen: set[Path] = set()
-    for one in given:
-        for path, in_folder in _expand(Path(one).expanduser()):
-            if path.resolve() in seen:
-                continue
-            seen.add(path.resolve())
-            kind: Kind | None = "zarr" if path.is_dir() else kind_of(_head(path))
-            if kind is None and in_folder:
-                other.append(path)
-                continue
-            folder = path.parent if in_folder else None
-            files.extend(
-                replace(file, folder=folder) for file in _recognised(path, kind)
-            )
-    if not files:
+    found: list[_Found] = []
+    seen: set[Place] = set()
+    for one in map(place_of, given):
+        several = _found_there(one) if isinstance(one, Url) else _found_here(one)
+        for each in several:
+            place = each.place if isinstance(each.place, Url) else each.place.resolve()
+            if place not in seen:
+                seen.add(place)
+                found.append(each)
+    other = [each.place for each in found if each.kind is None and each.folder]
+    found = [each for each in found if each.kind or not each.folder]
+    if not found:
         raise InputError(
-            given[0],
+            place_of(given[0]),
             "a folder with netCDF or GRIB files",
             counted(len(other), "other file"),
         )
+    files = _all_recognised(found)
     if other:
         names = ", ".join(path.name for path in other[:3]) + (
             ", .." if len(other) > 3 else ""
@@ -238,26 +261,76 @@ def find_files(paths: Paths) -> list[DataFile]:
     return files
 
 
-def _recognised(path: Path, kind: Kind | None) -> list[DataFile]:
+def _found_here(path: Path) -> Iterator[_Found]:
+    for one, in_folder in _expand(path.expanduser()):
+        kind: Kind | None = "zarr" if one.is_dir() else kind_of(_head(one))
+        yield _Found(one, kind, one.parent if in_folder else None)
+
+
+def _found_there(url: Url) -> Iterator[_Found]:
+    from deepcams.readers.remote import find_remote
+
+    for one in find_remote(url):
+        kind: Kind | None = "zarr"
+        if one.about is not None:
+            kind = kind_of(one.head())
+        yield _Found(one.url, kind, one.folder, one.about)
+
+
+def _all_recognised(found: list[_Found]) -> list[DataFile]:
+    """Make files of what was found; those at URLs are copied to the cache together."""
+    remote = [
+        (each.place, each.about)
+        for each in found
+        if isinstance(each.place, Url) and each.about is not None and each.kind
+    ]
+    copies: dict[Place, Path] = {}
+    if remote:
+        from deepcams.files.copies import copied
+
+        urls = [url for url, _ in remote]
+        copies = dict(zip(urls, copied(remote), strict=True))
+    files: list[DataFile] = []
+    for each in found:
+        path = copies.get(each.place, each.place)
+        files.extend(
+            replace(file, folder=each.folder)
+            for file in _recognised(path, each.kind, each.place)
+        )
+    return files
+
+
+def _recognised(path: Place, kind: Kind | None, given: Place) -> list[DataFile]:
+    """Return a file, or the data members of a zip."""
     if kind is None:
         raise InputError(
-            path,
+            given,
             "netCDF, GRIB, Zarr or a zip of them",
-            looks_like(_head(path)),
+            looks_like(_head_of(path)),
             "download it again",
         )
-    if kind == "zip":
-        if _holds_zarr(path):
-            found, do = "a zipped Zarr store", "unzip it into a folder and open that"
-            raise InputError(
-                path, "netCDF, GRIB, a Zarr store or a zip of netCDF or GRIB", found, do
-            )
-        inner = []
-        for member, file in unpack(
-            path, lambda head: kind_of(head) not in (None, "zip")
-        ):
-            member_kind = kind_of(_head(file))
-            assert member_kind is not None
-            inner.append(DataFile(file.absolute(), member_kind, path, member))
-        return inner
-    return [DataFile(path.absolute(), kind, path)]
+    if kind != "zip":
+        whole = path.absolute() if isinstance(path, Path) else path
+        return [DataFile(whole, kind, given)]
+    assert isinstance(path, Path)
+    if _holds_zarr(path):
+        found, do = "a zipped Zarr store", "unzip it into a folder and open that"
+        raise InputError(
+            given, "netCDF, GRIB, a Zarr store or a zip of netCDF or GRIB", found, do
+        )
+    inner = []
+    for member, file in unpack(
+        path, lambda head: kind_of(head) not in (None, "zip"), shown=given
+    ):
+        member_kind = kind_of(_head(file))
+        assert member_kind is not None
+        inner.append(DataFile(file.absolute(), member_kind, given, member))
+    return inner
+
+
+def _head_of(place: Place) -> bytes:
+    if isinstance(place, Path):
+        return _head(place)
+    from deepcams.files.object_storage import ObjectStorage
+
+    return ObjectStorage(place.parent).head(place.name, _HEAD)

@@ -142,7 +142,7 @@ def open_geos_cf(paths: Paths, *, variable: str | None = None) -> xr.DataArray:
     """Open GEOS-CF files of one version as one canonical field of hourly means, lazily.
 
     Args:
-        paths: file, folder, glob, or a sequence of them in any order.
+        paths: file, folder, glob, URL, or a sequence of them in any order.
         variable: a variable in the files that is a mass concentration; ``None`` is PM2.5 at 35 % relative humidity
             (``PM25_RH35_GCC`` in version 1, ``PM25_RH35`` in version 2, in either case).
 

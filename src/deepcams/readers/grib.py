@@ -22,6 +22,7 @@ from deepcams.core.errors import InputError, notice
 from deepcams.core.text import counted
 from deepcams.core.times import stamp
 from deepcams.files.optional import need
+from deepcams.readers.datasets import MOST_PLACES, check_size
 
 _CENTRES = {"ecmf": "European Centre for Medium-Range Weather Forecasts"}
 _CORNERS = (
@@ -62,6 +63,11 @@ _KEYS = (
     "totalLength",
 )
 _MISSING = 1e36
+_UNIT_KEYS = ("indicatorOfUnitOfTimeRange", "indicatorOfUnitForTimeRange")
+_STEP_KEYS = ("forecastTime", "P1", "P2", "lengthOfTimeRange")
+_UNITS = (0, 1, 2, 3, 10, 11, 12, 13, 14)
+"""Minutes to months, some hours, seconds or parts of an hour (GRIB code tables 4 and 4.4)."""
+_MOST_STEP = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -134,6 +140,7 @@ def scan(path: Path, where: object) -> list[Message]:
                 if handle is None:
                     return messages
                 try:
+                    _check_steps(eccodes, handle, where)
                     keys = {key: _key(eccodes, handle, key) for key in _KEYS}
                     offset = int(eccodes.codes_get_message_offset(handle))
                     messages.append(Message(path, offset, keys))
@@ -143,6 +150,22 @@ def scan(path: Path, where: object) -> list[Message]:
                 found = f"one that ends in an error after {counted(len(messages), 'message')}"
                 do = f"download it again ({error})"
                 raise InputError(where, "a readable GRIB file", found, do) from error
+
+
+def _check_steps(eccodes: Any, handle: Any, where: object) -> None:
+    """Refuse steps from which ecCodes would compute the valid time for ever, or crash.
+
+    Raises:
+        InputError: an unknown unit of time, or a step of more than any real one.
+    """
+    for key in _UNIT_KEYS:
+        unit = _key(eccodes, handle, key)
+        if unit is not None and unit not in _UNITS:
+            raise InputError(where, "steps in hours", f"steps in unit {unit}")
+    steps = [_key(eccodes, handle, key) for key in _STEP_KEYS]
+    step = max([0, *(one for one in steps if isinstance(one, int))])
+    if step > _MOST_STEP:
+        raise InputError(where, f"steps of at most {_MOST_STEP:,}", f"{step:,}")
 
 
 def _key(eccodes: Any, handle: Any, key: str) -> Any:
@@ -254,6 +277,7 @@ def _dataset(messages: list[Message], where: object) -> xr.Dataset:
     attributes = {f"GRIB_{key}": _common(messages, key) for key in _DESCRIPTION}
     attributes |= {"units": str(keys["units"]), "long_name": str(keys["name"])}
     times = np.unique(np.array([message.time for message in messages]))
+    check_size(where, f"map of {name}", _points(keys), MOST_PLACES)
     if keys["gridType"] != "regular_ll":
         places = np.full(int(keys["numberOfDataPoints"]), np.nan)
         values = np.broadcast_to(np.float32(np.nan), (times.size, places.size))
@@ -273,6 +297,13 @@ def _dataset(messages: list[Message], where: object) -> xr.Dataset:
         {dimension: list(layers), "time": times, **_coordinates(keys, shape)},
     )
     return xr.Dataset({name: array if len(layers) > 1 else array[0]}, attrs=about)
+
+
+def _points(keys: dict[str, Any]) -> int:
+    """How many values a message says it has; only a regular grid has rows and columns of one length."""
+    if keys["gridType"] == "regular_ll":
+        return int(keys["Ni"] or 0) * int(keys["Nj"] or 0)
+    return int(keys["numberOfDataPoints"] or 0)
 
 
 def _common(messages: Sequence[Message], key: str) -> Any:

@@ -11,7 +11,6 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,8 @@ import xarray as xr
 from deepcams.core.errors import DeepcamsError, DeepcamsNotice
 from deepcams.core.field import IMPLAUSIBLE, UNITS, grid_of, is_mean, units_factor
 from deepcams.core.species import COORDINATE_NAMES
+from deepcams.core.url import Place, Url
+from deepcams.files.storage import bytes_at
 from deepcams.readers.datasets import field_variables, opened, pieces
 from deepcams.readers.detect import DataFile, find_files
 from deepcams.readers.geos_cf import UNDEFINED
@@ -222,7 +223,9 @@ def _look(file: DataFile) -> _Look:
         return _Look(file, problem=str(error))
 
 
-def _size(path: Path) -> int:
+def _size(path: Place) -> int:
+    if isinstance(path, Url):
+        return bytes_at(path)
     return (
         sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
         if path.is_dir()
@@ -304,11 +307,10 @@ def _times(datasets: Sequence[xr.Dataset]) -> np.ndarray | None:
 
 
 def _stamp(time: Any) -> str:
-    return (
-        str(time)[:16].replace("T", " ")
-        if not isinstance(time, float | int | np.number)
-        else f"{time:g}"
-    )
+    if isinstance(time, float | int | np.floating | np.integer):
+        with contextlib.suppress(ValueError):  # a timedelta64 is an integer to NumPy
+            return f"{time:g}"
+    return str(time)[:16].replace("T", " ")
 
 
 def _describe_times(axis: np.ndarray) -> TimesSeen:
@@ -319,6 +321,8 @@ def _describe_times(axis: np.ndarray) -> TimesSeen:
     calendar = getattr(
         axis[0], "calendar", "standard" if axis.dtype.kind == "M" else "none (numbers)"
     )
+    if axis.dtype.kind == "O" and calendar.startswith("none"):
+        axis = axis.astype(str)  # texts, and whatever else has no order
     different = np.unique(axis)
     first, last = _stamp(different[0]), _stamp(different[-1])
     repeated = int(axis.size - different.size)
@@ -364,6 +368,8 @@ def _describe_grid(dataset: xr.Dataset) -> str:
     if latitude.ndim != 1 or longitude.ndim != 1:
         dims = " x ".join(f"{name} {size}" for name, size in latitude.sizes.items())
         return f"{latitude.ndim}-dimensional coordinates ({dims or 'one point'})"
+    if not {latitude.dtype.kind, longitude.dtype.kind} <= set("fiu"):
+        return "latitude and longitude that are no numbers"
     y, x = np.asarray(latitude.values, float), np.asarray(longitude.values, float)
     if min(y.size, x.size) < 2:
         return f"{y.size} x {x.size} nodes"

@@ -15,6 +15,8 @@ from deepcams.core.field import Axes, axes_of, field_like
 from deepcams.core.grid import Grid
 from deepcams.core.text import counted
 from deepcams.core.times import stamp
+from deepcams.core.url import Place, Url
+from deepcams.files.storage import state_at
 from deepcams.readers.datasets import (
     check_whole,
     chunk_length,
@@ -85,14 +87,27 @@ def open_merged(
     parts.sort(key=lambda pair: _sort_key(pair[0], precision))
     groups = _in_space([part for part, _ in parts], precision)
     field = _in_time(groups, parts[0][1], precision)
-    used = [str(part.file.given) for part, _ in parts]
+    used = [_as_given(part.file) for part, _ in parts]
     used += [
-        str(file.given)
+        _as_given(file)
         for file in files
         if file.kind == "grib" and str(file) not in without
     ]
     field.encoding["source_files"] = list(dict.fromkeys(used))
     return field
+
+
+def _as_given(file: DataFile) -> str | Url:
+    """Return a file as the user gave it; a URL not as text, which lacks what it may need to be read again."""
+    return file.given if isinstance(file.given, Url) else str(file.given)
+
+
+def _state(place: Place) -> str:
+    """Return what differs between versions of a file or store."""
+    if isinstance(place, Url):
+        return state_at(place)
+    about = place.stat()
+    return f"{place.resolve()} {about.st_mtime_ns} {about.st_size}"
 
 
 def _opened(files: Sequence[DataFile]) -> list[tuple[DataFile, Sequence[xr.Dataset]]]:
@@ -105,7 +120,7 @@ def _opened(files: Sequence[DataFile]) -> list[tuple[DataFile, Sequence[xr.Datas
     for file in gribs:
         check_whole(file)
     together = open_grib(
-        [file.path for file in gribs],
+        [file.local for file in gribs],
         f"{gribs[0]} and {counted(len(gribs) - 1, 'other file')}",
     )
     others = [(file, open_datasets(file)) for file in files if file.kind != "grib"]
@@ -171,7 +186,8 @@ def _stored(
     """A file's variable, with its coordinates checked; times that it repeats are parts of their own."""
     versions, array = _versions(array, file)
     time = array.coords.get("time")
-    if time is None or (time.ndim and not set(time.dims) <= set(array.dims)):
+    own = set() if time is None else set(time.dims)
+    if time is None or not own <= set(array.dims) or {"time"} & set(array.dims) - own:
         axes_of(array, file)
         found = f"one of dimensions {time.dims if time is not None else ()}"
         raise InputError(f"{file}: time", "one time coordinate", found)
@@ -245,12 +261,19 @@ def _versions(
 
 def _precision(array: xr.DataArray, part: Stored) -> Precision:
     """How exact stored values are: packed as integers, or rounded as their attributes say (CF-1.12, section 8.4)."""
-    relative = float(array.attrs.get("quantization_maximum_relative_error", 0.0))
+    relative = _number(array.attrs.get("quantization_maximum_relative_error", 0.0), 0.0)
     if not np.issubdtype(array.encoding.get("dtype", np.float32), np.integer):
         return 0.0, relative
-    return abs(
-        float(array.encoding.get("scale_factor", 1.0))
-    ) * part.axes.factor, relative
+    scale = _number(array.encoding.get("scale_factor", 1.0), 1.0)
+    return abs(scale) * part.axes.factor, relative
+
+
+def _number(value: Any, default: float) -> float:
+    """Return an attribute as a number; ``default`` where a file has something else there."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return default
 
 
 def _cut_in_time(
@@ -385,9 +408,7 @@ def _in_time(
         group[kept], chunk_length(4 * grid.rows * grid.columns, _own_times(first, own))
     )
     paths = {tile.part.file.path for tiles in groups for tile in tiles}
-    states = sorted(
-        (str(p.resolve()), p.stat().st_mtime_ns, p.stat().st_size) for p in paths
-    )
+    states = sorted(map(_state, paths))
     name = f"{first.name}-{tokenize(states, str(first.name), chunks, unique.tobytes())}"
     values = Joined(groups, group[kept], moment[kept], shape, name)
     data = da.from_array(  # type: ignore[no-untyped-call]

@@ -151,7 +151,7 @@ def open_files(
             found = unfinished(file, file.datasets[0])
             if found is not None:
                 notice(found.words())
-    for folder in sorted({file.folder for file in files if file.folder}):
+    for folder in sorted({file.folder for file in files if file.folder}, key=str):
         words = absent_files(folder)
         if words:
             notice(words)
@@ -169,7 +169,7 @@ def open_field(
     """Open whatever field the paths hold: CAMS, GEOS-CF, deepcams' own output, or any file that follows CF.
 
     Args:
-        paths: file, folder, glob, Zarr store, or a sequence of them in any order, all of one source.
+        paths: file, folder, glob, Zarr store, URL, or a sequence of them in any order, all of one source.
         variable: which variable; ``None`` is PM2.5, else the only mass concentration.
         stamp: which moment of its interval the stamp of a mean is, where the file has no time bounds: ``start``,
             ``middle`` or ``end``; default the middle, with a notice where the stamp is a full hour.

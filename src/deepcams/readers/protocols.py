@@ -9,25 +9,31 @@ from typing import Protocol, TypeAlias
 import xarray as xr
 
 from deepcams.core.errors import refuse_url
+from deepcams.core.url import Place, Url
 
-Paths: TypeAlias = str | Path | Sequence[str | Path]
-"""One file, folder or glob, or several of them in any order."""
+Paths: TypeAlias = str | Place | Sequence[str | Place]
+"""One file, folder, glob or URL, or several of them in any order."""
 
 
 def listed(paths: Paths) -> list[str | Path]:
-    """Return one or several paths as a list.
+    """Return one or several paths on this machine as a list.
 
     Raises:
         InputError: one of them is a URL.
     """
-    given = [paths] if isinstance(paths, str | Path) else list(paths)
+    given = listed_places(paths)
     for one in given:
         refuse_url(one)
-    return given
+    return [one for one in given if not isinstance(one, Url)]
+
+
+def listed_places(paths: Paths) -> list[str | Place]:
+    """Return one or several paths or URLs as a list."""
+    return [paths] if isinstance(paths, str | Path | Url) else list(paths)
 
 
 class Source(Protocol):
-    """Opens local files as one canonical field; it never uses the network.
+    """Opens files as one canonical field; it uses the network for URLs alone.
 
     A stranger's package registers its own under the entry-point group ``deepcams.sources``.
     """
@@ -36,7 +42,7 @@ class Source(Protocol):
         """Open ``paths`` as one canonical field (see :mod:`deepcams.core.field`), lazily.
 
         Args:
-            paths: file, folder, glob, or a sequence of them in any order.
+            paths: file, folder, glob, URL, or a sequence of them in any order.
             variable: which variable; ``None`` is the source's PM2.5.
 
         Returns:

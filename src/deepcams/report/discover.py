@@ -14,7 +14,9 @@ import numpy as np
 import xarray as xr
 
 from deepcams.core.errors import InputError, OutputError
-from deepcams.files.records import FOLDER, Record, Records
+from deepcams.core.text import from_json
+from deepcams.core.url import Place
+from deepcams.files.records import FOLDER, Record, Records, damaged_explained
 from deepcams.networks.checkpoint import Card, read_card
 from deepcams.readers.open import open_field
 from deepcams.writers import Contents
@@ -98,7 +100,7 @@ class Found:
 
 
 def find_run(
-    run: Path | str, original: Sequence[Path | str] | Path | str | None = None
+    run: Path | str, original: Sequence[Place | str] | Place | str | None = None
 ) -> Found:
     """Recognise what a path holds.
 
@@ -165,7 +167,7 @@ def _take(found: Found, path: Path, name: str) -> None:
     ).is_file()
     if path.suffix == ".json" and path.stat().st_size <= LARGEST_JSON:
         try:
-            document = json.loads(path.read_text(encoding="utf-8"))
+            document = from_json(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             found.problems.append(f"{name}: cannot be read ({type(error).__name__})")
             return
@@ -211,7 +213,8 @@ def _is_output(path: Path) -> bool:
 
 def _open(path: Path) -> xr.Dataset:
     engine: Any = "zarr" if _is_store(path) else "netcdf4"
-    return xr.open_dataset(path, engine=engine, decode_timedelta=False)
+    with damaged_explained(path):
+        return xr.open_dataset(path, engine=engine, decode_timedelta=False)
 
 
 def _take_output(found: Found, path: Path, files: list[Path] | None = None) -> None:
@@ -283,7 +286,7 @@ def read_output(path: Path, files: Sequence[Path] | None = None) -> Output:
             if TOTAL in attributes:
                 records.append(Contents.of(Record.from_json(str(attributes[TOTAL]))))
             if RUN in attributes and not output.identity:
-                output.identity = dict(json.loads(str(attributes[RUN])))
+                output.identity = dict(from_json(str(attributes[RUN])))
         except _UNREADABLE as error:
             cause = type(error).__name__
             output.problems.append(

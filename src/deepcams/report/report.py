@@ -16,6 +16,7 @@ from deepcams.core.field import grid_of
 from deepcams.core.progress import Progress, no_progress
 from deepcams.core.species import label
 from deepcams.core.times import stamp
+from deepcams.core.url import Place
 from deepcams.evaluation.candidates import THEN
 from deepcams.evaluation.tables import check_writable, save
 from deepcams.report import pictures
@@ -58,7 +59,7 @@ def write_report(
     run: Path | str,
     out: Path | str = "report.html",
     *,
-    original: Sequence[Path | str] | Path | str | None = None,
+    original: Sequence[Place | str] | Place | str | None = None,
     animation: bool = True,
     progress: Progress = no_progress,
 ) -> Path:

@@ -11,6 +11,7 @@ import pandas as pd
 from deepcams.core.errors import InputError
 from deepcams.core.text import counted
 from deepcams.stations.layouts import COLUMNS, parse_stamp, plain_parameter
+from deepcams.stations.station_files import sql_text
 
 UNREADABLE_SHARE = 0.1
 """A file of which more than this share of the rows cannot be read is refused."""
@@ -22,11 +23,6 @@ REASONS = {
 }
 """Why a row cannot be read -> what was expected, and what it has."""
 _MISSING = ("", "na", "n/a", "nan", "null", "none", "-", "\\n")
-
-
-def sql_text(value: object) -> str:
-    """Return a text as SQL writes it."""
-    return "'" + str(value).replace("'", "''") + "'"
 
 
 class Taker:

@@ -17,6 +17,7 @@ from deepcams.core.errors import InputError, OutputError, notice
 from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress
 from deepcams.core.species import label
+from deepcams.core.url import Url, place_of
 from deepcams.evaluation.sums import COLUMNS
 from deepcams.evaluation.tables import Row, check_writable, save
 from deepcams.files.cache import (
@@ -27,6 +28,7 @@ from deepcams.files.cache import (
     writable,
 )
 from deepcams.files.records import fingerprint
+from deepcams.files.storage import state_at
 from deepcams.stations import station_tables as tables
 from deepcams.stations.matching import SpaceRule
 from deepcams.stations.openaq import open_openaq
@@ -192,7 +194,7 @@ def _kept(
     for each in (field, original):
         about.append("none" if each is None else each.name)
         for file in [] if each is None else each.encoding["source_files"]:
-            about += identity(Path(file))
+            about += [state_at(file)] if isinstance(file, Url) else identity(Path(file))
     with folder_to_build(root / fingerprint(*about)) as folder:
         folder.mkdir(exist_ok=True)
         folder.touch()
@@ -209,6 +211,9 @@ def _sort_paths(request: Request) -> Request:
     """
     fields, stations = list[str | Path](), list(request.stations)
     for each in request.field:
+        if isinstance(place_of(each), Url):
+            fields.append(each)
+            continue
         path = Path(each).expanduser()
         if not path.exists() and set(str(each).split(",")) <= set(tables.BY):
             do = f"write --by {request.by[-1]} --by {each}, or --by {request.by[-1]},{each}"

@@ -14,10 +14,16 @@ from typing import Any
 
 from deepcams.core.errors import InputError
 from deepcams.files.optional import need
-from deepcams.stations.batch_rows import Taker, sql_text
+from deepcams.stations.batch_rows import Taker
 from deepcams.stations.layouts import COLUMNS, find_columns, missing_columns
 from deepcams.stations.sorted_copy import MEMORY, VERSION, write
-from deepcams.stations.station_files import StationFile, as_lines, join_tables
+from deepcams.stations.station_files import (
+    StationFile,
+    as_lines,
+    join_tables,
+    parquet_columns,
+    sql_text,
+)
 
 BATCH_FILES, BATCH_BYTES = 1000, 64 << 20
 """Small files that are read together."""
@@ -202,17 +208,7 @@ class _Reader:
     def _columns(self, file: StationFile) -> list[str]:
         if file.kind != "parquet":
             return list(file.names)
-        duckdb = need("duckdb")
-        try:
-            found = self.database.execute(
-                f"DESCRIBE SELECT * FROM read_parquet({sql_text(file.path)})"
-            ).fetchall()
-        except duckdb.Error as error:
-            message = " ".join(str(error).split())[:100]
-            raise InputError(
-                file.path, "a readable Parquet file", message, "download it again"
-            ) from error
-        return [str(row[0]) for row in found]
+        return parquet_columns(self.database, file.path)
 
     def _without(
         self,

@@ -5,7 +5,6 @@ All work without a download: a station's country is that of the nearest town, it
 
 from __future__ import annotations
 
-import json
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,12 @@ import pandas as pd
 
 from deepcams.core.errors import InputError, notice
 from deepcams.core.grid import Grid
+from deepcams.core.text import from_json
 from deepcams.files.land_mask import land_fraction
 from deepcams.files.optional import need
 from deepcams.readers.protocols import Paths, listed
 from deepcams.stations.matching import place_stations
+from deepcams.stations.station_files import parquet_columns
 
 FARTHEST_KM = 300.0
 """Beyond this from any town (at sea, in the ice) no country is guessed."""
@@ -90,17 +91,18 @@ def add_metadata(stations: pd.DataFrame, paths: Paths) -> pd.DataFrame:
 
 def _read(path: Path) -> pd.DataFrame:
     try:
-        head = path.read_bytes()[:4]
+        with path.open("rb") as file:
+            head = file.read(4)
         if head == b"PAR1":
-            with need("duckdb").connect() as database:
-                table = database.read_parquet(str(path)).df()
+            table = _read_parquet(path)
         elif path.read_text(encoding="utf-8-sig").lstrip()[:1] in ("{", "["):
-            document: Any = json.loads(path.read_text(encoding="utf-8-sig"))
-            table = pd.json_normalize(
-                document.get("results", [document])
-                if isinstance(document, dict)
-                else document
-            )
+            document: Any = from_json(path.read_text(encoding="utf-8-sig"))
+            if isinstance(document, dict):
+                document = document.get("results", [document])
+            if not isinstance(document, list):
+                raise ValueError("results that are no list")
+            rows = [row for row in document if isinstance(row, dict)]
+            table = pd.json_normalize(rows)
         else:
             table = pd.read_csv(path, dtype=str)
     except FileNotFoundError:
@@ -137,6 +139,16 @@ def _read(path: Path) -> pd.DataFrame:
     if "altitude" in table:
         table["altitude"] = pd.to_numeric(table["altitude"], errors="coerce")
     return table
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    duckdb = need("duckdb")
+    with duckdb.connect() as database:
+        parquet_columns(database, path)
+        try:
+            return database.read_parquet(str(path)).df()
+        except duckdb.Error as error:
+            raise ValueError(str(error)) from error
 
 
 def _flags(column: pd.Series) -> pd.Series:

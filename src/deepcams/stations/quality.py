@@ -17,6 +17,7 @@ import pandas as pd
 
 from deepcams.core.errors import InputError, choose
 from deepcams.core.observations import Observations
+from deepcams.core.text import from_json
 from deepcams.core.times import HOUR_SECONDS
 from deepcams.stations.layouts import unit_factor
 from deepcams.stations.metadata import EARTH_KM, on_sphere
@@ -143,7 +144,7 @@ class Report:
     @classmethod
     def from_json(cls, text: str) -> Report:
         """What :meth:`as_json` was made of."""
-        about = json.loads(text)
+        about = from_json(text)
         counts = {name: Count(**each) for name, each in about["counts"].items()}
         return cls(counts, tuple((dropped, kept) for dropped, kept in about["twins"]))
 

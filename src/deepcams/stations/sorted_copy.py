@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from deepcams.core.box import eastward
+from deepcams.core.text import from_json
 from deepcams.core.times import HOUR_SECONDS, stamp_seconds
 from deepcams.files.optional import need
 
@@ -211,7 +212,7 @@ def load(folder: Path, key: str) -> StationArchive | None:
     """Return what was built from these very files before; ``None`` where nothing usable is there."""
     duckdb = need("duckdb")
     try:
-        about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+        about = from_json((folder / "about.json").read_text(encoding="utf-8"))
         if about.pop("version") != VERSION or about.pop("key") != key:
             return None
         if not all(Path(_path(folder, year)).is_file() for year in about["years"]):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import gzip
 import importlib.util
-import io
 import json
 import os
 import zlib
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from deepcams.core.errors import InputError, MissingExtraError
+from deepcams.core.text import from_json, size
+from deepcams.files.optional import need
 from deepcams.readers.protocols import Paths, listed
 
 FileKind = Literal["csv", "json", "parquet"]
@@ -28,6 +29,10 @@ _SUFFIXES = (
     ".jsonl.gz",
 )
 _HEAD = 1 << 16
+_DOCUMENT = 128 << 20
+"""Characters of a JSON document, and bytes of a file that is read whole; larger ones are read a line at a time."""
+_ROWS_A_BYTE = 100
+"""Rows of a Parquet file; a few equal ones may take a byte, but of real ones each takes some."""
 _GZIP = b"\x1f\x8b"
 _MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
@@ -175,7 +180,7 @@ def _encoding(head: bytes) -> str:
 def _json_names(text: str) -> tuple[str, ...]:
     """The paths of the first measurement's values: ``date.utc``, ``value``, .."""
     try:
-        first = json.loads(text.splitlines()[0])
+        first = from_json(text.splitlines()[0])
     except ValueError:
         return ("",) if '"results"' in text or text.lstrip().startswith("[") else ()
     if not isinstance(first, dict) or "results" in first:
@@ -214,8 +219,12 @@ def as_lines(file: StationFile, folder: Path) -> StationFile:
             return StationFile(
                 copy, file.kind, file.named, False, "utf-8", file.names, file.separator
             )
+        text = source.read(_DOCUMENT + 1)
+        if len(text) > _DOCUMENT:
+            expected = f"JSON of at most {size(_DOCUMENT)}, or one measurement a line"
+            raise InputError(file.path, expected, "a longer document")
         try:
-            document = json.load(io.StringIO(source.read()))
+            document = from_json(text)
         except ValueError as error:
             raise InputError(
                 file.path, "JSON", str(error)[:80], "download it again"
@@ -229,6 +238,35 @@ def as_lines(file: StationFile, folder: Path) -> StationFile:
     return StationFile(copy, "json", file.named, False, "utf-8", names)
 
 
+def parquet_columns(database: Any, path: Path) -> list[str]:
+    """Return the names of a Parquet file's columns.
+
+    Raises:
+        InputError: it cannot be read, or promises more rows than it can hold.
+    """
+    duckdb = need("duckdb")
+    name = sql_text(path)
+    try:
+        found = database.execute(f"DESCRIBE SELECT * FROM read_parquet({name})")
+        columns = [str(row[0]) for row in found.fetchall()]
+        sums = f"SELECT sum(num_rows) FROM parquet_file_metadata({name})"
+        rows = int(database.execute(sums).fetchone()[0] or 0)
+    except duckdb.Error as error:
+        message = " ".join(str(error).split())[:100]
+        raise InputError(
+            path, "a readable Parquet file", message, "download it again"
+        ) from error
+    length = path.stat().st_size
+    if rows > _ROWS_A_BYTE * length:
+        raise InputError(path, "Parquet", f"{rows:,} rows in {length:,} bytes")
+    return columns
+
+
+def sql_text(value: object) -> str:
+    """Return a text as SQL writes it."""
+    return "'" + str(value).replace("'", "''") + "'"
+
+
 def join_tables(files: Sequence[StationFile], path: Path) -> bool:
     """Put small CSV files of one layout into one, without their heads, each line after the number of its file.
 
@@ -239,14 +277,17 @@ def join_tables(files: Sequence[StationFile], path: Path) -> bool:
         path: to write.
 
     Returns:
-        whether it could be done: not where a file is damaged, or has lines that do not end where a row ends.
+        whether it could be done: not where a file is damaged or long, or has lines that do not end where a row ends.
     """
     with path.open("wb") as target:
         for number, file in enumerate(files):
-            data = file.path.read_bytes()
+            opened: Any = gzip.open if file.packed else open
             try:
-                data = gzip.decompress(data) if file.packed else data
+                with opened(file.path, "rb") as source:
+                    data = source.read(_DOCUMENT + 1)
             except (OSError, EOFError, zlib.error):
+                return False
+            if len(data) > _DOCUMENT:
                 return False
             lines = data.replace(b"\r\n", b"\n").split(b"\n")
             if b"\r" in data and any(b"\r" in line for line in lines):

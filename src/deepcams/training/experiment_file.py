@@ -5,79 +5,15 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from deepcams.core.errors import InputError
+from deepcams.files.yaml_file import parse_yaml
 from deepcams.training.options import Experiment
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML's safe subset, with numbers as YAML 1.2 has them; every key is a name, and stands once.
-
-    1e-4 is a number, 0100 is one hundred, 12:30 and 2019-12-01 are texts.
-    """
-
-    def compose_mapping_node(self, anchor: Any) -> Any:
-        """Check the keys as they are written: later, merge keys have mixed them with others."""
-        node = super().compose_mapping_node(anchor)
-        seen = set()
-        for key, _ in node.value:
-            problem = ""
-            if not isinstance(key, yaml.ScalarNode):
-                problem = "expected a name as key, found a list or a mapping (is a {{ template }} not filled in?)"
-            elif key.tag not in (_TEXT, _MERGE):
-                problem = f"expected a name as key, found {key.value!r}, which YAML reads as {key.tag.rsplit(':')[-1]}"
-            elif key.value in seen:
-                problem = f"the key {key.value!r} stands twice"
-            if problem:
-                raise yaml.composer.ComposerError(None, None, problem, key.start_mark)
-            seen.add(key.value)
-        return node
-
-    def number(self, node: Any) -> float:
-        """Return a number: whole (decimal or 0x..) or floating-point."""
-        text = str(self.construct_scalar(node)).replace("_", "")
-        whole = node.tag == _INT
-        problem = f"expected a {'whole ' if whole else ''}number, found {text[:_LONGEST_NUMBER]!r}"
-        if whole and len(text) > _LONGEST_NUMBER:
-            problem = f"expected a number of at most {_LONGEST_NUMBER} digits, found {len(text)}"
-        else:
-            with suppress(ValueError):  # of a node that is tagged !!int or !!float
-                if not whole:
-                    return float(self.construct_yaml_float(node))
-                return int(text, 16 if "x" in text else 10)
-        raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
-
-
-_TAG = "tag:yaml.org,2002:"
-_TEXT, _MERGE, _INT, _FLOAT = f"{_TAG}str", f"{_TAG}merge", f"{_TAG}int", f"{_TAG}float"
-_LONGEST_NUMBER = 24
-"""Digits of a whole number; far below where Python refuses to read them, or a float overflows."""
-# YAML 1.1's own patterns go: octal 0100, sexagesimal 12:30, and days, which are texts here (2019-12-01: all of it).
-_Loader.yaml_implicit_resolvers = {
-    first: [
-        pair for pair in resolvers if pair[0] not in (_INT, _FLOAT, f"{_TAG}timestamp")
-    ]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_NUMBER = (
-    r"[-+]?(?:\d[\d_]*\.[\d_]*(?:[eE][-+]?\d+)?|\.\d[\d_]*(?:[eE][-+]?\d+)?"
-    r"|\d[\d_]*[eE][-+]?\d+|\.(?:inf|Inf|INF))"
-)
-_Loader.add_implicit_resolver(
-    _FLOAT, re.compile(rf"(?:{_NUMBER}|\.(?:nan|NaN|NAN))$"), list("-+.0123456789")
-)
-_Loader.add_implicit_resolver(
-    _INT, re.compile(r"[-+]?(?:\d[\d_]*|0x[\da-fA-F_]+)$"), list("-+0123456789")
-)
-_Loader.add_constructor(_INT, _Loader.number)
-_Loader.add_constructor(_FLOAT, _Loader.number)
-
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -107,7 +43,7 @@ def read_values(path: str | Path, changes: Sequence[str] = ()) -> dict[str, Any]
     except (OSError, UnicodeDecodeError) as error:
         found = getattr(error, "strerror", None) or "a file of another kind"
         raise InputError(path, "an experiment (YAML)", found) from None
-    values = _parse_yaml(text, path)
+    values = parse_yaml(text, path)
     if not isinstance(values, dict):
         raise InputError(path, "an experiment (keys and values)", type(values).__name__)
     for change in changes:
@@ -149,20 +85,6 @@ def _inside(where: object, error: InputError) -> InputError:
     return InputError(f"{where}: {error.where}", error.expected, error.found, error.do)
 
 
-def _parse_yaml(text: str, where: object) -> Any:
-    try:
-        return yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f"line {mark.line + 1}: " if mark else ""
-        problem = " ".join(str(getattr(error, "problem", None) or error).split())
-        raise InputError(where, "YAML", f"{line}{problem}") from None
-    except RecursionError:
-        raise InputError(
-            where, "YAML", "lists or mappings that are nested too deeply"
-        ) from None
-
-
 def _change(values: dict[str, Any], change: str) -> None:
     path, equals, text = change.partition("=")
     if not equals or not path:
@@ -175,7 +97,7 @@ def _change(values: dict[str, Any], change: str) -> None:
         if isinstance(place, dict) and place.get(key) is None:
             place[key] = {}
         place = place[key]
-    place[_key(place, last, where)] = _parse_yaml(text, where)
+    place[_key(place, last, where)] = parse_yaml(text, where)
 
 
 def _key(place: Any, name: str, where: str) -> Any:

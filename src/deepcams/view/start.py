@@ -36,7 +36,8 @@ def open_shown(
         InputError: see :func:`deepcams.open_field` and :func:`deepcams.open_openaq`.
         MissingExtraError: stations without the extra [stations].
     """
-    files, others = find_files(store), find_files(original) if original else []
+    files = find_files(store, urls=False)
+    others = find_files(original, urls=False) if original else []
     watch = Watch([*files, *others])  # before anything is read of them
     ours = open_files(files, variable)
     beside = open_files(others, variable) if others else None

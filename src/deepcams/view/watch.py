@@ -55,12 +55,13 @@ class Watch:
 
 def _parts(file: DataFile) -> Iterator[Path]:
     if file.kind != "zarr":
-        yield from dict.fromkeys([file.given, file.path])
+        places = dict.fromkeys([file.given, file.path])
+        yield from (place for place in places if isinstance(place, Path))
         return
     for name in ("zarr.json", ".zgroup", ".zmetadata", ".zattrs", ".zarray"):
         yield from (
             path
-            for path in (file.path / name, *file.path.glob(f"*/{name}"))
+            for path in (file.local / name, *file.local.glob(f"*/{name}"))
             if path.is_file()
         )
 

@@ -24,13 +24,21 @@ from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
 from deepcams.core.errors import OutputError
 from deepcams.core.field import DIMS
 from deepcams.core.progress import Progress, no_progress
+from deepcams.core.text import from_json
 from deepcams.files.atomic import (
     UNFINISHED,
     remove_unfinished,
     replace_atomically,
     write_atomically,
 )
-from deepcams.files.records import FOLDER, Identity, Record, fingerprint
+from deepcams.files.records import (
+    FOLDER,
+    Identity,
+    Record,
+    damaged_explained,
+    fingerprint,
+    inside,
+)
 from deepcams.writers.layout import RUN, STATUS, Item, Layout, Split
 from deepcams.writers.target import FILES, Target, blosc, merge_records
 
@@ -85,7 +93,7 @@ class NetcdfTarget(Target):
             return self.records.identity()
         try:
             with netCDF4.Dataset(self.path) as file:
-                found: Identity = json.loads(file.getncattr(RUN))
+                found: Identity = from_json(file.getncattr(RUN))
         except (OSError, ValueError, AttributeError):
             return None
         return found
@@ -143,7 +151,7 @@ class NetcdfTarget(Target):
             return None
         if self.split:
             return super().total(items)
-        with netCDF4.Dataset(self.path) as file:
+        with damaged_explained(self.path), netCDF4.Dataset(self.path) as file:
             return Record.from_json(file.getncattr(TOTAL))
 
     def write(
@@ -288,8 +296,9 @@ class NetcdfTarget(Target):
         """Return the names of the output's files, as far as they are recorded."""
         try:
             record = self.records.get(FILES)
-            return [] if record is None else list(record.facts["names"])
-        except (OutputError, KeyError):
+            names = [] if record is None else list(record.facts["names"])
+            return [inside(self.path, name).name for name in names]
+        except (OutputError, KeyError, TypeError):
             return []
 
     def _forget(self) -> None:

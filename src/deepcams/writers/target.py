@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import mmap
 import re
 from abc import ABC, abstractmethod
@@ -16,8 +15,16 @@ import numpy as np
 from deepcams.core.errors import InputError, OutputError
 from deepcams.core.field import ValueCounts
 from deepcams.core.progress import Progress, no_progress
+from deepcams.core.text import from_json
 from deepcams.core.url import Place, Url, place_of
-from deepcams.files.records import FOLDER, Identity, Record, Records, fingerprint
+from deepcams.files.records import (
+    FOLDER,
+    Identity,
+    Record,
+    Records,
+    fingerprint,
+    inside,
+)
 from deepcams.files.storage import LockPlace, Storage, storage_at
 from deepcams.writers.layout import ITEM_HOURS, RUN, Item, Layout, Split
 
@@ -50,13 +57,24 @@ class Contents:
         """Read a record's facts.
 
         Raises:
-            KeyError, TypeError, ValueError: it has others.
+            OutputError: it has others.
         """
-        facts = dict(record.facts)
-        facts.pop(AGAIN, None)
-        missing, analysis, interpolated = facts.pop("hours")
-        counts = ValueCounts(**facts.pop("counts"))
-        return cls((missing, analysis, interpolated), counts, **facts)
+        try:
+            facts = dict(record.facts)
+            facts.pop(AGAIN, None)
+            missing, analysis, interpolated = facts.pop("hours")
+            counts = ValueCounts(**facts.pop("counts"))
+            found = cls((missing, analysis, interpolated), counts, **facts)
+            numbers = (*found.hours, *asdict(counts).values(), found.missing_cells)
+            if not all(isinstance(number, int) for number in numbers):
+                raise TypeError("counts that are no whole numbers")
+            if not isinstance(found.largest, float | int | None):
+                raise TypeError("a largest value that is no number")
+        except (KeyError, TypeError, ValueError) as error:
+            raise OutputError(
+                f"{record.item}: the record cannot be read; use --overwrite"
+            ) from error
+        return found
 
     @classmethod
     def merge(cls, parts: Iterable[Contents]) -> Contents:
@@ -276,7 +294,7 @@ def written(path: Place, name: str, times: int) -> Written | None:
     """
     storage = storage_at(path)
     try:
-        if RUN not in json.loads(storage.get("zarr.json") or b"")["attributes"]:
+        if RUN not in from_json(storage.get("zarr.json") or b"")["attributes"]:
             return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -318,9 +336,9 @@ def absent_files(folder: Place) -> str:
     try:
         record = Records(folder / FOLDER).get(FILES)
         names = [] if record is None else list(record.facts["names"])
+        absent = sum(not inside(folder, name).exists() for name in names)
     except (OSError, OutputError, KeyError, TypeError):  # damaged, or another version's
         return ""
-    absent = sum(not (folder / str(name)).exists() for name in names)
     if not absent:
         return ""
     return (
@@ -334,7 +352,7 @@ def _is_gap(records: Records, item: str) -> bool:
     try:
         record = records.get(item)
         return record is not None and not any(Contents.of(record).hours[1:])
-    except (OutputError, ValueError, KeyError, TypeError):
+    except OutputError:
         return False
 
 

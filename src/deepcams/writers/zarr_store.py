@@ -19,6 +19,7 @@ from zarr.storage import MemoryStore
 from deepcams.core.errors import InputError, OutputError
 from deepcams.core.field import DIMS
 from deepcams.core.progress import Progress, no_progress
+from deepcams.core.text import from_json
 from deepcams.core.url import Place
 from deepcams.files.atomic import (
     UNFINISHED,
@@ -66,8 +67,8 @@ class ZarrTarget(Target):
     def identity(self) -> Identity | None:
         """See :meth:`Target.identity`."""
         try:
-            metadata = json.loads(self.storage.get(_ROOT) or b"")
-            found: Identity = json.loads(metadata["attributes"][RUN])
+            metadata = from_json(self.storage.get(_ROOT) or b"")
+            found: Identity = from_json(metadata["attributes"][RUN])
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return found

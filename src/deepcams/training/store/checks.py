@@ -57,8 +57,18 @@ class Fault:
 
     @classmethod
     def from_json(cls, found: dict[str, Any]) -> Fault:
-        """Read the result of ``asdict``, from JSON."""
-        return cls(**{**found, "files": tuple(found["files"])})
+        """Read the result of ``asdict``, from JSON.
+
+        Raises:
+            ValueError, TypeError, KeyError: it is none.
+        """
+        fault = cls(**{**found, "files": tuple(found["files"])})
+        texts = (fault.kind, fault.time, fault.detail, *fault.files)
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError("a fault whose words are no texts")
+        if fault.kind not in FAULT_KINDS or not isinstance(fault.hours, int):
+            raise ValueError("a fault of another kind")
+        return fault
 
     @property
     def place(self) -> str:

@@ -24,6 +24,7 @@ from deepcams.core.errors import InputError
 from deepcams.core.grid import Grid
 from deepcams.core.times import MINUTE
 from deepcams.files.atomic import sync
+from deepcams.files.records import damaged_explained
 from deepcams.writers.layout import COORDINATES, EPOCH, variable_attributes
 
 Resolution: TypeAlias = Literal["fine", "coarse"]
@@ -99,12 +100,15 @@ class HourArray:
         """Make room for the slots of ``times`` (all of them, from the first slot); hours that exist stay."""
         import zarr
 
-        group: Any = zarr.open_group(self.folder.parent, mode="r+")
-        array = group[self.folder.name]
-        if array.shape[0] < times.size:
-            array.resize((times.size, *self.shape))
-        if group["time"].shape != times.shape:
-            _write_times(group, times)
+        with damaged_explained(self.folder.parent):
+            group: Any = zarr.open_group(self.folder.parent, mode="r+")
+            array = group[self.folder.name]
+            if array.shape[1:] != self.shape:
+                raise ValueError(f"maps of {array.shape[1:]}, not {self.shape}")
+            if array.shape[0] < times.size:
+                array.resize((times.size, *self.shape))
+            if group["time"].shape != times.shape:
+                _write_times(group, times)
 
     @cached_property
     def _writable(self) -> Any:
@@ -114,7 +118,8 @@ class HourArray:
 
     def write(self, slot: int, values: np.ndarray) -> None:
         """Write an hour: (rows, columns), float32; the file appears when it is whole."""
-        self._writable[slot] = values
+        with damaged_explained(self.folder):
+            self._writable[slot] = values
 
     def read_wrapped(
         self, slot: int, row: int, column: int, rows: int, columns: int
@@ -157,9 +162,8 @@ class HourArray:
                         if offset == _EMPTY:
                             part[:] = np.nan
                             continue
-                        chunk = np.frombuffer(
-                            decode(_chunk(file, offset, length)), "<f4"
-                        )
+                        data = _chunk(file, offset, length, self.chunks)
+                        chunk = np.frombuffer(decode(data), "<f4")
                         part[:] = chunk.reshape(self.chunks)[down, along]
         except (OSError, ValueError, RuntimeError) as error:
             found = f"a damaged one ({error})"
@@ -235,14 +239,16 @@ def _pieces(start: int, count: int, length: int) -> Iterator[tuple[int, slice, s
         )
 
 
-def _chunk(file: FileIO, offset: int, length: int) -> bytes:
-    """Read a compressed chunk, if it is whole: Blosc's decoder trusts the length in its head (bytes 12 to 15)."""
+def _chunk(file: FileIO, offset: int, length: int, shape: tuple[int, int]) -> bytes:
+    """Read a compressed chunk, if it is whole: Blosc's decoder trusts the lengths in its head (bytes 4 to 15)."""
     if offset + length > file.seek(0, os.SEEK_END):
         raise ValueError("its index points beyond its end")
     file.seek(offset)
     data = file.read(length)
     if length < 16 or int.from_bytes(data[12:16], "little") != length:
         raise ValueError("a chunk is not whole")
+    if int.from_bytes(data[4:8], "little") != 4 * shape[0] * shape[1]:
+        raise ValueError("a chunk has another size")
     return data
 
 

@@ -21,8 +21,10 @@ from deepcams.core.field import grid_of, is_mean
 from deepcams.core.grid import FACTOR, Grid
 from deepcams.core.period import Period
 from deepcams.core.progress import Progress
+from deepcams.core.text import from_json
 from deepcams.core.times import stamp
 from deepcams.files.atomic import write_atomically
+from deepcams.files.records import damaged_explained
 from deepcams.methods.coarsen import METHODS, Degradation
 from deepcams.readers.detect import DataFile
 from deepcams.readers.frames import Frames, digest
@@ -114,7 +116,10 @@ def scan_headers(
     """
     known: dict[str, Any] = {}
     if memory.exists():
-        known = json.loads(memory.read_text(encoding="utf-8"))
+        with damaged_explained(memory):
+            known = dict(from_json(memory.read_text(encoding="utf-8")))
+            for header in known.values():
+                Header(**header)
     memory.parent.mkdir(parents=True, exist_ok=True)
     found: list[Header] = []
     saved = len(known)
@@ -137,9 +142,9 @@ def scan_headers(
 
 def _state_of(file: DataFile) -> Header:
     """Return a header with name, size and time of change alone; of a store, those of all its files."""
-    paths = [file.path]
-    if file.path.is_dir():
-        paths = [path for path in file.path.rglob("*") if path.is_file()]
+    paths = [file.local]
+    if file.local.is_dir():
+        paths = [path for path in file.local.rglob("*") if path.is_file()]
     states = [path.stat() for path in paths]
     changed = max((state.st_mtime_ns for state in states), default=0)
     return Header(str(file), sum(state.st_size for state in states), changed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -13,8 +12,9 @@ import numpy as np
 
 from deepcams.core.errors import InputError, OutputError
 from deepcams.core.grid import Grid, cell_nodes
+from deepcams.core.text import from_json
 from deepcams.core.times import HOUR
-from deepcams.files.records import FOLDER, fingerprint
+from deepcams.files.records import FOLDER, damaged_explained, fingerprint, inside
 from deepcams.training.store.hour_array import HourArray, Resolution
 
 FORMAT = 2
@@ -23,6 +23,10 @@ IDENTITY = "deepcams_prepared"
 """Attribute of the store's root group: what was prepared, and how."""
 HOURS = f"{FOLDER}/hours.json"
 """The good hours and where they come from; written when a store is finished."""
+MOST_HOURS = 10_000_000
+"""Hours of a store: a thousand years."""
+MOST_PLACES = 1 << 24
+"""Cells of a coarse grid; the globe has 115,680."""
 REPORT = f"{FOLDER}/report.json"
 """All that was left out."""
 
@@ -76,14 +80,18 @@ class Prepared:
             do = "prepare it again, or use the other version of deepcams"
             raise InputError(path, f"a training store of format {FORMAT}", found, do)
         try:
-            hours = json.loads((path / HOURS).read_text(encoding="utf-8"))
+            hours = from_json((path / HOURS).read_text(encoding="utf-8"))
             slots = np.array(hours["slots"], np.int64)
-            sources = hours["sources"]
-        except (OSError, ValueError, KeyError) as error:
+            sources = dict(hours["sources"])
+            if slots.ndim != 1 or not ((slots >= 0) & (slots < MOST_HOURS)).all():
+                raise ValueError("no list of hours")
+        except (OSError, ValueError, TypeError, KeyError, OverflowError) as error:
             do = "give the same deepcams prepare command again: it continues where it stopped"
             raise InputError(
                 path, "a finished training store", "an unfinished one", do
             ) from error
+        with damaged_explained(path / "zarr.json"):
+            check_identity(identity)
         name = identity["variable"]
         if variable not in (None, name):
             raise InputError(path, f"a training store of {variable}", f"one of {name}")
@@ -185,12 +193,37 @@ class Prepared:
 def identity_of(path: Path) -> Mapping[str, Any] | None:
     """Return a store's identity; ``None`` where there is no training store."""
     try:
-        found = json.loads((path / "zarr.json").read_text(encoding="utf-8"))[
+        found = from_json((path / "zarr.json").read_text(encoding="utf-8"))[
             "attributes"
         ][IDENTITY]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def check_identity(identity: Mapping[str, Any]) -> None:
+    """Check what a store's identity says, before it is used.
+
+    Raises:
+        ValueError, TypeError, KeyError: it is damaged.
+    """
+    coarse = Grid(**identity["coarse"])
+    whole = (coarse.north, coarse.west, coarse.rows, coarse.columns)
+    steps = (coarse.step, coarse.row_step)
+    if not all(isinstance(number, int) for number in whole):
+        raise TypeError("a grid whose places are no whole numbers")
+    if not all(isinstance(step, float | int) and 0 < step <= 90 for step in steps):
+        raise ValueError("a grid with impossible steps")
+    if not (0 < coarse.rows * coarse.columns <= MOST_PLACES):
+        raise ValueError(f"a grid of {coarse.rows} x {coarse.columns}")
+    if np.isnat(first_hour(identity)):
+        raise ValueError("no first hour")
+    texts = (identity["variable"], identity["degradation"])
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("names that are no texts")
+    inside(Path(), identity["variable"])
+    if not isinstance(identity["mean"], bool):
+        raise TypeError("mean: neither true nor false")
 
 
 def existing(out: Path, overwrite: bool = False) -> Mapping[str, Any] | None:
@@ -216,6 +249,8 @@ def existing(out: Path, overwrite: bool = False) -> Mapping[str, Any] | None:
         raise OutputError(
             f"{out}: expected a store of format {FORMAT}, found {found.get('format')}; use --overwrite"
         )
+    with damaged_explained(out / "zarr.json"):
+        check_identity(found)
     return found
 
 

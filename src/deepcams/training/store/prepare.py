@@ -24,7 +24,7 @@ from deepcams.core.errors import DeepcamsError, InputError, OutputError, choose
 from deepcams.core.field import as_field
 from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress
-from deepcams.core.text import size
+from deepcams.core.text import from_json, size
 from deepcams.core.times import HOUR, MINUTE, stamp
 from deepcams.files.atomic import (
     os_errors_explained,
@@ -33,7 +33,13 @@ from deepcams.files.atomic import (
     write_atomically,
 )
 from deepcams.files.lock import locked
-from deepcams.files.records import FOLDER, Record, Records, refuse_changes
+from deepcams.files.records import (
+    FOLDER,
+    Record,
+    Records,
+    damaged_explained,
+    refuse_changes,
+)
 from deepcams.methods.coarsen import Degradation
 from deepcams.readers.detect import DataFile, find_files
 from deepcams.readers.frames import combine
@@ -45,6 +51,7 @@ from deepcams.training.store.open import (
     FORMAT,
     HOURS,
     IDENTITY,
+    MOST_HOURS,
     REPORT,
     Prepared,
     existing,
@@ -137,15 +144,13 @@ class Preparation:
         if isinstance(field, xr.DataArray):
             self.field = as_field(field)
         else:
-            self.files = find_files(field)
+            self.files = find_files(field, urls=False)
         self._new = self.out.with_name(f".{self.out.name}.new")
         self._old = self.out.with_name(f".{self.out.name}.old")
         self._records = Records(self.out / FOLDER)
         for file in self.files:
-            if self.out.resolve() in (
-                file.given.resolve(),
-                *file.given.resolve().parents,
-            ):
+            given = Path(str(file.given)).resolve()
+            if self.out.resolve() in (given, *given.parents):
                 raise OutputError(
                     f"{self.out}: expected a name of its own, found the input {file.given}"
                 )
@@ -270,9 +275,13 @@ class Preparation:
         Facts are ``files``, the states of the files that were tried, and ``faults``; of a good hour also ``digest`` of
         its values, the ``file`` they are from, and ``negative``, the number of values set to 0.
         """
-        return {
-            int(slot): hour for day in self._records for slot, hour in day.facts.items()
-        }
+        hours: dict[int, Mapping[str, Any]] = {}
+        for day in self._records:
+            with damaged_explained(self.out / FOLDER / day.item):
+                hours |= {int(slot): check(hour) for slot, hour in day.facts.items()}
+                if not all(0 <= slot < MOST_HOURS for slot in hours):
+                    raise ValueError(f"an hour beyond {MOST_HOURS:,}")
+        return hours
 
     def _fill(self, progress: Progress) -> int:
         """Read and write the hours to do, a day at a time; one hour is written while the next is read."""
@@ -355,22 +364,24 @@ class Preparation:
                 headers[0].file or "field", "an hour fit for training", found
             )
         earlier: dict[str, Any] = {}
-        if (self.out / HOURS).exists():
-            earlier = json.loads((self.out / HOURS).read_text(encoding="utf-8"))
         again = {header.file for header in headers}
-        of_files = [Fault.from_json(fault) for fault in earlier.get("file faults", [])]
-        of_files = [
-            one for one in of_files if one.files[0] not in again
-        ] + self._inputs.faults
         times = self._first + np.array(sorted(known)) * HOUR
-        begin, end = self._span(times, earlier.get("span"))
+        with damaged_explained(self.out / HOURS):
+            if (self.out / HOURS).exists():
+                earlier = from_json((self.out / HOURS).read_text(encoding="utf-8"))
+            of_files = [Fault.from_json(one) for one in earlier.get("file faults", [])]
+            of_files = [one for one in of_files if one.files[0] not in again]
+            begin, end = self._span(times, earlier.get("span"))
+            if not 0 <= _slot(end, begin) < MOST_HOURS:
+                raise ValueError(f"more than {MOST_HOURS:,} hours")
+        of_files += self._inputs.faults
         present = np.zeros(_slot(end, begin) + 1, bool)
         present[(times - begin) // HOUR] = True
         faults += [*of_files, *find_gaps(present, begin)]
         report = Report.make(self._first + np.array(list(good)) * HOUR, faults)
         text = json.dumps(report.to_json(), indent=1) + "\n"
         write_atomically(self.out / REPORT, text.encode())
-        with warnings.catch_warnings():
+        with damaged_explained(self.out), warnings.catch_warnings():
             # that records are no arrays, and that Zarr 3 does not define consolidated metadata yet
             warnings.simplefilter("ignore")
             zarr.consolidate_metadata(self.out)
@@ -424,6 +435,20 @@ class Preparation:
 def _slot(time: np.datetime64, first: np.datetime64) -> int:
     """Return an hour's place on the store's time axis."""
     return int((time - first) // HOUR)
+
+
+def check(hour: Any) -> Mapping[str, Any]:
+    """Return an hour's facts, if they are some.
+
+    Raises:
+        ValueError, TypeError, KeyError: they are none.
+    """
+    for fault in hour["faults"]:
+        Fault.from_json(fault)
+    if "digest" in hour:
+        _, count = str(hour["file"]).split("|")[:2]
+        int(count), int(hour["negative"])
+    return dict(hour)
 
 
 def _settled(hour: Mapping[str, Any], files: Sequence[str]) -> bool:
