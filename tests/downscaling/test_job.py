@@ -204,6 +204,8 @@ def test_overwriting_a_folder_removes_only_our_files(
         ".deepcams/files.record.json",
         ".deepcams/identity.json",
         ".deepcams/item-000000.record.json",
+        ".deepcams/request-copy.record.json",
+        ".deepcams/request.record.json",
         "notes.txt",
         "pm2p5_20191231.nc",
     ]
