@@ -67,6 +67,7 @@ def test_json_holds_everything(here: Path, capsys: pytest.CaptureFixture[str]) -
     measured = found["measured"]
     assert measured["hours"] == 24
     assert 50e6 < measured["memory"] < 4e9
+    assert 0 < measured["busy"] < 2
     raw = 24 * 73 * 144 * 4
     assert 0.05 * raw < measured["bytes"] < 2 * raw
     assert found["bytes"] == pytest.approx(

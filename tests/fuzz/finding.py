@@ -6,9 +6,12 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
+from unittest import SkipTest
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
@@ -90,14 +93,14 @@ def search(name: str, seconds: float, first_seed: int = 0, most: int = 10**9) ->
             found.add(child.open(name, files), seed, {})
 
         def attempt(case: tuple[str, Files]) -> None:
-            if time.monotonic() < until and found.inputs < most:
-                seed, files = case
-                found.add(child.open(name, {**seeds[seed], **files}), seed, files)
+            seed, files = case
+            found.add(child.open(name, {**seeds[seed], **files}), seed, files)
+            if time.monotonic() > until or found.inputs >= most:
+                raise SkipTest  # the one way to end a batch of Hypothesis early
 
-        number = first_seed
-        while time.monotonic() < until and found.inputs < most:
-            _draw(attempt, changed(door, Seeds(seeds)), number)
-            number += 1
+        with suppress(SkipTest):
+            for number in count(first_seed):
+                _draw(attempt, changed(door, Seeds(seeds)), number)
     return found
 
 

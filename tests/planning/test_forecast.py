@@ -68,7 +68,7 @@ def test_settings_as_options() -> None:
 
 
 def test_the_time_limit_is_for_a_slow_worker_with_a_full_part() -> None:
-    measured = Measured(10.0, (50.0, 60.0), 10**9, 10**6, 48)
+    measured = Measured(10.0, (50.0, 60.0), 10**9, 1.0, 10**6, 48)
     conditions = Conditions(startup=20, stragglers=0.1, slowness=2)
     found = Forecast(240, 10, (1, 1), 1, 1.0, 1, False, "", measured, conditions, ())
     assert time_limit(found, 3) == 1.5 * (20 + 4 * 60 * 2)

@@ -174,7 +174,9 @@ def _print_forecast(forecast: Forecast) -> None:
     print(
         f"{forecast.hours:,} hours of {rows} x {columns} in {counted(forecast.items, 'work item')} (shards)"
     )
-    print(f"  measured: {forecast.input}, {duration(mean)} an item")
+    print(
+        f"  measured: {forecast.input}, {duration(mean)} an item, processors {measured.busy:.0%} busy"
+    )
     print(f"  work: {cpu_hours:,.1f} processor hours{gpu_hours}")
     print(f"  output: about {size(forecast.bytes)}")
     print(

@@ -94,7 +94,7 @@ def inside(folder: Path, name: object) -> Path:
 
 
 @contextmanager
-def damaged_explained(path: Path) -> Iterator[None]:
+def damaged_explained(path: object) -> Iterator[None]:
     """Turn what a damaged file of deepcams' own causes, in whatever library, into one line.
 
     Raises:

@@ -32,6 +32,8 @@ class Measured:
         startup: seconds from the start of the process to that of its first item.
         seconds: that each work item took, scaled to 24 hours of output; the next is computed while one is written.
         memory: peak resident memory of the process, bytes.
+        busy: share of the time of its processors that the process used; a small one on a single processor says that
+            other programs took the rest, and that all times are too long.
         bytes: of output.
         hours: of output.
     """
@@ -39,6 +41,7 @@ class Measured:
     startup: float
     seconds: tuple[float, ...]
     memory: int
+    busy: float
     bytes: int
     hours: int
 
@@ -76,7 +79,7 @@ def measure(
             env={**os.environ, **dict.fromkeys(_THREADS, str(cpus))},
         )
         try:
-            memory = _watch(process, records, len(items), cpus, progress)
+            memory, busy = _watch(process, records, len(items), cpus, progress)
         finally:
             process.kill()
             status = process.wait()
@@ -92,7 +95,7 @@ def measure(
     )
     size = open_target(out).size()
     hours = sum(item.hours for item in items)
-    return Measured(laid_out - began, tuple(seconds), memory, size, hours)
+    return Measured(laid_out - began, tuple(seconds), memory, busy, size, hours)
 
 
 def _watch(
@@ -101,20 +104,22 @@ def _watch(
     items: int,
     cpus: int,
     progress: Progress,
-) -> int:
-    """Confine a process to some processors and wait for its end; return its peak memory in bytes."""
-    peak = 0
+) -> tuple[int, float]:
+    """Confine a process to some processors and wait for its end; return its peak memory (bytes) and busy share."""
+    peak, busy, began = 0, 0.0, time.perf_counter()
     try:
         watched = psutil.Process(process.pid)
         if hasattr(watched, "cpu_affinity"):  # macOS has none
             watched.cpu_affinity(watched.cpu_affinity()[:cpus])
         while process.poll() is None:
             peak = max(peak, _peak(watched))
+            times = watched.cpu_times()
+            busy = (times.user + times.system) / (time.perf_counter() - began) / cpus
             progress("measure", len(list(records.glob("item-*.record.json"))), items)
             time.sleep(_POLL)
     except psutil.NoSuchProcess:  # it ended meanwhile
         process.wait()
-    return peak
+    return peak, busy
 
 
 def _peak(process: psutil.Process) -> int:
