@@ -415,6 +415,8 @@ class Downscaling(Work[Item, tuple[np.ndarray, np.ndarray, Record], None]):
 
     def __init__(self, job: Job) -> None:
         self.job = job
+        if isinstance(job.target.path, Url):
+            self.writes_at_once = 2  # one is compressed while one is sent
 
     def start(self) -> None:
         """Set how the process of a worker keeps memory."""

@@ -87,6 +87,7 @@ class ZarrTarget(Target):
         else:
             self._create_objects(layout, attributes)
         self._layout = layout
+        self._known.clear()
 
     def _is_replaceable(self) -> bool:
         names = (_ROOT, ".zgroup", ".zmetadata")
@@ -143,6 +144,7 @@ class ZarrTarget(Target):
             if alone:
                 remove_unfinished(self.path)
         self._layout = layout
+        self._known.clear()
 
     def keys(self, item: Item) -> tuple[str, str]:
         """Return the keys of the item's shard of values and of its chunk of the status."""
@@ -161,7 +163,12 @@ class ZarrTarget(Target):
         self, item: Item, values: np.ndarray, status: np.ndarray, record: Record
     ) -> None:
         """Write the item's shard and its status, then create the record."""
-        contents = self._encoded(item, values, status)
+        self.store(item, self.encoded(item, values, status), record)
+
+    def store(
+        self, item: Item, contents: dict[str, bytes | None], record: Record
+    ) -> None:
+        """Put what :meth:`encoded` made of an item, then create its record."""
         self.guard()
         self.records.forget(item.name)  # of data that are missing or damaged
         for key, data in contents.items():
@@ -173,7 +180,7 @@ class ZarrTarget(Target):
         digest = data_digest(*contents.values())
         self.records.create(replace(record, digest=digest))
 
-    def _encoded(
+    def encoded(
         self, item: Item, values: np.ndarray, status: np.ndarray
     ) -> dict[str, bytes | None]:
         """Return the item's objects as Zarr writes them, by their keys; ``None`` where it writes none."""
