@@ -87,7 +87,6 @@ class ZarrTarget(Target):
         else:
             self._create_objects(layout, attributes)
         self._layout = layout
-        self._known.clear()
 
     def _is_replaceable(self) -> bool:
         names = (_ROOT, ".zgroup", ".zmetadata")
@@ -144,7 +143,6 @@ class ZarrTarget(Target):
             if alone:
                 remove_unfinished(self.path)
         self._layout = layout
-        self._known.clear()
 
     def keys(self, item: Item) -> tuple[str, str]:
         """Return the keys of the item's shard of values and of its chunk of the status."""
