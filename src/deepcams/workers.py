@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -42,7 +43,12 @@ class Work(Generic[Item, Made, Result]):
     """What is done to each item; must pickle. A worker has its own copy, and does one item after the other.
 
     An item is first computed, then written: in one process the next item is computed while one is written.
+
+    Attributes:
+        writes_at_once: how many items may be written at once, where writing waits for a server.
     """
+
+    writes_at_once = 1
 
     def start(self) -> None:
         """Prepare the process of a worker; called once in each."""
@@ -77,17 +83,17 @@ class ThisProcess:
         self, work: Work[Item, Made, Result], items: Sequence[Item]
     ) -> Iterator[tuple[Item, Result]]:
         """See :meth:`Workers.map`."""
-        writing: tuple[Item, Future[Result]] | None = None
-        with ThreadPoolExecutor(1, "deepcams-write") as pool:
+        writing: deque[tuple[Item, Future[Result]]] = deque()
+        with ThreadPoolExecutor(work.writes_at_once, "deepcams-write") as pool:
             for item in items:
                 made = work.compute(item)
-                before, writing = writing, None
-                if before is not None:
-                    yield before[0], before[1].result()
-                writing = item, pool.submit(work.write, item, made)
+                if len(writing) == work.writes_at_once:
+                    before, future = writing.popleft()
+                    yield before, future.result()
+                writing.append((item, pool.submit(work.write, item, made)))
                 del made
-            if writing is not None:
-                yield writing[0], writing[1].result()
+            for before, future in writing:
+                yield before, future.result()
 
 
 class DaskWorkers:

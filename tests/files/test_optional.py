@@ -45,12 +45,12 @@ def test_a_library_that_is_needed_and_not_there_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert extras.need("importlib.metadata") is metadata
-    monkeypatch.setitem(sys.modules, "obstore.store", None)
+    monkeypatch.setitem(sys.modules, "tenacity", None)
     with pytest.raises(
         MissingExtraError,
-        match=r"using obstore\.store needs the extra \[fetch\]: pip install",
+        match=r"using tenacity needs the extra \[fetch\]: pip install",
     ):
-        extras.need("obstore.store")
+        extras.need("tenacity")
     with pytest.raises(
         ModuleNotFoundError, match="of_no_extra"
     ):  # a fault of ours, not the user's

@@ -18,6 +18,7 @@ from deepcams.cli import main
 from deepcams.core.errors import DeepcamsNotice, InputError, OutputError
 from deepcams.downscaling.job import downscale_to, plan_job
 from deepcams.files.records import Record, Records
+from deepcams.workers import Part
 from deepcams.writers import zarr_store
 from downscaling.conftest import _make_field as make_field
 from objects.conftest import SECRET, Bucket
@@ -156,6 +157,28 @@ def test_an_output_does_not_replace_its_input(bucket: Bucket) -> None:
         plan_job(
             make_field(3), bucket.url("a.zarr"), inputs=[bucket.url("a.zarr")], **LINEAR
         )
+
+
+def test_parts_write_one_output(bucket: Bucket) -> None:
+    field = make_field(33)
+    downscale_to(field, bucket.url("one.zarr"), **LINEAR)
+    first = plan_job(field, bucket.url("out.zarr"), **LINEAR).run(part=Part(1, 2))
+    assert first.left
+    last = plan_job(field, bucket.url("out.zarr"), **LINEAR).run(part=Part(2, 2))
+    assert not last.left
+    assert objects(bucket, "out.zarr") == objects(bucket, "one.zarr")
+    assert not [key for key in bucket.storage().list() if "lock" in key]
+
+
+def test_without_obstore_it_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    assert main(["info", "s3://bucket/in.zarr"]) == 2
+    assert capsys.readouterr().err == (
+        "deepcams: error: s3://bucket/in.zarr: an object store needs the extra [cloud]: "
+        "pip install 'deepcams[cloud]'\n"
+    )
 
 
 def _environment(bucket: Bucket) -> dict[str, str]:

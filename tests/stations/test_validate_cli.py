@@ -20,6 +20,7 @@ from deepcams.stations import figures
 from deepcams.stations import station_tables as tables
 from deepcams.stations.from_files import Request, validate_files
 from deepcams.stations.quality import ALWAYS, STEPS
+from services.files import FileTree
 
 PLACES = {1: (52.5, 15.0), 2: (45.0, 22.5), 3: (37.5, 7.5)}
 
@@ -503,3 +504,16 @@ def test_real_poland_against_real_frames_is_what_pandas_and_scipy_say(
             expected, rel=1e-6
         )
         assert row["R_low"] < row["R"] < row["R_high"]
+
+
+def test_fields_at_urls_give_the_same_rows(files, tmp_path: Path, capsys) -> None:
+    with FileTree(lambda path: tmp_path / path) as server:
+        rows = []
+        for root in (str(tmp_path), server.root):
+            out = tmp_path / "rows.json"
+            given = [f"{root}/field.nc", "--original", f"{root}/original.nc"]
+            stations = ["--stations", files["stations"], "--json", str(out)]
+            assert main(["validate", *given, *stations]) == 0
+            rows.append(json.loads(out.read_text())["rows"])
+    assert rows[0] == rows[1]
+    assert "copied once to the cache" in capsys.readouterr().err

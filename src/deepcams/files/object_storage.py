@@ -31,8 +31,8 @@ FIRST_BACKOFF, LAST_BACKOFF = timedelta(seconds=0.2), timedelta(seconds=15)
 WAITS = (0.5, 2.0, 8.0)
 """Seconds before a whole operation is begun again, where obstore gave up on a broken answer."""
 CONNECT_TIMEOUT, READ_TIMEOUT = timedelta(seconds=20), timedelta(seconds=60)
-PART_BYTES = 16 << 20
-"""Larger objects are put in parts of this size."""
+LARGE, PART_BYTES, PARTS_AT_ONCE = 32 << 20, 8 << 20, 4
+"""Objects above the first number of bytes are put in parts of the second, some at once; a global shard has 25 MB."""
 
 _CONNECTION = (
     "ALLOW_HTTP",
@@ -271,8 +271,11 @@ class ObjectStorage(Storage):
 
     def put(self, key: str, data: bytes) -> None:
         """See :meth:`Storage.put`."""
-        parts = len(data) > PART_BYTES
-        options = {"use_multipart": parts, "chunk_size": PART_BYTES}
+        options = {
+            "use_multipart": len(data) > LARGE,
+            "chunk_size": PART_BYTES,
+            "max_concurrency": PARTS_AT_ONCE,
+        }
         self._put(lambda: self._obstore.put(self._store, key, data, **options), key)
 
     def create(self, key: str, data: bytes) -> bool:
