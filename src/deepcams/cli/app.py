@@ -29,6 +29,7 @@ VERBS = {
     "simulate": "Write a simulated world in the providers' own layouts",
     "train": "Train a network as an experiment (YAML) describes",
     "validate": "Compare fields with stations (OpenAQ), with quality control",
+    "verify": "Read an output again: whole, and as it was written? Repair it",
     "view": "Show a field on a map in the browser: move about, play, compare",
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -83,6 +83,9 @@ def downscale(
         Literal["day", "month"] | None,
         typer.Option(help="In a folder: one netCDF a day or a month."),
     ] = None,
+    extend: Annotated[
+        bool, typer.Option("--extend", help="Add later hours to a finished Zarr store.")
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an existing output.")
     ] = False,
@@ -115,7 +118,8 @@ def downscale(
     from deepcams.cli.stopping import command_line, kept, stoppable
     from deepcams.cli.worker_options import opened
     from deepcams.core.url import place_of
-    from deepcams.downscaling.job import plan_job
+    from deepcams.downscaling.extend import earlier_inputs, plan_extension
+    from deepcams.downscaling.job import Job, plan_job
     from deepcams.downscaling.memory import keep_memory_for
     from deepcams.readers.cams import open_cams_files
     from deepcams.readers.detect import find_files
@@ -131,8 +135,13 @@ def downscale(
 
         check_name(report)
     place = place_of(out)
-    files = find_files(inputs)
-    job = plan_job(
+    _refuse_together(
+        extend, {"--part": part, "--overwrite": overwrite, "--dry-run": dry_run}
+    )
+    paths = [*inputs, *earlier_inputs(place)] if extend else inputs
+    files = find_files(paths)
+    settings: dict[str, Any] = {} if extend else {"overwrite": overwrite}
+    job = (plan_extension if extend else plan_job)(
         open_cams_files(files, variable or "pm2p5"),
         place,
         temporal=temporal,
@@ -143,13 +152,13 @@ def downscale(
         period=period,
         rounding=rounding,
         split=split,
-        overwrite=overwrite,
         device=device,
         precision=precision,
         inputs=[file.given for file in files],
         command=command_line(),
+        **settings,
     )
-    if dry_run:
+    if isinstance(job, Job) and dry_run:
         _print_estimate(job.estimate(), job.target.path)
         return
     with (
@@ -157,11 +166,14 @@ def downscale(
         opened(workers, scheduler) as team,
         Bars("h", Rate("h/s"), "left") as bars,
     ):
-        summary = job.run(
-            lambda phase, done, total: bars.tell(_PHASES[phase], done, total),
-            team,
-            share,
-        )
+
+        def tell(phase: str, done: int, total: int) -> None:
+            bars.tell(_PHASES[phase], done, total)
+
+        if isinstance(job, Job):
+            summary = job.run(tell, team, share)
+        else:
+            summary = job.run(tell, team)
     _print_summary(summary)
     if report is not None and not summary.left:
         from deepcams.report import write_report
@@ -170,6 +182,15 @@ def downscale(
             str(summary.path), report, original=[file.given for file in files]
         )
         print(f"  report: {written}")
+
+
+def _refuse_together(extend: bool, others: dict[str, object]) -> None:
+    """Refuse options that mean nothing while a store is extended."""
+    from deepcams.core.errors import InputError
+
+    given = [name for name, value in others.items() if value]
+    if extend and given:
+        raise InputError("--extend", f"it without {given[0]}", "both")
 
 
 _PHASES = {"downscale": "downscaling", "write": "writing files"}

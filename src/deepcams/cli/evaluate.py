@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from deepcams.cli.worker_options import Number, Scheduler
+
 app = typer.Typer(
     rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
 )
@@ -79,6 +81,8 @@ def evaluate(
         float | None,
         typer.Option(help="Values above count as this (the paper's code: 800)."),
     ] = None,
+    workers: Number = None,
+    scheduler: Scheduler = None,
     json: Annotated[Path | None, typer.Option(help="Write all rows as JSON.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Write all rows as CSV.")] = None,
     markdown: Annotated[
@@ -96,6 +100,7 @@ def evaluate(
     from rich.console import Console
 
     from deepcams.cli.progress import one_bar
+    from deepcams.cli.worker_options import opened
     from deepcams.evaluation import experiment as simulation
     from deepcams.evaluation import experiment_tables as tables
     from deepcams.evaluation.tables import check_writable, save
@@ -113,9 +118,18 @@ def evaluate(
     )
     names = methods.split(",") if methods is not None else None
     field = simulation.open_truth(truth, period)
-    with one_bar("scoring", "blocks", hidden=quiet) as progress:
+    with (
+        opened(workers, scheduler) as team,
+        one_bar("scoring", "blocks", hidden=quiet) as progress,
+    ):
         result = simulation.evaluate(
-            field, experiment, names, order=order, conserve=conserve, progress=progress
+            field,
+            experiment,
+            names,
+            order=order,
+            conserve=conserve,
+            progress=progress,
+            workers=team,
         )
     Console().print(tables.for_terminal(result))
     for path, text in outputs:

@@ -104,6 +104,7 @@ def plan(
     scheduler that gives each worker the next day (--scheduler).
     """
     from deepcams.cli.progress import Bars
+    from deepcams.cli.stopping import stoppable
     from deepcams.core.period import Period
     from deepcams.evaluation.tables import check_writable, save, to_json
     from deepcams.planning.forecast import forecast, options_of, time_limit
@@ -123,7 +124,7 @@ def plan(
     conditions = Conditions(
         failures=failures, restart=restart, stragglers=stragglers, slowness=slowness
     )
-    with Bars(transient=True) as bars:
+    with stoppable("nothing was written"), Bars(transient=True) as bars:
         found = forecast(
             Period.parse(years, "--years"),
             inputs or [],

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deepcams.cli.worker_options import Number, Scheduler
+
 if TYPE_CHECKING:
     from deepcams.training.store.prepare import Summary
 
@@ -61,6 +63,8 @@ def prepare(
     variable: Annotated[
         str | None, typer.Option(help="Another variable than PM2.5 (PM10_RH35, ..).")
     ] = None,
+    workers: Number = None,
+    scheduler: Scheduler = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an existing store.")
     ] = False,
@@ -75,6 +79,7 @@ def prepare(
     """
     from deepcams.cli.progress import Bars
     from deepcams.cli.stopping import kept, stoppable
+    from deepcams.cli.worker_options import opened
     from deepcams.downscaling.memory import keep_memory_level
     from deepcams.training.store.prepare import Preparation
 
@@ -91,6 +96,7 @@ def prepare(
     told = kept(without="--overwrite")
     with (
         stoppable(told, waits=True) as stopping,
+        opened(workers, scheduler) as team,
         Bars("{task.fields[unit]}, left", hidden=quiet) as bars,
     ):
 
@@ -99,7 +105,7 @@ def prepare(
             words, unit = _PHASES[phase]
             bars.tell(words, done, total, unit=unit)
 
-        summary = preparation.run(tell)
+        summary = preparation.run(tell, team)
     _tell(summary)
 
 

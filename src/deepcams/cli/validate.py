@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from deepcams.cli.worker_options import Number, Scheduler
+
 app = typer.Typer(
     rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
 )
@@ -102,6 +104,8 @@ def validate(
     draws: Annotated[
         int, typer.Option(min=0, help="Bootstrap resamples of the stations.")
     ] = 1000,
+    workers: Number = None,
+    scheduler: Scheduler = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress bars.")
     ] = False,
@@ -115,6 +119,7 @@ def validate(
 
     from deepcams.cli.progress import Bars
     from deepcams.cli.stopping import kept, stoppable
+    from deepcams.cli.worker_options import opened
     from deepcams.downscaling.memory import keep_memory_level
     from deepcams.files.cache import cache_dir, writable
     from deepcams.stations import station_tables as tables
@@ -147,6 +152,7 @@ def validate(
     )
     with (
         stoppable(words),
+        opened(workers, scheduler) as team,
         Bars(
             width=20,
             count="{task.fields[told]}",
@@ -161,7 +167,7 @@ def validate(
                 step, done, total, told=f"{done:,}/{total:,}" if total else f"{done:,}"
             )
 
-        done = validate_files(request, tell)
+        done = validate_files(request, tell, team)
     Console().print(tables.for_terminal(done.found, done.rows, groups))
     for path in done.written:
         typer.echo(f"  {path}")

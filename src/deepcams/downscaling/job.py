@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,12 @@ import xarray as xr
 
 from deepcams.core import text
 from deepcams.core.errors import InputError, OutputError
-from deepcams.core.field import ValueCounts, load_values, tell_counts
+from deepcams.core.field import tell_counts
 from deepcams.core.grid import Grid
 from deepcams.core.progress import Progress, no_progress
-from deepcams.core.times import stamp
+from deepcams.core.times import MEAN_STAMP, stamp
 from deepcams.core.url import Place, Url, place_of
+from deepcams.downscaling.inputs import Inputs
 from deepcams.downscaling.memory import keep_memory_level
 from deepcams.downscaling.output_identity import global_attributes, identify, keep_apart
 from deepcams.downscaling.plan import (
@@ -30,11 +31,10 @@ from deepcams.downscaling.plan import (
 )
 from deepcams.files.atomic import os_errors_explained
 from deepcams.files.lock import held_parts, locked, part_lock
-from deepcams.files.records import Record, fingerprint, refuse_changes
+from deepcams.files.records import Record, refuse_changes
 from deepcams.methods import build
 from deepcams.methods.base import ANALYSIS, hour_status
 from deepcams.methods.chains import NONE, TRAINING_FREE
-from deepcams.readers.frames import Frames
 from deepcams.workers import Part, ThisProcess, Work, Workers, open_workers
 from deepcams.writers import (
     BitRound,
@@ -44,13 +44,12 @@ from deepcams.writers import (
     Split,
     Target,
     open_target,
+    split_hours,
 )
-from deepcams.writers.target import merge_records
+from deepcams.writers.target import AGAIN, REQUEST, merge_records
 
 WAIT_FOR_PARTS = 120.0
 """Seconds to wait while another part lays the output out, or until the lock of a killed one is known to be stale."""
-SCAN_BYTES = 1 << 30
-"""Inputs up to this size are read once before anything is written, so that bad values leave nothing behind."""
 
 
 @dataclass(frozen=True)
@@ -100,97 +99,20 @@ class Estimate:
     free: int | None
 
 
-class Inputs:
-    """Input frames and their fingerprints.
-
-    Args:
-        plan: the run.
-        where: the input in the user's words.
-    """
-
-    def __init__(self, plan: Plan, where: str) -> None:
-        self._plan, self._where = plan, where
-        self._frames = Frames(plan.field)
-        self._fingerprints: list[str] = []
-
-    def read(self, frames: np.ndarray) -> xr.DataArray:
-        """Return the frames with these indices."""
-        return self._frames.read(frames)
-
-    def scan(self) -> None:
-        """Read an input of moderate size once, before anything is written, and keep each frame's fingerprint.
-
-        Raises:
-            InputError: an infinite value, or no value at all.
-        """
-        if self._plan.field.nbytes > SCAN_BYTES:
-            return
-        counts, size = ValueCounts(), self._plan.field.time.size
-        fingerprints: list[str] = []
-        for start in range(0, size, 24):
-            piece = self.read(np.arange(start, min(start + 24, size)))
-            counts += load_values(piece, self._where)[1]
-            fingerprints += _fingerprints(piece)
-        if counts.missing + counts.implausible == counts.total:
-            raise InputError(
-                self._where,
-                "values",
-                f"{counts.total:,} missing ones and no other",
-            )
-        self._fingerprints = fingerprints
-
-    def fingerprint(self, frames: np.ndarray, piece: xr.DataArray | None = None) -> str:
-        """Return the fingerprint of frames; those that were scanned are neither read nor hashed again.
-
-        Args:
-            frames: their indices.
-            piece: their values, if they were read.
-        """
-        if self._fingerprints:
-            return fingerprint(*(self._fingerprints[frame] for frame in frames))
-        return fingerprint(
-            *_fingerprints(self.read(frames) if piece is None else piece)
-        )
-
-    def unfinished(self, target: Target, wanted: Sequence[Item]) -> list[Item]:
-        """Return which of some items are still to do.
-
-        Raises:
-            OutputError: a finished one was computed from other values than the input has now.
-        """
-        plan = self._plan
-
-        def check(record: Record, now: str, name: str) -> None:
-            if record.inputs != now:
-                raise OutputError(
-                    f"{target.path}: {name} was computed from other input values than the files hold now; "
-                    "choose another name, or replace it with --overwrite"
-                )
-
-        total = target.total(plan.items)
-        if total is not None:
-            items = [self.fingerprint(plan.frames(item)) for item in plan.items]
-            check(total, fingerprint(*items), "the output")
-            return []
-        todo = []
-        for item in wanted:
-            record = target.record(item)
-            if record is None:
-                todo.append(item)
-            else:
-                now = self.fingerprint(plan.frames(item))
-                check(record, now, f"the item from {str(plan.times[item.start])[:16]}")
-        return todo
-
-
-def _fingerprints(piece: xr.DataArray) -> list[str]:
-    frames = zip(piece.time.values, piece.values, strict=True)
-    return [fingerprint(time, values) for time, values in frames]
-
-
 @dataclass
 class Job:
-    """A planned run; nothing has been written. See :func:`plan_job`."""
+    """A planned run; nothing has been written. See :func:`plan_job`.
+
+    Attributes:
+        plan: the work.
+        target: the output.
+        layout: how it is laid out.
+        identity: everything that decides it.
+        where: the input in the user's words.
+        overwrite: whether to replace an output with other contents.
+        request: inputs and settings, to plan the run again.
+        again: by name, why items that were finished are computed again.
+    """
 
     plan: Plan
     target: Target
@@ -198,6 +120,8 @@ class Job:
     identity: dict[str, Any]
     where: str
     overwrite: bool = False
+    request: Mapping[str, Any] = field(default_factory=dict)
+    again: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.inputs = Inputs(self.plan, self.where)
@@ -252,7 +176,7 @@ class Job:
         if part is None:
             with locked(target.lock, path) as lock:
                 target.guard = lock.check
-                self._refuse_parts(None)
+                self.refuse_parts(None)
                 return self._run(began, progress, workers, self.plan.items)
         if self.overwrite:
             found = "--overwrite, with which each part would remove the others' work"
@@ -265,16 +189,16 @@ class Job:
         with locked(part_lock(target.lock, str(part)), path, WAIT_FOR_PARTS) as own:
             with locked(target.lock, path, WAIT_FOR_PARTS) as lock:
                 target.guard = lock.check
-                others = self._refuse_parts(part)
+                others = self.refuse_parts(part)
                 self._begin(alone=not others)
             target.guard = own.check
             items = part.of(self.plan.items)
             computed = self._fill(progress, workers, items, settle=False)
             with locked(target.lock, path, WAIT_FOR_PARTS) as lock:
                 target.guard = lock.check
-                return self._finish(began, progress, items, computed)
+                return self.finish(began, progress, items, computed)
 
-    def _refuse_parts(self, part: Part | None) -> int:
+    def refuse_parts(self, part: Part | None) -> int:
         """Refuse to write beside other processes that may write the same items; return how many write others."""
         held = held_parts(self.target.lock)
         held.pop(str(part), None)
@@ -297,7 +221,7 @@ class Job:
         resumed = self._begin(alone=True)
         try:
             computed = self._fill(progress, workers, items, settle=True)
-            return self._finish(began, progress, items, computed)
+            return self.finish(began, progress, items, computed)
         except Exception:
             if not resumed and not any(target.record(item) for item in items):
                 target.discard()
@@ -315,9 +239,15 @@ class Job:
                 target.resume(self.layout, plan.items, alone)
             else:
                 target.create(self.layout, plan.items, self.identity)
+                self.keep_request()
         return resumed
 
-    def _finish(
+    def keep_request(self) -> None:
+        """Write down what was asked for, twice: without it nothing could be repaired."""
+        for name in REQUEST:
+            self.target.records.put(Record(name, facts=self.request))
+
+    def finish(
         self, began: float, progress: Progress, items: Sequence[Item], computed: int
     ) -> Summary:
         """Put everything in its place, as far as all parts are finished, and describe these items."""
@@ -432,9 +362,10 @@ class Job:
             (missing, analysis, interpolated), counts, missing_cells, largest
         )
         neighbours = tuple(map(stamp, piece.time.values[~own]))
-        record = Record(
-            item.name, inputs, neighbours=neighbours, facts=asdict(contents)
-        )
+        facts = asdict(contents)
+        if item.name in self.again:
+            facts[AGAIN] = self.again[item.name]
+        record = Record(item.name, inputs, neighbours=neighbours, facts=facts)
         return values, status, record
 
     def _fill(
@@ -446,6 +377,27 @@ class Job:
     ) -> int:
         """Compute and write the unfinished ones of some items; return their hours."""
         todo = self.inputs.unfinished(self.target, items)
+        return self.fill(progress, workers, items, todo, settle)
+
+    def fill(
+        self,
+        progress: Progress,
+        workers: Workers,
+        items: Sequence[Item],
+        todo: Sequence[Item],
+        settle: bool = True,
+    ) -> int:
+        """Compute and write items.
+
+        Args:
+            progress, workers: see :meth:`run`.
+            items: all that the progress counts.
+            todo: those of them to do.
+            settle: whether no other process writes, so that whole files can be finished.
+
+        Returns:
+            the hours of ``todo``.
+        """
         total, hours = (sum(item.hours for item in each) for each in (items, todo))
         done = total - hours
         progress("downscale", done, total)
@@ -489,6 +441,7 @@ def plan_job(
     overwrite: bool = False,
     inputs: Sequence[str | Place] = (),
     command: str = "deepcams.downscale_to",
+    before: np.ndarray | None = None,
     **settings: Any,
 ) -> Job:
     """Plan a run without writing anything.
@@ -501,6 +454,7 @@ def plan_job(
         overwrite: replace an output with other contents.
         inputs: the files that ``field`` was opened from, for provenance and reruns.
         command: the command, for the history.
+        before: times of the store that the run extends (:mod:`deepcams.downscaling.extend`).
         settings: see :func:`deepcams.downscale`.
 
     Raises:
@@ -510,6 +464,9 @@ def plan_job(
     target = open_target(out, split)
     bits = BitRound(rounding)
     plan = plan_field(field, split=target.split, **settings)
+    if before is not None:
+        times = np.concatenate([before[before < plan.times[0]], plan.times])
+        plan = replace(plan, times=times, items=split_hours(times))
     form = target.path.suffix.lstrip(".")
     if target.split is not None:
         form = f"one netCDF a {target.split}"
@@ -525,7 +482,30 @@ def plan_job(
     )
     names = [place_of(path).name for path in inputs]
     where = ", ".join(names[:2]) + (", .." if len(names) > 2 else "")
-    return Job(plan, target, layout, run, where or "input", overwrite)
+    request = {
+        "inputs": [str(_absolute(place_of(path))) for path in inputs],
+        "mean_stamp": MEAN_STAMP.get(),
+        "rounding": rounding,
+        "split": split,
+        "variable": str(field.name),
+        **{name: _plain(value) for name, value in settings.items()},
+    }
+    return Job(plan, target, layout, run, where or "input", overwrite, request)
+
+
+def _absolute(place: Place) -> Place:
+    return place.absolute() if isinstance(place, Path) else place
+
+
+def _plain(value: Any) -> Any:
+    """Return a setting as JSON types; the path of a checkpoint as an absolute one."""
+    if isinstance(value, str) and Path(value).suffix and Path(value).is_file():
+        return str(Path(value).absolute())
+    if isinstance(value, tuple):
+        return list(value)
+    return (
+        value if value is None or isinstance(value, str | int | float) else str(value)
+    )
 
 
 def downscale_to(

@@ -31,6 +31,7 @@ from deepcams.evaluation.candidates import (
 )
 from deepcams.evaluation.frames import Table, extreme_threshold, score_sample
 from deepcams.methods.coarsen import Degradation, coarsen
+from deepcams.workers import ThisProcess, Work, Workers
 
 Box = tuple[float, float, float, float]
 Resolution = Literal["fine", "coarse"]
@@ -269,6 +270,31 @@ def score_block(
     return table
 
 
+class Scoring(Work[slice, Table, Table]):
+    """The scoring of blocks, for workers.
+
+    Args:
+        truth: canonical, lazy.
+        methods, experiment: see :func:`score_block`.
+    """
+
+    def __init__(
+        self, truth: xr.DataArray, methods: Sequence[Method], experiment: Experiment
+    ) -> None:
+        self.truth, self.methods, self.experiment = truth, methods, experiment
+
+    def compute(self, item: slice) -> Table:
+        """Read a block's frames and score the methods on them."""
+        part = self.truth.isel(time=item)
+        values, _ = load_values(part, "truth")
+        field = field_like(part, values, grid_of(part))
+        return score_block(field, self.methods, self.experiment)
+
+    def write(self, item: slice, made: Table) -> Table:
+        """Return the scores."""
+        return made
+
+
 def evaluate(
     truth: xr.DataArray,
     experiment: Experiment,
@@ -277,6 +303,7 @@ def evaluate(
     order: Orders = "both",
     conserve: Conserve = "as-named",
     progress: Callable[[int, int], None] | None = None,
+    workers: Workers | None = None,
 ) -> Result:
     """Score methods against a known truth.
 
@@ -286,6 +313,7 @@ def evaluate(
         methods: names (see :mod:`deepcams.evaluation.candidates`); ``None`` for all that fit the task.
         order, conserve: what the names stand for (see :func:`deepcams.evaluation.candidates.expand`).
         progress: called with blocks done and blocks in all.
+        workers: who scores the blocks; ``None``: this process. The scores are the same to the bit.
 
     Raises:
         InputError: the truth does not fit the task, or a name is unknown.
@@ -300,16 +328,14 @@ def evaluate(
     baseline = CORRECT_BASELINE[task]
     working = chosen if baseline in names else [make(baseline), *chosen]
     table = Table()
-    for done, frames in enumerate(plan):
+    if progress:
+        progress(0, len(plan))
+    work = Scoring(seen, working, experiment)
+    scored_blocks = (workers or ThisProcess()).map(work, plan)
+    for done, (_, scores) in enumerate(scored_blocks, 1):
+        table += scores
         if progress:
             progress(done, len(plan))
-        part = seen.isel(time=frames)
-        values, _ = load_values(part, "truth")
-        table += score_block(
-            field_like(part, values, grid_of(part)), working, experiment
-        )
-    if progress:
-        progress(len(plan), len(plan))
     if not any(scores.samples for scores in table.scores.values()):
         raise InputError(
             "truth",

@@ -29,6 +29,7 @@ FOLDER = ".deepcams"
 """Hidden folder of an output that holds its records, its identity and its lock."""
 LOCK = "lock"
 _IDENTITY = "identity.json"
+_CHECKSUM = "checksum"
 
 Identity = Mapping[str, Any]
 """Everything that decides an output, as JSON types: package version, settings, inputs, hours, grid, format."""
@@ -53,17 +54,21 @@ class Record:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        """Return the record as text; equal records give equal texts."""
-        return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False) + "\n"
+        """Return the record as text, with a checksum; equal records give equal texts."""
+        plain = json.loads(_as_text(asdict(self)))
+        return _as_text({**plain, _CHECKSUM: fingerprint(_as_text(plain))}) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Record:
         """Read the text of :meth:`to_json`.
 
         Raises:
-            ValueError, TypeError, KeyError: the text is not one.
+            ValueError, TypeError, KeyError: the text is not one, or was changed.
         """
         found = from_json(text)
+        checksum = found.pop(_CHECKSUM)
+        if checksum != fingerprint(_as_text(found)):
+            raise ValueError("the record does not have its checksum")
         record = cls(**{**found, "neighbours": tuple(found["neighbours"])})
         texts = (record.item, record.inputs, record.digest, *record.neighbours)
         if not all(isinstance(one, str) for one in texts):
@@ -109,6 +114,10 @@ def damaged_explained(path: object) -> Iterator[None]:
 
 
 _END = ".record.json"
+
+
+def _as_text(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, sort_keys=True, ensure_ascii=False)
 
 
 class Records:

@@ -36,6 +36,7 @@ from deepcams.stations.quality import Quality
 from deepcams.stations.sorted_copy import StationArchive
 from deepcams.stations.station_files import is_table
 from deepcams.stations.validation import Options, Validation, validate
+from deepcams.workers import Workers
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -91,8 +92,17 @@ class Done:
     written: list[Path] = field(default_factory=list)
 
 
-def validate_files(request: Request, progress: Progress | None = None) -> Done:
+def validate_files(
+    request: Request,
+    progress: Progress | None = None,
+    workers: Workers | None = None,
+) -> Done:
     """Open fields and stations, compare them, and write tables and figures; an interrupted call is resumed.
+
+    Args:
+        request: what to compare, and how.
+        progress: told of the stages.
+        workers: who reads and matches the stations; ``None``: this process.
 
     Raises:
         InputError: see :func:`deepcams.open_openaq`, :func:`deepcams.open_field` and :func:`validate`.
@@ -124,7 +134,7 @@ def validate_files(request: Request, progress: Progress | None = None) -> Done:
         )
 
     with _kept(archive, field, original, options) as keep:
-        found = validate(archive, field, original, options, staged, keep)
+        found = validate(archive, field, original, options, staged, keep, workers)
         tables.check_pairs(found)
         _note_alone(found)
         done = Done(found, tables.rows(found, by, request.draws))

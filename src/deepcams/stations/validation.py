@@ -30,6 +30,7 @@ from deepcams.stations.products import read_product
 from deepcams.stations.quality import Control, Quality, Report, near_pairs
 from deepcams.stations.sorted_copy import StationArchive
 from deepcams.stations.sums import Matcher, Piece, Scored, month_of
+from deepcams.workers import ThisProcess, Work, Workers
 
 BATCH_ROWS = 1_000_000
 """Rows of observations that are in memory at a time (more only where one crowd of neighbours has more)."""
@@ -106,6 +107,7 @@ def validate(
     options: Options | None = None,
     progress: Progress | None = None,
     keep: Path | None = None,
+    workers: Workers | None = None,
 ) -> Validation:
     """Compare a field, and the original that it was made from, with stations.
 
@@ -117,6 +119,7 @@ def validate(
         progress: called with the stage (``field``, ``original``, ``stations``), done and total.
         keep: folder for finished pieces, from which an interrupted run resumes to the bit; the caller makes sure that
             it belongs to these stations and fields, and removes it.
+        workers: who reads and matches the stations, batch by batch; ``None``: this process.
 
     Raises:
         InputError: no time or no place in common, saying what both have; see also :func:`deepcams.as_field`.
@@ -175,20 +178,15 @@ def validate(
     about = fingerprint(
         options.words(), begin, end, archive.units, stations.to_csv(), *times
     )
+    work = Matching(
+        archive, control, matcher, (begin - shift, end - shift), keep, about
+    )
     report = Report()
-    for k, batch in enumerate(batches):
-        path = None if keep is None else keep / f"batch-{fingerprint(about, batch)}.npz"
-        piece = _load(path)
-        if piece is None:
-            observations, checked = control.check(
-                archive.read(batch, begin - shift, end - shift)
-            )
-            piece, matched = matcher.match(batch, observations)
-            piece["report"] = np.array((checked + matched).as_json())
-            _save(path, piece)
+    done = (workers or ThisProcess()).map(work, batches)
+    for k, (batch, piece) in enumerate(done, 1):
         matcher.add(batch, piece)
         report += Report.from_json(str(piece["report"]))
-        progress("stations", k + 1, len(batches))
+        progress("stations", k, len(batches))
     return Validation(
         stations=stations,
         months=months.astype("datetime64[M]"),
@@ -202,6 +200,53 @@ def validate(
         batches=len(batches),
         nodes_read={product.name: product.series.nodes_read for product in products},
     )
+
+
+class Matching(Work[np.ndarray, Piece, Piece]):
+    """The control and matching of batches of stations, for workers.
+
+    Args:
+        archive: of all stations.
+        control: of the quality of their observations.
+        matcher: of observations and products.
+        period: seconds since 1970 from which and until which observations are read.
+        keep: folder for finished pieces; ``None``: none are kept.
+        about: fingerprint of everything that decides a piece.
+    """
+
+    def __init__(
+        self,
+        archive: StationArchive,
+        control: Control,
+        matcher: Matcher,
+        period: tuple[int, int],
+        keep: Path | None,
+        about: str,
+    ) -> None:
+        self.archive, self.control, self.matcher = archive, control, matcher
+        self.period, self.keep, self.about = period, keep, about
+
+    def compute(self, item: np.ndarray) -> Piece:
+        """Return the sums of a batch, from the folder if they are there."""
+        saved = _load(self._path(item))
+        if saved is not None:
+            return saved
+        rows = self.archive.read(item, *self.period)
+        observations, checked = self.control.check(rows)
+        piece, matched = self.matcher.match(item, observations)
+        piece["report"] = np.array((checked + matched).as_json())
+        return piece
+
+    def _path(self, item: np.ndarray) -> Path | None:
+        name = f"batch-{fingerprint(self.about, item)}.npz"
+        return None if self.keep is None else self.keep / name
+
+    def write(self, item: np.ndarray, made: Piece) -> Piece:
+        """Keep the sums of a batch, and return them."""
+        path = self._path(item)
+        if path is not None and _load(path) is None:
+            _save(path, made)
+        return made
 
 
 def _save(path: Path | None, piece: Piece) -> None:

@@ -36,7 +36,7 @@ from deepcams.files.records import (
     Identity,
     Record,
     damaged_explained,
-    file_digest,
+    fingerprint,
     inside,
 )
 from deepcams.writers.layout import RUN, STATUS, Item, Layout, Split
@@ -115,7 +115,7 @@ class NetcdfTarget(Target):
             shutil.rmtree(self._state)
         if self.split:
             self.path.mkdir(exist_ok=True)
-        self._begin(layout, items)
+        self.use(layout, items)
         names = [self._file(date).name for date in self._files]
         try:
             self.records.begin(identity, self.path, "use --overwrite")
@@ -130,11 +130,12 @@ class NetcdfTarget(Target):
         self, layout: Layout, items: tuple[Item, ...], alone: bool = True
     ) -> None:
         """See :meth:`Target.resume`."""
-        self._begin(layout, items)
+        self.use(layout, items)
         if alone and self._state.exists():
             remove_unfinished(self._state)
 
-    def _begin(self, layout: Layout, items: tuple[Item, ...]) -> None:
+    def use(self, layout: Layout, items: tuple[Item, ...]) -> None:
+        """See :meth:`Target.use`."""
         self._layout = layout
         self._files = {}
         for item in items:
@@ -158,13 +159,14 @@ class NetcdfTarget(Target):
     ) -> None:
         """Write the item's piece, or its file if it holds nothing else."""
         siblings = self._files[item.date]
+        record = replace(record, digest=fingerprint(values, status.astype(np.int8)))
         if self.split and len(siblings) == 1:
             self._write_file(item.date, [(values, status)], [record])
-            self.records.put(replace(record, digest=file_digest(self._file(item.date))))
+            self.records.put(record)
             return
         piece = self._piece(item)
         write_atomically(piece, blosc().encode(values) + status.tobytes())
-        self.records.put(replace(record, digest=file_digest(piece)))
+        self.records.put(record)
 
     def settle(self, item: Item) -> None:
         """Write the file that this was the last item of."""
@@ -231,6 +233,55 @@ class NetcdfTarget(Target):
             RuntimeError
         ) as error:  # how netCDF reports what the operating system refused
             raise OSError(0, f"{error} (is the disk full?)", str(final)) from error
+
+    def digest(self, item: Item) -> str:
+        """See :meth:`Target.digest`: of values and status, whatever they are stored in."""
+        return fingerprint(*self.read(item))
+
+    def read(self, item: Item) -> tuple[np.ndarray, np.ndarray]:
+        """See :meth:`Target.read`."""
+        if self._piece(item).exists():
+            return next(self._read([item], no_progress))
+        start = item.start - self._files[item.date][0].start
+        hours = slice(start, start + item.hours)
+        with NETCDF4_PYTHON_LOCK, netCDF4.Dataset(self._file(item.date)) as file:
+            file.set_auto_mask(False)
+            return file[self.layout.name][hours], file["status"][hours]
+
+    def damage_of_layout(self) -> list[str]:
+        """See :meth:`Target.damage_of_layout`: of the coordinates."""
+        return [
+            f"{self._file(date)}: {words}"
+            for date, items in self._files.items()
+            if self._file(date).exists()
+            for words in self._damage_of_file(date, items)
+        ]
+
+    def _damage_of_file(self, date: str, items: list[Item]) -> Iterator[str]:
+        frame = self.layout.frame(slice(items[0].start, items[-1].stop))
+        try:
+            with NETCDF4_PYTHON_LOCK, netCDF4.Dataset(self._file(date)) as file:
+                file.set_auto_mask(False)
+                for name, variable in frame.variables.items():
+                    if not np.array_equal(file[str(name)][...], variable.values):
+                        yield f"{name} was changed"
+        except (OSError, RuntimeError, IndexError, KeyError) as error:
+            yield f"cannot be read ({error})"
+
+    def restore_layout(self, layout: Layout, identity: Identity) -> None:
+        """Remove the damaged files, so that they are written again."""
+        for date, items in self._files.items():
+            if any(self._damage_of_file(date, items)):
+                self.forget(items[0])
+
+    def forget(self, item: Item) -> None:
+        """Remove the item's file, and the records of all of its items that are in it alone."""
+        if not self._file(item.date).exists():
+            self.records.forget(item.name)
+            return
+        for sibling in self._files[item.date]:
+            self.records.forget(sibling.name)
+        self._file(item.date).unlink()
 
     def discard(self) -> None:
         """Remove deepcams' files and records, and the folder if nothing else is in it."""

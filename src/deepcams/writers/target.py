@@ -29,6 +29,13 @@ from deepcams.files.records import (
 from deepcams.files.storage import LockPlace, Storage, storage_at
 from deepcams.writers.layout import ITEM_HOURS, RUN, Item, Layout, Split
 
+AGAIN = "computed again"
+"""Fact of an item's record: why it was computed again, where it was."""
+LAYOUT = "layout"
+"""Name of the record of all but the values and the status: digests of metadata and coordinates."""
+REQUEST = ("request", "request-copy")
+"""Names of two equal records of what was asked for: inputs and settings, to compute items again."""
+
 
 @dataclass(frozen=True)
 class Contents:
@@ -55,6 +62,7 @@ class Contents:
         """
         try:
             facts = dict(record.facts)
+            facts.pop(AGAIN, None)
             missing, analysis, interpolated = facts.pop("hours")
             counts = ValueCounts(**facts.pop("counts"))
             found = cls((missing, analysis, interpolated), counts, **facts)
@@ -138,6 +146,10 @@ class Target(ABC):
         assert self._layout is not None
         return self._layout
 
+    def use(self, layout: Layout, items: tuple[Item, ...]) -> None:
+        """Take what exists as laid out so; nothing is written."""
+        self._layout = layout
+
     @abstractmethod
     def exists(self) -> bool:
         """Return whether there is anything at :attr:`path`, or of an unfinished run."""
@@ -177,6 +189,43 @@ class Target(ABC):
     @abstractmethod
     def has_data(self, item: Item, record: Record) -> bool:
         """Return whether the data of a finished item are on disk."""
+
+    @abstractmethod
+    def digest(self, item: Item) -> str:
+        """Return the digest of what is stored of an item, as its record has it; the output may be unfinished.
+
+        Raises:
+            OSError, ValueError, RuntimeError, OutputError: it cannot be read.
+        """
+
+    @abstractmethod
+    def read(self, item: Item) -> tuple[np.ndarray, np.ndarray]:
+        """Return the stored values (hours, rows, columns) and status (hours) of an item; raises as :meth:`digest`."""
+
+    @abstractmethod
+    def damage_of_layout(self) -> list[str]:
+        """Return what is wrong with all but the values and the status: metadata and coordinates."""
+
+    @abstractmethod
+    def restore_layout(self, layout: Layout, identity: Identity) -> None:
+        """Write all but the values and the status again."""
+
+    def before(self) -> tuple[np.ndarray, dict[str, Any]]:
+        """Return the times and the global attributes of an existing store that can grow.
+
+        Raises:
+            InputError: another form of output, which cannot grow.
+        """
+        raise InputError(
+            f"--extend {self.path}",
+            "a Zarr store",
+            "netCDF",
+            "write the new hours to a file or folder of their own",
+        )
+
+    @abstractmethod
+    def forget(self, item: Item) -> None:
+        """Remove an item's record, and what would stand in the way of writing the item again."""
 
     @abstractmethod
     def finish(self, progress: Progress = no_progress) -> None:

@@ -16,23 +16,24 @@ from zarr.codecs import BloscCodec
 from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.storage import MemoryStore
 
-from deepcams.core.errors import OutputError
+from deepcams.core.errors import InputError, OutputError
 from deepcams.core.field import DIMS
 from deepcams.core.progress import Progress, no_progress
 from deepcams.core.text import from_json
 from deepcams.core.url import Place
-from deepcams.files.atomic import UNFINISHED, remove_unfinished, sync
-from deepcams.files.records import (
-    FOLDER,
-    Identity,
-    Record,
-    damaged_explained,
-    data_digest,
+from deepcams.files.atomic import (
+    UNFINISHED,
+    os_errors_explained,
+    remove_unfinished,
+    sync,
 )
+from deepcams.files.records import FOLDER, Identity, Record, Records, data_digest
 from deepcams.files.storage import storage_at
 from deepcams.writers.layout import RUN, STATUS, Item, Layout
-from deepcams.writers.target import Contents, Target, blosc
+from deepcams.writers.target import LAYOUT, Contents, Target, blosc
 
+TIMES_CHUNK = 24 * 366
+"""Times that are stored together."""
 _ROOT = "zarr.json"
 _MARK = f"{FOLDER}/{_ROOT}"
 """The object that is put first and removed last: what is there without a root is deepcams' own."""
@@ -53,7 +54,7 @@ class ZarrTarget(Target):
         beside = storage_at(path.parent)
         lock = beside.lock_place(f".{path.name}.lock")
         super().__init__(path, self.storage.inner(FOLDER), lock)
-        self._known: dict[str, Buffer] = {}
+        self._arrays: dict[str, bytes] | None = None
 
     def exists(self) -> bool:
         """Return whether there is a store, or anything else that this command has not begun to lay out."""
@@ -80,13 +81,12 @@ class ZarrTarget(Target):
             raise OutputError(
                 f"{self.path} is no Zarr store and will not be replaced; choose another name"
             )
-        attributes = {RUN: json.dumps(identity, sort_keys=True)}
+        attributes = _attributes(identity)
         if isinstance(self.path, Path):
             self._create_folder(self.path, layout, attributes)
         else:
             self._create_objects(layout, attributes)
         self._layout = layout
-        self._known.clear()
 
     def _is_replaceable(self) -> bool:
         names = (_ROOT, ".zgroup", ".zmetadata")
@@ -100,7 +100,11 @@ class ZarrTarget(Target):
         new, old = _temporary(path)
         _remove_leftovers(path)
         try:
-            lay_out(new, layout, attributes)
+            objects = lay_out(layout, attributes)
+            storage = storage_at(new)
+            for key, data in objects.items():
+                storage.put(key, data)
+            Records(storage.inner(FOLDER)).put(_layout_record(objects))
             if path.exists():
                 path.replace(old)
             new.replace(path)
@@ -109,12 +113,17 @@ class ZarrTarget(Target):
             _remove_leftovers(path)
 
     def _create_objects(self, layout: Layout, attributes: dict[str, str]) -> None:
-        objects: dict[str, Buffer] = {}
-        lay_out(MemoryStore(objects), layout, attributes)
+        objects = lay_out(layout, attributes)
         self._remove_objects()
-        for key in sorted(objects, key=lambda key: (key == _ROOT, key != _MARK)):
+        self._put_layout(objects)
+
+    def _put_layout(self, objects: dict[str, bytes]) -> None:
+        """Write metadata and coordinates: what marks the store as deepcams' first, the root last."""
+        for key in sorted(objects, key=lambda key: (key == _ROOT, key != _MARK, key)):
             self.guard()
-            self.storage.put(key, objects[key].to_bytes())
+            if key == _ROOT:
+                self.records.put(_layout_record(objects))
+            self.storage.put(key, objects[key])
 
     def _remove_objects(self) -> None:
         """Remove all objects: the root first, and last what says that the others are deepcams'."""
@@ -134,7 +143,6 @@ class ZarrTarget(Target):
             if alone:
                 remove_unfinished(self.path)
         self._layout = layout
-        self._known.clear()
 
     def keys(self, item: Item) -> tuple[str, str]:
         """Return the keys of the item's shard of values and of its chunk of the status."""
@@ -174,29 +182,74 @@ class ZarrTarget(Target):
         self, item: Item, values: np.ndarray, status: np.ndarray
     ) -> dict[str, bytes | None]:
         """Return the item's objects as Zarr writes them, by their keys; ``None`` where it writes none."""
-        objects: dict[str, Buffer] = {}
+        if self._arrays is None:
+            self._arrays = lay_out(self.layout, {})
+        names = [f"{array}/{_ROOT}" for array in (self.layout.name, "status")]
+        objects: dict[str, Buffer] = {
+            name: default_buffer_prototype().buffer.from_bytes(self._arrays[name])
+            for name in names
+        }
         store = MemoryStore(objects)
         for array, data in ((self.layout.name, values), ("status", status)):
-            objects[f"{array}/{_ROOT}"] = self._metadata(array)
-            with damaged_explained(self.path):
-                found = zarr.open_array(store, path=array, mode="r+")
-                found[item.start : item.stop] = data
-        written = {key: objects.get(key) for key in self.keys(item)}
+            zarr.open_array(store, path=array, mode="r+")[item.start : item.stop] = data
+        found = {key: objects.get(key) for key in self.keys(item)}
         return {
             key: None if data is None else data.to_bytes()
-            for key, data in written.items()
+            for key, data in found.items()
         }
 
-    def _metadata(self, array: str) -> Buffer:
-        """Return an array's metadata, which stay as they are while items are written."""
-        if array not in self._known:
-            data = self.storage.get(f"{array}/{_ROOT}")
-            if data is None:
-                raise OutputError(
-                    f"{self.path}: {array}/{_ROOT} was removed; use --overwrite"
-                )
-            self._known[array] = default_buffer_prototype().buffer.from_bytes(data)
-        return self._known[array]
+    def digest(self, item: Item) -> str:
+        """See :meth:`Target.digest`."""
+        return data_digest(*map(self.storage.get, self.keys(item)))
+
+    def read(self, item: Item) -> tuple[np.ndarray, np.ndarray]:
+        """See :meth:`Target.read`."""
+        names = (self.layout.name, "status")
+        found: list[Any] = [
+            zarr.open_array(self.storage.zarr(name), mode="r")[item.start : item.stop]
+            for name in names
+        ]
+        return np.asarray(found[0]), np.asarray(found[1])
+
+    def damage_of_layout(self) -> list[str]:
+        """See :meth:`Target.damage_of_layout`."""
+        try:
+            record = self.records.get(LAYOUT)
+        except OutputError as error:
+            return [str(error).partition(";")[0]]
+        if record is None:
+            return [f"{self.path}: the record of its metadata is missing"]
+        return [
+            f"{self.path}/{key}: changed or missing"
+            for key, digest in record.facts.items()
+            if data_digest(self.storage.get(key)) != digest
+        ]
+
+    def restore_layout(self, layout: Layout, identity: Identity) -> None:
+        """See :meth:`Target.restore_layout`; readers find the old store or the new one, as the root is put last."""
+        self._layout, self._arrays = layout, None
+        with os_errors_explained(self.path):
+            self._put_layout(lay_out(layout, _attributes(identity)))
+
+    def before(self) -> tuple[np.ndarray, dict[str, Any]]:
+        """See :meth:`Target.before`."""
+        import xarray as xr
+
+        try:
+            with xr.open_zarr(self.storage.zarr(read_only=True)) as dataset:
+                times = dataset.time.values.astype("datetime64[ns]")
+                return times, dict(dataset.attrs)
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(
+                f"--extend {self.path}",
+                "a store of deepcams downscale",
+                "none that can be opened",
+                "see deepcams verify",
+            ) from error
+
+    def forget(self, item: Item) -> None:
+        """See :meth:`Target.forget`."""
+        self.records.forget(item.name)
 
     def finish(self, progress: Progress = no_progress) -> None:
         """Force the store's entries to disk; each shard is in its place already."""
@@ -239,12 +292,23 @@ def _remove_leftovers(path: Path) -> None:
             shutil.rmtree(leftover)
 
 
-def lay_out(
-    store: Path | MemoryStore, layout: Layout, attributes: dict[str, str]
-) -> None:
-    """Write a store's metadata and coordinates, its values and status as empty arrays, and the folder of records."""
+def _attributes(identity: Identity) -> dict[str, str]:
+    return {RUN: json.dumps(identity, sort_keys=True)}
+
+
+def _layout_record(objects: dict[str, bytes]) -> Record:
+    """Return the record of metadata and coordinates."""
+    return Record(
+        LAYOUT, facts={key: data_digest(data) for key, data in objects.items()}
+    )
+
+
+def lay_out(layout: Layout, attributes: dict[str, str]) -> dict[str, bytes]:
+    """Return the objects of a store without data: metadata, coordinates, and the folder of records."""
     import dask.array as da
 
+    objects: dict[str, Buffer] = {}
+    store = MemoryStore(objects)
     shard = layout.shard
     dataset = layout.frame().assign_attrs(attributes)
     empty = da.full(layout.shape, np.nan, dtype=np.float32, chunks=shard)  # type: ignore[no-untyped-call]
@@ -264,6 +328,9 @@ def lay_out(
         "_FillValue": np.float32(np.nan),
     }
     encoding["status"]["chunks"] = (shard[0],)
+    # Of a fixed length, so that a store can grow while others read it.
+    encoding["time"]["chunks"] = (TIMES_CHUNK,)
+    encoding["time_bounds"]["chunks"] = (TIMES_CHUNK, 2)
     with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", message="Consolidated metadata is currently not part"
@@ -279,3 +346,4 @@ def lay_out(
     # A group, so that listing the store without its consolidated metadata finds nothing strange in it.
     about = {"about": "completion records of deepcams"}
     zarr.create_group(store, path=FOLDER, zarr_format=3, attributes=about)
+    return {key: data.to_bytes() for key, data in objects.items()}

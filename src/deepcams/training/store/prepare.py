@@ -24,8 +24,8 @@ from deepcams.core.errors import DeepcamsError, InputError, OutputError, choose
 from deepcams.core.field import as_field
 from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress
-from deepcams.core.text import from_json, size
-from deepcams.core.times import HOUR, MINUTE, stamp
+from deepcams.core.text import from_json
+from deepcams.core.times import HOUR, MINUTE
 from deepcams.files.atomic import (
     os_errors_explained,
     remove_unfinished,
@@ -35,7 +35,6 @@ from deepcams.files.atomic import (
 from deepcams.files.lock import locked
 from deepcams.files.records import (
     FOLDER,
-    Record,
     Records,
     damaged_explained,
     refuse_changes,
@@ -45,7 +44,7 @@ from deepcams.readers.detect import DataFile, find_files
 from deepcams.readers.frames import combine
 from deepcams.readers.protocols import Paths
 from deepcams.training.store.checks import Fault, Report, find_gaps
-from deepcams.training.store.hour_array import HourWriter
+from deepcams.training.store.days import DayWork, slot_of
 from deepcams.training.store.inputs import Header, Inputs, Region, scan_headers
 from deepcams.training.store.open import (
     FORMAT,
@@ -59,6 +58,7 @@ from deepcams.training.store.open import (
     open_arrays,
     refuse_earlier,
 )
+from deepcams.workers import ThisProcess, Workers
 
 _HEADERS = "headers.json"
 
@@ -155,8 +155,14 @@ class Preparation:
                     f"{self.out}: expected a name of its own, found the input {file.given}"
                 )
 
-    def run(self, progress: Progress = no_progress) -> Summary:
+    def run(
+        self, progress: Progress = no_progress, workers: Workers | None = None
+    ) -> Summary:
         """Write what is missing.
+
+        Args:
+            progress: called with the stage "headers" or "hours".
+            workers: who reads and writes the hours, day by day; ``None``: this process.
 
         Raises:
             InputError: the input holds no hour that can be used, or kinds of data that must not be mixed.
@@ -172,7 +178,7 @@ class Preparation:
                 self._begin(progress)
                 try:
                     remove_unfinished(self.out)
-                    computed = self._fill(progress)
+                    computed = self._fill(progress, workers or ThisProcess())
                     report = self._finish()
                 except (DeepcamsError, OSError):
                     if not any("digest" in hour for hour in self._hours().values()):
@@ -283,67 +289,43 @@ class Preparation:
                     raise ValueError(f"an hour beyond {MOST_HOURS:,}")
         return hours
 
-    def _fill(self, progress: Progress) -> int:
-        """Read and write the hours to do, a day at a time; one hour is written while the next is read."""
+    def _fill(self, progress: Progress, workers: Workers) -> int:
+        """Read and write the hours to do, day by day; return how many were written."""
         offers, first = self._inputs.offers, self._first
-        arrays = open_arrays(self.out, self._inputs.kind.name, self._region.coarse)
         known = self._hours()
-        last = max([_slot(max(offers), first), *known])
+        last = max([slot_of(max(offers), first), *known])
+        arrays = open_arrays(self.out, self._inputs.kind.name, self._region.coarse)
         for array in arrays.values():
             array.extend(first + np.arange(last + 1) * HOUR)
-        missing = len(offers) - sum("digest" in hour for hour in known.values())
-        # A field in memory has no size or time of change: its first known hour is compared.
-        compare = self.field is not None
         done = computed = 0
-        with HourWriter(arrays) as writer:
-            for day, times in groupby(
-                sorted(offers), lambda time: time.astype("datetime64[D]")
-            ):
-                item = f"day-{day}"
-                record = self._records.get(item) or Record(item)
-                hours = dict(record.facts)
-                for time in times:
-                    slot = _slot(time, first)
-                    before = hours.get(str(slot), {})
-                    good = "digest" in before
-                    if (compare and good) or not _settled(
-                        before, self._inputs.keys(time)
-                    ):
-                        compare = compare and not good
-                        maps, facts = self._inputs.take(
-                            time, self._region, self.degradation
-                        )
-                        if good and facts.get("digest") != before["digest"]:
-                            raise OutputError(
-                                f"{self.out}: the hour {stamp(time)} was prepared from other values than the input "
-                                "has now; choose another name, or replace it with --overwrite"
-                            )
-                        hours[str(slot)] = facts
-                        if maps is not None and not good:
-                            writer.put(slot, maps)
-                            computed += 1
-                            if computed == 1:
-                                self._check_space(writer.size(slot) * missing)
-                    done += 1
-                    progress("hours", done, len(offers))
-                if hours != record.facts:
-                    writer.settle()
-                    digests = [
-                        str(hours[slot].get("digest"))
-                        for slot in sorted(hours, key=int)
-                    ]
-                    self._records.put(
-                        Record(item, digest=combine(digests), facts=hours)
-                    )
-        return computed
 
-    def _check_space(self, needed: int) -> None:
-        free = shutil.disk_usage(self.out).free
-        if needed > free:
-            raise OutputError(
-                f"{self.out}: expected about {size(needed)} of free space, found {size(free)}; "
-                "free some, choose another disk, a --bbox or a --period"
+        def tell() -> None:
+            nonlocal done
+            done += 1
+            progress("hours", done, len(offers))
+
+        missing = len(offers) - sum("digest" in hour for hour in known.values())
+        work = DayWork(
+            self.out, self._inputs, self._region, self.degradation, first, missing, tell
+        )
+        if self.field is not None:
+            # A field in memory has no size or time of change: its first known hour is compared.
+            good = (
+                t
+                for t in sorted(offers)
+                if "digest" in known.get(slot_of(t, first), {})
             )
+            work.compare = next(good, None)
+        days = groupby(sorted(offers), lambda time: time.astype("datetime64[D]"))
+        items = [(str(day), list(times)) for day, times in days]
+        done_before = 0
+        for (_, times), hours in workers.map(work, items):
+            computed += hours
+            done_before += len(times)
+            if done < done_before:  # a worker did it, which tells nobody
+                done = done_before
+                progress("hours", done, len(offers))
+        return computed
 
     def _finish(self) -> Report:
         """Write what opens the store: its good hours, where they come from, and what was left out."""
@@ -372,10 +354,10 @@ class Preparation:
             of_files = [Fault.from_json(one) for one in earlier.get("file faults", [])]
             of_files = [one for one in of_files if one.files[0] not in again]
             begin, end = self._span(times, earlier.get("span"))
-            if not 0 <= _slot(end, begin) < MOST_HOURS:
+            if not 0 <= slot_of(end, begin) < MOST_HOURS:
                 raise ValueError(f"more than {MOST_HOURS:,} hours")
         of_files += self._inputs.faults
-        present = np.zeros(_slot(end, begin) + 1, bool)
+        present = np.zeros(slot_of(end, begin) + 1, bool)
         present[(times - begin) // HOUR] = True
         faults += [*of_files, *find_gaps(present, begin)]
         report = Report.make(self._first + np.array(list(good)) * HOUR, faults)
@@ -432,11 +414,6 @@ class Preparation:
         }
 
 
-def _slot(time: np.datetime64, first: np.datetime64) -> int:
-    """Return an hour's place on the store's time axis."""
-    return int((time - first) // HOUR)
-
-
 def check(hour: Any) -> Mapping[str, Any]:
     """Return an hour's facts, if they are some.
 
@@ -449,21 +426,3 @@ def check(hour: Any) -> Mapping[str, Any]:
         _, count = str(hour["file"]).split("|")[:2]
         int(count), int(hour["negative"])
     return dict(hour)
-
-
-def _settled(hour: Mapping[str, Any], files: Sequence[str]) -> bool:
-    """Return whether reading an hour again would tell nothing new.
-
-    Args:
-        hour: its facts; empty where it was never read.
-        files: states of the files that have it.
-
-    A good hour is read again only if the file that it is from is offered in another state: same name, other size or
-    time of change.
-    """
-    if "digest" not in hour:
-        return hour.get("files") == files
-    own = str(hour["file"])
-    return own in files or own.partition("|")[0] not in {
-        key.partition("|")[0] for key in files
-    }

@@ -1,0 +1,150 @@
+"""Add later hours to a finished store; readers find the old store until the new one is whole.
+
+Shards of new hours lie beyond the end that the metadata tell, so nobody sees them. The last item, if it was cut off,
+is computed again as a whole: its earlier hours stay as they were, or become what later frames make of them. Then the
+coordinates are written, in chunks that the old metadata fit too, and the metadata last.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from deepcams.core.errors import InputError, OutputError
+from deepcams.core.progress import Progress, no_progress
+from deepcams.core.times import stamp
+from deepcams.core.url import Place
+from deepcams.downscaling.job import Job, Summary, plan_job
+from deepcams.files.lock import locked
+from deepcams.files.records import refuse_changes
+from deepcams.workers import ThisProcess, Workers
+from deepcams.writers import Item, open_target
+from deepcams.writers.layout import ITEM_HOURS
+from deepcams.writers.target import REQUEST
+
+
+def earlier_inputs(out: str | Place) -> list[str]:
+    """Return the inputs that a store was made from, as far as they are still where they were."""
+    record = open_target(out).records.get(REQUEST[0])
+    inputs = [] if record is None else [str(one) for one in record.facts["inputs"]]
+    return [one for one in inputs if "://" in one or Path(one).exists()]
+
+
+@dataclass
+class Extension:
+    """A planned extension; nothing has been written. See :func:`plan_extension`.
+
+    Attributes:
+        job: the run that would make the whole store.
+        before: times that the store has.
+    """
+
+    job: Job
+    before: np.ndarray
+
+    def run(
+        self, progress: Progress = no_progress, workers: Workers | None = None
+    ) -> Summary:
+        """Write the new hours, and what the end of the store becomes by them.
+
+        Args:
+            progress, workers: see :meth:`Job.run`.
+
+        Raises:
+            OutputError: the store was made with other settings, another process writes to it, or it cannot be
+                written.
+        """
+        began, job = time.perf_counter(), self.job
+        target, items = job.target, job.plan.items
+        with locked(target.lock, target.path) as lock:
+            target.guard = lock.check
+            job.refuse_parts(None)
+            self._refuse_other_settings()
+            target.resume(job.layout, items)
+            todo = self._todo()
+            computed = job.fill(progress, workers or ThisProcess(), items, todo)
+            if self.before.size < job.plan.times.size:
+                target.restore_layout(job.layout, job.identity)
+                job.keep_request()
+            return job.finish(began, progress, items, computed)
+
+    def _refuse_other_settings(self) -> None:
+        path, found = self.job.target.path, self.job.target.identity()
+        if found is None:
+            raise OutputError(f"{path} is no output of deepcams; choose another name")
+        same = {name: self.job.identity[name] for name in ("hours", "inputs")}
+        do = "give the settings that it was made with"
+        refuse_changes({**found, **same}, self.job.identity, path, do)
+
+    def _todo(self) -> list[Item]:
+        """Return the new items, and the last one of before if later frames change it; forget what is out of date."""
+        job, plan = self.job, self.job.plan
+        last = (self.before.size - 1) // ITEM_HOURS
+        todo = []
+        for item in plan.items[last:]:
+            if plan.times[item.start] < plan.field.time.values[0]:
+                continue  # whole, and its input is not here
+            record = job.target.record(item)
+            now = job.inputs.fingerprint(plan.frames(item))
+            if record is not None and record.inputs == now:
+                continue
+            if item.index == last:
+                end = stamp(self.before[-1])
+                job.again[item.name] = f"the store ended at {end}; frames came later"
+            job.target.forget(item)
+            todo.append(item)
+        return todo
+
+
+def plan_extension(field: xr.DataArray, out: str | Place, **settings: Any) -> Extension:
+    """Plan to add later hours to a store.
+
+    Args:
+        field: canonical input, lazy: the new frames, and those of before from the last work item of the store on (or
+            all of them).
+        out: a Zarr store that :func:`deepcams.downscale_to` made.
+        settings: as the store was made with; see :func:`plan_job`.
+
+    Raises:
+        InputError: no Zarr store, other hours than the store's and later ones, or frames that do not reach back far
+            enough.
+    """
+    target = open_target(out)
+    before, attributes = target.before()
+    job = plan_job(field, out, before=before, **settings)
+    first, times = job.plan.field.time.values[0], job.plan.times
+    start = (before.size - 1) // ITEM_HOURS * ITEM_HOURS
+    needed = before[-1] if before.size % ITEM_HOURS == 0 else before[start]
+    if first > needed:
+        raise InputError(
+            f"--extend {out}",
+            f"frames from {stamp(needed)} on, where the store is gone on with",
+            f"frames from {stamp(first)} on",
+            "give the files of before too",
+        )
+    if not np.array_equal(times[: before.size], before):
+        raise InputError(
+            f"--extend {out}",
+            f"the store's hours ({_span(before)}) and later ones",
+            f"frames that make {_span(times)}",
+            "leave --period out, and give later frames only",
+        )
+    known = (target.identity() or {}).get("inputs", [])
+    named = {one["name"]: one for one in [*known, *job.identity["inputs"]]}
+    job.identity["inputs"] = [named[name] for name in sorted(named)]
+    provenance = dict(job.layout.provenance)
+    provenance["history"] += f"\n{attributes.get('history', '')}"
+    provenance["date_created"] = attributes.get("date_created", "")
+    inputs = [*earlier_inputs(out), *job.request["inputs"]]
+    request = {**job.request, "inputs": list(dict.fromkeys(inputs))}
+    layout = replace(job.layout, provenance=provenance)
+    return Extension(replace(job, layout=layout, request=request), before)
+
+
+def _span(times: np.ndarray) -> str:
+    return f"{stamp(times[0])} to {stamp(times[-1])}"

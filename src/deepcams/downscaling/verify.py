@@ -1,0 +1,356 @@
+"""Check a finished output against its records and its input, and compute damaged work items again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from deepcams.core.errors import DeepcamsError, InputError, OutputError
+from deepcams.core.field import grid_of, load_values
+from deepcams.core.progress import Progress, no_progress
+from deepcams.core.times import MEAN_STAMP, stamp
+from deepcams.core.url import Place, place_of
+from deepcams.downscaling.job import Job, Summary, plan_job
+from deepcams.files.lock import locked
+from deepcams.files.records import Record, Records, fingerprint
+from deepcams.methods.coarsen import area_mean
+from deepcams.readers.cams import open_cams_files
+from deepcams.readers.detect import find_files
+from deepcams.readers.open import open_field
+from deepcams.workers import ThisProcess, Work, Workers
+from deepcams.writers import (
+    Contents,
+    Item,
+    Layout,
+    Split,
+    Target,
+    open_target,
+    split_hours,
+)
+from deepcams.writers.target import REQUEST
+
+_TOLERANCE = 1e-5
+"""Relative error of area means beyond that of rounding: float32 sums, and the conserving step's own 1e-6."""
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One thing that is wrong with an output.
+
+    Attributes:
+        what: in one line, with the hours that it concerns.
+        item: the work item; ``None`` where it is metadata or coordinates.
+    """
+
+    what: str
+    item: Item | None = None
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was checked, and found.
+
+    Attributes:
+        path: the output.
+        hours: output hours.
+        items: work items.
+        conservation: in words, whether the area means of analysis hours were compared with the input.
+        damages: what is wrong; empty where all is well.
+    """
+
+    path: Place
+    hours: int
+    items: int
+    conservation: str
+    damages: tuple[Damage, ...]
+
+
+class Checking(Work[Item, list[str], list[str]]):
+    """The check of each item.
+
+    Args:
+        target: the output, with its layout.
+        job: the run that would make it; ``None`` where the input is not known.
+    """
+
+    def __init__(self, target: Target, job: Job | None) -> None:
+        self.target, self.job = target, job
+
+    def compute(self, item: Item) -> list[str]:
+        """Return what is wrong with an item."""
+        return list(self._faults(item))
+
+    def write(self, item: Item, made: list[str]) -> list[str]:
+        """Return what is wrong with an item."""
+        return made
+
+    def _faults(self, item: Item) -> Iterator[str]:
+        try:
+            record = self.target.records.get(item.name)
+        except OutputError:
+            yield "its record is damaged"
+            record = None
+        else:
+            if record is None and not self._is_one_file():
+                yield "not written"
+                return
+        try:
+            if record is not None and self.target.digest(item) != record.digest:
+                yield "changed since it was written"
+            values, status = self.target.read(item)
+        except Exception as error:  # every library underneath has its own
+            yield f"cannot be read ({type(error).__name__})"
+            return
+        yield from _faults_of_values(values, status, record)
+        if self.job is not None:
+            yield from self._faults_against_input(self.job, item, values, record)
+
+    def _is_one_file(self) -> bool:
+        """Return whether the records of all items are one, in the finished file itself."""
+        path = self.target.path
+        return path.suffix == ".nc" and isinstance(path, Path) and path.is_file()
+
+    def _faults_against_input(
+        self, job: Job, item: Item, values: np.ndarray, record: Record | None
+    ) -> Iterator[str]:
+        plan = job.plan
+        frames, own = plan.frames(item), plan.is_own(item)
+        piece = job.inputs.read(frames)
+        if (
+            record is not None
+            and job.inputs.fingerprint(frames, piece) != record.inputs
+        ):
+            yield "computed from other input values than the files hold now"
+            return
+        if not conserves(job) or not own.any():
+            return
+        coarse, _ = load_values(piece[own, *plan.crop.own], "input")
+        grid = grid_of(piece[own, *plan.crop.own])
+        at = np.isin(plan.hours(item), piece.time.values[own])
+        mean = area_mean(values[at], grid, plan.chain.factor)
+        with np.errstate(invalid="ignore"):
+            apart = (
+                np.abs(mean - coarse)
+                > coarse * (job.layout.rounding.bound + _TOLERANCE) + 1e-6
+            )
+        if apart.any():
+            yield f"{int(apart.sum())} area means are not those of the input"
+
+
+def conserves(job: Job) -> bool:
+    """Return whether a run keeps the area means of the input's cells."""
+    parts = job.plan.chain.settings()["chain"]
+    return job.plan.chain.factor > 1 and any("conserve" in part for part in parts)
+
+
+def _faults_of_values(
+    values: np.ndarray, status: np.ndarray, record: Record | None
+) -> Iterator[str]:
+    missing = np.isnan(values)
+    empty = missing.all(axis=(1, 2))
+    if (empty != (status == 0)).any():
+        yield "its status does not fit its values"
+    if np.isinf(values).any():
+        yield "holds infinite values"
+    with np.errstate(invalid="ignore"):
+        if (values < 0).any():
+            yield "holds negative values"
+    if record is None:
+        return
+    contents = Contents.of(record)
+    if tuple(np.bincount(status, minlength=3).tolist()) != contents.hours:
+        yield "holds other hours than its record says"
+    if int(missing[~empty].sum()) != contents.missing_cells:
+        yield "holds other missing values than its record says"
+
+
+def planned_again(path: Place, inputs: Sequence[str | Place] = ()) -> Job:
+    """Plan the run that made an output once more, as its record of the request says.
+
+    Args:
+        path: the output.
+        inputs: where the input is now, if it was moved.
+
+    Raises:
+        InputError: there is no such record, or the input is not where it was.
+    """
+    requests = [_request(path, name) for name in REQUEST]
+    settings = next((dict(one.facts) for one in requests if one is not None), {})
+    if not settings or not (inputs or settings["inputs"]):
+        raise InputError(
+            path,
+            "an output that was made from files, with its records",
+            "none",
+            "give the command that made it again",
+        )
+    before, stamp_of_means = settings.pop("inputs"), settings.pop("mean_stamp")
+    files = find_files([str(one) for one in inputs or before])
+    variable = settings.pop("variable")
+    bbox = settings.pop("bbox", None)
+    token = MEAN_STAMP.set(stamp_of_means)
+    try:
+        field = open_cams_files(files, variable)
+    finally:
+        MEAN_STAMP.reset(token)
+    job = plan_job(
+        field,
+        path,
+        inputs=[file.given for file in files],
+        command=f"deepcams verify {path} --repair",
+        bbox=None if bbox is None else tuple(bbox),
+        **settings,
+    )
+    known = job.target.identity()
+    if inputs and known is not None:  # other names; each item's fingerprint is checked
+        job.identity["inputs"] = known["inputs"]
+    return job
+
+
+def _request(path: Place, name: str) -> Record | None:
+    try:
+        return _records(path).get(name)
+    except OutputError:
+        return None
+
+
+def _records(path: Place) -> Records:
+    split: Split | None = None if path.suffix in {".zarr", ".nc"} else "month"
+    return open_target(path, split).records
+
+
+def verify(
+    path: str | Place,
+    *,
+    inputs: Sequence[str | Place] = (),
+    progress: Progress = no_progress,
+    workers: Workers | None = None,
+) -> Verification:
+    """Read a whole output again: every hour there, finite, not negative, conserving, and as its records say.
+
+    Args:
+        path: a Zarr store, a netCDF file, or a folder of them, written by :func:`deepcams.downscale_to`.
+        inputs: where its input is now, if it was moved. Without input all is checked but the conservation.
+        progress: told of the stage ``verify``, in items.
+        workers: who reads; ``None``: this process.
+
+    Raises:
+        InputError: it is no output of deepcams.
+    """
+    place = place_of(path)
+    if not open_target(place, _split_of(place)).exists():
+        raise InputError(place, "an output of deepcams downscale", "nothing")
+    job, why = _job_of(place, inputs)
+    damages: list[Damage] = []
+    if place.suffix != ".nc":  # one file keeps none
+        damages += [
+            Damage(f"{place}: the record {name} is damaged or missing")
+            for name in REQUEST
+            if _request(place, name) is None
+        ]
+    if job is not None:
+        target, layout, items = job.target, job.layout, job.plan.items
+        target.use(layout, items)
+        damages += map(Damage, target.damage_of_layout())
+    else:
+        target = open_target(place, _split_of(place))
+        if place.suffix == ".zarr":
+            damages += map(Damage, target.damage_of_layout())
+        found = _layout_of(place)
+        if isinstance(found, str):
+            damages.append(Damage(found))
+            return Verification(place, 0, 0, f"not checked: {why}", tuple(damages))
+        layout, items = found, split_hours(found.times, target.split)
+        target.use(layout, items)
+    progress("verify", 0, len(items))
+    checked = (workers or ThisProcess()).map(Checking(target, job), items)
+    for done, (item, faults) in enumerate(checked, 1):
+        first, last = (stamp(layout.times[i]) for i in (item.start, item.stop - 1))
+        damages += [Damage(f"{first} to {last}: {fault}", item) for fault in faults]
+        progress("verify", done, len(items))
+    damages += map(Damage, _damage_of_total(target, items))
+    words = f"not checked: {why}"
+    if job is not None:
+        words = "checked against the input" if conserves(job) else "not promised"
+    return Verification(place, layout.times.size, len(items), words, tuple(damages))
+
+
+def _damage_of_total(target: Target, items: Sequence[Item]) -> Iterator[str]:
+    """Compare one file as a whole with the record that it holds itself."""
+    if target.path.suffix != ".nc":
+        return
+    total = target.total(tuple(items))
+    if total is None:
+        return
+    try:
+        digest = fingerprint(*(target.digest(item) for item in items))
+    except Exception:  # told of each item already
+        return
+    if digest != total.digest:
+        yield f"{target.path}: changed since it was written"
+
+
+def _job_of(place: Place, inputs: Sequence[str | Place]) -> tuple[Job | None, str]:
+    """Return the run that made an output; ``None`` and why where it cannot be planned again."""
+    try:
+        return planned_again(place, inputs), ""
+    except DeepcamsError as error:
+        if inputs:
+            raise
+        return None, str(error)
+
+
+def _layout_of(place: Place) -> Layout | str:
+    """Return an output's layout as its readers see it, or why they cannot."""
+    try:
+        field = open_field(str(place))
+    except InputError as error:
+        return str(error)
+    return Layout(str(field.name), field.time.values, grid_of(field), field.attrs)
+
+
+def _split_of(place: Place) -> Split | None:
+    """Return how the files of a folder are cut, by their names."""
+    if place.suffix in {".zarr", ".nc"} or not isinstance(place, Path):
+        return None
+    days = any(re.search(r"_\d{8}\.nc$", file.name) for file in place.glob("*.nc"))
+    return "day" if days else "month"
+
+
+def repair(
+    found: Verification,
+    *,
+    inputs: Sequence[str | Place] = (),
+    progress: Progress = no_progress,
+    workers: Workers | None = None,
+) -> Summary:
+    """Compute what is damaged again, and only that.
+
+    Args:
+        found: from :func:`verify`.
+        inputs, progress, workers: see :func:`verify`; ``progress`` is told of the stages of ``downscale``.
+
+    Raises:
+        InputError: the input is not known, so that nothing can be computed.
+        OutputError: the output is one netCDF file, which is written as a whole, or it cannot be written.
+    """
+    job = planned_again(found.path, inputs)
+    target = job.target
+    if found.path.suffix == ".nc":
+        raise OutputError(
+            f"{found.path}: one netCDF file is written as a whole; give the command that made it again with "
+            "--overwrite"
+        )
+    items = {damage.item for damage in found.damages if damage.item is not None}
+    with locked(target.lock, found.path) as lock:
+        target.guard = lock.check
+        target.resume(job.layout, job.plan.items)
+        if any(damage.item is None for damage in found.damages):
+            target.restore_layout(job.layout, job.identity)
+            job.keep_request()
+        for item in sorted(items, key=lambda item: item.index):
+            target.forget(item)
+    return job.run(progress, workers)
