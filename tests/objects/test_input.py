@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import pickle
 import warnings
 import zipfile
 from pathlib import Path
 
+import cloudpickle
 import numpy as np
 import pytest
 import xarray as xr
@@ -17,7 +19,7 @@ from deepcams.core.errors import DeepcamsNotice, InputError, OutputError
 from deepcams.files import copies
 from deepcams.files.copies import copied
 from deepcams.readers.detect import find_files
-from objects.conftest import Bucket
+from objects.conftest import SECRET, Bucket
 from objects.test_output import OPTIONS, _undated
 from readers.conftest import _world
 from services.base import Answer, Seen
@@ -52,6 +54,16 @@ def test_a_zarr_store_is_read_in_place(
     np.testing.assert_array_equal(field.values, open_cams(tmp_path / "in.zarr").values)
     assert field.encoding["source_files"] == [find_files(url)[0].given]
     assert not (cache / "copies").exists()
+
+
+def test_another_process_opens_a_store_by_itself(
+    bucket: Bucket, tmp_path: Path
+) -> None:
+    _world("2019-12-30T00", 9).to_dataset().to_zarr(tmp_path / "in.zarr", zarr_format=3)
+    field = open_cams(bucket.upload(tmp_path / "in.zarr", "in.zarr"))
+    pickled = cloudpickle.dumps(field)
+    assert SECRET.encode() not in pickled
+    np.testing.assert_array_equal(pickle.loads(pickled).values, field.values)
 
 
 def test_a_store_of_version_2_is_read_in_place(bucket: Bucket, tmp_path: Path) -> None:

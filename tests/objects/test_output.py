@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from deepcams.writers import zarr_store
 from downscaling.conftest import _make_field as make_field
 from objects.conftest import SECRET, Bucket
 from readers.conftest import _world
+from services.files import FileTree
 
 LINEAR = {"temporal": "linear", "spatial": "bicubic", "conserve": False}
 OPTIONS = ["--temporal", "linear", "--spatial", "bicubic", "--no-conserve"]
@@ -124,6 +126,20 @@ def test_an_unfinished_store_says_so(bucket: Bucket) -> None:
         field = open_field(bucket.url("out.zarr"))
     assert field.time.size == 25
     assert not np.isnan(field.values).any()
+
+
+def test_an_unfinished_store_on_the_web_says_so(bucket: Bucket, tmp_path: Path) -> None:
+    downscale_to(make_field(), tmp_path / "out.zarr", **LINEAR)
+    with FileTree(lambda path: tmp_path / path) as server:
+        assert open_field(f"{server.root}/out.zarr").time.size == 49
+        (tmp_path / "out.zarr/.deepcams/item-000001.record.json").unlink()
+        with pytest.warns(DeepcamsNotice, match="is not finished: 2 of 3 parts"):
+            assert open_field(f"{server.root}/out.zarr").time.size == 25
+        shutil.rmtree(tmp_path / "out.zarr/.deepcams")
+        assert open_field(f"{server.root}/out.zarr").time.size == 49
+        (tmp_path / "out.zarr/pm2p5/c/2/0/0").unlink()
+        with pytest.warns(DeepcamsNotice, match="is not finished: 2 of 3 parts"):
+            open_field(f"{server.root}/out.zarr")
 
 
 def test_a_record_is_written_once(bucket: Bucket) -> None:
