@@ -83,6 +83,8 @@ def measure(
         finally:
             process.kill()
             status = process.wait()
+        # Once more: Ctrl-C ends the process, too, and the caller may have been told to stop.
+        progress("measure", len(items), len(items))
         if status:
             errors.seek(0)
             raise DeepcamsError(_reason(errors.read(), status))
