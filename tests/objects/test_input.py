@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import pickle
 import warnings
 import zipfile
@@ -91,6 +92,43 @@ def test_a_file_is_copied_once_and_said_so(
     bucket.upload(cams, "in/cams.nc")
     with pytest.warns(DeepcamsNotice, match="copied once"):
         assert open_cams(url).time.size == 9
+
+
+def test_a_name_leads_out_of_no_folder(tmp_path: Path, cams: Path, cache: Path) -> None:
+    with FileTree(lambda path: cams) as server:
+        for name in ("..%2F..%2F..%2Fevil.nc", "%2e%2e", "a%00b.nc"):
+            with contextlib.suppress(InputError), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                open_cams(f"{server.root}/{name}")
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert all(path == cams or cache / "copies" in path.parents for path in files)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://bucket/a//b.nc",
+        "s3://bucket/../b.nc",
+        "s3://bucket/%zz.nc",
+        "s3://bu cket/b.nc",
+        "s3:///b.nc",
+        "s3://",
+        "gs://",
+        "https://",
+        "https://[::1",
+        "https://127.0.0.1:99999/b.nc",
+        "http://127.0.0.1:9/b.nc",
+        "s3a://bucket/b.nc",
+        "file:///b.nc",
+    ],
+)
+def test_strange_urls_are_one_line(
+    bucket: Bucket, capsys: pytest.CaptureFixture[str], url: str
+) -> None:
+    assert main(["info", url]) == 2
+    line = capsys.readouterr().err
+    assert line.startswith("deepcams: error: ")
+    assert line.count("\n") == 1
 
 
 def test_folders_patterns_and_zips(bucket: Bucket, tmp_path: Path) -> None:
