@@ -31,11 +31,13 @@ class Door:
         make: writes the seeds into a folder, one folder each.
         opens: ways to open a seed's folder; all are tried.
         changed: which of its files are changed: the beginnings of their names.
+        writes: whether opening it may write beside it: work that is resumed.
     """
 
     make: Callable[[Path], None]
     opens: tuple[Open, ...]
     changed: tuple[str, ...] = ("",)
+    writes: bool = False
 
 
 def seeds_of(door: Door, folder: Path) -> dict[str, Files]:
@@ -606,8 +608,8 @@ DOORS: Mapping[str, Door] = {
     "endpoints": Door(make_endpoints, (read_endpoints,)),
     "checkpoint": Door(make_checkpoints, (read_cards, read_checkpoint)),
     "pytorch-file": Door(make_pickles, (read_pickle, read_state)),
-    "output-zarr": Door(make_zarr, OUTPUT, ("out",)),
-    "output-netcdf": Door(make_netcdf, OUTPUT, ("out",)),
-    "training-store": Door(make_store, (read_store, prepare_again)),
+    "output-zarr": Door(make_zarr, OUTPUT, ("out",), writes=True),
+    "output-netcdf": Door(make_netcdf, OUTPUT, ("out",), writes=True),
+    "training-store": Door(make_store, (read_store, prepare_again), writes=True),
     "results": Door(make_results, (report,)),
 }
