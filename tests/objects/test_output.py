@@ -186,6 +186,34 @@ def test_parts_write_one_output(bucket: Bucket) -> None:
     assert not [key for key in bucket.storage().list() if "lock" in key]
 
 
+@pytest.mark.slow
+def test_an_output_is_verified_repaired_and_extended(
+    bucket: Bucket, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, names = bucket.url("out.zarr"), ("2019-12-30", "2019-12-31", "2020-01-01")
+    for name in names:
+        _world(f"{name}T00", 8).to_netcdf(tmp_path / f"{name}.nc")
+        bucket.upload(tmp_path / f"{name}.nc", f"in/{name}.nc")
+    first, *others = [bucket.url(f"in/{name}.nc") for name in names]
+    assert main(["downscale", first, others[0], "-o", out, *OPTIONS]) == 0
+    assert main(["verify", out]) == 0
+    whole = objects(bucket, "out.zarr")
+    shard = bytearray(whole["pm2p5/c/0/0/0"] or b"")
+    shard[5000] ^= 1
+    bucket.storage("out.zarr").put("pm2p5/c/0/0/0", bytes(shard))
+    assert main(["verify", out]) == 1
+    capsys.readouterr()
+    assert main(["verify", out, "--repair"]) == 0
+    assert objects(bucket, "out.zarr")["pm2p5/c/0/0/0"] == whole["pm2p5/c/0/0/0"]
+    assert main(["downscale", others[1], "-o", out, "--extend", *OPTIONS]) == 0
+    one = ["downscale", str(tmp_path / "*.nc"), "-o", str(tmp_path / "one.zarr")]
+    assert main([*one, *OPTIONS]) == 0
+    local = xr.open_zarr(tmp_path / "one.zarr").load()
+    ours = stored(bucket, "out.zarr")
+    xr.testing.assert_equal(ours.pm2p5, local.pm2p5)
+    xr.testing.assert_equal(ours.status, local.status)
+
+
 def test_without_obstore_it_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
