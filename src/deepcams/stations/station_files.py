@@ -33,6 +33,8 @@ _DOCUMENT = 128 << 20
 """Characters of a JSON document, and bytes of a file that is read whole; larger ones are read a line at a time."""
 _ROWS_A_BYTE = 100
 """Rows of a Parquet file; a few equal ones may take a byte, but of real ones each takes some."""
+_DEEPEST = 20
+"""Levels of mappings in a measurement; OpenAQ has three."""
 _GZIP = b"\x1f\x8b"
 _MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
@@ -190,7 +192,7 @@ def _json_names(text: str) -> tuple[str, ...]:
 
 def _paths(value: dict[str, Any], above: str = "") -> Iterator[str]:
     for key, inner in value.items():
-        if isinstance(inner, dict):
+        if isinstance(inner, dict) and above.count(".") < _DEEPEST:
             yield from _paths(inner, f"{above}{key}.")
         else:
             yield f"{above}{key}"
@@ -232,6 +234,9 @@ def as_lines(file: StationFile, folder: Path) -> StationFile:
     rows = (
         document.get("results", [document]) if isinstance(document, dict) else document
     )
+    if not isinstance(rows, list):
+        expected = "JSON with a list of measurements"
+        raise InputError(file.path, expected, type(rows).__name__)
     rows = [row for row in rows if isinstance(row, dict)]
     copy.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     names = tuple(_paths(rows[0])) if rows else ()
