@@ -136,10 +136,10 @@ class DaskWorkers:
                     del futures[number]
                 yield item, done.pop(index)
         except distributed.KilledWorker as error:
-            number = int(str(error.task).rpartition("-")[2])
+            item = items[int(str(error.task).rpartition("-")[2])]
             raise DeepcamsError(
-                f"{items[number]}: workers died {error.allowed_failures + 1} times while they worked on this item, "
-                "perhaps of too little memory; give them more, or use fewer workers"
+                f"{getattr(item, 'name', item)}: workers died {error.allowed_failures + 1} times that had this item or "
+                "the one before it, perhaps of too little memory; give them more, or use fewer workers"
             ) from error
         except (CancelledError, OSError, TimeoutError) as error:
             if isinstance(error, DeepcamsError) or self.client.status == "running":
@@ -307,7 +307,9 @@ def _local_cluster(number: int) -> Iterator[Any]:
 
 def _quiet() -> None:
     """Keep the messages of Dask about lost workers from the terminal; what fails is raised."""
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] in ("distributed", "tornado", "asyncio"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def dashboard(workers: Workers) -> str:
