@@ -15,7 +15,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +33,8 @@ WORKER_WAIT = 120.0
 """Seconds to wait for the first worker of a scheduler."""
 _AHEAD = 2
 """Items given to each thread of a worker at once: one to work on, one to go on with."""
+_STARTS = 3
+"""How often the start of processes is tried."""
 _LOOK_AGAIN = 5.0
 """Seconds after which the size of a cluster is asked for again."""
 _WORKER_SILENCE = "120s"
@@ -292,17 +294,37 @@ def _local_cluster(number: int) -> Iterator[Any]:
             name: os.environ.get(name, threads) for name in names
         },
     }
-    with (
-        dask.config.set(settings),
-        distributed.LocalCluster(
+
+    def start() -> Any:
+        return distributed.LocalCluster(
             n_workers=number,
             threads_per_worker=1,
             dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,
-        ) as cluster,
+        )
+
+    with (
+        dask.config.set(settings),
+        _started(start) as cluster,
         distributed.Client(cluster, set_as_default=False) as client,
     ):
         yield client
+
+
+def _started(start: Callable[[], Any]) -> Any:
+    """Start a cluster, again if a worker dies before it has begun.
+
+    Raises:
+        DeepcamsError: it does not start.
+    """
+    for _ in range(_STARTS):
+        try:
+            return start()
+        except (RuntimeError, OSError, TimeoutError) as error:
+            reason = error.__cause__ or error
+    raise DeepcamsError(
+        f"--workers: the processes do not start ({type(reason).__name__}); use fewer, or none"
+    )
 
 
 def _quiet() -> None:

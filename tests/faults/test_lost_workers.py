@@ -95,9 +95,9 @@ def test_killed_at_random_moments(here: Path) -> None:
             elif victims:
                 draw.choice(victims).kill()
             hits += process.poll() is None or whole_process
-            code = process.wait(timeout=120)
+            _, errors = process.communicate(timeout=120)
         if not whole_process:
-            assert code == 0
+            assert process.returncode == 0, errors
             equal(here)
             shutil.rmtree(out / "a.zarr")
     assert hits >= KILLS * 0.6
