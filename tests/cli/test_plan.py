@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import xarray as xr
 
@@ -90,6 +95,7 @@ def test_json_holds_everything(here: Path, capsys: pytest.CaptureFixture[str]) -
         (["--script", "no/job.sh"], "expected an existing folder"),
         (["--temporal", "flaw", "--years", "2019"], "did you mean 'flow'?"),
         (["--days", "0"], "--days"),
+        (["--cpus", "5000"], "the processors of this machine, found 5000"),
     ],
 )
 def test_what_cannot_be_planned_is_refused_before_the_run(
@@ -103,3 +109,28 @@ def test_what_cannot_be_planned_is_refused_before_the_run(
     assert message in told.err
     assert len(told.err.splitlines()) == 1
     assert not told.out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_a_stopped_plan_leaves_no_process_and_no_file(here: Path) -> None:
+    temporary = here / "temporary"
+    temporary.mkdir()
+    command = [sys.executable, "-m", "deepcams", "plan", "cams.nc", *METHODS]
+    plan = subprocess.Popen(
+        command,
+        env={**os.environ, "TMPDIR": str(temporary)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    children: list[psutil.Process] = []
+    while not children and time.monotonic() < deadline:
+        time.sleep(0.05)
+        children = psutil.Process(plan.pid).children()
+    plan.terminate()
+    _, told = plan.communicate(timeout=60)
+    assert plan.returncode == 130
+    assert "stopped; nothing was written" in told
+    assert not list(temporary.iterdir())
+    assert children
+    assert not any(child.is_running() for child in children)

@@ -27,6 +27,16 @@ def _elsewhere(folder: Path) -> None:
     (folder.parents[1] / "escape").write_text("a")
 
 
+def _far(folder: Path) -> None:
+    path = folder.parents[2] / f"deepcams-far-{os.getpid()}"
+    path.write_text("a")
+    path.unlink()
+
+
+def _beside(folder: Path) -> None:
+    (folder / "index").write_text("a")
+
+
 def _crash(folder: Path) -> None:
     os.abort()
 
@@ -50,6 +60,8 @@ BAD = {
         "memory": _memory,
         "much": _much,
         "elsewhere": _elsewhere,
+        "far": _far,
+        "beside": _beside,
         "crash": _crash,
         "hang": _hang,
         "unprintable": _unprintable,
@@ -60,6 +72,8 @@ EXPECTED = {
     "memory": "memory",
     "much": "takes 2.",
     "elsewhere": "escape",
+    "far": "wrote",
+    "beside": "beside the input",
     "crash": "signal 6",
     "hang": "no answer",
     "unprintable": "unprintable",

@@ -194,6 +194,7 @@ def _attempt(door: Any, folder: Path) -> Outcome:
     began, before = time.monotonic(), _memory("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")
     refused, opened = "", 0
+    files = sorted(folder.rglob("*"))
     for way in door.opens:
         try:
             way(folder)
@@ -203,6 +204,8 @@ def _attempt(door: Any, folder: Path) -> Outcome:
             if found.kind == "fault":
                 return found
             refused = found.about
+    if not door.writes and sorted(folder.rglob("*")) != files:
+        return Outcome("fault", "files beside the input", "beside")
     took = max(_memory("VmHWM") - before, 0)
     seconds = time.monotonic() - began
     if took > RESIDENT:
@@ -261,8 +264,8 @@ def _memory(key: str) -> int:
 
 
 def _guard(root: Path) -> None:
-    """Note in the folder ``outside`` any file that Python opens for writing elsewhere."""
-    allowed = (str(root), "/dev/", "/proc/self/")
+    """Leave a mark in the folder of any file that Python opens for writing, makes or removes elsewhere."""
+    allowed = (f"{root}/", "/dev/null", "/dev/tty", "/proc/self/")
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         path: Any = None

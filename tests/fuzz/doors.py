@@ -31,11 +31,13 @@ class Door:
         make: writes the seeds into a folder, one folder each.
         opens: ways to open a seed's folder; all are tried.
         changed: which of its files are changed: the beginnings of their names.
+        writes: whether opening it may write beside it: work that is resumed.
     """
 
     make: Callable[[Path], None]
     opens: tuple[Open, ...]
     changed: tuple[str, ...] = ("",)
+    writes: bool = False
 
 
 def seeds_of(door: Door, folder: Path) -> dict[str, Files]:
@@ -158,6 +160,9 @@ def make_grib(folder: Path) -> None:
                 eccodes.codes_set_values(handle, values)
                 eccodes.codes_write(handle, file)
                 eccodes.codes_release(handle)
+    for edition in (1, 2):
+        content = (folder / f"edition{edition}" / "cams.grib").read_bytes()
+        inside(folder, f"two-files/edition{edition}.grib").write_bytes(content)
 
 
 def make_zip(folder: Path) -> None:
@@ -244,8 +249,9 @@ FIELD: tuple[Open, ...] = (
 
 
 def only(folder: Path) -> Path:
-    """Return a folder's only file."""
-    return next(iter(sorted(folder.iterdir())))
+    """Return a folder's only file; the folder where it has several."""
+    files = sorted(folder.iterdir())
+    return files[0] if len(files) == 1 else folder
 
 
 # Stations
@@ -606,8 +612,8 @@ DOORS: Mapping[str, Door] = {
     "endpoints": Door(make_endpoints, (read_endpoints,)),
     "checkpoint": Door(make_checkpoints, (read_cards, read_checkpoint)),
     "pytorch-file": Door(make_pickles, (read_pickle, read_state)),
-    "output-zarr": Door(make_zarr, OUTPUT, ("out",)),
-    "output-netcdf": Door(make_netcdf, OUTPUT, ("out",)),
-    "training-store": Door(make_store, (read_store, prepare_again)),
+    "output-zarr": Door(make_zarr, OUTPUT, ("out",), writes=True),
+    "output-netcdf": Door(make_netcdf, OUTPUT, ("out",), writes=True),
+    "training-store": Door(make_store, (read_store, prepare_again), writes=True),
     "results": Door(make_results, (report,)),
 }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import resource
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -89,76 +91,91 @@ _NUMBERS = (
 
 def netcdf(draw: Draw, content: bytes, others: list[bytes]) -> bytes:
     """Set attributes to what nobody expects, write strange coordinates, rename variables and dimensions."""
-    import netCDF4
-
+    names = ["set", "set", "set", "values", "rename", "new"]
+    number = st.integers(0, 10_000)
+    changes = st.tuples(st.sampled_from(names), number, number, number)
+    chosen = draw(st.lists(changes, min_size=1, max_size=3))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.nc"
         path.write_bytes(content)
-        with suppress(RuntimeError), netCDF4.Dataset(path, "a") as file:
-            file.set_auto_maskandscale(False)
-            for _ in range(draw(st.integers(1, 3))):
-                _change(draw, file)
-        return path.read_bytes()
+        return path.read_bytes() if _apart(path, chosen) else content
 
 
-def _change(draw: Draw, file: Any) -> None:
-    variable = file[draw(st.sampled_from(sorted(file.variables)))]
-    action = draw(st.sampled_from(["set", "set", "set", "values", "rename", "new"]))
-    try:
-        if action == "set":
-            holder = draw(st.sampled_from([variable, variable, file]))
-            own = [n for n in holder.ncattrs() if not n.startswith("_")]
-            name = draw(st.sampled_from([*_ATTRIBUTES, *own]))
-            holder.setncattr(name, draw(st.sampled_from(_ATTRIBUTE_VALUES)))
-        elif action == "values":
-            values = np.array(variable[...])
-            flat = values.reshape(-1)
-            at = draw(st.integers(0, max(flat.size - 1, 0)))
-            with np.errstate(all="ignore"):
-                flat[at:] = np.array(draw(st.sampled_from(_NUMBERS))).astype(flat.dtype)
-            variable[...] = values
-        elif action == "rename":
-            names = ["time", "latitude", "lon", "expver", "step", "x", "time_bnds"]
-            new = draw(st.sampled_from(names))
-            if draw(st.booleans()):
-                file.renameVariable(variable.name, new)
-            else:
-                file.renameDimension(
-                    draw(st.sampled_from(sorted(file.dimensions))), new
-                )
-        else:
-            _new(draw, file)
-    except (RuntimeError, AttributeError, ValueError, TypeError, OverflowError):
-        return  # what the library does not write
+def _apart(path: Path, chosen: list[tuple[str, int, int, int]]) -> bool:
+    """Change a file in a process of its own, for the library may crash; return whether it did not."""
+    child = os.fork()
+    if child == 0:
+        signal.alarm(5)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (_LARGEST, _LARGEST))
+        with suppress(BaseException):
+            with quiet():
+                _change_file(path, chosen)
+            os._exit(0)
+        os._exit(1)
+    return os.waitpid(child, 0)[1] == 0
 
 
-def _new(draw: Draw, file: Any) -> None:
+def _change_file(path: Path, chosen: list[tuple[str, int, int, int]]) -> None:
+    import netCDF4
+
+    with netCDF4.Dataset(path, "a") as file:
+        file.set_auto_maskandscale(False)
+        file.set_fill_off()
+        for action, *numbers in chosen:
+            with suppress(
+                RuntimeError, AttributeError, ValueError, TypeError, OverflowError
+            ):  # what the library does not write
+                _CHANGES[action](file, *numbers)
+
+
+def _pick(sequence: Any, number: int) -> Any:
+    items = list(sequence)
+    return items[number % len(items)]
+
+
+def _set(file: Any, i: int, j: int, k: int) -> None:
+    holder = _pick([*file.variables.values(), file], i)
+    own = [name for name in holder.ncattrs() if not name.startswith("_")]
+    holder.setncattr(_pick([*_ATTRIBUTES, *own], j), _pick(_ATTRIBUTE_VALUES, k))
+
+
+def _values(file: Any, i: int, j: int, k: int) -> None:
+    variable = _pick(file.variables.values(), i)
+    if variable.size < 1_000_000:
+        values = np.array(variable[...])
+        flat = values.reshape(-1)
+        with np.errstate(all="ignore"):
+            flat[j % max(flat.size, 1) :] = np.array(_pick(_NUMBERS, k)).astype(
+                flat.dtype
+            )
+        variable[...] = values
+
+
+def _rename(file: Any, i: int, j: int, k: int) -> None:
+    names = ["time", "latitude", "lon", "expver", "step", "x", "time_bnds"]
+    if k % 2:
+        file.renameVariable(_pick(file.variables, i), _pick(names, j))
+    else:
+        file.renameDimension(_pick(file.dimensions, i), _pick(names, j))
+
+
+def _new(file: Any, i: int, j: int, k: int) -> None:
     """Add a variable of another type, or a large one of which nothing is written."""
-    names = [
-        "time",
-        "valid_time",
-        "step",
-        "expver",
-        "number",
-        "pm10",
-        "time_bnds",
-        "lat",
-    ]
-    kind = draw(st.sampled_from(["f4", "f8", "i8", "i1", "S1", str]))
-    size = draw(st.sampled_from([1, 2, 10**6, 2**31 - 1]))
-    name = draw(st.sampled_from(names))
+    names = ["time", "valid_time", "step", "expver", "number", "pm10", "time_bnds"]
+    kind, name = _pick(["f4", "f8", "i8", "i1", "S1", str], i), _pick(names, j)
     if name not in file.dimensions:
-        file.createDimension(name, size)
-    dims = draw(st.sampled_from([(name,), (), tuple(file.dimensions)[:3]]))
+        file.createDimension(name, _pick([1, 2, 10**6, 2**31 - 1], k))
+    dims = _pick([(name,), (), tuple(file.dimensions)[:3]], k // 4)
     options: dict[str, Any] = {}
     if file.data_model.startswith("NETCDF4") and dims and kind is not str:
-        options = {
-            "zlib": True,
-            "chunksizes": [min(len(file.dimensions[d]), 64) for d in dims],
-        }
+        sizes = [min(len(file.dimensions[one]), 64) for one in dims]
+        options = {"zlib": True, "chunksizes": sizes}
     file.createVariable(name, kind, dims, **options)
 
 
+_CHANGES = {"set": _set, "values": _values, "rename": _rename, "new": _new}
+_LARGEST = 10 << 20
+"""Bytes of a changed file."""
 _GRIB_KEYS = (
     "Ni",
     "Nj",

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import pickle
 import warnings
 import zipfile
 from pathlib import Path
 
+import cloudpickle
 import numpy as np
 import pytest
 import xarray as xr
@@ -17,7 +20,7 @@ from deepcams.core.errors import DeepcamsNotice, InputError, OutputError
 from deepcams.files import copies
 from deepcams.files.copies import copied
 from deepcams.readers.detect import find_files
-from objects.conftest import Bucket
+from objects.conftest import SECRET, Bucket
 from objects.test_output import OPTIONS, _undated
 from readers.conftest import _world
 from services.base import Answer, Seen
@@ -54,6 +57,16 @@ def test_a_zarr_store_is_read_in_place(
     assert not (cache / "copies").exists()
 
 
+def test_another_process_opens_a_store_by_itself(
+    bucket: Bucket, tmp_path: Path
+) -> None:
+    _world("2019-12-30T00", 9).to_dataset().to_zarr(tmp_path / "in.zarr", zarr_format=3)
+    field = open_cams(bucket.upload(tmp_path / "in.zarr", "in.zarr"))
+    pickled = cloudpickle.dumps(field)
+    assert SECRET.encode() not in pickled
+    np.testing.assert_array_equal(pickle.loads(pickled).values, field.values)
+
+
 def test_a_store_of_version_2_is_read_in_place(bucket: Bucket, tmp_path: Path) -> None:
     world = _world("2019-12-30T00", 9)
     world.to_dataset().to_zarr(tmp_path / "in.zarr", zarr_format=2)
@@ -79,6 +92,43 @@ def test_a_file_is_copied_once_and_said_so(
     bucket.upload(cams, "in/cams.nc")
     with pytest.warns(DeepcamsNotice, match="copied once"):
         assert open_cams(url).time.size == 9
+
+
+def test_a_name_leads_out_of_no_folder(tmp_path: Path, cams: Path, cache: Path) -> None:
+    with FileTree(lambda path: cams) as server:
+        for name in ("..%2F..%2F..%2Fevil.nc", "%2e%2e", "a%00b.nc"):
+            with contextlib.suppress(InputError), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                open_cams(f"{server.root}/{name}")
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert all(path == cams or cache / "copies" in path.parents for path in files)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://bucket/a//b.nc",
+        "s3://bucket/../b.nc",
+        "s3://bucket/%zz.nc",
+        "s3://bu cket/b.nc",
+        "s3:///b.nc",
+        "s3://",
+        "gs://",
+        "https://",
+        "https://[::1",
+        "https://127.0.0.1:99999/b.nc",
+        "http://127.0.0.1:9/b.nc",
+        "s3a://bucket/b.nc",
+        "file:///b.nc",
+    ],
+)
+def test_strange_urls_are_one_line(
+    bucket: Bucket, capsys: pytest.CaptureFixture[str], url: str
+) -> None:
+    assert main(["info", url]) == 2
+    line = capsys.readouterr().err
+    assert line.startswith("deepcams: error: ")
+    assert line.count("\n") == 1
 
 
 def test_folders_patterns_and_zips(bucket: Bucket, tmp_path: Path) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,7 @@ from deepcams.writers import zarr_store
 from downscaling.conftest import _make_field as make_field
 from objects.conftest import SECRET, Bucket
 from readers.conftest import _world
+from services.files import FileTree
 
 LINEAR = {"temporal": "linear", "spatial": "bicubic", "conserve": False}
 OPTIONS = ["--temporal", "linear", "--spatial", "bicubic", "--no-conserve"]
@@ -41,9 +44,9 @@ def _undated(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def objects(bucket: Bucket, key: str) -> dict[str, bytes | None]:
-    """All objects of a store but the root, which has the dates."""
-    storage = bucket.storage(key)
-    return {name: storage.get(name) for name in storage.list() if name != "zarr.json"}
+    """All objects of a store but the root, which has the dates, and the record of its digest."""
+    storage, dated = bucket.storage(key), ("zarr.json", ".deepcams/layout.record.json")
+    return {name: storage.get(name) for name in storage.list() if name not in dated}
 
 
 def test_an_output_equals_the_local_one(bucket: Bucket, tmp_path: Path) -> None:
@@ -126,6 +129,20 @@ def test_an_unfinished_store_says_so(bucket: Bucket) -> None:
     assert not np.isnan(field.values).any()
 
 
+def test_an_unfinished_store_on_the_web_says_so(bucket: Bucket, tmp_path: Path) -> None:
+    downscale_to(make_field(), tmp_path / "out.zarr", **LINEAR)
+    with FileTree(lambda path: tmp_path / path) as server:
+        assert open_field(f"{server.root}/out.zarr").time.size == 49
+        (tmp_path / "out.zarr/.deepcams/item-000001.record.json").unlink()
+        with pytest.warns(DeepcamsNotice, match="is not finished: 2 of 3 parts"):
+            assert open_field(f"{server.root}/out.zarr").time.size == 25
+        shutil.rmtree(tmp_path / "out.zarr/.deepcams")
+        assert open_field(f"{server.root}/out.zarr").time.size == 49
+        (tmp_path / "out.zarr/pm2p5/c/2/0/0").unlink()
+        with pytest.warns(DeepcamsNotice, match="is not finished: 2 of 3 parts"):
+            open_field(f"{server.root}/out.zarr")
+
+
 def test_a_record_is_written_once(bucket: Bucket) -> None:
     records = Records(bucket.storage("records"))
     records.create(Record("a", digest="1"))
@@ -170,6 +187,34 @@ def test_parts_write_one_output(bucket: Bucket) -> None:
     assert not [key for key in bucket.storage().list() if "lock" in key]
 
 
+@pytest.mark.slow
+def test_an_output_is_verified_repaired_and_extended(
+    bucket: Bucket, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, names = bucket.url("out.zarr"), ("2019-12-30", "2019-12-31", "2020-01-01")
+    for name in names:
+        _world(f"{name}T00", 8).to_netcdf(tmp_path / f"{name}.nc")
+        bucket.upload(tmp_path / f"{name}.nc", f"in/{name}.nc")
+    first, *others = [bucket.url(f"in/{name}.nc") for name in names]
+    assert main(["downscale", first, others[0], "-o", out, *OPTIONS]) == 0
+    assert main(["verify", out]) == 0
+    whole = objects(bucket, "out.zarr")
+    shard = bytearray(whole["pm2p5/c/0/0/0"] or b"")
+    shard[5000] ^= 1
+    bucket.storage("out.zarr").put("pm2p5/c/0/0/0", bytes(shard))
+    assert main(["verify", out]) == 1
+    capsys.readouterr()
+    assert main(["verify", out, "--repair"]) == 0
+    assert objects(bucket, "out.zarr")["pm2p5/c/0/0/0"] == whole["pm2p5/c/0/0/0"]
+    assert main(["downscale", others[1], "-o", out, "--extend", *OPTIONS]) == 0
+    one = ["downscale", str(tmp_path / "*.nc"), "-o", str(tmp_path / "one.zarr")]
+    assert main([*one, *OPTIONS]) == 0
+    local = xr.open_zarr(tmp_path / "one.zarr").load()
+    ours = stored(bucket, "out.zarr")
+    xr.testing.assert_equal(ours.pm2p5, local.pm2p5)
+    xr.testing.assert_equal(ours.status, local.status)
+
+
 def test_without_obstore_it_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -207,12 +252,15 @@ def test_a_killed_run_goes_on(
         stderr=subprocess.PIPE,
     )
     records = Records(bucket.storage("out.zarr/.deepcams"))
-    while process.poll() is None and not list(records.names()):
-        pass
+
+    def done() -> list[str]:
+        return [name for name in records.names() if name.startswith("item-")]
+
+    while process.poll() is None and not done():
+        time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    done = len(list(records.names()))
-    assert 0 < done < 9
+    assert 0 < len(done()) < 9
     assert bucket.storage().exists(".out.zarr.lock")
     assert main(command) == 0
     told = capsys.readouterr()

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from deepcams import open_cams
 from deepcams.core.errors import DeepcamsNotice, InputError
+from deepcams.readers import grib
 from deepcams.readers.inspect import inspect
 
 eccodes = pytest.importorskip("eccodes", reason="the extra [grib] is not installed")
@@ -190,3 +191,20 @@ def test_scanning(tmp_path: Path, edition: int, keys: dict[str, int]) -> None:
     if keys:
         expected = VALUES.reshape(4, COLUMNS, ROWS).swapaxes(1, 2)
     np.testing.assert_allclose(values, expected, rtol=1e-4)
+
+
+def test_whatever_the_library_raises_of_several_files_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [write(tmp_path / f"{k}.grib", message(k)) for k in range(2)]
+    together = grib.open_grib
+
+    def fails(files: list[Path], where: object) -> list[xr.Dataset]:
+        if len(files) > 1:
+            raise ValueError("no such day")
+        return together(files, where)
+
+    monkeypatch.setattr(grib, "open_grib", fails)
+    expected = r"0\.grib and 1 other file: expected a readable GRIB file, found ValueError: no such day"
+    with pytest.raises(InputError, match=expected):
+        open_cams(paths)

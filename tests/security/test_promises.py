@@ -193,6 +193,14 @@ def test_packed_tables_are_never_unpacked_whole(
         station_files.as_lines(file, tmp_path)
 
 
+def test_an_object_of_openaq_that_unpacks_without_end() -> None:
+    from deepcams.fetch.openaq import read_rows
+
+    bomb = gzip.compress(bytes(100 << 20))
+    with pytest.raises(OSError, match="unpacks to more than 67"):
+        read_rows([bomb])
+
+
 @pytest.mark.parametrize(
     ("sizes", "chunks", "said"),
     [

@@ -42,6 +42,7 @@ URLS = {
     "plan": {"inputs", "out"},
     "plot": {"field", "original", "truth", "baseline"},
     "validate": {"field", "original"},
+    "verify": {"store", "inputs"},
 }
 """Of each verb, the parameters whose value may be a URL; all others are paths on this machine, or no places."""
 

@@ -104,6 +104,7 @@ def plan(
     scheduler that gives each worker the next day (--scheduler).
     """
     from deepcams.cli.progress import Bars
+    from deepcams.cli.stopping import stoppable
     from deepcams.core.period import Period
     from deepcams.evaluation.tables import check_writable, save, to_json
     from deepcams.planning.forecast import forecast, options_of, time_limit
@@ -123,7 +124,16 @@ def plan(
     conditions = Conditions(
         failures=failures, restart=restart, stragglers=stragglers, slowness=slowness
     )
-    with Bars(transient=True) as bars:
+    with (
+        # It stops between two looks at the measured process: within its start that one would be left behind.
+        stoppable("nothing was written", waits=True) as stopping,
+        Bars(transient=True) as bars,
+    ):
+
+        def tell(stage: str, done: int, total: int) -> None:
+            stopping.check()
+            bars.tell(_STAGES[stage], done, total)
+
         found = forecast(
             Period.parse(years, "--years"),
             inputs or [],
@@ -132,7 +142,7 @@ def plan(
             days=days,
             cpus=cpus,
             seed=seed,
-            progress=lambda stage, done, total: bars.tell(_STAGES[stage], done, total),
+            progress=tell,
         )
     if as_json:
         print(to_json(found.as_dict()), end="")

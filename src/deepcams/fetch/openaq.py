@@ -73,6 +73,8 @@ _PAGE = 1000
 _OUTSIDE = "outside"
 _OBJECT_BYTES = 1e3
 """About how long an object is: a location's day of hourly values, compressed."""
+_DEFLATE_RATIO, _MOST_UNPACKED = 1032, 64 << 20
+"""How often a byte can be repeated by one that is packed, and bytes of an object that are taken."""
 _SPARE = 1e9
 """Bytes that must be free before anything is begun: sizes are known only when each location is listed."""
 _LOCATION = re.compile(r"locationid=(\d+)/?$")
@@ -170,7 +172,7 @@ class Day:
                 raise RetryableError("what came does not have the announced check sum")
             return data  # if it is damaged in the archive itself, another try does not help
         try:
-            gzip.decompress(data)
+            _unpacked(data)
         except (zlib.error, EOFError, OSError) as error:
             raise RetryableError(
                 f"what came is a damaged gzip file ({error})"
@@ -745,6 +747,21 @@ def _is_readable(content: bytes) -> bool:
     return True
 
 
+def _unpacked(data: bytes) -> bytes:
+    """Unpack an object, which is a day of one location: a long one may be made to fill the memory.
+
+    Raises:
+        zlib.error, EOFError, OSError: it is damaged, or unpacks to more than :data:`_MOST_UNPACKED`.
+    """
+    if len(data) * _DEFLATE_RATIO <= _MOST_UNPACKED:
+        return gzip.decompress(data)
+    with gzip.open(io.BytesIO(data)) as stream:
+        text = stream.read(_MOST_UNPACKED + 1)
+    if len(text) > _MOST_UNPACKED:
+        raise OSError(f"it unpacks to more than {size(_MOST_UNPACKED)}")
+    return text
+
+
 def read_rows(contents: Iterable[bytes], parameter: str | None = None) -> Any:
     """Read the rows of some objects (of one parameter) into an Arrow table of the archive's columns.
 
@@ -754,7 +771,7 @@ def read_rows(contents: Iterable[bytes], parameter: str | None = None) -> Any:
     """
     bodies = defaultdict[bytes, list[bytes]](list)
     for content in contents:
-        text = gzip.decompress(content).removeprefix(b"\xef\xbb\xbf")
+        text = _unpacked(content).removeprefix(b"\xef\xbb\xbf")
         header, _, body = text.partition(b"\n")
         if body.strip():
             bodies[header.strip()].append(body.rstrip(b"\n"))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import time
 import uuid
@@ -36,7 +37,7 @@ def copied(files: Sequence[tuple[Url, About]]) -> list[Path]:
         OutputError: no room, or the cache cannot be written to.
     """
     root = cache_dir() / "copies"
-    paths = [root / _name(url, about) / url.name for url, about in files]
+    paths = [root / _folder(url, about) / _file_name(url) for url, about in files]
     missing = [
         (url, about, path)
         for (url, about), path in zip(files, paths, strict=True)
@@ -56,7 +57,12 @@ def copied(files: Sequence[tuple[Url, About]]) -> list[Path]:
     return paths
 
 
-def _name(url: Url, about: About) -> str:
+def _file_name(url: Url) -> str:
+    """Return a name that leads out of no folder, whatever the URL says; the end, which tells people what it is."""
+    return re.sub(r"[^\w.-]|^\.+", "_", url.name)[-80:] or "file"
+
+
+def _folder(url: Url, about: About) -> str:
     return hashlib.sha256(f"{url}\0{about.state}".encode()).hexdigest()[:32]
 
 

@@ -419,6 +419,10 @@ def explained(
     words = str(error)
     if "NoSuchBucket" in words or "ContainerNotFound" in words:
         why = "the object store has no such bucket; check its name, or make it first"
+    elif isinstance(error, kinds.InvalidPathError | ValueError):
+        why = "this is no path in an object store; check the URL"
+    elif isinstance(error, kinds.NotSupportedError | NotImplementedError):
+        why = "the server does not support what is needed (conditional writes); use another one"
     elif isinstance(error, kinds.PermissionDeniedError):
         why = f"the server refuses access (403); check {settings}"
     elif isinstance(error, kinds.UnauthenticatedError):

@@ -36,6 +36,10 @@ class RetryingStore(ObjectStore[Any]):
         store.url = self.url
         return store
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Give another process the URL; it has credentials of its own."""
+        return _reopened, (self.url, self.read_only)
+
     async def get(
         self,
         key: str,
@@ -79,3 +83,7 @@ class RetryingStore(ObjectStore[Any]):
                     ) from None
             await asyncio.sleep(wait)
         raise AssertionError
+
+
+def _reopened(url: Url, read_only: bool) -> RetryingStore:
+    return RetryingStore.of(object_storage.ObjectStorage(url), read_only=read_only)

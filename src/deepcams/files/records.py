@@ -141,7 +141,8 @@ class Records:
         """The file for :func:`deepcams.files.lock.locked`, on this machine."""
         return self.folder / LOCK
 
-    def _key(self, item: str) -> str:
+    def key(self, item: str) -> str:
+        """Return the key of a piece's record in :attr:`storage`."""
         return f"{quote(item, safe=' ')}{_END}"
 
     def get(self, item: str) -> Record | None:
@@ -150,7 +151,7 @@ class Records:
         Raises:
             OutputError: the record is damaged.
         """
-        data = self.storage.get(self._key(item))
+        data = self.storage.get(self.key(item))
         if data is None:
             return None
         try:
@@ -161,7 +162,7 @@ class Records:
             ) from error
 
     def _named(self, item: str) -> str:
-        return f"{self.storage}/{self._key(item)}"
+        return f"{self.storage}/{self.key(item)}"
 
     def put(self, record: Record) -> None:
         """Write a piece's record, or replace it; the piece's data must be stored.
@@ -170,7 +171,7 @@ class Records:
             OutputError: it cannot be written.
         """
         with os_errors_explained(self._named(record.item)):
-            self.storage.put(self._key(record.item), record.to_json().encode())
+            self.storage.put(self.key(record.item), record.to_json().encode())
 
     def create(self, record: Record) -> None:
         """Write a piece's record where there is none; the piece's data must be stored.
@@ -179,9 +180,7 @@ class Records:
             OutputError: it cannot be written, or another process has written one of other data meanwhile.
         """
         with os_errors_explained(self._named(record.item)):
-            made = self.storage.create(
-                self._key(record.item), record.to_json().encode()
-            )
+            made = self.storage.create(self.key(record.item), record.to_json().encode())
         if not made:
             before = self.get(record.item)
             if before is not None and before.digest != record.digest:
@@ -193,7 +192,7 @@ class Records:
     def forget(self, item: str) -> None:
         """Remove a piece's record, so that the piece is made again."""
         with os_errors_explained(self._named(item)):
-            self.storage.delete(self._key(item))
+            self.storage.delete(self.key(item))
 
     def names(self) -> Iterator[str]:
         """Return the names of all finished pieces, sorted; no record is read."""

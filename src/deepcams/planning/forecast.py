@@ -20,7 +20,7 @@ from deepcams.core.progress import Progress, no_progress
 from deepcams.core.times import DAY, HOUR, HOUR_SECONDS, MINUTE
 from deepcams.core.url import without_secrets
 from deepcams.downscaling.job import Job, plan_job
-from deepcams.planning.measure import Measured, measure
+from deepcams.planning.measure import Measured, check_processors, measure
 from deepcams.planning.schedule import Conditions, draw_seconds, play
 from deepcams.readers.cams import open_cams_files
 from deepcams.readers.detect import find_files
@@ -105,6 +105,7 @@ def forecast(
         InputError: an argument is not what was expected.
         DeepcamsError: the measured run failed.
     """
+    check_processors(cpus)
     with tempfile.TemporaryDirectory(prefix="deepcams-plan-") as name:
         folder = Path(name)
         if inputs:

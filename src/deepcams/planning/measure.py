@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from deepcams.core.errors import DeepcamsError
+from deepcams.core.errors import DeepcamsError, InputError
 from deepcams.core.progress import Progress, no_progress
 from deepcams.files.records import FOLDER
 from deepcams.writers import Item, open_target
@@ -83,6 +83,8 @@ def measure(
         finally:
             process.kill()
             status = process.wait()
+        # Once more: Ctrl-C ends the process, too, and the caller may have been told to stop.
+        progress("measure", len(items), len(items))
         if status:
             errors.seek(0)
             raise DeepcamsError(_reason(errors.read(), status))
@@ -96,6 +98,16 @@ def measure(
     size = open_target(out).size()
     hours = sum(item.hours for item in items)
     return Measured(laid_out - began, tuple(seconds), memory, busy, size, hours)
+
+
+def check_processors(cpus: int) -> None:
+    """Raise an InputError if this process may use fewer processors."""
+    have = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        have = len(os.sched_getaffinity(0))
+    if not 1 <= cpus <= have:
+        expected = f"1 to {have}, the processors of this machine"
+        raise InputError("--cpus", expected, cpus, "plan on a machine with more")
 
 
 def _watch(

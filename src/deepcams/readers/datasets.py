@@ -7,6 +7,7 @@ import itertools
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def open_datasets(file: DataFile) -> tuple[xr.Dataset, ...]:
     if file.datasets:
         return file.datasets
     check_whole(file)
-    try:
+    with opening(file):
         if file.kind == "grib":
             from deepcams.readers.grib import open_grib
 
@@ -62,6 +63,22 @@ def open_datasets(file: DataFile) -> tuple[xr.Dataset, ...]:
         if file.kind == "zarr":
             return (_only_written(_loaded(_open_zarr(file.path), file), file),)
         return (_loaded(_open_netcdf(file.local, file), file),)
+
+
+@contextmanager
+def opening(file: DataFile, where: object = None) -> Iterator[None]:
+    """Turn whatever a library raises while a file is opened into one line.
+
+    Args:
+        file: that is opened.
+        where: for the message, where it stands for several (default: the file).
+
+    Raises:
+        InputError: it cannot be read as what it is.
+    """
+    where = where or file
+    try:
+        yield
     except DeepcamsError:
         raise
     except Exception as error:  # every library underneath has its own
@@ -70,10 +87,10 @@ def open_datasets(file: DataFile) -> tuple[xr.Dataset, ...]:
         ):
             do = "write the times as CF has it: hours since 1970-01-01"
             raise InputError(
-                f"{file}: time", "units of time", repr(found[2]), do
+                f"{where}: time", "units of time", repr(found[2]), do
             ) from error
         expected, do = f"a readable {KINDS[file.kind]} file", again(file.path)
-        raise InputError(file, expected, reason(error), do) from error
+        raise InputError(where, expected, reason(error), do) from error
 
 
 def check_whole(file: DataFile) -> None:

@@ -22,6 +22,7 @@ from deepcams.readers.datasets import (
     chunk_length,
     field_variables,
     open_datasets,
+    opening,
 )
 from deepcams.readers.detect import DataFile
 from deepcams.readers.stored import Joined, Stored, Tile
@@ -119,10 +120,9 @@ def _opened(files: Sequence[DataFile]) -> list[tuple[DataFile, Sequence[xr.Datas
 
     for file in gribs:
         check_whole(file)
-    together = open_grib(
-        [file.local for file in gribs],
-        f"{gribs[0]} and {counted(len(gribs) - 1, 'other file')}",
-    )
+    where = f"{gribs[0]} and {counted(len(gribs) - 1, 'other file')}"
+    with opening(gribs[0], where):
+        together = open_grib([file.local for file in gribs], where)
     others = [(file, open_datasets(file)) for file in files if file.kind != "grib"]
     return [(gribs[0], together), *others]
 

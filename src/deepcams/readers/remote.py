@@ -73,20 +73,24 @@ def _has(storage: ObjectStorage, name: str) -> bool:
     """Return whether there is an object; a web server may refuse to say so for what it does not have."""
     try:
         return storage.exists(name)
-    except StorageError:
+    except StorageError as error:
         if storage.url.is_web:
             return False
-        raise
+        raise StorageError(storage.url, error.found) from None  # as it was typed
 
 
 def _about(url: Url) -> About | None:
-    storage = ObjectStorage(url.parent)
     try:
-        return storage.about(url.name)
-    except StorageError:
-        if not url.is_web:
-            raise
-        return storage.about_by_reading(url.name)  # an address that is signed for that
+        storage = ObjectStorage(url.parent)
+        try:
+            return storage.about(url.name)
+        except StorageError:
+            if not url.is_web:
+                raise
+            # Perhaps an address that is signed for reading alone.
+            return storage.about_by_reading(url.name)
+    except StorageError as error:
+        raise StorageError(url, error.found) from None
 
 
 def _in_folder(url: Url) -> Iterator[Remote]:

@@ -6,6 +6,7 @@ The libraries do not say it: a classic netCDF that was cut reads as zeros, a GRI
 from __future__ import annotations
 
 import math
+import os
 import struct
 from pathlib import Path
 from typing import BinaryIO
@@ -19,6 +20,8 @@ class _ClassicHeader:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
+        self._size = file.seek(0, os.SEEK_END)
+        file.seek(0)
         version = file.read(4)[3]
         self._count = ">Q" if version == 5 else ">I"
         self._offset = ">I" if version == 1 else ">Q"
@@ -27,10 +30,9 @@ class _ClassicHeader:
         return int(struct.unpack(layout, self._take(struct.calcsize(layout)))[0])
 
     def _take(self, size: int) -> bytes:
-        found = self._file.read(size)
-        if len(found) < size:
-            raise EOFError
-        return found
+        if size > self._size - self._file.tell():
+            raise EOFError  # before memory is taken for what is not there
+        return self._file.read(size)
 
     def _skip_name(self) -> None:
         self._take(-(-self._number(self._count) // 4) * 4)

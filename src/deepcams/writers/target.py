@@ -6,6 +6,7 @@ import mmap
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -298,25 +299,33 @@ def written(path: Place, name: str, times: int) -> Written | None:
             return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if isinstance(path, Url) and path.is_web:  # which cannot be listed
-        return None
     records = Records(storage.inner(FOLDER))
-    names = set(records.names())
-    shards = _shards(storage, name)
-    items = np.zeros(-(-times // ITEM_HOURS), bool)
+    items = [Item(index, 0, 0) for index in range(-(-times // ITEM_HOURS))]
+    shards = {item.name: f"{name}/c/{item.index}/0/0" for item in items}
+    found = np.zeros(len(items), bool)
+    if isinstance(path, Url) and path.is_web:
+        # It cannot be listed: each record is asked for, or each shard where a copy has no records.
+        has_records = records.storage.exists("zarr.json")
+        wanted = map(records.key, shards) if has_records else iter(shards.values())
+        found[:] = _all_exist(records.storage if has_records else storage, wanted)
+        return _written(path, found, times)
+    names, there = set(records.names()), set(storage.list(f"{name}/c"))
     by_shards = _without_records(records)
-    for index in range(items.size):
-        item = Item(index, 0, 0).name
-        shard = f"{name}/c/{index}/0/0" in shards
+    for index, (item, shard) in enumerate(shards.items()):
         if by_shards:
-            items[index] = shard
+            found[index] = shard in there
         elif item in names:
-            items[index] = shard or _is_gap(records, item)
+            found[index] = shard in there or _is_gap(records, item)
+    return _written(path, found, times)
+
+
+def _written(path: Place, items: np.ndarray, times: int) -> Written:
     return Written(path, items, np.repeat(items, ITEM_HOURS)[:times])
 
 
-def _shards(storage: Storage, name: str) -> set[str]:
-    return set(storage.list(f"{name}/c"))
+def _all_exist(storage: Storage, keys: Iterable[str]) -> list[bool]:
+    with ThreadPoolExecutor(16, "deepcams-ask") as pool:
+        return list(pool.map(storage.exists, keys))
 
 
 def _without_records(records: Records) -> bool:
