@@ -17,7 +17,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -33,8 +33,8 @@ WORKER_WAIT = 120.0
 """Seconds to wait for the first worker of a scheduler."""
 _AHEAD = 2
 """Items given to each thread of a worker at once: one to work on, one to go on with."""
-_STARTS = 3
-"""How often the start of processes is tried."""
+_ATTEMPTS = 3
+"""How often starting workers, or giving them the work, is tried when one of them dies meanwhile."""
 _LOOK_AGAIN = 5.0
 """Seconds after which the size of a cluster is asked for again."""
 _WORKER_SILENCE = "120s"
@@ -122,7 +122,7 @@ class DaskWorkers:
         results = distributed.as_completed(loop=self.client.loop)
         self._wait_for_one()
         try:
-            self.client.register_plugin(_copy_of(work, name), name=name)
+            self._give(_copy_of(work, name), name)
             for index, item in enumerate(items):
                 while index not in done:
                     for number, each in _next(waiting, self._room(len(futures))):
@@ -152,8 +152,19 @@ class DaskWorkers:
             ) from error
         finally:
             if self.client.status == "running":
-                self.client.cancel(list(futures.values()))
-                self.client.unregister_worker_plugin(name)
+                with suppress(OSError):  # a worker that died just now
+                    self.client.cancel(list(futures.values()))
+                    self.client.unregister_worker_plugin(name)
+
+    def _give(self, copy: Any, name: str) -> None:
+        """Give the work to all workers, again if one of them dies meanwhile."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                self.client.register_plugin(copy, name=name)
+                return
+            except OSError:
+                if attempt == _ATTEMPTS or self.client.status != "running":
+                    raise
 
     def _wait_for_one(self) -> None:
         try:
@@ -317,7 +328,7 @@ def _started(start: Callable[[], Any]) -> Any:
     Raises:
         DeepcamsError: it does not start.
     """
-    for _ in range(_STARTS):
+    for _ in range(_ATTEMPTS):
         try:
             return start()
         except (RuntimeError, OSError, TimeoutError) as error:
