@@ -15,9 +15,9 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -33,6 +33,8 @@ WORKER_WAIT = 120.0
 """Seconds to wait for the first worker of a scheduler."""
 _AHEAD = 2
 """Items given to each thread of a worker at once: one to work on, one to go on with."""
+_ATTEMPTS = 3
+"""How often starting workers, or giving them the work, is tried when one of them dies meanwhile."""
 _LOOK_AGAIN = 5.0
 """Seconds after which the size of a cluster is asked for again."""
 _WORKER_SILENCE = "120s"
@@ -120,7 +122,7 @@ class DaskWorkers:
         results = distributed.as_completed(loop=self.client.loop)
         self._wait_for_one()
         try:
-            self.client.register_plugin(_copy_of(work, name), name=name)
+            self._give(_copy_of(work, name), name)
             for index, item in enumerate(items):
                 while index not in done:
                     for number, each in _next(waiting, self._room(len(futures))):
@@ -136,10 +138,10 @@ class DaskWorkers:
                     del futures[number]
                 yield item, done.pop(index)
         except distributed.KilledWorker as error:
-            number = int(str(error.task).rpartition("-")[2])
+            item = items[int(str(error.task).rpartition("-")[2])]
             raise DeepcamsError(
-                f"{items[number]}: workers died {error.allowed_failures + 1} times while they worked on this item, "
-                "perhaps of too little memory; give them more, or use fewer workers"
+                f"{getattr(item, 'name', item)}: workers died {error.allowed_failures + 1} times that had this item or "
+                "the one before it, perhaps of too little memory; give them more, or use fewer workers"
             ) from error
         except (CancelledError, OSError, TimeoutError) as error:
             if isinstance(error, DeepcamsError) or self.client.status == "running":
@@ -150,8 +152,19 @@ class DaskWorkers:
             ) from error
         finally:
             if self.client.status == "running":
-                self.client.cancel(list(futures.values()))
-                self.client.unregister_worker_plugin(name)
+                with suppress(OSError):  # a worker that died just now
+                    self.client.cancel(list(futures.values()))
+                    self.client.unregister_worker_plugin(name)
+
+    def _give(self, copy: Any, name: str) -> None:
+        """Give the work to all workers, again if one of them dies meanwhile."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                self.client.register_plugin(copy, name=name)
+                return
+            except OSError:
+                if attempt == _ATTEMPTS or self.client.status != "running":
+                    raise
 
     def _wait_for_one(self) -> None:
         try:
@@ -292,22 +305,44 @@ def _local_cluster(number: int) -> Iterator[Any]:
             name: os.environ.get(name, threads) for name in names
         },
     }
-    with (
-        dask.config.set(settings),
-        distributed.LocalCluster(
+
+    def start() -> Any:
+        return distributed.LocalCluster(
             n_workers=number,
             threads_per_worker=1,
             dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,
-        ) as cluster,
+        )
+
+    with (
+        dask.config.set(settings),
+        _started(start) as cluster,
         distributed.Client(cluster, set_as_default=False) as client,
     ):
         yield client
 
 
+def _started(start: Callable[[], Any]) -> Any:
+    """Start a cluster, again if a worker dies before it has begun.
+
+    Raises:
+        DeepcamsError: it does not start.
+    """
+    for _ in range(_ATTEMPTS):
+        try:
+            return start()
+        except (RuntimeError, OSError, TimeoutError) as error:
+            reason = error.__cause__ or error
+    raise DeepcamsError(
+        f"--workers: the processes do not start ({type(reason).__name__}); use fewer, or none"
+    )
+
+
 def _quiet() -> None:
     """Keep the messages of Dask about lost workers from the terminal; what fails is raised."""
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] in ("distributed", "tornado", "asyncio"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def dashboard(workers: Workers) -> str:

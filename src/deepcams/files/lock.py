@@ -185,7 +185,7 @@ def try_lock(path: Path) -> FileLock | None:
     lock = FileLock(path, timeout=0, thread_local=False, fallback_to_soft=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
+        _acquire(lock, path)
         with suppress(OSError):
             path.write_text(json.dumps(asdict(Holder.this_process())), encoding="utf-8")
     except Timeout:
@@ -193,6 +193,21 @@ def try_lock(path: Path) -> FileLock | None:
     except (OSError, NotImplementedError):
         lock.release(force=True)
     return lock
+
+
+def _acquire(lock: FileLock, path: Path) -> None:
+    """Acquire a lock at once.
+
+    Raises:
+        Timeout: another process holds it.
+        OSError: its file cannot be made, which filelock takes for a lock that is held.
+    """
+    try:
+        lock.acquire()
+    except Timeout:
+        if not path.exists():
+            path.touch()
+        raise
 
 
 def release(lock: FileLock) -> None:

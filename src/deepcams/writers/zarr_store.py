@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 import warnings
 from dataclasses import replace
 from itertools import product
@@ -37,6 +38,9 @@ TIMES_CHUNK = 24 * 366
 _ROOT = "zarr.json"
 _MARK = f"{FOLDER}/{_ROOT}"
 """The object that is put first and removed last: what is there without a root is deepcams' own."""
+
+_LAYING_OUT = threading.Lock()
+"""Two items may be written at once, and the filters of warnings are the whole process's."""
 
 
 class ZarrTarget(Target):
@@ -182,8 +186,9 @@ class ZarrTarget(Target):
         self, item: Item, values: np.ndarray, status: np.ndarray
     ) -> dict[str, bytes | None]:
         """Return the item's objects as Zarr writes them, by their keys; ``None`` where it writes none."""
-        if self._arrays is None:
-            self._arrays = lay_out(self.layout, {})
+        with _LAYING_OUT:
+            if self._arrays is None:
+                self._arrays = lay_out(self.layout, {})
         names = [f"{array}/{_ROOT}" for array in (self.layout.name, "status")]
         objects: dict[str, Buffer] = {
             name: default_buffer_prototype().buffer.from_bytes(self._arrays[name])
