@@ -31,6 +31,8 @@ Result = TypeVar("Result")
 
 WORKER_WAIT = 120.0
 """Seconds to wait for the first worker of a scheduler."""
+ONE_AT_A_TIME = threading.Lock()
+"""Held while an item is done by a worker: the libraries of files are not made for threads."""
 _AHEAD = 2
 """Items given to each thread of a worker at once: one to work on, one to go on with."""
 _ATTEMPTS = 3
@@ -152,7 +154,7 @@ class DaskWorkers:
             ) from error
         finally:
             if self.client.status == "running":
-                with suppress(OSError):  # a worker that died just now
+                with suppress(OSError, ValueError):  # a worker died, or has none
                     self.client.cancel(list(futures.values()))
                     self.client.unregister_worker_plugin(name)
 
@@ -211,11 +213,12 @@ def _copy_of(work: Any, name: str) -> Any:
             if devices > 1 and isinstance(worker.name, int):
                 device = str(worker.name % devices)
                 os.environ.setdefault("CUDA_VISIBLE_DEVICES", device)
-            self.lock = threading.Lock()
             self.work: Work[Any, Any, Any] | None = None
 
         def do(self, item: Any) -> Any:
-            with self.lock:
+            from deepcams.workers import ONE_AT_A_TIME
+
+            with ONE_AT_A_TIME:
                 if self.work is None:
                     self.work = pickle.loads(self.pickled)
                     self.work.start()

@@ -133,3 +133,15 @@ def test_a_workers_error_is_one_line(
 
     with pytest.raises(InputError, match="infinite"):
         job.run(workers=DaskWorkers(client))
+
+
+def test_a_part_of_a_finished_output_has_nothing_to_do(
+    make_field: MakeField, tmp_path: Path
+) -> None:
+    field = make_field(40)
+    for name, split in FORMS:
+        out = tmp_path / str(split) / name
+        out.parent.mkdir(exist_ok=True)
+        downscale_to(field, out, split=split, **LINEAR)
+        summary = do_part(field, out, "1/3", split=split)
+        assert (summary.computed, summary.left, summary.hours) == (0, 0, 118)

@@ -41,7 +41,7 @@ class Inputs:
         Raises:
             InputError: an infinite value, or no value at all.
         """
-        if self._plan.field.nbytes > SCAN_BYTES:
+        if self._fingerprints or self._plan.field.nbytes > SCAN_BYTES:
             return
         counts, size = ValueCounts(), self._plan.field.time.size
         fingerprints: list[str] = []

@@ -186,6 +186,7 @@ class Job:
                 found,
                 "remove the old output once, before the parts begin",
             )
+        self.inputs.scan()  # before others have to wait
         with locked(part_lock(target.lock, str(part)), path, WAIT_FOR_PARTS) as own:
             with locked(target.lock, path, WAIT_FOR_PARTS) as lock:
                 target.guard = lock.check
@@ -242,6 +243,13 @@ class Job:
                 self.keep_request()
         return resumed
 
+    def _left(self) -> int:
+        """Return the hours of unfinished items; other parts wait for the lock, so no record is read."""
+        names = set(self.target.records.names())
+        if not names and self.target.total(self.plan.items) is not None:
+            return 0  # one finished file, which needs no records
+        return sum(item.hours for item in self.plan.items if item.name not in names)
+
     def keep_request(self) -> None:
         """Write down what was asked for, twice: without it nothing could be repaired."""
         for name in REQUEST:
@@ -252,19 +260,20 @@ class Job:
     ) -> Summary:
         """Put everything in its place, as far as all parts are finished, and describe these items."""
         plan, target = self.plan, self.target
-        with os_errors_explained(target.path):
-            target.finish(progress)
-        record = target.total(plan.items)
-        left = 0
-        if record is None:
-            left = sum(item.hours for item in plan.items if not target.record(item))
+        left = 0 if len(items) == len(plan.items) else self._left()
+        if not left:
+            with os_errors_explained(target.path):
+                target.finish(progress)
+        if left:
             found = [target.record(item) for item in items]
             own = [record for record in found if record is not None]
-            if len(own) < len(found) or not left:
-                raise OutputError(
-                    f"{target.path}: items were removed during the run; run it again"
-                )
-            record = merge_records(own)
+            record = merge_records(own) if len(own) == len(found) else None
+        else:
+            record = target.total(plan.items)
+        if record is None:
+            raise OutputError(
+                f"{target.path}: items were removed during the run; run it again"
+            )
         total = Contents.of(record)
         if not left and not any(total.hours[1:]):
             target.discard()

@@ -264,9 +264,16 @@ class Inputs:
                 self.kind.file or "field", wanted, found, "choose another --period"
             )
         # The two last ones stay open. Without a method in it, the cache does not outlive these inputs.
-        self._frames = lru_cache(_OPEN_FILES)(
-            partial(_open_frames, field, files, variable)
-        )
+        self._open = partial(_open_frames, field, files, variable)
+        self._frames = lru_cache(_OPEN_FILES)(self._open)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the open files in this process."""
+        return {name: value for name, value in vars(self).items() if name != "_frames"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._frames = lru_cache(_OPEN_FILES)(self._open)
 
     def _offer(self, number: int, header: Header, period: Period | None) -> None:
         files = (header.file,)
