@@ -216,9 +216,12 @@ def _copy_of(work: Any, name: str) -> Any:
             self.work: Work[Any, Any, Any] | None = None
 
         def do(self, item: Any) -> Any:
+            import dask
+
             from deepcams.workers import ONE_AT_A_TIME
 
-            with ONE_AT_A_TIME:
+            # What is lazy is computed here, not sent back to the cluster.
+            with ONE_AT_A_TIME, dask.config.set(scheduler="synchronous"):
                 if self.work is None:
                     self.work = pickle.loads(self.pickled)
                     self.work.start()
