@@ -15,7 +15,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -71,8 +71,10 @@ class Workers(Protocol):
 
     def map(
         self, work: Work[Item, Made, Result], items: Sequence[Item]
-    ) -> Iterator[tuple[Item, Result]]:
+    ) -> Generator[tuple[Item, Result], None, None]:
         """Do the work for all items; yield each with its result, in the order of the items.
+
+        Close it (``contextlib.closing``) before a lock is given back: until then items may still be written.
 
         Raises:
             DeepcamsError: an item failed, or workers died of it again and again; other items may be finished.
@@ -85,7 +87,7 @@ class ThisProcess:
 
     def map(
         self, work: Work[Item, Made, Result], items: Sequence[Item]
-    ) -> Iterator[tuple[Item, Result]]:
+    ) -> Generator[tuple[Item, Result], None, None]:
         """See :meth:`Workers.map`."""
         writing: deque[tuple[Item, Future[Result]]] = deque()
         with ThreadPoolExecutor(work.writes_at_once, "deepcams-write") as pool:
@@ -93,7 +95,12 @@ class ThisProcess:
                 made = work.compute(item)
                 if len(writing) == work.writes_at_once:
                     before, future = writing.popleft()
-                    yield before, future.result()
+                    result = future.result()
+                    try:
+                        yield before, result
+                    except GeneratorExit:  # the caller stops: what is computed is kept
+                        pool.submit(work.write, item, made)
+                        raise
                 writing.append((item, pool.submit(work.write, item, made)))
                 del made
             for before, future in writing:
@@ -112,7 +119,7 @@ class DaskWorkers:
 
     def map(
         self, work: Work[Item, Made, Result], items: Sequence[Item]
-    ) -> Iterator[tuple[Item, Result]]:
+    ) -> Generator[tuple[Item, Result], None, None]:
         """See :meth:`Workers.map`."""
         if not items:
             return

@@ -129,6 +129,7 @@ class Child:
             "DEEPCAMS_CACHE": str(self._root / "cache"),
             "HOME": str(self._root / "home"),
             "TMPDIR": str(self._root / "tmp"),
+            "TORCHINDUCTOR_CACHE_DIR": str(self._root / "tmp"),
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
             "MPLBACKEND": "agg",

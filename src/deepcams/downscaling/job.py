@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -410,12 +411,13 @@ class Job:
         total, hours = (sum(item.hours for item in each) for each in (items, todo))
         done = total - hours
         progress("downscale", done, total)
-        for item, _ in workers.map(Downscaling(self), todo):
-            if settle:
-                with os_errors_explained(self.target.path):
-                    self.target.settle(item)
-            done += item.hours
-            progress("downscale", done, total)
+        with closing(workers.map(Downscaling(self), todo)) as written:
+            for item, _ in written:
+                if settle:
+                    with os_errors_explained(self.target.path):
+                        self.target.settle(item)
+                done += item.hours
+                progress("downscale", done, total)
         return hours
 
 

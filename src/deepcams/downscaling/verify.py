@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -266,11 +267,12 @@ def verify(
         layout, items = found, split_hours(found.times, target.split)
         target.use(layout, items)
     progress("verify", 0, len(items))
-    checked = (workers or ThisProcess()).map(Checking(target, job), items)
-    for done, (item, faults) in enumerate(checked, 1):
-        first, last = (stamp(layout.times[i]) for i in (item.start, item.stop - 1))
-        damages += [Damage(f"{first} to {last}: {fault}", item) for fault in faults]
-        progress("verify", done, len(items))
+    work = Checking(target, job)
+    with closing((workers or ThisProcess()).map(work, items)) as checked:
+        for done, (item, faults) in enumerate(checked, 1):
+            first, last = (stamp(layout.times[i]) for i in (item.start, item.stop - 1))
+            damages += [Damage(f"{first} to {last}: {fault}", item) for fault in faults]
+            progress("verify", done, len(items))
     damages += map(Damage, _damage_of_total(target, items))
     words = f"not checked: {why}"
     if job is not None:

@@ -6,6 +6,7 @@ The truth streams through in blocks of a few hours, so that a year needs no more
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -331,11 +332,11 @@ def evaluate(
     if progress:
         progress(0, len(plan))
     work = Scoring(seen, working, experiment)
-    scored_blocks = (workers or ThisProcess()).map(work, plan)
-    for done, (_, scores) in enumerate(scored_blocks, 1):
-        table += scores
-        if progress:
-            progress(done, len(plan))
+    with closing((workers or ThisProcess()).map(work, plan)) as results:
+        for done, (_, scores) in enumerate(results, 1):
+            table += scores
+            if progress:
+                progress(done, len(plan))
     if not any(scores.samples for scores in table.scores.values()):
         raise InputError(
             "truth",

@@ -66,6 +66,8 @@ class Record:
             ValueError, TypeError, KeyError: the text is not one, or was changed.
         """
         found = from_json(text)
+        if not isinstance(found, dict):
+            raise TypeError("no mapping")
         checksum = found.pop(_CHECKSUM)
         if checksum != fingerprint(_as_text(found)):
             raise ValueError("the record does not have its checksum")

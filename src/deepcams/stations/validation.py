@@ -10,6 +10,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -182,11 +183,11 @@ def validate(
         archive, control, matcher, (begin - shift, end - shift), keep, about
     )
     report = Report()
-    done = (workers or ThisProcess()).map(work, batches)
-    for k, (batch, piece) in enumerate(done, 1):
-        matcher.add(batch, piece)
-        report += Report.from_json(str(piece["report"]))
-        progress("stations", k, len(batches))
+    with closing((workers or ThisProcess()).map(work, batches)) as done:
+        for k, (batch, piece) in enumerate(done, 1):
+            matcher.add(batch, piece)
+            report += Report.from_json(str(piece["report"]))
+            progress("stations", k, len(batches))
     return Validation(
         stations=stations,
         months=months.astype("datetime64[M]"),

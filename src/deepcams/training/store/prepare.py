@@ -10,6 +10,7 @@ import shutil
 import time as clock
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
@@ -319,12 +320,13 @@ class Preparation:
         days = groupby(sorted(offers), lambda time: time.astype("datetime64[D]"))
         items = [(str(day), list(times)) for day, times in days]
         done_before = 0
-        for (_, times), hours in workers.map(work, items):
-            computed += hours
-            done_before += len(times)
-            if done < done_before:  # a worker did it, which tells nobody
-                done = done_before
-                progress("hours", done, len(offers))
+        with closing(workers.map(work, items)) as results:
+            for (_, times), hours in results:
+                computed += hours
+                done_before += len(times)
+                if done < done_before:  # a worker did it, which tells nobody
+                    done = done_before
+                    progress("hours", done, len(offers))
         return computed
 
     def _finish(self) -> Report:
