@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -120,28 +121,35 @@ def test_a_scheduler_in_use_is_named(client: Any) -> None:
     ],
 )
 def test_wrong_workers_are_one_line(
-    number: int | None, scheduler: str | None, line: str
+    monkeypatch: pytest.MonkeyPatch,
+    number: int | None,
+    scheduler: str | None,
+    line: str,
 ) -> None:
     pytest.importorskip("distributed")
+    monkeypatch.setattr(module, "CONNECT_WAIT", 1.0)
     with pytest.raises(InputError) as caught, open_workers(number, scheduler):
         pass
     assert str(caught.value).startswith(line)
     assert "\n" not in str(caught.value)
 
 
-def test_a_scheduler_without_workers_is_one_line(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    distributed = pytest.importorskip("distributed")
-    monkeypatch.setattr(module, "WORKER_WAIT", 0.2)
-    with (
-        distributed.LocalCluster(
-            n_workers=0, processes=False, dashboard_address=None
-        ) as cluster,
-        distributed.Client(cluster, set_as_default=False) as client,
-        pytest.raises(InputError, match="expected at least one worker, found none in"),
-    ):
-        list(DaskWorkers(client).map(Square(), [1]))
+def test_a_scheduler_without_workers_is_one_line() -> None:
+    class Alone:
+        """A client of a scheduler to which no worker comes."""
+
+        scheduler = SimpleNamespace(address="tcp://a:1")
+
+        def wait_for_workers(self, number: int, timeout: float) -> None:
+            raise TimeoutError
+
+    pytest.importorskip("distributed")
+    with pytest.raises(InputError) as caught:
+        list(DaskWorkers(Alone()).map(Square(), [1]))
+    assert str(caught.value) == (
+        "--scheduler tcp://a:1: expected at least one worker, found none in 120 s; "
+        "start one: dask worker tcp://a:1 --nthreads 1"
+    )
 
 
 def test_a_failed_write_is_the_callers(client: Any, tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ Item = TypeVar("Item")
 Made = TypeVar("Made")
 Result = TypeVar("Result")
 
+CONNECT_WAIT = 10.0
+"""Seconds to wait for the answer of a scheduler."""
 WORKER_WAIT = 120.0
 """Seconds to wait for the first worker of a scheduler."""
 ONE_AT_A_TIME = threading.Lock()
@@ -124,12 +126,12 @@ class DaskWorkers:
         if not items:
             return
         distributed = need("distributed")
+        self._wait_for_one()
         name = f"deepcams-{uuid.uuid4().hex}"
         waiting = iter(enumerate(items))
         futures: dict[int, Any] = {}
         done: dict[int, Result] = {}
         results = distributed.as_completed(loop=self.client.loop)
-        self._wait_for_one()
         try:
             self._give(_copy_of(work, name), name)
             for index, item in enumerate(items):
@@ -291,7 +293,7 @@ def _connected(address: str) -> Iterator[Any]:
     distributed = need("distributed")
     _quiet()
     try:
-        client = distributed.Client(address, timeout="10s", set_as_default=False)
+        client = distributed.Client(address, timeout=CONNECT_WAIT, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
         reason = str(error).splitlines()[0][:80] if str(error) else "no answer"
         raise InputError(
