@@ -25,7 +25,7 @@ from deepcams.files.atomic import (
     remove_unfinished,
     write_atomically,
 )
-from deepcams.files.records import FOLDER, Records
+from deepcams.files.records import FOLDER, Records, differences
 from deepcams.networks.checkpoint import SUFFIX
 from deepcams.training.options import Experiment
 from deepcams.training.store.open import Prepared
@@ -115,7 +115,11 @@ class RunFolder:
             for name in names:
                 del values[part][name]
         values["stores"] = [_contents(store) for store in stores]
-        records.begin(values, self.path, "begin another training in another folder")
+        do = "begin another training in another folder"
+        before = records.identity() or values
+        if differences({"stores": before.get("stores")}, {"stores": values["stores"]}):
+            do = f"its data were changed since it began: {do}"
+        records.begin(values, self.path, do)
         with os_errors_explained(self.path):
             remove_unfinished(self.path)
             frozen = f"# frozen by deepcams train\n{text}"
