@@ -19,7 +19,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from deepcams.core.errors import DeepcamsError, InputError
 from deepcams.core.text import counted
@@ -64,8 +64,8 @@ class Work(Generic[Item, Made, Result]):
         raise NotImplementedError
 
     def write(self, item: Item, made: Made) -> Result:
-        """Write what was computed; return what the caller needs of it, which should be small."""
-        raise NotImplementedError
+        """Write what was computed; return what the caller needs of it, which should be small: by default all of it."""
+        return cast(Result, made)
 
 
 class Workers(Protocol):

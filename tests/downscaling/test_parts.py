@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +21,6 @@ MakeField = Callable[..., xr.DataArray]
 
 def do_part(field: xr.DataArray, out: Path, part: str, **settings: Any) -> Summary:
     return plan_job(field, out, **settings, **LINEAR).run(part=Part.parse(part))
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[Any]:
-    distributed = pytest.importorskip("distributed")
-    with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None
-        ) as cluster,
-        distributed.Client(cluster, set_as_default=False) as client,
-    ):
-        yield client
 
 
 def same(one: Path, other: Path) -> None:

@@ -85,10 +85,6 @@ class Checking(Work[Item, list[str], list[str]]):
         """Return what is wrong with an item."""
         return list(self._faults(item))
 
-    def write(self, item: Item, made: list[str]) -> list[str]:
-        """Return what is wrong with an item."""
-        return made
-
     def _faults(self, item: Item) -> Iterator[str]:
         try:
             record = self.target.records.get(item.name)

@@ -291,10 +291,6 @@ class Scoring(Work[slice, Table, Table]):
         field = field_like(part, values, grid_of(part))
         return score_block(field, self.methods, self.experiment)
 
-    def write(self, item: slice, made: Table) -> Table:
-        """Return the scores."""
-        return made
-
 
 def evaluate(
     truth: xr.DataArray,
