@@ -1,13 +1,14 @@
 """Limits of particulate matter, in one dated table: level, averaging period, form, source, date.
 
-A level alone is no limit: its *form* says which statistic of the averages must not be above it. Three occur here. ``mean``:
-the average itself. ``percentile``: that percentile of a year's daily means. ``allowed``: a year may have so many days above.
-``years`` is over how many years the statistic is averaged.
+A level alone is no limit: its *form* says which statistic of the averages must not be above it. Three occur here.
+``mean``: the average itself. ``percentile``: that percentile of a year's daily means. ``allowed``: a year may have so
+many days above. ``years`` is over how many years the statistic is averaged.
 
-Sources. Checked in November 2026 against public summaries of the texts, not the texts themselves: WHO's levels and form;
-levels, allowed days and date of Directive (EU) 2024/2881 (25 with 18 days, 10; from 2030); the EPA's levels and forms (98th
-percentile, means of three years; 9.0 from 6 May 2024). Written from memory, unchecked: numbers of annexes, sections and
-Federal Register pages; the date of the US 24-hour standard; the date of 2008/50/EC's limit value (2015); WHO's day of publication.
+Sources. Checked in November 2026 against public summaries of the texts, not the texts themselves: WHO's levels and
+form; levels, allowed days and date of Directive (EU) 2024/2881 (25 with 18 days, 10; from 2030); the EPA's levels and
+forms (98th percentile, means of three years; 9.0 from 6 May 2024). Written from memory, unchecked: numbers of annexes,
+sections and Federal Register pages; the date of the US 24-hour standard; the date of 2008/50/EC's limit value (2015);
+WHO's day of publication.
 """
 
 from __future__ import annotations
@@ -68,9 +69,7 @@ class Limit:
         return text + (f", mean of {self.years} years" if self.years > 1 else "")
 
 
-def _who(
-    species: str, period: Period, levels: tuple[float, ...]
-) -> tuple[Limit, ...]:
+def _who(species: str, period: Period, levels: tuple[float, ...]) -> tuple[Limit, ...]:
     form: Form = "percentile" if period == "day" else "mean"
     percentile = 99.0 if period == "day" else None
     since = date(2021, 9, 22)
@@ -82,8 +81,20 @@ def _who(
 
 LIMITS: tuple[Limit, ...] = (
     *_who("pm2p5", "day", (15.0, 25.0, 37.5, 50.0, 75.0)),
-    Limit("EU 2030", "pm2p5", "day", 25.0, "allowed", _EU, date(2030, 1, 1), allowed=18),
-    Limit("US 2006", "pm2p5", "day", 35.0, "percentile", _US_DAY, date(2006, 12, 18), percentile=98.0, years=3),
+    Limit(
+        "EU 2030", "pm2p5", "day", 25.0, "allowed", _EU, date(2030, 1, 1), allowed=18
+    ),
+    Limit(
+        "US 2006",
+        "pm2p5",
+        "day",
+        35.0,
+        "percentile",
+        _US_DAY,
+        date(2006, 12, 18),
+        percentile=98.0,
+        years=3,
+    ),
     *_who("pm2p5", "year", (5.0, 10.0, 15.0, 25.0, 35.0)),
     Limit("EU 2015", "pm2p5", "year", 25.0, "mean", _EU_2008, date(2015, 1, 1)),
     Limit("EU 2030", "pm2p5", "year", 10.0, "mean", _EU, date(2030, 1, 1)),

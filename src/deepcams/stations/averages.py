@@ -1,9 +1,9 @@
 """From pairs of hours to pairs of daily or annual means, by the rule of three quarters.
 
-A day counts at a station where at least 75 % of its hours (18) were observed, and where the product has at least 75 % of
-the hours that it could have: 24 for an hourly one; 16 for a 3-hourly analysis, whose instants touch two hours each. Both
-means are over the hours that have both. A year counts where at least 75 % of its days count; its mean is that of its days.
-(Directive 2008/50/EC, annex XI, asks for 75 % of the hours of a day.)
+A day counts at a station where at least 75 % of its hours (18) were observed, and where the product has at least 75 %
+of the hours that it could have: 24 for an hourly one; 16 for a 3-hourly analysis, whose instants touch two hours each.
+Both means are over the hours that have both. A year counts where at least 75 % of its days count; its mean is that of
+its days.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ HOURS = 24
 """Hours of a day."""
 DAY_SECONDS = HOURS * HOUR_SECONDS
 _SPAN = 1 << 22  # days: some 5,700 years on each side of 1970
-DAY_WORDS = {"utc": "UTC", "nautical": "nautical time (round(longitude / 15) hours from UTC)"}
+DAY_WORDS = {
+    "utc": "UTC",
+    "nautical": "nautical time (round(longitude / 15) hours from UTC)",
+}
 
 
 def enough(number: np.ndarray | int, possible: np.ndarray | int) -> np.ndarray:

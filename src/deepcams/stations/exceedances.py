@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SETS = ("own", "same")
 """Sets of pairs whose exceedances are counted."""
+SET_WORDS = {"own": "all pairs of its own", "same": "pairs of both"}
 
 
 def daily_levels(species: str) -> tuple[float, ...]:
@@ -45,8 +46,8 @@ def scores(outcomes: np.ndarray) -> dict[str, Any]:
 def compliance(found: Validation, scored: Scored) -> pd.DataFrame:
     """Return one row a station, year and limit: whether the observed and the modelled air met it.
 
-    Years of which 75 % of the days count take part. A limit averaged over three years is of three such years that follow
-    each other, in the row of the last.
+    Years of which 75 % of the days count take part. A limit averaged over three years is of three such years that
+    follow each other, in the row of the last.
 
     Returns:
         station, year, limit, period, level, days, observed, model (the statistic: ug m-3, or days above), observed_met,
@@ -162,8 +163,7 @@ def _outcomes(limit: Limit, scored: Scored, means: AnnualMeans) -> np.ndarray | 
         if scored.years is None:
             return None
         k = scored.years.levels.index(limit.level)
-        at = np.searchsorted(scored.years.years, means.years)
-        return scored.years.outcomes[:, at, k]
+        return scored.years.outcomes[:, :, k]
     high, modelled = means.observed > limit.level, means.model > limit.level
     kinds = (high & modelled, high & ~modelled, ~high & modelled, ~high & ~modelled)
     return np.stack([kind & means.counts for kind in kinds], axis=2).astype(np.int64)

@@ -1,4 +1,4 @@
-"""FAIRMODE's modelling quality indicator: errors of daily (and annual) means against the uncertainty of the measurements.
+"""FAIRMODE's modelling quality indicator: errors of daily and annual means against the measurements' uncertainty.
 
 After FAIRMODE's guidance document on modelling quality objectives and benchmarking, version 3.3 (2022,
 doi 10.2760/41988), whose formulas were read in public programs that follow it (evaltools of Meteo-France, pyaerocom of
@@ -253,18 +253,16 @@ def _of_product(
 ) -> list[Indicators]:
     means = AnnualMeans.of(found, scored)
     annual = annual_mqi(means.observed, means.model, parameters)
-    any_year = np.flatnonzero(means.days.any(axis=0))
+    any_year = np.flatnonzero(means.days.any(axis=0)).tolist()
     groups = [(str(means.years[k]), [k]) for k in any_year]
     if len(groups) > 1:
-        groups.insert(0, (ALL, any_year.tolist()))
+        groups.insert(0, (ALL, any_year))
     result = []
     for group, inside in groups:
         target, used = None, np.zeros(len(means.days), bool)
         if scored.years is not None:
             target = Target.of(means.sums[:, inside].sum(axis=1), parameters)
-            possible = scored.years.possible[
-                np.isin(scored.years.years, means.years[inside])
-            ]
+            possible = scored.years.possible[inside]
             used = (target.days > 0) & enough(target.days, possible.sum())
         own = annual[:, inside[0]]
         if len(inside) > 1:

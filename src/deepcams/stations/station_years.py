@@ -78,7 +78,11 @@ class Years:
         return cls(years, possible, levels, outcomes, ranked)
 
     def count(self, batch: np.ndarray, daily: Means) -> dict[str, np.ndarray]:
-        """Count the days of a batch of stations (their numbers, increasing): ``years.outcomes`` and ``years.ranked``."""
+        """Count the days of a batch of stations (their numbers, increasing).
+
+        Returns:
+            ``years.outcomes`` and ``years.ranked`` of these stations.
+        """
         station = np.searchsorted(batch, daily.station)
         group = station * self.years.size + np.searchsorted(
             self.years, year_of(daily.day)
@@ -88,9 +92,9 @@ class Years:
         for k, level in enumerate(self.levels):
             # Observed or modelled above: 3, 2, 1, 0 become hits, misses, false alarms, correct negatives.
             kind = 3 - 2 * (daily.observed > level) - (daily.model > level)
-            outcomes[:, k] = np.bincount(group * 4 + kind, minlength=groups * 4).reshape(
-                groups, 4
-            )
+            outcomes[:, k] = np.bincount(
+                group * 4 + kind, minlength=groups * 4
+            ).reshape(groups, 4)
         ranked = np.full((groups, len(PERCENTILES), 2), np.nan)
         number = np.bincount(group, minlength=groups)
         end = np.cumsum(number)

@@ -153,11 +153,18 @@ class Matcher:
 
     def _follow_years(self, levels: tuple[float, ...]) -> None:
         """Have daily means counted by year, against the days that the products have."""
-        first, last = self._months[0], self._months[-1] + 1
-        ends = np.array([first, last]).astype("datetime64[M]").astype("datetime64[s]")
-        start = np.arange(*ends.astype(np.int64), HOUR_SECONDS)
+        ends = np.array([self._months[0], self._months[-1] + 1])
+        begin, end = (
+            ends.astype("datetime64[M]")
+            .astype("datetime64[s]")
+            .astype(np.int64)
+            .tolist()
+        )
+        start = np.arange(begin, end, HOUR_SECONDS)
         bounds = np.stack([start, start + HOUR_SECONDS])
-        known = {each.name: each.plan(each.rule, bounds).known for each in self.products}
+        known = {
+            each.name: each.plan(each.rule, bounds).known for each in self.products
+        }
         if any(scored.product == LINEAR for scored in self.scored):
             known[LINEAR] = self.products[1].plan("linear", bounds).known
         for scored in self.scored:
@@ -241,7 +248,9 @@ class Matcher:
         counts = {f"{name}'s days under 75 %": Count(daily.candidates, daily.dropped)}
         if self._average == "year":
             years = annual(daily)
-            counts[f"{name}'s years under 75 %"] = Count(years.candidates, years.dropped)
+            counts[f"{name}'s years under 75 %"] = Count(
+                years.candidates, years.dropped
+            )
         return counts
 
     def _averaged(self, batch: np.ndarray, scored: Scored, daily: Means) -> Piece:
