@@ -11,7 +11,7 @@ import pandas as pd
 
 from deepcams.core.errors import InputError, choose
 from deepcams.core.text import figure
-from deepcams.evaluation.scores import SCORES, bootstrap, figures
+from deepcams.evaluation.scores import bootstrap, figures, of_sums
 from deepcams.evaluation.sums import pairs_of
 from deepcams.evaluation.tables import (
     ALL,
@@ -68,9 +68,9 @@ def rows(
         seed: of the resamples.
 
     Returns:
-        rows with product, pairs, view, by, group, stations (or cells), n, R, RMSE, MAE, bias, FAC2, their ``_low``
-        and ``_high`` (95 %), observed_mean, model_mean, slope and intercept of the model on the observed; by station
-        also its place, and what is around it.
+        rows with product, pairs, view, by, group, stations (or cells), n, all scores that follow from sums
+        (:mod:`deepcams.evaluation.scores`), their ``_low`` and ``_high`` (95 %), observed_mean, model_mean, slope and
+        intercept of the model on the observed; by station also its place, and what is around it.
     """
     by = [choose("--by", name, BY) for name in dict.fromkeys(by)]
     result: list[Row] = []
@@ -158,7 +158,7 @@ def _figures(counted: np.ndarray, view: str, draws: int, seed: int) -> Row:
         used, draws if enough else 0, seed, mean_of_groups=own, fewest=FEWEST
     )
     row: Row = {"stations": len(used), "n": int(pairs.count), **found}
-    for key in SCORES:
+    for key in of_sums():
         row[f"{key}_low"], row[f"{key}_high"] = ends.get(key, (np.nan, np.nan))
     slope, intercept = pairs.line()
     row |= {
@@ -288,7 +288,15 @@ def _number(n: int) -> str:
     return f"{n:,}" if n < 10_000_000 else f"{n / 1e6:,.0f} M"
 
 
-_FORMS = {"R": ".3f", "RMSE": "#.3g", "MAE": "#.3g", "bias": "+#.3g", "FAC2": ".0%"}
+_FORMS = {
+    "R": ".3f",
+    "RMSE": "#.3g",
+    "bias": "+#.3g",
+    "NMB": "+.0%",
+    "MFE": ".0%",
+    "FAC2": ".0%",
+}
+"""What an agency's report has and 80 columns hold; all other scores are in JSON and CSV."""
 _COLUMNS = (
     *(Column(key, key, _short(form)) for key, form in _FORMS.items()),
     Column("R_interval", "R, 95 %", str),
@@ -356,7 +364,7 @@ def _scores(chosen: list[Row], by: str = "") -> RenderableType:
         heads.append(Column("pairs", "pairs"))
     places = "cells" if chosen[0]["view"] == "cells" else "stat."
     counts = Column("n", "n", _number), Column("stations", places, "{:,}".format)
-    return to_terminal(shown, [*heads, *counts, *_COLUMNS])
+    return to_terminal(shown, [*heads, *counts, *_COLUMNS], close=True)
 
 
 def _surroundings(found: Validation) -> str:
@@ -373,7 +381,8 @@ def _surroundings(found: Validation) -> str:
 def _legend(found: Validation) -> str:
     kinds = {scored.pairs for scored in found.scored}
     words = [
-        "RMSE, MAE and bias (model - observed) in ug m-3; FAC2: within a factor of two; 95 %: stations resampled."
+        "RMSE and bias (model - observed) in ug m-3; NMB: bias as a share of the observed; MFE: mean fractional error; "
+        "FAC2: within a factor of two; 95 %: stations resampled."
     ]
     words += [
         f"{name}: {PAIRS[name]}." for name in PAIRS if name in kinds and len(kinds) > 1
