@@ -27,11 +27,11 @@ class Score:
         unit: empty where it has none.
         better: which values are better; ``zero`` is nearer to zero, ``one`` nearer to one.
         source: the work that defines it.
-        form: how tables for people write it (as :func:`format` takes it).
-        head: of its column in tables for people; the key where empty.
         figure: its value from sums over pairs; NaN (or a division by zero) where it is undefined. ``None`` for scores
             that are computed from something else.
         of_frames: also a score of whole frames (``deepcams evaluate``).
+        form: how tables for people write it (as :func:`format` takes it).
+        head: of its column in tables for people; the key where empty.
     """
 
     key: str
@@ -39,10 +39,10 @@ class Score:
     unit: str
     better: Better
     source: str
-    form: str = ".3f"
-    head: str = ""
     figure: Callable[[Pairs], Any] | None = None
     of_frames: bool = True
+    form: str = ".3f"
+    head: str = ""
 
 
 _XIAO_2022 = "Xiao et al. 2022, doi 10.1016/j.scitotenv.2022.157747"
