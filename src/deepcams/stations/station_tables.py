@@ -11,19 +11,18 @@ import pandas as pd
 
 from deepcams.core.errors import InputError, choose
 from deepcams.core.text import figure
-from deepcams.evaluation.scores import SCORES, bootstrap, figures
+from deepcams.evaluation.scores import bootstrap, figures, of_sums
 from deepcams.evaluation.sums import pairs_of
 from deepcams.evaluation.tables import (
     ALL,
     Column,
     Row,
     defined,
-    save,
+    save_all,
     to_csv,
     to_json,
     to_terminal,
 )
-from deepcams.files.atomic import os_errors_explained
 from deepcams.stations import averages_tables
 from deepcams.stations.averages import DAY_WORDS
 from deepcams.stations.metadata import INLAND, SEA, SURFACES, count_surroundings
@@ -70,9 +69,9 @@ def rows(
         seed: of the resamples.
 
     Returns:
-        rows with product, pairs, view, by, group, stations (or cells), n, R, RMSE, MAE, bias, FAC2, their ``_low``
-        and ``_high`` (95 %), observed_mean, model_mean, slope and intercept of the model on the observed; by station
-        also its place, and what is around it.
+        rows with product, pairs, view, by, group, stations (or cells), n, all scores that follow from sums
+        (:mod:`deepcams.evaluation.scores`), their ``_low`` and ``_high`` (95 %), observed_mean, model_mean, slope and
+        intercept of the model on the observed; by station also its place, and what is around it.
     """
     by = [choose("--by", name, BY) for name in dict.fromkeys(by)]
     result: list[Row] = []
@@ -162,7 +161,7 @@ def _figures(counted: np.ndarray, view: str, draws: int, seed: int) -> Row:
         used, draws if enough else 0, seed, mean_of_groups=own, fewest=FEWEST
     )
     row: Row = {"stations": len(used), "n": int(pairs.count), **found}
-    for key in SCORES:
+    for key in of_sums():
         row[f"{key}_low"], row[f"{key}_high"] = ends.get(key, (np.nan, np.nan))
     slope, intercept = pairs.line()
     row |= {
@@ -240,18 +239,13 @@ def write(found: Validation, table: list[Row], folder: Path) -> list[Path]:
     Raises:
         OutputError: it cannot be made or written to.
     """
-    with os_errors_explained(folder):
-        folder.mkdir(parents=True, exist_ok=True)
     texts = {
         "scores.json": as_json(found, table),
         "scores.csv": to_csv(table),
         "stations.csv": station_table(found).to_csv(index=False, float_format="%.6g"),
         "quality.csv": to_csv(found.quality.rows()),
     }
-    texts |= averages_tables.texts(found)
-    for name, text in texts.items():
-        save(folder / name, text)
-    return [folder / name for name in texts]
+    return save_all(folder, texts | averages_tables.texts(found))
 
 
 def parse_by(texts: Iterable[str]) -> tuple[str, ...]:
@@ -293,7 +287,15 @@ def _short(form: str) -> Callable[[float], str]:
     return lambda value: figure(value, form).rstrip(".")
 
 
-_FORMS = {"R": ".3f", "RMSE": "#.3g", "MAE": "#.3g", "bias": "+#.3g", "FAC2": ".0%"}
+_FORMS = {
+    "R": ".3f",
+    "RMSE": "#.3g",
+    "bias": "+#.3g",
+    "NMB": "+.0%",
+    "MFE": ".0%",
+    "FAC2": ".0%",
+}
+"""What an agency's report has and 80 columns hold; all other scores are in JSON and CSV."""
 _COLUMNS = (
     *(Column(key, key, _short(form)) for key, form in _FORMS.items()),
     Column("R_interval", "R, 95 %", str),
@@ -368,7 +370,7 @@ def _scores(chosen: list[Row], by: str = "") -> RenderableType:
         Column("n", "n", averages_tables.number),
         Column("stations", places, "{:,}".format),
     )
-    return to_terminal(shown, [*heads, *counts, *_COLUMNS])
+    return to_terminal(shown, [*heads, *counts, *_COLUMNS], close=True)
 
 
 def _surroundings(found: Validation) -> str:
@@ -385,7 +387,8 @@ def _surroundings(found: Validation) -> str:
 def _legend(found: Validation) -> str:
     kinds = {scored.pairs for scored in found.scored}
     words = [
-        "RMSE, MAE and bias (model - observed) in ug m-3; FAC2: within a factor of two; 95 %: stations resampled."
+        "RMSE and bias (model - observed) in ug m-3; NMB: bias as a share of the observed; MFE: mean fractional error; "
+        "FAC2: within a factor of two; 95 %: stations resampled."
     ]
     words += averages_tables.legend(found)
     words += [
