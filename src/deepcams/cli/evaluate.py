@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -18,7 +18,7 @@ EXAMPLES = """Examples:
 
 deepcams evaluate geos_cf/ --task spatial --json scores.json
 
-deepcams evaluate geos_cf/ --task temporal --bbox -75 -60 -30 15
+deepcams evaluate geos_cf/ --task temporal --bbox -75 -60 -30 15 -o scores/
 
 deepcams evaluate geos_cf/ --methods linear-then-bicubic,bicubic-then-flow"""
 
@@ -81,6 +81,12 @@ def evaluate(
         float | None,
         typer.Option(help="Values above count as this (the paper's code: 800)."),
     ] = None,
+    thresholds: Annotated[
+        str,
+        typer.Option(
+            help="Of events, ug m-3, comma-separated; the table shows the second."
+        ),
+    ] = "15,35,75,150",
     workers: Number = None,
     scheduler: Scheduler = None,
     json: Annotated[Path | None, typer.Option(help="Write all rows as JSON.")] = None,
@@ -88,11 +94,17 @@ def evaluate(
     markdown: Annotated[
         Path | None, typer.Option(help="Write the table as Markdown.")
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--out", metavar="DIR", help="Folder for all tables and figures."
+        ),
+    ] = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress bar.")
     ] = False,
 ) -> None:
-    """Score methods against a known truth: R, RMSE, MAE, bias, extremes, skill; by month, averaged, pooled.
+    """Score methods against a known truth: errors and skill by month, effective resolution, events, extremes, hours.
 
     The truth is degraded, the methods restore it, and what they make is compared with it. temporal: hours 1 and 2 of
     each 3 are predicted from hours 0 and 3. spatial: each hour is coarsened and refined. joint: both at once.
@@ -103,7 +115,7 @@ def evaluate(
     from deepcams.cli.worker_options import opened
     from deepcams.evaluation import experiment as simulation
     from deepcams.evaluation import experiment_tables as tables
-    from deepcams.evaluation.tables import check_writable, save
+    from deepcams.evaluation.tables import check_folder, check_writable, save
 
     outputs = [
         (json, tables.as_json),
@@ -113,8 +125,17 @@ def evaluate(
     for path, _ in outputs:
         if path is not None:
             check_writable(path)
+    if out is not None:
+        check_folder(out)
     experiment = simulation.Experiment(
-        task, degrade, resolution, bbox, margin, weighting, clip
+        task,
+        degrade,
+        resolution,
+        bbox,
+        margin,
+        weighting,
+        clip,
+        thresholds=simulation.parse_thresholds(thresholds),
     )
     names = methods.split(",") if methods is not None else None
     field = simulation.open_truth(truth, period)
@@ -135,3 +156,19 @@ def evaluate(
     for path, text in outputs:
         if path is not None:
             save(path, text(result))
+    if out is not None:
+        for path in [*tables.write(result, out), *_draw(tables.document(result), out)]:
+            typer.echo(f"  {path}")
+
+
+def _draw(document: dict[str, Any], folder: Path) -> list[Path]:
+    """Draw the figures of an evaluation into a folder."""
+    from deepcams.plotting import save
+    from deepcams.plotting.evaluation import skill_by_hour_figure, spectra_figure
+
+    drawn = []
+    if document["details"].get("spectra"):
+        drawn.append(save(spectra_figure(document), folder / "spectra.png"))
+    if document["details"].get("local_hours"):
+        drawn.append(save(skill_by_hour_figure(document), folder / "skill-by-hour.png"))
+    return drawn

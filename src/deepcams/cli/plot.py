@@ -39,7 +39,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Draw figures: maps, comparisons, sequences, series, means, stations, trainings.",
+    help="Draw figures: maps, comparisons, sequences, series, means, stations, trainings, scores.",
     epilog="Example: deepcams plot map pm25.zarr -o map.png",
 )
 
@@ -391,6 +391,70 @@ def training(
 
     _check(out)
     _save(training_figure(folder, size.value), out)
+
+
+Scores = Annotated[
+    Path,
+    typer.Argument(metavar="SCORES", help="What `deepcams evaluate --json` wrote."),
+]
+Methods = Annotated[
+    str | None,
+    typer.Option(
+        help="To draw, comma-separated. Default: the baseline and the best few."
+    ),
+]
+
+
+class Of(StrEnum):
+    """What is transformed."""
+
+    VALUES, LOGARITHMS = "values", "logarithms"
+
+
+@app.command(epilog="Example: deepcams plot spectra scores.json -o spectra.png")
+def spectra(
+    scores: Scores,
+    out: Out,
+    methods: Methods = None,
+    of: Annotated[Of, typer.Option(help="Of the values, or their logarithms.")] = (
+        Of.VALUES
+    ),
+    size: Paper = Size.PAGE,
+    title: Title = "",
+) -> None:
+    """Power and squared coherence against the truth by wavelength, of an evaluation."""
+    from deepcams.plotting.evaluation import read_scores, spectra_figure
+
+    _check(out)
+    figure = spectra_figure(
+        read_scores(scores), _names(methods), of=of.value, title=title, size=size.value
+    )
+    _save(figure, out)
+
+
+@app.command(
+    "skill-by-hour",
+    epilog="Example: deepcams plot skill-by-hour scores.json -o hours.png",
+)
+def skill_by_hour(
+    scores: Scores,
+    out: Out,
+    methods: Methods = None,
+    size: Paper = Size.PAGE,
+    title: Title = "",
+) -> None:
+    """Error and skill by local solar time, land and sea apart, of an evaluation."""
+    from deepcams.plotting.evaluation import read_scores, skill_by_hour_figure
+
+    _check(out)
+    figure = skill_by_hour_figure(
+        read_scores(scores), _names(methods), title=title, size=size.value
+    )
+    _save(figure, out)
+
+
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else text.split(",")
 
 
 def _check(out: Path) -> None:

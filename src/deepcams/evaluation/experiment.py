@@ -5,9 +5,11 @@ The truth streams through in blocks of a few hours, so that a year needs no more
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -30,16 +32,22 @@ from deepcams.evaluation.candidates import (
     make,
     make_all,
 )
+from deepcams.evaluation.diagnostics import diagnostics
+from deepcams.evaluation.diagnostics.base import (
+    SPAN,
+    THRESHOLDS,
+    Block,
+    Diagnostic,
+    Setting,
+)
 from deepcams.evaluation.frames import Table, extreme_threshold, score_sample
+from deepcams.evaluation.tables import Row, defined
 from deepcams.methods.coarsen import Degradation, coarsen
 from deepcams.workers import ThisProcess, Work, Workers
 
 Box = tuple[float, float, float, float]
 Resolution = Literal["fine", "coarse"]
 Weighting = Literal["plain", "area"]
-
-SPAN = 3
-"""Hours between the frames that are kept."""
 
 MARGIN = 12.0
 """Degrees beyond a box that methods see and that are not scored."""
@@ -60,6 +68,7 @@ class Experiment:
         weighting: ``plain`` (every node counts the same, as in the paper) or ``area``.
         clip: values above count as this on both sides, ug m-3; ``None`` for no clip.
         block: hours that are in memory at once (a multiple of 3).
+        thresholds: of events, ug m-3, increasing.
     """
 
     task: Task = "temporal"
@@ -70,6 +79,7 @@ class Experiment:
     weighting: Weighting = "plain"
     clip: float | None = None
     block: int = 12
+    thresholds: tuple[float, ...] = THRESHOLDS
 
     def __post_init__(self) -> None:
         choose("--task", self.task, get_args(Task))
@@ -83,6 +93,13 @@ class Experiment:
         if self.block < SPAN or self.block % SPAN:
             raise InputError(
                 "block", f"a positive multiple of {SPAN} hours", self.block
+            )
+        rising = all(a < b for a, b in pairwise((0.0, *self.thresholds)))
+        if not (self.thresholds and rising and math.isfinite(self.thresholds[-1])):
+            raise InputError(
+                "--thresholds",
+                "positive concentrations in ug m-3, each above the one before",
+                ",".join(f"{each:g}" for each in self.thresholds) or "none",
             )
         if self.resolution == "coarse" and self.task != "temporal":
             raise InputError(
@@ -108,6 +125,25 @@ class Experiment:
             return grid, slice(0, grid.rows), np.arange(grid.columns)
         return grid.select(self.bbox, "--bbox")
 
+    def diagnostics(self, grid: Grid) -> list[Diagnostic]:
+        """Return the diagnostics of the part of a grid that is scored."""
+        part = self.scored(grid)[0]
+        weights = part.row_areas[:, None] if self.weighting == "area" else None
+        return diagnostics(Setting(part, self.in_time, weights, self.thresholds))
+
+
+def parse_thresholds(text: str) -> tuple[float, ...]:
+    """Return thresholds as people write them: numbers with commas between.
+
+    Raises:
+        InputError: one is no number.
+    """
+    try:
+        return tuple(float(each) for each in text.split(","))
+    except ValueError as error:
+        expected = "numbers with commas between, ug m-3"
+        raise InputError("--thresholds", expected, repr(text)) from error
+
 
 @dataclass(frozen=True)
 class Result:
@@ -120,6 +156,9 @@ class Result:
         baseline: the method that skill is measured against (it may not be among ``kinds``).
         truth: one phrase about the truth: grid and times.
         scored: one phrase about the nodes that were scored.
+        figures: method -> the figures of its diagnostics by key; NaN where undefined.
+        details: diagnostic -> its rows, each with its method; undefined figures are ``None``.
+        gaps: one phrase for each diagnostic that there can be none of.
     """
 
     experiment: Experiment
@@ -128,6 +167,9 @@ class Result:
     baseline: str
     truth: str
     scored: str
+    figures: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    details: Mapping[str, list[Row]] = field(default_factory=dict)
+    gaps: tuple[str, ...] = ()
 
 
 def _cut(truth: xr.DataArray, bbox: Box) -> xr.DataArray:
@@ -246,11 +288,14 @@ def score_block(
     target = coarse if experiment.resolution == "coarse" else truth
     source = coarse.isel(time=slice(None, None, SPAN)) if in_time else coarse
     grid = grid_of(target)
-    part, rows, columns = experiment.scored(grid)
-    weights = part.row_areas[:, None] if experiment.weighting == "area" else None
-    scored = [i for i in range(target.sizes["time"]) if not in_time or i % SPAN]
+    _, rows, columns = experiment.scored(grid)
     true = np.asarray(target.data)[:, rows][:, :, columns]
-    thresholds = {i: extreme_threshold(true[i]) for i in scored}
+    compared = experiment.diagnostics(grid)
+    setting = compared[0].setting
+    clip = experiment.clip
+    clipped = true if clip is None else np.minimum(true, np.float32(clip))
+    block = Block(setting, clipped, target.time.values)
+    thresholds = {i: extreme_threshold(true[i]) for i in block.scored}
     months = target.time.values.astype("datetime64[M]").astype(str)
     table = Table()
     for method, result in _results(source, methods):
@@ -263,11 +308,15 @@ def score_block(
                 grid_of(result).describe(),
             )
         made = np.asarray(result.data)[:, rows][:, :, columns]
-        for i in scored:
+        for i in block.scored:
             scores = score_sample(
-                true[i], made[i], weights, clip=experiment.clip, threshold=thresholds[i]
+                true[i], made[i], setting.weights, clip=clip, threshold=thresholds[i]
             )
             table += Table({(method.name, str(months[i])): scores})
+        if clip is not None:
+            made = np.minimum(made, np.float32(clip))
+        sums = {(method.name, each.name): each.sums(block, made) for each in compared}
+        table += Table(sums=sums)
     return table
 
 
@@ -345,7 +394,34 @@ def evaluate(
     if experiment.resolution == "coarse":
         grid = grid.whole_cells()[0]
     scored = experiment.scored(grid)[0].describe()
-    return Result(experiment, table, names, baseline, where, scored)
+    compared = experiment.diagnostics(grid)
+    methods_and_baseline = list(dict.fromkeys([baseline, *names]))
+    return Result(
+        experiment,
+        table,
+        names,
+        baseline,
+        where,
+        scored,
+        *diagnosed(table, compared, methods_and_baseline),
+    )
+
+
+def diagnosed(
+    table: Table, compared: Sequence[Diagnostic], methods: Sequence[str]
+) -> tuple[dict[str, dict[str, float]], dict[str, list[Row]], tuple[str, ...]]:
+    """Return what follows from the sums of diagnostics: ``figures``, ``details`` and ``gaps`` of a :class:`Result`."""
+    figures: dict[str, dict[str, float]] = {method: {} for method in methods}
+    details: dict[str, list[Row]] = {each.name: [] for each in compared}
+    gaps = []
+    for each in compared:
+        for method in methods:
+            sums = table.sums[method, each.name]
+            figures[method] |= each.figures(sums)
+            rows = [{"method": method, **row} for row in each.table(sums)]
+            details[each.name] += [defined(row) for row in rows]
+            gaps.append(each.gap(sums))
+    return figures, details, tuple(gap for gap in dict.fromkeys(gaps) if gap)
 
 
 def _span(field: xr.DataArray) -> str:

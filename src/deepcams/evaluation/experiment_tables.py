@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deepcams.evaluation.diagnostics import of_diagnostics
+from deepcams.evaluation.diagnostics.spectra import COHERENT, FARTHEST
 from deepcams.evaluation.experiment import Result
 from deepcams.evaluation.frames import OF_EXTREMES, Mean, Scores
 from deepcams.evaluation.scores import SCORES, figures, of_frames
@@ -16,6 +19,7 @@ from deepcams.evaluation.tables import (
     Marked,
     Row,
     defined,
+    save_all,
     to_csv,
     to_json,
     to_markdown,
@@ -37,6 +41,10 @@ _COLUMNS = (
     Column("MAE_p99", "MAE p99", ".3f"),
     Column("skill", "skill", "+.1%"),
 )
+DRIFT = 0.001
+"""A method whose mean drifts by so much of it says so."""
+_IN_FILES = {"CSI"}
+"""Scores that the terminal has no room for."""
 _MOST_BY_MONTH = 4
 """Methods whose months fit into 80 columns."""
 
@@ -53,7 +61,8 @@ def rows(result: Result) -> list[Row]:
     ``R``, ``RMSE``, ``MAE``, ``bias`` and the ``_p99`` figures are averaged as in Xiao et al. 2022: over the samples
     (frames) of a month, then over the months; ``_pooled`` ones come from all pairs in one. ``skill`` is
     1 - MAE / MAE of the correct baseline (``linear``, ``bicubic``, ``linear-then-bicubic``), and
-    ``skill_training_free`` the same against the best training-free method among the rows.
+    ``skill_training_free`` the same against the best training-free method among the rows. The scores of
+    :mod:`deepcams.evaluation.diagnostics` are in the rows over all months.
     """
     months = result.table.months
     table: list[Row] = []
@@ -87,8 +96,16 @@ def rows(result: Result) -> list[Row]:
             row |= {f"{key}_p99_pooled": value for key, value in extreme.items()}
             row["skill"] = _skill(mae[name], mae[result.baseline])
             row["skill_training_free"] = _skill(mae[name], best)
+            # Diagnostics are of the whole period alone.
+            whole = result.figures.get(name, {}) if period == ALL else {}
+            row |= {key: whole.get(key, math.nan) for key in _diagnostic_keys(result)}
             table.append(defined(row))
     return table
+
+
+def _diagnostic_keys(result: Result) -> list[str]:
+    """The scores of the diagnostics that the experiment makes."""
+    return list(next(iter(result.figures.values()), {}))
 
 
 def _mean(months: Iterable[Scores], key: str) -> float:
@@ -99,26 +116,33 @@ def _skill(mae: float, reference: float) -> float:
     return 1 - mae / reference if reference > 0 else math.nan
 
 
-def as_json(result: Result) -> str:
-    """Return the scores as JSON.
+def document(result: Result) -> Row:
+    """Return everything that is written as JSON.
 
     Args:
         result: of :func:`deepcams.evaluation.evaluate`.
 
     Returns:
-        ``{"rows": [...], "experiment": {...}, "truth": ..., "scored": ..., "baseline": ...}``.
+        ``{"rows": [...], "details": {diagnostic: [...]}, "gaps": [...], "experiment": {...}, "truth": ...,
+        "scored": ..., "baseline": ...}``.
     """
     from deepcams._version import __version__
 
-    document = {
+    return {
         "rows": rows(result),
+        "details": result.details,
+        "gaps": result.gaps,
         "experiment": asdict(result.experiment),
         "baseline": result.baseline,
         "truth": result.truth,
         "scored": result.scored,
         "deepcams": __version__,
     }
-    return to_json(document)
+
+
+def as_json(result: Result) -> str:
+    """Return :func:`document` as text."""
+    return to_json(document(result))
 
 
 def as_csv(result: Result) -> str:
@@ -131,6 +155,23 @@ def as_csv(result: Result) -> str:
         a row for each method and month under one header; undefined figures are empty.
     """
     return to_csv(rows(result))
+
+
+def write(result: Result, folder: Path) -> list[Path]:
+    """Write scores.json, scores.csv, scores.md and a CSV for each diagnostic into a folder, which is made.
+
+    Raises:
+        OutputError: it cannot be made or written to.
+    """
+    texts = {
+        "scores.json": as_json(result),
+        "scores.csv": as_csv(result),
+        "scores.md": as_markdown(result),
+    }
+    for name, details in result.details.items():
+        if details:
+            texts[f"{name.replace('_', '-')}.csv"] = to_csv(details)
+    return save_all(folder, texts)
 
 
 def _by_mae(row: Row) -> float:
@@ -146,14 +187,27 @@ def _over_all(table: list[Row]) -> list[Row]:
 
 
 def _best_of(table: list[Row]) -> Marked:
-    """What is marked: the best of a column, but of the bias, which everywhere is next to nothing."""
+    """What is marked: the best of a column, but of those best at zero, which many reach to within noise."""
+    scores = SCORES | of_diagnostics()
     best = {}
-    for column in _COLUMNS:
-        score = SCORES.get(column.key.partition("_")[0])
-        values = [row[column.key] for row in table if row[column.key] is not None]
-        if score is not None and score.better != "zero" and len(values) > 1:
-            best[column.key] = max(values) if score.better == "higher" else min(values)
+    for key in table[0] if table else ():
+        score = scores.get(key) or scores.get(key.removesuffix("_p99"))
+        values = [row[key] for row in table if row[key] is not None]
+        if score is None or score.better == "zero" or len(values) < 2:
+            continue
+        if score.better == "one":
+            best[key] = min(values, key=lambda value: abs(value - 1))
+        else:
+            best[key] = max(values) if score.better == "higher" else min(values)
     return lambda row, key: key in best and row[key] == best[key]
+
+
+def _diagnostic_columns(result: Result) -> list[Column]:
+    """The columns of the second table; none without diagnostics."""
+    scores = of_diagnostics()
+    chosen = [scores[key] for key in _diagnostic_keys(result)]
+    heads = [Column(each.key, each.head or each.key, each.form) for each in chosen]
+    return [_COLUMNS[0], *heads] if heads else []
 
 
 def title(result: Result) -> str:
@@ -188,6 +242,31 @@ def explanation(result: Result, table: list[Row]) -> str:
     )
 
 
+def diagnostics_explanation(result: Result) -> str:
+    """Return what the columns of the second table mean, and what there can be none of."""
+    words = [
+        "res.: effective resolution, the wavelength in degrees of longitude under which the squared coherence with the "
+        f"truth falls below {COHERENT:g} (rows {FARTHEST:g} S to {FARTHEST:g} N); P<1°: power under 1 degree over the "
+        "truth's; cells: variance inside 3 x 3 cells over the truth's; CSI, FSS: events of at least "
+        f"{result.experiment.thresholds[:2][-1]:g} ug m-3, FSS over 3 x 3 nodes; p99.99: relative error of that "
+        "quantile; land, sea: MAE in ug m-3."
+    ]
+    if result.experiment.in_time:
+        words.append(
+            "R diff.: of the change from hour to hour; drift: mean of the hourly field less that of its analyses "
+            "joined linearly."
+        )
+        moved = [
+            f"{name} ({figures['drift']:+.1%})"
+            for name, figures in result.figures.items()
+            if name in result.kinds and abs(figures["drift"]) >= DRIFT
+        ]
+        if moved:
+            words.append(f"Changes daily means: {', '.join(moved)}.")
+    words += [f"{gap[0].upper()}{gap[1:]}." for gap in result.gaps]
+    return " ".join(words)
+
+
 def as_markdown(result: Result) -> str:
     """Return the scores as Markdown.
 
@@ -205,6 +284,12 @@ def as_markdown(result: Result) -> str:
         to_markdown(chosen, columns, _best_of(chosen)),
         explanation(result, chosen),
     ]
+    columns = _diagnostic_columns(result)
+    if columns:
+        parts += [
+            to_markdown(chosen, columns, _best_of(chosen)),
+            diagnostics_explanation(result),
+        ]
     if len(months) > 1:
         maes = {(row["method"], row["period"]): row["MAE"] for row in table}
         of_months = [
@@ -258,4 +343,18 @@ def for_terminal(result: Result) -> RenderableType:
             to_terminal(of_months, [Column("month", "MAE by month"), *heads]),
         ]
     words = Text(explanation(result, chosen), style="dim")
-    return Group(*parts, Padding(words, (1, 0, 0, 0)))
+    parts.append(Padding(words, (1, 0, 0, 0)))
+    columns = _diagnostic_columns(result)
+    if columns:
+        words = Text(diagnostics_explanation(result), style="dim")
+        parts += [
+            Text(""),
+            to_terminal(
+                chosen,
+                [column for column in columns if column.key not in _IN_FILES],
+                style,
+                section="kind",
+            ),
+            Padding(words, (1, 0, 0, 0)),
+        ]
+    return Group(*parts)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from deepcams.evaluation.diagnostics.base import Sums
 from deepcams.evaluation.scores import figures, of_frames
 from deepcams.evaluation.sums import Pairs
 
@@ -136,16 +137,18 @@ def score_sample(
 
 @dataclass(frozen=True)
 class Table:
-    """Scores by method and month; adds.
+    """Scores by method and month, and what diagnostics add up over all months; adds.
 
     Attributes:
         scores: (method, month as ``YYYY-MM``) -> scores.
+        sums: (method, name of a diagnostic) -> its sums.
     """
 
     scores: Mapping[tuple[str, str], Scores] = field(default_factory=dict)
+    sums: Mapping[tuple[str, str], Sums] = field(default_factory=dict)
 
     def __add__(self, other: Table) -> Table:
-        return Table(added(self.scores, other.scores))
+        return Table(added(self.scores, other.scores), added(self.sums, other.sums))
 
     @property
     def months(self) -> list[str]:

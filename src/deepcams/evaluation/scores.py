@@ -14,7 +14,7 @@ import numpy as np
 
 from deepcams.evaluation.sums import Pairs, pairs_of
 
-Better = Literal["higher", "lower", "zero"]
+Better = Literal["higher", "lower", "zero", "one"]
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,13 @@ class Score:
         key: its name in tables.
         name: in words.
         unit: empty where it has none.
-        better: which values are better; ``zero`` is nearer to zero.
+        better: which values are better; ``zero`` is nearer to zero, ``one`` nearer to one.
         source: the work that defines it.
-        figure: its value from the sums; NaN (or a division by zero) where it is undefined.
+        figure: its value from sums over pairs; NaN (or a division by zero) where it is undefined. ``None`` for scores
+            that are computed from something else.
         of_frames: also a score of whole frames (``deepcams evaluate``).
+        form: how tables for people write it (as :func:`format` takes it).
+        head: of its column in tables for people; the key where empty.
     """
 
     key: str
@@ -36,8 +39,10 @@ class Score:
     unit: str
     better: Better
     source: str
-    figure: Callable[[Pairs], Any]
+    figure: Callable[[Pairs], Any] | None = None
     of_frames: bool = True
+    form: str = ".3f"
+    head: str = ""
 
 
 _SCORES = (
@@ -94,8 +99,13 @@ def of_frames() -> list[str]:
 
 def figures(pairs: Pairs, keys: Iterable[str] = SCORES) -> dict[str, Any]:
     """Return scores of a set of pairs, or of many groups: key -> number or array; NaN where undefined."""
+    found = {}
     with np.errstate(invalid="ignore", divide="ignore"):
-        return {key: SCORES[key].figure(pairs) for key in keys}
+        for key in keys:
+            figure = SCORES[key].figure
+            assert figure is not None, f"{key} is not computed from sums over pairs"
+            found[key] = figure(pairs)
+    return found
 
 
 _ENDS = (1 - 0.95) / 2, 1 - (1 - 0.95) / 2

@@ -7,7 +7,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -173,3 +173,33 @@ def save(path: Path, text: str) -> None:
     """
     with os_errors_explained(path):
         write_atomically(path, text.encode())
+
+
+def save_all(folder: Path, texts: Mapping[str, str]) -> list[Path]:
+    """Write texts into a folder, which is made, each whole or not at all.
+
+    Args:
+        folder: for the files.
+        texts: by the names of their files.
+
+    Raises:
+        OutputError: the folder cannot be made or written to.
+    """
+    with os_errors_explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        save(folder / name, text)
+    return [folder / name for name in texts]
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that cannot be made or written to, before the work; nothing is made yet.
+
+    Raises:
+        OutputError: saying which folder above it stands in the way.
+    """
+    above = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise OutputError(
+            f"{folder}: {above} is no folder that can be written to; name another folder"
+        )

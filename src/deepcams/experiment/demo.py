@@ -24,7 +24,8 @@ from deepcams.downscaling.job import Summary, downscale_to
 from deepcams.downscaling.plan import downscale
 from deepcams.evaluation import experiment_tables, tables
 from deepcams.evaluation.candidates import CONSERVE, CORRECT_BASELINE, THEN, make
-from deepcams.evaluation.experiment import SPAN, Experiment, Result, score_block
+from deepcams.evaluation.diagnostics.base import SPAN
+from deepcams.evaluation.experiment import Experiment, Result, score_block
 from deepcams.files.records import FOLDER, Records, differences
 from deepcams.methods.chains import best
 from deepcams.methods.coarsen import coarsen

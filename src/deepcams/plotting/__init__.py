@@ -9,6 +9,10 @@ from deepcams.core.lazy import lazy_names
 if TYPE_CHECKING:
     from deepcams.plotting.compare import annual_figure as annual_figure
     from deepcams.plotting.compare import compare_maps as compare_maps
+    from deepcams.plotting.evaluation import (
+        skill_by_hour_figure as skill_by_hour_figure,
+    )
+    from deepcams.plotting.evaluation import spectra_figure as spectra_figure
     from deepcams.plotting.film import animate as animate
     from deepcams.plotting.maps import map_figure as map_figure
     from deepcams.plotting.page import save as save
@@ -26,6 +30,8 @@ else:
             "save": ".page",
             "sequence_figure": ".sequence",
             "series_figure": ".series",
+            "skill_by_hour_figure": ".evaluation",
+            "spectra_figure": ".evaluation",
             "training_figure": ".training",
         },
     )

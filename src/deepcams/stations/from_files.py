@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,13 +12,13 @@ from typing import TYPE_CHECKING
 import xarray as xr
 
 from deepcams._version import __version__
-from deepcams.core.errors import InputError, OutputError, notice
+from deepcams.core.errors import InputError, notice
 from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress
 from deepcams.core.species import label
 from deepcams.core.url import Url, place_of
 from deepcams.evaluation.sums import COLUMNS
-from deepcams.evaluation.tables import Row, check_writable, save
+from deepcams.evaluation.tables import Row, check_folder, check_writable, save
 from deepcams.files.cache import (
     cache_dir,
     folder_to_build,
@@ -162,7 +161,7 @@ def _check_request(request: Request) -> None:
         if path is not None:
             check_writable(path)
     if request.out is not None:
-        _check_folder(request.out)
+        check_folder(request.out)
 
 
 def _note_alone(found: Validation) -> None:
@@ -235,15 +234,6 @@ def _sort_paths(request: Request) -> Request:
             )
         (stations if path.is_file() and is_table(path) else fields).append(each)
     return replace(request, field=tuple(fields), stations=tuple(stations))
-
-
-def _check_folder(folder: Path) -> None:
-    """Refuse a folder that cannot be made or written to, before the work; nothing is made yet."""
-    above = next(each for each in (folder, *folder.absolute().parents) if each.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        raise OutputError(
-            f"{folder}: {above} is no folder that can be written to; name another folder"
-        )
 
 
 def _open(paths: tuple[str | Path, ...], request: Request) -> xr.DataArray | None:

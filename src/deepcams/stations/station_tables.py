@@ -18,12 +18,11 @@ from deepcams.evaluation.tables import (
     Column,
     Row,
     defined,
-    save,
+    save_all,
     to_csv,
     to_json,
     to_terminal,
 )
-from deepcams.files.atomic import os_errors_explained
 from deepcams.stations.metadata import INLAND, SEA, SURFACES, count_surroundings
 
 if TYPE_CHECKING:
@@ -232,17 +231,13 @@ def write(found: Validation, table: list[Row], folder: Path) -> list[Path]:
     Raises:
         OutputError: it cannot be made or written to.
     """
-    with os_errors_explained(folder):
-        folder.mkdir(parents=True, exist_ok=True)
     texts = {
         "scores.json": as_json(found, table),
         "scores.csv": to_csv(table),
         "stations.csv": station_table(found).to_csv(index=False, float_format="%.6g"),
         "quality.csv": to_csv(found.quality.rows()),
     }
-    for name, text in texts.items():
-        save(folder / name, text)
-    return [folder / name for name in texts]
+    return save_all(folder, texts)
 
 
 def parse_by(texts: Iterable[str]) -> tuple[str, ...]:

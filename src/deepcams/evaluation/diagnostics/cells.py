@@ -1,0 +1,75 @@
+"""Variance inside coarse cells: what a method in space puts into them, against what the truth has there."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+
+import numpy as np
+
+from deepcams.core.errors import InputError
+from deepcams.core.grid import Grid, place
+from deepcams.evaluation.diagnostics.base import Block, Diagnostic, Setting, Sums, ratio
+from deepcams.evaluation.scores import Score
+from deepcams.evaluation.tables import Row
+from deepcams.methods.coarsen import area_mean
+
+
+class CellVariance(Diagnostic):
+    """Sums of squared deviations from the area means of whole 3 x 3 cells; cells with a missing node are left out."""
+
+    name = "cells"
+    scores = (
+        Score(
+            key="cell_variance",
+            name="variance inside the coarse cells of 3 x 3 nodes, over the truth's",
+            unit="",
+            better="one",
+            source="ratio of variances",
+            form=".2f",
+            head="cells",
+        ),
+    )
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(setting)
+        self.cells: tuple[Grid, slice, slice] | None = None
+        with suppress(InputError):
+            self.cells = setting.grid.whole_cells()
+
+    def gap(self, sums: Sums) -> str:
+        """Return why there is no such cell."""
+        return "" if sums["nodes"] else "no whole cell of 3 x 3 nodes is known"
+
+    def sums(self, block: Block, made: np.ndarray) -> Sums:
+        """Return the sums of squares of the truth and the method, and the number of nodes."""
+        squares, nodes = np.zeros(2), 0
+        for i in block.scored if self.cells else []:
+            true = block.once(("cells", i), partial(self._deviations, block.truth[i]))
+            ours = self._deviations(made[i])
+            both = ~(np.isnan(true) | np.isnan(ours))
+            nodes += int(both.sum())
+            squares += [
+                np.square(each, where=both, out=np.zeros_like(each)).sum()
+                for each in (true, ours)
+            ]
+        return Sums({"squares": squares, "nodes": np.array(nodes)})
+
+    def _deviations(self, frame: np.ndarray) -> np.ndarray:
+        """Each node's deviation from its cell's mean, float64; NaN in cells with a missing node."""
+        assert self.cells is not None
+        coarse, rows, columns = self.cells
+        fine = frame[rows, columns].astype(np.float64)
+        return np.asarray(fine - place(area_mean(fine, coarse), coarse))
+
+    def figures(self, sums: Sums) -> dict[str, float]:
+        """Return the ratio of both variances."""
+        return {"cell_variance": float(ratio(sums["squares"][1], sums["squares"][0]))}
+
+    def table(self, sums: Sums) -> list[Row]:
+        """Return one row: both variances (ug2 m-6) and how many nodes they are of."""
+        truth, method = (float(each) for each in ratio(sums["squares"], sums["nodes"]))
+        return [
+            {"truth": truth, "method": method, "nodes": int(sums["nodes"])}
+            | self.figures(sums)
+        ]

@@ -1,0 +1,114 @@
+"""Events, values of at least a threshold: fractions skill score and critical success index by neighbourhood.
+
+A neighbourhood of n is the n x n nodes around a node, as far as the region reaches and values are known on both sides;
+columns go on round the globe. Nodes count alike, whatever their area. The critical success index of a neighbourhood
+counts a node as an event if any node of its neighbourhood is one.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import cv2
+import numpy as np
+
+from deepcams.evaluation.diagnostics.base import Block, Diagnostic, Sums, ratio
+from deepcams.evaluation.scores import Score
+from deepcams.evaluation.tables import Row
+
+NEIGHBOURHOODS = (1, 3, 5)
+"""Nodes on a side."""
+SHOWN = {"FSS": 3, "CSI": 1}
+"""Neighbourhoods of the scores that are columns, at the second threshold or the only one."""
+
+
+class Events(Diagnostic):
+    """Fractions skill score and critical success index."""
+
+    name = "events"
+    scores = (
+        Score(
+            key="FSS",
+            name="fractions skill score at the second threshold (35 ug m-3), 3 x 3 nodes",
+            unit="",
+            better="higher",
+            source="Roberts and Lean 2008",
+            form=".3f",
+        ),
+        Score(
+            key="CSI",
+            name="critical success index (threat score) at the same threshold, node by node",
+            unit="",
+            better="higher",
+            source="Schaefer 1990",
+            form=".3f",
+        ),
+    )
+
+    def sums(self, block: Block, made: np.ndarray) -> Sums:
+        """Return sums by threshold and neighbourhood: of squared fractions (2), and of nodes (3)."""
+        shape = len(self.setting.thresholds), len(NEIGHBOURHOODS)
+        squares, nodes = np.zeros((*shape, 2)), np.zeros((*shape, 3), np.int64)
+        for i in block.scored:
+            both = ~(np.isnan(block.truth[i]) | np.isnan(made[i]))
+            whole = bool(both.all())
+            for j, threshold in enumerate(self.setting.thresholds):
+                true = (block.truth[i] >= threshold) & both
+                ours = (made[i] >= threshold) & both
+                if not (true.any() or ours.any()):
+                    continue
+                for k, size in enumerate(NEIGHBOURHOODS):
+                    known = partial(self._around, both, size)
+                    # In whole frames it is the same everywhere and for all methods.
+                    n = block.once(("known", size), known) if whole else known()
+                    t, m = self._around(true, size), self._around(ours, size)
+                    some = np.flatnonzero(((t | m) > 0) & both)
+                    t, m, n = (each.reshape(-1)[some] for each in (t, m, n))
+                    one, other = t / n.astype(np.float64), m / n.astype(np.float64)
+                    squares[j, k] += (
+                        np.square(one - other).sum(),
+                        (one @ one) + (other @ other),
+                    )
+                    hit = (t > 0) & (m > 0)
+                    nodes[j, k] += hit.sum(), (m == 0).sum(), (t == 0).sum()
+        return Sums({"squares": squares, "nodes": nodes})
+
+    def _around(self, mask: np.ndarray, size: int) -> np.ndarray:
+        """How many nodes of each node's neighbourhood are in a mask, (rows, columns), uint8."""
+        counted = mask.view(np.uint8)
+        if size == 1:
+            return counted
+        half = size // 2
+        if self.setting.grid.periodic:
+            counted = np.pad(counted, ((0, 0), (half, half)), mode="wrap")
+        total = cv2.boxFilter(
+            counted, -1, (size, size), normalize=False, borderType=cv2.BORDER_CONSTANT
+        )
+        columns = mask.shape[1]
+        return np.asarray(
+            total[:, half : half + columns] if self.setting.grid.periodic else total
+        )
+
+    def figures(self, sums: Sums) -> dict[str, float]:
+        """Return the scores at the second threshold, or the only one."""
+        shown = self.setting.thresholds[:2][-1]
+        return {
+            key: float(row[key])
+            for row in self.table(sums)
+            for key, size in SHOWN.items()
+            if row["threshold"] == shown and row["neighbourhood"] == size
+        }
+
+    def table(self, sums: Sums) -> list[Row]:
+        """Return a row for each threshold and neighbourhood; scores of no event at all are undefined."""
+        found: list[Row] = []
+        for j, threshold in enumerate(self.setting.thresholds):
+            for k, size in enumerate(NEIGHBOURHOODS):
+                apart, most = sums["squares"][j, k]
+                hits, misses, alarms = sums["nodes"][j, k].tolist()
+                row: Row = {"threshold": threshold, "neighbourhood": size}
+                row["FSS"] = float(1 - ratio(apart, most))
+                row["CSI"] = float(ratio(hits, hits + misses + alarms))
+                counts = {"hits": hits, "misses": misses, "false_alarms": alarms}
+                found.append(row | counts)
+        return found

@@ -1,0 +1,202 @@
+"""Scores that know the hour: error by local solar time, the change from hour to hour, and the drift of the mean."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from deepcams.evaluation.diagnostics.base import (
+    SEASONS,
+    SPAN,
+    Block,
+    Diagnostic,
+    Sums,
+    ratio,
+)
+from deepcams.evaluation.scores import Score, figures
+from deepcams.evaluation.sums import Pairs
+from deepcams.evaluation.tables import Row
+
+SURFACES = ("land", "sea")
+
+
+def _by_hour(values: np.ndarray, hours: np.ndarray) -> np.ndarray:
+    """Sum over rows, and over the columns of each local hour: (rows, columns) -> (24,)."""
+    return np.bincount(hours, values.sum(axis=0), 24)
+
+
+class LocalHours(Diagnostic):
+    """Error by local mean solar time, land and sea apart."""
+
+    name = "local_hours"
+    scores = (
+        Score(
+            key="MAE_land",
+            name="mean absolute error on land (at least half of the cell)",
+            unit="ug m-3",
+            better="lower",
+            source="Willmott and Matsuura 2005",
+            form=".3f",
+            head="land",
+        ),
+        Score(
+            key="MAE_sea",
+            name="mean absolute error at sea",
+            unit="ug m-3",
+            better="lower",
+            source="Willmott and Matsuura 2005",
+            form=".3f",
+            head="sea",
+        ),
+    )
+    _SUMS = ("weight", "absolute", "error", "squared", "truth")
+
+    def sums(self, block: Block, made: np.ndarray) -> Sums:
+        """Return weighted sums by surface and local hour, (2, 24, 5)."""
+        total = np.zeros((len(SURFACES), 24, len(self._SUMS)))
+        weights, land = self.setting.node_weights, self.setting.land
+        for i in block.scored:
+            hours = block.local_hours(i)
+            truth = block.truth[i].astype(np.float64)
+            error = made[i] - truth
+            known = np.where(np.isnan(error), 0.0, weights)
+            error, truth = np.nan_to_num(error), np.nan_to_num(truth)
+            for k, surface in enumerate((land, ~land)):
+                w = known * surface
+                sums = w, w * abs(error), w * error, w * error * error, w * truth
+                for column, each in enumerate(sums):
+                    total[k, :, column] += _by_hour(each, hours)
+        return Sums({"hours": total})
+
+    def figures(self, sums: Sums) -> dict[str, float]:
+        """Return the error over all hours, land and sea apart."""
+        weight, absolute = sums["hours"].sum(axis=1)[:, :2].T
+        return dict(
+            zip(("MAE_land", "MAE_sea"), ratio(absolute, weight).tolist(), strict=True)
+        )
+
+    def table(self, sums: Sums) -> list[Row]:
+        """Return a row for each surface and hour that has values."""
+        share = sums["hours"][..., 0].sum()
+        found: list[Row] = []
+        for surface, hours in zip(SURFACES, sums["hours"], strict=True):
+            for hour in np.flatnonzero(hours[:, 0]).tolist():
+                weight, absolute, error, squared, truth = hours[hour].tolist()
+                row: Row = {"surface": surface, "hour": hour, "share": weight / share}
+                row |= {"MAE": absolute / weight, "bias": error / weight}
+                row |= {
+                    "RMSE": float(np.sqrt(squared / weight)),
+                    "truth": truth / weight,
+                }
+                found.append(row)
+        return found
+
+
+class Change(Diagnostic):
+    """Pearson's correlation of the changes from hour to hour with the truth's, all nodes and hours in one."""
+
+    name = "change"
+    scores = (
+        Score(
+            key="R_change",
+            name="Pearson's correlation of the change from hour to hour",
+            unit="",
+            better="higher",
+            source="Pearson's correlation of first differences",
+            form=".3f",
+            head="R diff.",
+        ),
+    )
+    only_in_time = True
+
+    def sums(self, block: Block, made: np.ndarray) -> Sums:
+        """Return the weighted sums over pairs of changes."""
+        pairs = Pairs()
+        for i in range(1, len(block.times)):
+            truth, method = (
+                each[i].astype(np.float64) - each[i - 1] for each in (block.truth, made)
+            )
+            both = ~(np.isnan(truth) | np.isnan(method))
+            pairs += Pairs.of(
+                truth[both], method[both], self.setting.node_weights[both]
+            )
+        return Sums({"pairs": pairs})
+
+    def figures(self, sums: Sums) -> dict[str, float]:
+        """Return the correlation."""
+        return {"R_change": float(figures(sums["pairs"], ["R"])["R"])}
+
+    def table(self, sums: Sums) -> list[Row]:
+        """Return one row: correlation, and standard deviations of the changes (ug m-3 an hour)."""
+        pairs = sums["pairs"]
+        spread = [
+            float(np.sqrt(ratio(each, pairs.weight)))
+            for each in (pairs.truth_moment, pairs.method_moment)
+        ]
+        return [
+            self.figures(sums)
+            | {"truth_std": spread[0], "method_std": spread[1], "pairs": pairs.count}
+        ]
+
+
+class Drift(Diagnostic):
+    """What a method in time adds to the mean of its own analyses joined by straight lines.
+
+    A method without drift leaves daily means as the straight lines have them. The truth's own drift is given with it:
+    the mean of an hourly truth is not that of its every third hour joined linearly either.
+    """
+
+    name = "drift"
+    scores = (
+        Score(
+            key="drift",
+            name="mean of the hourly field less that of its analyses joined linearly, relative to the latter",
+            unit="",
+            better="zero",
+            source="this project",
+            form="+.2%",
+        ),
+    )
+    only_in_time = True
+    _SUMS = ("weight", "straight", "method", "truth_straight", "truth")
+
+    def sums(self, block: Block, made: np.ndarray) -> Sums:
+        """Return weighted sums by season and local hour, (4, 24, 5), over all hours, those given included."""
+        total = np.zeros((len(SEASONS), 24, len(self._SUMS)))
+        weights = self.setting.node_weights
+        for i in range(len(block.times) - 1):
+            first, share = i - i % SPAN, i % SPAN / SPAN
+            values = []
+            for frames in (made, block.truth):
+                before, after = frames[first].astype(np.float64), frames[first + SPAN]
+                values += [
+                    (1 - share) * before + share * after,
+                    frames[i].astype(np.float64),
+                ]
+            missing = np.isnan(values).any(axis=0)
+            known = np.where(missing, 0.0, weights)
+            hours, season = block.local_hours(i), block.season(i)
+            for column, each in enumerate((1.0, *values)):
+                weighted = known * np.nan_to_num(each)
+                total[season, :, column] += _by_hour(weighted, hours)
+        return Sums({"means": total})
+
+    def figures(self, sums: Sums) -> dict[str, float]:
+        """Return the relative drift over all seasons and hours."""
+        _, straight, method, _, _ = sums["means"].sum(axis=(0, 1))
+        return {"drift": float(ratio(method - straight, straight))}
+
+    def table(self, sums: Sums) -> list[Row]:
+        """Return a row for each season and local hour that has values, drifts in ug m-3."""
+        found: list[Row] = []
+        for season, hours in zip(SEASONS, sums["means"], strict=True):
+            for hour in np.flatnonzero(hours[:, 0]).tolist():
+                weight, straight, method, true_straight, truth = hours[hour].tolist()
+                row: Row = {
+                    "season": season,
+                    "hour": hour,
+                    "analyses": straight / weight,
+                }
+                row |= {"drift": (method - straight) / weight}
+                row |= {"drift_truth": (truth - true_straight) / weight}
+                found.append(row)
+        return found
