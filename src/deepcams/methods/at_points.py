@@ -47,8 +47,9 @@ class Surrounded:
     step: int = 3 * HOUR_SECONDS
 
     def solar_hours(self, fraction: float) -> np.ndarray:
-        """Return the local mean solar time, (n,), hours in [0, 24), at a fraction of the step after the second frame."""
-        return solar_hours(self.seconds + fraction * self.step, self.longitude)
+        """Return local mean solar times, (n,), hours in [0, 24), at a fraction of the step from the second frame."""
+        utc = (self.seconds + fraction * self.step) / HOUR_SECONDS
+        return np.asarray((utc + self.longitude / 15) % 24)
 
 
 class AtPoints(Protocol):
@@ -62,9 +63,7 @@ class AtPoints(Protocol):
     name: str
     kind: Literal["baseline", "training-free", "network"]
 
-    def values(
-        self, around: Surrounded, fractions: Sequence[float]
-    ) -> np.ndarray:
+    def values(self, around: Surrounded, fractions: Sequence[float]) -> np.ndarray:
         """Return (len(fractions), n), float64, ug m-3, >= 0: values between the middle frames."""
         ...
 
@@ -111,9 +110,3 @@ class Pchip:
     def values(self, around: Surrounded, fractions: Sequence[float]) -> np.ndarray:
         """See :class:`AtPoints`."""
         return pchip(around.frames, fractions)
-
-
-def solar_hours(seconds: np.ndarray, longitude: np.ndarray) -> np.ndarray:
-    """Return the local mean solar time in hours, [0, 24), at moments (seconds since 1970 UTC) and longitudes (degrees)."""
-    hours = np.asarray(seconds) / HOUR_SECONDS + np.asarray(longitude) / 15
-    return np.asarray(hours % 24)

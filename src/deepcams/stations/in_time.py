@@ -1,9 +1,9 @@
 """Stations as hourly truth for the step in time: every third hour is kept, methods at points make the two between.
 
-A *window* is ten whole hours, t - 3 to t + 6: the frames t - 3, t, t + 3 and t + 6, and the hidden hours t + 1 and t + 2.
-Every hour begins a window, so each of the three phases is scored. What one instrument does within three hours is mostly
-noise; so a window's values are means over the stations of a region, over exactly those that have all ten hours, the
-same ones in each hour. All methods see the same windows.
+A *window* is ten whole hours, t - 3 to t + 6: the frames t - 3, t, t + 3 and t + 6, and the hidden hours t + 1 and
+t + 2. Every hour begins a window, so each of the three phases is scored. What one instrument does within three hours is
+mostly noise; so a window's values are means over the stations of a region, over exactly those that have all ten hours,
+the same ones in each hour. All methods see the same windows.
 
 Stations come in batches of neighbours, as in :mod:`deepcams.stations.validation`. What stays in memory between batches
 are the windows of regions that are not complete yet: 64 bytes for each of their hours. Stations are numbered from north
@@ -12,9 +12,10 @@ to south, so these are the regions of about one band of latitude.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,8 @@ from deepcams.core.period import Period
 from deepcams.core.text import counted
 from deepcams.core.times import HOUR_SECONDS
 from deepcams.evaluation.sums import COLUMNS, sum_pairs
-from deepcams.methods.at_points import AT_POINTS, AtPoints, Surrounded, solar_hours
+from deepcams.evaluation.tables import ALL
+from deepcams.methods.at_points import AT_POINTS, AtPoints, Surrounded
 from deepcams.stations.quality import Control, Quality, Report, near_pairs
 from deepcams.stations.sorted_copy import StationArchive
 from deepcams.stations.validation import BATCH_ROWS, MARGIN_DAYS, split_stations
@@ -46,7 +48,7 @@ WIDE = 15.0
 
 SEASONS = ("Dec-Feb", "Mar-May", "Jun-Aug", "Sep-Nov")
 GROUPS: dict[str, tuple[str, ...]] = {
-    "all": ("all",),
+    ALL: (ALL,),
     "season": SEASONS,
     "hour": tuple(f"{hour:02d}" for hour in range(24)),
     "phase": tuple(f"{hour:02d}" for hour in range(STEP)),
@@ -84,6 +86,35 @@ class Options:
             raise InputError("--region-mean", "0 to 180 degrees, or all", self.region)
         if self.at_least < 1:
             raise InputError("--at-least", "1 station or more", self.at_least)
+
+    @classmethod
+    def of_texts(
+        cls,
+        region: str,
+        at_least: int,
+        bbox: tuple[float, float, float, float] | None,
+        period: str | None,
+        starts: bool,
+    ) -> Options:
+        """Make the options of what a person types.
+
+        Args:
+            region: a number of degrees, or ``all``.
+            period: as :meth:`deepcams.core.period.Period.parse` reads it.
+
+        Raises:
+            InputError: one of them is neither.
+        """
+        chosen = None if period is None else Period.parse(period, "--period")
+        if region.strip() == ALL:
+            return cls(None, at_least, bbox, chosen, starts=starts)
+        try:
+            degrees = float(region)
+        except ValueError:
+            degrees = math.nan
+        if math.isnan(degrees):
+            raise InputError("--region-mean", "0 to 180 degrees, or all", repr(region))
+        return cls(degrees, at_least, bbox, chosen, starts=starts)
 
 
 @dataclass
@@ -272,9 +303,9 @@ class Scoring:
         week = (_week(moments) - self._first).astype(np.int64)
         months = moments.astype("datetime64[s]").astype("datetime64[M]")
         groups = {
-            "all": np.zeros_like(week),
+            ALL: np.zeros_like(week),
             "season": (months.astype(np.int64) + 1) % 12 // 3,
-            "hour": solar_hours(moments, longitude).astype(np.int64),
+            "hour": np.stack([around.solar_hours(f) for f in fractions]).astype(int),
             "phase": np.broadcast_to(found.begin % STEP, week.shape),
         }
         truth = means[len(FRAMES) :].ravel()
@@ -379,9 +410,13 @@ def _none() -> Windows:
 
 def _methods(names: Sequence[str] | None) -> list[AtPoints]:
     known = AT_POINTS.names()
-    wanted = known if names is None else [name.strip() for name in names if name.strip()]
+    wanted = (
+        known if names is None else [name.strip() for name in names if name.strip()]
+    )
     if not wanted:
-        raise InputError("--methods", "at least one", "none", ", ".join(known))
+        raise InputError(
+            "--methods", "at least one", "none", f"name {', '.join(known)}"
+        )
     where = "--methods with --truth stations"
     return [
         AT_POINTS.get(choose(where, name, known))() for name in dict.fromkeys(wanted)
@@ -390,8 +425,13 @@ def _methods(names: Sequence[str] | None) -> list[AtPoints]:
 
 @dataclass(frozen=True)
 class _Places:
-    """Stations and regions: ``region`` (stations,), -1 for those that are left out; near pairs of stations; and the
-    middle of each region's stations, (regions,), degrees."""
+    """Where stations and regions are.
+
+    Attributes:
+        region: (stations,), each one's region, -1 for those that are left out.
+        pairs: (n, 2), near stations.
+        latitude, longitude: (regions,), the middle of each region's stations, degrees.
+    """
 
     region: np.ndarray
     pairs: np.ndarray
@@ -430,7 +470,7 @@ def _places(archive: StationArchive, options: Options) -> _Places:
     wide = int((width[members >= options.at_least] > WIDE).sum())
     if wide:
         notice(
-            f"{counted(wide, 'region')} wider than {WIDE:g} degrees: the local solar time is that of the mean longitude; "
+            f"{counted(wide, 'region')} wider than {WIDE:g} degrees: local solar time is that of the mean longitude; "
             f"--region-mean {WIDE:g} or less keeps it within an hour"
         )
     return _Places(region, near_pairs(stations), north, east)
@@ -445,9 +485,10 @@ def _middles(
         {"latitude": latitude, "sin": np.sin(turn), "cos": np.cos(turn)}
     )
     mean = table.groupby(region).mean()
-    east = np.rad2deg(np.arctan2(mean["sin"], mean["cos"])).to_numpy()
+    east = np.asarray(np.rad2deg(np.arctan2(mean["sin"], mean["cos"])))
     apart = pd.Series(eastward(longitude - east[region])).groupby(region)
-    return mean["latitude"].to_numpy(), east, (apart.max() - apart.min()).to_numpy()
+    width = np.asarray(apart.max() - apart.min())
+    return np.asarray(mean["latitude"]), east, width
 
 
 def _hours(archive: StationArchive, options: Options) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,7 @@ from deepcams.evaluation.tables import (
     Column,
     Row,
     defined,
+    save_all,
     to_csv,
     to_json,
     to_markdown,
@@ -150,6 +152,20 @@ def as_csv(result: Result) -> str:
     return to_csv(rows(result))
 
 
+def write(result: Result, folder: Path) -> list[Path]:
+    """Write scores.json, scores.csv and scores.md into a folder, which is made.
+
+    Raises:
+        OutputError: it cannot be made or written to.
+    """
+    texts = {
+        "scores.json": as_json(result),
+        "scores.csv": as_csv(result),
+        "scores.md": as_markdown(result),
+    }
+    return save_all(folder, texts)
+
+
 def title(result: Result) -> str:
     """Return the experiment in one line."""
     region = result.options.region
@@ -185,9 +201,7 @@ def _shown(table: list[Row], by: str) -> list[Row]:
         ends = row["ratio_low"], row["ratio_high"]
         known = None not in ends and row["method"] != BASELINE
         row["interval"] = f"{ends[0]:.3f}..{ends[1]:.3f}" if known else None
-    return sorted(
-        chosen, key=lambda row: (list(KINDS).index(row["kind"]), row["MAE"])
-    )
+    return sorted(chosen, key=lambda row: (list(KINDS).index(row["kind"]), row["MAE"]))
 
 
 def _ratios(table: list[Row], by: str) -> tuple[list[Row], list[Column]]:
