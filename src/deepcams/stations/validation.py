@@ -188,7 +188,7 @@ def validate(
     length = archive.last - archive.first + HOUR_SECONDS
     share = min(1.0, (end - begin + HOUR_SECONDS) / max(length, 1))
     rows = stations["rows"].to_numpy(float) * share
-    batches = list(_batches(rows, cells, pairs, options.batch_rows))
+    batches = list(split_stations(rows, cells, pairs, options.batch_rows))
     times = [
         each
         for product in products
@@ -286,7 +286,7 @@ def _load(path: Path | None) -> Piece | None:
         return None
 
 
-def _batches(
+def split_stations(
     rows: np.ndarray, cells: np.ndarray, pairs: np.ndarray, most: int
 ) -> Iterator[np.ndarray]:
     """Yield the numbers of the stations of each batch: stations of one cell, and near ones, are never parted.
