@@ -161,6 +161,6 @@ def test_finished_pieces_give_the_same_years_and_other_species_have_no_limits(
     other = Options(quality=CLEAN, average="day", species="o3")
     found = validate(archive, field_of("2019-01-01", 73), options=other)
     assert rows(found) == []
-    more = averages_tables.texts(found)
-    assert more == {"exceedances.csv": "\n"}
-    assert averages_tables.for_terminal(found) == []
+    assert averages_tables.texts(found) == {}
+    (line,) = averages_tables.for_terminal(found)
+    assert str(line) == "No limits and no FAIRMODE parameters are known of o3."

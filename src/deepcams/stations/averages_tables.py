@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from deepcams.core.errors import InputError
+from deepcams.core.limits import limits_of
 from deepcams.core.text import counted
 from deepcams.evaluation.tables import ALL, Column, Row, to_csv, to_terminal
 from deepcams.stations import exceedances, fairmode
@@ -104,7 +105,9 @@ def texts(found: Validation) -> dict[str, str]:
     more = document(found)
     if not more:
         return {}
-    result = {"exceedances.csv": to_csv(more["exceedances"])}
+    result = {}
+    if more["exceedances"]:
+        result["exceedances.csv"] = to_csv(more["exceedances"])
     parts = [
         exceedances.compliance(found, scored).assign(
             product=scored.product, pairs=scored.pairs
@@ -138,6 +141,9 @@ def for_terminal(found: Validation) -> list[RenderableType]:
         parts += [Text(head, style="bold"), to_terminal(rows, _FAIRMODE)]
         parts += [Text(words, style="dim") for words in _gaps(rows)]
     limits = [row for row in exceedances.rows(found) if row["group"] == ALL]
+    if not limits_of(found.options.species):
+        words = f"No limits and no FAIRMODE parameters are known of {found.options.species}."
+        parts.append(Text(words, style="dim"))
     for period, words in (("day", "daily means"), ("year", "annual means")):
         chosen = [
             row | {"name": f"{row['limit']}, {row['level']:g}"}

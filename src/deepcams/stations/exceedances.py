@@ -150,7 +150,9 @@ def rows(found: Validation) -> list[Row]:
                     },
                     **{name: float(value) for name, value in scores(total).items()},
                     "station_years": len(own),
-                    "observed_met": int(own["observed_met"].sum()) if len(own) else None,
+                    "observed_met": int(own["observed_met"].sum())
+                    if len(own)
+                    else None,
                     "model_met": int(own["model_met"].sum()) if len(own) else None,
                 }
                 result.append(defined(row))
