@@ -24,7 +24,7 @@ from deepcams.evaluation.tables import (
     to_terminal,
 )
 from deepcams.stations import averages_tables
-from deepcams.stations.averages import DAY_WORDS
+from deepcams.stations.averages import DAY_WORDS, check_by
 from deepcams.stations.metadata import INLAND, SEA, SURFACES, count_surroundings
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def rows(
         intercept of the model on the observed; by station also its place, and what is around it.
     """
     by = [choose("--by", name, BY) for name in dict.fromkeys(by)]
+    check_by(found.options.average, by)
     result: list[Row] = []
     for name in (ALL, *by):
         for scored in found.scored:
