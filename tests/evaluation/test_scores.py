@@ -10,7 +10,7 @@ import pytest
 from deepcams.evaluation.experiment import Experiment, Result
 from deepcams.evaluation.experiment_tables import rows
 from deepcams.evaluation.frames import Table, score_sample
-from deepcams.evaluation.scores import SCORES, Better, Score, figures
+from deepcams.evaluation.scores import SCORES, Better, Score, figures, of_sums
 from deepcams.evaluation.sums import TERMS, Pairs, pairs_of, sum_pairs
 
 
@@ -38,12 +38,61 @@ def test_the_better_end_is_that_of_a_perfect_method(
     assert (better > worse) == (SCORES[score].better == "higher")
 
 
+@pytest.mark.parametrize(
+    ("key", "truth", "method", "expected"),
+    [
+        ("NMB", [1, 2, 5], [2, 2, 6], 2 / 8),
+        ("NMB", [4, 4], [3, 1], -4 / 8),
+        ("NME", [1, 2, 5], [2, 1, 6], 3 / 8),
+        ("MFB", [1, 2, 5], [3, 2, 15], (1 + 0 + 1) / 3),
+        ("MFB", [3, 2], [1, 2], -1 / 2),
+        ("MFE", [3, 1], [1, 3], 1.0),
+        # Of two zeros the fraction is 0, of one 2; negative values count as 0.
+        ("MFB", [0, 0, 4], [0, 4, 0], 0.0),
+        ("MFE", [0, 0, 4], [0, 4, 0], 4 / 3),
+        ("MFE", [-1, -1], [1, -2], 1.0),
+    ],
+)
+def test_relative_scores_by_hand(
+    key: str, truth: list[float], method: list[float], expected: float
+) -> None:
+    o, m = np.array(truth, float), np.array(method, float)
+    sums = sum_pairs(np.zeros(o.size, int), o, m, 1)
+    for pairs in (Pairs.of(o, m), pairs_of(sums[0])):
+        assert figures(pairs, [key])[key] == pytest.approx(expected, abs=1e-12)
+    single = [Pairs.of(o[k : k + 1], m[k : k + 1]) for k in range(o.size)]
+    added = figures(sum(single, Pairs()), [key])[key]
+    assert added == pytest.approx(expected, abs=1e-12)
+
+
+def test_shares_of_an_observed_sum_of_zero_are_undefined() -> None:
+    nothing, some = np.zeros(3), np.ones(3)
+    for pairs in (
+        Pairs.of(nothing, some),
+        pairs_of(sum_pairs(np.zeros(3, int), nothing, some, 1)[0]),
+    ):
+        found = figures(pairs, ["NMB", "NME", "MFB", "bias"])
+        assert np.isnan(found["NMB"])
+        assert np.isnan(found["NME"])
+        assert found["MFB"] == pytest.approx(2)
+        assert found["bias"] == pytest.approx(1)
+
+
+def test_a_known_factor_gives_the_constructed_relative_scores() -> None:
+    truth = np.random.default_rng(1).lognormal(3, 1, 1000)
+    found = figures(Pairs.of(truth, 1.5 * truth), of_sums())
+    expected = {"NMB": 0.5, "NME": 0.5, "MFB": 0.4, "MFE": 0.4, "R": 1.0, "FAC2": 1.0}
+    assert {key: found[key] for key in expected} == pytest.approx(expected, abs=1e-12)
+
+
 def test_a_new_score_with_a_sum_of_its_own_is_two_entries(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The mean fractional bias needs a sum that no other score has."""
     monkeypatch.setitem(
-        TERMS, "fraction", lambda truth, method: 2 * (method - truth) / (method + truth)
+        TERMS,
+        "root_fraction",
+        lambda truth, method: 2 * (method - truth) / (method + truth),
     )
     monkeypatch.setitem(
         SCORES,
@@ -54,7 +103,7 @@ def test_a_new_score_with_a_sum_of_its_own_is_two_entries(
             "",
             "zero",
             "a test",
-            lambda pairs: pairs.mean("fraction"),
+            figure=lambda pairs: pairs.mean("root_fraction"),
         ),
     )
     truth, method = np.array([1.0, 3, 5]), np.array([3.0, 1, 5])
@@ -65,6 +114,6 @@ def test_a_new_score_with_a_sum_of_its_own_is_two_entries(
     )
     row = rows(result)[-1]
     assert row["MFB"] == row["MFB_pooled"] == pytest.approx(0)
-    assert scored.pooled.terms["fraction"] == pytest.approx(0)
+    assert scored.pooled.terms["root_fraction"] == pytest.approx(0)
     sums = sum_pairs(np.array([0, 1, 1]), truth, method, 2)
     np.testing.assert_allclose(figures(pairs_of(sums))["MFB"], [1, -0.5])

@@ -337,15 +337,15 @@ def test_the_bootstrap_is_that_of_a_plain_loop() -> None:
 def test_a_new_score_is_a_column_with_an_interval(
     field_of, table_of, save_table, monkeypatch
 ) -> None:
-    bias = Score(
-        "NMB",
-        "normalised mean bias",
+    ratio = Score(
+        "ratio",
+        "ratio of the means",
         "",
-        "zero",
+        "one",
         "a test",
-        lambda pairs: np.divide(pairs.error, pairs.weight * pairs.truth_mean),
+        figure=lambda pairs: np.divide(pairs.method_mean, pairs.truth_mean),
     )
-    monkeypatch.setitem(SCORES, "NMB", bias)
+    monkeypatch.setitem(SCORES, "ratio", ratio)
     archive = open_openaq(
         save_table(table_of(PLACES, value=lambda k, h: 10 * k + h % 3))
     )
@@ -354,9 +354,10 @@ def test_a_new_score_is_a_column_with_an_interval(
     row = next(
         row for row in tables.rows(found, (), draws=50) if row["view"] == "pooled"
     )
+    assert row["ratio"] == pytest.approx(36 / 31, abs=1e-6)
+    assert row["ratio_low"] < row["ratio"] < row["ratio_high"]
     assert row["NMB"] == pytest.approx((36 - 31) / 31, abs=1e-6)
-    assert row["NMB_low"] < row["NMB"] < row["NMB_high"]
-    assert "field_own_NMB" in tables.station_table(found)
+    assert "field_own_ratio" in tables.station_table(found)
 
 
 def test_rows_by_everything(field_of, table_of, save_table) -> None:

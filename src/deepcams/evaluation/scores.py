@@ -45,13 +45,24 @@ class Score:
     head: str = ""
 
 
+_XIAO_2022 = "Xiao et al. 2022, doi 10.1016/j.scitotenv.2022.157747"
+_BOYLAN_2006 = "Boylan & Russell 2006, doi 10.1016/j.atmosenv.2005.09.087"
+_YU_2006 = "Yu et al. 2006, doi 10.1002/asl.125"
+
+
+def _of_observed(part: Any, pairs: Pairs) -> Any:
+    """Return a sum as a share of the sum of the true values; NaN where that is not above 0."""
+    whole = np.multiply(pairs.weight, pairs.truth_mean)
+    return np.where(whole > 0, np.divide(part, whole), np.nan)[()]
+
+
 _SCORES = (
     Score(
         key="R",
         name="Pearson's correlation",
         unit="",
         better="higher",
-        source="Xiao et al. 2022",
+        source=_XIAO_2022,
         figure=lambda pairs: np.divide(pairs.joint_moment, pairs.spread),
     ),
     Score(
@@ -59,7 +70,7 @@ _SCORES = (
         name="root mean squared error",
         unit="ug m-3",
         better="lower",
-        source="Xiao et al. 2022",
+        source=_XIAO_2022,
         figure=lambda pairs: np.sqrt(pairs.mean("squared")),
     ),
     Score(
@@ -67,7 +78,7 @@ _SCORES = (
         name="mean absolute error",
         unit="ug m-3",
         better="lower",
-        source="Xiao et al. 2022",
+        source=_XIAO_2022,
         figure=lambda pairs: pairs.mean("absolute"),
     ),
     Score(
@@ -75,15 +86,51 @@ _SCORES = (
         name="mean of method - truth",
         unit="ug m-3",
         better="zero",
-        source="Willmott 1982",
+        source="Willmott 1982, doi 10.1175/1520-0477(1982)063<1309:SCOTEO>2.0.CO;2",
         figure=lambda pairs: np.divide(pairs.error, pairs.weight),
+    ),
+    Score(
+        key="NMB",
+        name="normalized mean bias: sum of method - truth over the sum of the truth",
+        unit="",
+        better="zero",
+        source=_YU_2006,
+        figure=lambda pairs: _of_observed(pairs.error, pairs),
+        of_frames=False,
+    ),
+    Score(
+        key="NME",
+        name="normalized mean error: sum of |method - truth| over the sum of the truth",
+        unit="",
+        better="lower",
+        source=_YU_2006,
+        figure=lambda pairs: _of_observed(pairs.terms["absolute"], pairs),
+        of_frames=False,
+    ),
+    Score(
+        key="MFB",
+        name="mean fractional bias, or modified normalized mean bias: mean of 2 (method - truth) / (method + truth)",
+        unit="",
+        better="zero",
+        source=_BOYLAN_2006,
+        figure=lambda pairs: pairs.mean("fraction"),
+        of_frames=False,
+    ),
+    Score(
+        key="MFE",
+        name="mean fractional error: mean of 2 |method - truth| / (method + truth)",
+        unit="",
+        better="lower",
+        source=_BOYLAN_2006,
+        figure=lambda pairs: pairs.mean("absolute_fraction"),
+        of_frames=False,
     ),
     Score(
         key="FAC2",
         name="share within a factor of two",
         unit="",
         better="higher",
-        source="Chang & Hanna 2004",
+        source="Chang & Hanna 2004, doi 10.1007/s00703-003-0070-7",
         figure=lambda pairs: pairs.mean("within2"),
         of_frames=False,
     ),
@@ -92,14 +139,25 @@ SCORES = {score.key: score for score in _SCORES}
 """Key -> score, in the order of the tables' columns."""
 
 
+def of_sums() -> list[str]:
+    """Return the keys of the scores that follow from sums over pairs."""
+    return [key for key, score in SCORES.items() if score.figure is not None]
+
+
 def of_frames() -> list[str]:
     """Return the keys of the scores of whole frames."""
-    return [key for key, score in SCORES.items() if score.of_frames]
+    return [key for key in of_sums() if SCORES[key].of_frames]
 
 
-def figures(pairs: Pairs, keys: Iterable[str] = SCORES) -> dict[str, Any]:
-    """Return scores of a set of pairs, or of many groups: key -> number or array; NaN where undefined."""
+def figures(pairs: Pairs, keys: Iterable[str] | None = None) -> dict[str, Any]:
+    """Return scores of a set of pairs, or of many groups: key -> number or array; NaN where undefined.
+
+    Args:
+        pairs: their sums.
+        keys: of the scores; all that follow from sums where ``None``.
+    """
     found = {}
+    keys = of_sums() if keys is None else keys
     with np.errstate(invalid="ignore", divide="ignore"):
         for key in keys:
             figure = SCORES[key].figure
@@ -155,7 +213,7 @@ def bootstrap(
         else:
             found.append(_stacked(times @ filled))
     ends = {}
-    for key, values in zip(SCORES, np.concatenate(found).T, strict=True):
+    for key, values in zip(of_sums(), np.concatenate(found).T, strict=True):
         defined = values[~np.isnan(values)]
         low, high = np.quantile(defined, _ENDS) if defined.size else (np.nan, np.nan)
         ends[key] = float(low), float(high)

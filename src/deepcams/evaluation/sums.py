@@ -15,11 +15,21 @@ from typing import Any
 
 import numpy as np
 
+
+def _fraction(truth: np.ndarray, method: np.ndarray) -> np.ndarray:
+    """Return 2 (method - truth) / (method + truth), -2..2: negative values count as 0, and two zeros agree."""
+    truth, method = np.maximum(truth, 0), np.maximum(method, 0)
+    both = truth + method
+    return np.divide(2 * (method - truth), both, np.zeros_like(both), where=both > 0)
+
+
 TERMS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "absolute": lambda truth, method: abs(method - truth),
     "squared": lambda truth, method: np.square(method - truth),
     # As numbers within a factor of two; of a true 0 only 0 is.
     "within2": lambda truth, method: (method >= 0.5 * truth) & (method <= 2 * truth),
+    "fraction": _fraction,
+    "absolute_fraction": lambda truth, method: abs(_fraction(truth, method)),
 }
 """What is summed over the pairs beside means and second moments: name -> its value for each pair. A new score may need
 one more."""

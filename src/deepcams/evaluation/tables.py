@@ -101,6 +101,7 @@ def to_terminal(
     columns: Sequence[Column],
     style: Callable[[Row, str], str] | None = None,
     section: str = "",
+    close: bool = False,
 ) -> Table:
     """Return rows as a table for the terminal.
 
@@ -109,6 +110,7 @@ def to_terminal(
         columns: in theirs.
         style: of a row and a column's key (a style of ``rich``).
         section: key whose changes from row to row are marked by a line.
+        close: columns are one space apart, not two.
     """
     from rich import box
     from rich.table import Table
@@ -119,7 +121,7 @@ def to_terminal(
         show_edge=False,
         pad_edge=False,
         header_style="bold",
-        padding=(0, 1, 0, 0),
+        padding=(0, 0 if close else 1, 0, 0),
     )
     for column in columns:
         table.add_column(

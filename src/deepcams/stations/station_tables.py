@@ -11,7 +11,7 @@ import pandas as pd
 
 from deepcams.core.errors import InputError, choose
 from deepcams.core.text import figure
-from deepcams.evaluation.scores import SCORES, bootstrap, figures
+from deepcams.evaluation.scores import bootstrap, figures, of_sums
 from deepcams.evaluation.sums import pairs_of
 from deepcams.evaluation.tables import (
     ALL,
@@ -23,6 +23,8 @@ from deepcams.evaluation.tables import (
     to_json,
     to_terminal,
 )
+from deepcams.stations import averages_tables
+from deepcams.stations.averages import DAY_WORDS
 from deepcams.stations.metadata import INLAND, SEA, SURFACES, count_surroundings
 
 if TYPE_CHECKING:
@@ -67,9 +69,9 @@ def rows(
         seed: of the resamples.
 
     Returns:
-        rows with product, pairs, view, by, group, stations (or cells), n, R, RMSE, MAE, bias, FAC2, their ``_low``
-        and ``_high`` (95 %), observed_mean, model_mean, slope and intercept of the model on the observed; by station
-        also its place, and what is around it.
+        rows with product, pairs, view, by, group, stations (or cells), n, all scores that follow from sums
+        (:mod:`deepcams.evaluation.scores`), their ``_low`` and ``_high`` (95 %), observed_mean, model_mean, slope and
+        intercept of the model on the observed; by station also its place, and what is around it.
     """
     by = [choose("--by", name, BY) for name in dict.fromkeys(by)]
     result: list[Row] = []
@@ -80,7 +82,9 @@ def rows(
                 of_places = (
                     name in ("country", "surface", "station") and view == "cells"
                 )
-                if of_places or (name == "station" and view == "stations"):
+                # A station has too few years for figures of its own.
+                few = name == "station" or found.options.average == "year"
+                if of_places or (few and view == "stations"):
                     continue
                 sums = scored.cells if view == "cells" else scored.stations
                 for group, part in _groups(found, sums, name):
@@ -157,7 +161,7 @@ def _figures(counted: np.ndarray, view: str, draws: int, seed: int) -> Row:
         used, draws if enough else 0, seed, mean_of_groups=own, fewest=FEWEST
     )
     row: Row = {"stations": len(used), "n": int(pairs.count), **found}
-    for key in SCORES:
+    for key in of_sums():
         row[f"{key}_low"], row[f"{key}_high"] = ends.get(key, (np.nan, np.nan))
     slope, intercept = pairs.line()
     row |= {
@@ -204,9 +208,13 @@ def about(found: Validation) -> Row:
         "products": found.products,
         "space": options.space,
         "stamps": "start" if options.starts else "end",
+        "average": options.average,
+        "days": DAY_WORDS[options.days],
         "quality_skipped": sorted(options.quality.skip),
         "surroundings": count_surroundings(found.stations, used_stations(found)),
-        "views": VIEWS,
+        "views": {
+            view: averages_tables.views(found, words) for view, words in VIEWS.items()
+        },
         "pairs": PAIRS,
         "twins": [
             {"dropped": gone, "kept": kept} for gone, kept in found.quality.twins
@@ -222,7 +230,7 @@ def as_json(found: Validation, table: list[Row]) -> str:
         "quality": found.quality.rows(),
         "about": about(found),
     }
-    return to_json(document)
+    return to_json(document | averages_tables.document(found))
 
 
 def write(found: Validation, table: list[Row], folder: Path) -> list[Path]:
@@ -237,7 +245,7 @@ def write(found: Validation, table: list[Row], folder: Path) -> list[Path]:
         "stations.csv": station_table(found).to_csv(index=False, float_format="%.6g"),
         "quality.csv": to_csv(found.quality.rows()),
     }
-    return save_all(folder, texts)
+    return save_all(folder, texts | averages_tables.texts(found))
 
 
 def parse_by(texts: Iterable[str]) -> tuple[str, ...]:
@@ -258,6 +266,7 @@ def check_pairs(found: Validation) -> None:
     """
     if not found.scored or any(scored.any() for scored in found.scored):
         return
+    averages_tables.check_means(found)
     lost = [row for row in found.quality.rows() if row["dropped"]]
     why = "; ".join(
         f"{row['step']} {row['dropped']} of {row['rows_in']}" for row in lost
@@ -278,12 +287,15 @@ def _short(form: str) -> Callable[[float], str]:
     return lambda value: figure(value, form).rstrip(".")
 
 
-def _number(n: int) -> str:
-    """A number of pairs, from ten millions on as such, so that tables of years keep to 80 columns."""
-    return f"{n:,}" if n < 10_000_000 else f"{n / 1e6:,.0f} M"
-
-
-_FORMS = {"R": ".3f", "RMSE": "#.3g", "MAE": "#.3g", "bias": "+#.3g", "FAC2": ".0%"}
+_FORMS = {
+    "R": ".3f",
+    "RMSE": "#.3g",
+    "bias": "+#.3g",
+    "NMB": "+.0%",
+    "MFE": ".0%",
+    "FAC2": ".0%",
+}
+"""What an agency's report has and 80 columns hold; all other scores are in JSON and CSV."""
 _COLUMNS = (
     *(Column(key, key, _short(form)) for key, form in _FORMS.items()),
     Column("R_interval", "R, 95 %", str),
@@ -319,7 +331,10 @@ def for_terminal(
         ]
         if chosen:
             parts += [
-                Text.assemble((view.capitalize(), "bold"), f": {words}"),
+                Text.assemble(
+                    (view.capitalize(), "bold"),
+                    f": {averages_tables.views(found, words)}",
+                ),
                 _scores(chosen),
             ]
     for name in by:
@@ -328,6 +343,7 @@ def for_terminal(
         chosen = [row for row in chosen if row["pairs"] == pairs]
         if name != "station" and chosen:
             parts += [Text(f"By {name}, pooled", style="bold"), _scores(chosen, name)]
+    parts += averages_tables.for_terminal(found)
     parts.append(Text(_surroundings(found)))
     if found.scored:
         parts.append(Text(_legend(found), style="dim"))
@@ -350,8 +366,11 @@ def _scores(chosen: list[Row], by: str = "") -> RenderableType:
     if not by:
         heads.append(Column("pairs", "pairs"))
     places = "cells" if chosen[0]["view"] == "cells" else "stat."
-    counts = Column("n", "n", _number), Column("stations", places, "{:,}".format)
-    return to_terminal(shown, [*heads, *counts, *_COLUMNS])
+    counts = (
+        Column("n", "n", averages_tables.number),
+        Column("stations", places, "{:,}".format),
+    )
+    return to_terminal(shown, [*heads, *counts, *_COLUMNS], close=True)
 
 
 def _surroundings(found: Validation) -> str:
@@ -368,8 +387,10 @@ def _surroundings(found: Validation) -> str:
 def _legend(found: Validation) -> str:
     kinds = {scored.pairs for scored in found.scored}
     words = [
-        "RMSE, MAE and bias (model - observed) in ug m-3; FAC2: within a factor of two; 95 %: stations resampled."
+        "RMSE and bias (model - observed) in ug m-3; NMB: bias as a share of the observed; MFE: mean fractional error; "
+        "FAC2: within a factor of two; 95 %: stations resampled."
     ]
+    words += averages_tables.legend(found)
     words += [
         f"{name}: {PAIRS[name]}." for name in PAIRS if name in kinds and len(kinds) > 1
     ]
