@@ -349,8 +349,8 @@ def evaluate(
     kinds = {each.name: str(each.kind) for each in chosen}
     if BASELINE not in kinds:
         chosen = [*chosen, AT_POINTS.get(BASELINE)()]
-    places = _places(archive, options)
     hours = _hours(archive, options)
+    places = _places(archive, options)
     batches = _batches(archive, options, places, hours)
     closes = np.full(places.latitude.size, -1)
     for k, batch in enumerate(batches):
