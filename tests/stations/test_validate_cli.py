@@ -373,7 +373,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_work(
     assert "folder" in refused(
         files["field"], "--stations", files["stations"], "-o", tmp_path / "file" / "out"
     )
-    monkeypatch.setattr("deepcams.stations.from_files.os.access", lambda *_: False)
+    monkeypatch.setattr("deepcams.evaluation.tables.os.access", lambda *_: False)
     monkeypatch.setattr(
         "deepcams.stations.from_files.open_openaq",
         lambda *_, **__: pytest.fail("work was begun"),
