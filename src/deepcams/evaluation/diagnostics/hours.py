@@ -101,7 +101,7 @@ class Change(Diagnostic):
             name="Pearson's correlation of the change from hour to hour",
             unit="",
             better="higher",
-            source="Pearson's correlation of first differences",
+            source="this project",
             form=".3f",
             head="R diff.",
         ),
