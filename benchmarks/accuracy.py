@@ -304,6 +304,12 @@ def at_stations() -> str:
     found = {
         name: evaluated(STATIONS, [*AT_STATIONS, *each]) for name, each in MEANS.items()
     }
+    hours = skill_by_hour_figure(
+        found["all stations, at least 20"].document,
+        ["linear", "pchip", "catmull-rom"],
+        title="When a method in time errs at Poland's stations",
+    )
+    save_figure(hours, ROOT / "docs" / "figures" / "accuracy-stations.png")
     lines = [
         "| means over | MAE of linear | pchip | catmull-rom |",
         "|---|---:|---:|---:|",
@@ -333,6 +339,8 @@ that need no space, on the same windows. MAE against linear interpolation's, wit
 
 What one instrument does within three hours is mostly noise that no method can know: a mean of many stations shows what
 the air does. The last of these in full:
+
+![error and skill by local hour](figures/accuracy-stations.png)
 
 {found["all stations, at least 20"].text}"""
 

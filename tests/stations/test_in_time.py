@@ -217,6 +217,17 @@ def test_hours_are_local_solar_time_of_the_middle_of_the_hour(
     assert before["MAE"] == pytest.approx(10)  # 20 too high in one phase of two
 
 
+def test_half_hours_count_to_the_hour_that_holds_their_end(rows_of, table_of) -> None:
+    """What is stamped 12:30 is of the hour from 12 to 13."""
+    table = table_of(
+        {1: (10, 0)},
+        "2019-01-01T00:30",
+        24 * 14,
+        value=lambda key, h: 40 if h % 24 == 12.5 else 10,
+    )
+    assert rows_of(table)["linear", "hour", "12"]["bias"] == pytest.approx(-30)
+
+
 def test_a_period_holds_whole_windows(rows_of, table_of) -> None:
     table = table_of({1: (50, 0)}, hours=24 * 10)
     rows = rows_of(table, period=Period.parse("2019-01-03"))
