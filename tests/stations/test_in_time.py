@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.image import imread
 from scipy.interpolate import CubicHermiteSpline, PchipInterpolator
 
 from deepcams.cli import main
@@ -216,6 +217,17 @@ def test_hours_are_local_solar_time_of_the_middle_of_the_hour(
     assert before["MAE"] == pytest.approx(10)  # 20 too high in one phase of two
 
 
+def test_half_hours_count_to_the_hour_that_holds_their_end(rows_of, table_of) -> None:
+    """What is stamped 12:30 is of the hour from 12 to 13."""
+    table = table_of(
+        {1: (10, 0)},
+        "2019-01-01T00:30",
+        24 * 14,
+        value=lambda key, h: 40 if h % 24 == 12.5 else 10,
+    )
+    assert rows_of(table)["linear", "hour", "12"]["bias"] == pytest.approx(-30)
+
+
 def test_a_period_holds_whole_windows(rows_of, table_of) -> None:
     table = table_of({1: (50, 0)}, hours=24 * 10)
     rows = rows_of(table, period=Period.parse("2019-01-03"))
@@ -277,7 +289,7 @@ def test_the_command_writes_the_same_rows_everywhere(
     out = tmp_path / "out"
     arguments = ["evaluate", stations, *AT_STATIONS, "--at-least", "5", "-o", str(out)]
     assert main([*arguments, "--json", str(tmp_path / "s.json")]) == 0
-    printed = capsys.readouterr().out
+    printed = capsys.readouterr().out.partition(f"  {out}")[0]
     assert max(map(len, printed.splitlines())) <= 80
     assert (tmp_path / "s.json").read_bytes() == (out / "scores.json").read_bytes()
     document = json.loads((out / "scores.json").read_text())
@@ -289,6 +301,16 @@ def test_the_command_writes_the_same_rows_everywhere(
     assert first["linear"]["ratio"] == 1
     pchip = first["pchip"]
     assert pchip["ratio_low"] < pchip["ratio"] < pchip["ratio_high"]
+    by_hour = [row for row in rows if row["by"] == "hour"]
+    for hour in document["details"]["local_hours"]:
+        (row,) = (
+            row
+            for row in by_hour
+            if (row["method"], int(row["group"])) == (hour["method"], hour["hour"])
+        )
+        assert hour["MAE"] == row["MAE"]
+        assert hour["share"] == pytest.approx(row["n"] / first["linear"]["n"])
+    assert imread(out / "skill-by-hour.png").std() > 0.05
     with (out / "scores.csv").open() as file:
         assert len(list(csv.DictReader(file))) == len(rows)
     markdown = (out / "scores.md").read_text()
@@ -304,6 +326,8 @@ def test_only_methods_asked_for_are_rows(stations: str, tmp_path: Path, capsys) 
     rows = json.loads(path.read_text())["rows"]
     assert {row["method"] for row in rows} == {"pchip"}
     assert rows[0]["skill"] != 0
+    details = json.loads(path.read_text())["details"]["local_hours"]
+    assert {row["method"] for row in details} == {"linear", "pchip"}
     assert "x linear" in capsys.readouterr().out
 
 

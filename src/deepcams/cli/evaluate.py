@@ -225,10 +225,7 @@ def evaluate(
         if path is not None:
             save(path, text(result))
     if out is not None:
-        written = tables.write(result, out)
-        if kind == "fields":
-            written += _draw(tables.document(result), out)
-        for path in written:
+        for path in [*tables.write(result, out), *_draw(tables.document(result), out)]:
             typer.echo(f"  {path}")
 
 

@@ -6,7 +6,7 @@ mostly noise; so a window's values are means over the stations of a region, over
 the same ones in each hour. All methods see the same windows.
 
 Stations come in batches of neighbours, as in :mod:`deepcams.stations.validation`. What stays in memory between batches
-are the windows of regions that are not complete yet: 64 bytes for each of their hours. Stations are numbered from north
+are the windows of regions that are not complete yet: 72 bytes for each of their hours. Stations are numbered from north
 to south, so these are the regions of about one band of latitude.
 """
 

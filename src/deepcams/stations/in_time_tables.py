@@ -118,14 +118,14 @@ def rows(result: Result, draws: int = DRAWS, seed: int = 0) -> list[Row]:
     return table
 
 
-def as_json(result: Result) -> str:
-    """Return the scores as JSON: ``{"rows": [...], "quality": [...], "experiment": {...}, ...}``.
+def document(result: Result) -> Row:
+    """Return everything that is written as JSON, laid out as :func:`deepcams.evaluation.experiment_tables.document`.
 
     Args:
         result: of :func:`deepcams.stations.in_time.evaluate`.
 
     Returns:
-        the text.
+        ``{"rows": [...], "details": {"local_hours": [...]}, "quality": [...], "experiment": {...}, ...}``.
     """
     from deepcams._version import __version__
 
@@ -133,8 +133,9 @@ def as_json(result: Result) -> str:
     options["quality"]["skip"] = sorted(options["quality"]["skip"])
     period = result.options.period
     options["period"] = None if period is None else str(period)
-    document = {
+    return {
         "rows": rows(result),
+        "details": {"local_hours": _local_hours(result)},
         "quality": result.quality.rows(),
         "experiment": {"task": "temporal", "truth": "stations", **options},
         "baseline": BASELINE,
@@ -144,7 +145,31 @@ def as_json(result: Result) -> str:
         "windows_with_fewer_stations": result.few,
         "deepcams": __version__,
     }
-    return to_json(document)
+
+
+def _local_hours(result: Result) -> list[Row]:
+    """Errors by local hour as the details of fields have them, the baseline's always among them."""
+    found: list[Row] = []
+    for method in {BASELINE: "", **result.kinds}:
+        sums = result.of(method, "hour").sum(axis=0)
+        for hour in np.flatnonzero(sums[:, 0]).tolist():
+            pairs = pairs_of(sums[hour])
+            errors = figures(pairs, ("MAE", "bias", "RMSE"))
+            row: Row = {
+                "method": method,
+                "surface": "stations",
+                "hour": hour,
+                "share": float(pairs.weight / sums[:, 0].sum()),
+                **{key: float(value) for key, value in errors.items()},
+                "truth": float(pairs.truth_mean),
+            }
+            found.append(defined(row))
+    return found
+
+
+def as_json(result: Result) -> str:
+    """Return :func:`document` as text."""
+    return to_json(document(result))
 
 
 def as_csv(result: Result) -> str:
