@@ -11,13 +11,14 @@ import contextlib
 import io
 import json
 import shlex
+import shutil
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from deepcams.cli import main as deepcams
 from deepcams.evaluation.tables import Column, save, to_markdown
+from deepcams.files.records import fingerprint
 from deepcams.plotting import save as save_figure
 from deepcams.plotting.evaluation import skill_by_hour_figure, spectra_figure
 
@@ -71,6 +72,9 @@ MEANS = {
     "all stations, at least 20": [],
 }
 
+KEPT = ROOT / "runs" / "accuracy"
+"""What was evaluated, until the page is written: an interrupted run goes on."""
+
 Rows = dict[str, dict[str, Any]]
 
 
@@ -94,29 +98,23 @@ def evaluated(truth: str | list[str], arguments: list[str]) -> Evaluated:
     command = ["evaluate", *truths, *arguments]
     shown = shlex.join(["deepcams", *command])
     print(shown, file=sys.stderr)
-    with tempfile.TemporaryDirectory() as folder:
-        outputs = Path(folder) / "rows.json", Path(folder) / "table.md"
+    kept = KEPT / fingerprint(shown)
+    table, scores = kept.with_suffix(".md"), kept.with_suffix(".json")
+    if not scores.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        outputs = ["--markdown", str(table), "--json", str(scores)]
         with contextlib.redirect_stdout(io.StringIO()):
-            status = deepcams(
-                [
-                    *command,
-                    "--quiet",
-                    "--json",
-                    str(outputs[0]),
-                    "--markdown",
-                    str(outputs[1]),
-                ]
-            )
+            status = deepcams([*command, "--quiet", *outputs])
         if status:
             raise SystemExit(status)
-        document = json.loads(outputs[0].read_text())
-        rows = {
-            row["method"]: row
-            for row in document["rows"]
-            if row["period"] == "all" and row.get("by", "all") == "all"
-        }
-        text = f"```\n{shown}\n```\n\n{outputs[1].read_text()}"
-        return Evaluated(rows, text, document)
+    document = json.loads(scores.read_text())
+    rows = {
+        row["method"]: row
+        for row in document["rows"]
+        if row["period"] == "all" and row.get("by", "all") == "all"
+    }
+    text = f"```\n{shown}\n```\n\n{table.read_text()}"
+    return Evaluated(rows, text, document)
 
 
 def by_hour(document: dict[str, Any], surface: str) -> str:
@@ -406,14 +404,16 @@ def main() -> None:
         found |= {
             key: evaluated(options.truth, arguments) for key, arguments in MORE.items()
         }
+        page = text(found).rstrip() + "\n"
     draw(found)
-    save(options.output, text(found).rstrip() + "\n")
+    save(options.output, page)
     readme = (ROOT / "README.md").read_text()
     before, rest = readme.split(BEGIN)
     save(
         ROOT / "README.md",
         f"{before}{BEGIN}\n{readme_table(found)}\n{END}{rest.split(END)[1]}",
     )
+    shutil.rmtree(KEPT)
 
 
 if __name__ == "__main__":
