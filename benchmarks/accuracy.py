@@ -100,7 +100,7 @@ def evaluated(truth: str | list[str], arguments: list[str]) -> Evaluated:
     print(shown, file=sys.stderr)
     kept = KEPT / fingerprint(shown)
     table, scores = kept.with_suffix(".md"), kept.with_suffix(".json")
-    if not scores.exists():
+    if not table.exists():  # it is written last
         kept.parent.mkdir(parents=True, exist_ok=True)
         outputs = ["--markdown", str(table), "--json", str(scores)]
         with contextlib.redirect_stdout(io.StringIO()):
