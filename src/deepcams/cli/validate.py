@@ -20,6 +20,8 @@ deepcams validate pm25.zarr --stations openaq/ --original cams_2019.nc -o valida
 
 deepcams validate pm25.zarr --stations poland_2019.csv.gz --by month,hour --json scores.json
 
+deepcams validate pm25.zarr --stations openaq/ --average day -o daily/
+
 deepcams validate --stations openaq/ -o quality/    (no field: quality control, map and diurnal cycle of stations)"""
 
 
@@ -104,6 +106,23 @@ def validate(
     draws: Annotated[
         int, typer.Option(min=0, help="Bootstrap resamples of the stations.")
     ] = 1000,
+    average: Annotated[
+        Literal["hour", "day", "year"],
+        typer.Option(help="Compare hours, or daily or annual means by the 75 % rule."),
+    ] = "hour",
+    days: Annotated[
+        Literal["utc", "nautical", "station"],
+        typer.Option(
+            help="Days of UTC, by longitude (round(lon / 15) hours), or of the stations."
+        ),
+    ] = "utc",
+    fairmode: Annotated[
+        bool,
+        typer.Option(
+            "--fairmode",
+            help="Insist on FAIRMODE's indicators (come with daily means).",
+        ),
+    ] = False,
     workers: Number = None,
     scheduler: Scheduler = None,
     quiet: Annotated[
@@ -114,6 +133,7 @@ def validate(
 
     Observations pass a quality control whose steps are counted. Values are matched by time bounds: an hour-ending
     observation meets the mean of the field's instants at both ends of its hour, or the field's mean over it.
+    Daily means (--average day) add FAIRMODE's indicators and how limits are exceeded.
     """
     from rich.console import Console
 
@@ -143,6 +163,9 @@ def validate(
         variable=variable,
         assume_utc=assume_utc,
         draws=draws,
+        average=average,
+        days=days,
+        fairmode=fairmode,
     )
     keep_memory_level()
     words = (

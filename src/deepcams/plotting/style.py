@@ -17,6 +17,7 @@ from matplotlib.colors import BoundaryNorm, Colormap, LogNorm, Normalize
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from deepcams.core.errors import InputError, choose
+from deepcams.core.limits import who_levels
 from deepcams.core.species import label
 
 ScaleName = Literal["log", "guideline"]
@@ -35,13 +36,6 @@ SMALLEST = 6.0
 
 _ROUND = np.outer(10.0 ** np.arange(-7, 8), (1, 2, 5)).ravel()
 
-# WHO global air quality guidelines (2021), table 0.1: guideline, interim targets 4 to 1; ug m-3, for a day and a year.
-_GUIDELINES = {
-    ("pm2p5", False): (15.0, 25.0, 37.5, 50.0, 75.0),
-    ("pm2p5", True): (5.0, 10.0, 15.0, 25.0, 35.0),
-    ("pm10", False): (45.0, 50.0, 75.0, 100.0, 150.0),
-    ("pm10", True): (15.0, 20.0, 30.0, 50.0, 70.0),
-}
 _BEYOND = (2, 5, 10)  # times the weakest target: fires and dust are far above it
 GUIDELINE_NAMES = {1: "AQG", 2: "IT4", 3: "IT3", 4: "IT2", 5: "IT1"}
 """Names of the steps of :func:`guideline_norm`, by their number."""
@@ -202,11 +196,11 @@ def guideline_norm(species: str, annual: bool) -> BoundaryNorm:
     Raises:
         InputError: there are no guidelines for the species.
     """
-    if (species, annual) not in _GUIDELINES:
+    levels = who_levels(species, "year" if annual else "day")
+    if not levels:
         raise InputError(
             "--scale guideline", "PM2.5 or PM10", species, "choose the scale log"
         )
-    levels = _GUIDELINES[species, annual]
     steps = [0.0, *levels, *(times * levels[-1] for times in _BEYOND)]
     return BoundaryNorm(steps, colormaps[CONCENTRATION_COLOURS].N, extend="max")
 
@@ -217,10 +211,10 @@ def guideline_steps(species: str) -> list[float] | None:
     They are the guideline for a year, the levels for a day, and twice the weakest of them; ``None`` for a species
     without guidelines.
     """
-    if (species, True) not in _GUIDELINES:
+    day = who_levels(species, "day")
+    if not day:
         return None
-    day = _GUIDELINES[species, False]
-    return [_GUIDELINES[species, True][0], *day, _BEYOND[0] * day[-1]]
+    return [who_levels(species, "year")[0], *day, _BEYOND[0] * day[-1]]
 
 
 def error_norm(arrays: Iterable[np.ndarray]) -> Normalize:

@@ -11,6 +11,7 @@ import numpy as np
 from deepcams.core.text import counted
 from deepcams.evaluation.scores import figures
 from deepcams.evaluation.sums import COLUMNS, pairs_of
+from deepcams.stations import fairmode
 from deepcams.stations.sums import LINEAR, Scored
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ FEWEST = 24
 _PANELS = 4  # years in a row
 _HOURS = 22  # of the day that a cycle must have
 _SHARE = 0.01  # of the largest number: fewer hours are no panel, and no dot
+
+
+_MEANS = {"hour": "hourly values", "day": "daily means", "year": "annual means"}
 
 
 def _years(found: Validation) -> np.ndarray:
@@ -96,7 +100,9 @@ def draw_scatter(
     title = "Stations and model, " + " to ".join(
         str(year) for year in sorted({*years[:1], *years[-1:]})
     )
-    note = "hourly values; the same pairs for both" if both else "hourly values"
+    note = _MEANS[found.options.average]
+    if both:
+        note += "; the same pairs for both"
     return scatter_figure(
         rows, title=title, note=note, species=species, size=size, credit=_credit(found)
     )
@@ -130,13 +136,16 @@ def draw_maps(found: Validation, size: str = "screen") -> dict[str, Figure]:
     if hours:
         seldom = np.any([rare[name] for name in hours], axis=0)
         hidden = int((seldom & ~np.any(list(hours.values()), axis=0)).sum())
-        with_few = f"{counted(hidden, 'station')} with less than {_SHARE:.0%} of the most hours"
+        what = f"{found.options.average}s"
+        with_few = f"{counted(hidden, 'station')} with less than {_SHARE:.0%} of the most {what}"
         drawn["stations-n"] = draw(
             hours,
             "n",
             title="Stations",
             note=f"not drawn: {with_few}" if hidden else "",
-            label="hours after quality control" if own is None else "hours compared",
+            label="hours after quality control"
+            if own is None
+            else f"{found.options.average}s compared",
         )
     if fits:
         drawn["stations-R"] = draw(
@@ -212,3 +221,48 @@ def _spread(number: np.ndarray, total: np.ndarray) -> np.ndarray | None:
     means = total[used] / number[used]
     means = means - means.mean(axis=1, keepdims=True)
     return np.asarray(1.96 * means.std(axis=0, ddof=1) / math.sqrt(int(used.sum())))
+
+
+def draw_target(
+    found: Validation, species: str = "PM2.5", size: str = "screen"
+) -> Figure | None:
+    """FAIRMODE's target diagram: a panel a product, on the pairs of both; ``None`` where it asks for none."""
+    from deepcams.plotting.target import TargetPanel, target_figure
+
+    options = found.options
+    parameters = fairmode.parameters_of(options.species)
+    if options.average != "day" or parameters is None:
+        return None
+    pairs = "own" if found.find("original", "same") is None else "same"
+    panels, groups = [], []
+    for each in fairmode.indicators(found):
+        # Over several years their whole comes first; single years are in the tables.
+        if each.pairs != pairs or each.target is None or each.product in groups:
+            continue
+        groups.append(each.product)
+        scored = found.find(each.product, pairs)
+        if scored is None or not each.used.any():
+            continue
+        row = each.row()
+        panels.append(
+            TargetPanel(
+                _name(scored, found),
+                each.target.x[each.used],
+                each.target.y[each.used],
+                row["MQI_90"],
+            )
+        )
+    if not panels:
+        return None
+    months = found.months[
+        found.find(groups[0], pairs).stations.month[..., _N].sum(axis=0) > 0  # type: ignore[union-attr]
+    ]
+    note = f"daily means, {months[0]} to {months[-1]}; a point a station; FAIRMODE {parameters.version}"
+    return target_figure(
+        panels[::-1],
+        title="Target diagram",
+        note=note,
+        species=species,
+        size=size,
+        credit=_credit(found),
+    )

@@ -28,7 +28,9 @@ from deepcams.files.cache import (
 )
 from deepcams.files.records import fingerprint
 from deepcams.files.storage import state_at
+from deepcams.stations import fairmode
 from deepcams.stations import station_tables as tables
+from deepcams.stations.averages import Average, Days, check_days
 from deepcams.stations.matching import SpaceRule
 from deepcams.stations.openaq import open_openaq
 from deepcams.stations.quality import Quality
@@ -40,7 +42,7 @@ from deepcams.workers import Workers
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-VERSION = 2
+VERSION = 3
 """Counts up when the layout of saved pieces changes."""
 KEEP_DAYS = 7
 """Pieces of interrupted validations are removed when another validation begins so many days later."""
@@ -62,6 +64,8 @@ class Request:
         parameter, variable: the species, in the stations' files and in the fields.
         assume_utc: take stamps without an offset for UTC.
         draws: bootstrap resamples.
+        average, days: see :class:`Options`.
+        fairmode: FAIRMODE's indicators must be among the results; they are where there are daily or annual means.
     """
 
     stations: tuple[str | Path, ...]
@@ -80,6 +84,14 @@ class Request:
     variable: str | None = None
     assume_utc: bool = False
     draws: int = 1000
+    average: Average = "hour"
+    days: Days = "utc"
+    fairmode: bool = False
+
+    @property
+    def species(self) -> str:
+        """The species by deepcams' name, where it has one."""
+        return "pm2p5" if self.parameter == "pm25" else self.parameter
 
 
 @dataclass
@@ -114,7 +126,15 @@ def validate_files(
     period = (
         None if request.period is None else Period.parse(request.period, "--period")
     )
-    options = Options(request.space, quality, request.starts, period=period)
+    options = Options(
+        request.space,
+        quality,
+        request.starts,
+        period=period,
+        average=request.average,
+        days=request.days,
+        species=request.species,
+    )
     _check_request(request)
     field, original = (
         _open(paths, request) for paths in (request.field, request.original)
@@ -148,6 +168,7 @@ def validate_files(
 
 def _check_request(request: Request) -> None:
     """Refuse what cannot be done, before the work."""
+    _check_averages(request)
     if not request.stations:
         raise InputError("--stations", "files of observations", "none")
     if request.original and not request.field:
@@ -162,6 +183,26 @@ def _check_request(request: Request) -> None:
             check_writable(path)
     if request.out is not None:
         check_folder(request.out)
+
+
+def _check_averages(request: Request) -> None:
+    """Refuse what averages cannot give."""
+    check_days(request.days)
+    if request.fairmode:
+        fairmode.check(request.average, request.species)
+    if request.average == "hour":
+        if request.days != "utc":
+            do = "add --average day"
+            raise InputError("--days", "daily or annual means", "hourly values", do)
+        return
+    if not request.field:
+        do = "give one, or leave --average out"
+        raise InputError("FIELD", "a field to average with the stations", "none", do)
+    without = {"day": ("hour",), "year": ("hour", "month")}[request.average]
+    for name in set(request.by) & set(without):
+        expected = f"a grouping that {request.average}s have"
+        do = f"leave --average out for rows by {name}"
+        raise InputError("--by", expected, repr(name), do)
 
 
 def _note_alone(found: Validation) -> None:
@@ -260,7 +301,7 @@ def _draw(request: Request, done: Done) -> None:
     from deepcams.stations import figures
 
     found, out = done.found, request.out
-    species = label("pm2p5" if request.parameter == "pm25" else request.parameter)
+    species = label(request.species)
     drawn: dict[Path, Figure] = {}
     if found.scored:
         scatter = figures.draw_scatter(found, species)
@@ -274,6 +315,9 @@ def _draw(request: Request, done: Done) -> None:
         cycle = figures.draw_cycle(found, species)
         if cycle is not None:
             drawn[out / "diurnal.png"] = cycle
+        target = figures.draw_target(found, species)
+        if target is not None:
+            drawn[out / "target.png"] = target
     for path, figure in drawn.items():
         save_figure(figure, path)
         done.written.append(path)

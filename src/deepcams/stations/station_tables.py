@@ -23,6 +23,8 @@ from deepcams.evaluation.tables import (
     to_json,
     to_terminal,
 )
+from deepcams.stations import averages_tables
+from deepcams.stations.averages import DAY_WORDS
 from deepcams.stations.metadata import INLAND, SEA, SURFACES, count_surroundings
 
 if TYPE_CHECKING:
@@ -80,7 +82,9 @@ def rows(
                 of_places = (
                     name in ("country", "surface", "station") and view == "cells"
                 )
-                if of_places or (name == "station" and view == "stations"):
+                # A station has too few years for figures of its own.
+                few = name == "station" or found.options.average == "year"
+                if of_places or (few and view == "stations"):
                     continue
                 sums = scored.cells if view == "cells" else scored.stations
                 for group, part in _groups(found, sums, name):
@@ -204,9 +208,13 @@ def about(found: Validation) -> Row:
         "products": found.products,
         "space": options.space,
         "stamps": "start" if options.starts else "end",
+        "average": options.average,
+        "days": DAY_WORDS[options.days],
         "quality_skipped": sorted(options.quality.skip),
         "surroundings": count_surroundings(found.stations, used_stations(found)),
-        "views": VIEWS,
+        "views": {
+            view: averages_tables.views(found, words) for view, words in VIEWS.items()
+        },
         "pairs": PAIRS,
         "twins": [
             {"dropped": gone, "kept": kept} for gone, kept in found.quality.twins
@@ -222,7 +230,7 @@ def as_json(found: Validation, table: list[Row]) -> str:
         "quality": found.quality.rows(),
         "about": about(found),
     }
-    return to_json(document)
+    return to_json(document | averages_tables.document(found))
 
 
 def write(found: Validation, table: list[Row], folder: Path) -> list[Path]:
@@ -237,7 +245,7 @@ def write(found: Validation, table: list[Row], folder: Path) -> list[Path]:
         "stations.csv": station_table(found).to_csv(index=False, float_format="%.6g"),
         "quality.csv": to_csv(found.quality.rows()),
     }
-    return save_all(folder, texts)
+    return save_all(folder, texts | averages_tables.texts(found))
 
 
 def parse_by(texts: Iterable[str]) -> tuple[str, ...]:
@@ -258,6 +266,7 @@ def check_pairs(found: Validation) -> None:
     """
     if not found.scored or any(scored.any() for scored in found.scored):
         return
+    averages_tables.check_means(found)
     lost = [row for row in found.quality.rows() if row["dropped"]]
     why = "; ".join(
         f"{row['step']} {row['dropped']} of {row['rows_in']}" for row in lost
@@ -276,11 +285,6 @@ def check_pairs(found: Validation) -> None:
 def _short(form: str) -> Callable[[float], str]:
     """A form without the point that ``#`` leaves behind whole numbers."""
     return lambda value: figure(value, form).rstrip(".")
-
-
-def _number(n: int) -> str:
-    """A number of pairs, from ten millions on as such, so that tables of years keep to 80 columns."""
-    return f"{n:,}" if n < 10_000_000 else f"{n / 1e6:,.0f} M"
 
 
 _FORMS = {
@@ -327,7 +331,10 @@ def for_terminal(
         ]
         if chosen:
             parts += [
-                Text.assemble((view.capitalize(), "bold"), f": {words}"),
+                Text.assemble(
+                    (view.capitalize(), "bold"),
+                    f": {averages_tables.views(found, words)}",
+                ),
                 _scores(chosen),
             ]
     for name in by:
@@ -336,6 +343,7 @@ def for_terminal(
         chosen = [row for row in chosen if row["pairs"] == pairs]
         if name != "station" and chosen:
             parts += [Text(f"By {name}, pooled", style="bold"), _scores(chosen, name)]
+    parts += averages_tables.for_terminal(found)
     parts.append(Text(_surroundings(found)))
     if found.scored:
         parts.append(Text(_legend(found), style="dim"))
@@ -358,7 +366,10 @@ def _scores(chosen: list[Row], by: str = "") -> RenderableType:
     if not by:
         heads.append(Column("pairs", "pairs"))
     places = "cells" if chosen[0]["view"] == "cells" else "stat."
-    counts = Column("n", "n", _number), Column("stations", places, "{:,}".format)
+    counts = (
+        Column("n", "n", averages_tables.number),
+        Column("stations", places, "{:,}".format),
+    )
     return to_terminal(shown, [*heads, *counts, *_COLUMNS], close=True)
 
 
@@ -379,6 +390,7 @@ def _legend(found: Validation) -> str:
         "RMSE and bias (model - observed) in ug m-3; NMB: bias as a share of the observed; MFE: mean fractional error; "
         "FAC2: within a factor of two; 95 %: stations resampled."
     ]
+    words += averages_tables.legend(found)
     words += [
         f"{name}: {PAIRS[name]}." for name in PAIRS if name in kinds and len(kinds) > 1
     ]

@@ -10,9 +10,21 @@ import numpy as np
 from deepcams.core.observations import Observations
 from deepcams.core.times import HOUR_SECONDS
 from deepcams.evaluation.sums import COLUMNS, sum_pairs
+from deepcams.stations.averages import (
+    HOURS,
+    Average,
+    Calendar,
+    Days,
+    Means,
+    annual,
+    hours_a_day,
+    offsets,
+    year_of,
+)
 from deepcams.stations.matching import cadence
 from deepcams.stations.products import Product
 from deepcams.stations.quality import Count, Report
+from deepcams.stations.station_years import Years, possible_days
 
 PairSet = Literal["own", "same", "hourly"]
 LINEAR = "original, linear in time"
@@ -60,6 +72,7 @@ class Scored:
             and the straight line between the original's instants have one.
         stations, cells: sums by station, and by cell of the field after averaging a cell's stations.
         density: year -> (1000, 1000), numbers of pairs by observed (rows) and model value (columns), 1 ug m-3 each.
+        years: of daily means, what limits ask of each station's year.
     """
 
     product: str
@@ -67,6 +80,7 @@ class Scored:
     stations: Sums
     cells: Sums
     density: dict[int, np.ndarray] = field(default_factory=dict)
+    years: Years | None = None
 
     def any(self) -> bool:
         """Return whether there is a pair."""
@@ -88,6 +102,9 @@ class Matcher:
         months: that pairs may be in, months since January 1970.
         cell: (stations,), the number of each one's cell; all stations of a cell come in one batch.
         longitude: (stations,), degrees.
+        average: whether pairs are of hours, or of daily or annual means.
+        days: where days begin.
+        levels: ug m-3, whose exceedances by daily means are counted.
 
     Attributes:
         scored: the sums over all batches that were added.
@@ -101,8 +118,12 @@ class Matcher:
         months: np.ndarray,
         cell: np.ndarray,
         longitude: np.ndarray,
+        average: Average = "hour",
+        days: Days = "utc",
+        levels: tuple[float, ...] = (),
     ) -> None:
         self.products = products
+        self._average, self._offset = average, offsets(longitude, days)
         self._months, self._cell = months, cell
         self._solar = (
             np.where(np.isfinite(longitude), longitude, 0.0) / 15 * HOUR_SECONDS
@@ -124,6 +145,39 @@ class Matcher:
             self.scored.append(
                 Scored(product, pairs, stations, Sums.zeros(cells, months.size))
             )
+        if average != "hour":
+            self._possible = {each.name: _hours_a_day(each) for each in products}
+            self._possible[LINEAR] = HOURS
+        if average == "day":
+            self._follow_years(levels)
+
+    def _follow_years(self, levels: tuple[float, ...]) -> None:
+        """Have daily means counted by year, against the days that the products have."""
+        ends = np.array([self._months[0], self._months[-1] + 1])
+        begin, end = (
+            ends.astype("datetime64[M]")
+            .astype("datetime64[s]")
+            .astype(np.int64)
+            .tolist()
+        )
+        start = np.arange(begin, end, HOUR_SECONDS)
+        bounds = np.stack([start, start + HOUR_SECONDS])
+        known = {
+            each.name: each.plan(each.rule, bounds).known for each in self.products
+        }
+        if any(scored.product == LINEAR for scored in self.scored):
+            known[LINEAR] = self.products[1].plan("linear", bounds).known
+        for scored in self.scored:
+            needed = (scored.product, *BOTH[scored.pairs])
+            both = np.logical_and.reduce([known[name] for name in needed])
+            years, number = possible_days(start, both, self._hours_of(scored))
+            scored.years = Years.zeros(self._cell.size, years, number, levels)
+
+    def _hours_of(self, scored: Scored) -> int:
+        """Return how many hours of a day a set of pairs could have."""
+        return min(
+            self._possible[name] for name in (scored.product, *BOTH[scored.pairs])
+        )
 
     def match(self, batch: np.ndarray, observed: Observations) -> tuple[Piece, Report]:
         """Match the observations of a batch of stations (their numbers, increasing) with all products."""
@@ -134,6 +188,7 @@ class Matcher:
         inside = self.products[0].placement.inside[observed.station]
         counts["outside the region"] = Count(len(observed), int((~inside).sum()))
         observed = observed.where(inside)
+        calendar = Calendar(observed, self._offset)
         bounds, interval = _intervals(observed)
         plans = {
             product.name: product.plan(product.rule, bounds)
@@ -162,14 +217,53 @@ class Matcher:
                 observed.station, interval, original.plan("linear", bounds)
             )
         known = {name: ~np.isnan(value) for name, value in values.items()}
-        rows = _Rows(self, batch, observed, interval)
+        rows = _Rows.of_hours(self, batch, observed, interval)
+        day = calendar.day(observed)
         for number, scored in enumerate(self.scored):
             needed = [known[name] for name in (scored.product, *BOTH[scored.pairs])]
             chosen = np.flatnonzero(np.logical_and.reduce(needed))
-            if chosen.size:
-                found = rows.sums(chosen, values[scored.product][chosen])
-                piece |= {f"{number}.{name}": each for name, each in found.items()}
+            if not chosen.size:
+                continue
+            model = values[scored.product][chosen]
+            if self._average == "hour":
+                found = rows.sums(chosen, model)
+            else:
+                means = calendar.daily(
+                    observed.station[chosen],
+                    day[chosen],
+                    observed.value[chosen],
+                    model,
+                    self._hours_of(scored),
+                )
+                counts |= self._counts(scored, means)
+                found = self._averaged(batch, scored, means)
+            piece |= {f"{number}.{name}": each for name, each in found.items()}
         return piece, Report(counts)
+
+    def _counts(self, scored: Scored, daily: Means) -> dict[str, Count]:
+        """Count the days (and years) of a product's own pairs that do not count."""
+        if scored.pairs != "own":
+            return {}
+        name = scored.product
+        counts = {f"{name}'s days under 75 %": Count(daily.candidates, daily.dropped)}
+        if self._average == "year":
+            years = annual(daily)
+            counts[f"{name}'s years under 75 %"] = Count(
+                years.candidates, years.dropped
+            )
+        return counts
+
+    def _averaged(self, batch: np.ndarray, scored: Scored, daily: Means) -> Piece:
+        """Return the sums over pairs of daily or annual means."""
+        means = annual(daily) if self._average == "year" else daily
+        if not means.day.size:
+            return {}
+        order = np.lexsort((means.day, self._cell[means.station]))
+        rows = _Rows.of_means(self, batch, means, order)
+        found = rows.sums(np.arange(order.size), means.model[order])
+        if scored.years is not None:
+            found |= scored.years.count(batch, daily)
+        return found
 
     def add(self, batch: np.ndarray, piece: Piece) -> None:
         """Add a batch's piece, made now or by an earlier run: the sums are the same to the bit.
@@ -188,6 +282,10 @@ class Matcher:
                     int(part), np.zeros((DENSITY_TOP, DENSITY_TOP), np.int32)
                 )
                 table.reshape(-1)[each[0]] += each[1]
+            elif what == "years":
+                years = self.scored[int(number)].years
+                if years is not None:
+                    getattr(years, part)[batch] = each
             elif what in groups:
                 sums = getattr(self.scored[int(number)], what)
                 getattr(sums, part)[groups[what]] += each
@@ -223,27 +321,50 @@ class _Rows:
         self,
         matcher: Matcher,
         batch: np.ndarray,
-        observed: Observations,
-        interval: np.ndarray,
+        station: np.ndarray,
+        moment: np.ndarray,
+        value: np.ndarray,
+        month: np.ndarray,
+        hour: np.ndarray,
     ) -> None:
         cell = matcher._cell
-        self._stations, self._station = (
-            batch.size,
-            np.searchsorted(batch, observed.station),
-        )
+        self._stations, self._station = batch.size, np.searchsorted(batch, station)
         cells = np.unique(cell[batch])
-        self._cells, self._cell = (
-            cells.size,
-            np.searchsorted(cells, cell[observed.station]),
+        self._cells, self._cell = cells.size, np.searchsorted(cells, cell[station])
+        self._all_months, self._interval, self._value = matcher._months, moment, value
+        self._months, self._month = np.unique(
+            month - matcher._months[0], return_inverse=True
         )
-        self._all_months, self._interval, self._value = (
-            matcher._months,
-            interval,
-            observed.value,
+        self._time = self._month * 24 + hour
+
+    @classmethod
+    def of_hours(
+        cls,
+        matcher: Matcher,
+        batch: np.ndarray,
+        observed: Observations,
+        interval: np.ndarray,
+    ) -> _Rows:
+        """Return rows of observed intervals, sorted by cell and interval."""
+        month, hour = month_of(observed.end - 1), matcher.solar_hour(observed)
+        return cls(
+            matcher, batch, observed.station, interval, observed.value, month, hour
         )
-        month = month_of(observed.end - 1) - matcher._months[0]
-        self._months, self._month = np.unique(month, return_inverse=True)
-        self._time = self._month * 24 + matcher.solar_hour(observed)
+
+    @classmethod
+    def of_means(
+        cls, matcher: Matcher, batch: np.ndarray, means: Means, order: np.ndarray
+    ) -> _Rows:
+        """Return rows of means in an order by cell and day; they are of no hour of the day."""
+        day, station = means.day[order], means.station[order]
+        month = day.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
+        if matcher._average == "year":
+            # Stations of one cell, whose years may begin on other days, are averaged by year.
+            moment = year_of(day)
+        else:
+            moment = day
+        hour = np.zeros(day.size, np.int64)
+        return cls(matcher, batch, station, moment, means.observed[order], month, hour)
 
     def sums(self, chosen: np.ndarray, model: np.ndarray) -> Piece:
         """Return the sums over the pairs of the chosen rows with the model's values."""
@@ -297,6 +418,10 @@ class _Rows:
             ).astype(np.int32)
             for each in np.unique(year).tolist()
         }
+
+
+def _hours_a_day(product: Product) -> int:
+    return hours_a_day(product.rule, cadence(product.field))
 
 
 def _intervals(observed: Observations) -> tuple[np.ndarray, np.ndarray]:

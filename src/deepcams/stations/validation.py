@@ -24,6 +24,8 @@ from deepcams.core.progress import Progress, no_progress
 from deepcams.core.times import HOUR_SECONDS
 from deepcams.files.atomic import atomic_path
 from deepcams.files.records import fingerprint
+from deepcams.stations.averages import DAY_SECONDS, Average, Days, check_days
+from deepcams.stations.exceedances import daily_levels
 from deepcams.stations.extract import MAKE_ROOM
 from deepcams.stations.matching import SpaceRule
 from deepcams.stations.metadata import countries_of, globe_cells, note_surroundings
@@ -49,6 +51,9 @@ class Options:
         starts: stamps are the beginning of the hour (OpenAQ's are its end).
         batch_rows: rows in memory at a time.
         period: only these times of the fields.
+        average: pairs are of hours, or of daily or annual means.
+        days: where days begin, see :func:`deepcams.stations.averages.offsets`.
+        species: ``pm2p5``, .., whose limits daily means are held against.
     """
 
     space: SpaceRule = "cell"
@@ -56,6 +61,9 @@ class Options:
     starts: bool = False
     batch_rows: int = BATCH_ROWS
     period: Period | None = None
+    average: Average = "hour"
+    days: Days = "utc"
+    species: str = "pm2p5"
 
     def words(self) -> str:
         """Return all of it as text, the same in every process (the order of a set is not)."""
@@ -126,6 +134,7 @@ def validate(
         InputError: no time or no place in common, saying what both have; see also :func:`deepcams.as_field`.
     """
     options, progress = options or Options(), progress or no_progress
+    check_days(options.days)
     stations = archive.stations.copy()
     latitude, longitude = (
         stations[name].to_numpy(float) for name in ("latitude", "longitude")
@@ -160,9 +169,18 @@ def validate(
     if "country" in stations:
         nearest = stations["country"].fillna(nearest)
     stations["country"] = nearest
-    months = np.arange(month_of(np.array([begin]))[0], month_of(np.array([end]))[0] + 1)
+    # Days that are not UTC's may lie in the month before or after.
+    around = DAY_SECONDS if options.days != "utc" else 0
+    first, last = month_of(np.array([begin - around, end + around]))
+    months = np.arange(first, last + 1)
     matcher = Matcher(
-        products, months, np.unique(cells, return_inverse=True)[1], longitude
+        products,
+        months,
+        np.unique(cells, return_inverse=True)[1],
+        longitude,
+        options.average,
+        options.days,
+        daily_levels(options.species),
     )
     pairs = near_pairs(stations)
     control = Control(stations, archive.units, options.quality, pairs, options.starts)

@@ -1,0 +1,183 @@
+"""From pairs of hours to pairs of daily or annual means, by the rule of three quarters.
+
+A day counts at a station where at least 75 % of its hours (18) were observed, and where the product has at least 75 %
+of the hours that it could have: 24 for an hourly one; 16 for a 3-hourly analysis, whose instants touch two hours each.
+Both means are over the hours that have both. A year counts where at least 75 % of its days count; its mean is that of
+its days.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from deepcams.core.box import eastward
+from deepcams.core.errors import InputError
+from deepcams.core.observations import Observations
+from deepcams.core.times import HOUR_SECONDS
+from deepcams.stations.matching import TimeRule
+
+Average = Literal["hour", "day", "year"]
+Days = Literal["utc", "nautical", "station"]
+
+HOURS = 24
+"""Hours of a day."""
+DAY_SECONDS = HOURS * HOUR_SECONDS
+_SPAN = 1 << 22  # days: some 5,700 years on each side of 1970
+DAY_WORDS = {
+    "utc": "UTC",
+    "nautical": "nautical time (round(longitude / 15) hours from UTC)",
+}
+
+
+def enough(number: np.ndarray | int, possible: np.ndarray | int) -> np.ndarray:
+    """Return whether a number is at least 75 % of what is possible; in whole numbers, so that 18 of 24 are."""
+    return np.asarray(4 * np.asarray(number) >= 3 * np.asarray(possible))
+
+
+def check_days(days: str) -> None:
+    """Refuse days by offsets that the stations do not have.
+
+    Raises:
+        InputError: ``station``: the sorted copy of the observations has times in UTC alone.
+    """
+    if days == "station":
+        raise InputError(
+            "--days station",
+            "stations with an offset of their own",
+            "times in UTC, as they are when they have been sorted",
+            "use --days nautical, whole hours by longitude",
+        )
+
+
+def offsets(longitude: np.ndarray, days: Days) -> np.ndarray:
+    """Return how far each station's days are ahead of UTC: (stations,), int64, seconds; 0 where there is no place."""
+    if days == "utc":
+        return np.zeros(longitude.size, np.int64)
+    east = eastward(np.where(np.isfinite(longitude), longitude, 0.0))
+    return np.floor(east / 15 + 0.5).astype(np.int64) * HOUR_SECONDS
+
+
+def hours_a_day(rule: TimeRule, cadence: int) -> int:
+    """Return how many hours of a day a product has values for.
+
+    Args:
+        rule: how it is matched in time; instants touch the hour that ends and the one that begins with them.
+        cadence: distance of its times, seconds.
+    """
+    if rule != "touching":
+        return HOURS
+    return min(2 * DAY_SECONDS // max(cadence, 1), HOURS)
+
+
+def days_in_years(years: np.ndarray) -> np.ndarray:
+    """Return the number of days of calendar years: (n,), int64."""
+    first = (np.asarray(years) - 1970).astype("datetime64[Y]")
+    days = (first + 1).astype("datetime64[D]") - first.astype("datetime64[D]")
+    return np.asarray(days.astype(np.int64))
+
+
+def year_of(day: np.ndarray) -> np.ndarray:
+    """Return the calendar years of days since 1970: (n,), int64."""
+    years = np.asarray(day, "datetime64[D]").astype("datetime64[Y]")
+    return np.asarray(years.astype(np.int64) + 1970)
+
+
+@dataclass(frozen=True)
+class Means:
+    """Pairs of means, sorted by station and day.
+
+    Attributes:
+        station: (n,), of each pair.
+        day: (n,), int64, days since 1970 in the station's days; of a year the first that counts.
+        observed, model: (n,), float64, ug m-3.
+        candidates: days (or years) that have any pair.
+        dropped: of these, those that do not count.
+    """
+
+    station: np.ndarray
+    day: np.ndarray
+    observed: np.ndarray
+    model: np.ndarray
+    candidates: int
+    dropped: int
+
+
+class Calendar:
+    """The days of some stations, and how many hours of each were observed.
+
+    Args:
+        observed: all observations of these stations, whether a product has a value or not.
+        offset: (all stations,), see :func:`offsets`.
+    """
+
+    def __init__(self, observed: Observations, offset: np.ndarray) -> None:
+        self._offset = offset
+        self._keys, self._hours = np.unique(
+            self._key(observed.station, self.day(observed)), return_counts=True
+        )
+
+    def day(self, observed: Observations) -> np.ndarray:
+        """Return the day that holds the middle of each interval: (n,), int64, days since 1970."""
+        middle = (observed.start + observed.end) // 2 + self._offset[observed.station]
+        return np.asarray(middle // DAY_SECONDS)
+
+    @staticmethod
+    def _key(station: np.ndarray, day: np.ndarray) -> np.ndarray:
+        return np.asarray(station.astype(np.int64) * _SPAN + day + _SPAN // 2)
+
+    def daily(
+        self,
+        station: np.ndarray,
+        day: np.ndarray,
+        observed: np.ndarray,
+        model: np.ndarray,
+        possible: int,
+    ) -> Means:
+        """Average pairs of hours by day.
+
+        Args:
+            station, day, observed, model: (n,), of the pairs.
+            possible: hours of a day that the pairs could have, see :func:`hours_a_day`.
+        """
+        keys, which, number = np.unique(
+            self._key(station, day), return_inverse=True, return_counts=True
+        )
+        seen = self._hours[np.searchsorted(self._keys, keys)]
+        counts = enough(seen, HOURS) & enough(number, possible)
+        o, m = (np.bincount(which, each) / number for each in (observed, model))
+        return Means(
+            keys[counts] // _SPAN,
+            keys[counts] % _SPAN - _SPAN // 2,
+            o[counts],
+            m[counts],
+            keys.size,
+            int((~counts).sum()),
+        )
+
+
+def annual(daily: Means) -> Means:
+    """Average the days that count by calendar year."""
+    year = year_of(daily.day)
+    _, first, which, number = np.unique(
+        daily.station.astype(np.int64) * 10_000 + year,
+        return_index=True,
+        return_inverse=True,
+        return_counts=True,
+    )
+    counts = enough(number, days_in_years(year[first]))
+    o, m = (
+        np.bincount(which, each, first.size) / number
+        for each in (daily.observed, daily.model)
+    )
+    first = first[counts]
+    return Means(
+        daily.station[first],
+        daily.day[first],
+        o[counts],
+        m[counts],
+        counts.size,
+        int((~counts).sum()),
+    )

@@ -1,0 +1,181 @@
+"""What daily and annual means add to a validation's tables: FAIRMODE's indicators, and how limits are exceeded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from deepcams.core.errors import InputError
+from deepcams.core.text import counted
+from deepcams.evaluation.tables import ALL, Column, Row, to_csv, to_terminal
+from deepcams.stations import exceedances, fairmode
+from deepcams.stations.averages import DAY_WORDS, HOURS
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from deepcams.stations.validation import Validation
+
+_SHOWN = ("own", "same")
+
+
+def number(n: int) -> str:
+    """A number of pairs, from ten millions on as such, so that tables of years keep to 80 columns."""
+    return f"{n:,}" if n < 10_000_000 else f"{n / 1e6:,.0f} M"
+
+
+def views(found: Validation, words: str) -> str:
+    """Return the words of a view for pairs of the validation's kind."""
+    return words.replace("each hour", f"each {found.options.average}")
+
+
+_FAIRMODE = (
+    Column("group", "years"),
+    Column("product", "product"),
+    Column("pairs", "pairs"),
+    Column("stations", "stat.", "{:,}".format),
+    Column("MQI_90", "MQI, 90 %", ".2f"),
+    Column("MQO_met", "met", lambda met: "yes" if met else "no"),
+    Column("annual_stations", "stat.", "{:,}".format),
+    Column("annual_MQI_90", "annual MQI, 90 %", ".2f"),
+    Column("annual_MQO_met", "met", lambda met: "yes" if met else "no"),
+)
+_LIMITS = (
+    Column("product", "product"),
+    Column("n", "n", number),
+    *(Column(key, key, ".2f") for key in ("POD", "FAR", "CSI", "ETS")),
+    Column("station_years", "years", "{:,}".format),
+    Column("observed_met", "met", "{:,}".format),
+    Column("model_met", "model", "{:,}".format),
+)
+
+
+def _has_means(found: Validation) -> bool:
+    return found.options.average != "hour" and bool(found.scored)
+
+
+def _indicators(found: Validation) -> list[fairmode.Indicators]:
+    known = fairmode.parameters_of(found.options.species) is not None
+    return fairmode.indicators(found) if _has_means(found) and known else []
+
+
+def check_means(found: Validation) -> None:
+    """Refuse to go on without a single mean where hours were matched.
+
+    Raises:
+        InputError: no day (or year) of any station has what the rule asks for.
+    """
+    if not _has_means(found):
+        return
+    average = found.options.average
+    counts = found.quality.counts
+    for what in ("days", "years"):
+        count = counts.get(f"field's {what} under 75 %")
+        if count is None or not count.rows_in or count.dropped < count.rows_in:
+            continue
+        unit = what.removesuffix("s")
+        needed = "18 observed hours and 75 % of the hours that the field could have"
+        if unit == "year":
+            needed = "75 % of its days"
+        raise InputError(
+            f"--average {average}",
+            f"a {unit} at a station with {needed}",
+            f"none among {counted(count.rows_in, f'{unit} of a station', f'{what} of stations')}",
+            "give a longer field, or leave --average out",
+        )
+
+
+def document(found: Validation) -> Row:
+    """Return what a validation's JSON has more: ``fairmode`` and ``exceedances``; nothing for hours."""
+    if not _has_means(found):
+        return {}
+    result: Row = {"exceedances": exceedances.rows(found)}
+    each = _indicators(found)
+    if each:
+        ids = found.stations["id"].astype(str).tolist()
+        result["fairmode"] = {
+            "parameters": fairmode.about(found.options.species),
+            "rows": [one.row() for one in each],
+            "stations": [row for one in each for row in one.station_rows(ids)],
+        }
+    return result
+
+
+def texts(found: Validation) -> dict[str, str]:
+    """Return the files that are written more, name -> text: none for hours."""
+    more = document(found)
+    if not more:
+        return {}
+    result = {"exceedances.csv": to_csv(more["exceedances"])}
+    parts = [
+        exceedances.compliance(found, scored).assign(
+            product=scored.product, pairs=scored.pairs
+        )
+        for scored in found.scored
+        if scored.pairs in exceedances.SETS
+    ]
+    parts = [part for part in parts if len(part)]
+    if parts:
+        table = pd.concat(parts, ignore_index=True)
+        result["limits.csv"] = table.to_csv(index=False, float_format="%.6g")
+    if "fairmode" in more:
+        result["fairmode.csv"] = to_csv(more["fairmode"]["rows"])
+        result["fairmode-stations.csv"] = to_csv(more["fairmode"]["stations"])
+    return result
+
+
+def for_terminal(found: Validation) -> list[RenderableType]:
+    """Return the tables for people; none for hours."""
+    from rich.text import Text
+
+    if not _has_means(found):
+        return []
+    parts: list[RenderableType] = []
+    rows = [one.row() for one in _indicators(found) if one.pairs in _SHOWN]
+    if rows:
+        parameters = fairmode.parameters_of(found.options.species)
+        assert parameters is not None  # or there were no rows
+        head = f"FAIRMODE {parameters.version}, doi {parameters.doi}: stations with 75 % of the days"
+        parts += [Text(head, style="bold"), to_terminal(rows, _FAIRMODE)]
+        parts += [Text(words, style="dim") for words in _gaps(rows)]
+    limits = [row for row in exceedances.rows(found) if row["group"] == ALL]
+    pairs = "same" if any(row["pairs"] == "same" for row in limits) else "own"
+    for period, words in (("day", "daily means"), ("year", "annual means")):
+        chosen = [
+            row | {"name": f"{row['limit']}, {row['level']:g}"}
+            for row in limits
+            if row["pairs"] == pairs and row["n"] and row["period"] == period
+        ]
+        if chosen:
+            head = f"Limits of {words} (ug m-3), {exceedances.SET_WORDS[pairs]}"
+            table = to_terminal(chosen, [Column("name", "limit"), *_LIMITS])
+            parts += [Text(head, style="bold"), table]
+    return parts
+
+
+def _gaps(rows: list[Row]) -> list[str]:
+    """Say why figures are not defined."""
+    words = []
+    if any(row["MQI_90"] is None or row["annual_MQI_90"] is None for row in rows):
+        words.append(
+            "-: fewer than two stations with 75 % of the days that the field has "
+            "(annual: of the year's days; of one year)."
+        )
+    return words
+
+
+def legend(found: Validation) -> list[str]:
+    """Return the sentences that explain the figures."""
+    if not _has_means(found):
+        return []
+    average, days = found.options.average, DAY_WORDS[found.options.days]
+    return [
+        f"Pairs are of {'daily' if average == 'day' else 'annual'} means, days in {days}; "
+        f"a day counts with 75 % of its {HOURS} hours observed and 75 % of those the product could have, "
+        "a year with 75 % of its days.",
+        "MQI: RMSE / (2 x the measurements' uncertainty), met where 9 in 10 stations have at most 1.",
+        "POD: share of exceedances foreseen; FAR: of alarms, the false ones; CSI: hits of hits, misses, false alarms; "
+        "ETS: CSI less chance; years: station-years that a limit's form can be asked of (limits.csv), "
+        "met and model: those within it, observed and modelled.",
+    ]
