@@ -87,6 +87,7 @@ def test_everything_is_written_and_fits_the_terminal(
         "scores.csv",
         "stations.csv",
         "quality.csv",
+        "differences.csv",
         "scatter.png",
         "diurnal.png",
     }

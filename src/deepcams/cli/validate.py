@@ -191,6 +191,8 @@ def validate(
             )
 
         done = validate_files(request, tell, team)
-    Console().print(tables.for_terminal(done.found, done.rows, groups))
+    Console().print(
+        tables.for_terminal(done.found, done.rows, groups, done.differences)
+    )
     for path in done.written:
         typer.echo(f"  {path}")

@@ -1,8 +1,8 @@
 """The scores: one entry each, computed for a set of pairs or for many groups at once.
 
-:data:`SCORES` is the one list. A score follows from sums over pairs (``figure``), and then any split of the work gives it
-alike; or from whole series (``of_series``), which are in memory only station by station. What the list holds is a column
-of ``deepcams validate`` and, if it follows from sums and the entry does not say otherwise, of ``deepcams evaluate``.
+:data:`SCORES` is the one list. A score follows from sums over pairs (``figure``), and then any split of the work gives
+it alike; or from whole series (``of_series``), which are in memory only station by station. Each is a column of
+``deepcams validate`` and, if it follows from sums and its entry does not say otherwise, of ``deepcams evaluate``.
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -17,12 +16,15 @@ class Series:
         group: (n,), int64, 0..groups - 1, in any order.
         truth, method: (n,), float64, ug m-3, none missing.
         groups: how many there are.
+        truth_order, method_order: :func:`order_of` both, where it is known; else found when needed.
     """
 
     group: np.ndarray
     truth: np.ndarray
     method: np.ndarray
     groups: int
+    truth_order: np.ndarray | None = None
+    method_order: np.ndarray | None = None
 
     @cached_property
     def number(self) -> np.ndarray:
@@ -31,7 +33,8 @@ class Series:
 
     def total(self, values: np.ndarray) -> np.ndarray:
         """Return the sum of values (n,) over each group: (groups,)."""
-        return np.bincount(self.group, values, self.groups)
+        total = np.bincount(self.group, values, self.groups)
+        return total.astype(np.float64)  # of nothing it is made of whole numbers
 
     def agreement(self) -> np.ndarray:
         """Return Willmott's index of agreement (1981): 1 - sum (m - o)^2 / sum (|m - mean o| + |o - mean o|)^2.
@@ -57,8 +60,13 @@ class Series:
             (groups,), -1..1; NaN where a side has only one value.
         """
         middle = ((self.number + 1) / 2)[self.group]
+        sides = (
+            (self.truth_order, self.truth),
+            (self.method_order, self.method),
+        )
         truth, method = (
-            ranks(self.group, values) - middle for values in (self.truth, self.method)
+            ranks(self.group, order_of(values) if order is None else order) - middle
+            for order, values in sides
         )
         both = self.total(truth * method)
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -66,24 +74,43 @@ class Series:
             return np.asarray(both / spread)
 
 
-def ranks(group: np.ndarray, values: np.ndarray) -> np.ndarray:
+def order_of(values: np.ndarray) -> np.ndarray:
+    """Return whole numbers >= 0 in the order of values, equal ones for equal values: (n,), int64.
+
+    Args:
+        values: (n,), none missing.
+    """
+    if values.dtype != np.float32 or (values < 0).any():
+        return np.unique(values, return_inverse=True)[1]
+    # The bits of positive floats are in the order of the floats; adding 0 makes -0 to 0.
+    return (values + np.float32(0)).view(np.int32).astype(np.int64)
+
+
+def ranks(group: np.ndarray, order: np.ndarray) -> np.ndarray:
     """Return each value's rank within its group, from 1; equal values share the mean of theirs.
 
     Args:
         group: (n,), int64, from 0.
-        values: (n,), none missing.
+        order: (n,), :func:`order_of` the values.
     """
-    if not values.size:
+    if not order.size:
         return np.zeros(0)
-    different, code = np.unique(values, return_inverse=True)
+    span = int(order.max()) + 1
     # One whole number orders by group, then by value: sorting those is quicker than by two keys.
-    key = group.astype(np.int64) * different.size + code
-    order = np.argsort(key)
-    key = key[order]
+    key = group.astype(np.int64) * span + order
+    bits = order.size.bit_length()
+    if int(key.max()).bit_length() + bits < 63:
+        # With its place in the same number, too, there is nothing to sort beside it.
+        packed = np.sort((key << bits) | np.arange(key.size))
+        key, place = packed >> bits, packed & ((1 << bits) - 1)
+    else:
+        place = np.argsort(key)
+        key = key[place]
     begin = np.flatnonzero(np.r_[True, np.diff(key) > 0])
     size = np.diff(np.r_[begin, key.size])
-    first = np.searchsorted(key, group[order[begin]] * different.size)
-    mean = begin - first + (size + 1) / 2
-    found: np.ndarray[Any, np.dtype[np.float64]] = np.empty(key.size)
-    found[order] = np.repeat(mean, size)
+    of_run = key[begin] // span
+    first = np.searchsorted(of_run, of_run)
+    mean = begin - begin[first] + (size + 1) / 2
+    found = np.empty(key.size)
+    found[place] = np.repeat(mean, size)
     return found

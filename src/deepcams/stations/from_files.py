@@ -28,7 +28,7 @@ from deepcams.files.cache import (
 )
 from deepcams.files.records import fingerprint
 from deepcams.files.storage import state_at
-from deepcams.stations import fairmode
+from deepcams.stations import differences, fairmode
 from deepcams.stations import station_tables as tables
 from deepcams.stations.averages import Average, Days, check_days
 from deepcams.stations.matching import SpaceRule
@@ -42,7 +42,7 @@ from deepcams.workers import Workers
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-VERSION = 3
+VERSION = 4
 """Counts up when the layout of saved pieces changes."""
 KEEP_DAYS = 7
 """Pieces of interrupted validations are removed when another validation begins so many days later."""
@@ -96,10 +96,11 @@ class Request:
 
 @dataclass
 class Done:
-    """The result of :func:`validate_files`: the validation, its rows, and the files written."""
+    """The result of :func:`validate_files`: a validation, its rows, differences of products, and the files written."""
 
     found: Validation
     rows: list[Row]
+    differences: list[Row] = field(default_factory=list)
     written: list[Path] = field(default_factory=list)
 
 
@@ -156,12 +157,18 @@ def validate_files(
         found = validate(archive, field, original, options, staged, keep, workers)
         tables.check_pairs(found)
         _note_alone(found)
-        done = Done(found, tables.rows(found, by, request.draws))
+        done = Done(
+            found,
+            tables.rows(found, by, request.draws),
+            differences.rows(found, request.draws),
+        )
         if request.json is not None:
-            save(request.json, tables.as_json(found, done.rows))
+            save(request.json, tables.as_json(found, done.rows, done.differences))
             done.written.append(request.json)
         if request.out is not None:
-            done.written += tables.write(found, done.rows, request.out)
+            done.written += tables.write(
+                found, done.rows, done.differences, request.out
+            )
         _draw(request, done)
     return done
 
