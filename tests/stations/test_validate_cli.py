@@ -90,6 +90,7 @@ def test_everything_is_written_and_fits_the_terminal(
         "differences.csv",
         "scatter.png",
         "diurnal.png",
+        "taylor.png",
     }
     assert {path.name for path in out.iterdir()} == names | {
         "stations-n.png",
@@ -374,7 +375,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_work(
     assert "folder" in refused(
         files["field"], "--stations", files["stations"], "-o", tmp_path / "file" / "out"
     )
-    monkeypatch.setattr("deepcams.stations.from_files.os.access", lambda *_: False)
+    monkeypatch.setattr("deepcams.evaluation.tables.os.access", lambda *_: False)
     monkeypatch.setattr(
         "deepcams.stations.from_files.open_openaq",
         lambda *_, **__: pytest.fail("work was begun"),

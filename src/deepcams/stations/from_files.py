@@ -317,14 +317,18 @@ def _draw(request: Request, done: Done) -> None:
         if out is not None:
             drawn[out / "scatter.png"] = scatter
     if out is not None:
-        for name, figure in figures.draw_maps(found).items():
-            drawn[out / f"{name}.png"] = figure
+        for name, each in figures.draw_maps(found).items():
+            drawn[out / f"{name}.png"] = each
         cycle = figures.draw_cycle(found, species)
         if cycle is not None:
             drawn[out / "diurnal.png"] = cycle
-        target = figures.draw_target(found, species)
-        if target is not None:
-            drawn[out / "target.png"] = target
+        for name, draw in (
+            ("target", figures.draw_target),
+            ("taylor", figures.draw_taylor),
+        ):
+            figure = draw(found, species)
+            if figure is not None:
+                drawn[out / f"{name}.png"] = figure
     for path, figure in drawn.items():
         save_figure(figure, path)
         done.written.append(path)
