@@ -18,6 +18,8 @@ import pandas as pd
 from deepcams.cli import main as deepcams
 from deepcams.core.grid import Grid
 from deepcams.evaluation import Experiment, evaluate, open_truth, rows
+from deepcams.evaluation.diagnostics import of_diagnostics
+from deepcams.evaluation.tables import Column, to_markdown
 from deepcams.networks import load, read_card, save
 from deepcams.simulation import SimulatedWorld
 from deepcams.training import prepare, read_experiment
@@ -27,6 +29,7 @@ TRUTH = (
     ROOT.parent / "shared" / "data" / "geos_cf" / "geos_cf_20190308_0030-0330z_west.nc4"
 )
 NETWORKS = ("cellnet", "flow-refine", "abpn", "xvfi")
+SHIPPED = ROOT / "src" / "deepcams" / "weights"
 UNSEEN = (-75.0, -90.0, -0.5, 90.0)
 """W S E N of the hours that no network saw."""
 SEED, SPANS, HOURS = 7, 18, 7
@@ -45,6 +48,11 @@ OTHERS = {
 }
 """The training-free methods that a network of each kind is compared with."""
 COLUMNS = ("R", "RMSE", "MAE", "bias", "MAE_p99")
+SCALES = {
+    "temporal": ("power_small", "R_change", "drift", "MAE_land", "MAE_sea"),
+    "spatial": ("resolution", "power_small", "cell_variance", "FSS", "q9999"),
+}
+"""Diagnostics that say most of a network of each kind."""
 
 
 def simulated_hours() -> np.ndarray:
@@ -73,7 +81,9 @@ def figures(network: str, checkpoint: Path, truth: Path) -> dict[str, Any]:
         for row in rows(result):
             if row["period"] == "all":
                 method = network if row["method"] == own else row["method"]
-                found[task][method] = {name: row[name] for name in COLUMNS}
+                found[task][method] = {
+                    name: row[name] for name in (*COLUMNS, *SCALES[kind])
+                }
     return found
 
 
@@ -125,17 +135,26 @@ def card_text(path: Path) -> str:
         f"- **Size**: {path.stat().st_size / 1e6:.1f} MB, {card.stored}",
         f"- **Measured on**: {given['unseen']['what']}",
         "",
-        "| task | method | R | RMSE | MAE | bias | MAE p99 |",
-        "|---|---|---|---|---|---|---|",
     ]
-    for task, scores in given["unseen"]["scores"].items():
-        for method, score in scores.items():
-            values = " | ".join(
-                f"{score[name]:.4f}" if name in ("R", "MAE") else f"{score[name]:.3f}"
-                for name in COLUMNS
+    of_scale = [of_diagnostics()[key] for key in SCALES[card.kind]]
+    columns = [
+        Column("task", "task"),
+        Column("method", "method"),
+        *(
+            Column(
+                name, name.replace("_", " "), ".4f" if name in ("R", "MAE") else ".3f"
             )
-            lines.append(f"| {task} | {method} | {values} |")
-    return "\n".join(lines)
+            for name in COLUMNS
+        ),
+        *(Column(each.key, each.head or each.key, each.form) for each in of_scale),
+    ]
+    table = [
+        {"task": task, "method": method, **score}
+        for task, scores in given["unseen"]["scores"].items()
+        for method, score in scores.items()
+    ]
+    meaning = "; ".join(f"{each.head or each.key}: {each.name}" for each in of_scale)
+    return "\n".join([*lines, to_markdown(table, columns), "", f"{meaning}."])
 
 
 LIMITS = """## Limits of all of them
@@ -162,7 +181,7 @@ def main() -> None:
     parser.add_argument(
         "--ship",
         action="store_true",
-        help="train nothing: measure and ship what is in RUNS",
+        help="train nothing: measure and ship what is in RUNS, or what is shipped already",
     )
     parser.add_argument("--device", default="auto")
     given = parser.parse_args()
@@ -195,13 +214,11 @@ def main() -> None:
             )
             if status:
                 raise SystemExit(status)
-        ship(
-            network,
-            run / f"{network}.safetensors",
-            given.truth,
-            ROOT / "src" / "deepcams" / "weights",
-        )
-    shipped = sorted((ROOT / "src" / "deepcams" / "weights").glob("*.safetensors"))
+        trained = run / f"{network}.safetensors"
+        if given.ship and not trained.exists():
+            trained = SHIPPED / trained.name
+        ship(network, trained, given.truth, SHIPPED)
+    shipped = sorted(SHIPPED.glob("*.safetensors"))
     head = "# Shipped networks\n\nWritten by `make weights`; all numbers are measured, none is typed in.\n"
     text = "\n".join([head, *(card_text(path) + "\n" for path in shipped), LIMITS])
     (ROOT / "docs" / "models.md").write_text(text)

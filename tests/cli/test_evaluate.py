@@ -220,3 +220,83 @@ def test_hours_that_cannot_be_predicted_are_told(
         == 0
     )
     assert "note: 1 hours at the ends" in capsys.readouterr().err
+
+
+def test_a_folder_has_all_tables_and_figures_and_plots_draw_from_its_json(
+    truth: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    out = tmp_path / "scores"
+    command = ["evaluate", str(truth), "--task", "temporal", "--methods", "linear,flow"]
+    assert main([*command, "-q", "-o", str(out), "--thresholds", "2,4"]) == 0
+    text = capsys.readouterr().out
+    lines = [line for line in text.splitlines() if str(out) not in line]
+    assert max(map(len, lines)) <= 80
+    assert "at least 4 ug m-3" in " ".join(text.split())
+    tables = {"spectra", "cells", "events", "quantiles", "change", "drift"}
+    assert {path.name for path in out.iterdir()} == {
+        *(f"{name}.csv" for name in (*tables, "local-hours", "scores")),
+        *("scores.json", "scores.md", "spectra.png", "skill-by-hour.png"),
+    }
+    document = json.loads((out / "scores.json").read_text())
+    whole = {row["method"]: row for row in document["rows"] if row["period"] == "all"}
+    assert whole["flow"]["drift"] is not None
+    assert whole["linear"]["drift"] == pytest.approx(0, abs=1e-6)
+    months = [row for row in document["rows"] if row["period"] != "all"]
+    assert all(row["resolution"] is None for row in months)
+    events = document["details"]["events"]
+    assert {row["threshold"] for row in events} == {2.0, 4.0}
+    for verb, options in (
+        ("spectra", ["--of", "logarithms"]),
+        ("skill-by-hour", ["--methods", "flow"]),
+    ):
+        figure = tmp_path / f"{verb}.png"
+        scores = str(out / "scores.json")
+        assert main(["plot", verb, scores, "-o", str(figure), *options]) == 0
+        assert figure.read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--thresholds", "35,15"], "each above the one before"),
+        (["--thresholds", "35,35"], "each above the one before"),
+        (["--thresholds", "-1"], "positive"),
+        (["--thresholds", "nan"], "positive"),
+        (["--thresholds", "a"], "numbers"),
+    ],
+)
+def test_thresholds_out_of_order_are_one_line(
+    truth: Path, arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", str(truth), *arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--thresholds" in line
+    assert words in line
+
+
+def test_plots_of_something_else_are_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other, broken = tmp_path / "other.json", tmp_path / "broken.json"
+    other.write_text('{"rows": []}')
+    broken.write_text("{")
+    for verb in ("spectra", "skill-by-hour"):
+        for path in (other, broken, tmp_path / "none.json"):
+            figure = tmp_path / "figure.png"
+            assert main(["plot", verb, str(path), "-o", str(figure)]) == 2
+            (line,) = capsys.readouterr().err.splitlines()
+            assert "evaluate --json" in line
+            assert not figure.exists()
+
+
+def test_a_region_too_small_for_spectra_says_so(
+    truth: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    box = ["--bbox", "-96", "24", "-94", "26"]
+    command = ["evaluate", str(truth), "--task", "spatial", "--methods", "bicubic"]
+    assert main([*command, "-q", *box]) == 0
+    assert "too few for a spectrum" in " ".join(capsys.readouterr().out.split())

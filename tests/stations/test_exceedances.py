@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from deepcams.stations import averages_tables
 from deepcams.stations.averages import Means
 from deepcams.stations.exceedances import (
     compliance,
@@ -141,3 +142,25 @@ def test_compliance_with_each_form(field_of, table_of, save_table) -> None:
     )
     assert not any(scored.any() for scored in annual.scored)
     assert annual.quality.counts["field's years under 75 %"].dropped == 2
+
+
+def test_finished_pieces_give_the_same_years_and_other_species_have_no_limits(
+    field_of, table_of, save_table, tmp_path
+) -> None:
+    places = {1: (52.5, 15.0), 2: (37.5, 7.5)}
+    archive = open_openaq(save_table(table_of(places, hours=72)))
+    options = Options(quality=CLEAN, average="day")
+    first, again = (
+        validate(archive, field_of("2019-01-01", 73), options=options, keep=tmp_path)
+        for _ in range(2)
+    )
+    assert len(list(tmp_path.glob("batch-*.npz"))) == 1
+    assert rows(first) == rows(again)
+    assert rows(first)[0]["n"] == 6
+    assert rows(first)[0]["observed_met"] is None  # three days are no year
+    other = Options(quality=CLEAN, average="day", species="o3")
+    found = validate(archive, field_of("2019-01-01", 73), options=other)
+    assert rows(found) == []
+    assert averages_tables.texts(found) == {}
+    (line,) = averages_tables.for_terminal(found)
+    assert str(line) == "No limits and no FAIRMODE parameters are known of o3."

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from deepcams.cli.worker_options import Number, Scheduler
+
+if TYPE_CHECKING:
+    from xarray import DataArray
+
+    from deepcams.stations.sorted_copy import StationArchive
 
 app = typer.Typer(
     rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
@@ -20,21 +27,55 @@ deepcams evaluate geos_cf/ --task spatial --json scores.json
 
 deepcams evaluate geos_cf/ --task temporal --bbox -75 -60 -30 15 -o scores/
 
-deepcams evaluate geos_cf/ --methods linear-then-bicubic,bicubic-then-flow"""
+deepcams evaluate geos_cf/ --methods linear-then-bicubic,bicubic-then-flow
+
+deepcams evaluate openaq/ --task temporal --truth stations --region-mean 5"""
+
+_ONLY_FIELDS = (
+    "degrade",
+    "resolution",
+    "order",
+    "conserve",
+    "margin",
+    "weighting",
+    "clip",
+    "thresholds",
+)
+_ONLY_STATIONS = ("region_mean", "at_least", "metadata", "stamps", "assume_utc")
+"""Options that the other kind of truth does not take."""
 
 
 @app.command(epilog=EXAMPLES)
 def evaluate(
+    context: typer.Context,
     truth: Annotated[
         list[str],
         typer.Argument(
-            help="Hourly fine fields: files, folders, globs or URLs (GEOS-CF, ...)."
+            help="Hourly fine fields: files, folders, globs or URLs (GEOS-CF, ...); or stations."
         ),
     ],
     task: Annotated[
         Literal["temporal", "spatial", "joint"],
         typer.Option(help="What is hidden from the methods."),
     ] = "joint",
+    kind: Annotated[
+        Literal["fields", "stations"],
+        typer.Option(
+            "--truth",
+            help="stations: OpenAQ's or like tables, for --task temporal and methods that need no space.",
+        ),
+    ] = "fields",
+    region_mean: Annotated[
+        str,
+        typer.Option(
+            metavar="DEGREES|all",
+            help="Stations: score means over boxes of this size; 0: each station alone.",
+        ),
+    ] = "all",
+    at_least: Annotated[
+        int,
+        typer.Option(help="Stations: how many must report over all ten hours."),
+    ] = 20,
     methods: Annotated[
         str | None,
         typer.Option(
@@ -63,7 +104,7 @@ def evaluate(
         tuple[float, float, float, float] | None,
         typer.Option(
             metavar="W S E N",
-            help="Score only this box, in degrees; W > E crosses the dateline.",
+            help="Score only this box (its stations), in degrees; W > E crosses the dateline.",
         ),
     ] = None,
     margin: Annotated[
@@ -87,6 +128,22 @@ def evaluate(
             help="Of events, ug m-3, comma-separated; the table shows the second."
         ),
     ] = "15,35,75,150",
+    metadata: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Stations: OpenAQ's locations; drops mobile and low-cost ones."
+        ),
+    ] = None,
+    stamps: Annotated[
+        Literal["end", "start"],
+        typer.Option(help="Stations: which end of its hour a stamp is (OpenAQ: end)."),
+    ] = "end",
+    assume_utc: Annotated[
+        bool,
+        typer.Option(
+            "--assume-utc", help="Stations: take stamps without an offset for UTC."
+        ),
+    ] = False,
     workers: Number = None,
     scheduler: Scheduler = None,
     json: Annotated[Path | None, typer.Option(help="Write all rows as JSON.")] = None,
@@ -108,57 +165,138 @@ def evaluate(
 
     The truth is degraded, the methods restore it, and what they make is compared with it. temporal: hours 1 and 2 of
     each 3 are predicted from hours 0 and 3. spatial: each hour is coarsened and refined. joint: both at once.
+    With --truth stations, means of stations are hidden in time; rows by season and local solar hour.
     """
     from rich.console import Console
 
     from deepcams.cli.progress import one_bar
     from deepcams.cli.worker_options import opened
     from deepcams.evaluation import experiment as simulation
-    from deepcams.evaluation import experiment_tables as tables
     from deepcams.evaluation.tables import check_folder, check_writable, save
 
-    outputs = [
-        (json, tables.as_json),
-        (csv, tables.as_csv),
-        (markdown, tables.as_markdown),
-    ]
-    for path, _ in outputs:
+    _refuse_others(context, kind, task)
+    for path in (json, csv, markdown):
         if path is not None:
             check_writable(path)
     if out is not None:
         check_folder(out)
-    experiment = simulation.Experiment(
-        task,
-        degrade,
-        resolution,
-        bbox,
-        margin,
-        weighting,
-        clip,
-        thresholds=simulation.parse_thresholds(thresholds),
-    )
+    tables: Any
+    scored: Callable[..., Any]
+    if kind == "stations":
+        from deepcams.stations import in_time, in_time_tables
+
+        tables = in_time_tables
+        options = in_time.Options.of_texts(
+            region_mean, at_least, bbox, period, stamps == "start"
+        )
+        with one_bar("reading stations", hidden=quiet) as read:
+            archive = _open_stations(truth, metadata, assume_utc, read)
+        scored = partial(in_time.evaluate, archive, options)
+    else:
+        from deepcams.evaluation import experiment_tables
+
+        tables = experiment_tables
+        experiment = simulation.Experiment(
+            task,
+            degrade,
+            resolution,
+            bbox,
+            margin,
+            weighting,
+            clip,
+            thresholds=simulation.parse_thresholds(thresholds),
+        )
+        field = _open_fields(truth, period)
+        scored = partial(
+            simulation.evaluate, field, experiment, order=order, conserve=conserve
+        )
     names = methods.split(",") if methods is not None else None
-    field = simulation.open_truth(truth, period)
     with (
         opened(workers, scheduler) as team,
         one_bar("scoring", "blocks", hidden=quiet) as progress,
     ):
-        result = simulation.evaluate(
-            field,
-            experiment,
-            names,
-            order=order,
-            conserve=conserve,
-            progress=progress,
-            workers=team,
-        )
+        result = scored(names, progress=progress, workers=team)
     Console().print(tables.for_terminal(result))
-    for path, text in outputs:
+    for path, text in (
+        (json, tables.as_json),
+        (csv, tables.as_csv),
+        (markdown, tables.as_markdown),
+    ):
         if path is not None:
             save(path, text(result))
     if out is not None:
         for path in [*tables.write(result, out), *_draw(tables.document(result), out)]:
             typer.echo(f"  {path}")
+
+
+def _refuse_others(context: typer.Context, kind: str, task: str) -> None:
+    """Refuse the task and the options that a kind of truth does not have."""
+    from deepcams.core.errors import InputError
+
+    if kind == "stations" and task != "temporal":
+        raise InputError("--truth stations", "--task temporal", f"--task {task}")
+    of_others = _ONLY_FIELDS if kind == "stations" else _ONLY_STATIONS
+    for name in of_others:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            option = "--" + name.replace("_", "-")
+            expected = "no such option with stations"
+            if kind == "fields":
+                expected = "--truth stations with it"
+            raise InputError(option, expected, f"--truth {kind}", "leave it out")
+
+
+def _is_table(given: str) -> bool:
+    """Return whether a file, or the first table-like one of a folder, is a table of stations."""
+    from deepcams.core.errors import InputError
+    from deepcams.stations.station_files import is_table
+
+    path = Path(given).expanduser()
+    first = next(path.rglob("*.csv*"), None) if path.is_dir() else path
+    try:
+        return first is not None and first.is_file() and is_table(first)
+    except InputError:
+        return False
+
+
+def _open_fields(truth: list[str], period: str | None) -> DataArray:
+    """Open fields; point at ``--truth stations`` where they are none."""
+    from deepcams.core.errors import InputError
+    from deepcams.evaluation.experiment import open_truth
+
+    try:
+        return open_truth(truth, period)
+    except InputError as error:
+        table = next((each for each in truth if _is_table(each)), None)
+        if table is None:
+            raise
+        do = "stations are truth with --task temporal --truth stations"
+        raise InputError(table, "hourly fields", "a table", do) from error
+
+
+def _open_stations(
+    truth: list[str],
+    metadata: list[Path] | None,
+    assume_utc: bool,
+    read: Callable[..., None],
+) -> StationArchive:
+    """Open stations; point at ``--truth fields`` where a file is no table."""
+    from deepcams.core.errors import InputError
+    from deepcams.stations.openaq import open_openaq
+
+    try:
+        return open_openaq(
+            truth,
+            metadata=metadata,
+            assume_utc=assume_utc,
+            progress=lambda rows: read(rows, None),
+        )
+    except InputError as error:
+        other = [each for each in truth if Path(each).is_file() and not _is_table(each)]
+        if not other:
+            raise
+        do = "fields are truth without --truth stations"
+        raise InputError(other[0], error.expected, error.found, do) from error
 
 
 def _draw(document: dict[str, Any], folder: Path) -> list[Path]:

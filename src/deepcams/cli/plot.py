@@ -443,7 +443,7 @@ def skill_by_hour(
     size: Paper = Size.PAGE,
     title: Title = "",
 ) -> None:
-    """Error and skill by local solar time, land and sea apart, of an evaluation."""
+    """Error and skill by local solar time of an evaluation: land and sea apart, or at stations."""
     from deepcams.plotting.evaluation import read_scores, skill_by_hour_figure
 
     _check(out)

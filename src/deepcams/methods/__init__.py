@@ -1,6 +1,7 @@
 """Methods that take a field to a finer grid or a finer cadence, and their chains.
 
 :func:`build` makes a chain from names; the registries :data:`SPATIAL` and :data:`TEMPORAL` hold the names.
+:data:`AT_POINTS` holds methods in time that need no space, for stations.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from typing import TYPE_CHECKING
 from deepcams.core.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from deepcams.methods.at_points import AT_POINTS as AT_POINTS
+    from deepcams.methods.at_points import AtPoints as AtPoints
+    from deepcams.methods.at_points import Surrounded as Surrounded
     from deepcams.methods.base import Chain as Chain
     from deepcams.methods.base import Downscaler as Downscaler
     from deepcams.methods.base import SpatialDownscaler as SpatialDownscaler
@@ -22,11 +26,14 @@ else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
         {
+            "AT_POINTS": ".at_points",
+            "AtPoints": ".at_points",
             "Chain": ".base",
             "Downscaler": ".base",
             "Order": ".chains",
             "SPATIAL": ".chains",
             "SpatialDownscaler": ".base",
+            "Surrounded": ".at_points",
             "TEMPORAL": ".chains",
             "TemporalDownscaler": ".base",
             "build": ".chains",

@@ -10,6 +10,14 @@ from deepcams.core.grid import Grid
 from deepcams.methods.base import TemporalDownscaler
 
 
+def straight(
+    before: np.ndarray, after: np.ndarray, fractions: Sequence[float]
+) -> np.ndarray:
+    """Return values on straight lines between two frames of any shape: (len(fractions), ..), of the frames' type."""
+    t = np.asarray(fractions, before.dtype).reshape(-1, *[1] * before.ndim)
+    return np.asarray((1 - t) * before + t * after)
+
+
 class Linear(TemporalDownscaler):
     """Linear interpolation in time, ``(1 - t) before + t after``."""
 
@@ -23,8 +31,7 @@ class Linear(TemporalDownscaler):
         grid: Grid,
     ) -> np.ndarray:
         """Interpolate; see :meth:`TemporalDownscaler.between`."""
-        t = np.asarray(fractions, np.float32)[:, None, None]
-        return (1 - t) * before + t * after
+        return straight(before, after, fractions)
 
 
 class LinearEq9(Linear):

@@ -116,10 +116,11 @@ def skill_by_hour_figure(
     title: str = "",
     size: str = "screen",
 ) -> Figure:
-    """Draw the mean absolute error, and the skill over the baseline, by local mean solar time, land and sea apart.
+    """Draw the mean absolute error, and the skill over the baseline, by local mean solar time: land, sea, or stations.
 
     Args:
-        document: what :func:`deepcams.evaluation.as_json` writes.
+        document: what :func:`deepcams.evaluation.as_json` (at stations
+            :func:`deepcams.stations.in_time_tables.as_json`) writes.
         methods: to draw; ``None`` for the baseline and the best few.
         title: in place of the usual one.
         size: one of :data:`deepcams.plotting.page.SIZES`.
@@ -129,7 +130,7 @@ def skill_by_hour_figure(
     """
     rows = _details(document, "local_hours")
     chosen, baseline = _chosen(document, methods), document["baseline"]
-    surfaces = [s for s in ("land", "sea") if any(row["surface"] == s for row in rows)]
+    surfaces = list(dict.fromkeys(row["surface"] for row in rows))
     texts = Texts(title or "Error and skill by the hour", _note(document))
     paper = size_of(size).at_most(8.6)
     places = [
@@ -178,6 +179,7 @@ def _details(document: Document, name: str) -> list[dict[str, Any]]:
 def _chosen(document: Document, methods: Sequence[str] | None) -> list[str]:
     """The methods to draw: those named, or the baseline and the best of each kind, then the next best."""
     rows = [row for row in document["rows"] if row["period"] == _ALL]
+    rows = [row for row in rows if row.get("by", _ALL) == _ALL]
     known = list(
         dict.fromkeys([document["baseline"], *(row["method"] for row in rows)])
     )

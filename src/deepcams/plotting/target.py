@@ -19,7 +19,7 @@ from deepcams.plotting.page import Row, Sheet, Texts, own_style, size_of
 _MET, _MISSED = "#2878b5", "#c8386a"
 
 # Inches of text size 1.
-_MARGINS = 0.72, 0.18, 0.3
+_MARGINS = 0.72, 0.18, 0.45
 _HEAD, _FOOT, _WIDEST = 0.62, 0.51, 3.4
 
 _LEAST, _FARTHEST = 1.5, 4.0
@@ -178,12 +178,12 @@ def _figures(axes: Axes, panel: TargetPanel, beyond: int, k: float) -> None:
     if beyond:
         second += f" ({beyond:,} beyond the axes)"
     axes.text(
-        0.5,
+        0.0,
         1.02,
         f"{text}\n{second}",
         transform=axes.transAxes,
         fontsize=7.5 * k,
-        ha="center",
+        ha="left",
         va="bottom",
         linespacing=1.25,
     )

@@ -15,9 +15,11 @@ from deepcams.core.errors import OutputError
 from deepcams.core.field import grid_of
 from deepcams.core.progress import Progress, no_progress
 from deepcams.core.species import label
+from deepcams.core.text import figure
 from deepcams.core.times import stamp
 from deepcams.core.url import Place
 from deepcams.evaluation.candidates import THEN
+from deepcams.evaluation.diagnostics import of_diagnostics
 from deepcams.evaluation.tables import check_writable, save
 from deepcams.report import pictures
 from deepcams.report.discover import Found, Output, find_run
@@ -208,7 +210,32 @@ def _scores(found: Found) -> list[Table]:
         ]
         if cells:
             tables.append(Table(columns, cells, caption))
+        tables += _diagnostics(name, rows[:MOST_ROWS])
     return tables
+
+
+def _diagnostics(name: str, rows: list[dict[str, Any]]) -> list[Table]:
+    """Return the table of the diagnostics of an evaluation; none where there are none."""
+    scores = of_diagnostics()
+    chosen = [key for key in scores if any(row.get(key) is not None for row in rows)]
+    if not chosen:
+        return []
+    heads = [scores[key].head or key for key in chosen]
+    meaning = zip(heads, (scores[key].name for key in chosen), strict=True)
+    caption = f"{name}: " + "; ".join(f"{head}: {words}" for head, words in meaning)
+    cells = [
+        [_without_folders(row.get("method")), *(_written(row, key) for key in chosen)]
+        for row in rows
+    ]
+    return [Table(["method", *heads], cells, caption)]
+
+
+def _written(row: dict[str, Any], key: str) -> str | None:
+    """Return a figure as tables for people have it; ``None`` where it is undefined."""
+    value = row.get(key)
+    if not isinstance(value, int | float):
+        return None
+    return figure(value, of_diagnostics()[key].form)
 
 
 def _rows_to_show(rows: list[Any]) -> list[dict[str, Any]]:

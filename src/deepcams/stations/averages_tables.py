@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from deepcams.core.errors import InputError
+from deepcams.core.limits import limits_of
 from deepcams.core.text import counted
 from deepcams.evaluation.tables import ALL, Column, Row, to_csv, to_terminal
 from deepcams.stations import exceedances, fairmode
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from deepcams.stations.validation import Validation
-
-_SHOWN = ("own", "same")
 
 
 def number(n: int) -> str:
@@ -33,12 +32,11 @@ def views(found: Validation, words: str) -> str:
 _FAIRMODE = (
     Column("group", "years"),
     Column("product", "product"),
-    Column("pairs", "pairs"),
     Column("stations", "stat.", "{:,}".format),
-    Column("MQI_90", "MQI, 90 %", ".2f"),
+    Column("MQI_90", "MQI, 90 %", ".3f"),
     Column("MQO_met", "met", lambda met: "yes" if met else "no"),
     Column("annual_stations", "stat.", "{:,}".format),
-    Column("annual_MQI_90", "annual MQI, 90 %", ".2f"),
+    Column("annual_MQI_90", "annual MQI, 90 %", ".3f"),
     Column("annual_MQO_met", "met", lambda met: "yes" if met else "no"),
 )
 _LIMITS = (
@@ -107,7 +105,9 @@ def texts(found: Validation) -> dict[str, str]:
     more = document(found)
     if not more:
         return {}
-    result = {"exceedances.csv": to_csv(more["exceedances"])}
+    result = {}
+    if more["exceedances"]:
+        result["exceedances.csv"] = to_csv(more["exceedances"])
     parts = [
         exceedances.compliance(found, scored).assign(
             product=scored.product, pairs=scored.pairs
@@ -132,15 +132,18 @@ def for_terminal(found: Validation) -> list[RenderableType]:
     if not _has_means(found):
         return []
     parts: list[RenderableType] = []
-    rows = [one.row() for one in _indicators(found) if one.pairs in _SHOWN]
+    pairs = "own" if found.find("original", "same") is None else "same"
+    rows = [one.row() for one in _indicators(found) if one.pairs == pairs]
     if rows:
         parameters = fairmode.parameters_of(found.options.species)
         assert parameters is not None  # or there were no rows
-        head = f"FAIRMODE {parameters.version}, doi {parameters.doi}: stations with 75 % of the days"
+        head = f"FAIRMODE {parameters.version}, doi {parameters.doi}, {exceedances.SET_WORDS[pairs]}"
         parts += [Text(head, style="bold"), to_terminal(rows, _FAIRMODE)]
         parts += [Text(words, style="dim") for words in _gaps(rows)]
     limits = [row for row in exceedances.rows(found) if row["group"] == ALL]
-    pairs = "same" if any(row["pairs"] == "same" for row in limits) else "own"
+    if not limits_of(found.options.species):
+        words = f"No limits and no FAIRMODE parameters are known of {found.options.species}."
+        parts.append(Text(words, style="dim"))
     for period, words in (("day", "daily means"), ("year", "annual means")):
         chosen = [
             row | {"name": f"{row['limit']}, {row['level']:g}"}
@@ -159,8 +162,7 @@ def _gaps(rows: list[Row]) -> list[str]:
     words = []
     if any(row["MQI_90"] is None or row["annual_MQI_90"] is None for row in rows):
         words.append(
-            "-: fewer than two stations with 75 % of the days that the field has "
-            "(annual: of the year's days; of one year)."
+            "-: fewer than two stations with 75 % of the days (annual: of one calendar year)."
         )
     return words
 
@@ -174,7 +176,8 @@ def legend(found: Validation) -> list[str]:
         f"Pairs are of {'daily' if average == 'day' else 'annual'} means, days in {days}; "
         f"a day counts with 75 % of its {HOURS} hours observed and 75 % of those the product could have, "
         "a year with 75 % of its days.",
-        "MQI: RMSE / (2 x the measurements' uncertainty), met where 9 in 10 stations have at most 1.",
+        "MQI: RMSE / (2 x the measurements' uncertainty) of stations with 75 % of the days that the product has, "
+        "met where 9 in 10 have at most 1.",
         "POD: share of exceedances foreseen; FAR: of alarms, the false ones; CSI: hits of hits, misses, false alarms; "
         "ETS: CSI less chance; years: station-years that a limit's form can be asked of (limits.csv), "
         "met and model: those within it, observed and modelled.",

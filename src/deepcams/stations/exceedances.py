@@ -110,7 +110,7 @@ def rows(found: Validation) -> list[Row]:
     Returns:
         product, pairs, limit, period, level, form, source, since, group, stations, n (days; station-years for annual
         limits), the four :data:`OUTCOMES`, POD, FAR, CSI, ETS; station_years that the form can be asked of,
-        observed_met and model_met, how many of them met it. Figures that are not defined are ``None``.
+        observed_met and model_met, how many of them met it. ``None`` stands for what is not defined.
     """
     result: list[Row] = []
     for scored in found.scored:
@@ -150,8 +150,10 @@ def rows(found: Validation) -> list[Row]:
                     },
                     **{name: float(value) for name, value in scores(total).items()},
                     "station_years": len(own),
-                    "observed_met": int(own["observed_met"].sum()),
-                    "model_met": int(own["model_met"].sum()),
+                    "observed_met": int(own["observed_met"].sum())
+                    if len(own)
+                    else None,
+                    "model_met": int(own["model_met"].sum()) if len(own) else None,
                 }
                 result.append(defined(row))
     return result

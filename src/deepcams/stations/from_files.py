@@ -30,7 +30,7 @@ from deepcams.files.records import fingerprint
 from deepcams.files.storage import state_at
 from deepcams.stations import differences, fairmode
 from deepcams.stations import station_tables as tables
-from deepcams.stations.averages import Average, Days, check_days
+from deepcams.stations.averages import Average, Days, check_by
 from deepcams.stations.matching import SpaceRule
 from deepcams.stations.openaq import open_openaq
 from deepcams.stations.quality import Quality
@@ -194,7 +194,6 @@ def _check_request(request: Request) -> None:
 
 def _check_averages(request: Request) -> None:
     """Refuse what averages cannot give."""
-    check_days(request.days)
     if request.fairmode:
         fairmode.check(request.average, request.species)
     if request.average == "hour":
@@ -205,11 +204,7 @@ def _check_averages(request: Request) -> None:
     if not request.field:
         do = "give one, or leave --average out"
         raise InputError("FIELD", "a field to average with the stations", "none", do)
-    without = {"day": ("hour",), "year": ("hour", "month")}[request.average]
-    for name in set(request.by) & set(without):
-        expected = f"a grouping that {request.average}s have"
-        do = f"leave --average out for rows by {name}"
-        raise InputError("--by", expected, repr(name), do)
+    check_by(request.average, request.by)
 
 
 def _note_alone(found: Validation) -> None:

@@ -25,7 +25,7 @@ from deepcams.evaluation.tables import (
     to_terminal,
 )
 from deepcams.stations import averages_tables, differences
-from deepcams.stations.averages import DAY_WORDS
+from deepcams.stations.averages import DAY_WORDS, check_by
 from deepcams.stations.metadata import INLAND, SEA, SURFACES, count_surroundings
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def rows(
         groups of whole stations, and by station.
     """
     by = [choose("--by", name, BY) for name in dict.fromkeys(by)]
+    check_by(found.options.average, by)
     result: list[Row] = []
     for name in (ALL, *by):
         for scored in found.scored:

@@ -17,11 +17,9 @@ from deepcams.stations.averages import (
     HOURS,
     Average,
     Calendar,
-    Days,
     Means,
     annual,
     hours_a_day,
-    offsets,
     year_of,
 )
 from deepcams.stations.blocks import Weeks, week_of
@@ -112,7 +110,7 @@ class Matcher:
         cell: (stations,), the number of each one's cell; all stations of a cell come in one batch.
         longitude: (stations,), degrees.
         average: whether pairs are of hours, or of daily or annual means.
-        days: where days begin.
+        offset: (stations,), how far their days are ahead of UTC, seconds; NaN: the station has no days.
         levels: ug m-3, whose exceedances by daily means are counted.
         region: (stations,), of :func:`deepcams.stations.blocks.regions_of`; ``None``: all in one.
 
@@ -129,14 +127,15 @@ class Matcher:
         cell: np.ndarray,
         longitude: np.ndarray,
         average: Average = "hour",
-        days: Days = "utc",
+        offset: np.ndarray | None = None,
         levels: tuple[float, ...] = (),
         region: np.ndarray | None = None,
     ) -> None:
         self.products = products
         self._weeks = Weeks(months)
         self._region = np.zeros(cell.size, np.int64) if region is None else region
-        self._average, self._offset = average, offsets(longitude, days)
+        self._average = average
+        self._offset = np.zeros(cell.size) if offset is None else offset
         self._months, self._cell = months, cell
         self._solar = (
             np.where(np.isfinite(longitude), longitude, 0.0) / 15 * HOUR_SECONDS
@@ -208,6 +207,10 @@ class Matcher:
         inside = self.products[0].placement.inside[observed.station]
         counts["outside the region"] = Count(len(observed), int((~inside).sum()))
         observed = observed.where(inside)
+        if self._average != "hour" and np.isnan(self._offset).any():
+            dated = ~np.isnan(self._offset[observed.station])
+            counts["no offset from UTC"] = Count(len(observed), int((~dated).sum()))
+            observed = observed.where(dated)
         calendar = Calendar(observed, self._offset)
         bounds, interval = _intervals(observed)
         plans = {

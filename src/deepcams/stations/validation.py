@@ -24,7 +24,7 @@ from deepcams.core.progress import Progress, no_progress
 from deepcams.core.times import HOUR_SECONDS
 from deepcams.files.atomic import atomic_path
 from deepcams.files.records import fingerprint
-from deepcams.stations.averages import DAY_SECONDS, Average, Days, check_days
+from deepcams.stations.averages import DAY_SECONDS, Average, Days, offsets
 from deepcams.stations.blocks import regions_of
 from deepcams.stations.exceedances import daily_levels
 from deepcams.stations.extract import MAKE_ROOM
@@ -135,7 +135,6 @@ def validate(
         InputError: no time or no place in common, saying what both have; see also :func:`deepcams.as_field`.
     """
     options, progress = options or Options(), progress or no_progress
-    check_days(options.days)
     stations = archive.stations.copy()
     latitude, longitude = (
         stations[name].to_numpy(float) for name in ("latitude", "longitude")
@@ -180,7 +179,7 @@ def validate(
         np.unique(cells, return_inverse=True)[1],
         longitude,
         options.average,
-        options.days,
+        offsets(stations, options.days),
         daily_levels(options.species),
         regions_of(latitude, longitude),
     )
@@ -190,7 +189,7 @@ def validate(
     length = archive.last - archive.first + HOUR_SECONDS
     share = min(1.0, (end - begin + HOUR_SECONDS) / max(length, 1))
     rows = stations["rows"].to_numpy(float) * share
-    batches = list(_batches(rows, cells, pairs, options.batch_rows))
+    batches = list(split_stations(rows, cells, pairs, options.batch_rows))
     times = [
         each
         for product in products
@@ -288,7 +287,7 @@ def _load(path: Path | None) -> Piece | None:
         return None
 
 
-def _batches(
+def split_stations(
     rows: np.ndarray, cells: np.ndarray, pairs: np.ndarray, most: int
 ) -> Iterator[np.ndarray]:
     """Yield the numbers of the stations of each batch: stations of one cell, and near ones, are never parted.

@@ -25,7 +25,7 @@ class CellVariance(Diagnostic):
             name="variance inside the coarse cells of 3 x 3 nodes, over the truth's",
             unit="",
             better="one",
-            source="ratio of variances",
+            source="this project",
             form=".2f",
             head="cells",
         ),

@@ -32,7 +32,7 @@ class Events(Diagnostic):
             name="fractions skill score at the second threshold (35 ug m-3), 3 x 3 nodes",
             unit="",
             better="higher",
-            source="Roberts and Lean 2008",
+            source="Roberts & Lean 2008, doi 10.1175/2007MWR2123.1",
             form=".3f",
         ),
         Score(

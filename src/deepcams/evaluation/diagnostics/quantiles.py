@@ -58,7 +58,7 @@ class Quantiles(Diagnostic):
             name="relative error of the 99.99 % quantile of all values",
             unit="",
             better="zero",
-            source="definition 1 of Hyndman and Fan 1996",
+            source="Hyndman & Fan 1996, doi 10.1080/00031305.1996.10473566, definition 1",
             form="+.1%",
             head="p99.99",
         ),

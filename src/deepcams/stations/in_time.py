@@ -1,0 +1,532 @@
+"""Stations as hourly truth for the step in time: every third hour is kept, methods at points make the two between.
+
+A *window* is ten whole hours, t - 3 to t + 6: the frames t - 3, t, t + 3 and t + 6, and the hidden hours t + 1 and
+t + 2. Every hour begins a window, so each of the three phases is scored. What one instrument does within three hours is
+mostly noise; so a window's values are means over the stations of a region, over exactly those that have all ten hours,
+the same ones in each hour. All methods see the same windows.
+
+Stations come in batches of neighbours, as in :mod:`deepcams.stations.validation`. What stays in memory between batches
+are the windows of regions that are not complete yet: 72 bytes for each of their hours. Stations are numbered from north
+to south, so these are the regions of about one band of latitude.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from deepcams.core.box import Box, eastward
+from deepcams.core.errors import InputError, choose, notice
+from deepcams.core.period import Period
+from deepcams.core.text import counted
+from deepcams.core.times import HOUR_SECONDS
+from deepcams.evaluation.sums import COLUMNS, sum_pairs
+from deepcams.evaluation.tables import ALL
+from deepcams.methods.at_points import AT_POINTS, AtPoints, Surrounded
+from deepcams.stations.quality import Control, Quality, Report, near_pairs
+from deepcams.stations.sorted_copy import StationArchive
+from deepcams.stations.validation import BATCH_ROWS, MARGIN_DAYS, split_stations
+from deepcams.workers import ThisProcess, Work, Workers
+
+STEP = 3
+"""Hours between frames."""
+LENGTH = 10
+"""Hours of a window."""
+FRAMES = (0, 3, 6, 9)
+"""Hours of a window that methods see."""
+HIDDEN = (4, 5)
+"""Hours of a window that methods make."""
+BASELINE = "linear"
+WIDE = 15.0
+"""Degrees of longitude, an hour of solar time: the local time of a wider region is that of few of its stations."""
+
+SEASONS = ("Dec-Feb", "Mar-May", "Jun-Aug", "Sep-Nov")
+GROUPS: dict[str, tuple[str, ...]] = {
+    ALL: (ALL,),
+    "season": SEASONS,
+    "hour": tuple(f"{hour:02d}" for hour in range(24)),
+    "phase": tuple(f"{hour:02d}" for hour in range(STEP)),
+}
+"""What rows are given by -> the groups' names. Hours are of local mean solar time; a phase is the UTC hour at which the
+first frame of the day ends."""
+_DAY = 86400
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is scored.
+
+    Attributes:
+        region: degrees of the boxes whose stations are averaged, aligned to whole multiples; 0: each station alone;
+            ``None``: all stations are one region.
+        at_least: stations that must report over a whole window.
+        bbox: only the stations in this box, W S E N in degrees.
+        period: only windows whose ten hours lie in it.
+        quality: the quality control's steps and limits.
+        starts: stamps are the beginning of the hour (OpenAQ's are its end).
+        batch_rows: rows of observations in memory at a time.
+    """
+
+    region: float | None = None
+    at_least: int = 20
+    bbox: tuple[float, float, float, float] | None = None
+    period: Period | None = None
+    quality: Quality = field(default_factory=Quality)
+    starts: bool = False
+    batch_rows: int = BATCH_ROWS
+
+    def __post_init__(self) -> None:
+        if self.region is not None and not 0 <= self.region <= 180:
+            raise InputError("--region-mean", "0 to 180 degrees, or all", self.region)
+        if self.at_least < 1:
+            raise InputError("--at-least", "1 station or more", self.at_least)
+
+    @classmethod
+    def of_texts(
+        cls,
+        region: str,
+        at_least: int,
+        bbox: tuple[float, float, float, float] | None,
+        period: str | None,
+        starts: bool,
+    ) -> Options:
+        """Make the options of what a person types.
+
+        Args:
+            region: a number of degrees, or ``all``.
+            period: as :meth:`deepcams.core.period.Period.parse` reads it.
+
+        Raises:
+            InputError: one of them is neither.
+        """
+        chosen = None if period is None else Period.parse(period, "--period")
+        if region.strip() == ALL:
+            return cls(None, at_least, bbox, chosen, starts=starts)
+        try:
+            degrees = float(region)
+        except ValueError:
+            degrees = math.nan
+        if math.isnan(degrees):
+            raise InputError("--region-mean", "0 to 180 degrees, or all", repr(region))
+        return cls(degrees, at_least, bbox, chosen, starts=starts)
+
+
+@dataclass
+class Windows:
+    """Windows of regions, sorted by region and hour, each region's hour once.
+
+    Attributes:
+        region: (n,), int64.
+        begin: (n,), int64: the window's first hour, in hours since 1970 UTC: 3 is (02:00, 03:00].
+        stations: (n,), int64: how many report over it.
+        sums: (n, 6), sums over these stations at :data:`FRAMES`, then at :data:`HIDDEN`, ug m-3.
+    """
+
+    region: np.ndarray
+    begin: np.ndarray
+    stations: np.ndarray
+    sums: np.ndarray
+
+    def where(self, keep: np.ndarray) -> Windows:
+        """Return the windows for which ``keep`` holds."""
+        columns = (self.region, self.begin, self.stations, self.sums)
+        return Windows(*(column[keep] for column in columns))
+
+    def __add__(self, other: Windows) -> Windows:
+        """Return the windows of both; sums over a window of both are added."""
+        both = [
+            np.concatenate([one, two])
+            for one, two in zip(
+                (self.region, self.begin, self.stations, self.sums),
+                (other.region, other.begin, other.stations, other.sums),
+                strict=True,
+            )
+        ]
+        return _each_once(*both)
+
+
+def _each_once(
+    region: np.ndarray, begin: np.ndarray, stations: np.ndarray, sums: np.ndarray
+) -> Windows:
+    order = np.lexsort((begin, region))
+    region, begin = region[order], begin[order]
+    new = np.ones(order.size, bool)
+    new[1:] = (np.diff(region) != 0) | (np.diff(begin) != 0)
+    at = np.flatnonzero(new)
+    if at.size:
+        stations = np.add.reduceat(stations[order], at)
+        sums = np.add.reduceat(sums[order], at, axis=0)
+    return Windows(region[at], begin[at], stations, sums)
+
+
+def find_windows(
+    station: np.ndarray, slot: np.ndarray, value: np.ndarray, region: np.ndarray
+) -> Windows:
+    """Find all windows over which stations report, and add up each region's stations.
+
+    Args:
+        station, slot, value: (n,), one value a station and hour, sorted by both.
+        region: (stations,), each one's region.
+    """
+    reach = LENGTH - 1
+    whole = (slot[reach:] - slot[:-reach] == reach) & (
+        station[reach:] == station[:-reach]
+    )
+    at = np.flatnonzero(whole)
+    return _each_once(
+        region[station[at]].astype(np.int64),
+        slot[at].astype(np.int64),
+        np.ones(at.size, np.int64),
+        value[at[:, None] + np.array(FRAMES + HIDDEN)],
+    )
+
+
+class Finding(Work[np.ndarray, tuple[Windows, Report], tuple[Windows, Report]]):
+    """The control and the windows of batches of stations, for workers.
+
+    Args:
+        archive: of all stations.
+        control: of the quality of their observations.
+        region: (stations,), each one's region.
+        hours: first and last hour of windows, in hours since 1970 UTC.
+    """
+
+    def __init__(
+        self,
+        archive: StationArchive,
+        control: Control,
+        region: np.ndarray,
+        hours: tuple[int, int],
+    ) -> None:
+        self.archive, self.control = archive, control
+        self.region, self.hours = region, hours
+
+    def compute(self, item: np.ndarray) -> tuple[Windows, Report]:
+        """Return the windows of a batch, and what quality control dropped."""
+        margin = MARGIN_DAYS * _DAY
+        first, last = (hour * HOUR_SECONDS for hour in self.hours)
+        rows = self.archive.read(item, first - margin, last + margin)
+        observed, report = self.control.check(rows)
+        slot = -(-observed.end // HOUR_SECONDS)
+        inside = (slot >= self.hours[0]) & (slot <= self.hours[1])
+        found = find_windows(
+            observed.station[inside],
+            slot[inside],
+            observed.value[inside],
+            self.region,
+        )
+        return found, report
+
+
+@dataclass
+class Result:
+    """Scores of methods at stations.
+
+    Attributes:
+        options: what was scored.
+        kinds: method -> kind, in the order in which they were asked for.
+        sums: grouping -> (methods, weeks, groups, columns), see :data:`deepcams.evaluation.sums.COLUMNS`; of ``kinds``,
+            then of the baseline where it is not among them.
+        regions: how many have a window that is scored; ``stations``: how many these regions hold.
+        windows: that are scored; ``few``: that have fewer stations than asked for.
+        members: mean number of stations of a window.
+        quality: counts of quality control.
+        truth: one phrase about the stations and times.
+    """
+
+    options: Options
+    kinds: dict[str, str]
+    sums: dict[str, np.ndarray]
+    stations: int = 0
+    regions: int = 0
+    windows: int = 0
+    few: int = 0
+    members: float = 0.0
+    quality: Report = field(default_factory=Report)
+    truth: str = ""
+
+    def of(self, method: str, by: str) -> np.ndarray:
+        """Return a method's sums, (weeks, groups, columns)."""
+        names = list(self.kinds)
+        at = names.index(method) if method in names else len(names)
+        return np.asarray(self.sums[by][at])
+
+
+class Scoring:
+    """Adds up pairs of the truth and of each method's values.
+
+    Args:
+        methods: to score.
+        longitude, latitude: (regions,), degrees.
+        hours: first and last hour of windows.
+    """
+
+    def __init__(
+        self,
+        methods: Sequence[AtPoints],
+        latitude: np.ndarray,
+        longitude: np.ndarray,
+        hours: tuple[int, int],
+    ) -> None:
+        self.methods, self.latitude, self.longitude = methods, latitude, longitude
+        self._first = _week(hours[0] * HOUR_SECONDS)
+        self._weeks = int(_week(hours[1] * HOUR_SECONDS) - self._first) + 1
+        self.sums = {
+            by: np.zeros((len(methods), self._weeks, len(names), len(COLUMNS)))
+            for by, names in GROUPS.items()
+        }
+        self.windows = self.members = 0
+        self.regions: set[int] = set()
+
+    def add(self, found: Windows) -> None:
+        """Score the methods on complete windows."""
+        if not found.begin.size:
+            return
+        self.windows += found.begin.size
+        self.members += int(found.stations.sum())
+        self.regions |= set(np.unique(found.region).tolist())
+        means = (found.sums / found.stations[:, None]).T
+        # A window's first hour ends at 3600 x begin, its second frame is three hours later.
+        middle = (found.begin + STEP) * HOUR_SECONDS - HOUR_SECONDS // 2
+        latitude, longitude = (
+            places[found.region] for places in (self.latitude, self.longitude)
+        )
+        around = Surrounded(means[: len(FRAMES)], middle, latitude, longitude)
+        fractions = [(hour - STEP) / STEP for hour in HIDDEN]
+        moments = np.stack([middle + each * STEP * HOUR_SECONDS for each in fractions])
+        week = (_week(moments) - self._first).astype(np.int64)
+        months = moments.astype("datetime64[s]").astype("datetime64[M]")
+        groups = {
+            ALL: np.zeros_like(week),
+            "season": (months.astype(np.int64) + 1) % 12 // 3,
+            "hour": np.stack([around.solar_hours(f) for f in fractions]).astype(int),
+            "phase": np.broadcast_to(found.begin % STEP, week.shape),
+        }
+        truth = means[len(FRAMES) :].ravel()
+        for method, made in enumerate(
+            each.values(around, fractions) for each in self.methods
+        ):
+            for by, group in groups.items():
+                number = len(GROUPS[by])
+                together = (week * number + group).ravel()
+                sums = sum_pairs(together, truth, made.ravel(), self._weeks * number)
+                self.sums[by][method] += sums.reshape(self._weeks, number, -1)
+
+
+def _week(seconds: Any) -> Any:
+    """Weeks since 1969-12-29, a Monday."""
+    return (seconds // _DAY + 3) // 7
+
+
+def evaluate(
+    archive: StationArchive,
+    options: Options | None = None,
+    methods: Sequence[str] | None = None,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    workers: Workers | None = None,
+) -> Result:
+    """Hide two of every three hours from methods at points, and score what they make.
+
+    Args:
+        archive: see :func:`deepcams.open_openaq`.
+        options: default ones if ``None``.
+        methods: names of :data:`deepcams.methods.at_points.AT_POINTS`; ``None`` for all.
+        progress: called with batches of stations done, and of how many.
+        workers: who reads and checks the stations; ``None``: this process.
+
+    Raises:
+        InputError: an unknown method; no station, no time, no whole window, or fewer stations than asked for.
+    """
+    options, progress = options or Options(), progress or (lambda done, total: None)
+    chosen = _methods(methods)
+    kinds = {each.name: str(each.kind) for each in chosen}
+    if BASELINE not in kinds:
+        chosen = [*chosen, AT_POINTS.get(BASELINE)()]
+    hours = _hours(archive, options)
+    places = _places(archive, options)
+    batches = _batches(archive, options, places, hours)
+    closes = np.full(places.latitude.size, -1)
+    for k, batch in enumerate(batches):
+        closes[places.region[batch]] = k
+    control = Control(
+        archive.stations, archive.units, options.quality, places.pairs, options.starts
+    )
+    work = Finding(archive, control, places.region, hours)
+    scoring = Scoring(chosen, places.latitude, places.longitude, hours)
+    waiting, report, few, most = _none(), Report(), 0, 0
+    progress(0, len(batches))
+    with closing((workers or ThisProcess()).map(work, batches)) as results:
+        for k, (_, (found, checked)) in enumerate(results):
+            waiting, report = waiting + found, report + checked
+            complete = closes[waiting.region] <= k
+            ready = waiting.where(complete)
+            waiting = waiting.where(~complete)
+            enough = ready.stations >= options.at_least
+            few += int((~enough).sum())
+            most = max(most, int(ready.stations.max(initial=0)))
+            scoring.add(ready.where(enough))
+            progress(k + 1, len(batches))
+    if not most:
+        raise InputError(
+            "stations",
+            f"{LENGTH} whole hours in a row at a station",
+            "none after quality control",
+            "check the files and --period",
+        )
+    if not scoring.windows:
+        raise InputError(
+            "--at-least",
+            f"at most {most}, the most stations of a region that report over a window",
+            options.at_least,
+            "lower it, or take larger regions with --region-mean",
+        )
+    span = archive.span() if options.period is None else str(options.period)
+    number = int(np.isin(places.region, list(scoring.regions)).sum())
+    return Result(
+        options=options,
+        kinds=kinds,
+        sums=scoring.sums,
+        stations=number,
+        regions=len(scoring.regions),
+        windows=scoring.windows,
+        few=few,
+        members=scoring.members / scoring.windows,
+        quality=report,
+        truth=f"{counted(number, 'station')}, {span}",
+    )
+
+
+def _none() -> Windows:
+    nothing = np.zeros(0, np.int64)
+    return Windows(nothing, nothing, nothing, np.zeros((0, len(FRAMES + HIDDEN))))
+
+
+def _methods(names: Sequence[str] | None) -> list[AtPoints]:
+    known = AT_POINTS.names()
+    wanted = (
+        known if names is None else [name.strip() for name in names if name.strip()]
+    )
+    if not wanted:
+        raise InputError(
+            "--methods", "at least one", "none", f"name {', '.join(known)}"
+        )
+    where = "--methods with --truth stations"
+    return [
+        AT_POINTS.get(choose(where, name, known))() for name in dict.fromkeys(wanted)
+    ]
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where stations and regions are.
+
+    Attributes:
+        region: (stations,), each one's region, -1 for those that are left out.
+        pairs: (n, 2), near stations.
+        latitude, longitude: (regions,), the middle of each region's stations, degrees.
+    """
+
+    region: np.ndarray
+    pairs: np.ndarray
+    latitude: np.ndarray
+    longitude: np.ndarray
+
+
+def _places(archive: StationArchive, options: Options) -> _Places:
+    stations = archive.stations
+    latitude, longitude = (
+        stations[name].to_numpy(float) for name in ("latitude", "longitude")
+    )
+    inside = np.isfinite(latitude) & np.isfinite(longitude)
+    if not inside.any():
+        raise InputError("stations", "coordinates", "none", "check the files")
+    if options.bbox is not None:
+        inside &= Box.checked(options.bbox, "--bbox").contains(latitude, longitude)
+        if not inside.any():
+            found = f"none of {counted(inside.size, 'station')}"
+            raise InputError("--bbox", "stations in it", found, "choose another box")
+    here = np.flatnonzero(inside)
+    region = np.full(inside.size, -1)
+    if options.region is None:
+        region[here] = 0
+    elif options.region == 0:
+        region[here] = np.arange(here.size)
+    else:
+        box = [np.floor(each[here] / options.region) for each in (latitude, longitude)]
+        region[here] = np.unique(np.stack(box), axis=1, return_inverse=True)[1].ravel()
+    members = np.bincount(region[here])
+    if members.max() < options.at_least:
+        largest = f"at most {members.max()}, the stations of the largest region"
+        do = "lower it, or take larger regions with --region-mean"
+        raise InputError("--at-least", largest, options.at_least, do)
+    north, east, width = _middles(region[here], latitude[here], longitude[here])
+    wide = int((width[members >= options.at_least] > WIDE).sum())
+    if wide:
+        notice(
+            f"{counted(wide, 'region')} wider than {WIDE:g} degrees: local solar time is that of the mean longitude; "
+            f"--region-mean {WIDE:g} or less keeps it within an hour"
+        )
+    return _Places(region, near_pairs(stations), north, east)
+
+
+def _middles(
+    region: np.ndarray, latitude: np.ndarray, longitude: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean latitude, mean longitude and width of regions; longitudes are averaged as directions."""
+    turn = np.deg2rad(longitude)
+    table = pd.DataFrame(
+        {"latitude": latitude, "sin": np.sin(turn), "cos": np.cos(turn)}
+    )
+    mean = table.groupby(region).mean()
+    east = np.asarray(np.rad2deg(np.arctan2(mean["sin"], mean["cos"])))
+    apart = pd.Series(eastward(longitude - east[region])).groupby(region)
+    width = np.asarray(apart.max() - apart.min())
+    return np.asarray(mean["latitude"]), east, width
+
+
+def _hours(archive: StationArchive, options: Options) -> tuple[int, int]:
+    """First and last hour that may be in a window, in hours since 1970 UTC; an hour is in a period by its middle."""
+    shift = HOUR_SECONDS if options.starts else 0
+    first, last = (
+        -(-(each + shift) // HOUR_SECONDS) for each in (archive.first, archive.last)
+    )
+    if options.period is None:
+        return first, last
+    begin, end = (
+        int(each.astype("datetime64[s]").astype(np.int64))
+        for each in (options.period.start, options.period.end)
+    )
+    half = HOUR_SECONDS // 2
+    inside = (
+        max(first, -(-(begin + half) // HOUR_SECONDS)),
+        min(last, (end + half - 1) // HOUR_SECONDS),
+    )
+    if inside[0] > inside[1]:
+        raise InputError(
+            "--period",
+            f"times of the stations, {archive.span()}",
+            options.period,
+            "choose a period within them",
+        )
+    return inside
+
+
+def _batches(
+    archive: StationArchive, options: Options, places: _Places, hours: tuple[int, int]
+) -> list[np.ndarray]:
+    """Numbers of the stations of each batch: near ones are never parted."""
+    length = (archive.last - archive.first) / HOUR_SECONDS + 1
+    share = min(1.0, (hours[1] - hours[0] + 1 + 48 * MARGIN_DAYS) / length)
+    inside = places.region >= 0
+    rows = np.where(inside, archive.stations["rows"].to_numpy(float) * share, 0)
+    alone = np.full(rows.size, -1)
+    batches = split_stations(rows, alone, places.pairs, options.batch_rows)
+    parts = [batch[inside[batch]] for batch in batches]
+    return [part for part in parts if part.size]
