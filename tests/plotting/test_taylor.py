@@ -49,4 +49,7 @@ def test_a_negative_correlation_opens_the_other_half_and_what_is_beyond_is_at_th
     assert math.hypot(*drawn["field"]) == pytest.approx(4.0)
     assert figure.axes[0].get_xlim() == (-4.0, 4.0)
     texts = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert texts == ["field: R 0.50, ratio 9.00", "original: R \N{MINUS SIGN}0.50, ratio 1.00"]
+    assert texts == [
+        "field: R 0.50, ratio 9.00",
+        "original: R \N{MINUS SIGN}0.50, ratio 1.00",
+    ]
