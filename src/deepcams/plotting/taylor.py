@@ -99,7 +99,8 @@ def _mark(axes: Axes, point: TaylorPoint, top: float, k: float) -> None:
         radius * point.r,
         radius * math.sqrt(max(1 - point.r**2, 0.0)),
         marker="^" if far else {"field": "o", "original": "s"}[point.kind],
-        markersize=7 * k,
+        # One that hides behind another of its kind is seen around it.
+        markersize=(9 if point.hollow else 6) * k,
         markeredgewidth=1.4 * k,
         markeredgecolor=colour,
         markerfacecolor="none" if point.hollow else colour,

@@ -95,19 +95,21 @@ def for_terminal(table: list[Row]) -> list[RenderableType]:
 
     if not table:
         return []
+    blocks = {row["pairs"]: row["blocks"] for row in table}
+    sizes = [f"{pairs}: {number:,}" for pairs, number in blocks.items()]
     head = Text.assemble(
         ("Field against original", "bold"),
-        f": the same pairs; blocks of {DEGREES} degrees and a week resampled",
+        f": the same pairs; blocks of {DEGREES} degrees and a week resampled ({', '.join(sizes)})",
     )
     shown = [_texts(row) for row in table if row["score"] in _SHOWN]
     parts: list[RenderableType] = [
         head,
         to_terminal(shown, _COLUMNS, section="pairs", close=True),
     ]
-    few = {row["pairs"]: row["blocks"] for row in table if row["blocks"] < FEWEST}
-    for pairs, blocks in few.items():
-        words = f"{pairs}: {counted(blocks, 'block')}, too few for an interval, which needs {FEWEST}."
-        parts.append(Text(words, style="dim"))
+    for pairs, number in blocks.items():
+        if number < FEWEST:
+            words = f"{pairs}: {counted(number, 'block')}, too few for an interval, which needs {FEWEST}."
+            parts.append(Text(words, style="dim"))
     return parts
 
 

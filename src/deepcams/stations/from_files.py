@@ -17,6 +17,7 @@ from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress
 from deepcams.core.species import label
 from deepcams.core.url import Url, place_of
+from deepcams.evaluation.scores import of_series
 from deepcams.evaluation.sums import COLUMNS
 from deepcams.evaluation.tables import Row, check_folder, check_writable, save
 from deepcams.files.cache import (
@@ -239,6 +240,7 @@ def _kept(
         VERSION,
         __version__,
         COLUMNS,
+        of_series(),
         archive.identity,
         places,
         options.words(),

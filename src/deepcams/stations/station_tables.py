@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from deepcams.stations.sums import Scored
     from deepcams.stations.validation import Validation
 
-BY = ("year", "month", "hour", "country", "surface", "station")
+BY = ("year", "month", "hour", "country", "surface", "kind", "station")
 """What rows can be given by, beside those over everything."""
+_OF_PLACES = ("country", "surface", "kind", "station")
 DRAWS = 1000
 FEWEST = 24
 """Pairs that a station must have to count in the mean over stations."""
@@ -84,9 +85,7 @@ def rows(
         for scored in found.scored:
             for view in VIEWS:
                 # A cell is of no one's; a station's mean over stations would repeat the pooled one.
-                of_places = (
-                    name in ("country", "surface", "station") and view == "cells"
-                )
+                of_places = name in _OF_PLACES and view == "cells"
                 # A station has too few years for figures of its own.
                 few = name == "station" or found.options.average == "year"
                 if of_places or (few and view == "stations"):
@@ -119,7 +118,7 @@ def rows(
 
 def _places(stations: pd.DataFrame) -> dict[str, Row]:
     """Where each station lies and what is around it, for its rows."""
-    names = ("latitude", "longitude", "country", "land", "surface", "altitude")
+    names = ("latitude", "longitude", "country", "land", "surface", "altitude", "kind")
     table = stations[[name for name in names if name in stations]].astype(object)
     table = table.where(table.notna(), None)
     return dict(zip(stations["id"].astype(str), table.to_dict("records"), strict=True))  # type: ignore[arg-type]
@@ -151,12 +150,10 @@ def _groups(
             yield f"{hour:02d}", sums.hour[:, hour], parts
     else:
         total = sums.month.sum(axis=1)
-        names = (
-            found.stations["id" if by == "station" else by]
-            .fillna("")
-            .astype(str)
-            .to_numpy()
-        )
+        column = found.stations.get("id" if by == "station" else by)
+        if column is None:  # no metadata with kinds
+            column = pd.Series("", found.stations.index)
+        names = column.fillna("").astype(str).to_numpy()
         for name, members in sorted(
             pd.Series(np.arange(names.size)).groupby(names).indices.items()
         ):
