@@ -131,8 +131,8 @@ PLACES = {
 
 @pytest.fixture
 def gappy(table_of) -> pd.DataFrame:
-    """Five stations over two weeks that cross a season; one hour in 25 is missing."""
-    table = table_of(PLACES, "2019-02-22T01:00", 24 * 14)
+    """Five stations over eight days that cross a season; one hour in 25 is missing."""
+    table = table_of(PLACES, "2019-02-25T01:00", 24 * 8)
     keep = np.random.default_rng(5).random(len(table)) > 0.04
     return table[keep].round({"value": 3})
 
