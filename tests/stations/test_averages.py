@@ -23,7 +23,11 @@ from deepcams.stations.validation import Options, validate
 
 HOUR = 3600
 PLACES = {1: (52.5, 15.0), 2: (-30.0, 172.6), 3: (0.0, -0.1), 4: (45.2, -172.4)}
-AHEAD = {1: 1, 2: 12, 3: 0, 4: -11}
+AHEAD = {
+    "utc": dict.fromkeys(PLACES, 0),
+    "nautical": {1: 1, 2: 12, 3: 0, 4: -11},
+    "station": {1: 2, 2: 12.75, 3: -3.5, 4: -8},
+}
 CLEAN = Quality(skip=frozenset(STEPS) - {"missing", "hourly"})
 
 
@@ -41,9 +45,15 @@ def test_hours_that_a_product_could_have() -> None:
 
 def test_nautical_time_is_whole_hours_by_longitude() -> None:
     east = np.array([0.0, 7.4, 7.5, 179.0, -7.6, -179.0, 352.0, np.nan])
-    hours = offsets(east, "nautical") // HOUR
+    stations = pd.DataFrame(
+        {"longitude": east, "utc_offset": [1.0, *[-3.5] * 6, np.nan]}
+    )
+    hours = offsets(stations, "nautical") // HOUR
     assert hours.tolist() == [0, 0, 1, 12, -1, -12, -1, 0]
-    assert not offsets(east, "utc").any()
+    assert not offsets(stations, "utc").any()
+    own = offsets(stations, "station")
+    assert own[:2].tolist() == [HOUR, -3.5 * HOUR]
+    assert np.isnan(own[-1])
 
 
 def _observations(rng: np.random.Generator, days: int, stations: int) -> Observations:
@@ -67,7 +77,8 @@ def test_means_as_pandas_has_them_missing_hours_and_days_before_1970_included(
 ) -> None:
     rng = np.random.default_rng(1)
     observed = _observations(rng, 60, 5)
-    offset = offsets(np.array([0.0, 20.0, 179.9, -100.0, -179.9]), days)
+    longitude = np.array([0.0, 20.0, 179.9, -100.0, -179.9])
+    offset = offsets(pd.DataFrame({"longitude": longitude}), days).astype(np.int64)
     calendar = Calendar(observed, offset)
     hour_of_day = (observed.start // HOUR) % 24
     has = rng.random(len(observed)) < 0.93
@@ -171,7 +182,7 @@ def _expected(
     return by[(by.hours >= 18) & (by.n >= 0.75 * possible)].reset_index()
 
 
-@pytest.mark.parametrize("days", ["utc", "nautical"])
+@pytest.mark.parametrize("days", ["utc", "nautical", "station"])
 def test_validated_days_of_a_field_and_its_three_hourly_original(
     field_of, table_of, save_table, days
 ) -> None:
@@ -183,10 +194,11 @@ def test_validated_days_of_a_field_and_its_three_hourly_original(
     table = table[
         rng.random(len(table)) < np.where(np.arange(len(table)) % 150 < 70, 0.7, 0.97)
     ]
+    given = _with_clocks(table, AHEAD["station"]) if days == "station" else table
     field = field_of("2019-01-01", 24 * 12 + 1, of=truth)
     original = field_of("2019-01-01", 8 * 12 + 1, hours=3, of=truth)
     options = Options(quality=CLEAN, average="day", days=days)
-    found = validate(open_openaq(save_table(table)), field, original, options)
+    found = validate(open_openaq(save_table(given)), field, original, options)
 
     def node(key):
         y, x = PLACES[key]
@@ -202,7 +214,7 @@ def test_validated_days_of_a_field_and_its_three_hourly_original(
     def same(key, hour):
         return np.nan if np.isnan(three(key, hour)) else hourly(key, hour)
 
-    ahead = AHEAD if days == "nautical" else dict.fromkeys(AHEAD, 0)
+    ahead = AHEAD[days]
     ids = found.stations["id"].astype(int)
     for product, pairs, model, possible in (
         ("field", "own", hourly, 24),
@@ -249,13 +261,59 @@ def test_stations_of_one_cell_are_averaged_each_day(
     assert cells.truth_mean[0] == pytest.approx(((10 + 12.5) + (15 + 36.5)) / 2)
 
 
-def test_days_by_the_stations_own_offsets_are_refused(
+def _with_clocks(table: pd.DataFrame, ahead: dict[int, float]) -> pd.DataFrame:
+    """The same moments as clocks so many hours ahead of UTC show them."""
+    hours = pd.to_timedelta(table.location_id.map(ahead), unit="h")
+    local = (pd.to_datetime(table.datetime, utc=True) + hours).dt.strftime(
+        "%Y-%m-%dT%H:%M:%S"
+    )
+    zone = [
+        f"{'-' if each < 0 else '+'}{int(abs(each)):02d}:{round(abs(each) % 1 * 60):02d}"
+        for each in table.location_id.map(ahead)
+    ]
+    return table.assign(datetime=local + zone)
+
+
+def test_the_stations_own_offsets_are_their_clocks_without_daylight_saving(
     field_of, table_of, save_table
 ) -> None:
-    archive = open_openaq(save_table(table_of(PLACES)))
+    table = table_of(PLACES, hours=72)
+    kept = table[table.location_id != 3]
+    summer = kept.index % 72 >= 30
+    clocks = {1: 1, 2: 12.75, 4: -8}
+    moved = _with_clocks(
+        kept[summer], {key: hours + 1 for key, hours in clocks.items()}
+    )
+    own = table[table.location_id == 3]
+    own = own.assign(datetime=own.datetime.str.replace("+00:00", "Z"))
+    parts = [_with_clocks(kept[~summer], clocks), moved, own]
+    archive = open_openaq(save_table(pd.concat(parts)))
+    known = archive.stations.set_index("id")["utc_offset"].to_dict()
+    assert {key: known[str(key)] for key in clocks} == clocks
+    assert np.isnan(known["3"])
+    options = Options(quality=CLEAN, average="day", days="station")
+    found = validate(archive, field_of("2019-01-01", 73), options=options)
+    lost = found.quality.counts["no offset from UTC"]
+    assert (lost.rows_in, lost.dropped) == (4 * 72, 72)
+    scored = found.find("field", "own")
+    assert scored is not None
+    days = scored.stations.month[..., 0].sum(axis=1)
+    # Where days begin at another hour than the field does, the first and the last are cut.
+    assert dict(zip(found.stations["id"], days, strict=True)) == {
+        "1": 3,
+        "2": 2,
+        "3": 0,
+        "4": 2,
+    }
+
+
+def test_days_by_clocks_that_no_file_shows_are_refused(
+    field_of, table_of, save_table
+) -> None:
+    table = table_of(PLACES)
+    table = table.assign(datetime=table.datetime.str.replace("+00:00", "Z"))
+    archive = open_openaq(save_table(table))
+    assert "utc_offset" not in archive.stations
+    options = Options(average="day", days="station")
     with pytest.raises(InputError, match="nautical"):
-        validate(
-            archive,
-            field_of("2019-01-01", 25),
-            options=Options(average="day", days="station"),
-        )
+        validate(archive, field_of("2019-01-01", 25), options=options)

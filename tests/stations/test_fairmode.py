@@ -275,7 +275,6 @@ def test_one_station_has_a_stated_gap_instead_of_a_percentile(
     [
         (["--fairmode"], "add --average day"),
         (["--days", "nautical"], "add --average day"),
-        (["--average", "day", "--days", "station"], "use --days nautical"),
         (["--average", "day", "--by", "hour"], "leave --average out for rows by hour"),
         (
             ["--average", "year", "--by", "month"],

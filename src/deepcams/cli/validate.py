@@ -51,8 +51,8 @@ def validate(
         list[str] | None,
         typer.Option(
             "--by",
-            help="Rows by year, month, hour (local solar), country, surface (inland, coast, sea) or "
-            "station; may be repeated, or year,country.",
+            help="Rows by year, month, hour (local solar), country, surface (inland, coast, sea), "
+            "kind (urban traffic, ..) or station; may be repeated, or year,country.",
         ),
     ] = None,
     json: Annotated[
@@ -86,7 +86,7 @@ def validate(
     metadata: Annotated[
         list[Path] | None,
         typer.Option(
-            help="OpenAQ's locations as JSON, CSV or Parquet: drops mobile and low-cost ones; altitudes."
+            help="OpenAQ's locations as JSON, CSV or Parquet: drops mobile and low-cost ones; altitudes, kinds."
         ),
     ] = None,
     period: Annotated[
@@ -191,6 +191,8 @@ def validate(
             )
 
         done = validate_files(request, tell, team)
-    Console().print(tables.for_terminal(done.found, done.rows, groups))
+    Console().print(
+        tables.for_terminal(done.found, done.rows, groups, done.differences)
+    )
     for path in done.written:
         typer.echo(f"  {path}")

@@ -8,10 +8,12 @@ its days.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 
 from deepcams.core.box import eastward
 from deepcams.core.errors import InputError
@@ -28,6 +30,7 @@ DAY_SECONDS = HOURS * HOUR_SECONDS
 _SPAN = 1 << 22  # days: some 5,700 years on each side of 1970
 DAY_WORDS = {
     "utc": "UTC",
+    "station": "the stations' own time, without daylight saving",
     "nautical": "nautical time (round(longitude / 15) hours from UTC)",
 }
 
@@ -37,27 +40,45 @@ def enough(number: np.ndarray | int, possible: np.ndarray | int) -> np.ndarray:
     return np.asarray(4 * np.asarray(number) >= 3 * np.asarray(possible))
 
 
-def check_days(days: str) -> None:
-    """Refuse days by offsets that the stations do not have.
+def check_by(average: Average, by: Iterable[str]) -> None:
+    """Refuse groupings that means do not have.
 
     Raises:
-        InputError: ``station``: the sorted copy of the observations has times in UTC alone.
+        InputError: daily means by hour, annual ones by hour or month.
     """
-    if days == "station":
-        raise InputError(
-            "--days station",
-            "stations with an offset of their own",
-            "times in UTC, as they are when they have been sorted",
-            "use --days nautical, whole hours by longitude",
-        )
+    without = {"hour": (), "day": ("hour",), "year": ("hour", "month")}[average]
+    for name in by:
+        if name in without:
+            expected = f"a grouping that {average}s have"
+            do = f"leave --average out for rows by {name}"
+            raise InputError("--by", expected, repr(name), do)
 
 
-def offsets(longitude: np.ndarray, days: Days) -> np.ndarray:
-    """Return how far each station's days are ahead of UTC: (stations,), int64, seconds; 0 where there is no place."""
+def offsets(stations: pd.DataFrame, days: Days) -> np.ndarray:
+    """Return how far each station's days are ahead of UTC: (stations,), float64, seconds; NaN where it is not known.
+
+    By longitude all are known: stations without a place have no pairs.
+
+    Args:
+        stations: with ``longitude`` (degrees), and for ``station`` with ``utc_offset`` (hours).
+        days: ``utc``; ``nautical``, whole hours by longitude; ``station``, as the stations' own clocks are.
+
+    Raises:
+        InputError: no station's clock is known.
+    """
     if days == "utc":
-        return np.zeros(longitude.size, np.int64)
-    east = eastward(np.where(np.isfinite(longitude), longitude, 0.0))
-    return np.floor(east / 15 + 0.5).astype(np.int64) * HOUR_SECONDS
+        return np.zeros(len(stations))
+    if days == "station":
+        if "utc_offset" not in stations:
+            raise InputError(
+                "--days station",
+                "stations whose times have an offset (2019-01-01T01:00:00+08:00)",
+                "times in UTC alone",
+                "use --days nautical, whole hours by longitude",
+            )
+        return np.asarray(stations["utc_offset"].to_numpy(float) * HOUR_SECONDS)
+    east = eastward(stations["longitude"].fillna(0).to_numpy(float))
+    return np.asarray(np.floor(east / 15 + 0.5) * HOUR_SECONDS)
 
 
 def hours_a_day(rule: TimeRule, cadence: int) -> int:
@@ -110,11 +131,11 @@ class Calendar:
 
     Args:
         observed: all observations of these stations, whether a product has a value or not.
-        offset: (all stations,), see :func:`offsets`.
+        offset: (all stations,), see :func:`offsets`; known of all that have observations.
     """
 
     def __init__(self, observed: Observations, offset: np.ndarray) -> None:
-        self._offset = offset
+        self._offset = np.nan_to_num(offset).astype(np.int64)
         self._keys, self._hours = np.unique(
             self._key(observed.station, self.day(observed)), return_counts=True
         )

@@ -10,7 +10,12 @@ import pandas as pd
 
 from deepcams.core.errors import InputError
 from deepcams.core.text import counted
-from deepcams.stations.layouts import COLUMNS, parse_stamp, plain_parameter
+from deepcams.stations.layouts import (
+    COLUMNS,
+    offset_of,
+    parse_stamp,
+    plain_parameter,
+)
 from deepcams.stations.station_files import sql_text
 
 UNREADABLE_SHARE = 0.1
@@ -26,7 +31,7 @@ _MISSING = ("", "na", "n/a", "nan", "null", "none", "-", "\\n")
 
 
 class Taker:
-    """Moves rows from the table ``batch`` into ``rows``, ``stations``, ``places`` and ``units``.
+    """Moves rows from the table ``batch`` into ``rows``, ``stations``, ``places``, ``clocks`` and ``units``.
 
     Args:
         database: see :mod:`deepcams.stations.ingest`.
@@ -61,7 +66,7 @@ class Taker:
         missing = ", ".join(sql_text(text) for text in _MISSING)
         run(f"""
             CREATE OR REPLACE TEMP TABLE parsed AS
-            SELECT b.*, b.rowid AS number, s.seconds,
+            SELECT b.*, b.rowid AS number, s.seconds, s.ahead,
               CASE WHEN value IS NULL OR lower(value) IN ({missing}) THEN 'nan'::DOUBLE
                    ELSE try_cast({plain} AS DOUBLE) END AS numeric,
               coalesce(id, name || ' @ ' || coalesce(latitude, '') || ', ' || coalesce(longitude, '')) AS location,
@@ -78,7 +83,7 @@ class Taker:
         return int(other), problems
 
     def _parse_stamps(self, given: dict[str, Path]) -> None:
-        """Make the table ``stamps``: each text of a time in seconds; NULL where it is none.
+        """Make the table ``stamps``: each text of a time in seconds (NULL where it is none), and its clock's offset.
 
         Raises:
             InputError: a stamp without an offset.
@@ -90,7 +95,7 @@ class Taker:
         ).fetchall()
         parsed = []
         for text, is_utc in texts:
-            seconds, has_offset = _parsed(text)
+            seconds, has_offset, ahead = _parsed(text)
             if seconds is not None and not (has_offset or is_utc or self.assume_utc):
                 file = run(
                     "SELECT min(filename) FROM batch WHERE time = ?", [text]
@@ -99,9 +104,10 @@ class Taker:
                 found = f"{text!r}, which has none"
                 where = f"{given.get(file, file)}: datetime"
                 raise InputError(where, "times with an offset or Z", found, do)
-            parsed.append((text, is_utc, seconds))
-        frame = pd.DataFrame(parsed, columns=["text", "utc", "seconds"])
-        frame = frame.astype({"text": "string", "utc": "bool", "seconds": "Int64"})
+            parsed.append((text, is_utc, seconds, None if is_utc else ahead))
+        frame = pd.DataFrame(parsed, columns=["text", "utc", "seconds", "ahead"])
+        kinds = {"text": "string", "utc": "bool", "seconds": "Int64", "ahead": "Int32"}
+        frame = frame.astype(kinds)
         self.database.register("stamp_frame", frame)
         run("CREATE OR REPLACE TEMP TABLE stamps AS SELECT * FROM stamp_frame")
         self.database.unregister("stamp_frame")
@@ -162,7 +168,7 @@ class Taker:
         """)
         run(f"""
             CREATE OR REPLACE TEMP TABLE numbered AS
-            SELECT s.station, p.seconds, p.numeric, u.unit, {start} + p.number AS number,
+            SELECT s.station, p.seconds, p.ahead, p.numeric, u.unit, {start} + p.number AS number,
               try_cast(replace(p.latitude, ',', '.') AS DOUBLE) AS latitude,
               try_cast(replace(p.longitude, ',', '.') AS DOUBLE) AS longitude
             FROM parsed p JOIN stations s ON s.key = p.location || chr(0) || coalesce(p.sensor, '')
@@ -173,17 +179,20 @@ class Taker:
             WHERE abs(latitude) <= 90 AND abs(longitude) <= 360 AND (latitude != 0 OR longitude != 0) GROUP BY ALL
         """)
         run(
+            "INSERT INTO clocks SELECT DISTINCT station, ahead FROM numbered WHERE ahead IS NOT NULL"
+        )
+        run(
             "INSERT INTO rows SELECT station, seconds, numeric, unit, number FROM numbered"
         )
 
 
 @lru_cache(maxsize=1_000_000)
-def _parsed(text: str) -> tuple[int | None, bool]:
-    """A stamp's seconds (``None`` if it is none), and whether it has an offset; many files share their hours."""
+def _parsed(text: str) -> tuple[int | None, bool, int | None]:
+    """A stamp's seconds (``None`` if it is none), whether it has an offset, and which; many files share their hours."""
     try:
-        return parse_stamp(text)
+        return *parse_stamp(text), offset_of(text)
     except ValueError:
-        return None, False
+        return None, False, None
 
 
 def unreadable_words(unreadable: dict[str, list[Any]]) -> str:

@@ -255,7 +255,7 @@ def _of_product(
     annual = annual_mqi(means.observed, means.model, parameters)
     any_year = np.flatnonzero(means.days.any(axis=0)).tolist()
     groups = [(str(means.years[k]), [k]) for k in any_year]
-    if len(groups) > 1:
+    if len(groups) > 1 and scored.years is not None:
         groups.insert(0, (ALL, any_year))
     result = []
     for group, inside in groups:

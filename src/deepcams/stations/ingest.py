@@ -34,6 +34,7 @@ CREATE TABLE IF NOT EXISTS rows (station INTEGER, stamp BIGINT, value DOUBLE, un
 CREATE TABLE IF NOT EXISTS stations (station INTEGER, key VARCHAR, id VARCHAR, sensor VARCHAR, name VARCHAR,
   is_monitor BOOLEAN, is_mobile BOOLEAN);
 CREATE TABLE IF NOT EXISTS places (station INTEGER, latitude DOUBLE, longitude DOUBLE, number BIGINT);
+CREATE TABLE IF NOT EXISTS clocks (station INTEGER, ahead INTEGER);
 CREATE TABLE IF NOT EXISTS units (unit SMALLINT, text VARCHAR);
 CREATE TABLE IF NOT EXISTS batches (batch INTEGER, other BIGINT, skipped VARCHAR, unreadable VARCHAR);
 """

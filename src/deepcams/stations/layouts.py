@@ -157,6 +157,13 @@ def parse_stamp(text: str) -> tuple[int, bool]:
     ), zone is not None
 
 
+def offset_of(text: str) -> int | None:
+    """Return how far ahead of UTC a text's clock is, seconds; ``None`` where it is UTC by name, or unsaid."""
+    match = _STAMP.match(text.strip())
+    zone = None if match is None else match.groups()[-1]
+    return None if zone is None or zone.upper() in ("Z", "UTC") else _offset(zone)
+
+
 def _offset(zone: str | None) -> int:
     """Seconds ahead of UTC."""
     if zone is None or zone.upper() in ("Z", "UTC"):

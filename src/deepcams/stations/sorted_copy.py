@@ -19,7 +19,7 @@ from deepcams.core.text import from_json
 from deepcams.core.times import HOUR_SECONDS, stamp_seconds
 from deepcams.files.optional import need
 
-VERSION = 3
+VERSION = 4
 """Counts up when the files' layout changes."""
 MEMORY = "500MB"
 """What DuckDB may use before it goes on disk; half of this costs a tenth more time, twice this saves a tenth."""
@@ -34,11 +34,13 @@ WITH spots AS (SELECT station, latitude, longitude, min(number) AS number FROM p
     FROM spots s JOIN main m USING (station)),
   apart AS (SELECT station, max(111.2 * sqrt(north ** 2 +
     ((east - 360 * floor((east + 180) / 360)) * cos(radians(latitude))) ** 2)) AS km FROM offsets GROUP BY station),
-  counts AS (SELECT station, count(*) AS rows FROM rows GROUP BY station)
+  counts AS (SELECT station, count(*) AS rows FROM rows GROUP BY station),
+  ahead AS (SELECT station, min(ahead) / 3600 AS utc_offset FROM clocks GROUP BY station)
 SELECT station, CASE WHEN count(DISTINCT sensor) OVER (PARTITION BY id) > 1
     THEN id || ':' || coalesce(sensor, '') ELSE id END AS id, coalesce(name, id) AS name, latitude, longitude,
-  coalesce(km, 0.0) AS spread_km, coalesce(rows, 0) AS rows, id AS location_id, is_monitor, is_mobile
+  coalesce(km, 0.0) AS spread_km, coalesce(rows, 0) AS rows, id AS location_id, is_monitor, is_mobile, utc_offset
 FROM stations LEFT JOIN main USING (station) LEFT JOIN apart USING (station) LEFT JOIN counts USING (station)
+  LEFT JOIN ahead USING (station)
 ORDER BY station
 """
 """Sensors of one location are stations of their own."""
@@ -84,8 +86,9 @@ class StationArchive:
     Attributes:
         stations: one row a station, numbered from 0 so that neighbours follow each other: ``id``, ``name``,
             ``latitude``, ``longitude`` (NaN where the files do not say), ``spread_km`` (how far apart its places lie),
-            ``rows``, ``location_id``, where files or metadata say so ``is_monitor``, ``is_mobile``, and from metadata
-            ``country``, ``altitude`` (m), ``provider``.
+            ``rows``, ``location_id``, where files say so ``utc_offset`` (hours of their clocks ahead of UTC; of several
+            the least, which daylight saving leaves out), where files or metadata say so ``is_monitor``, ``is_mobile``,
+            and from metadata ``country``, ``altitude`` (m), ``provider``.
         folder: of the sorted copy.
         units: the texts that occur.
         rows: how many rows of the parameter there are.
@@ -175,7 +178,7 @@ def write(database: Any, about: dict[str, Any], folder: Path) -> None:
     row, column = np.floor((90 - latitude) / NEAR), np.floor((longitude + 180) / NEAR)
     # Neighbours follow each other: by cells, within them by place; without a place last.
     order = np.lexsort((longitude, latitude, column, row))
-    unsaid = [name for name in KINDS if table[name].isna().all()]
+    unsaid = [name for name in (*KINDS, "utc_offset") if table[name].isna().all()]
     table = table.iloc[order].drop(columns=unsaid).assign(place=np.arange(order.size))
     database.register("ordered", table)
     run(

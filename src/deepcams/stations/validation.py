@@ -24,7 +24,8 @@ from deepcams.core.progress import Progress, no_progress
 from deepcams.core.times import HOUR_SECONDS
 from deepcams.files.atomic import atomic_path
 from deepcams.files.records import fingerprint
-from deepcams.stations.averages import DAY_SECONDS, Average, Days, check_days
+from deepcams.stations.averages import DAY_SECONDS, Average, Days, offsets
+from deepcams.stations.blocks import regions_of
 from deepcams.stations.exceedances import daily_levels
 from deepcams.stations.extract import MAKE_ROOM
 from deepcams.stations.matching import SpaceRule
@@ -134,7 +135,6 @@ def validate(
         InputError: no time or no place in common, saying what both have; see also :func:`deepcams.as_field`.
     """
     options, progress = options or Options(), progress or no_progress
-    check_days(options.days)
     stations = archive.stations.copy()
     latitude, longitude = (
         stations[name].to_numpy(float) for name in ("latitude", "longitude")
@@ -179,8 +179,9 @@ def validate(
         np.unique(cells, return_inverse=True)[1],
         longitude,
         options.average,
-        options.days,
+        offsets(stations, options.days),
         daily_levels(options.species),
+        regions_of(latitude, longitude),
     )
     pairs = near_pairs(stations)
     control = Control(stations, archive.units, options.quality, pairs, options.starts)
