@@ -101,6 +101,7 @@ def test_a_known_factor_gives_the_constructed_relative_scores() -> None:
 def test_scores_are_those_of_another_library() -> None:
     """The package ``scores`` (nci.org.au) computes them from arrays, not from sums."""
     import xarray as xr
+
     from scores import continuous
 
     random = np.random.default_rng(4)
