@@ -129,7 +129,9 @@ def validate(
         bool, typer.Option("--quiet", "-q", help="No progress bars.")
     ] = False,
 ) -> None:
-    """Compare fields with stations: R, RMSE, MAE, bias, factor of two, with intervals; scatter, map, diurnal cycle.
+    """Compare fields with stations: R, RMSE, bias, NMB, MFE, .., with intervals; scatter, map, diurnal cycle.
+
+    With an original: is the field better than it? Differences on the same pairs, regions and weeks being resampled.
 
     Observations pass a quality control whose steps are counted. Values are matched by time bounds: an hour-ending
     observation meets the mean of the field's instants at both ends of its hour, or the field's mean over it.

@@ -60,14 +60,15 @@ class Series:
             (groups,), -1..1; NaN where a side has only one value.
         """
         middle = ((self.number + 1) / 2)[self.group]
-        sides = (
+        sides = []
+        for order, values in (
             (self.truth_order, self.truth),
             (self.method_order, self.method),
-        )
-        truth, method = (
-            ranks(self.group, order_of(values) if order is None else order) - middle
-            for order, values in sides
-        )
+        ):
+            side = ranks(self.group, order_of(values) if order is None else order)
+            side -= middle
+            sides.append(side)
+        truth, method = sides
         both = self.total(truth * method)
         with np.errstate(invalid="ignore", divide="ignore"):
             spread = np.sqrt(self.total(truth**2)) * np.sqrt(self.total(method**2))
@@ -101,8 +102,11 @@ def ranks(group: np.ndarray, order: np.ndarray) -> np.ndarray:
     bits = order.size.bit_length()
     if int(key.max()).bit_length() + bits < 63:
         # With its place in the same number, too, there is nothing to sort beside it.
-        packed = np.sort((key << bits) | np.arange(key.size))
-        key, place = packed >> bits, packed & ((1 << bits) - 1)
+        key <<= bits
+        key |= np.arange(key.size)
+        key.sort()
+        place = key & ((1 << bits) - 1)
+        key >>= bits
     else:
         place = np.argsort(key)
         key = key[place]

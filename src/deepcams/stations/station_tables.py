@@ -348,19 +348,25 @@ def _short(form: str) -> Callable[[float], str]:
     return lambda value: figure(value, form).rstrip(".")
 
 
-_FORMS = {
-    "R": ".3f",
-    "RMSE": "#.3g",
-    "bias": "+#.3g",
-    "NMB": "+.0%",
-    "MFE": ".0%",
-    "FAC2": ".0%",
-}
+_FORMS = {"R": ".3f", "RMSE": "#.3g", "bias": "+#.3g", "NMB": "+.0%"}
+_FORMS_POOLED = _FORMS | {"MFE": ".0%", "FAC2": ".0%"}
 """What an agency's report has and 80 columns hold; all other scores are in JSON and CSV."""
-_COLUMNS = (
-    *(Column(key, key, _short(form)) for key, form in _FORMS.items()),
-    Column("R_interval", "R, 95 %", str),
-)
+_FORMS_STATIONS = _FORMS | {"IOA": ".2f", "Spearman": ".2f"}
+_HEADS = {"Spearman": "ranks"}
+
+
+def _columns(view: str) -> list[Column]:
+    """Return the columns of the scores in a view."""
+    forms = _FORMS_STATIONS if view == "stations" else _FORMS_POOLED
+    return [
+        *(
+            Column(key, _HEADS.get(key, key), _short(form))
+            for key, form in forms.items()
+        ),
+        Column("R_interval", "R, 95 %", str),
+    ]
+
+
 _QUALITY = (
     Column("step", "step"),
     Column("rows_in", "in", "{:,}".format),
@@ -443,7 +449,9 @@ def _scores(chosen: list[Row], by: str = "") -> RenderableType:
         Column("n", "n", averages_tables.number),
         Column("stations", places, "{:,}".format),
     )
-    return to_terminal(shown, [*heads, *counts, *_COLUMNS], close=True)
+    return to_terminal(
+        shown, [*heads, *counts, *_columns(chosen[0]["view"])], close=True
+    )
 
 
 def _criteria(found: Validation, table: list[Row]) -> list[str]:
@@ -452,14 +460,19 @@ def _criteria(found: Validation, table: list[Row]) -> list[str]:
     rows = criteria_rows(found, table)
     lines = []
     for each in that_apply(options.species, options.average):
-        words = {True: "met", False: "not met", None: "not defined"}
+        by_answer: dict[bool | None, list[str]] = {True: [], False: [], None: []}
+        for row in rows:
+            if row["level"] == each.name and row["source"] == each.source:
+                name = f"{PRODUCTS[row['product']]} ({row['pairs']})"
+                by_answer[row["met"]].append(name)
+        words = {True: "met by", False: "not met by", None: "not defined for"}
         parts = [
-            f"{PRODUCTS[row['product']]} ({row['pairs']}) {words[row['met']]}"
-            for row in rows
-            if row["level"] == each.name and row["source"] == each.source
+            f"{words[answer]} {', '.join(names)}"
+            for answer, names in by_answer.items()
+            if names
         ]
         lines.append(
-            f"{each.name.capitalize()} of {each.source}, {each.words()}: {', '.join(parts)}."
+            f"{each.name.capitalize()}, {each.words()} ({each.source}): {'; '.join(parts)}."
         )
     return lines
 
@@ -479,7 +492,7 @@ def _legend(found: Validation) -> str:
     kinds = {scored.pairs for scored in found.scored}
     words = [
         "RMSE and bias (model - observed) in ug m-3; NMB: bias as a share of the observed; MFE: mean fractional error; "
-        "FAC2: within a factor of two; 95 %: stations resampled."
+        "FAC2: within a factor of two; IOA: index of agreement; ranks: their correlation; 95 %: stations resampled."
     ]
     words += averages_tables.legend(found)
     words += [
