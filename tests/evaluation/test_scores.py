@@ -182,7 +182,7 @@ def test_equal_methods_are_told_apart_as_seldom_as_95_percent_say() -> None:
 
 
 def test_levels_are_met_within_their_bounds_and_only_where_they_were_made_for() -> None:
-    goal, criteria = that_apply("pm2p5", "day")
+    goal, criteria, other_goal, other = that_apply("pm2p5", "day")
     assert (goal.name, criteria.name) == ("goal", "criteria")
     assert goal.met({"MFB": -0.30, "MFE": 0.50}) is True
     assert goal.met({"MFB": -0.31, "MFE": 0.50}) is False
@@ -190,6 +190,11 @@ def test_levels_are_met_within_their_bounds_and_only_where_they_were_made_for() 
     assert criteria.met({"MFB": -0.31, "MFE": 0.75}) is True
     assert goal.met({"MFB": None, "MFE": 0.1}) is None
     assert goal.words() == "|MFB| <= 30% and MFE <= 50%"
+    assert other_goal.met({"NMB": -0.1, "NME": 0.35, "R": 0.7}) is True
+    assert other_goal.met({"NMB": -0.1, "NME": 0.35, "R": 0.69}) is False
+    assert other.met({"NMB": 0.31, "NME": 0.35, "R": 0.9}) is False
+    assert other.words() == "|NMB| <= 30% and NME <= 50% and R >= 0.40"
+    assert that_apply("pm10", "day") == [goal, criteria]
     assert that_apply("pm2p5", "hour") == that_apply("no2", "day") == []
     assert all(each.source for each in CRITERIA)
     assert all(key in SCORES for each in CRITERIA for key in each.bounds)
