@@ -35,6 +35,11 @@ def test_an_entry_says_all_of_its_score(key: str) -> None:
     assert (score.figure is None) != (score.of_series is None)
     if score.figure is not None:
         assert np.isnan(figures(Pairs(), [key])[key])
+        # What it says that it reads is all that it reads.
+        truth, method = np.array([1.0, 2, 4]), np.array([2.0, 2, 3])
+        alone = Pairs.of(truth, method, terms=score.terms)
+        whole = Pairs.of(truth, method)
+        assert figures(alone, [key]) == figures(whole, [key])
 
 
 @pytest.mark.parametrize(
@@ -219,6 +224,7 @@ def test_a_new_score_with_a_sum_of_its_own_is_two_entries(
             "zero",
             "a test",
             figure=lambda pairs: pairs.mean("root_fraction"),
+            terms=("root_fraction",),
         ),
     )
     truth, method = np.array([1.0, 3, 5]), np.array([3.0, 1, 5])

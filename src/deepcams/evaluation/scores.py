@@ -31,6 +31,7 @@ class Score:
         source: the work that defines it.
         figure: its value from sums over pairs; NaN (or a division by zero) where it is undefined. ``None`` for scores
             that are computed from something else.
+        terms: of :data:`deepcams.evaluation.sums.TERMS` that ``figure`` reads.
         of_series: its values from the whole series of groups, (groups,); NaN where it is undefined.
         of_frames: also a score of whole frames (``deepcams evaluate``).
         form: how tables for people write it (as :func:`format` takes it).
@@ -43,6 +44,7 @@ class Score:
     better: Better
     source: str
     figure: Callable[[Pairs], Any] | None = None
+    terms: tuple[str, ...] = ()
     of_series: Callable[[Series], np.ndarray] | None = None
     of_frames: bool = True
     form: str = ".3f"
@@ -76,6 +78,7 @@ _SCORES = (
         better="lower",
         source=_XIAO_2022,
         figure=lambda pairs: np.sqrt(pairs.mean("squared")),
+        terms=("squared",),
     ),
     Score(
         key="MAE",
@@ -84,6 +87,7 @@ _SCORES = (
         better="lower",
         source=_XIAO_2022,
         figure=lambda pairs: pairs.mean("absolute"),
+        terms=("absolute",),
     ),
     Score(
         key="bias",
@@ -109,6 +113,7 @@ _SCORES = (
         better="lower",
         source=_YU_2006,
         figure=lambda pairs: _of_observed(pairs.terms["absolute"], pairs),
+        terms=("absolute",),
         of_frames=False,
     ),
     Score(
@@ -118,6 +123,7 @@ _SCORES = (
         better="zero",
         source=_BOYLAN_2006,
         figure=lambda pairs: pairs.mean("fraction"),
+        terms=("fraction",),
         of_frames=False,
     ),
     Score(
@@ -127,6 +133,7 @@ _SCORES = (
         better="lower",
         source=_BOYLAN_2006,
         figure=lambda pairs: pairs.mean("absolute_fraction"),
+        terms=("absolute_fraction",),
         of_frames=False,
     ),
     Score(
@@ -136,6 +143,7 @@ _SCORES = (
         better="higher",
         source="Chang & Hanna 2004, doi 10.1007/s00703-003-0070-7",
         figure=lambda pairs: pairs.mean("within2"),
+        terms=("within2",),
         of_frames=False,
     ),
     Score(
@@ -172,6 +180,11 @@ def of_series() -> list[str]:
 def of_frames() -> list[str]:
     """Return the keys of the scores of whole frames."""
     return [key for key in of_sums() if SCORES[key].of_frames]
+
+
+def terms_of(keys: Iterable[str]) -> list[str]:
+    """Return the :data:`deepcams.evaluation.sums.TERMS` that some scores need."""
+    return list(dict.fromkeys(term for key in keys for term in SCORES[key].terms))
 
 
 def figures(pairs: Pairs, keys: Iterable[str] | None = None) -> dict[str, Any]:

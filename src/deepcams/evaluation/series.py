@@ -110,11 +110,11 @@ def ranks(group: np.ndarray, order: np.ndarray) -> np.ndarray:
     else:
         place = np.argsort(key)
         key = key[place]
-    begin = np.flatnonzero(np.r_[True, np.diff(key) > 0])
+    begin = np.flatnonzero(np.r_[True, key[1:] > key[:-1]])
     size = np.diff(np.r_[begin, key.size])
-    of_run = key[begin] // span
-    first = np.searchsorted(of_run, of_run)
-    mean = begin - begin[first] + (size + 1) / 2
     found = np.empty(key.size)
-    found[place] = np.repeat(mean, size)
+    del key
+    found[place] = np.repeat(begin + (size + 1) / 2, size)
+    number = np.bincount(group)
+    found -= (np.cumsum(number) - number)[group]
     return found

@@ -405,15 +405,16 @@ class _Rows:
         """Return the sums over the pairs of the chosen rows with the model's values, by block too if asked for."""
         observed, time = self._value[chosen], self._time[chosen]
         found = self._density(self._month[chosen], observed, model)
-        series = Series(
-            self._station[chosen],
-            observed,
-            model.astype(np.float64),
-            self._stations,
-            self._order[chosen],
-            order_of(model),
+        found["series"] = series_figures(
+            Series(
+                self._station[chosen],
+                observed,
+                model.astype(np.float64),
+                self._stations,
+                self._order[chosen],
+                order_of(model),
+            )
         )
-        found["series"] = series_figures(series)
         if in_blocks:
             block, which = np.unique(self._block[chosen], return_inverse=True)
             sums = sum_pairs(which, observed, model, block.size)
