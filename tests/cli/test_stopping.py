@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -9,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 import deepcams.experiment.execute
 from deepcams.cli import main
-from deepcams.cli.stopping import Stopping, command_line, kept
+from deepcams.cli.stopping import Stopping, command_line, kept, stoppable
 
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 
@@ -97,3 +99,22 @@ def test_a_file_that_ends_too_early_is_no_ctrl_c(
     monkeypatch.setattr(deepcams.experiment.execute, "execute", execute)
     with pytest.raises(EOFError, match="Compressed file"):
         main(["run", "e.yaml", "-o", str(tmp_path)])
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_query_that_is_interrupted_stops_the_command_and_another_error_does_not(
+    asked: bool, capsys
+) -> None:
+    """DuckDB turns the interrupt into an error of its own."""
+
+    def work() -> None:
+        with stoppable("what is finished is kept"):
+            if asked:
+                with contextlib.suppress(KeyboardInterrupt):
+                    signal.raise_signal(signal.SIGINT)
+            raise RuntimeError("Query interrupted")
+
+    with pytest.raises(typer.Exit if asked else RuntimeError) as stopped:
+        work()
+    assert getattr(stopped.value, "exit_code", None) == (130 if asked else None)
+    assert ("stopped; what is finished is kept" in capsys.readouterr().err) == asked

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
+import xarray as xr
 from scipy import signal, stats
+from scores.categorical import ThresholdEventOperator
+from scores.spatial import fss_2d
 
 from deepcams.core.grid import Grid
 from deepcams.evaluation.diagnostics import DIAGNOSTICS, diagnostics, of_diagnostics
@@ -273,6 +279,35 @@ def test_an_event_one_node_off_is_a_miss_but_near() -> None:
     assert all(np.isnan(row["FSS"]) and np.isnan(row["CSI"]) for row in at_75)
 
 
+def test_events_are_those_of_the_library_scores() -> None:
+    # It takes whole neighbourhoods alone, or zeros beyond the edge: alike where nothing happens near the edge.
+    block = frames(Grid(0.25, 100, 0, 30, 40), 1)
+    inside = np.zeros(block.truth.shape, np.float32)
+    inside[:, 4:-4, 4:-4] = 1
+    truth, made = block.truth * inside, np.roll(block.truth, 1, axis=2) * inside
+    own = Block(block.setting, truth, block.times)
+    events = Events(block.setting)
+    arrays = [xr.DataArray(each[0], dims=("y", "x")) for each in (made, truth)]
+    for row in events.table(events.sums(own, made)):
+        size = row["neighbourhood"]
+        theirs = fss_2d(
+            *arrays,
+            event_threshold=row["threshold"],
+            window_size=(size, size),
+            spatial_dims=("y", "x"),
+            zero_padding=True,
+            threshold_operator=np.greater_equal,
+        )
+        if row["threshold"] == 150:  # one event or none
+            continue
+        assert row["FSS"] == pytest.approx(float(theirs), rel=1e-10)
+        if size == 1:
+            events_of = ThresholdEventOperator(default_event_threshold=row["threshold"])
+            table = events_of.make_contingency_manager(*arrays)
+            theirs = table.critical_success_index()
+            assert row["CSI"] == pytest.approx(float(theirs), rel=1e-10)
+
+
 # --- quantiles
 
 
@@ -383,3 +418,10 @@ def test_tasks_in_space_make_none_that_need_hours() -> None:
     assert "drift" not in names
     assert "change" not in names
     assert "spectra" in names
+
+
+def test_the_page_of_scores_is_what_the_registries_say() -> None:
+    root = Path(__file__).parents[2]
+    made = runpy.run_path(str(root / "benchmarks" / "scores.py"))
+    page = (root / "docs" / "scores.md").read_text(encoding="utf-8")
+    assert page == made["text"](), "run `python benchmarks/scores.py`"

@@ -131,8 +131,8 @@ PLACES = {
 
 @pytest.fixture
 def gappy(table_of) -> pd.DataFrame:
-    """Five stations over two weeks that cross a season; one hour in 25 is missing."""
-    table = table_of(PLACES, "2019-02-22T01:00", 24 * 14)
+    """Five stations over eight days that cross a season; one hour in 25 is missing."""
+    table = table_of(PLACES, "2019-02-25T01:00", 24 * 8)
     keep = np.random.default_rng(5).random(len(table)) > 0.04
     return table[keep].round({"value": 3})
 
@@ -412,8 +412,8 @@ def test_workers_give_the_same_to_the_bit(gappy, save_table, client) -> None:
     alone, together = (
         evaluate(archive, options, workers=each) for each in (None, DaskWorkers(client))
     )
-    for by, sums in alone.sums.items():
-        np.testing.assert_array_equal(sums, together.sums[by])
+    assert alone.sums.any()
+    np.testing.assert_array_equal(alone.sums, together.sums)
 
 
 def test_means_of_poland_show_what_single_stations_hide(stations_dir) -> None:

@@ -12,7 +12,10 @@ import pytest
 
 from deepcams.cli import main
 from deepcams.files.land_mask import land_fraction
+from deepcams.stations import station_tables
 from deepcams.stations.metadata import count_surroundings, note_surroundings
+from deepcams.stations.openaq import open_openaq
+from deepcams.stations.validation import validate
 
 PLACES = {
     "Poznan": (52.41, 16.93, "inland"),
@@ -119,3 +122,47 @@ def test_the_tables_note_land_and_altitude_and_r_by_surface(
     assert table.surface.to_dict() == {1: "inland", 2: "inland", 3: "coast"}
     assert table.altitude[1] == 85.5
     assert 0.05 < table.land[3] < 0.95
+
+
+@pytest.mark.parametrize(
+    ("head", "rows", "expected"),
+    [
+        (
+            "id,type,area",
+            ["1,Traffic,urban", "2,background,Rural-regional", "3,other,", "4,,"],
+            {"urban traffic": 48, "rural background": 48, "unknown": 96},
+        ),
+        (
+            "id,AirQualityStationType",
+            [
+                "1,http://dd.eionet.europa.eu/vocabulary/aq/stationclassification/industrial",
+                "2,",
+                "3,",
+                "4,x",
+            ],
+            {"industrial": 48, "unknown": 144},
+        ),
+        ("id,elevation", ["1,30", "2,", "3,", "4,"], {"unknown": 192}),
+    ],
+)
+def test_rows_by_kind_of_station(
+    field_of: Any,
+    table_of: Any,
+    save_table: Any,
+    tmp_path: Path,
+    head: str,
+    rows: list[str],
+    expected: dict[str, int],
+) -> None:
+    places = {k: (50.0, 15.0 + 8 * k) for k in range(1, 5)}
+    path = tmp_path / "locations.csv"
+    path.write_text("\n".join([head, *rows]) + "\n")
+    archive = open_openaq(save_table(table_of(places, hours=48)), metadata=path)
+    found = validate(archive, field_of("2019-01-01", 49))
+    table = station_tables.rows(found, ("kind",), 0)
+    assert {
+        row["group"]: row["n"]
+        for row in table
+        if row["by"] == "kind" and row["view"] == "pooled"
+    } == expected
+    assert not any(row["by"] == "kind" and row["view"] == "cells" for row in table)

@@ -87,8 +87,10 @@ def test_everything_is_written_and_fits_the_terminal(
         "scores.csv",
         "stations.csv",
         "quality.csv",
+        "differences.csv",
         "scatter.png",
         "diurnal.png",
+        "taylor.png",
     }
     assert {path.name for path in out.iterdir()} == names | {
         "stations-n.png",

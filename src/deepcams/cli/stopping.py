@@ -87,10 +87,16 @@ def stoppable(message: str, *, waits: bool = False) -> Iterator[Stopping]:
         message: what is finished, and how to resume.
         waits: see :class:`Stopping`.
     """
+    stopping = Stopping(waits=waits)
     try:
-        with Stopping(waits=waits) as stopping:
+        with stopping:
             yield stopping
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, RuntimeError) as error:
+        # DuckDB makes a RuntimeError of an interrupt that meets one of its queries.
+        if isinstance(error, RuntimeError) and (
+            not stopping.asked() or "interrupted" not in str(error).lower()
+        ):
+            raise
         print(f"\nstopped; {message}", file=sys.stderr)
         raise typer.Exit(130) from None
 

@@ -51,8 +51,8 @@ def validate(
         list[str] | None,
         typer.Option(
             "--by",
-            help="Rows by year, month, hour (local solar), country, surface (inland, coast, sea) or "
-            "station; may be repeated, or year,country.",
+            help="Rows by year, month, hour (local solar), country, surface (inland, coast, sea), "
+            "kind (urban traffic, ..) or station; may be repeated, or year,country.",
         ),
     ] = None,
     json: Annotated[
@@ -86,7 +86,7 @@ def validate(
     metadata: Annotated[
         list[Path] | None,
         typer.Option(
-            help="OpenAQ's locations as JSON, CSV or Parquet: drops mobile and low-cost ones; altitudes."
+            help="OpenAQ's locations as JSON, CSV or Parquet: drops mobile and low-cost ones; altitudes, kinds."
         ),
     ] = None,
     period: Annotated[
@@ -129,7 +129,9 @@ def validate(
         bool, typer.Option("--quiet", "-q", help="No progress bars.")
     ] = False,
 ) -> None:
-    """Compare fields with stations: R, RMSE, MAE, bias, factor of two, with intervals; scatter, map, diurnal cycle.
+    """Compare fields with stations: R, RMSE, bias, NMB, MFE, .., with intervals; scatter, map, diurnal cycle.
+
+    With an original: is the field better than it? Differences on the same pairs, regions and weeks being resampled.
 
     Observations pass a quality control whose steps are counted. Values are matched by time bounds: an hour-ending
     observation meets the mean of the field's instants at both ends of its hour, or the field's mean over it.
@@ -191,6 +193,8 @@ def validate(
             )
 
         done = validate_files(request, tell, team)
-    Console().print(tables.for_terminal(done.found, done.rows, groups))
+    Console().print(
+        tables.for_terminal(done.found, done.rows, groups, done.differences)
+    )
     for path in done.written:
         typer.echo(f"  {path}")

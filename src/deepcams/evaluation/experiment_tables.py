@@ -141,7 +141,14 @@ def document(result: Result) -> Row:
 
 
 def as_json(result: Result) -> str:
-    """Return :func:`document` as text."""
+    """Return the scores as JSON.
+
+    Args:
+        result: of :func:`deepcams.evaluation.evaluate`.
+
+    Returns:
+        what ``document`` returns, as text.
+    """
     return to_json(document(result))
 
 

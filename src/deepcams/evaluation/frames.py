@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from deepcams.evaluation.diagnostics.base import Sums
-from deepcams.evaluation.scores import figures, of_frames
+from deepcams.evaluation.scores import figures, of_frames, terms_of
 from deepcams.evaluation.sums import Pairs
 
 EXTREME_QUANTILE = 0.99
@@ -122,9 +122,12 @@ def score_sample(
     extreme = t > threshold
     if clip is not None:
         t, m = np.minimum(t, clip), np.minimum(m, clip)
-    pairs = Pairs.of(t, m, w)
-    above = Pairs.of(t[extreme], m[extreme], None if w is None else w[extreme])
-    own = figures(pairs, of_frames())
+    keys = of_frames()
+    # Whole frames are large: only what their scores read is summed.
+    terms = terms_of(keys)
+    pairs = Pairs.of(t, m, w, terms)
+    above = Pairs.of(t[extreme], m[extreme], None if w is None else w[extreme], terms)
+    own = figures(pairs, keys)
     own |= {f"{key}_p99": value for key, value in figures(above, OF_EXTREMES).items()}
     return Scores(
         samples=1,

@@ -1,17 +1,19 @@
-"""The scores: one entry each, computed from sums, for a set of pairs or for many groups at once.
+"""The scores: one entry each, computed for a set of pairs or for many groups at once.
 
-:data:`SCORES` is the one list. What it holds is a column of ``deepcams validate`` and, unless the entry says otherwise,
-of ``deepcams evaluate``.
+:data:`SCORES` is the one list. A score follows from sums over pairs (``figure``), and then any split of the work gives
+it alike; or from whole series (``of_series``), which are in memory only station by station. Each is a column of
+``deepcams validate`` and, if it follows from sums and its entry does not say otherwise, of ``deepcams evaluate``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
+from deepcams.evaluation.series import Series
 from deepcams.evaluation.sums import Pairs, pairs_of
 
 Better = Literal["higher", "lower", "zero", "one"]
@@ -29,6 +31,8 @@ class Score:
         source: the work that defines it.
         figure: its value from sums over pairs; NaN (or a division by zero) where it is undefined. ``None`` for scores
             that are computed from something else.
+        terms: of :data:`deepcams.evaluation.sums.TERMS` that ``figure`` reads.
+        of_series: its values from the whole series of groups, (groups,); NaN where it is undefined.
         of_frames: also a score of whole frames (``deepcams evaluate``).
         form: how tables for people write it (as :func:`format` takes it).
         head: of its column in tables for people; the key where empty.
@@ -40,6 +44,8 @@ class Score:
     better: Better
     source: str
     figure: Callable[[Pairs], Any] | None = None
+    terms: tuple[str, ...] = ()
+    of_series: Callable[[Series], np.ndarray] | None = None
     of_frames: bool = True
     form: str = ".3f"
     head: str = ""
@@ -72,6 +78,7 @@ _SCORES = (
         better="lower",
         source=_XIAO_2022,
         figure=lambda pairs: np.sqrt(pairs.mean("squared")),
+        terms=("squared",),
     ),
     Score(
         key="MAE",
@@ -80,6 +87,7 @@ _SCORES = (
         better="lower",
         source=_XIAO_2022,
         figure=lambda pairs: pairs.mean("absolute"),
+        terms=("absolute",),
     ),
     Score(
         key="bias",
@@ -105,6 +113,7 @@ _SCORES = (
         better="lower",
         source=_YU_2006,
         figure=lambda pairs: _of_observed(pairs.terms["absolute"], pairs),
+        terms=("absolute",),
         of_frames=False,
     ),
     Score(
@@ -114,6 +123,7 @@ _SCORES = (
         better="zero",
         source=_BOYLAN_2006,
         figure=lambda pairs: pairs.mean("fraction"),
+        terms=("fraction",),
         of_frames=False,
     ),
     Score(
@@ -123,6 +133,7 @@ _SCORES = (
         better="lower",
         source=_BOYLAN_2006,
         figure=lambda pairs: pairs.mean("absolute_fraction"),
+        terms=("absolute_fraction",),
         of_frames=False,
     ),
     Score(
@@ -132,7 +143,24 @@ _SCORES = (
         better="higher",
         source="Chang & Hanna 2004, doi 10.1007/s00703-003-0070-7",
         figure=lambda pairs: pairs.mean("within2"),
+        terms=("within2",),
         of_frames=False,
+    ),
+    Score(
+        key="IOA",
+        name="index of agreement",
+        unit="",
+        better="higher",
+        source="Willmott 1981, doi 10.1080/02723646.1981.10642213",
+        of_series=Series.agreement,
+    ),
+    Score(
+        key="Spearman",
+        name="Spearman's correlation of ranks",
+        unit="",
+        better="higher",
+        source="Spearman 1904, doi 10.2307/1412159",
+        of_series=Series.rank_correlation,
     ),
 )
 SCORES = {score.key: score for score in _SCORES}
@@ -144,9 +172,19 @@ def of_sums() -> list[str]:
     return [key for key, score in SCORES.items() if score.figure is not None]
 
 
+def of_series() -> list[str]:
+    """Return the keys of the scores that need whole series."""
+    return [key for key, score in SCORES.items() if score.of_series is not None]
+
+
 def of_frames() -> list[str]:
     """Return the keys of the scores of whole frames."""
     return [key for key in of_sums() if SCORES[key].of_frames]
+
+
+def terms_of(keys: Iterable[str]) -> list[str]:
+    """Return the :data:`deepcams.evaluation.sums.TERMS` that some scores need."""
+    return list(dict.fromkeys(term for key in keys for term in SCORES[key].terms))
 
 
 def figures(pairs: Pairs, keys: Iterable[str] | None = None) -> dict[str, Any]:
@@ -166,6 +204,16 @@ def figures(pairs: Pairs, keys: Iterable[str] | None = None) -> dict[str, Any]:
     return found
 
 
+def series_figures(series: Series) -> np.ndarray:
+    """Return the scores that need whole series: (groups, scores), NaN where undefined."""
+    found = []
+    for key in of_series():
+        figure = SCORES[key].of_series
+        assert figure is not None
+        found.append(figure(series))
+    return np.stack(found, axis=1)
+
+
 _ENDS = (1 - 0.95) / 2, 1 - (1 - 0.95) / 2
 
 
@@ -175,6 +223,7 @@ def bootstrap(
     seed: int = 0,
     mean_of_groups: bool = False,
     fewest: int = 2,
+    series: np.ndarray | None = None,
 ) -> dict[str, tuple[float, float]]:
     """Return 95 % percentile intervals of all scores when whole groups (stations) are drawn with replacement.
 
@@ -186,40 +235,118 @@ def bootstrap(
         seed: of the draws.
         mean_of_groups: resample the mean of the groups' own scores instead of the scores of all pairs.
         fewest: pairs that a group must have for its own scores to count.
+        series: (groups, scores), the groups' own scores of series (:func:`series_figures`), for their mean.
 
     Returns:
         key -> (low, high), NaN where undefined in every resample; empty for fewer than two groups or no draws.
     """
-    sums = sums[sums[:, 0] >= (fewest if mean_of_groups else 1)]
-    groups = len(sums)
-    if groups < 2 or draws < 1:
+    enough = sums[:, 0] >= (fewest if mean_of_groups else 1)
+    sums = sums[enough]
+    if len(sums) < 2 or draws < 1:
         return {}
-    random = np.random.default_rng(seed)
-    own = _stacked(sums) if mean_of_groups else sums
+    keys, own = of_sums(), sums
+    if mean_of_groups:
+        own = _stacked(sums)
+        if series is not None:
+            keys, own = keys + of_series(), np.hstack([own, series[enough]])
     known = (~np.isnan(own)).astype(np.float64)
     filled = np.where(known, own, 0.0)
     found = []
-    together = max(4_000_000 // groups, 1)
-    for at in range(0, draws, together):
-        size = min(together, draws - at)
-        # How often each group is drawn: counts of uniform draws, many resamples at a time.
-        drawn = random.integers(0, groups, (size, groups))
-        drawn += np.arange(size)[:, None] * groups
-        counts = np.bincount(drawn.ravel(), minlength=size * groups)
-        times = counts.reshape(size, groups).astype(np.float64)
+    for times in _resamples(len(sums), draws, seed):
         if mean_of_groups:
             with np.errstate(invalid="ignore", divide="ignore"):
                 found.append((times @ filled) / (times @ known))
         else:
             found.append(_stacked(times @ filled))
-    ends = {}
-    for key, values in zip(of_sums(), np.concatenate(found).T, strict=True):
-        defined = values[~np.isnan(values)]
-        low, high = np.quantile(defined, _ENDS) if defined.size else (np.nan, np.nan)
-        ends[key] = float(low), float(high)
-    return ends
+    return dict(zip(keys, map(_interval, np.concatenate(found).T), strict=True))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How one method's score differs from another's on the same pairs.
+
+    Attributes:
+        one, other: their scores.
+        value: one - other; of scores that are better near zero (or one), of their distances from it.
+        low, high: 95 % interval; NaN without one.
+        better: whether one is the better by more than chance (True), the worse (False), or neither (``None``).
+    """
+
+    one: float
+    other: float
+    value: float
+    low: float
+    high: float
+    better: bool | None
+
+
+def differences(
+    one: np.ndarray, other: np.ndarray, draws: int, seed: int = 0
+) -> dict[str, Difference]:
+    """Return the differences of all scores between two methods, blocks of their common pairs being resampled.
+
+    Both methods are of the same pairs in each resample, so that what is hard for both does not widen the interval.
+
+    Args:
+        one, other: (blocks, columns), sums over the same pairs.
+        draws: how many resamples; 0 for no intervals.
+        seed: of the draws.
+    """
+    whole = np.stack([_stacked(sums.sum(axis=0)[None])[0] for sums in (one, other)])
+    value = -np.diff(_distances(whole), axis=0)[0]
+    drawn = [
+        _distances(_stacked(times @ one)) - _distances(_stacked(times @ other))
+        for times in _resamples(len(one), draws, seed)
+    ]
+    ends = np.full((len(of_sums()), 2), np.nan)
+    if drawn:
+        ends = np.array([_interval(each) for each in np.concatenate(drawn).T])
+    found = {}
+    for k, key in enumerate(of_sums()):
+        low, high = ends[k]
+        better = None
+        if low > 0 or high < 0:
+            better = bool(low > 0) == (SCORES[key].better == "higher")
+        found[key] = Difference(
+            float(whole[0, k]),
+            float(whole[1, k]),
+            float(value[k]),
+            float(low),
+            float(high),
+            better,
+        )
+    return found
+
+
+def _distances(values: np.ndarray) -> np.ndarray:
+    """Turn scores (.., scores) that are better near zero, or one, into distances from it."""
+    best = {"zero": 0.0, "one": 1.0}
+    columns = [
+        abs(column - best[SCORES[key].better]) if SCORES[key].better in best else column
+        for key, column in zip(of_sums(), np.moveaxis(values, -1, 0), strict=True)
+    ]
+    return np.stack(columns, axis=-1)
+
+
+def _resamples(groups: int, draws: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield how often each group is drawn, many resamples at a time: (resamples, groups)."""
+    random = np.random.default_rng(seed)
+    together = max(4_000_000 // groups, 1)
+    for at in range(0, draws, together):
+        size = min(together, draws - at)
+        drawn = random.integers(0, groups, (size, groups))
+        drawn += np.arange(size)[:, None] * groups
+        counts = np.bincount(drawn.ravel(), minlength=size * groups)
+        yield counts.reshape(size, groups).astype(np.float64)
+
+
+def _interval(values: np.ndarray) -> tuple[float, float]:
+    """Return the 95 % percentile interval of resampled values; NaN where none is defined."""
+    defined = values[~np.isnan(values)]
+    low, high = np.quantile(defined, _ENDS) if defined.size else (np.nan, np.nan)
+    return float(low), float(high)
 
 
 def _stacked(sums: np.ndarray) -> np.ndarray:
-    """All scores of some groups: (groups, scores)."""
+    """Return all scores of some groups that follow from sums: (groups, scores)."""
     return np.stack(list(figures(pairs_of(sums)).values()), axis=1)

@@ -9,7 +9,7 @@ the figures that follow from either.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,9 +18,14 @@ import numpy as np
 
 def _fraction(truth: np.ndarray, method: np.ndarray) -> np.ndarray:
     """Return 2 (method - truth) / (method + truth), -2..2: negative values count as 0, and two zeros agree."""
-    truth, method = np.maximum(truth, 0), np.maximum(method, 0)
+    # In place: these are the largest arrays of all.
+    truth, method = np.maximum(truth, 0.0), np.maximum(method, 0.0)
     both = truth + method
-    return np.divide(2 * (method - truth), both, np.zeros_like(both), where=both > 0)
+    both[both == 0] = 1
+    method -= truth
+    method *= 2
+    method /= both
+    return method
 
 
 TERMS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
@@ -53,7 +58,7 @@ class Pairs:
         truth_moment, method_moment, joint_moment: weighted sums of squared deviations from the means, and of the
             products of both deviations, ug2 m-6.
         error: weighted sum of method - truth.
-        terms: weighted sums of the :data:`TERMS`.
+        terms: weighted sums of the :data:`TERMS`, or of some of them.
     """
 
     count: Any = 0
@@ -68,13 +73,18 @@ class Pairs:
 
     @classmethod
     def of(
-        cls, truth: np.ndarray, method: np.ndarray, weights: np.ndarray | None = None
+        cls,
+        truth: np.ndarray,
+        method: np.ndarray,
+        weights: np.ndarray | None = None,
+        terms: Iterable[str] | None = None,
     ) -> Pairs:
         """Return the sums over all pairs, none of which may be missing.
 
         Args:
             truth, method: values of the same shape, ug m-3.
             weights: >= 0, of the same shape; ``None`` weighs every pair 1.
+            terms: which of the :data:`TERMS` are summed; all where ``None``.
         """
         t, m = (
             np.asarray(truth, np.float64).ravel(),
@@ -102,7 +112,10 @@ class Pairs:
             method_moment=float((w * m_off * m_off).sum()),
             joint_moment=float((w * t_off * m_off).sum()),
             error=float((w * (m - t)).sum()),
-            terms={name: float((w * term(t, m)).sum()) for name, term in TERMS.items()},
+            terms={
+                name: float((w * TERMS[name](t, m)).sum())
+                for name in (TERMS if terms is None else terms)
+            },
         )
 
     def __add__(self, other: Pairs) -> Pairs:

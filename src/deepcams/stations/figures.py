@@ -266,3 +266,41 @@ def draw_target(
         size=size,
         credit=_credit(found),
     )
+
+
+def draw_taylor(
+    found: Validation, species: str = "PM2.5", size: str = "screen"
+) -> Figure | None:
+    """Taylor's diagram: a point a product on the pairs of both; ``None`` where no R is defined."""
+    from deepcams.plotting.taylor import TaylorPoint, taylor_figure
+
+    both = found.find("original", "same") is not None
+    points = []
+    for scored in found.scored:
+        if (scored.pairs == "own") == both:
+            continue
+        pairs = pairs_of(scored.stations.month.sum(axis=(0, 1)))
+        r = float(figures(pairs, ["R"])["R"])
+        if not math.isfinite(r):
+            continue
+        name = _name(scored, found)
+        if scored.product == LINEAR:
+            name += ", linear in time"
+        if both:
+            name += " (pairs of both)" if scored.pairs == "same" else " (every hour)"
+        kind = "field" if scored.product == "field" else "original"
+        ratio = math.sqrt(pairs.method_moment / pairs.truth_moment)
+        points.append(
+            TaylorPoint(name, kind, ratio, r, hollow=scored.pairs == "hourly")
+        )
+    if not points:
+        return None
+    note = f"{species}, {_MEANS[found.options.average]}, all pairs of all stations; "
+    note += "dotted: centred RMSE / standard deviation of the observed"
+    return taylor_figure(
+        points,
+        title="Taylor diagram at the stations",
+        note=note,
+        size=size,
+        credit=_credit(found),
+    )

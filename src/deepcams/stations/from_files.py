@@ -17,6 +17,7 @@ from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress
 from deepcams.core.species import label
 from deepcams.core.url import Url, place_of
+from deepcams.evaluation.scores import of_series
 from deepcams.evaluation.sums import COLUMNS
 from deepcams.evaluation.tables import Row, check_folder, check_writable, save
 from deepcams.files.cache import (
@@ -28,7 +29,7 @@ from deepcams.files.cache import (
 )
 from deepcams.files.records import fingerprint
 from deepcams.files.storage import state_at
-from deepcams.stations import fairmode
+from deepcams.stations import differences, fairmode
 from deepcams.stations import station_tables as tables
 from deepcams.stations.averages import Average, Days, check_by
 from deepcams.stations.matching import SpaceRule
@@ -42,7 +43,7 @@ from deepcams.workers import Workers
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-VERSION = 3
+VERSION = 4
 """Counts up when the layout of saved pieces changes."""
 KEEP_DAYS = 7
 """Pieces of interrupted validations are removed when another validation begins so many days later."""
@@ -96,10 +97,11 @@ class Request:
 
 @dataclass
 class Done:
-    """The result of :func:`validate_files`: the validation, its rows, and the files written."""
+    """The result of :func:`validate_files`: a validation, its rows, differences of products, and the files written."""
 
     found: Validation
     rows: list[Row]
+    differences: list[Row] = field(default_factory=list)
     written: list[Path] = field(default_factory=list)
 
 
@@ -156,12 +158,18 @@ def validate_files(
         found = validate(archive, field, original, options, staged, keep, workers)
         tables.check_pairs(found)
         _note_alone(found)
-        done = Done(found, tables.rows(found, by, request.draws))
+        done = Done(
+            found,
+            tables.rows(found, by, request.draws),
+            differences.rows(found, request.draws),
+        )
         if request.json is not None:
-            save(request.json, tables.as_json(found, done.rows))
+            save(request.json, tables.as_json(found, done.rows, done.differences))
             done.written.append(request.json)
         if request.out is not None:
-            done.written += tables.write(found, done.rows, request.out)
+            done.written += tables.write(
+                found, done.rows, done.differences, request.out
+            )
         _draw(request, done)
     return done
 
@@ -232,6 +240,7 @@ def _kept(
         VERSION,
         __version__,
         COLUMNS,
+        of_series(),
         archive.identity,
         places,
         options.words(),
@@ -305,14 +314,18 @@ def _draw(request: Request, done: Done) -> None:
         if out is not None:
             drawn[out / "scatter.png"] = scatter
     if out is not None:
-        for name, figure in figures.draw_maps(found).items():
-            drawn[out / f"{name}.png"] = figure
+        for name, each in figures.draw_maps(found).items():
+            drawn[out / f"{name}.png"] = each
         cycle = figures.draw_cycle(found, species)
         if cycle is not None:
             drawn[out / "diurnal.png"] = cycle
-        target = figures.draw_target(found, species)
-        if target is not None:
-            drawn[out / "target.png"] = target
+        for name, draw in (
+            ("target", figures.draw_target),
+            ("taylor", figures.draw_taylor),
+        ):
+            figure = draw(found, species)
+            if figure is not None:
+                drawn[out / f"{name}.png"] = figure
     for path, figure in drawn.items():
         save_figure(figure, path)
         done.written.append(path)

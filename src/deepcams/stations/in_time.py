@@ -231,8 +231,8 @@ class Result:
     Attributes:
         options: what was scored.
         kinds: method -> kind, in the order in which they were asked for.
-        sums: grouping -> (methods, weeks, groups, columns), see :data:`deepcams.evaluation.sums.COLUMNS`; of ``kinds``,
-            then of the baseline where it is not among them.
+        sums: (methods, weeks, seasons, hours, phases, columns), see :data:`deepcams.evaluation.sums.COLUMNS`; of
+            ``kinds``, then of the baseline where it is not among them.
         regions: how many have a window that is scored; ``stations``: how many these regions hold.
         windows: that are scored; ``few``: that have fewer stations than asked for.
         members: mean number of stations of a window.
@@ -242,7 +242,7 @@ class Result:
 
     options: Options
     kinds: dict[str, str]
-    sums: dict[str, np.ndarray]
+    sums: np.ndarray
     stations: int = 0
     regions: int = 0
     windows: int = 0
@@ -255,7 +255,9 @@ class Result:
         """Return a method's sums, (weeks, groups, columns)."""
         names = list(self.kinds)
         at = names.index(method) if method in names else len(names)
-        return np.asarray(self.sums[by][at])
+        others = {1, 2, 3} - {list(GROUPS).index(by)}
+        sums = self.sums[at].sum(axis=tuple(others))
+        return np.asarray(sums[:, None] if by == ALL else sums)
 
 
 class Scoring:
@@ -277,10 +279,8 @@ class Scoring:
         self.methods, self.latitude, self.longitude = methods, latitude, longitude
         self._first = _week(hours[0] * HOUR_SECONDS)
         self._weeks = int(_week(hours[1] * HOUR_SECONDS) - self._first) + 1
-        self.sums = {
-            by: np.zeros((len(methods), self._weeks, len(names), len(COLUMNS)))
-            for by, names in GROUPS.items()
-        }
+        self._shape = self._weeks, *(len(GROUPS[by]) for by in list(GROUPS)[1:])
+        self.sums = np.zeros((len(methods), *self._shape, len(COLUMNS)))
         self.windows = self.members = 0
         self.regions: set[int] = set()
 
@@ -300,23 +300,21 @@ class Scoring:
         around = Surrounded(means[: len(FRAMES)], middle, latitude, longitude)
         fractions = [(hour - STEP) / STEP for hour in HIDDEN]
         moments = np.stack([middle + each * STEP * HOUR_SECONDS for each in fractions])
-        week = (_week(moments) - self._first).astype(np.int64)
         months = moments.astype("datetime64[s]").astype("datetime64[M]")
-        groups = {
-            ALL: np.zeros_like(week),
-            "season": (months.astype(np.int64) + 1) % 12 // 3,
-            "hour": np.stack([around.solar_hours(f) for f in fractions]).astype(int),
-            "phase": np.broadcast_to(found.begin % STEP, week.shape),
-        }
+        group = np.ravel_multi_index(
+            (
+                (_week(moments) - self._first).astype(np.int64),
+                (months.astype(np.int64) + 1) % 12 // 3,
+                np.stack([around.solar_hours(f) for f in fractions]).astype(int),
+                np.broadcast_to(found.begin % STEP, moments.shape),
+            ),
+            self._shape,
+        ).ravel()
         truth = means[len(FRAMES) :].ravel()
-        for method, made in enumerate(
-            each.values(around, fractions) for each in self.methods
-        ):
-            for by, group in groups.items():
-                number = len(GROUPS[by])
-                together = (week * number + group).ravel()
-                sums = sum_pairs(together, truth, made.ravel(), self._weeks * number)
-                self.sums[by][method] += sums.reshape(self._weeks, number, -1)
+        for method, each in enumerate(self.methods):
+            made = each.values(around, fractions).ravel()
+            sums = sum_pairs(group, truth, made, math.prod(self._shape))
+            self.sums[method] += sums.reshape(self.sums.shape[1:])
 
 
 def _week(seconds: Any) -> Any:

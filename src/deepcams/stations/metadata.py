@@ -49,12 +49,26 @@ _NAMES = {
         "coordinates.elevation",
     ),
     "provider": ("provider", "provider.name", "provider_name"),
+    "type": ("type", "station_type", "type_of_station", "airqualitystationtype"),
+    "area": (
+        "area",
+        "station_area",
+        "area_type",
+        "type_of_area",
+        "station_type_of_area",
+        "airqualitystationarea",
+    ),
 }
+_TYPES, _AREAS = ("background", "traffic", "industrial"), ("urban", "suburban", "rural")
+"""Words of station classifications, as Europe's (Airbase, e-Reporting) has them; OpenAQ has none."""
 _TRUE, _FALSE = {"true", "1", "1.0", "yes", "t"}, {"false", "0", "0.0", "no", "f"}
 
 
 def add_metadata(stations: pd.DataFrame, paths: Paths) -> pd.DataFrame:
     """Add ``is_monitor`` and ``is_mobile`` (True, False, missing), ``country``, ``altitude``, ``provider`` to stations.
+
+    Where there is a type of station or of its area, also ``kind``: ``urban traffic``, ``rural background``, ..; missing
+    where neither is known.
 
     Args:
         stations: with the column ``id``.
@@ -138,7 +152,25 @@ def _read(path: Path) -> pd.DataFrame:
             table[name] = _flags(table[name])
     if "altitude" in table:
         table["altitude"] = pd.to_numeric(table["altitude"], errors="coerce")
+    parts = [
+        _words(table.pop(name), known)
+        for name, known in (("area", _AREAS), ("type", _TYPES))
+        if name in table
+    ]
+    if parts:
+        both = parts[0] if len(parts) == 1 else parts[0] + " " + parts[1]
+        table["kind"] = both.str.strip().replace("", None)
     return table
+
+
+def _words(column: pd.Series, known: tuple[str, ...]) -> pd.Series:
+    """Return the classes of a column in the one word for each; empty where it has another.
+
+    ``Rural-regional`` is rural, and ``http://dd.eionet.europa.eu/vocabulary/aq/areaclassification/urban`` is urban.
+    """
+    text = column.astype(str).str.strip().str.lower().str.rsplit("/", n=1).str[-1]
+    word = text.str.split(r"[^a-z]", n=1, regex=True).str[0]
+    return word.where(word.isin(known), "")
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:

@@ -9,8 +9,11 @@ import numpy as np
 
 from deepcams.core.observations import Observations
 from deepcams.core.times import HOUR_SECONDS
+from deepcams.evaluation.scores import of_series, series_figures
+from deepcams.evaluation.series import Series, order_of
 from deepcams.evaluation.sums import COLUMNS, sum_pairs
 from deepcams.stations.averages import (
+    DAY_SECONDS,
     HOURS,
     Average,
     Calendar,
@@ -19,6 +22,7 @@ from deepcams.stations.averages import (
     hours_a_day,
     year_of,
 )
+from deepcams.stations.blocks import Weeks, week_of
 from deepcams.stations.matching import cadence
 from deepcams.stations.products import Product
 from deepcams.stations.quality import Count, Report
@@ -70,6 +74,9 @@ class Scored:
             and the straight line between the original's instants have one.
         stations, cells: sums by station, and by cell of the field after averaging a cell's stations.
         density: year -> (1000, 1000), numbers of pairs by observed (rows) and model value (columns), 1 ug m-3 each.
+        series: (stations, scores), each station's scores that need its whole series
+            (:func:`deepcams.evaluation.scores.of_series`); NaN without pairs.
+        blocks: (regions x weeks, columns), sums by block; ``None`` where no other product has the same pairs.
         years: of daily means, what limits ask of each station's year.
     """
 
@@ -78,6 +85,8 @@ class Scored:
     stations: Sums
     cells: Sums
     density: dict[int, np.ndarray] = field(default_factory=dict)
+    series: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    blocks: np.ndarray | None = None
     years: Years | None = None
 
     def any(self) -> bool:
@@ -103,6 +112,7 @@ class Matcher:
         average: whether pairs are of hours, or of daily or annual means.
         offset: (stations,), how far their days are ahead of UTC, seconds; NaN: the station has no days.
         levels: ug m-3, whose exceedances by daily means are counted.
+        region: (stations,), of :func:`deepcams.stations.blocks.regions_of`; ``None``: all in one.
 
     Attributes:
         scored: the sums over all batches that were added.
@@ -119,8 +129,11 @@ class Matcher:
         average: Average = "hour",
         offset: np.ndarray | None = None,
         levels: tuple[float, ...] = (),
+        region: np.ndarray | None = None,
     ) -> None:
         self.products = products
+        self._weeks = Weeks(months)
+        self._region = np.zeros(cell.size, np.int64) if region is None else region
         self._average = average
         self._offset = np.zeros(cell.size) if offset is None else offset
         self._months, self._cell = months, cell
@@ -140,10 +153,17 @@ class Matcher:
                 names += [("field", "hourly"), (LINEAR, "hourly")]
         cells = int(cell.max(initial=-1)) + 1
         for product, pairs in names:
-            stations = Sums.zeros(cell.size, months.size)
-            self.scored.append(
-                Scored(product, pairs, stations, Sums.zeros(cells, months.size))
+            scored = Scored(
+                product,
+                pairs,
+                Sums.zeros(cell.size, months.size),
+                Sums.zeros(cells, months.size),
+                series=np.full((cell.size, len(of_series())), np.nan),
             )
+            if BOTH[pairs]:
+                blocks = (int(self._region.max(initial=0)) + 1) * self._weeks.number
+                scored.blocks = np.zeros((blocks, len(COLUMNS)))
+            self.scored.append(scored)
         if average != "hour":
             self._possible = {each.name: _hours_a_day(each) for each in products}
             self._possible[LINEAR] = HOURS
@@ -228,8 +248,9 @@ class Matcher:
             if not chosen.size:
                 continue
             model = values[scored.product][chosen]
+            in_blocks = scored.blocks is not None
             if self._average == "hour":
-                found = rows.sums(chosen, model)
+                found = rows.sums(chosen, model, in_blocks)
             else:
                 means = calendar.daily(
                     observed.station[chosen],
@@ -263,7 +284,9 @@ class Matcher:
             return {}
         order = np.lexsort((means.day, self._cell[means.station]))
         rows = _Rows.of_means(self, batch, means, order)
-        found = rows.sums(np.arange(order.size), means.model[order])
+        found = rows.sums(
+            np.arange(order.size), means.model[order], scored.blocks is not None
+        )
         if scored.years is not None:
             found |= scored.years.count(batch, daily)
         return found
@@ -271,7 +294,8 @@ class Matcher:
     def add(self, batch: np.ndarray, piece: Piece) -> None:
         """Add a batch's piece, made now or by an earlier run: the sums are the same to the bit.
 
-        No other batch adds to the same stations and cells, for a batch has all stations of a cell.
+        No other batch adds to the same stations and cells, for a batch has all stations of a cell; to blocks several
+        may, in the order of the batches.
         """
         self.observed[batch] += piece["observed"]
         self.observed_months[batch] += piece["observed_months"]
@@ -285,6 +309,12 @@ class Matcher:
                     int(part), np.zeros((DENSITY_TOP, DENSITY_TOP), np.int32)
                 )
                 table.reshape(-1)[each[0]] += each[1]
+            elif what == "series":
+                self.scored[int(number)].series[batch] = each
+            elif what == "blocks":
+                blocks = self.scored[int(number)].blocks
+                if blocks is not None:
+                    blocks[each[:, 0].astype(np.int64)] += each[:, 1:]
             elif what == "years":
                 years = self.scored[int(number)].years
                 if years is not None:
@@ -328,13 +358,16 @@ class _Rows:
         moment: np.ndarray,
         value: np.ndarray,
         month: np.ndarray,
+        week: np.ndarray,
         hour: np.ndarray,
     ) -> None:
-        cell = matcher._cell
+        cell, weeks = matcher._cell, matcher._weeks
+        self._block = matcher._region[station] * weeks.number + week - weeks.first
         self._stations, self._station = batch.size, np.searchsorted(batch, station)
         cells = np.unique(cell[batch])
         self._cells, self._cell = cells.size, np.searchsorted(cells, cell[station])
         self._all_months, self._interval, self._value = matcher._months, moment, value
+        self._order = order_of(value)
         self._months, self._month = np.unique(
             month - matcher._months[0], return_inverse=True
         )
@@ -349,10 +382,9 @@ class _Rows:
         interval: np.ndarray,
     ) -> _Rows:
         """Return rows of observed intervals, sorted by cell and interval."""
-        month, hour = month_of(observed.end - 1), matcher.solar_hour(observed)
-        return cls(
-            matcher, batch, observed.station, interval, observed.value, month, hour
-        )
+        last = observed.end - 1
+        of_time = month_of(last), week_of(last), matcher.solar_hour(observed)
+        return cls(matcher, batch, observed.station, interval, observed.value, *of_time)
 
     @classmethod
     def of_means(
@@ -366,13 +398,27 @@ class _Rows:
             moment = year_of(day)
         else:
             moment = day
-        hour = np.zeros(day.size, np.int64)
-        return cls(matcher, batch, station, moment, means.observed[order], month, hour)
+        of_time = month, week_of(day * DAY_SECONDS), np.zeros(day.size, np.int64)
+        return cls(matcher, batch, station, moment, means.observed[order], *of_time)
 
-    def sums(self, chosen: np.ndarray, model: np.ndarray) -> Piece:
-        """Return the sums over the pairs of the chosen rows with the model's values."""
+    def sums(self, chosen: np.ndarray, model: np.ndarray, in_blocks: bool) -> Piece:
+        """Return the sums over the pairs of the chosen rows with the model's values, by block too if asked for."""
         observed, time = self._value[chosen], self._time[chosen]
         found = self._density(self._month[chosen], observed, model)
+        found["series"] = series_figures(
+            Series(
+                self._station[chosen],
+                observed,
+                model.astype(np.float64),
+                self._stations,
+                self._order[chosen],
+                order_of(model),
+            )
+        )
+        if in_blocks:
+            block, which = np.unique(self._block[chosen], return_inverse=True)
+            sums = sum_pairs(which, observed, model, block.size)
+            found["blocks"] = np.column_stack([block, sums])
         found |= self._table(
             "stations", self._stations, self._station[chosen], time, observed, model
         )

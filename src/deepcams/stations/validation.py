@@ -25,6 +25,7 @@ from deepcams.core.times import HOUR_SECONDS
 from deepcams.files.atomic import atomic_path
 from deepcams.files.records import fingerprint
 from deepcams.stations.averages import DAY_SECONDS, Average, Days, offsets
+from deepcams.stations.blocks import regions_of
 from deepcams.stations.exceedances import daily_levels
 from deepcams.stations.extract import MAKE_ROOM
 from deepcams.stations.matching import SpaceRule
@@ -180,6 +181,7 @@ def validate(
         options.average,
         offsets(stations, options.days),
         daily_levels(options.species),
+        regions_of(latitude, longitude),
     )
     pairs = near_pairs(stations)
     control = Control(stations, archive.units, options.quality, pairs, options.starts)

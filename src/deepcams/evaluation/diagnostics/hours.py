@@ -116,9 +116,8 @@ class Change(Diagnostic):
                 each[i].astype(np.float64) - each[i - 1] for each in (block.truth, made)
             )
             both = ~(np.isnan(truth) | np.isnan(method))
-            pairs += Pairs.of(
-                truth[both], method[both], self.setting.node_weights[both]
-            )
+            weights = self.setting.node_weights[both]
+            pairs += Pairs.of(truth[both], method[both], weights, terms=())
         return Sums({"pairs": pairs})
 
     def figures(self, sums: Sums) -> dict[str, float]:
