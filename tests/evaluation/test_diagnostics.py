@@ -405,6 +405,14 @@ def test_drift_is_what_is_added_to_straight_lines_between_analyses() -> None:
     assert len({row["hour"] for row in table}) >= 6
 
 
+def test_hours_after_the_last_analysis_have_no_drift() -> None:
+    block, made = given(frames(REGION, 9)), frames(REGION, 9, seed=1).truth
+    shorter = Block(block.setting, block.truth[:7], block.times[:7])
+    drift = Drift(block.setting)
+    whole, part = drift.sums(block, made), drift.sums(shorter, made[:7])
+    np.testing.assert_array_equal(whole["means"], part["means"])
+
+
 def test_seasons_are_quarters_that_begin_with_december() -> None:
     names = []
     for month in range(1, 13):
