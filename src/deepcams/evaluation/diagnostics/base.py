@@ -94,11 +94,20 @@ class Block:
         return (month + 1) // 3 % 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sums:
-    """Arrays, or records with ``+``, by name; they add."""
+    """Arrays, or records with ``+``, by name; they add, and are equal where all of them are."""
 
     parts: Mapping[str, Any]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sums) or self.parts.keys() != other.parts.keys():
+            return False
+        return all(
+            bool(np.all(part == other[name])) for name, part in self.parts.items()
+        )
+
+    __hash__ = None  # type: ignore[assignment]
 
     def __add__(self, other: Sums) -> Sums:
         return Sums({name: part + other[name] for name, part in self.parts.items()})
