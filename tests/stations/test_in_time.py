@@ -17,9 +17,10 @@ from deepcams.cli import main
 from deepcams.core.errors import DeepcamsNotice, InputError
 from deepcams.core.period import Period
 from deepcams.stations import in_time_tables as tables
-from deepcams.stations.in_time import FRAMES, HIDDEN, Options, evaluate, find_windows
+from deepcams.stations.in_time import Options, evaluate
 from deepcams.stations.openaq import open_openaq
 from deepcams.stations.quality import ALWAYS, STEPS, Quality
+from deepcams.stations.windows import FRAMES, HIDDEN, find_windows
 from deepcams.workers import DaskWorkers
 
 RAW = Quality.without(set(STEPS) - set(ALWAYS))

@@ -16,6 +16,13 @@ HOUR = np.timedelta64(1, "h").astype("timedelta64[ns]")
 DAY = np.timedelta64(1, "D").astype("timedelta64[ns]")
 HOUR_SECONDS = 3600
 """Seconds in an hour."""
+DAY_SECONDS = 24 * HOUR_SECONDS
+"""Seconds in a day."""
+
+
+def season_of(months: np.ndarray) -> np.ndarray:
+    """Return the quarter of calendar months (since January 1970): 0 for December to February, to 3 for autumn's."""
+    return (np.asarray(months) + 1) % 12 // 3
 
 
 MEAN_STAMP: ContextVar[Literal["start", "middle", "end"] | None] = ContextVar(

@@ -258,7 +258,7 @@ def bootstrap(
                 found.append((times @ filled) / (times @ known))
         else:
             found.append(_stacked(times @ filled))
-    return dict(zip(keys, map(_interval, np.concatenate(found).T), strict=True))
+    return dict(zip(keys, map(interval, np.concatenate(found).T), strict=True))
 
 
 @dataclass(frozen=True)
@@ -300,7 +300,7 @@ def differences(
     ]
     ends = np.full((len(of_sums()), 2), np.nan)
     if drawn:
-        ends = np.array([_interval(each) for each in np.concatenate(drawn).T])
+        ends = np.array([interval(each) for each in np.concatenate(drawn).T])
     found = {}
     for k, key in enumerate(of_sums()):
         low, high = ends[k]
@@ -340,7 +340,7 @@ def _resamples(groups: int, draws: int, seed: int) -> Iterator[np.ndarray]:
         yield counts.reshape(size, groups).astype(np.float64)
 
 
-def _interval(values: np.ndarray) -> tuple[float, float]:
+def interval(values: np.ndarray) -> tuple[float, float]:
     """Return the 95 % percentile interval of resampled values; NaN where none is defined."""
     defined = values[~np.isnan(values)]
     low, high = np.quantile(defined, _ENDS) if defined.size else (np.nan, np.nan)

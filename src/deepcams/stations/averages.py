@@ -18,7 +18,7 @@ import pandas as pd
 from deepcams.core.box import eastward
 from deepcams.core.errors import InputError
 from deepcams.core.observations import Observations
-from deepcams.core.times import HOUR_SECONDS
+from deepcams.core.times import DAY_SECONDS, HOUR_SECONDS
 from deepcams.stations.matching import TimeRule
 
 Average = Literal["hour", "day", "year"]
@@ -26,7 +26,6 @@ Days = Literal["utc", "nautical", "station"]
 
 HOURS = 24
 """Hours of a day."""
-DAY_SECONDS = HOURS * HOUR_SECONDS
 _SPAN = 1 << 22  # days: some 5,700 years on each side of 1970
 DAY_WORDS = {
     "utc": "UTC",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from deepcams.core.times import HOUR_SECONDS
+from deepcams.core.times import DAY_SECONDS
 
 DEGREES = 10
 """Side of a region: boxes of latitude and longitude that begin at multiples of it."""
@@ -32,7 +32,7 @@ def regions_of(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
 
 def week_of(seconds: np.ndarray) -> np.ndarray:
     """Return the weeks of moments (seconds since 1970 UTC), from Monday 00:00 UTC: weeks since that of 1970-01-01."""
-    return np.asarray((seconds // (24 * HOUR_SECONDS) + _MONDAY) // 7)
+    return np.asarray((seconds // DAY_SECONDS + _MONDAY) // 7)
 
 
 class Weeks:

@@ -16,7 +16,6 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,23 +24,24 @@ from deepcams.core.box import Box, eastward
 from deepcams.core.errors import InputError, choose, notice
 from deepcams.core.period import Period
 from deepcams.core.text import counted
-from deepcams.core.times import HOUR_SECONDS
+from deepcams.core.times import DAY_SECONDS, HOUR_SECONDS, season_of
 from deepcams.evaluation.sums import COLUMNS, sum_pairs
 from deepcams.evaluation.tables import ALL
 from deepcams.methods.at_points import AT_POINTS, AtPoints, Surrounded
+from deepcams.stations.blocks import week_of
 from deepcams.stations.quality import Control, Quality, Report, near_pairs
 from deepcams.stations.sorted_copy import StationArchive
 from deepcams.stations.validation import BATCH_ROWS, MARGIN_DAYS, split_stations
+from deepcams.stations.windows import (
+    FRAMES,
+    HIDDEN,
+    LENGTH,
+    STEP,
+    Windows,
+    find_windows,
+)
 from deepcams.workers import ThisProcess, Work, Workers
 
-STEP = 3
-"""Hours between frames."""
-LENGTH = 10
-"""Hours of a window."""
-FRAMES = (0, 3, 6, 9)
-"""Hours of a window that methods see."""
-HIDDEN = (4, 5)
-"""Hours of a window that methods make."""
 BASELINE = "linear"
 WIDE = 15.0
 """Degrees of longitude, an hour of solar time: the local time of a wider region is that of few of its stations."""
@@ -55,7 +55,6 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 """What rows are given by -> the groups' names. Hours are of local mean solar time; a phase is the UTC hour at which the
 first frame of the day ends."""
-_DAY = 86400
 
 
 @dataclass(frozen=True)
@@ -117,76 +116,6 @@ class Options:
         return cls(degrees, at_least, bbox, chosen, starts=starts)
 
 
-@dataclass
-class Windows:
-    """Windows of regions, sorted by region and hour, each region's hour once.
-
-    Attributes:
-        region: (n,), int64.
-        begin: (n,), int64: the window's first hour, in hours since 1970 UTC: 3 is (02:00, 03:00].
-        stations: (n,), int64: how many report over it.
-        sums: (n, 6), sums over these stations at :data:`FRAMES`, then at :data:`HIDDEN`, ug m-3.
-    """
-
-    region: np.ndarray
-    begin: np.ndarray
-    stations: np.ndarray
-    sums: np.ndarray
-
-    def where(self, keep: np.ndarray) -> Windows:
-        """Return the windows for which ``keep`` holds."""
-        columns = (self.region, self.begin, self.stations, self.sums)
-        return Windows(*(column[keep] for column in columns))
-
-    def __add__(self, other: Windows) -> Windows:
-        """Return the windows of both; sums over a window of both are added."""
-        both = [
-            np.concatenate([one, two])
-            for one, two in zip(
-                (self.region, self.begin, self.stations, self.sums),
-                (other.region, other.begin, other.stations, other.sums),
-                strict=True,
-            )
-        ]
-        return _each_once(*both)
-
-
-def _each_once(
-    region: np.ndarray, begin: np.ndarray, stations: np.ndarray, sums: np.ndarray
-) -> Windows:
-    order = np.lexsort((begin, region))
-    region, begin = region[order], begin[order]
-    new = np.ones(order.size, bool)
-    new[1:] = (np.diff(region) != 0) | (np.diff(begin) != 0)
-    at = np.flatnonzero(new)
-    if at.size:
-        stations = np.add.reduceat(stations[order], at)
-        sums = np.add.reduceat(sums[order], at, axis=0)
-    return Windows(region[at], begin[at], stations, sums)
-
-
-def find_windows(
-    station: np.ndarray, slot: np.ndarray, value: np.ndarray, region: np.ndarray
-) -> Windows:
-    """Find all windows over which stations report, and add up each region's stations.
-
-    Args:
-        station, slot, value: (n,), one value a station and hour, sorted by both.
-        region: (stations,), each one's region.
-    """
-    reach = LENGTH - 1
-    whole = (slot[reach:] - slot[:-reach] == reach) & (
-        station[reach:] == station[:-reach]
-    )
-    at = np.flatnonzero(whole)
-    return _each_once(
-        region[station[at]].astype(np.int64),
-        slot[at].astype(np.int64),
-        np.ones(at.size, np.int64),
-        value[at[:, None] + np.array(FRAMES + HIDDEN)],
-    )
-
-
 class Finding(Work[np.ndarray, tuple[Windows, Report], tuple[Windows, Report]]):
     """The control and the windows of batches of stations, for workers.
 
@@ -209,7 +138,7 @@ class Finding(Work[np.ndarray, tuple[Windows, Report], tuple[Windows, Report]]):
 
     def compute(self, item: np.ndarray) -> tuple[Windows, Report]:
         """Return the windows of a batch, and what quality control dropped."""
-        margin = MARGIN_DAYS * _DAY
+        margin = MARGIN_DAYS * DAY_SECONDS
         first, last = (hour * HOUR_SECONDS for hour in self.hours)
         rows = self.archive.read(item, first - margin, last + margin)
         observed, report = self.control.check(rows)
@@ -277,8 +206,8 @@ class Scoring:
         hours: tuple[int, int],
     ) -> None:
         self.methods, self.latitude, self.longitude = methods, latitude, longitude
-        self._first = _week(hours[0] * HOUR_SECONDS)
-        self._weeks = int(_week(hours[1] * HOUR_SECONDS) - self._first) + 1
+        self._first, last = week_of(np.array(hours) * HOUR_SECONDS).tolist()
+        self._weeks = last - self._first + 1
         self._shape = self._weeks, *(len(GROUPS[by]) for by in list(GROUPS)[1:])
         self.sums = np.zeros((len(methods), *self._shape, len(COLUMNS)))
         self.windows = self.members = 0
@@ -303,8 +232,8 @@ class Scoring:
         months = moments.astype("datetime64[s]").astype("datetime64[M]")
         group = np.ravel_multi_index(
             (
-                (_week(moments) - self._first).astype(np.int64),
-                (months.astype(np.int64) + 1) % 12 // 3,
+                (week_of(moments) - self._first).astype(np.int64),
+                season_of(months.astype(np.int64)),
                 np.stack([around.solar_hours(f) for f in fractions]).astype(int),
                 np.broadcast_to(found.begin % STEP, moments.shape),
             ),
@@ -315,11 +244,6 @@ class Scoring:
             made = each.values(around, fractions).ravel()
             sums = sum_pairs(group, truth, made, math.prod(self._shape))
             self.sums[method] += sums.reshape(self.sums.shape[1:])
-
-
-def _week(seconds: Any) -> Any:
-    """Weeks since 1969-12-29, a Monday."""
-    return (seconds // _DAY + 3) // 7
 
 
 def evaluate(

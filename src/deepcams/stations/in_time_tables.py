@@ -11,7 +11,7 @@ import numpy as np
 
 from deepcams.core.text import counted
 from deepcams.evaluation.experiment_tables import KINDS
-from deepcams.evaluation.scores import figures
+from deepcams.evaluation.scores import figures, interval
 from deepcams.evaluation.sums import COLUMNS, pairs_of
 from deepcams.evaluation.tables import (
     ALL,
@@ -70,8 +70,7 @@ def ratio_ends(
     random = np.random.default_rng(seed)
     times = random.multinomial(weeks, np.full(weeks, 1 / weeks), draws)
     ratios = (times @ method[used]) / (times @ baseline[used])
-    low, high = np.quantile(ratios, (0.025, 0.975))
-    return float(low), float(high)
+    return interval(ratios)
 
 
 def rows(result: Result, draws: int = DRAWS, seed: int = 0) -> list[Row]:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepcams.core.limits import nth_highest
+from deepcams.core.times import DAY_SECONDS
 from deepcams.evaluation.sums import pairs_of
 from deepcams.stations.averages import (
-    DAY_SECONDS,
     Means,
     days_in_years,
     enough,

@@ -8,12 +8,11 @@ from typing import Literal
 import numpy as np
 
 from deepcams.core.observations import Observations
-from deepcams.core.times import HOUR_SECONDS
+from deepcams.core.times import DAY_SECONDS, HOUR_SECONDS
 from deepcams.evaluation.scores import of_series, series_figures
 from deepcams.evaluation.series import Series, order_of
 from deepcams.evaluation.sums import COLUMNS, sum_pairs
 from deepcams.stations.averages import (
-    DAY_SECONDS,
     HOURS,
     Average,
     Calendar,
@@ -476,6 +475,6 @@ def _hours_a_day(product: Product) -> int:
 def _intervals(observed: Observations) -> tuple[np.ndarray, np.ndarray]:
     """The intervals that occur: (2, intervals) starts and ends, and which one each row has."""
     length = observed.end - observed.start
-    unique, which = np.unique(observed.end * 86_400 + length, return_inverse=True)
-    ends = unique // 86_400
-    return np.stack([ends - unique % 86_400, ends]), which
+    unique, which = np.unique(observed.end * DAY_SECONDS + length, return_inverse=True)
+    ends = unique // DAY_SECONDS
+    return np.stack([ends - unique % DAY_SECONDS, ends]), which

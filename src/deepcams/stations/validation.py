@@ -21,10 +21,10 @@ import xarray as xr
 from deepcams.core.errors import InputError
 from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress
-from deepcams.core.times import HOUR_SECONDS
+from deepcams.core.times import DAY_SECONDS, HOUR_SECONDS
 from deepcams.files.atomic import atomic_path
 from deepcams.files.records import fingerprint
-from deepcams.stations.averages import DAY_SECONDS, Average, Days, offsets
+from deepcams.stations.averages import Average, Days, offsets
 from deepcams.stations.blocks import regions_of
 from deepcams.stations.exceedances import daily_levels
 from deepcams.stations.extract import MAKE_ROOM
@@ -156,7 +156,7 @@ def validate(
     begin, end = reach
     stations["inside"], cells = np.isfinite(latitude), globe_cells(latitude, longitude)
     if products:
-        margin = MARGIN_DAYS * 24 * HOUR_SECONDS
+        margin = MARGIN_DAYS * DAY_SECONDS
         begin = max(begin, min(int(product.times[0]) for product in products) - margin)
         end = min(end, max(int(product.times[-1]) for product in products) + margin)
         stations["inside"], cells = (

@@ -5,13 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
 
 from deepcams.core.grid import Grid
-from deepcams.core.times import HOUR
+from deepcams.core.times import HOUR, season_of
 from deepcams.evaluation.scores import Score
 from deepcams.evaluation.tables import Row
 from deepcams.files.land_mask import land_fraction
@@ -22,6 +22,14 @@ THRESHOLDS = (15.0, 35.0, 75.0, 150.0)
 """ug m-3: an event is a value of at least so much."""
 SEASONS = ("DJF", "MAM", "JJA", "SON")
 """Quarters of the calendar year, the same in both hemispheres."""
+
+
+@lru_cache(maxsize=4)
+def _land(grid: Grid) -> np.ndarray:
+    """Which nodes of a grid are land; looked up once, however many blocks there are."""
+    rows = np.rint((90 - grid.latitudes) * 4).astype(int)
+    columns = np.rint(grid.longitudes * 4).astype(int) % 1440
+    return np.asarray(land_fraction()[np.ix_(rows, columns)] >= 0.5)
 
 
 @dataclass(frozen=True)
@@ -40,12 +48,10 @@ class Setting:
     weights: np.ndarray | None = None
     thresholds: tuple[float, ...] = THRESHOLDS
 
-    @cached_property
+    @property
     def land(self) -> np.ndarray:
         """Which nodes are land (at least half of their cell), (rows, columns)."""
-        rows = np.rint((90 - self.grid.latitudes) * 4).astype(int)
-        columns = np.rint(self.grid.longitudes * 4).astype(int) % 1440
-        return np.asarray(land_fraction()[np.ix_(rows, columns)] >= 0.5)
+        return _land(self.grid)
 
     @cached_property
     def node_weights(self) -> np.ndarray:
@@ -90,8 +96,7 @@ class Block:
 
     def season(self, frame: int) -> int:
         """Return the place of a frame's quarter in :data:`SEASONS`."""
-        month = int(self.times[frame].astype("datetime64[M]").astype(int)) % 12
-        return (month + 1) // 3 % 4
+        return int(season_of(self.times[frame].astype("datetime64[M]").astype(int)))
 
 
 @dataclass(frozen=True, eq=False)
