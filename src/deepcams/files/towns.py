@@ -51,8 +51,11 @@ class Cities(Towns):
 def towns() -> Towns:
     """Return all towns with 5,000 inhabitants or more, and seats of administration."""
     columns = _columns()
-    places = (np.array(columns[key], float) for key in ("latitude", "longitude"))
-    return Towns(*places, np.array(columns["country"], object))
+    return Towns(
+        np.array(columns["latitude"], float),
+        np.array(columns["longitude"], float),
+        np.array(columns["country"], object),
+    )
 
 
 @lru_cache(maxsize=1)
