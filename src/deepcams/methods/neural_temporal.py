@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from deepcams.core.grid import Grid, pad, unify_poles
+from deepcams.core.stages import staged
 from deepcams.methods.base import TemporalDownscaler
 from deepcams.methods.device import Precision, checked_finite, first_that_fits, working
 from deepcams.methods.flow import Flow, initial_estimates
@@ -71,6 +72,7 @@ class NeuralTemporal(Neural, TemporalDownscaler):
         if self.network.estimate_method:
             estimate = scaled(initial_estimates(before, after, fractions, grid))
 
+        @staged("motion")
         def predict(at_once: int) -> np.ndarray:
             parts = []
             for first in range(0, len(fractions), at_once):
