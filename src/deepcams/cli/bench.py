@@ -36,9 +36,9 @@ def pipeline(
     import statistics
 
     from deepcams.bench import pipeline as measure
-    from deepcams.downscaling.memory import keep_memory_for
+    from deepcams.downscaling.memory import keep_memory
 
-    keep_memory_for("linear")  # as deepcams downscale does
+    keep_memory()  # as deepcams downscale does
     _check(folder)
     found = measure(
         days, repeats, folder, progress=lambda told: typer.echo(f"  {told}", err=True)
