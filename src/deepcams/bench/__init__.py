@@ -8,8 +8,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -45,6 +46,10 @@ class PipelineResult:
     def ratio(self) -> float:
         """Rate of the pipeline over the rate of writing alone (medians): at best 1, or more where they overlap."""
         return statistics.median(self.writing) / statistics.median(self.pipeline)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as JSON types."""
+        return {**asdict(self), "ratio": self.ratio}
 
 
 def write_input(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import statistics
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -26,23 +28,85 @@ def _bench() -> None:
     """Keep the name of the only command on the command line."""
 
 
-@app.command(epilog="Example: deepcams bench pipeline --days 3 --repeats 5")
+@app.command(
+    epilog="""Examples:
+deepcams bench pipeline --days 3 --repeats 5
+deepcams bench pipeline --breakdown --hours 10
+deepcams bench pipeline --breakdown --as-released --hours 2 --repeats 1"""
+)
 def pipeline(
     days: Annotated[int, typer.Option(min=1, help="Simulated global days a run.")] = 3,
     repeats: Annotated[int, typer.Option(min=1, help="Runs of each.")] = 3,
     folder: _Folder = None,
+    breakdown: Annotated[
+        bool,
+        typer.Option(
+            "--breakdown",
+            help="Where the time of a run goes, stage by stage, over what this machine does at best.",
+        ),
+    ] = False,
+    hours: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="With --breakdown: global hours a run in place of days."
+        ),
+    ] = None,
+    temporal: Annotated[
+        str | None,
+        typer.Option(help="With --breakdown: method in time.", show_default="the best"),
+    ] = None,
+    spatial: Annotated[
+        str | None,
+        typer.Option(
+            help="With --breakdown: method in space.", show_default="the best"
+        ),
+    ] = None,
+    as_released: Annotated[
+        bool,
+        typer.Option(
+            "--as-released",
+            help="With --breakdown: the published networks at their published cost (12 tiles of 120, attention's whole "
+            "matrix, one time a pass).",
+        ),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Everything as JSON, on standard output.")
+    ] = False,
 ) -> None:
-    """Time linear + bicubic from a CAMS file to a Zarr store against writing the same arrays from memory."""
-    import statistics
+    """Time linear + bicubic from a CAMS file to a Zarr store against writing the same arrays from memory.
 
-    from deepcams.bench import pipeline as measure
-    from deepcams.downscaling.memory import keep_memory
+    With --breakdown: wall, processor and kernel time, page faults and memory of each stage of the default method.
+    """
+    import json
 
-    keep_memory()  # as deepcams downscale does
     _check(folder)
-    found = measure(
-        days, repeats, folder, progress=lambda told: typer.echo(f"  {told}", err=True)
+    if breakdown:
+        _refuse_both(as_released, {"--temporal": temporal, "--spatial": spatial})
+        chosen = {"temporal": temporal, "spatial": spatial}
+        _breakdown(
+            hours or 24 * days,
+            repeats,
+            folder,
+            as_json,
+            as_released=as_released,
+            **{name: value for name, value in chosen.items() if value},
+        )
+        return
+    _need_breakdown(
+        {
+            "--hours": hours,
+            "--temporal": temporal,
+            "--spatial": spatial,
+            "--as-released": as_released,
+        }
     )
+    from deepcams.bench import pipeline as measure
+
+    _keep_memory()
+    found = measure(days, repeats, folder, _tell)
+    if as_json:
+        print(json.dumps(found.as_dict(), indent=2))
+        return
     typer.echo(
         f"{found.hours} hours of 721 x 1440, {found.bytes / 1e6:.0f} MB, median of {repeats}:"
     )
@@ -53,6 +117,57 @@ def pipeline(
         middle = statistics.median(seconds)
         typer.echo(f"  {name:32} {middle:6.2f} s  {found.hours / middle:6.1f} h/s")
     typer.echo(f"  rate of the pipeline: {100 * found.ratio:.0f} % of writing alone")
+
+
+def _breakdown(
+    hours: int, repeats: int, folder: Path | None, as_json: bool, **chosen: Any
+) -> None:
+    import json
+
+    from deepcams.core.errors import InputError
+
+    if sys.platform == "win32":
+        expected = "a system that counts page faults and kernel time (Linux, macOS)"
+        raise InputError("--breakdown", expected, "Windows")
+    from deepcams.bench.breakdown import breakdown
+    from deepcams.bench.breakdown_text import as_text
+    from deepcams.files.optional import require
+
+    if chosen["as_released"]:
+        require("networks", "--as-released")
+    _keep_memory()
+    found = breakdown(hours, repeats, folder, progress=_tell, **chosen)
+    print(json.dumps(found.as_dict(), indent=2) if as_json else as_text(found))
+
+
+def _keep_memory() -> None:
+    """Keep memory as deepcams downscale does."""
+    from deepcams.downscaling.memory import keep_memory
+
+    keep_memory()
+
+
+def _need_breakdown(given: dict[str, object]) -> None:
+    from deepcams.core.errors import InputError
+
+    for name, value in given.items():
+        if value:
+            raise InputError(
+                name, "it together with --breakdown", "it alone", "add --breakdown"
+            )
+
+
+def _refuse_both(as_released: bool, others: dict[str, object]) -> None:
+    from deepcams.core.errors import InputError
+
+    for name, value in others.items():
+        if as_released and value:
+            expected = f"it without {name}"
+            raise InputError("--as-released", expected, "both", "leave one of them out")
+
+
+def _tell(told: str) -> None:
+    typer.echo(f"  {told}", err=True)
 
 
 @app.command(epilog="Example: deepcams bench validate --days 3 --stations 1000")
@@ -75,9 +190,7 @@ def validate(
 
     require("stations", "deepcams bench validate")
     _check(folder)
-    found = measure(
-        days, stations, folder, lambda told: typer.echo(f"  {told}", err=True), written
-    )
+    found = measure(days, stations, folder, _tell, written)
     typer.echo(
         f"{found.stations} stations, {found.hours} hours of 721 x 1440, {found.rows:,} observations:"
     )
@@ -115,8 +228,6 @@ def fetch(
     folder: _Folder = None,
 ) -> None:
     """Time deepcams fetch on loopback beside a plain concurrent copy of the same objects from the same server."""
-    import statistics
-
     from deepcams.bench import fetching
 
     _check(folder)

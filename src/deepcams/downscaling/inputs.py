@@ -9,6 +9,7 @@ import xarray as xr
 
 from deepcams.core.errors import InputError, OutputError
 from deepcams.core.field import ValueCounts, load_values
+from deepcams.core.stages import staged
 from deepcams.downscaling.plan import Plan
 from deepcams.files.records import Record, fingerprint
 from deepcams.readers.frames import Frames
@@ -31,10 +32,12 @@ class Inputs:
         self._frames = Frames(plan.field)
         self._fingerprints: list[str] = []
 
+    @staged("read")
     def read(self, frames: np.ndarray) -> xr.DataArray:
         """Return the frames with these indices."""
         return self._frames.read(frames)
 
+    @staged("read")
     def scan(self) -> None:
         """Read an input of moderate size once, before anything is written, and keep each frame's fingerprint.
 
@@ -57,6 +60,7 @@ class Inputs:
             )
         self._fingerprints = fingerprints
 
+    @staged("read")
     def fingerprint(self, frames: np.ndarray, piece: xr.DataArray | None = None) -> str:
         """Return the fingerprint of frames; those that were scanned are neither read nor hashed again.
 

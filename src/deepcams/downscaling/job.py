@@ -18,6 +18,7 @@ from deepcams.core.errors import InputError, OutputError
 from deepcams.core.field import tell_counts
 from deepcams.core.grid import Grid
 from deepcams.core.progress import Progress, no_progress
+from deepcams.core.stages import staged
 from deepcams.core.times import MEAN_STAMP, stamp
 from deepcams.core.url import Place, Url, place_of
 from deepcams.downscaling.inputs import Inputs
@@ -322,6 +323,7 @@ class Job:
             return None
         return shutil.disk_usage(path if path.is_dir() else path.parent).free
 
+    @staged("check")
     def _check_space(self) -> None:
         """Stop before the start where the disk cannot hold the estimate: one frame, refined and compressed.
 

@@ -19,6 +19,7 @@ from scipy import ndimage
 from deepcams.core.errors import InputError
 from deepcams.core.field import field_like, grid_of
 from deepcams.core.grid import FACTOR, Grid, pad, place
+from deepcams.core.stages import stage
 from deepcams.core.times import HOUR
 
 MAX_GAP = 3 * HOUR
@@ -124,7 +125,8 @@ class SpatialDownscaler(_Method):
         """Return the field on ``grid_of(field).refine(factor)``; fine nodes of a missing coarse cell are missing."""
         grid = grid_of(field)
         values, missing = fill_missing(np.asarray(field.data), grid)
-        fine = self.refine(values, grid)
+        with stage("space"):
+            fine = self.refine(values, grid)
         if missing is not None:
             fine[place(missing, grid, self.factor)] = np.nan
         return field_like(field, fine, grid.refine(self.factor))
@@ -202,9 +204,10 @@ class TemporalDownscaler(_Method):
                 continue
             fractions = np.arange(1, last - first) / (last - first)
             inner = slice(first + 1, last)
-            hourly[inner] = self.between(
-                values[i], values[i + 1], list(fractions), grid
-            )
+            with stage("blend"):
+                hourly[inner] = self.between(
+                    values[i], values[i + 1], list(fractions), grid
+                )
             if missing is not None:
                 hourly[inner, missing[i] | missing[i + 1]] = np.nan
         return field_like(field, hourly, grid, hours)

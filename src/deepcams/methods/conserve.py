@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from deepcams.core.grid import Grid, place
+from deepcams.core.stages import staged
 from deepcams.methods.base import SpatialDownscaler
 from deepcams.methods.bicubic import interpolate
 from deepcams.methods.coarsen import area_mean
@@ -18,6 +19,7 @@ _TINY = np.float32(1e-6)
 """Means below this (ug m-3) give no usable ratio; only the exact step deals with them."""
 
 
+@staged("conserve")
 def conserve(
     fine: np.ndarray, values: np.ndarray, grid: Grid, factor: int, rounds: int = ROUNDS
 ) -> np.ndarray:

