@@ -115,6 +115,7 @@ def downscale(
     from deepcams.cli.progress import Bars, Rate
     from deepcams.cli.stopping import command_line, kept, stoppable
     from deepcams.cli.worker_options import opened
+    from deepcams.core.late_dask import import_dask_late
     from deepcams.core.url import place_of
     from deepcams.downscaling.extend import earlier_inputs, plan_extension
     from deepcams.downscaling.job import Job, plan_job
@@ -125,6 +126,7 @@ def downscale(
 
     share = None if part is None else Part.parse(part)
     keep_memory()
+    import_dask_late()
     if report is not None:
         from deepcams.core.errors import refuse_url
         from deepcams.report.report import check_name
@@ -140,7 +142,7 @@ def downscale(
     files = find_files(paths)
     settings: dict[str, Any] = {} if extend else {"overwrite": overwrite}
     job = (plan_extension if extend else plan_job)(
-        open_cams_files(files, variable or "pm2p5"),
+        open_cams_files(files, variable or "pm2p5", with_dask=False),
         place,
         temporal=temporal,
         spatial=spatial,
