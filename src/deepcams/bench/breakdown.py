@@ -2,7 +2,7 @@
 
 Each run is a process of its own, like ``deepcams downscale``: so its start counts, and its peak memory is its own.
 Three things take turns: the run as users have it (one item is written while the next is computed), the run with its
-items one by one and its stages counted, and the machine's own rates.
+items one by one and its stages counted, and, before and after that, the machine's own rates.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Turn:
     Attributes:
         stages: cost of each stage of the run one by one.
         usual: cost of the usual run: :data:`START` and :data:`OTHER`, which is all the rest.
-        machine: rates of :class:`deepcams.bench.machine.Machine`.
+        machine: rates of :class:`deepcams.bench.machine.Machine`, means of before and after the run one by one.
         bytes: size of the output.
     """
 
@@ -299,6 +299,14 @@ def _ratio(rate: float | None, best: float | None) -> float | None:
     return rate / best if rate and best else None
 
 
+def _mean(before: Row, after: Row) -> Row:
+    """Return the means of rates before and after a run: other work on the machine comes and goes."""
+    return {
+        name: rate and (rate + (after[name] or rate)) / 2
+        for name, rate in before.items()
+    }
+
+
 def _median(rows: Sequence[Mapping[str, float | None]]) -> Row:
     """Return the median of each figure."""
     found: Row = {}
@@ -341,9 +349,12 @@ def breakdown(
         turns = []
         for turn in range(repeats):
             usual, size = run_in_own_process(request)
+            before = measure_machine(grid.rows, grid.columns)
             stages, _ = run_in_own_process(replace(request, one_by_one=True))
-            machine = measure_machine(grid.rows, grid.columns)
-            turns.append(Turn(stages, usual, asdict(machine), size))
+            after = measure_machine(grid.rows, grid.columns)
+            turns.append(
+                Turn(stages, usual, _mean(asdict(before), asdict(after)), size)
+            )
             walls = f"{total(stages).wall:.1f} s, usually {total(usual).wall:.1f} s"
             progress(f"{turn + 1} of {repeats}: {walls}")
         fine = job.plan.crop.grid
