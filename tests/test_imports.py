@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
+import xarray as xr
+
+from deepcams.core.field import as_field
+from deepcams.core.grid import Grid
+from deepcams.simulation.write_cams import write_cams
 
 HEAVY = (
     "torch",
@@ -17,6 +24,13 @@ HEAVY = (
     "cv2",
     "netCDF4",
     "zarr",
+    "eccodes",
+    "cfgrib",
+    "dask.array",
+    "jinja2",
+    "pyarrow",
+    "rich.console",
+    "yaml",
 )
 
 
@@ -76,3 +90,32 @@ def test_training_free_methods_need_neither_torch_nor_matplotlib() -> None:
         "import deepcams.evaluation.experiment, deepcams.evaluation.experiment_tables"
     )
     assert not _imported_by(code) & {"torch", "matplotlib"}
+
+
+@pytest.fixture(scope="module")
+def cams(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    grid = Grid.globe(0.75).select((70, 10, 76, 16))[0]
+    coordinates = {
+        "time": np.array(["2019-12-01T00", "2019-12-01T03"], "datetime64[ns]"),
+        "latitude": grid.latitudes,
+        "longitude": grid.longitudes,
+    }
+    values = np.arange(2.0 * grid.rows * grid.columns).reshape(2, *grid.shape)
+    field = xr.DataArray(values, coordinates, attrs={"units": "ug m-3"}, name="pm2p5")
+    path = tmp_path_factory.mktemp("cams") / "cams.nc"
+    write_cams(as_field(field), path)
+    return path
+
+
+@pytest.mark.parametrize(("ending", "needed"), [("zarr", {"zarr"}), ("nc", set())])
+def test_a_plain_run_imports_what_it_needs(
+    cams: Path, ending: str, needed: set[str]
+) -> None:
+    out = cams.with_name(f"out.{ending}")
+    arguments = ["downscale", str(cams), "-o", str(out)]
+    arguments += ["--temporal", "linear", "--spatial", "bicubic"]
+    code = f"from deepcams.cli import main\nassert main({arguments!r}) == 0"
+    # Zarr imports PyYAML; pandas imports pyarrow where it is installed.
+    imported = _imported_by(code) - {"yaml", "pyarrow"}
+    assert imported == {"xarray", "pandas", "netCDF4", *needed}
+    assert out.exists()

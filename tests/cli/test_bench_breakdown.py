@@ -31,7 +31,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deepcams.methods.flow._FLOW_STEP", 2.5)
     monkeypatch.setattr(module, "run_in_own_process", run_once)
     monkeypatch.setattr(module, "measure_machine", lambda *_: MACHINE)
-    monkeypatch.setattr(module, "keep_memory_for", lambda _: None)
+    monkeypatch.setattr(module, "keep_memory", lambda: None)
     monkeypatch.setattr("deepcams.cli.bench._keep_memory", lambda: None)
 
 

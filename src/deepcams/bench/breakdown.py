@@ -31,7 +31,7 @@ from deepcams.core.period import Period
 from deepcams.core.stages import STAGES, listening
 from deepcams.core.times import HOUR
 from deepcams.downscaling.job import Job, plan_job
-from deepcams.downscaling.memory import keep_memory_for
+from deepcams.downscaling.memory import keep_memory
 from deepcams.methods.chains import BEST
 from deepcams.workers import Item, Made, Result, ThisProcess, Work
 
@@ -135,7 +135,7 @@ def run_once(request: Request) -> tuple[dict[str, Cost], int]:
     workers = OneByOne() if request.one_by_one else ThisProcess()
     with listening(costs) if request.one_by_one else nullcontext():
         with costs(START):
-            keep_memory_for("xvfi" if request.as_released else request.temporal)
+            keep_memory()
             job = request.job()
         with costs(OTHER):
             summary = job.run(workers=workers)

@@ -142,9 +142,9 @@ def _breakdown(
 
 def _keep_memory() -> None:
     """Keep memory as deepcams downscale does."""
-    from deepcams.downscaling.memory import keep_memory_for
+    from deepcams.downscaling.memory import keep_memory
 
-    keep_memory_for("linear")
+    keep_memory()
 
 
 def _need_breakdown(given: dict[str, object]) -> None:

@@ -2,48 +2,36 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskID,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
+if TYPE_CHECKING:
+    from rich.progress import Progress, ProgressColumn, Task, TaskID
 
 _PERIOD = 600.0
 """Seconds over which speed is averaged: work items, files and requests may take minutes each."""
 
 
-class Rate(ProgressColumn):
-    """Pieces a second, once that is known.
+@dataclass(frozen=True)
+class Rate:
+    """A column of pieces a second, once that is known.
 
-    Args:
+    Attributes:
         unit: of the figure (``h/s``).
     """
 
-    def __init__(self, unit: str) -> None:
-        super().__init__()
-        self._unit = unit
-
-    def render(self, task: Task) -> Text:
-        """Return the figure, or nothing."""
-        return Text(f"{task.speed:.1f} {self._unit}" if task.speed else "")
+    unit: str
 
 
 class Bars:
     """A line a step on stderr: words, bar, count, and the time left; nothing if stderr is no terminal.
 
     Args:
-        between: columns between the count and the time: text, which may hold ``{task.fields[NAME]}``, or columns.
+        between: columns between the count and the time: text, which may hold ``{task.fields[NAME]}``, or a rate.
         width: of the words, in characters.
         count: text instead of done/total.
         elapsed: show the time taken instead of the time left.
@@ -54,7 +42,7 @@ class Bars:
 
     def __init__(
         self,
-        *between: str | ProgressColumn,
+        *between: str | Rate,
         width: int = 0,
         count: str | None = None,
         elapsed: bool = False,
@@ -62,29 +50,22 @@ class Bars:
         transient: bool = False,
         hidden: bool = False,
     ) -> None:
-        console = Console(stderr=True)
-        self._progress = Progress(
-            f"{{task.description:<{width}}}",
-            BarColumn(),
-            count or MofNCompleteColumn(),
-            *between,
-            TimeElapsedColumn()
-            if elapsed
-            else TimeRemainingColumn(elapsed_when_finished=True),
-            console=console,
-            transient=transient,
-            disable=hidden or not console.is_terminal,
-            speed_estimate_period=_PERIOD,
+        self._progress = (
+            None
+            if hidden or not _may_be_terminal()
+            else _lines(between, width, count, elapsed, transient)
         )
         self._alone = alone
         self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Bars:
-        self._progress.start()
+        if self._progress is not None:
+            self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        if self._progress is not None:
+            self._progress.stop()
 
     def tell(
         self,
@@ -104,6 +85,8 @@ class Bars:
             words: shown before the bar instead of its name.
             fields: values of the columns between.
         """
+        if self._progress is None:
+            return
         about = {
             "description": words or step,
             "total": total or None,
@@ -120,10 +103,56 @@ class Bars:
         self._progress.update(self._tasks[step], **about)
 
 
+def _may_be_terminal() -> bool:
+    """Return whether bars may be shown on stderr; if not, rich, which takes long to import, is not needed."""
+    forced = ("FORCE_COLOR", "TTY_COMPATIBLE")
+    return sys.stderr.isatty() or any(name in os.environ for name in forced)
+
+
+def _lines(
+    between: tuple[str | Rate, ...],
+    width: int,
+    count: str | None,
+    elapsed: bool,
+    transient: bool,
+) -> Progress:
+    from rich import progress
+    from rich.console import Console
+
+    left = (
+        progress.TimeElapsedColumn()
+        if elapsed
+        else progress.TimeRemainingColumn(elapsed_when_finished=True)
+    )
+    console = Console(stderr=True)
+    return progress.Progress(
+        f"{{task.description:<{width}}}",
+        progress.BarColumn(),
+        count or progress.MofNCompleteColumn(),
+        *(_rate_column(each) if isinstance(each, Rate) else each for each in between),
+        left,
+        console=console,
+        transient=transient,
+        disable=not console.is_terminal,
+        speed_estimate_period=_PERIOD,
+    )
+
+
+def _rate_column(rate: Rate) -> ProgressColumn:
+    from rich.progress import ProgressColumn
+    from rich.text import Text
+
+    class Column(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.speed:.1f} {rate.unit}" if task.speed else "")
+
+    return Column()
+
+
 @contextmanager
 def one_bar(
     step: str,
-    *between: str | ProgressColumn,
+    *between: str | Rate,
     count: str | None = None,
     hidden: bool = False,
 ) -> Iterator[Callable[..., None]]:

@@ -14,7 +14,6 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import xarray as xr
-from scipy import ndimage
 
 from deepcams.core.errors import InputError
 from deepcams.core.field import field_like, grid_of
@@ -75,6 +74,8 @@ def fill_missing(
     missing = np.isnan(values)
     if not missing.any():
         return values, None
+    from scipy import ndimage  # takes long to import, and few inputs miss cells
+
     values = values.copy()
     wrap = grid.columns // 2 if grid.periodic else 0
     inside = slice(wrap, wrap + grid.columns)

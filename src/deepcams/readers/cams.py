@@ -82,9 +82,13 @@ def open_cams(paths: Paths, *, variable: str | None = "pm2p5") -> xr.DataArray:
 
 
 def open_cams_files(
-    files: Sequence[DataFile], wanted: str, stamp: Stamp | None = None
+    files: Sequence[DataFile],
+    wanted: str,
+    stamp: Stamp | None = None,
+    *,
+    with_dask: bool = True,
 ) -> xr.DataArray:
-    """Open files that were found already; see :func:`open_cams`."""
+    """Open files that were found already; see :func:`open_cams` and, for ``with_dask``, :func:`open_merged`."""
     species = species_of(wanted)
 
     def choose(dataset: xr.Dataset, file: DataFile) -> xr.DataArray | None:
@@ -98,7 +102,7 @@ def open_cams_files(
         return array.assign_attrs(cell_methods=cell_method(array, file), source=source)
 
     label = f"{species.label} ({species.name})" if species else wanted
-    field = open_merged(files, choose, label, stamp)
+    field = open_merged(files, choose, label, stamp, with_dask=with_dask)
     if species is None:
         return field
     names = {"standard_name": species.standard_name, "long_name": species.long_name}

@@ -171,11 +171,13 @@ def _open_zarr(place: Place) -> xr.Dataset:
             if root is not None
             else storage.exists(".zmetadata")
         )
+    from xarray.backends import ZarrBackendEntrypoint
+
     options: dict[str, Any] = {"consolidated": consolidated, "cache": False}
     store = storage.zarr(read_only=True)
     return xr.open_dataset(
         store,
-        engine="zarr",
+        engine=ZarrBackendEntrypoint,  # see _open_netcdf
         decode_timedelta=False,
         create_default_indexes=False,
         **options,
@@ -189,7 +191,11 @@ def _open_netcdf(path: Path, file: DataFile) -> xr.Dataset:
     (Unidata/netcdf4-python 1444). Handles go by the file's size and time of change, so a new version is read anew.
     """
     import netCDF4
-    from xarray.backends import CachingFileManager, NetCDF4DataStore
+    from xarray.backends import (
+        CachingFileManager,
+        NetCDF4DataStore,
+        StoreBackendEntrypoint,
+    )
     from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
 
     state = path.stat()
@@ -204,8 +210,13 @@ def _open_netcdf(path: Path, file: DataFile) -> xr.Dataset:
     for name, variable in store.ds.variables.items():
         if variable.ndim < 2:  # of texts all may be read while it is opened
             check_size(file, f"coordinate {name}", variable.size, MOST_STEPS)
+    # To find the engine, xarray would import all that are installed: cfgrib takes as long as everything else.
     dataset = xr.open_dataset(
-        store, cache=False, decode_timedelta=False, create_default_indexes=False
+        store,
+        engine=StoreBackendEntrypoint,
+        cache=False,
+        decode_timedelta=False,
+        create_default_indexes=False,
     )
     dataset.encoding["source"] = str(path)
     names = {str(name) for name in (*dataset.dims, *dataset.variables)}

@@ -9,6 +9,7 @@ import xarray as xr
 
 from deepcams.core.field import field_like, grid_of
 from deepcams.files.records import fingerprint
+from deepcams.readers.stored import Indexed
 
 KEEP_BYTES = 96 << 20
 """Chunks up to this size are kept while the items that follow may need them."""
@@ -17,7 +18,8 @@ KEEP_BYTES = 96 << 20
 def stored_values(field: xr.DataArray) -> Any:
     """Return the array of a field's stored values, which reads only what it is indexed with; else the field's own."""
     values: Any = field.encoding.get("values")
-    same = values is not None and values.name == getattr(field.data, "name", None)
+    name = getattr(field.data, "name", None)
+    same = name is not None and name == getattr(values, "name", None)
     return values if same else field.data
 
 
@@ -64,6 +66,8 @@ class Frames:
         self.field = field
         self._grid = grid_of(field)
         sizes = getattr(field.data, "chunks", ((field.sizes["time"],),))[0]
+        if isinstance(field.data, Indexed):
+            sizes = field.data.lengths
         self._starts = np.concatenate([[0], np.cumsum(sizes)])
         self._kept: dict[int, np.ndarray] = {}
 
@@ -84,13 +88,17 @@ class Frames:
         return field_like(piece, values, self._grid)
 
     def _chunk(self, chunk: int) -> np.ndarray:
-        import dask
-
         if chunk in self._kept:
             return self._kept[chunk]
         times = slice(int(self._starts[chunk]), int(self._starts[chunk + 1]))
-        with dask.config.set(scheduler="synchronous"):  # threads would only cost memory
+        if isinstance(self.field.data, Indexed):
             data = read_block(self.field, times)
+        else:
+            import dask  # takes long to import
+
+            # Threads would only cost memory.
+            with dask.config.set(scheduler="synchronous"):
+                data = read_block(self.field, times)
         if data.nbytes <= KEEP_BYTES:
             self._kept[chunk] = data
         return data

@@ -25,7 +25,7 @@ from deepcams.readers.datasets import (
     opening,
 )
 from deepcams.readers.detect import DataFile
-from deepcams.readers.stored import Joined, Stored, Tile
+from deepcams.readers.stored import Indexed, Joined, Stored, Tile
 from deepcams.readers.times import (
     Stamp,
     refuse_months,
@@ -47,6 +47,8 @@ def open_merged(
     wanted: str,
     stamp: Stamp | None = None,
     mend: Callable[[np.ndarray], np.ndarray] | None = None,
+    *,
+    with_dask: bool = True,
 ) -> xr.DataArray:
     """Open files and put their chosen variables together, lazily.
 
@@ -56,6 +58,7 @@ def open_merged(
         wanted: what is sought, for messages ("PM2.5 (pm2p5)").
         stamp: what the stamps of means without bounds are; see :func:`with_middle_stamps`.
         mend: what is done to values as stored, before all else.
+        with_dask: give the field a Dask array; else a :class:`deepcams.readers.stored.Indexed`.
 
     Returns:
         a canonical field; ``encoding`` has ``source_files`` (as the user gave them), ``tile`` (how many rows and
@@ -87,7 +90,7 @@ def open_merged(
     precision = {id(part): _precision(array, part) for part, array in parts}
     parts.sort(key=lambda pair: _sort_key(pair[0], precision))
     groups = _in_space([part for part, _ in parts], precision)
-    field = _in_time(groups, parts[0][1], precision)
+    field = _in_time(groups, parts[0][1], precision, with_dask)
     used = [_as_given(part.file) for part, _ in parts]
     used += [
         _as_given(file)
@@ -366,12 +369,12 @@ def _place(grid: Grid, whole: Grid) -> tuple[int, int]:
 
 
 def _in_time(
-    groups: list[list[Tile]], first: xr.DataArray, precision: dict[int, Precision]
+    groups: list[list[Tile]],
+    first: xr.DataArray,
+    precision: dict[int, Precision],
+    with_dask: bool,
 ) -> xr.DataArray:
     """One field of groups of parts: of times that several have the one in the finest packing is taken."""
-    import dask.array as da
-    from dask.base import tokenize
-
     groups = sorted(groups, key=lambda tiles: _sort_key(tiles[0].part, precision))
     times = np.concatenate([tiles[0].part.axes.times for tiles in groups])
     sizes = [tiles[0].part.axes.times.size for tiles in groups]
@@ -407,22 +410,38 @@ def _in_time(
     chunks = _time_chunks(
         group[kept], chunk_length(4 * grid.rows * grid.columns, _own_times(first, own))
     )
-    paths = {tile.part.file.path for tiles in groups for tile in tiles}
-    states = sorted(map(_state, paths))
-    name = f"{first.name}-{tokenize(states, str(first.name), chunks, unique.tobytes())}"
-    values = Joined(groups, group[kept], moment[kept], shape, name)
-    data = da.from_array(  # type: ignore[no-untyped-call]
-        values,
-        chunks=(chunks, *((size,) for size in grid.shape)),
-        name=name,
-        lock=False,
-        asarray=False,
-        meta=np.empty((0, 0, 0), np.float32),
-    )
+    values = Joined(groups, group[kept], moment[kept], shape)
+    data: Any = Indexed(values, np.repeat(np.arange(len(chunks)), chunks))
+    if with_dask:
+        paths = {tile.part.file.path for tiles in groups for tile in tiles}
+        data = _dask_array(values, chunks, f"{first.name}", unique, paths)
     field = field_like(first, data, grid, unique)
     field.encoding["tile"] = _tile(first, groups[0][0].part.axes, own)
     field.encoding["values"] = values
     return field
+
+
+def _dask_array(
+    values: Joined,
+    chunks: tuple[int, ...],
+    name: str,
+    times: np.ndarray,
+    paths: set[Place],
+) -> Any:
+    """Return the Dask array that reads from a field's values; its name follows from the state of the files."""
+    import dask.array as da
+    from dask.base import tokenize
+
+    states = sorted(map(_state, paths))
+    values.name = f"{name}-{tokenize(states, name, chunks, times.tobytes())}"
+    return da.from_array(  # type: ignore[no-untyped-call]
+        values,
+        chunks=(chunks, *((size,) for size in values.shape[1:])),
+        name=values.name,
+        lock=False,
+        asarray=False,
+        meta=np.empty((0, 0, 0), np.float32),
+    )
 
 
 def _sort_key(

@@ -1,11 +1,13 @@
 """A canonical field's values where they are stored: read by index, never more than was asked for.
 
 Every file's variable becomes a :class:`Stored` part; parts are put together in time and space by :class:`Joined`,
-which is what Dask reads from, and what :func:`deepcams.readers.frames.read_block` reads from without Dask.
+which is what Dask reads from, and what :func:`deepcams.readers.frames.read_block` reads from without Dask. A field for
+which Dask would only take time to import has an :class:`Indexed` instead.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -171,11 +173,14 @@ class Joined:
         group: of each of the field's times, the number of its group.
         moment: of each of the field's times, its index among the times of the group's parts.
         shape: of the field.
-        name: of the Dask array that reads from this.
+
+    Attributes:
+        name: of the Dask array that reads from this, if there is one.
     """
 
     dtype = np.dtype(np.float32)
     ndim = 3
+    name: str | None = None
 
     def __init__(
         self,
@@ -183,10 +188,9 @@ class Joined:
         group: np.ndarray,
         moment: np.ndarray,
         shape: tuple[int, int, int],
-        name: str,
     ) -> None:
         self._tiles, self._group, self._moment = tiles, group, moment
-        self.shape, self.name = shape, name
+        self.shape = shape
 
     def __getitem__(self, key: tuple[Any, ...]) -> np.ndarray:
         """Read values; slices of step 1, integers, and arrays of indices along one axis."""
@@ -248,3 +252,81 @@ class Joined:
             values[:, top - rows[0] : bottom - rows[0]] = part
         else:
             values[:, top - rows[0] : bottom - rows[0], inside] = part
+
+
+class Indexed:
+    """A part of a :class:`Joined`, read when its values are asked for: an array for xarray that needs no Dask.
+
+    It can be indexed without being read, and turned into a NumPy array; there is no arithmetic.
+
+    Args:
+        values: the whole.
+        chunk: of each of its times, the number of the chunk that should be read at once.
+        index: of each axis of the whole, the indices that this part has; by default all.
+    """
+
+    dtype = Joined.dtype
+    ndim = Joined.ndim
+
+    def __init__(
+        self,
+        values: Joined,
+        chunk: np.ndarray,
+        index: tuple[np.ndarray, ...] | None = None,
+    ) -> None:
+        self._values, self._chunk = values, chunk
+        self._index = tuple(map(np.arange, values.shape)) if index is None else index
+        self.shape = tuple(each.size for each in self._index)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the values in memory."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Numbers of consecutive times that should be read at once."""
+        chunks = self._chunk[self._index[0]]
+        edges = np.flatnonzero(np.diff(chunks) != 0) + 1
+        return tuple(np.diff([0, *edges, chunks.size]).tolist())
+
+    def __getitem__(self, key: Any) -> Indexed | np.ndarray:
+        """Return a part; integers and anything beyond one index an axis are answered with values."""
+        keys = key if isinstance(key, tuple) else (key,)
+        if keys and keys[-1] is Ellipsis:  # xarray adds one
+            keys = keys[:-1]
+        lines = [each for each in keys if isinstance(each, np.ndarray)]
+        slices = [each for each in keys if isinstance(each, slice)]
+        if (
+            len(slices) + len(lines) != len(keys)
+            or len(keys) > self.ndim
+            or len(lines) > 1
+            or any(line.ndim != 1 for line in lines)
+        ):
+            return np.asarray(self)[key]
+        keys += (slice(None),) * (self.ndim - len(keys))
+        index = (own[each] for own, each in zip(self._index, keys, strict=True))
+        return Indexed(self._values, self._chunk, tuple(index))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """Read the values."""
+        keys = [_as_slice(index) for index in self._index]
+        whole = [
+            index if key is None else key
+            for index, key in zip(self._index, keys, strict=True)
+        ]
+        values = self._values[tuple(whole)]
+        return values if dtype is None else values.astype(dtype, copy=False)
+
+    def astype(self, dtype: Any) -> Any:
+        """Return the values as another type: only these are not."""
+        return self if np.dtype(dtype) == self.dtype else np.asarray(self, dtype)
+
+    # xarray takes an object for an array by these two.
+    def __array_function__(self, *_: Any) -> Any:
+        """Refuse: only indexing and reading are possible."""
+        return NotImplemented
+
+    def __array_ufunc__(self, *_: Any, **__: Any) -> Any:
+        """Refuse: only indexing and reading are possible."""
+        return NotImplemented

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
+import struct
 import threading
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -39,6 +42,9 @@ TIMES_CHUNK = 24 * 366
 _ROOT = "zarr.json"
 _MARK = f"{FOLDER}/{_ROOT}"
 """The object that is put first and removed last: what is there without a root is deepcams' own."""
+
+_MISSING = base64.standard_b64encode(struct.pack("<d", np.nan)).decode()
+"""NaN as xarray reads it from an attribute."""
 
 _LAYING_OUT = threading.Lock()
 """Two items may be written at once, and the filters of warnings are the whole process's."""
@@ -314,46 +320,70 @@ def _layout_record(objects: dict[str, bytes]) -> Record:
 
 
 def lay_out(layout: Layout, attributes: dict[str, str]) -> dict[str, bytes]:
-    """Return the objects of a store without data: metadata, coordinates, and the folder of records."""
-    import dask.array as da
+    """Return the objects of a store without data: metadata, coordinates, and the folder of records.
 
+    Written with Zarr itself: xarray would import Dask for it, which takes longer to import than xarray.
+    """
     objects: dict[str, Buffer] = {}
     store = MemoryStore(objects)
     shard = layout.shard
     dataset = layout.frame().assign_attrs(attributes)
-    empty = da.full(layout.shape, np.nan, dtype=np.float32, chunks=shard)  # type: ignore[no-untyped-call]
-    dataset[layout.name] = (DIMS, empty, layout.variable_attributes())
-    # Attributes have no types in Zarr: as 64-bit integers the flags equal flag_values in type wherever they go.
-    flags = da.zeros(layout.times.size, dtype=np.int64, chunks=shard[0])
-    dataset["status"] = ("time", flags, dict(STATUS))
-    encoding: dict[str, dict[str, Any]] = {
-        str(name): {"_FillValue": None} for name in dataset.variables
-    }
-    encoding[layout.name] = {
-        "chunks": layout.chunks,
-        "shards": shard,
-        "compressors": BloscCodec(
+    group = zarr.create_group(store, zarr_format=3, attributes=_plain(dataset.attrs))
+    # Of a fixed length, so that a store can grow while others read it.
+    chunks = {"time": (TIMES_CHUNK,), "time_bounds": (TIMES_CHUNK, 2)}
+    for name, variable in dataset.variables.items():
+        array = group.create_array(
+            str(name),
+            shape=variable.shape,
+            dtype=variable.dtype,
+            chunks=chunks.get(str(name), variable.shape),
+            fill_value=np.nan if variable.dtype.kind == "f" else 0,
+            attributes=_plain(variable.attrs),
+            dimension_names=tuple(map(str, variable.dims)) or None,
+        )
+        array[...] = variable.values
+    group.create_array(
+        layout.name,
+        shape=layout.shape,
+        dtype=np.float32,
+        chunks=layout.chunks,
+        shards=shard,
+        compressors=BloscCodec(
             cname="zstd", clevel=1, shuffle="bitshuffle"
         ),  # see blosc()
-        "_FillValue": np.float32(np.nan),
-    }
-    encoding["status"]["chunks"] = (shard[0],)
-    # Of a fixed length, so that a store can grow while others read it.
-    encoding["time"]["chunks"] = (TIMES_CHUNK,)
-    encoding["time_bounds"]["chunks"] = (TIMES_CHUNK, 2)
+        fill_value=np.nan,
+        attributes={
+            **_plain(layout.variable_attributes()),
+            "_FillValue": _MISSING,
+        },
+        dimension_names=DIMS,
+    )
+    # Attributes have no types in Zarr: as 64-bit integers the flags equal flag_values in type wherever they go.
+    group.create_array(
+        "status",
+        shape=layout.shape[:1],
+        dtype=np.int64,
+        chunks=shard[:1],
+        fill_value=0,
+        attributes=_plain(STATUS),
+        dimension_names=DIMS[:1],
+    )
     with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", message="Consolidated metadata is currently not part"
         )
-        dataset.to_zarr(
-            store,
-            mode="w",
-            compute=False,
-            consolidated=True,
-            zarr_format=3,
-            encoding=encoding,
-        )
+        zarr.consolidate_metadata(store, zarr_format=3)
     # A group, so that listing the store without its consolidated metadata finds nothing strange in it.
     about = {"about": "completion records of deepcams"}
     zarr.create_group(store, path=FOLDER, zarr_format=3, attributes=about)
     return {key: data.to_bytes() for key, data in objects.items()}
+
+
+def _plain(attributes: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return attributes as JSON types."""
+    return {
+        str(name): value.tolist()
+        if isinstance(value, np.ndarray | np.generic)
+        else value
+        for name, value in attributes.items()
+    }
