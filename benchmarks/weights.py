@@ -20,6 +20,7 @@ from deepcams.core.grid import Grid
 from deepcams.evaluation import Experiment, evaluate, open_truth, rows
 from deepcams.evaluation.diagnostics import of_diagnostics
 from deepcams.evaluation.tables import Column, to_markdown
+from deepcams.methods.export import export
 from deepcams.networks import load, read_card, save
 from deepcams.simulation import SimulatedWorld
 from deepcams.training import prepare, read_experiment
@@ -29,6 +30,8 @@ TRUTH = (
     ROOT.parent / "shared" / "data" / "geos_cf" / "geos_cf_20190308_0030-0330z_west.nc4"
 )
 NETWORKS = ("cellnet", "flow-refine", "abpn", "xvfi")
+EXPORTED = ("cellnet",)
+"""Those that gain by an engine; ABPN's attention does not, and networks in time hold their own warping."""
 SHIPPED = ROOT / "src" / "deepcams" / "weights"
 UNSEEN = (-75.0, -90.0, -0.5, 90.0)
 """W S E N of the hours that no network saw."""
@@ -104,6 +107,8 @@ def ship(network: str, trained: Path, truth: Path, folder: Path) -> None:
         provenance={**checkpoint.card.provenance, "card": text, "unseen": unseen},
         stored="float16",
     )
+    if network in EXPORTED:
+        export(path)
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB", file=sys.stderr)
 
 

@@ -58,7 +58,10 @@ def test_a_table_and_a_script(
     script = (here / "job.sh").read_text()
     assert "#SBATCH --array=1-5\n" in script
     assert "INPUT=(cams.nc) " in script
-    assert "--bbox -12 34 45 72 --device auto --period 2019-12-01..2019-12-05" in script
+    assert (
+        "--bbox -12 34 45 72 --device auto --engine auto --period 2019-12-01..2019-12-05"
+        in script
+    )
     assert '--part "$SLURM_ARRAY_TASK_ID/5"' in script
     assert sorted(path.name for path in here.iterdir()) == ["cams.nc", "job.sh"]
 

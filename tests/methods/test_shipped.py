@@ -26,6 +26,7 @@ def test_each_is_small_and_says_what_it_saw_and_how_good_it_is(path: Path) -> No
     assert path.stem == card.network
     assert path.stat().st_size < 20e6
     assert (card.stored, card.variable) == ("float16", "pm2p5")
+    assert (card.exported is not None) == (card.network == "cellnet")
     told = card.provenance
     real = next(part for part in told["split"]["train"] if part["store"] == "real.zarr")
     assert all(
@@ -41,24 +42,30 @@ def test_the_four_networks_are_there() -> None:
     assert [path.stem for path in FILES] == ["abpn", "cellnet", "flow-refine", "xvfi"]
 
 
-def test_best_is_a_shipped_network_and_without_pytorch_a_training_free_method(
+def test_best_is_a_shipped_network_and_with_nothing_to_run_it_a_training_free_method(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("DEEPCAMS_MODELS", raising=False)
     assert (best("temporal"), best("spatial")) == ("flow", "cellnet")
     assert [part.name for part in build().parts] == ["cellnet (conserving)", "flow"]
     find_spec = importlib.util.find_spec
-    without: Any = lambda name: None if name == "torch" else find_spec(name)  # noqa: E731
-    monkeypatch.setattr(sys.modules["deepcams.methods.chains"], "find_spec", without)
+    runners = ["openvino", "onnxruntime", "torch"]
+    without: Any = lambda name: None if name in runners else find_spec(name)  # noqa: E731
+    for module in ("chains", "engines"):
+        monkeypatch.setattr(
+            sys.modules[f"deepcams.methods.{module}"], "find_spec", without
+        )
     with pytest.warns(
         DeepcamsNotice,
-        match=r"without PyTorch the method in space is log-bicubic instead .* cellnet",
+        match=r"without ONNX Runtime or PyTorch the method in space is log-bicubic .* cellnet",
     ):
         assert best("spatial") == "log-bicubic"
     with pytest.warns(DeepcamsNotice):
         names = [part.name for part in build().parts]
     assert best("temporal") == TRAINING_FREE["temporal"]
     assert names == ["log-bicubic (conserving)", "flow"]
+    runners.remove("torch")
+    assert best("spatial") == "cellnet"
 
 
 @pytest.mark.slow

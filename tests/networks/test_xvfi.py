@@ -6,7 +6,8 @@ torch = pytest.importorskip("torch")
 
 from deepcams.core.errors import InputError  # noqa: E402
 from deepcams.networks import build  # noqa: E402
-from deepcams.networks.base import SizeRule, TemporalSample  # noqa: E402
+from deepcams.networks.base import TemporalSample  # noqa: E402
+from deepcams.networks.sizes import SizeRule  # noqa: E402
 from deepcams.networks.xvfi import XVFI, XVFIOptions  # noqa: E402
 from networks.learning import learned  # noqa: E402
 

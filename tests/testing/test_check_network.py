@@ -12,7 +12,8 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from deepcams.networks import build  # noqa: E402
-from deepcams.networks.base import SizeRule, SpatialNetwork, SpatialSample, check_shape  # noqa: E402
+from deepcams.networks.base import SpatialNetwork, SpatialSample, check_shape  # noqa: E402
+from deepcams.networks.sizes import SizeRule  # noqa: E402
 from deepcams.testing import check_network  # noqa: E402
 
 

@@ -17,9 +17,10 @@ from deepcams.methods.base import Chain
 from deepcams.methods.neural_spatial import NeuralSpatial
 from deepcams.methods.neural_temporal import NeuralTemporal
 from deepcams.networks.abpn import ABPN, ABPNOptions
-from deepcams.networks.base import Network, SizeRule
+from deepcams.networks.base import Network
 from deepcams.networks.checkpoint import Card, Checkpoint
 from deepcams.networks.scaling import LinearClip
+from deepcams.networks.sizes import SizeRule
 from deepcams.networks.xvfi import XVFI, XVFIOptions
 
 _TILE = 120

@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deepcams.core.grid import Grid
+from deepcams.methods.exported_spatial import ExportedSpatial
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,9 +28,9 @@ def flop_of(method: Any, grid: Grid) -> int | None:
         grid: of the frames that it is given.
 
     Returns:
-        None: the method has no network.
+        None: the method has no network, or an exported one and torch is not installed.
     """
-    method = copy.copy(getattr(method, "inner", method))
+    method = _in_torch(copy.copy(getattr(method, "inner", method)))
     if not hasattr(method, "network"):
         return None
     method.network = _Counted(method.network)
@@ -38,6 +40,16 @@ def flop_of(method: Any, grid: Grid) -> int | None:
     else:
         method.refine(frame[None], grid)
     return int(method.network.flop)
+
+
+def _in_torch(method: Any) -> Any:
+    """Return an exported network as one whose operations torch counts; other methods as they are."""
+    if not isinstance(method, ExportedSpatial) or find_spec("torch") is None:
+        return method
+    from deepcams.methods.neural_spatial import NeuralSpatial
+    from deepcams.networks.checkpoint import SUFFIX, load
+
+    return NeuralSpatial(load(method.checkpoint.path.with_suffix(SUFFIX)), "cpu")
 
 
 class _Counted:

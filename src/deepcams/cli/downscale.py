@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from deepcams.cli.network_options import DeviceOption, EngineOption, PrecisionOption
 from deepcams.cli.worker_options import Number, PartOption, Scheduler
 
 if TYPE_CHECKING:
@@ -89,12 +90,9 @@ def downscale(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an existing output.")
     ] = False,
-    device: Annotated[
-        str, typer.Option(help="Where networks run: auto, cpu or cuda.")
-    ] = "auto",
-    precision: Annotated[
-        str, typer.Option(help="Of networks: float32 or bfloat16.")
-    ] = "float32",
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "float32",
+    engine: EngineOption = "auto",
     workers: Number = None,
     part: PartOption = None,
     scheduler: Scheduler = None,
@@ -121,13 +119,13 @@ def downscale(
     from deepcams.core.url import place_of
     from deepcams.downscaling.extend import earlier_inputs, plan_extension
     from deepcams.downscaling.job import Job, plan_job
-    from deepcams.downscaling.memory import keep_memory_for
+    from deepcams.downscaling.memory import keep_memory
     from deepcams.readers.cams import open_cams_files
     from deepcams.readers.detect import find_files
     from deepcams.workers import Part
 
     share = None if part is None else Part.parse(part)
-    keep_memory_for(temporal)
+    keep_memory()
     import_dask_late()
     if report is not None:
         from deepcams.core.errors import refuse_url
@@ -156,6 +154,7 @@ def downscale(
         split=split,
         device=device,
         precision=precision,
+        engine=engine,
         inputs=[file.given for file in files],
         command=command_line(),
         **settings,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from deepcams.cli.network_options import DeviceOption, EngineOption
+
 if TYPE_CHECKING:
     from deepcams.planning.forecast import Forecast
 
@@ -57,9 +59,8 @@ def plan(
         tuple[float, float, float, float] | None,
         typer.Option(metavar="W S E N", help="Only the cells that this box touches."),
     ] = None,
-    device: Annotated[
-        str, typer.Option(help="Where networks run: auto, cpu or cuda.")
-    ] = "auto",
+    device: DeviceOption = "auto",
+    engine: EngineOption = "auto",
     days: Annotated[int, typer.Option(min=1, help="How many days to measure.")] = 2,
     cpus: Annotated[int, typer.Option(min=1, help="Processors a worker.")] = 1,
     workers: Annotated[
@@ -120,6 +121,7 @@ def plan(
         "order": order,
         "bbox": bbox,
         "device": device,
+        "engine": engine,
     }
     conditions = Conditions(
         failures=failures, restart=restart, stragglers=stragglers, slowness=slowness

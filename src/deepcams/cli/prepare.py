@@ -80,10 +80,10 @@ def prepare(
     from deepcams.cli.progress import Bars
     from deepcams.cli.stopping import kept, stoppable
     from deepcams.cli.worker_options import opened
-    from deepcams.downscaling.memory import keep_memory_level
+    from deepcams.downscaling.memory import keep_memory
     from deepcams.training.store.prepare import Preparation
 
-    keep_memory_level()
+    keep_memory()
     preparation = Preparation(
         inputs,
         out,

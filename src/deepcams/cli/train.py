@@ -60,7 +60,7 @@ def train(
     from deepcams.cli.progress import Bars
     from deepcams.cli.stopping import Stopping, command_line
     from deepcams.core.errors import DeepcamsError
-    from deepcams.downscaling.memory import keep_memory_at_hand
+    from deepcams.downscaling.memory import keep_memory
     from deepcams.plotting.training import draw_curve
     from deepcams.training.experiment_file import read_experiment, values_of
 
@@ -70,7 +70,7 @@ def train(
             experiment, change or ()
         )  # what is wrong in it is told before PyTorch is imported
         run = _trainer()
-        keep_memory_at_hand()
+        keep_memory()
         with (
             values_of(experiment),
             Stopping(waits=True) as stopping,

@@ -142,7 +142,7 @@ def validate(
     from deepcams.cli.progress import Bars
     from deepcams.cli.stopping import kept, stoppable
     from deepcams.cli.worker_options import opened
-    from deepcams.downscaling.memory import keep_memory_level
+    from deepcams.downscaling.memory import keep_memory
     from deepcams.files.cache import cache_dir, writable
     from deepcams.stations import station_tables as tables
     from deepcams.stations.from_files import Request, validate_files
@@ -169,7 +169,7 @@ def validate(
         days=days,
         fairmode=fairmode,
     )
-    keep_memory_level()
+    keep_memory()
     words = (
         kept()
         if writable(cache_dir())

@@ -55,7 +55,7 @@ def view(
 
     Works offline and reads only what is shown. Ctrl-C stops it.
     """
-    from deepcams.downscaling.memory import keep_memory_level
+    from deepcams.downscaling.memory import keep_memory
     from deepcams.view.start import open_shown
     from deepcams.view.start import view as serve
 
@@ -66,7 +66,7 @@ def view(
 
             webbrowser.open(url)
 
-    keep_memory_level()
+    keep_memory()
     shown = open_shown(store, original or (), stations or (), variable)
     at_rest = serve(shown, host=host, port=port, told=told, for_good=True)
     print("stopped", flush=True)

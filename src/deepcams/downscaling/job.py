@@ -22,7 +22,7 @@ from deepcams.core.stages import staged
 from deepcams.core.times import MEAN_STAMP, stamp
 from deepcams.core.url import Place, Url, place_of
 from deepcams.downscaling.inputs import Inputs
-from deepcams.downscaling.memory import keep_memory_level
+from deepcams.downscaling.memory import keep_memory
 from deepcams.downscaling.output_identity import global_attributes, identify, keep_apart
 from deepcams.downscaling.plan import (
     Plan,
@@ -433,7 +433,7 @@ class Downscaling(Work[Item, tuple[np.ndarray, np.ndarray, Record], None]):
 
     def start(self) -> None:
         """Set how the process of a worker keeps memory."""
-        keep_memory_level()
+        keep_memory()
 
     def compute(self, item: Item) -> tuple[np.ndarray, np.ndarray, Record]:
         """Compute an item."""

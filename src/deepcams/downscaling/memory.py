@@ -1,57 +1,33 @@
-"""Settings of the C library and HDF5 that keep a process's memory level, or at hand."""
+"""Settings of the C library and HDF5 that keep a process's memory for its next use, and level."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
 
-from deepcams.methods.chains import BEST
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -3, -4, -8
-_THRESHOLD = 4 << 20
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+_LARGE = 32 << 20
+_CHUNK_CACHE = 4 << 20
 _NEVER = 2**31 - 1
 
 
-def keep_memory_level() -> None:
-    """Keep what is freed, and what HDF5 caches, from piling up; for the whole process, so only commands call it.
+def keep_memory() -> None:
+    """Keep freed memory for the next array; for the whole process, so only commands call it.
 
-    The C library (glibc) hands arrays of 4 MB and more back to the system as soon as they are freed; left alone, it
-    raises that threshold to 32 MB and keeps the rest, in pieces, in an arena a thread. HDF5 keeps up to 64 MB of each
-    variable, though frames are read in whole chunks, once.
+    A frame makes and frees hundreds of arrays of a few MB. The C library (glibc) by itself hands those back to the
+    system and fetches their pages anew, which cost a third of a run's time. Kept in one arena for all threads, memory
+    stays level over a long run; arrays of 32 MB and more (a day of hours) are handed back, so that no hole of that size
+    is left. HDF5 by itself keeps up to 64 MB of each variable, though frames are read in whole chunks, once.
     """
-    _set({_M_MMAP_THRESHOLD: _THRESHOLD})
-
-
-def keep_memory_at_hand() -> None:
-    """Keep what is freed for the next use; for the whole process, so only commands call it.
-
-    A network on a CPU makes and frees hundreds of large tensors a frame. Fetched from the system anew each time, their
-    pages cost a fifth of ABPN's time, and a third of that of linear + bicubic; kept, the process holds more memory, up
-    to half as much again, and is level where few threads work (not with flow).
-    """
-    _set({_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: _NEVER, _M_ARENA_MAX: 1})
-
-
-def keep_memory_for(temporal: str) -> None:
-    """Keep memory as suits a run of this method in time: at hand, but level where flow's threads would each keep some.
-
-    Args:
-        temporal: as :func:`deepcams.methods.chains.build` takes it.
-    """
-    if temporal in (BEST, "flow", "flow-refine"):
-        keep_memory_level()
-    else:
-        keep_memory_at_hand()
-
-
-def _set(options: dict[int, int]) -> None:
     import netCDF4
 
-    netCDF4.set_chunk_cache(size=_THRESHOLD)
+    netCDF4.set_chunk_cache(size=_CHUNK_CACHE)
     if sys.platform != "linux":
         return
     try:
-        for option, value in options.items():
-            ctypes.CDLL(None).mallopt(option, value)
+        library = ctypes.CDLL(None)
+        library.mallopt(_M_MMAP_THRESHOLD, _LARGE)
+        library.mallopt(_M_TRIM_THRESHOLD, _NEVER)
+        library.mallopt(_M_ARENA_MAX, 1)
     except (OSError, AttributeError):  # another C library: nothing to set
         return

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 from deepcams.core.errors import InputError, MissingExtraError, choose, notice
 from deepcams.core.grid import FACTOR
 from deepcams.core.registry import Registry
+from deepcams.methods import engines
 from deepcams.methods.base import Chain
 from deepcams.networks import NETWORKS
 
@@ -58,19 +59,31 @@ def models_folder() -> Path:
 
 
 def best(kind: Kind) -> str:
-    """Return the name of the most accurate method available; with a notice where PyTorch is missing for it."""
+    """Return the name of the most accurate method available; with a notice where nothing installed runs its network."""
     network = _BEST[kind]
     fallback = TRAINING_FREE[kind]
-    if network == fallback or not weights_of(network):
+    files = weights_of(network)
+    if network == fallback or not files:
         return fallback
-    if all(find_spec(package) is not None for package in ("torch", "safetensors")):
+    if _has_torch() or (engines.installed() and _is_exported(files[0])):
         return network
     axis = "time" if kind == "temporal" else "space"
     notice(
-        f"without PyTorch the method in {axis} is {fallback} instead of the more accurate network {network}: "
-        "pip install 'deepcams[networks]'"
+        f"without ONNX Runtime or PyTorch the method in {axis} is {fallback} instead of the more accurate network "
+        f"{network}: pip install onnxruntime"
     )
     return fallback
+
+
+def _has_torch() -> bool:
+    return all(find_spec(package) is not None for package in ("torch", "safetensors"))
+
+
+def _is_exported(path: Path) -> bool:
+    from deepcams.networks.checkpoint import read_card
+    from deepcams.networks.exported import SUFFIX
+
+    return path.with_suffix(SUFFIX).is_file() and read_card(path).exported is not None
 
 
 def build(
@@ -81,6 +94,7 @@ def build(
     order: Order = "spatial-first",
     device: str = "auto",
     precision: str = "float32",
+    engine: str = "auto",
     variable: str | None = None,
 ) -> Chain:
     """Build the chain that the names describe.
@@ -94,14 +108,23 @@ def build(
         order: ``spatial-first`` (default: the better one for training-free methods) or the paper's ``temporal-first``.
         device: where networks run: ``auto``, ``cpu`` or ``cuda``.
         precision: of networks: ``float32`` or ``bfloat16``.
+        engine: runs networks in space on the CPU: one of :data:`deepcams.methods.engines.ENGINES`, ``torch``, or
+            ``auto``: the quickest one installed that can, else PyTorch.
         variable: what will be downscaled; a checkpoint trained on another one is refused. None: not checked.
 
     Raises:
         InputError: an unknown name; a checkpoint that is missing, damaged, of the wrong kind, or for another variable
-            or factor; a device that is not there.
+            or factor; a device that is not there; an engine that cannot run the network.
+        MissingExtraError: what runs the network is not installed.
     """
     choose("--order", order, get_args(Order))
-    how = {"device": device, "precision": precision, "variable": variable}
+    engines.check_engine(engine)
+    how = {
+        "device": device,
+        "precision": precision,
+        "engine": engine,
+        "variable": variable,
+    }
     in_time = _method("temporal", temporal, TEMPORAL, how)
     in_space = _method("spatial", spatial, SPATIAL, how)
     if in_space is not None and conserve:
@@ -181,23 +204,13 @@ def _weights(name: str, where: str, others: list[str]) -> Path:
 
 def _neural(kind: Kind, path: Path, how: dict[str, Any]) -> Any:
     """Return the network in a checkpoint as a method, once it fits."""
-    try:
-        from deepcams.methods.neural_spatial import NeuralSpatial
-        from deepcams.methods.neural_temporal import NeuralTemporal
-        from deepcams.networks.checkpoint import load
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(f"the network {path.name}", "networks") from error
-    checkpoint = load(path)
-    card = checkpoint.card
+    from deepcams.networks.checkpoint import read_card
+
+    card = read_card(path)
     if card.kind != kind:
         found = f"a {card.kind} one ({card.network})"
         raise InputError(
             f"--{kind} {path}", f"a {kind} network", found, f"use --{card.kind}"
-        )
-    channels = checkpoint.network.channels
-    if channels != 1:
-        raise InputError(
-            path, "a network of one variable", f"one of {channels} channels"
         )
     variable = how["variable"]
     if variable not in (None, card.variable):
@@ -205,5 +218,54 @@ def _neural(kind: Kind, path: Path, how: dict[str, Any]) -> Any:
         raise InputError(path, f"weights trained on {variable}", found)
     if kind == "spatial" and card.factor != FACTOR:
         raise InputError(path, f"a network of factor {FACTOR}", f"factor {card.factor}")
+    engine = _engine(kind, path, how)
+    if engine != engines.TORCH:
+        from deepcams.methods.exported_spatial import ExportedSpatial
+        from deepcams.networks.exported import load_exported
+
+        return ExportedSpatial(load_exported(path), engine)
+    try:
+        from deepcams.methods.neural_spatial import NeuralSpatial
+        from deepcams.methods.neural_temporal import NeuralTemporal
+        from deepcams.networks.checkpoint import load
+
+        checkpoint = load(path)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"the network {path.name}", "networks") from error
+    channels = checkpoint.network.channels
+    if channels != 1:
+        raise InputError(
+            path, "a network of one variable", f"one of {channels} channels"
+        )
     method = NeuralTemporal if kind == "temporal" else NeuralSpatial
     return method(checkpoint, how["device"], how["precision"])
+
+
+def _engine(kind: Kind, path: Path, how: dict[str, Any]) -> str:
+    """Return what runs a network: an engine where one can, PyTorch on GPUs, in bfloat16, and for what is not exported.
+
+    Raises:
+        InputError: an engine was asked for together with what only PyTorch does.
+    """
+    engine = how["engine"]
+    if engine == engines.TORCH or kind == "temporal":
+        return engines.TORCH
+    from deepcams.methods.device import uses_gpu
+
+    gpu = uses_gpu(how["device"])
+    only_torch = {
+        f"--device {how['device']}": gpu and how["device"] != "auto",
+        f"--precision {how['precision']}": how["precision"] != "float32",
+    }
+    needs = [name for name, found in only_torch.items() if found]
+    if engine == engines.AUTO:
+        ready = engines.installed() and _is_exported(path)
+        return engines.installed()[0] if ready and not (gpu or needs) else engines.TORCH
+    if needs:
+        raise InputError(
+            f"--engine {engine}",
+            "float32 on the CPU",
+            needs[0],
+            "use --engine torch",
+        )
+    return str(engine)

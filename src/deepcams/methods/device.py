@@ -1,22 +1,38 @@
-"""The device, precision and memory of networks."""
+"""The device, precision and memory of networks in PyTorch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal, TypeVar, get_args
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
 
-import numpy as np
-import psutil
-import torch
+from deepcams.core.errors import InputError, choose
+from deepcams.methods.fit_memory import SHARE, free_memory
 
-from deepcams.core.errors import DeepcamsError, InputError, choose, notice
+if TYPE_CHECKING:
+    import torch
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["float32", "bfloat16"]
-T = TypeVar("T")
+_GPU_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+"""Of the drivers of NVIDIA, AMD, and of Windows under Linux."""
 
-_SHARE = 0.5
-"""Share of the free memory that a network may use."""
+
+def uses_gpu(name: str) -> bool:
+    """Return whether networks run on a GPU with ``--device name``; torch is imported only where there may be one.
+
+    Raises:
+        InputError: see :func:`choose_device`.
+    """
+    choose("--device", name.partition(":")[0], get_args(Device))
+    if name == "auto":
+        driver = shutil.which("nvidia-smi") or any(
+            Path(file).exists() for file in _GPU_FILES
+        )
+        if not driver or find_spec("torch") is None:
+            return False
+    return name != "cpu" and choose_device(name).type != "cpu"
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -25,6 +41,8 @@ def choose_device(name: str = "auto") -> torch.device:
     Raises:
         InputError: an unknown name, or ``cuda`` that PyTorch cannot use.
     """
+    import torch
+
     kind, _, index = name.partition(":")
     choose("--device", kind, get_args(Device))
     if kind == "cpu" or not torch.cuda.is_available():
@@ -41,6 +59,8 @@ def choose_device(name: str = "auto") -> torch.device:
 
 def working(device: torch.device, precision: Precision) -> torch.autocast:
     """Return the context of that precision (matrix products and convolutions; sums stay float32)."""
+    import torch
+
     choose("--precision", precision, get_args(Precision))
     return torch.autocast(
         device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"
@@ -49,55 +69,9 @@ def working(device: torch.device, precision: Precision) -> torch.autocast:
 
 def memory_budget(device: torch.device) -> int:
     """Return the bytes that a network may use now."""
-    free = psutil.virtual_memory().available
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-    return int(free * _SHARE)
+    if device.type != "cuda":
+        return free_memory()
+    import torch
 
-
-def checked_finite(values: np.ndarray, network: str) -> np.ndarray:
-    """Return the values.
-
-    Raises:
-        DeepcamsError: some are infinite or no numbers.
-    """
-    if not np.isfinite(values).all():
-        raise DeepcamsError(
-            f"{network}: the network gives values that are not finite; its weights are damaged or untrained"
-        )
-    return values
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that memory ran out, on a GPU or on the CPU."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "allocate memory" in str(error)
-
-
-def first_that_fits(
-    work: Callable[[int], T], sizes: list[int], what: str
-) -> tuple[T, int]:
-    """Return ``work(size)`` for the first of ``sizes`` that fits into memory, with a notice for each that does not.
-
-    Returns:
-        the result, and the index of the size that fitted.
-
-    Raises:
-        DeepcamsError: not even the last one fits.
-    """
-    for index, size in enumerate(sizes):
-        try:
-            return work(size), index
-        except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error):
-                raise
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        if index + 1 < len(sizes):
-            notice(
-                f"out of memory with {what} {size}: going on with {sizes[index + 1]}"
-            )
-    raise DeepcamsError(
-        f"out of memory even with {what} {sizes[-1]}: close other programs, use --device cpu, or take a smaller --bbox"
-    )
+    free, _ = torch.cuda.mem_get_info(device)
+    return int(free * SHARE)

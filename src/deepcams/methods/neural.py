@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from importlib.metadata import version
 from typing import Any
 
 from deepcams.methods.device import Precision, choose_device, working
+from deepcams.methods.engines import TORCH
 from deepcams.networks.checkpoint import Checkpoint
 
 
@@ -52,10 +54,11 @@ class Neural:
         self.network.to(self.device)
 
     def settings(self) -> dict[str, Any]:
-        """Return the checkpoint's hash, device and precision."""
+        """Return the checkpoint's hash, device, precision and engine."""
         return {
             "name": self.name,
             "sha256": self.checkpoint.sha256,
             "device": self.device.type,
             "precision": self.precision,
+            "engine": f"{TORCH} {version(TORCH)}",
         }

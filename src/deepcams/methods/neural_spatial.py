@@ -10,25 +10,13 @@ import torch
 from torch import Tensor
 
 from deepcams.core.errors import notice
-from deepcams.core.grid import Grid, nodes_from_cells, pad, unify_poles
-from deepcams.methods.base import SpatialDownscaler
-from deepcams.methods.device import (
-    Precision,
-    checked_finite,
-    first_that_fits,
-    memory_budget,
-    out_of_memory,
-    working,
-)
+from deepcams.core.grid import Grid, pad
+from deepcams.methods.device import Precision, memory_budget, working
+from deepcams.methods.fit_memory import out_of_memory
 from deepcams.methods.neural import Neural
+from deepcams.methods.tiled_spatial import TiledSpatial
 from deepcams.methods.tiling import Tiles
 from deepcams.networks.checkpoint import Checkpoint
-
-_HALO = 16
-"""Halo of a network that takes whole frames: nodes beyond the frame's edges, so that they are like its inside."""
-
-_SMALLEST = 32
-"""Core of a tile below which halving it saves no memory worth the loss."""
 
 
 class _PadOnGrid:
@@ -50,7 +38,7 @@ class _PadOnGrid:
         return frame.flatten(-2)[..., self._sources[width]]
 
 
-class NeuralSpatial(Neural, SpatialDownscaler):
+class NeuralSpatial(Neural, TiledSpatial):
     """A trained spatial network, as a method in space.
 
     Large frames are refined as a whole where the network has a sliding window, else in tiles.
@@ -67,29 +55,12 @@ class NeuralSpatial(Neural, SpatialDownscaler):
         device: str = "auto",
         precision: Precision = "float32",
     ) -> None:
-        super().__init__(checkpoint, device, precision)
+        Neural.__init__(self, checkpoint, device, precision)
+        TiledSpatial.__init__(self, self.network.size_rule, self.network.tiling)
         self.factor = int(checkpoint.card.factor or 1)
-        tiling: Any = self.network.tiling
-        self.halo = tiling.halo if tiling else _HALO
-        self._tile_size: int | None = tiling.size if tiling else None
         self._sliding: bool | None = (
             None  # decided with the first frame that is larger than a tile
         )
-
-    def refine(self, values: np.ndarray, grid: Grid) -> np.ndarray:
-        """Refine each frame; see :meth:`SpatialDownscaler.refine`."""
-        frames = [
-            nodes_from_cells(self._cells(frame, grid), grid, self.factor)
-            for frame in values
-        ]
-        fine = checked_finite(np.stack(frames), self.name)
-        return unify_poles(np.maximum(fine, 0), grid.refine(self.factor))
-
-    def tiles(self, grid: Grid, size: int | None = None) -> Tiles:
-        """Return the tiles of a frame on ``grid``; of the size that the network and the free memory allow."""
-        rule = self.network.size_rule
-        size = size or self._sizes(grid)[0]
-        return Tiles.cut(grid, size, self.halo, rule.multiple, rule.minimum)
 
     def slides(self, grid: Grid) -> bool:
         """Return whether a frame on ``grid`` is refined as a whole, through a sliding window.
@@ -112,19 +83,6 @@ class NeuralSpatial(Neural, SpatialDownscaler):
                 )
         return self._sliding
 
-    def _sizes(self, grid: Grid) -> list[int]:
-        """Return the tile sizes to try, largest first."""
-        rule = self.network.size_rule
-        least = max(rule.minimum, 2 * self.halo + _SMALLEST)
-        size = self._tile_size or max(grid.shape) + 2 * self.halo + rule.multiple - 1
-        budget = memory_budget(self.device)
-        while size > least and self.network.working_bytes(size, size) > budget:
-            size = max(size // 2, least)
-        sizes = [size]
-        while sizes[-1] > least:
-            sizes.append(max(sizes[-1] // 2, least))
-        return sizes
-
     def _run(self, frames: np.ndarray, work: Callable[[Tensor], Tensor]) -> np.ndarray:
         """(n, rows, columns) in ug m-3 -> (n, factor rows, factor columns), through the scaling and back."""
         scaling = self.checkpoint.scaling
@@ -133,8 +91,8 @@ class NeuralSpatial(Neural, SpatialDownscaler):
             fine = work(scaling.forward(values)[:, None])
         return scaling.inverse(fine[:, 0].float()).cpu().numpy()
 
-    def _cells(self, frame: np.ndarray, grid: Grid) -> np.ndarray:
-        """Refine one frame: (rows, columns) -> (factor rows, factor columns), cell-like."""
+    def cells(self, frame: np.ndarray, grid: Grid) -> np.ndarray:
+        """Refine one frame, as a whole if it slides; see :meth:`TiledSpatial.cells`."""
         if self.slides(grid):
             padding = _PadOnGrid(grid, self.device)
             try:
@@ -148,26 +106,26 @@ class NeuralSpatial(Neural, SpatialDownscaler):
             notice(
                 f"out of memory with a whole frame of {grid.rows} x {grid.columns}: going on in tiles"
             )
-        sizes = self._sizes(grid)
-        fine, used = first_that_fits(
-            lambda size: self._tiled(frame, grid, size), sizes, "tiles of"
-        )
-        if used:
-            self._tile_size = sizes[used]
-        return fine
+        return super().cells(frame, grid)
 
-    def _tiled(self, frame: np.ndarray, grid: Grid, size: int) -> np.ndarray:
-        """Refine one frame in tiles of that size; on a GPU as many at once as fit into memory."""
-        tiles = self.tiles(grid, size)
-        batch = 1
-        if self.device.type != "cpu":
-            one = max(
-                self.network.working_bytes(tiles.rows.size, tiles.columns.size), 1
-            )
-            batch = max(1, min(memory_budget(self.device) // one, len(tiles)))
-        return tiles.apply(
-            frame, lambda some: self._run(some, self.network.refine), self.factor, batch
-        )
+    def refine_tiles(self, tiles: np.ndarray) -> np.ndarray:
+        """Refine tiles; see :meth:`TiledSpatial.refine_tiles`."""
+        return self._run(tiles, self.network.refine)
+
+    def working_bytes(self, rows: int, columns: int) -> int:
+        """Return the memory that one tile needs, as the network estimates it."""
+        return int(self.network.working_bytes(rows, columns))
+
+    def budget(self) -> int:
+        """Return the bytes of the device that may be used now."""
+        return memory_budget(self.device)
+
+    def at_once(self, tiles: Tiles) -> int:
+        """Return how many tiles are refined together: on a GPU as many as fit into memory."""
+        if self.device.type == "cpu":
+            return 1
+        one = max(self.working_bytes(tiles.rows.size, tiles.columns.size), 1)
+        return max(1, min(self.budget() // one, len(tiles)))
 
     def settings(self) -> dict[str, Any]:
         """Return the checkpoint's hash, device and precision, and the halo."""

@@ -10,7 +10,8 @@ import torch
 from deepcams.core.grid import Grid, pad, unify_poles
 from deepcams.core.stages import staged
 from deepcams.methods.base import TemporalDownscaler
-from deepcams.methods.device import Precision, checked_finite, first_that_fits, working
+from deepcams.methods.device import Precision, working
+from deepcams.methods.fit_memory import checked_finite, first_that_fits
 from deepcams.methods.flow import Flow, initial_estimates
 from deepcams.methods.neural import Neural
 from deepcams.networks.checkpoint import Checkpoint

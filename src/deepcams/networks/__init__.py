@@ -14,27 +14,27 @@ from deepcams.core.registry import Registry
 
 if TYPE_CHECKING:
     from deepcams.networks.base import Network as Network
-    from deepcams.networks.base import SizeRule as SizeRule
     from deepcams.networks.base import SpatialNetwork as SpatialNetwork
     from deepcams.networks.base import SpatialSample as SpatialSample
     from deepcams.networks.base import TemporalNetwork as TemporalNetwork
     from deepcams.networks.base import TemporalSample as TemporalSample
-    from deepcams.networks.base import Tiling as Tiling
     from deepcams.networks.checkpoint import load as load
     from deepcams.networks.checkpoint import read_card as read_card
     from deepcams.networks.checkpoint import save as save
     from deepcams.networks.scaling import make_scaling as make_scaling
+    from deepcams.networks.sizes import SizeRule as SizeRule
+    from deepcams.networks.sizes import Tiling as Tiling
 else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
         {
             "Network": ".base",
-            "SizeRule": ".base",
+            "SizeRule": ".sizes",
             "SpatialNetwork": ".base",
             "SpatialSample": ".base",
             "TemporalNetwork": ".base",
             "TemporalSample": ".base",
-            "Tiling": ".base",
+            "Tiling": ".sizes",
             "load": ".checkpoint",
             "make_scaling": ".scaling",
             "read_card": ".checkpoint",

@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from deepcams.networks.base import (
     SpatialNetwork,
     SpatialSample,
-    Tiling,
     check_shape,
     require,
     require_ranges,
 )
 from deepcams.networks.layers import conv3, resize, zero_bias
+from deepcams.networks.sizes import Tiling
 from deepcams.networks.warp import at_least_float32
 from deepcams.networks.window import Pad, SlidingWindow
 

@@ -12,7 +12,6 @@ import dataclasses
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 
 from deepcams.core import text
 from deepcams.core.errors import InputError
+from deepcams.networks.sizes import SizeRule, Tiling
 from deepcams.networks.window import Pad
 
 Kind = Literal["temporal", "spatial"]
@@ -58,49 +58,6 @@ class SpatialSample(NamedTuple):
 
     coarse: Tensor
     target: Tensor
-
-
-@dataclass(frozen=True)
-class SizeRule:
-    """The frame sizes a network takes: height and width are multiples of ``multiple`` and at least ``minimum``."""
-
-    multiple: int = 1
-    minimum: int = 1
-
-    def fits(self, rows: int, columns: int) -> bool:
-        """Return whether a frame of this size may be given to the network."""
-        return (rows, columns) == self.enlarge(rows, columns)
-
-    def enlarge(self, rows: int, columns: int) -> tuple[int, int]:
-        """Return the smallest size that fits and holds rows x columns: what to pad to."""
-        return self._round_up(rows), self._round_up(columns)
-
-    def check(self, tensor: Tensor, where: str) -> None:
-        """Raise InputError unless the last two dimensions of ``tensor`` fit."""
-        rows, columns = tensor.shape[-2:]
-        if self.fits(rows, columns):
-            return
-        expected = f"height and width that are multiples of {self.multiple}"
-        if self.minimum > self.multiple:
-            expected += f" and at least {self.minimum}"
-        larger = "x".join(map(str, self.enlarge(rows, columns)))
-        raise InputError(where, expected, f"{rows}x{columns}", f"pad to {larger}")
-
-    def _round_up(self, n: int) -> int:
-        return -(-max(n, self.minimum) // self.multiple) * self.multiple
-
-
-@dataclass(frozen=True)
-class Tiling:
-    """The tiles that a spatial network wants a large frame cut into, in coarse pixels.
-
-    Attributes:
-        size: tile edge the network was made for, halo included.
-        halo: pixels at each edge of a tile whose output is discarded; neighbouring tiles overlap by at least two halos.
-    """
-
-    size: int
-    halo: int
 
 
 class Network(nn.Module, ABC):

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from deepcams.networks.base import (
     SpatialNetwork,
     SpatialSample,
-    Tiling,
     check_shape,
     require,
     require_ranges,
@@ -28,9 +27,10 @@ from deepcams.networks.layers import (
     conv3,
     difference_of_powers,
     relu,
-    resize,
+    resize_kernel,
     set_to_zero,
 )
+from deepcams.networks.sizes import Tiling
 from deepcams.networks.warp import at_least_float32
 
 _LOG_FLOOR = 0.01
@@ -101,9 +101,10 @@ class CellNet(SpatialNetwork):
             ResidualBlock(width) for _ in range(self.options.blocks)
         )
         self.last = conv3(width, self.factor**2)
-        set_to_zero(
-            self.last
-        )  # to begin with, the shares are those of the training-free method
+        # to begin with, the shares are those of the training-free method
+        set_to_zero(self.last)
+        self.bicubic: Tensor
+        self.register_buffer("bicubic", resize_kernel(self.factor), persistent=False)
 
     @property
     def receptive_field(self) -> int:
@@ -132,7 +133,7 @@ class CellNet(SpatialNetwork):
         x = self.first(seen)
         for block in self.blocks:
             x = block(x)
-        logits = F.pixel_unshuffle(start, self.factor) + at_least_float32(self.last(x))
+        logits = start + at_least_float32(self.last(x))
         shares = torch.softmax(logits, dim=1)
         return F.pixel_shuffle(shares * (coarse * self.factor**2), self.factor)
 
@@ -142,8 +143,6 @@ class CellNet(SpatialNetwork):
         return difference_of_powers(found, sample.target, 0.1, self.options.power)
 
     def _enlarged_log(self, coarse: Tensor) -> Tensor:
+        """Return the bicubic logarithm, (B, 1, H, W) -> (B, factor^2, H, W): a channel per fine pixel of a cell."""
         logs = F.pad(coarse.clamp_min(_LOG_FLOOR).log(), (2, 2, 2, 2), mode="replicate")
-        rows, columns = logs.shape[-2:]
-        fine = resize(logs, rows * self.factor, columns * self.factor)
-        edge = 2 * self.factor
-        return fine[..., edge:-edge, edge:-edge]
+        return F.conv2d(logs, self.bicubic.to(logs.dtype))

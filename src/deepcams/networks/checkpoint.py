@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 SUFFIX = ".safetensors"
 KEY = "deepcams"
 """Key of the card in the header's metadata."""
-VERSION = 1
-"""The format this package writes; it reads this and all earlier ones."""
+VERSION = 2
+"""The format this package writes; it reads this and all earlier ones. Format 1 has no ``exported``."""
 STORED = ("float32", "float16")
 """Types in which weights are stored."""
 _WANTED = "a deepcams checkpoint (safetensors with a card)"
@@ -41,6 +41,7 @@ _FORMATS = {
     b"\x80": "a pickle",
     b"\x89HDF": "a netCDF-4 file",
     b"CDF": "a netCDF-3 file",
+    b"\x08": "an ONNX file (name the checkpoint it was exported from)",
 }
 """First bytes of files of other formats."""
 
@@ -61,6 +62,8 @@ class Card:
         package_version: of the deepcams that wrote the file.
         stored: "float32" or "float16", the type of the stored weights.
         tensors_sha256: of the weights' names and stored bytes, checked on loading.
+        exported: the ONNX file with the same stem in the same folder, as
+            :class:`deepcams.networks.exported.Exported` describes it; None: there is none.
         version: of the format.
     """
 
@@ -75,6 +78,7 @@ class Card:
     package_version: str
     stored: str
     tensors_sha256: str
+    exported: dict[str, Any] | None = None
     version: int = VERSION
 
 
@@ -154,14 +158,41 @@ def save(
         stored=stored,
         tensors_sha256=_digest(tensors),
     )
-    try:
-        text = json.dumps(dataclasses.asdict(card), sort_keys=True, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise InputError("provenance", "JSON values", str(error)) from None
     with os_errors_explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, to_bytes(tensors, metadata={KEY: text}))
+        write_atomically(path, to_bytes(tensors, metadata={KEY: _json(card)}))
     return path
+
+
+def _json(card: Card) -> str:
+    try:
+        return json.dumps(dataclasses.asdict(card), sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError("provenance", "JSON values", str(error)) from None
+
+
+def rewrite_card(path: Path, card: Card) -> None:
+    """Give a checkpoint another card, atomically; its weights are the same bytes.
+
+    Raises:
+        InputError: see :func:`read_card`.
+        OutputError: the file cannot be written.
+    """
+    header, content = _read_header(path, whole=True)
+    header["__metadata__"][KEY] = _json(card)
+    (size,) = struct.unpack("<Q", content[:8])
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)  # safetensors begins the weights at a multiple of 8
+    with os_errors_explained(path):
+        write_atomically(
+            path, struct.pack("<Q", len(text)) + text + content[8 + size :]
+        )
+
+
+def read_with_sha256(path: str | Path) -> tuple[Card, str]:
+    """Return the card and the SHA-256 of the file's bytes; without torch (see :func:`read_card`)."""
+    header, content = _read_header(Path(path), whole=True)
+    return _card_of(header, path), hashlib.sha256(content).hexdigest()
 
 
 def read_card(path: str | Path) -> Card:
@@ -342,12 +373,22 @@ def _card_of(header: Mapping[str, Any], path: object) -> Card:
             path, f"checkpoint format {VERSION} or earlier", f"format {version}", do
         )
     expected = {field.name: str(field.type) for field in dataclasses.fields(Card)}
+    if version == 1:
+        values.setdefault("exported", None)
     wrong = [f"without {name}" for name in sorted(expected.keys() - values)]
     wrong += [f"with {name}" for name in sorted(values.keys() - expected)]
     if wrong:
-        raise InputError(f"{path}: card", "the entries of format 1", "; ".join(wrong))
+        raise InputError(
+            f"{path}: card", f"the entries of format {version}", "; ".join(wrong)
+        )
+    types: dict[str, Any] = {
+        "str": str,
+        "int": int,
+        "int | None": int | None,
+        "dict[str, Any] | None": dict | None,
+    }
     for name, kind in expected.items():
-        wanted: Any = {"str": str, "int": int, "int | None": int | None}.get(kind, dict)
+        wanted = types.get(kind, dict)
         if not isinstance(values[name], wanted):
             raise InputError(f"{path}: card: {name}", kind, repr(values[name]))
     return Card(**values)

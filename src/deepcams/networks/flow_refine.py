@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from deepcams.core.errors import InputError
 from deepcams.networks.base import (
-    SizeRule,
     TemporalNetwork,
     TemporalSample,
     Times,
@@ -35,6 +34,7 @@ from deepcams.networks.layers import (
     double_size,
     zero_bias,
 )
+from deepcams.networks.sizes import SizeRule
 from deepcams.networks.warp import at_least_float32
 
 _GAIN = 8.0

@@ -51,6 +51,18 @@ def resize(x: Tensor, rows: int, columns: int) -> Tensor:
     return F.interpolate(x, size=(rows, columns), mode="bicubic", align_corners=False)
 
 
+def resize_kernel(factor: int) -> Tensor:
+    """Return the weights by which a convolution does :func:`resize` ``factor`` times, (factor^2, 1, 5, 5), float64.
+
+    Each output channel is one fine pixel of every coarse one. Unlike :func:`resize`, whose float32 coordinates lose
+    digits far from the corner, it treats all places of a frame alike.
+    """
+    impulses = torch.eye(25, dtype=torch.float64).reshape(25, 1, 5, 5)
+    answers = resize(impulses, 5 * factor, 5 * factor)
+    cell = slice(2 * factor, 3 * factor)
+    return answers[..., cell, cell].reshape(25, -1).T.reshape(-1, 1, 5, 5).contiguous()
+
+
 def difference_of_powers(
     found: Tensor, wanted: Tensor, floor: float, power: float
 ) -> Tensor:

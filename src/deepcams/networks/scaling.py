@@ -62,7 +62,7 @@ class LinearClip(Scaling):
 
     def forward(self, values: Tensor) -> Tensor:
         """Map values below 0 to 0, those above the limit to 1."""
-        return values.clamp(0, self.limit) / self.limit
+        return values.clamp(0.0, self.limit) / self.limit
 
     def inverse(self, scaled: Tensor) -> Tensor:
         """Multiply by the limit; not clipped: a network may answer with more than the limit, or less than 0."""
@@ -112,15 +112,11 @@ class Log(Scaling):
 
     def forward(self, values: Tensor) -> Tensor:
         """Apply the logarithm of 1 + |PM| / floor with the sign of PM: odd, increasing."""
-        return torch.copysign(
-            torch.log1p(values.abs() / self.floor) / self.norm, values
-        )
+        return values.sign() * torch.log1p(values.abs() / self.floor) / self.norm
 
     def inverse(self, scaled: Tensor) -> Tensor:
         """Apply the exponential less one, with the sign of ``scaled``."""
-        return torch.copysign(
-            torch.expm1(scaled.abs() * self.norm) * self.floor, scaled
-        )
+        return scaled.sign() * torch.expm1(scaled.abs() * self.norm) * self.floor
 
 
 SCALINGS = Registry(

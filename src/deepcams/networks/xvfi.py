@@ -17,7 +17,6 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from deepcams.networks.base import (
-    SizeRule,
     TemporalNetwork,
     TemporalSample,
     Times,
@@ -35,6 +34,7 @@ from deepcams.networks.layers import (
     resize,
     zero_bias,
 )
+from deepcams.networks.sizes import SizeRule
 from deepcams.networks.warp import at_least_float32, splat, warp
 
 Pair = tuple[Tensor, Tensor]

@@ -198,9 +198,9 @@ def uses_gpu(job: Job, settings: Mapping[str, Any]) -> bool:
     """Return whether a run uses a GPU on this machine."""
     if not job.plan.chain.weights:
         return False
-    from deepcams.methods.device import choose_device
+    from deepcams.methods import device
 
-    return choose_device(settings.get("device") or "auto").type == "cuda"
+    return device.uses_gpu(settings.get("device") or "auto")
 
 
 def _lazy(grid: Grid, start: np.datetime64, length: np.timedelta64) -> xr.DataArray:

@@ -293,11 +293,16 @@ class Indexed:
     def __getitem__(self, key: Any) -> Indexed | np.ndarray:
         """Return a part; integers and anything beyond one index an axis are answered with values."""
         keys = key if isinstance(key, tuple) else (key,)
-        plain = Ellipsis not in keys and len(keys) <= self.ndim
-        kinds = (slice, np.ndarray)
-        if not plain or not all(isinstance(each, kinds) for each in keys):
-            return np.asarray(self)[key]
-        if sum(isinstance(each, np.ndarray) for each in keys) > 1:
+        if keys and keys[-1] is Ellipsis:  # xarray adds one
+            keys = keys[:-1]
+        lines = [each for each in keys if isinstance(each, np.ndarray)]
+        slices = [each for each in keys if isinstance(each, slice)]
+        if (
+            len(slices) + len(lines) != len(keys)
+            or len(keys) > self.ndim
+            or len(lines) > 1
+            or any(line.ndim != 1 for line in lines)
+        ):
             return np.asarray(self)[key]
         keys += (slice(None),) * (self.ndim - len(keys))
         index = (own[each] for own, each in zip(self._index, keys, strict=True))

@@ -13,13 +13,13 @@ from torch import Tensor
 from deepcams.core.errors import InputError
 from deepcams.networks.base import (
     Network,
-    SizeRule,
     SpatialNetwork,
     SpatialSample,
     TemporalNetwork,
     TemporalSample,
     options_from,
 )
+from deepcams.networks.sizes import SizeRule
 
 _SAME = 1e-4
 """Largest difference, relative to the largest value, of results that must be the same but for rounding."""

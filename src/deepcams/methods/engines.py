@@ -1,0 +1,145 @@
+"""What runs an exported network: one small class an engine.
+
+The first installed one of :data:`PREFERRED` is taken, the quickest first. All compute in float32.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from deepcams.core.errors import InputError, MissingExtraError, choose
+from deepcams.core.registry import Registry
+from deepcams.networks.exported import INPUT
+
+TORCH = "torch"
+"""The name of PyTorch among the engines: it runs every network, on GPUs too, from the checkpoint itself."""
+AUTO = "auto"
+PREFERRED = ("openvino", "onnxruntime")
+ENGINES = Registry(
+    "engine",
+    "deepcams.engines",
+    {
+        "onnxruntime": "deepcams.methods.engines:OnnxRuntime",
+        "openvino": "deepcams.methods.engines:OpenVino",
+    },
+)
+
+
+class Engine(Protocol):
+    """An engine with one graph in it.
+
+    Attributes:
+        package: what must be installed; also the engine's name.
+        version: of that package.
+    """
+
+    package: ClassVar[str]
+    version: str
+
+    def __init__(self, graph: bytes, threads: int) -> None:
+        """Read an ONNX graph; any exception means that the engine cannot run it."""
+        ...
+
+    def run(self, frames: np.ndarray) -> np.ndarray:
+        """Compute (N, 1, H, W) -> (N, 1, factor H, factor W), float32; any N, H and W."""
+        ...
+
+
+class OnnxRuntime:
+    """ONNX Runtime (MIT) on the CPU; its builds for Windows would send telemetry, which is turned off."""
+
+    package = "onnxruntime"
+
+    def __init__(self, graph: bytes, threads: int) -> None:
+        import onnxruntime
+
+        onnxruntime.disable_telemetry_events()
+        self.version = str(onnxruntime.__version__)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 4
+        # Waiting threads would burn the processor between frames.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session: Any = onnxruntime.InferenceSession(
+            graph, options, providers=["CPUExecutionProvider"]
+        )
+
+    def run(self, frames: np.ndarray) -> np.ndarray:
+        """Compute; see :meth:`Engine.run`."""
+        return np.asarray(self._session.run(None, {INPUT: frames})[0])
+
+
+class OpenVino:
+    """OpenVINO (Apache 2.0) on the CPU; float32 is asked for, else it takes bfloat16 where the processor has it."""
+
+    package = "openvino"
+
+    def __init__(self, graph: bytes, threads: int) -> None:
+        import openvino
+
+        self.version = str(openvino.__version__).split("-")[0]
+        core = openvino.Core()
+        settings = {
+            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_NUM_THREADS": threads,
+            "ENABLE_CPU_PINNING": False,
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        self._model: Any = core.compile_model(core.read_model(graph), "CPU", settings)
+
+    def run(self, frames: np.ndarray) -> np.ndarray:
+        """Compute; see :meth:`Engine.run`."""
+        return np.array(self._model([frames])[0])
+
+
+def installed() -> list[str]:
+    """Return the installed engines of :data:`PREFERRED`, the quickest first."""
+    return [name for name in PREFERRED if find_spec(name) is not None]
+
+
+def open_engine(name: str, graph: bytes, path: Path) -> Engine:
+    """Return an engine with a graph in it.
+
+    Args:
+        name: in :data:`ENGINES`.
+        graph: bytes of an ONNX file.
+        path: of that file, for errors.
+
+    Raises:
+        InputError: no such engine, or one that cannot run the graph (an operation that it lacks).
+        MissingExtraError: it is not installed.
+    """
+    kind = ENGINES.get(name)
+    try:
+        return kind(graph, usable_threads())
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"--engine {name}", name) from error
+    except Exception as error:  # each engine has exceptions of its own
+        found = f"{type(error).__name__}: {error}"
+        raise InputError(
+            path, f"a network that {name} can run", found, "use --engine torch"
+        ) from error
+
+
+def usable_threads() -> int:
+    """Return ``$OMP_NUM_THREADS`` (workers get their share of the processors so), else the usable processors."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    if wanted.isdigit() and int(wanted):
+        return int(wanted)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def check_engine(name: str) -> None:
+    """Refuse a name that is no engine's.
+
+    Raises:
+        InputError: unknown.
+    """
+    choose("--engine", name, [AUTO, TORCH, *ENGINES.names()])

@@ -1,0 +1,71 @@
+"""Fit the work of networks into the memory that is free; without torch."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+import psutil
+
+from deepcams.core.errors import DeepcamsError, notice
+
+T = TypeVar("T")
+
+SHARE = 0.5
+"""Share of the free memory that a network may use."""
+
+
+def free_memory() -> int:
+    """Return the bytes of main memory that a network may use now."""
+    return int(psutil.virtual_memory().available * SHARE)
+
+
+def checked_finite(values: np.ndarray, network: str) -> np.ndarray:
+    """Return the values.
+
+    Raises:
+        DeepcamsError: some are infinite or no numbers.
+    """
+    if not np.isfinite(values).all():
+        raise DeepcamsError(
+            f"{network}: the network gives values that are not finite; its weights are damaged or untrained"
+        )
+    return values
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory ran out, on a GPU or on the CPU, whatever library raised it."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return "allocate memory" in str(error) or "bad_alloc" in str(error)
+
+
+def first_that_fits(
+    work: Callable[[int], T], sizes: list[int], what: str
+) -> tuple[T, int]:
+    """Return ``work(size)`` for the first of ``sizes`` that fits into memory, with a notice for each that does not.
+
+    Returns:
+        the result, and the index of the size that fitted.
+
+    Raises:
+        DeepcamsError: not even the last one fits.
+    """
+    for index, size in enumerate(sizes):
+        try:
+            return work(size), index
+        except Exception as error:  # engines have exceptions of their own
+            if not out_of_memory(error):
+                raise
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if index + 1 < len(sizes):
+            notice(
+                f"out of memory with {what} {size}: going on with {sizes[index + 1]}"
+            )
+    raise DeepcamsError(
+        f"out of memory even with {what} {sizes[-1]}: close other programs, use --device cpu, or take a smaller --bbox"
+    )

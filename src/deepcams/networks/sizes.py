@@ -1,0 +1,54 @@
+"""The frame sizes and tiles that a network takes; without torch, so that exported networks need none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from deepcams.core.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class SizeRule:
+    """The frame sizes a network takes: height and width are multiples of ``multiple`` and at least ``minimum``."""
+
+    multiple: int = 1
+    minimum: int = 1
+
+    def fits(self, rows: int, columns: int) -> bool:
+        """Return whether a frame of this size may be given to the network."""
+        return (rows, columns) == self.enlarge(rows, columns)
+
+    def enlarge(self, rows: int, columns: int) -> tuple[int, int]:
+        """Return the smallest size that fits and holds rows x columns: what to pad to."""
+        return self._round_up(rows), self._round_up(columns)
+
+    def check(self, tensor: Tensor, where: str) -> None:
+        """Raise InputError unless the last two dimensions of ``tensor`` fit."""
+        rows, columns = tensor.shape[-2:]
+        if self.fits(rows, columns):
+            return
+        expected = f"height and width that are multiples of {self.multiple}"
+        if self.minimum > self.multiple:
+            expected += f" and at least {self.minimum}"
+        larger = "x".join(map(str, self.enlarge(rows, columns)))
+        raise InputError(where, expected, f"{rows}x{columns}", f"pad to {larger}")
+
+    def _round_up(self, n: int) -> int:
+        return -(-max(n, self.minimum) // self.multiple) * self.multiple
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """The tiles that a spatial network wants a large frame cut into, in coarse pixels.
+
+    Attributes:
+        size: tile edge the network was made for, halo included.
+        halo: pixels at each edge of a tile whose output is discarded; neighbouring tiles overlap by at least two halos.
+    """
+
+    size: int
+    halo: int
