@@ -91,7 +91,7 @@ def test_ratios_are_of_one_turn_and_reported_as_medians() -> None:
         )
         for slow in (1, 2, 4)
     ]
-    found = Breakdown("m", 1, (1, 1), {"space": Amount(bytes=8, flop=20)}, turns)
+    found = Breakdown("m", [], 1, (1, 1), {"space": Amount(bytes=8, flop=20)}, turns)
     row = found.stages()["space"]
     assert row["wall"] == 8
     assert row["wall_share"] == pytest.approx(8 / 14)

@@ -2,7 +2,7 @@
 
 Each run is a process of its own, like ``deepcams downscale``: so its start counts, and its peak memory is its own.
 Three things take turns: the run as users have it (one item is written while the next is computed), the run with its
-items one by one and its stages counted, and the machine's own rates.
+items one by one and its stages counted, and, before and after that, the machine's own rates.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from deepcams.core.times import HOUR
 from deepcams.downscaling.job import Job, plan_job
 from deepcams.downscaling.memory import keep_memory
 from deepcams.methods.chains import BEST
+from deepcams.methods.engines import AUTO, TORCH
 from deepcams.workers import Item, Made, Result, ThisProcess, Work
 
 START = "start"
@@ -52,6 +54,7 @@ class Request:
         out: Zarr store to write.
         hours: of output.
         temporal, spatial: as ``deepcams downscale`` takes them.
+        engine: runs networks in space, likewise.
         as_released: run :func:`deepcams.bench.as_released.as_released` in their place.
         one_by_one: run items one by one and count what the stages cost.
         began: ``time.monotonic`` when the process was started; None: it has done other things before.
@@ -62,6 +65,7 @@ class Request:
     hours: int
     temporal: str
     spatial: str
+    engine: str = AUTO
     as_released: bool = False
     one_by_one: bool = False
     began: float | None = None
@@ -70,7 +74,11 @@ class Request:
         """Plan the run."""
         from deepcams.readers.cams import open_cams
 
-        settings: dict[str, Any] = {"temporal": self.temporal, "spatial": self.spatial}
+        settings: dict[str, Any] = {
+            "temporal": self.temporal,
+            "spatial": self.spatial,
+            "engine": self.engine,
+        }
         if self.as_released:  # the same hours and grids
             settings = {"temporal": "linear", "spatial": "bicubic", "conserve": False}
         job = plan_job(
@@ -95,7 +103,7 @@ class Turn:
     Attributes:
         stages: cost of each stage of the run one by one.
         usual: cost of the usual run: :data:`START` and :data:`OTHER`, which is all the rest.
-        machine: rates of :class:`deepcams.bench.machine.Machine`.
+        machine: rates of :class:`deepcams.bench.machine.Machine`, means of before and after the run one by one.
         bytes: size of the output.
     """
 
@@ -187,8 +195,8 @@ def amounts(job: Job, size: int) -> dict[str, Amount]:
         "read": Amount(frames * coarse_bytes),
         "space": Amount(refined * (coarse_bytes + fine_bytes)),
         "conserve": Amount(refined * (coarse_bytes + 2 * fine_bytes)),
-        "motion": Amount(pairs * (2 * between + 2 * flow)),
-        "carry": Amount(pairs * (2 * between + 2 * flow) + inner * 2 * between),
+        "motion": Amount(pairs * (2 * between + flow)),
+        "carry": Amount(pairs * (2 * between + flow) + inner * 2 * between),
         "blend": Amount(inner * 3 * between),
         "round": Amount(hours * 2 * fine_bytes),
         "compress": Amount(hours * fine_bytes + size),
@@ -215,6 +223,7 @@ class Breakdown:
 
     Attributes:
         method: the chain's name.
+        settings: of the chain's parts, the engine among them.
         hours: of output.
         grid: rows and columns of the output.
         least: the least that each stage has to do.
@@ -222,6 +231,7 @@ class Breakdown:
     """
 
     method: str
+    settings: Sequence[Mapping[str, Any]]
     hours: int
     grid: tuple[int, int]
     least: Mapping[str, Amount]
@@ -258,6 +268,7 @@ class Breakdown:
         """Return everything as JSON types: seconds, bytes, FLOP, shares and ratios of 1."""
         return {
             "method": self.method,
+            "settings": list(self.settings),
             "hours": self.hours,
             "grid": list(self.grid),
             "turns": len(self.turns),
@@ -299,6 +310,14 @@ def _ratio(rate: float | None, best: float | None) -> float | None:
     return rate / best if rate and best else None
 
 
+def _mean(before: Row, after: Row) -> Row:
+    """Return the means of rates before and after a run: other work on the machine comes and goes."""
+    return {
+        name: rate and (rate + (after[name] or rate)) / 2
+        for name, rate in before.items()
+    }
+
+
 def _median(rows: Sequence[Mapping[str, float | None]]) -> Row:
     """Return the median of each figure."""
     found: Row = {}
@@ -315,6 +334,7 @@ def breakdown(
     *,
     temporal: str = BEST,
     spatial: str = BEST,
+    engine: str = AUTO,
     as_released: bool = False,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Breakdown:
@@ -324,7 +344,7 @@ def breakdown(
         hours: simulated global hours a run.
         repeats: turns.
         folder: where to write (default: the system's folder for temporary files); left as it was.
-        temporal, spatial: methods, as ``deepcams downscale`` takes them.
+        temporal, spatial, engine: as ``deepcams downscale`` takes them.
         as_released: the published chain at its published cost in their place (needs PyTorch).
         progress: told of each turn.
 
@@ -334,22 +354,29 @@ def breakdown(
     """
     with tempfile.TemporaryDirectory(dir=folder, prefix="deepcams-bench-") as name:
         source, out = str(Path(name) / "cams.nc"), str(Path(name) / "out.zarr")
-        request = Request(source, out, hours, temporal, spatial, as_released)
+        request = Request(source, out, hours, temporal, spatial, engine, as_released)
         write_input(Path(source), days=-(-hours // 24))
         job = request.job()
         grid = job.plan.crop.region
         turns = []
         for turn in range(repeats):
             usual, size = run_in_own_process(request)
+            before = measure_machine(grid.rows, grid.columns)
             stages, _ = run_in_own_process(replace(request, one_by_one=True))
-            machine = measure_machine(grid.rows, grid.columns)
-            turns.append(Turn(stages, usual, asdict(machine), size))
+            after = measure_machine(grid.rows, grid.columns)
+            turns.append(
+                Turn(stages, usual, _mean(asdict(before), asdict(after)), size)
+            )
             walls = f"{total(stages).wall:.1f} s, usually {total(usual).wall:.1f} s"
             progress(f"{turn + 1} of {repeats}: {walls}")
         fine = job.plan.crop.grid
         shape = (fine.rows, fine.columns)
-        least = amounts(job, size)
-        return Breakdown(job.plan.chain.name, hours, shape, least, turns)
+        # What an engine computes is counted in PyTorch's layers, which are the same.
+        counted = replace(request, engine=TORCH).job() if find_spec(TORCH) else job
+        least = amounts(counted, size)
+        chain = job.plan.chain
+        settings = chain.settings()["chain"]
+        return Breakdown(chain.name, settings, hours, shape, least, turns)
 
 
 def main() -> None:

@@ -22,8 +22,11 @@ def as_text(found: Breakdown) -> str:
         "page faults",
         "peak MB",
     )
+    engines = "".join(
+        f" ({part['engine']})" for part in found.settings if "engine" in part
+    )
     lines = [
-        f"{found.hours} hours of {rows} x {columns} by {found.method}, items one by one, median of {turns}:",
+        f"{found.hours} hours of {rows} x {columns} by {found.method}{engines}, items one by one, median of {turns}:",
         _COSTS.format(*titles),
     ]
     stages = found.stages()

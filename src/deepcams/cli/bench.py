@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from deepcams.cli.network_options import EngineOption
+
 app = typer.Typer(
     rich_markup_mode=None,
     no_args_is_help=True,
@@ -61,6 +63,7 @@ def pipeline(
             help="With --breakdown: method in space.", show_default="the best"
         ),
     ] = None,
+    engine: EngineOption = "auto",
     as_released: Annotated[
         bool,
         typer.Option(
@@ -81,13 +84,15 @@ def pipeline(
 
     _check(folder)
     if breakdown:
-        _refuse_both(as_released, {"--temporal": temporal, "--spatial": spatial})
+        others = {"--temporal": temporal, "--spatial": spatial}
+        _refuse_both(as_released, {**others, "--engine": engine != "auto"})
         chosen = {"temporal": temporal, "spatial": spatial}
         _breakdown(
             hours or 24 * days,
             repeats,
             folder,
             as_json,
+            engine=engine,
             as_released=as_released,
             **{name: value for name, value in chosen.items() if value},
         )
@@ -97,6 +102,7 @@ def pipeline(
             "--hours": hours,
             "--temporal": temporal,
             "--spatial": spatial,
+            "--engine": engine != "auto",
             "--as-released": as_released,
         }
     )
