@@ -199,7 +199,7 @@ How near the methods that ship come to a known truth, measured by `deepcams eval
 The truth is four consecutive real hours of GEOS-CF (version 1, hourly means of 2019-03-08, 00:30 to 03:30 UTC) over
 the western hemisphere: two predicted hours of one day. Read large differences; small ones rank nothing.
 
-What was chosen with a look at which data: `flow`'s numbers (patch, stride, kernel) on these hours west of 75W alone.
+What was chosen with a look at which data: `flow`'s numbers (cell, steps, weights) on these hours west of 75W alone.
 The choices of kind (logarithm, four rounds of back-projection, space first) were known to work from the same four
 hours over the whole globe. The networks were trained on the hours west of 75W and on a simulated world, and their
 weights chosen on simulated hours; their designs and the lengths of their trainings were compared while the eastern

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import pickle
 import shutil
@@ -70,6 +71,10 @@ def test_whole_or_in_tiles_rolled_or_not(engine: str, tile: int) -> None:
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
 
 
+def test_a_global_frame_of_cams_is_one_tile() -> None:
+    assert len(in_space("auto").tiles(Grid.globe(0.75))) == 1
+
+
 def test_engine_and_version_belong_to_the_identity() -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     known, network = in_space("onnxruntime").settings(), in_space("torch").settings()
@@ -109,6 +114,22 @@ def test_the_default_needs_no_pytorch() -> None:
     name, mean = json.loads(done.stdout)
     assert name == "cellnet (conserving) + flow"
     assert mean == pytest.approx(20, rel=1e-6)
+
+
+def test_cards_are_shown_without_pytorch(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from deepcams.cli import main
+
+    find_spec = importlib.util.find_spec
+    without: Any = lambda name: None if name == "torch" else find_spec(name)  # noqa: E731
+    monkeypatch.setattr("deepcams.cli.models.find_spec", without)
+    assert main(["models", "show", "cellnet"]) == 0
+    shown = capsys.readouterr().out
+    assert "parameters: 596," in shown
+    assert "cellnet.onnx" in shown
+    assert main(["models", "list"]) == 0
+    assert "cellnet.safetensors" in capsys.readouterr().out
 
 
 def test_pytorch_takes_over_where_the_graph_is_missing(copied: Path) -> None:

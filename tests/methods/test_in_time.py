@@ -208,7 +208,7 @@ def test_a_chains_halo_counts_in_input_nodes() -> None:
 
 
 def test_flow_reads_nothing_but_its_frames() -> None:
-    """The same result whatever lies in memory: OpenCV reads beyond its border where patches are too large."""
+    """The same result whatever lies in memory: nothing is read beyond the frames."""
     rng = np.random.default_rng(5)
     grid = Grid(0.25, 200, 100, 120, 200)
     frames = rng.lognormal(1, 2, (2, *grid.shape)).astype(np.float32)

@@ -73,7 +73,7 @@ def test_best_is_a_shipped_network_and_with_nothing_to_run_it_a_training_free_me
     ("task", "resolution", "methods", "least"),
     [
         ("spatial", "fine", ("log-bicubic+conserve", "cellnet+conserve"), 0.94),
-        ("temporal", "coarse", ("flow", "flow-refine"), 0.92),
+        ("temporal", "coarse", ("flow", "flow-refine"), 0.94),
         ("temporal", "fine", ("flow", "flow-refine"), 0.97),
         (
             "joint",

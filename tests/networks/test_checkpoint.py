@@ -226,7 +226,10 @@ def test_safetensors_of_another_program(tmp_path: Path) -> None:
             {"network": "unet"},
             "one of abpn, .*xvfi.*found 'unet'; install the package that adds this network",
         ),
-        ({"variable": None}, "the entries of format 1, found without variable"),
+        (
+            {"variable": None},
+            f"the entries of format {VERSION}, found without variable",
+        ),
         ({"colour": "red"}, "found with colour"),
         ({"provenance": [1]}, r"card: provenance: expected .*, found \[1\]"),
         (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,15 +37,25 @@ def list_models(
     from deepcams.networks import NETWORKS
     from deepcams.networks.checkpoint import find
 
+    if find_spec("torch") is None:
+        typer.echo("networks (train and run with the extra [networks]):")
+        typer.echo(f"  {', '.join(NETWORKS.names())}")
+    else:
+        _print_networks()
+    _print_found("shipped", find(SHIPPED))
+    if folder != Path("models") or folder.is_dir():
+        _print_found(f"checkpoints in {folder}", find(folder))
+
+
+def _print_networks() -> None:
+    from deepcams.networks import NETWORKS
+
     typer.echo("networks:")
     for name in NETWORKS.names():
         cls = NETWORKS.get(name)
         typer.echo(
             f"  {name:12} {cls.kind:9} presets: {', '.join(cls.presets) or 'none'}"
         )
-    _print_found("shipped", find(SHIPPED))
-    if folder != Path("models") or folder.is_dir():
-        _print_found(f"checkpoints in {folder}", find(folder))
 
 
 @app.command()
@@ -57,6 +68,7 @@ def show(
 
     Example: deepcams models show cellnet
     """
+    from deepcams.core.errors import choose
     from deepcams.methods.chains import weights_of
     from deepcams.networks import NETWORKS
     from deepcams.networks.checkpoint import SUFFIX
@@ -64,6 +76,18 @@ def show(
     if Path(model).suffix == SUFFIX or Path(model).exists() or "/" in model:
         _print_checkpoint(Path(model))
         return
+    if find_spec("torch") is not None:
+        _print_presets(model)
+    else:
+        choose("network", model, NETWORKS.names())
+    for path in weights_of(model):
+        typer.echo()
+        _print_checkpoint(path)
+
+
+def _print_presets(model: str) -> None:
+    from deepcams.networks import NETWORKS
+
     cls = NETWORKS.get(model)
     typer.echo(f"{model}: {cls.kind}. {(cls.__doc__ or '').splitlines()[0]}")
     for preset, options in {"defaults": cls.options_type(), **cls.presets}.items():
@@ -77,9 +101,6 @@ def show(
                 f"{name} {value}" for name, value in dataclasses.asdict(options).items()
             )
         )
-    for path in weights_of(model):
-        typer.echo()
-        _print_checkpoint(path)
 
 
 @app.command("import")
@@ -138,18 +159,22 @@ def _print_found(title: str, found: list[tuple[Path, Card | DeepcamsError]]) -> 
 
 
 def _print_checkpoint(path: Path) -> None:
-    from deepcams.networks.checkpoint import load
+    from deepcams.networks.checkpoint import count_parameters, load, read_with_sha256
+    from deepcams.networks.exported import SUFFIX
+    from deepcams.networks.scaling import make_scaling
 
-    checkpoint = load(path)
-    typer.echo(f"{path}: {_brief(checkpoint.card)}")
-    typer.echo(
-        f"parameters: {checkpoint.network.parameter_count:,} ({checkpoint.card.stored})"
-    )
-    clip_above = checkpoint.scaling.clip_above
+    if find_spec("torch") is not None:
+        load(path)  # the weights must be whole too
+    card, sha256 = read_with_sha256(path)
+    typer.echo(f"{path}: {_brief(card)}")
+    typer.echo(f"parameters: {count_parameters(path):,} ({card.stored})")
+    clip_above = make_scaling(card.scaling, card.scaling_options).clip_above
     clipped = "nothing" if clip_above is None else f"values above {clip_above:g} ug m-3"
     typer.echo(f"clips: {clipped}")
-    typer.echo(f"sha256: {checkpoint.sha256}")
-    entries = dataclasses.asdict(checkpoint.card)
+    exported = "no" if card.exported is None else str(path.with_suffix(SUFFIX))
+    typer.echo(f"exported: {exported}")
+    typer.echo(f"sha256: {sha256}")
+    entries = dataclasses.asdict(card)
     for entry in (
         "variable",
         "package_version",

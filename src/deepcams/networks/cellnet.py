@@ -57,7 +57,7 @@ class CellNetOptions:
     factor: int = 3
     floor: float = 0.3
     power: float = 0.5
-    tile: int = 512
+    tile: int = 528
 
     def __post_init__(self) -> None:
         where = "options of cellnet"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -195,6 +196,16 @@ def read_with_sha256(path: str | Path) -> tuple[Card, str]:
     return _card_of(header, path), hashlib.sha256(content).hexdigest()
 
 
+def count_parameters(path: str | Path) -> int:
+    """Return the number of stored values; without torch (see :func:`read_card`)."""
+    header, _ = _read_header(Path(path))
+    return sum(
+        math.prod(tensor["shape"])
+        for name, tensor in header.items()
+        if name != "__metadata__"
+    )
+
+
 def read_card(path: str | Path) -> Card:
     """Read the card alone, from the file's header; without torch.
 
@@ -373,8 +384,7 @@ def _card_of(header: Mapping[str, Any], path: object) -> Card:
             path, f"checkpoint format {VERSION} or earlier", f"format {version}", do
         )
     expected = {field.name: str(field.type) for field in dataclasses.fields(Card)}
-    if version == 1:
-        values.setdefault("exported", None)
+    values.setdefault("exported", None)
     wrong = [f"without {name}" for name in sorted(expected.keys() - values)]
     wrong += [f"with {name}" for name in sorted(values.keys() - expected)]
     if wrong:

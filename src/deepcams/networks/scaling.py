@@ -12,13 +12,13 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from deepcams.core.errors import InputError
 from deepcams.core.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -95,11 +95,11 @@ class Asinh(Scaling):
 
     def forward(self, values: Tensor) -> Tensor:
         """Apply the inverse hyperbolic sine: odd, increasing."""
-        return torch.asinh(values / self.knee) / self.norm
+        return (values / self.knee).asinh() / self.norm
 
     def inverse(self, scaled: Tensor) -> Tensor:
         """Apply the hyperbolic sine."""
-        return torch.sinh(scaled * self.norm) * self.knee
+        return (scaled * self.norm).sinh() * self.knee
 
 
 @dataclass(frozen=True)
@@ -112,11 +112,11 @@ class Log(Scaling):
 
     def forward(self, values: Tensor) -> Tensor:
         """Apply the logarithm of 1 + |PM| / floor with the sign of PM: odd, increasing."""
-        return values.sign() * torch.log1p(values.abs() / self.floor) / self.norm
+        return values.sign() * (values.abs() / self.floor).log1p() / self.norm
 
     def inverse(self, scaled: Tensor) -> Tensor:
         """Apply the exponential less one, with the sign of ``scaled``."""
-        return scaled.sign() * torch.expm1(scaled.abs() * self.norm) * self.floor
+        return scaled.sign() * (scaled.abs() * self.norm).expm1() * self.floor
 
 
 SCALINGS = Registry(

@@ -17,6 +17,7 @@ from deepcams.core.grid import cells_from_nodes, nodes_from_cells
 from deepcams.files.atomic import os_errors_explained, write_atomically
 from deepcams.files.records import fingerprint
 from deepcams.methods.flow import initial_estimates
+from deepcams.methods.motion import SETTINGS
 from deepcams.training.split import FACTORS
 from deepcams.training.store.open import Prepared
 
@@ -55,7 +56,8 @@ class FlowCache:
     def _whole(self, store: Prepared, draw: Draw) -> np.ndarray:
         """Return (span - 1, 2, rows, columns): square roots, float16, mapped from the disk."""
         time = store.times[draw.hour]
-        key = fingerprint(store.fingerprint, time, draw.span, draw.resolution)
+        what = (store.fingerprint, time, draw.span, draw.resolution)
+        key = fingerprint(*what, SETTINGS)
         path = self.folder / f"{key}.npy"
         if not path.exists():
             self._make(store, draw, path)
