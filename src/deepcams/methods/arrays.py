@@ -1,4 +1,4 @@
-"""The array library that motion is found with: NumPy, or PyTorch on a device.
+"""An array library and where it works: NumPy, or PyTorch on a device, for arithmetic that is written once.
 
 What both libraries have under one name is called through ``xp``; :class:`Arrays` has what differs.
 """
@@ -6,11 +6,15 @@ What both libraries have under one name is called through ``xp``; :class:`Arrays
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
+
+from deepcams.core.errors import MissingExtraError
+from deepcams.methods.device import choose_device, uses_gpu
 
 # Items are shared among processes, and hours among threads, already.
 cv2.setNumThreads(1)
@@ -23,7 +27,12 @@ class Arrays:
     @property
     def name(self) -> str:
         """Library and device."""
-        return f"numpy, opencv {cv2.__version__}"
+        return "numpy"
+
+    @property
+    def sampler(self) -> str:
+        """What samples between pixels."""
+        return f"opencv {cv2.__version__}"
 
     @property
     def xp(self) -> Any:
@@ -66,6 +75,11 @@ class TorchArrays(Arrays):
         return f"torch on {self.device}"
 
     @property
+    def sampler(self) -> str:
+        """See :attr:`Arrays.sampler`."""
+        return "grid_sample"
+
+    @property
     def xp(self) -> Any:
         """See :attr:`Arrays.xp`."""
         return importlib.import_module("torch")
@@ -99,6 +113,18 @@ class TorchArrays(Arrays):
 NUMPY = Arrays()
 
 
-def arrays_on(device: Any) -> Arrays:
-    """Return what to work with on a PyTorch device: PyTorch on a GPU, NumPy on the CPU, where it is quicker."""
-    return NUMPY if device.type == "cpu" else TorchArrays(str(device))
+def arrays_for(device: str) -> Arrays:
+    """Return PyTorch where a GPU is meant, else NumPy, which is quicker on the CPU.
+
+    Args:
+        device: ``cpu``, ``cuda`` (also ``cuda:1``), or ``auto``: a GPU where PyTorch finds one.
+
+    Raises:
+        InputError: an unknown name, or ``cuda`` where there is none.
+        MissingExtraError: ``cuda`` where PyTorch is not installed.
+    """
+    if device.startswith("cuda") and importlib.util.find_spec("torch") is None:
+        raise MissingExtraError("PyTorch", "networks")
+    if not uses_gpu(device):
+        return NUMPY
+    return TorchArrays(str(choose_device(device)))
