@@ -1,8 +1,8 @@
 """deepcams next to CDO, in turn: ``python benchmarks/cdo.py [--days 1] [--repeats 3]``.
 
-Both interpolate a simulated global record bicubically to 0.25 degrees and linearly to hours, with two threads, and write
-netCDF with the same compression (zlib 1, no rounding). The default method, and Zarr as the README has it, follow. All
-times are of whole commands; ratios are of medians to CDO's.
+Both interpolate a simulated global record bicubically to 0.25 degrees and linearly to hours, with two threads, and
+write netCDF with the same compression (zlib 1, no rounding). The default method, and Zarr as the README has it,
+follow. All times are of whole commands; ratios are of medians to CDO's.
 """
 
 from __future__ import annotations
