@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
+import struct
+import threading
+import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import zarr
+from zarr.codecs import BloscCodec
+from zarr.core.buffer import Buffer, default_buffer_prototype
+from zarr.storage import MemoryStore
 
 from deepcams.core.errors import InputError, OutputError
 from deepcams.core.field import DIMS
@@ -25,7 +34,6 @@ from deepcams.files.atomic import (
 )
 from deepcams.files.records import FOLDER, Identity, Record, Records, data_digest
 from deepcams.files.storage import storage_at
-from deepcams.writers import zarr_format
 from deepcams.writers.layout import RUN, STATUS, Item, Layout
 from deepcams.writers.target import LAYOUT, Contents, Target, blosc
 
@@ -34,6 +42,12 @@ TIMES_CHUNK = 24 * 366
 _ROOT = "zarr.json"
 _MARK = f"{FOLDER}/{_ROOT}"
 """The object that is put first and removed last: what is there without a root is deepcams' own."""
+
+_MISSING = base64.standard_b64encode(struct.pack("<d", np.nan)).decode()
+"""NaN as xarray reads it from an attribute."""
+
+_LAYING_OUT = threading.Lock()
+"""Two items may be written at once, and the filters of warnings are the whole process's."""
 
 
 class ZarrTarget(Target):
@@ -51,6 +65,7 @@ class ZarrTarget(Target):
         beside = storage_at(path.parent)
         lock = beside.lock_place(f".{path.name}.lock")
         super().__init__(path, self.storage.inner(FOLDER), lock)
+        self._arrays: dict[str, bytes] | None = None
 
     def exists(self) -> bool:
         """Return whether there is a store, or anything else that this command has not begun to lay out."""
@@ -180,14 +195,22 @@ class ZarrTarget(Target):
     def encoded(
         self, item: Item, values: np.ndarray, status: np.ndarray
     ) -> dict[str, bytes | None]:
-        """Return the item's objects, by their keys; ``None`` where there is nothing to store."""
-        layout, codec = self.layout, blosc()
-        shard, flags = self.keys(item)
+        """Return the item's objects as Zarr writes them, by their keys; ``None`` where it writes none."""
+        with _LAYING_OUT:
+            if self._arrays is None:
+                self._arrays = lay_out(self.layout, {})
+        names = [f"{array}/{_ROOT}" for array in (self.layout.name, "status")]
+        objects: dict[str, Buffer] = {
+            name: default_buffer_prototype().buffer.from_bytes(self._arrays[name])
+            for name in names
+        }
+        store = MemoryStore(objects)
+        for array, data in ((self.layout.name, values), ("status", status)):
+            zarr.open_array(store, path=array, mode="r+")[item.start : item.stop] = data
+        found = {key: objects.get(key) for key in self.keys(item)}
         return {
-            shard: zarr_format.encode_shard(values, layout.chunks, layout.shard, codec),
-            flags: zarr_format.encode_chunks(
-                np.asarray(status, np.int64), layout.shard[:1]
-            ).get("c/0"),
+            key: None if data is None else data.to_bytes()
+            for key, data in found.items()
         }
 
     def digest(self, item: Item) -> str:
@@ -196,8 +219,6 @@ class ZarrTarget(Target):
 
     def read(self, item: Item) -> tuple[np.ndarray, np.ndarray]:
         """See :meth:`Target.read`."""
-        import zarr
-
         names = (self.layout.name, "status")
         found: list[Any] = [
             zarr.open_array(self.storage.zarr(name), mode="r")[item.start : item.stop]
@@ -221,7 +242,7 @@ class ZarrTarget(Target):
 
     def restore_layout(self, layout: Layout, identity: Identity) -> None:
         """See :meth:`Target.restore_layout`; readers find the old store or the new one, as the root is put last."""
-        self._layout = layout
+        self._layout, self._arrays = layout, None
         with os_errors_explained(self.path):
             self._put_layout(lay_out(layout, _attributes(identity)))
 
@@ -299,41 +320,70 @@ def _layout_record(objects: dict[str, bytes]) -> Record:
 
 
 def lay_out(layout: Layout, attributes: dict[str, str]) -> dict[str, bytes]:
-    """Return the objects of a store without data: metadata, coordinates, and the folder of records."""
+    """Return the objects of a store without data: metadata, coordinates, and the folder of records.
+
+    Written with Zarr itself: xarray would import Dask for it, which takes longer to import than xarray.
+    """
+    objects: dict[str, Buffer] = {}
+    store = MemoryStore(objects)
+    shard = layout.shard
     dataset = layout.frame().assign_attrs(attributes)
+    group = zarr.create_group(store, zarr_format=3, attributes=_plain(dataset.attrs))
     # Of a fixed length, so that a store can grow while others read it.
     chunks = {"time": (TIMES_CHUNK,), "time_bounds": (TIMES_CHUNK, 2)}
-    nodes: dict[str, zarr_format.Metadata] = {}
-    objects: dict[str, bytes] = {}
-    for key, variable in dataset.variables.items():
-        name, values = str(key), np.asarray(variable.values)
-        chunk = chunks.get(name, values.shape)
-        dimensions = tuple(map(str, variable.dims))
-        nodes[name] = zarr_format.array(
-            values.shape, values.dtype, chunk, variable.attrs, dimensions
+    for name, variable in dataset.variables.items():
+        array = group.create_array(
+            str(name),
+            shape=variable.shape,
+            dtype=variable.dtype,
+            chunks=chunks.get(str(name), variable.shape),
+            fill_value=np.nan if variable.dtype.kind == "f" else 0,
+            attributes=_plain(variable.attrs),
+            dimension_names=tuple(map(str, variable.dims)) or None,
         )
-        encoded = zarr_format.encode_chunks(values, chunk)
-        objects |= {f"{name}/{place}": data for place, data in encoded.items()}
-    single, shard = np.dtype(np.float32), layout.shard
-    nodes[layout.name] = zarr_format.array(
-        layout.shape,
-        single,
-        shard,
-        {**layout.variable_attributes(), "_FillValue": zarr_format.MISSING},
-        DIMS,
-        zarr_format.sharding(layout.chunks, single.itemsize),
+        array[...] = variable.values
+    group.create_array(
+        layout.name,
+        shape=layout.shape,
+        dtype=np.float32,
+        chunks=layout.chunks,
+        shards=shard,
+        compressors=BloscCodec(
+            cname="zstd", clevel=1, shuffle="bitshuffle"
+        ),  # see blosc()
+        fill_value=np.nan,
+        attributes={
+            **_plain(layout.variable_attributes()),
+            "_FillValue": _MISSING,
+        },
+        dimension_names=DIMS,
     )
     # Attributes have no types in Zarr: as 64-bit integers the flags equal flag_values in type wherever they go.
-    nodes["status"] = zarr_format.array(
-        layout.shape[:1], np.dtype(np.int64), shard[:1], STATUS, DIMS[:1]
+    group.create_array(
+        "status",
+        shape=layout.shape[:1],
+        dtype=np.int64,
+        chunks=shard[:1],
+        fill_value=0,
+        attributes=_plain(STATUS),
+        dimension_names=DIMS[:1],
     )
-    root = zarr_format.consolidated(zarr_format.group(dataset.attrs), nodes)
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message="Consolidated metadata is currently not part"
+        )
+        zarr.consolidate_metadata(store, zarr_format=3)
     # A group, so that listing the store without its consolidated metadata finds nothing strange in it.
-    mark = zarr_format.group({"about": "completion records of deepcams"})
-    objects |= {
-        f"{name}/{_ROOT}": zarr_format.as_bytes(each) for name, each in nodes.items()
-    }
-    return objects | {
-        _ROOT: zarr_format.as_bytes(root),
-        _MARK: zarr_format.as_bytes(mark),
+    about = {"about": "completion records of deepcams"}
+    zarr.create_group(store, path=FOLDER, zarr_format=3, attributes=about)
+    return {key: data.to_bytes() for key, data in objects.items()}
+
+
+def _plain(attributes: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return attributes as JSON types."""
+    return {
+        str(name): value.tolist()
+        if isinstance(value, np.ndarray | np.generic)
+        else value
+        for name, value in attributes.items()
     }
