@@ -204,7 +204,6 @@ def test_as_released_has_twelve_tiles_and_a_pass_for_each_time() -> None:
     assert (len(tiles), tiles.rows.size, tiles.columns.size) == (12, 120, 120)
     assert not in_space.slides(globe)
     small = Grid.globe(7.5)
-    frame = np.ones(small.shape, np.float32)
     passes: list[int] = []
     network = in_time.network
     real = network.interpolate
@@ -214,6 +213,5 @@ def test_as_released_has_twelve_tiles_and_a_pass_for_each_time() -> None:
         return real(frames, times, given)
 
     network.interpolate = counted
-    assert in_time.between(frame, frame, [1 / 3, 2 / 3], small).shape[0] == 2
-    assert passes == [1, 1]
     assert flop_of(in_time, small)
+    assert passes == [1, 1]
