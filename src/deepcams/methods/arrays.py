@@ -7,17 +7,24 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Any
 
-import cv2
 import numpy as np
 
 from deepcams.core.errors import MissingExtraError
 from deepcams.methods.device import choose_device, uses_gpu
 
-# Items are shared among processes, and hours among threads, already.
-cv2.setNumThreads(1)
+
+@cache
+def _opencv() -> Any:
+    """Return OpenCV, with one thread: items are shared among processes, and hours among threads, already."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    return cv2
 
 
 @dataclass(frozen=True)
@@ -30,9 +37,14 @@ class Arrays:
         return "numpy"
 
     @property
+    def kind(self) -> str:
+        """Library and kind of device, for provenance: which of several GPUs it is decides nothing."""
+        return self.name.partition(":")[0]
+
+    @property
     def sampler(self) -> str:
         """What samples between pixels."""
-        return f"opencv {cv2.__version__}"
+        return f"opencv {_opencv().__version__}"
 
     @property
     def xp(self) -> Any:
@@ -47,6 +59,27 @@ class Arrays:
         """Return one of the library's arrays as NumPy's."""
         return np.asarray(values)
 
+    def cast(self, values: Any, dtype: str) -> Any:
+        """Return values as another type (``float64``)."""
+        return values.astype(dtype)
+
+    def contiguous(self, values: Any) -> Any:
+        """Return values in C order."""
+        return np.ascontiguousarray(values)
+
+    def rearrange(
+        self, move: Callable[..., np.ndarray], values: Any, *options: Any
+    ) -> Any:
+        """Return ``move(values, *options)``.
+
+        Args:
+            move: a function of NumPy arrays that only moves and repeats values, such as
+                :func:`deepcams.core.grid.pad`; values of a frame stay in it.
+            values: (..., rows, columns).
+            options: hashable.
+        """
+        return move(values, *options)
+
     def sample(self, image: Any, x: Any, y: Any, cubic: bool = False) -> Any:
         """Return an image between its pixels; beyond its edges come the edges' values.
 
@@ -55,6 +88,7 @@ class Arrays:
             x, y: columns and rows to sample at, of one shape; pixels' centres are whole numbers.
             cubic: Keys' kernel (a = -0.75) instead of the linear one.
         """
+        cv2 = _opencv()
         kernel = cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR
         return cv2.remap(image, x, y, kernel, borderMode=cv2.BORDER_REPLICATE)
 
@@ -92,6 +126,21 @@ class TorchArrays(Arrays):
         """See :meth:`Arrays.get`."""
         return np.asarray(values.cpu().numpy())
 
+    def cast(self, values: Any, dtype: str) -> Any:
+        """See :meth:`Arrays.cast`."""
+        return values.to(getattr(self.xp, dtype))
+
+    def contiguous(self, values: Any) -> Any:
+        """See :meth:`Arrays.contiguous`."""
+        return values.contiguous()
+
+    def rearrange(
+        self, move: Callable[..., np.ndarray], values: Any, *options: Any
+    ) -> Any:
+        """See :meth:`Arrays.rearrange`."""
+        sources = _sources(self, move, tuple(values.shape[-2:]), options)
+        return values.flatten(-2)[..., sources]
+
     def sample(self, image: Any, x: Any, y: Any, cubic: bool = False) -> Any:
         """See :meth:`Arrays.sample`."""
         # PyTorch wants places from -1 to 1, which in float32 would be off by 1e-4 pixels.
@@ -108,6 +157,18 @@ class TorchArrays(Arrays):
             align_corners=True,
         )
         return sampled[0, 0].float()
+
+
+@lru_cache(maxsize=16)
+def _sources(
+    arrays: Arrays,
+    move: Callable[..., np.ndarray],
+    shape: tuple[int, int],
+    options: tuple[Any, ...],
+) -> Any:
+    """Return which of a frame's values each one is after a move: what the move makes of their numbers."""
+    numbers = np.arange(shape[0] * shape[1]).reshape(shape)
+    return arrays.put(move(numbers, *options))
 
 
 NUMPY = Arrays()

@@ -135,6 +135,6 @@ class Flow(TemporalDownscaler):
         return {
             "name": self.name,
             "motion": motion.SETTINGS,
-            "arrays": self.arrays.name.partition(":")[0],  # not which of its GPUs
+            "arrays": self.arrays.kind,
             "sampler": self.arrays.sampler,
         }
