@@ -119,3 +119,13 @@ def test_a_plain_run_imports_what_it_needs(
     imported = _imported_by(code) - {"yaml", "pyarrow"}
     assert imported == {"xarray", "pandas", "netCDF4", *needed}
     assert out.exists()
+
+
+def test_info_imports_no_dask(cams: Path) -> None:
+    code = f"from deepcams.cli import main\nassert main(['info', {str(cams)!r}]) == 0"
+    assert _imported_by(code) - {"pyarrow"} == {
+        "xarray",
+        "pandas",
+        "netCDF4",
+        "rich.console",
+    }

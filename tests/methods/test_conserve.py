@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 from deepcams.core.field import as_field, field_like
 from deepcams.core.grid import Grid, place
 from deepcams.methods import build
+from deepcams.methods.arrays import TorchArrays
+from deepcams.methods.bicubic import Bicubic
 from deepcams.methods.coarsen import area_mean, coarsen
+from deepcams.methods.conserve import Conserving
 
 METHODS = ["bilinear", "bicubic", "log-bicubic"]
 HOUR = np.timedelta64(1, "h")
@@ -140,3 +143,15 @@ def test_the_poles_have_one_value_and_keep_the_mean_with_either_weight(
     ):  # all that the cosine weighs in the polar cells
         cells = np.roll(fine[0, row], 1).reshape(-1, 3).mean(axis=1)
         np.testing.assert_allclose(cells, values[0, pole], rtol=1e-5)
+
+
+@pytest.mark.parametrize("grid", [Grid.globe(7.5), Grid(0.75, 0, -4, 9, 12)])
+def test_pytorch_conserves_as_numpy_does(grid: Grid) -> None:
+    random = np.random.default_rng(4)
+    values = random.lognormal(1, 2, (2, *grid.shape)).astype(np.float32)
+    values[1, 3:7, 3:7] = 0
+    ours = Conserving(Bicubic())
+    other = Conserving(Bicubic(), arrays=TorchArrays("cpu"))
+    one, two = (method.refine(values, grid) for method in (ours, other))
+    np.testing.assert_allclose(two, one, rtol=1e-5, atol=1e-12)
+    assert ours.settings() != other.settings()

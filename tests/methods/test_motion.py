@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
+from deepcams.core.errors import InputError, MissingExtraError
 from deepcams.core.grid import Grid
-from deepcams.methods import motion
+from deepcams.methods import build, motion
 from deepcams.methods.arrays import NUMPY, Arrays, TorchArrays
 from deepcams.methods.flow import Flow
 
@@ -134,5 +136,31 @@ def test_the_smallest_regions(
 
 def test_the_library_is_part_of_what_decides_the_result() -> None:
     assert Flow().settings() != Flow(TORCH).settings()
-    cards = (Flow(TorchArrays(f"cuda:{k}")).settings() for k in (0, 1))
-    assert next(cards) == next(cards)
+    first, second = (Flow(TorchArrays(f"cuda:{k}")).settings() for k in (0, 1))
+    assert first == second
+
+
+def test_flow_goes_to_the_gpu_that_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert build("flow", "none", device="auto").parts[0].arrays == NUMPY
+    with pytest.raises(InputError, match="a CUDA device"):
+        build("flow", "none", device="cuda")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    flow = build("flow", "none", device="cuda:1").parts[0]
+    assert flow.arrays == TorchArrays("cuda:1")
+    assert build("flow", "none", device="cpu").parts[0].arrays == NUMPY
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError):
+        build("flow", "none", device="cuda")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_agrees_with_numpy() -> None:
+    grid = Grid.globe(0.75)
+    frames = globe_frames(grid)
+    one, other = (
+        Flow.on_device(name).between(*frames, [1 / 3], grid) for name in ("cpu", "cuda")
+    )
+    np.testing.assert_allclose(one, other, atol=1e-3)

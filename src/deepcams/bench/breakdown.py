@@ -1,8 +1,9 @@
 """Where the time of a run goes: each stage's share, and its rates over what this machine does at best.
 
 Each run is a process of its own, like ``deepcams downscale``: so its start counts, and its peak memory is its own.
-Three things take turns: the run as users have it (one item is written while the next is computed), the run with its
-items one by one and its stages counted, and, before and after that, the machine's own rates.
+Three things take turns: the run as users have it (one item is written while the next is computed), where there is
+more than one item; the run with its items one by one and its stages counted; before and after that, the machine's own
+rates.
 """
 
 from __future__ import annotations
@@ -102,13 +103,13 @@ class Turn:
 
     Attributes:
         stages: cost of each stage of the run one by one.
-        usual: cost of the usual run: :data:`START` and :data:`OTHER`, which is all the rest.
+        usual: cost of the usual run: :data:`START` and :data:`OTHER`, all the rest. None: it has one item only.
         machine: rates of :class:`deepcams.bench.machine.Machine`, means of before and after the run one by one.
         bytes: size of the output.
     """
 
     stages: Mapping[str, Cost]
-    usual: Mapping[str, Cost]
+    usual: Mapping[str, Cost] | None
     machine: Mapping[str, float | None]
     bytes: int
 
@@ -251,10 +252,12 @@ class Breakdown:
         """Return the cost of the run one by one."""
         return _median([asdict(total(turn.stages)) for turn in self.turns])
 
-    def usual(self) -> Row:
-        """Return the cost of the usual run, and its ratio to the run one by one."""
+    def usual(self) -> Row | None:
+        """Return the cost of the usual run, and its ratio to the run one by one; None if there was none."""
         rows = []
         for turn in self.turns:
+            if turn.usual is None:
+                return None
             usual, whole = total(turn.usual), total(turn.stages)
             ratio = {"of_one_by_one": usual.wall / whole.wall}
             rows.append(asdict(usual) | ratio)
@@ -360,15 +363,16 @@ def breakdown(
         grid = job.plan.crop.region
         turns = []
         for turn in range(repeats):
-            usual, size = run_in_own_process(request)
+            overlaps = len(job.plan.items) > 1
+            usual = run_in_own_process(request)[0] if overlaps else None
             before = measure_machine(grid.rows, grid.columns)
-            stages, _ = run_in_own_process(replace(request, one_by_one=True))
+            stages, size = run_in_own_process(replace(request, one_by_one=True))
             after = measure_machine(grid.rows, grid.columns)
             turns.append(
                 Turn(stages, usual, _mean(asdict(before), asdict(after)), size)
             )
-            walls = f"{total(stages).wall:.1f} s, usually {total(usual).wall:.1f} s"
-            progress(f"{turn + 1} of {repeats}: {walls}")
+            told = f"{turn + 1} of {repeats}: {total(stages).wall:.1f} s"
+            progress(told + (f", usually {total(usual).wall:.1f} s" if usual else ""))
         fine = job.plan.crop.grid
         shape = (fine.rows, fine.columns)
         # What an engine computes is counted in PyTorch's layers, which are the same.

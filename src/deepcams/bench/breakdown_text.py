@@ -32,13 +32,15 @@ def as_text(found: Breakdown) -> str:
     stages = found.stages()
     lines += [_costs(name, row) for name, row in stages.items()]
     lines.append(_costs("whole", found.whole()))
-    usual = found.usual()
+    if usual := found.usual():
+        lines.append(
+            "as usual, where an item is written while the next is computed: "
+            f"{_percent(usual['of_one_by_one'])} of that wall time, "
+            f"{_number(usual['processor'], 1, 1)} s of processor, {_number(usual['peak'], 1e6)} MB"
+        )
     lines += [
-        "as usual, where an item is written while the next is computed: "
-        f"{_percent(usual['of_one_by_one'])} of that wall time, {_number(usual['processor'], 1, 1)} s of processor, "
-        f"{_number(usual['peak'], 1e6)} MB",
         "",
-        "what each has to do at least, its rates in a second of processor time, and their ratio to the machine's:",
+        "what each must do at least, its rates in a second of processor time, and their ratio to the machine's:",
     ]
     titles = (
         "stage",

@@ -25,17 +25,21 @@ _Folder = Annotated[
 ]
 
 
+PIPELINE_EXAMPLES = """Examples:
+
+deepcams bench pipeline --days 3 --repeats 5
+
+deepcams bench pipeline --breakdown --hours 10
+
+deepcams bench pipeline --breakdown --as-released --hours 1 --repeats 1"""
+
+
 @app.callback()
 def _bench() -> None:
     """Keep the name of the only command on the command line."""
 
 
-@app.command(
-    epilog="""Examples:
-deepcams bench pipeline --days 3 --repeats 5
-deepcams bench pipeline --breakdown --hours 10
-deepcams bench pipeline --breakdown --as-released --hours 2 --repeats 1"""
-)
+@app.command(epilog=PIPELINE_EXAMPLES)
 def pipeline(
     days: Annotated[int, typer.Option(min=1, help="Simulated global days a run.")] = 3,
     repeats: Annotated[int, typer.Option(min=1, help="Runs of each.")] = 3,

@@ -51,9 +51,11 @@ def info(
     from rich.console import Console
 
     from deepcams.cli.progress import one_bar
+    from deepcams.core.late_dask import import_dask_late
     from deepcams.readers.inspect import inspect
     from deepcams.readers.inspect_text import render
 
+    import_dask_late()
     with one_bar("reading values", count="{task.percentage:3.0f} %") as progress:
         seen = inspect(files, variable, values=values, progress=progress)
     if as_json:

@@ -7,7 +7,8 @@ from typing import Annotated, TypeAlias
 import typer
 
 DeviceOption: TypeAlias = Annotated[
-    str, typer.Option("--device", help="Where networks run: auto, cpu or cuda.")
+    str,
+    typer.Option("--device", help="Where networks and flow run: auto, cpu or cuda."),
 ]
 PrecisionOption: TypeAlias = Annotated[
     str, typer.Option("--precision", help="Of networks: float32 or bfloat16.")

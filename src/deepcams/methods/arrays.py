@@ -1,4 +1,4 @@
-"""The array library that motion is found with: NumPy, or PyTorch on a device.
+"""An array library and where it works: NumPy, or PyTorch on a device, for arithmetic that is written once.
 
 What both libraries have under one name is called through ``xp``; :class:`Arrays` has what differs.
 """
@@ -6,14 +6,25 @@ What both libraries have under one name is called through ``xp``; :class:`Arrays
 from __future__ import annotations
 
 import importlib
+import importlib.util
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Any
 
-import cv2
 import numpy as np
 
-# Items are shared among processes, and hours among threads, already.
-cv2.setNumThreads(1)
+from deepcams.core.errors import MissingExtraError
+from deepcams.methods.device import choose_device, uses_gpu
+
+
+@cache
+def _opencv() -> Any:
+    """Return OpenCV, with one thread: items are shared among processes, and hours among threads, already."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    return cv2
 
 
 @dataclass(frozen=True)
@@ -23,7 +34,17 @@ class Arrays:
     @property
     def name(self) -> str:
         """Library and device."""
-        return f"numpy, opencv {cv2.__version__}"
+        return "numpy"
+
+    @property
+    def kind(self) -> str:
+        """Library and kind of device, for provenance: which of several GPUs it is decides nothing."""
+        return self.name.partition(":")[0]
+
+    @property
+    def sampler(self) -> str:
+        """What samples between pixels."""
+        return f"opencv {_opencv().__version__}"
 
     @property
     def xp(self) -> Any:
@@ -38,6 +59,27 @@ class Arrays:
         """Return one of the library's arrays as NumPy's."""
         return np.asarray(values)
 
+    def cast(self, values: Any, dtype: str) -> Any:
+        """Return values as another type (``float64``)."""
+        return values.astype(dtype)
+
+    def contiguous(self, values: Any) -> Any:
+        """Return values in C order."""
+        return np.ascontiguousarray(values)
+
+    def rearrange(
+        self, move: Callable[..., np.ndarray], values: Any, *options: Any
+    ) -> Any:
+        """Return ``move(values, *options)``.
+
+        Args:
+            move: a function of NumPy arrays that only moves and repeats values, such as
+                :func:`deepcams.core.grid.pad`; values of a frame stay in it.
+            values: (..., rows, columns).
+            options: hashable.
+        """
+        return move(values, *options)
+
     def sample(self, image: Any, x: Any, y: Any, cubic: bool = False) -> Any:
         """Return an image between its pixels; beyond its edges come the edges' values.
 
@@ -46,6 +88,7 @@ class Arrays:
             x, y: columns and rows to sample at, of one shape; pixels' centres are whole numbers.
             cubic: Keys' kernel (a = -0.75) instead of the linear one.
         """
+        cv2 = _opencv()
         kernel = cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR
         return cv2.remap(image, x, y, kernel, borderMode=cv2.BORDER_REPLICATE)
 
@@ -66,6 +109,11 @@ class TorchArrays(Arrays):
         return f"torch on {self.device}"
 
     @property
+    def sampler(self) -> str:
+        """See :attr:`Arrays.sampler`."""
+        return "grid_sample"
+
+    @property
     def xp(self) -> Any:
         """See :attr:`Arrays.xp`."""
         return importlib.import_module("torch")
@@ -77,6 +125,21 @@ class TorchArrays(Arrays):
     def get(self, values: Any) -> np.ndarray:
         """See :meth:`Arrays.get`."""
         return np.asarray(values.cpu().numpy())
+
+    def cast(self, values: Any, dtype: str) -> Any:
+        """See :meth:`Arrays.cast`."""
+        return values.to(getattr(self.xp, dtype))
+
+    def contiguous(self, values: Any) -> Any:
+        """See :meth:`Arrays.contiguous`."""
+        return values.contiguous()
+
+    def rearrange(
+        self, move: Callable[..., np.ndarray], values: Any, *options: Any
+    ) -> Any:
+        """See :meth:`Arrays.rearrange`."""
+        sources = _sources(self, move, tuple(values.shape[-2:]), options)
+        return values.flatten(-2)[..., sources]
 
     def sample(self, image: Any, x: Any, y: Any, cubic: bool = False) -> Any:
         """See :meth:`Arrays.sample`."""
@@ -96,9 +159,33 @@ class TorchArrays(Arrays):
         return sampled[0, 0].float()
 
 
+@lru_cache(maxsize=16)
+def _sources(
+    arrays: Arrays,
+    move: Callable[..., np.ndarray],
+    shape: tuple[int, int],
+    options: tuple[Any, ...],
+) -> Any:
+    """Return which of a frame's values each one is after a move: what the move makes of their numbers."""
+    numbers = np.arange(shape[0] * shape[1]).reshape(shape)
+    return arrays.put(move(numbers, *options))
+
+
 NUMPY = Arrays()
 
 
-def arrays_on(device: Any) -> Arrays:
-    """Return what to work with on a PyTorch device: PyTorch on a GPU, NumPy on the CPU, where it is quicker."""
-    return NUMPY if device.type == "cpu" else TorchArrays(str(device))
+def arrays_for(device: str) -> Arrays:
+    """Return PyTorch where a GPU is meant, else NumPy, which is quicker on the CPU.
+
+    Args:
+        device: ``cpu``, ``cuda`` (also ``cuda:1``), or ``auto``: a GPU where PyTorch finds one.
+
+    Raises:
+        InputError: an unknown name, or ``cuda`` where there is none.
+        MissingExtraError: ``cuda`` where PyTorch is not installed.
+    """
+    if device.startswith("cuda") and importlib.util.find_spec("torch") is None:
+        raise MissingExtraError("PyTorch", "networks")
+    if not uses_gpu(device):
+        return NUMPY
+    return TorchArrays(str(choose_device(device)))

@@ -8,10 +8,12 @@ and rolling the input rolls the output to the bit.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
 from deepcams.core.grid import FACTOR, Grid, nodes_from_cells, pad
+from deepcams.methods.arrays import NUMPY, Arrays
 from deepcams.methods.base import SpatialDownscaler
 from deepcams.methods.coarsen import cubic_kernel
 
@@ -47,37 +49,42 @@ def _phases(kind: str, factor: int) -> list[tuple[int, list[np.float32]]]:
     return phases
 
 
-def _along_rows(values: np.ndarray, size: int, kind: str, factor: int) -> np.ndarray:
+def _along_rows(values: Any, size: int, kind: str, factor: int, arrays: Arrays) -> Any:
     """Interpolate along the last axis but one: (.., size + 4, c), padded by 2 on each side -> (.., factor size, c)."""
-    out = np.empty((*values.shape[:-2], factor * size, values.shape[-1]), np.float32)
-    for position, (first, weights) in enumerate(_phases(kind, factor)):
+    totals = []
+    for first, weights in _phases(kind, factor):
         start = 2 + first
         total = values[..., start : start + size, :] * weights[0]
         for k, weight in enumerate(weights[1:], start + 1):
             total += values[..., k : k + size, :] * weight
-        out[..., position::factor, :] = total
-    return out
+        totals.append(total)
+    shape = (*values.shape[:-2], factor * size, values.shape[-1])
+    return arrays.xp.stack(totals, -2).reshape(shape)
 
 
 def interpolate(
-    values: np.ndarray, grid: Grid, kind: str = "cubic", factor: int = FACTOR
-) -> np.ndarray:
+    values: Any,
+    grid: Grid,
+    kind: str = "cubic",
+    factor: int = FACTOR,
+    arrays: Arrays = NUMPY,
+) -> Any:
     """Interpolate node values to the fine nodes, round the globe and across the poles.
 
     Args:
-        values: (..., grid.rows, grid.columns), float32.
+        values: (..., grid.rows, grid.columns), float32, of ``arrays``.
         kind: ``cubic`` or ``linear``.
 
     Returns:
         (..., *grid.refine(factor).shape), float32; fine node 3k has coarse node k's value.
     """
-    padded = pad(values, grid, 2, 2)
+    padded = arrays.rearrange(pad, values, grid, 2, 2)
     # Columns first, while the rows are few: only a third of the result is turned, and the result is in C order.
-    columns = _along_rows(padded.swapaxes(-1, -2), grid.columns, kind, factor).swapaxes(
-        -1, -2
-    )
-    cells = _along_rows(np.ascontiguousarray(columns), grid.rows, kind, factor)
-    return nodes_from_cells(cells, grid, factor)
+    columns = _along_rows(
+        padded.swapaxes(-1, -2), grid.columns, kind, factor, arrays
+    ).swapaxes(-1, -2)
+    cells = _along_rows(arrays.contiguous(columns), grid.rows, kind, factor, arrays)
+    return arrays.rearrange(nodes_from_cells, cells, grid, factor)
 
 
 class Bilinear(SpatialDownscaler):

@@ -106,7 +106,7 @@ def build(
             keep the grid.
         conserve: make the method in space conserve the coarse means.
         order: ``spatial-first`` (default: the better one for training-free methods) or the paper's ``temporal-first``.
-        device: where networks run: ``auto``, ``cpu`` or ``cuda``.
+        device: where networks, ``flow`` and what conserves run: ``auto``, ``cpu`` or ``cuda``.
         precision: of networks: ``float32`` or ``bfloat16``.
         engine: runs networks in space on the CPU: one of :data:`deepcams.methods.engines.ENGINES`, ``torch``, or
             ``auto``: the quickest one installed that can, else PyTorch.
@@ -128,9 +128,10 @@ def build(
     in_time = _method("temporal", temporal, TEMPORAL, how)
     in_space = _method("spatial", spatial, SPATIAL, how)
     if in_space is not None and conserve:
+        from deepcams.methods.arrays import arrays_for
         from deepcams.methods.conserve import Conserving
 
-        in_space = Conserving(in_space)
+        in_space = Conserving(in_space, arrays=arrays_for(device))
     parts = [in_space, in_time] if order == "spatial-first" else [in_time, in_space]
     return Chain([part for part in parts if part is not None])
 
@@ -178,7 +179,9 @@ def _method(kind: Kind, name: str, registry: Registry, how: dict[str, Any]) -> A
     if name == BEST:
         name = best(kind)
     if name in registry.names():
-        return registry.get(name)()
+        method = registry.get(name)
+        on_device = getattr(method, "on_device", None)
+        return on_device(how["device"]) if on_device else method()
     return _neural(kind, _weights(name, f"--{kind}", [*registry.names(), NONE]), how)
 
 

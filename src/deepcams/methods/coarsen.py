@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import xarray as xr
@@ -21,27 +21,34 @@ from deepcams.core.grid import (
     pad,
     trim_to_cells,
 )
+from deepcams.methods.arrays import NUMPY, Arrays
 
 Degradation = Literal["area", "imresize", "decimate"]
 
 
-def area_mean(fine: np.ndarray, coarse: Grid, factor: int = FACTOR) -> np.ndarray:
+def area_mean(
+    fine: Any, coarse: Grid, factor: int = FACTOR, arrays: Arrays = NUMPY
+) -> Any:
     """Return the area-weighted mean of each coarse cell: (..., fine shape) -> (..., coarse.shape), same dtype.
 
     A cell with a missing node is missing. Sums are taken in float64.
+
+    Args:
+        fine: of ``arrays``.
     """
-    cells = cells_from_nodes(fine, coarse, factor)
-    across = cells[..., 0::factor].astype(np.float64)
+    cells = arrays.rearrange(cells_from_nodes, fine, coarse, factor)
+    across = arrays.cast(cells[..., 0::factor], "float64")
     for offset in range(1, factor):
         across += cells[..., offset::factor]
     weights = cell_row_areas(coarse, factor) / factor
     for row in (0, -1):  # a row beyond a pole weighs nothing, also where it is missing
         if weights[row, row] == 0:
             across[..., row, :] = 0
-    mean = across[..., 0::factor, :] * weights[:, :1]
+    shares = arrays.put(weights)
+    mean = across[..., 0::factor, :] * shares[:, :1]
     for offset in range(1, factor):
-        mean += across[..., offset::factor, :] * weights[:, offset : offset + 1]
-    return mean.astype(fine.dtype)
+        mean += across[..., offset::factor, :] * shares[:, offset : offset + 1]
+    return arrays.cast(mean, str(fine.dtype).removeprefix("torch."))
 
 
 def cubic_kernel(x: np.ndarray, a: float) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 
 from deepcams.core.grid import Grid, place
 from deepcams.core.stages import staged
+from deepcams.methods.arrays import NUMPY, Arrays
 from deepcams.methods.base import SpatialDownscaler
 from deepcams.methods.bicubic import interpolate
 from deepcams.methods.coarsen import area_mean
@@ -15,13 +16,18 @@ from deepcams.methods.coarsen import area_mean
 ROUNDS = 4
 """Rounds of smooth back-projection; with four no 3 x 3 blocks show (docs/decisions)."""
 
-_TINY = np.float32(1e-6)
+_TINY = 1e-6
 """Means below this (ug m-3) give no usable ratio; only the exact step deals with them."""
 
 
 @staged("conserve")
 def conserve(
-    fine: np.ndarray, values: np.ndarray, grid: Grid, factor: int, rounds: int = ROUNDS
+    fine: np.ndarray,
+    values: np.ndarray,
+    grid: Grid,
+    factor: int,
+    rounds: int = ROUNDS,
+    arrays: Arrays = NUMPY,
 ) -> np.ndarray:
     """Return fine values whose area mean over each coarse cell is the coarse value, positive by construction.
 
@@ -31,30 +37,42 @@ def conserve(
     Args:
         fine: (time, *grid.refine(factor).shape), >= 0, float32; overwritten.
         values: (time, *grid.shape), >= 0, the coarse values.
+        arrays: the array library that does the work, and where; one frame at a time is there.
 
     Returns:
         like ``fine``; relative error of the means <= 1e-6.
     """
     for frame, wanted in zip(fine, values, strict=True):  # one at a time fits the cache
-        for _ in range(rounds):
-            mean = area_mean(frame, grid, factor)
-            ratio = np.log(np.maximum(wanted, _TINY) / np.maximum(mean, _TINY))
-            frame *= np.exp(interpolate(np.clip(ratio, -3, 3), grid, "cubic", factor))
-        mean = area_mean(frame, grid, factor)
-        ratio, empty = _ratio(wanted, mean)
-        frame *= place(ratio, grid, factor)
-        if empty.any():
-            flat = place(empty, grid, factor)
-            frame[flat] = place(wanted, grid, factor)[flat]
+        on_device = arrays.put(frame)
+        _conserve_frame(on_device, arrays.put(wanted), grid, factor, rounds, arrays)
+        frame[...] = arrays.get(on_device)
         for pole in (0, -1):
             _conserve_at_pole(frame, wanted, grid, factor, pole)
     return fine
 
 
-def _ratio(wanted: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _conserve_frame(
+    frame: Any, wanted: Any, grid: Grid, factor: int, rounds: int, arrays: Arrays
+) -> None:
+    """Conserve the means of a frame's cells, but for the poles; in place."""
+    xp = arrays.xp
+    for _ in range(rounds):
+        mean = area_mean(frame, grid, factor, arrays)
+        ratio = xp.log(xp.clip(wanted, _TINY, None) / xp.clip(mean, _TINY, None))
+        ratio = xp.clip(ratio, -3, 3)
+        frame *= xp.exp(interpolate(ratio, grid, "cubic", factor, arrays))
+    ratio, empty = _ratio(wanted, area_mean(frame, grid, factor, arrays), xp)
+    frame *= arrays.rearrange(place, ratio, grid, factor)
+    if empty.any():
+        flat = arrays.rearrange(place, empty, grid, factor)
+        frame[flat] = arrays.rearrange(place, wanted, grid, factor)[flat]
+
+
+def _ratio(wanted: Any, mean: Any, xp: Any) -> tuple[Any, Any]:
     """Return wanted / mean, 0 where the mean is 0 and nothing can be rescaled, and where that is."""
     empty = mean <= np.finfo(np.float32).tiny
-    return np.divide(wanted, mean, out=np.zeros_like(mean), where=~empty), empty
+    ratio = wanted / xp.where(empty, 1, mean)
+    return xp.where(empty, 0, ratio), empty
 
 
 def _conserve_at_pole(
@@ -79,7 +97,7 @@ def _conserve_at_pole(
     mean = np.average(rows, axis=0, weights=grid.refine(factor).row_areas[others])
     cells = np.roll(mean, turn).reshape(-1, factor).mean(axis=1)
     coarse = placed(wanted[pole])
-    ratio, empty = _ratio(wanted[pole], cells)
+    ratio, empty = _ratio(wanted[pole], cells, np)
     rows *= placed(ratio).astype(np.float32)
     flat = placed(empty)
     rows[:, flat] = coarse[flat]
@@ -92,11 +110,18 @@ class Conserving(SpatialDownscaler):
     Args:
         inner: the method whose result is corrected.
         rounds: rounds of smooth back-projection before the exact step.
+        arrays: the array library that corrects, and where.
     """
 
-    def __init__(self, inner: SpatialDownscaler, rounds: int = ROUNDS) -> None:
+    def __init__(
+        self,
+        inner: SpatialDownscaler,
+        rounds: int = ROUNDS,
+        arrays: Arrays = NUMPY,
+    ) -> None:
         self.inner = inner
         self.rounds = rounds
+        self.arrays = arrays
         self.name = f"{inner.name} (conserving)"
         self.factor = inner.factor
         self.clip_above = inner.clip_above
@@ -104,10 +129,10 @@ class Conserving(SpatialDownscaler):
 
     def refine(self, values: np.ndarray, grid: Grid) -> np.ndarray:
         """Refine by the inner method and correct; see :meth:`SpatialDownscaler.refine`."""
-        return conserve(
-            self.inner.refine(values, grid), values, grid, self.factor, self.rounds
-        )
+        fine = self.inner.refine(values, grid)
+        return conserve(fine, values, grid, self.factor, self.rounds, self.arrays)
 
     def settings(self) -> dict[str, Any]:
-        """Return the inner method's settings and the number of rounds."""
-        return {**self.inner.settings(), "conserve": {"rounds": self.rounds}}
+        """Return the inner method's settings, the number of rounds, and the library that corrects."""
+        how = {"rounds": self.rounds, "arrays": self.arrays.kind}
+        return {**self.inner.settings(), "conserve": how}

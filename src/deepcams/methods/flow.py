@@ -14,7 +14,7 @@ import numpy as np
 from deepcams.core.grid import Grid, pad, unify_poles
 from deepcams.core.stages import stage
 from deepcams.methods import motion
-from deepcams.methods.arrays import NUMPY, Arrays
+from deepcams.methods.arrays import NUMPY, Arrays, arrays_for
 from deepcams.methods.base import TemporalDownscaler
 
 _FLOOR = 0.1
@@ -109,6 +109,11 @@ class Flow(TemporalDownscaler):
     def __init__(self, arrays: Arrays = NUMPY) -> None:
         self.arrays = arrays
 
+    @classmethod
+    def on_device(cls, device: str) -> Flow:
+        """Return it with what works on ``auto``, ``cpu`` or ``cuda``; see :func:`arrays_for`."""
+        return cls(arrays_for(device))
+
     def between(
         self,
         before: np.ndarray,
@@ -130,5 +135,6 @@ class Flow(TemporalDownscaler):
         return {
             "name": self.name,
             "motion": motion.SETTINGS,
-            "arrays": self.arrays.name.partition(":")[0],  # not which of its GPUs
+            "arrays": self.arrays.kind,
+            "sampler": self.arrays.sampler,
         }

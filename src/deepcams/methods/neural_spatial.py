@@ -11,31 +11,13 @@ from torch import Tensor
 
 from deepcams.core.errors import notice
 from deepcams.core.grid import Grid, pad
+from deepcams.methods.arrays import TorchArrays
 from deepcams.methods.device import Precision, memory_budget, working
 from deepcams.methods.fit_memory import out_of_memory
 from deepcams.methods.neural import Neural
 from deepcams.methods.tiled_spatial import TiledSpatial
 from deepcams.methods.tiling import Tiles
 from deepcams.networks.checkpoint import Checkpoint
-
-
-class _PadOnGrid:
-    """:func:`deepcams.core.grid.pad` for tensors on ``grid``."""
-
-    def __init__(self, grid: Grid, device: torch.device) -> None:
-        self.grid = grid
-        self.device = device
-        self._sources: dict[int, Tensor] = {}
-
-    def __call__(self, frame: Tensor, width: int) -> Tensor:
-        """(B, C, rows, columns) -> (B, C, rows + 2 width, columns + 2 width)."""
-        if width not in self._sources:
-            numbers = np.arange(self.grid.rows * self.grid.columns).reshape(
-                self.grid.shape
-            )
-            padded = pad(numbers, self.grid, width, width)
-            self._sources[width] = torch.from_numpy(padded).to(self.device)
-        return frame.flatten(-2)[..., self._sources[width]]
 
 
 class NeuralSpatial(Neural, TiledSpatial):
@@ -94,7 +76,11 @@ class NeuralSpatial(Neural, TiledSpatial):
     def cells(self, frame: np.ndarray, grid: Grid) -> np.ndarray:
         """Refine one frame, as a whole if it slides; see :meth:`TiledSpatial.cells`."""
         if self.slides(grid):
-            padding = _PadOnGrid(grid, self.device)
+            arrays = TorchArrays(str(self.device))
+
+            def padding(some: Tensor, width: int) -> Tensor:
+                return arrays.rearrange(pad, some, grid, width, width)
+
             try:
                 return self._run(
                     frame[None], lambda x: self.network.refine_sliding(x, padding)

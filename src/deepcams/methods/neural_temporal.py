@@ -9,6 +9,7 @@ import torch
 
 from deepcams.core.grid import Grid, pad, unify_poles
 from deepcams.core.stages import staged
+from deepcams.methods.arrays import arrays_for
 from deepcams.methods.base import TemporalDownscaler
 from deepcams.methods.device import Precision, working
 from deepcams.methods.fit_memory import checked_finite, first_that_fits
@@ -71,7 +72,8 @@ class NeuralTemporal(Neural, TemporalDownscaler):
         frames = scaled(np.stack([before, after]))
         estimate = None
         if self.network.estimate_method:
-            estimate = scaled(initial_estimates(before, after, fractions, grid))
+            arrays = arrays_for(str(self.device))
+            estimate = scaled(initial_estimates(before, after, fractions, grid, arrays))
 
         @staged("motion")
         def predict(at_once: int) -> np.ndarray:

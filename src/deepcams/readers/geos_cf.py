@@ -156,9 +156,13 @@ def open_geos_cf(paths: Paths, *, variable: str | None = None) -> xr.DataArray:
 
 
 def open_geos_cf_files(
-    files: Sequence[DataFile], variable: str | None, stamp: Stamp | None = None
+    files: Sequence[DataFile],
+    variable: str | None,
+    stamp: Stamp | None = None,
+    *,
+    with_dask: bool = True,
 ) -> xr.DataArray:
-    """Open files that were found already; see :func:`open_geos_cf`."""
+    """Open files that were found already; see :func:`open_geos_cf` and, for ``with_dask``, :func:`open_merged`."""
     versions: dict[int, DataFile] = {}
     worlds: list[str] = []
 
@@ -178,7 +182,14 @@ def open_geos_cf_files(
         return _with_times(array, dataset, file, stamp)
 
     wanted = variable or "PM2.5 (PM25_RH35_GCC or PM25_RH35)"
-    field = open_merged(files, choose, wanted, "middle", _undefined_to_missing)
+    field = open_merged(
+        files,
+        choose,
+        wanted,
+        "middle",
+        _undefined_to_missing,
+        with_dask=with_dask,
+    )
     if variable is None or str(field.name).lower() in PM25:
         long_name = "PM2.5 at 35 % relative humidity"
         field = rename(field, SPECIES_PM25.name)

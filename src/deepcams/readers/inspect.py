@@ -413,7 +413,7 @@ def _verdict(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DeepcamsNotice)
         try:
-            opened = open_files(files, variable)
+            opened = open_files(files, variable, with_dask=False)
         except DeepcamsError as error:
             return "", str(error), []
     notes = [

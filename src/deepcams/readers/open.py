@@ -122,7 +122,10 @@ def _is_concentration(array: xr.DataArray) -> bool:
 
 
 def _open_cf_files(
-    files: Sequence[DataFile], variable: str | None, stamp: Stamp | None
+    files: Sequence[DataFile],
+    variable: str | None,
+    stamp: Stamp | None,
+    with_dask: bool,
 ) -> xr.DataArray:
     def choose(dataset: xr.Dataset, file: DataFile) -> xr.DataArray | None:
         if variable is None:
@@ -135,13 +138,21 @@ def _open_cf_files(
         array = array.assign_attrs(cell_methods=cell_method(array, file))
         return array if source is None else array.assign_attrs(source=str(source))
 
-    return open_merged(files, choose, variable or "PM2.5 (pm2p5)", stamp)
+    wanted = variable or "PM2.5 (pm2p5)"
+    return open_merged(files, choose, wanted, stamp, with_dask=with_dask)
 
 
 def open_files(
-    files: Sequence[DataFile], variable: str | None = None, stamp: Stamp | None = None
+    files: Sequence[DataFile],
+    variable: str | None = None,
+    stamp: Stamp | None = None,
+    *,
+    with_dask: bool = True,
 ) -> xr.DataArray:
-    """Open files that were found already (see :func:`open_field`), and tell which are unfinished outputs."""
+    """Open files that were found already (see :func:`open_field`), and tell which are unfinished outputs.
+
+    For ``with_dask`` see :func:`deepcams.readers.merge.open_merged`.
+    """
     files = [
         opened(file) if file is files[0] or file.kind == "zarr" else file
         for file in files
@@ -157,10 +168,11 @@ def open_files(
             notice(words)
     source = layout_of(files[0].datasets[0], files[0]).source
     if source == "cams":
-        return open_cams_files(files, variable or PM25.name, stamp)
+        wanted = variable or PM25.name
+        return open_cams_files(files, wanted, stamp, with_dask=with_dask)
     if source == "geos-cf":
-        return open_geos_cf_files(files, variable, stamp)
-    return _open_cf_files(files, variable, stamp)
+        return open_geos_cf_files(files, variable, stamp, with_dask=with_dask)
+    return _open_cf_files(files, variable, stamp, with_dask)
 
 
 def open_field(
