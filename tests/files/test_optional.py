@@ -60,9 +60,8 @@ def test_a_library_that_is_needed_and_not_there_is_told(
 @pytest.mark.parametrize(
     ("arguments", "extra"),
     [
-        (["models", "list"], "networks"),
         (["models", "import", "--temporal", "x.pth"], "networks"),
-        (["models", "show", "cellnet"], "networks"),
+        (["models", "export", "x.safetensors"], "networks"),
     ],
 )
 def test_a_command_without_its_extra_is_one_line(

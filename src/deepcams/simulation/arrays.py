@@ -51,7 +51,13 @@ def world_arrays(device: str = "auto") -> Arrays:
     """Return what to compute the simulated world with: PyTorch on a GPU, NumPy on a CPU.
 
     Args:
-        device: see :func:`deepcams.methods.arrays.arrays_for`, whose errors it raises.
+        device: see :func:`deepcams.methods.arrays.arrays_for`.
+
+    Returns:
+        an instance for that device.
+
+    Raises:
+        InputError, MissingExtraError: as ``arrays_for`` does.
     """
     chosen = arrays.arrays_for(device)
     if isinstance(chosen, arrays.TorchArrays):
