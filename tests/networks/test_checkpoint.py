@@ -101,7 +101,7 @@ def test_what_cannot_be_saved_says_so(network: Network, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="float32 or float16, found 'int8'"):
         save(network, tmp_path / "x", Asinh(), stored="int8")
     with pytest.raises(InputError, match="provenance: expected JSON values"):
-        save(network, tmp_path / "x", Asinh(), provenance={"when": object()})
+        save(network, tmp_path / "new" / "x", Asinh(), provenance={"when": object()})
     weights[0] = 1e6
     with pytest.raises(
         InputError,

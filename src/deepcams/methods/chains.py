@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from deepcams.core.errors import InputError, MissingExtraError, choose, notice
 from deepcams.core.grid import FACTOR
@@ -13,6 +13,9 @@ from deepcams.core.registry import Registry
 from deepcams.methods import engines
 from deepcams.methods.base import Chain
 from deepcams.networks import NETWORKS
+
+if TYPE_CHECKING:
+    from deepcams.networks.checkpoint import Card
 
 TEMPORAL = Registry(
     "temporal downscaler",
@@ -79,11 +82,13 @@ def _has_torch() -> bool:
     return all(find_spec(package) is not None for package in ("torch", "safetensors"))
 
 
-def _is_exported(path: Path) -> bool:
+def _is_exported(path: Path, card: Card | None = None) -> bool:
+    """Return whether a checkpoint has its exported network next to it; the card is read if it is not given."""
     from deepcams.networks.checkpoint import read_card
     from deepcams.networks.exported import SUFFIX
 
-    return path.with_suffix(SUFFIX).is_file() and read_card(path).exported is not None
+    graph = path.with_suffix(SUFFIX)
+    return graph.is_file() and (card or read_card(path)).exported is not None
 
 
 def build(
@@ -221,7 +226,7 @@ def _neural(kind: Kind, path: Path, how: dict[str, Any]) -> Any:
         raise InputError(path, f"weights trained on {variable}", found)
     if kind == "spatial" and card.factor != FACTOR:
         raise InputError(path, f"a network of factor {FACTOR}", f"factor {card.factor}")
-    engine = _engine(kind, path, how)
+    engine = _engine(path, card, how)
     if engine != engines.TORCH:
         from deepcams.methods.exported_spatial import ExportedSpatial
         from deepcams.networks.exported import load_exported
@@ -244,14 +249,14 @@ def _neural(kind: Kind, path: Path, how: dict[str, Any]) -> Any:
     return method(checkpoint, how["device"], how["precision"])
 
 
-def _engine(kind: Kind, path: Path, how: dict[str, Any]) -> str:
+def _engine(path: Path, card: Card, how: dict[str, Any]) -> str:
     """Return what runs a network: an engine where one can, PyTorch on GPUs, in bfloat16, and for what is not exported.
 
     Raises:
         InputError: an engine was asked for together with what only PyTorch does.
     """
     engine = how["engine"]
-    if engine == engines.TORCH or kind == "temporal":
+    if engine == engines.TORCH or card.kind == "temporal":
         return engines.TORCH
     from deepcams.methods.device import uses_gpu
 
@@ -262,8 +267,9 @@ def _engine(kind: Kind, path: Path, how: dict[str, Any]) -> str:
     }
     needs = [name for name, found in only_torch.items() if found]
     if engine == engines.AUTO:
-        ready = engines.installed() and _is_exported(path)
-        return engines.installed()[0] if ready and not (gpu or needs) else engines.TORCH
+        quickest = next(iter(engines.installed()), engines.TORCH)
+        ready = not gpu and not needs and _is_exported(path, card)
+        return quickest if ready else engines.TORCH
     if needs:
         raise InputError(
             f"--engine {engine}",

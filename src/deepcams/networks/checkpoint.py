@@ -159,9 +159,10 @@ def save(
         stored=stored,
         tensors_sha256=_digest(tensors),
     )
+    metadata = {KEY: _json(card)}  # what is wrong in it is told before a folder is made
     with os_errors_explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, to_bytes(tensors, metadata={KEY: _json(card)}))
+        write_atomically(path, to_bytes(tensors, metadata=metadata))
     return path
 
 
