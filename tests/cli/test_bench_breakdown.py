@@ -107,7 +107,7 @@ def test_ratios_are_of_one_turn_and_reported_as_medians() -> None:
 def test_what_is_inside_a_stage_is_not_charged_to_it() -> None:
     costs = StageCosts()
     with listening(costs), costs("whole"), stage("space"):
-        kept = np.ones(4_000_000)
+        kept = np.ones(8_000_000)  # so large that its pages are new in any process
         with stage("conserve"):
             sum(range(300_000))
         with stage("check"), stage("round"):
