@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -107,7 +108,9 @@ def test_ratios_are_of_one_turn_and_reported_as_medians() -> None:
 def test_what_is_inside_a_stage_is_not_charged_to_it() -> None:
     costs = StageCosts()
     with listening(costs), costs("whole"), stage("space"):
-        kept = np.ones(8_000_000)  # so large that its pages are new in any process
+        # Pages of the system's own: an array might get those that another test left.
+        kept = np.frombuffer(mmap.mmap(-1, 32_000_000))
+        kept[:] = 1
         with stage("conserve"):
             sum(range(300_000))
         with stage("check"), stage("round"):
