@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from deepcams.core.registry import Registry
+from deepcams.core.sun import mean_solar_hours
 from deepcams.core.times import HOUR_SECONDS
 from deepcams.methods.four_frames import catmull_rom, pchip
 from deepcams.methods.linear import straight
@@ -48,8 +49,12 @@ class Surrounded:
 
     def solar_hours(self, fraction: float) -> np.ndarray:
         """Return local mean solar times, (n,), hours in [0, 24), at a fraction of the step from the second frame."""
-        utc = (self.seconds + fraction * self.step) / HOUR_SECONDS
-        return np.asarray((utc + self.longitude / 15) % 24)
+        return mean_solar_hours(self.times(fraction), self.longitude)
+
+    def times(self, fraction: float) -> np.ndarray:
+        """Return the times at a fraction of the step from the second frame, ``datetime64[ms]``."""
+        since = 1000 * (np.asarray(self.seconds, np.float64) + fraction * self.step)
+        return np.round(since).astype(np.int64).astype("datetime64[ms]")
 
 
 class AtPoints(Protocol):

@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from deepcams.core.grid import Grid
-from deepcams.core.times import HOUR, season_of
+from deepcams.core.sun import mean_solar_hours
+from deepcams.core.times import season_of
 from deepcams.evaluation.scores import Score
 from deepcams.evaluation.tables import Row
 from deepcams.files.land_mask import land_fraction
@@ -89,10 +90,9 @@ class Block:
 
     def local_hours(self, frame: int) -> np.ndarray:
         """Return the hour of the day at each column in local mean solar time, (columns,), 0..23."""
-        hours = (self.times[frame] - self.times[frame].astype("datetime64[D]")) / HOUR
+        hours = mean_solar_hours(self.times[frame], self.setting.grid.longitudes)
         # Less than a second is added, so that a float's 05:59:59.99 is 6.
-        turned = (hours + self.setting.grid.longitudes / 15 + 1e-6) % 24
-        return np.asarray(np.floor(turned).astype(int))
+        return np.asarray(np.floor((hours + 1e-6) % 24).astype(int))
 
     def season(self, frame: int) -> int:
         """Return the place of a frame's quarter in :data:`SEASONS`."""
