@@ -295,7 +295,7 @@ def test_any_field_shows_what_fields_are_like(cams_dir: Path, tmp_path: Path) ->
     )
     with pytest.raises(InputError, match=r"--step: expected degrees above 0, found 0"):
         prepare(frames_of, tmp_path / "t.zarr", step=0)
-    with pytest.raises(InputError, match="fields at 1 degrees, found 0.75 degrees"):
+    with pytest.raises(InputError, match=r"fields at 1 degrees, found 0\.75 degrees"):
         prepare(frames_of, tmp_path / "t.zarr", step=1)
 
 
