@@ -181,7 +181,10 @@ class TemporalDownscaler(_Method):
 
     Attributes:
         reach: 1 if the method uses ``earlier`` and ``later`` of an interval, else 0.
+        max_gap: frames further apart are not interpolated between.
     """
+
+    max_gap: np.timedelta64 = MAX_GAP
 
     halo: int = 0
     factor: int = 1
@@ -220,7 +223,7 @@ class TemporalDownscaler(_Method):
         last = np.searchsorted(times, wanted)  # the frame that ends the interval
         for i in np.unique(last[~known & (last > 0) & (last < times.size)]) - 1:
             step = times[i + 1] - times[i]
-            if step > MAX_GAP or frames.is_empty(i) or frames.is_empty(i + 1):
+            if step > self.max_gap or frames.is_empty(i) or frames.is_empty(i + 1):
                 continue
             inner = np.flatnonzero((last == i + 1) & ~known)
             fractions = ((wanted[inner] - times[i]) / step).tolist()

@@ -24,6 +24,7 @@ from deepcams.core.box import Box, eastward
 from deepcams.core.errors import InputError, choose, notice
 from deepcams.core.period import Period
 from deepcams.core.species import PM25
+from deepcams.core.sun import mean_solar_hours
 from deepcams.core.text import counted
 from deepcams.core.times import DAY_SECONDS, HOUR, HOUR_SECONDS, season_of
 from deepcams.evaluation.sums import COLUMNS, sum_pairs
@@ -243,13 +244,13 @@ class Scoring:
         )
         fractions = [(hour - STEP) / STEP for hour in HIDDEN]
         moments = np.stack([middle + each * STEP * HOUR_SECONDS for each in fractions])
-        months = moments.astype("datetime64[s]").astype("datetime64[M]")
-        solar = (moments / HOUR_SECONDS + longitude / 15) % 24
+        times = moments.astype("datetime64[s]")
+        months = times.astype("datetime64[M]")
         group = np.ravel_multi_index(
             (
                 (week_of(moments) - self._first).astype(np.int64),
                 season_of(months.astype(np.int64)),
-                solar.astype(int),
+                mean_solar_hours(times, longitude).astype(int),
                 np.broadcast_to(found.begin % STEP, moments.shape),
             ),
             self._shape,
