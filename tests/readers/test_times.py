@@ -19,6 +19,7 @@ from deepcams.readers.inspect import inspect
 World = Callable[..., xr.DataArray]
 Save = Callable[..., Path]
 HOUR = np.timedelta64(1, "h")
+MINUTE = np.timedelta64(1, "m")
 
 
 def stored(record: xr.DataArray, units: str, dtype: str, **attrs: Any) -> xr.Dataset:
@@ -298,3 +299,31 @@ def test_geos_cf_stamped_at_the_beginning_of_the_hour(save: Save, world: World) 
         open_geos_cf(path)
     times = open_field(path, stamp="start").time.values
     np.testing.assert_array_equal(times, record.time.values + np.timedelta64(30, "m"))
+
+
+def test_times_are_the_middles_of_means_and_the_instants_of_analyses(
+    save: Save, world: World
+) -> None:
+    """What the sun is asked at: a mean of 06:00 to 07:00 is of 06:30, an analysis of 06:00 of 06:00."""
+    hourly = world("2021-07-01T06:00", 3, hours=1)
+    as_geos = means(hourly.rename("PM25_RH35_GCC").assign_attrs(units="1"), 0.5)
+    mean = open_geos_cf(save("mean.nc4", as_geos))
+    instant = open_cams(save("instant.nc", world("2021-07-01T06:00", 2)))
+    minutes = [
+        (field.time.values - np.datetime64("2021-07-01T06:00")) / MINUTE
+        for field in (mean, instant)
+    ]
+    np.testing.assert_array_equal(minutes[0], [30, 90, 150])
+    np.testing.assert_array_equal(minutes[1], [0, 180])
+    assert mean.attrs["cell_methods"] == "time: mean"
+    assert instant.attrs["cell_methods"] == "time: point"
+
+
+def test_times_of_the_real_files_are_middles_and_instants(
+    geos_cf_west: Path, cams_dir: Path
+) -> None:
+    mean = open_geos_cf(geos_cf_west)
+    instant = open_cams(cams_dir / "cams_eac4_20191231_new_layout.nc")
+    for field, offset in ((mean, 30), (instant, 0)):
+        since = field.time.values - field.time.values.astype("datetime64[h]")
+        np.testing.assert_array_equal(since / MINUTE, offset)

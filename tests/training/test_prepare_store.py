@@ -13,8 +13,9 @@ from stored import DAY, frames, left_out, memory, snapshot
 from deepcams.core.errors import DeepcamsNotice, InputError, OutputError
 from deepcams.core.field import grid_of
 from deepcams.core.grid import Grid
-from deepcams.methods.coarsen import METHODS, coarsen
+from deepcams.methods.coarsen import METHODS, area_mean, coarsen
 from deepcams.readers.geos_cf import open_geos_cf
+from deepcams.readers.open import open_field
 from deepcams.simulation.world import SimulatedWorld
 from deepcams.simulation.write_fields import write_days
 from deepcams.simulation.write_geos_cf import write_geos_cf
@@ -279,6 +280,23 @@ def test_coarse_fields_are_refused_with_a_sentence(
     ):
         prepare(cams_dir / "cams_eac4_20191231_new_layout.nc", tmp_path / "s.zarr")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_any_field_shows_what_fields_are_like(cams_dir: Path, tmp_path: Path) -> None:
+    """CAMS at 0.75 degrees as fine, with its means over 2.25 degrees as coarse."""
+    frames_of = cams_dir / "cams_eac4_20191231_new_layout.nc"
+    store = prepare(frames_of, tmp_path / "s.zarr", step=0.75)
+    assert (store.fine, store.coarse) == (Grid.globe(0.75), Grid.globe(2.25))
+    field = open_field(frames_of)
+    fine = np.maximum(field.values, 0)
+    np.testing.assert_array_equal(frames(store), fine)
+    np.testing.assert_allclose(
+        frames(store, "coarse"), area_mean(fine, store.coarse), rtol=1e-6
+    )
+    with pytest.raises(InputError, match=r"--step: expected degrees above 0, found 0"):
+        prepare(frames_of, tmp_path / "t.zarr", step=0)
+    with pytest.raises(InputError, match=r"fields at 1 degrees, found 0\.75 degrees"):
+        prepare(frames_of, tmp_path / "t.zarr", step=1)
 
 
 def test_notes_of_files_are_told_once_and_counted(tmp_path: Path) -> None:

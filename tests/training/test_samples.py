@@ -209,6 +209,26 @@ def test_stores_are_drawn_by_weight(values: Values) -> None:
     assert 0.68 < (drawn == 0).mean() < 0.82
 
 
+@pytest.mark.parametrize("task", ["temporal", "spatial"])
+def test_values_of_a_store_are_multiplied_at_random(values: Values, task: str) -> None:
+    store = world(hours=4)
+    stores = [{"path": "a", "magnitude": [0.1, 10]}]
+    plain = make(values, task, store)
+    changed = make(values, task, store, data={"stores": stores})
+    factors = []
+    for i in range(60):
+        was, now = plain.values(i), changed.values(i)
+        factor = changed.draw(i).magnitude
+        np.testing.assert_allclose(now.known, was.known * factor, rtol=1e-5)
+        np.testing.assert_allclose(now.target, was.target * factor, rtol=1e-5)
+        factors.append(np.log10(factor))
+    assert -1 <= min(factors) < -0.8
+    assert 0.8 < max(factors) <= 1
+    assert abs(np.mean(factors)) < 0.3
+    unseen = make(values, task, store, "validation", data={"stores": stores})
+    assert {unseen.draw(i).magnitude for i in range(20)} == {1.0}
+
+
 def test_the_initial_estimate_sees_beyond_the_crop_but_not_beyond_the_region(
     values: Values, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -80,6 +80,14 @@ def file(tmp_path: Path, values: Callable[..., dict[str, Any]]) -> Path:
             "data.stores.0.weight: expected a number of at least 0, found -1",
         ),
         (
+            "data.stores.0.magnitude=[0, 1]",
+            "data.stores.0.magnitude.0: expected a number above 0, found 0",
+        ),
+        (
+            "data.stores.0.magnitude=[3, 1]",
+            "data.stores.0.magnitude: expected [LOWEST, HIGHEST], found [3.0, 1.0]",
+        ),
+        (
             "data.stores.0.weight=0",
             "data.stores: expected a store with a weight above 0, found none",
         ),

@@ -22,6 +22,7 @@ from deepcams.training.flow_cache import FlowCache
 from deepcams.training.loop import Summary, train
 from deepcams.training.run_folder import EXPERIMENT, LOG, STATE, read_log
 from deepcams.training.samples import Draw
+from deepcams.training.store.open import Prepared
 
 Values = Callable[..., dict[str, Any]]
 pytestmark = pytest.mark.usefixtures("stores")
@@ -493,3 +494,22 @@ def test_the_log_for_tensorboard(values: Values, tmp_path: Path) -> None:
         ]
     found = [(event.step, event.value) for event in events.Scalars("skill")]
     assert found == [(step, pytest.approx(value, rel=1e-6)) for step, value in wanted]
+
+
+def test_stores_of_several_variables(
+    values: Values, tmp_path: Path, stores: dict[str, Any], monkeypatch: Any
+) -> None:
+    asked = []
+
+    def opened(path: str, variable: str | None = None) -> Any:
+        asked.append((str(path), variable))
+        return stores["world.zarr"]
+
+    monkeypatch.setattr(Prepared, "open", opened)
+    given = [
+        {"path": "a"},
+        {"path": "b", "variable": "nh3", "magnitude": [0.1, 10.0]},
+    ]
+    summary = run(values, tmp_path / "run", "spatial", data={"stores": given})
+    assert asked == [("a", "pm2p5"), ("b", "nh3")]
+    assert load(summary.checkpoint).card.variable == "pm2p5"

@@ -41,7 +41,7 @@ def prepare(
         list[str],
         typer.Argument(
             metavar="FILE...",
-            help="Hourly 0.25 degree files (GEOS-CF, ..), folders or globs.",
+            help="Hourly files (GEOS-CF, ..), folders or globs.",
         ),
     ],
     out: Annotated[
@@ -63,6 +63,13 @@ def prepare(
     variable: Annotated[
         str | None, typer.Option(help="Another variable than PM2.5 (PM10_RH35, ..).")
     ] = None,
+    step: Annotated[
+        float,
+        typer.Option(
+            metavar="DEGREES",
+            help="Between the files' nodes. 0.75 learns from CAMS itself, coarsened to 2.25.",
+        ),
+    ] = 0.25,
     workers: Number = None,
     scheduler: Scheduler = None,
     overwrite: Annotated[
@@ -92,6 +99,7 @@ def prepare(
         period=period,
         bbox=bbox,
         overwrite=overwrite,
+        step=step,
     )
     told = kept(without="--overwrite")
     with (

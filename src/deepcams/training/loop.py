@@ -154,9 +154,10 @@ class _Training:
             expected = f"a multiple of the {ranks.count} processes"
             raise InputError("training.batch", expected, self.options.batch)
         network, self.scaling = make_network(experiment)
-        variable = experiment.data.variable
+        data = experiment.data
         self.stores = [
-            Prepared.open(store.path, variable) for store in experiment.data.stores
+            Prepared.open(store.path, store.variable or data.variable)
+            for store in data.stores
         ]
         trained = find_portions(experiment, self.stores, "train")
         validated = find_portions(experiment, self.stores, "validation")

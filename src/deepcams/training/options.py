@@ -99,12 +99,18 @@ class Store(Options):
         weight: how often it is drawn from, relative to the other stores; 0: not trained on.
         validation_weight: the same for validation (default: as ``weight``); 0: not validated on.
         split: its own split (default: the experiment's).
+        variable: what it holds (default: the experiment's variable). A network in space may learn from any field.
+        magnitude: each training sample's values are multiplied by a random number from the first to the second
+            (uniform in its logarithm), so that the network does not learn the level of this store's values (default:
+            values as they are; validation always has them so).
     """
 
     path: PathText
     weight: NotNegative = 1.0
     validation_weight: NotNegative | None = None
     split: Split | None = None
+    variable: Name | None = None
+    magnitude: tuple[Positive, Positive] | None = None
 
     @property
     def weight_in_validation(self) -> float:
@@ -113,7 +119,12 @@ class Store(Options):
 
 
 class Data(Options):
-    """The stores, all of one variable."""
+    """The stores, of one variable unless a store names another.
+
+    Attributes:
+        variable: what the network is for.
+        stores: where its samples come from.
+    """
 
     variable: Name = "pm2p5"
     stores: Annotated[tuple[Store, ...], Field(min_length=1)]
@@ -328,6 +339,9 @@ class Experiment(Options):
     def _check_stores(self) -> None:
         stores = self.data.stores
         for i, store in enumerate(stores):
+            if store.magnitude and store.magnitude[0] > store.magnitude[1]:
+                where = f"data.stores.{i}.magnitude"
+                raise InputError(where, "[LOWEST, HIGHEST]", list(store.magnitude))
             if store.weight and store.weight_in_validation:
                 where = f"data.stores.{i}.split" if store.split else "split"
                 refuse_overlap(self.split_of(store), where)

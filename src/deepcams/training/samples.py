@@ -8,6 +8,7 @@ samples in the same order.
 from __future__ import annotations
 
 import itertools
+import math
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -49,6 +50,7 @@ class Draw:
         row, column, cells: the crop, in coarse cells of the store.
         window: which of the portion's windows it lies in.
         reverse, flip_rows, flip_columns, quarters: how it is turned.
+        magnitude: what its values are multiplied by.
     """
 
     portion: int
@@ -64,19 +66,21 @@ class Draw:
     flip_rows: bool = False
     flip_columns: bool = False
     quarters: int = 0
+    magnitude: float = 1.0
 
     @property
     def crop(self) -> Window:
         """The crop."""
         return Window(self.row, self.column, self.cells, self.cells)
 
-    def turn(self, array: np.ndarray) -> np.ndarray:
-        """Mirror and turn an array, (.., H, W)."""
+    def change(self, array: np.ndarray) -> np.ndarray:
+        """Mirror, turn and multiply an array, (.., H, W)."""
         if self.flip_rows:
             array = array[..., ::-1, :]
         if self.flip_columns:
             array = array[..., ::-1]
-        return np.ascontiguousarray(np.rot90(array, self.quarters, axes=(-2, -1)))
+        array = np.ascontiguousarray(np.rot90(array, self.quarters, axes=(-2, -1)))
+        return array if self.magnitude == 1 else array * np.float32(self.magnitude)
 
 
 class Surroundings(NamedTuple):
@@ -162,7 +166,7 @@ class SampleSet(Dataset[Any]):
         cells = cells_of(samples.crop, resolution)
         window, row, column = self._place(portion, cells, resolution, rng)
         drawn = Draw(number, hour, span, inner, resolution, row, column, cells, window)
-        return self._turned(drawn, rng) if self.side == "train" else drawn
+        return self._changed(drawn, rng) if self.side == "train" else drawn
 
     def _place(
         self,
@@ -182,16 +186,21 @@ class SampleSet(Dataset[Any]):
         grid = portion.store.coarse
         return number, row, column % grid.columns if grid.periodic else column
 
-    def _turned(self, draw: Draw, rng: np.random.Generator) -> Draw:
-        """Draw how a sample is turned."""
+    def _changed(self, draw: Draw, rng: np.random.Generator) -> Draw:
+        """Draw how a sample is turned, and what its values are multiplied by."""
         samples = self.samples
-        return replace(
+        turned = replace(
             draw,
             reverse=self.temporal and samples.reversal and bool(rng.integers(2)),
             flip_rows=samples.flips and bool(rng.integers(2)),
             flip_columns=samples.flips and bool(rng.integers(2)),
             quarters=int(rng.integers(4)) if samples.rot90 else 0,
         )
+        lowest, highest = self.portions[draw.portion].magnitude
+        if lowest == highest:
+            return replace(turned, magnitude=lowest)
+        logarithm = rng.uniform(math.log(lowest), math.log(highest))
+        return replace(turned, magnitude=math.exp(logarithm))
 
     def describe(self, i: int) -> str:
         """Describe sample ``i`` for people: store, hours, crop."""
@@ -203,13 +212,13 @@ class SampleSet(Dataset[Any]):
         return f"sample {i}: {store.path}, {when}, {draw.crop.grid(store.coarse).describe()}"
 
     def values(self, i: int) -> Values:
-        """Read sample ``i``, in ug m-3."""
+        """Read sample ``i``, in ug m-3, turned and multiplied as it was drawn."""
         draw = self.draw(i)
         found = self._temporal(draw) if self.temporal else self._spatial(draw)
-        estimate = None if found.estimate is None else draw.turn(found.estimate)
+        estimate = None if found.estimate is None else draw.change(found.estimate)
         return found._replace(
-            known=draw.turn(found.known),
-            target=draw.turn(found.target),
+            known=draw.change(found.known),
+            target=draw.change(found.target),
             estimate=estimate,
         )
 

@@ -71,6 +71,7 @@ class Portion:
         runs: (n, 2), the first hour (an index of ``store.times``) and the number of hours of each run without a gap.
         windows: where crops may be.
         where: the path of its settings, for messages.
+        magnitude: lowest and highest factor of the values of a training sample.
     """
 
     store: Prepared
@@ -78,6 +79,7 @@ class Portion:
     runs: np.ndarray
     windows: tuple[Window, ...]
     where: str
+    magnitude: tuple[float, float] = (1.0, 1.0)
     _starts: dict[int, np.ndarray] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -171,7 +173,8 @@ def find_portions(
         where = f"data.stores.{i}.split.{side}" if entry.split else f"split.{side}"
         runs = find_runs(store.times, part.periods)
         windows = find_windows(store.coarse, part.regions, where)
-        portion = Portion(store, weight, runs, windows, where)
+        magnitude = entry.magnitude or (1.0, 1.0)
+        portion = Portion(store, weight, runs, windows, where, magnitude)
         _check(portion, experiment.samples)
         found.append(portion)
     return found

@@ -33,7 +33,7 @@ from deepcams.training.store.checks import Fault, examine
 from deepcams.training.store.hour_array import Resolution
 
 STEP = 0.25
-"""Degrees; what fine means."""
+"""Degrees; what fine means, unless another step is asked for."""
 _OPEN_FILES = 2
 _MOST_NOTES = 3
 _SAVE_EVERY = 200
@@ -211,6 +211,7 @@ class Inputs:
         variable: the one that was asked for, if any.
         period: only these hours.
         before: identity of the store to be extended; grid and minute are then its own.
+        step: degrees between the fields' nodes.
 
     Attributes:
         kind: a header that shows variable, family, source, and means or instants of all files.
@@ -220,7 +221,7 @@ class Inputs:
         faults: files and hours that cannot be offered.
 
     Raises:
-        InputError: nothing can be used; what must not be mixed is; no field at 0.25 degrees; no hour.
+        InputError: nothing can be used; what must not be mixed is; no field of that step; no hour.
     """
 
     def __init__(
@@ -231,6 +232,7 @@ class Inputs:
         variable: str | None,
         period: Period | None,
         before: Mapping[str, Any] | None,
+        step: float = STEP,
     ) -> None:
         self.headers = headers
         usable = [header for header in headers if not header.problem and header.minutes]
@@ -248,7 +250,7 @@ class Inputs:
         kinds = ["means" if header.mean else "instants" for header in usable]
         _refuse_mixed("means alone or instants alone", usable, kinds)
         self.kind = usable[0]
-        self.grid = _choose_grid(usable, before)
+        self.grid = _choose_grid(usable, before, step)
         self.minute = _choose_minute(usable, before)
         self.offers: dict[np.datetime64, list[Offer]] = {}
         self.faults: list[Fault] = []
@@ -414,8 +416,10 @@ def _refuse_mixed(
         )
 
 
-def _choose_grid(headers: Sequence[Header], before: Mapping[str, Any] | None) -> Grid:
-    """Return the store's own grid, else that of most hours at 0.25 degrees."""
+def _choose_grid(
+    headers: Sequence[Header], before: Mapping[str, Any] | None, step: float
+) -> Grid:
+    """Return the store's own grid, else that of most hours of this step."""
     counts: Counter[Grid] = Counter()
     for header in headers:
         counts[Grid(*header.grid)] += len(header.minutes)
@@ -423,15 +427,18 @@ def _choose_grid(headers: Sequence[Header], before: Mapping[str, Any] | None) ->
     if before is not None and Grid(**before["input grid"]) in grids:
         return Grid(**before["input grid"])
     for grid in grids:
-        if max(abs(grid.step - STEP), abs(grid.row_step - STEP)) < 1e-6:
+        if max(abs(grid.step - step), abs(grid.row_step - step)) < 1e-6:
             return grid
     grid = grids[0]
     first = next(header.file for header in headers if Grid(*header.grid) == grid)
     do = "take hourly fields such as GEOS-CF's"
-    if abs(grid.step - FACTOR * STEP) < 1e-6:
-        do = "networks learn from fine fields such as GEOS-CF's and are then applied to these (deepcams downscale)"
+    if step == STEP and abs(grid.step - FACTOR * STEP) < 1e-6:
+        do = (
+            "networks learn from fine fields such as GEOS-CF's and are then applied to these (deepcams downscale); "
+            f"to learn from these coarsened, --step {grid.step:g}"
+        )
     raise InputError(
-        first or "field", f"fields at {STEP:g} degrees", grid.describe(), do
+        first or "field", f"fields at {step:g} degrees", grid.describe(), do
     )
 
 

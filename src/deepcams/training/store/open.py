@@ -33,7 +33,7 @@ REPORT = f"{FOLDER}/report.json"
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A finished store of hourly maps for training, at 0.25 degrees and coarsened; read-only, cheap to pickle.
+    """A finished store of maps for training, fine (usually 0.25 degrees) and coarsened; read-only, cheap to pickle.
 
     No file stays open: an opened store may be sent to any process, and read by many at once.
 

@@ -46,7 +46,13 @@ from deepcams.readers.frames import combine
 from deepcams.readers.protocols import Paths
 from deepcams.training.store.checks import Fault, Report, find_gaps
 from deepcams.training.store.days import DayWork, slot_of
-from deepcams.training.store.inputs import Header, Inputs, Region, scan_headers
+from deepcams.training.store.inputs import (
+    STEP,
+    Header,
+    Inputs,
+    Region,
+    scan_headers,
+)
 from deepcams.training.store.open import (
     FORMAT,
     HOURS,
@@ -109,7 +115,7 @@ class Preparation:
     """A store that is to be written; nothing is touched before :meth:`run`.
 
     Args:
-        field: a canonical field at 0.25 degrees, or files, folders or globs of them (GEOS-CF of one version, the
+        field: a canonical field, or files, folders or globs of them (GEOS-CF of one version, the
             simulated world, any that follow CF).
         out: the store (a folder, by custom ``.zarr``).
         degradation: how fine becomes coarse: ``area``, ``imresize`` or ``decimate``.
@@ -117,6 +123,8 @@ class Preparation:
         period: only these hours; those that are not in the input are listed as missing.
         bbox: W S E N in degrees (W > E crosses the dateline): only the coarse cells that it touches.
         overwrite: replace an existing store.
+        step: degrees between the fields' nodes, if not 0.25: any field, coarsened three times, shows a network in
+            space what fields are like.
 
     Raises:
         InputError: an argument is not what was expected, or there are no such files.
@@ -132,14 +140,17 @@ class Preparation:
         period: Period | str | None = None,
         bbox: Sequence[float] | None = None,
         overwrite: bool = False,
+        step: float = STEP,
     ) -> None:
+        if not step > 0:
+            raise InputError("--step", "degrees above 0", step)
         choose("degradation", degradation, get_args(Degradation))
         self.out, self.degradation, self.variable = Path(out), degradation, variable
         self.box = Box.checked(bbox, "--bbox") if bbox else None
         self.period = (
             Period.parse(period, "--period") if isinstance(period, str) else period
         )
-        self.overwrite = overwrite
+        self.overwrite, self.step = overwrite, step
         self.field: xr.DataArray | None = None
         self.files: list[DataFile] = []
         if isinstance(field, xr.DataArray):
@@ -201,7 +212,13 @@ class Preparation:
         try:
             headers = self._headers(folder / FOLDER / _HEADERS, progress)
             self._inputs = Inputs(
-                headers, self.files, self.field, self.variable, self.period, before
+                headers,
+                self.files,
+                self.field,
+                self.variable,
+                self.period,
+                before,
+                self.step,
             )
             self._region = Region(self._inputs.grid, self.box)
             identity = self._identity(before)
