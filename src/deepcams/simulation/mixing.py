@@ -9,7 +9,11 @@ moment, so nothing is stepped forward.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+
+from deepcams.core.sun import declination_and_equation
 
 _HEATING = 0.17
 """Sine of the sun's elevation from which the ground heats the air: the layer opens an hour after sunrise."""
@@ -17,22 +21,18 @@ _GROWTH = 640.0
 """Metres of layer for the square root of an hour of full sun."""
 _SHALLOW, _STIRRED = 110.0, 130.0
 """Depth of the layer at night without wind, metres, and what a wind of 30 km/h adds."""
-_COLLAPSE = 2.0
+_COLLAPSE = 4.0
 """Hours in which the layer collapses when the sun is low."""
 _TYPICAL = 600.0
 """Depth (metres) at which a source's concentration is what the emission maps say."""
 _LONGEST = 0.92
 """Bounds the cosine of half the day's length: inside the polar circles the layer has some hours of night, too."""
 _TURN = 2 * np.pi
+_ORIGIN = np.datetime64("2000-01-01", "s")
 
 
-def declination(hours: float) -> float:
-    """Return the sun's declination, radians, at hours since 2000-01-01 00:00 UTC."""
-    return float(np.deg2rad(-23.44) * np.cos(_TURN * (hours / 24 + 10) / 365.25))
-
-
-class Sun:
-    """What the sun does to the layer at some places.
+class Day:
+    """What the sun does to the layer of some places in the course of a day.
 
     Args:
         latitude: degrees, any shape.
@@ -43,11 +43,10 @@ class Sun:
     def __init__(
         self, latitude: np.ndarray, hour: np.ndarray, declination: float
     ) -> None:
-        self.angle = (hour - 12) % 24 / 24 * _TURN
-        self.angle = np.where(self.angle > np.pi, self.angle - _TURN, self.angle)
+        self.angle = (hour - 12) * (_TURN / 24)
         radians = np.deg2rad(latitude)
-        self.level = np.sin(radians) * np.sin(declination) - _HEATING
-        self.swing = np.maximum(np.cos(radians) * np.cos(declination), 1e-3)
+        self.level = np.sin(radians) * math.sin(declination) - _HEATING
+        self.swing = np.maximum(np.cos(radians) * math.cos(declination), 1e-3)
         self.half_day = np.arccos(np.clip(-self.level / self.swing, -_LONGEST, 1.0))
 
     def _heat(self, until: np.ndarray) -> np.ndarray:
@@ -73,6 +72,12 @@ class Sun:
         return np.asarray(np.where(day, grown, falling))
 
 
+def declination(hours: float) -> float:
+    """Return the sun's declination, radians, at hours since 2000-01-01 00:00 UTC."""
+    time = _ORIGIN + np.timedelta64(round(3600 * hours), "s")
+    return float(np.deg2rad(declination_and_equation(time)[0]))
+
+
 def hours_of_the_air(
     positions: np.ndarray, speeds: np.ndarray, hours: float, ages: tuple[float, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -91,12 +96,12 @@ def hours_of_the_air(
     latitude = np.rad2deg(np.arctan2(z, np.hypot(x, y)))
     longitude = np.rad2deg(np.arctan2(y, x))
     turned = declination(hours)
-    now = Sun(latitude[0], (hours % 24 + longitude[0] / 15) % 24, turned)
+    now = Day(latitude[0], (hours % 24 + longitude[0] / 15) % 24, turned)
     since, below = now.since_deepest(), now.layer()
     depth, busy = np.empty_like(speeds), np.empty_like(speeds)
     for k, age in enumerate(ages):
         hour = ((hours - age) % 24 + longitude[k] / 15) % 24
-        then = Sun(latitude[k], hour, turned)
+        then = Day(latitude[k], hour, turned)
         deepest = np.maximum(then.layer(), below)
         deepest = np.where(since < age, np.maximum(now.deepest(), deepest), deepest)
         depth[k] = np.hypot(_SHALLOW + _STIRRED * speeds[k], deepest)

@@ -73,7 +73,7 @@ _PEOPLE, _COAST = 1.2, 0.4
 _CLEAN, _DRAWN, _MIXED = 3.1, 0.7, 0.18
 _KINDS = {6.0: 0.6, 14.0: 1.0}
 """Scale (degrees) -> amplitude of what kind of day a place has."""
-_LAYER, _HABITS = (0.2, 1.1), (0.0, 1.4)
+_LAYER, _HABITS = (0.15, 0.95), (0.0, 1.4)
 """From and to which power the layer's depth counts, and when people emit: weak and strong mornings."""
 _UPWIND = {0.0: 0.35, 0.5: 0.3, 1.0: 0.2, 1.6: 0.15}
 """Age (hours) -> share of the ground that the air was over then in what relief does to it: streaks along the wind."""
@@ -142,6 +142,7 @@ def _ground(seed: int) -> dict[str, np.ndarray]:
     clean = _CLEAN * np.exp(0.35 * broad) * (1 - 0.9 * polar) + 0.05
     clean *= (1 + 0.3 * np.tanh((latitudes - 5) / 12))[:, None]  # the North emits more
     ice = (1 / (1 + np.exp((latitudes + 63) / 2.5)))[:, None]
+
     def kind(between: tuple[float, float], of_world: float) -> np.ndarray:
         """Make a smooth map whose values are spread evenly between two; worlds differ, and places in them."""
         world = of_world * random.standard_normal()
@@ -149,7 +150,9 @@ def _ground(seed: int) -> dict[str, np.ndarray]:
         low, high = between
         return np.asarray(low + (high - low) / (1 + np.exp(-1.7 * (uneven + world))))
 
-    background = clean * (0.6 + 0.6 * blur(land, 2.0)) * (1 - 0.8 * ice) + _PEOPLE * people
+    background = (
+        clean * (0.6 + 0.6 * blur(land, 2.0)) * (1 - 0.8 * ice) + _PEOPLE * people
+    )
     return {
         "texture": relief + _COAST * (blur(land, 0.15) - 0.5),
         "valley": near_land * trapped,
@@ -182,7 +185,8 @@ def _moving_texture(seed: int, epoch: int) -> dict[str, np.ndarray]:
 
     air = Nodes(latitudes, longitudes).by_bands(carried)
     small = noise(random, emissions.STEP, _EDDIES)
-    # Convection near the equator, which follows the sun by some weeks, and weaker storms on the westerlies' side, wash the air in ragged patches.
+    # Convection near the equator, which follows the sun by some weeks, and weaker storms on the westerlies' side
+    # wash the air in ragged patches.
     storms = np.exp(-(((np.abs(latitudes) - 45) / 14) ** 2))
     north = 4 + 6 * np.cos(2 * np.pi * (epoch * TEXTURE_EPOCH / 8766 - 0.62))
     wet = np.exp(-(((latitudes - north) / 10) ** 2)) + 0.25 * storms
