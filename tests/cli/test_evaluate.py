@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from deepcams.methods import AT_POINTS
 import xarray as xr
 
 from deepcams.cli import main
@@ -96,7 +98,7 @@ def test_all_outputs(
                 "--margin",
                 "0",
             ],
-            {"linear", "linear-eq9", "flow", "flow-refine", "xvfi"},
+            {"flow", "flow-refine", "self-checked", "xvfi", *AT_POINTS.names()},
             4,
         ),
         (
