@@ -90,7 +90,7 @@ def test_training_on_simulated_days(run: Run) -> None:
     pytest.importorskip("torch")
     out = run("train_on_simulated_days.py")
     assert re.search(r"run/cellnet-india.safetensors: step \d+ of 30", out)
-    assert "a chain with these weights: cellnet (conserving) + self-checked" in out
+    assert "a chain with these weights: cellnet (conserving) + flow" in out
 
 
 def test_validation_with_stations(run: Run) -> None:

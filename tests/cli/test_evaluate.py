@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from deepcams.methods import AT_POINTS
 import xarray as xr
 
 from deepcams.cli import main
+from deepcams.methods import AT_POINTS
 
 
 @pytest.fixture(scope="module")

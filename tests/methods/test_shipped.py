@@ -47,7 +47,10 @@ def test_best_is_a_shipped_network_and_with_nothing_to_run_it_a_training_free_me
 ) -> None:
     monkeypatch.delenv("DEEPCAMS_MODELS", raising=False)
     assert (best("temporal"), best("spatial")) == ("self-checked", "cellnet")
-    assert [part.name for part in build().parts] == ["cellnet (conserving)", "self-checked"]
+    assert [part.name for part in build().parts] == [
+        "cellnet (conserving)",
+        "self-checked",
+    ]
     find_spec = importlib.util.find_spec
     runners = ["openvino", "onnxruntime", "torch"]
     without: Any = lambda name: None if name in runners else find_spec(name)  # noqa: E731

@@ -43,7 +43,7 @@ def downscale(
     temporal: Annotated[
         str,
         typer.Option(
-            help="Method in time (best, self-checked, flow, linear, ..), a checkpoint file, or none to keep the cadence."
+            help="Method in time (best, flow, linear, ..), a checkpoint file, or none to keep the cadence."
         ),
     ] = "best",
     spatial: Annotated[
