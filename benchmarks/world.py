@@ -27,6 +27,7 @@ from deepcams.methods.bicubic import Bicubic, LogBicubic
 from deepcams.methods.coarsen import area_mean
 from deepcams.methods.conserve import conserve
 from deepcams.methods.flow import Flow
+from deepcams.methods.interval import Interval
 from deepcams.plotting.page import save
 from deepcams.readers.open import open_field
 from deepcams.simulation.world import SimulatedWorld
@@ -117,7 +118,7 @@ def measured(hours: np.ndarray, grid: Grid, west: float, east: float) -> Measure
     band = np.abs(latitudes) < 60
     truth, times = hours[1:3], (1 / 3, 2 / 3)
     linear = np.stack([(1 - t) * hours[0] + t * hours[3] for t in times])
-    flow = Flow().between(hours[0], hours[3], times, grid)
+    flow = Flow().between(Interval.on_grid(hours[0], hours[3], grid), times)
     coarse, down, across = grid.whole_cells()
     fine = coarse.refine()
     cells = np.stack([area_mean(hour[down, across], coarse) for hour in hours])

@@ -197,11 +197,11 @@ def test_gaps_in_the_record_start_a_new_run() -> None:
         + np.array([0, 1, 2, 3, 4, 10, 11, 12, 13, 14, 15, 16]) * HOUR
     )
     with pytest.warns(DeepcamsNotice, match="1 hours at the ends"):
-        found = blocks(times, "temporal", 3)
+        found = blocks(times, Experiment("temporal", block=3))
     assert found == [slice(0, 4), slice(5, 9), slice(8, 12)]
-    assert blocks(times, "spatial", 6) == [slice(0, 6), slice(6, 12)]
+    assert blocks(times, Experiment("spatial", block=6)) == [slice(0, 6), slice(6, 12)]
     with pytest.raises(InputError, match="at least 4 consecutive hours"):
-        blocks(times[::3], "joint", 12)
+        blocks(times[::3], Experiment("joint"))
 
 
 def test_a_box_scores_its_nodes_and_methods_see_beyond() -> None:

@@ -1,4 +1,4 @@
-"""Curves through four frames, and the methods at points: against SciPy, by hand, and against the methods of fields."""
+"""Curves through four frames in place: against SciPy, by hand, and their limits."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import pytest
 from scipy.interpolate import PchipInterpolator
 
 from deepcams.core.grid import Grid
-from deepcams.methods import TEMPORAL
-from deepcams.methods.at_points import AT_POINTS, Surrounded
-from deepcams.methods.four_frames import catmull_rom, pchip
+from deepcams.methods import AT_POINTS, TEMPORAL
+from deepcams.methods.four_frames import CatmullRom, Cubic, Pchip
+from deepcams.methods.interval import Interval
 
 THIRDS = [1 / 3, 2 / 3]
 
@@ -30,74 +30,111 @@ def _frames(points: int) -> np.ndarray:
     return np.concatenate([random, np.array(shapes, float).T], axis=1)
 
 
+def around(frames: np.ndarray) -> Interval:
+    """Four frames, (4, ..), as an interval."""
+    places = np.zeros(frames.shape[1:])
+    start, step = np.datetime64("2019-01-01"), np.timedelta64(3, "h")
+    earlier, before, after, later = frames
+    return Interval(before, after, earlier, later, places, places, start, step)
+
+
 def test_pchip_is_that_of_scipy() -> None:
     frames, fractions = _frames(500), [0, 0.1, 1 / 3, 0.5, 2 / 3, 1]
     with np.errstate(all="ignore"):
         curve = PchipInterpolator([-1, 0, 1, 2], frames)(fractions)
-    np.testing.assert_allclose(pchip(frames, fractions), curve, rtol=1e-10, atol=1e-10)
-
-
-def test_pchip_stays_between_its_two_frames() -> None:
-    frames = _frames(500)
-    made = pchip(frames, np.linspace(0, 1, 11).tolist())
-    rounding = 1e-12 * frames.max(axis=0)
-    assert (made >= np.minimum(frames[1], frames[2]) - rounding).all()
-    assert (made <= np.maximum(frames[1], frames[2]) + rounding).all()
+    made = Pchip().between(around(frames), fractions)
+    np.testing.assert_allclose(made, curve, rtol=1e-10, atol=1e-10)
 
 
 def test_catmull_rom_has_its_known_weights() -> None:
     # At a third: -2/27, 21/27, 9/27, -1/27.
     weights = np.array([[-2, 21, 9, -1], [-1, 9, 21, -2]]) / 27
     frames = 50 + np.random.default_rng(1).normal(0, 1, (4, 3, 5))
-    found = catmull_rom(frames, THIRDS)
+    found = CatmullRom().between(around(frames), THIRDS)
     np.testing.assert_allclose(found, np.tensordot(weights, frames, 1), rtol=1e-12)
 
 
 def test_catmull_rom_is_never_negative() -> None:
-    frames = np.array([9.0, 0.0, 0.0, 9.0])
+    frames = np.array([[9.0], [0.0], [0.0], [9.0]])
     assert np.tensordot(np.array([-2, 21, 9, -1]) / 27, frames, 1) < 0
-    np.testing.assert_array_equal(catmull_rom(frames, THIRDS), [0, 0])
+    np.testing.assert_array_equal(
+        CatmullRom().between(around(frames), THIRDS), [[0], [0]]
+    )
 
 
-@pytest.mark.parametrize("curve", [pchip, catmull_rom])
-def test_curves_keep_frames_lines_types_and_gaps(curve) -> None:
+@pytest.mark.parametrize(("method", "part"), [(Pchip, 0), (Cubic, 16), (CatmullRom, 8)])
+def test_overshoots_are_limited(method: type[Cubic], part: int) -> None:
+    """No further out of the two frames' range than a part of the largest step, and for some frames as far."""
+    frames = np.concatenate(
+        [_frames(2000), 20 + np.array([[8.0], [0], [0], [8]])], axis=1
+    )
+    made = method().between(around(frames), np.linspace(0, 1, 21).tolist())
+    low, high = np.minimum(*frames[1:3]), np.maximum(*frames[1:3])
+    out = np.maximum(made - high, low - made).max(axis=0)
+    largest = abs(np.diff(frames, axis=0)).max(axis=0)
+    limit = largest / part if part else 0 * largest
+    assert (out <= limit + 1e-9 * largest).all()
+    assert out[-1] == pytest.approx(limit[-1], abs=1e-12)
+
+
+@pytest.mark.parametrize("method", [Pchip, CatmullRom, Cubic])
+def test_curves_keep_frames_lines_and_types(method: type[Cubic]) -> None:
     frames = _frames(20)[:, :-1].astype(np.float32)
-    ends = curve(frames, [0, 1])
+    ends = method().between(around(frames), [0, 1])
     assert ends.dtype == np.float32
     np.testing.assert_allclose(ends, frames[1:3], rtol=1e-5)
     line = np.arange(4.0)[:, None] * [2, -1] + [1, 9]
+    wanted = [[11 / 3, 23 / 3], [13 / 3, 22 / 3]]
+    np.testing.assert_allclose(method().between(around(line), THIRDS), wanted)
+
+
+@pytest.mark.parametrize("method", [Pchip, CatmullRom, Cubic])
+def test_where_a_frame_is_not_known_the_line_goes_on(method: type[Cubic]) -> None:
+    frames = np.array([[5.0, 1], [5, 2], [7, 8], [1, 30]])
+    before, after = frames[1:3]
+    straight = np.array([2 * before - after, before, after, 2 * after - before])
+    for known in ((True, False), (False, True), (False, False)):
+        interval = around(frames)
+        cut, full = vars(interval).copy(), straight.copy()
+        for name, at, here in zip(("earlier", "later"), (0, 3), known, strict=True):
+            if here:
+                full[at] = frames[at]
+            else:
+                cut[name] = None
+        np.testing.assert_allclose(
+            method().between(Interval(**cut), THIRDS),
+            method().between(around(full), THIRDS),
+        )
     np.testing.assert_allclose(
-        curve(line, THIRDS), [[11 / 3, 23 / 3], [13 / 3, 22 / 3]]
+        method().between(Interval(**cut), THIRDS)[0], (2 * before + after) / 3
     )
-    for hole in range(4):
-        holed = np.array([1.0, 2.0, 3.0, 5.0])
-        holed[hole] = np.nan
-        assert np.isnan(curve(holed, THIRDS)).all()
 
 
-@pytest.mark.parametrize("name", ["linear", "linear-eq9"])
-def test_a_method_at_points_is_the_method_of_fields(name: str) -> None:
+@pytest.mark.parametrize("name", AT_POINTS.names())
+def test_methods_at_points_need_no_grid(name: str) -> None:
     frames = np.random.default_rng(2).lognormal(2, 1, (4, 12)).astype(np.float32)
     grid = Grid(0.75, 60, 100, 3, 4)
-    before, after = (frames[k].reshape(grid.shape) for k in (1, 2))
-    of_field = TEMPORAL.get(name)().between(before, after, THIRDS, grid)
-    around = Surrounded(frames, np.zeros(12), np.zeros(12), np.zeros(12))
-    found = AT_POINTS.get(name)().values(around, THIRDS)
-    np.testing.assert_array_equal(found.reshape(2, 3, 4), of_field)
-
-
-def test_every_method_at_points_has_the_protocol() -> None:
-    around = Surrounded(_frames(5), np.zeros(13), np.zeros(13), np.zeros(13))
-    for name in AT_POINTS.names():
-        method = AT_POINTS.get(name)()
-        assert method.name == name
-        assert method.kind in ("baseline", "training-free", "network")
-        assert method.values(around, THIRDS).shape == (2, 13)
-
-
-def test_local_solar_time_is_of_the_place() -> None:
-    nothing = np.zeros(3)
-    noon = np.full(3, 12 * 3600)
-    around = Surrounded(np.zeros((4, 3)), noon, nothing, np.array([0.0, 90, -179]))
-    np.testing.assert_allclose(around.solar_hours(1 / 3), [13, 19, 13 - 179 / 15])
-    assert around.solar_hours(2.0)[1] == 0
+    earlier, before, after, later = frames.reshape(4, *grid.shape)
+    start = np.datetime64("2019-01-01T09", "ns")
+    on_grid = Interval.on_grid(
+        before, after, grid, earlier=earlier, later=later, start=start
+    )
+    places = np.broadcast_arrays(on_grid.latitude, on_grid.longitude)
+    latitude, longitude = (each.ravel() for each in places)
+    at_points = Interval(
+        frames[1],
+        frames[2],
+        frames[0],
+        frames[3],
+        latitude,
+        longitude,
+        np.full(12, start),
+        on_grid.step,
+    )
+    method = AT_POINTS.get(name)()
+    assert method.name == name
+    assert TEMPORAL.get(name) is AT_POINTS.get(name)
+    found = method.between(at_points, THIRDS)
+    np.testing.assert_allclose(
+        found.reshape(2, 3, 4), method.between(on_grid, THIRDS), rtol=1e-5
+    )

@@ -13,6 +13,7 @@ from deepcams.core.field import field_like, grid_of
 from deepcams.core.grid import Grid
 from deepcams.methods import Chain, Downscaler, build
 from deepcams.methods.base import ANALYSIS, INTERPOLATED, MISSING, hour_status
+from deepcams.methods.interval import Interval
 
 METHODS = ["linear", "linear-eq9", "flow"]
 HOUR = np.timedelta64(1, "h")
@@ -218,7 +219,7 @@ def test_flow_reads_nothing_but_its_frames() -> None:
     for size in (1, 300, 700, 1500):
         litter = [np.full((size, size), 1e30, np.float32) for _ in range(8)]
         del litter
-        found.append(flow.between(frames[0], frames[1], [0.5], grid))
+        found.append(flow.between(Interval.on_grid(*frames, grid), [0.5]))
     for other in found[1:]:
         np.testing.assert_array_equal(found[0], other)
 

@@ -11,6 +11,7 @@ from deepcams.core.grid import Grid
 from deepcams.methods import build, motion
 from deepcams.methods.arrays import NUMPY, Arrays, TorchArrays
 from deepcams.methods.flow import Flow
+from deepcams.methods.interval import Interval
 
 TORCH = TorchArrays("cpu")
 BOTH = pytest.mark.parametrize("arrays", [NUMPY, TORCH], ids=lambda a: a.name)
@@ -73,12 +74,12 @@ def test_frames_arrive_where_motion_carries_them(arrays: Arrays) -> None:
     last = np.roll(first, 4, axis=1)
     way = np.zeros((2, 20, 30), np.float32)
     way[0] = 4
-    path = motion.Path(
-        [arrays.put(each) for each in (first, last)], arrays.put(way), arrays
-    )
+    path = motion.Path(arrays.put(way), arrays)
+    frames = [arrays.put(each) for each in (first, last)]
     for quarters in range(5):
         expected = np.roll(first, quarters, axis=1)[:, 5:-5]
-        for carried in path.at(quarters / 4):
+        for frame, at in zip(frames, path.to(quarters / 4), strict=True):
+            carried = arrays.sample(frame, *at, cubic=True)
             np.testing.assert_array_equal(arrays.get(carried)[:, 5:-5], expected)
 
 
@@ -98,11 +99,12 @@ def test_a_globe_has_no_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deepcams.methods.flow._FLOW_STEP", 3.0)
     grid = Grid.globe(3.0)
     before, after = globe_frames(grid)
-    plain = Flow().between(before, after, [1 / 3], grid)
+    plain = Flow().between(Interval.on_grid(before, after, grid), [1 / 3])
     change = abs(plain - before).mean()
     for k in (8, 60):
         rolled = (np.roll(each, k, -1) for each in (before, after))
-        moved = np.roll(Flow().between(*rolled, [1 / 3], grid), -k, -1)
+        interval = Interval.on_grid(*rolled, grid)
+        moved = np.roll(Flow().between(interval, [1 / 3]), -k, -1)
         assert abs(moved - plain).mean() < 0.02 * change
         assert abs(moved - plain).mean(axis=(0, 1)).max() < 0.1 * change
 
@@ -112,7 +114,9 @@ def test_the_same_twice(arrays: Arrays, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("deepcams.methods.flow._FLOW_STEP", 3.0)
     grid = Grid.globe(3.0)
     one, other = (
-        Flow(arrays).between(*globe_frames(grid), [1 / 3, 2 / 3], grid)
+        Flow(arrays).between(
+            Interval.on_grid(*globe_frames(grid), grid), [1 / 3, 2 / 3]
+        )
         for _ in range(2)
     )
     np.testing.assert_array_equal(one, other)
@@ -126,11 +130,12 @@ def test_the_smallest_regions(
 ) -> None:
     frames = np.random.default_rng(0).lognormal(2, 1, (2, *shape)).astype(np.float32)
     grid = Grid(step, 40, 20, *shape)
-    between = Flow(arrays).between(*frames, [0.25, 0.5], grid)
+    between = Flow(arrays).between(Interval.on_grid(*frames, grid), [0.25, 0.5])
     assert between.shape == (2, *shape)
     assert np.isfinite(between).all()
     assert (between >= 0).all()
-    same = Flow(arrays).between(frames[0], frames[0], [0.5], grid)[0]
+    still = Interval.on_grid(frames[0], frames[0], grid)
+    same = Flow(arrays).between(still, [0.5])[0]
     np.testing.assert_allclose(same, frames[0], rtol=1e-5)
 
 
@@ -161,6 +166,7 @@ def test_a_gpu_agrees_with_numpy() -> None:
     grid = Grid.globe(0.75)
     frames = globe_frames(grid)
     one, other = (
-        Flow.on_device(name).between(*frames, [1 / 3], grid) for name in ("cpu", "cuda")
+        Flow.on_device(name).between(Interval.on_grid(*frames, grid), [1 / 3])
+        for name in ("cpu", "cuda")
     )
     np.testing.assert_allclose(one, other, atol=1e-3)

@@ -14,6 +14,7 @@ from deepcams.core.field import grid_of, load_values
 from deepcams.core.grid import Grid
 from deepcams.methods import build
 from deepcams.methods.base import ANALYSIS, hour_status
+from deepcams.methods.interval import Interval
 from methods.conftest import random_field
 
 torch = pytest.importorskip("torch")
@@ -315,7 +316,8 @@ def test_no_seam_on_the_real_frames(
     grid = grid_of(field)
 
     def one_hour(frames: np.ndarray) -> np.ndarray:
-        return in_space.refine(in_time.between(*frames, [1 / 3], grid), grid)[0]
+        interval = Interval.on_grid(*frames, grid)
+        return in_space.refine(in_time.between(interval, [1 / 3]), grid)[0]
 
     plain = one_hour(field.values)
     moved = one_hour(rolled(field, 32).values)

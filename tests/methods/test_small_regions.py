@@ -10,6 +10,7 @@ import deepcams
 from deepcams.core.field import as_field
 from deepcams.core.grid import Grid
 from deepcams.methods.flow import Flow
+from deepcams.methods.interval import Interval
 
 
 def field(rows: int, columns: int) -> xr.DataArray:
@@ -39,5 +40,6 @@ def test_flow_and_space(shape: tuple[int, int], order: str, spatial: str) -> Non
 
 def test_flow_between_equal_frames_changes_nothing() -> None:
     frame = field(2, 3).values[0]
-    (half,) = Flow().between(frame, frame, [0.5], Grid(0.75, 40, -20, 2, 3))
+    interval = Interval.on_grid(frame, frame, Grid(0.75, 40, -20, 2, 3))
+    (half,) = Flow().between(interval, [0.5])
     np.testing.assert_allclose(half, frame, rtol=1e-4)

@@ -16,6 +16,7 @@ from scipy.interpolate import CubicHermiteSpline, PchipInterpolator
 from deepcams.cli import main
 from deepcams.core.errors import DeepcamsNotice, InputError
 from deepcams.core.period import Period
+from deepcams.methods import AT_POINTS
 from deepcams.stations import in_time_tables as tables
 from deepcams.stations.in_time import Options, evaluate
 from deepcams.stations.openaq import open_openaq
@@ -76,11 +77,15 @@ def _by_hand(table: pd.DataFrame, regions: dict[int, int], at_least: int):
             f = [mean(k) for k in (-3, 0, 3, 6)]
             slopes = (f[2] - f[0]) / 2, (f[3] - f[1]) / 2
             spline = CubicHermiteSpline([0, 1], f[1:3], slopes)
+            monotone = PchipInterpolator([-1, 0, 1, 2], f)
             curves = {
                 "linear": lambda x, f=f: f[1] + x * (f[2] - f[1]),
                 "linear-eq9": lambda x, f=f: f[2] + x * (f[1] - f[2]),
-                "pchip": PchipInterpolator([-1, 0, 1, 2], f),
+                "pchip": monotone,
                 "catmull-rom": lambda x, spline=spline: max(spline(x), 0),
+                "cubic": lambda x, one=spline, other=monotone: max(
+                    (one(x) + other(x)) / 2, 0
+                ),
             }
             for j in (1, 2):
                 middle = np.datetime64(t + j, "h") - np.timedelta64(30, "m")
@@ -298,7 +303,7 @@ def test_the_command_writes_the_same_rows_everywhere(
     assert {row["by"] for row in rows} == {"all", "season", "hour", "phase"}
     assert document["baseline"] == "linear"
     first = {row["method"]: row for row in rows if row["by"] == "all"}
-    assert set(first) == {"linear", "linear-eq9", "pchip", "catmull-rom"}
+    assert set(first) == set(AT_POINTS.names())
     assert first["linear"]["ratio"] == 1
     pchip = first["pchip"]
     assert pchip["ratio_low"] < pchip["ratio"] < pchip["ratio_high"]
@@ -354,7 +359,7 @@ def test_only_methods_asked_for_are_rows(stations: str, tmp_path: Path, capsys) 
         ),
         (
             ["--methods", "flow"],
-            "expected one of catmull-rom, linear, linear-eq9, pchip",
+            "expected one of catmull-rom, cubic, linear, linear-eq9, pchip",
         ),
         (["--methods", ","], "--methods: expected at least one"),
         (["--clip", "800"], "--clip: expected no such option with stations"),

@@ -12,8 +12,8 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from deepcams.core.grid import Grid
 from deepcams.methods.base import Chain
+from deepcams.methods.interval import Interval
 from deepcams.methods.neural_spatial import NeuralSpatial
 from deepcams.methods.neural_temporal import NeuralTemporal
 from deepcams.networks.abpn import ABPN, ABPNOptions
@@ -41,18 +41,9 @@ class _TiledABPN(ABPN):
 class _OneTimeAPass(NeuralTemporal):
     """A network in time that is given one time after the other."""
 
-    def between(
-        self,
-        before: np.ndarray,
-        after: np.ndarray,
-        fractions: Sequence[float],
-        grid: Grid,
-    ) -> np.ndarray:
+    def between(self, interval: Interval, fractions: Sequence[float]) -> np.ndarray:
         """Predict, features and flows anew for each time; see :meth:`TemporalDownscaler.between`."""
-        passes = [
-            super(_OneTimeAPass, self).between(before, after, [t], grid)
-            for t in fractions
-        ]
+        passes = [super(_OneTimeAPass, self).between(interval, [t]) for t in fractions]
         return np.concatenate(passes)
 
 

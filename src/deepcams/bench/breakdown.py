@@ -185,8 +185,8 @@ def amounts(job: Job, size: int) -> dict[str, Amount]:
         4 * fine.rows * fine.columns,
     )
     frames = sum(plan.frames(item).size for item in plan.items)
-    # Whatever the period leaves of a pair's two inner hours, both are computed.
-    pairs = frames - len(plan.items) if plan.chain.hourly else 0
+    # Of a pair's two inner hours both are counted, whatever the period leaves of them.
+    pairs = sum(plan.ends(item).size for item in plan.items)
     inner = 2 * pairs
     space_first = any(part.factor > 1 for part in plan.chain.parts[:1])
     refined = frames if space_first else frames + inner

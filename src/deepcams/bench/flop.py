@@ -12,6 +12,7 @@ import numpy as np
 
 from deepcams.core.grid import Grid
 from deepcams.methods.exported_spatial import ExportedSpatial
+from deepcams.methods.interval import Interval
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,7 +37,7 @@ def flop_of(method: Any, grid: Grid) -> int | None:
     method.network = _Counted(method.network)
     frame = np.zeros(grid.shape, np.float32)
     if method.hourly:
-        method.between(frame, frame, [1 / 3, 2 / 3], grid)
+        method.between(Interval.on_grid(frame, frame, grid), [1 / 3, 2 / 3])
     else:
         method.refine(frame[None], grid)
     return int(method.network.flop)

@@ -29,11 +29,14 @@ deepcams evaluate geos_cf/ --task temporal --bbox -75 -60 -30 15 -o scores/
 
 deepcams evaluate geos_cf/ --methods linear-then-bicubic,bicubic-then-flow
 
+deepcams evaluate eac4_2019/ --task temporal --keep-every 2 --methods linear,flow,self-checked
+
 deepcams evaluate openaq/ --task temporal --truth stations --region-mean 5"""
 
 _ONLY_FIELDS = (
     "degrade",
     "resolution",
+    "keep_every",
     "order",
     "conserve",
     "margin",
@@ -90,6 +93,14 @@ def evaluate(
         Literal["fine", "coarse"],
         typer.Option(help="Where the temporal task takes place."),
     ] = "fine",
+    keep_every: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Tasks in time: keep one of N frames of any cadence; 2: CAMS analyses, 6 h -> 3 h."
+            " Default: one of 3 hours.",
+        ),
+    ] = None,
     order: Annotated[
         Literal["both", "spatial-first", "temporal-first"],
         typer.Option(help="Joint task: the chains that single names stand for."),
@@ -205,6 +216,7 @@ def evaluate(
             weighting,
             clip,
             thresholds=simulation.parse_thresholds(thresholds),
+            keep_every=keep_every,
         )
         field = _open_fields(truth, period)
         scored = partial(

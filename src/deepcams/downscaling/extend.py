@@ -22,6 +22,7 @@ from deepcams.core.url import Place
 from deepcams.downscaling.job import Job, Summary, plan_job
 from deepcams.files.lock import locked
 from deepcams.files.records import refuse_changes
+from deepcams.methods.base import MAX_GAP
 from deepcams.workers import ThisProcess, Workers
 from deepcams.writers import Item, open_target
 from deepcams.writers.layout import ITEM_HOURS
@@ -82,18 +83,17 @@ class Extension:
         refuse_changes({**found, **same}, self.job.identity, path, do)
 
     def _todo(self) -> list[Item]:
-        """Return the new items, and the last one of before if later frames change it; forget what is out of date."""
+        """Return the new items, and the last ones of before if later frames change them; forget what is out of date."""
         job, plan = self.job, self.job.plan
-        last = (self.before.size - 1) // ITEM_HOURS
         todo = []
-        for item in plan.items[last:]:
+        for item in plan.items[_first_changed(self.before, plan.chain.reach) :]:
             if plan.times[item.start] < plan.field.time.values[0]:
                 continue  # whole, and its input is not here
             record = job.target.record(item)
             now = job.inputs.fingerprint(plan.frames(item))
             if record is not None and record.inputs == now:
                 continue
-            if item.index == last:
+            if plan.times[item.start] <= self.before[-1]:
                 end = stamp(self.before[-1])
                 job.again[item.name] = f"the store ended at {end}; frames came later"
             job.target.forget(item)
@@ -118,8 +118,10 @@ def plan_extension(field: xr.DataArray, out: str | Place, **settings: Any) -> Ex
     before, attributes = target.before()
     job = plan_job(field, out, before=before, **settings)
     first, times = job.plan.field.time.values[0], job.plan.times
-    start = (before.size - 1) // ITEM_HOURS * ITEM_HOURS
-    needed = before[-1] if before.size % ITEM_HOURS == 0 else before[start]
+    reach = job.plan.chain.reach
+    start = _first_changed(before, reach) * ITEM_HOURS
+    whole = before.size % ITEM_HOURS == 0 and not reach
+    needed = before[-1] if whole else max(before[start] - reach * MAX_GAP, before[0])
     if first > needed:
         raise InputError(
             f"--extend {out}",
@@ -144,6 +146,12 @@ def plan_extension(field: xr.DataArray, out: str | Place, **settings: Any) -> Ex
     request = {**job.request, "inputs": list(dict.fromkeys(inputs))}
     layout = replace(job.layout, provenance=provenance)
     return Extension(replace(job, layout=layout, request=request), before)
+
+
+def _first_changed(before: np.ndarray, reach: int) -> int:
+    """Return the number of the first item that later frames may change: those reach back before the store's end."""
+    last = before[-1] - reach * MAX_GAP
+    return int(max(np.searchsorted(before, last, side="right") - 1, 0) // ITEM_HOURS)
 
 
 def _span(times: np.ndarray) -> str:

@@ -27,7 +27,6 @@ from deepcams.core.period import Period
 from deepcams.core.times import HOUR
 from deepcams.methods import build
 from deepcams.methods.base import (
-    ANALYSIS,
     INTERPOLATED,
     MAX_GAP,
     MISSING,
@@ -139,13 +138,17 @@ class Plan:
 
     def frames(self, item: Item) -> np.ndarray:
         """Return the indices of just the input frames at the item's hours and around them."""
+        times, reach, ends = self.field.time.values, self.chain.reach, self.ends(item)
+        own = np.flatnonzero(np.isin(times, self.hours(item)))
+        around = [ends + shift for shift in range(-1 - reach, 1 + reach)]
+        wanted = np.unique(np.concatenate([own, *around]))
+        return wanted[(wanted >= 0) & (wanted < times.size)].astype(int)
+
+    def ends(self, item: Item) -> np.ndarray:
+        """Return the indices of the frames that end the intervals in which the item's other hours are."""
         hours, times = self.hours(item), self.field.time.values
-        status = hour_status(times, hours)
-        at = np.searchsorted(times, hours)
-        between = at[status == INTERPOLATED]
-        return np.unique(
-            np.concatenate([at[status == ANALYSIS], between - 1, between])
-        ).astype(int)
+        inner = hour_status(times, hours) == INTERPOLATED
+        return np.unique(np.searchsorted(times, hours[inner])).astype(int)
 
     def is_own(self, item: Item) -> np.ndarray:
         """Return which of :meth:`frames` are at one of the item's hours; each frame belongs to one item at most."""
@@ -214,9 +217,9 @@ def plan_work(
                 f"data from {str(hours[0])[:16]} to {str(hours[-1])[:16]}",
             )
         hours = hours[inside]
-        first = max(int(np.searchsorted(times, hours[0], side="right")) - 1, 0)
-        last = min(int(np.searchsorted(times, hours[-1])), times.size - 1)
-        field = field.isel(time=slice(first, last + 1))
+        first = int(np.searchsorted(times, hours[0], side="right")) - 1 - chain.reach
+        last = int(np.searchsorted(times, hours[-1])) + chain.reach
+        field = field.isel(time=slice(max(first, 0), last + 1))
     crop = crop_to(grid, bbox, chain.factor, chain.halo)
     if crop.region != grid:
         rows, columns = crop.read
@@ -245,16 +248,8 @@ def compute_hours(
     if piece.time.size == 0:
         return np.full((hours.size, *crop.grid.shape), np.nan, np.float32)
     values, _ = load_values(piece, "input")
-    result = chain.downscale(field_like(piece, values, grid_of(piece)))
-    data = result.data[:, *crop.output]
-    times = result.time.values
-    inside = np.isin(hours, times)
-    at = np.searchsorted(times, hours[inside])
-    if inside.all() and at[-1] - at[0] == hours.size - 1:
-        return np.ascontiguousarray(data[at[0] : at[-1] + 1], np.float32)
-    out = np.full((hours.size, *crop.grid.shape), np.nan, np.float32)
-    out[inside] = data[at]
-    return out
+    result = chain.downscale(field_like(piece, values, grid_of(piece)), hours)
+    return np.ascontiguousarray(result.data[:, *crop.output], np.float32)
 
 
 def examine(

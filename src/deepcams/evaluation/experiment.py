@@ -42,6 +42,7 @@ from deepcams.evaluation.diagnostics.base import (
 )
 from deepcams.evaluation.frames import Table, extreme_threshold, score_sample
 from deepcams.evaluation.tables import Row, defined
+from deepcams.methods.base import TemporalDownscaler
 from deepcams.methods.coarsen import Degradation, coarsen
 from deepcams.workers import ThisProcess, Work, Workers
 
@@ -67,8 +68,10 @@ class Experiment:
         margin: degrees beyond the box that methods may see, where there is data; 0 cuts at the box.
         weighting: ``plain`` (every node counts the same, as in the paper) or ``area``.
         clip: values above count as this on both sides, ug m-3; ``None`` for no clip.
-        block: hours that are in memory at once (a multiple of 3).
+        block: frames that are in memory at once, about; the two around them are as well.
         thresholds: of events, ug m-3, increasing.
+        keep_every: in tasks in time one of so many frames is kept, and the others are predicted, whatever the truth's
+            cadence: 2 makes the analyses of a 3-hourly record the truth. Default: the first of each 3 hours.
     """
 
     task: Task = "temporal"
@@ -80,6 +83,7 @@ class Experiment:
     clip: float | None = None
     block: int = 12
     thresholds: tuple[float, ...] = THRESHOLDS
+    keep_every: int | None = None
 
     def __post_init__(self) -> None:
         choose("--task", self.task, get_args(Task))
@@ -90,10 +94,11 @@ class Experiment:
             raise InputError("--clip", "a positive concentration in ug m-3", self.clip)
         if not 0 <= self.margin < 360:
             raise InputError("--margin", "0 to 360 degrees", self.margin)
-        if self.block < SPAN or self.block % SPAN:
-            raise InputError(
-                "block", f"a positive multiple of {SPAN} hours", self.block
-            )
+        if self.keep_every is not None and self.keep_every < 2:
+            raise InputError("--keep-every", "2 frames or more", self.keep_every)
+        if self.keep_every is not None and not self.in_time:
+            do = "leave the option out"
+            raise InputError("--keep-every", "a task in time", self.task, do)
         rising = all(a < b for a, b in pairwise((0.0, *self.thresholds)))
         if not (self.thresholds and rising and math.isfinite(self.thresholds[-1])):
             raise InputError(
@@ -115,6 +120,17 @@ class Experiment:
         return self.task != "spatial"
 
     @property
+    def span(self) -> int:
+        """Frames from one that is kept to the next."""
+        return self.keep_every or SPAN
+
+    def cadence(self, times: np.ndarray) -> np.timedelta64:
+        """Return the step between the truth's frames in tasks in time: an hour, or what the truth has."""
+        if self.keep_every is None or times.size < 2:
+            return HOUR
+        return np.diff(times).min()
+
+    @property
     def degraded(self) -> bool:
         """Whether methods see coarse values."""
         return self.task != "temporal" or self.resolution == "coarse"
@@ -129,7 +145,9 @@ class Experiment:
         """Return the diagnostics of the part of a grid that is scored."""
         part = self.scored(grid)[0]
         weights = part.row_areas[:, None] if self.weighting == "area" else None
-        return diagnostics(Setting(part, self.in_time, weights, self.thresholds))
+        return diagnostics(
+            Setting(part, self.in_time, weights, self.thresholds, self.span)
+        )
 
 
 def parse_thresholds(text: str) -> tuple[float, ...]:
@@ -219,24 +237,28 @@ def what_methods_see(truth: xr.DataArray, experiment: Experiment) -> xr.DataArra
     return seen
 
 
-def blocks(times: np.ndarray, task: Task, block: int) -> list[slice]:
+def blocks(times: np.ndarray, experiment: Experiment) -> list[slice]:
     """Which frames are worked on together.
 
     For tasks in time a block runs from one kept frame to another; the first frame after each gap in the record is
-    kept, and then every third. Hours at the end of a run that no kept frame follows are not predicted.
+    kept, and then one of each :attr:`Experiment.span`. Frames at the end of a run that no kept frame follows are not
+    predicted.
 
     Raises:
         InputError: the task needs four consecutive hours, and there are none.
     """
-    if task == "spatial":
+    span, block = experiment.span, experiment.block
+    if not experiment.in_time:
         return [
             slice(first, min(first + block, times.size))
             for first in range(0, times.size, block)
         ]
     found, start, left_out = [], 0, 0
-    ends = [*(np.flatnonzero(np.diff(times) != HOUR) + 1), times.size]
+    cadence = experiment.cadence(times)
+    block = -(-block // span) * span
+    ends = [*(np.flatnonzero(np.diff(times) != cadence) + 1), times.size]
     for end in ends:
-        last = start + (end - 1 - start) // SPAN * SPAN
+        last = start + (end - 1 - start) // span * span
         left_out += end - 1 - last
         found += [
             slice(first, min(first + block, last) + 1)
@@ -244,49 +266,74 @@ def blocks(times: np.ndarray, task: Task, block: int) -> list[slice]:
         ]
         start = end
     if not found:
+        hourly = cadence == HOUR
         raise InputError(
             "truth",
-            f"at least {SPAN + 1} consecutive hours",
+            f"at least {span + 1} consecutive {'hours' if hourly else 'frames'}",
             f"{times.size} times, none of them",
-            "give hourly files, or use --task spatial",
+            "give hourly files, or frames of another cadence with --keep-every 2, or use --task spatial",
         )
     if left_out:
         notice(
-            f"{left_out} hours at the ends of consecutive runs lie between no two kept frames and are not scored"
+            f"{left_out} frames at the ends of consecutive runs lie between no two kept frames and are not scored"
         )
     return found
 
 
+def with_frames_around(
+    times: np.ndarray, block: slice, experiment: Experiment
+) -> np.ndarray:
+    """Return the indices of a block's frames, and of the kept frames before and after it where the record has them."""
+    inside = np.arange(block.start, block.stop)
+    if not experiment.in_time:
+        return inside
+    span = experiment.span
+    step = span * experiment.cadence(times)
+    around = [
+        at
+        for at, edge in ((inside[0] - span, inside[0]), (inside[-1] + span, inside[-1]))
+        if 0 <= at < times.size and abs(times[at] - times[edge]) == step
+    ]
+    return np.sort([*inside, *around])
+
+
 def _results(
-    source: xr.DataArray, methods: Sequence[Method]
+    source: xr.DataArray, methods: Sequence[Method], times: np.ndarray
 ) -> Iterator[tuple[Method, xr.DataArray]]:
     """What each method makes of the source; chains that begin with the same part share its result."""
     waiting = list(methods)
     while waiting:
         first, part = waiting[0].parts[0]
-        begun = part.downscale(source)
+        begun = part.downscale(source, times)
         for method in [each for each in waiting if each.parts[0][0] == first]:
             result = begun
             for _, part in method.parts[1:]:
-                result = part.downscale(result)
+                result = part.downscale(result, times)
             yield method, result
             waiting.remove(method)
 
 
 def score_block(
-    truth: xr.DataArray, methods: Sequence[Method], experiment: Experiment
+    seen: xr.DataArray,
+    methods: Sequence[Method],
+    experiment: Experiment,
+    inside: slice = slice(None),
 ) -> Table:
     """Score methods on a few frames that are in memory.
 
     Args:
-        truth: one of :func:`blocks`; it begins and ends with kept frames in tasks in time.
+        seen: truth that methods may see: one of :func:`blocks`, which in tasks in time begins and ends with kept
+            frames, and the kept frames around it.
         methods: to score.
         experiment: how.
+        inside: the frames of the block.
     """
-    in_time = experiment.in_time
-    coarse = coarsen(truth, experiment.degradation) if experiment.degraded else truth
-    target = coarse if experiment.resolution == "coarse" else truth
-    source = coarse.isel(time=slice(None, None, SPAN)) if in_time else coarse
+    coarse = coarsen(seen, experiment.degradation) if experiment.degraded else seen
+    target = (coarse if experiment.resolution == "coarse" else seen).isel(time=inside)
+    kept = np.ones(seen.sizes["time"], bool)
+    if experiment.in_time:
+        kept[inside] = np.arange(target.sizes["time"]) % experiment.span == 0
+    source = coarse.isel(time=np.flatnonzero(kept))
     grid = grid_of(target)
     _, rows, columns = experiment.scored(grid)
     true = np.asarray(target.data)[:, rows][:, :, columns]
@@ -298,7 +345,7 @@ def score_block(
     thresholds = {i: extreme_threshold(true[i]) for i in block.scored}
     months = target.time.values.astype("datetime64[M]").astype(str)
     table = Table()
-    for method, result in _results(source, methods):
+    for method, result in _results(source, methods, target.time.values):
         if grid_of(result) != grid or not np.array_equal(
             result.time.values, target.time.values
         ):
@@ -335,10 +382,13 @@ class Scoring(Work[slice, Table, Table]):
 
     def compute(self, item: slice) -> Table:
         """Read a block's frames and score the methods on them."""
-        part = self.truth.isel(time=item)
+        frames = with_frames_around(self.truth.time.values, item, self.experiment)
+        part = self.truth.isel(time=frames)
         values, _ = load_values(part, "truth")
         field = field_like(part, values, grid_of(part))
-        return score_block(field, self.methods, self.experiment)
+        first = int(frames[0] < item.start)
+        inside = slice(first, first + item.stop - item.start)
+        return score_block(field, self.methods, self.experiment, inside)
 
 
 def evaluate(
@@ -354,7 +404,7 @@ def evaluate(
     """Score methods against a known truth.
 
     Args:
-        truth: canonical fine field; hourly for tasks in time. Lazy fields are read block by block.
+        truth: canonical fine field; hourly for tasks in time, unless ``keep_every`` is given. Lazy fields are read block by block.
         experiment: the task and how it is scored.
         methods: names (see :mod:`deepcams.evaluation.candidates`); ``None`` for all that fit the task.
         order, conserve: what the names stand for (see :func:`deepcams.evaluation.candidates.expand`).
@@ -368,11 +418,15 @@ def evaluate(
     chosen_names = expand(methods, task, order=order, conserve=conserve)
     # What the truth cannot give is refused before any checkpoint is loaded.
     seen = what_methods_see(truth, experiment)
-    plan = blocks(seen.time.values, task, experiment.block)
+    plan = blocks(seen.time.values, experiment)
     chosen = make_all(chosen_names, asked_for=methods is not None)
     names = {method.name: method.kind for method in chosen}
     baseline = CORRECT_BASELINE[task]
     working = chosen if baseline in names else [make(baseline), *chosen]
+    for method in working:
+        for _, part in method.parts:
+            if isinstance(part, TemporalDownscaler):
+                part.max_gap = experiment.span * experiment.cadence(seen.time.values)
     table = Table()
     if progress:
         progress(0, len(plan))

@@ -12,8 +12,6 @@ from deepcams.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from deepcams.methods.at_points import AT_POINTS as AT_POINTS
-    from deepcams.methods.at_points import AtPoints as AtPoints
-    from deepcams.methods.at_points import Surrounded as Surrounded
     from deepcams.methods.base import Chain as Chain
     from deepcams.methods.base import Downscaler as Downscaler
     from deepcams.methods.base import SpatialDownscaler as SpatialDownscaler
@@ -22,18 +20,18 @@ if TYPE_CHECKING:
     from deepcams.methods.chains import TEMPORAL as TEMPORAL
     from deepcams.methods.chains import Order as Order
     from deepcams.methods.chains import build as build
+    from deepcams.methods.interval import Interval as Interval
 else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
         {
             "AT_POINTS": ".at_points",
-            "AtPoints": ".at_points",
             "Chain": ".base",
             "Downscaler": ".base",
+            "Interval": ".interval",
             "Order": ".chains",
             "SPATIAL": ".chains",
             "SpatialDownscaler": ".base",
-            "Surrounded": ".at_points",
             "TEMPORAL": ".chains",
             "TemporalDownscaler": ".base",
             "build": ".chains",

@@ -7,10 +7,9 @@ are dealt with here, once.
 
 from __future__ import annotations
 
-import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import xarray as xr
@@ -20,6 +19,10 @@ from deepcams.core.field import field_like, grid_of
 from deepcams.core.grid import FACTOR, Grid, pad, place
 from deepcams.core.stages import stage
 from deepcams.core.times import HOUR
+from deepcams.methods.interval import Interval
+from deepcams.methods.recent import Recent
+
+Kind = Literal["baseline", "training-free", "network"]
 
 MAX_GAP = 3 * HOUR
 """Frames further apart than this are not interpolated between: the hours in the gap are missing."""
@@ -41,6 +44,7 @@ class Downscaler(Protocol):
         halo: how many input nodes beyond a region's edge may change the values inside it.
         factor: how many times finer the grid becomes (1 for a method in time).
         hourly: whether the result is hourly.
+        reach: how many frames before and after two neighbouring ones may change the hours between them.
         clip_above: the value above which the method loses the excess (a network's scaling may); None: nothing is lost.
     """
 
@@ -48,10 +52,19 @@ class Downscaler(Protocol):
     halo: int
     factor: int
     hourly: bool
+    reach: int
     clip_above: float | None
 
-    def downscale(self, field: xr.DataArray) -> xr.DataArray:
-        """Return the finer field."""
+    def downscale(
+        self, field: xr.DataArray, hours: np.ndarray | None = None
+    ) -> xr.DataArray:
+        """Return the finer field.
+
+        Args:
+            field: canonical, in memory.
+            hours: the output times that are wanted, increasing, where the method makes hours of frames; default: every
+                hour from the first frame to the last.
+        """
         ...
 
     def settings(self) -> dict[str, Any]:
@@ -96,6 +109,8 @@ class _Method(ABC):
     """What methods in space and in time share."""
 
     name: str
+    kind: Kind = "training-free"
+    reach: int = 0
     clip_above: float | None = None
 
     def settings(self) -> dict[str, Any]:
@@ -122,7 +137,9 @@ class SpatialDownscaler(_Method):
             ``(time, *grid.refine(factor).shape)``, float32, >= 0.
         """
 
-    def downscale(self, field: xr.DataArray) -> xr.DataArray:
+    def downscale(
+        self, field: xr.DataArray, hours: np.ndarray | None = None
+    ) -> xr.DataArray:
         """Return the field on ``grid_of(field).refine(factor)``; fine nodes of a missing coarse cell are missing."""
         grid = grid_of(field)
         values, missing = fill_missing(np.asarray(field.data), grid)
@@ -160,58 +177,116 @@ def hour_status(times: np.ndarray, hours: np.ndarray) -> np.ndarray:
 
 
 class TemporalDownscaler(_Method):
-    """A method in time: frames between two neighbouring frames, which themselves are unchanged to the bit."""
+    """A method in time: frames between two neighbouring frames, which themselves are unchanged to the bit.
+
+    Attributes:
+        reach: 1 if the method uses ``earlier`` and ``later`` of an interval, else 0.
+        max_gap: frames further apart are not interpolated between.
+    """
+
+    max_gap: np.timedelta64 = MAX_GAP
 
     halo: int = 0
     factor: int = 1
     hourly: bool = True
 
     @abstractmethod
-    def between(
-        self,
-        before: np.ndarray,
-        after: np.ndarray,
-        fractions: Sequence[float],
-        grid: Grid,
-    ) -> np.ndarray:
-        """Return frames between two complete ones.
+    def between(self, interval: Interval, fractions: Sequence[float]) -> np.ndarray:
+        """Return values between two frames.
 
         Args:
-            before, after: (rows, columns), float32, >= 0, nothing missing.
-            fractions: their times, in (0, 1), measured from ``before``.
-            grid: their grid, coarse or fine.
+            interval: the frames, float32 on grids, float64 at points; where they are, and when.
+            fractions: times in (0, 1), measured from ``interval.before``.
 
         Returns:
-            (len(fractions), rows, columns), float32, >= 0.
+            (len(fractions), *shape of the frames), of their type, >= 0.
         """
 
-    def downscale(self, field: xr.DataArray) -> xr.DataArray:
-        """Return the field at every hour from its first to its last frame.
+    def downscale(
+        self, field: xr.DataArray, hours: np.ndarray | None = None
+    ) -> xr.DataArray:
+        """Return the field at hours from its first to its last frame.
 
         Hours in a gap of more than 3 h are missing; a cell that is missing in either frame is missing in between.
+        Frames next to the two are used where the method wants them and they are as far away as the two from each other.
         """
         grid = grid_of(field)
         times = field.time.values
-        hours = hours_between(times)
+        every = hours_between(times)
+        wanted = every if hours is None else hours
         raw = np.asarray(field.data)
         values, missing = fill_missing(raw, grid)
-        hourly = np.full((hours.size, *grid.shape), np.nan, np.float32)
-        at = np.searchsorted(hours, times)
-        hourly[at] = raw
-        for i, (first, last) in enumerate(itertools.pairwise(at)):
-            if last - first < 2 or times[i + 1] - times[i] > MAX_GAP:
+        frames = _Frames(list(values), missing, times, grid, str(field.name))
+        hourly = np.full((wanted.size, *grid.shape), np.nan, np.float32)
+        known = np.isin(wanted, times)
+        hourly[known] = raw[np.searchsorted(times, wanted[known])]
+        last = np.searchsorted(times, wanted)  # the frame that ends the interval
+        for i in np.unique(last[~known & (last > 0) & (last < times.size)]) - 1:
+            step = times[i + 1] - times[i]
+            if step > self.max_gap or frames.is_empty(i) or frames.is_empty(i + 1):
                 continue
-            if missing is not None and (missing[i].all() or missing[i + 1].all()):
-                continue
-            fractions = np.arange(1, last - first) / (last - first)
-            inner = slice(first + 1, last)
+            inner = np.flatnonzero((last == i + 1) & ~known)
+            fractions = ((wanted[inner] - times[i]) / step).tolist()
+            interval = frames.interval(i, self.reach)
             with stage("blend"):
-                hourly[inner] = self.between(
-                    values[i], values[i + 1], list(fractions), grid
-                )
+                made = self.between(interval, fractions)
             if missing is not None:
-                hourly[inner, missing[i] | missing[i + 1]] = np.nan
-        return field_like(field, hourly, grid, hours)
+                made[:, missing[i] | missing[i + 1]] = np.nan
+            hourly[inner] = made
+        return field_like(field, hourly, grid, wanted)
+
+
+class _Frames:
+    """The frames of a field, whose missing cells are filled.
+
+    Args:
+        values: one a time, the same objects at each call, so that methods may know them again.
+        missing: (time, rows, columns), or ``None``: nothing is.
+    """
+
+    def __init__(
+        self,
+        values: list[np.ndarray],
+        missing: np.ndarray | None,
+        times: np.ndarray,
+        grid: Grid,
+        variable: str,
+    ) -> None:
+        self.values, self.missing, self.times = values, missing, times
+        self.grid, self.variable = grid, variable
+
+    def is_empty(self, i: int) -> bool:
+        """Return whether a frame has no value at all."""
+        return self.missing is not None and bool(self.missing[i].all())
+
+    def interval(self, i: int, reach: int) -> Interval:
+        """Return the interval that frame i begins, with the frames around it that are known."""
+        earlier, later = (
+            self._neighbour(i, *each) if reach else None
+            for each in ((i - 1, i, i + 1), (i + 2, i + 1, i))
+        )
+        return Interval.on_grid(
+            self.values[i],
+            self.values[i + 1],
+            self.grid,
+            earlier=earlier,
+            later=later,
+            start=self.times[i],
+            step=self.times[i + 1] - self.times[i],
+            variable=self.variable,
+        )
+
+    def _neighbour(self, i: int, at: int, near: int, far: int) -> np.ndarray | None:
+        """Return the frame at one step beyond ``near``; where it misses cells, the straight line from ``far``."""
+        times = self.times
+        if not 0 <= at < times.size or self.is_empty(at):
+            return None
+        if abs(times[at] - times[near]) != times[i + 1] - times[i]:
+            return None
+        if self.missing is None or not self.missing[at].any():
+            return self.values[at]
+        line = 2 * self.values[near] - self.values[far]
+        return np.where(self.missing[at], np.maximum(line, 0), self.values[at])
 
 
 class Chain:
@@ -227,17 +302,41 @@ class Chain:
         self.hourly = any(part.hourly for part in self.parts)
         clips = [part.clip_above for part in self.parts if part.clip_above is not None]
         self.clip_above = min(clips, default=None)
+        self.reach = max((part.reach for part in self.parts), default=0)
+        # where two work items meet they share the frame, and those that the method in time reaches
+        self._recent = Recent(2 * self.reach + 1)
         self.halo = 0
         self.factor = 1
         for part in self.parts:
             self.halo += -(-part.halo // self.factor)
             self.factor *= part.factor
 
-    def downscale(self, field: xr.DataArray) -> xr.DataArray:
-        """Return the field after all parts."""
+    def downscale(
+        self, field: xr.DataArray, hours: np.ndarray | None = None
+    ) -> xr.DataArray:
+        """Return the field after all parts; see :meth:`Downscaler.downscale`."""
+        hourly = False
         for part in self.parts:
-            field = part.downscale(field)
+            if self.reach and isinstance(part, SpatialDownscaler) and not hourly:
+                field = self._refined(part, field)
+            else:
+                field = part.downscale(field, hours)
+            hourly = hourly or part.hourly
         return field
+
+    def _refined(self, part: SpatialDownscaler, field: xr.DataArray) -> xr.DataArray:
+        """Return frames that one part made finer; those at the end of the call before are not made again."""
+        recent, grid = self._recent, grid_of(field)
+        keys = [recent.key(frame, repr(grid)) for frame in np.asarray(field.data)]
+        new = [i for i, key in enumerate(keys) if recent.get(key) is None]
+        fine = np.empty((len(keys), *grid.refine(part.factor).shape), np.float32)
+        if new:
+            fine[new] = part.downscale(field.isel(time=new)).data
+        for i in set(range(len(keys))) - set(new):
+            fine[i] = recent.get(keys[i])
+        for i in range(len(keys))[-recent.size :]:
+            recent.keep(keys[i], fine[i].copy())
+        return field_like(field, fine, grid.refine(part.factor))
 
     @property
     def clips_fine(self) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from deepcams.core.errors import InputError, MissingExtraError, choose, notice
 from deepcams.core.grid import FACTOR
 from deepcams.core.registry import Registry
-from deepcams.methods import engines
+from deepcams.methods import at_points, engines
 from deepcams.methods.base import Chain
 from deepcams.networks import NETWORKS
 
@@ -21,9 +21,9 @@ TEMPORAL = Registry(
     "temporal downscaler",
     "deepcams.temporal",
     {
+        **at_points.METHODS,
         "flow": "deepcams.methods.flow:Flow",
-        "linear": "deepcams.methods.linear:Linear",
-        "linear-eq9": "deepcams.methods.linear:LinearEq9",
+        "self-checked": "deepcams.methods.self_checked:SelfChecked",
     },
 )
 SPATIAL = Registry(

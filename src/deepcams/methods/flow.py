@@ -5,9 +5,9 @@ The motion is that of the logarithm of the field (:mod:`deepcams.methods.motion`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from deepcams.core.stages import stage
 from deepcams.methods import motion
 from deepcams.methods.arrays import NUMPY, Arrays, arrays_for
 from deepcams.methods.base import TemporalDownscaler
+from deepcams.methods.interval import Interval
 
 _FLOOR = 0.1
 _CEILING = 1000.0
@@ -31,37 +32,64 @@ _FLOW_STEP = 0.25
 """Coarser frames are enlarged to about this step (degrees) before their motion is sought."""
 
 
-def _carried_to(
+Carrier = Callable[..., list[Any]]
+"""(t, other fields at the times of both frames) -> both frames carried to t, then the other fields."""
+
+
+def carrier(
     before: np.ndarray,
     after: np.ndarray,
-    fractions: Sequence[float],
     grid: Grid,
-    margin: float,
     arrays: Arrays,
-) -> list[tuple[Any, Any]]:
-    """Return for each fraction the frame before and the frame after, each carried to that time, of ``arrays``."""
+    margin: float = _MARGIN,
+) -> Carrier:
+    """Find the motion between two frames, and return what carries them to any time t in [0, 1].
+
+    Args:
+        before, after: (rows, columns) of ``grid``, ug m-3.
+        arrays: the array library that does the work, and where.
+        margin: degrees round the frame that are repeated.
+
+    Returns:
+        a function of t and, if wanted, of two more fields at the times of both frames, of ``arrays`` and of any sign.
+        It gives both frames at time t, >= 0, and the two fields, (rows, columns) of ``arrays`` each.
+    """
     nodes = round(margin / grid.step)
     rows = min(nodes, grid.rows - 1)
     columns = min(nodes, grid.columns - 1)
-    frames = [arrays.put(pad(frame, grid, rows, columns)) for frame in (before, after)]
+    inside = (slice(rows, rows + grid.rows), slice(columns, columns + grid.columns))
     xp = arrays.xp
+    frames = [arrays.put(pad(frame, grid, rows, columns)) for frame in (before, after)]
     first, last = (xp.log(xp.clip(frame, _FLOOR, _CEILING)) for frame in frames)
     # bicubic coarsening may undershoot zero
     roots = [xp.sqrt(xp.clip(frame, 0, None)) for frame in frames]
     enlarge = max(1, round(grid.step / _FLOW_STEP))
     with stage("motion"):
         found = motion.motion_between(first, last, arrays, enlarge)
-    path = motion.Path(roots, found, arrays)
-    inside = (slice(rows, rows + grid.rows), slice(columns, columns + grid.columns))
+    path = motion.Path(found, arrays)
 
-    def carried(time: float) -> tuple[Any, Any]:
-        both = (xp.clip(root[inside], 0, None) for root in path.at(time))
-        forwards, backwards = (root * root for root in both)
-        return forwards, backwards
+    def carry(t: float, others: Sequence[Any] = ()) -> list[Any]:
+        places = path.to(t)
 
+        def carried(fields: Sequence[Any]) -> list[Any]:
+            return [
+                arrays.sample(field, *at, cubic=True)[inside]
+                for field, at in zip(fields, places, strict=True)
+            ]
+
+        both = [xp.clip(each, 0, None) for each in carried(roots)]
+        wide = [arrays.rearrange(pad, each, grid, rows, columns) for each in others]
+        rest = carried([arrays.contiguous(each) for each in wide]) if wide else []
+        return [each * each for each in both] + rest
+
+    return carry
+
+
+def _carried_to(carry: Carrier, fractions: Sequence[float]) -> list[list[Any]]:
+    """Return for each fraction the frame before and the frame after, each carried to that time, of ``arrays``."""
     # the libraries free the interpreter while they work
     with stage("carry"), ThreadPoolExecutor(2) as pool:
-        return list(pool.map(carried, fractions))
+        return list(pool.map(carry, fractions))
 
 
 def initial_estimate(
@@ -77,8 +105,7 @@ def initial_estimate(
     Returns:
         (2, rows, columns), float32, ug m-3: the frame before carried forwards, the frame after carried backwards.
     """
-    (pair,) = _carried_to(before, after, [t], grid, _CROP_MARGIN, NUMPY)
-    return np.stack(pair)
+    return np.stack(carrier(before, after, grid, NUMPY, _CROP_MARGIN)(t))
 
 
 def initial_estimates(
@@ -89,7 +116,7 @@ def initial_estimates(
     arrays: Arrays = NUMPY,
 ) -> np.ndarray:
     """Return the initial estimates of whole frames at several times, as in :class:`Flow`: (T, 2, rows, columns)."""
-    pairs = _carried_to(before, after, fractions, grid, _MARGIN, arrays)
+    pairs = _carried_to(carrier(before, after, grid, arrays), fractions)
     return np.array([[arrays.get(each) for each in pair] for pair in pairs])
 
 
@@ -110,20 +137,15 @@ class Flow(TemporalDownscaler):
         self.arrays = arrays
 
     @classmethod
-    def on_device(cls, device: str) -> Flow:
+    def on_device(cls, device: str) -> Self:
         """Return it with what works on ``auto``, ``cpu`` or ``cuda``; see :func:`arrays_for`."""
         return cls(arrays_for(device))
 
-    def between(
-        self,
-        before: np.ndarray,
-        after: np.ndarray,
-        fractions: Sequence[float],
-        grid: Grid,
-    ) -> np.ndarray:
+    def between(self, interval: Interval, fractions: Sequence[float]) -> np.ndarray:
         """Blend the carried frames; see :meth:`TemporalDownscaler.between`."""
+        before, after, grid = interval.before, interval.after, interval.on
         times = [float(t) for t in fractions]  # NumPy's would make all float64
-        pairs = _carried_to(before, after, times, grid, _MARGIN, self.arrays)
+        pairs = _carried_to(carrier(before, after, grid, self.arrays), times)
         frames = [
             self.arrays.get((1 - t) * first + t * last)
             for t, (first, last) in zip(times, pairs, strict=True)

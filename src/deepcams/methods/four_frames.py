@@ -1,75 +1,101 @@
-"""Interpolation in time from four values: two frames more than a straight line sees, one on either side.
+"""Interpolation in time from four frames: one more on either side than a straight line sees.
 
-Frames are equally far apart, at -1, 0, 1 and 2 steps; values between the middle two are made. Both curves are cubic
-Hermite polynomials and differ only in the slopes that they take at the middle frames.
+Frames are equally far apart, at -1, 0, 1 and 2 steps; values between the middle two are made, each place on its own.
+All curves are cubic Hermite polynomials, and differ only in the slopes that they take at the middle frames. Where a
+frame is not known, the straight line through the middle two goes on; where neither is known, the curve is that line.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
+from deepcams.methods.base import TemporalDownscaler
+from deepcams.methods.interval import Interval
 
-def catmull_rom(frames: np.ndarray, fractions: Sequence[float]) -> np.ndarray:
-    """Return values on the spline of Catmull and Rom (1974), none of them below 0.
+Slope = Callable[[Any, Any, Any], Any]
+"""(step before a frame, step after it, array library's module) -> slope at the frame, per step."""
 
-    The slope at a frame is that of the straight line between its two neighbours. The spline overshoots beside
-    extremes; where it would fall below 0, it is 0.
+
+def mean_slope(one: Any, other: Any, xp: Any = np) -> Any:
+    """Return the mean of two steps: the slope of the straight line between the frame's neighbours."""
+    return (one + other) / 2
+
+
+def harmonic_slope(one: Any, other: Any, xp: Any = np) -> Any:
+    """Return the harmonic mean of two steps; 0 where they differ in sign or one is 0."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        mean = 2 / (1 / one + 1 / other)
+    return xp.where(xp.sign(one) * xp.sign(other) <= 0, 0, mean)
+
+
+def middle_slope(one: Any, other: Any, xp: Any = np) -> Any:
+    """Return the mean of both slopes."""
+    return (mean_slope(one, other) + harmonic_slope(one, other, xp)) / 2
+
+
+def curve(
+    steps: Sequence[Any],
+    before: Any,
+    fraction: float,
+    slope: Slope = middle_slope,
+    xp: Any = np,
+) -> Any:
+    """Return values of the curve at one time, none of them below 0.
 
     Args:
-        frames: (4, ..), float, >= 0; a value is NaN where any of its four is.
-        fractions: times in [0, 1], from the second frame to the third.
-
-    Returns:
-        (len(fractions), ..), of the frames' type.
+        steps: differences of the four frames, in order; three arrays of any shape, of the library ``xp``.
+        before: the second frame.
+        fraction: time in [0, 1], from the second frame to the third.
+        slope: at a frame.
+        xp: the array library's module.
     """
-    first, before, after, last = frames
-    slopes = (after - first) / 2, (last - before) / 2
-    return np.maximum(_hermite(before, after, *slopes, fractions), 0)
+    first, middle, last = steps
+    t = float(fraction)  # NumPy's would make all float64
+    bend = (1 - t) * slope(first, middle, xp) - t * slope(middle, last, xp)
+    values = before + t * t * (3 - 2 * t) * middle + t * (1 - t) * bend
+    return xp.clip(values, 0, None)
 
 
-def pchip(frames: np.ndarray, fractions: Sequence[float]) -> np.ndarray:
-    """Return values on the monotone curve of Fritsch and Butland (1984), as ``scipy.interpolate.PchipInterpolator``.
+class Cubic(TemporalDownscaler):
+    """A cubic curve through four frames in place, between those of :class:`CatmullRom` and :class:`Pchip`.
+
+    Its slope at a frame is the mean of theirs. It leaves the range of its two frames by at most a sixteenth of the
+    largest of the three steps between the four.
+    """
+
+    name = "cubic"
+    reach = 1
+    slope = staticmethod(middle_slope)
+
+    def between(self, interval: Interval, fractions: Sequence[float]) -> np.ndarray:
+        """Interpolate; see :meth:`TemporalDownscaler.between`."""
+        before, middle = interval.before, interval.after - interval.before
+        first = middle if interval.earlier is None else before - interval.earlier
+        last = middle if interval.later is None else interval.later - interval.after
+        steps = (first, middle, last)
+        return np.stack([curve(steps, before, t, self.slope) for t in fractions])
+
+
+class CatmullRom(Cubic):
+    """The spline of Catmull and Rom (1974).
+
+    The slope at a frame is that of the straight line between its two neighbours. The spline leaves the range of its two
+    frames by at most an eighth of the largest step; where it would fall below 0, it is 0.
+    """
+
+    name = "catmull-rom"
+    slope = staticmethod(mean_slope)
+
+
+class Pchip(Cubic):
+    """The monotone curve of Fritsch and Butland (1984), as ``scipy.interpolate.PchipInterpolator``.
 
     The slope at a frame is the harmonic mean of the steps before and after it, and 0 where one is up and the other
     down: the curve never leaves the range of the two frames it lies between.
-
-    Args:
-        frames: (4, ..), float; a value is NaN where any of its four is.
-        fractions: times in [0, 1], from the second frame to the third.
-
-    Returns:
-        (len(fractions), ..), of the frames' type.
     """
-    first, before, after, last = frames
-    step = after - before
-    slopes = _harmonic(before - first, step), _harmonic(step, last - after)
-    return _hermite(before, after, *slopes, fractions)
 
-
-def _harmonic(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Harmonic mean of two steps; 0 where they differ in sign or one is 0."""
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        mean = 2 / (1 / one + 1 / other)
-    return np.where(np.sign(one) * np.sign(other) <= 0, 0, mean).astype(
-        mean.dtype, copy=False
-    )
-
-
-def _hermite(
-    before: np.ndarray,
-    after: np.ndarray,
-    slope_before: np.ndarray,
-    slope_after: np.ndarray,
-    fractions: Sequence[float],
-) -> np.ndarray:
-    """Cubic Hermite polynomial; slopes are per step."""
-    t = np.asarray(fractions, before.dtype).reshape(-1, *[1] * before.ndim)
-    rise = t * t * (3 - 2 * t)
-    bend = t * (1 - t)
-    return np.asarray(
-        before
-        + rise * (after - before)
-        + bend * ((1 - t) * slope_before - t * slope_after)
-    )
+    name = "pchip"
+    slope = staticmethod(harmonic_slope)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from deepcams.core.grid import Grid
 from deepcams.methods.base import TemporalDownscaler
+from deepcams.methods.interval import Interval
 
 
 def straight(
@@ -22,16 +22,11 @@ class Linear(TemporalDownscaler):
     """Linear interpolation in time, ``(1 - t) before + t after``."""
 
     name = "linear"
+    kind = "baseline"
 
-    def between(
-        self,
-        before: np.ndarray,
-        after: np.ndarray,
-        fractions: Sequence[float],
-        grid: Grid,
-    ) -> np.ndarray:
+    def between(self, interval: Interval, fractions: Sequence[float]) -> np.ndarray:
         """Interpolate; see :meth:`TemporalDownscaler.between`."""
-        return straight(before, after, fractions)
+        return straight(interval.before, interval.after, fractions)
 
 
 class LinearEq9(Linear):
@@ -43,12 +38,6 @@ class LinearEq9(Linear):
 
     name = "linear-eq9"
 
-    def between(
-        self,
-        before: np.ndarray,
-        after: np.ndarray,
-        fractions: Sequence[float],
-        grid: Grid,
-    ) -> np.ndarray:
+    def between(self, interval: Interval, fractions: Sequence[float]) -> np.ndarray:
         """Interpolate with the frames exchanged; see :meth:`TemporalDownscaler.between`."""
-        return super().between(after, before, fractions, grid)
+        return straight(interval.after, interval.before, fractions)

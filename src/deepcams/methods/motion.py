@@ -197,22 +197,29 @@ def motion_between(first: Any, last: Any, arrays: Arrays, enlarge: int = 1) -> A
     return arrays.xp.stack([_cell_means(each, enlarge) for each in found]) / enlarge
 
 
+def smoothed(image: Any, arrays: Arrays) -> Any:
+    """Return an image smoothed over about three cells, (rows, columns), of any shape; edges repeated."""
+    rows, columns = image.shape
+    whole = [-(-size // CELL) * CELL for size in image.shape]
+    wide = arrays.sample(image, *_places(whole, arrays))
+    cells = _smooth(_cell_means(wide, CELL)[None], arrays.xp)
+    return _sampled(cells, _places((rows, columns), arrays, CELL), arrays)[0]
+
+
 class Path:
     """The way from one frame to another.
 
     Args:
-        frames: both, (rows, columns), float32, of ``arrays``.
         motion: as :func:`motion_between` returns it.
     """
 
-    def __init__(self, frames: list[Any], motion: Any, arrays: Arrays) -> None:
-        self.frames = frames
+    def __init__(self, motion: Any, arrays: Arrays) -> None:
         self.motion = motion
         self.arrays = arrays
         self.pixels = _places(motion.shape[1:], arrays)
 
-    def at(self, time: float) -> tuple[Any, Any]:
-        """Return the first and the last frame, each carried to a time between 0 (the first) and 1."""
+    def to(self, time: float) -> tuple[Places, Places]:
+        """Return where the first and the last frame have what is at each pixel at a time between 0 and 1."""
         x, y = self.pixels
         time = float(time)  # NumPy's would make all float64
         # What is here now passed the middle where it was not here, but about half of its motion away.
@@ -221,10 +228,6 @@ class Path:
         move_x, move_y = _sampled(self.motion, here, self.arrays)
         rest = 1 - time
         return (
-            self.arrays.sample(
-                self.frames[0], x - time * move_x, y - time * move_y, cubic=True
-            ),
-            self.arrays.sample(
-                self.frames[1], x + rest * move_x, y + rest * move_y, cubic=True
-            ),
+            Places(x - time * move_x, y - time * move_y),
+            Places(x + rest * move_x, y + rest * move_y),
         )

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from deepcams.core.grid import Grid, pad, unify_poles
+from deepcams.core.grid import pad, unify_poles
 from deepcams.core.stages import staged
 from deepcams.methods.arrays import arrays_for
 from deepcams.methods.base import TemporalDownscaler
 from deepcams.methods.device import Precision, working
 from deepcams.methods.fit_memory import checked_finite, first_that_fits
 from deepcams.methods.flow import Flow, initial_estimates
+from deepcams.methods.interval import Interval
 from deepcams.methods.neural import Neural
 from deepcams.networks.checkpoint import Checkpoint
 
@@ -45,14 +46,9 @@ class NeuralTemporal(Neural, TemporalDownscaler):
         if self.network.estimate_method:
             self.halo = max(self.halo, Flow.halo)
 
-    def between(
-        self,
-        before: np.ndarray,
-        after: np.ndarray,
-        fractions: Sequence[float],
-        grid: Grid,
-    ) -> np.ndarray:
+    def between(self, interval: Interval, fractions: Sequence[float]) -> np.ndarray:
         """Predict; see :meth:`TemporalDownscaler.between`. All fractions in one pass where memory allows."""
+        before, after, grid = interval.before, interval.after, interval.on
         scaling = self.checkpoint.scaling
         context_rows, context_columns = self.network.context
         rows, columns = self.network.size_rule.enlarge(

@@ -23,11 +23,15 @@ import pandas as pd
 from deepcams.core.box import Box, eastward
 from deepcams.core.errors import InputError, choose, notice
 from deepcams.core.period import Period
+from deepcams.core.species import PM25
+from deepcams.core.sun import mean_solar_hours
 from deepcams.core.text import counted
-from deepcams.core.times import DAY_SECONDS, HOUR_SECONDS, season_of
+from deepcams.core.times import DAY_SECONDS, HOUR, HOUR_SECONDS, season_of
 from deepcams.evaluation.sums import COLUMNS, sum_pairs
 from deepcams.evaluation.tables import ALL
-from deepcams.methods.at_points import AT_POINTS, AtPoints, Surrounded
+from deepcams.methods.at_points import AT_POINTS
+from deepcams.methods.base import TemporalDownscaler
+from deepcams.methods.interval import Interval
 from deepcams.stations.blocks import week_of
 from deepcams.stations.quality import Control, Quality, Report, near_pairs
 from deepcams.stations.sorted_copy import StationArchive
@@ -200,7 +204,7 @@ class Scoring:
 
     def __init__(
         self,
-        methods: Sequence[AtPoints],
+        methods: Sequence[TemporalDownscaler],
         latitude: np.ndarray,
         longitude: np.ndarray,
         hours: tuple[int, int],
@@ -226,22 +230,34 @@ class Scoring:
         latitude, longitude = (
             places[found.region] for places in (self.latitude, self.longitude)
         )
-        around = Surrounded(means[: len(FRAMES)], middle, latitude, longitude)
+        earlier, before, after, later = means[: len(FRAMES)]
+        around = Interval(
+            before,
+            after,
+            earlier,
+            later,
+            latitude,
+            longitude,
+            middle.astype("datetime64[s]"),
+            STEP * HOUR,
+            variable=PM25.name,
+        )
         fractions = [(hour - STEP) / STEP for hour in HIDDEN]
         moments = np.stack([middle + each * STEP * HOUR_SECONDS for each in fractions])
-        months = moments.astype("datetime64[s]").astype("datetime64[M]")
+        times = moments.astype("datetime64[s]")
+        months = times.astype("datetime64[M]")
         group = np.ravel_multi_index(
             (
                 (week_of(moments) - self._first).astype(np.int64),
                 season_of(months.astype(np.int64)),
-                np.stack([around.solar_hours(f) for f in fractions]).astype(int),
+                mean_solar_hours(times, longitude).astype(int),
                 np.broadcast_to(found.begin % STEP, moments.shape),
             ),
             self._shape,
         ).ravel()
         truth = means[len(FRAMES) :].ravel()
         for method, each in enumerate(self.methods):
-            made = each.values(around, fractions).ravel()
+            made = each.between(around, fractions).ravel()
             sums = sum_pairs(group, truth, made, math.prod(self._shape))
             self.sums[method] += sums.reshape(self.sums.shape[1:])
 
@@ -330,7 +346,7 @@ def _none() -> Windows:
     return Windows(nothing, nothing, nothing, np.zeros((0, len(FRAMES + HIDDEN))))
 
 
-def _methods(names: Sequence[str] | None) -> list[AtPoints]:
+def _methods(names: Sequence[str] | None) -> list[TemporalDownscaler]:
     known = AT_POINTS.names()
     wanted = (
         known if names is None else [name.strip() for name in names if name.strip()]

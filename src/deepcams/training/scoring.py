@@ -14,6 +14,7 @@ from deepcams.core.errors import DeepcamsError
 from deepcams.core.grid import FACTOR, cells_from_nodes, nodes_from_cells
 from deepcams.methods.chains import SPATIAL, TEMPORAL
 from deepcams.methods.conserve import conserve
+from deepcams.methods.interval import Interval
 from deepcams.networks.base import Network
 from deepcams.training.distributed import Ranks
 from deepcams.training.options import Experiment
@@ -122,9 +123,8 @@ class Validator:
     def _temporal_method(self, method: Any, values: Values) -> np.ndarray:
         assert values.around is not None
         (before, after), grid, rows, columns = values.around
-        return np.asarray(method.between(before, after, [values.t], grid)[0])[
-            rows, columns
-        ]
+        interval = Interval.on_grid(before, after, grid)
+        return np.asarray(method.between(interval, [values.t])[0])[rows, columns]
 
     def _spatial_method(self, method: Any, values: Values) -> np.ndarray:
         fine = method.refine(values.known[None], values.grid)

@@ -18,7 +18,7 @@ from deepcams.evaluation.tables import Row
 from deepcams.files.land_mask import land_fraction
 
 SPAN = 3
-"""Hours between the frames that are kept in tasks in time."""
+"""Of so many hours one is kept in tasks in time, unless another number is asked for."""
 THRESHOLDS = (15.0, 35.0, 75.0, 150.0)
 """ug m-3: an event is a value of at least so much."""
 SEASONS = ("DJF", "MAM", "JJA", "SON")
@@ -39,15 +39,17 @@ class Setting:
 
     Attributes:
         grid: of the nodes that are scored.
-        in_time: whether the methods were given every third frame, and made those between.
+        in_time: whether the methods were given one of each ``span`` frames, and made those between.
         weights: of the nodes, (rows, 1); ``None``: all alike.
         thresholds: of events, ug m-3, increasing.
+        span: frames from one that was given to the next.
     """
 
     grid: Grid
     in_time: bool
     weights: np.ndarray | None = None
     thresholds: tuple[float, ...] = THRESHOLDS
+    span: int = SPAN
 
     @property
     def land(self) -> np.ndarray:
@@ -79,8 +81,8 @@ class Block:
     @cached_property
     def scored(self) -> list[int]:
         """The frames that are scored: in tasks in time those between the frames that were given."""
-        in_time = self.setting.in_time
-        return [i for i in range(len(self.times)) if not in_time or i % SPAN]
+        in_time, span = self.setting.in_time, self.setting.span
+        return [i for i in range(len(self.times)) if not in_time or i % span]
 
     def once(self, key: object, make: Callable[[], Any]) -> Any:
         """Return what ``make`` returns; it is called once a block, however many methods are compared."""

@@ -6,7 +6,6 @@ import numpy as np
 
 from deepcams.evaluation.diagnostics.base import (
     SEASONS,
-    SPAN,
     Block,
     Diagnostic,
     Sums,
@@ -141,7 +140,7 @@ class Drift(Diagnostic):
     """What a method in time adds to the mean of its own analyses joined by straight lines.
 
     A method without drift leaves daily means as the straight lines have them. The truth's own drift is given with it:
-    the mean of an hourly truth is not that of its every third hour joined linearly either.
+    the mean of all its hours is not that of those that were given, joined linearly, either.
     """
 
     name = "drift"
@@ -163,11 +162,12 @@ class Drift(Diagnostic):
         total = np.zeros((len(SEASONS), 24, len(self._SUMS)))
         weights = self.setting.node_weights
         # Hours that no analysis follows lie on no straight line.
-        for i in range((len(block.times) - 1) // SPAN * SPAN):
-            first, share = i - i % SPAN, i % SPAN / SPAN
+        span = self.setting.span
+        for i in range((len(block.times) - 1) // span * span):
+            first, share = i - i % span, i % span / span
             values = []
             for frames in (made, block.truth):
-                before, after = frames[first].astype(np.float64), frames[first + SPAN]
+                before, after = frames[first].astype(np.float64), frames[first + span]
                 values += [
                     (1 - share) * before + share * after,
                     frames[i].astype(np.float64),
