@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+import xarray as xr
 
 from deepcams.cli import main
 from deepcams.readers.cams import open_cams
@@ -44,10 +45,12 @@ def test_the_cams_layout_and_seed_reach_the_files(
             "old",
             "--seed",
             seed,
+            "--meteorology",
         ]
         assert main(arguments) == 0
     one, two = (next((tmp_path / seed).glob("*.nc")) for seed in "01")
     assert one.read_bytes()[:3] == b"CDF"
+    assert "u10" in xr.open_dataset(one)
     assert abs(open_cams(one) - open_cams(two)).max() > 1
     capsys.readouterr()
 
@@ -64,6 +67,7 @@ def test_the_cams_layout_and_seed_reach_the_files(
         (["--bbox", "0", "50", "10", "40"], "S < N"),
         (["--layout", "merra"], "merra"),
         (["--cams-layout", "newest"], "newest"),
+        (["--layout", "field", "--meteorology"], "--layout cams"),
         (["--seed", "-1"], "seed"),
         (["--seed", "x"], "--seed"),
         (["--layout", "openaq", "--stations", "0"], "stations"),

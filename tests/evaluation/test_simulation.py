@@ -17,7 +17,7 @@ from deepcams.core.errors import DeepcamsNotice, InputError, MissingExtraError
 from deepcams.core.field import as_field, field_like
 from deepcams.core.grid import Grid
 from deepcams.evaluation import candidates as method_names
-from deepcams.evaluation.candidates import expand, make, make_all
+from deepcams.evaluation.candidates import Task, expand, make, make_all
 from deepcams.evaluation.experiment import Experiment, Result, blocks, evaluate
 from deepcams.evaluation.experiment_tables import rows
 from deepcams.methods import build
@@ -354,7 +354,6 @@ def test_names_that_do_not_fit_are_refused(
         {"task": "joined"},
         {"degradation": "mean"},
         {"clip": 0.0},
-        {"block": 4},
         {"block": 0},
         {"margin": -1.0},
         {"task": "spatial", "resolution": "coarse"},
@@ -482,3 +481,69 @@ def test_a_year_streams_through_in_the_memory_of_a_week() -> None:
     assert samples == 2 * ((24 * 365 - 1) // 3)
     whole = 365 * 24 * REGION.rows * REGION.columns * 4
     assert year < week + 0.05 * whole
+
+
+def _waves(hours: int, step: int = 1) -> xr.DataArray:
+    """A field of smooth waves in time, each node its own; canonical, every ``step`` hours."""
+    grid = Grid(0.75, 59, 98, 6, 9)
+    times = np.datetime64("2019-01-01", "ns") + np.arange(0, hours, step) * HOUR
+    phase = np.random.default_rng(0).uniform(0, 6, grid.shape)
+    angle = np.arange(0, hours, step)[:, None, None] * 2 * np.pi / 24 + phase
+    return as_field(
+        xr.DataArray(
+            (20 + 10 * np.sin(angle)).astype(np.float32),
+            dims=("time", "latitude", "longitude"),
+            coords={
+                "time": times,
+                "latitude": grid.latitudes,
+                "longitude": grid.longitudes,
+            },
+            name="pm2p5",
+            attrs={"units": "ug m-3"},
+        )
+    )
+
+
+@pytest.mark.parametrize("task", ["temporal", "joint"])
+def test_methods_see_the_frames_around_a_block(task: Task) -> None:
+    """Whatever the blocks, and nothing else: a method that uses them scores the same."""
+    field = _waves(31)
+    names = ["linear", "cubic", *(["bicubic"] if task == "joint" else [])]
+    found = [
+        evaluate(field, Experiment(task, block=block), names).table.scores
+        for block in (3, 12, 30)
+    ]
+    for method, month in found[0]:
+        maes = [each[method, month].pooled.terms["absolute"] for each in found]
+        np.testing.assert_allclose(maes, maes[0], rtol=1e-6)
+    gappy = field.isel(time=[*range(13), *range(18, 31)])
+    apart = [
+        evaluate(part, Experiment(task), names).table
+        for part in (field.isel(time=slice(13)), field.isel(time=slice(18, 31)))
+    ]
+    together = evaluate(gappy, Experiment(task), names).table
+    for key, scores in (apart[0] + apart[1]).scores.items():
+        assert together.scores[key].pooled.terms["absolute"] == pytest.approx(
+            scores.pooled.terms["absolute"]
+        )
+
+
+def test_analyses_are_the_truth_of_a_record() -> None:
+    """Of a 3-hourly record every second frame is hidden, and made again across 6 hours."""
+    field = _waves(49, 3)
+    result = evaluate(
+        field, Experiment("temporal", keep_every=2), ["linear", "cubic", "flow"]
+    )
+    scores = {method: each.pooled for (method, _), each in result.table.scores.items()}
+    hidden = field.values[1:-1:2].astype(float)
+    line = (field.values[:-2:2] + field.values[2::2].astype(float)) / 2
+    assert scores["linear"].terms["absolute"] == pytest.approx(
+        abs(line - hidden).sum(), rel=1e-5
+    )
+    assert scores["cubic"].terms["absolute"] < 0.7 * scores["linear"].terms["absolute"]
+    assert result.figures["linear"]["drift"] == pytest.approx(0, abs=1e-6)
+    with pytest.raises(InputError, match="--keep-every 2"):
+        evaluate(field, Experiment("temporal"), ["linear"])
+    for wrong in ({"keep_every": 1}, {"task": "spatial", "keep_every": 2}):
+        with pytest.raises(InputError, match="--keep-every"):
+            Experiment(**wrong)

@@ -2,7 +2,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from datetime import date
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import netCDF4
@@ -12,20 +12,24 @@ import pytest
 import xarray as xr
 
 from deepcams.core.errors import InputError, OutputError
+from deepcams.core.field import grid_of
 from deepcams.core.grid import Grid
 from deepcams.core.period import Period
+from deepcams.core.times import HOUR
 from deepcams.methods.coarsen import coarsen
 from deepcams.readers.cams import open_cams
 from deepcams.readers.geos_cf import open_geos_cf
 from deepcams.simulation import write_openaq
+from deepcams.simulation.meteorology import meteorology
 from deepcams.simulation.station_network import (
     TWIN_ID,
     Station,
     measure,
     place_stations,
 )
+from deepcams.simulation.winds import EARTH, Paths, Winds
 from deepcams.simulation.world import Moment, SimulatedWorld
-from deepcams.simulation.write_cams import write_cams
+from deepcams.simulation.write_cams import CamsLayout, write_cams
 from deepcams.simulation.write_geos_cf import geos_cf_name, write_geos_cf
 from deepcams.simulation.write_openaq import COLUMNS, Dirt, openaq_path
 from deepcams.simulation.write_world import Simulation, simulate
@@ -113,6 +117,72 @@ def test_cams_layouts_are_those_of_the_real_files(
                         )
                 if name in ("latitude", "longitude"):
                     np.testing.assert_array_equal(ours[name][:], variable[:])
+
+
+@pytest.mark.parametrize("layout", ["new", "old", "zip"])
+def test_winds_and_temperature_come_in_the_same_cams_file(
+    tmp_path: Path, layout: CamsLayout
+) -> None:
+    field = cams_field(FIJI)
+    path, others = tmp_path / "file", partial(meteorology, 0)
+    write_cams(field, path, layout, others=others)
+    packing = float(np.ptp(field.values)) / 65532 if layout == "old" else 0
+    for opened in (open_cams(path), open_cams(path, variable="pm2p5")):
+        np.testing.assert_allclose(
+            opened.values, field.values, rtol=1e-6, atol=0.51 * packing
+        )
+    if layout != "zip":
+        grid = grid_of(field)
+        with xr.open_dataset(path) as file:
+            for name, values in meteorology(0, grid, field.time.values).items():
+                np.testing.assert_allclose(file[name].values, values, atol=2e-3)
+
+
+def test_winds_and_temperature_look_as_the_store_writes_them(
+    tmp_path: Path, cams_dir: Path
+) -> None:
+    write_cams(cams_field(FIJI), tmp_path / "file", others=partial(meteorology, 0))
+    with (
+        netCDF4.Dataset(next(cams_dir.glob("*_hawaii_sfc.nc"))) as real,
+        netCDF4.Dataset(tmp_path / "file") as ours,
+    ):
+        for name in ("u10", "v10", "t2m"):
+            assert ours[name].dtype == real[name].dtype
+            assert ours[name].dimensions == real[name].dimensions
+            for attribute in ("units", "long_name", "standard_name"):
+                assert ours[name].getncattr(attribute) == real[name].getncattr(
+                    attribute
+                )
+
+
+def test_the_wind_of_the_file_is_the_one_that_carries_the_air() -> None:
+    grid = Grid.globe(0.75).select((10, 38, 16, 44))[0]
+    found = meteorology(3, grid, THREE_HOURS[:1])
+    hours = float((THREE_HOURS[0] - np.datetime64("2000-01-01", "ns")) / HOUR)
+    paths = Paths(Winds(3), (0.0, 0.25))
+    # where the air that arrives at one place of the lattice (40 N, 12.5 E) was a quarter of an hour before
+    x, y, z = paths.at(hours)[0][1, :, 20, 5]
+    moved_east = (12.5 - np.rad2deg(np.arctan2(y, x))) * np.cos(np.deg2rad(40))
+    moved_north = 40 - np.rad2deg(np.arcsin(z))
+    row = np.abs(grid.latitudes - 40).argmin()
+    column = np.abs(grid.longitudes - 12.5).argmin()
+    per_degree = EARTH * np.pi / 180 / 0.25 / 3.6  # m s-1
+    wind = found["u10"][0, row, column], found["v10"][0, row, column]
+    np.testing.assert_allclose(
+        wind, np.array([moved_east, moved_north]) * per_degree, atol=0.6
+    )
+
+
+def test_it_is_warm_by_day_in_summer_and_in_the_south_of_the_north() -> None:
+    sahara, steppe = (
+        Grid.globe(0.75).select(box)[0] for box in ((0, 20, 3, 24), (60, 50, 66, 52))
+    )
+    hours = np.array(["2019-07-01T03", "2019-07-01T15"], "datetime64[ns]")
+    night, day = meteorology(0, sahara, hours)["t2m"].mean(axis=(1, 2))
+    assert 285 < night < day - 8 < 315
+    months = np.array(["2019-01-20T12", "2019-07-20T12"], "datetime64[ns]")
+    winter, summer = meteorology(0, steppe, months)["t2m"].mean(axis=(1, 2))
+    assert 235 < winter < summer - 20 < 290
 
 
 def test_missing_values_survive_every_cams_layout(tmp_path: Path) -> None:

@@ -9,9 +9,13 @@ import pytest
 from deepcams.core.errors import InputError
 from deepcams.core.field import grid_of, is_mean
 from deepcams.core.grid import Grid
+from deepcams.files.land_mask import land_fraction
 from deepcams.methods.coarsen import coarsen
 from deepcams.readers import SOURCES
 from deepcams.simulation import emissions
+from deepcams.simulation import world as world_module
+from deepcams.simulation.arrays import NUMPY
+from deepcams.simulation.mixing import Day, hours_of_the_air
 from deepcams.simulation.sphere import (
     Nodes,
     Places,
@@ -22,7 +26,13 @@ from deepcams.simulation.sphere import (
     noise,
 )
 from deepcams.simulation.winds import EARTH, Paths, Winds
-from deepcams.simulation.world import Moment, SimulatedWorld, open_simulated
+from deepcams.simulation.world import (
+    _HABITS,
+    _LAYER,
+    Moment,
+    SimulatedWorld,
+    open_simulated,
+)
 
 NOON = np.datetime64("2019-12-01T12:00", "ns")
 HOUR = np.timedelta64(1, "h")
@@ -181,7 +191,8 @@ def test_interpolation_in_time_and_space_is_no_trivial_task(
         [np.abs((a + 2 * d) / 3 - b), np.abs((2 * a + d) / 3 - c)]
     )
     assert 0.3 < linear / reversed_weights < 0.6  # real hours: 0.45 to 0.52
-    assert 0.01 < linear / a.mean() < 0.06  # real hours: 0.03
+    # real hours of the Americas: 0.03; here it is evening in India and China, when the layer collapses
+    assert 0.01 < linear / a.mean() < 0.11
     field = world.field(grid, np.array([NOON]))
     coarse = coarsen(field)
     shown = coarse.interp(latitude=field.latitude, longitude=field.longitude).values
@@ -199,6 +210,75 @@ def test_an_hourly_mean_is_the_mean_of_its_instants(world: SimulatedWorld) -> No
     assert np.quantile(off, 0.99) < 0.01
     assert off.max() < 0.04  # where a narrow plume swings past
     assert is_mean(world.field(grid, np.array([NOON + HALF]), mean=True))
+
+
+def test_mornings_are_dense_on_land_and_only_there() -> None:
+    rows, columns = np.meshgrid(np.arange(-35, 36, 2.5), np.arange(72.0, 89, 2.0))
+    latitude, longitude = rows.ravel(), columns.ravel()
+    on_land = land_fraction()[
+        np.rint((90 - latitude) * 4).astype(int), np.rint(longitude * 4).astype(int)
+    ]
+    midnight = (NOON - np.datetime64("2000-01-01", "ns")) / HOUR - 12
+    # 80 E: 5 to 6 h local solar time, and 14 to 15 h
+    dawn, day = (Moment(0, midnight + h).points(latitude, longitude) for h in (0, 9))
+    ratio = np.log(dawn / day)
+    assert np.median(ratio[(on_land > 0.99) & (latitude > 8)]) > 0.15
+    assert abs(np.median(ratio[(on_land < 0.01) & (latitude < -10)])) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("latitude", "declination", "least", "most"),
+    [
+        (0.0, 0.0, 1200, 2200),
+        (52.0, 23.4, 1200, 2200),
+        (52.0, -23.4, 150, 600),
+        (80.0, -23.4, 0, 0),
+    ],
+)
+def test_the_layer_follows_the_sun(
+    latitude: float, declination: float, least: float, most: float
+) -> None:
+    hours = np.arange(0, 24, 0.1)
+    day = Day(np.full_like(hours, latitude), hours, np.deg2rad(declination))
+    depth = day.layer()
+    assert least <= depth.max() <= most
+    assert np.abs(np.diff(depth, append=depth[0])).max() <= 0.15 * most
+    if depth.max():
+        assert 13 < hours[depth.argmax()] < 19.5
+        assert depth[hours < 3.5].max() < 0.02 * depth.max()  # collapsed
+        assert np.diff(depth[: depth.argmax()]).min() > -0.02 * depth.max()
+
+
+def test_what_the_day_mixed_stays_mixed_when_the_layer_collapses() -> None:
+    noon_at_greenwich = np.array([1.0, 0.0, 0.0]).reshape(1, 3, 1)
+    ages = (0.0, 1.0, 9.0, 24.0)
+    positions = np.repeat(noon_at_greenwich, len(ages), axis=0)
+    speeds = np.full((len(ages), 1), 0.3)
+    at = 24.0 * 7000
+    night, _ = hours_of_the_air(positions, speeds, at + 23, ages)
+    dawn, _ = hours_of_the_air(positions, speeds, at + 30, ages)
+    noon, _ = hours_of_the_air(positions, speeds, at + 36.5, ages)
+    assert night[0] > 1.0  # fresh air of the night is dense,
+    assert night[2] < night[0] - 1.5  # that of the afternoon is not,
+    assert dawn[2] > night[2] + 1.5  # what the night gathered is, until the layer opens
+    assert noon.max() < dawn[0] - 1.0
+    np.testing.assert_allclose(night[3], dawn[3], rtol=1e-3)
+
+
+def test_worlds_and_places_differ_in_their_mornings() -> None:
+    land = land_fraction() > 0.99
+    for name, between in (("layer", _LAYER), ("habits", _HABITS)):
+        kinds = [world_module._ground(seed)[name] for seed in (0, 1)]
+        one, two = (_nodes_of(kind)[land] for kind in kinds)
+        low, high = np.quantile(one, [0.1, 0.9])
+        assert high - low > 0.35 * (between[1] - between[0])
+        assert np.corrcoef(one, two)[0, 1] < 0.6
+
+
+def _nodes_of(read: SphereMap) -> np.ndarray:
+    return np.asarray(
+        read._flat[NUMPY.name].reshape(read.rows, read.columns + 1)[:, :-1]
+    )
 
 
 def test_the_field_is_canonical_and_says_that_it_is_simulated(

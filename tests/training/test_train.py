@@ -496,6 +496,18 @@ def test_the_log_for_tensorboard(values: Values, tmp_path: Path) -> None:
     assert found == [(step, pytest.approx(value, rel=1e-6)) for step, value in wanted]
 
 
+def test_weights_say_what_those_they_started_from_had_learnt(
+    values: Values, tmp_path: Path
+) -> None:
+    first = run(values, tmp_path / "first", "spatial")
+    start = {"start": str(first.checkpoint)}
+    second = run(values, tmp_path / "second", "spatial", network=start)
+    told = [load(each.checkpoint).card.provenance for each in (first, second)]
+    assert "start" not in told[0]
+    assert told[1]["start"]["split"] == told[0]["split"]
+    assert told[1]["start"]["experiment"] == told[0]["experiment"]
+
+
 def test_stores_of_several_variables(
     values: Values, tmp_path: Path, stores: dict[str, Any], monkeypatch: Any
 ) -> None:

@@ -65,6 +65,13 @@ def simulate(
             help="OpenAQ: plant sentinels, repeats, twins, ..; planted.csv tells which.",
         ),
     ] = False,
+    meteorology: Annotated[
+        bool,
+        typer.Option(
+            "--meteorology",
+            help="CAMS: winds and temperature (u10, v10, t2m) in the same files.",
+        ),
+    ] = False,
     device: Annotated[
         _Device,
         typer.Option(
@@ -102,6 +109,7 @@ def simulate(
             cams_layout=cams_layout.value,
             stations=stations,
             dirt=dirt,
+            meteorology=meteorology,
             overwrite=overwrite,
             arrays=arrays,
             progress=lambda _, done, total: tell(done, total),

@@ -94,6 +94,8 @@ class Experiment:
             raise InputError("--clip", "a positive concentration in ug m-3", self.clip)
         if not 0 <= self.margin < 360:
             raise InputError("--margin", "0 to 360 degrees", self.margin)
+        if self.block < 1:
+            raise InputError("block", "at least 1 frame", self.block)
         if self.keep_every is not None and self.keep_every < 2:
             raise InputError("--keep-every", "2 frames or more", self.keep_every)
         if self.keep_every is not None and not self.in_time:
@@ -255,6 +257,7 @@ def blocks(times: np.ndarray, experiment: Experiment) -> list[slice]:
         ]
     found, start, left_out = [], 0, 0
     cadence = experiment.cadence(times)
+    unit = "hours" if cadence == HOUR else "frames"
     block = -(-block // span) * span
     ends = [*(np.flatnonzero(np.diff(times) != cadence) + 1), times.size]
     for end in ends:
@@ -266,16 +269,15 @@ def blocks(times: np.ndarray, experiment: Experiment) -> list[slice]:
         ]
         start = end
     if not found:
-        hourly = cadence == HOUR
         raise InputError(
             "truth",
-            f"at least {span + 1} consecutive {'hours' if hourly else 'frames'}",
+            f"at least {span + 1} consecutive {unit}",
             f"{times.size} times, none of them",
             "give hourly files, or frames of another cadence with --keep-every 2, or use --task spatial",
         )
     if left_out:
         notice(
-            f"{left_out} frames at the ends of consecutive runs lie between no two kept frames and are not scored"
+            f"{left_out} {unit} at the ends of consecutive runs lie between no two kept frames and are not scored"
         )
     return found
 
@@ -404,7 +406,8 @@ def evaluate(
     """Score methods against a known truth.
 
     Args:
-        truth: canonical fine field; hourly for tasks in time, unless ``keep_every`` is given. Lazy fields are read block by block.
+        truth: canonical fine field; hourly for tasks in time, unless ``keep_every`` is given. Lazy fields are read
+            block by block.
         experiment: the task and how it is scored.
         methods: names (see :mod:`deepcams.evaluation.candidates`); ``None`` for all that fit the task.
         order, conserve: what the names stand for (see :func:`deepcams.evaluation.candidates.expand`).

@@ -19,6 +19,7 @@ from deepcams.methods.arrays import NUMPY, Arrays, arrays_for
 from deepcams.methods.base import TemporalDownscaler
 from deepcams.methods.four_frames import curve
 from deepcams.methods.interval import Interval
+from deepcams.methods.motion import smoothed
 from deepcams.methods.recent import Recent
 
 _SMALLEST = 1e-3
@@ -204,7 +205,7 @@ class SelfChecked(TemporalDownscaler):
     def _smoothed(self, error: Any, grid: Grid) -> Any:
         rows, columns = min(_ROUND, grid.rows - 1), min(_ROUND, grid.columns - 1)
         wide = self.arrays.rearrange(pad, error, grid, rows, columns)
-        smooth = flow.motion.smoothed(self.arrays.contiguous(wide), self.arrays)
+        smooth = smoothed(self.arrays.contiguous(wide), self.arrays)
         return smooth[rows : rows + grid.rows, columns : columns + grid.columns]
 
     def settings(self) -> dict[str, Any]:

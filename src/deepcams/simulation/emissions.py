@@ -45,11 +45,11 @@ CACHE_BYTES = 1_000_000_000
 """The maps in the cache take no more than this; the longest unused ones go first."""
 
 _GEOGRAPHY = Path(__file__).with_name("geography.json")
-_INDUSTRY = 1.2
+_INDUSTRY = 1.4
 """Spread (of the logarithm) of what a city emits around what its inhabitants do."""
-_RURAL = 0.17
+_RURAL = 0.06
 """Emission everywhere on land."""
-_VILLAGES = 0.3
+_VILLAGES = 0.12
 """Emission between cities, by inhabitants."""
 _PATCHY = 1.5
 """Spread (of the logarithm) of the patches of emission between cities."""

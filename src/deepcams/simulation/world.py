@@ -26,6 +26,7 @@ from deepcams.files.land_mask import land_fraction
 from deepcams.readers.protocols import Paths as InputPaths
 from deepcams.simulation import emissions
 from deepcams.simulation.arrays import NUMPY, Arrays
+from deepcams.simulation.mixing import hours_of_the_air
 from deepcams.simulation.sphere import (
     DEGREE,
     Nodes,
@@ -41,7 +42,7 @@ from deepcams.simulation.winds import EARTH, Paths, Winds
 
 T = TypeVar("T", int, float)
 
-WORLD_VERSION = 2
+WORLD_VERSION = 3
 """Counts up when the world's values change; files of different versions are not put into one folder."""
 
 YOUNG = (0.0, 0.5, 1.0, 1.6, 2.4, 3.4, 4.7, 6.2, 8.0)
@@ -65,9 +66,15 @@ _EDDIES = {0.15: 0.2, 0.3: 0.4, 0.6: 0.7, 1.2: 1.0}
 _RELIEF = {0.12: 0.7, 0.3: 0.8, 0.8: 0.9, 2.0: 0.8}
 """Scale (degrees) -> amplitude of air masses, of small eddies in them, of the ground's relief, of showers."""
 _SHOWERS = {0.2: 0.4, 0.5: 0.7, 1.2: 1.0, 3.0: 0.8}
-_AIR, _SMALL, _MEMORY, _FRONT, _WASHED = 0.37, 0.108, 0.45, 0.6, 0.7
-_PLAIN, _RUGGED, _TRAPPED = 0.04, 0.55, 0.18
+_AIR, _SMALL, _MEMORY, _FRONT, _WASHED = 0.37, 0.108, 0.45, 0.6, 0.66
+_PLAIN, _RUGGED, _TRAPPED, _LEVELLED = 0.11, 0.64, 0.2, 0.66
+_EVERYWHERE, _DRY, _POLAR = 0.7, 0.95, 0.4
+_PEOPLE, _COAST = 1.2, 0.4
 _CLEAN, _DRAWN, _MIXED = 3.1, 0.7, 0.18
+_KINDS = {6.0: 0.6, 14.0: 1.0}
+"""Scale (degrees) -> amplitude of what kind of day a place has."""
+_LAYER, _HABITS = (0.15, 0.95), (0.0, 1.4)
+"""From and to which power the layer's depth counts, and when people emit: weak and strong mornings."""
 _UPWIND = {0.0: 0.35, 0.5: 0.3, 1.0: 0.2, 1.6: 0.15}
 """Age (hours) -> share of the ground that the air was over then in what relief does to it: streaks along the wind."""
 
@@ -122,24 +129,38 @@ def _ground(seed: int) -> dict[str, np.ndarray]:
     hills = noise(random, emissions.STEP, {3.0: 1.0, 8.0: 1.0})
     rugged = high + 0.35 / (1 + np.exp(-2.5 * (hills - 0.8)))
     broad = noise(random, emissions.STEP, {3.0: 1.0, 6.0: 1.0})
-    relief = near_land * (
-        fine * (_PLAIN + _RUGGED * rugged) + 0.2 * broad - 0.35 * high
-    )
+    # Relief acts less in the tropics, where deep convection mixes the air over it, and under the North's snow.
+    polar = np.exp(-(((np.abs(latitudes) - 90) / 22) ** 2))[:, None]
+    warm = np.exp(-((latitudes / 30) ** 4))[:, None]
+    levelled = 1 - _LEVELLED * (warm + polar)
+    uneven = fine * (_PLAIN + _RUGGED * rugged) * levelled
+    relief = near_land * (uneven + 0.2 * broad - 0.35 * high)
     # Where air is trapped in the night: valleys, which the relief makes, and basins between the ranges.
     trapped = _TRAPPED * (0.3 + rugged) * noise(random, emissions.STEP, _RELIEF)
     people = blur(emissions.city_emission(), 4.0)
-    polar = np.exp(-(((np.abs(latitudes) - 90) / 22) ** 2))[:, None]
     broad = noise(random, emissions.STEP, {8.0: 1.0, 16.0: 1.0})
     clean = _CLEAN * np.exp(0.35 * broad) * (1 - 0.9 * polar) + 0.05
     clean *= (1 + 0.3 * np.tanh((latitudes - 5) / 12))[:, None]  # the North emits more
     ice = (1 / (1 + np.exp((latitudes + 63) / 2.5)))[:, None]
-    background = clean * (0.6 + 0.6 * blur(land, 2.0)) * (1 - 0.8 * ice) + 2.0 * people
+
+    def kind(between: tuple[float, float], of_world: float) -> np.ndarray:
+        """Make a smooth map whose values are spread evenly between two; worlds differ, and places in them."""
+        world = of_world * random.standard_normal()
+        uneven = noise(random, emissions.STEP, _KINDS) * np.sqrt(1 - of_world**2)
+        low, high = between
+        return np.asarray(low + (high - low) / (1 + np.exp(-1.7 * (uneven + world))))
+
+    background = (
+        clean * (0.6 + 0.6 * blur(land, 2.0)) * (1 - 0.8 * ice) + _PEOPLE * people
+    )
     return {
-        "texture": relief + 0.3 * (blur(land, 0.15) - 0.5),
+        "texture": relief + _COAST * (blur(land, 0.15) - 0.5),
         "valley": near_land * trapped,
         "background": background,
         "origin": np.log(blur(background, 2.0)),
         "land": blur(land, 0.3),
+        "layer": blur(land, 0.8) * kind(_LAYER, 0.35),
+        "habits": kind(_HABITS, 0.35),
     }
 
 
@@ -164,13 +185,18 @@ def _moving_texture(seed: int, epoch: int) -> dict[str, np.ndarray]:
 
     air = Nodes(latitudes, longitudes).by_bands(carried)
     small = noise(random, emissions.STEP, _EDDIES)
-    # Convection along the equator, and weaker storms on the westerlies' side, wash the air in ragged patches.
+    # Convection near the equator, which follows the sun by some weeks, and weaker storms on the westerlies' side
+    # wash the air in ragged patches.
     storms = np.exp(-(((np.abs(latitudes) - 45) / 14) ** 2))
-    wet = np.exp(-(((latitudes - 4) / 10) ** 2)) + 0.25 * storms
+    north = 4 + 6 * np.cos(2 * np.pi * (epoch * TEXTURE_EPOCH / 8766 - 0.62))
+    wet = np.exp(-(((latitudes - north) / 10) ** 2)) + 0.25 * storms
     washed = 1 / (1 + np.exp(-5 * (noise(random, emissions.STEP, _SHOWERS) - 0.8)))
     warm = np.exp(-((latitudes / 22) ** 2))
-    calm = 0.65 + 0.6 * warm - 0.2 * np.exp(-(((np.abs(latitudes) - 90) / 22) ** 2))
-    stirred = (air + _SMALL * (1 + 0.8 * warm)[:, None] * small) * calm[:, None]
+    polar = np.exp(-(((np.abs(latitudes) - 90) / 22) ** 2))
+    calm = 0.65 + 0.6 * warm - 0.2 * polar
+    dry = np.exp(-(((np.abs(latitudes) - 26) / 12) ** 2))
+    lively = _SMALL * (_EVERYWHERE + _DRY * dry - _POLAR * polar)
+    stirred = air * calm[:, None] + small * lively[:, None]
     return {"texture": stirred - _WASHED * wet[:, None] * washed}
 
 
@@ -190,10 +216,15 @@ class Moment:
         self.arrays = arrays
         self.paths = Paths(_winds(seed), YOUNG + OLD + (40.0, 2 * TEXTURE_EPOCH))
         positions, velocities = self.paths.at(hours)
-        speeds = np.sqrt((velocities**2).sum(axis=1, keepdims=True)) * (EARTH / 30)
-        moved = np.concatenate([positions, speeds], axis=1)
+        aged = len(YOUNG + OLD)
+        speeds = np.sqrt((velocities[:aged] ** 2).sum(axis=1)) * (EARTH / 30)
+        dense, busy = hours_of_the_air(positions[:aged], speeds, hours, YOUNG + OLD)
+        # x, y, z; wind speed (30 km/h); logarithms of how dense the air is and how much people emit
+        met = np.concatenate(
+            [positions[:aged], np.stack([speeds, dense, busy], axis=1)], axis=1
+        )
         self._ages = {
-            age: _lattice(there) for age, there in zip(YOUNG + OLD, moved, strict=False)
+            age: _lattice(there) for age, there in zip(YOUNG + OLD, met, strict=True)
         }
         self._textures = []
         epoch = int(np.floor(hours / TEXTURE_EPOCH))
@@ -240,21 +271,28 @@ class Moment:
         return across_poles(lattice)
 
     def _old(self, where: Nodes) -> Any:
-        return sum(self._sources(age, *self._then(age, where)) for age in OLD)
+        kinds = self._kinds(where.places())
+        return sum(self._sources(age, *self._then(age, where), *kinds) for age in OLD)
+
+    def _kinds(self, place: Places) -> tuple[Any, Any]:
+        """How much the layer's depth and people's habits count at the places: two powers."""
+        ground = _ground(self.seed)
+        return ground["layer"].sample(place), ground["habits"].sample(place)
 
     def _then(self, age: float, where: Nodes) -> tuple[Places, Any]:
-        """Where the air at the points was ``age`` hours ago, and how fast it moved there (30 km/h)."""
+        """Where the air at the points was ``age`` hours ago, and what it met there: speed, density, emission."""
         there = where.interpolate(self._ages[age], self.paths.step)
-        return Places.from_vectors(there[:3], where.arrays), there[3]
+        return Places.from_vectors(there[:3], where.arrays), there[3:]
 
-    def _sources(self, age: float, place: Places, speed: Any) -> Any:
+    def _sources(
+        self, age: float, place: Places, met: Any, layer: Any, habits: Any
+    ) -> Any:
         then, xp = self.hours - age, place.arrays.xp
         maps = _emitted(self.seed)
-        solar = _solar(place, then)
-        morning = xp.cos(solar - 2 * np.pi * 8.5 / 24)
-        afternoon = xp.cos(solar - 2 * np.pi * 15 / 24)
+        speed, dense, busy = met
+        afternoon = xp.cos(_solar(place, then) - 2 * np.pi * 15 / 24)
         gust = xp.clip(speed, None, 2.5)
-        total = maps[f"city {age}"].sample(place) * (_CITY * (1 + 0.45 * morning))
+        total = maps[f"city {age}"].sample(place) * (_CITY * xp.exp(habits * busy))
         dusty = gust * gust * gust * (1 + 0.5 * afternoon)
         total += _DUST * maps[f"dust {age}"].sample(place) * dusty
         epoch = int(np.floor(then / emissions.EPOCH))
@@ -267,6 +305,7 @@ class Moment:
                 * _fires(self.seed, generation)[f"fire {age}"].sample(place)
                 * burning
             )
+        total *= xp.exp(layer * dense)
         if age >= _SEA_FROM:
             total += _SEA * maps["sea"].sample(place) * gust * gust
         return total * SHARES[age]
@@ -275,15 +314,15 @@ class Moment:
         place, arrays = where.places(), where.arrays
         xp = arrays.xp
         plume = where.interpolate(aged, _OLD_STEP, smooth=True)
-        plume += self._sources(
-            0.0, place, where.interpolate(self._ages[0.0][3], self.paths.step)
-        )
+        kinds = self._kinds(place)
+        now = where.interpolate(self._ages[0.0][3:], self.paths.step)
+        plume += self._sources(0.0, place, now, *kinds)
         ground = _ground(self.seed)
         # What the ground below and upwind takes from the air and keeps in it, as the logarithm of a factor.
         relief = _UPWIND[0.0] * ground["texture"].sample(place)
         for age in YOUNG[1:]:
-            there, speed = self._then(age, where)
-            plume += self._sources(age, there, speed)
+            there, met = self._then(age, where)
+            plume += self._sources(age, there, met, *kinds)
             if age in _UPWIND:
                 relief += _UPWIND[age] * ground["texture"].sample(there)
         moving = 0
@@ -298,8 +337,8 @@ class Moment:
         # Plumes are drawn out by the same winds, and within them there is more to draw out.
         total += plume * xp.exp(_DRAWN * moving)
         total *= xp.exp(moving)
-        midnight = -xp.cos(_solar(place, self.hours) - 2 * np.pi * 15 / 24)
-        night = midnight * ground["land"].sample(place)
+        # The shallow layer of the night fills valleys, the deep one of the day empties them.
+        night = now[1] * ground["land"].sample(place)
         total *= xp.exp(relief + night * (_MIXED + ground["valley"].sample(place)))
         return total
 
@@ -310,7 +349,7 @@ def _solar(place: Places, hours: float) -> Any:
 
 
 _OLD_STEP = 0.75
-_CITY, _DUST, _FIRE, _SEA = 5.2, 3.6, 90.0, 0.13
+_CITY, _DUST, _FIRE, _SEA = 7.0, 6.0, 110.0, 0.13
 _SEA_FROM = 2.5
 
 

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import shutil
 import zipfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import xarray as xr
 
 from deepcams.core.errors import InputError, choose
 from deepcams.core.field import DIMS, grid_of
+from deepcams.core.grid import Grid
 from deepcams.core.progress import Progress, no_progress
 from deepcams.core.species import PM25
 from deepcams.core.times import HOUR, stamp
 from deepcams.simulation.write_fields import from_180_west, save_netcdf, write_file
 
 CamsLayout = Literal["new", "old", "zip"]
+Others = Callable[[Grid, np.ndarray], dict[str, np.ndarray]]
+"""Gives the other variables of a file, (times, rows, columns), on a grid at some times."""
 
 _MEMBER = "data_sfc.nc"
 _MISSING = np.int16(-32767)
@@ -27,6 +32,11 @@ _NAMES = {
     "units": "kg m**-3",
     "long_name": PM25.long_name,
     "standard_name": PM25.standard_name,
+}
+_OTHERS = {
+    "u10": {"units": "m s**-1", "long_name": "10 metre U wind component"},
+    "v10": {"units": "m s**-1", "long_name": "10 metre V wind component"},
+    "t2m": {"units": "K", "long_name": "2 metre temperature"},
 }
 _NORTH = {
     "units": "degrees_north",
@@ -48,6 +58,7 @@ def write_cams(
     overwrite: bool = False,
     progress: Progress = no_progress,
     world: str = "",
+    others: Others | None = None,
 ) -> bool:
     """Write a field as a CAMS EAC4 file; it appears under its name only when complete.
 
@@ -60,6 +71,8 @@ def write_cams(
         overwrite: replace the file if it exists; otherwise it is not touched.
         progress: called with the number of times done.
         world: see :func:`~deepcams.simulation.write_fields.write_file`.
+        others: gives ``u10``, ``v10`` or ``t2m`` for the same file, as
+            :func:`~deepcams.simulation.meteorology.meteorology` does.
 
     Returns:
         whether the file was written now.
@@ -74,13 +87,15 @@ def write_cams(
     if layout == "old" and off.size:
         raise InputError("CAMS layout old", "times on the hour", stamp(off[0]))
     write = {"new": _write_new, "old": _write_old, "zip": _write_zip}[layout]
-    return write_file(field, Path(path), write, overwrite, progress, world)
+    return write_file(
+        field, Path(path), partial(write, others=others), overwrite, progress, world
+    )
 
 
-def _write_zip(field: xr.DataArray, path: Path) -> None:
+def _write_zip(field: xr.DataArray, path: Path, others: Others | None) -> None:
     inner = path.with_name(f"{path.name}.nc")
     try:
-        _write_new(field, inner)
+        _write_new(field, inner, others)
         # A fixed date, so that the same field gives the same bytes.
         member = zipfile.ZipInfo(_MEMBER, (1980, 1, 1, 0, 0, 0))
         member.compress_type = zipfile.ZIP_DEFLATED
@@ -103,7 +118,19 @@ def _history(field: xr.DataArray) -> str:
     return f"simulated, no CAMS data: {field.attrs.get('source', 'deepcams simulated world')}"
 
 
-def _write_new(field: xr.DataArray, path: Path) -> None:
+def _variables(
+    field: xr.DataArray, others: Others | None
+) -> dict[str, tuple[np.ndarray, dict[str, str]]]:
+    """Return each variable's values, (times, rows, columns), and attributes."""
+    found = {"pm2p5": (field.values * np.float32(_SCALE), _NAMES)}
+    if others is not None:
+        for name, values in others(grid_of(field), field.time.values).items():
+            # the store writes this name where CF has none that it knows
+            found[name] = values, {**_OTHERS[name], "standard_name": "unknown"}
+    return found
+
+
+def _write_new(field: xr.DataArray, path: Path, others: Others | None) -> None:
     number = {
         "long_name": "ensemble member numerical id",
         "units": "1",
@@ -120,9 +147,10 @@ def _write_new(field: xr.DataArray, path: Path) -> None:
         "calendar": "proleptic_gregorian",
     }
     seconds = field.time.values.astype("datetime64[s]").astype("int64")
-    values = field.values * np.float32(_SCALE)
+    dimensions = "valid_time", "latitude", "longitude"
+    variables = _variables(field, others).items()
     dataset = xr.Dataset(
-        {"pm2p5": (("valid_time", "latitude", "longitude"), values, _NAMES)},
+        {name: (dimensions, values, about) for name, (values, about) in variables},
         {
             "number": ((), 0, number),
             "surface": ((), 0.0, surface),
@@ -142,28 +170,33 @@ def _write_new(field: xr.DataArray, path: Path) -> None:
     save_netcdf(dataset, path, chunksizes=chunks, _FillValue=np.float32(np.nan))
 
 
-def _write_old(field: xr.DataArray, path: Path) -> None:
-    clock = {
-        "units": "hours since 1900-01-01 00:00:00.0",
-        "long_name": "time",
-        "calendar": "gregorian",
-    }
-    field = from_180_west(field)
-    values = field.values.astype(np.float64) * _SCALE
+def _packing(values: np.ndarray) -> dict[str, Any]:
+    """Return the encoding that spreads 16-bit numbers over the range of the known values."""
     known = values[~np.isnan(values)]
     low, high = 0.0, 0.0
     if known.size:
         low = float(known.min())
         high = float(known.max())
-    packing = {
+    return {
         "dtype": "int16",
         "scale_factor": (high - low) / 65532 or 1.0,
         "add_offset": (high + low) / 2,
         "missing_value": _MISSING,
         "_FillValue": _MISSING,
     }
+
+
+def _write_old(field: xr.DataArray, path: Path, others: Others | None) -> None:
+    clock = {
+        "units": "hours since 1900-01-01 00:00:00.0",
+        "long_name": "time",
+        "calendar": "gregorian",
+    }
+    field = from_180_west(field)
+    variables = _variables(field, others)
+    variables["pm2p5"] = field.values.astype(np.float64) * _SCALE, _NAMES
     dataset = xr.Dataset(
-        {"pm2p5": (DIMS, values, _NAMES)},
+        {name: (DIMS, values, about) for name, (values, about) in variables.items()},
         {
             "longitude": (
                 "longitude",
@@ -175,5 +208,6 @@ def _write_old(field: xr.DataArray, path: Path) -> None:
         },
         {"Conventions": "CF-1.6", "history": _history(field)},
     )
-    encoding = {name: {"_FillValue": None} for name in DIMS} | {"pm2p5": packing}
+    encoding: dict[Any, Any] = {name: {"_FillValue": None} for name in DIMS}
+    encoding |= {name: _packing(values) for name, (values, _) in variables.items()}
     dataset.to_netcdf(path, format="NETCDF3_64BIT", engine="netcdf4", encoding=encoding)

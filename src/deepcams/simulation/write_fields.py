@@ -159,12 +159,11 @@ def from_180_west(field: xr.DataArray) -> xr.DataArray:
 def save_netcdf(
     dataset: xr.Dataset, path: Path, unlimited: str = "", **encoding: Any
 ) -> None:
-    """Write a dataset of one variable as netCDF-4, compressed; ``encoding`` is the variable's."""
-    (name,) = dataset.data_vars
+    """Write a dataset as netCDF-4, compressed; ``encoding`` is that of all its variables."""
     plain: dict[Any, Any] = {
         coordinate: {"_FillValue": None} for coordinate in dataset.coords
     }
-    plain[name] = {**_COMPRESSION, **encoding}
+    plain |= {name: {**_COMPRESSION, **encoding} for name in dataset.data_vars}
     dataset.to_netcdf(
         path,
         engine="netcdf4",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -20,6 +22,7 @@ from deepcams.files.lock import locked
 from deepcams.files.records import Records
 from deepcams.methods.coarsen import coarsen
 from deepcams.simulation.arrays import Arrays
+from deepcams.simulation.meteorology import meteorology as weather
 from deepcams.simulation.station_network import place_stations
 from deepcams.simulation.world import WORLD_VERSION, SimulatedWorld
 from deepcams.simulation.write_cams import CamsLayout, write_cams
@@ -69,6 +72,7 @@ def simulate(
     cams_layout: CamsLayout = "new",
     stations: int = 100,
     dirt: bool = False,
+    meteorology: bool = False,
     overwrite: bool = False,
     arrays: Arrays | None = None,
     progress: Progress = no_progress,
@@ -86,6 +90,7 @@ def simulate(
         cams_layout: ``new``, ``old`` or ``zip``.
         stations: how many, for ``openaq``.
         dirt: plant what goes wrong in real archives, for ``openaq``, and list it in ``planted.csv``.
+        meteorology: write winds and temperature (``u10``, ``v10``, ``t2m``) into the files of ``cams``, too.
         overwrite: write existing files anew.
         arrays: what to compute fields with, by default NumPy (see :meth:`SimulatedWorld.field`; stations always do).
         progress: called with how much is done and how much there is.
@@ -97,6 +102,10 @@ def simulate(
     """
     choose("layout", layout, get_args(Layout))
     choose("CAMS layout", cams_layout, get_args(CamsLayout))
+    if meteorology and layout != "cams":
+        raise InputError(
+            "--meteorology", "--layout cams, whose files hold it", f"--layout {layout}"
+        )
     period = Period.parse(period, "--period") if isinstance(period, str) else period
     folder = Path(folder)
     world = SimulatedWorld(seed)
@@ -129,9 +138,17 @@ def simulate(
     field = world.field(fine, times, mean, arrays)
     with locked(state.lock, folder):
         if layout == "cams":
-            _claim(folder, layout, overwrite, seed, bbox=bbox, cams_layout=cams_layout)
+            about = {"bbox": bbox, "cams_layout": cams_layout}
+            _claim(folder, layout, overwrite, seed, **about, meteorology=meteorology)
+            write = partial(
+                write_cams,
+                layout=cams_layout,
+                overwrite=overwrite,
+                world=key,
+                others=partial(weather, seed) if meteorology else None,
+            )
             written = _write_months(
-                coarsen(field), folder, cams_layout, overwrite, progress, key
+                coarsen(field), folder, write, cams_layout, progress
             )
             return Simulation(written, f"{times.size} frames of {grid.describe()}")
         _claim(folder, layout, overwrite, seed, bbox=bbox)
@@ -171,10 +188,9 @@ def _claim(
 def _write_months(
     field: xr.DataArray,
     folder: Path,
+    write_one: Callable[..., bool],
     layout: CamsLayout,
-    overwrite: bool,
     progress: Progress,
-    key: str,
 ) -> Written:
     """Write one file a month, named after its first and last time."""
     suffix = "zip" if layout == "zip" else "nc"
@@ -182,7 +198,7 @@ def _write_months(
     def write(month: xr.DataArray, progress: Progress) -> tuple[Path, bool]:
         first, last = month.time.dt.strftime("%Y%m%dT%H").values[[0, -1]]
         path = folder / f"cams_eac4_{first}-{last}.{suffix}"
-        return path, write_cams(month, path, layout, overwrite, progress, key)
+        return path, write_one(month, path, progress=progress)
 
     return write_calendar(field, "M", write, progress)
 

@@ -24,7 +24,7 @@ from deepcams.core.progress import Progress, no_progress
 from deepcams.files.lock import locked
 from deepcams.methods.device import working
 from deepcams.networks.base import Network
-from deepcams.networks.checkpoint import save
+from deepcams.networks.checkpoint import read_card, save
 from deepcams.training.distributed import Ranks
 from deepcams.training.options import Experiment
 from deepcams.training.run_folder import FLOW, RunFolder
@@ -154,6 +154,8 @@ class _Training:
             expected = f"a multiple of the {ranks.count} processes"
             raise InputError("training.batch", expected, self.options.batch)
         network, self.scaling = make_network(experiment)
+        start = experiment.network.start
+        self.begun = {"start": _about_start(start)} if start else {}
         data = experiment.data
         self.stores = [
             Prepared.open(store.path, store.variable or data.variable)
@@ -395,6 +397,7 @@ class _Training:
         """Return JSON values for the checkpoint's card: data, split, recipe, effort, and validation."""
         device = self.ranks.device
         return {
+            **self.begun,
             "card": self.experiment.output.card,
             "data": [_about_store(store) for store in self.stores],
             "split": {
@@ -466,6 +469,13 @@ def _plain(scores: Mapping[str, Score]) -> dict[str, dict[str, float]]:
 
 def _scores(plain: Mapping[str, Mapping[str, Any]]) -> Scores:
     return {group: Score(**values) for group, values in plain.items()}
+
+
+def _about_start(path: str) -> dict[str, Any]:
+    """Return what the weights that a training starts from say of their own training."""
+    told = read_card(path).provenance
+    parts = ("start", "data", "split", "experiment", "steps", "minutes", "device")
+    return {name: told[name] for name in parts if name in told}
 
 
 def _about_store(store: Prepared) -> dict[str, Any]:
