@@ -44,8 +44,8 @@ from deepcams.methods.solar import (
     used_share,
 )
 from deepcams.stations.in_time import SEASONS, Finding
-from deepcams.stations.sorted_copy import StationArchive
 from deepcams.stations.quality import Control, Quality, near_pairs
+from deepcams.stations.sorted_copy import StationArchive
 
 DATA = Path("../shared/data")
 KIGALI = "geos_cf/geos_cf_kigali_20210701-20211231_hourly.nc"

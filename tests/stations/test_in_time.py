@@ -359,7 +359,7 @@ def test_only_methods_asked_for_are_rows(stations: str, tmp_path: Path, capsys) 
         ),
         (
             ["--methods", "flow"],
-            "expected one of catmull-rom, cubic, linear, linear-eq9, pchip",
+            "expected one of catmull-rom, cubic, linear, linear-eq9, pchip, sun",
         ),
         (["--methods", ","], "--methods: expected at least one"),
         (["--clip", "800"], "--clip: expected no such option with stations"),

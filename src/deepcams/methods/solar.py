@@ -125,22 +125,27 @@ class Sun(Cubic):
 
     name = "sun"
 
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
     def between(self, interval: Interval, fractions: Sequence[float]) -> np.ndarray:
         """Interpolate; see :meth:`TemporalDownscaler.between`."""
         made = super().between(interval, fractions)
         why = unfitted(interval)
         if why:
-            notice(f"the sun's weights are not used: {why}; the curve is that of cubic")
+            if why not in self._told:
+                self._told.add(why)
+                notice(f"the sun's weights are not used: {why}; this is cubic's curve")
             return made
         share = used_share(interval)
         kind = made.dtype
-        elevations = [
+        first, last = (
             sun_elevation(
                 interval.time(end), interval.latitude, interval.longitude
             ).astype(kind)
             for end in (0, 1)
-        ]
-        g, h = SHAPE.modulation(*elevations, share.astype(kind))
+        )
+        g, h = SHAPE.modulation(first, last, share.astype(kind))
         gain = (g * interval.before + h * interval.after).astype(kind, copy=False)
         for frame, t in zip(made, fractions, strict=True):
             frame += float(t * (1 - t)) * gain
