@@ -105,7 +105,8 @@ def _by_hand(table: pd.DataFrame, regions: dict[int, int], at_least: int):
 
 
 def _same(found, expected) -> None:
-    assert set(found) == {
+    # tests/methods/test_solar.py has what the sun does
+    assert {key for key in found if key[0] != "sun"} == {
         (name, *group) for name, groups in expected.items() for group in groups
     }
     for name, groups in expected.items():
