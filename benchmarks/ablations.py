@@ -271,7 +271,8 @@ def main() -> None:
     head = (
         "# Ablations\n\nWritten by `python benchmarks/ablations.py` (after `make weights`). Each training is short, so "
         "rows of one table compare with each other and with nothing else. All scores: four real GEOS-CF hours east of "
-        "75W, which no training saw; ug m-3.\n"
+        "75W, which no training saw; ug m-3. What each input of the method `sun` is worth: "
+        "[the sun](sun.md#what-each-input-is-worth).\n"
     )
     found = [sections / f"{name}.md" for name in ABLATIONS]
     (ROOT / "docs" / "ablations.md").write_text(

@@ -340,7 +340,9 @@ the air does. The last of these in full:
 
 ![error and skill by local hour](figures/accuracy-stations.png)
 
-{found["all stations, at least 20"].text}"""
+{found["all stations, at least 20"].text}
+What the sun's place is worth there: [the sun](sun.md).
+"""
 
 
 SHORT = {

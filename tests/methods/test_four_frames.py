@@ -117,7 +117,13 @@ def test_methods_at_points_need_no_grid(name: str) -> None:
     earlier, before, after, later = frames.reshape(4, *grid.shape)
     start = np.datetime64("2019-01-01T09", "ns")
     on_grid = Interval.on_grid(
-        before, after, grid, earlier=earlier, later=later, start=start
+        before,
+        after,
+        grid,
+        earlier=earlier,
+        later=later,
+        start=start,
+        variable="pm2p5",
     )
     places = np.broadcast_arrays(on_grid.latitude, on_grid.longitude)
     latitude, longitude = (each.ravel() for each in places)
@@ -130,6 +136,7 @@ def test_methods_at_points_need_no_grid(name: str) -> None:
         longitude,
         np.full(12, start),
         on_grid.step,
+        variable="pm2p5",
     )
     method = AT_POINTS.get(name)()
     assert method.name == name

@@ -14,6 +14,7 @@ METHODS = {
     "linear": "deepcams.methods.linear:Linear",
     "linear-eq9": "deepcams.methods.linear:LinearEq9",
     "pchip": "deepcams.methods.four_frames:Pchip",
+    "sun": "deepcams.methods.solar:Sun",
 }
 """Name -> class of those that come with the package."""
 
