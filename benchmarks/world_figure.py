@@ -47,15 +47,17 @@ def world_figure(
     frames: Mapping[str, xr.DataArray],
     regions: Mapping[str, tuple[Statistics, Sequence[Statistics]]],
     levels: Sequence[float],
+    days: Mapping[str, tuple[np.ndarray, Sequence[np.ndarray]]],
 ) -> Figure:
-    """Maps above; below them a row a region: spectra, quantiles, changes.
+    """Maps above; below them a row a region (spectra, quantiles, changes), and a row of mean days.
 
     Args:
         frames: title -> canonical field of one time, drawn side by side; of one grid.
         regions: title -> the real hours' statistics, and those of each simulated world.
         levels: of the quantiles, 0..1.
+        days: title -> the real relative mean day, (24,), and that of each simulated world.
     """
-    width, height, top = 9.6, 4.2 + 2.95 * len(regions), 3.85
+    width, height, top = 9.6, 4.2 + 2.95 * len(regions) + 2.5, 3.85
     figure = Figure(figsize=(width, height), dpi=160, facecolor="white")
     _maps(figure, frames, top)
     for row, (title, (real, worlds)) in enumerate(regions.items()):
@@ -76,7 +78,45 @@ def world_figure(
         _spectra(panels[0], real, worlds)
         _quantiles(panels[1], real, worlds, levels)
         _changes(panels[2], real, worlds)
+    figure.text(
+        0.08 / width,
+        2.4 / height,
+        "Mean day, PM relative to its mean",
+        fontsize=10,
+        fontweight="bold",
+    )
+    each = (width - 0.68 - 0.15) / len(days)
+    for k, (title, (day, others)) in enumerate(days.items()):
+        left = 0.68 + k * each
+        axes = figure.add_axes(
+            (left / width, 0.55 / height, (each - 0.12) / width, 1.5 / height)
+        )
+        _mean_day(axes, title, day, others, first=k == 0)
     return figure
+
+
+def _mean_day(
+    axes: Axes, title: str, real: np.ndarray, worlds: Sequence[np.ndarray], first: bool
+) -> None:
+    hours = np.arange(24) + 0.5
+    for k, world in enumerate(worlds):
+        axes.plot(
+            hours,
+            world,
+            color=_COLOURS[0],
+            linewidth=1,
+            alpha=0.65,
+            label="simulated worlds" if k == 0 else None,
+        )
+    axes.plot(hours, real, color=_REAL, linewidth=1.6, label="real")
+    _settle(axes, "local solar hour", "", title)
+    axes.set_xlim(0, 24)
+    axes.set_xticks([0, 6, 12, 18, 24])
+    axes.set_ylim(0, 2.5)
+    axes.tick_params(labelleft=first)
+    axes.title.set_fontsize(8.5)
+    if first:
+        axes.legend(fontsize=6.5, frameon=False, loc="upper right", borderaxespad=0.1)
 
 
 def _maps(figure: Figure, frames: Mapping[str, xr.DataArray], top: float) -> None:
