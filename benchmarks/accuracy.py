@@ -221,6 +221,8 @@ over the coarse cells are made equal to the coarse values; `A-then-B`: A works f
 
 ## In short (east of 75W)
 
+- The default in time, `self-checked`, is `flow` here, where two frames are all there is; what four frames are worth is in
+  [decision 17](decisions/17-four-frames.md) and at the stations below.
 - In time `flow` takes {gain("east/temporal", "flow", "linear")} off linear interpolation's MAE at 0.25 degrees and
   {gain("east/temporal-coarse", "flow", "linear")} at 0.75 degrees; `flow-refine` takes
   {gain("east/temporal", "flow-refine", "flow")} and {gain("east/temporal-coarse", "flow-refine", "flow")} off `flow`'s.
@@ -304,19 +306,19 @@ def at_stations() -> str:
     }
     hours = skill_by_hour_figure(
         found["all stations, at least 20"].document,
-        ["linear", "pchip", "catmull-rom"],
+        ["linear", "pchip", "catmull-rom", "cubic"],
         title="When a method in time errs at Poland's stations",
     )
     save_figure(hours, ROOT / "docs" / "figures" / "accuracy-stations.png")
     lines = [
-        "| means over | MAE of linear | pchip | catmull-rom |",
-        "|---|---:|---:|---:|",
+        "| means over | MAE of linear | pchip | catmull-rom | cubic |",
+        "|---|---:|---:|---:|---:|",
     ]
     for name, each in found.items():
         rows = each.rows
         ratios = [
             f"{row['ratio']:.3f} ({row['ratio_low']:.3f}..{row['ratio_high']:.3f})"
-            for row in (rows["pchip"], rows["catmull-rom"])
+            for row in (rows["pchip"], rows["catmull-rom"], rows["cubic"])
         ]
         mae = f"{rows['linear']['MAE']:.2f}"
         lines.append("| " + " | ".join([name, mae, *ratios]) + " |")
@@ -336,7 +338,8 @@ that need no space, on the same windows. MAE against linear interpolation's, wit
 {table}
 
 What one instrument does within three hours is mostly noise that no method can know: a mean of many stations shows what
-the air does. The last of these in full:
+the air does. `cubic` was chosen with 2017 and 2018 in view, `sun` was fitted to and chosen on these two years: 2019 alone
+is in [the sun](sun.md). The last of these in full:
 
 ![error and skill by local hour](figures/accuracy-stations.png)
 
