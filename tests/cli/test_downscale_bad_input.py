@@ -196,7 +196,8 @@ CASES = {
         ["single frame", "--temporal none"],
     ),
     "output with other settings": Case(
-        another_output, ["chain was cellnet, linear, now cellnet, flow", "--overwrite"]
+        another_output,
+        ["chain was cellnet, linear, now cellnet, self-checked", "--overwrite"],
     ),
     "output of others": Case(
         output_of_others, ["out.nc exists", "--overwrite"], "out.nc"

@@ -10,6 +10,7 @@ import pytest
 import xarray as xr
 
 from deepcams.cli import main
+from deepcams.methods import AT_POINTS
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +97,7 @@ def test_all_outputs(
                 "--margin",
                 "0",
             ],
-            {"linear", "linear-eq9", "flow", "flow-refine", "xvfi"},
+            {"flow", "flow-refine", "self-checked", "xvfi", *AT_POINTS.names()},
             4,
         ),
         (

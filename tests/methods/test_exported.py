@@ -112,7 +112,7 @@ def test_the_default_needs_no_pytorch() -> None:
         text=True,
     )
     name, mean = json.loads(done.stdout)
-    assert name == "cellnet (conserving) + flow"
+    assert name == "cellnet (conserving) + self-checked"
     assert mean == pytest.approx(20, rel=1e-6)
 
 

@@ -46,8 +46,11 @@ def test_best_is_a_shipped_network_and_with_nothing_to_run_it_a_training_free_me
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("DEEPCAMS_MODELS", raising=False)
-    assert (best("temporal"), best("spatial")) == ("flow", "cellnet")
-    assert [part.name for part in build().parts] == ["cellnet (conserving)", "flow"]
+    assert (best("temporal"), best("spatial")) == ("self-checked", "cellnet")
+    assert [part.name for part in build().parts] == [
+        "cellnet (conserving)",
+        "self-checked",
+    ]
     find_spec = importlib.util.find_spec
     runners = ["openvino", "onnxruntime", "torch"]
     without: Any = lambda name: None if name in runners else find_spec(name)  # noqa: E731
@@ -63,7 +66,7 @@ def test_best_is_a_shipped_network_and_with_nothing_to_run_it_a_training_free_me
     with pytest.warns(DeepcamsNotice):
         names = [part.name for part in build().parts]
     assert best("temporal") == TRAINING_FREE["temporal"]
-    assert names == ["log-bicubic (conserving)", "flow"]
+    assert names == ["log-bicubic (conserving)", "self-checked"]
     runners.remove("torch")
     assert best("spatial") == "cellnet"
 

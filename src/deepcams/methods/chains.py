@@ -44,12 +44,16 @@ Kind = Literal["temporal", "spatial"]
 BEST = "best"
 """The name of the most accurate method available: a shipped network, or without PyTorch a training-free method."""
 
-TRAINING_FREE: dict[Kind, str] = {"temporal": "flow", "spatial": "log-bicubic"}
+TRAINING_FREE: dict[Kind, str] = {
+    "temporal": "self-checked",
+    "spatial": "log-bicubic",
+}
 """The most accurate methods that need no training."""
 
-_BEST: dict[Kind, str] = {"temporal": "flow", "spatial": "cellnet"}
+_BEST: dict[Kind, str] = {"temporal": "self-checked", "spatial": "cellnet"}
 """The pair that is most accurate together on real data that no weight was fitted to (docs/accuracy.md): after
-``cellnet``, ``flow-refine`` gains nothing on ``flow`` and takes four times the time of the chain."""
+``cellnet``, ``flow-refine`` gains nothing on ``flow`` and takes four times the time of the chain. ``self-checked`` is
+``flow`` where only two frames are known, and better where four are."""
 
 _SUFFIX = ".safetensors"
 SHIPPED = Path(__file__).parents[1] / "weights"
