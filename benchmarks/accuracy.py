@@ -221,8 +221,8 @@ over the coarse cells are made equal to the coarse values; `A-then-B`: A works f
 
 ## In short (east of 75W)
 
-- The default in time, `self-checked`, is `flow` here, where two frames are all there is; what four frames are worth is in
-  [decision 17](decisions/17-four-frames.md) and at the stations below.
+- The default in time, `self-checked`, is `flow` here, where two frames are all there is; what four frames are worth is
+  in [decision 17](decisions/17-four-frames.md) and at the stations below.
 - In time `flow` takes {gain("east/temporal", "flow", "linear")} off linear interpolation's MAE at 0.25 degrees and
   {gain("east/temporal-coarse", "flow", "linear")} at 0.75 degrees; `flow-refine` takes
   {gain("east/temporal", "flow-refine", "flow")} and {gain("east/temporal-coarse", "flow-refine", "flow")} off `flow`'s.
@@ -338,8 +338,8 @@ that need no space, on the same windows. MAE against linear interpolation's, wit
 {table}
 
 What one instrument does within three hours is mostly noise that no method can know: a mean of many stations shows what
-the air does. `cubic` was chosen with 2017 and 2018 in view, `sun` was fitted to and chosen on these two years: 2019 alone
-is in [the sun](sun.md). The last of these in full:
+the air does. `cubic` was chosen with 2017 and 2018 in view, `sun` was fitted to and chosen on these two years: 2019
+alone is in [the sun](sun.md). The last of these in full:
 
 ![error and skill by local hour](figures/accuracy-stations.png)
 
