@@ -154,8 +154,8 @@ def test_writers_are_told_which_world_it_is(
     """Another world's blocks, of a folder that was taken over, must not be taken for this one's."""
     told = list[str]()
 
-    def write(field: xr.DataArray, path: Path, *more: Any) -> bool:
-        told.append(more[-1])
+    def write(field: xr.DataArray, path: Path, *, world: str, **more: Any) -> bool:
+        told.append(world)
         path.touch()
         return True
 
@@ -173,7 +173,7 @@ def test_two_simulations_in_one_folder_are_refused(
 ) -> None:
     folder, box = tmp_path / "a" / "b", (75.0, 20.0, 80.0, 24.0)
 
-    def second(field: xr.DataArray, path: Path, *more: Any) -> bool:
+    def second(field: xr.DataArray, path: Path, **more: Any) -> bool:
         with pytest.raises(OutputError) as caught:
             simulate(folder, "field", "2019-12-01T00..2019-12-01T01", bbox=box)
         path.write_text(str(caught.value))

@@ -232,7 +232,7 @@ class _Made:
 
     field: xr.DataArray
 
-    def downscale(self, _: xr.DataArray) -> xr.DataArray:
+    def downscale(self, _: xr.DataArray, hours: np.ndarray) -> xr.DataArray:
         return self.field
 
 
