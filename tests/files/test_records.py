@@ -104,6 +104,7 @@ def test_differences_name_what_changed():
         "inputs": [{"name": "a.nc", "bytes": 2}],
     }
     assert differences(old, old) == []
+    assert differences(old, {**old, "newer option": None, "another": []}) == []
     assert differences(old, new) == [
         "chain was flow, now linear",
         "inputs: a.nc: bytes was 1, now 2",

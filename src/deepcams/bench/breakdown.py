@@ -188,6 +188,8 @@ def amounts(job: Job, size: int) -> dict[str, Amount]:
     # Of a pair's two inner hours both are counted, whatever the period leaves of them.
     pairs = sum(plan.ends(item).size for item in plan.items)
     inner = 2 * pairs
+    # A method that sees the frames around hides about as many frames as there are pairs.
+    sought = pairs * (1 + plan.chain.reach)
     space_first = any(part.factor > 1 for part in plan.chain.parts[:1])
     refined = frames if space_first else frames + inner
     between = fine_bytes if space_first else coarse_bytes
@@ -196,7 +198,7 @@ def amounts(job: Job, size: int) -> dict[str, Amount]:
         "read": Amount(frames * coarse_bytes),
         "space": Amount(refined * (coarse_bytes + fine_bytes)),
         "conserve": Amount(refined * (coarse_bytes + 2 * fine_bytes)),
-        "motion": Amount(pairs * (2 * between + flow)),
+        "motion": Amount(sought * (2 * between + flow)),
         "carry": Amount(pairs * (2 * between + flow) + inner * 2 * between),
         "blend": Amount(inner * 3 * between),
         "round": Amount(hours * 2 * fine_bytes),

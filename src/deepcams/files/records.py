@@ -317,9 +317,10 @@ _SHORT = 6
 
 
 def _changes(old: Any, new: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
-    """Yield paths, old values and new values; empty and absent are the same."""
-    nothing: list[Any] = [_ABSENT, {}, []]
-    if old == new or (old in nothing and new in nothing):
+    """Yield paths, old values and new values; absent is the same as empty, and as null (a newer option's default)."""
+    empty: list[Any] = [_ABSENT, {}, []]
+    unset: list[Any] = [_ABSENT, None]
+    if old == new or any(old in one and new in one for one in (empty, unset)):
         return
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         dot = "." if path and not path.endswith(" ") else ""

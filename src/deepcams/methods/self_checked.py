@@ -180,8 +180,7 @@ class SelfChecked(TemporalDownscaler):
         key = self._recent.key(earlier, hidden, later, repr(grid))
         found: Check | None = self._recent.get(key)
         if found is None:
-            with stage("check"):
-                found = self._checked(earlier, hidden, later, grid)
+            found = self._checked(earlier, hidden, later, grid)
             self._recent.keep(key, found)
         return found
 
