@@ -134,7 +134,7 @@ def test_a_record_says_which_neighbours_were_known_and_an_extension_adds_them(
         "2020-01-02 03:00",
     )
     np.testing.assert_array_equal(*(xr.open_zarr(each).pm2p5 for each in (out, whole)))
-    assert not verify(out).faults
+    assert not verify(out).damages
 
 
 def test_two_frames_alone_are_those_of_flow(make_field: MakeField) -> None:
