@@ -372,8 +372,8 @@ no profile towards the ground, and no weather moves the temperature.
 
 The relative mean day by local solar hour, at the same places and months; of the simulated worlds every twentieth day of
 a year. Kigali is GEOS-CF, July to October 2021; Poland is 46 and 51 stations in 2017 and 2018 (2019 was not looked at).
-The world's hours were chosen with these shapes in view, so that the four worlds span Kigali's is no test of it, and what
-a network scores on it is no evidence about real mornings: those of GEOS-CF and of stations differ.
+The world's hours were chosen with these shapes in view, so that the four worlds span Kigali's is no test of it, and
+what a network scores on it is no evidence about real mornings: those of GEOS-CF and of stations differ.
 
 {mornings}
 

@@ -19,7 +19,7 @@ from deepcams.core.grid import Grid
 from deepcams.evaluation import candidates as method_names
 from deepcams.evaluation.candidates import Task, expand, make, make_all
 from deepcams.evaluation.experiment import Experiment, Result, blocks, evaluate
-from deepcams.evaluation.experiment_tables import rows
+from deepcams.evaluation.experiment_tables import rows, title
 from deepcams.methods import build
 from deepcams.methods.coarsen import coarsen
 
@@ -541,6 +541,7 @@ def test_analyses_are_the_truth_of_a_record() -> None:
         abs(line - hidden).sum(), rel=1e-5
     )
     assert scores["cubic"].terms["absolute"] < 0.7 * scores["linear"].terms["absolute"]
+    assert title(result) == "Temporal: 6 h to 3 h at the fine resolution"
     assert result.figures["linear"]["drift"] == pytest.approx(0, abs=1e-6)
     with pytest.raises(InputError, match="--keep-every 2"):
         evaluate(field, Experiment("temporal"), ["linear"])

@@ -179,6 +179,7 @@ class Result:
         figures: method -> the figures of its diagnostics by key; NaN where undefined.
         details: diagnostic -> its rows, each with its method; undefined figures are ``None``.
         gaps: one phrase for each diagnostic that there can be none of.
+        cadence: hours between the truth's frames, in tasks in time.
     """
 
     experiment: Experiment
@@ -190,6 +191,7 @@ class Result:
     figures: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     details: Mapping[str, list[Row]] = field(default_factory=dict)
     gaps: tuple[str, ...] = ()
+    cadence: float = 1.0
 
 
 def _cut(truth: xr.DataArray, bbox: Box) -> xr.DataArray:
@@ -461,6 +463,7 @@ def evaluate(
         where,
         scored,
         *diagnosed(table, compared, methods_and_baseline),
+        cadence=float(experiment.cadence(seen.time.values) / HOUR),
     )
 
 

@@ -220,10 +220,11 @@ def _diagnostic_columns(result: Result) -> list[Column]:
 def title(result: Result) -> str:
     """Return the experiment in one line."""
     experiment = result.experiment
+    hidden, hour = f"{experiment.span * result.cadence:g} h", f"{result.cadence:g} h"
     where = {
-        "temporal": f"3 h to 1 h at the {experiment.resolution} resolution",
+        "temporal": f"{hidden} to {hour} at the {experiment.resolution} resolution",
         "spatial": "coarse to fine, each hour",
-        "joint": "3 h coarse to 1 h fine",
+        "joint": f"{hidden} coarse to {hour} fine",
     }[experiment.task]
     extra = [f"degradation {experiment.degradation}"] if experiment.degraded else []
     extra += ["area-weighted"] if experiment.weighting == "area" else []
