@@ -199,7 +199,7 @@ class TemporalDownscaler(_Method):
             fractions: times in (0, 1), measured from ``interval.before``.
 
         Returns:
-            (len(fractions), *shape of the frames), of their type, >= 0.
+            (len(fractions), ..), each of the shape and type of the frames, >= 0.
         """
 
     def downscale(
