@@ -16,11 +16,11 @@ from typing import Literal, get_args
 
 from deepcams.core.errors import InputError, MissingExtraError, choose, notice
 from deepcams.methods import SPATIAL, TEMPORAL, Chain, Downscaler, build
+from deepcams.methods.base import Kind
 from deepcams.methods.chains import NONE, is_checkpoint, kind_of, weights_of
 from deepcams.networks import NETWORKS
 
 Task = Literal["temporal", "spatial", "joint"]
-Kind = Literal["baseline", "training-free", "network"]
 Conserve = Literal["as-named", "both", "always", "never"]
 Orders = Literal["both", "spatial-first", "temporal-first"]
 

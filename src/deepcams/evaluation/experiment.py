@@ -24,7 +24,6 @@ from deepcams.core.times import HOUR, stamp
 from deepcams.evaluation.candidates import (
     CORRECT_BASELINE,
     Conserve,
-    Kind,
     Method,
     Orders,
     Task,
@@ -42,7 +41,7 @@ from deepcams.evaluation.diagnostics.base import (
 )
 from deepcams.evaluation.frames import Table, extreme_threshold, score_sample
 from deepcams.evaluation.tables import Row, defined
-from deepcams.methods.base import TemporalDownscaler
+from deepcams.methods.base import Kind, TemporalDownscaler
 from deepcams.methods.coarsen import Degradation, coarsen
 from deepcams.workers import ThisProcess, Work, Workers
 
@@ -424,6 +423,7 @@ def evaluate(
     # What the truth cannot give is refused before any checkpoint is loaded.
     seen = what_methods_see(truth, experiment)
     plan = blocks(seen.time.values, experiment)
+    cadence = experiment.cadence(seen.time.values)
     chosen = make_all(chosen_names, asked_for=methods is not None)
     names = {method.name: method.kind for method in chosen}
     baseline = CORRECT_BASELINE[task]
@@ -431,7 +431,7 @@ def evaluate(
     for method in working:
         for _, part in method.parts:
             if isinstance(part, TemporalDownscaler):
-                part.max_gap = experiment.span * experiment.cadence(seen.time.values)
+                part.max_gap = experiment.span * cadence
     table = Table()
     if progress:
         progress(0, len(plan))
@@ -463,7 +463,7 @@ def evaluate(
         where,
         scored,
         *diagnosed(table, compared, methods_and_baseline),
-        cadence=float(experiment.cadence(seen.time.values) / HOUR),
+        cadence=float(cadence / HOUR),
     )
 
 

@@ -216,7 +216,7 @@ class TemporalDownscaler(_Method):
         wanted = every if hours is None else hours
         raw = np.asarray(field.data)
         values, missing = fill_missing(raw, grid)
-        frames = _Frames(list(values), missing, times, grid, str(field.name))
+        frames = _Frames(values, missing, times, grid, str(field.name))
         hourly = np.full((wanted.size, *grid.shape), np.nan, np.float32)
         known = np.isin(wanted, times)
         hourly[known] = raw[np.searchsorted(times, wanted[known])]
@@ -240,13 +240,13 @@ class _Frames:
     """The frames of a field, whose missing cells are filled.
 
     Args:
-        values: one a time, the same objects at each call, so that methods may know them again.
-        missing: (time, rows, columns), or ``None``: nothing is.
+        values: (time, rows, columns), filled.
+        missing: what was filled, of that shape, or ``None``: nothing.
     """
 
     def __init__(
         self,
-        values: list[np.ndarray],
+        values: np.ndarray,
         missing: np.ndarray | None,
         times: np.ndarray,
         grid: Grid,
