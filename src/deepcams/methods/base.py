@@ -304,7 +304,7 @@ class Chain:
         self.clip_above = min(clips, default=None)
         self.reach = max((part.reach for part in self.parts), default=0)
         # where two work items meet they share the frame, and those that the method in time reaches
-        self._recent = Recent(2 * self.reach + 1)
+        self._recent = Recent(2 * self.reach + 2)
         self.halo = 0
         self.factor = 1
         for part in self.parts:
@@ -318,13 +318,13 @@ class Chain:
         hourly = False
         for part in self.parts:
             if self.reach and isinstance(part, SpatialDownscaler) and not hourly:
-                field = self._refined(part, field)
+                field = self.refined(part, field)
             else:
                 field = part.downscale(field, hours)
             hourly = hourly or part.hourly
         return field
 
-    def _refined(self, part: SpatialDownscaler, field: xr.DataArray) -> xr.DataArray:
+    def refined(self, part: SpatialDownscaler, field: xr.DataArray) -> xr.DataArray:
         """Return frames that one part made finer; those at the end of the call before are not made again."""
         recent, grid = self._recent, grid_of(field)
         keys = [recent.key(frame, repr(grid)) for frame in np.asarray(field.data)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -105,8 +107,11 @@ def build(
     precision: str = "float32",
     engine: str = "auto",
     variable: str | None = None,
+    auxiliary: Sequence[str] = (),
 ) -> Chain:
     """Build the chain that the names describe.
+
+    A network in space and time (``spacetime``) is both methods: name it for both.
 
     Args:
         temporal: a name in :data:`TEMPORAL`, a network's name (``xvfi``), a checkpoint file, ``best`` (see
@@ -120,6 +125,7 @@ def build(
         engine: runs networks in space on the CPU: one of :data:`deepcams.methods.engines.ENGINES`, ``torch``, or
             ``auto``: the quickest one installed that can, else PyTorch.
         variable: what will be downscaled; a checkpoint trained on another one is refused. None: not checked.
+        auxiliary: files of weather for a network in space and time that takes them.
 
     Raises:
         InputError: an unknown name; a checkpoint that is missing, damaged, of the wrong kind, or for another variable
@@ -134,6 +140,11 @@ def build(
         "engine": engine,
         "variable": variable,
     }
+    if temporal == spatial and _is_joint(temporal):
+        return Chain([_joint(temporal, how, auxiliary)])
+    if auxiliary:
+        found = f"{temporal} and {spatial}"
+        raise InputError("--auxiliary", "a network in space and time", found)
     in_time = _method("temporal", temporal, TEMPORAL, how)
     in_space = _method("spatial", spatial, SPATIAL, how)
     if in_space is not None and conserve:
@@ -165,8 +176,63 @@ def is_checkpoint(name: str) -> bool:
     return name.endswith((_SUFFIX, ".pth", ".pt", ".ckpt")) or os.sep in name
 
 
-def kind_of(name: str) -> Kind:
-    """Return whether a method works in time or in space; of a checkpoint only the card is read.
+def _is_joint(name: str) -> bool:
+    """Return whether a name is that of a network in space and time, or of its checkpoint."""
+    if name in (NONE, BEST) or name in (*TEMPORAL.names(), *SPATIAL.names()):
+        return False
+    known = is_checkpoint(name) or name in NETWORKS.names()
+    return known and kind_of(name) == "joint"
+
+
+def _joint(name: str, how: dict[str, Any], files: Sequence[str]) -> Any:
+    """Return a network in space and time as a downscaler, with the chain that it starts from."""
+    from deepcams.methods.joint import Estimates, Joint, Runner
+    from deepcams.networks.checkpoint import read_card
+
+    path = _weights(name, "--method", [])
+    card = read_card(path)
+    _check_variable(path, card, how["variable"])
+    estimate = card.options["estimate"]
+    space, time = build("self-checked", estimate, **{**how, "variable": None}).parts
+    engine = _engine(path, card, how)
+    runner: Runner
+    if engine != engines.TORCH:
+        from deepcams.methods.exported_joint import ExportedJoint
+        from deepcams.networks.exported import load_exported
+
+        runner = ExportedJoint(load_exported(path), engine)
+    else:
+        with _needs_torch(path):
+            from deepcams.methods.neural_joint import NeuralJoint
+            from deepcams.networks.checkpoint import load
+
+            runner = NeuralJoint(load(path), how["device"], how["precision"])
+    auxiliary = None
+    if files:
+        from deepcams.methods.auxiliary import open_auxiliary
+
+        auxiliary = open_auxiliary(files, runner.context, path)
+    return Joint(runner, Estimates(space, time), auxiliary)
+
+
+@contextmanager
+def _needs_torch(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"the network {path.name}", "networks") from error
+
+
+def _check_variable(path: Path, card: Card, variable: str | None) -> None:
+    if variable not in (None, card.variable):
+        found = f"weights trained on {card.variable}"
+        raise InputError(path, f"weights trained on {variable}", found)
+
+
+def kind_of(name: str) -> str:
+    """Return whether a method works in time ("temporal"), in space ("spatial") or both ("joint").
+
+    Of a checkpoint only the card is read.
 
     Raises:
         InputError: neither a method's name, nor a network's with weights, nor a checkpoint file.
@@ -178,7 +244,7 @@ def kind_of(name: str) -> Kind:
     from deepcams.networks.checkpoint import read_card
 
     card = read_card(_weights(name, "method", [*TEMPORAL.names(), *SPATIAL.names()]))
-    return "temporal" if card.kind == "temporal" else "spatial"
+    return card.kind
 
 
 def _method(kind: Kind, name: str, registry: Registry, how: dict[str, Any]) -> Any:
@@ -221,13 +287,11 @@ def _neural(kind: Kind, path: Path, how: dict[str, Any]) -> Any:
     card = read_card(path)
     if card.kind != kind:
         found = f"a {card.kind} one ({card.network})"
+        option = "method" if card.kind == "joint" else card.kind
         raise InputError(
-            f"--{kind} {path}", f"a {kind} network", found, f"use --{card.kind}"
+            f"--{kind} {path}", f"a {kind} network", found, f"use --{option}"
         )
-    variable = how["variable"]
-    if variable not in (None, card.variable):
-        found = f"weights trained on {card.variable}"
-        raise InputError(path, f"weights trained on {variable}", found)
+    _check_variable(path, card, how["variable"])
     if kind == "spatial" and card.factor != FACTOR:
         raise InputError(path, f"a network of factor {FACTOR}", f"factor {card.factor}")
     engine = _engine(path, card, how)
@@ -236,14 +300,12 @@ def _neural(kind: Kind, path: Path, how: dict[str, Any]) -> Any:
         from deepcams.networks.exported import load_exported
 
         return ExportedSpatial(load_exported(path), engine)
-    try:
+    with _needs_torch(path):
         from deepcams.methods.neural_spatial import NeuralSpatial
         from deepcams.methods.neural_temporal import NeuralTemporal
         from deepcams.networks.checkpoint import load
 
         checkpoint = load(path)
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(f"the network {path.name}", "networks") from error
     channels = checkpoint.network.channels
     if channels != 1:
         raise InputError(

@@ -14,7 +14,6 @@ import numpy as np
 
 from deepcams.core.errors import InputError, MissingExtraError, choose
 from deepcams.core.registry import Registry
-from deepcams.networks.exported import INPUT
 
 TORCH = "torch"
 """The name of PyTorch among the engines: it runs every network, on GPUs too, from the checkpoint itself."""
@@ -46,7 +45,7 @@ class Engine(Protocol):
         ...
 
     def run(self, frames: np.ndarray) -> np.ndarray:
-        """Compute (N, 1, H, W) -> (N, 1, factor H, factor W), float32; any N, H and W."""
+        """Compute (N, channels, H, W) -> (N, 1, rows, columns), float32; any N, H and W."""
         ...
 
 
@@ -71,7 +70,8 @@ class OnnxRuntime:
 
     def run(self, frames: np.ndarray) -> np.ndarray:
         """Compute; see :meth:`Engine.run`."""
-        return np.asarray(self._session.run(None, {INPUT: frames})[0])
+        name = self._session.get_inputs()[0].name
+        return np.asarray(self._session.run(None, {name: frames})[0])
 
 
 class OpenVino:

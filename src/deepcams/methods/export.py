@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from deepcams.core.errors import DeepcamsError, InputError, MissingExtraError
 from deepcams.files.atomic import os_errors_explained, write_atomically
 from deepcams.methods.engines import installed, open_engine
-from deepcams.networks.base import SpatialNetwork
+from deepcams.methods.neural_joint import scaled_planes
+from deepcams.networks.base import JointNetwork, SpatialNetwork
 from deepcams.networks.checkpoint import VERSION, Checkpoint, load, rewrite_card
 from deepcams.networks.exported import INPUT, OUTPUT, SUFFIX, Exported
 from deepcams.networks.scaling import Scaling
@@ -29,13 +30,24 @@ from deepcams.networks.scaling import Scaling
 class _Graph(nn.Module):
     """The network between its scaling and back: ug m-3 to ug m-3."""
 
-    def __init__(self, network: SpatialNetwork, scaling: Scaling) -> None:
+    def __init__(self, network: SpatialNetwork | JointNetwork, scaling: Scaling) -> None:
         super().__init__()
         self.network = network
         self.scaling = scaling
 
     def forward(self, coarse: Tensor) -> Tensor:
-        return self.scaling.inverse(self.network.refine(self.scaling.forward(coarse)))
+        if isinstance(self.network, JointNetwork):
+            seen = scaled_planes(coarse, self.scaling)
+        else:
+            seen = self.scaling.forward(coarse)
+        return self.scaling.inverse(self.network.refine(seen))
+
+    @property
+    def planes(self) -> int:
+        """Channels of what it takes."""
+        if isinstance(self.network, JointNetwork):
+            return 4 + len(self.network.context)
+        return self.network.channels
 
 
 TOLERANCE = 1e-5
@@ -64,7 +76,7 @@ def export(path: str | Path) -> tuple[Path, dict[str, float]]:
     path = Path(path)
     checkpoint = load(path)
     network: Any = checkpoint.network
-    if not isinstance(network, SpatialNetwork):
+    if not isinstance(network, SpatialNetwork | JointNetwork):
         raise InputError(path, "a network in space", f"one in time ({network.name})")
     if network.channels != 1:
         found = f"one of {network.channels} channels"
@@ -75,14 +87,18 @@ def export(path: str | Path) -> tuple[Path, dict[str, float]]:
     differences = {
         name: max(_differences(module, name, graph, target)) for name in installed()
     }
-    rule, tiling = network.size_rule, network.tiling
+    rule = network.size_rule
+    tiling = network.tiling if isinstance(network, SpatialNetwork) else None
     side = tiling.size if tiling else rule.enlarge(512, 512)[0]
+    halo = tiling.halo if tiling else 0
+    if isinstance(network, JointNetwork):
+        halo = network.receptive_field
     about = Exported(
         sha256=hashlib.sha256(graph).hexdigest(),
         multiple=rule.multiple,
         minimum=rule.minimum,
         tile=tiling.size if tiling else 0,
-        halo=tiling.halo if tiling else 0,
+        halo=halo,
         bytes_per_pixel=-(-network.working_bytes(side, side) // side**2),
         clip_above=checkpoint.scaling.clip_above,
     )
@@ -107,7 +123,7 @@ def _differences(
     draw = np.random.default_rng(0)
     rule = module.network.size_rule
     for number, rows, columns in ((1, 1, 1), (2, 37, 61), (1, 90, 48)):
-        shape = (number, 1, *rule.enlarge(rows, columns))
+        shape = (number, module.planes, *rule.enlarge(rows, columns))
         frames = draw.lognormal(1, 1.5, shape).astype(np.float32)
         frames[0, 0, 0] = 0
         with torch.inference_mode():
@@ -126,13 +142,13 @@ def _differences(
 def _graph_of(checkpoint: Checkpoint, path: Path) -> bytes:
     network: Any = checkpoint.network
     rows, columns = network.size_rule.enlarge(45, 61)
-    example = torch.ones(2, network.channels, rows, columns)
+    module = _Graph(network, checkpoint.scaling).eval()
+    example = torch.ones(2, module.planes, rows, columns)
     sizes = {
         0: torch.export.Dim("batch"),
         2: torch.export.Dim.AUTO,
         3: torch.export.Dim.AUTO,
     }
-    module = _Graph(network, checkpoint.scaling).eval()
     try:
         import onnxscript  # noqa: F401
     except ModuleNotFoundError as error:

@@ -115,7 +115,7 @@ class SelfChecked(TemporalDownscaler):
         self.arrays = arrays
         self.candidates = tuple(candidates)
         self._alone = flow.Flow(arrays)
-        self._recent = Recent(2)
+        self._recent, self._latest = Recent(2), Recent(2)
 
     @classmethod
     def on_device(cls, device: str) -> Self:
@@ -138,8 +138,10 @@ class SelfChecked(TemporalDownscaler):
             strict=True,
         )
         related = [
-            (candidate(before, after, grid, self.arrays), *residuals)
-            for candidate, residuals in zip(self.candidates, bends, strict=True)
+            (candidate, *residuals)
+            for candidate, residuals in zip(
+                self._related(interval), bends, strict=True
+            )
         ]
 
         def mixed(t: float) -> np.ndarray:
@@ -156,6 +158,25 @@ class SelfChecked(TemporalDownscaler):
         with stage("carry"), ThreadPoolExecutor(2) as pool:
             frames = list(pool.map(mixed, map(float, fractions)))
         return unify_poles(np.stack(frames), grid)
+
+    def carried(self, interval: Interval, t: float) -> Carried:
+        """Return the frames of an interval carried to time t in [0, 1] as the first candidate does; arrays of NumPy."""
+        candidate = self._related(interval)[0]
+        nothing = self.arrays.put(np.zeros_like(interval.before))
+        found = candidate.at(t, nothing, nothing)
+        return Carried(*(self.arrays.get(each) for each in found))
+
+    def _related(self, interval: Interval) -> list[Candidate]:
+        """Return what each candidate makes of two frames; those of the latest two intervals are kept."""
+        key = self._latest.key(interval.before, interval.after, repr(interval.on))
+        found: list[Candidate] | None = self._latest.get(key)
+        if found is None:
+            found = [
+                candidate(interval.before, interval.after, interval.on, self.arrays)
+                for candidate in self.candidates
+            ]
+            self._latest.keep(key, found)
+        return found
 
     def _bent(self, carried: Carried, t: float) -> Any:
         """Return the curve through two carried frames whose residuals say how far those beyond are off the line."""

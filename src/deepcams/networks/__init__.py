@@ -13,6 +13,8 @@ from deepcams.core.lazy import lazy_names
 from deepcams.core.registry import Registry
 
 if TYPE_CHECKING:
+    from deepcams.networks.base import JointNetwork as JointNetwork
+    from deepcams.networks.base import JointSample as JointSample
     from deepcams.networks.base import Network as Network
     from deepcams.networks.base import SpatialNetwork as SpatialNetwork
     from deepcams.networks.base import SpatialSample as SpatialSample
@@ -28,6 +30,8 @@ else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
         {
+            "JointNetwork": ".base",
+            "JointSample": ".base",
             "Network": ".base",
             "SizeRule": ".sizes",
             "SpatialNetwork": ".base",
@@ -50,6 +54,7 @@ NETWORKS = Registry(
         "abpn": "deepcams.networks.abpn:ABPN",
         "cellnet": "deepcams.networks.cellnet:CellNet",
         "flow-refine": "deepcams.networks.flow_refine:FlowRefine",
+        "spacetime": "deepcams.networks.spacetime:SpaceTime",
         "xvfi": "deepcams.networks.xvfi:XVFI",
     },
 )
@@ -59,7 +64,7 @@ def build(name: str, preset: str | None = None, **options: Any) -> Network:
     """Return a network with fresh random weights.
 
     Args:
-        name: of a registered network ("xvfi", "abpn", "cellnet", "flow-refine").
+        name: of a registered network ("xvfi", "abpn", "cellnet", "flow-refine", "spacetime").
         preset: one of the network's ``presets``; None takes the defaults of its options.
         options: single options, which override the preset's.
 

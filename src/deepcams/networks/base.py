@@ -1,7 +1,7 @@
 """The contract of a network: what a downscaler, the training loop and a checkpoint may ask of it.
 
 A network sees scaled float tensors only: no units, no coordinates, no files, no padding. Derive from
-:class:`TemporalNetwork` or :class:`SpatialNetwork`, register the class under ``deepcams.networks``, and check it
+:class:`TemporalNetwork`, :class:`SpatialNetwork` or :class:`JointNetwork`, register the class under ``deepcams.networks``, and check it
 with :func:`deepcams.testing.check_network`.
 """
 
@@ -22,7 +22,7 @@ from deepcams.core.errors import InputError
 from deepcams.networks.sizes import SizeRule, Tiling
 from deepcams.networks.window import Pad
 
-Kind = Literal["temporal", "spatial"]
+Kind = Literal["temporal", "spatial", "joint"]
 Times = Sequence[float] | Tensor
 Shapes = Mapping[str, tuple[int, ...]]
 MOST_BYTES = 1 << 30
@@ -60,8 +60,20 @@ class SpatialSample(NamedTuple):
     target: Tensor
 
 
+class JointSample(NamedTuple):
+    """One training batch of a network in space and time.
+
+    Attributes:
+        planes: (B, P, H, W), see :meth:`JointNetwork.refine`.
+        target: (B, 1, H, W), scaled, the true fine frame.
+    """
+
+    planes: Tensor
+    target: Tensor
+
+
 class Network(nn.Module, ABC):
-    """What temporal and spatial networks share.
+    """What all networks share.
 
     A class declares ``name``, ``kind``, ``options_type`` (a frozen dataclass of JSON values) and ``presets`` (named
     options); an instance is made of its options alone and holds them in ``options``. A network is deterministic in
@@ -69,9 +81,9 @@ class Network(nn.Module, ABC):
 
     Attributes:
         name: registered name.
-        kind: "temporal" or "spatial".
+        kind: "temporal", "spatial" or "joint".
         channels: number of variables in a frame.
-        factor: fine pixels per coarse pixel (spatial), or None (temporal: any t in (0, 1)).
+        factor: fine pixels per coarse pixel, or None (temporal: any t in (0, 1)).
     """
 
     name: ClassVar[str]
@@ -200,6 +212,50 @@ class SpatialNetwork(Network):
     def forward(self, coarse: Tensor) -> Tensor:
         """Do the same as :meth:`refine`, for hooks, ``torch.compile`` and ``torch.export``."""
         return self.refine(coarse)
+
+
+class JointNetwork(Network):
+    """A network that corrects the fine frame that a chain of other methods makes of an hour, each hour on its own.
+
+    Attributes:
+        estimate: method in space of the chain that makes the initial estimate; in time it is ``self-checked``.
+        context: names in :data:`deepcams.networks.context.CONTEXT`, in the order of their planes.
+        receptive_field: how many coarse pixels away a pixel's answer sees.
+    """
+
+    kind: ClassVar[Kind] = "joint"
+    factor: int
+    estimate: str
+    context: tuple[str, ...] = ()
+
+    @property
+    @abstractmethod
+    def receptive_field(self) -> int:
+        """Return how many coarse pixels away a pixel's answer sees."""
+
+    @abstractmethod
+    def refine(self, planes: Tensor) -> Tensor:
+        """Return the fine frame of an hour; coarse pixel k covers the fine pixels factor k .. factor k + factor - 1.
+
+        Args:
+            planes: (B, 4 + len(context), H, W), fine, H and W multiples of the factor: the initial estimate, scaled;
+                the known frames before and after, carried to the hour, scaled (where one is not known, the estimate
+                again); 4 t (1 - t), where the hour lies between two analyses, t from 0 to 1; the context.
+
+        Returns:
+            (B, 1, H, W), scaled, in float32. Where 4 t (1 - t) is 0, each cell's mean is the estimate's.
+
+        Raises:
+            InputError: a shape that does not fit.
+        """
+
+    @abstractmethod
+    def loss(self, sample: JointSample) -> Tensor:
+        """Return the scalar to minimise for one batch."""
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """Do the same as :meth:`refine`, for hooks, ``torch.compile`` and ``torch.export``."""
+        return self.refine(planes)
 
 
 def times_tensor(t: Times, frames: Tensor, where: str) -> Tensor:

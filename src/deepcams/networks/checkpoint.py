@@ -53,8 +53,8 @@ class Card:
 
     Attributes:
         network: registered name of the network.
-        kind: "temporal" or "spatial".
-        factor: of a spatial network; None: any time in between.
+        kind: "temporal", "spatial" or "joint".
+        factor: of a network in space, or in space and time; None: any time in between.
         options: of the network.
         scaling: registered name of the scaling.
         scaling_options: of the scaling.

@@ -165,10 +165,10 @@ class _Training:
         validated = find_portions(experiment, self.stores, "validation")
         refuse_mixed(trained)
         refuse_shared(trained, validated)
-        method, cache = getattr(network, "estimate_method", None), folder.path / FLOW
+        cache = folder.path / FLOW
         self.samples, unseen = (
             SampleSet(
-                experiment.samples, portions, self.scaling, seed, side, method, cache
+                experiment.samples, portions, self.scaling, seed, side, network, cache
             )
             for portions, seed, side in (
                 (trained, self.options.seed, "train"),

@@ -144,19 +144,21 @@ class Samples(Options):
     """What a training sample is.
 
     Attributes:
-        task: "temporal" (a frame between two) or "spatial" (a fine frame of a coarse one).
-        crop: edge of the network's input, in its own pixels (coarse ones for a spatial network).
+        task: "temporal" (a frame between two), "spatial" (a fine frame of a coarse one) or "joint" (a fine frame of an
+            hour at or between coarse ones).
+        crop: edge of the network's input, in its own pixels (coarse ones for a spatial network, fine ones for a joint
+            one).
         degradation: how fine becomes coarse.
         resolution: of temporal samples; "both" draws either with the same chance.
-        span: of temporal samples.
+        span: of temporal and joint samples; of these, frames follow each other so from the first hour of a run.
         flow: of temporal samples of a network that starts from flow: "crop" estimates the motion on each crop,
             "whole" once on each whole frame, cached in the run's folder (faster for stores of few hours; 4 MB for each
             global fine hour between two frames).
-        reversal: of temporal samples: half of them run backwards in time.
+        reversal: of temporal and joint samples: half of them run backwards in time.
         flips, rot90: half of the samples are mirrored, along either axis; all are turned by 0 to 3 quarters.
     """
 
-    task: Literal["temporal", "spatial"]
+    task: Literal["temporal", "spatial", "joint"]
     crop: Count
     degradation: Degradation = "area"
     resolution: Literal["coarse", "fine", "both"] = "coarse"
@@ -259,7 +261,8 @@ class Validation(Options):
         margin: pixels of the network's input at the crop's edges that are not scored.
         conserve: spatial: score network and baselines after the coarse means are restored, as ``downscale`` does
             (default: for the degradation "area").
-        baselines: training-free methods on the same samples; skill is against the first one.
+        baselines: training-free methods on the same samples; skill is against the first one. Joint samples have one,
+            ``estimate``: what the network corrects.
         patience: end after so many validations without a better one (default: never).
     """
 
@@ -305,10 +308,12 @@ class Experiment(Options):
     @property
     def baselines(self) -> tuple[str, ...]:
         """Training-free methods to compare with, the strongest first."""
-        usual = ("log-bicubic", "bicubic")
-        if self.samples.task == "temporal":
-            usual = ("flow", "linear")
-        return self.validation.baselines or usual
+        usual: dict[str, tuple[str, ...]] = {
+            "temporal": ("flow", "linear"),
+            "spatial": ("log-bicubic", "bicubic"),
+            "joint": ("estimate",),
+        }
+        return self.validation.baselines or usual[self.samples.task]
 
     @property
     def conserve(self) -> bool:

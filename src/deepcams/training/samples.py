@@ -24,9 +24,17 @@ from deepcams.core.grid import Grid, nodes_from_cells
 from deepcams.core.times import stamp
 from deepcams.methods import flow
 from deepcams.methods.coarsen import METHODS
-from deepcams.networks.base import SpatialSample, TemporalSample
+from deepcams.methods.neural_joint import scaled_planes
+from deepcams.networks.base import (
+    JointNetwork,
+    JointSample,
+    Network,
+    SpatialSample,
+    TemporalSample,
+)
 from deepcams.networks.scaling import Scaling
 from deepcams.training.distributed import Ranks
+from deepcams.training.estimate_cache import EstimateCache
 from deepcams.training.flow_cache import FlowCache
 from deepcams.training.options import Samples
 from deepcams.training.split import FACTORS, Portion, Window, cells_of, reach
@@ -34,6 +42,8 @@ from deepcams.training.store.hour_array import Resolution
 from deepcams.training.store.open import Prepared
 
 _STREAMS = {"train": 0, "validation": 1}
+_ALONE = 0.15
+"""Share of joint samples in training without the frames before and after."""
 FLOW_MARGIN = 24
 """Pixels beyond a crop, where the region has them, that flow may look at (as an estimate, or to compare with)."""
 
@@ -51,6 +61,8 @@ class Draw:
         window: which of the portion's windows it lies in.
         reverse, flip_rows, flip_columns, quarters: how it is turned.
         magnitude: what its values are multiplied by.
+        around: joint: which frames are known, counted in spans from ``hour``.
+        alone: joint: whether the network is told no frame but the hour's own estimate.
     """
 
     portion: int
@@ -67,6 +79,8 @@ class Draw:
     flip_columns: bool = False
     quarters: int = 0
     magnitude: float = 1.0
+    around: tuple[int, ...] = ()
+    alone: bool = False
 
     @property
     def crop(self) -> Window:
@@ -75,12 +89,16 @@ class Draw:
 
     def change(self, array: np.ndarray) -> np.ndarray:
         """Mirror, turn and multiply an array, (.., H, W)."""
+        array = self.turn(array)
+        return array if self.magnitude == 1 else array * np.float32(self.magnitude)
+
+    def turn(self, array: np.ndarray) -> np.ndarray:
+        """Mirror and turn an array, (.., H, W)."""
         if self.flip_rows:
             array = array[..., ::-1, :]
         if self.flip_columns:
             array = array[..., ::-1]
-        array = np.ascontiguousarray(np.rot90(array, self.quarters, axes=(-2, -1)))
-        return array if self.magnitude == 1 else array * np.float32(self.magnitude)
+        return np.ascontiguousarray(np.rot90(array, self.quarters, axes=(-2, -1)))
 
 
 class Surroundings(NamedTuple):
@@ -96,9 +114,9 @@ class Values(NamedTuple):
     """A sample before scaling, ug m-3.
 
     Attributes:
-        known: (2, H, W), the frames at t = 0 and 1; or (H, W), the coarse frame.
+        known: (2, H, W), the frames at t = 0 and 1; or (H, W), the coarse frame; or the planes of a joint sample.
         t: where the target lies (1.0 for a spatial sample).
-        target: (H, W), or (3H, 3W) cell-like.
+        target: (H, W), or of a spatial sample (3H, 3W) cell-like.
         estimate: (G, H, W), the initial estimate, if the network wants it.
         grid: the grid of ``known``, unless the sample is turned.
         around: temporal: the known frames with their surroundings, for methods that look beyond the crop.
@@ -121,8 +139,8 @@ class SampleSet(Dataset[Any]):
         scaling: of the network.
         seed: which samples.
         side: "train", or "validation": nothing is turned or reversed.
-        method: "flow" if the network wants its initial estimate.
-        cache: folder for the estimates of whole frames, if ``samples.flow`` asks for them.
+        network: what it wants: an initial estimate, a context.
+        cache: folder for the estimates of whole frames, if the samples are joint or ``samples.flow`` asks for them.
     """
 
     def __init__(
@@ -132,15 +150,19 @@ class SampleSet(Dataset[Any]):
         scaling: Scaling,
         seed: int,
         side: str = "train",
-        method: str | None = None,
+        network: Network | None = None,
         cache: Path | None = None,
     ) -> None:
         self.samples, self.portions, self.scaling = samples, tuple(portions), scaling
-        self.seed, self.side, self.method = seed, side, method
+        self.seed, self.side = seed, side
+        self.method: str | None = getattr(network, "estimate_method", None)
         self.temporal = samples.task == "temporal"
+        self.estimates: EstimateCache | None = None
+        if cache and isinstance(network, JointNetwork):
+            self.estimates = EstimateCache(cache, network.estimate, network.context)
         weights = np.array([portion.weight for portion in portions], float)
         self._shares = np.cumsum(weights / weights.sum())
-        wanted = method is not None and samples.flow == "whole"
+        wanted = self.method is not None and samples.flow == "whole"
         self._cache = FlowCache(cache) if cache and wanted else None
 
     def draw(self, i: int) -> Draw:
@@ -152,6 +174,8 @@ class SampleSet(Dataset[Any]):
         portion = self.portions[number]
         resolution: Resolution = "coarse"
         span = inner = 0
+        if samples.task == "joint":
+            return self._joint_draw(number, rng)
         if self.temporal:
             resolutions: list[Resolution] = ["coarse", "fine"]
             if samples.resolution != "both":
@@ -167,6 +191,27 @@ class SampleSet(Dataset[Any]):
         window, row, column = self._place(portion, cells, resolution, rng)
         drawn = Draw(number, hour, span, inner, resolution, row, column, cells, window)
         return self._changed(drawn, rng) if self.side == "train" else drawn
+
+    def _joint_draw(self, number: int, rng: np.random.Generator) -> Draw:
+        """Draw an hour at or after one of a run's frames, which are ``span`` hours apart, the first one known."""
+        portion, samples = self.portions[number], self.samples
+        span = int(rng.integers(samples.span.shortest, samples.span.longest + 1))
+        frames = [
+            (first + k * span, k, (count - 1) // span)
+            for first, count in portion.runs.tolist()
+            for k in range((count - 1) // span + 1)
+        ]
+        hour, k, last = frames[rng.integers(len(frames))]
+        inner = int(rng.integers(span)) if k < last else 0
+        around = tuple(j for j in (-1, 0, 1, 2) if 0 <= k + j <= last)
+        cells = cells_of(samples.crop, "fine")
+        window, row, column = self._place(portion, cells, "fine", rng)
+        drawn = Draw(number, hour, span, inner, "fine", row, column, cells, window)
+        drawn = replace(drawn, around=around)
+        if self.side != "train":
+            return drawn
+        alone = bool(rng.random() < _ALONE)
+        return self._changed(replace(drawn, alone=alone), rng)
 
     def _place(
         self,
@@ -191,7 +236,9 @@ class SampleSet(Dataset[Any]):
         samples = self.samples
         turned = replace(
             draw,
-            reverse=self.temporal and samples.reversal and bool(rng.integers(2)),
+            reverse=samples.task != "spatial"
+            and samples.reversal
+            and bool(rng.integers(2)),
             flip_rows=samples.flips and bool(rng.integers(2)),
             flip_columns=samples.flips and bool(rng.integers(2)),
             quarters=int(rng.integers(4)) if samples.rot90 else 0,
@@ -214,6 +261,8 @@ class SampleSet(Dataset[Any]):
     def values(self, i: int) -> Values:
         """Read sample ``i``, in ug m-3, turned and multiplied as it was drawn."""
         draw = self.draw(i)
+        if self.estimates:
+            return self._joint(draw, self.estimates)
         found = self._temporal(draw) if self.temporal else self._spatial(draw)
         estimate = None if found.estimate is None else draw.change(found.estimate)
         return found._replace(
@@ -232,8 +281,14 @@ class SampleSet(Dataset[Any]):
         except DeepcamsError as error:
             return error
 
-    def scaled(self, values: Values) -> TemporalSample | SpatialSample:
+    def scaled(self, values: Values) -> TemporalSample | SpatialSample | JointSample:
         """Return the sample that a network sees, without the batch dimension."""
+        if self.estimates:
+            planes = torch.from_numpy(values.known)
+            return JointSample(
+                scaled_planes(planes[None], self.scaling)[0],
+                self._scale(values.target).unsqueeze(0),
+            )
         known, target = (
             self._scale(values.known),
             self._scale(values.target).unsqueeze(0),
@@ -248,6 +303,16 @@ class SampleSet(Dataset[Any]):
         if values.estimate is not None:
             given.append(self._scale(values.estimate).unsqueeze(1))
         return TemporalSample(*given)
+
+    def _joint(self, draw: Draw, cache: EstimateCache) -> Values:
+        store = self.portions[draw.portion].store
+        planes = cache.read(store, draw)
+        if draw.reverse:
+            planes[1:3] = planes[2:0:-1].copy()
+        target = draw.crop.read(store, draw.hour + draw.inner, "fine")
+        known = np.concatenate([draw.change(planes[:3]), draw.turn(planes[3:])])
+        grid = draw.crop.grid(store.coarse)
+        return Values(known, draw.inner / draw.span, draw.change(target), None, grid)
 
     def _scale(self, array: np.ndarray) -> torch.Tensor:
         return self.scaling.forward(torch.from_numpy(array))

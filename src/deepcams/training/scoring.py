@@ -57,8 +57,10 @@ class Validator:
     ) -> None:
         self.samples, self.ranks = samples, ranks
         self.margin, self.conserve = experiment.validation.margin, experiment.conserve
-        registry = TEMPORAL if samples.temporal else SPATIAL
-        self._methods = {name: registry.get(name)() for name in experiment.baselines}
+        self._methods: dict[str, Any] = dict.fromkeys(experiment.baselines)
+        if not samples.estimates:
+            registry = TEMPORAL if samples.temporal else SPATIAL
+            self._methods = {name: registry.get(name)() for name in self._methods}
         self._values = lru_cache(_KEEP)(samples.values)
         self._groups = [self._group(i) for i in range(experiment.validation.samples)]
 
@@ -70,6 +72,8 @@ class Validator:
     def baselines(self) -> dict[str, Scores]:
         """Return the scores of each training-free method."""
         score = self._temporal_method if self.samples.temporal else self._spatial_method
+        if self.samples.estimates:
+            score = _estimate
         return {
             name: self._score(partial(score, method))
             for name, method in self._methods.items()
@@ -142,7 +146,7 @@ class Validator:
         sample: Any = self.samples.scaled(values)
         model: Any = network
         known = sample[0].unsqueeze(0).to(device)
-        if network.kind == "spatial":
+        if network.kind in ("spatial", "joint"):
             out = model.refine(known)[0, 0]
         else:
             estimate = []
@@ -155,6 +159,11 @@ class Validator:
             nodes = np.ascontiguousarray(nodes_from_cells(found, values.grid))[None]
             found = self._conserved(nodes, values)
         return found
+
+
+def _estimate(method: None, values: Values) -> np.ndarray:
+    """Return what a network in space and time corrects."""
+    return values.known[0]
 
 
 def skill(network: Mapping[str, Score], baseline: Mapping[str, Score]) -> float:

@@ -188,7 +188,7 @@ def _check(portion: Portion, samples: Samples) -> None:
         expected = f"at least {needed} consecutive hours in {store.path} ({span})"
         raise InputError(f"{portion.where}.periods", expected, portion.longest)
     resolution: Resolution = "coarse"
-    if temporal and samples.resolution == "fine":
+    if samples.task == "joint" or (temporal and samples.resolution == "fine"):
         resolution = "fine"
     cells = cells_of(samples.crop, resolution) + 2 * reach(store, samples, resolution)
     if not any(all(window.places(cells)) for window in portion.windows):

@@ -1,0 +1,55 @@
+"""What exported networks share, whatever they do; they need no torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deepcams.methods.engines import open_engine
+from deepcams.networks.exported import ExportedCheckpoint
+
+
+class Exported:
+    """An exported network that an engine runs on the CPU, in float32.
+
+    Args:
+        checkpoint: from :func:`deepcams.networks.exported.load_exported`.
+        engine: in :data:`deepcams.methods.engines.ENGINES`.
+
+    Raises:
+        InputError: the engine cannot run the network.
+        MissingExtraError: it is not installed.
+    """
+
+    name: str
+    clip_above: float | None
+    halo: int
+
+    def __init__(self, checkpoint: ExportedCheckpoint, engine: str) -> None:
+        self.checkpoint = checkpoint
+        self.name = checkpoint.card.network
+        self.clip_above = checkpoint.about.clip_above
+        self._engine_name = engine
+        self._open()
+
+    def _open(self) -> None:
+        path, graph = self.checkpoint.path, self.checkpoint.graph
+        self._engine = open_engine(self._engine_name, graph, path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Give another process the graph; it opens an engine of its own."""
+        return {**vars(self), "_engine": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._open()
+
+    def settings(self) -> dict[str, Any]:
+        """Return the checkpoint's hash, the engine, its version and precision, and the halo."""
+        return {
+            "name": self.name,
+            "sha256": self.checkpoint.sha256,
+            "device": "cpu",
+            "precision": "float32",
+            "engine": f"{self._engine_name} {self._engine.version}",
+            "halo": self.halo,
+        }

@@ -1,0 +1,218 @@
+"""A network in space and time as a downscaler: it corrects, hour by hour, what a chain of other methods makes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import xarray as xr
+
+from deepcams.core.field import field_like, grid_of
+from deepcams.core.grid import Grid, nodes_from_cells, pad, place, unify_poles
+from deepcams.core.stages import staged
+from deepcams.methods.base import Chain, _Method, fill_missing, hours_between
+from deepcams.methods.base import SpatialDownscaler as Space
+from deepcams.methods.conserve import conserve
+from deepcams.methods.context import Auxiliary, context_planes
+from deepcams.methods.fit_memory import checked_finite, first_that_fits
+from deepcams.methods.interval import Interval
+from deepcams.methods.self_checked import SelfChecked
+
+
+class Estimates:
+    """The fine frames of hours that a network in space and time starts from.
+
+    Args:
+        space: makes frames finer.
+        time: makes hours between two of them.
+    """
+
+    def __init__(self, space: Space, time: SelfChecked) -> None:
+        self.space, self.time = space, time
+        self.chain = Chain([space, time])
+
+    def at(self, field: xr.DataArray, hours: np.ndarray) -> np.ndarray:
+        """Return the estimates of hours from one frame, included, to the next one, excluded.
+
+        Args:
+            field: coarse, complete; the frames around the hours.
+            hours: increasing.
+
+        Returns:
+            (hours, 3, rows, columns) of the fine grid, ug m-3: the chain's, and the frames before and after, carried to
+            the hour (the chain's again where there is none within the method's reach). NaN: hours that cannot be made.
+        """
+        times = field.time.values
+        made = self.chain.downscale(field, hours).values
+        found = np.repeat(made[:, None], 3, axis=1)
+        for hour, planes in zip(hours, found, strict=True):
+            at = int(np.searchsorted(times, hour))
+            if at < times.size and times[at] == hour:
+                pairs = [(at - 1, 1.0, 1), (at, 0.0, 2)]
+            elif 0 < at < times.size:
+                fraction = float((hour - times[at - 1]) / (times[at] - times[at - 1]))
+                pairs = [(at - 1, fraction, 1), (at - 1, fraction, 2)]
+            else:
+                continue
+            for first, t, plane in pairs:
+                interval = self._interval(field, first)
+                if interval is not None:
+                    carried = self.time.carried(interval, t)
+                    planes[plane] = carried.before if plane == 1 else carried.after
+        return found
+
+    def _interval(self, field: xr.DataArray, first: int) -> Interval | None:
+        """Return the interval between two fine frames; None: there is none, or it is too long."""
+        pair = field.isel(time=slice(max(first, 0), first + 2))
+        if first < 0 or pair.sizes["time"] < 2:
+            return None
+        step = pair.time.values[1] - pair.time.values[0]
+        if step > self.time.max_gap:
+            return None
+        fine = self.chain.refined(self.space, pair)
+        return Interval.on_grid(
+            fine.values[0], fine.values[1], grid_of(fine), step=step
+        )
+
+
+class Runner(Protocol):
+    """What runs a network in space and time.
+
+    Attributes:
+        name, clip_above: as of a :class:`deepcams.methods.base.Downscaler`.
+        context: names of the planes that follow the first four.
+        halo: how many coarse pixels away a pixel's answer sees.
+    """
+
+    name: str
+    clip_above: float | None
+    context: Sequence[str]
+    halo: int
+
+    def run(self, planes: np.ndarray) -> np.ndarray:
+        """Return (1, 1, H, W) of (1, P, H, W), ug m-3; see :meth:`deepcams.networks.JointNetwork.refine`."""
+        ...
+
+    def settings(self) -> dict[str, Any]:
+        """Return everything that decides the result."""
+        ...
+
+
+class Joint(_Method):
+    """A network that corrects the hours of a chain.
+
+    At an analysis each coarse cell keeps its mean (relative error <= 1e-6); between two analyses the network decides it.
+
+    Args:
+        runner: runs the network.
+        estimates: make what it corrects.
+        auxiliary: a file with weather, for a network that takes it.
+    """
+
+    hourly = True
+    reach = 1
+
+    def __init__(
+        self, runner: Runner, estimates: Estimates, auxiliary: Auxiliary | None = None
+    ) -> None:
+        self.runner, self.estimates, self.auxiliary = runner, estimates, auxiliary
+        self.name = runner.name
+        self.clip_above = runner.clip_above
+        self.factor = estimates.chain.factor
+        self.halo = estimates.chain.halo + runner.halo
+
+    def downscale(
+        self, field: xr.DataArray, hours: np.ndarray | None = None
+    ) -> xr.DataArray:
+        """Return the hourly fine field; see :meth:`deepcams.methods.base.Downscaler.downscale`."""
+        coarse = grid_of(field)
+        every = hours_between(field.time.values)
+        wanted = every if hours is None else hours
+        fine = np.full((wanted.size, *coarse.refine(self.factor).shape), np.nan)
+        fine = fine.astype(np.float32)
+        raw = np.asarray(field.data)
+        present = ~np.isnan(raw).all(axis=(1, 2))
+        times = field.time.values[present]
+        values, missing = fill_missing(raw[present], coarse)
+        whole = field_like(field, values, coarse, times)
+        begin = np.searchsorted(times, wanted, side="right") - 1
+        for i in np.unique(begin[begin >= 0]):
+            some = np.flatnonzero(begin == i)
+            around = slice(max(i - 1, 0), i + 3)
+            made = self.estimates.at(whole.isel(time=around), wanted[some])
+            for k, planes in zip(some, made, strict=True):
+                if np.isnan(planes).any():
+                    continue
+                ends = i if wanted[k] == times[i] else i + 1
+                step = times[ends] - times[i]
+                t = (wanted[k] - times[i]) / step if step else 0.0
+                fine[k] = self._corrected(planes, float(t), wanted[k], coarse)
+                if ends == i:
+                    conserve(fine[k : k + 1], values[i : i + 1], coarse, self.factor, 0)
+                if missing is not None:
+                    gone = missing[i] | missing[ends]
+                    fine[k][place(gone, coarse, self.factor)] = np.nan
+        return field_like(field, fine, coarse.refine(self.factor), wanted)
+
+    @staged("network")
+    def _corrected(
+        self, estimates: np.ndarray, t: float, hour: np.datetime64, coarse: Grid
+    ) -> np.ndarray:
+        """Correct one hour, (3, rows, columns) -> (rows, columns), of the fine grid."""
+        grid = coarse.refine(self.factor)
+        between = np.full((1, *grid.shape), 4 * t * (1 - t), np.float32)
+        context = context_planes(self.runner.context, grid, hour, self.auxiliary)
+        nodes = np.concatenate([estimates, between, context])
+        margin = self.factor * self.runner.halo
+        planes = surrounded(nodes, coarse, self.factor, margin)
+        height = self.factor * coarse.rows
+
+        def bands(rows: int) -> np.ndarray:
+            """Work on so many cell-like rows at once; each band has all that its answer sees."""
+            made = [
+                self.runner.run(planes[None, :, first : first + rows + 2 * margin])
+                for first in range(0, height, rows)
+            ]
+            inside = slice(margin, -margin or None)
+            return np.concatenate([each[0, 0, inside, inside] for each in made])
+
+        sizes = [height]
+        while sizes[-1] > 64 * self.factor:
+            sizes.append(-(-sizes[-1] // 2 // self.factor) * self.factor)
+        cells, _ = first_that_fits(bands, sizes, "rows at once:")
+        fine = nodes_from_cells(cells, coarse, self.factor)
+        fine = checked_finite(np.maximum(fine, 0)[None], self.name)[0]
+        return unify_poles(fine, grid)
+
+    def settings(self) -> dict[str, Any]:
+        """Return the network's settings, and those of the chain that it corrects."""
+        found = {**self.runner.settings(), "estimate": self.estimates.chain.settings()}
+        if self.auxiliary is not None:
+            found["auxiliary"] = self.auxiliary.settings()
+        return found
+
+
+def surrounded(nodes: np.ndarray, coarse: Grid, factor: int, margin: int) -> np.ndarray:
+    """Return fine nodes as the network sees them: cell-like, with what surrounds them on the globe.
+
+    Args:
+        nodes: (.., *coarse.refine(factor).shape).
+        coarse: the grid of the cells.
+        factor: fine nodes of a cell's edge.
+        margin: fine nodes to add on each side, a multiple of the factor.
+
+    Returns:
+        (.., factor coarse.rows + 2 margin, factor coarse.columns + 2 margin).
+    """
+    half = factor // 2
+    grid = coarse.refine(factor)
+    wide = pad(nodes, grid, margin + half, margin + half)
+    # a cell at a pole, or the first one of a globe, begins before the first node
+    top = 0 if coarse.north == 0 else half
+    left = 0 if coarse.periodic else half
+    rows = factor * coarse.rows + 2 * margin
+    columns = factor * coarse.columns + 2 * margin
+    return np.ascontiguousarray(
+        wide[..., top : top + rows, left : left + columns], np.float32
+    )
