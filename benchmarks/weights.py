@@ -35,8 +35,9 @@ CAMS = DATA / "cams" / "cams_eac4_20191231_new_layout.nc"
 AMMONIA = DATA / "other" / "cams_ifs_nh3_20181201-21_12Z_1deg.nc"
 AIR = 1.2e9
 """ug of air in a cubic metre, near the ground: mixing ratios become concentrations."""
-NETWORKS = ("cellnet", "flow-refine", "abpn", "xvfi")
-EXPORTED = ("cellnet",)
+NETWORKS = ("cellnet", "flow-refine", "abpn", "xvfi", "spacetime")
+"""In the order in which they are trained: ``spacetime`` corrects what the shipped ``cellnet`` makes."""
+EXPORTED = ("cellnet", "spacetime")
 """Those that gain by an engine; ABPN's attention does not, and networks in time hold their own warping."""
 AGAIN = {"cellnet": "fields-cellnet"}
 """The second experiment of a network, which starts from the weights of its first."""
@@ -45,6 +46,8 @@ UNSEEN = (-75.0, -90.0, -0.5, 90.0)
 """W S E N of the hours that no network saw."""
 SEED, SPANS, HOURS = 7, 18, 7
 """Of the simulated world: spans of hours, spread over two years and over the hours of the day."""
+FOUR_FRAMES = (11, 14, 10)
+"""The same for a network that sees the frames around: each span has four."""
 
 TASKS = {
     "temporal": {
@@ -52,33 +55,42 @@ TASKS = {
         "0.75 degrees": Experiment("temporal", resolution="coarse", bbox=UNSEEN),
     },
     "spatial": {"0.75 to 0.25 degrees": Experiment("spatial", bbox=UNSEEN)},
+    "joint": {"3 h at 0.75 to 1 h at 0.25 degrees": Experiment("joint", bbox=UNSEEN)},
 }
 OTHERS = {
     "temporal": ("linear", "flow"),
     "spatial": ("bicubic", "log-bicubic+conserve"),
+    "joint": (
+        "log-bicubic+conserve-then-self-checked",
+        "cellnet+conserve-then-self-checked",
+    ),
 }
-"""The training-free methods that a network of each kind is compared with."""
+"""The methods that a network of each kind is compared with."""
 COLUMNS = ("R", "RMSE", "MAE", "bias", "MAE_p99")
 SCALES = {
     "temporal": ("power_small", "R_change", "drift", "MAE_land", "MAE_sea"),
     "spatial": ("resolution", "power_small", "cell_variance", "FSS", "q9999"),
+    "joint": ("resolution", "power_small", "R_change", "drift"),
 }
 """Diagnostics that say most of a network of each kind."""
 
 
-def simulated_hours() -> np.ndarray:
+def simulated_hours(count: int, hours: int) -> np.ndarray:
     """Return the simulated hours: middles of hourly means, as GEOS-CF stamps them."""
-    firsts = pd.date_range("2018-01-10T00:30", "2019-12-20", periods=SPANS).floor("h")
+    firsts = pd.date_range("2018-01-10T00:30", "2019-12-20", periods=count).floor("h")
     firsts += pd.Timedelta(minutes=30)
-    spans = [pd.date_range(first, periods=HOURS, freq="h").values for first in firsts]
+    spans = [pd.date_range(first, periods=hours, freq="h").values for first in firsts]
     return np.concatenate(spans)
 
 
 def make_stores(truth: Path, runs: Path) -> None:
     """Write the stores that the experiments name, unless they exist."""
     prepare([str(truth)], runs / "real.zarr")
-    world = SimulatedWorld(SEED).field(Grid.globe(0.25), simulated_hours(), mean=True)
-    prepare(world, runs / "simulated.zarr")
+    worlds = {"simulated": (SEED, SPANS, HOURS), "four-frames": FOUR_FRAMES}
+    for name, (seed, spans, hours) in worlds.items():
+        times = simulated_hours(spans, hours)
+        world = SimulatedWorld(seed).field(Grid.globe(0.25), times, mean=True)
+        prepare(world, runs / f"{name}.zarr")
     prepare(str(CAMS), runs / "eac4.zarr", step=0.75)
     prepare(ammonia(AMMONIA), runs / "nh3.zarr", step=1.0)
 

@@ -36,7 +36,9 @@ def plume(*shape: int, seed: int = 1) -> Tensor:
     return torch.exp(2 * torch.randn(shape, generator=generator))
 
 
-@pytest.mark.parametrize(("name", "width"), [("cellnet", 8), ("flow-refine", 4)])
+@pytest.mark.parametrize(
+    ("name", "width"), [("cellnet", 8), ("flow-refine", 4), ("spacetime", 4)]
+)
 def test_contract(name: str, width: int) -> None:
     check_network(build(name, width=width))
     check_network(shaken(build(name, width=width)))

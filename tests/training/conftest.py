@@ -43,6 +43,17 @@ SPATIAL: dict[str, Any] = {
 }
 
 
+JOINT: dict[str, Any] = {
+    "samples": {"task": "joint", "crop": 24},
+    "network": {
+        "name": "spacetime",
+        "options": {"estimate": "log-bicubic", "width": 4, "blocks": 1},
+        "scaling": {"name": "linear", "options": {"unit": 1}},
+    },
+}
+TASKS = {"temporal": TEMPORAL, "spatial": SPATIAL, "joint": JOINT}
+
+
 def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """The base with changes put over it, key by key."""
     found = copy.deepcopy(base)
@@ -59,9 +70,7 @@ def values() -> Callable[..., dict[str, Any]]:
     def make(
         task: str = "temporal", changes: dict[str, Any] | None = None
     ) -> dict[str, Any]:
-        return merged(
-            merged(BASE, TEMPORAL if task == "temporal" else SPATIAL), changes or {}
-        )
+        return merged(merged(BASE, TASKS[task]), changes or {})
 
     return make
 

@@ -30,6 +30,16 @@ class StandIn:
         found: Any = Prepared.fingerprint
         return str(found.func(self))
 
+    @property
+    def fine(self) -> Grid:
+        return self.coarse.refine()
+
+    def frame(self, hour: int, resolution: str) -> np.ndarray:
+        fine = self.fine_values[hour]
+        if resolution == "fine":
+            return fine
+        return METHODS[self.degradation](fine, self.coarse).astype(np.float32)
+
     def read(
         self, hour: int, row: int, column: int, rows: int, columns: int, resolution: str
     ) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from stand_in import StandIn, world
 
 from deepcams.core.grid import Grid, cells_from_nodes
 from deepcams.methods.coarsen import METHODS
+from deepcams.networks import build
 from deepcams.networks.scaling import Asinh
 from deepcams.training.distributed import Ranks
 from deepcams.training.experiment_file import parse_experiment
@@ -281,3 +283,60 @@ def test_scaled_samples_and_their_description(values: Values) -> None:
     text = samples.describe(5)
     assert text.startswith("sample 5: stand-in.zarr, 2019-12-01 ")
     assert "of 3 h, coarse" in text
+
+
+def test_a_joint_sample_is_its_estimate_and_its_hour(
+    values: Values, tmp_path: Path
+) -> None:
+    store = world(hours=8, coarse=Grid(0.75, 60, 20, 12, 14))
+    changes = {
+        "split": {"train": {"regions": []}, "validation": {"regions": []}},
+        "validation": {"baselines": ["estimate"]},
+    }
+    stores = [{"path": "world.zarr", "validation_weight": 0}] * 2
+    stores[1] = {"path": "world.zarr", "weight": 0, "validation_weight": 1}
+    experiment = parse_experiment(
+        values("joint", {**changes, "data": {"stores": stores}})
+    )
+    opened: Any = [store, store]
+    network = build("spacetime", estimate="log-bicubic", width=4)
+    samples = SampleSet(
+        experiment.samples,
+        find_portions(experiment, opened, "train"),
+        Asinh(),
+        0,
+        "train",
+        network,
+        tmp_path,
+    )
+    seen, moving = set(), 0
+    for i in range(40):
+        draw, found = samples.draw(i), samples.values(i)
+        assert draw.hour in (0, 3, 6)
+        assert {draw.hour + 3 * k for k in draw.around} <= {0, 3, 6}
+        seen.add((draw.hour + draw.inner, draw.alone, draw.reverse))
+        where = draw.row, draw.column, 8, 8, "fine"
+        target = store.read(draw.hour + draw.inner, *where)
+        np.testing.assert_array_equal(found.target, draw.turn(target))
+        t = draw.inner / 3
+        np.testing.assert_allclose(found.known[3], 4 * t * (1 - t), rtol=1e-6)
+        estimate, before, after = found.known[:3]
+        if t == 0:  # an analysis: its cells' means are known
+            cells, wanted = (
+                each.reshape(8, 3, 8, 3).mean(axis=(1, 3))
+                for each in (estimate, found.target)
+            )
+            np.testing.assert_allclose(cells, wanted, rtol=0.02)
+        if draw.alone:
+            np.testing.assert_array_equal(found.known[1:3], found.known[[0, 0]])
+        elif t:  # (nothing moves in some crops)
+            moving += not np.array_equal(before, after)
+        again = pickle.loads(pickle.dumps(samples))[i]
+        assert torch.equal(again.planes, samples[i].planes)
+        assert again.planes.shape == (network.planes, 24, 24)
+    assert moving > 5
+    assert {hour for hour, _, _ in seen} == set(range(7))
+    assert {alone for _, alone, _ in seen} == {False, True}
+    assert (
+        len(list(tmp_path.iterdir())) == 3
+    )  # one file an interval, and the last frame

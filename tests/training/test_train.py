@@ -525,3 +525,25 @@ def test_stores_of_several_variables(
     summary = run(values, tmp_path / "run", "spatial", data={"stores": given})
     assert asked == [("a", "pm2p5"), ("b", "nh3")]
     assert load(summary.checkpoint).card.variable == "pm2p5"
+
+
+def test_a_network_in_space_and_time_starts_from_its_estimate_and_learns(
+    values: Values, stores: dict[str, StandIn], tmp_path: Path
+) -> None:
+    stores["world.zarr"] = world(hours=5, coarse=Grid(0.75, 60, 20, 12, 14))
+    summary = run(
+        values,
+        tmp_path / "run",
+        "joint",
+        split={
+            "train": {"regions": [], "periods": ["2019-12-01T00..2019-12-01T03"]},
+            "validation": {"regions": [], "periods": ["2019-12-01T04"]},
+        },
+        training={"steps": 20, "optimizer": {"lr": 1e-2}, "schedule": {"warmup": 4}},
+        validation={"every": 10, "samples": 2},
+    )
+    first = read_log(tmp_path / "run" / LOG)[0]
+    assert float(first["mae"]) == pytest.approx(float(first["baseline_mae"]), rel=1e-5)
+    assert list(summary.baselines) == ["estimate"]
+    assert summary.skill < 0.999
+    assert load(summary.checkpoint).card.kind == "joint"

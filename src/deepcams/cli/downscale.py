@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from deepcams.cli.network_options import DeviceOption, EngineOption, PrecisionOption
+from deepcams.cli.network_options import (
+    DeviceOption,
+    EngineOption,
+    PrecisionOption,
+    methods_of,
+)
 from deepcams.cli.worker_options import Number, PartOption, Scheduler
 
 if TYPE_CHECKING:
@@ -52,6 +57,19 @@ def downscale(
             help="Method in space (best, log-bicubic, ..), a checkpoint file, or none to keep the grid."
         ),
     ] = "best",
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="A network in space and time (spacetime), or its checkpoint file, instead of two methods."
+        ),
+    ] = None,
+    auxiliary: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Weather (boundary-layer height, wind) for a network that takes it; may be repeated.",
+        ),
+    ] = None,
     conserve: Annotated[
         bool,
         typer.Option("--conserve/--no-conserve", help="Keep the coarse cells' means."),
@@ -124,6 +142,7 @@ def downscale(
     from deepcams.readers.detect import find_files
     from deepcams.workers import Part
 
+    temporal, spatial = methods_of(method, temporal, spatial)
     share = None if part is None else Part.parse(part)
     keep_memory()
     import_dask_late()
@@ -141,6 +160,8 @@ def downscale(
     paths = [*inputs, *earlier_inputs(place)] if extend else inputs
     files = find_files(paths)
     settings: dict[str, Any] = {} if extend else {"overwrite": overwrite}
+    if auxiliary:
+        settings["auxiliary"] = tuple(auxiliary)
     job = (plan_extension if extend else plan_job)(
         open_cams_files(files, variable or "pm2p5", with_dask=False),
         place,

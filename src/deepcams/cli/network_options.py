@@ -20,3 +20,19 @@ EngineOption: TypeAlias = Annotated[
         help="What runs a network in space: auto, onnxruntime, openvino or torch.",
     ),
 ]
+
+
+def methods_of(method: str | None, temporal: str, spatial: str) -> tuple[str, str]:
+    """Return the methods in time and in space; one in space and time is both.
+
+    Raises:
+        InputError: ``--method`` together with one of the others.
+    """
+    if method is None:
+        return temporal, spatial
+    for option, value in (("--temporal", temporal), ("--spatial", spatial)):
+        if value != "best":
+            from deepcams.core.errors import InputError
+
+            raise InputError("--method", f"it without {option}", "both")
+    return method, method

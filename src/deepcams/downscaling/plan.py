@@ -225,6 +225,7 @@ def plan_work(
         rows, columns = crop.read
         part = field.isel(latitude=rows, longitude=columns)
         field = field_like(field, part.data, crop.region)
+    chain.check_input(field)
     return Plan(field, chain, crop, hours, split_hours(hours, split))
 
 

@@ -56,15 +56,22 @@ def _is_spatial(name: str) -> bool:
     return kind_of(name.removesuffix(CONSERVE)) == "spatial"
 
 
+def _is_joint(name: str) -> bool:
+    return kind_of(name.removesuffix(CONSERVE)) == "joint"
+
+
 def _known(task: Task) -> list[str]:
     """All names that fit a task: what is registered, and the networks whose weights are at hand."""
     networks = [name for name in NETWORKS.names() if len(weights_of(name)) == 1]
-    in_time = [*TEMPORAL.names(), *(name for name in networks if not _is_spatial(name))]
-    in_space = [*SPATIAL.names(), *(name for name in networks if _is_spatial(name))]
+    kinds = {name: kind_of(name) for name in networks}
+    in_time = [*TEMPORAL.names(), *(n for n in networks if kinds[n] == "temporal")]
+    in_space = [*SPATIAL.names(), *(n for n in networks if kinds[n] == "spatial")]
+    both = [n for n in networks if kinds[n] == "joint"]
     with_conserve = [name + suffix for name in in_space for suffix in ("", CONSERVE)]
     return [
         *(in_time if task != "spatial" else []),
         *(with_conserve if task != "temporal" else []),
+        *(both if task == "joint" else []),
     ]
 
 
@@ -74,7 +81,7 @@ def _fitting(name: str, task: Task, where: str) -> str:
     if not is_checkpoint(plain):
         return choose(where, name, _known(task))
     kind = kind_of(plain)
-    if task not in (kind, "joint") or (kind == "temporal" and plain != name):
+    if task not in (kind, "joint") or (kind != "spatial" and plain != name):
         raise InputError(
             where, f"a method of the task {task}", f"{name}, a {kind} network"
         )
@@ -128,6 +135,8 @@ def expand(
             chains.append(_checked_chain(name))
         else:
             singles.append(_fitting(name, task, f"--methods for the task {task}"))
+    whole = [name for name in singles if _is_joint(name)]
+    singles = [name for name in singles if name not in whole]
     in_time = [name for name in singles if not _is_spatial(name)]
     in_space = [
         each
@@ -152,7 +161,7 @@ def expand(
                 chains.append(f"{time}{THEN}{space}")
             if order != "temporal-first" and not commute:
                 chains.append(f"{space}{THEN}{time}")
-    return list(dict.fromkeys(chains))
+    return list(dict.fromkeys([*chains, *whole]))
 
 
 def _conserving(name: str, conserve: Conserve) -> list[str]:
@@ -170,7 +179,8 @@ def _checked_chain(name: str) -> str:
         _fitting(part, "joint", "--methods for the task joint")
         for part in name.split(THEN)
     ]
-    if len(parts) != 2 or _is_spatial(parts[0]) == _is_spatial(parts[1]):
+    spatial = [_is_spatial(part) for part in parts]
+    if sorted(spatial) != [False, True] or any(map(_is_joint, parts)):
         raise InputError(
             "--methods",
             f"one method in time and one in space joined by {THEN!r}",
@@ -214,6 +224,8 @@ def _part(name: str, parts: dict[str, Downscaler]) -> Downscaler:
             from deepcams.methods.conserve import Conserving
 
             parts[name] = Conserving(_part(plain, parts))  # type: ignore[arg-type]
+        elif _is_joint(name):
+            parts[name] = build(name, name).parts[0]
         elif _is_spatial(name):
             parts[name] = build(NONE, name, conserve=False).parts[0]
         else:

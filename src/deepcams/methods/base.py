@@ -324,6 +324,13 @@ class Chain:
             hourly = hourly or part.hourly
         return field
 
+    def check_input(self, field: xr.DataArray) -> None:
+        """Raise InputError where a part cannot work on a field because of what else it was given."""
+        for part in self.parts:
+            check = getattr(part, "check_input", None)
+            if check is not None:
+                check(field)
+
     def refined(self, part: SpatialDownscaler, field: xr.DataArray) -> xr.DataArray:
         """Return frames that one part made finer; those at the end of the call before are not made again."""
         recent, grid = self._recent, grid_of(field)

@@ -143,7 +143,7 @@ def build(
     if temporal == spatial and _is_joint(temporal):
         return Chain([_joint(temporal, how, auxiliary)])
     if auxiliary:
-        found = f"{temporal} and {spatial}"
+        found = f"{temporal} in time, {spatial} in space"
         raise InputError("--auxiliary", "a network in space and time", found)
     in_time = _method("temporal", temporal, TEMPORAL, how)
     in_space = _method("spatial", spatial, SPATIAL, how)
@@ -193,7 +193,7 @@ def _joint(name: str, how: dict[str, Any], files: Sequence[str]) -> Any:
     card = read_card(path)
     _check_variable(path, card, how["variable"])
     estimate = card.options["estimate"]
-    space, time = build("self-checked", estimate, **{**how, "variable": None}).parts
+    start = build("self-checked", estimate, **{**how, "variable": None})
     engine = _engine(path, card, how)
     runner: Runner
     if engine != engines.TORCH:
@@ -212,7 +212,7 @@ def _joint(name: str, how: dict[str, Any], files: Sequence[str]) -> Any:
         from deepcams.methods.auxiliary import open_auxiliary
 
         auxiliary = open_auxiliary(files, runner.context, path)
-    return Joint(runner, Estimates(space, time), auxiliary)
+    return Joint(runner, Estimates(start), auxiliary)
 
 
 @contextmanager

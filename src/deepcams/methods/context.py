@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+import xarray as xr
 
 from deepcams.core.grid import Grid
 from deepcams.core.sun import sun_elevation
@@ -18,10 +19,17 @@ _QUARTER = 4
 
 
 class Auxiliary(Protocol):
-    """What a user's file says of weather; see :class:`deepcams.methods.auxiliary.AuxiliaryFile`."""
+    """What a user's file says of weather; see :class:`deepcams.methods.auxiliary.AuxiliaryFiles`."""
 
     def plane(self, name: str, grid: Grid, hour: np.datetime64) -> np.ndarray | None:
         """Return a name of :data:`deepcams.networks.context.AUXILIARY` at an hour, (rows, columns); None: not known."""
+        ...
+
+    def check_input(self, field: xr.DataArray) -> None:
+        """Raise InputError where the file cannot serve a field."""
+
+    def settings(self) -> dict[str, Any]:
+        """Return what the file holds, for provenance."""
         ...
 
 

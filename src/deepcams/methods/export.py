@@ -30,7 +30,9 @@ from deepcams.networks.scaling import Scaling
 class _Graph(nn.Module):
     """The network between its scaling and back: ug m-3 to ug m-3."""
 
-    def __init__(self, network: SpatialNetwork | JointNetwork, scaling: Scaling) -> None:
+    def __init__(
+        self, network: SpatialNetwork | JointNetwork, scaling: Scaling
+    ) -> None:
         super().__init__()
         self.network = network
         self.scaling = scaling
@@ -46,7 +48,7 @@ class _Graph(nn.Module):
     def planes(self) -> int:
         """Channels of what it takes."""
         if isinstance(self.network, JointNetwork):
-            return 4 + len(self.network.context)
+            return self.network.planes
         return self.network.channels
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,8 +10,13 @@ import xarray as xr
 from deepcams.core.field import field_like, grid_of
 from deepcams.core.grid import Grid, nodes_from_cells, pad, place, unify_poles
 from deepcams.core.stages import staged
-from deepcams.methods.base import Chain, _Method, fill_missing, hours_between
-from deepcams.methods.base import SpatialDownscaler as Space
+from deepcams.methods.base import (
+    Chain,
+    SpatialDownscaler,
+    _Method,
+    fill_missing,
+    hours_between,
+)
 from deepcams.methods.conserve import conserve
 from deepcams.methods.context import Auxiliary, context_planes
 from deepcams.methods.fit_memory import checked_finite, first_that_fits
@@ -24,13 +28,14 @@ class Estimates:
     """The fine frames of hours that a network in space and time starts from.
 
     Args:
-        space: makes frames finer.
-        time: makes hours between two of them.
+        chain: a method in space, then ``self-checked``.
     """
 
-    def __init__(self, space: Space, time: SelfChecked) -> None:
-        self.space, self.time = space, time
-        self.chain = Chain([space, time])
+    def __init__(self, chain: Chain) -> None:
+        space, time = chain.parts
+        assert isinstance(space, SpatialDownscaler)
+        assert isinstance(time, SelfChecked)
+        self.chain, self.space, self.time = chain, space, time
 
     def at(self, field: xr.DataArray, hours: np.ndarray) -> np.ndarray:
         """Return the estimates of hours from one frame, included, to the next one, excluded.
@@ -87,7 +92,7 @@ class Runner(Protocol):
 
     name: str
     clip_above: float | None
-    context: Sequence[str]
+    context: tuple[str, ...]
     halo: int
 
     def run(self, planes: np.ndarray) -> np.ndarray:
@@ -102,7 +107,7 @@ class Runner(Protocol):
 class Joint(_Method):
     """A network that corrects the hours of a chain.
 
-    At an analysis each coarse cell keeps its mean (relative error <= 1e-6); between two analyses the network decides it.
+    At an analysis each coarse cell keeps its mean (relative error <= 1e-6); between two it may change.
 
     Args:
         runner: runs the network.
@@ -154,6 +159,11 @@ class Joint(_Method):
                     gone = missing[i] | missing[ends]
                     fine[k][place(gone, coarse, self.factor)] = np.nan
         return field_like(field, fine, coarse.refine(self.factor), wanted)
+
+    def check_input(self, field: xr.DataArray) -> None:
+        """Raise InputError where the auxiliary files cannot serve a field."""
+        if self.auxiliary is not None:
+            self.auxiliary.check_input(field)
 
     @staged("network")
     def _corrected(

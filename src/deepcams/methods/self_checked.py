@@ -139,9 +139,7 @@ class SelfChecked(TemporalDownscaler):
         )
         related = [
             (candidate, *residuals)
-            for candidate, residuals in zip(
-                self._related(interval), bends, strict=True
-            )
+            for candidate, residuals in zip(self._related(interval), bends, strict=True)
         ]
 
         def mixed(t: float) -> np.ndarray:

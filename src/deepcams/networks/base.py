@@ -1,8 +1,8 @@
 """The contract of a network: what a downscaler, the training loop and a checkpoint may ask of it.
 
 A network sees scaled float tensors only: no units, no coordinates, no files, no padding. Derive from
-:class:`TemporalNetwork`, :class:`SpatialNetwork` or :class:`JointNetwork`, register the class under ``deepcams.networks``, and check it
-with :func:`deepcams.testing.check_network`.
+:class:`TemporalNetwork`, :class:`SpatialNetwork` or :class:`JointNetwork`, register the class under
+``deepcams.networks``, and check it with :func:`deepcams.testing.check_network`.
 """
 
 from __future__ import annotations
@@ -229,6 +229,11 @@ class JointNetwork(Network):
     context: tuple[str, ...] = ()
 
     @property
+    def planes(self) -> int:
+        """Return the number of planes that :meth:`refine` takes."""
+        return 4 + len(self.context)
+
+    @property
     @abstractmethod
     def receptive_field(self) -> int:
         """Return how many coarse pixels away a pixel's answer sees."""
@@ -238,7 +243,7 @@ class JointNetwork(Network):
         """Return the fine frame of an hour; coarse pixel k covers the fine pixels factor k .. factor k + factor - 1.
 
         Args:
-            planes: (B, 4 + len(context), H, W), fine, H and W multiples of the factor: the initial estimate, scaled;
+            planes: (B, planes, H, W), fine, H and W multiples of the factor: the initial estimate, scaled;
                 the known frames before and after, carried to the hour, scaled (where one is not known, the estimate
                 again); 4 t (1 - t), where the hour lies between two analyses, t from 0 to 1; the context.
 

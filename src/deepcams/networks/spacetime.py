@@ -35,6 +35,8 @@ _CELL = _FACTOR**2
 _GAIN = 3.0
 """Differences of logarithms are small compared with the logarithms."""
 _SMALLEST = 1e-20
+_MOST = 2.0
+"""Largest change of a cell's mean between two analyses, in its logarithm."""
 
 
 @dataclass(frozen=True)
@@ -115,13 +117,13 @@ class SpaceTime(JointNetwork):
     def working_bytes(self, rows: int, columns: int) -> int:
         """Count the planes, five coarse frames of features and the fine ones."""
         seen = self.first.in_channels
-        return 4 * rows * columns * (4 + len(self.context) + 6) + (
+        return 4 * rows * columns * (self.planes + 6) + (
             4 * rows * columns // _CELL * (2 * seen + 5 * self.options.width)
         )
 
     def refine(self, planes: Tensor) -> Tensor:
         """Return the corrected fine frame; see :meth:`JointNetwork.refine`."""
-        shape = ("B", 4 + len(self.context), "H", "W")
+        shape = ("B", self.planes, "H", "W")
         check_shape(planes, shape, self.size_rule, "spacetime: planes")
         planes = at_least_float32(planes)
         estimate, before, after = (
@@ -134,9 +136,7 @@ class SpaceTime(JointNetwork):
             log = (estimate + floor).log()
             mean = (estimate.mean(dim=1, keepdim=True) + floor).log()
             seen = [mean / 2, _GAIN * (log - mean), between]
-            seen += [
-                _GAIN * ((each + floor).log() - log) for each in (before, after)
-            ]
+            seen += [_GAIN * ((each + floor).log() - log) for each in (before, after)]
         for k, name in enumerate(self.context, 4):
             plane = planes[:, k : k + 1]
             fine = name in FINE
@@ -149,8 +149,9 @@ class SpaceTime(JointNetwork):
         for block in self.blocks:
             x = block(x)
         answer = at_least_float32(self.last(x))
-        changed = estimate * answer[:, :_CELL].exp()
-        growth = (between * answer[:, _CELL:]).exp()
+        changes = answer[:, :_CELL]
+        changed = estimate * (changes - changes.amax(dim=1, keepdim=True)).exp()
+        growth = (between * answer[:, _CELL:].clamp(-_MOST, _MOST)).exp()
         total = estimate.sum(dim=1, keepdim=True) * growth
         share = changed / changed.sum(dim=1, keepdim=True).clamp_min(_SMALLEST)
         return F.pixel_shuffle(share * total, _FACTOR)

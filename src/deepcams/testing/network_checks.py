@@ -12,6 +12,8 @@ from torch import Tensor
 
 from deepcams.core.errors import InputError
 from deepcams.networks.base import (
+    JointNetwork,
+    JointSample,
     Network,
     SpatialNetwork,
     SpatialSample,
@@ -27,8 +29,9 @@ _SAME = 1e-4
 
 def check(network: Network, seed: int = 0) -> None:
     """Check every clause; see :func:`deepcams.testing.check_network`."""
-    assert isinstance(network, TemporalNetwork | SpatialNetwork), (
-        f"a network derives from TemporalNetwork or SpatialNetwork, {type(network).__name__} does not"
+    assert isinstance(network, TemporalNetwork | SpatialNetwork | JointNetwork), (
+        "a network derives from TemporalNetwork, SpatialNetwork or JointNetwork, "
+        f"{type(network).__name__} does not"
     )
     network = copy.deepcopy(network).cpu()
     broken = []
@@ -52,7 +55,8 @@ def check(network: Network, seed: int = 0) -> None:
 def _declares_itself(network: Network) -> None:
     assert isinstance(network.name, str), "name is a string"
     assert network.name, "name is not empty"
-    assert network.kind in ("temporal", "spatial"), "kind is temporal or spatial"
+    kinds = ("temporal", "spatial", "joint")
+    assert network.kind in kinds, "kind is temporal, spatial or joint"
     assert isinstance(network.channels, int), "channels is a number"
     assert network.channels >= 1, "channels is at least 1"
     if isinstance(network, SpatialNetwork):
@@ -98,6 +102,8 @@ def _answers_in_shape(network: Network) -> None:
     out = _run(network, frames)
     rows, columns = frames.shape[-2:]
     factor = network.factor or 1
+    if isinstance(network, JointNetwork):
+        factor = 1  # it is given fine frames
     expected = [2, network.channels, factor * rows, factor * columns]
     if isinstance(network, TemporalNetwork):
         expected.insert(1, len(_TIMES))
@@ -213,6 +219,8 @@ _CLAUSES: tuple[Callable[[Network], None], ...] = (
 
 
 def _frames(network: Network, batch: int, rows: int, columns: int) -> Tensor:
+    if isinstance(network, JointNetwork):
+        return torch.rand(batch, network.planes, rows, columns)
     lead = (batch, 2) if isinstance(network, TemporalNetwork) else (batch,)
     return torch.rand(*lead, network.channels, rows, columns)
 
@@ -237,7 +245,7 @@ def _run(network: Network, frames: Tensor) -> Tensor:
             return network.interpolate(
                 frames, _TIMES, _estimate(network, frames, len(_TIMES))
             )
-        assert isinstance(network, SpatialNetwork)
+        assert isinstance(network, SpatialNetwork | JointNetwork)
         return network.refine(frames)
 
 
@@ -252,6 +260,9 @@ def _loss(network: Network) -> Tensor:
         return network.loss(
             TemporalSample(frames, torch.tensor([0.25, 2 / 3]), target, estimate)
         )
+    if isinstance(network, JointNetwork):
+        target = torch.rand(2, network.channels, rows, columns)
+        return network.loss(JointSample(frames, target))
     assert isinstance(network, SpatialNetwork)
     factor = network.factor
     target = torch.rand(2, network.channels, factor * rows, factor * columns)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @lru_cache(maxsize=1)
 def _estimates(method: str) -> Estimates:
-    return Estimates(*build("self-checked", method).parts)
+    return Estimates(build("self-checked", method))
 
 
 class EstimateCache:
@@ -45,7 +45,7 @@ class EstimateCache:
         """Return the planes of a sample, ug m-3; see :meth:`deepcams.networks.JointNetwork.refine`.
 
         Returns:
-            (4 + len(context), 3 cells, 3 cells), float32; columns continue round a periodic grid.
+            (planes, 3 cells, 3 cells), float32; columns continue round a periodic grid.
         """
         t = draw.inner / draw.span
         hour = store.times[draw.hour] + draw.inner * HOUR
@@ -72,9 +72,7 @@ class EstimateCache:
             self._make(store, draw, known, path)
         return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
 
-    def _make(
-        self, store: Prepared, draw: Draw, known: list[int], path: Path
-    ) -> None:
+    def _make(self, store: Prepared, draw: Draw, known: list[int], path: Path) -> None:
         count = draw.span if 1 in draw.around else 1
         hours = store.times[draw.hour] + np.arange(count) * HOUR
         frames = np.stack([store.frame(k, "coarse") for k in known])
