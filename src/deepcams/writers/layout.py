@@ -179,6 +179,7 @@ class Layout:
         provenance: global attributes that say where it comes from.
         rounding: bound of the bit-rounding.
         half_width: for means, half the interval that each stamp is the middle of; zero for instants.
+        has_status: whether a status flag goes with the values.
     """
 
     name: str
@@ -188,6 +189,7 @@ class Layout:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     rounding: BitRound = BitRound(0.001)  # noqa: RUF009 - frozen
     half_width: np.timedelta64 = np.timedelta64(0, "ns")  # noqa: RUF009 - immutable
+    has_status: bool = True
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -247,10 +249,11 @@ class Layout:
     def variable_attributes(self) -> dict[str, Any]:
         """Return the attributes of the variable itself."""
         attributes = variable_attributes(self.name, self.attributes)
+        flag = {"ancillary_variables": "status"} if self.has_status else {}
         return {
             **attributes,
             "grid_mapping": "crs",
-            "ancillary_variables": "status",
+            **flag,
             **self.rounding.attributes(),
         }
 

@@ -313,7 +313,7 @@ class NetcdfTarget(Target):
         file = netCDF4.Dataset("measure", "w", memory=values.nbytes)
         for name, size in zip(DIMS, (None, *values.shape[1:]), strict=True):
             file.createDimension(name, size)
-        _variable(file, "v", layout)[:] = values
+        _variable(file, "v", layout, len(values))[:] = values
         return len(file.close())
 
     def size(self) -> int:
@@ -325,7 +325,11 @@ class NetcdfTarget(Target):
 def lay_out(
     file: Any, layout: Layout, hours: slice, attributes: dict[str, str]
 ) -> tuple[Any, Any]:
-    """Define everything in an open netCDF file and write the coordinates; return the two variables to fill."""
+    """Define everything in an open netCDF file and write the coordinates.
+
+    Returns:
+        the two variables to fill: values, and the status (``None`` where the layout has none).
+    """
     frame = layout.frame(hours)
     file.setncatts({**frame.attrs, **attributes})
     for name, size in frame.sizes.items():
@@ -334,16 +338,19 @@ def lay_out(
         made = file.createVariable(name, variable.dtype, variable.dims)
         made.setncatts(variable.attrs)
         made[...] = variable.values
-    values = _variable(file, layout.name, layout)
+    values = _variable(file, layout.name, layout, frame.sizes["time"])
     values.setncatts(layout.variable_attributes())
     values.set_auto_maskandscale(False)
+    if not layout.has_status:
+        return values, None
     status = file.createVariable("status", "i1", ("time",))
     status.setncatts(STATUS)
     return values, status
 
 
-def _variable(file: Any, name: str, layout: Layout) -> Any:
-    fill = np.float32(np.nan)
+def _variable(file: Any, name: str, layout: Layout, times: int) -> Any:
+    fill, chunks = np.float32(np.nan), layout.chunks
+    chunks = (min(chunks[0], times), *chunks[1:])
     return file.createVariable(
-        name, "f4", DIMS, chunksizes=layout.chunks, fill_value=fill, **_COMPRESSION
+        name, "f4", DIMS, chunksizes=chunks, fill_value=fill, **_COMPRESSION
     )
