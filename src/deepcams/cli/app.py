@@ -31,6 +31,7 @@ VERBS = {
     "validate": "Compare fields with stations (OpenAQ), with quality control",
     "verify": "Read an output again: whole, and as it was written? Repair it",
     "view": "Show a field on a map in the browser: move about, play, compare",
+    "zones": "Average a field over countries or any polygons, by area and by people",
 }
 
 
@@ -43,6 +44,7 @@ URLS = {
     "plot": {"field", "original", "truth", "baseline"},
     "validate": {"field", "original"},
     "verify": {"store", "inputs"},
+    "zones": {"field"},
 }
 """Of each verb, the parameters whose value may be a URL; all others are paths on this machine, or no places."""
 
