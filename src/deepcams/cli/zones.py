@@ -15,9 +15,9 @@ EXAMPLES = """Examples:
 
 deepcams zones pm25.zarr --zones countries -o countries.csv
 
-deepcams zones pm25.zarr --zones regions.gpkg --id NUTS_ID --population ppp_2020.tif --every year --classes who -o regions.gpkg
+deepcams zones pm25.zarr --zones regions.gpkg --population ppp_2020.tif --every year --classes who -o regions.gpkg
 
-deepcams zones pm25.zarr --zones countries --population simulated --every year --classes 5,10,15 --layout healthiar -o burden.csv"""
+deepcams zones pm25.zarr --zones countries --population simulated --classes 5,10 --layout healthiar -o burden.csv"""
 
 
 @app.command(epilog=EXAMPLES)

@@ -1,10 +1,10 @@
 """The exact area that a polygon has in each cell of a latitude-longitude grid, on the sphere.
 
-Edges are straight in longitude and latitude, as GIS draws them, and areas are those of the sphere: in the coordinates
-longitude and sine of latitude an area of the plane is one of the sphere. By Green's theorem a polygon's part of a cell is
-the sum, over the pieces of its edges in the cell's column, of the area between piece and cell floor. A piece north of
-the cell adds the cell's whole height, one south of it nothing; along a piece within it the sine is integrated in closed
-form. So no polygon is clipped, the time grows with edges and cells, and the result is exact but for rounding.
+Edges are straight in longitude and latitude, as GIS draws them, and areas are those of the sphere: in longitude and
+sine of latitude an area of the plane is one of the sphere. By Green's theorem a polygon's part of a cell is the sum,
+over the pieces of its edges in the cell's column, of the area between piece and cell floor. A piece north of the cell
+adds the cell's whole height, one south of it nothing; along a piece within it the sine is integrated in closed form. So
+no polygon is clipped, the time grows with edges and cells, and the result is exact but for rounding.
 """
 
 from __future__ import annotations

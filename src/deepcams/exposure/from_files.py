@@ -11,6 +11,8 @@ import numpy as np
 from deepcams.core.errors import InputError, notice
 from deepcams.core.period import Period
 from deepcams.core.progress import Progress
+from deepcams.exposure.point_list import read_points
+from deepcams.exposure.points import PointExposure, PointOptions
 from deepcams.exposure.polygons import read_zones
 from deepcams.exposure.population import Kind, read_population
 from deepcams.exposure.steps import Every
@@ -18,7 +20,7 @@ from deepcams.exposure.tables import (
     check_output,
     write_facts,
     write_geopackage,
-    write_table,
+    write_tables,
 )
 from deepcams.exposure.zones import WHO, Layout, zone_exposure
 from deepcams.readers.open import open_field
@@ -70,7 +72,9 @@ def zones_to_file(request: ZoneRequest, progress: Progress | None = None) -> lis
         OutputError: the table cannot be written; found out before the work where possible.
     """
     check_output(request.out, (".csv", ".parquet", ".gpkg"))
-    period = None if request.period is None else Period.parse(request.period, "--period")
+    period = (
+        None if request.period is None else Period.parse(request.period, "--period")
+    )
     classes = _classes(request.classes)
     zones = read_zones(
         request.zones,
@@ -106,8 +110,41 @@ def zones_to_file(request: ZoneRequest, progress: Progress | None = None) -> lis
         shapes = zones.geometries()
         write_geopackage(table, request.out, request.every, ids, shapes)
     else:
-        write_table(table, request.out, request.every)
+        write_tables([table], request.out, request.every)
     return [request.out, write_facts(request.out, found.facts)]
+
+
+def points_to_file(
+    field: str,
+    points: Path,
+    out: Path,
+    options: PointOptions,
+    *,
+    id_column: str | None = None,
+    variable: str | None = None,
+    progress: Progress | None = None,
+) -> list[Path]:
+    """Take a field at the places of a list and write the table; return the files.
+
+    Args:
+        field: file, folder, glob or URL.
+        points: the list, see :func:`deepcams.exposure.read_points`.
+        out: to write: CSV or Parquet, by its suffix.
+        options: how.
+        id_column: of the list.
+        variable: of the field.
+        progress: see :class:`deepcams.exposure.points.PointExposure`.
+
+    Raises:
+        InputError: the list or the field cannot be used.
+        OutputError: the table cannot be written; found out before the work where possible.
+    """
+    check_output(out, (".csv", ".parquet"))
+    places = read_points(points, id_column=id_column)
+    options.check(places)
+    found = PointExposure(open_field(field, variable), places, options, progress)
+    write_tables(found.tables(), out, options.every)
+    return [out, write_facts(out, found.facts)]
 
 
 def _classes(text: str | None) -> tuple[float, ...] | Literal["who"]:

@@ -153,8 +153,9 @@ def read_zones(
             rings.append(ring)
             turned += jumped
     if turned:
+        many = counted(turned, "ring")
         notice(
-            f"{path}: {counted(turned, 'ring')} with an edge of more than 180 degrees: read as crossing the 180th meridian"
+            f"{path}: {many} with an edge of more than 180 degrees, read as crossing the 180th meridian"
         )
     return Zones(labels, names, tuple(rings), path.name)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -71,6 +72,21 @@ def simulated_population(step: float = 0.1) -> Population:
     Returns:
         people on the whole globe.
     """
+    rows, columns = round(180 / step), round(360 / step)
+    lines = Lines(90 - step * np.arange(rows + 1), step * np.arange(columns + 1) - 180)
+    return Population(
+        lines,
+        lambda rows, columns: _spread(step)[rows, columns],
+        "count",
+        "none",
+        "simulated from GeoNames' towns; no census",
+        f"simulated-{step}",
+    )
+
+
+@lru_cache(maxsize=2)
+def _spread(step: float) -> np.ndarray:
+    """Return the people of the simulated population, (rows, columns)."""
     from scipy.ndimage import gaussian_filter
 
     rows, columns = round(180 / step), round(360 / step)
@@ -81,16 +97,7 @@ def simulated_population(step: float = 0.1) -> Population:
     spread = gaussian_filter(
         people.reshape(rows, columns), 0.1 / step, mode=("nearest", "wrap")
     )
-    spread *= people.sum() / spread.sum()
-    lines = Lines(90 - step * np.arange(rows + 1), step * np.arange(columns + 1) - 180)
-    return Population(
-        lines,
-        lambda rows, columns: spread[rows, columns],
-        "count",
-        "none",
-        "simulated from GeoNames' towns; no census",
-        f"simulated-{step}",
-    )
+    return np.asarray(spread * (people.sum() / spread.sum()))
 
 
 def read_population(

@@ -18,6 +18,12 @@ from deepcams.stations.matching import cadence, field_seconds
 
 Every = Literal["hour", "day", "month", "year"]
 _UNITS = {"day": "D", "month": "M", "year": "Y"}
+_TEXTS: dict[Every, Literal["m", "D", "M", "Y"]] = {
+    "hour": "m",
+    "day": "D",
+    "month": "M",
+    "year": "Y",
+}
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,17 @@ class Steps:
 
     def __len__(self) -> int:
         return self.start.size
+
+    def part(self, first: int, stop: int) -> Steps:
+        """Return some of the steps."""
+        at = slice(first, stop)
+        columns = (self.start, self.end, self.first, self.stop, self.possible)
+        return Steps(self.every, *(column[at] for column in columns))
+
+    def texts(self) -> list[str]:
+        """Return each step's beginning as text: ``2019-12-31`` for days, ``2019`` for years, .."""
+        texts = np.datetime_as_string(self.start, unit=_TEXTS[self.every])
+        return [text + ("Z" if self.every == "hour" else "") for text in texts.tolist()]
 
     @property
     def within(self) -> tuple[int, int]:
@@ -73,14 +90,19 @@ def steps_of(field: xr.DataArray, every: Every, period: Period | None = None) ->
     if finest is not None and length > finest and seconds.size > 1:
         found = f"a value every {length / DAY_SECONDS:g} days"
         raise InputError(
-            "--every", f"a field with a value each {every}", found, "ask for longer steps"
+            "--every",
+            f"a field with a value each {every}",
+            found,
+            "ask for longer steps",
         )
     times = seconds[keep].astype("datetime64[s]")
     if every == "hour":
         return Steps(every, times, times, keep, keep + 1, np.ones(keep.size, int))
     unit = f"datetime64[{_UNITS[every]}]"
     of = times.astype(unit)
-    starts = np.flatnonzero(np.diff(of.astype(np.int64), prepend=np.iinfo(int).min // 2))
+    starts = np.flatnonzero(
+        np.diff(of.astype(np.int64), prepend=np.iinfo(int).min // 2)
+    )
     begin = of[starts].astype("datetime64[s]")
     end = (of[starts] + 1).astype("datetime64[s]")
     number = np.diff(np.append(starts, keep.size))
@@ -88,7 +110,9 @@ def steps_of(field: xr.DataArray, every: Every, period: Period | None = None) ->
     whole = enough(number, possible)
     if not whole.any():
         expected = f"a {every} with at least 75 % of its values"
-        raise InputError("--every", expected, f"none in {span}", "ask for shorter steps")
+        raise InputError(
+            "--every", expected, f"none in {span}", "ask for shorter steps"
+        )
     if not whole.all():
         left = counted(int((~whole).sum()), every)
         notice(f"{left} with fewer than 75 % of their values are left out")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,14 +12,19 @@ import numpy as np
 
 from deepcams.core.errors import DeepcamsError, InputError, OutputError
 from deepcams.evaluation.tables import check_writable, save
-from deepcams.exposure.steps import Every
 from deepcams.files.atomic import os_errors_explained, replace_atomically
 from deepcams.files.optional import need
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_TIMES = {"hour": "%Y-%m-%dT%H:%MZ", "day": "%Y-%m-%d", "month": "%Y-%m", "year": "%Y"}
+_TIMES = {
+    "hour": "%Y-%m-%dT%H:%MZ",
+    "day": "%Y-%m-%d",
+    "month": "%Y-%m",
+    "year": "%Y",
+    "window": "%Y-%m-%d",
+}
 _DIGITS = "%.7g"
 
 
@@ -58,22 +63,29 @@ def whole_file(path: Path) -> Iterator[Path]:
         except Exception as error:
             if not type(error).__module__.startswith(("pyogrio", "pyarrow")):
                 raise
-            reason = " ".join(str(error).split())[:160]
-            do = "free some space, or check the folder"
+            reason = " ".join(str(error).split()).partition(":")[0][:100]
+            do = "free some space, or check the folder and its permissions"
             raise OutputError(f"{path} cannot be written: {reason}; {do}") from error
 
 
-def with_times(frame: pd.DataFrame, every: Every) -> pd.DataFrame:
+def with_times(frame: pd.DataFrame, every: str) -> pd.DataFrame:
     """Return a table whose times are text: ``2019-12-31`` for days, ``2019`` for years, .."""
-    times = frame["start"].dt.strftime(_TIMES[every])
-    return frame.assign(start=times)
+    times = [name for name in ("start", "end") if name in frame]
+    return frame.assign(**{name: _texts(frame[name], every) for name in times})
 
 
-def write_table(frame: pd.DataFrame, path: Path, every: Every) -> None:
-    """Write a table as CSV or Parquet, by its suffix.
+def _texts(times: pd.Series, every: str) -> pd.Series:
+    # Each moment is written once: there are far fewer than rows.
+    number, moments = np.unique(times.to_numpy(), return_inverse=True)[::-1]
+    texts = need("pandas").Series(moments).dt.strftime(_TIMES[every])
+    return need("pandas").Series(texts.to_numpy(object)[number], index=times.index)
+
+
+def write_tables(frames: Iterable[pd.DataFrame], path: Path, every: str) -> None:
+    """Write the parts of a table as one CSV or Parquet file, by its suffix.
 
     Args:
-        frame: with a column ``start`` of ``datetime64``.
+        frames: of the same columns; with ``start``, and perhaps ``end``, of ``datetime64``.
         path: to write; an older file is replaced.
         every: how times are written in CSV.
 
@@ -82,10 +94,31 @@ def write_table(frame: pd.DataFrame, path: Path, every: Every) -> None:
     """
     with whole_file(path) as temporary:
         if path.suffix.lower() == ".csv":
-            texts = with_times(frame, every)
-            texts.to_csv(temporary, index=False, float_format=_DIGITS)
-        else:
-            frame.to_parquet(temporary, index=False)
+            with temporary.open("w", encoding="utf-8", newline="") as file:
+                for number, frame in enumerate(frames):
+                    texts = with_times(frame, every)
+                    texts.to_csv(
+                        file, index=False, header=number == 0, float_format=_DIGITS
+                    )
+            return
+        _write_parquet(frames, temporary)
+
+
+def _write_parquet(frames: Iterable[pd.DataFrame], path: Path) -> None:
+    pyarrow = need("pyarrow")
+    parquet = need("pyarrow.parquet")
+    writer = None
+    try:
+        for frame in frames:
+            table = pyarrow.Table.from_pandas(
+                frame, schema=writer and writer.schema, preserve_index=False
+            )
+            if writer is None:
+                writer = parquet.ParquetWriter(path, table.schema)
+            writer.write_table(table)
+    finally:
+        if writer is not None:
+            writer.close()
 
 
 def write_facts(path: Path, facts: dict[str, Any]) -> Path:
@@ -100,7 +133,7 @@ def write_facts(path: Path, facts: dict[str, Any]) -> Path:
 
 
 def write_geopackage(
-    frame: pd.DataFrame, path: Path, every: Every, ids: np.ndarray, shapes: list[Any]
+    frame: pd.DataFrame, path: Path, every: str, ids: np.ndarray, shapes: list[Any]
 ) -> None:
     """Write a table with its zones as a GeoPackage.
 
@@ -108,7 +141,7 @@ def write_geopackage(
     without, to be joined by the zones' ids.
 
     Args:
-        frame: as for :func:`write_table`; its first column has ids.
+        frame: as for :func:`write_tables`; its first column has ids.
         path: to write.
         every: how times are written.
         ids, shapes: of the zones.

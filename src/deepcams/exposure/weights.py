@@ -256,7 +256,9 @@ def _load(path: Path) -> Weights | None:
     matrices = {}
     for name in ("area", "people"):
         if f"{name}_data" in arrays:
-            parts = tuple(arrays[f"{name}_{key}"] for key in ("data", "indices", "indptr"))
+            parts = tuple(
+                arrays[f"{name}_{key}"] for key in ("data", "indices", "indptr")
+            )
             matrices[name] = csr_array(parts, shape=tuple(arrays[f"{name}_shape"]))
     return Weights(
         matrices["area"],

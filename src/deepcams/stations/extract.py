@@ -158,7 +158,7 @@ def extract(
 
 def nodes_read(field: xr.DataArray, nodes: np.ndarray) -> int:
     """Return how many values of a map are read for some nodes (numbered row by row): whole tiles."""
-    rectangles = _rectangles(nodes, field.shape[1:], _tile(field))
+    rectangles = _rectangles(nodes, _map(field), _tile(field))
     return sum((r.stop - r.start) * (c.stop - c.start) for _, r, c in rectangles)
 
 
@@ -180,7 +180,7 @@ def read_nodes(
         InputError: an infinite or impossible value.
     """
     columns = field.shape[2]
-    rectangles = _rectangles(nodes, field.shape[1:], _tile(field))
+    rectangles = _rectangles(nodes, _map(field), _tile(field))
     size = nodes_read(field, nodes)
     lengths = field.chunks[0] if field.chunks is not None else (field.shape[0],)
     most = max(_TOGETHER // (4 * max(size, 1)), 1)
@@ -193,8 +193,12 @@ def read_nodes(
         yield stop, _cleaned(values, name)
 
 
+def _map(field: xr.DataArray) -> tuple[int, int]:
+    return field.sizes["latitude"], field.sizes["longitude"]
+
+
 def _tile(field: xr.DataArray) -> tuple[int, int]:
-    rows, columns = field.encoding.get("tile", field.shape[1:])
+    rows, columns = field.encoding.get("tile", _map(field))
     return rows, columns
 
 
