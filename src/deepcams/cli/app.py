@@ -18,7 +18,7 @@ VERBS = {
     "doctor": "Report versions, devices, keys and writable folders",
     "downscale": "3-hourly 0.75 degree fields in, hourly 0.25 degree fields out",
     "evaluate": "Score methods against a known truth, as the paper's tables do",
-    "export": "Write a field as GeoTIFF (COG) or netCDF for GIS, CDO, NCO, R",
+    "export": "Write a field as GeoTIFF, netCDF, CSV, .. for GIS, CDO, NCO, R",
     "fetch": "Get CAMS, GEOS-CF or OpenAQ data: complete, verified, resumable",
     "info": "Show what a file holds: layout, grid, times, units, values",
     "models": "List, show and import network checkpoints",

@@ -28,13 +28,17 @@ def export(
         typer.Argument(metavar="FIELD...", help="Files, folders, globs, stores, URLs."),
     ],
     to: Annotated[
-        Literal["cog", "netcdf"],
-        typer.Option(help="cog: GeoTIFF, a band a time; netcdf: with a CRS."),
+        Literal["cog", "netcdf", "csv", "parquet", "zarr2"],
+        typer.Option(
+            help="cog: GeoTIFF, a band a time; netcdf; tables; zarr2: for GDAL."
+        ),
     ],
     out: Annotated[
         Path,
         typer.Option(
-            "-o", "--out", help="A folder, or one file (.tif, .nc) of all times."
+            "-o",
+            "--out",
+            help="A folder, or one file (.tif, .nc, ..) of all times; OUT.zarr.",
         ),
     ],
     by: Annotated[
@@ -59,7 +63,7 @@ def export(
         bool, typer.Option("--overwrite", help="Replace an existing output.")
     ] = False,
 ) -> None:
-    """Write a field as GeoTIFF or netCDF for other tools, from -180 to 180 degrees.
+    """Write a field for other tools, from -180 to 180 degrees: a file an hour, day or month, or one of all.
 
     Give the same command again to resume an interrupted export: what is there and unchanged is kept.
     """

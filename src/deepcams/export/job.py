@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -16,10 +18,15 @@ from deepcams.downscaling.output_identity import keep_apart
 from deepcams.export.geotiff import write_cog
 from deepcams.export.netcdf import write_netcdf
 from deepcams.export.source import By, Piece, Source, open_source, pieces_of
+from deepcams.export.table import describe_csv, write_csv, write_parquet
+from deepcams.export.zarr2 import write_zarr2
 from deepcams.files.atomic import (
+    UNFINISHED,
     atomic_path,
     os_errors_explained,
     remove_unfinished,
+    sync,
+    write_atomically,
 )
 from deepcams.files.lock import locked
 from deepcams.files.optional import need
@@ -37,16 +44,23 @@ class Form:
         suffix: of their names.
         write: writes one.
         module: the optional library that it needs; empty for none.
+        describe: returns what goes into a file next to those of this format; ``None``: nothing.
+        is_store: whether it is a folder, one for all times.
     """
 
     suffix: str
     write: Write
     module: str = ""
+    describe: Callable[[Source], bytes] | None = None
+    is_store: bool = False
 
 
 FORMS = {
     "cog": Form(".tif", write_cog, "rasterio"),
+    "csv": Form(".csv", write_csv, describe=describe_csv),
     "netcdf": Form(".nc", write_netcdf),
+    "parquet": Form(".parquet", write_parquet, "pyarrow"),
+    "zarr2": Form(".zarr", write_zarr2, is_store=True),
 }
 """Formats by name."""
 
@@ -119,29 +133,26 @@ def export(
 
 
 def _is_file(path: Path, form: Form, to: str, by: By | None) -> bool:
-    """Return whether the output is one file.
+    """Return whether the output is one file or store.
 
     Raises:
         InputError: the name does not fit the format.
     """
-    if path.is_dir() and path.suffix != form.suffix:
-        return False
     suffix = path.suffix.lower()
-    if suffix == form.suffix:
+    if suffix == form.suffix and (form.is_store or not path.is_dir()):
         if by is not None:
-            raise InputError(
-                f"--by {by}",
-                "a folder as output",
-                f"{path}",
-                "name a folder, or leave --by out for one file of all times",
-            )
+            do = "leave --by out for one of all times"
+            if not form.is_store:
+                do = f"name a folder, or {do}"
+            raise InputError(f"--by {by}", "a folder of files as output", f"{path}", do)
         return True
-    known = {each.suffix for each in FORMS.values()} | {".zarr"}
-    if suffix in known or path.is_file():
+    others = {each.suffix for each in FORMS.values()}
+    if form.is_store or path.is_file() or (suffix in others and not path.is_dir()):
+        folder = "" if form.is_store else "a folder, or "
         raise InputError(
             f"output {path}",
-            f"a folder, or a name ending in {form.suffix} for --to {to}",
-            f"the ending {suffix}" if suffix else "a file",
+            f"{folder}a name ending in {form.suffix} for --to {to}",
+            f"the ending {suffix}" if suffix else "another",
         )
     return False
 
@@ -153,11 +164,50 @@ def _one_file(
         raise OutputError(
             f"{path} exists; choose another name, or replace it with --overwrite"
         )
+    if form.is_store and path.exists() and not _is_store(path):
+        raise OutputError(
+            f"{path} is no Zarr store and will not be replaced; choose another name"
+        )
     (piece,) = pieces_of(source.times, None)
     with locked(path.with_name(f".{path.name}.lock"), path):
         _write(source, piece, path, form, progress, 0)
-    size = path.stat().st_size
+        _describe(source, path.with_name(f"{path.name}-metadata.json"), form)
+    files = [each for each in path.rglob("*") if each.is_file()] or [path]
+    size = sum(each.stat().st_size for each in files)
     return Exported(path, 1, 1, 0, piece.hours, size)
+
+
+def _is_store(path: Path) -> bool:
+    names = (".zgroup", "zarr.json")
+    return any((path / name).exists() for name in names)
+
+
+def _describe(source: Source, path: Path, form: Form) -> None:
+    """Write what a format cannot say itself next to its files."""
+    if form.describe is not None:
+        with os_errors_explained(path):
+            write_atomically(path, form.describe(source))
+
+
+@contextmanager
+def _atomic_store(path: Path) -> Iterator[Path]:
+    """Give a temporary folder, which becomes ``path`` at the end, or is removed on an error."""
+    new, old = (
+        path.with_name(f".{path.name}{more}{UNFINISHED}") for more in ("", ".old")
+    )
+    with os_errors_explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            for leftover in (new, old):
+                shutil.rmtree(leftover, ignore_errors=True)
+            yield new
+            if path.exists():
+                path.replace(old)
+            new.replace(path)
+            sync(path.parent)
+        finally:
+            for leftover in (new, old):
+                shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _write(
@@ -178,7 +228,8 @@ def _write(
             done = before + start + len(values)
             progress("export", done, source.times.size)
 
-    with atomic_path(path, durable=True) as temporary:
+    atomic = _atomic_store(path) if form.is_store else atomic_path(path, durable=True)
+    with atomic as temporary:
         form.write(temporary, source, piece, watched())
     return combine(digests)
 
@@ -218,6 +269,7 @@ def _folder(
             with os_errors_explained(path):
                 size += path.stat().st_size
             progress("export", piece.stop, total)
+        _describe(source, folder / "csv-metadata.json", form)
     return Exported(folder, len(pieces), written, renewed, total, size)
 
 

@@ -328,7 +328,9 @@ def lay_out(layout: Layout, attributes: dict[str, str]) -> dict[str, bytes]:
     store = MemoryStore(objects)
     shard = layout.shard
     dataset = layout.frame().assign_attrs(attributes)
-    group = zarr.create_group(store, zarr_format=3, attributes=_plain(dataset.attrs))
+    group = zarr.create_group(
+        store, zarr_format=3, attributes=plain_attributes(dataset.attrs)
+    )
     # Of a fixed length, so that a store can grow while others read it.
     chunks = {"time": (TIMES_CHUNK,), "time_bounds": (TIMES_CHUNK, 2)}
     for name, variable in dataset.variables.items():
@@ -338,7 +340,7 @@ def lay_out(layout: Layout, attributes: dict[str, str]) -> dict[str, bytes]:
             dtype=variable.dtype,
             chunks=chunks.get(str(name), variable.shape),
             fill_value=np.nan if variable.dtype.kind == "f" else 0,
-            attributes=_plain(variable.attrs),
+            attributes=plain_attributes(variable.attrs),
             dimension_names=tuple(map(str, variable.dims)) or None,
         )
         array[...] = variable.values
@@ -353,7 +355,7 @@ def lay_out(layout: Layout, attributes: dict[str, str]) -> dict[str, bytes]:
         ),  # see blosc()
         fill_value=np.nan,
         attributes={
-            **_plain(layout.variable_attributes()),
+            **plain_attributes(layout.variable_attributes()),
             "_FillValue": _MISSING,
         },
         dimension_names=DIMS,
@@ -365,7 +367,7 @@ def lay_out(layout: Layout, attributes: dict[str, str]) -> dict[str, bytes]:
         dtype=np.int64,
         chunks=shard[:1],
         fill_value=0,
-        attributes=_plain(STATUS),
+        attributes=plain_attributes(STATUS),
         dimension_names=DIMS[:1],
     )
     with warnings.catch_warnings():
@@ -379,7 +381,7 @@ def lay_out(layout: Layout, attributes: dict[str, str]) -> dict[str, bytes]:
     return {key: data.to_bytes() for key, data in objects.items()}
 
 
-def _plain(attributes: Mapping[Any, Any]) -> dict[str, Any]:
+def plain_attributes(attributes: Mapping[Any, Any]) -> dict[str, Any]:
     """Return attributes as JSON types."""
     return {
         str(name): value.tolist()
