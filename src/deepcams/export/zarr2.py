@@ -66,6 +66,7 @@ def _array(
         dtype=values.dtype,
         chunks=values.shape,
         compressors=None,
+        fill_value=None,  # which readers of Zarr v2 take for missing
         attributes={
             "_ARRAY_DIMENSIONS": list(map(str, dims)),
             **plain_attributes(attributes),
