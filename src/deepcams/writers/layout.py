@@ -229,6 +229,7 @@ class Layout:
         maps: variables without time.
         status: attributes of the status flag.
         item_times: times of a work item.
+        has_status: whether a status flag goes with the values.
     """
 
     name: str
@@ -242,6 +243,7 @@ class Layout:
     maps: tuple[Map, ...] = ()
     status: Mapping[str, Any] = field(default_factory=lambda: STATUS)
     item_times: int = ITEM_HOURS
+    has_status: bool = True
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -323,11 +325,12 @@ class Layout:
     def variable_attributes(self) -> dict[str, Any]:
         """Return the attributes of the variable itself."""
         attributes = variable_attributes(self.name, self.attributes)
-        beside = self.attributes.get("ancillary_variables", "status")
+        flag = "status" if self.has_status else ""
+        beside = str(self.attributes.get("ancillary_variables", flag))
         return {
             **attributes,
             "grid_mapping": "crs",
-            "ancillary_variables": beside,
+            **({"ancillary_variables": beside} if beside else {}),
             **self.rounding.attributes(),
         }
 

@@ -330,7 +330,7 @@ class NetcdfTarget(Target):
         file = netCDF4.Dataset("measure", "w", memory=values.nbytes)
         for name, size in zip(DIMS, (None, *values.shape[1:]), strict=True):
             file.createDimension(name, size)
-        _variable(file, "v", layout)[:] = values
+        _variable(file, "v", layout, "float32", len(values))[:] = values
         return len(file.close())
 
     def size(self) -> int:
@@ -342,7 +342,11 @@ class NetcdfTarget(Target):
 def lay_out(
     file: Any, layout: Layout, hours: slice, attributes: dict[str, str]
 ) -> list[Any]:
-    """Define everything in an open netCDF file and write the coordinates; return the variables to fill."""
+    """Define everything in an open netCDF file and write the coordinates.
+
+    Returns:
+        the variables to fill: values of each, then the status if the layout has one.
+    """
     frame = layout.frame(hours)
     file.setncatts({**frame.attrs, **attributes})
     for name, size in frame.sizes.items():
@@ -359,21 +363,24 @@ def lay_out(
     for name, dtype, about in zip(
         layout.names, layout.dtypes, attributes_of_all, strict=True
     ):
-        variable = _variable(file, name, layout, dtype)
+        variable = _variable(file, name, layout, dtype, frame.sizes["time"])
         variable.setncatts(about)
         variable.set_auto_maskandscale(False)
         variables.append(variable)
+    if not layout.has_status:
+        return variables
     status = file.createVariable("status", "i1", ("time",))
     status.setncatts(layout.status)
     return [*variables, status]
 
 
-def _variable(file: Any, name: str, layout: Layout, dtype: str = "float32") -> Any:
+def _variable(file: Any, name: str, layout: Layout, dtype: str, times: int) -> Any:
+    chunks = layout.chunks
     return file.createVariable(
         name,
         dtype,
         DIMS,
-        chunksizes=layout.chunks,
+        chunksizes=(min(chunks[0], times), *chunks[1:]),
         fill_value=fill_of(dtype),
         **_COMPRESSION,
     )
