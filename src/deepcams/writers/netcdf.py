@@ -190,6 +190,8 @@ class NetcdfTarget(Target):
                 self._assemble(date, progress)
         if not self.split and self.path.exists() and self._state.exists():
             shutil.rmtree(self._state)
+        elif self._state.exists():
+            remove_unfinished(self._state)  # of workers that were killed
 
     def _assemble(self, date: str, progress: Progress = no_progress) -> None:
         """Write a file of its items' pieces."""

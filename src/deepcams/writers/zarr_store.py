@@ -279,8 +279,9 @@ class ZarrTarget(Target):
 
     @staged("write")
     def finish(self, progress: Progress = no_progress) -> None:
-        """Force the store's entries to disk; each shard is in its place already."""
+        """Remove what killed workers left, and force the entries to disk; each shard is in its place already."""
         if isinstance(self.path, Path):
+            remove_unfinished(self.path)
             sync(self.path)
 
     def discard(self) -> None:
