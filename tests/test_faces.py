@@ -18,6 +18,7 @@ FACES = [
     "deepcams",
     "deepcams.evaluation",
     "deepcams.fetch",
+    "deepcams.means",
     "deepcams.methods",
     "deepcams.networks",
     "deepcams.plotting",
