@@ -21,7 +21,7 @@ from deepcams.readers.detect import find_files
 from deepcams.readers.frames import combine, digest, read_block
 from deepcams.readers.open import open_files
 from deepcams.writers import BitRound, Layout
-from deepcams.writers.layout import RUN
+from deepcams.writers.layout import RUN, STATUS
 from deepcams.writers.netcdf import TOTAL
 
 By = Literal["hour", "day", "month"]
@@ -243,10 +243,12 @@ def _status(datasets: Sequence[xr.Dataset], times: np.ndarray) -> np.ndarray | N
     """Return each time's status flag from outputs of deepcams; ``None`` where a file has none."""
     known: dict[Any, int] = {}
     for dataset in datasets:
-        if "status" not in dataset or dataset["status"].dims != ("time",):
+        flag = dataset.get("status")
+        meant = None if flag is None else str(flag.attrs.get("flag_meanings", ""))
+        if meant != STATUS["flag_meanings"] or flag.dims != ("time",):
             return None
         found = dataset.time.values.astype("datetime64[ns]")
-        known.update(zip(found.tolist(), dataset["status"].values, strict=True))
+        known.update(zip(found.tolist(), flag.values, strict=True))
     wanted = times.astype("datetime64[ns]").tolist()
     if any(time not in known for time in wanted):
         return None
