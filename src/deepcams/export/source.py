@@ -244,8 +244,9 @@ def _status(datasets: Sequence[xr.Dataset], times: np.ndarray) -> np.ndarray | N
     known: dict[Any, int] = {}
     for dataset in datasets:
         flag = dataset.get("status")
-        meant = None if flag is None else str(flag.attrs.get("flag_meanings", ""))
-        if meant != STATUS["flag_meanings"] or flag.dims != ("time",):
+        if flag is None or flag.dims != ("time",):
+            return None
+        if flag.attrs.get("flag_meanings") != STATUS["flag_meanings"]:
             return None
         found = dataset.time.values.astype("datetime64[ns]")
         known.update(zip(found.tolist(), flag.values, strict=True))
