@@ -19,6 +19,7 @@ FACES = [
     "deepcams.evaluation",
     "deepcams.exposure",
     "deepcams.fetch",
+    "deepcams.means",
     "deepcams.methods",
     "deepcams.networks",
     "deepcams.plotting",

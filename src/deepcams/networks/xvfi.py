@@ -167,11 +167,13 @@ class Level(NamedTuple):
         frame: (B, 1, H/2^l, W/2^l).
         flow: (B, 4, H/(m 2^l), W/(m 2^l)), the refined flows from t to frame 0 and from t to frame 1.
         occlusion: (B, 1, H/2^l, W/2^l) in (0, 1), the trust in frame 0.
+        between: (B, 4, H/(m 2^l), W/(m 2^l)), the flows 01 and 10.
     """
 
     frame: Tensor
     flow: Tensor
     occlusion: Tensor
+    between: Tensor
 
 
 class XVFI(TemporalNetwork):
@@ -187,6 +189,7 @@ class XVFI(TemporalNetwork):
             depth=5, training_depth=3, validity_mask=True, level_loss="sum"
         ),
     }
+    teachable = True
     options: XVFIOptions
 
     def __init__(self, options: XVFIOptions | None = None) -> None:
@@ -266,10 +269,26 @@ class XVFI(TemporalNetwork):
 
     def loss(self, sample: TemporalSample) -> Tensor:
         """Return L1 over the levels, plus the edge-aware smoothness of level 0's refined flows (XVFI, eqs. 4-6)."""
+        return self._loss_of(self.levels(sample.frames, sample.t), sample)
+
+    def taught_loss(self, sample: TemporalSample, weight: float) -> Tensor:
+        """Add the distance of all levels' flows, between the frames and from t, from those of ``sample.motion``."""
+        levels = self.levels(sample.frames, sample.t)
+        assert sample.motion is not None
+        motion, t = sample.motion, sample.t.view(-1, 1, 1, 1)
+        # The motion is smooth: what it is at the middle of the way stands for all of the way.
+        taught = concat(motion, -motion, -t * motion, (1 - t) * motion)
+        errors = []
+        for level in levels:
+            found = at_least_float32(concat(level.between, level.flow))
+            pixels = motion.shape[-1] // found.shape[-1]
+            errors.append(F.l1_loss(pixels * found, F.avg_pool2d(taught, pixels)))
+        return self._loss_of(levels, sample) + weight * torch.stack(errors).mean()
+
+    def _loss_of(self, levels: list[Level], sample: TemporalSample) -> Tensor:
         check_shape(
             sample.target, ("B", 1, "H", "W"), self.training_size_rule, "xvfi: target"
         )
-        levels = self.levels(sample.frames, sample.t)
         target = at_least_float32(sample.target)
         errors = [
             F.l1_loss(level.frame, _reduce(target, 2**i))
@@ -343,7 +362,7 @@ class XVFI(TemporalNetwork):
         trust0 = (1 - t) * occlusion
         trust1 = t * (1 - occlusion)
         frame = (trust0 * moved0 + trust1 * moved1) / (trust0 + trust1) + residual
-        return Level(frame, flow_t, occlusion)
+        return Level(frame, flow_t, occlusion, flow)
 
     def _reverse(self, flow: Tensor, z: Tensor, t: Tensor) -> Tensor:
         """Reverse the flows (complementary flow reversal, eq. 2): 01 and 10 -> from t to 0 and from t to 1."""
@@ -364,12 +383,14 @@ class XVFI(TemporalNetwork):
 
 
 def _summed_in_float64(part: nn.Module, x: Tensor) -> Tensor:
-    """Return ``part(x)``; in float32 on a CPU, with sums in float64.
+    """Return ``part(x)``; in float32 on a CPU, and where it is not trained, with sums in float64.
 
     Where two flows meet, the reversal divides small sums, so the flows need their digits. The parts called so are
-    small; it costs 2 % of the time, and processors agree better than with each other's float32 kernels.
+    small; it costs 2 % of the time, and processors agree better than with each other's float32 kernels. In training it
+    would cost a quarter to a half of the time.
     """
     plain = torch.is_autocast_enabled(x.device.type) or torch.compiler.is_compiling()
+    plain = plain or (part.training and torch.is_grad_enabled())
     if plain or x.dtype != torch.float32 or x.device.type != "cpu":
         return cast("Tensor", part(x))
     weights = {name: weight.double() for name, weight in part.named_parameters()}

@@ -178,9 +178,17 @@ class Target(ABC):
 
     @abstractmethod
     def write(
-        self, item: Item, values: np.ndarray, status: np.ndarray, record: Record
+        self,
+        item: Item,
+        values: np.ndarray,
+        status: np.ndarray,
+        record: Record,
+        others: Sequence[np.ndarray] = (),
     ) -> None:
-        """Write an item's values (rounded, float32) and status (int8), then its record with their digest."""
+        """Write an item's values (rounded, float32) and status (int8), then its record with their digest.
+
+        ``others`` are the values of :attr:`Layout.others`, in the same order.
+        """
 
     def settle(self, item: Item) -> None:
         """Do what an item's writing makes possible, for instance a file whose last item it was; one process alone."""
