@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -151,7 +152,10 @@ def make(folder: Path, days: int) -> Path:
         spatial="log-bicubic",
         period="2019-01-01",
     )
-    return link_days(folder / "year.zarr", day, days)
+    year = link_days(folder / "year.zarr", day, days)
+    # Without records it is a store like any other's, and whole.
+    shutil.rmtree(year / ".deepcams", ignore_errors=True)
+    return year
 
 
 def homes(folder: Path, number: int) -> Path:
