@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -65,6 +66,16 @@ def test_means_and_maps(array: xr.DataArray, tmp_path: Path) -> None:
         text.get_text()
         for text in figure.findobj(lambda each: hasattr(each, "get_text"))
     )
+
+
+def test_zones_and_places(array: xr.DataArray) -> None:
+    places = pd.DataFrame({"latitude": [7.5, -30], "longitude": [-82.5, 15]})
+    table = array.deepcams.points(places, every="hour")
+    nearest = [float(array.sel(lat=lat, lon=lon)[0]) for lat, lon in places.to_numpy()]
+    first = table[table.time == table.time.min()]
+    np.testing.assert_allclose(first.pm2p5, np.multiply(nearest, 1e9), rtol=1e-6)
+    found = array.deepcams.zones(every="hour", period=deepcams.Period.parse("2019"))
+    assert len(found.zones) == 241
 
 
 def test_what_is_no_field_is_told() -> None:

@@ -18,6 +18,7 @@ FACES = [
     "deepcams",
     "deepcams.evaluation",
     "deepcams.export",
+    "deepcams.exposure",
     "deepcams.fetch",
     "deepcams.means",
     "deepcams.methods",

@@ -14,10 +14,12 @@ from deepcams.core.field import as_field
 from deepcams.core.url import Place
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
     from deepcams.downscaling.job import Summary as Written
     from deepcams.export import Exported
+    from deepcams.exposure import PointList, ZoneExposure, Zones
     from deepcams.means import Summary
 
 
@@ -63,6 +65,37 @@ class Accessor:
         from deepcams.means import means_to
 
         return means_to(self.field, out, **settings)
+
+    def zones(
+        self, zones: Zones | str | Path = "countries", **settings: Any
+    ) -> ZoneExposure:
+        """Return what zones are exposed to.
+
+        Args:
+            zones: or the file of them, see :func:`deepcams.exposure.read_zones`; default the countries.
+            settings: see :func:`deepcams.exposure.zone_exposure`.
+        """
+        from deepcams.exposure import read_zones, zone_exposure
+
+        wanted = read_zones(zones) if isinstance(zones, str | Path) else zones
+        return zone_exposure(self.field, wanted, **settings)
+
+    def points(
+        self, points: pd.DataFrame | PointList | str | Path, **settings: Any
+    ) -> pd.DataFrame:
+        """Return the field at places.
+
+        Args:
+            points: a table with latitude and longitude, or a file of one, see :func:`deepcams.exposure.read_points`.
+            settings: see :func:`deepcams.exposure.point_exposure`.
+        """
+        from deepcams.exposure import PointList, point_exposure, points_of, read_points
+
+        if isinstance(points, str | Path):
+            points = read_points(points)
+        elif not isinstance(points, PointList):
+            points = points_of(points)
+        return point_exposure(self.field, points, **settings)
 
     def export(self, out: str | Path, to: str, **settings: Any) -> Exported:
         """Write for other tools; for the arguments see :func:`deepcams.export.export_to`."""
