@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from deepcams.means import Summary
 
 
-@xr.register_dataarray_accessor("deepcams")
+@xr.register_dataarray_accessor("deepcams")  # type: ignore[no-untyped-call]
 class Accessor:
     """Methods of a field.
 
