@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import xarray as xr
@@ -147,8 +147,9 @@ def _leads(
         return None
     if not set(found.dims) <= set(valid.dims):
         return None
-    shaped = found.set_dims(dict(zip(valid.dims, valid.shape, strict=True)))
-    return shaped.transpose(*valid.dims)
+    sizes = dict(zip(valid.dims, valid.shape, strict=True))
+    shaped = found.set_dims(sizes)  # type: ignore[no-untyped-call]
+    return cast(xr.Variable, shaped.transpose(*valid.dims))
 
 
 def chained(times: np.ndarray, leads: np.ndarray) -> str:
