@@ -393,8 +393,8 @@ def test_without_rasterio_the_extra_is_named(
 ) -> None:
     asked: list[str] = []
     monkeypatch.setattr(job, "need", asked.append)
-    job.export([store], tmp_path / "out", "cog", period="2019-12-31T15")
-    job.export([store], tmp_path / "nc", "netcdf", period="2019-12-31T15")
+    job.export_to([store], tmp_path / "out", "cog", period="2019-12-31T15")
+    job.export_to([store], tmp_path / "nc", "netcdf", period="2019-12-31T15")
     assert asked == ["rasterio"]  # before anything is opened or written
 
 

@@ -15,7 +15,7 @@ import xarray as xr
 
 from deepcams.core.box import eastward
 from deepcams.downscaling.job import downscale_to
-from deepcams.export.job import export
+from deepcams.export import export_to
 from deepcams.readers.cams import open_cams
 
 ENVIRONMENT = {
@@ -82,7 +82,7 @@ def _files(
     pytest.importorskip("rasterio")
     paths = [folder / name for name in ("a.nc", "a.tif", "a.zarr")]
     for path, form in zip(paths, ("netcdf", "cog", "zarr2"), strict=True):
-        export([store], path, form)
+        export_to([store], path, form)
     stored = xr.open_zarr(store).pm2p5.load()
     return Files(*paths, stored, hour, latitude, longitude)
 

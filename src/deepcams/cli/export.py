@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
-    from deepcams.export.job import Exported
+    from deepcams.export import Exported
 
 app = typer.Typer(
     rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
@@ -70,11 +70,11 @@ def export(
     from deepcams.cli.progress import one_bar
     from deepcams.cli.stopping import command_line, kept, stoppable
     from deepcams.core.late_dask import import_dask_late
-    from deepcams.export.job import export as run
+    from deepcams.export import export_to
 
     import_dask_late()
     with stoppable(kept(without="--overwrite")), one_bar("exporting") as progress:
-        found = run(
+        found = export_to(
             field,
             out,
             to,

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
+import xarray as xr
 
 from deepcams.core.errors import InputError, OutputError, choose
+from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress
-from deepcams.core.url import Place, place_of
+from deepcams.core.url import place_of
 from deepcams.downscaling.output_identity import keep_apart
 from deepcams.export.geotiff import write_cog
 from deepcams.export.netcdf import write_netcdf
@@ -32,6 +34,7 @@ from deepcams.files.lock import locked
 from deepcams.files.optional import need
 from deepcams.files.records import FOLDER, Record, Records, file_digest, inside
 from deepcams.readers.frames import combine
+from deepcams.readers.protocols import Paths
 
 Write = Callable[[Path, Source, Piece, Iterable[tuple[int, np.ndarray]]], None]
 
@@ -86,29 +89,32 @@ class Exported:
     bytes: int
 
 
-def export(
-    paths: Sequence[str | Place],
+def export_to(
+    source: xr.DataArray | Paths,
     out: str | Path,
     to: str,
     *,
     by: By | None = None,
     variable: str | None = None,
-    period: str | None = None,
+    period: Period | str | None = None,
     bbox: Sequence[float] | None = None,
     overwrite: bool = False,
     progress: Progress = no_progress,
-    command: str = "deepcams export",
+    command: str = "deepcams.export.export_to",
 ) -> Exported:
     """Write a field in another format.
 
     Args:
-        paths: of the field, see :func:`deepcams.open_field`.
+        source: a field, or paths that :func:`deepcams.open_field` opens.
         out: a file with the format's ending, or a folder.
         to: one of :data:`FORMS`.
         by: how much time goes into a file of a folder; default a day.
-        variable, period, bbox, command: see :func:`~deepcams.export.source.open_source`.
+        variable: of the files; ``None`` is PM2.5.
+        period: only these hours, UTC (a :class:`deepcams.Period` or its text, ``2019-03``).
+        bbox: (west, south, east, north): only the nodes in this box; west > east crosses the dateline.
         overwrite: replace an existing file, or a folder of other settings.
         progress: told of the stage ``export``, in hours.
+        command: the command, for the history.
 
     Returns:
         what was written.
@@ -125,11 +131,12 @@ def export(
     one_file = _is_file(path, form, to, by)
     if form.module:
         need(form.module)
-    source = open_source(paths, variable, period=period, bbox=bbox, command=command)
-    keep_apart(path, [place_of(each) for each in paths])
+    chosen = open_source(source, variable, period=period, bbox=bbox, command=command)
+    inputs = chosen.field.encoding.get("source_files", ())
+    keep_apart(path, [place_of(each) for each in inputs])
     if one_file:
-        return _one_file(source, path, form, overwrite, progress)
-    return _folder(source, path, to, by or "day", overwrite, progress)
+        return _one_file(chosen, path, form, overwrite, progress)
+    return _folder(chosen, path, to, by or "day", overwrite, progress)
 
 
 def _is_file(path: Path, form: Form, to: str, by: By | None) -> bool:

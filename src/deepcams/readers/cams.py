@@ -12,9 +12,10 @@ from deepcams.readers.datasets import field_variables
 from deepcams.readers.detect import DataFile, find_files
 from deepcams.readers.merge import open_merged
 from deepcams.readers.protocols import Paths
-from deepcams.readers.times import Stamp, cell_method
+from deepcams.readers.times import CHAINED, Stamp, cell_method
 
 TITLE = "CAMS global reanalysis (EAC4)"
+FORECASTS = "CAMS global atmospheric composition forecasts"
 
 
 def find_variable(
@@ -103,6 +104,9 @@ def open_cams_files(
 
     label = f"{species.label} ({species.name})" if species else wanted
     field = open_merged(files, choose, label, stamp, with_dask=with_dask)
+    source = str(field.attrs["source"])
+    if CHAINED in source:  # the reanalysis has none
+        field.attrs["source"] = source.replace(TITLE, FORECASTS)
     if species is None:
         return field
     names = {"standard_name": species.standard_name, "long_name": species.long_name}

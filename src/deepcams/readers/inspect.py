@@ -26,7 +26,7 @@ from deepcams.readers.detect import DataFile, find_files
 from deepcams.readers.geos_cf import UNDEFINED
 from deepcams.readers.open import layout_of, open_files
 from deepcams.readers.protocols import Paths
-from deepcams.readers.times import with_valid_time
+from deepcams.readers.times import CHAINED, with_valid_time
 
 LEAST_LARGEST = 1e-3
 """A file whose largest value (ug m-3) is below this holds something else than air, or says other units than it has."""
@@ -421,8 +421,10 @@ def _verdict(
     ]
     notes += _doubts(seen, str(opened.name))
     kind = "means" if is_mean(opened) else "instants"
+    _, chained, how = str(opened.attrs.get("source", "")).partition(CHAINED)
+    forecasts = f"; {chained}{how}" if chained else ""
     return (
-        f"{opened.name}, {opened.sizes['time']} {kind}, {grid_of(opened).describe()}",
+        f"{opened.name}, {opened.sizes['time']} {kind}, {grid_of(opened).describe()}{forecasts}",
         "",
         notes,
     )
