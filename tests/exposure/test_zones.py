@@ -246,6 +246,30 @@ def test_tables_of_real_files(suffix: str, command: Command) -> None:
     assert facts["classes"]["upper_limits"] == [5, 10]
 
 
+@pytest.mark.parametrize("name", ["days.zarr", "days.nc"])
+def test_daily_means_of_the_means_verb(name: str, command: Command) -> None:
+    write_field(Path("field.nc"), COARSE, hours=72)
+    assert command("means", "field.nc", "-o", name, "--days", "nautical")[0] == 0
+    write_geojson(Path("zones.geojson"), {"one": rectangle(-14, -1, 14, 1)})
+    run = ("zones", name, "--zones", "zones.geojson", "-o", "out.csv")
+    assert command(*run)[0] == 0
+    found = pd.read_csv("out.csv")
+    own = zone_exposure(field_on(COARSE, hours=72), read_zones("zones.geojson"))
+    # About Greenwich nautical days are nearly those of UTC; the store's values are rounded.
+    assert found["start"].tolist() == own.steps.texts()
+    middle = found["mean"][1]
+    assert middle == pytest.approx(own.mean[1, 0], rel=0.05)
+    assert json.loads(Path("out.csv.json").read_text())["days"] == "nautical"
+    Path("list.csv").write_text("lat,lon\n0,0\n")
+    assert command("points", name, "list.csv", "-o", "places.csv")[0] == 0
+    values = field_on(COARSE, hours=72).values[:, 9, 0].reshape(3, 24).mean(axis=1)
+    assert pd.read_csv("places.csv")["value"].to_numpy() == pytest.approx(
+        values, rel=2e-3
+    )
+    _, said = command(*run, "--every", "hour")
+    assert "--every: expected a field with a value each hour" in said
+
+
 def test_a_geotiff_of_people(tmp_path: Path) -> None:
     rasterio = pytest.importorskip("rasterio")
     numbers = np.arange(18 * 36, dtype=np.float32).reshape(18, 36)
