@@ -61,9 +61,10 @@ def ratio_factor(units: object, name: str, attributes: Any, where: object) -> fl
     if gas is None or gas.molar_mass is None:
         raise InputError(
             f"{where}: units",
-            f"moles of one of {', '.join(one.name for one in GASES)}",
-            f"{units!s} of {name}",
-            "give a mass mixing ratio or a mass concentration",
+            "a mass concentration (kg m-3 or ug m-3), or moles of one of "
+            + ", ".join(one.name for one in GASES),
+            repr(str(units)),
+            "choose another variable with --variable",
         )
     amount = _MOLES[found["moles"]] if found["moles"] else _PARTS[found["parts"]]
     return amount * gas.molar_mass / (1e3 * MOLAR_MASS)

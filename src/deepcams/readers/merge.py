@@ -438,8 +438,8 @@ def _in_time(
     field = field_like(first, data, grid, unique)
     field.encoding["tile"] = _tile(first, groups[0][0].part.axes, own)
     field.encoding["values"] = values
-    words = [str(field.attrs.get("source", "")), chained(unique, leads[kept])]
-    source = with_density("; ".join(filter(None, words)), first.attrs.get("units"))
+    about = [str(field.attrs.get("source", "")), chained(unique, leads[kept])]
+    source = with_density("; ".join(filter(None, about)), first.attrs.get("units"))
     if source:
         field.attrs["source"] = source
     return field
