@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from deepcams.core.air import with_density
 from deepcams.core.errors import InputError, notice
 from deepcams.core.field import Axes, axes_of, field_like
 from deepcams.core.grid import Grid
@@ -437,10 +438,10 @@ def _in_time(
     field = field_like(first, data, grid, unique)
     field.encoding["tile"] = _tile(first, groups[0][0].part.axes, own)
     field.encoding["values"] = values
-    words = chained(unique, leads[kept])
-    if words:
-        source = field.attrs.get("source")
-        field.attrs["source"] = f"{source}; {words}" if source else words
+    about = [str(field.attrs.get("source", "")), chained(unique, leads[kept])]
+    source = with_density("; ".join(filter(None, about)), first.attrs.get("units"))
+    if source:
+        field.attrs["source"] = source
     return field
 
 
