@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -10,7 +11,6 @@ import xarray as xr
 from deepcams.core.errors import InputError
 from deepcams.core.field import as_field
 from deepcams.core.times import DAY, DAY_SECONDS
-from deepcams.core.url import Url
 from deepcams.files.storage import storage_at
 from deepcams.means.store import DailyStore, identity_of
 from deepcams.readers.detect import find_files
@@ -47,11 +47,9 @@ def open_exposure_field(paths: Sequence[str], variable: str | None) -> xr.DataAr
     if variable not in (None, store.species, f"{store.species}_mean"):
         raise InputError("--variable", store.species, repr(variable))
     (file,) = find_files(paths[0])
-    assert not isinstance(file.path, Url) or file.kind == "zarr"
-    source = file.path
-    if file.kind == "zarr":
-        source = storage_at(file.path).zarr(read_only=True)
-    engine = "zarr" if file.kind == "zarr" else "netcdf4"
+    zarr = file.kind == "zarr"
+    source: Any = storage_at(file.path).zarr(read_only=True) if zarr else file.local
+    engine: Any = "zarr" if zarr else "netcdf4"
     dataset = xr.open_dataset(source, engine=engine, chunks={})
     means = dataset[f"{store.species}_mean"].rename(store.species)
     assert means.chunks is not None

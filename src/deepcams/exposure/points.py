@@ -102,6 +102,7 @@ class PointExposure:
         options = options or PointOptions()
         options.check(points)
         self._points, self._options = points, options
+        self._ids = pd.Series(points.ids, dtype="str").array
         self._progress = progress or no_progress
         grid = grid_of(field)
         placement = _place(grid, points, options.how)
@@ -200,7 +201,7 @@ class PointExposure:
 
     def _about(self, rows: np.ndarray) -> pd.DataFrame:
         points = self._points
-        frame = pd.DataFrame({"id": points.ids[rows]})
+        frame = pd.DataFrame({"id": self._ids.take(rows)})
         if self._options.coordinates:
             frame["latitude"] = points.latitude[rows]
             frame["longitude"] = points.longitude[rows]
