@@ -178,8 +178,8 @@ def _round_up(size: int, chunk: int) -> int:
 
 
 def fill_of(dtype: str) -> Any:
-    """Return the value of what is missing: NaN, of counts (``int16``) -1."""
-    return np.int16(-1) if dtype == "int16" else np.float32(np.nan)
+    """Return the value of what is missing: NaN, of counts -1."""
+    return np.dtype(dtype).type(np.nan if dtype == "float32" else -1)
 
 
 @dataclass(frozen=True)
@@ -188,12 +188,12 @@ class Other:
 
     Attributes:
         name: its name.
-        dtype: ``float32``, or ``int16`` for counts.
+        dtype: ``float32``; ``int8`` or ``int16`` for counts.
         attributes: its own; the grid mapping is added.
     """
 
     name: str
-    dtype: Literal["float32", "int16"]
+    dtype: Literal["float32", "int8", "int16"]
     attributes: Mapping[str, Any]
 
 
