@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[1]
 FACES = [
     "deepcams",
     "deepcams.evaluation",
+    "deepcams.export",
+    "deepcams.exposure",
     "deepcams.fetch",
     "deepcams.means",
     "deepcams.methods",

@@ -3,8 +3,8 @@
 After Xiao et al. 2022 (Science of the Total Environment 848, 157747). Everything in :data:`__all__` is imported when
 it is first used, so that ``import deepcams`` itself is quick. What only some users need has a package of its own:
 :mod:`deepcams.training`, :mod:`deepcams.networks`, :mod:`deepcams.methods`, :mod:`deepcams.evaluation`,
-:mod:`deepcams.stations`, :mod:`deepcams.means`, :mod:`deepcams.simulation`, :mod:`deepcams.plotting`,
-:mod:`deepcams.report`, :mod:`deepcams.fetch`, :mod:`deepcams.testing`.
+:mod:`deepcams.stations`, :mod:`deepcams.means`, :mod:`deepcams.exposure`, :mod:`deepcams.simulation`,
+:mod:`deepcams.plotting`, :mod:`deepcams.report`, :mod:`deepcams.fetch`, :mod:`deepcams.testing`.
 """
 
 from __future__ import annotations

@@ -18,13 +18,14 @@ VERBS = {
     "doctor": "Report versions, devices, keys and writable folders",
     "downscale": "3-hourly 0.75 degree fields in, hourly 0.25 degree fields out",
     "evaluate": "Score methods against a known truth, as the paper's tables do",
-    "export": "Write a field as GeoTIFF (COG) or netCDF for GIS, CDO, NCO, R",
+    "export": "Write a field as GeoTIFF, netCDF, CSV, .. for GIS, CDO, NCO, R",
     "fetch": "Get CAMS, GEOS-CF or OpenAQ data: complete, verified, resumable",
     "info": "Show what a file holds: layout, grid, times, units, values",
     "means": "Days, months, seasons, years; counts above the limits",
     "models": "List, show and import network checkpoints",
     "plan": "Forecast a long run: hours, bytes, memory, wall time, a batch script",
     "plot": "Draw maps, comparisons, sequences, series, means, stations",
+    "points": "Take a field at a list of places, over each one's own days",
     "prepare": "Check hourly fine fields and put them into a store to train from",
     "report": "Put a run's settings, tables and pictures into one HTML file",
     "run": "Do a whole experiment (YAML): fetch, train, evaluate, downscale, validate",
@@ -33,6 +34,7 @@ VERBS = {
     "validate": "Compare fields with stations (OpenAQ), with quality control",
     "verify": "Read an output again: whole, and as it was written? Repair it",
     "view": "Show a field on a map in the browser: move about, play, compare",
+    "zones": "Average a field over countries or any polygons, by area and by people",
 }
 
 
@@ -45,8 +47,10 @@ URLS = {
     "means": {"store", "out"},
     "plan": {"inputs", "out"},
     "plot": {"field", "original", "truth", "baseline"},
+    "points": {"field"},
     "validate": {"field", "original"},
     "verify": {"store", "inputs"},
+    "zones": {"field"},
 }
 """Of each verb, the parameters whose value may be a URL; all others are paths on this machine, or no places."""
 

@@ -340,7 +340,9 @@ def lay_out(layout: Layout, marks: dict[str, str]) -> dict[str, bytes]:
     store = MemoryStore(objects)
     shard = layout.shard
     dataset = layout.frame().assign_attrs(marks)
-    group = zarr.create_group(store, zarr_format=3, attributes=_plain(dataset.attrs))
+    group = zarr.create_group(
+        store, zarr_format=3, attributes=plain_attributes(dataset.attrs)
+    )
     # Of a fixed length, so that a store can grow while others read it.
     chunks = {"time": (TIMES_CHUNK,), "time_bounds": (TIMES_CHUNK, 2)}
     for name, variable in dataset.variables.items():
@@ -350,7 +352,7 @@ def lay_out(layout: Layout, marks: dict[str, str]) -> dict[str, bytes]:
             dtype=variable.dtype,
             chunks=chunks.get(str(name), variable.shape),
             fill_value=np.nan if variable.dtype.kind == "f" else 0,
-            attributes=_plain(variable.attrs),
+            attributes=plain_attributes(variable.attrs),
             dimension_names=tuple(map(str, variable.dims)) or None,
         )
         array[...] = variable.values
@@ -370,7 +372,10 @@ def lay_out(layout: Layout, marks: dict[str, str]) -> dict[str, bytes]:
                 cname="zstd", clevel=1, shuffle="bitshuffle"
             ),  # see blosc()
             fill_value=-1 if counts else np.nan,
-            attributes={**_plain(about), "_FillValue": -1 if counts else _MISSING},
+            attributes={
+                **plain_attributes(about),
+                "_FillValue": -1 if counts else _MISSING,
+            },
             dimension_names=DIMS,
         )
     # Attributes have no types in Zarr: as 64-bit integers the flags equal flag_values in type wherever they go.
@@ -380,7 +385,7 @@ def lay_out(layout: Layout, marks: dict[str, str]) -> dict[str, bytes]:
         dtype=np.int64,
         chunks=shard[:1],
         fill_value=0,
-        attributes=_plain(layout.status),
+        attributes=plain_attributes(layout.status),
         dimension_names=DIMS[:1],
     )
     with warnings.catch_warnings():
@@ -394,7 +399,7 @@ def lay_out(layout: Layout, marks: dict[str, str]) -> dict[str, bytes]:
     return {key: data.to_bytes() for key, data in objects.items()}
 
 
-def _plain(attributes: Mapping[Any, Any]) -> dict[str, Any]:
+def plain_attributes(attributes: Mapping[Any, Any]) -> dict[str, Any]:
     """Return attributes as JSON types."""
     return {
         str(name): value.tolist()
