@@ -124,6 +124,7 @@ def _write_a_third(field: xr.DataArray, path: Path) -> None:
     target.write(items[0], values, status, Record(items[0].name, facts=facts))
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_loses_nothing(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

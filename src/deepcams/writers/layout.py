@@ -23,6 +23,9 @@ EPOCH = np.datetime64("2003-01-01T00:00", "ns")
 RUN = "deepcams_run"
 """Global attribute of an output that holds its identity, as JSON."""
 
+MEANS = "means"
+"""Key of the identity of an output of ``deepcams means``: its settings."""
+
 ITEM_HOURS = 24
 CHUNK = (6, 103, 180)
 """Preferred inner chunk: 0.45 MB that divide the 24 x 721 x 1440 of one global item without rest."""
