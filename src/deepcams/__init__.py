@@ -15,6 +15,7 @@ from deepcams._version import __version__ as __version__
 from deepcams.core.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from deepcams.core.air import to_concentration as to_concentration
     from deepcams.core.field import as_field as as_field
     from deepcams.core.grid import Grid as Grid
     from deepcams.core.period import Period as Period
@@ -40,6 +41,7 @@ else:
             "open_field": ".readers.open",
             "open_geos_cf": ".readers.geos_cf",
             "open_openaq": ".stations.openaq",
+            "to_concentration": ".core.air",
             "validate": ".stations.validation",
         },
     )

@@ -99,6 +99,7 @@ class _Verbs(typer.core.TyperGroup):
             )
             formatter.write_dl(
                 [
+                    ("--density KG_M3", "of the air, to read mixing ratios of gases"),
                     ("--mean-stamp <start|middle|end>", stamps),
                     ("--version", "the version"),
                 ]
@@ -140,11 +141,24 @@ def _root(
             help="Which moment of their hour means without time bounds are stamped at."
         ),
     ] = None,
+    density: Annotated[
+        float | None,
+        typer.Option(
+            metavar="KG_M3",
+            help="Of the air, to read mixing ratios of gases; 1.204 at 20 degrees C and 1013.25 hPa.",
+        ),
+    ] = None,
 ) -> None:
     """Hold the options that come before a verb, for all verbs that open fields."""
+    from deepcams.core.species import AIR_DENSITY
     from deepcams.core.times import MEAN_STAMP
 
     MEAN_STAMP.set(mean_stamp)
+    if density is not None:
+        from deepcams.core.air import check_density
+
+        density = check_density(density)
+    AIR_DENSITY.set(density)
 
 
 @_typer.command("info", hidden=True)

@@ -17,6 +17,7 @@ from deepcams.core.errors import InputError, OutputError
 from deepcams.core.field import tell_counts
 from deepcams.core.grid import Grid
 from deepcams.core.progress import Progress, no_progress
+from deepcams.core.species import AIR_DENSITY
 from deepcams.core.stages import staged
 from deepcams.core.times import MEAN_STAMP, stamp
 from deepcams.core.url import Place, Url, place_of
@@ -472,6 +473,7 @@ def plan_job(
     request = {
         "inputs": [str(_absolute(place_of(path))) for path in inputs],
         "mean_stamp": MEAN_STAMP.get(),
+        "air_density": AIR_DENSITY.get(),
         "rounding": rounding,
         "split": split,
         "variable": str(field.name),

@@ -13,6 +13,7 @@ import numpy as np
 from deepcams.core.errors import DeepcamsError, InputError, OutputError
 from deepcams.core.field import grid_of, load_values
 from deepcams.core.progress import Progress, no_progress
+from deepcams.core.species import AIR_DENSITY
 from deepcams.core.times import MEAN_STAMP, long_means_opened, stamp
 from deepcams.core.url import Place, place_of
 from deepcams.downscaling.job import Job, Summary, plan_job
@@ -190,11 +191,15 @@ def planned_again(path: Place, inputs: Sequence[str | Place] = ()) -> Job:
     files = find_files([str(one) for one in inputs or before])
     variable = settings.pop("variable")
     bbox = settings.pop("bbox", None)
-    token = MEAN_STAMP.set(stamp_of_means)
+    tokens = (
+        MEAN_STAMP.set(stamp_of_means),
+        AIR_DENSITY.set(settings.pop("air_density", None)),
+    )
     try:
         field = open_cams_files(files, variable)
     finally:
-        MEAN_STAMP.reset(token)
+        MEAN_STAMP.reset(tokens[0])
+        AIR_DENSITY.reset(tokens[1])
     job = plan_job(
         field,
         path,

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from deepcams.core.errors import InputError
+from deepcams.core.errors import InputError, MissingExtraError
 from deepcams.core.text import counted
 from deepcams.files.optional import need
 
@@ -134,8 +134,10 @@ def _table(path: Path) -> pd.DataFrame:
         raise InputError(path, "at least one place", "an empty file") from None
     except UnicodeDecodeError:
         raise InputError(path, "text in UTF-8", "another encoding") from None
-    except (pd.errors.ParserError, OSError, ValueError):
-        # What these say may hold a part of a row.
+    except MissingExtraError:
+        raise
+    except Exception:
+        # What pandas and pyarrow say may hold a part of a row.
         expected = "a table with a head and as many values in each row"
         raise InputError(path, expected, "another file") from None
 

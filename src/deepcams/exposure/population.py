@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from deepcams.core.errors import InputError
+from deepcams.core.errors import InputError, UnreadableError
 from deepcams.exposure.coverage import Lines
 from deepcams.files.cache import identity
 from deepcams.files.optional import need
@@ -50,7 +50,12 @@ class Population:
 
     def density(self, rows: slice, columns: slice) -> tuple[np.ndarray, np.ndarray]:
         """Return people per area of the unit sphere, 0 where missing, and which cells are missing."""
-        values = self.read(rows, columns)
+        try:
+            values = self.read(rows, columns)
+        except Exception as error:  # every library underneath has its own
+            found = " ".join(str(error).split())[:160]
+            expected = "readable values"
+            raise UnreadableError(self.source, expected, found) from error
         with np.errstate(invalid="ignore"):
             missing = ~((values >= 0) & (values <= _LARGEST))
         values = np.where(missing, 0.0, values)
@@ -168,13 +173,13 @@ def _raster(path: Path, variable: str | None) -> Any:
 
 
 def _dataset(path: Path, variable: str | None) -> Any:
-    import xarray as xr
+    from deepcams.readers.datasets import open_datasets
+    from deepcams.readers.detect import find_files
 
-    try:
-        data = xr.open_dataset(path)
-    except Exception as error:  # every library underneath has its own
-        found = " ".join(str(error).split())[:160]
-        raise InputError(path, "a raster (GeoTIFF, netCDF, Zarr)", found) from error
+    files = find_files(path)
+    if len(files) != 1:
+        raise InputError(path, "one file of people", f"{len(files)}")
+    data = open_datasets(files[0])[0]
     names = [name for name, each in data.data_vars.items() if each.ndim >= 2]
     if variable is None and len(names) != 1:
         listed = ", ".join(map(str, names)) or "none"

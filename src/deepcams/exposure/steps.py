@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from deepcams.core.errors import InputError, notice
+from deepcams.core.field import is_mean
 from deepcams.core.period import Period
 from deepcams.core.text import counted
 from deepcams.core.times import DAY_SECONDS, stamp_seconds
@@ -32,7 +33,7 @@ class Steps:
 
     Attributes:
         every: what they are: the field's own times (``hour``), or calendar ones of UTC.
-        start, end: (steps,), ``datetime64[s]``, UTC; of ``hour`` both the time itself.
+        start, end: (steps,), ``datetime64[s]``, UTC; of instants (``hour``) both the time itself.
         first, stop: (steps,), which of the field's times are in each.
         possible: (steps,), how many there can be.
     """
@@ -97,7 +98,10 @@ def steps_of(field: xr.DataArray, every: Every, period: Period | None = None) ->
         )
     times = seconds[keep].astype("datetime64[s]")
     if every == "hour":
-        return Steps(every, times, times, keep, keep + 1, np.ones(keep.size, int))
+        # A mean is stamped in the middle of its interval.
+        half = np.timedelta64(length // 2 if is_mean(field) else 0, "s")
+        one = np.ones(keep.size, int)
+        return Steps(every, times - half, times + half, keep, keep + 1, one)
     unit = f"datetime64[{_UNITS[every]}]"
     of = times.astype(unit)
     starts = np.flatnonzero(

@@ -184,12 +184,17 @@ def read_nodes(
     size = nodes_read(field, nodes)
     lengths = field.chunks[0] if field.chunks is not None else (field.shape[0],)
     most = max(_TOGETHER // (4 * max(size, 1)), 1)
+    places = [
+        (nodes[group] // columns - r.start) * (c.stop - c.start)
+        + nodes[group] % columns
+        - c.start
+        for group, r, c in rectangles
+    ]
     for first, stop in _stretches(lengths, *within, most):
         values = np.empty((stop - first, nodes.size), np.float32)
-        for group, r, c in rectangles:
+        for (group, r, c), at in zip(rectangles, places, strict=True):
             part = read_block(field, slice(first, stop), r, c)
-            at = nodes[group]
-            values[:, group] = part[:, at // columns - r.start, at % columns - c.start]
+            values[:, group] = part.reshape(stop - first, -1).take(at, axis=1)
         yield stop, _cleaned(values, name)
 
 
