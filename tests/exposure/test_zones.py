@@ -13,7 +13,7 @@ import xarray as xr
 from deepcams.core.errors import DeepcamsNotice
 from deepcams.core.field import grid_of
 from deepcams.exposure.coverage import Lines
-from deepcams.exposure.polygons import country_zones, read_zones
+from deepcams.exposure.polygons import Ring, Zones, country_zones, read_zones
 from deepcams.exposure.population import (
     Population,
     read_population,
@@ -268,6 +268,10 @@ def test_daily_means_of_the_means_verb(name: str, command: Command) -> None:
     )
     _, said = command(*run, "--every", "hour")
     assert "--every: expected a field with a value each hour" in said
+    command("means", name, "-o", "month.nc", "--over", "month", "--complete", 5)
+    assert command(*run[:1], "month.nc", *run[2:], "--every", "month")[0] == 0
+    months = pd.read_csv("out.csv")
+    assert months["start"].tolist() == ["2019-12"]
 
 
 def test_a_geotiff_of_people(tmp_path: Path) -> None:
@@ -294,19 +298,26 @@ def test_a_geotiff_of_people(tmp_path: Path) -> None:
     assert weights.missing[0] == pytest.approx(row)
 
 
-def test_the_countries_of_a_real_frame(cams_dir: Path) -> None:
+def test_countries_of_a_real_frame(cams_dir: Path) -> None:
     from deepcams.downscaling.plan import downscale
     from deepcams.readers.cams import open_cams
 
     coarse = open_cams(cams_dir / "cams_eac4_20191231_new_layout.nc").isel(time=[0, 1])
     fine = downscale(coarse, temporal="linear", spatial="bicubic", bbox=(0, 40, 30, 60))
-    with pytest.warns(DeepcamsNotice, match="without a cell"):
-        found = zone_exposure(fine.isel(time=[0]), country_zones(), every="hour")
-    values = fine.isel(time=0).values.astype(float)
-    zones = country_zones()
-    number = zones.ids.index("CZE")
-    (ring,) = (ring for ring in zones.rings if ring.zone == number)
-    areas = brute_areas(ring.points, grid_of(fine), samples=100)
-    mean = np.sum(areas * values) / areas.sum()
-    assert found.mean[0, number] == pytest.approx(mean, rel=1e-6)
-    assert found.covered[0, number] == pytest.approx(1)
+    field = fine.isel(time=[0]).compute()
+    codes = ("CZE", "BRA")
+    countries = country_zones()
+    numbers = [countries.ids.index(code) for code in codes]
+    rings = [
+        Ring(numbers.index(ring.zone), ring.points)
+        for ring in countries.rings
+        if ring.zone in numbers
+    ]
+    zones = Zones(codes, codes, tuple(rings), countries.source)
+    with pytest.warns(DeepcamsNotice, match="1 zone of 2 without a cell"):
+        found = zone_exposure(field, zones, every="hour")
+    areas = brute_areas(rings[-1].points, grid_of(field), samples=100)
+    mean = np.sum(areas * field.values[0].astype(float)) / areas.sum()
+    assert found.mean[0, 0] == pytest.approx(mean, rel=1e-6)
+    assert found.covered[0] == pytest.approx([1, 0])
+    assert np.isnan(found.mean[0, 1])
