@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import xarray as xr
 
 from deepcams.core.times import DAY_SECONDS, long_means_opened
-from deepcams.means.store import MEANS, DailyStore, identity_of
+from deepcams.means.store import DailyStore, identity_of
 from deepcams.readers.open import open_field
 from deepcams.stations.matching import cadence
+from deepcams.writers.layout import MEANS
 
 _INTERVAL = "interval"
 """Of a field's encoding: seconds between its times, where it may have a single one."""
