@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -153,6 +155,104 @@ def test_half_hours_have_names_of_their_own() -> None:
     assert [piece.hours for piece in pieces_of(times, None)] == [2]
 
 
+def _expected(stored: xr.Dataset) -> Any:
+    """The hours 23 and 0 as a table, in the order of time, north to south, eastward."""
+    part = stored[["pm2p5", "status"]].isel(time=slice(8, 10))
+    longitude = (part.longitude + 180) % 360 - 180
+    part = part.assign_coords(longitude=longitude).sortby("longitude")
+    return part.to_dataframe(dim_order=["time", "latitude", "longitude"]).reset_index()
+
+
+def _in_order(table: Any) -> Any:
+    table = table.sort_values(
+        ["time", "latitude", "longitude"], ascending=[True, False, True]
+    )
+    return table.reset_index(drop=True)
+
+
+TWO_HOURS = ["--period", "2019-12-31T23..2020-01-01T00"]
+
+
+def test_csv_gives_the_same_numbers_again(
+    store: Path, stored: xr.Dataset, tmp_path: Path
+) -> None:
+    arguments = ["export", str(store), "--to", "csv", *TWO_HOURS, "--by", "hour"]
+    assert main([*arguments, "-o", str(tmp_path)]) == 0
+    files = sorted(tmp_path.glob("*.csv"))
+    assert [path.name for path in files] == [
+        "pm2p5_20191231T2300.csv",
+        "pm2p5_20200101T0000.csv",
+    ]
+    found = pd.concat(
+        [
+            pd.read_csv(path, dtype={"pm2p5": np.float32}, parse_dates=["time"])
+            for path in files
+        ]
+    )
+    expected = _in_order(_expected(stored))
+    assert expected.pm2p5.isna().sum() == 18
+    np.testing.assert_array_equal(found.pm2p5, expected.pm2p5)
+    for name in ("latitude", "longitude"):
+        np.testing.assert_array_equal(found[name], expected[name])
+    assert found.time.dt.tz_localize(None).tolist() == expected.time.tolist()
+    assert found.status.tolist() == ["interpolated"] * 10512 + ["analysis"] * 10512
+    about = json.loads((tmp_path / "csv-metadata.json").read_text())
+    columns = {one["name"]: one for one in about["tableSchema"]["columns"]}
+    assert list(columns) == list(found)
+    assert columns["pm2p5"]["dc:description"] == "ug m-3"
+    assert about["dc:license"].startswith("Licence to use Copernicus")
+
+
+def test_parquet_says_its_units(
+    store: Path, stored: xr.Dataset, tmp_path: Path
+) -> None:
+    parquet: Any = pytest.importorskip("pyarrow.parquet")
+    out = tmp_path / "a.parquet"
+    arguments = ["export", str(store), "--to", "parquet", *TWO_HOURS, "-o", str(out)]
+    assert main(arguments) == 0
+    table = parquet.read_table(out)
+    assert table.schema.field("pm2p5").metadata == {b"units": b"ug m-3"}
+    assert b"Licence to use Copernicus" in table.schema.metadata[b"license"]
+    assert table.column("pm2p5").null_count == 18
+    assert parquet.ParquetFile(out).num_row_groups == 2
+    found, expected = table.to_pandas(), _in_order(_expected(stored))
+    np.testing.assert_array_equal(found.pm2p5, expected.pm2p5)
+    np.testing.assert_array_equal(found.longitude, expected.longitude)
+    assert found.time.dt.tz_localize(None).tolist() == expected.time.tolist()
+    assert set(found.status) == {"interpolated", "analysis"}
+
+
+def test_zarr2_is_the_same_field_again(
+    store: Path, tmp_path: Path, capsys: Told
+) -> None:
+    out = tmp_path / "a.zarr"
+    arguments = ["export", str(store), "--to", "zarr2", "-o", str(out)]
+    assert main(arguments) == 0
+    assert {".zgroup", ".zattrs", ".zmetadata"} <= {path.name for path in out.iterdir()}
+    assert json.loads((out / "pm2p5" / ".zarray").read_text())["compressor"] == {
+        "id": "zlib",
+        "level": 1,
+    }
+    with xr.open_zarr(out, consolidated=True) as found:
+        np.testing.assert_array_equal(found.longitude, np.arange(-180, 180, 2.5))
+        assert found.status.dtype.kind == "i"
+    mine, theirs = open_field(out).load(), open_field(store).load()
+    xr.testing.assert_identical(mine, theirs)
+    capsys.readouterr()
+    assert main(arguments) == 2
+    assert "a.zarr exists; choose another name" in capsys.readouterr().err
+    assert main([*arguments, *TWO_HOURS, "--overwrite"]) == 0
+    assert open_field(out).sizes["time"] == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"]
+    other = tmp_path / "other.zarr"
+    other.mkdir()
+    (other / "mine.txt").write_text("mine")
+    mistaken = ["export", str(store), "--to", "zarr2", "-o", str(other), "--overwrite"]
+    assert main(mistaken) == 2
+    assert "is no Zarr store and will not be replaced" in capsys.readouterr().err
+    assert (other / "mine.txt").exists()
+
+
 def _export(store: Path, out: Path, *more: str) -> int:
     return main(["export", str(store), "--to", "netcdf", "-o", str(out), *more])
 
@@ -242,7 +342,9 @@ def test_nothing_of_others_is_replaced(
         (["--bbox", "1", "1", "2", "2"], "a box that holds nodes of the data"),
         (["--bbox", "10", "50", "20", "40"], "S < N"),
         (["-o", "a.tif"], "a name ending in .nc for --to netcdf"),
-        (["-o", "a.nc", "--by", "day"], "a folder as output"),
+        (["-o", "a.nc", "--by", "day"], "a folder of files as output"),
+        (["--to", "zarr2", "-o", "a"], "a name ending in .zarr for --to zarr2"),
+        (["--to", "zarr2", "-o", "a.zarr", "--by", "day"], "leave --by out"),
         (["--variable", "ozone"], "ozone"),
         (["--to", "png"], "'png'"),
         (["--by", "year"], "'year'"),
@@ -291,9 +393,9 @@ def test_without_rasterio_the_extra_is_named(
 ) -> None:
     asked: list[str] = []
     monkeypatch.setattr(job, "need", asked.append)
-    job.export([store], tmp_path / "out", "cog", period="2019-12-31T15")
-    job.export([store], tmp_path / "nc", "netcdf", period="2019-12-31T15")
-    assert asked == ["rasterio"]
+    job.export_to([store], tmp_path / "out", "cog", period="2019-12-31T15")
+    job.export_to([store], tmp_path / "nc", "netcdf", period="2019-12-31T15")
+    assert asked == ["rasterio"]  # before anything is opened or written
 
 
 def test_cams_itself_is_exported(cams_dir: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
-    from deepcams.export.job import Exported
+    from deepcams.export import Exported
 
 app = typer.Typer(
     rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
@@ -28,13 +28,17 @@ def export(
         typer.Argument(metavar="FIELD...", help="Files, folders, globs, stores, URLs."),
     ],
     to: Annotated[
-        Literal["cog", "netcdf"],
-        typer.Option(help="cog: GeoTIFF, a band a time; netcdf: with a CRS."),
+        Literal["cog", "netcdf", "csv", "parquet", "zarr2"],
+        typer.Option(
+            help="cog: GeoTIFF, a band a time; netcdf; tables; zarr2: for GDAL."
+        ),
     ],
     out: Annotated[
         Path,
         typer.Option(
-            "-o", "--out", help="A folder, or one file (.tif, .nc) of all times."
+            "-o",
+            "--out",
+            help="A folder, or one file (.tif, .nc, ..) of all times; OUT.zarr.",
         ),
     ],
     by: Annotated[
@@ -59,18 +63,18 @@ def export(
         bool, typer.Option("--overwrite", help="Replace an existing output.")
     ] = False,
 ) -> None:
-    """Write a field as GeoTIFF or netCDF for other tools, from -180 to 180 degrees.
+    """Write a field for other tools, from -180 to 180 degrees: a file an hour, day or month, or one of all.
 
     Give the same command again to resume an interrupted export: what is there and unchanged is kept.
     """
     from deepcams.cli.progress import one_bar
     from deepcams.cli.stopping import command_line, kept, stoppable
     from deepcams.core.late_dask import import_dask_late
-    from deepcams.export.job import export as run
+    from deepcams.export import export_to
 
     import_dask_late()
     with stoppable(kept(without="--overwrite")), one_bar("exporting") as progress:
-        found = run(
+        found = export_to(
             field,
             out,
             to,

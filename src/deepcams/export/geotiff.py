@@ -103,7 +103,6 @@ def _write_bands(
 ) -> list[int]:
     """Write a plain GeoTIFF of all bands and tags; return the checksum of each band."""
     rasterio: Any = need("rasterio")
-    transform: Any = need("rasterio.transform")
     west = float(grid.longitudes[0]) - grid.step / 2
     north = float(grid.latitudes[0]) + grid.row_step / 2
     checksums: list[int] = []
@@ -116,7 +115,7 @@ def _write_bands(
         height=grid.rows,
         width=grid.columns,
         crs="EPSG:4326",
-        transform=transform.from_origin(west, north, grid.step, grid.row_step),
+        transform=rasterio.Affine(grid.step, 0, west, 0, -grid.row_step, north),
         nodata=np.nan,
         interleave="band",
         bigtiff="IF_SAFER",

@@ -31,13 +31,13 @@ def write_netcdf(
             file = netCDF4.Dataset(path, "w", format="NETCDF4")
         try:
             with NETCDF4_PYTHON_LOCK:
-                values, status = lay_out(file, layout, slice(None), {})
+                values, *status = lay_out(file, layout, slice(None), {})
             for start, block in blocks:
                 with NETCDF4_PYTHON_LOCK:
                     values[start : start + len(block)] = block
             if source.status is not None:
                 with NETCDF4_PYTHON_LOCK:
-                    status[:] = source.status[piece.start : piece.stop]
+                    status[0][:] = source.status[piece.start : piece.stop]
         finally:
             with NETCDF4_PYTHON_LOCK:
                 file.close()

@@ -11,17 +11,17 @@ import xarray as xr
 
 from deepcams._version import __version__
 from deepcams.core.errors import InputError
-from deepcams.core.field import grid_of, is_mean
+from deepcams.core.field import as_field, grid_of, is_mean
 from deepcams.core.grid import Grid
 from deepcams.core.period import Period
 from deepcams.core.times import HOUR, stamp
-from deepcams.core.url import Place
 from deepcams.readers.datasets import opened
 from deepcams.readers.detect import find_files
 from deepcams.readers.frames import combine, digest, read_block
 from deepcams.readers.open import open_files
+from deepcams.readers.protocols import Paths
 from deepcams.writers import BitRound, Layout
-from deepcams.writers.layout import RUN
+from deepcams.writers.layout import RUN, STATUS
 from deepcams.writers.netcdf import TOTAL
 
 By = Literal["hour", "day", "month"]
@@ -34,6 +34,12 @@ _MOST_HOURS = 24
 """Times that are read at once; the shards of deepcams' stores have as many."""
 _COVERAGE = ("geospatial_", "time_coverage_", "date_")
 """Beginnings of the attributes that say what a whole file covers, and when it was made."""
+
+_OF_OTHERS = (
+    *(RUN, TOTAL, "id", "_NCProperties"),
+    *("standard_name", "long_name", "cell_methods", "units"),
+)
+"""Attributes that are those of another file, or of a variable."""
 
 
 @dataclass(frozen=True)
@@ -163,18 +169,18 @@ class Source:
 
 
 def open_source(
-    paths: Sequence[str | Place],
+    given: xr.DataArray | Paths,
     variable: str | None = None,
     *,
     period: Period | str | None = None,
     bbox: Sequence[float] | None = None,
-    command: str = "deepcams export",
+    command: str = "deepcams.export.export_to",
 ) -> Source:
-    """Open what is to be exported; only coordinates and attributes are read.
+    """Choose what is to be exported; of files only coordinates and attributes are read.
 
     Args:
-        paths: of a field, see :func:`deepcams.open_field`.
-        variable: likewise.
+        given: a field, or the paths of one, see :func:`deepcams.open_field`.
+        variable: of the files; ``None`` is PM2.5.
         period: only times in it.
         bbox: only nodes in it, W S E N.
         command: for the history.
@@ -182,9 +188,15 @@ def open_source(
     Raises:
         InputError: no such field; no time in the period; no node in the box.
     """
-    files = [opened(file) for file in find_files(paths)]
-    datasets = [dataset for file in files for dataset in file.datasets]
-    array = open_files(files, variable, with_dask=False)
+    datasets: list[xr.Dataset] = []
+    if isinstance(given, xr.DataArray):
+        array = as_field(given)
+        attributes: Mapping[str, Any] = array.attrs
+    else:
+        files = [opened(file) for file in find_files(given)]
+        datasets = [dataset for file in files for dataset in file.datasets]
+        array = open_files(files, variable, with_dask=False)
+        attributes = datasets[0].attrs
     times = array.time.values
     if isinstance(period, str):
         period = Period.parse(period, "--period")
@@ -203,8 +215,8 @@ def open_source(
         grid, rows, columns = grid.select(bbox, "--bbox")
     grid, columns = turned(grid, columns)
     first, kept = int(chosen[0]), times[chosen]
-    attributes = _provenance(datasets[0].attrs, str(array.attrs.get("source", "")))
-    attributes["history"] = _history(datasets[0].attrs, command)
+    provenance = _provenance(attributes, str(array.attrs.get("source", "")))
+    provenance["history"] = _history(attributes, command)
     return Source(
         array,
         first,
@@ -212,7 +224,7 @@ def open_source(
         grid,
         rows,
         columns,
-        attributes,
+        provenance,
         _status(datasets, kept),
         _rounding(datasets, str(array.name)),
     )
@@ -225,7 +237,7 @@ def _provenance(attributes: Mapping[str, Any], source: str) -> dict[str, Any]:
         for key, value in attributes.items()
         if isinstance(value, str | int | float)
         and not key.startswith((*_COVERAGE, "deepcams_", "GRIB_"))
-        and key not in (RUN, TOTAL, "id", "_NCProperties")
+        and key not in _OF_OTHERS
     }
     if source:
         found.setdefault("source", source)
@@ -243,10 +255,13 @@ def _status(datasets: Sequence[xr.Dataset], times: np.ndarray) -> np.ndarray | N
     """Return each time's status flag from outputs of deepcams; ``None`` where a file has none."""
     known: dict[Any, int] = {}
     for dataset in datasets:
-        if "status" not in dataset or dataset["status"].dims != ("time",):
+        flag = dataset.get("status")
+        if flag is None or flag.dims != ("time",):
+            return None
+        if flag.attrs.get("flag_meanings") != STATUS["flag_meanings"]:
             return None
         found = dataset.time.values.astype("datetime64[ns]")
-        known.update(zip(found.tolist(), dataset["status"].values, strict=True))
+        known.update(zip(found.tolist(), flag.values, strict=True))
     wanted = times.astype("datetime64[ns]").tolist()
     if any(time not in known for time in wanted):
         return None
