@@ -17,7 +17,10 @@ ROOT = Path(__file__).resolve().parents[1]
 FACES = [
     "deepcams",
     "deepcams.evaluation",
+    "deepcams.export",
+    "deepcams.exposure",
     "deepcams.fetch",
+    "deepcams.means",
     "deepcams.methods",
     "deepcams.networks",
     "deepcams.plotting",

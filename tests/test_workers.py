@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepcams import workers as module
-from deepcams.core.errors import InputError, OutputError
+from deepcams.core.errors import DeepcamsError, InputError, OutputError
 from deepcams.workers import DaskWorkers, Part, ThisProcess, Work, open_workers
 
 
@@ -67,6 +67,31 @@ def test_the_work_is_taken_back_from_the_workers(client: Any) -> None:
     assert not [
         name for names in plugins.values() for name in names if "deepcams" in name
     ]
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_scheduler_that_is_lost_before_the_client_knows(
+    answers: bool, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call fails while the client's status is still "running"; where the scheduler answers, its error is raised."""
+    real = client.scheduler
+
+    class Scheduler:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(real, name)
+
+        async def identity(self) -> None:
+            if not answers:
+                raise ConnectionResetError("reset by peer")
+
+    def broken() -> None:
+        raise ConnectionResetError("reset by peer")
+
+    monkeypatch.setattr(client, "scheduler", Scheduler())
+    monkeypatch.setattr(client, "nthreads", broken)
+    error = ConnectionResetError if answers else DeepcamsError
+    with pytest.raises(error, match="reset by peer" if answers else " was lost; "):
+        list(DaskWorkers(client).map(Square(), [1]))
 
 
 @pytest.mark.parametrize("where", ["here", "dask"])

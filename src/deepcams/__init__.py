@@ -3,8 +3,8 @@
 After Xiao et al. 2022 (Science of the Total Environment 848, 157747). Everything in :data:`__all__` is imported when
 it is first used, so that ``import deepcams`` itself is quick. What only some users need has a package of its own:
 :mod:`deepcams.training`, :mod:`deepcams.networks`, :mod:`deepcams.methods`, :mod:`deepcams.evaluation`,
-:mod:`deepcams.stations`, :mod:`deepcams.simulation`, :mod:`deepcams.plotting`, :mod:`deepcams.report`,
-:mod:`deepcams.fetch`, :mod:`deepcams.testing`.
+:mod:`deepcams.stations`, :mod:`deepcams.means`, :mod:`deepcams.exposure`, :mod:`deepcams.simulation`,
+:mod:`deepcams.plotting`, :mod:`deepcams.report`, :mod:`deepcams.fetch`, :mod:`deepcams.testing`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from deepcams._version import __version__ as __version__
 from deepcams.core.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from deepcams.core.air import to_concentration as to_concentration
     from deepcams.core.field import as_field as as_field
     from deepcams.core.grid import Grid as Grid
     from deepcams.core.period import Period as Period
@@ -40,6 +41,7 @@ else:
             "open_field": ".readers.open",
             "open_geos_cf": ".readers.geos_cf",
             "open_openaq": ".stations.openaq",
+            "to_concentration": ".core.air",
             "validate": ".stations.validation",
         },
     )

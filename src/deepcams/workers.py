@@ -155,7 +155,7 @@ class DaskWorkers:
                 "the one before it, perhaps of too little memory; give them more, or use fewer workers"
             ) from error
         except (CancelledError, OSError, TimeoutError) as error:
-            if isinstance(error, DeepcamsError) or self.client.status == "running":
+            if isinstance(error, DeepcamsError) or self._answers():
                 raise
             raise DeepcamsError(
                 f"the scheduler {self.client.scheduler.address} was lost; finished work is kept: give the same "
@@ -188,6 +188,17 @@ class DaskWorkers:
                 f"none in {WORKER_WAIT:.0f} s",
                 f"start one: dask worker {address} --nthreads 1",
             ) from None
+
+    def _answers(self) -> bool:
+        """Return whether the scheduler answers; a call fails before the client's status says that it is lost."""
+        if self.client.status != "running":
+            return False
+        ask = self.client.scheduler.identity
+        try:
+            self.client.sync(ask, callback_timeout=CONNECT_WAIT)
+        except (CancelledError, OSError, TimeoutError):
+            return False
+        return True
 
     def _room(self, given: int) -> int:
         """Return how many more items to give away now, for the workers that there are now."""

@@ -363,6 +363,24 @@ def test_the_estimate_is_near_what_comes(make_field: MakeField, tmp_path: Path) 
         assert 0.8 < summary.bytes / estimate.bytes < 1.25
 
 
+@pytest.mark.parametrize(("name", "split"), FORMS)
+def test_what_a_killed_worker_left_is_gone_in_the_end(
+    make_field: MakeField, tmp_path: Path, name: str, split: str | None
+) -> None:
+    """Its item is done again under another temporary name, by a run that goes on."""
+    left: list[Path] = []
+
+    def leave(_: str, done: int, __: int) -> None:
+        if done and not left:
+            folder = next(tmp_path.rglob("*.record.json")).parent
+            left.append(folder / ".a.0123.partial")
+            left[0].write_bytes(b"half")
+
+    downscale_to(make_field(9), tmp_path / name, split=split, progress=leave, **LINEAR)
+    assert left
+    assert not list(tmp_path.rglob("*.partial"))
+
+
 def test_means_say_so(make_field: MakeField, tmp_path: Path) -> None:
     field = make_field(3, start="2019-03-08T00:30").assign_attrs(
         cell_methods="time: mean"

@@ -15,7 +15,7 @@ from deepcams.files import optional as extras
 def test_modules_are_brought_by_the_smallest_extra() -> None:
     assert extras.extra_with("torch") == "networks"
     assert extras.extra_with("duckdb") == "stations"
-    assert extras.extra_with("pyarrow.parquet") == "fetch"
+    assert extras.extra_with("pyarrow.parquet") == "zones"
     assert extras.extra_with("imageio_ffmpeg") == "plot"
     assert extras.extra_with("ecmwf.datastores") == "fetch"
     assert extras.extra_with("tensorboard") == "training"

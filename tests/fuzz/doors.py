@@ -342,6 +342,86 @@ def read_metadata(folder: Path) -> None:
     add_metadata(stations, only(folder))
 
 
+# Zones, people and places
+
+
+def make_zones(folder: Path) -> None:
+    """Polygons, one with a hole and one across the 180th meridian, in four formats."""
+    import geopandas
+    import shapely
+
+    hole = shapely.box(2, 2, 4, 4)
+    shapes = [shapely.box(0, 0, 9, 9).difference(hole), shapely.box(170, -9, 190, 9)]
+    data = geopandas.GeoDataFrame({"id": ["a", "b"]}, geometry=shapes, crs=4326)
+    for kind in ("gpkg", "geojson", "shp"):
+        data.to_file(inside(folder, f"{kind}/a.{kind}"))
+    data.to_parquet(inside(folder, "parquet/a.parquet"))
+
+
+def read_zones(folder: Path) -> None:
+    """Read polygons and weigh them on a coarse grid."""
+    from deepcams.core.grid import Grid
+    from deepcams.exposure import read_zones
+    from deepcams.exposure.weights import weigh
+
+    path = next(
+        path
+        for path in sorted(folder.iterdir())
+        if path.suffix in (".gpkg", ".geojson", ".shp", ".parquet")
+    )
+    weigh(read_zones(path), Grid.globe(15.0))
+
+
+def make_people(folder: Path) -> None:
+    """People on a coarse grid, as netCDF and as GeoTIFF."""
+    import rasterio
+    import xarray as xr
+
+    values = np.arange(288, dtype=np.float32).reshape(12, 24)
+    axes = {"lat": np.arange(82.5, -90, -15), "lon": np.arange(-172.5, 180, 15)}
+    data = xr.DataArray(values, axes, list(axes), "people")
+    data.to_netcdf(inside(folder, "netcdf/people_2020.nc"))
+    about = {"width": 24, "height": 12, "count": 1, "dtype": "float32", "nodata": -1}
+    placed = rasterio.Affine(15, 0, -180, 0, -15, 90)
+    path = inside(folder, "geotiff/people_2020.tif")
+    with rasterio.open(
+        path, "w", "GTiff", crs="EPSG:4326", transform=placed, **about
+    ) as file:
+        file.write(values, 1)
+
+
+def read_people(folder: Path) -> None:
+    """Share the people out over the cells of a grid."""
+    from deepcams.core.grid import Grid
+    from deepcams.exposure import read_population
+    from deepcams.exposure.polygons import Ring, Zones
+    from deepcams.exposure.weights import weigh
+
+    square = np.array([[0, 0], [0, 50], [70, 50], [70, 0], [0, 0.0]])
+    zones = Zones(("a",), ("a",), (Ring(0, square),), "a")
+    weigh(zones, Grid.globe(15.0), read_population(only(folder)))
+
+
+def make_places(folder: Path) -> None:
+    """Places with ids and windows: CSV with commas and semicolons, Parquet."""
+    import pandas as pd
+
+    columns = {"id": ["p1", "p2"], "latitude": ["48.2", "10"], "lon": ["16", "-3.5"]}
+    windows = {"start": ["2019-12-31", ""], "end": ["2019-12-31", "2020-01-02"]}
+    data = pd.DataFrame({**columns, **windows})
+    inside(folder, "comma/a.csv").write_text(data.to_csv(index=False))
+    inside(folder, "semicolon/a.csv").write_text(data.to_csv(index=False, sep=";"))
+    data.to_parquet(inside(folder, "parquet/a.parquet"))
+
+
+def read_places(folder: Path) -> None:
+    """Take a field at them."""
+    from deepcams.core.field import as_field
+    from deepcams.exposure import point_exposure, read_points
+
+    point_exposure(as_field(world()), read_points(only(folder)), every="hour")
+
+
 # Experiments and settings
 
 
@@ -608,6 +688,9 @@ DOORS: Mapping[str, Door] = {
     "stations-text": Door(make_csv, (read_stations,)),
     "stations-parquet": Door(make_parquet, (read_stations,)),
     "station-metadata": Door(make_metadata, (read_metadata,)),
+    "zones": Door(make_zones, (read_zones,)),
+    "people": Door(make_people, (read_people,)),
+    "places": Door(make_places, (read_places,)),
     "experiment": Door(make_experiments, (read_experiments, read_whole_run)),
     "endpoints": Door(make_endpoints, (read_endpoints,)),
     "checkpoint": Door(make_checkpoints, (read_cards, read_checkpoint)),

@@ -253,7 +253,7 @@ def test_the_initial_estimate_sees_beyond_the_crop_but_not_beyond_the_region(
         find_portions(experiment, [store], "train"),
         Asinh(),
         0,
-        method="flow",
+        network=build("flow-refine", width=2),
     )
     for i in range(10):
         found = samples.values(i)

@@ -18,11 +18,14 @@ VERBS = {
     "doctor": "Report versions, devices, keys and writable folders",
     "downscale": "3-hourly 0.75 degree fields in, hourly 0.25 degree fields out",
     "evaluate": "Score methods against a known truth, as the paper's tables do",
+    "export": "Write a field as GeoTIFF, netCDF, CSV, .. for GIS, CDO, NCO, R",
     "fetch": "Get CAMS, GEOS-CF or OpenAQ data: complete, verified, resumable",
     "info": "Show what a file holds: layout, grid, times, units, values",
+    "means": "Days, months, seasons, years; counts above the limits",
     "models": "List, show and import network checkpoints",
     "plan": "Forecast a long run: hours, bytes, memory, wall time, a batch script",
     "plot": "Draw maps, comparisons, sequences, series, means, stations",
+    "points": "Take a field at a list of places, over each one's own days",
     "prepare": "Check hourly fine fields and put them into a store to train from",
     "report": "Put a run's settings, tables and pictures into one HTML file",
     "run": "Do a whole experiment (YAML): fetch, train, evaluate, downscale, validate",
@@ -31,6 +34,7 @@ VERBS = {
     "validate": "Compare fields with stations (OpenAQ), with quality control",
     "verify": "Read an output again: whole, and as it was written? Repair it",
     "view": "Show a field on a map in the browser: move about, play, compare",
+    "zones": "Average a field over countries or any polygons, by area and by people",
 }
 
 
@@ -38,11 +42,15 @@ URLS = {
     "animate": {"field", "original"},
     "downscale": {"inputs", "out"},
     "evaluate": {"truth"},
+    "export": {"field"},
     "info": {"files"},
+    "means": {"store", "out"},
     "plan": {"inputs", "out"},
     "plot": {"field", "original", "truth", "baseline"},
+    "points": {"field"},
     "validate": {"field", "original"},
     "verify": {"store", "inputs"},
+    "zones": {"field"},
 }
 """Of each verb, the parameters whose value may be a URL; all others are paths on this machine, or no places."""
 
@@ -91,6 +99,7 @@ class _Verbs(typer.core.TyperGroup):
             )
             formatter.write_dl(
                 [
+                    ("--density KG_M3", "of the air, to read mixing ratios of gases"),
                     ("--mean-stamp <start|middle|end>", stamps),
                     ("--version", "the version"),
                 ]
@@ -132,11 +141,24 @@ def _root(
             help="Which moment of their hour means without time bounds are stamped at."
         ),
     ] = None,
+    density: Annotated[
+        float | None,
+        typer.Option(
+            metavar="KG_M3",
+            help="Of the air, to read mixing ratios of gases; 1.204 at 20 degrees C and 1013.25 hPa.",
+        ),
+    ] = None,
 ) -> None:
     """Hold the options that come before a verb, for all verbs that open fields."""
+    from deepcams.core.species import AIR_DENSITY
     from deepcams.core.times import MEAN_STAMP
 
     MEAN_STAMP.set(mean_stamp)
+    if density is not None:
+        from deepcams.core.air import check_density
+
+        density = check_density(density)
+    AIR_DENSITY.set(density)
 
 
 @_typer.command("info", hidden=True)

@@ -204,7 +204,10 @@ def axes_of(array: xr.DataArray, where: object = "field") -> Axes:
     )
     grid = Grid.from_coordinates(norths, easts, where)
     variable = f"{where}: {array.name}" if array.name else where
-    factor = units_factor(array.attrs.get("units"), variable)
+    from deepcams.core.air import concentration_factor  # which needs this module
+
+    units = array.attrs.get("units")
+    factor = concentration_factor(units, str(array.name), array.attrs, variable)
     present = {name: own for name, own in names.items() if own in array.dims}
     return Axes(present, leftover, times, order, rows, columns, grid, factor)
 

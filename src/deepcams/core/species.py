@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from dataclasses import dataclass
+
+AIR_DENSITY: ContextVar[float | None] = ContextVar("air_density", default=None)
+"""Density of the air with which mixing ratios are read, kg m-3; ``None``: they are refused."""
 
 
 @dataclass(frozen=True)
 class Species:
-    """A mass concentration of CAMS EAC4 at the surface.
+    """A species at the surface, as a mass concentration.
 
     Attributes:
-        name: short name, in netCDF files too (``pm2p5``).
+        name: short name, in our netCDF files too (``pm2p5``).
         label: for people (``PM2.5``).
         request: name in a request to the Atmosphere Data Store.
-        standard_name: of the CF conventions.
+        standard_name: of the CF conventions, as a mass concentration.
         long_name: as ECMWF writes it.
         parameter: GRIB parameter id.
+        usual: between which values the largest of a map of the globe or a continent lies, ug m-3; others are doubted.
+        molar_mass: g/mol; ``None`` for particles.
+        aliases: more names in files, in lower case.
+        ratio_names: standard names of it as a mass or mole fraction.
     """
 
     name: str
@@ -24,6 +32,10 @@ class Species:
     standard_name: str
     long_name: str
     parameter: int
+    usual: tuple[float, float] = (1e-3, 1e7)
+    molar_mass: float | None = None
+    aliases: tuple[str, ...] = ()
+    ratio_names: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -35,6 +47,8 @@ class Species:
             self.label,
             self.long_name,
             str(self.parameter),
+            *self.aliases,
+            *self.ratio_names,
         )
 
 
@@ -49,14 +63,62 @@ def _particles(name: str, label: str, size: str, parameter: int) -> Species:
     )
 
 
-SPECIES = (
+def _gas(
+    name: str,
+    request: str,
+    word: str,
+    parameter: int,
+    molar_mass: float,
+    usual: tuple[float, float],
+    long_name: str,
+    *aliases: str,
+) -> Species:
+    """Describe a gas; ``word`` is its name in the CF conventions."""
+    return Species(
+        name,
+        name.upper(),
+        request,
+        f"mass_concentration_of_{word}_in_air",
+        long_name,
+        parameter,
+        usual,
+        molar_mass,
+        aliases,
+        (f"mass_fraction_of_{word}_in_air", f"mole_fraction_of_{word}_in_air"),
+    )
+
+
+PARTICLES = (
     _particles("pm1", "PM1", "1", 210072),
     _particles("pm2p5", "PM2.5", "2.5", 210073),
     _particles("pm10", "PM10", "10", 210074),
 )
-"""EAC4's mass concentrations; its other species are mixing ratios, columns and optical depths."""
+"""EAC4's mass concentrations."""
 
-PM25 = SPECIES[1]
+GASES = (
+    _gas(
+        *("no2", "nitrogen_dioxide", "nitrogen_dioxide", 210121, 46.0055),
+        *((0.1, 5e3), "Nitrogen dioxide mass mixing ratio"),
+    ),
+    _gas(
+        *("o3", "ozone", "ozone", 210203, 47.9982),
+        *((10.0, 2e3), "Ozone mass mixing ratio (full chemistry scheme)", "go3"),
+    ),
+    _gas(
+        *("co", "carbon_monoxide", "carbon_monoxide", 210123, 28.0101),
+        *((10.0, 1e6), "Carbon monoxide mass mixing ratio"),
+    ),
+    _gas(
+        *("so2", "sulphur_dioxide", "sulfur_dioxide", 210122, 64.0638),
+        *((0.01, 1e6), "Sulphur dioxide mass mixing ratio", "sulfur_dioxide"),
+    ),
+)
+"""Gases of EAC4, of CAMS global forecasts (mass mixing ratios) and of GEOS-CF (mole fractions)."""
+
+SPECIES = (*PARTICLES, *GASES)
+"""All that have names here; any other mass concentration is known by its units."""
+
+PM25 = PARTICLES[1]
 
 GEOS_CF_NAMES = ("PM25_RH35_GCC", "PM25_RH35")
 """PM2.5 in GEOS-CF version 1 and 2, ug m-3 at 35 % relative humidity."""
@@ -79,5 +141,7 @@ def species_of(name: str) -> Species | None:
 
 
 def label(name: str) -> str:
-    """Return how people call the species of a variable: ``PM2.5`` for ``pm2p5``; other names stay as they are."""
-    return next((one.label for one in SPECIES if one.name == name), name)
+    """Return how people call a variable: ``PM2.5`` for ``pm2p5``, ``PM2.5 mean``; other names stay as they are."""
+    species, *words = name.split("_")
+    known = next((one.label for one in SPECIES if one.name == species), None)
+    return name if known is None else " ".join([known, *words])

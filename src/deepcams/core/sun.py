@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from deepcams.core.box import eastward
 from deepcams.core.times import HOUR
 
 _EPOCH = np.datetime64(0, "ns")
@@ -32,6 +33,18 @@ def mean_solar_hours(times: npt.ArrayLike, longitude: npt.ArrayLike) -> np.ndarr
     """
     turned = _hours(times) + np.asarray(longitude, np.float64) / 15
     return np.asarray(turned % 24)
+
+
+def nautical_hours(longitude: npt.ArrayLike) -> np.ndarray:
+    """Return how far nautical time is ahead of UTC: one zone every 15 degrees, the first round Greenwich.
+
+    Args:
+        longitude: degrees east, any turn.
+
+    Returns:
+        float64, whole hours, -12 (at 180) to 12; 7.5 E belongs to the zone east of it.
+    """
+    return np.asarray(np.floor(np.asarray(eastward(longitude)) / 15 + 0.5))
 
 
 def declination_and_equation(times: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -18,12 +17,20 @@ from deepcams.core.errors import InputError, OutputError
 from deepcams.core.field import tell_counts
 from deepcams.core.grid import Grid
 from deepcams.core.progress import Progress, no_progress
+from deepcams.core.species import AIR_DENSITY
 from deepcams.core.stages import staged
 from deepcams.core.times import MEAN_STAMP, stamp
 from deepcams.core.url import Place, Url, place_of
 from deepcams.downscaling.inputs import Inputs
 from deepcams.downscaling.memory import keep_memory
-from deepcams.downscaling.output_identity import global_attributes, identify, keep_apart
+from deepcams.downscaling.output_identity import (
+    check_existing,
+    check_folder,
+    free_bytes,
+    global_attributes,
+    identify,
+    keep_apart,
+)
 from deepcams.downscaling.plan import (
     Plan,
     compute_hours,
@@ -33,7 +40,7 @@ from deepcams.downscaling.plan import (
 )
 from deepcams.files.atomic import os_errors_explained
 from deepcams.files.lock import held_parts, locked, part_lock
-from deepcams.files.records import Record, refuse_changes
+from deepcams.files.records import Record
 from deepcams.methods import build
 from deepcams.methods.base import ANALYSIS, hour_status
 from deepcams.methods.chains import NONE, TRAINING_FREE
@@ -130,8 +137,8 @@ class Job:
 
     def estimate(self) -> Estimate:
         """Compute the first item that has data and estimate the whole from it; nothing is written."""
-        self._check_folder()
-        self._check_existing()
+        check_folder(self.target.path)
+        check_existing(self.target, self.identity, self.overwrite)
         with_data = (item for item in self.plan.items if self.plan.frames(item).size)
         item = next(with_data, self.plan.items[0])
         start = time.perf_counter()
@@ -149,7 +156,7 @@ class Job:
             bytes=int(size * scale),
             raw=hours * grid.rows * grid.columns * 4,
             seconds=seconds * scale,
-            free=self._free(),
+            free=free_bytes(self.target.path),
         )
 
     def run(
@@ -171,7 +178,7 @@ class Job:
             OutputError: the output exists with other contents or settings, another process writes to it, or it cannot
                 be written.
         """
-        self._check_folder()
+        check_folder(self.target.path)
         began = time.perf_counter()
         target, path = self.target, self.target.path
         workers = workers or ThisProcess()
@@ -232,7 +239,7 @@ class Job:
 
     def _begin(self, alone: bool) -> bool:
         """Lay out the output, or prepare to go on with it; return whether it was there."""
-        resumed = self._check_existing()
+        resumed = check_existing(self.target, self.identity, self.overwrite)
         plan, target = self.plan, self.target
         self.inputs.scan()
         if not resumed:
@@ -291,45 +298,13 @@ class Job:
             target.path, total, hours, computed, seconds, target.size(), left
         )
 
-    def _check_folder(self) -> None:
-        path = self.target.path
-        if isinstance(path, Path) and not path.parent.is_dir():
-            raise OutputError(
-                f"{path}: the folder {path.parent} does not exist; create it first"
-            )
-
-    def _check_existing(self) -> bool:
-        """Return whether to resume an existing output.
-
-        Raises:
-            OutputError: it may not be touched.
-        """
-        path = self.target.path
-        if not self.target.exists() or self.overwrite:
-            return False
-        found = self.target.identity()
-        if found is None:
-            raise OutputError(
-                f"{path} exists and is no output of this command; choose another name or use --overwrite"
-            )
-        do = "choose another name, or replace it with --overwrite"
-        refuse_changes(found, self.identity, path, do)
-        return True
-
-    def _free(self) -> int | None:
-        """Return the free bytes of the output's disk; object stores say nothing of the kind."""
-        path = self.target.path
-        if isinstance(path, Url):
-            return None
-        return shutil.disk_usage(path if path.is_dir() else path.parent).free
-
     @staged("check")
     def _check_space(self) -> None:
         """Stop before the start where the disk cannot hold the estimate: one frame, refined and compressed.
 
         Networks are slow, and their frames compress like those of the default method, which replaces them here.
         """
-        free = self._free()
+        free = free_bytes(self.target.path)
         if free is None:
             return
         chain = self.plan.chain
@@ -498,6 +473,7 @@ def plan_job(
     request = {
         "inputs": [str(_absolute(place_of(path))) for path in inputs],
         "mean_stamp": MEAN_STAMP.get(),
+        "air_density": AIR_DENSITY.get(),
         "rounding": rounding,
         "split": split,
         "variable": str(field.name),

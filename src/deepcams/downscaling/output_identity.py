@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,9 @@ from deepcams.core.field import grid_of
 from deepcams.core.species import label
 from deepcams.core.url import Place, Url, place_of
 from deepcams.downscaling.plan import Plan
+from deepcams.files.records import Identity, refuse_changes
 from deepcams.files.storage import bytes_at
+from deepcams.writers import Target
 
 INNESS = "Inness et al. 2019, Atmospheric Chemistry and Physics 19, 3515-3556, https://doi.org/10.5194/acp-19-3515-2019"
 XIAO = "Xiao et al. 2022, Science of the Total Environment 848, 157747, https://doi.org/10.1016/j.scitotenv.2022.157747"
@@ -53,6 +57,45 @@ def keep_apart(out: Place, inputs: Sequence[Place]) -> None:
             )
 
 
+def check_folder(path: Place) -> None:
+    """Refuse an output whose folder does not exist."""
+    if isinstance(path, Path) and not path.parent.is_dir():
+        raise OutputError(
+            f"{path}: the folder {path.parent} does not exist; create it first"
+        )
+
+
+def check_existing(target: Target, identity: Identity, overwrite: bool) -> bool:
+    """Return whether to resume an existing output.
+
+    Args:
+        target: the output.
+        identity: of the run.
+        overwrite: whether an output with other contents is to be replaced.
+
+    Raises:
+        OutputError: it may not be touched.
+    """
+    path = target.path
+    if not target.exists() or overwrite:
+        return False
+    found = target.identity()
+    if found is None:
+        raise OutputError(
+            f"{path} exists and is no output of this command; choose another name or use --overwrite"
+        )
+    do = "choose another name, or replace it with --overwrite"
+    refuse_changes(found, identity, path, do)
+    return True
+
+
+def free_bytes(path: Place) -> int | None:
+    """Return the free bytes of the output's disk; object stores say nothing of the kind."""
+    if isinstance(path, Url):
+        return None
+    return shutil.disk_usage(path if path.is_dir() else path.parent).free
+
+
 def identify(
     plan: Plan, form: str, rounding: float, inputs: Sequence[str | Place]
 ) -> dict[str, Any]:
@@ -84,20 +127,49 @@ def global_attributes(plan: Plan, run: dict[str, Any], command: str) -> dict[str
         run: its identity (:func:`identify`).
         command: the command, for the history.
     """
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     species = label(str(plan.field.name))
     source = str(plan.field.attrs.get("source", "3-hourly fields on a coarser grid"))
-    settings = json.dumps(run, sort_keys=True)
-    code = hashlib.blake2b(settings.encode(), digest_size=8).hexdigest()
     cadence = "hourly " if plan.chain.hourly else ""
     summary = (
         f"Surface {species} on a {plan.crop.grid.spacing} degree grid, {cadence}downscaled from {source} "
         f"({grid_of(plan.field).spacing} degrees) by {plan.chain.name}. An analysis hour has a frame of the input; "
         "the others are interpolated between frames at most 3 hours apart (see the variable status)."
     )
+    return {
+        "title": f"{cadence.capitalize()}{species} at {plan.crop.grid.spacing} degrees".strip(),
+        "summary": summary,
+        "processing_level": f"downscaled: {plan.chain.name}",
+        "comment": "Computed, not observed, between the nodes and the hours of the input.",
+        **provenance(
+            run, command, species, source, plan.times, plan.field.attrs.get("history")
+        ),
+    }
+
+
+def provenance(
+    run: dict[str, Any],
+    command: str,
+    species: str,
+    source: str,
+    times: np.ndarray,
+    previous: str | None = None,
+) -> dict[str, Any]:
+    """Return the attributes that all outputs have alike: conventions, identifier, dates, people, licence, references.
+
+    Args:
+        run: the output's identity, with ``inputs``.
+        command: the command, for the history.
+        species: for people.
+        source: where the input is from.
+        times: of the output, for the years of the acknowledgement.
+        previous: the input's own history.
+    """
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    settings = json.dumps(run, sort_keys=True)
+    code = hashlib.blake2b(settings.encode(), digest_size=8).hexdigest()
     program = "Copernicus Atmosphere Monitoring Service"
     acknowledgement = (
-        f"Contains modified {program} information {_years(plan.times)}; {INNESS}"
+        f"Contains modified {program} information {_years(times)}; {INNESS}"
     )
     license_text = LICENCE
     if "simulated" in source:
@@ -114,14 +186,11 @@ def global_attributes(plan: Plan, run: dict[str, Any], command: str) -> dict[str
     ]
     attributes = {
         "Conventions": "CF-1.11, ACDD-1.3",
-        "title": f"{cadence.capitalize()}{species} at {plan.crop.grid.spacing} degrees".strip(),
-        "summary": summary,
         "keywords": ", ".join(keywords),
         "id": f"deepcams-{code}",
         "naming_authority": "deepcams",
         "source": source,
         "source_version": f"deepcams {__version__}",
-        "processing_level": f"downscaled: {plan.chain.name}",
         "history": f"{now} {command} (deepcams {__version__})",
         "date_created": now,
         "date_modified": now,
@@ -137,13 +206,11 @@ def global_attributes(plan: Plan, run: dict[str, Any], command: str) -> dict[str
         "product_version": __version__,
         "standard_name_vocabulary": "CF Standard Name Table v93",
         "cdm_data_type": "Grid",
-        "comment": "Computed, not observed, between the nodes and the hours of the input.",
         "acknowledgement": acknowledgement,
         "license": license_text,
         "references": f"{INNESS}; {XIAO}",
         "input_files": ", ".join(one["name"] for one in run["inputs"]) or "in memory",
     }
-    previous = plan.field.attrs.get("history")
     if previous:
         attributes["history"] += f"\n{previous}"
     return attributes

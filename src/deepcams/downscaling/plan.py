@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from deepcams.core.errors import InputError
+from deepcams.core.errors import InputError, notice
 from deepcams.core.field import (
     ValueCounts,
     as_field,
@@ -34,7 +34,7 @@ from deepcams.methods.base import (
     hour_status,
     hours_between,
 )
-from deepcams.methods.chains import BEST, Order
+from deepcams.methods.chains import BEST, TRAINING_FREE, Order
 from deepcams.writers import Item, Split, split_hours
 
 Place = tuple[slice, slice | np.ndarray]
@@ -170,10 +170,32 @@ def plan_field(
     """Choose the methods and plan the work; see :func:`downscale` and :func:`plan_work` for the arguments."""
     field = as_field(field)
     options = {"variable": str(field.name), **options}
+    spatial = _fitting(spatial, grid_of(field))
     chain = build(temporal, spatial, conserve=conserve, order=order, **options)
+    if chain.weights and is_finer(grid_of(field)):
+        notice(f"{chain.name}: {_NOT_LEARNED.format(grid_of(field).spacing)}")
     if isinstance(period, str):
         period = Period.parse(period, "--period")
     return plan_work(field, chain, bbox=bbox, period=period, split=split)
+
+
+LEARNED_STEP = 0.75
+"""The finest grid, in degrees, of fields that the shipped networks learned to refine."""
+_NOT_LEARNED = f"networks learned fields of {LEARNED_STEP:g} degrees or coarser, and these are of {{}}"
+
+
+def is_finer(grid: Grid) -> bool:
+    """Return whether fields on a grid are finer than any that the shipped networks learned from."""
+    return min(grid.step, grid.row_step) < 0.99 * LEARNED_STEP
+
+
+def _fitting(spatial: str, grid: Grid) -> str:
+    """Return the best method in space for a grid: where no network learned its scale, a training-free one."""
+    if spatial != BEST or not is_finer(grid):
+        return spatial
+    chosen = TRAINING_FREE["spatial"]
+    notice(f"--spatial {chosen}: {_NOT_LEARNED.format(grid.spacing)}")
+    return chosen
 
 
 def plan_work(

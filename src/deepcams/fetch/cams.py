@@ -16,7 +16,7 @@ from deepcams.core.errors import InputError, notice
 from deepcams.core.field import grid_of
 from deepcams.core.grid import Grid
 from deepcams.core.period import Period
-from deepcams.core.species import SPECIES, Species, species_of
+from deepcams.core.species import PARTICLES, Species, species_of
 from deepcams.core.times import HOUR
 from deepcams.fetch.base import (
     Estimate,
@@ -136,8 +136,8 @@ class CamsRequest:
             InputError: there is no such variable.
         """
         species = species_of(self.variable)
-        if species is None:
-            known = ", ".join(one.name for one in SPECIES)
+        if species not in PARTICLES:
+            known = ", ".join(one.name for one in PARTICLES)
             raise InputError("--variable", f"one of {known}", repr(self.variable))
         return species
 

@@ -25,7 +25,7 @@ _CEILING = 1000.0
 _MARGIN = 12.0
 """Degrees of the globe that are repeated round the frame, so that motion across its edges is seen."""
 
-_CROP_MARGIN = 4.0
+CROP_MARGIN = 4.0
 """The same for a crop that a network is trained on: the crop already has surroundings, which are cut off again."""
 
 _FLOW_STEP = 0.25
@@ -54,19 +54,13 @@ def carrier(
         a function of t and, if wanted, of two more fields at the times of both frames, of ``arrays`` and of any sign.
         It gives both frames at time t, >= 0, and the two fields, (rows, columns) of ``arrays`` each.
     """
-    nodes = round(margin / grid.step)
-    rows = min(nodes, grid.rows - 1)
-    columns = min(nodes, grid.columns - 1)
+    rows, columns = _surroundings(grid, margin)
     inside = (slice(rows, rows + grid.rows), slice(columns, columns + grid.columns))
     xp = arrays.xp
     frames = [arrays.put(pad(frame, grid, rows, columns)) for frame in (before, after)]
-    first, last = (xp.log(xp.clip(frame, _FLOOR, _CEILING)) for frame in frames)
     # bicubic coarsening may undershoot zero
     roots = [xp.sqrt(xp.clip(frame, 0, None)) for frame in frames]
-    enlarge = max(1, round(grid.step / _FLOW_STEP))
-    with stage("motion"):
-        found = motion.motion_between(first, last, arrays, enlarge)
-    path = motion.Path(found, arrays)
+    path = motion.Path(_motion(frames, grid, arrays), arrays)
 
     def carry(t: float, others: Sequence[Any] = ()) -> list[Any]:
         places = path.to(t)
@@ -83,6 +77,41 @@ def carrier(
         return [each * each for each in both] + rest
 
     return carry
+
+
+def _surroundings(grid: Grid, margin: float) -> tuple[int, int]:
+    """Return how many rows and columns are repeated on each side of a frame."""
+    nodes = round(margin / grid.step)
+    return min(nodes, grid.rows - 1), min(nodes, grid.columns - 1)
+
+
+def _motion(frames: Sequence[Any], grid: Grid, arrays: Arrays) -> Any:
+    """Find the motion between two frames of ``arrays`` that already have their surroundings."""
+    xp = arrays.xp
+    first, last = (xp.log(xp.clip(frame, _FLOOR, _CEILING)) for frame in frames)
+    enlarge = max(1, round(grid.step / _FLOW_STEP))
+    with stage("motion"):
+        return motion.motion_between(first, last, arrays, enlarge)
+
+
+def motion_of(
+    before: np.ndarray, after: np.ndarray, grid: Grid, margin: float = _MARGIN
+) -> np.ndarray:
+    """Return the motion between two frames, as :func:`deepcams.methods.motion.motion_between` has it.
+
+    Args:
+        before, after: (rows, columns) of ``grid``, ug m-3.
+        margin: degrees round the frame that are repeated.
+
+    Returns:
+        (2, rows, columns), float32, pixels eastward and down the rows.
+    """
+    rows, columns = _surroundings(grid, margin)
+    frames = [pad(frame, grid, rows, columns) for frame in (before, after)]
+    found = _motion(frames, grid, NUMPY)
+    return np.asarray(
+        found[:, rows : rows + grid.rows, columns : columns + grid.columns]
+    )
 
 
 def _carried_to(carry: Carrier, fractions: Sequence[float]) -> list[list[Any]]:
@@ -105,7 +134,7 @@ def initial_estimate(
     Returns:
         (2, rows, columns), float32, ug m-3: the frame before carried forwards, the frame after carried backwards.
     """
-    return np.stack(carrier(before, after, grid, NUMPY, _CROP_MARGIN)(t))
+    return np.stack(carrier(before, after, grid, NUMPY, CROP_MARGIN)(t))
 
 
 def initial_estimates(

@@ -39,12 +39,15 @@ class TemporalSample(NamedTuple):
         t: (B,), the time of the target, each in (0, 1).
         target: (B, C, H, W), the true frame at t.
         estimate: (B, E, C, H, W), the initial estimate at t, for a network with an ``estimate_method``; else None.
+        motion: (B, 2, H, W), pixels eastward along the columns and down the rows, for a network that is taught by it;
+            else None. What passes a pixel at the middle of the time moves so far from the first to the last frame.
     """
 
     frames: Tensor
     t: Tensor
     target: Tensor
     estimate: Tensor | None = None
+    motion: Tensor | None = None
 
 
 class SpatialSample(NamedTuple):
@@ -127,6 +130,7 @@ class TemporalNetwork(Network):
         context: rows and columns of surroundings that it needs on each side of a frame to be free of edge effects.
         receptive_field: how many pixels away a pixel's answer sees; such a network may be given a frame in bands that
             overlap by as much, each beginning at a multiple of the size rule. None: unknown, it gets whole frames.
+        teachable: whether :meth:`taught_loss` is implemented, for a network that finds motion of its own.
     """
 
     kind: ClassVar[Kind] = "temporal"
@@ -134,6 +138,7 @@ class TemporalNetwork(Network):
     estimate_frames: ClassVar[int] = 0
     context: ClassVar[tuple[int, int]] = (64, 128)
     receptive_field: ClassVar[int | None] = None
+    teachable: ClassVar[bool] = False
 
     @abstractmethod
     def interpolate(
@@ -156,6 +161,10 @@ class TemporalNetwork(Network):
     @abstractmethod
     def loss(self, sample: TemporalSample) -> Tensor:
         """Return the scalar to minimise for one batch; H and W fit ``training_size_rule``."""
+
+    def taught_loss(self, sample: TemporalSample, weight: float) -> Tensor:
+        """Return :meth:`loss` plus ``weight`` times the mean distance (pixels) of its motion from ``sample.motion``."""
+        raise NotImplementedError(f"{self.name} has no motion of its own")
 
     def forward(
         self, frames: Tensor, t: Tensor, estimate: Tensor | None = None

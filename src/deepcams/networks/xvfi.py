@@ -37,6 +37,9 @@ from deepcams.networks.layers import (
 from deepcams.networks.sizes import SizeRule
 from deepcams.networks.warp import at_least_float32, splat, warp
 
+_FAINT = 0.02
+"""Spread of scaled values below which contrast counts less."""
+
 Pair = tuple[Tensor, Tensor]
 """The same of frame 0 and of frame 1."""
 
@@ -54,6 +57,9 @@ class XVFIOptions:
         level_loss: "mean" (the release) or "sum" (the paper) over the levels' L1.
         smoothness: lambda_s, the weight of the flow's smoothness in the loss.
         edge: e, how soon a gradient of the target frees the flow from being smooth.
+        contrast: edge (odd, pixels) of the square over which features see frames less their mean, over their spread;
+            0: features see frames as they are (published). Where frames are smooth, what moves is a hundredth of what
+            is there, and no flow is learnt from it in hours.
     """
 
     nf: int = 64
@@ -64,6 +70,7 @@ class XVFIOptions:
     level_loss: str = "mean"
     smoothness: float = 0.5
     edge: float = 150.0
+    contrast: int = 0
 
     def __post_init__(self) -> None:
         where = "options of xvfi"
@@ -75,6 +82,8 @@ class XVFIOptions:
         require(where, "nf", divides, f"a number whose 4-fold {m**2} divides", self.nf)
         known = self.level_loss in ("mean", "sum")
         require(where, "level_loss", known, "mean or sum", repr(self.level_loss))
+        odd = self.contrast == 0 or (self.contrast % 2 == 1 and self.contrast > 1)
+        require(where, "contrast", odd, "0 or an odd number from 3 on", self.contrast)
         for option in ("smoothness", "edge"):
             value = getattr(self, option)
             require(where, option, value >= 0, "a number of at least 0", value)
@@ -167,11 +176,13 @@ class Level(NamedTuple):
         frame: (B, 1, H/2^l, W/2^l).
         flow: (B, 4, H/(m 2^l), W/(m 2^l)), the refined flows from t to frame 0 and from t to frame 1.
         occlusion: (B, 1, H/2^l, W/2^l) in (0, 1), the trust in frame 0.
+        between: (B, 4, H/(m 2^l), W/(m 2^l)), the flows 01 and 10.
     """
 
     frame: Tensor
     flow: Tensor
     occlusion: Tensor
+    between: Tensor
 
 
 class XVFI(TemporalNetwork):
@@ -187,6 +198,7 @@ class XVFI(TemporalNetwork):
             depth=5, training_depth=3, validity_mask=True, level_loss="sum"
         ),
     }
+    teachable = True
     options: XVFIOptions
 
     def __init__(self, options: XVFIOptions | None = None) -> None:
@@ -209,7 +221,10 @@ class XVFI(TemporalNetwork):
             if name.startswith(("features", "next_level")):
                 nn.init.kaiming_normal_(part.weight)
             else:
-                nn.init.xavier_normal_(part.weight)
+                # To begin with, hardly any flow and residual: where they are large, training gets rid of them by
+                # features that are 0 for any input, and stays there.
+                first = 0.01 if name.endswith(("last", "dec3")) else 1.0
+                nn.init.xavier_normal_(part.weight, first)
             zero_bias(part)
 
     @property
@@ -266,10 +281,26 @@ class XVFI(TemporalNetwork):
 
     def loss(self, sample: TemporalSample) -> Tensor:
         """Return L1 over the levels, plus the edge-aware smoothness of level 0's refined flows (XVFI, eqs. 4-6)."""
+        return self._loss_of(self.levels(sample.frames, sample.t), sample)
+
+    def taught_loss(self, sample: TemporalSample, weight: float) -> Tensor:
+        """Add the distance of all levels' flows, between the frames and from t, from those of ``sample.motion``."""
+        levels = self.levels(sample.frames, sample.t)
+        assert sample.motion is not None
+        motion, t = sample.motion, sample.t.view(-1, 1, 1, 1)
+        # The motion is smooth: what it is at the middle of the way stands for all of the way.
+        taught = concat(motion, -motion, -t * motion, (1 - t) * motion)
+        errors = []
+        for level in levels:
+            found = at_least_float32(concat(level.between, level.flow))
+            pixels = motion.shape[-1] // found.shape[-1]
+            errors.append(F.l1_loss(pixels * found, F.avg_pool2d(taught, pixels)))
+        return self._loss_of(levels, sample) + weight * torch.stack(errors).mean()
+
+    def _loss_of(self, levels: list[Level], sample: TemporalSample) -> Tensor:
         check_shape(
             sample.target, ("B", 1, "H", "W"), self.training_size_rule, "xvfi: target"
         )
-        levels = self.levels(sample.frames, sample.t)
         target = at_least_float32(sample.target)
         errors = [
             F.l1_loss(level.frame, _reduce(target, 2**i))
@@ -292,6 +323,8 @@ class XVFI(TemporalNetwork):
 
     def _features(self, frames: Tensor, depth: int) -> list[Pair]:
         """Return the features of both frames (B, nf, h, w), per level, level 0 first."""
+        if self.options.contrast:
+            frames = _standardised(frames, self.options.contrast)
         level = self.features(frames.flatten(0, 1))
         levels = [level]
         for _ in range(depth):
@@ -343,7 +376,7 @@ class XVFI(TemporalNetwork):
         trust0 = (1 - t) * occlusion
         trust1 = t * (1 - occlusion)
         frame = (trust0 * moved0 + trust1 * moved1) / (trust0 + trust1) + residual
-        return Level(frame, flow_t, occlusion)
+        return Level(frame, flow_t, occlusion, flow)
 
     def _reverse(self, flow: Tensor, z: Tensor, t: Tensor) -> Tensor:
         """Reverse the flows (complementary flow reversal, eq. 2): 01 and 10 -> from t to 0 and from t to 1."""
@@ -363,13 +396,30 @@ class XVFI(TemporalNetwork):
         return warp(first, flow[:, :2], mask), warp(second, flow[:, 2:], mask)
 
 
+def _standardised(frames: Tensor, size: int) -> Tensor:
+    """Return frames (B, 2, 1, H, W) less the mean of both over a square round each pixel, over their spread there."""
+
+    def local(x: Tensor) -> Tensor:
+        for kernel in ((size, 1), (1, size)):
+            edge = (kernel[0] // 2, kernel[1] // 2)
+            x = F.avg_pool2d(x, kernel, 1, edge, count_include_pad=False)
+        return x
+
+    frames = at_least_float32(frames)
+    frames = frames - local(frames.mean(1)).unsqueeze(1)
+    spread = local(frames.square().mean(1)).unsqueeze(1)
+    return frames / (spread + _FAINT**2).sqrt()
+
+
 def _summed_in_float64(part: nn.Module, x: Tensor) -> Tensor:
-    """Return ``part(x)``; in float32 on a CPU, with sums in float64.
+    """Return ``part(x)``; in float32 on a CPU, and where it is not trained, with sums in float64.
 
     Where two flows meet, the reversal divides small sums, so the flows need their digits. The parts called so are
-    small; it costs 2 % of the time, and processors agree better than with each other's float32 kernels.
+    small; it costs 2 % of the time, and processors agree better than with each other's float32 kernels. In training it
+    would cost a quarter to a half of the time.
     """
     plain = torch.is_autocast_enabled(x.device.type) or torch.compiler.is_compiling()
+    plain = plain or (part.training and torch.is_grad_enabled())
     if plain or x.dtype != torch.float32 or x.device.type != "cpu":
         return cast("Tensor", part(x))
     weights = {name: weight.double() for name, weight in part.named_parameters()}

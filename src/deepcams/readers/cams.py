@@ -6,15 +6,17 @@ from collections.abc import Sequence
 
 import xarray as xr
 
+from deepcams.core.air import named_concentration
 from deepcams.core.errors import InputError
 from deepcams.core.species import species_of
 from deepcams.readers.datasets import field_variables
 from deepcams.readers.detect import DataFile, find_files
 from deepcams.readers.merge import open_merged
 from deepcams.readers.protocols import Paths
-from deepcams.readers.times import Stamp, cell_method
+from deepcams.readers.times import CHAINED, Stamp, cell_method
 
 TITLE = "CAMS global reanalysis (EAC4)"
+FORECASTS = "CAMS global atmospheric composition forecasts"
 
 
 def find_variable(
@@ -36,13 +38,15 @@ def find_variable(
             species.request,
             species.label.lower(),
             species.label.replace(".", "").lower(),
+            *species.aliases,
         }
     found = [array for name, array in fields.items() if name.lower() in names]
     if not found and species is not None:
         found = [
             array
             for array in fields.values()
-            if array.attrs.get("standard_name") == species.standard_name
+            if array.attrs.get("standard_name")
+            in (species.standard_name, *species.ratio_names)
             or array.attrs.get("GRIB_paramId") == species.parameter
             or str(array.attrs.get("long_name", ""))
             .replace("<=", "<")
@@ -68,7 +72,8 @@ def open_cams(paths: Paths, *, variable: str | None = "pm2p5") -> xr.DataArray:
         paths: file, folder, glob, URL, or a sequence of them in any order. Times that stand in several files are taken
             once if their values agree within packing.
         variable: ``pm2p5``, ``pm1``, ``pm10`` or another variable in the files that is a mass concentration, by its
-            netCDF, request or CF standard name.
+            netCDF, request or CF standard name; ``no2``, ``o3``, ``co`` and ``so2`` are mixing ratios there, which are
+            refused unless :data:`deepcams.core.air.AIR_DENSITY` is set (``deepcams --density``).
 
     Returns:
         (time, latitude, longitude), float32, ug m-3, ``cell_methods`` "time: point", backed by Dask.
@@ -103,9 +108,13 @@ def open_cams_files(
 
     label = f"{species.label} ({species.name})" if species else wanted
     field = open_merged(files, choose, label, stamp, with_dask=with_dask)
+    source = str(field.attrs["source"])
+    if CHAINED in source:  # the reanalysis has none
+        field.attrs["source"] = source.replace(TITLE, FORECASTS)
     if species is None:
         return field
-    names = {"standard_name": species.standard_name, "long_name": species.long_name}
+    long_name = named_concentration(species)
+    names = {"standard_name": species.standard_name, "long_name": long_name}
     return rename(field, species.name).assign_attrs(names)
 
 

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
+from deepcams.core.air import concentration_factor, named_concentration
 from deepcams.core.errors import DeepcamsNotice, InputError, notice
-from deepcams.core.field import units_factor
 from deepcams.core.species import PM25 as SPECIES_PM25
+from deepcams.core.species import species_of
 from deepcams.core.times import HOUR, MINUTE
 from deepcams.readers.cams import rename
 from deepcams.readers.datasets import field_variables
@@ -81,7 +82,8 @@ def _with_units(array: xr.DataArray, file: DataFile) -> xr.DataArray:
     plain = re.sub(
         r"\s*\(?(?:at\s+)?\d+ ?% ?RH\)?$", "", written
     )  # the humidity is no part of the unit
-    units_factor(plain or None, f"{file}: {array.name}")
+    where = f"{file}: {array.name}"
+    concentration_factor(plain or None, str(array.name), array.attrs, where)
     return array.assign_attrs(units=plain)
 
 
@@ -179,6 +181,7 @@ def open_geos_cf_files(
             raise InputError("GEOS-CF", "files of one version", found, do)
         worlds.extend(simulated_source(dataset))
         array = _with_units(array, file).assign_attrs(cell_methods="time: mean")
+        array.attrs.pop("source", None)  # only what reading adds is kept
         return _with_times(array, dataset, file, stamp)
 
     wanted = variable or "PM2.5 (PM25_RH35_GCC or PM25_RH35)"
@@ -196,8 +199,14 @@ def open_geos_cf_files(
         field = field.assign_attrs(
             standard_name=SPECIES_PM25.standard_name, long_name=long_name
         )
+    elif (species := species_of(str(field.name))) is not None:
+        field = rename(field, species.name).assign_attrs(
+            standard_name=species.standard_name,
+            long_name=named_concentration(species),
+        )
     title = TITLE.format(next(iter(versions))) if versions else "NASA GEOS-CF"
-    return field.assign_attrs(source=worlds[0] if worlds else title)
+    words = [worlds[0] if worlds else title, str(field.attrs.get("source", ""))]
+    return field.assign_attrs(source="; ".join(filter(None, words)))
 
 
 def _undefined_to_missing(values: np.ndarray) -> np.ndarray:

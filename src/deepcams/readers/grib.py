@@ -20,9 +20,10 @@ from xarray.core import indexing
 
 from deepcams.core.errors import InputError, notice
 from deepcams.core.text import counted
-from deepcams.core.times import stamp
+from deepcams.core.times import HOUR, stamp
 from deepcams.files.optional import need
 from deepcams.readers.datasets import MOST_PLACES, check_size
+from deepcams.readers.times import LEAD
 
 _CENTRES = {"ecmf": "European Centre for Medium-Range Weather Forecasts"}
 _CORNERS = (
@@ -296,6 +297,9 @@ def _dataset(messages: list[Message], where: object) -> xr.Dataset:
         xr.Variable((dimension, "time", "latitude", "longitude"), maps, attributes),
         {dimension: list(layers), "time": times, **_coordinates(keys, shape)},
     )
+    hours = [0 if one is None else int(one.keys["endStep"] or 0) for one in chosen[0]]
+    if any(hours):
+        array = array.assign_coords({LEAD: ("time", np.array(hours) * HOUR)})
     return xr.Dataset({name: array if len(layers) > 1 else array[0]}, attrs=about)
 
 

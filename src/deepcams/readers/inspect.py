@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from deepcams.core.air import concentration_factor
 from deepcams.core.errors import DeepcamsError, DeepcamsNotice
-from deepcams.core.field import IMPLAUSIBLE, UNITS, grid_of, is_mean, units_factor
-from deepcams.core.species import COORDINATE_NAMES
+from deepcams.core.field import UNITS, grid_of, is_mean
+from deepcams.core.species import COORDINATE_NAMES, PM25, species_of
 from deepcams.core.url import Place, Url
 from deepcams.files.storage import bytes_at
 from deepcams.readers.datasets import field_variables, opened, pieces
@@ -26,10 +27,7 @@ from deepcams.readers.detect import DataFile, find_files
 from deepcams.readers.geos_cf import UNDEFINED
 from deepcams.readers.open import layout_of, open_files
 from deepcams.readers.protocols import Paths
-from deepcams.readers.times import with_valid_time
-
-LEAST_LARGEST = 1e-3
-"""A file whose largest value (ug m-3) is below this holds something else than air, or says other units than it has."""
+from deepcams.readers.times import CHAINED, with_valid_time
 
 
 @dataclass(frozen=True)
@@ -259,7 +257,9 @@ def _seen(look: _Look, count: Callable[[int], None] | None) -> FileSeen:
 def _variable(array: xr.DataArray, read: Values | None) -> VariableSeen:
     units = array.attrs.get("units")
     try:
-        factor: float | None = units_factor(units, array.name)
+        factor: float | None = concentration_factor(
+            units, str(array.name), array.attrs, array.name
+        )
     except DeepcamsError:
         factor = None
     return VariableSeen(
@@ -421,8 +421,10 @@ def _verdict(
     ]
     notes += _doubts(seen, str(opened.name))
     kind = "means" if is_mean(opened) else "instants"
+    _, chained, how = str(opened.attrs.get("source", "")).partition(CHAINED)
+    forecasts = f"; {chained}{how}" if chained else ""
     return (
-        f"{opened.name}, {opened.sizes['time']} {kind}, {grid_of(opened).describe()}",
+        f"{opened.name}, {opened.sizes['time']} {kind}, {grid_of(opened).describe()}{forecasts}",
         "",
         notes,
     )
@@ -442,7 +444,8 @@ def _doubts(seen: Sequence[FileSeen], name: str) -> list[str]:
             if variable.name != name and len(one.variables) > 1:
                 continue
             largest = variable.values.largest * variable.to_ug
-            if largest >= IMPLAUSIBLE or largest < LEAST_LARGEST:
+            species = species_of(variable.name) or PM25
+            if not species.usual[0] <= largest < species.usual[1]:
                 ask = "are the units right, and undefined values marked as missing?"
                 doubts.append(
                     f"{one.path}: the largest {variable.name} is {largest:.3g} {UNITS}; {ask}"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from deepcams.core.air import with_density
 from deepcams.core.errors import InputError, notice
 from deepcams.core.field import Axes, axes_of, field_like
 from deepcams.core.grid import Grid
@@ -27,7 +28,9 @@ from deepcams.readers.datasets import (
 from deepcams.readers.detect import DataFile
 from deepcams.readers.stored import Indexed, Joined, Stored, Tile
 from deepcams.readers.times import (
+    LEAD,
     Stamp,
+    chained,
     refuse_months,
     with_middle_stamps,
     with_valid_time,
@@ -196,10 +199,15 @@ def _stored(
         raise InputError(f"{file}: time", "one time coordinate", found)
     dims = tuple(str(name) for name in time.dims)
     times = np.atleast_1d(time.values).ravel()
+    leads = None
+    if LEAD in array.coords:
+        leads = np.atleast_1d(array.coords[LEAD].values).ravel()
     rounds = [np.arange(times.size)]
     if times.dtype.kind == "M" and times.size:
         order = rounds[0]
-        if len(dims) == 2:  # reference times and leads: the shortest lead comes first
+        if leads is not None:  # of one time the shortest lead comes first
+            order = np.argsort(leads, kind="stable")
+        elif len(dims) == 2:
             order = np.argsort(order % array.sizes[dims[1]], kind="stable")
         rounds = _occurrences(times, order)
         if len(dims) == 2:
@@ -222,7 +230,9 @@ def _stored(
             attrs=array.attrs,
         )
         axes = axes_of(template, file)
-        parts.append(Stored(versions, file, dims, moments[axes.order], axes, mend))
+        at = moments[axes.order]
+        ahead = None if leads is None else leads[at]
+        parts.append(Stored(versions, file, dims, at, axes, mend, ahead))
     return parts
 
 
@@ -291,7 +301,8 @@ def _cut_in_time(
         for a, b in itertools.pairwise(np.unique([0, *places, axes.times.size])):
             times, order = axes.times[a:b], axes.order[a:b]
             own = replace(axes, times=times, order=order)
-            piece = replace(part, moments=part.moments[a:b], axes=own)
+            ahead = None if part.leads is None else part.leads[a:b]
+            piece = replace(part, moments=part.moments[a:b], axes=own, leads=ahead)
             precision[id(piece)] = precision[id(part)]
             yield piece
 
@@ -380,9 +391,18 @@ def _in_time(
     sizes = [tiles[0].part.axes.times.size for tiles in groups]
     group = np.repeat(np.arange(len(groups)), sizes)
     moment = np.concatenate([np.arange(size) for size in sizes])
-    unique, kept, which = np.unique(times, return_index=True, return_inverse=True)
+    leads = np.concatenate([_leads(tiles) for tiles in groups])
+    # Of a time the shortest lead is taken, of equal ones the first; unknown leads are as good as none.
+    ahead = np.where(np.isnat(leads), np.timedelta64(0, "ns"), leads)
+    shortest = np.lexsort((np.arange(times.size), ahead))
+    unique, at, inverse = np.unique(
+        times[shortest], return_index=True, return_inverse=True
+    )
+    kept, which = shortest[at], np.empty_like(inverse)
+    which[shortest] = inverse
     refuse_months(unique, f"{first.name}")
-    repeated = np.setdiff1d(np.arange(times.size), kept)
+    others = np.setdiff1d(np.arange(times.size), kept)
+    repeated = others[ahead[others] == ahead[kept[which[others]]]]
     for row in repeated:
         keeper = kept[which[row]]
         _check_same(
@@ -418,7 +438,19 @@ def _in_time(
     field = field_like(first, data, grid, unique)
     field.encoding["tile"] = _tile(first, groups[0][0].part.axes, own)
     field.encoding["values"] = values
+    about = [str(field.attrs.get("source", "")), chained(unique, leads[kept])]
+    source = with_density("; ".join(filter(None, about)), first.attrs.get("units"))
+    if source:
+        field.attrs["source"] = source
     return field
+
+
+def _leads(tiles: list[Tile]) -> np.ndarray:
+    """The lead times of a group, not a time where they are unknown."""
+    part = tiles[0].part
+    if part.leads is not None:
+        return part.leads.astype("timedelta64[ns]")
+    return np.full(part.axes.times.shape, np.timedelta64("NaT", "ns"))
 
 
 def _dask_array(

@@ -32,6 +32,8 @@ class Stored:
         moments: of each canonical time, its index along these dimensions, flattened.
         axes: its arrangement.
         mend: what is done to values as stored, before all else; ``None``: nothing.
+        leads: of each canonical time, how long before it the forecast began, ``timedelta64[ns]``, not a time where
+            unknown; ``None``: of none known.
     """
 
     versions: tuple[xr.Variable, ...]
@@ -40,6 +42,7 @@ class Stored:
     moments: np.ndarray
     axes: Axes
     mend: Callable[[np.ndarray], np.ndarray] | None = None
+    leads: np.ndarray | None = None
 
     def read(
         self, times: np.ndarray, rows: slice, columns: slice | np.ndarray

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import xarray as xr
 
 from deepcams.core.errors import InputError, notice
 from deepcams.core.species import COORDINATE_NAMES
-from deepcams.core.times import DAY, HOUR, MEAN_STAMP
+from deepcams.core.times import DAY, HOUR, LONG_MEANS, MEAN_STAMP
 from deepcams.core.times import stamp as stamp_text
 
 Stamp = Literal["start", "middle", "end"]
@@ -23,6 +23,10 @@ _REFERENCE_NAMES = (
     "reftime",
     "initial_time",
 )
+LEAD = "deepcams_lead"
+"""Coordinate that :func:`with_valid_time` gives forecasts: how long before they are valid they began."""
+CHAINED = "forecasts chained by lead time"
+"""Words of the source of a field of forecasts."""
 _LENGTHS = {"d": DAY, "h": HOUR, "m": HOUR // 60, "s": HOUR // 3600}
 _MEAN_STREAMS = ("moda", "mnth", "mmsa", "mmsf", "msda", "edmo", "wamo", "dame", "edda")
 """ECMWF's streams of means over days or months."""
@@ -68,7 +72,8 @@ def with_valid_time(array: xr.DataArray, where: object) -> xr.DataArray:
         where: the file, for messages.
 
     Returns:
-        the array with ``time`` along one or two of its dimensions, or as a scalar; other times are dropped.
+        the array with ``time`` along one or two of its dimensions, or as a scalar; other times are dropped. Where the
+        lead times are known they are the coordinate :data:`LEAD`, of the dimensions of ``time``, ``timedelta64[ns]``.
 
     Raises:
         InputError: a lead time without units.
@@ -115,12 +120,56 @@ def with_valid_time(array: xr.DataArray, where: object) -> xr.DataArray:
         valid.encoding = dict(reference.encoding)
     if valid is None or not set(valid.dims) <= set(array.dims) or valid.ndim > 2:
         return array
+    leads = _leads(valid, lead, reference, f"{where}: lead time")
     drop = [
         str(name)
         for name in coords
         if name in ("time", "valid_time") or _is_other(coords[name])
     ]
-    return array.drop_vars(drop, errors="ignore").assign_coords(time=valid.variable)
+    plain = array.drop_vars(drop, errors="ignore").assign_coords(time=valid.variable)
+    return plain if leads is None else plain.assign_coords({LEAD: leads})
+
+
+def _leads(
+    valid: xr.DataArray,
+    lead: xr.DataArray | None,
+    reference: xr.DataArray | None,
+    where: str,
+) -> xr.Variable | None:
+    """Return the lead times along the dimensions of the valid times; ``None`` where they are unknown."""
+    if reference is None and "time" in valid.coords and valid.name != "time":
+        reference = valid.coords["time"]  # as ecCodes' tools name the reference
+    if reference is not None and reference.dtype.kind == valid.dtype.kind == "M":
+        found = valid.variable - reference.variable
+    elif lead is not None and (lead.dtype.kind == "m" or "units" in lead.attrs):
+        found = _duration(lead, where).variable
+    else:
+        return None
+    if not set(found.dims) <= set(valid.dims):
+        return None
+    sizes = dict(zip(valid.dims, valid.shape, strict=True))
+    shaped = found.set_dims(sizes)  # type: ignore[no-untyped-call]
+    return cast(xr.Variable, shaped.transpose(*valid.dims))
+
+
+def chained(times: np.ndarray, leads: np.ndarray) -> str:
+    """Return in words how forecasts follow each other; empty for analyses alone.
+
+    Args:
+        times: when they are valid, ``datetime64``, increasing.
+        leads: of each, ``timedelta64``; not a time where unknown.
+    """
+    known = ~np.isnat(leads)
+    if not known.any() or not (leads[known] > np.timedelta64(0)).any():
+        return ""
+    hours = leads[known] / HOUR
+    first = times[known][leads[known] == np.timedelta64(0)]
+    clocks = np.unique(first - first.astype("datetime64[D]"))
+    listed = ", ".join(f"{clock / HOUR:02.0f}" for clock in clocks)
+    analyses = f"{first.size} analyses (lead 0), at {listed} UTC" if first.size else ""
+    return f"forecasts chained by lead time, {hours.min():g} to {hours.max():g} h, " + (
+        analyses or "no analysis (lead 0)"
+    )
 
 
 def _is(coordinate: xr.DataArray, standard_name: str, names: tuple[str, ...]) -> bool:
@@ -203,6 +252,8 @@ def with_middle_stamps(
         )
         shift = {"start": length // 2, "end": -(length // 2)}.get(stamp or "", 0 * HOUR)
         middle = times + shift
+    if LONG_MEANS.get() and (length > _LONGEST or "utc_offset" in dataset):
+        return array  # its own stamps: the middles, or local dates
     if length > _LONGEST:
         name = (
             "monthly means" if length >= 27 * DAY else f"means over {length / HOUR:g} h"
@@ -231,8 +282,10 @@ def refuse_long_means(array: xr.DataArray, where: object) -> None:
     """Refuse what GRIB keys or cell methods call a mean over days or months, an extreme or a climatology.
 
     Raises:
-        InputError: it is one.
+        InputError: it is one, and such are not opened (:data:`~deepcams.core.times.LONG_MEANS`).
     """
+    if LONG_MEANS.get():
+        return
     stream = str(array.attrs.get("GRIB_stream", ""))
     kind = str(array.attrs.get("GRIB_stepType", "instant"))
     methods = str(array.attrs.get("cell_methods", ""))
@@ -264,6 +317,8 @@ def refuse_months(times: np.ndarray, where: object) -> None:
         InputError: there is one a month.
     """
     steps = np.diff(times)
+    if LONG_MEANS.get():
+        return
     if steps.size and np.all((steps >= 28 * DAY) & (steps <= 31 * DAY)):
         raise _long(
             where,

@@ -15,9 +15,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from deepcams.core.box import eastward
 from deepcams.core.errors import InputError
 from deepcams.core.observations import Observations
+from deepcams.core.sun import nautical_hours
 from deepcams.core.times import DAY_SECONDS, HOUR_SECONDS
 from deepcams.stations.matching import TimeRule
 
@@ -76,8 +76,8 @@ def offsets(stations: pd.DataFrame, days: Days) -> np.ndarray:
                 "use --days nautical, whole hours by longitude",
             )
         return np.asarray(stations["utc_offset"].to_numpy(float) * HOUR_SECONDS)
-    east = eastward(stations["longitude"].fillna(0).to_numpy(float))
-    return np.asarray(np.floor(east / 15 + 0.5) * HOUR_SECONDS)
+    east = stations["longitude"].fillna(0).to_numpy(float)
+    return nautical_hours(east) * HOUR_SECONDS
 
 
 def hours_a_day(rule: TimeRule, cadence: int) -> int:

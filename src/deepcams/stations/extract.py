@@ -6,7 +6,7 @@ import re
 import time
 import weakref
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -128,33 +128,24 @@ def extract(
     Raises:
         InputError: an infinite or impossible value.
     """
-    rows, columns = field.shape[1:]
-    tile = field.encoding.get("tile", (rows, columns))
+    columns = field.shape[2]
     nodes, slot = np.unique(
         placement.rows * columns + placement.columns, return_inverse=True
     )
     slot = slot.reshape(placement.rows.shape)
-    rectangles = _rectangles(nodes, (rows, columns), tile)
     begin, end = within
     placed = placement.rows, placement.columns, placement.weights
     about = fingerprint(name, begin, end, field.time.values[begin:end], *placed)
     series = Series(len(placement.rows), keep, f"{name}-{about}")
-    size = sum((r.stop - r.start) * (c.stop - c.start) for _, r, c in rectangles)
     # As if all were read now: a resumed run gives the same report.
-    series.nodes_read = size * (end - begin)
+    series.nodes_read = nodes_read(field, nodes) * (end - begin)
     if series.times:
         progress(series.times)
     waiting = list[np.ndarray]()
     saved = time.monotonic()
-    lengths = field.chunks[0] if field.chunks is not None else (field.shape[0],)
-    most = max(_TOGETHER // (4 * max(size, 1)), 1)
-    for first, stop in _stretches(lengths, begin + series.times, end, most):
-        values = np.empty((stop - first, nodes.size), np.float32)
-        for group, r, c in rectangles:
-            part = read_block(field, slice(first, stop), r, c)
-            at = nodes[group]
-            values[:, group] = part[:, at // columns - r.start, at % columns - c.start]
-        waiting.append(_points(_cleaned(values, name), slot, placement.weights))
+    blocks = read_nodes(field, nodes, name, (begin + series.times, end))
+    for stop, values in blocks:
+        waiting.append(_points(values, slot, placement.weights))
         enough = sum(each.nbytes for each in waiting) > _BLOCK
         late = keep is not None and time.monotonic() - saved >= _SAVE_SECONDS
         if stop == end or enough or late:
@@ -163,6 +154,57 @@ def extract(
             saved = time.monotonic()
         progress(stop - begin)
     return series
+
+
+def nodes_read(field: xr.DataArray, nodes: np.ndarray) -> int:
+    """Return how many values of a map are read for some nodes (numbered row by row): whole tiles."""
+    rectangles = _rectangles(nodes, _map(field), _tile(field))
+    return sum((r.stop - r.start) * (c.stop - c.start) for _, r, c in rectangles)
+
+
+def read_nodes(
+    field: xr.DataArray, nodes: np.ndarray, name: str, within: tuple[int, int]
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Read some nodes of a field, some times after the other; only the tiles that hold them are read.
+
+    Args:
+        field: canonical, lazy or in memory; ``encoding["tile"]`` as for :func:`extract`.
+        nodes: row x columns + column of each, increasing.
+        name: of the field, for messages.
+        within: first and stop of the field's times that are read.
+
+    Yields:
+        the stop of the times that were read, and their values: (times, nodes), float32, cleaned.
+
+    Raises:
+        InputError: an infinite or impossible value.
+    """
+    columns = field.shape[2]
+    rectangles = _rectangles(nodes, _map(field), _tile(field))
+    size = nodes_read(field, nodes)
+    lengths = field.chunks[0] if field.chunks is not None else (field.shape[0],)
+    most = max(_TOGETHER // (4 * max(size, 1)), 1)
+    places = [
+        (nodes[group] // columns - r.start) * (c.stop - c.start)
+        + nodes[group] % columns
+        - c.start
+        for group, r, c in rectangles
+    ]
+    for first, stop in _stretches(lengths, *within, most):
+        values = np.empty((stop - first, nodes.size), np.float32)
+        for (group, r, c), at in zip(rectangles, places, strict=True):
+            part = read_block(field, slice(first, stop), r, c)
+            values[:, group] = part.reshape(stop - first, -1).take(at, axis=1)
+        yield stop, _cleaned(values, name)
+
+
+def _map(field: xr.DataArray) -> tuple[int, int]:
+    return field.sizes["latitude"], field.sizes["longitude"]
+
+
+def _tile(field: xr.DataArray) -> tuple[int, int]:
+    rows, columns = field.encoding.get("tile", _map(field))
+    return rows, columns
 
 
 def _rectangles(

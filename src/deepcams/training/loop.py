@@ -36,6 +36,7 @@ from deepcams.training.setup import (
     make_average,
     make_network,
     make_optimizer,
+    teacher_weight,
 )
 from deepcams.training.split import Portion, find_portions, refuse_mixed, refuse_shared
 from deepcams.training.store.open import Prepared
@@ -122,9 +123,11 @@ class _Loss(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, sample: Any) -> Tensor:
+    def forward(self, sample: Any, taught: float = 0.0) -> Tensor:
         network: Any = self.network
-        loss: Tensor = network.loss(sample)
+        loss: Tensor = (
+            network.taught_loss(sample, taught) if taught else network.loss(sample)
+        )
         return loss
 
 
@@ -168,11 +171,18 @@ class _Training:
         cache = folder.path / FLOW
         self.samples, unseen = (
             SampleSet(
-                experiment.samples, portions, self.scaling, seed, side, network, cache
+                experiment.samples,
+                portions,
+                self.scaling,
+                seed,
+                side,
+                network,
+                cache,
+                taught,
             )
-            for portions, seed, side in (
-                (trained, self.options.seed, "train"),
-                (validated, experiment.validation.seed, "validation"),
+            for portions, seed, side, taught in (
+                (trained, self.options.seed, "train", self.options.teacher is not None),
+                (validated, experiment.validation.seed, "validation", False),
             )
         )
         self.validator = Validator(experiment, unseen, ranks)
@@ -277,11 +287,12 @@ class _Training:
         ranks, options = self.ranks, self.options
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(options, self.length, self.step, self.minutes)
+        taught = teacher_weight(options, self.length, self.step, self.minutes)
         # What a network draws at random in this step follows from the step alone, so there is no state to keep.
         seeds = np.random.SeedSequence([options.seed, self.step, ranks.rank])
         torch.manual_seed(int(seeds.generate_state(1)[0]))
         with working(ranks.device, options.precision):
-            loss = self.loss(sample)
+            loss = self.loss(sample, taught)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         weights = [

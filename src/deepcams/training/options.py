@@ -151,9 +151,9 @@ class Samples(Options):
         degradation: how fine becomes coarse.
         resolution: of temporal samples; "both" draws either with the same chance.
         span: of temporal and joint samples; of these, frames follow each other so from the first hour of a run.
-        flow: of temporal samples of a network that starts from flow: "crop" estimates the motion on each crop,
-            "whole" once on each whole frame, cached in the run's folder (faster for stores of few hours; 4 MB for each
-            global fine hour between two frames).
+        flow: of temporal samples of a network that starts from flow or is taught by it: "crop" estimates the motion on
+            each crop, "whole" once on each whole frame, cached in the run's folder (faster for stores of few hours;
+            4 MB for each global fine hour between two frames, or motion).
         reversal: of temporal and joint samples: half of them run backwards in time.
         flips, rot90: half of the samples are mirrored, along either axis; all are turned by 0 to 3 quarters.
     """
@@ -220,11 +220,25 @@ class Schedule(Options):
     warmup: NotNegative = 0.0
 
 
+class Teacher(Options):
+    """Who teaches the motion that a temporal network finds between the frames.
+
+    Attributes:
+        name: "flow", the training-free method.
+        weight: of the mean distance of both motions (pixels of the frames), added to the network's own loss.
+        until: fraction of the training after which the own loss is alone; until then the weight falls linearly.
+    """
+
+    name: Literal["flow"]
+    weight: Positive = 0.1
+    until: Annotated[Number, Field(gt=0, le=1)] = 0.5
+
+
 class Training(Options):
     """The recipe.
 
     Attributes:
-        optimizer, schedule: see there.
+        optimizer, schedule, teacher: see there (default: no teacher).
         batch: samples a step, of all processes together.
         steps, epochs, minutes: how long; the first that is reached ends it. An epoch is as many samples as there are
             hours to train on. The schedule goes by steps where they are known, else by the minutes.
@@ -238,6 +252,7 @@ class Training(Options):
 
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
+    teacher: Teacher | None = None
     batch: Count = 8
     steps: Count | None = None
     epochs: Positive | None = None

@@ -87,6 +87,15 @@ class Draw:
         """The crop."""
         return Window(self.row, self.column, self.cells, self.cells)
 
+    def turn_motion(self, motion: np.ndarray) -> np.ndarray:
+        """Mirror and turn a motion, (2, H, W): its places and its directions."""
+        x, y = motion
+        x = -x if self.flip_columns else x
+        y = -y if self.flip_rows else y
+        for _ in range(self.quarters):
+            x, y = y, -x
+        return self.turn(np.stack([x, y]))
+
     def change(self, array: np.ndarray) -> np.ndarray:
         """Mirror, turn and multiply an array, (.., H, W)."""
         array = self.turn(array)
@@ -120,6 +129,7 @@ class Values(NamedTuple):
         estimate: (G, H, W), the initial estimate, if the network wants it.
         grid: the grid of ``known``, unless the sample is turned.
         around: temporal: the known frames with their surroundings, for methods that look beyond the crop.
+        motion: (2, H, W), pixels, if the network is taught by it.
     """
 
     known: np.ndarray
@@ -128,6 +138,7 @@ class Values(NamedTuple):
     estimate: np.ndarray | None
     grid: Grid
     around: Surroundings | None = None
+    motion: np.ndarray | None = None
 
 
 class SampleSet(Dataset[Any]):
@@ -140,7 +151,9 @@ class SampleSet(Dataset[Any]):
         seed: which samples.
         side: "train", or "validation": nothing is turned or reversed.
         network: what it wants: an initial estimate, a context.
-        cache: folder for the estimates of whole frames, if the samples are joint or ``samples.flow`` asks for them.
+        cache: folder for the estimates and motions of whole frames, if the samples are joint or ``samples.flow`` asks
+            for them.
+        taught: whether samples have flow's motion.
     """
 
     def __init__(
@@ -152,9 +165,10 @@ class SampleSet(Dataset[Any]):
         side: str = "train",
         network: Network | None = None,
         cache: Path | None = None,
+        taught: bool = False,
     ) -> None:
         self.samples, self.portions, self.scaling = samples, tuple(portions), scaling
-        self.seed, self.side = seed, side
+        self.seed, self.side, self.taught = seed, side, taught
         self.method: str | None = getattr(network, "estimate_method", None)
         self.temporal = samples.task == "temporal"
         self.estimates: EstimateCache | None = None
@@ -162,7 +176,8 @@ class SampleSet(Dataset[Any]):
             self.estimates = EstimateCache(cache, network.estimate, network.context)
         weights = np.array([portion.weight for portion in portions], float)
         self._shares = np.cumsum(weights / weights.sum())
-        wanted = self.method is not None and samples.flow == "whole"
+        self._flows = self.method is not None or taught
+        wanted = self._flows and samples.flow == "whole"
         self._cache = FlowCache(cache) if cache and wanted else None
 
     def draw(self, i: int) -> Draw:
@@ -265,7 +280,9 @@ class SampleSet(Dataset[Any]):
             return self._joint(draw, self.estimates)
         found = self._temporal(draw) if self.temporal else self._spatial(draw)
         estimate = None if found.estimate is None else draw.change(found.estimate)
+        motion = None if found.motion is None else draw.turn_motion(found.motion)
         return found._replace(
+            motion=motion,
             known=draw.change(found.known),
             target=draw.change(found.target),
             estimate=estimate,
@@ -295,14 +312,13 @@ class SampleSet(Dataset[Any]):
         )
         if not self.temporal:
             return SpatialSample(known.unsqueeze(0), target)
-        given: list[Any] = [
-            known.unsqueeze(1),
-            torch.tensor(values.t, dtype=torch.float32),
-            target,
-        ]
+        t = torch.tensor(values.t, dtype=torch.float32)
+        estimate = motion = None
         if values.estimate is not None:
-            given.append(self._scale(values.estimate).unsqueeze(1))
-        return TemporalSample(*given)
+            estimate = self._scale(values.estimate).unsqueeze(1)
+        if values.motion is not None:
+            motion = torch.from_numpy(values.motion)
+        return TemporalSample(known.unsqueeze(1), t, target, estimate, motion)
 
     def _joint(self, draw: Draw, cache: EstimateCache) -> Values:
         store = self.portions[draw.portion].store
@@ -320,7 +336,7 @@ class SampleSet(Dataset[Any]):
     def _temporal(self, draw: Draw) -> Values:
         portion, size = self.portions[draw.portion], self.samples.crop
         margins = (0, 0, 0, 0)
-        if self.side == "validation" or (self.method and not self._cache):
+        if self.side == "validation" or (self._flows and not self._cache):
             margins = self._flow_margins(draw)
         wide = draw.crop.widened(*margins)
         hours = (draw.hour, draw.hour + draw.inner, draw.hour + draw.span)
@@ -345,19 +361,55 @@ class SampleSet(Dataset[Any]):
                 factor * grid.rows,
                 factor * grid.columns,
             )
-        estimate = None
-        if self._cache:
-            estimate = self._cache.read(portion.store, draw, size)
-            if draw.reverse:
-                estimate = estimate[::-1].copy()
-        elif self.method:
-            estimate = flow.initial_estimate(before, after, t, grid)[:, rows, columns]
+        estimate = self._estimate(draw, before, after, t, grid, rows, columns)
+        motion = self._motion(draw, before, after, grid, rows, columns)
         known = np.stack([before, after])
         inner = Grid(grid.step, grid.north + top, grid.west + left, size, size)
         around = Surroundings(known, grid, rows, columns)
         return Values(
-            known[:, rows, columns], t, target[rows, columns], estimate, inner, around
+            known[:, rows, columns],
+            t,
+            target[rows, columns],
+            estimate,
+            inner,
+            around,
+            motion,
         )
+
+    def _estimate(
+        self,
+        draw: Draw,
+        before: np.ndarray,
+        after: np.ndarray,
+        t: float,
+        grid: Grid,
+        *inside: slice,
+    ) -> np.ndarray | None:
+        if self.method is None:
+            return None
+        if self._cache is None:
+            found = flow.initial_estimate(before, after, t, grid)
+            return found[:, *inside]
+        store = self.portions[draw.portion].store
+        carried = self._cache.read(store, draw, self.samples.crop)
+        return carried[::-1].copy() if draw.reverse else carried
+
+    def _motion(
+        self,
+        draw: Draw,
+        before: np.ndarray,
+        after: np.ndarray,
+        grid: Grid,
+        *inside: slice,
+    ) -> np.ndarray | None:
+        if not self.taught:
+            return None
+        if self._cache is None:
+            found = flow.motion_of(before, after, grid, flow.CROP_MARGIN)
+            return found[:, *inside]
+        store = self.portions[draw.portion].store
+        motion = self._cache.motion(store, draw, self.samples.crop)
+        return -motion if draw.reverse else motion
 
     def _flow_margins(self, draw: Draw) -> tuple[int, int, int, int]:
         """Return the cells above, below, left and right of the crop that its window has, up to what flow looks at."""

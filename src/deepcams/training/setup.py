@@ -53,6 +53,10 @@ def make_network(experiment: Experiment) -> tuple[Network, Scaling]:
         raise InputError(
             "samples.crop", expected, crop, f"take {rule.enlarge(crop, crop)[0]}"
         )
+    if experiment.training.teacher and not getattr(network, "teachable", False):
+        expected = "a network that finds motion of its own (xvfi)"
+        do = "leave the teacher out"
+        raise InputError("training.teacher", expected, options.name, do)
     if options.start is not None:
         _load_start(network, scaling, options.start)
     return network, scaling
@@ -179,6 +183,16 @@ def learning_rate(
             + (1 - schedule.floor) * (1 + math.cos(math.pi * progress)) / 2
         )
     return lr
+
+
+def teacher_weight(
+    training: Training, length: Length, step: int, minutes: float
+) -> float:
+    """Return the teacher's weight in a step (counted from 0) that begins after so many minutes."""
+    if training.teacher is None:
+        return 0.0
+    passed = length.progress(step, minutes) / training.teacher.until
+    return training.teacher.weight * max(1 - passed, 0.0)
 
 
 def make_average(network: Network, decay: float | None) -> AveragedModel | None:

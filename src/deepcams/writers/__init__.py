@@ -5,7 +5,7 @@
 """
 
 from deepcams.writers.bitround import BitRound
-from deepcams.writers.layout import Item, Layout, Split, split_hours
+from deepcams.writers.layout import Item, Layout, Map, Other, Split, split_hours
 from deepcams.writers.target import Contents, Target, open_target
 
 __all__ = [
@@ -13,6 +13,8 @@ __all__ = [
     "Contents",
     "Item",
     "Layout",
+    "Map",
+    "Other",
     "Split",
     "Target",
     "open_target",

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from deepcams.core.field import UNITS
+from deepcams.core.field import DIMS, UNITS
 from deepcams.core.grid import Grid
 from deepcams.core.species import species_of
-from deepcams.core.times import HOUR, MINUTE
+from deepcams.core.times import DAY, HOUR, MINUTE
 from deepcams.writers.bitround import BitRound
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ EPOCH = np.datetime64("2003-01-01T00:00", "ns")
 
 RUN = "deepcams_run"
 """Global attribute of an output that holds its identity, as JSON."""
+
+MEANS = "means"
+"""Key of the identity of an output of ``deepcams means``: its settings."""
 
 ITEM_HOURS = 24
 CHUNK = (6, 103, 180)
@@ -58,6 +61,12 @@ COORDINATES: dict[str, dict[str, Any]] = {
 }
 """Attributes of the coordinates."""
 
+LOCAL_DATE: dict[str, Any] = {
+    **{key: value for key, value in COORDINATES["time"].items() if key != "bounds"},
+    "long_name": "local date, which begins at another moment in each cell (see utc_offset)",
+}
+"""Attributes of times that are local dates."""
+
 CRS: dict[str, Any] = {
     "grid_mapping_name": "latitude_longitude",
     "long_name": "coordinate reference system",
@@ -90,13 +99,14 @@ def variable_attributes(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         name: the variable's name; the standard names of PM1, PM2.5 and PM10 are known.
-        given: the input's own attributes (standard_name, long_name, cell_methods).
+        given: the input's own attributes (standard_name, long_name, cell_methods, comment).
     """
     attributes = {
         "standard_name": given.get("standard_name"),
         "long_name": given.get("long_name", name),
         "units": UNITS,
         "cell_methods": given.get("cell_methods", "time: point"),
+        "comment": given.get("comment"),
         "coverage_content_type": "modelResult",
     }
     species = species_of(name)
@@ -133,16 +143,19 @@ class Item:
         return self.stop - self.start
 
 
-def split_hours(times: np.ndarray, split: Split | None = None) -> tuple[Item, ...]:
+def split_hours(
+    times: np.ndarray, split: Split | None = None, size: int = ITEM_HOURS
+) -> tuple[Item, ...]:
     """Cut the output's times into work items.
 
     Args:
         times: ``datetime64``, increasing.
-        split: ``None``: 24 times each, counted from the first. ``day`` or ``month``: calendar days (UTC), whose
+        split: ``None``: so many times each, counted from the first. ``day`` or ``month``: calendar days (UTC), whose
             files hold a day or a month.
+        size: times of an item, without ``split``.
     """
     if split is None:
-        starts = list(range(0, times.size, ITEM_HOURS))
+        starts = list(range(0, times.size, size))
         dates = [""] * len(starts)
     else:
         days = times.astype("datetime64[D]")
@@ -167,6 +180,41 @@ def _round_up(size: int, chunk: int) -> int:
     return -(-size // chunk) * chunk
 
 
+def fill_of(dtype: str) -> Any:
+    """Return the value of what is missing: NaN, of counts -1."""
+    return np.dtype(dtype).type(np.nan if dtype == "float32" else -1)
+
+
+@dataclass(frozen=True)
+class Other:
+    """One more variable on the output's times and grid.
+
+    Attributes:
+        name: its name.
+        dtype: ``float32``; ``int8`` or ``int16`` for counts.
+        attributes: its own; the grid mapping is added.
+    """
+
+    name: str
+    dtype: Literal["float32", "int8", "int16"]
+    attributes: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Map:
+    """A variable without time.
+
+    Attributes:
+        name: its name.
+        values: (rows, columns).
+        attributes: its own.
+    """
+
+    name: str
+    values: np.ndarray
+    attributes: Mapping[str, Any]
+
+
 @dataclass(frozen=True)
 class Layout:
     """The output as a whole.
@@ -178,7 +226,13 @@ class Layout:
         attributes: of the variable, as the canonical field has them (standard_name, cell_methods, ...).
         provenance: global attributes that say where it comes from.
         rounding: bound of the bit-rounding.
-        half_width: for means, half the interval that each stamp is the middle of; zero for instants.
+        half_width: for means, half the interval that each stamp is the middle of, one for all times or one each; zero
+            for instants; ``None``: the times are local dates, which have no bounds in UTC.
+        others: more variables, whose values are missing where those of the first are.
+        maps: variables without time.
+        status: attributes of the status flag.
+        item_times: times of a work item.
+        has_status: whether a status flag goes with the values.
     """
 
     name: str
@@ -187,7 +241,22 @@ class Layout:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     rounding: BitRound = BitRound(0.001)  # noqa: RUF009 - frozen
-    half_width: np.timedelta64 = np.timedelta64(0, "ns")  # noqa: RUF009 - immutable
+    half_width: np.timedelta64 | np.ndarray | None = np.timedelta64(0, "ns")  # noqa: RUF009 - immutable
+    others: tuple[Other, ...] = ()
+    maps: tuple[Map, ...] = ()
+    status: Mapping[str, Any] = field(default_factory=lambda: STATUS)
+    item_times: int = ITEM_HOURS
+    has_status: bool = True
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the variables that have values at each time, the first first."""
+        return (self.name, *(other.name for other in self.others))
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """Types of the variables of :attr:`names`."""
+        return ("float32", *(other.dtype for other in self.others))
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -201,17 +270,19 @@ class Layout:
             _chunk(self.grid.rows, CHUNK[1]),
             _chunk(self.grid.columns, CHUNK[2]),
         )
-        return CHUNK[0], rows, columns
+        return min(CHUNK[0], self.item_times), rows, columns
 
     @property
     def shard(self) -> tuple[int, int, int]:
         """One item's times and all rows and columns, as whole multiples of the chunks."""
         hours, rows, columns = map(_round_up, self.shape, self.chunks)
-        return min(ITEM_HOURS, hours), rows, columns
+        return min(self.item_times, hours), rows, columns
 
     @property
     def _time_unit(self) -> tuple[str, np.timedelta64]:
-        """Hours, or minutes where a stamp or a bound is no whole hour."""
+        """Days of local dates; hours, or minutes where a stamp or a bound is no whole hour."""
+        if self.half_width is None:
+            return "days", DAY
         spans = np.append(self.times - EPOCH, self.half_width)
         return ("minutes", MINUTE) if (spans % HOUR).any() else ("hours", HOUR)
 
@@ -224,14 +295,14 @@ class Layout:
 
         times, grid = self.times[hours], self.grid
         units = {"units": f"{self._time_unit[0]} since 2003-01-01"}
+        about = COORDINATES["time"] if self.half_width is not None else LOCAL_DATE
         coordinates = {
-            "time": ("time", self._count(times), {**COORDINATES["time"], **units}),
+            "time": ("time", self._count(times), {**about, **units}),
             "latitude": ("latitude", grid.latitudes, dict(COORDINATES["latitude"])),
             "longitude": ("longitude", grid.longitudes, dict(COORDINATES["longitude"])),
         }
-        bounds = np.stack([times - self.half_width, times + self.half_width], axis=1)
         data: dict[str, Any] = {
-            "time_bounds": (("time", "bounds"), self._count(bounds)),
+            **self._time_bounds(hours),
             "latitude_bounds": (("latitude", "bounds"), grid.latitude_bounds),
             "longitude_bounds": (("longitude", "bounds"), grid.longitude_bounds),
             "crs": ((), np.int8(0), dict(CRS)),
@@ -240,19 +311,36 @@ class Layout:
             implementation = str(self.provenance.get("source_version", "deepcams"))
             container = {"algorithm": "bitround", "implementation": implementation}
             data["quantization_info"] = ((), np.int8(0), container)
+        for one in self.maps:
+            data[one.name] = (DIMS[1:], one.values, dict(one.attributes))
         return xr.Dataset(
             data, coordinates, {**self._coverage(times), **self.provenance}
         )
 
+    def _time_bounds(self, hours: slice) -> dict[str, Any]:
+        """Return the variable of the times' bounds; none of local dates."""
+        if self.half_width is None:
+            return {}
+        half = np.broadcast_to(self.half_width, self.times.shape)[hours]
+        bounds = np.stack([self.times[hours] - half, self.times[hours] + half], axis=1)
+        return {"time_bounds": (("time", "bounds"), self._count(bounds))}
+
     def variable_attributes(self) -> dict[str, Any]:
         """Return the attributes of the variable itself."""
         attributes = variable_attributes(self.name, self.attributes)
+        flag = "status" if self.has_status else ""
+        beside = str(self.attributes.get("ancillary_variables", flag))
         return {
             **attributes,
             "grid_mapping": "crs",
-            "ancillary_variables": "status",
+            **({"ancillary_variables": beside} if beside else {}),
             **self.rounding.attributes(),
         }
+
+    def attributes_of(self, other: Other) -> dict[str, Any]:
+        """Return the attributes of one of the other variables."""
+        rounding = self.rounding.attributes() if other.dtype == "float32" else {}
+        return {**other.attributes, "grid_mapping": "crs", **rounding}
 
     def _coverage(self, times: np.ndarray) -> dict[str, Any]:
         """Return ACDD's attributes of the space and the time that are covered."""
@@ -269,8 +357,9 @@ class Layout:
         ring = ", ".join(
             f"{latitude:g} {longitude:g}" for latitude, longitude in corners
         )
+        zone = "" if self.half_width is None else "Z"
         first, last = (
-            str(time.astype("datetime64[s]")) + "Z" for time in times[[0, -1]]
+            str(time.astype("datetime64[s]")) + zone for time in times[[0, -1]]
         )
         hours = int((times[-1] - times[0]) / HOUR)
         step = np.diff(times).min() / HOUR if times.size > 1 else 1

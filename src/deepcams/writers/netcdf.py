@@ -10,7 +10,7 @@ import json
 import math
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ from deepcams.files.records import (
     fingerprint,
     inside,
 )
-from deepcams.writers.layout import RUN, STATUS, Item, Layout, Split
+from deepcams.writers.layout import RUN, Item, Layout, Split, fill_of
 from deepcams.writers.target import FILES, Target, blosc, merge_records
 
 TOTAL = "deepcams_record"
@@ -48,8 +48,8 @@ TOTAL = "deepcams_record"
 _COMPRESSION: dict[str, Any] = {"compression": "zlib", "complevel": 1, "shuffle": True}
 """Understood by every reader of netCDF-4; a higher level gains 2 % and costs a fifth more time."""
 
-_Block = tuple[np.ndarray, np.ndarray]
-"""Values (hours, rows, columns) and status (hours)."""
+_Block = tuple[np.ndarray, ...]
+"""Values (hours, rows, columns) of each variable, and status (hours)."""
 
 
 class NetcdfTarget(Target):
@@ -155,17 +155,24 @@ class NetcdfTarget(Target):
             return Record.from_json(file.getncattr(TOTAL))
 
     def write(
-        self, item: Item, values: np.ndarray, status: np.ndarray, record: Record
+        self,
+        item: Item,
+        values: np.ndarray,
+        status: np.ndarray,
+        record: Record,
+        others: Sequence[np.ndarray] = (),
     ) -> None:
         """Write the item's piece, or its file if it holds nothing else."""
         siblings = self._files[item.date]
-        record = replace(record, digest=fingerprint(values, status.astype(np.int8)))
+        block = (values, *others, status.astype(np.int8))
+        record = replace(record, digest=fingerprint(*block))
         if self.split and len(siblings) == 1:
-            self._write_file(item.date, [(values, status)], [record])
+            self._write_file(item.date, [block], [record])
             self.records.put(record)
             return
         piece = self._piece(item)
-        write_atomically(piece, blosc().encode(values) + status.tobytes())
+        encoded = b"".join(map(blosc().encode, block[:-1]))
+        write_atomically(piece, encoded + status.tobytes())
         self.records.put(record)
 
     def settle(self, item: Item) -> None:
@@ -183,6 +190,8 @@ class NetcdfTarget(Target):
                 self._assemble(date, progress)
         if not self.split and self.path.exists() and self._state.exists():
             shutil.rmtree(self._state)
+        elif self._state.exists():
+            remove_unfinished(self._state)  # of workers that were killed
 
     def _assemble(self, date: str, progress: Progress = no_progress) -> None:
         """Write a file of its items' pieces."""
@@ -198,8 +207,14 @@ class NetcdfTarget(Target):
         for item in items:
             data = self._piece(item).read_bytes()
             flags = np.frombuffer(data[-item.hours :], np.int8)
-            values = np.frombuffer(blosc().decode(data[: -item.hours]), np.float32)
-            yield values.reshape(item.hours, *self.layout.grid.shape), flags
+            shape, start_of, block = (item.hours, *self.layout.grid.shape), 0, []
+            for dtype in self.layout.dtypes:
+                # The header of each piece holds its length.
+                length = int.from_bytes(data[start_of + 12 : start_of + 16], "little")
+                piece = blosc().decode(data[start_of : start_of + length])
+                block.append(np.frombuffer(piece, dtype).reshape(shape))
+                start_of += length
+            yield *block, flags
             progress("write", item.stop - start, stop - start)
 
     def _write_file(
@@ -219,15 +234,17 @@ class NetcdfTarget(Target):
                 NETCDF4_PYTHON_LOCK,
                 netCDF4.Dataset(temporary, "w", format="NETCDF4") as file,
             ):
-                values, status = lay_out(file, self.layout, hours, attributes)
+                variables = lay_out(file, self.layout, hours, attributes)
                 if len(items) > 1:
                     # A chunk that an item fills in part stays for the next item, so that none is compressed twice.
                     layer = math.prod(self.layout.grid.shape) * self.layout.chunks[0]
-                    values.set_var_chunk_cache(size=5 * layer, preemption=1.0)
+                    for variable in variables[:-1]:
+                        variable.set_var_chunk_cache(size=5 * layer, preemption=1.0)
                 done = 0
-                for block, flags in blocks:
-                    stop = done + len(flags)
-                    values[done:stop], status[done:stop] = block, flags
+                for block in blocks:
+                    stop = done + len(block[-1])
+                    for variable, data in zip(variables, block, strict=True):
+                        variable[done:stop] = data
                     done = stop
         except (
             RuntimeError
@@ -236,17 +253,21 @@ class NetcdfTarget(Target):
 
     def digest(self, item: Item) -> str:
         """See :meth:`Target.digest`: of values and status, whatever they are stored in."""
-        return fingerprint(*self.read(item))
+        return fingerprint(*self._block(item))
 
     def read(self, item: Item) -> tuple[np.ndarray, np.ndarray]:
         """See :meth:`Target.read`."""
+        values, *_, status = self._block(item)
+        return values, status
+
+    def _block(self, item: Item) -> _Block:
         if self._piece(item).exists():
             return next(self._read([item], no_progress))
         start = item.start - self._files[item.date][0].start
         hours = slice(start, start + item.hours)
         with NETCDF4_PYTHON_LOCK, netCDF4.Dataset(self._file(item.date)) as file:
             file.set_auto_mask(False)
-            return file[self.layout.name][hours], file["status"][hours]
+            return tuple(file[name][hours] for name in (*self.layout.names, "status"))
 
     def damage_of_layout(self) -> list[str]:
         """See :meth:`Target.damage_of_layout`: of the coordinates."""
@@ -311,7 +332,7 @@ class NetcdfTarget(Target):
         file = netCDF4.Dataset("measure", "w", memory=values.nbytes)
         for name, size in zip(DIMS, (None, *values.shape[1:]), strict=True):
             file.createDimension(name, size)
-        _variable(file, "v", layout)[:] = values
+        _variable(file, "v", layout, "float32", len(values))[:] = values
         return len(file.close())
 
     def size(self) -> int:
@@ -322,8 +343,12 @@ class NetcdfTarget(Target):
 
 def lay_out(
     file: Any, layout: Layout, hours: slice, attributes: dict[str, str]
-) -> tuple[Any, Any]:
-    """Define everything in an open netCDF file and write the coordinates; return the two variables to fill."""
+) -> list[Any]:
+    """Define everything in an open netCDF file and write the coordinates.
+
+    Returns:
+        the variables to fill: values of each, then the status if the layout has one.
+    """
     frame = layout.frame(hours)
     file.setncatts({**frame.attrs, **attributes})
     for name, size in frame.sizes.items():
@@ -332,16 +357,32 @@ def lay_out(
         made = file.createVariable(name, variable.dtype, variable.dims)
         made.setncatts(variable.attrs)
         made[...] = variable.values
-    values = _variable(file, layout.name, layout)
-    values.setncatts(layout.variable_attributes())
-    values.set_auto_maskandscale(False)
+    attributes_of_all = [
+        layout.variable_attributes(),
+        *map(layout.attributes_of, layout.others),
+    ]
+    variables = []
+    for name, dtype, about in zip(
+        layout.names, layout.dtypes, attributes_of_all, strict=True
+    ):
+        variable = _variable(file, name, layout, dtype, frame.sizes["time"])
+        variable.setncatts(about)
+        variable.set_auto_maskandscale(False)
+        variables.append(variable)
+    if not layout.has_status:
+        return variables
     status = file.createVariable("status", "i1", ("time",))
-    status.setncatts(STATUS)
-    return values, status
+    status.setncatts(layout.status)
+    return [*variables, status]
 
 
-def _variable(file: Any, name: str, layout: Layout) -> Any:
-    fill = np.float32(np.nan)
+def _variable(file: Any, name: str, layout: Layout, dtype: str, times: int) -> Any:
+    chunks = layout.chunks
     return file.createVariable(
-        name, "f4", DIMS, chunksizes=layout.chunks, fill_value=fill, **_COMPRESSION
+        name,
+        dtype,
+        DIMS,
+        chunksizes=(min(chunks[0], times), *chunks[1:]),
+        fill_value=fill_of(dtype),
+        **_COMPRESSION,
     )

@@ -8,7 +8,7 @@ import shutil
 import struct
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -34,7 +34,7 @@ from deepcams.files.atomic import (
 )
 from deepcams.files.records import FOLDER, Identity, Record, Records, data_digest
 from deepcams.files.storage import storage_at
-from deepcams.writers.layout import RUN, STATUS, Item, Layout
+from deepcams.writers.layout import RUN, Item, Layout
 from deepcams.writers.target import LAYOUT, Contents, Target, blosc
 
 TIMES_CHUNK = 24 * 366
@@ -156,9 +156,10 @@ class ZarrTarget(Target):
                 remove_unfinished(self.path)
         self._layout = layout
 
-    def keys(self, item: Item) -> tuple[str, str]:
-        """Return the keys of the item's shard of values and of its chunk of the status."""
-        return f"{self.layout.name}/c/{item.index}/0/0", f"status/c/{item.index}"
+    def keys(self, item: Item) -> tuple[str, ...]:
+        """Return the keys of the item's shards of values and of its chunk of the status."""
+        shards = (f"{name}/c/{item.index}/0/0" for name in self.layout.names)
+        return *shards, f"status/c/{item.index}"
 
     def has_data(self, item: Item, record: Record) -> bool:
         """See :meth:`Target.has_data`; a shard that holds only missing values is not stored."""
@@ -171,10 +172,15 @@ class ZarrTarget(Target):
 
     @staged("write")
     def write(
-        self, item: Item, values: np.ndarray, status: np.ndarray, record: Record
+        self,
+        item: Item,
+        values: np.ndarray,
+        status: np.ndarray,
+        record: Record,
+        others: Sequence[np.ndarray] = (),
     ) -> None:
-        """Write the item's shard and its status, then create the record."""
-        self.store(item, self.encoded(item, values, status), record)
+        """Write the item's shards and its status, then create the record."""
+        self.store(item, self.encoded(item, values, status, others), record)
 
     def store(
         self, item: Item, contents: dict[str, bytes | None], record: Record
@@ -193,19 +199,24 @@ class ZarrTarget(Target):
 
     @staged("compress")
     def encoded(
-        self, item: Item, values: np.ndarray, status: np.ndarray
+        self,
+        item: Item,
+        values: np.ndarray,
+        status: np.ndarray,
+        others: Sequence[np.ndarray] = (),
     ) -> dict[str, bytes | None]:
         """Return the item's objects as Zarr writes them, by their keys; ``None`` where it writes none."""
         with _LAYING_OUT:
             if self._arrays is None:
                 self._arrays = lay_out(self.layout, {})
-        names = [f"{array}/{_ROOT}" for array in (self.layout.name, "status")]
+        arrays = (*self.layout.names, "status")
+        names = [f"{array}/{_ROOT}" for array in arrays]
         objects: dict[str, Buffer] = {
             name: default_buffer_prototype().buffer.from_bytes(self._arrays[name])
             for name in names
         }
         store = MemoryStore(objects)
-        for array, data in ((self.layout.name, values), ("status", status)):
+        for array, data in zip(arrays, (values, *others, status), strict=True):
             zarr.open_array(store, path=array, mode="r+")[item.start : item.stop] = data
         found = {key: objects.get(key) for key in self.keys(item)}
         return {
@@ -268,8 +279,9 @@ class ZarrTarget(Target):
 
     @staged("write")
     def finish(self, progress: Progress = no_progress) -> None:
-        """Force the store's entries to disk; each shard is in its place already."""
+        """Remove what killed workers left, and force the entries to disk; each shard is in its place already."""
         if isinstance(self.path, Path):
+            remove_unfinished(self.path)
             sync(self.path)
 
     def discard(self) -> None:
@@ -319,7 +331,7 @@ def _layout_record(objects: dict[str, bytes]) -> Record:
     )
 
 
-def lay_out(layout: Layout, attributes: dict[str, str]) -> dict[str, bytes]:
+def lay_out(layout: Layout, marks: dict[str, str]) -> dict[str, bytes]:
     """Return the objects of a store without data: metadata, coordinates, and the folder of records.
 
     Written with Zarr itself: xarray would import Dask for it, which takes longer to import than xarray.
@@ -327,8 +339,10 @@ def lay_out(layout: Layout, attributes: dict[str, str]) -> dict[str, bytes]:
     objects: dict[str, Buffer] = {}
     store = MemoryStore(objects)
     shard = layout.shard
-    dataset = layout.frame().assign_attrs(attributes)
-    group = zarr.create_group(store, zarr_format=3, attributes=_plain(dataset.attrs))
+    dataset = layout.frame().assign_attrs(marks)
+    group = zarr.create_group(
+        store, zarr_format=3, attributes=plain_attributes(dataset.attrs)
+    )
     # Of a fixed length, so that a store can grow while others read it.
     chunks = {"time": (TIMES_CHUNK,), "time_bounds": (TIMES_CHUNK, 2)}
     for name, variable in dataset.variables.items():
@@ -338,26 +352,32 @@ def lay_out(layout: Layout, attributes: dict[str, str]) -> dict[str, bytes]:
             dtype=variable.dtype,
             chunks=chunks.get(str(name), variable.shape),
             fill_value=np.nan if variable.dtype.kind == "f" else 0,
-            attributes=_plain(variable.attrs),
+            attributes=plain_attributes(variable.attrs),
             dimension_names=tuple(map(str, variable.dims)) or None,
         )
         array[...] = variable.values
-    group.create_array(
-        layout.name,
-        shape=layout.shape,
-        dtype=np.float32,
-        chunks=layout.chunks,
-        shards=shard,
-        compressors=BloscCodec(
-            cname="zstd", clevel=1, shuffle="bitshuffle"
-        ),  # see blosc()
-        fill_value=np.nan,
-        attributes={
-            **_plain(layout.variable_attributes()),
-            "_FillValue": _MISSING,
-        },
-        dimension_names=DIMS,
-    )
+    attributes = [
+        layout.variable_attributes(),
+        *map(layout.attributes_of, layout.others),
+    ]
+    for name, dtype, about in zip(layout.names, layout.dtypes, attributes, strict=True):
+        counts = dtype != "float32"
+        group.create_array(
+            name,
+            shape=layout.shape,
+            dtype=dtype,
+            chunks=layout.chunks,
+            shards=shard,
+            compressors=BloscCodec(
+                cname="zstd", clevel=1, shuffle="bitshuffle"
+            ),  # see blosc()
+            fill_value=-1 if counts else np.nan,
+            attributes={
+                **plain_attributes(about),
+                "_FillValue": -1 if counts else _MISSING,
+            },
+            dimension_names=DIMS,
+        )
     # Attributes have no types in Zarr: as 64-bit integers the flags equal flag_values in type wherever they go.
     group.create_array(
         "status",
@@ -365,7 +385,7 @@ def lay_out(layout: Layout, attributes: dict[str, str]) -> dict[str, bytes]:
         dtype=np.int64,
         chunks=shard[:1],
         fill_value=0,
-        attributes=_plain(STATUS),
+        attributes=plain_attributes(layout.status),
         dimension_names=DIMS[:1],
     )
     with warnings.catch_warnings():
@@ -379,7 +399,7 @@ def lay_out(layout: Layout, attributes: dict[str, str]) -> dict[str, bytes]:
     return {key: data.to_bytes() for key, data in objects.items()}
 
 
-def _plain(attributes: Mapping[Any, Any]) -> dict[str, Any]:
+def plain_attributes(attributes: Mapping[Any, Any]) -> dict[str, Any]:
     """Return attributes as JSON types."""
     return {
         str(name): value.tolist()

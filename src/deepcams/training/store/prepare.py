@@ -189,8 +189,8 @@ class Preparation:
             with os_errors_explained(self.out):
                 self._begin(progress)
                 try:
-                    remove_unfinished(self.out)
                     computed = self._fill(progress, workers or ThisProcess())
+                    remove_unfinished(self.out)  # of workers that were killed
                     report = self._finish()
                 except (DeepcamsError, OSError):
                     if not any("digest" in hour for hour in self._hours().values()):

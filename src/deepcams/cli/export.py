@@ -1,0 +1,101 @@
+"""deepcams export: fields in the formats of other tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from deepcams.export import Exported
+
+app = typer.Typer(
+    rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
+)
+
+EXAMPLES = """Examples:
+
+deepcams export pm25.zarr --to cog --period 2019-12-31 -o fires/
+
+deepcams export pm25.zarr --to netcdf --by month --bbox -12 34 45 72 -o europe/"""
+
+
+@app.command(epilog=EXAMPLES)
+def export(
+    field: Annotated[
+        list[str],
+        typer.Argument(metavar="FIELD...", help="Files, folders, globs, stores, URLs."),
+    ],
+    to: Annotated[
+        Literal["cog", "netcdf", "csv", "parquet", "zarr2"],
+        typer.Option(
+            help="cog: GeoTIFF, a band a time; netcdf; tables; zarr2: for GDAL."
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--out",
+            help="A folder, or one file (.tif, .nc, ..) of all times; OUT.zarr.",
+        ),
+    ],
+    by: Annotated[
+        Literal["hour", "day", "month"] | None,
+        typer.Option(help="Times in a file of a folder.", show_default="day"),
+    ] = None,
+    period: Annotated[
+        str | None,
+        typer.Option(help="Only these hours: 2019, 2019-03, 2019-03-08..2019-03-10."),
+    ] = None,
+    bbox: Annotated[
+        tuple[float, float, float, float] | None,
+        typer.Option(
+            metavar="W S E N",
+            help="Only nodes in this box; W > E crosses the dateline.",
+        ),
+    ] = None,
+    variable: Annotated[
+        str | None, typer.Option(help="Of the files.", show_default="PM2.5")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an existing output.")
+    ] = False,
+) -> None:
+    """Write a field for other tools, from -180 to 180 degrees: a file an hour, day or month, or one of all.
+
+    Give the same command again to resume an interrupted export: what is there and unchanged is kept.
+    """
+    from deepcams.cli.progress import one_bar
+    from deepcams.cli.stopping import command_line, kept, stoppable
+    from deepcams.core.late_dask import import_dask_late
+    from deepcams.export import export_to
+
+    import_dask_late()
+    with stoppable(kept(without="--overwrite")), one_bar("exporting") as progress:
+        found = export_to(
+            field,
+            out,
+            to,
+            by=by,
+            variable=variable,
+            period=period,
+            bbox=bbox,
+            overwrite=overwrite,
+            progress=progress,
+            command=command_line(),
+        )
+    _print(found)
+
+
+def _print(found: Exported) -> None:
+    from deepcams.core.text import counted, size
+
+    there = found.files - found.written
+    notes = [f"{there} were there already"] if there else []
+    if found.renewed:
+        notes.append(f"{found.renewed} written again: changed since")
+    told = f" ({'; '.join(notes)})" if notes else ""
+    files = counted(found.files, "file")
+    print(f"{found.path}: {found.hours} hours in {files}, {size(found.bytes)}{told}")

@@ -1,0 +1,106 @@
+"""``deepcams points``: a field at a list of places, over each one's own days."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+app = typer.Typer(
+    rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
+)
+
+EXAMPLES = """Examples:
+
+deepcams points pm25.zarr homes.csv -o exposure.parquet
+
+deepcams points pm25.zarr cohort.csv --every window -o cohort.csv
+
+deepcams points pm25.zarr events.csv --lags 6 --layout wide -o events.csv
+
+The list has columns latitude and longitude, and may have id, start and end (or date): 2019-12-31."""
+
+
+@app.command(epilog=EXAMPLES)
+def points(
+    field: Annotated[
+        str, typer.Argument(help="Field: file, folder, glob, store or URL.")
+    ],
+    points: Annotated[
+        Path,
+        typer.Argument(
+            metavar="LIST",
+            help="Places: CSV or Parquet with latitude, longitude; id, start, end or date.",
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Table to write: .csv or .parquet.")
+    ],
+    every: Annotated[
+        Literal["hour", "day", "month", "year", "window"],
+        typer.Option(
+            help="The field's own times; days, months, years of UTC; or one mean for each row's window."
+        ),
+    ] = "day",
+    how: Annotated[
+        Literal["nearest", "bilinear"],
+        typer.Option(help="The cell's value, or between the four nodes around."),
+    ] = "nearest",
+    lags: Annotated[
+        int, typer.Option(min=0, help="Also so many days before each day.")
+    ] = 0,
+    layout: Annotated[
+        Literal["long", "wide"],
+        typer.Option(help="A row a value, or a row a place (with lags: a row a day)."),
+    ] = "long",
+    with_coordinates: Annotated[
+        bool,
+        typer.Option(
+            "--with-coordinates",
+            help="Also write latitude and longitude; default ids only.",
+        ),
+    ] = False,
+    period: Annotated[
+        str | None, typer.Option(help="Only these times: 2019, 2019-03, ..")
+    ] = None,
+    id_column: Annotated[
+        str | None,
+        typer.Option("--id", metavar="COLUMN", help="Column with the ids."),
+    ] = None,
+    variable: Annotated[
+        str | None,
+        typer.Option("--variable", "-v", help="Variable.", show_default="PM2.5"),
+    ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress bars.")
+    ] = False,
+) -> None:
+    """Take a field at places: exposure of persons over their own days, with lags.
+
+    Only the chunks that hold places are read. Ids are in the table alone, and coordinates nowhere unless asked for;
+    what the table was made from is written next to it (NAME.json), without either.
+    """
+    from deepcams.cli.progress import Bars
+    from deepcams.cli.stopping import stoppable
+    from deepcams.core.period import Period
+    from deepcams.exposure.from_files import points_to_file
+    from deepcams.exposure.points import PointOptions
+
+    within = None if period is None else Period.parse(period, "--period")
+    options = PointOptions(every, how, lags, layout, with_coordinates, within)
+    with (
+        stoppable("nothing was written"),
+        Bars(width=8, transient=True, hidden=quiet) as bars,
+    ):
+        written = points_to_file(
+            field,
+            points,
+            out,
+            options,
+            id_column=id_column,
+            variable=variable,
+            progress=bars.tell,
+        )
+    for path in written:
+        typer.echo(f"  {path}")

@@ -1,0 +1,45 @@
+"""netCDF-4 with a CRS, CF-1.11 and ACDD-1.3, as CDO, NCO, R, GDAL and QGIS read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
+
+from deepcams.export.source import Piece, Source
+from deepcams.writers.netcdf import lay_out
+
+
+def write_netcdf(
+    path: Path,
+    source: Source,
+    piece: Piece,
+    blocks: Iterable[tuple[int, np.ndarray]],
+) -> None:
+    """Write a piece as one netCDF file.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    # Blocks are read between the writes: of a netCDF input under the same lock.
+    layout = source.layout(piece)
+    try:
+        with NETCDF4_PYTHON_LOCK:
+            file = netCDF4.Dataset(path, "w", format="NETCDF4")
+        try:
+            with NETCDF4_PYTHON_LOCK:
+                values, *status = lay_out(file, layout, slice(None), {})
+            for start, block in blocks:
+                with NETCDF4_PYTHON_LOCK:
+                    values[start : start + len(block)] = block
+            if source.status is not None:
+                with NETCDF4_PYTHON_LOCK:
+                    status[0][:] = source.status[piece.start : piece.stop]
+        finally:
+            with NETCDF4_PYTHON_LOCK:
+                file.close()
+    except RuntimeError as error:  # netCDF's word for what the system refused
+        raise OSError(0, f"{error} (is the disk full?)", str(path)) from error

@@ -1,0 +1,281 @@
+"""What is exported: hours and nodes of a field, turned to -180..180, with the attributes of the files it is from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from deepcams._version import __version__
+from deepcams.core.errors import InputError
+from deepcams.core.field import as_field, grid_of, is_mean
+from deepcams.core.grid import Grid
+from deepcams.core.period import Period
+from deepcams.core.times import HOUR, stamp
+from deepcams.readers.datasets import opened
+from deepcams.readers.detect import find_files
+from deepcams.readers.frames import combine, digest, read_block
+from deepcams.readers.open import open_files
+from deepcams.readers.protocols import Paths
+from deepcams.writers import BitRound, Layout
+from deepcams.writers.layout import RUN, STATUS
+from deepcams.writers.netcdf import TOTAL
+
+By = Literal["hour", "day", "month"]
+"""How much time goes into one file."""
+
+_UNITS: dict[str, Literal["m", "D", "M"]] = {"hour": "m", "day": "D", "month": "M"}
+_BLOCK_BYTES = 96 << 20
+"""Values that are read at once."""
+_MOST_HOURS = 24
+"""Times that are read at once; the shards of deepcams' stores have as many."""
+_COVERAGE = ("geospatial_", "time_coverage_", "date_")
+"""Beginnings of the attributes that say what a whole file covers, and when it was made."""
+
+_OF_OTHERS = (
+    *(RUN, TOTAL, "id", "_NCProperties"),
+    *("standard_name", "long_name", "cell_methods", "units"),
+)
+"""Attributes that are those of another file, or of a variable."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The times that go into one file.
+
+    Attributes:
+        date: for its name (``201912``, ``20191231``, ``20191231T1500``); empty where all go into one.
+        start, stop: places among the exported times, half-open.
+    """
+
+    date: str
+    start: int
+    stop: int
+
+    @property
+    def hours(self) -> int:
+        """Number of times."""
+        return self.stop - self.start
+
+
+def pieces_of(times: np.ndarray, by: By | None) -> list[Piece]:
+    """Cut times (``datetime64``, increasing, UTC) into the files they go to; ``None``: one file."""
+    if by is None:
+        return [Piece("", 0, times.size)]
+    units = times.astype(f"datetime64[{_UNITS[by]}]")
+    starts = [0, *(np.flatnonzero(units[1:] != units[:-1]) + 1).tolist()]
+    names = [str(units[start]).replace("-", "").replace(":", "") for start in starts]
+    return list(map(Piece, names, starts, [*starts[1:], times.size]))
+
+
+def turned(grid: Grid, columns: np.ndarray) -> tuple[Grid, np.ndarray]:
+    """Turn a grid so that its first longitude is in -180..180: the globe begins at the dateline.
+
+    A region across the dateline stays in one piece, and ends beyond 180.
+
+    Args:
+        grid: canonical.
+        columns: of each of its columns, the index in the field.
+
+    Returns:
+        the turned grid, and its columns' indices.
+    """
+    if grid.periodic:
+        first = -(-grid.around // 2)
+        return replace(grid, west=first - grid.around), np.roll(columns, -first)
+    beyond = grid.longitudes[0] >= 180
+    return (replace(grid, west=grid.west - grid.around) if beyond else grid), columns
+
+
+@dataclass(frozen=True)
+class Source:
+    """Hours and nodes of a field.
+
+    Attributes:
+        field: canonical, lazy.
+        first: place of the first exported time in the field.
+        times: exported times, ``datetime64[ns]``.
+        grid: exported nodes, north to south, from -180 eastward.
+        rows, columns: where they are in the field.
+        provenance: global attributes.
+        status: of each time, as :data:`deepcams.writers.layout.STATUS` has it, int8; ``None`` where it is unknown.
+        rounding: bound of the relative error that the values were rounded with; 0: none that is known of.
+    """
+
+    field: xr.DataArray
+    first: int
+    times: np.ndarray
+    grid: Grid
+    rows: slice
+    columns: np.ndarray
+    provenance: Mapping[str, Any]
+    status: np.ndarray | None = None
+    rounding: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """The variable's name."""
+        return str(self.field.name)
+
+    def layout(self, piece: Piece) -> Layout:
+        """Return how a piece looks as netCDF or Zarr."""
+        half = np.timedelta64(0, "ns")
+        if is_mean(self.field):
+            steps = np.diff(self.times)
+            half = (steps.min() if steps.size else HOUR) // 2
+        return Layout(
+            self.name,
+            self.times[piece.start : piece.stop],
+            self.grid,
+            self.field.attrs,
+            self.provenance,
+            BitRound(self.rounding),
+            half,
+            has_status=self.status is not None,
+        )
+
+    def blocks(self, piece: Piece) -> Iterator[tuple[int, np.ndarray]]:
+        """Read a piece's values, some times at once.
+
+        Yields:
+            place of the first time within the piece, and values (times, rows, columns), float32, NaN where missing.
+        """
+        size = 4 * self.grid.rows * self.grid.columns
+        most = min(max(_BLOCK_BYTES // size, 1), _MOST_HOURS)
+        start = piece.start
+        while start < piece.stop:
+            # Whole shards of a store that begins with the field, so that none is read twice.
+            aligned = (start + self.first) % most
+            stop = min(start + most - aligned, piece.stop)
+            where = slice(self.first + start, self.first + stop)
+            values = read_block(self.field, where, self.rows, self.columns)
+            yield start - piece.start, np.ascontiguousarray(values)
+            start = stop
+
+    def fingerprint(self, piece: Piece) -> str:
+        """Return the fingerprint of a piece's times and values; they are read."""
+        digests: list[str] = []
+        for start, values in self.blocks(piece):
+            digests += self.digests(piece, start, values)
+        return combine(digests)
+
+    def digests(self, piece: Piece, start: int, values: np.ndarray) -> list[str]:
+        """Return the fingerprint of each time of a block."""
+        times = self.times[piece.start + start :]
+        return [digest(frame, time) for time, frame in zip(times, values, strict=False)]
+
+
+def open_source(
+    given: xr.DataArray | Paths,
+    variable: str | None = None,
+    *,
+    period: Period | str | None = None,
+    bbox: Sequence[float] | None = None,
+    command: str = "deepcams.export.export_to",
+) -> Source:
+    """Choose what is to be exported; of files only coordinates and attributes are read.
+
+    Args:
+        given: a field, or the paths of one, see :func:`deepcams.open_field`.
+        variable: of the files; ``None`` is PM2.5.
+        period: only times in it.
+        bbox: only nodes in it, W S E N.
+        command: for the history.
+
+    Raises:
+        InputError: no such field; no time in the period; no node in the box.
+    """
+    datasets: list[xr.Dataset] = []
+    if isinstance(given, xr.DataArray):
+        array = as_field(given)
+        attributes: Mapping[str, Any] = array.attrs
+    else:
+        files = [opened(file) for file in find_files(given)]
+        datasets = [dataset for file in files for dataset in file.datasets]
+        array = open_files(files, variable, with_dask=False)
+        attributes = datasets[0].attrs
+    times = array.time.values
+    if isinstance(period, str):
+        period = Period.parse(period, "--period")
+    chosen = np.arange(times.size)
+    if period is not None:
+        chosen = np.flatnonzero(period.contains(times))
+        if not chosen.size:
+            raise InputError(
+                f"--period {period}",
+                "times of the data",
+                f"data of {stamp(times[0])} to {stamp(times[-1])} UTC",
+            )
+    grid = grid_of(array)
+    rows, columns = slice(0, grid.rows), np.arange(grid.columns)
+    if bbox is not None:
+        grid, rows, columns = grid.select(bbox, "--bbox")
+    grid, columns = turned(grid, columns)
+    first, kept = int(chosen[0]), times[chosen]
+    provenance = _provenance(attributes, str(array.attrs.get("source", "")))
+    provenance["history"] = _history(attributes, command)
+    return Source(
+        array,
+        first,
+        kept,
+        grid,
+        rows,
+        columns,
+        provenance,
+        _status(datasets, kept),
+        _rounding(datasets, str(array.name)),
+    )
+
+
+def _provenance(attributes: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Return a file's global attributes but for those of its own extent, identity and age."""
+    found = {
+        key: value
+        for key, value in attributes.items()
+        if isinstance(value, str | int | float)
+        and not key.startswith((*_COVERAGE, "deepcams_", "GRIB_"))
+        and key not in _OF_OTHERS
+    }
+    if source:
+        found.setdefault("source", source)
+    return {**found, "Conventions": "CF-1.11, ACDD-1.3"}
+
+
+def _history(attributes: Mapping[str, Any], command: str) -> str:
+    now = np.datetime64("now", "s")
+    before = str(attributes.get("history", "")).strip()
+    line = f"{now}Z {command} (deepcams {__version__})"
+    return f"{line}\n{before}" if before else line
+
+
+def _status(datasets: Sequence[xr.Dataset], times: np.ndarray) -> np.ndarray | None:
+    """Return each time's status flag from outputs of deepcams; ``None`` where a file has none."""
+    known: dict[Any, int] = {}
+    for dataset in datasets:
+        flag = dataset.get("status")
+        if flag is None or flag.dims != ("time",):
+            return None
+        if flag.attrs.get("flag_meanings") != STATUS["flag_meanings"]:
+            return None
+        found = dataset.time.values.astype("datetime64[ns]")
+        known.update(zip(found.tolist(), flag.values, strict=True))
+    wanted = times.astype("datetime64[ns]").tolist()
+    if any(time not in known for time in wanted):
+        return None
+    return np.array([int(known[time]) for time in wanted], np.int8)
+
+
+def _rounding(datasets: Sequence[xr.Dataset], name: str) -> float:
+    bounds = [
+        dataset[name].attrs.get("quantization_maximum_relative_error", 0)
+        for dataset in datasets
+        if name in dataset
+    ]
+    try:
+        bound = float(max(bounds, default=0))
+    except (TypeError, ValueError):
+        return 0.0
+    return bound if 0 <= bound <= 0.25 else 0.0

@@ -1,0 +1,91 @@
+"""Real time zones of places: the map of tzfpy, and the clocks of the IANA database.
+
+The map is timezone-boundary-builder's (Open Database License, (c) OpenStreetMap contributors), simplified by at most
+some 100 m; tzfpy itself is MIT. At sea a zone is nautical time. Its standard time is fixed, without summer time: the
+lesser of the clock's distances from UTC on 15 January and 15 July of one year. So Ireland is at 0 h, whose law calls
+summer time the standard, and Morocco in 2019 at 1 h, whose clock is put back in Ramadan alone.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
+
+from deepcams.core.box import eastward
+from deepcams.core.errors import InputError
+from deepcams.files.optional import need
+
+LICENCE = (
+    "time zones: timezone-boundary-builder, Open Database License 1.0, (c) OpenStreetMap contributors; "
+    "https://opendatacommons.org/licenses/odbl/1-0/"
+)
+"""What an output that holds a map of the zones must say."""
+
+
+def version() -> str:
+    """Return the version of the map of zones, as tzfpy names it.
+
+    Raises:
+        MissingExtraError: tzfpy is not installed.
+    """
+    return str(need("tzfpy").data_version())
+
+
+def zone_names(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
+    """Return the name of the zone at each node of a grid.
+
+    Args:
+        latitude, longitude: (rows,) and (columns,), degrees.
+
+    Returns:
+        (rows, columns), text, names of the IANA database.
+
+    Raises:
+        MissingExtraError: tzfpy is not installed.
+    """
+    find = need("tzfpy").get_tz
+    east = np.asarray(eastward(longitude)).tolist()
+    names = [[find(lon, lat) for lon in east] for lat in np.asarray(latitude).tolist()]
+    return np.array(names, object)
+
+
+def standard_minutes(name: str, year: int) -> int:
+    """Return how far a zone's standard time is ahead of UTC in a year, minutes (see the module).
+
+    Raises:
+        InputError: this machine's IANA database does not know the zone.
+    """
+    try:
+        zone = ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        do = "install its newest version: pip install -U tzdata"
+        raise InputError(
+            "--days zones", "time zones that the IANA database has", repr(name), do
+        ) from error
+    ahead = []
+    for month in (1, 7):
+        offset = datetime(year, month, 15, 12, tzinfo=zone).utcoffset()
+        assert offset is not None
+        # Before standard time, a clock was at so many seconds.
+        ahead.append(round(offset.total_seconds() / 60))
+    return min(ahead)
+
+
+def offset_minutes(
+    latitude: np.ndarray, longitude: np.ndarray, year: int
+) -> np.ndarray:
+    """Return how far standard time is ahead of UTC at each node of a grid.
+
+    Args:
+        latitude, longitude: (rows,) and (columns,), degrees.
+        year: whose standard time.
+
+    Returns:
+        (rows, columns), int16, minutes: 345 in Nepal.
+    """
+    names = zone_names(latitude, longitude)
+    known, which = np.unique(names.astype(str), return_inverse=True)
+    minutes = [standard_minutes(str(name), year) for name in known]
+    return np.array(minutes, np.int16)[which.reshape(names.shape)]

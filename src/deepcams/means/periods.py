@@ -1,0 +1,244 @@
+"""Months, seasons and years of a store of daily means, block by block of the map."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Literal
+
+import numpy as np
+
+from deepcams.core.errors import InputError
+from deepcams.core.limits import nth_highest
+from deepcams.means.daily import needed_of
+from deepcams.means.levels import Level
+from deepcams.means.store import DailyStore
+
+Over = Literal["day", "month", "season", "year"]
+
+_MONTHS = {"month": 1, "season": 3, "year": 12}
+_FIRST = {"month": 0, "season": 11, "year": 0}
+"""Months from January to the first month of a period; seasons begin in December."""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """One month, season or year.
+
+    Attributes:
+        start, stop: its first date, and the first after it, ``datetime64[D]``.
+    """
+
+    start: np.datetime64
+    stop: np.datetime64
+
+    @property
+    def days(self) -> int:
+        """Its days in the calendar."""
+        return int((self.stop - self.start).astype(int))
+
+
+def stretches(dates: np.ndarray, over: Over, percent: float) -> list[Stretch]:
+    """Return the periods of which enough days are among the dates, and those between them.
+
+    Seasons are December to February (of the year that they end in), March to May, and so on.
+
+    Args:
+        dates: that have a mean somewhere, increasing, ``datetime64[D]``.
+        over: which periods.
+        percent: of a period's days that must be there.
+    """
+    size, first = _MONTHS[over], _FIRST[over]
+    if not dates.size:
+        return []
+    months = dates.astype("datetime64[M]").astype(np.int64)
+    numbers = (months - first) // size
+    found = []
+    for number in range(int(numbers[0]), int(numbers[-1]) + 1):
+        month = np.datetime64(0, "M") + (number * size + first)
+        start, stop = (
+            each.astype("datetime64[D]")
+            for each in (month, month + np.timedelta64(size, "M"))
+        )
+        found.append((Stretch(start, stop), int((numbers == number).sum())))
+    enough = [
+        i for i, (one, n) in enumerate(found) if n >= needed_of(one.days, percent)
+    ]
+    return [one for one, _ in found[enough[0] : enough[-1] + 1]] if enough else []
+
+
+@dataclass(frozen=True)
+class PeriodPlan:
+    """The periods to compute.
+
+    Attributes:
+        store: daily means.
+        over: which periods.
+        stretches: the output's periods, without gaps.
+        percent: of a period's days that must be there.
+        levels: that days are counted above.
+        percentiles: of the days.
+    """
+
+    store: DailyStore
+    over: Over
+    stretches: tuple[Stretch, ...]
+    percent: float
+    levels: tuple[Level, ...]
+    percentiles: tuple[float, ...]
+
+
+def plan_periods(
+    store: DailyStore,
+    over: Over,
+    percent: float,
+    levels: tuple[Level, ...],
+    percentiles: Sequence[float],
+) -> PeriodPlan:
+    """Find the periods of a daily store.
+
+    Raises:
+        InputError: none has enough days, or a percentile is none.
+    """
+    for one in percentiles:
+        if not 0 < one < 100:
+            raise InputError(
+                "--percentile", "numbers above 0 and below 100", f"{one:g}"
+            )
+    found = stretches(store.dates[store.some], over, percent)
+    if not found:
+        first, last = store.dates[[0, -1]]
+        raise InputError(
+            store.path,
+            f"a {over} of which {percent:g} % of the days are there",
+            f"{store.dates.size} days from {first} to {last}",
+            "give more days, or ask for less with --complete",
+        )
+    return PeriodPlan(
+        store, over, tuple(found), percent, levels, tuple(sorted(set(percentiles)))
+    )
+
+
+def statistics(plan: PeriodPlan, one: Stretch) -> dict[str, np.ndarray]:
+    """Compute a period's maps, by the ends of their names.
+
+    Returns:
+        (rows, columns) each: ``mean`` of the daily means that count, ``days`` (how many count) and ``count`` (hours
+        with values) which are never missing; ``max`` (highest hour) and ``max_day`` (highest daily mean), ``p98`` and
+        so on, ``days_above_15``, ``longest_run_above_15``, ``hours_above_15`` and so on; missing where too few days
+        count.
+    """
+    store = plan.store
+    at = np.flatnonzero((store.dates >= one.start) & (store.dates < one.stop))
+    maps: dict[str, np.ndarray] = {}
+    rows, columns = store.blocks()
+    for place in product(rows, columns):
+        for name, values in _block(plan, one, at, place).items():
+            if name not in maps:
+                maps[name] = np.empty(store.grid.shape, values.dtype)
+            maps[name][place] = values
+    return maps
+
+
+def _block(
+    plan: PeriodPlan, one: Stretch, at: np.ndarray, place: tuple[slice, slice]
+) -> dict[str, np.ndarray]:
+    """Compute a block of a period's maps."""
+    store = plan.store
+    times = slice(int(at[0]), int(at[-1]) + 1) if at.size else slice(0, 0)
+    mean = store.read("mean", times, place)
+    valid = ~np.isnan(mean)
+    days = valid.sum(axis=0, dtype=np.int16)
+    few = days < needed_of(one.days, plan.percent)
+    total = mean.sum(axis=0, dtype=np.float64, where=valid)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = {"mean": (total / days).astype(np.float32)}
+    found["days"] = days
+    found["count"] = store.read("count", times, place).sum(axis=0, dtype=np.int16)
+    found["max"] = _largest(store.read("max", times, place))
+    found["max_day"] = _largest(mean)
+    found |= _percentiles(mean, days, plan.percentiles)
+    for level in plan.levels:
+        above = mean > np.float32(level.value)
+        found[f"days_{level.suffix}"] = above.sum(axis=0, dtype=np.int16)
+        found[f"longest_run_{level.suffix}"] = longest_run(above)
+    for level in plan.levels:
+        name = f"hours_{level.suffix}"
+        if name in store.names:
+            hours = store.read(name, times, place)
+            found[name] = hours.sum(axis=0, dtype=np.int16, where=hours >= 0)
+    for name, values in found.items():
+        if name not in ("days", "count"):
+            values[few] = np.nan if values.dtype.kind == "f" else -1
+    return found
+
+
+def _largest(values: np.ndarray) -> np.ndarray:
+    """Return the largest of each cell's values, NaN where there is none: (rows, columns)."""
+    if not len(values):
+        return np.full(values.shape[1:], np.nan, np.float32)
+    return np.asarray(np.fmax.reduce(values, axis=0))
+
+
+def _percentiles(
+    mean: np.ndarray, days: np.ndarray, percentiles: Sequence[float]
+) -> Mapping[str, np.ndarray]:
+    """Return percentiles of days by the nearest rank from above, as the limits have it."""
+    if not percentiles:
+        return {}
+    falling = -np.sort(-mean, axis=0)  # what is missing comes last
+    found = {}
+    for percent in percentiles:
+        ranks = [nth_highest(percent, number) for number in range(len(mean) + 1)]
+        # Ranks count from 1; of no day at all there is none.
+        rank = np.minimum(np.array(ranks)[days] - 1, max(len(mean) - 1, 0))
+        if len(mean):
+            chosen = np.take_along_axis(falling, rank[None], axis=0)[0]
+        else:
+            chosen = np.full(days.shape, np.nan, np.float32)
+        found[percentile_name(percent)] = chosen
+    return found
+
+
+def percentile_name(percent: float) -> str:
+    """Return the end of a percentile's name: ``p98``, ``p99p5``."""
+    return f"p{percent:g}".replace(".", "p")
+
+
+def longest_run(above: np.ndarray) -> np.ndarray:
+    """Return the most days in a row that are above: a missing day ends a run.
+
+    Args:
+        above: (days, rows, columns), bool.
+
+    Returns:
+        (rows, columns), int16.
+    """
+    run = np.zeros(above.shape[1:], np.int16)
+    longest = run.copy()
+    for day in above:
+        run = (run + np.int16(1)) * day
+        np.maximum(longest, run, out=longest)
+    return longest
+
+
+def half_widths(found: Sequence[Stretch]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the middles of periods and half their lengths: ``datetime64[ns]``, ``timedelta64[ns]``."""
+    starts, stops = (
+        np.array([getattr(one, end) for one in found], "datetime64[ns]")
+        for end in ("start", "stop")
+    )
+    half = (stops - starts) // 2
+    return starts + half, half
+
+
+def names_of(plan: PeriodPlan) -> Iterator[tuple[str, Any]]:
+    """Yield the ends of the names of a period's maps, each with the percentile or level that it is of."""
+    yield from ((name, None) for name in ("mean", "days", "count", "max", "max_day"))
+    yield from ((percentile_name(one), one) for one in plan.percentiles)
+    for kind in ("days", "longest_run", "hours"):
+        for level in plan.levels:
+            name = f"{kind}_{level.suffix}"
+            if kind != "hours" or name in plan.store.names:
+                yield name, level

@@ -1,0 +1,130 @@
+"""A finished store of daily means, as ``deepcams means`` writes it: Zarr or netCDF."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from deepcams.core.errors import InputError
+from deepcams.core.grid import Grid
+from deepcams.core.url import Place, Url, place_of
+from deepcams.files.records import Identity, damaged_explained
+from deepcams.files.storage import storage_at
+from deepcams.readers.detect import find_files
+from deepcams.writers import open_target, split_hours
+from deepcams.writers.layout import MEANS
+
+
+def identity_of(path: str | Place) -> Identity | None:
+    """Return the identity of an output of ``deepcams means``; ``None`` for anything else."""
+    place = place_of(path)
+    suffix = place.suffix.lower()
+    is_url = isinstance(place, Url)
+    if suffix not in {".zarr", ".nc"} or (is_url and suffix == ".nc"):
+        return None
+    if isinstance(place, Url) and (place.is_web or not place.has_key):
+        return None
+    found = open_target(place).identity()
+    return found if found is not None and MEANS in found else None
+
+
+class DailyStore:
+    """Daily means and what is beside them.
+
+    Args:
+        path: a Zarr store or a netCDF file.
+        identity: from :func:`identity_of`.
+
+    Attributes:
+        path: as given.
+        settings: with which it was made.
+        species: short name (``pm2p5``).
+        dates: ``datetime64[D]``.
+        some: of each date, whether any cell has a mean.
+        grid: of its maps.
+        names: the ends of its variables' names.
+        offsets: how far each cell's days are ahead of UTC, int16, minutes; ``None`` where they are days of UTC.
+
+    Raises:
+        InputError: it holds no daily means, or is unfinished.
+    """
+
+    def __init__(self, path: str | Place, identity: Identity) -> None:
+        import xarray as xr
+
+        self.path = place_of(path)
+        self.settings: dict[str, Any] = dict(identity[MEANS])
+        self.identity = identity
+        if self.settings["over"] != "day":
+            raise InputError(
+                self.path,
+                "hourly fields or daily means",
+                f"{self.settings['over']} means",
+            )
+        self.species = str(self.settings["species"])
+        # As with all inputs, a URL's files are found first.
+        (file,) = find_files(str(path))
+        with damaged_explained(self.path):
+            engine: Any = "zarr" if file.kind == "zarr" else "netcdf4"
+            source: Any = file.path
+            if file.kind == "zarr":
+                source = storage_at(file.path).zarr(read_only=True)
+            self._dataset = xr.open_dataset(
+                source, engine=engine, chunks=None, mask_and_scale=False
+            )
+            self.dates = self._dataset.time.values.astype("datetime64[D]")
+            self.some = self._dataset["status"].values > 0
+            self.grid = Grid.from_coordinates(
+                self._dataset.latitude.values, self._dataset.longitude.values
+            )
+        start = f"{self.species}_"
+        self.names = frozenset(
+            str(name).removeprefix(start)
+            for name in self._dataset.data_vars
+            if str(name).startswith(start)
+        )
+        self.offsets = None
+        if "utc_offset" in self._dataset:
+            hours = self._dataset.utc_offset.values
+            self.offsets = np.round(60 * hours).astype(np.int16)
+        self._refuse_unfinished()
+
+    def _refuse_unfinished(self) -> None:
+        if self.path.suffix.lower() != ".zarr":
+            return  # a file appears when it is complete
+        items = split_hours(self.dates)
+        written = set(open_target(self.path).records.names())
+        there = sum(item.name in written for item in items)
+        if there < len(items):
+            raise InputError(
+                self.path,
+                "a finished store of daily means",
+                f"{there} of {len(items)} parts of it",
+                "give the command that began it again",
+            )
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Global attributes."""
+        return dict(self._dataset.attrs)
+
+    def read(self, name: str, times: slice, place: tuple[slice, slice]) -> np.ndarray:
+        """Return values (days, rows, columns) of the variable with this end of its name."""
+        variable = self._dataset[f"{self.species}_{name}"].variable
+        return np.array(variable[times, place[0], place[1]].values)
+
+    def blocks(self) -> tuple[list[slice], list[slice]]:
+        """Return rows and columns of blocks that are stored together."""
+        variable = self._dataset[f"{self.species}_mean"].variable
+        chunks = dict(variable.encoding.get("preferred_chunks") or {})
+        sizes = self.grid.shape
+        own = [
+            int(chunks.get(name, size))
+            for name, size in zip(("latitude", "longitude"), sizes, strict=True)
+        ]
+        rows, columns = (
+            [slice(start, min(start + step, size)) for start in range(0, size, step)]
+            for step, size in zip(own, sizes, strict=True)
+        )
+        return rows, columns
