@@ -63,8 +63,7 @@ class Estimates:
             for first, t, plane in pairs:
                 interval = self._interval(field, first)
                 if interval is not None:
-                    carried = self.time.carried(interval, t)
-                    planes[plane] = carried.before if plane == 1 else carried.after
+                    planes[plane] = self.time.carried(interval, t)[plane - 1]
         return found
 
     def _interval(self, field: xr.DataArray, first: int) -> Interval | None:

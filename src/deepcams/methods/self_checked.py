@@ -47,7 +47,7 @@ class Candidate(Protocol):
         """Take two frames, (rows, columns) of ``grid``, float32, ug m-3, >= 0."""
 
     def at(self, t: float, residual_before: Any, residual_after: Any) -> Carried:
-        """Return both frames, and fields of any sign at their times, carried to time t in [0, 1]; of ``arrays``."""
+        """Return both frames, and fields of any sign (or None) at their times, carried to time t in [0, 1]."""
         ...
 
 
@@ -74,6 +74,8 @@ class AlongMotion:
 
     def at(self, t: float, residual_before: Any, residual_after: Any) -> Carried:
         """Return all of them where the motion takes them."""
+        if residual_before is None:
+            return Carried(*self._carry(t), None, None)
         return Carried(*self._carry(t, (residual_before, residual_after)))
 
 
@@ -95,8 +97,8 @@ class SelfChecked(TemporalDownscaler):
     A candidate's weight at a frame is the inverse square of its absolute error there, smoothed over some nodes; between
     two frames weights are linear in time. Its error also bends it: with two carried frames it says what a frame beyond
     each would be, and the curve through the four is that of :class:`deepcams.methods.four_frames.Cubic`. Where one of
-    the outer frames is not known, the other decides; where neither is, the result is that of
-    :class:`deepcams.methods.flow.Flow`.
+    the outer frames is not known, the other decides; where neither is, the first candidate's two frames are blended, as
+    :class:`deepcams.methods.flow.Flow` does.
 
     Args:
         arrays: the array library that does the work, and where.
@@ -114,8 +116,7 @@ class SelfChecked(TemporalDownscaler):
     ) -> None:
         self.arrays = arrays
         self.candidates = tuple(candidates)
-        self._alone = flow.Flow(arrays)
-        self._recent, self._latest = Recent(2), Recent(2)
+        self._recent, self._latest, self._pairs = Recent(2), Recent(2), Recent(4)
 
     @classmethod
     def on_device(cls, device: str) -> Self:
@@ -129,7 +130,7 @@ class SelfChecked(TemporalDownscaler):
         last = self._check(before, after, interval.later, grid)
         begins, ends = first or last, last or first
         if begins is None or ends is None:
-            return self._alone.between(interval, fractions)
+            return self._straight(interval, fractions)
         unknown = self.arrays.put(np.zeros_like(before))
         nothing = [unknown] * len(self.candidates)
         bends = zip(
@@ -137,19 +138,21 @@ class SelfChecked(TemporalDownscaler):
             last.residuals if last else nothing,
             strict=True,
         )
+        key, candidates = self._related(interval)
         related = [
             (candidate, *residuals)
-            for candidate, residuals in zip(self._related(interval), bends, strict=True)
+            for candidate, residuals in zip(candidates, bends, strict=True)
         ]
 
         def mixed(t: float) -> np.ndarray:
             total = unknown
-            shares = zip(begins.shares, ends.shares, strict=True)
-            for (candidate, *residuals), (at_first, at_last) in zip(
-                related, shares, strict=True
+            carried = [candidate.at(t, *bend) for candidate, *bend in related]
+            self._pairs.keep(f"{key} {t}", carried[0][:2])
+            for each, at_first, at_last in zip(
+                carried, begins.shares, ends.shares, strict=True
             ):
-                made = self._bent(candidate.at(t, *residuals), t)
-                total = total + ((1 - t) * at_first + t * at_last) * made
+                share = (1 - t) * at_first + t * at_last
+                total = total + share * self._bent(each, t)
             return self.arrays.get(total)
 
         # the libraries free the interpreter while they work
@@ -157,15 +160,30 @@ class SelfChecked(TemporalDownscaler):
             frames = list(pool.map(mixed, map(float, fractions)))
         return unify_poles(np.stack(frames), grid)
 
-    def carried(self, interval: Interval, t: float) -> Carried:
-        """Return the frames of an interval carried to time t in [0, 1] as the first candidate does; arrays of NumPy."""
-        candidate = self._related(interval)[0]
-        nothing = self.arrays.put(np.zeros_like(interval.before))
-        found = candidate.at(t, nothing, nothing)
-        return Carried(*(self.arrays.get(each) for each in found))
+    def carried(self, interval: Interval, t: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return both frames of an interval, carried to time t in [0, 1] as the first candidate does."""
+        first, last = self._pair(interval, t)
+        return self.arrays.get(first), self.arrays.get(last)
 
-    def _related(self, interval: Interval) -> list[Candidate]:
-        """Return what each candidate makes of two frames; those of the latest two intervals are kept."""
+    def _pair(self, interval: Interval, t: float) -> tuple[Any, Any]:
+        key, candidates = self._related(interval)
+        found: tuple[Any, Any] | None = self._pairs.get(f"{key} {t}")
+        return found or candidates[0].at(t, None, None)[:2]
+
+    def _straight(self, interval: Interval, fractions: Sequence[float]) -> np.ndarray:
+        """Blend the carried frames of the first candidate in proportion to time."""
+
+        def blended(t: float) -> np.ndarray:
+            first, last = self._pair(interval, t)
+            return self.arrays.get((1 - t) * first + t * last)
+
+        self._related(interval)
+        with stage("carry"), ThreadPoolExecutor(2) as pool:
+            frames = list(pool.map(blended, map(float, fractions)))
+        return unify_poles(np.stack(frames), interval.on)
+
+    def _related(self, interval: Interval) -> tuple[str, list[Candidate]]:
+        """Return a key of two frames, and what each candidate makes of them; the latest two are kept."""
         key = self._latest.key(interval.before, interval.after, repr(interval.on))
         found: list[Candidate] | None = self._latest.get(key)
         if found is None:
@@ -174,7 +192,7 @@ class SelfChecked(TemporalDownscaler):
                 for candidate in self.candidates
             ]
             self._latest.keep(key, found)
-        return found
+        return key, found
 
     def _bent(self, carried: Carried, t: float) -> Any:
         """Return the curve through two carried frames whose residuals say how far those beyond are off the line."""
@@ -229,4 +247,8 @@ class SelfChecked(TemporalDownscaler):
     def settings(self) -> dict[str, Any]:
         """Return the method's name, its candidates, and the settings of what flow has."""
         names = [candidate.__name__ for candidate in self.candidates]
-        return {**self._alone.settings(), "name": self.name, "candidates": names}
+        return {
+            **flow.Flow(self.arrays).settings(),
+            "name": self.name,
+            "candidates": names,
+        }

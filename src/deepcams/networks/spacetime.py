@@ -54,10 +54,10 @@ class SpaceTimeOptions:
             air more of a say.
     """
 
-    width: int = 24
-    blocks: int = 4
-    estimate: str = "cellnet"
-    context: str = "people land"
+    width: int = 32
+    blocks: int = 6
+    estimate: str = "log-bicubic"
+    context: str = ""
     floor: float = 0.05
     power: float = 0.5
 
@@ -86,7 +86,7 @@ class SpaceTime(JointNetwork):
     options_type = SpaceTimeOptions
     presets: ClassVar[Mapping[str, SpaceTimeOptions]] = {
         "best": SpaceTimeOptions(),
-        "small": SpaceTimeOptions(estimate="log-bicubic"),
+        "on-cellnet": SpaceTimeOptions(24, 4, "cellnet", "people land"),
     }
     factor = _FACTOR
     options: SpaceTimeOptions
