@@ -75,9 +75,11 @@ Variable = Annotated[
 
 def open_fields(paths: list[str], variable: str | None) -> xr.DataArray:
     """Open the field of any files, lazily."""
+    from deepcams.core.times import long_means_opened
     from deepcams.readers.open import open_field
 
-    return open_field(paths, variable)
+    with long_means_opened():
+        return open_field(paths, variable)
 
 
 def period_of(text: str | None) -> Period | None:

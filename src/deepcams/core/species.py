@@ -141,5 +141,7 @@ def species_of(name: str) -> Species | None:
 
 
 def label(name: str) -> str:
-    """Return how people call the species of a variable: ``PM2.5`` for ``pm2p5``; other names stay as they are."""
-    return next((one.label for one in SPECIES if one.name == name), name)
+    """Return how people call a variable: ``PM2.5`` for ``pm2p5``, ``PM2.5 mean``; other names stay as they are."""
+    species, *words = name.split("_")
+    known = next((one.label for one in SPECIES if one.name == species), None)
+    return name if known is None else " ".join([known, *words])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Literal
 
@@ -29,6 +30,20 @@ MEAN_STAMP: ContextVar[Literal["start", "middle", "end"] | None] = ContextVar(
     "mean_stamp", default=None
 )
 """Which moment of their interval means without time bounds are stamped at, where the caller does not say."""
+
+
+LONG_MEANS: ContextVar[bool] = ContextVar("long_means", default=False)
+"""Whether means over days and longer are opened: to be shown; whoever computes with hours must refuse them."""
+
+
+@contextmanager
+def long_means_opened() -> Iterator[None]:
+    """Open means over days and longer within the block, too."""
+    token = LONG_MEANS.set(True)
+    try:
+        yield
+    finally:
+        LONG_MEANS.reset(token)
 
 
 def stamp(moment: np.datetime64) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from deepcams.core.errors import DeepcamsError, InputError, OutputError
 from deepcams.core.field import grid_of, load_values
 from deepcams.core.progress import Progress, no_progress
 from deepcams.core.species import AIR_DENSITY
-from deepcams.core.times import MEAN_STAMP, stamp
+from deepcams.core.times import MEAN_STAMP, long_means_opened, stamp
 from deepcams.core.url import Place, place_of
 from deepcams.downscaling.job import Job, Summary, plan_job
 from deepcams.files.lock import locked
@@ -28,12 +28,14 @@ from deepcams.writers import (
     Contents,
     Item,
     Layout,
+    Other,
     Split,
     Target,
     open_target,
     split_hours,
 )
-from deepcams.writers.target import REQUEST
+from deepcams.writers.layout import MEANS
+from deepcams.writers.target import REQUEST, item_times
 
 _TOLERANCE = 1e-5
 """Relative error of area means beyond that of rounding: float32 sums, and the conserving step's own 1e-6."""
@@ -248,11 +250,7 @@ def verify(
     job, why = _job_of(place, inputs)
     damages: list[Damage] = []
     if place.suffix != ".nc":  # one file keeps none
-        damages += [
-            Damage(f"{place}: the record {name} is damaged or missing")
-            for name in REQUEST
-            if _request(place, name) is None
-        ]
+        damages += _damage_of_requests(place)
     if job is not None:
         target, layout, items = job.target, job.layout, job.plan.items
         target.use(layout, items)
@@ -265,7 +263,8 @@ def verify(
         if isinstance(found, str):
             damages.append(Damage(found))
             return Verification(place, 0, 0, f"not checked: {why}", tuple(damages))
-        layout, items = found, split_hours(found.times, target.split)
+        layout = found
+        items = split_hours(layout.times, target.split, layout.item_times)
         target.use(layout, items)
     progress("verify", 0, len(items))
     work = Checking(target, job)
@@ -276,9 +275,20 @@ def verify(
             progress("verify", done, len(items))
     damages += map(Damage, _damage_of_total(target, items))
     words = f"not checked: {why}"
-    if job is not None:
+    if MEANS in (target.identity() or {}):
+        words = "of downscaling alone"
+    elif job is not None:
         words = "checked against the input" if conserves(job) else "not promised"
     return Verification(place, layout.times.size, len(items), words, tuple(damages))
+
+
+def _damage_of_requests(place: Place) -> Iterator[Damage]:
+    """Check what repairs need; means have no request, for they are made from what is an output itself."""
+    if MEANS in (open_target(place, _split_of(place)).identity() or {}):
+        return
+    for name in REQUEST:
+        if _request(place, name) is None:
+            yield Damage(f"{place}: the record {name} is damaged or missing")
 
 
 def _damage_of_total(target: Target, items: Sequence[Item]) -> Iterator[str]:
@@ -309,10 +319,15 @@ def _job_of(place: Place, inputs: Sequence[str | Place]) -> tuple[Job | None, st
 def _layout_of(place: Place) -> Layout | str:
     """Return an output's layout as its readers see it, or why they cannot."""
     try:
-        field = open_field(str(place))
+        with long_means_opened():
+            field = open_field(str(place))
     except InputError as error:
         return str(error)
-    return Layout(str(field.name), field.time.values, grid_of(field), field.attrs)
+    identity = open_target(place, _split_of(place)).identity() or {}
+    layout = Layout(str(field.name), field.time.values, grid_of(field), field.attrs)
+    variables = [each.split() for each in identity.get(MEANS, {}).get("variables", [])]
+    others = (Other(name, dtype, {}) for name, dtype in variables[1:])
+    return replace(layout, others=tuple(others), item_times=item_times(identity))
 
 
 def _split_of(place: Place) -> Split | None:
@@ -340,6 +355,8 @@ def repair(
         InputError: the input is not known, so that nothing can be computed.
         OutputError: the output is one netCDF file, which is written as a whole, or it cannot be written.
     """
+    if MEANS in (open_target(found.path, _split_of(found.path)).identity() or {}):
+        _forget_damaged(found)
     job = planned_again(found.path, inputs)
     target = job.target
     if found.path.suffix == ".nc":
@@ -357,3 +374,22 @@ def repair(
         for item in sorted(items, key=lambda item: item.index):
             target.forget(item)
     return job.run(progress, workers)
+
+
+def _forget_damaged(found: Verification) -> None:
+    """Remove the records of damaged parts of means, so that the command that made them computes them again.
+
+    Raises:
+        OutputError: always: it says what to do.
+    """
+    target = open_target(found.path)
+    items = [damage.item for damage in found.damages if damage.item is not None]
+    do = "with --overwrite"
+    if found.path.suffix == ".zarr" and len(items) == len(found.damages):
+        do = "and what is damaged is computed again"
+        with locked(target.lock, found.path):
+            for item in items:
+                target.forget(item)
+    raise OutputError(
+        f"{found.path}: means are made again by their own command; give it once more, {do}"
+    )

@@ -18,6 +18,7 @@ from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress
 from deepcams.core.text import counted
 from deepcams.core.times import stamp
+from deepcams.exposure.fields import DAYS
 from deepcams.exposure.point_list import PointList
 from deepcams.exposure.steps import Steps, step_means, steps_of
 from deepcams.stations.averages import enough
@@ -101,6 +102,7 @@ class PointExposure:
         options = options or PointOptions()
         options.check(points)
         self._points, self._options = points, options
+        self._ids = pd.Series(points.ids, dtype="str").array
         self._progress = progress or no_progress
         grid = grid_of(field)
         placement = _place(grid, points, options.how)
@@ -199,7 +201,7 @@ class PointExposure:
 
     def _about(self, rows: np.ndarray) -> pd.DataFrame:
         points = self._points
-        frame = pd.DataFrame({"id": points.ids[rows]})
+        frame = pd.DataFrame({"id": self._ids.take(rows)})
         if self._options.coordinates:
             frame["latitude"] = points.latitude[rows]
             frame["longitude"] = points.longitude[rows]
@@ -367,6 +369,7 @@ def _facts(
         "field": str(field.attrs.get("source", "")),
         "variable": str(field.name),
         "units": "ug m-3",
+        "days": str(field.encoding.get(DAYS, "utc")),
         "grid": grid_of(field).describe(),
         "every": options.every,
         "how": options.how,

@@ -18,6 +18,7 @@ from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress
 from deepcams.core.text import counted
 from deepcams.core.times import stamp
+from deepcams.exposure.fields import DAYS
 from deepcams.exposure.polygons import Zones
 from deepcams.exposure.population import Population
 from deepcams.exposure.steps import Every, Steps, step_means, steps_of
@@ -335,6 +336,7 @@ def _facts(
         "field": str(field.attrs.get("source", "")),
         "variable": str(field.name),
         "units": "ug m-3",
+        "days": str(field.encoding.get(DAYS, "utc")),
         "grid": grid_of(field).describe(),
         "every": steps.every,
         "steps": len(steps),

@@ -20,6 +20,10 @@ from deepcams.means.levels import Level
 from deepcams.readers.frames import read_block
 from deepcams.readers.stored import Indexed
 
+BAND = 40_000
+"""Cells whose hours are added at once."""
+MOST = 96
+"""Values of a day, at most: counts are of 8 bits."""
 BLOCK_BYTES = 64 << 20
 """Blocks of hours are at most so large, unless the file's own chunks are."""
 
@@ -79,11 +83,11 @@ def plan_days(
     times = field.time.values
     steps = np.diff(times)
     cadence = steps.min() if steps.size else DAY
-    if cadence >= DAY or DAY % cadence:
+    if cadence >= DAY or DAY % cadence or DAY // cadence > MOST:
         found = f"{times.size} times"
         if steps.size:
             found = f"times {cadence / np.timedelta64(1, 'h'):g} h apart"
-        expected = "fields at an even part of the day (1, 3 or 6 hours)"
+        expected = "fields at an even part of the day (of 15 minutes to 12 hours)"
         raise InputError(where, expected, found)
     possible = int(DAY // cadence)
     needed = needed_of(possible, percent)
@@ -109,8 +113,8 @@ class DayMaps:
 
     Attributes:
         mean, largest: ug m-3, float32.
-        count: how many values there are, int16, never missing.
-        above: of each level how many values are above it, int16, -1 is missing.
+        count: how many values there are, int8, never missing.
+        above: of each level how many values are above it, int8, -1 is missing.
     """
 
     mean: np.ndarray
@@ -125,27 +129,47 @@ class _Sums:
     def __init__(self, shape: tuple[int, int], levels: Sequence[Level]) -> None:
         self.total = np.zeros(shape)
         self.largest = np.full(shape, -np.inf, np.float32)
-        self.count = np.zeros(shape, np.int16)
-        self.above = [np.zeros(shape, np.int16) for _ in levels]
+        self.count = np.zeros(shape, np.int8)
+        self.above = [np.zeros(shape, np.int8) for _ in levels]
         self._levels = [np.float32(level.value) for level in levels]
 
     def add(self, values: np.ndarray, place: slice) -> None:
         """Add hours of some cells: (hours, rows, columns)."""
-        total = values.sum(axis=0, dtype=np.float64)
-        count: Any = len(values)
-        if np.isnan(total).any():
-            missing = np.isnan(values)
-            count = count - missing.sum(axis=0, dtype=np.int16)
-            values = np.where(missing, np.float32(-np.inf), values)
-            total = values.sum(axis=0, dtype=np.float64, where=~missing)
-        self.total[:, place] += total
-        self.count[:, place] += np.int16(count)
-        largest = self.largest[:, place]
-        np.maximum(largest, values.max(axis=0), out=largest)
+        for rows, columns in _bands(values.shape[1], values.shape[2]):
+            first = place.start + columns.start
+            at = rows, slice(first, first + columns.stop - columns.start)
+            self._add(values[:, rows, columns], at)
+
+    def _add(self, values: np.ndarray, at: tuple[slice, slice]) -> None:
+        """Add hours of cells that fit into a core's cache, and so are fetched from memory once."""
+        total, top = values.sum(axis=0, dtype=np.float64), values.max(axis=0)
+        if np.isnan(top).any():
+            there = ~np.isnan(values)
+            total = values.sum(axis=0, dtype=np.float64, where=there)
+            top = np.fmax.reduce(values, axis=0)
+            top[np.isnan(top)] = -np.inf
+            self.count[at] += there.sum(axis=0, dtype=np.int8)
+        else:
+            self.count[at] += np.int8(len(values))
+        self.total[at] += total
+        np.maximum(self.largest[at], top, out=self.largest[at])
+        highest = top.max()
         for level, above in zip(self._levels, self.above, strict=True):
-            part = above[:, place]
-            for hour in values:
-                part += hour > level
+            if highest <= level:
+                return
+            above[at] += (values > level).view(np.int8).sum(axis=0, dtype=np.int8)
+
+
+def _bands(rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
+    """Cut a map into pieces of some :data:`BAND` cells: rows, or columns of a single row."""
+    down = max(BAND // columns, 1)
+    across = columns if rows > 1 else BAND
+    for row in range(0, rows, down):
+        for column in range(0, columns, across):
+            yield (
+                slice(row, min(row + down, rows)),
+                slice(column, min(column + across, columns)),
+            )
 
 
 class Daily:

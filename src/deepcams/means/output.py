@@ -162,7 +162,7 @@ def daily_layout(
         ),
         Other(
             f"{species}_count",
-            "int16",
+            "int8",
             words.number(
                 f"number of values of the day (of {plan.possible})", "time: sum"
             ),
@@ -170,7 +170,7 @@ def daily_layout(
         *(
             Other(
                 f"{species}_hours_{level.suffix}",
-                "int16",
+                "int8",
                 words.above("hours of the day", level, _NO_EXCEEDANCE),
             )
             for level in plan.levels

@@ -38,7 +38,7 @@ from deepcams.means.daily import Daily, DailyPlan, DayMaps, needed_of, plan_days
 from deepcams.means.levels import levels_of
 from deepcams.means.output import daily_layout, maps_of, period_layout
 from deepcams.means.periods import Over, PeriodPlan, names_of, plan_periods, statistics
-from deepcams.means.store import MEANS, DailyStore, identity_of
+from deepcams.means.store import DailyStore, identity_of
 from deepcams.readers.datasets import opened, unfinished
 from deepcams.readers.detect import find_files
 from deepcams.readers.open import open_files
@@ -53,6 +53,7 @@ from deepcams.writers import (
     open_target,
     split_hours,
 )
+from deepcams.writers.layout import MEANS
 from deepcams.writers.target import absent_files
 
 PERCENTILES = (50.0, 90.0, 98.0, 99.0)
@@ -518,6 +519,8 @@ def _run(
         "times": _times(run),
     }
     layout = _layout(run, identity, settings, command)
+    variables = zip(layout.names, layout.dtypes, strict=True)
+    about["variables"] = [f"{name} {dtype}" for name, dtype in variables]
     items = split_hours(layout.times, size=layout.item_times)
     with locked(target.lock, target.path) as lock:
         target.guard = lock.check

@@ -13,9 +13,7 @@ from deepcams.files.records import Identity, damaged_explained
 from deepcams.files.storage import storage_at
 from deepcams.readers.detect import find_files
 from deepcams.writers import open_target, split_hours
-
-MEANS = "means"
-"""Key of the identity of an output of ``deepcams means``: its settings."""
+from deepcams.writers.layout import MEANS
 
 
 def identity_of(path: str | Place) -> Identity | None:

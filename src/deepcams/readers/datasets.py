@@ -233,7 +233,7 @@ def unfinished(file: DataFile, dataset: xr.Dataset) -> Written | None:
     names = [
         name for name, array in field_variables(dataset).items() if array.dims == DIMS
     ]
-    if file.kind != "zarr" or len(names) != 1:
+    if file.kind != "zarr" or not names:
         return None
     length = dataset.attrs.get(_WHOLE_LENGTH, dataset.sizes["time"])
     found = written(file.path, names[0], length)

@@ -12,6 +12,7 @@ import xarray as xr
 from deepcams.core.errors import InputError, notice
 from deepcams.core.field import units_factor
 from deepcams.core.species import PM25
+from deepcams.core.text import from_json
 from deepcams.readers.cams import find_variable, open_cams_files
 from deepcams.readers.datasets import field_variables, opened, unfinished
 from deepcams.readers.detect import KINDS, DataFile, find_files
@@ -19,6 +20,7 @@ from deepcams.readers.geos_cf import open_geos_cf_files, version_of
 from deepcams.readers.merge import open_merged
 from deepcams.readers.protocols import Paths
 from deepcams.readers.times import Stamp, cell_method
+from deepcams.writers.layout import MEANS, RUN
 from deepcams.writers.target import absent_files
 
 _PM25_NAMES = re.compile(
@@ -96,6 +98,9 @@ def _concentration(dataset: xr.Dataset, file: DataFile) -> xr.DataArray | None:
     standard = (PM25.standard_name, before_2015)
     for found in (
         [fields[name] for name in fields if name == PM25.name],
+        [array for name, array in fields.items() if name.endswith("_mean")]
+        if _is_means(dataset)
+        else [],
         [
             array
             for array in fields.values()
@@ -111,6 +116,14 @@ def _concentration(dataset: xr.Dataset, file: DataFile) -> xr.DataArray | None:
             do = "choose one with --variable NAME (from Python: variable=NAME)"
             raise InputError(file, "one mass concentration", f"several: {listed}", do)
     return None
+
+
+def _is_means(dataset: xr.Dataset) -> bool:
+    """Return whether ``deepcams means`` wrote a dataset, whose variables are all of one species."""
+    try:
+        return MEANS in from_json(str(dataset.attrs[RUN]))
+    except (KeyError, ValueError, TypeError):
+        return False
 
 
 def _is_concentration(array: xr.DataArray) -> bool:

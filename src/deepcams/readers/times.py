@@ -10,7 +10,7 @@ import xarray as xr
 
 from deepcams.core.errors import InputError, notice
 from deepcams.core.species import COORDINATE_NAMES
-from deepcams.core.times import DAY, HOUR, MEAN_STAMP
+from deepcams.core.times import DAY, HOUR, LONG_MEANS, MEAN_STAMP
 from deepcams.core.times import stamp as stamp_text
 
 Stamp = Literal["start", "middle", "end"]
@@ -252,6 +252,8 @@ def with_middle_stamps(
         )
         shift = {"start": length // 2, "end": -(length // 2)}.get(stamp or "", 0 * HOUR)
         middle = times + shift
+    if LONG_MEANS.get() and (length > _LONGEST or "utc_offset" in dataset):
+        return array  # its own stamps: the middles, or local dates
     if length > _LONGEST:
         name = (
             "monthly means" if length >= 27 * DAY else f"means over {length / HOUR:g} h"
@@ -280,8 +282,10 @@ def refuse_long_means(array: xr.DataArray, where: object) -> None:
     """Refuse what GRIB keys or cell methods call a mean over days or months, an extreme or a climatology.
 
     Raises:
-        InputError: it is one.
+        InputError: it is one, and such are not opened (:data:`~deepcams.core.times.LONG_MEANS`).
     """
+    if LONG_MEANS.get():
+        return
     stream = str(array.attrs.get("GRIB_stream", ""))
     kind = str(array.attrs.get("GRIB_stepType", "instant"))
     methods = str(array.attrs.get("cell_methods", ""))
@@ -313,6 +317,8 @@ def refuse_months(times: np.ndarray, where: object) -> None:
         InputError: there is one a month.
     """
     steps = np.diff(times)
+    if LONG_MEANS.get():
+        return
     if steps.size and np.all((steps >= 28 * DAY) & (steps <= 31 * DAY)):
         raise _long(
             where,

@@ -15,12 +15,13 @@ import xarray as xr
 
 from deepcams.core.errors import InputError, OutputError
 from deepcams.core.text import from_json
+from deepcams.core.times import long_means_opened
 from deepcams.core.url import Place
 from deepcams.files.records import FOLDER, Record, Records, damaged_explained
 from deepcams.networks.checkpoint import Card, read_card
 from deepcams.readers.open import open_field
 from deepcams.writers import Contents
-from deepcams.writers.layout import RUN
+from deepcams.writers.layout import MEANS, RUN
 from deepcams.writers.netcdf import TOTAL
 from deepcams.writers.target import absent_files, written
 
@@ -56,6 +57,11 @@ class Output:
     status: np.ndarray | None = None
     total: Contents | None = None
     problems: list[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def is_means(self) -> bool:
+        """Whether it holds means of days or longer periods (``deepcams means``)."""
+        return MEANS in self.identity
 
     @property
     def inputs(self) -> list[str]:
@@ -268,7 +274,8 @@ def read_output(path: Path, files: Sequence[Path] | None = None) -> Output:
     Raises:
         InputError: it holds no field.
     """
-    output = Output(path, open_field(path if files is None else list(files)))
+    with long_means_opened():
+        output = Output(path, open_field(path if files is None else list(files)))
     parts = [path]
     if path.is_dir() and not _is_store(path):
         parts = sorted(path.glob("*.nc")) if files is None else list(files)

@@ -140,6 +140,8 @@ def _about(output: Output) -> list[str]:
     lines = [f"{species} at {times.size:,} times, {span}; {grid}."]
     if output.inputs:
         lines.append(f"Made from: {', '.join(output.inputs)}")
+    if output.is_means:
+        lines.append(f"What it is worth: {output.attributes.get('comment', '')}.")
     if output.attributes.get("summary"):
         lines.append(f"How: {output.attributes['summary']}")
     return lines
@@ -157,6 +159,15 @@ def _counts(output: Output) -> Table | None:
     if total is None:
         return None
     missing, analysis, interpolated = total.hours
+    if output.is_means:
+        means = {
+            "complete: every cell has all values": analysis,
+            "incomplete: some cells have fewer": interpolated,
+            "missing: no cell has enough": missing,
+            "missing means in the others": total.missing_cells,
+            "largest mean, µg m⁻³": total.largest,
+        }
+        return Table(["what", "count"], list(means.items()), "What the run counted")
     counts = {
         "hours of the input's frames (analysis)": analysis,
         "hours between them (interpolated)": interpolated,
@@ -174,7 +185,7 @@ def _counts(output: Output) -> Table | None:
 
 def _gaps(output: Output) -> Table | None:
     """Return the runs of missing hours, if the output says which hours are missing."""
-    if output.times is None or output.status is None:
+    if output.times is None or output.status is None or output.is_means:
         return None
     missing = output.status == STATUS_MEANINGS.index("missing")
     edges = np.flatnonzero(np.diff(missing.astype(np.int8), prepend=0, append=0))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from deepcams.core.errors import notice
+from deepcams.core.times import long_means_opened
 from deepcams.readers.detect import find_files
 from deepcams.readers.open import open_files
 from deepcams.stations.openaq import open_openaq
@@ -39,8 +40,9 @@ def open_shown(
     files = find_files(store, urls=False)
     others = find_files(original, urls=False) if original else []
     watch = Watch([*files, *others])  # before anything is read of them
-    ours = open_files(files, variable)
-    beside = open_files(others, variable) if others else None
+    with long_means_opened():
+        ours = open_files(files, variable)
+        beside = open_files(others, variable) if others else None
     parameter = {"pm2p5": "pm25"}.get(str(ours.name), str(ours.name))
     places = Stations(open_openaq(stations, parameter=parameter)) if stations else None
     first = store if isinstance(store, str | Path) else store[0]

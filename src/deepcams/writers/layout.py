@@ -23,6 +23,9 @@ EPOCH = np.datetime64("2003-01-01T00:00", "ns")
 RUN = "deepcams_run"
 """Global attribute of an output that holds its identity, as JSON."""
 
+MEANS = "means"
+"""Key of the identity of an output of ``deepcams means``: its settings."""
+
 ITEM_HOURS = 24
 CHUNK = (6, 103, 180)
 """Preferred inner chunk: 0.45 MB that divide the 24 x 721 x 1440 of one global item without rest."""
@@ -184,8 +187,8 @@ def _round_up(size: int, chunk: int) -> int:
 
 
 def fill_of(dtype: str) -> Any:
-    """Return the value of what is missing: NaN, of counts (``int16``) -1."""
-    return np.int16(-1) if dtype == "int16" else np.float32(np.nan)
+    """Return the value of what is missing: NaN, of counts -1."""
+    return np.dtype(dtype).type(np.nan if dtype == "float32" else -1)
 
 
 @dataclass(frozen=True)
@@ -194,12 +197,12 @@ class Other:
 
     Attributes:
         name: its name.
-        dtype: ``float32``, or ``int16`` for counts.
+        dtype: ``float32``; ``int8`` or ``int16`` for counts.
         attributes: its own; the grid mapping is added.
     """
 
     name: str
-    dtype: Literal["float32", "int16"]
+    dtype: Literal["float32", "int8", "int16"]
     attributes: Mapping[str, Any]
 
 

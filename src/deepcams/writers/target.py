@@ -27,7 +27,7 @@ from deepcams.files.records import (
     inside,
 )
 from deepcams.files.storage import LockPlace, Storage, storage_at
-from deepcams.writers.layout import ITEM_HOURS, RUN, Item, Layout, Split
+from deepcams.writers.layout import ITEM_HOURS, MEANS, RUN, Item, Layout, Split
 
 AGAIN = "computed again"
 """Fact of an item's record: why it was computed again, where it was."""
@@ -303,12 +303,14 @@ def written(path: Place, name: str, times: int) -> Written | None:
     """
     storage = storage_at(path)
     try:
-        if RUN not in from_json(storage.get("zarr.json") or b"")["attributes"]:
+        attributes = from_json(storage.get("zarr.json") or b"")["attributes"]
+        if RUN not in attributes:
             return None
+        length = item_times(from_json(attributes[RUN]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
     records = Records(storage.inner(FOLDER))
-    items = [Item(index, 0, 0) for index in range(-(-times // ITEM_HOURS))]
+    items = [Item(index, 0, 0) for index in range(-(-times // length))]
     shards = {item.name: f"{name}/c/{item.index}/0/0" for item in items}
     found = np.zeros(len(items), bool)
     if isinstance(path, Url) and path.is_web:
@@ -316,7 +318,7 @@ def written(path: Place, name: str, times: int) -> Written | None:
         has_records = records.storage.exists("zarr.json")
         wanted = map(records.key, shards) if has_records else iter(shards.values())
         found[:] = _all_exist(records.storage if has_records else storage, wanted)
-        return _written(path, found, times)
+        return _written(path, found, times, length)
     names, there = set(records.names()), set(storage.list(f"{name}/c"))
     by_shards = _without_records(records)
     for index, (item, shard) in enumerate(shards.items()):
@@ -324,11 +326,17 @@ def written(path: Place, name: str, times: int) -> Written | None:
             found[index] = shard in there
         elif item in names:
             found[index] = shard in there or _is_gap(records, item)
-    return _written(path, found, times)
+    return _written(path, found, times, length)
 
 
-def _written(path: Place, items: np.ndarray, times: int) -> Written:
-    return Written(path, items, np.repeat(items, ITEM_HOURS)[:times])
+def item_times(identity: Identity) -> int:
+    """Return how many times a work item has: of months, seasons and years one."""
+    means = identity.get(MEANS)
+    return ITEM_HOURS if means is None or means.get("over") == "day" else 1
+
+
+def _written(path: Place, items: np.ndarray, times: int, length: int) -> Written:
+    return Written(path, items, np.repeat(items, length)[:times])
 
 
 def _all_exist(storage: Storage, keys: Iterable[str]) -> list[bool]:

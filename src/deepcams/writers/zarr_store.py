@@ -361,7 +361,7 @@ def lay_out(layout: Layout, marks: dict[str, str]) -> dict[str, bytes]:
         *map(layout.attributes_of, layout.others),
     ]
     for name, dtype, about in zip(layout.names, layout.dtypes, attributes, strict=True):
-        counts = dtype == "int16"
+        counts = dtype != "float32"
         group.create_array(
             name,
             shape=layout.shape,
