@@ -165,6 +165,9 @@ def training_text(given: dict[str, Any], head: str) -> list[str]:
         f"{experiment['samples']['crop']} pixels, {optimizer['name']} {optimizer['lr']:g}, {schedule['name']}, "
         f"{training['precision']}; scaling {scaling['name']} {scaling['options'] or ''}".rstrip()
     )
+    teacher = training.get("teacher")
+    if teacher:
+        recipe += f"; taught by {teacher['name']} for the first {teacher['until']:.0%}"
     return [
         f"- **{head}**: {seen}",
         f"- **Recipe**: {recipe}",

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import xarray as xr
 
@@ -9,10 +10,25 @@ from deepcams.readers.cams import open_cams
 SMALL = ["--period", "2019-12-01T00..2019-12-01T03", "--bbox", "75", "20", "90", "30"]
 
 
+class Still:
+    """A moment of a world of 10 ug m-3."""
+
+    def __init__(self, seed: int, hours: float) -> None:
+        pass
+
+    def points(self, latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
+        return np.full(np.shape(latitude), 10.0)
+
+
 @pytest.mark.parametrize("layout", ["cams", "geos-cf", "openaq", "field"])
 def test_each_layout_writes_and_closes_with_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], layout: str
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    layout: str,
 ) -> None:
+    """What stations measure is tested in tests/simulation; here the air over them is still, which is soon computed."""
+    monkeypatch.setattr("deepcams.simulation.write_openaq.Moment", Still)
     arguments = [
         "simulate",
         "-o",

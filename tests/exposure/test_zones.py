@@ -13,7 +13,7 @@ import xarray as xr
 from deepcams.core.errors import DeepcamsNotice
 from deepcams.core.field import grid_of
 from deepcams.exposure.coverage import Lines
-from deepcams.exposure.polygons import country_zones, read_zones
+from deepcams.exposure.polygons import Ring, Zones, country_zones, read_zones
 from deepcams.exposure.population import (
     Population,
     read_population,
@@ -98,6 +98,14 @@ def test_means_by_people_are_those_of_fine_pieces() -> None:
     own = np.floor((REGION.latitudes[0] + 1 - middle_north) / 2).astype(int)
     east = np.floor((middle_west - REGION.longitudes[0] + 1) / 2).astype(int)
     assert found.people[0] == pytest.approx(people.sum(), rel=1e-6)
+    inside = ((middle_north > 47) & (middle_north < 55.5))[:, None] & (
+        (middle_west > -3) & (middle_west < 8.5)
+    )
+    areas = np.broadcast_to(area[:, None], inside.shape)[inside]
+    known_cells = (numbers >= 0)[row][:, column][inside]
+    assert found.people_known is not None
+    expected = areas[known_cells].sum() / areas.sum()
+    assert found.people_known[0] == pytest.approx(expected, abs=1e-6)
     for hour, values in enumerate(field.values.astype(float)):
         here = values[own][:, east]
         known = np.isfinite(here)
@@ -246,6 +254,34 @@ def test_tables_of_real_files(suffix: str, command: Command) -> None:
     assert facts["classes"]["upper_limits"] == [5, 10]
 
 
+@pytest.mark.parametrize("name", ["days.zarr", "days.nc"])
+def test_daily_means_of_the_means_verb(name: str, command: Command) -> None:
+    write_field(Path("field.nc"), COARSE, hours=72)
+    assert command("means", "field.nc", "-o", name, "--days", "nautical")[0] == 0
+    write_geojson(Path("zones.geojson"), {"one": rectangle(-14, -1, 14, 1)})
+    run = ("zones", name, "--zones", "zones.geojson", "-o", "out.csv")
+    assert command(*run)[0] == 0
+    found = pd.read_csv("out.csv")
+    own = zone_exposure(field_on(COARSE, hours=72), read_zones("zones.geojson"))
+    # About Greenwich nautical days are nearly those of UTC; the store's values are rounded.
+    assert found["start"].tolist() == own.steps.texts()
+    middle = found["mean"][1]
+    assert middle == pytest.approx(own.mean[1, 0], rel=0.05)
+    assert json.loads(Path("out.csv.json").read_text())["days"] == "nautical"
+    Path("list.csv").write_text("lat,lon\n0,0\n")
+    assert command("points", name, "list.csv", "-o", "places.csv")[0] == 0
+    values = field_on(COARSE, hours=72).values[:, 9, 0].reshape(3, 24).mean(axis=1)
+    assert pd.read_csv("places.csv")["value"].to_numpy() == pytest.approx(
+        values, rel=2e-3
+    )
+    _, said = command(*run, "--every", "hour")
+    assert "--every: expected a field with a value each hour" in said
+    command("means", name, "-o", "month.nc", "--over", "month", "--complete", 5)
+    assert command(*run[:1], "month.nc", *run[2:], "--every", "month")[0] == 0
+    months = pd.read_csv("out.csv")
+    assert months["start"].tolist() == ["2019-12"]
+
+
 def test_a_geotiff_of_people(tmp_path: Path) -> None:
     rasterio = pytest.importorskip("rasterio")
     numbers = np.arange(18 * 36, dtype=np.float32).reshape(18, 36)
@@ -270,19 +306,26 @@ def test_a_geotiff_of_people(tmp_path: Path) -> None:
     assert weights.missing[0] == pytest.approx(row)
 
 
-def test_the_countries_of_a_real_frame(cams_dir: Path) -> None:
+def test_countries_of_a_real_frame(cams_dir: Path) -> None:
     from deepcams.downscaling.plan import downscale
     from deepcams.readers.cams import open_cams
 
     coarse = open_cams(cams_dir / "cams_eac4_20191231_new_layout.nc").isel(time=[0, 1])
     fine = downscale(coarse, temporal="linear", spatial="bicubic", bbox=(0, 40, 30, 60))
-    with pytest.warns(DeepcamsNotice, match="without a cell"):
-        found = zone_exposure(fine.isel(time=[0]), country_zones(), every="hour")
-    values = fine.isel(time=0).values.astype(float)
-    zones = country_zones()
-    number = zones.ids.index("CZE")
-    (ring,) = (ring for ring in zones.rings if ring.zone == number)
-    areas = brute_areas(ring.points, grid_of(fine), samples=100)
-    mean = np.sum(areas * values) / areas.sum()
-    assert found.mean[0, number] == pytest.approx(mean, rel=1e-6)
-    assert found.covered[0, number] == pytest.approx(1)
+    field = fine.isel(time=[0]).compute()
+    codes = ("CZE", "BRA")
+    countries = country_zones()
+    numbers = [countries.ids.index(code) for code in codes]
+    rings = [
+        Ring(numbers.index(ring.zone), ring.points)
+        for ring in countries.rings
+        if ring.zone in numbers
+    ]
+    zones = Zones(codes, codes, tuple(rings), countries.source)
+    with pytest.warns(DeepcamsNotice, match="1 zone of 2 without a cell"):
+        found = zone_exposure(field, zones, every="hour")
+    areas = brute_areas(rings[-1].points, grid_of(field), samples=100)
+    mean = np.sum(areas * field.values[0].astype(float)) / areas.sum()
+    assert found.mean[0, 0] == pytest.approx(mean, rel=1e-6)
+    assert found.covered[0] == pytest.approx([1, 0])
+    assert np.isnan(found.mean[0, 1])

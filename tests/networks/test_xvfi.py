@@ -150,8 +150,20 @@ def test_an_edge_of_the_target_frees_the_flow() -> None:
     assert network._roughness(flow, edge).item() == pytest.approx(0, abs=1e-6)
 
 
+def test_with_contrast_flows_see_neither_level_nor_strength() -> None:
+    sample, network = _sample(), _network(contrast=9)
+    textured = sample.frames + torch.rand(1, 1, 1, 64, 64)
+    with torch.no_grad():
+        one, other = (
+            network.levels(frames, sample.t)[0].between
+            for frames in (textured, 5 + 3 * textured)
+        )
+    torch.testing.assert_close(one, other, rtol=0.02, atol=1e-5)
+    assert one.std() > 1e-4
+
+
 def test_loss_falls_on_one_batch() -> None:
-    assert learned(_network(), _sample(), steps=25, rate=1e-3) < 0.5
+    assert learned(_network(), _sample(32, 32), steps=30, rate=4e-3) < 0.5
 
 
 def test_bfloat16_is_near_float32() -> None:
@@ -182,6 +194,7 @@ def test_export_gives_the_same_frames() -> None:
         ({"depth": 0}, "depth: expected 1 to 10"),
         ({"level_loss": "median"}, "expected mean or sum, found 'median'"),
         ({"smoothness": -1.0}, "smoothness: expected a number of at least 0"),
+        ({"contrast": 8}, "contrast: expected 0 or an odd number from 3 on, found 8"),
         ({"nf": 64.0}, "nf: expected a value of type int, found 64.0"),
         ({"nf": True}, "nf: expected a value of type int, found True"),
         ({"width": 3}, "expected the options nf, module_scale"),

@@ -77,16 +77,16 @@ def test_values_do_not_depend_on_the_grid(
 
 
 def test_values_do_not_depend_on_the_chunks(world: SimulatedWorld) -> None:
-    grid = Grid.globe(0.25).select((95, 20, 125, 45))[0]
-    times = NOON + np.arange(3) * HOUR
+    grid = Grid.globe(0.25).select((95, 20, 105, 30))[0]
+    times = NOON + np.arange(2) * HOUR
     for mean in (False, True):
         field = world.field(grid, times, mean)
         parts = np.stack(
-            [world.field(grid, times[k : k + 1], mean).values[0] for k in range(3)]
+            [world.field(grid, times[k : k + 1], mean).values[0] for k in range(2)]
         )
         np.testing.assert_array_equal(field.values, parts)
         np.testing.assert_array_equal(
-            field.values[2], world.values(grid, times[2], mean)
+            field.values[1], world.values(grid, times[1], mean)
         )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from deepcams.core.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from deepcams.exposure.fields import open_exposure_field as open_exposure_field
     from deepcams.exposure.point_list import PointList as PointList
     from deepcams.exposure.point_list import points_of as points_of
     from deepcams.exposure.point_list import read_points as read_points
@@ -30,6 +31,7 @@ else:
             "ZoneExposure": ".zones",
             "Zones": ".polygons",
             "country_zones": ".polygons",
+            "open_exposure_field": ".fields",
             "point_exposure": ".points",
             "points_of": ".point_list",
             "read_points": ".point_list",

@@ -138,11 +138,14 @@ def ring_areas(ring: np.ndarray, lines: Lines, hole: bool = False) -> Iterator[P
     for begin in range(top, bottom + 1, band):
         end = min(begin + band, bottom + 1)
         stop = int(np.searchsorted(row, end))
-        at = (row[start:stop] - begin) * across + column[start:stop]
-        widths = np.bincount(at, width[start:stop], (end - begin) * across)
-        floor = sines[row[start:stop] + 1]
-        under = width[start:stop] * (middle[start:stop] - floor)
-        areas = np.bincount(at, under, (end - begin) * across)
+        here = slice(start, stop)
+        at = (row[here] - begin) * across + column[here]
+        under = width[here] * (middle[here] - sines[row[here] + 1])
+        # Of no pieces bincount would make whole numbers.
+        widths, areas = (
+            np.bincount(at, part, (end - begin) * across).astype(float, copy=False)
+            for part in (width[here], under)
+        )
         areas, widths = (each.reshape(-1, across) for each in (areas, widths))
         total = above + np.cumsum(widths, axis=0)
         heights = (sines[begin:end] - sines[begin + 1 : end + 1])[:, None]

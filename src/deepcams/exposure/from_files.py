@@ -11,6 +11,7 @@ import numpy as np
 from deepcams.core.errors import InputError, notice
 from deepcams.core.period import Period
 from deepcams.core.progress import Progress
+from deepcams.exposure.fields import open_exposure_field
 from deepcams.exposure.point_list import read_points
 from deepcams.exposure.points import PointExposure, PointOptions
 from deepcams.exposure.polygons import read_zones
@@ -23,7 +24,6 @@ from deepcams.exposure.tables import (
     write_tables,
 )
 from deepcams.exposure.zones import WHO, Layout, zone_exposure
-from deepcams.readers.open import open_field
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def zones_to_file(request: ZoneRequest, progress: Progress | None = None) -> lis
             notice(
                 "the year of the population is not in its file's name; say it with --population-year"
             )
-    field = open_field(list(request.field), request.variable)
+    field = open_exposure_field(request.field, request.variable)
     found = zone_exposure(
         field,
         zones,
@@ -142,7 +142,9 @@ def points_to_file(
     check_output(out, (".csv", ".parquet"))
     places = read_points(points, id_column=id_column)
     options.check(places)
-    found = PointExposure(open_field(field, variable), places, options, progress)
+    found = PointExposure(
+        open_exposure_field([field], variable), places, options, progress
+    )
     write_tables(found.tables(), out, options.every)
     return [out, write_facts(out, found.facts)]
 

@@ -18,8 +18,10 @@ from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress
 from deepcams.core.text import counted
 from deepcams.core.times import stamp
+from deepcams.exposure.fields import DAYS
 from deepcams.exposure.point_list import PointList
 from deepcams.exposure.steps import Steps, step_means, steps_of
+from deepcams.files.land_mask import smoothed_land
 from deepcams.stations.averages import enough
 from deepcams.stations.extract import Series, nodes_read, read_nodes
 from deepcams.stations.matching import Placement, SpaceRule, place_stations
@@ -34,6 +36,8 @@ _TOGETHER = 1 << 25
 _ROWS = 1 << 21
 """Rows of a table that are made at a time."""
 _DAY = np.timedelta64(1, "D")
+_SEA = 0.01
+"""Share of land around a place below which it is at sea."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,7 @@ class PointExposure:
         options = options or PointOptions()
         options.check(points)
         self._points, self._options = points, options
+        self._ids = pd.Series(points.ids, dtype="str").array
         self._progress = progress or no_progress
         grid = grid_of(field)
         placement = _place(grid, points, options.how)
@@ -199,7 +204,7 @@ class PointExposure:
 
     def _about(self, rows: np.ndarray) -> pd.DataFrame:
         points = self._points
-        frame = pd.DataFrame({"id": points.ids[rows]})
+        frame = pd.DataFrame({"id": self._ids.take(rows)})
         if self._options.coordinates:
             frame["latitude"] = points.latitude[rows]
             frame["longitude"] = points.longitude[rows]
@@ -298,6 +303,13 @@ def _place(grid: Grid, points: PointList, how: How) -> Placement:
             do = "latitude and longitude are swapped: exchange the names of the columns"
         expected = f"a place in the region of the field ({grid.describe()})"
         raise InputError("list", expected, f"none of {len(points):,}", do)
+    if np.all(np.abs(longitude) <= 90):
+        sea = smoothed_land(latitude, longitude) < _SEA
+        if sea.mean() > 0.5 and np.all(smoothed_land(longitude, latitude) >= _SEA):
+            notice(
+                f"{counted(int(sea.sum()), 'place')} of {len(points):,} at sea, and all of them on land if latitude "
+                "and longitude are exchanged: are they swapped?"
+            )
     outside = int((~placement.inside).sum())
     if outside:
         notice(
@@ -367,6 +379,7 @@ def _facts(
         "field": str(field.attrs.get("source", "")),
         "variable": str(field.name),
         "units": "ug m-3",
+        "days": str(field.encoding.get(DAYS, "utc")),
         "grid": grid_of(field).describe(),
         "every": options.every,
         "how": options.how,

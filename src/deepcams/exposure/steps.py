@@ -14,8 +14,9 @@ from deepcams.core.field import is_mean
 from deepcams.core.period import Period
 from deepcams.core.text import counted
 from deepcams.core.times import DAY_SECONDS, stamp_seconds
+from deepcams.exposure.fields import interval_of
 from deepcams.stations.averages import enough
-from deepcams.stations.matching import cadence, field_seconds
+from deepcams.stations.matching import field_seconds
 
 Every = Literal["hour", "day", "month", "year"]
 _UNITS = {"day": "D", "month": "M", "year": "Y"}
@@ -78,7 +79,7 @@ def steps_of(field: xr.DataArray, every: Every, period: Period | None = None) ->
     Raises:
         InputError: no time in the period, a field too coarse in time for the steps, or no step with enough times.
     """
-    seconds, length = field_seconds(field), cadence(field)
+    seconds, length = field_seconds(field), interval_of(field)
     span = f"{stamp_seconds(seconds[0])} to {stamp_seconds(seconds[-1])} UTC"
     keep = np.arange(seconds.size)
     if period is not None:
@@ -88,7 +89,7 @@ def steps_of(field: xr.DataArray, every: Every, period: Period | None = None) ->
                 "--period", f"a time of the field ({span})", f"none in {period}"
             )
     finest = {"hour": DAY_SECONDS - 1, "day": DAY_SECONDS + 3600}.get(every)
-    if finest is not None and length > finest and seconds.size > 1:
+    if finest is not None and length > finest:
         found = f"a value every {length / DAY_SECONDS:g} days"
         raise InputError(
             "--every",

@@ -37,6 +37,9 @@ from deepcams.networks.layers import (
 from deepcams.networks.sizes import SizeRule
 from deepcams.networks.warp import at_least_float32, splat, warp
 
+_FAINT = 0.02
+"""Spread of scaled values below which contrast counts less."""
+
 Pair = tuple[Tensor, Tensor]
 """The same of frame 0 and of frame 1."""
 
@@ -54,6 +57,9 @@ class XVFIOptions:
         level_loss: "mean" (the release) or "sum" (the paper) over the levels' L1.
         smoothness: lambda_s, the weight of the flow's smoothness in the loss.
         edge: e, how soon a gradient of the target frees the flow from being smooth.
+        contrast: edge (odd, pixels) of the square over which features see frames less their mean, over their spread;
+            0: features see frames as they are (published). Where frames are smooth, what moves is a hundredth of what
+            is there, and no flow is learnt from it in hours.
     """
 
     nf: int = 64
@@ -64,6 +70,7 @@ class XVFIOptions:
     level_loss: str = "mean"
     smoothness: float = 0.5
     edge: float = 150.0
+    contrast: int = 0
 
     def __post_init__(self) -> None:
         where = "options of xvfi"
@@ -75,6 +82,8 @@ class XVFIOptions:
         require(where, "nf", divides, f"a number whose 4-fold {m**2} divides", self.nf)
         known = self.level_loss in ("mean", "sum")
         require(where, "level_loss", known, "mean or sum", repr(self.level_loss))
+        odd = self.contrast == 0 or (self.contrast % 2 == 1 and self.contrast > 1)
+        require(where, "contrast", odd, "0 or an odd number from 3 on", self.contrast)
         for option in ("smoothness", "edge"):
             value = getattr(self, option)
             require(where, option, value >= 0, "a number of at least 0", value)
@@ -212,7 +221,10 @@ class XVFI(TemporalNetwork):
             if name.startswith(("features", "next_level")):
                 nn.init.kaiming_normal_(part.weight)
             else:
-                nn.init.xavier_normal_(part.weight)
+                # To begin with, hardly any flow and residual: where they are large, training gets rid of them by
+                # features that are 0 for any input, and stays there.
+                first = 0.01 if name.endswith(("last", "dec3")) else 1.0
+                nn.init.xavier_normal_(part.weight, first)
             zero_bias(part)
 
     @property
@@ -311,6 +323,8 @@ class XVFI(TemporalNetwork):
 
     def _features(self, frames: Tensor, depth: int) -> list[Pair]:
         """Return the features of both frames (B, nf, h, w), per level, level 0 first."""
+        if self.options.contrast:
+            frames = _standardised(frames, self.options.contrast)
         level = self.features(frames.flatten(0, 1))
         levels = [level]
         for _ in range(depth):
@@ -380,6 +394,21 @@ class XVFI(TemporalNetwork):
         """Warp ``first`` along flow channels 0 and 1, ``second`` along 2 and 3."""
         mask = self.options.validity_mask
         return warp(first, flow[:, :2], mask), warp(second, flow[:, 2:], mask)
+
+
+def _standardised(frames: Tensor, size: int) -> Tensor:
+    """Return frames (B, 2, 1, H, W) less the mean of both over a square round each pixel, over their spread there."""
+
+    def local(x: Tensor) -> Tensor:
+        for kernel in ((size, 1), (1, size)):
+            edge = (kernel[0] // 2, kernel[1] // 2)
+            x = F.avg_pool2d(x, kernel, 1, edge, count_include_pad=False)
+        return x
+
+    frames = at_least_float32(frames)
+    frames = frames - local(frames.mean(1)).unsqueeze(1)
+    spread = local(frames.square().mean(1)).unsqueeze(1)
+    return frames / (spread + _FAINT**2).sqrt()
 
 
 def _summed_in_float64(part: nn.Module, x: Tensor) -> Tensor:
