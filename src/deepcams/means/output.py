@@ -105,6 +105,7 @@ class Words:
     def number(self, what: str, method: str, **more: Any) -> dict[str, Any]:
         """Return the attributes of a count."""
         return {
+            "standard_name": "number_of_observations",
             "long_name": what,
             "units": "1",
             "cell_methods": method,
@@ -116,7 +117,9 @@ class Words:
         """Return the attributes of a count of what is above a level."""
         words = f"{what} with {label(self._species)} above {level.value:g} {UNITS}"
         return {
-            **self.number(words, "time: sum"),
+            "long_name": words,
+            "units": "1",
+            "cell_methods": "time: sum",
             **level.attributes(),
             "level_units": UNITS,
             "comment": UNCALIBRATED + note,
@@ -204,7 +207,7 @@ def period_layout(
     rule = (
         f"missing where fewer than {plan.percent:g} % of the {plan.over}'s days count"
     )
-    of_days = "time: mean (comment: of the daily means that count)"
+    of_days = "time: mean (of the daily means that count)"
     fixed: dict[str, tuple[str, dict[str, Any]]] = {
         "days": (
             "int16",
@@ -214,9 +217,7 @@ def period_layout(
         "max": ("float32", words.value("highest hourly value", "time: maximum")),
         "max_day": (
             "float32",
-            words.value(
-                "highest daily mean", "time: maximum (comment: of daily means)"
-            ),
+            words.value("highest daily mean", "time: maximum (of daily means)"),
         ),
     }
     others = []
@@ -233,7 +234,7 @@ def period_layout(
                 "float32",
                 words.value(
                     what,
-                    "time: mean (comment: percentile of daily means)",
+                    "time: mean (percentile of daily means)",
                     percentile=of,
                 ),
             )
