@@ -108,6 +108,7 @@ def _write_bands(
     west = float(grid.longitudes[0]) - grid.step / 2
     north = float(grid.latitudes[0]) + grid.row_step / 2
     checksums: list[int] = []
+    intervals = _intervals(source, piece)
     with rasterio.open(
         draft,
         "w",
@@ -139,9 +140,24 @@ def _write_bands(
                 if source.status is not None:
                     flag = source.status[piece.start + place]
                     tags["STATUS"] = STATUS_MEANINGS[flag]
+                if intervals is not None:
+                    start_end = intervals[place]
+                    tags["TIME_INTERVAL"] = "/".join(
+                        f"{np.datetime_as_string(edge, 'm')}Z" for edge in start_end
+                    )
                 raster.update_tags(band, TIME=moment, **tags)
                 checksums.append(_checksum(frame[rows]))
     return checksums
+
+
+def _intervals(source: Source, piece: Piece) -> np.ndarray | None:
+    """Return the beginning and end of what each time is the mean of, (times, 2); ``None`` for instants."""
+    layout = source.layout(piece)
+    half = layout.half_width
+    if half is None or not np.any(half):
+        return None
+    halves = np.broadcast_to(half, layout.times.shape)
+    return np.stack([layout.times - halves, layout.times + halves], axis=1)
 
 
 def _file_tags(source: Source, piece: Piece) -> dict[str, str]:
