@@ -149,6 +149,15 @@ def test_only_chunks_with_places_and_days_are_read(
     assert seen == [(24, 96, (0, 5), (0, 6))]
 
 
+def test_places_at_sea_may_be_swapped() -> None:
+    """Towns in Europe with their coordinates exchanged lie in the Indian Ocean, which a global field covers, too."""
+    towns = pd.DataFrame({"lat": [2.35, 4.9, 12.6], "lon": [48.86, 52.4, 55.7]})
+    with pytest.warns(DeepcamsNotice, match="3 places of 3 at sea.* swapped"):
+        point_exposure(field_on(COARSE, hours=2), points_of(towns), every="hour")
+    right = towns.rename(columns={"lat": "lon", "lon": "lat"})
+    point_exposure(field_on(COARSE, hours=2), points_of(right), every="hour")
+
+
 def test_parts_make_the_same_table(monkeypatch: pytest.MonkeyPatch) -> None:
     field, points = field_on(COARSE, hours=48), places()
     whole = PointExposure(field, points, PointOptions(every="hour", coordinates=True))

@@ -98,6 +98,14 @@ def test_means_by_people_are_those_of_fine_pieces() -> None:
     own = np.floor((REGION.latitudes[0] + 1 - middle_north) / 2).astype(int)
     east = np.floor((middle_west - REGION.longitudes[0] + 1) / 2).astype(int)
     assert found.people[0] == pytest.approx(people.sum(), rel=1e-6)
+    inside = ((middle_north > 47) & (middle_north < 55.5))[:, None] & (
+        (middle_west > -3) & (middle_west < 8.5)
+    )
+    areas = np.broadcast_to(area[:, None], inside.shape)[inside]
+    known_cells = (numbers >= 0)[row][:, column][inside]
+    assert found.people_known is not None
+    expected = areas[known_cells].sum() / areas.sum()
+    assert found.people_known[0] == pytest.approx(expected, abs=1e-6)
     for hour, values in enumerate(field.values.astype(float)):
         here = values[own][:, east]
         known = np.isfinite(here)
