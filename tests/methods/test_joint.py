@@ -273,6 +273,9 @@ def test_what_does_not_fit_is_one_line(
         build("flow", path)
     with pytest.raises(InputError, match="a network in space and time"):
         build("flow", "bicubic", auxiliary=("x.nc",))
+    for option in ({"factor": 5}, {"gap": 6}, {"conserve": False}):
+        with pytest.raises(InputError, match="expected a method in time and one in"):
+            joint(path, **option)
     with pytest.raises(InputError, match="takes weather"):
         joint(path, auxiliary=(other,))
     assert downscaled(tmp_path, path, weather(tmp_path / "blh.nc")) == 2

@@ -110,12 +110,9 @@ def build(
     precision: str = "float32",
     engine: str = "auto",
     variable: str | None = None,
-<<<<<<< HEAD
-    auxiliary: Sequence[str] = (),
-=======
     factor: int = FACTOR,
     gap: float | None = None,
->>>>>>> main
+    auxiliary: Sequence[str] = (),
 ) -> Chain:
     """Build the chain that the names describe.
 
@@ -133,12 +130,9 @@ def build(
         engine: runs networks in space on the CPU: one of :data:`deepcams.methods.engines.ENGINES`, ``torch``, or
             ``auto``: the quickest one installed that can, else PyTorch.
         variable: what will be downscaled; a checkpoint trained on another one is refused. None: not checked.
-<<<<<<< HEAD
-        auxiliary: files of weather for a network in space and time that takes them.
-=======
         factor: fine nodes per coarse node in each direction: 3, or 5 by a method that needs no training.
         gap: hours that frames may be apart to be interpolated between, 2 to 6; default 3. Networks learned 3.
->>>>>>> main
+        auxiliary: files of weather for a network in space and time that takes them.
 
     Raises:
         InputError: an unknown name; a checkpoint that is missing, damaged, of the wrong kind, or for another variable
@@ -153,20 +147,25 @@ def build(
         "engine": engine,
         "variable": variable,
     }
-<<<<<<< HEAD
     if temporal == spatial and _is_joint(temporal):
+        usual = {
+            "--order": (order, "spatial-first"),
+            "--factor": (factor, FACTOR),
+            "--gap": (gap or MAX_GAP / HOUR, MAX_GAP / HOUR),
+            "--no-conserve": (conserve, True),
+        }
+        for option, (found, only) in usual.items():
+            if found != only:
+                expected = f"a method in time and one in space with {option}"
+                raise InputError(f"--method {temporal}", expected, "one in both")
         return Chain([_joint(temporal, how, auxiliary)])
     if auxiliary:
         found = f"{temporal} in time, {spatial} in space"
         raise InputError("--auxiliary", "a network in space and time", found)
-    in_time = _method("temporal", temporal, TEMPORAL, how)
-    in_space = _method("spatial", spatial, SPATIAL, how)
-=======
     in_time = _with_gap(_method("temporal", temporal, TEMPORAL, how), gap)
     if spatial == BEST and factor != FACTOR:
         spatial = TRAINING_FREE["spatial"]
     in_space = _with_factor(_method("spatial", spatial, SPATIAL, how), factor)
->>>>>>> main
     if in_space is not None and conserve:
         from deepcams.methods.arrays import arrays_for
         from deepcams.methods.conserve import Conserving
