@@ -35,6 +35,7 @@ _CELL = _FACTOR**2
 _GAIN = 3.0
 """Differences of logarithms are small compared with the logarithms."""
 _SMALLEST = 1e-20
+_LEAST = -30.0
 _MOST = 2.0
 """Largest change of a cell's mean between two analyses, in its logarithm."""
 
@@ -130,7 +131,7 @@ class SpaceTime(JointNetwork):
             F.pixel_unshuffle(planes[:, k : k + 1].clamp_min(0), _FACTOR)
             for k in range(3)
         )
-        between = F.avg_pool2d(planes[:, 3:4], _FACTOR)
+        between = F.avg_pool2d(planes[:, 3:4], _FACTOR).clamp(0, 1)
         with torch.autocast(planes.device.type, enabled=False):
             floor = self.options.floor
             log = (estimate + floor).log()
@@ -150,7 +151,8 @@ class SpaceTime(JointNetwork):
             x = block(x)
         answer = at_least_float32(self.last(x))
         changes = answer[:, :_CELL]
-        changed = estimate * (changes - changes.amax(dim=1, keepdim=True)).exp()
+        changes = changes - changes.amax(dim=1, keepdim=True)
+        changed = estimate * changes.clamp_min(_LEAST).exp()
         growth = (between * answer[:, _CELL:].clamp(-_MOST, _MOST)).exp()
         total = estimate.sum(dim=1, keepdim=True) * growth
         share = changed / changed.sum(dim=1, keepdim=True).clamp_min(_SMALLEST)
