@@ -194,6 +194,12 @@ def test_nothing_of_a_person_leaves_the_table(
         clean_up(path, *rest, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(os, "unlink", before)
+    shown = [""]
+
+    def echo(text: str) -> None:
+        shown[0] += f"{text}\n"
+
+    monkeypatch.setattr("typer.echo", echo)
     head = "id,latitude,longitude,address,start,end\n"
     row = ",".join((SECRETS[0], *SECRETS[1:3], SECRETS[3], "2019-12-30", "2019-12-31"))
     Path("list.csv").write_text(head + row + "\n")
@@ -202,7 +208,8 @@ def test_nothing_of_a_person_leaves_the_table(
         "points", "field.nc", "list.csv", "-o", out, "--how", "bilinear"
     )
     assert status == 0
-    assert not any(secret in said for secret in SECRETS)
+    assert f"  {out}" in shown[0]
+    assert not any(secret in said + shown[0] for secret in SECRETS)
     table = pd.read_csv(out) if suffix == "csv" else pd.read_parquet(out)
     assert table["id"].tolist() == [SECRETS[0]] * 2
     assert list(table) == ["id", "start", "value"]
