@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -181,22 +180,21 @@ def homes(folder: Path, number: int) -> Path:
 def command(*arguments: object, cache: Path) -> None:
     """Run a command and say what it took."""
     environment = {**os.environ, "DEEPCAMS_CACHE": str(cache)}
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = time.perf_counter()
-    subprocess.run(
+    process = subprocess.Popen(
         [sys.executable, "-m", "deepcams", *map(str, arguments), "-q"],
-        check=True,
         env=environment,
         stdout=subprocess.DEVNULL,
     )
-    wall = time.perf_counter() - began
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    busy = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{arguments[0]} failed")
+    wall, busy = time.perf_counter() - began, used.ru_utime + used.ru_stime
     shown = " ".join(Path(str(each)).name for each in arguments)
     size = Path(str(arguments[-1])).stat().st_size
     print(
         f"{shown}: {wall:.0f} s ({busy:.0f} s processor), {size / 1e6:.0f} MB out, "
-        f"at most {after.ru_maxrss / 1e6:.1f} GB so far",
+        f"at most {used.ru_maxrss / 1e6:.1f} GB",
         flush=True,
     )
 

@@ -1,9 +1,10 @@
 """``deepcams means`` next to a plain read of the same hours, and to CDO: ``python benchmarks/means.py [--days 365]``.
 
 A few simulated global days are downscaled; a record of any length is made of hard links to their shards. All is
-measured in one run: a plain read (xarray, day by day, nothing computed), daily means in days of UTC, by longitude and
-by time zones, longer periods, and CDO's ``daymean`` of a netCDF file of the downscaled days. Times and peak memory are
-of whole processes; the plain read is measured before and after, and its mean is the reference.
+measured in one run: a plain read (xarray, day by day, nothing computed), daily means in days of UTC, and of a shorter
+record also by longitude and by time zones; CDO's ``daymean`` of a netCDF file of the downscaled days; longer periods.
+Times and peak memory are of whole processes; the plain read is measured before and after, and its mean is the
+reference.
 """
 
 from __future__ import annotations
@@ -113,32 +114,42 @@ def measure(folder: Path, days: int, short: int, distinct: int) -> None:
     for number, store in stores.items():
         if not store.exists():
             link(source, store, number)
-    plain = [sys.executable, "-c", PLAIN, str(stores[days]), "zarr"]
-    run([*plain[:3], str(stores[short]), "zarr"])  # so that all shards are in memory
-    costs = {"plain read": run(plain)}
-    for kind in ("utc", "nautical", "zones"):
-        out = folder / f"{kind}.zarr"
-        command = deepcams("means", stores[days], "-o", out, "--overwrite")
-        costs[f"days of {kind}"] = run([*command, "--days", kind])
-    costs["plain read again"] = run(plain)
-    brief = deepcams("means", stores[short], "-o", folder / "short.zarr", "--overwrite")
-    costs[f"days of utc, {short} days"] = run(brief)
-    for over in ("month", "year") if days >= 365 else ():
-        command = deepcams("means", folder / "utc.zarr", "-o", folder / f"{over}.zarr")
-        costs[f"{over}s from days"] = run([*command, "--overwrite", "--over", over])
-    show(costs, f"{days} global days (hard links to {distinct})")
+    # Read once, so that all shards are in memory.
+    run([sys.executable, "-c", PLAIN, str(stores[short]), "zarr"])
+    for number, store in stores.items():
+        plain = [sys.executable, "-c", PLAIN, str(store), "zarr"]
+        costs = {"plain read": run(plain)}
+        for kind in ("utc",) if number == days else ("utc", "nautical", "zones"):
+            out = folder / f"{number}-{kind}.zarr"
+            command = deepcams("means", store, "-o", out, "--overwrite")
+            costs[f"days of {kind}"] = run([*command, "--days", kind])
+        costs["plain read again"] = run(plain)
+        show(costs, f"{number} global days (hard links to {distinct})")
     if shutil.which("cdo"):
         against_cdo(folder, source, distinct)
+    costs = {}
+    for over in ("month", "year") if days >= 365 else ():
+        command = deepcams("means", folder / f"{days}-utc.zarr", "--over", over)
+        out = folder / f"{days}-{over}.zarr"
+        costs[f"{over}s from days"] = run([*command, "-o", str(out), "--overwrite"])
+    show(costs, f"longer periods from {days} daily means")
 
 
 def show(costs: dict[str, Cost], title: str) -> None:
     """Print costs; speeds are relative to the mean of the two plain reads."""
-    reads = [cost.wall for name, cost in costs.items() if name.startswith("plain")]
-    print(title)
+    reads = [cost for name, cost in costs.items() if name.startswith("plain")]
+    print(title, flush=True)
     for name, cost in costs.items():
-        share = f"{np.mean(reads) / cost.wall:6.0%} of a plain read's speed"
+        share = ""
+        if reads:
+            walls, used = (
+                np.mean([getattr(each, key) for each in reads])
+                for key in ("wall", "used")
+            )
+            share = f"speed {walls / cost.wall:4.0%} by wall, {used / cost.used:4.0%} by processor"
         print(
-            f"  {name:24} wall {cost.wall:7.1f} s  processor {cost.used:7.1f} s  peak {cost.peak:6.0f} MB  {share}"
+            f"  {name:24} wall {cost.wall:7.1f} s  processor {cost.used:7.1f} s  peak {cost.peak:6.0f} MB  {share}",
+            flush=True,
         )
 
 

@@ -16,6 +16,7 @@ from deepcams.core.grid import Grid
 from deepcams.export import job
 from deepcams.export.geotiff import block_size, raster_grid
 from deepcams.export.source import pieces_of, turned
+from deepcams.means import means_to
 from deepcams.readers.open import open_field
 
 Told = pytest.CaptureFixture[str]
@@ -396,6 +397,32 @@ def test_without_rasterio_the_extra_is_named(
     job.export_to([store], tmp_path / "out", "cog", period="2019-12-31T15")
     job.export_to([store], tmp_path / "nc", "netcdf", period="2019-12-31T15")
     assert asked == ["rasterio"]  # before anything is opened or written
+
+
+def test_daily_means_are_maps_too(store: Path, tmp_path: Path, capsys: Told) -> None:
+    """What ``deepcams means`` wrote; each band says which interval it is the mean of."""
+    rasterio: Any = pytest.importorskip("rasterio")
+    days, out = tmp_path / "days.nc", tmp_path / "days.tif"
+    means_to([str(store)], days, complete=5)
+    assert main(["export", str(days), "--to", "cog", "-o", str(out)]) == 0
+    with xr.open_dataset(days) as made, rasterio.open(out) as raster:
+        expected = np.roll(made.pm2p5_mean.values, 72, axis=2)[:, 1:-1]
+        np.testing.assert_array_equal(raster.read(), expected)
+        assert raster.descriptions[0] == "pm2p5_mean 2019-12-31T12:00Z"
+        tags = [raster.tags(band)["TIME_INTERVAL"] for band in (1, 2)]
+    assert tags == [
+        "2019-12-31T00:00Z/2020-01-01T00:00Z",
+        "2020-01-01T00:00Z/2020-01-02T00:00Z",
+    ]
+    again = tmp_path / "again.nc"
+    arguments = ["export", str(days), "--to", "netcdf", "-o", str(again)]
+    assert main([*arguments, "--variable", "pm2p5_max"]) == 0
+    with xr.open_dataset(again) as found, xr.open_dataset(days) as made:
+        np.testing.assert_array_equal(found.time_bounds, made.time_bounds)
+        assert found.pm2p5_max.attrs["cell_methods"] == "time: maximum"
+    capsys.readouterr()
+    assert main([*arguments, "--variable", "pm2p5_count", "--overwrite"]) == 2
+    assert "one of pm2p5_max, pm2p5_mean" in capsys.readouterr().err
 
 
 def test_cams_itself_is_exported(cams_dir: Path, tmp_path: Path) -> None:

@@ -133,6 +133,14 @@ def test_populations_that_cannot_be_used(refused: Command) -> None:
     said = zones_said(refused, "--population", "mollweide.tif")
     assert "a reference system in degrees, found ESRI:54009" in said
     assert "gdalwarp" in said
+    degrees = rasterio.transform.from_origin(0, 55, 1, 1)
+    with rasterio.open(
+        "cut_2020.tif", "w", crs="EPSG:4326", transform=degrees, **about
+    ) as file:
+        file.write(np.ones((4, 5), np.float32), 1)
+    Path("cut_2020.tif").write_bytes(Path("cut_2020.tif").read_bytes()[:-40])
+    said = zones_said(refused, "--population", "cut_2020.tif")
+    assert "cut_2020.tif: expected readable values" in said
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,15 @@ def test_only_chunks_with_places_and_days_are_read(
     assert seen == [(24, 96, (0, 5), (0, 6))]
 
 
+def test_places_at_sea_may_be_swapped() -> None:
+    """Towns in Europe with their coordinates exchanged lie in the Indian Ocean, which a global field covers, too."""
+    towns = pd.DataFrame({"lat": [2.35, 4.9, 12.6], "lon": [48.86, 52.4, 55.7]})
+    with pytest.warns(DeepcamsNotice, match="3 places of 3 at sea.* swapped"):
+        point_exposure(field_on(COARSE, hours=2), points_of(towns), every="hour")
+    right = towns.rename(columns={"lat": "lon", "lon": "lat"})
+    point_exposure(field_on(COARSE, hours=2), points_of(right), every="hour")
+
+
 def test_parts_make_the_same_table(monkeypatch: pytest.MonkeyPatch) -> None:
     field, points = field_on(COARSE, hours=48), places()
     whole = PointExposure(field, points, PointOptions(every="hour", coordinates=True))
@@ -185,6 +194,12 @@ def test_nothing_of_a_person_leaves_the_table(
         clean_up(path, *rest, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(os, "unlink", before)
+    shown = [""]
+
+    def echo(text: str) -> None:
+        shown[0] += f"{text}\n"
+
+    monkeypatch.setattr("typer.echo", echo)
     head = "id,latitude,longitude,address,start,end\n"
     row = ",".join((SECRETS[0], *SECRETS[1:3], SECRETS[3], "2019-12-30", "2019-12-31"))
     Path("list.csv").write_text(head + row + "\n")
@@ -193,7 +208,8 @@ def test_nothing_of_a_person_leaves_the_table(
         "points", "field.nc", "list.csv", "-o", out, "--how", "bilinear"
     )
     assert status == 0
-    assert not any(secret in said for secret in SECRETS)
+    assert f"  {out}" in shown[0]
+    assert not any(secret in said + shown[0] for secret in SECRETS)
     table = pd.read_csv(out) if suffix == "csv" else pd.read_parquet(out)
     assert table["id"].tolist() == [SECRETS[0]] * 2
     assert list(table) == ["id", "start", "value"]

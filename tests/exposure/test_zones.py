@@ -98,6 +98,14 @@ def test_means_by_people_are_those_of_fine_pieces() -> None:
     own = np.floor((REGION.latitudes[0] + 1 - middle_north) / 2).astype(int)
     east = np.floor((middle_west - REGION.longitudes[0] + 1) / 2).astype(int)
     assert found.people[0] == pytest.approx(people.sum(), rel=1e-6)
+    inside = ((middle_north > 47) & (middle_north < 55.5))[:, None] & (
+        (middle_west > -3) & (middle_west < 8.5)
+    )
+    areas = np.broadcast_to(area[:, None], inside.shape)[inside]
+    known_cells = (numbers >= 0)[row][:, column][inside]
+    assert found.people_known is not None
+    expected = areas[known_cells].sum() / areas.sum()
+    assert found.people_known[0] == pytest.approx(expected, abs=1e-6)
     for hour, values in enumerate(field.values.astype(float)):
         here = values[own][:, east]
         known = np.isfinite(here)
@@ -186,8 +194,10 @@ def test_zones_of_any_file(kind: str, tmp_path: Path) -> None:
     shapely = pytest.importorskip("shapely")
     hole = rectangle(1, 49, 3, 51)
     shapes = [shapely.Polygon(BOX, [hole]), shapely.box(10, 50, 12, 52)]
-    table = geopandas.GeoDataFrame({"code": ["A", "B"]}, geometry=shapes, crs=4326)
     if kind != "geojson":  # which is always in degrees
+        shapes = [shape.segmentize(0.05) for shape in shapes]  # curved in metres
+    table = geopandas.GeoDataFrame({"code": ["A", "B"]}, geometry=shapes, crs=4326)
+    if kind != "geojson":
         table = table.to_crs(3035)
     path = tmp_path / f"zones.{kind}"
     table.to_parquet(path) if kind == "parquet" else table.to_file(path)
@@ -196,7 +206,18 @@ def test_zones_of_any_file(kind: str, tmp_path: Path) -> None:
     assert [ring.hole for ring in zones.rings] == [False, True, False]
     expected = weigh(zones_of(BOX, rectangle(10, 50, 12, 52)), REGION).zone_area
     expected[0] -= weigh(zones_of(hole), REGION).zone_area[0]
-    assert weigh(zones, REGION).zone_area == pytest.approx(expected, rel=1e-4)
+    assert weigh(zones, REGION).zone_area == pytest.approx(expected, rel=1e-6)
+
+
+def test_edges_that_are_straight_in_metres(tmp_path: Path) -> None:
+    """A square of 2,000 km in an equal-area projection has that area, though its edges are curved in degrees."""
+    geopandas = pytest.importorskip("geopandas")
+    shapely = pytest.importorskip("shapely")
+    square = shapely.box(3e6, 2e6, 5e6, 4e6)
+    geopandas.GeoDataFrame(geometry=[square], crs=3035).to_file(tmp_path / "z.gpkg")
+    zones = read_zones(tmp_path / "z.gpkg")
+    area = weigh(zones, COARSE).zone_area[0] * 6371007.2**2
+    assert area == pytest.approx(4e12, rel=4e-3)  # of the sphere, not the ellipsoid
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet", "gpkg"])

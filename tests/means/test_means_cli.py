@@ -90,6 +90,7 @@ REFUSED = [
     (["part.zarr", "-o", "a.zarr"], "expected a finished store, found 1 of 3 parts"),
     (["days.zarr", "-o", "a.zarr", "--over", "year"], "of which 75 % of the days"),
     (["old.zarr", "-o", "a.zarr", "--over", "month"], "found 2 of 3 parts of it"),
+    (["bad.zarr", "-o", "a.zarr", "--over", "month"], "bad.zarr: expected readable"),
     (
         ["hours.nc", "-o", "days.zarr", "--days", "nautical"],
         "days.zarr exists with other settings or inputs: means.days was utc, now nautic",
@@ -103,6 +104,8 @@ def test_bad_input_is_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -
     means_to("hours.nc", "days.zarr")
     shutil.copytree("days.zarr", "old.zarr")
     Path("old.zarr/.deepcams/item-000001.record.json").unlink()
+    shutil.copytree("days.zarr", "bad.zarr")
+    Path("bad.zarr/pm2p5_max/c/0/0/0").write_bytes(b"no shard")
     before = _tree(here)
     for arguments, words in REFUSED:
         assert main(["means", *arguments]) == 2, arguments

@@ -74,6 +74,18 @@ def downscale(
     variable: Annotated[
         str | None, typer.Option(help="Another variable than PM2.5 (pm10, ..).")
     ] = None,
+    factor: Annotated[
+        int,
+        typer.Option(help="Finer in space by 3, or by 5 (methods without training)."),
+    ] = 3,
+    gap: Annotated[
+        float | None,
+        typer.Option(
+            metavar="HOURS",
+            help="Frames between which hours are interpolated are at most so far apart, 2 to 6.",
+            show_default="3",
+        ),
+    ] = None,
     rounding: Annotated[
         float,
         typer.Option(
@@ -155,6 +167,8 @@ def downscale(
         device=device,
         precision=precision,
         engine=engine,
+        factor=factor,
+        gap=gap,
         inputs=[file.given for file in files],
         command=command_line(),
         **settings,

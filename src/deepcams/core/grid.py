@@ -19,6 +19,9 @@ from deepcams.core.errors import InputError, notice
 FACTOR = 3
 """Fine nodes per coarse node in each direction (0.75 / 0.25 degree)."""
 
+FACTORS = (3, 5)
+"""Factors of methods that can do others. Even ones put no fine node on a coarse node, nor on a pole."""
+
 _TOLERANCE = 0.01
 """How far a coordinate may lie from its node, in steps (packed and float32 coordinates are not exact)."""
 

@@ -22,7 +22,6 @@ from deepcams.core.url import Place
 from deepcams.downscaling.job import Job, Summary, plan_job
 from deepcams.files.lock import locked
 from deepcams.files.records import refuse_changes
-from deepcams.methods.base import MAX_GAP
 from deepcams.workers import ThisProcess, Workers
 from deepcams.writers import Item, open_target
 from deepcams.writers.layout import ITEM_HOURS
@@ -86,7 +85,9 @@ class Extension:
         """Return the new items, and the last ones of before if later frames change them; forget what is out of date."""
         job, plan = self.job, self.job.plan
         todo = []
-        for item in plan.items[_first_changed(self.before, plan.chain.reach) :]:
+        for item in plan.items[
+            _first_changed(self.before, plan.chain.reach, plan.chain.max_gap) :
+        ]:
             if plan.times[item.start] < plan.field.time.values[0]:
                 continue  # whole, and its input is not here
             record = job.target.record(item)
@@ -119,9 +120,10 @@ def plan_extension(field: xr.DataArray, out: str | Place, **settings: Any) -> Ex
     job = plan_job(field, out, before=before, **settings)
     first, times = job.plan.field.time.values[0], job.plan.times
     reach = job.plan.chain.reach
-    start = _first_changed(before, reach) * ITEM_HOURS
+    gap = job.plan.chain.max_gap
+    start = _first_changed(before, reach, gap) * ITEM_HOURS
     whole = before.size % ITEM_HOURS == 0 and not reach
-    needed = before[-1] if whole else max(before[start] - reach * MAX_GAP, before[0])
+    needed = before[-1] if whole else max(before[start] - reach * gap, before[0])
     if first > needed:
         raise InputError(
             f"--extend {out}",
@@ -148,9 +150,9 @@ def plan_extension(field: xr.DataArray, out: str | Place, **settings: Any) -> Ex
     return Extension(replace(job, layout=layout, request=request), before)
 
 
-def _first_changed(before: np.ndarray, reach: int) -> int:
+def _first_changed(before: np.ndarray, reach: int, gap: np.timedelta64) -> int:
     """Return the number of the first item that later frames may change: those reach back before the store's end."""
-    last = before[-1] - reach * MAX_GAP
+    last = before[-1] - reach * gap
     return int(max(np.searchsorted(before, last, side="right") - 1, 0) // ITEM_HOURS)
 
 

@@ -55,6 +55,7 @@ from deepcams.writers import (
     open_target,
     split_hours,
 )
+from deepcams.writers.layout import status_attributes
 from deepcams.writers.target import AGAIN, REQUEST, merge_records
 
 WAIT_FOR_PARTS = 120.0
@@ -328,7 +329,9 @@ class Job:
 
     def _known(self, item: Item) -> int:
         """Return how many hours of an item are not in a gap."""
-        status = hour_status(self.plan.field.time.values, self.plan.hours(item))
+        plan = self.plan
+        times, hours = plan.field.time.values, plan.hours(item)
+        status = hour_status(times, hours, plan.chain.max_gap)
         return int(np.count_nonzero(status))
 
     def compute(self, item: Item) -> tuple[np.ndarray, np.ndarray, Record]:
@@ -339,7 +342,9 @@ class Job:
         inputs = self.inputs.fingerprint(frames, piece)
         counts = count_frames(piece, own, plan)
         values = compute_hours(piece, plan.chain, hours, plan.crop)
-        status, missing_cells, largest = examine(values, plan.field.time.values, hours)
+        status, missing_cells, largest = examine(
+            values, plan.field.time.values, hours, plan.chain.max_gap
+        )
         if plan.chain.clips_fine:  # a network in time was given the fine analysis hours
             clipped = int((values[status == ANALYSIS] > plan.chain.clip_above).sum())
             counts = replace(counts, clipped=clipped)
@@ -467,6 +472,7 @@ def plan_job(
         global_attributes(plan, run, command),
         bits,
         plan.half_width,
+        status=status_attributes(plan.chain.max_gap),
     )
     names = [place_of(path).name for path in inputs]
     where = ", ".join(names[:2]) + (", .." if len(names) > 2 else "")

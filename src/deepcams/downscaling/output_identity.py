@@ -16,6 +16,7 @@ from deepcams._version import __version__
 from deepcams.core.errors import OutputError
 from deepcams.core.field import grid_of
 from deepcams.core.species import label
+from deepcams.core.times import HOUR
 from deepcams.core.url import Place, Url, place_of
 from deepcams.downscaling.plan import Plan
 from deepcams.files.records import Identity, refuse_changes
@@ -133,7 +134,8 @@ def global_attributes(plan: Plan, run: dict[str, Any], command: str) -> dict[str
     summary = (
         f"Surface {species} on a {plan.crop.grid.spacing} degree grid, {cadence}downscaled from {source} "
         f"({grid_of(plan.field).spacing} degrees) by {plan.chain.name}. An analysis hour has a frame of the input; "
-        "the others are interpolated between frames at most 3 hours apart (see the variable status)."
+        f"the others are interpolated between frames at most {plan.chain.max_gap / HOUR:g} hours apart "
+        "(see the variable status)."
     )
     return {
         "title": f"{cadence.capitalize()}{species} at {plan.crop.grid.spacing} degrees".strip(),

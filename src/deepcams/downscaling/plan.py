@@ -147,7 +147,7 @@ class Plan:
     def ends(self, item: Item) -> np.ndarray:
         """Return the indices of the frames that end the intervals in which the item's other hours are."""
         hours, times = self.hours(item), self.field.time.values
-        inner = hour_status(times, hours) == INTERPOLATED
+        inner = hour_status(times, hours, self.chain.max_gap) == INTERPOLATED
         return np.unique(np.searchsorted(times, hours[inner])).astype(int)
 
     def is_own(self, item: Item) -> np.ndarray:
@@ -219,15 +219,15 @@ def plan_work(
         InputError: the field is not canonical, too short for a method in time, or outside ``bbox`` or ``period``.
     """
     grid, times = grid_of(field), field.time.values
-    if chain.hourly and not np.any(np.diff(times) <= MAX_GAP):
+    if chain.hourly and not np.any(np.diff(times) <= chain.max_gap):
         found = "a single frame"
         if times.size > 1:
             found = f"frames {np.diff(times).min() / HOUR:g} hours apart"
         raise InputError(
             "time",
-            "two frames at most 3 hours apart to interpolate between",
+            f"two frames at most {chain.max_gap / HOUR:g} hours apart to interpolate between",
             found,
-            "add the next frame's file, or keep the cadence with --temporal none",
+            "add the next frame's file, allow more with --gap 6, or keep the cadence with --temporal none",
         )
     hours = hours_between(times) if chain.hourly else times
     if period is not None:
@@ -275,7 +275,10 @@ def compute_hours(
 
 
 def examine(
-    values: np.ndarray, times: np.ndarray, hours: np.ndarray
+    values: np.ndarray,
+    times: np.ndarray,
+    hours: np.ndarray,
+    max_gap: np.timedelta64 = MAX_GAP,
 ) -> tuple[np.ndarray, int, float | None]:
     """Find what the computed values of an item hold.
 
@@ -288,7 +291,7 @@ def examine(
         each hour's status (int8: missing, analysis or interpolated, by the values that are really there), the number
         of missing values in hours that are not missing as a whole, and the largest value (``None``: there is none).
     """
-    status, missing_cells, largest = hour_status(times, hours), 0, -np.inf
+    status, missing_cells, largest = hour_status(times, hours, max_gap), 0, -np.inf
     for i, frame in enumerate(values):
         top = float(frame.max())
         if np.isnan(top):  # a NaN somewhere: rare, so it is counted only then

@@ -21,6 +21,7 @@ from deepcams.writers.layout import STATUS_MEANINGS
 _BLOCK_BYTES = 64 << 20
 """What a block of all bands may take in memory: COG's blocks interleave the bands."""
 _BLOCKS = (512, 256, 128)
+_CACHE_MEGABYTES = 256
 _TAGS = (
     "title",
     "summary",
@@ -71,9 +72,9 @@ def write_cog(
     grid, rows = raster_grid(source.grid)
     side = block_size(piece.hours)
     try:
-        # GDAL keeps no statistics and no other file next to these.
-        with rasterio.Env(GDAL_PAM_ENABLED="NO", GDAL_TIFF_INTERNAL_MASK="YES"):
-            checksums = _write_bands(draft, source, piece, blocks, grid, rows)
+        # No file of statistics next to these; a cache that does not grow with the memory of the machine.
+        with rasterio.Env(GDAL_PAM_ENABLED="NO", GDAL_CACHEMAX=_CACHE_MEGABYTES):
+            checksums = _write_bands(draft, source, piece, blocks, grid, rows, side)
             shutil.copy(
                 str(draft),
                 str(path),
@@ -100,12 +101,14 @@ def _write_bands(
     blocks: Iterable[tuple[int, np.ndarray]],
     grid: Grid,
     rows: slice,
+    side: int,
 ) -> list[int]:
     """Write a plain GeoTIFF of all bands and tags; return the checksum of each band."""
     rasterio: Any = need("rasterio")
     west = float(grid.longitudes[0]) - grid.step / 2
     north = float(grid.latitudes[0]) + grid.row_step / 2
     checksums: list[int] = []
+    intervals = _intervals(source, piece)
     with rasterio.open(
         draft,
         "w",
@@ -118,6 +121,10 @@ def _write_bands(
         transform=rasterio.Affine(grid.step, 0, west, 0, -grid.row_step, north),
         nodata=np.nan,
         interleave="band",
+        # In the blocks of the COG, so that each is read once for it.
+        tiled=True,
+        blockxsize=side,
+        blockysize=side,
         bigtiff="IF_SAFER",
     ) as raster:
         raster.update_tags(**_file_tags(source, piece))
@@ -133,9 +140,24 @@ def _write_bands(
                 if source.status is not None:
                     flag = source.status[piece.start + place]
                     tags["STATUS"] = STATUS_MEANINGS[flag]
+                if intervals is not None:
+                    start_end = intervals[place]
+                    tags["TIME_INTERVAL"] = "/".join(
+                        f"{np.datetime_as_string(edge, 'm')}Z" for edge in start_end
+                    )
                 raster.update_tags(band, TIME=moment, **tags)
                 checksums.append(_checksum(frame[rows]))
     return checksums
+
+
+def _intervals(source: Source, piece: Piece) -> np.ndarray | None:
+    """Return the beginning and end of what each time is the mean of, (times, 2); ``None`` for instants."""
+    layout = source.layout(piece)
+    half = layout.half_width
+    if half is None or not np.any(half):
+        return None
+    halves = np.broadcast_to(half, layout.times.shape)
+    return np.stack([layout.times - halves, layout.times + halves], axis=1)
 
 
 def _file_tags(source: Source, piece: Piece) -> dict[str, str]:

@@ -10,12 +10,13 @@ import numpy as np
 import xarray as xr
 
 from deepcams._version import __version__
-from deepcams.core.errors import InputError
-from deepcams.core.field import as_field, grid_of, is_mean
+from deepcams.core.errors import InputError, choose
+from deepcams.core.field import DIMS, UNITS, as_field, grid_of, is_mean
 from deepcams.core.grid import Grid
 from deepcams.core.period import Period
+from deepcams.core.text import from_json
 from deepcams.core.times import HOUR, stamp
-from deepcams.readers.datasets import opened
+from deepcams.readers.datasets import field_variables, opened
 from deepcams.readers.detect import find_files
 from deepcams.readers.frames import combine, digest, read_block
 from deepcams.readers.open import open_files
@@ -103,6 +104,8 @@ class Source:
         provenance: global attributes.
         status: of each time, as :data:`deepcams.writers.layout.STATUS` has it, int8; ``None`` where it is unknown.
         rounding: bound of the relative error that the values were rounded with; 0: none that is known of.
+        half_width: half the interval that each time is the middle of, one for all or one each; ``None``: the times are
+            local dates.
     """
 
     field: xr.DataArray
@@ -114,6 +117,7 @@ class Source:
     provenance: Mapping[str, Any]
     status: np.ndarray | None = None
     rounding: float = 0.0
+    half_width: np.timedelta64 | np.ndarray | None = np.timedelta64(0, "ns")  # noqa: RUF009 - immutable
 
     @property
     def name(self) -> str:
@@ -122,10 +126,9 @@ class Source:
 
     def layout(self, piece: Piece) -> Layout:
         """Return how a piece looks as netCDF or Zarr."""
-        half = np.timedelta64(0, "ns")
-        if is_mean(self.field):
-            steps = np.diff(self.times)
-            half = (steps.min() if steps.size else HOUR) // 2
+        half = self.half_width
+        if isinstance(half, np.ndarray):
+            half = half[piece.start : piece.stop]
         return Layout(
             self.name,
             self.times[piece.start : piece.stop],
@@ -179,8 +182,8 @@ def open_source(
     """Choose what is to be exported; of files only coordinates and attributes are read.
 
     Args:
-        given: a field, or the paths of one, see :func:`deepcams.open_field`.
-        variable: of the files; ``None`` is PM2.5.
+        given: a field, or the paths of one, see :func:`deepcams.open_field`; or an output of ``deepcams means``.
+        variable: of the files; ``None`` is PM2.5, or the means themselves.
         period: only times in it.
         bbox: only nodes in it, W S E N.
         command: for the history.
@@ -189,14 +192,19 @@ def open_source(
         InputError: no such field; no time in the period; no node in the box.
     """
     datasets: list[xr.Dataset] = []
+    means: dict[str, Any] | None = None
     if isinstance(given, xr.DataArray):
         array = as_field(given)
         attributes: Mapping[str, Any] = array.attrs
     else:
         files = [opened(file) for file in find_files(given)]
         datasets = [dataset for file in files for dataset in file.datasets]
-        array = open_files(files, variable, with_dask=False)
         attributes = datasets[0].attrs
+        means = _settings_of_means(attributes) if len(files) == 1 else None
+        if means is None:
+            array = open_files(files, variable, with_dask=False)
+        else:
+            array = _map_of_means(datasets[0], variable)
     times = array.time.values
     if isinstance(period, str):
         period = Period.parse(period, "--period")
@@ -227,7 +235,47 @@ def open_source(
         provenance,
         _status(datasets, kept),
         _rounding(datasets, str(array.name)),
+        _half_width(array, None if means is None else datasets[0], chosen),
     )
+
+
+def _settings_of_means(attributes: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the settings of an output of ``deepcams means``; ``None`` for anything else."""
+    try:
+        found = from_json(str(attributes[RUN]))["means"]
+    except (KeyError, TypeError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _map_of_means(dataset: xr.Dataset, variable: str | None) -> xr.DataArray:
+    """Return a concentration of means of days or longer, which the readers of hours refuse; lazy.
+
+    Raises:
+        InputError: there is no such one.
+    """
+    known = [
+        name
+        for name, array in field_variables(dataset).items()
+        if array.dims == DIMS and array.attrs.get("units") == UNITS
+    ]
+    name = known[0] if variable is None else choose("--variable", variable, known)
+    return as_field(dataset[name].chunk({"time": _MOST_HOURS}))
+
+
+def _half_width(
+    array: xr.DataArray, means: xr.Dataset | None, chosen: np.ndarray
+) -> np.timedelta64 | np.ndarray | None:
+    """Return :attr:`Source.half_width`; of means of days or longer their bounds say it."""
+    if means is not None:
+        if "time_bounds" not in means:
+            return None
+        bounds = means["time_bounds"].values.astype("datetime64[ns]")[chosen]
+        return np.asarray((bounds[:, 1] - bounds[:, 0]) // 2)
+    if not is_mean(array):
+        return np.timedelta64(0, "ns")
+    steps = np.diff(array.time.values[chosen])
+    return (steps.min() if steps.size else HOUR) // 2
 
 
 def _provenance(attributes: Mapping[str, Any], source: str) -> dict[str, Any]:

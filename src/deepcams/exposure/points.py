@@ -21,6 +21,7 @@ from deepcams.core.times import stamp
 from deepcams.exposure.fields import DAYS
 from deepcams.exposure.point_list import PointList
 from deepcams.exposure.steps import Steps, step_means, steps_of
+from deepcams.files.land_mask import smoothed_land
 from deepcams.stations.averages import enough
 from deepcams.stations.extract import Series, nodes_read, read_nodes
 from deepcams.stations.matching import Placement, SpaceRule, place_stations
@@ -35,6 +36,8 @@ _TOGETHER = 1 << 25
 _ROWS = 1 << 21
 """Rows of a table that are made at a time."""
 _DAY = np.timedelta64(1, "D")
+_SEA = 0.01
+"""Share of land around a place below which it is at sea."""
 
 
 @dataclass(frozen=True)
@@ -300,6 +303,13 @@ def _place(grid: Grid, points: PointList, how: How) -> Placement:
             do = "latitude and longitude are swapped: exchange the names of the columns"
         expected = f"a place in the region of the field ({grid.describe()})"
         raise InputError("list", expected, f"none of {len(points):,}", do)
+    if np.all(np.abs(longitude) <= 90):
+        sea = smoothed_land(latitude, longitude) < _SEA
+        if sea.mean() > 0.5 and np.all(smoothed_land(longitude, latitude) >= _SEA):
+            notice(
+                f"{counted(int(sea.sum()), 'place')} of {len(points):,} at sea, and all of them on land if latitude "
+                "and longitude are exchanged: are they swapped?"
+            )
     outside = int((~placement.inside).sum())
     if outside:
         notice(

@@ -53,7 +53,7 @@ class Population:
         try:
             values = self.read(rows, columns)
         except Exception as error:  # every library underneath has its own
-            found = " ".join(str(error).split())[:160]
+            found = " ".join(str(error.__cause__ or error).split())[:160]
             expected = "readable values"
             raise UnreadableError(self.source, expected, found) from error
         with np.errstate(invalid="ignore"):
@@ -148,7 +148,8 @@ def read_population(
 def _raster(path: Path, variable: str | None) -> Any:
     rasterio = need("rasterio")
     try:
-        file = rasterio.open(path)
+        with rasterio.Env():  # in which GDAL's own words do not go to the terminal
+            file = rasterio.open(path)
     except Exception as error:  # rasterio's
         found = " ".join(str(error).split())[:160]
         raise InputError(path, "a GeoTIFF", found) from error
@@ -166,7 +167,8 @@ def _raster(path: Path, variable: str | None) -> Any:
 
     def read(rows: slice, columns: slice) -> np.ndarray:
         window = ((rows.start, rows.stop), (columns.start, columns.stop))
-        found = file.read(1, window=window, masked=True)
+        with rasterio.Env():
+            found = file.read(1, window=window, masked=True)
         return np.asarray(found.astype(np.float64).filled(np.nan))
 
     return _checked(rows, columns, path), read

@@ -21,7 +21,7 @@ from deepcams.files.records import fingerprint
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-VERSION = 1
+VERSION = 2
 """Counts up when the weights, or how they are saved, change."""
 _TINY = 1e-12
 """Share of a cell below which it does not count: rounding."""
@@ -38,7 +38,7 @@ class Weights:
         people: (zones, cells), sparse: people; ``None`` without a population.
         zone_area: (zones,), also outside the field.
         zone_people: likewise.
-        missing: (zones,), share of the area of the population's cells that are missing.
+        missing: (zones,), share of the zone's area without a number of people: missing cells, or none of the raster.
     """
 
     area: csr_array[Any]
@@ -117,7 +117,8 @@ def _weigh(
     result = Weights(area.matrix(), zone_area)
     if merged is not None:
         result.people, result.zone_people = people.matrix(), zone_people
-        result.missing = missing / np.where(known > 0, known, 1.0)
+        valid = (known - missing) / np.where(zone_area > 0, zone_area, 1.0)
+        result.missing = np.clip(1 - valid, 0.0, 1.0)
     return result
 
 

@@ -45,6 +45,7 @@ class ZoneExposure:
         people: (zones,), people in the zone; ``None`` without a population.
         population_mean: (steps, zones), weighted by people.
         people_covered: (steps, zones), share of the zone's people that have values.
+        people_known: (zones,), share of the zone's area where the population has a number.
         limits: upper limits of all classes but the last, ug m-3.
         class_people: (steps, zones, classes), people by the class of their cell's mean; a limit is in the class below.
         class_mean: (steps, zones, classes), their mean; NaN where there are none.
@@ -58,6 +59,7 @@ class ZoneExposure:
     people: np.ndarray | None = None
     population_mean: np.ndarray | None = None
     people_covered: np.ndarray | None = None
+    people_known: np.ndarray | None = None
     limits: tuple[float, ...] = ()
     class_people: np.ndarray | None = None
     class_mean: np.ndarray | None = None
@@ -101,9 +103,11 @@ class ZoneExposure:
         if self.people is not None:
             assert self.population_mean is not None
             assert self.people_covered is not None
+            assert self.people_known is not None
             columns["population_mean"] = self.population_mean.T.ravel()
             columns["people"] = np.repeat(self.people, steps)
             columns["people_covered"] = self.people_covered.T.ravel()
+            columns["people_known"] = np.repeat(self.people_known, steps)
         if self.class_people is not None:
             shares = self._shares()
             for k, name in enumerate(self.class_names()):
@@ -200,6 +204,7 @@ def zone_exposure(
     result = ZoneExposure(zones, steps, np.empty(shape), np.empty(shape))
     if people is not None:
         result.people = weights.zone_people
+        result.people_known = 1 - weights.missing
         result.population_mean = np.empty(shape)
         result.people_covered = np.empty(shape)
         if limits:

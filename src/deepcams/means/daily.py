@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,13 +20,14 @@ from deepcams.means.cells import Cells
 from deepcams.means.levels import Level
 from deepcams.readers.frames import read_block
 from deepcams.readers.stored import Indexed
+from deepcams.writers.layout import ITEM_HOURS
 
 BAND = 40_000
 """Cells whose hours are added at once."""
 MOST = 96
 """Values of a day, at most: counts are of 8 bits."""
-BLOCK_BYTES = 64 << 20
-"""Blocks of hours are at most so large, unless the file's own chunks are."""
+BLOCK_BYTES = 100 << 20
+"""Blocks of hours are at most so large, unless the file's own chunks are: a day of the 0.25 degree globe."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ class _Sums:
         for rows, columns in _bands(values.shape[1], values.shape[2]):
             first = place.start + columns.start
             at = rows, slice(first, first + columns.stop - columns.start)
-            self._add(values[:, rows, columns], at)
+            self._add(np.ascontiguousarray(values[:, rows, columns]), at)
 
     def _add(self, values: np.ndarray, at: tuple[slice, slice]) -> None:
         """Add hours of cells that fit into a core's cache, and so are fetched from memory once."""
@@ -268,14 +270,23 @@ class Daily:
 
 
 def _block_starts(field: xr.DataArray) -> np.ndarray:
-    """Return where blocks of hours begin, and the end: the chunks of the file, or whole days of hours."""
+    """Return where blocks of hours begin, and the end: chunks of the file, as many as make a store's whole shards.
+
+    A shard is read at once as a whole, but chunk by chunk where a part of it is asked for, which takes longer.
+    """
+    rows, columns = grid_of(field).shape
+    most = max(BLOCK_BYTES // (4 * rows * columns), 1)
+    most = most // ITEM_HOURS * ITEM_HOURS or most
+    size = field.sizes["time"]
     if isinstance(field.data, Indexed):
-        lengths = list(field.data.lengths)
+        lengths = field.data.lengths
     elif field.chunks:
-        lengths = list(field.chunks[0])
+        lengths = field.chunks[0]
     else:
-        rows, columns = grid_of(field).shape
-        most = max(BLOCK_BYTES // (4 * rows * columns), 1)
-        size = field.sizes["time"]
-        lengths = [min(most, size - start) for start in range(0, size, most)]
-    return np.concatenate([[0], np.cumsum(lengths)])
+        lengths = (1,) * size
+    starts = [0]
+    ends = np.cumsum(lengths).tolist()
+    for end, following in itertools.pairwise([*ends, size + most + 1]):
+        if following - starts[-1] > most:
+            starts.append(end)
+    return np.array(starts)

@@ -9,6 +9,7 @@ import numpy as np
 
 from deepcams.core.field import UNITS
 from deepcams.core.grid import Grid
+from deepcams.core.limits import limits_of
 from deepcams.core.species import label, species_of
 from deepcams.core.times import DAY
 from deepcams.means.bias import NEAR_KM, UNCALIBRATED, StationBias
@@ -105,6 +106,7 @@ class Words:
     def number(self, what: str, method: str, **more: Any) -> dict[str, Any]:
         """Return the attributes of a count."""
         return {
+            "standard_name": "number_of_observations",
             "long_name": what,
             "units": "1",
             "cell_methods": method,
@@ -116,7 +118,9 @@ class Words:
         """Return the attributes of a count of what is above a level."""
         words = f"{what} with {label(self._species)} above {level.value:g} {UNITS}"
         return {
-            **self.number(words, "time: sum"),
+            "long_name": words,
+            "units": "1",
+            "cell_methods": "time: sum",
             **level.attributes(),
             "level_units": UNITS,
             "comment": UNCALIBRATED + note,
@@ -204,7 +208,7 @@ def period_layout(
     rule = (
         f"missing where fewer than {plan.percent:g} % of the {plan.over}'s days count"
     )
-    of_days = "time: mean (comment: of the daily means that count)"
+    of_days = "time: mean (of the daily means that count)"
     fixed: dict[str, tuple[str, dict[str, Any]]] = {
         "days": (
             "int16",
@@ -214,9 +218,7 @@ def period_layout(
         "max": ("float32", words.value("highest hourly value", "time: maximum")),
         "max_day": (
             "float32",
-            words.value(
-                "highest daily mean", "time: maximum (comment: of daily means)"
-            ),
+            words.value("highest daily mean", "time: maximum (of daily means)"),
         ),
     }
     others = []
@@ -233,7 +235,7 @@ def period_layout(
                 "float32",
                 words.value(
                     what,
-                    "time: mean (comment: percentile of daily means)",
+                    "time: mean (percentile of daily means)",
                     percentile=of,
                 ),
             )
@@ -243,7 +245,11 @@ def period_layout(
         f"{species}_mean",
         middles - half if local else middles,
         plan.store.grid,
-        words.value(f"mean of the {plan.over}'s days, {rule}", of_days),
+        words.value(
+            f"mean of the {plan.over}'s days, {rule}",
+            of_days,
+            comment=UNCALIBRATED + _annual_limits(species, plan.over),
+        ),
         provenance,
         rounding,
         None if local else half,
@@ -252,6 +258,17 @@ def period_layout(
         STATUS,
         1,
     )
+
+
+def _annual_limits(species: str, over: str) -> str:
+    """Return the limits of annual means, to stand beside those."""
+    limits = limits_of(species, "year") if over == "year" else ()
+    named = (
+        f"{one.name} {one.level:g} (since {one.since.isoformat()}; {one.source})"
+        for one in limits
+    )
+    listed = ", ".join(named)
+    return f"; limits of annual means, {UNITS}: {listed}" if listed else ""
 
 
 def _about_level(words: Words, name: str, level: Level, over: str) -> dict[str, Any]:

@@ -19,7 +19,8 @@ from deepcams.core.field import ValueCounts, as_field, field_like, grid_of
 from deepcams.core.grid import Grid
 from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress
-from deepcams.core.species import label
+from deepcams.core.species import AIR_DENSITY, label
+from deepcams.core.times import MEAN_STAMP
 from deepcams.core.url import Place, Url, place_of
 from deepcams.downscaling.memory import keep_memory
 from deepcams.downscaling.output_identity import (
@@ -323,6 +324,8 @@ def _plan_daily(
         "days": days,
         "complete": settings.complete,
         "levels": [level.value for level in levels],
+        "mean_stamp": MEAN_STAMP.get(),
+        "air_density": AIR_DENSITY.get(),
     }
     if days == "zones":
         from deepcams.files.time_zones import version

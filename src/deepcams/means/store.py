@@ -6,14 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from deepcams.core.errors import InputError
+from deepcams.core.errors import InputError, UnreadableError
 from deepcams.core.grid import Grid
 from deepcams.core.url import Place, Url, place_of
 from deepcams.files.records import Identity, damaged_explained
 from deepcams.files.storage import storage_at
+from deepcams.readers.datasets import reason
 from deepcams.readers.detect import find_files
-from deepcams.writers import open_target, split_hours
+from deepcams.writers import open_target
 from deepcams.writers.layout import MEANS
+from deepcams.writers.target import written
 
 
 def identity_of(path: str | Place) -> Identity | None:
@@ -54,15 +56,15 @@ class DailyStore:
         import xarray as xr
 
         self.path = place_of(path)
-        self.settings: dict[str, Any] = dict(identity[MEANS])
         self.identity = identity
-        if self.settings["over"] != "day":
+        with damaged_explained(self.path):
+            self.settings: dict[str, Any] = dict(identity[MEANS])
+            self.species = str(self.settings["species"])
+            over = str(self.settings["over"])
+        if over != "day":
             raise InputError(
-                self.path,
-                "hourly fields or daily means",
-                f"{self.settings['over']} means",
+                self.path, "hourly fields or daily means", f"means over {over}s"
             )
-        self.species = str(self.settings["species"])
         # As with all inputs, a URL's files are found first.
         (file,) = find_files(str(path))
         with damaged_explained(self.path):
@@ -78,31 +80,25 @@ class DailyStore:
             self.grid = Grid.from_coordinates(
                 self._dataset.latitude.values, self._dataset.longitude.values
             )
+            self.offsets = None
+            if "utc_offset" in self._dataset:
+                hours = self._dataset.utc_offset.values
+                self.offsets = np.round(60 * hours).astype(np.int16)
         start = f"{self.species}_"
         self.names = frozenset(
             str(name).removeprefix(start)
             for name in self._dataset.data_vars
             if str(name).startswith(start)
         )
-        self.offsets = None
-        if "utc_offset" in self._dataset:
-            hours = self._dataset.utc_offset.values
-            self.offsets = np.round(60 * hours).astype(np.int16)
-        self._refuse_unfinished()
-
-    def _refuse_unfinished(self) -> None:
-        if self.path.suffix.lower() != ".zarr":
-            return  # a file appears when it is complete
-        items = split_hours(self.dates)
-        written = set(open_target(self.path).records.names())
-        there = sum(item.name in written for item in items)
-        if there < len(items):
-            raise InputError(
-                self.path,
-                "a finished store of daily means",
-                f"{there} of {len(items)} parts of it",
-                "give the command that began it again",
-            )
+        if file.kind == "zarr":  # a file appears when it is complete
+            found = written(file.path, f"{start}mean", self.dates.size)
+            if found is not None and not found.whole:
+                raise InputError(
+                    self.path,
+                    "a finished store of daily means",
+                    f"{int(found.items.sum())} of {found.items.size} parts of it",
+                    "give the command that began it again",
+                )
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -110,9 +106,19 @@ class DailyStore:
         return dict(self._dataset.attrs)
 
     def read(self, name: str, times: slice, place: tuple[slice, slice]) -> np.ndarray:
-        """Return values (days, rows, columns) of the variable with this end of its name."""
-        variable = self._dataset[f"{self.species}_{name}"].variable
-        return np.array(variable[times, place[0], place[1]].values)
+        """Return values (days, rows, columns) of the variable with this end of its name.
+
+        Raises:
+            UnreadableError: they cannot be read.
+        """
+        try:
+            variable = self._dataset[f"{self.species}_{name}"].variable
+            return np.array(variable[times, place[0], place[1]].values)
+        except Exception as error:  # every library underneath has its own
+            do = "see deepcams verify, or make it again"
+            raise UnreadableError(
+                self.path, "readable values", reason(error), do
+            ) from error
 
     def blocks(self) -> tuple[list[slice], list[slice]]:
         """Return rows and columns of blocks that are stored together."""

@@ -119,11 +119,22 @@ class _Method(ABC):
 
 
 class SpatialDownscaler(_Method):
-    """A method in space: each frame on its own becomes ``factor`` times finer."""
+    """A method in space: each frame on its own becomes ``factor`` times finer.
+
+    Attributes:
+        factors: those that :attr:`factor` may be set to.
+    """
+
+    factors: tuple[int, ...] = (FACTOR,)
 
     halo: int = 2
     factor: int = FACTOR
     hourly: bool = False
+
+    def settings(self) -> dict[str, Any]:
+        """Return the method's name, and its factor if it is not the usual one."""
+        factor = {} if self.factor == FACTOR else {"factor": self.factor}
+        return {**super().settings(), **factor}
 
     @abstractmethod
     def refine(self, values: np.ndarray, grid: Grid) -> np.ndarray:
@@ -164,14 +175,16 @@ def hours_between(times: np.ndarray) -> np.ndarray:
     return hours
 
 
-def hour_status(times: np.ndarray, hours: np.ndarray) -> np.ndarray:
+def hour_status(
+    times: np.ndarray, hours: np.ndarray, max_gap: np.timedelta64 = MAX_GAP
+) -> np.ndarray:
     """Return the status of each of ``hours`` given frames at ``times``: missing, analysis or interpolated, int8."""
     status = np.full(hours.size, MISSING, np.int8)
     after = np.searchsorted(times, hours)  # first frame at or after the hour
     inner = (after > 0) & (after < times.size)
     gap = np.zeros(hours.size, "timedelta64[ns]")
     gap[inner] = times[after[inner]] - times[after[inner] - 1]
-    status[inner & (gap <= MAX_GAP)] = INTERPOLATED
+    status[inner & (gap <= max_gap)] = INTERPOLATED
     status[np.isin(hours, times)] = ANALYSIS
     return status
 
@@ -189,6 +202,11 @@ class TemporalDownscaler(_Method):
     halo: int = 0
     factor: int = 1
     hourly: bool = True
+
+    def settings(self) -> dict[str, Any]:
+        """Return the method's name, and the longest gap if it is not the usual one."""
+        gap = {} if self.max_gap == MAX_GAP else {"gap": self.max_gap / HOUR}
+        return {**super().settings(), **gap}
 
     @abstractmethod
     def between(self, interval: Interval, fractions: Sequence[float]) -> np.ndarray:
@@ -337,6 +355,12 @@ class Chain:
         for i in range(len(keys))[-recent.size :]:
             recent.keep(keys[i], fine[i].copy())
         return field_like(field, fine, grid.refine(part.factor))
+
+    @property
+    def max_gap(self) -> np.timedelta64:
+        """Return how far apart frames may be to be interpolated between."""
+        gaps = [getattr(part, "max_gap", None) for part in self.parts]
+        return max((gap for gap in gaps if gap is not None), default=MAX_GAP)
 
     @property
     def clips_fine(self) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from deepcams.core.grid import FACTOR, Grid, nodes_from_cells, pad
+from deepcams.core.grid import FACTOR, FACTORS, Grid, nodes_from_cells, pad
 from deepcams.methods.arrays import NUMPY, Arrays
 from deepcams.methods.base import SpatialDownscaler
 from deepcams.methods.coarsen import cubic_kernel
@@ -91,28 +91,32 @@ class Bilinear(SpatialDownscaler):
     """Bilinear interpolation."""
 
     name = "bilinear"
+    factors = FACTORS
     halo = 1
 
     def refine(self, values: np.ndarray, grid: Grid) -> np.ndarray:
         """Interpolate; see :meth:`SpatialDownscaler.refine`."""
-        return interpolate(values, grid, "linear")
+        return interpolate(values, grid, "linear", self.factor)
 
 
 class Bicubic(SpatialDownscaler):
     """Bicubic interpolation (a = -0.75), the paper's baseline; where it undershoots below 0, the result is 0."""
 
     name = "bicubic"
+    factors = FACTORS
 
     def refine(self, values: np.ndarray, grid: Grid) -> np.ndarray:
         """Interpolate; see :meth:`SpatialDownscaler.refine`."""
-        return np.maximum(interpolate(values, grid), 0)
+        return np.maximum(interpolate(values, grid, factor=self.factor), 0)
 
 
 class LogBicubic(SpatialDownscaler):
     """Bicubic interpolation of the logarithm: positive, and fair to clean air next to a plume."""
 
     name = "log-bicubic"
+    factors = FACTORS
 
     def refine(self, values: np.ndarray, grid: Grid) -> np.ndarray:
         """Interpolate; see :meth:`SpatialDownscaler.refine`."""
-        return np.exp(interpolate(np.log(np.maximum(values, LOG_FLOOR)), grid))
+        logarithms = np.log(np.maximum(values, LOG_FLOOR))
+        return np.exp(interpolate(logarithms, grid, factor=self.factor))

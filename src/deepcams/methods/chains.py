@@ -7,11 +7,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import numpy as np
+
 from deepcams.core.errors import InputError, MissingExtraError, choose, notice
-from deepcams.core.grid import FACTOR
+from deepcams.core.grid import FACTOR, FACTORS
 from deepcams.core.registry import Registry
+from deepcams.core.times import HOUR
 from deepcams.methods import at_points, engines
-from deepcams.methods.base import Chain
+from deepcams.methods.base import MAX_GAP, Chain
 from deepcams.networks import NETWORKS
 
 if TYPE_CHECKING:
@@ -105,6 +108,8 @@ def build(
     precision: str = "float32",
     engine: str = "auto",
     variable: str | None = None,
+    factor: int = FACTOR,
+    gap: float | None = None,
 ) -> Chain:
     """Build the chain that the names describe.
 
@@ -120,6 +125,8 @@ def build(
         engine: runs networks in space on the CPU: one of :data:`deepcams.methods.engines.ENGINES`, ``torch``, or
             ``auto``: the quickest one installed that can, else PyTorch.
         variable: what will be downscaled; a checkpoint trained on another one is refused. None: not checked.
+        factor: fine nodes per coarse node in each direction: 3, or 5 by a method that needs no training.
+        gap: hours that frames may be apart to be interpolated between, 2 to 6; default 3. Networks learned 3.
 
     Raises:
         InputError: an unknown name; a checkpoint that is missing, damaged, of the wrong kind, or for another variable
@@ -134,8 +141,10 @@ def build(
         "engine": engine,
         "variable": variable,
     }
-    in_time = _method("temporal", temporal, TEMPORAL, how)
-    in_space = _method("spatial", spatial, SPATIAL, how)
+    in_time = _with_gap(_method("temporal", temporal, TEMPORAL, how), gap)
+    if spatial == BEST and factor != FACTOR:
+        spatial = TRAINING_FREE["spatial"]
+    in_space = _with_factor(_method("spatial", spatial, SPATIAL, how), factor)
     if in_space is not None and conserve:
         from deepcams.methods.arrays import arrays_for
         from deepcams.methods.conserve import Conserving
@@ -143,6 +152,45 @@ def build(
         in_space = Conserving(in_space, arrays=arrays_for(device))
     parts = [in_space, in_time] if order == "spatial-first" else [in_time, in_space]
     return Chain([part for part in parts if part is not None])
+
+
+def _with_factor(method: Any, factor: int) -> Any:
+    """Let a method in space refine by another factor.
+
+    Raises:
+        InputError: no method does, or this one does not.
+    """
+    if factor not in FACTORS:
+        even = "an even one puts no fine node on a coarse node or a pole"
+        expected = " or ".join(map(str, FACTORS))
+        raise InputError("--factor", expected, factor, "" if factor % 2 else even)
+    if method is None or factor == method.factor:
+        return method
+    if factor not in getattr(method, "factors", ()):
+        raise InputError(
+            f"--factor {factor}",
+            "a method in space for it (bilinear, bicubic, log-bicubic)",
+            method.name,
+        )
+    method.factor = factor
+    return method
+
+
+def _with_gap(method: Any, gap: float | None) -> Any:
+    """Let a method in time interpolate between frames so many hours apart.
+
+    Raises:
+        InputError: more than 6 hours, or fewer than 2; a network, which learned 3.
+    """
+    if gap is None or method is None:
+        return method
+    if not 2 <= gap <= 6:
+        raise InputError("--gap", "2 to 6 hours", f"{gap:g}")
+    if gap > MAX_GAP / HOUR and "sha256" in method.settings():
+        found = f"the network {method.name}, which learned {MAX_GAP / HOUR:g}"
+        raise InputError(f"--gap {gap:g}", "a method that needs no training", found)
+    method.max_gap = np.timedelta64(round(gap * 60), "m").astype("timedelta64[ns]")
+    return method
 
 
 def weights_of(network: str) -> list[Path]:

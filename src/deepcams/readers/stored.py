@@ -96,9 +96,10 @@ class Stored:
             if self.time_dims
             else []
         )
-        values = (
-            np.concatenate(parts) if parts else self._plain(variable.isel(index))[None]
-        )
+        if not parts:
+            values = self._plain(variable.isel(index))[None]
+        else:
+            values = parts[0] if len(parts) == 1 else np.concatenate(parts)
         if run is None:
             values = values[:, :, chosen - chosen.min()]
         return values

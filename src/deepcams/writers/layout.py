@@ -94,6 +94,12 @@ STATUS: dict[str, Any] = {
 """Attributes of the status flag."""
 
 
+def status_attributes(max_gap: np.timedelta64) -> dict[str, Any]:
+    """Return the attributes of the status flag, where frames may be so far apart."""
+    hours = f"at most {max_gap / HOUR:g} hours"
+    return {**STATUS, "comment": STATUS["comment"].replace("at most 3 hours", hours)}
+
+
 def variable_attributes(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the attributes of a concentration.
 
