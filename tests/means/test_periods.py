@@ -87,6 +87,7 @@ def test_periods_are_those_of_brute_force(
     out = tmp_path / "out.nc"
     means_to(daily, out, over=over, rounding=0, levels=LEVELS, percentiles=(50, 98))
     found = xr.open_dataset(out, decode_timedelta=False).load()
+    assert ("WHO AQG 5 (since" in found.pm2p5_mean.attrs["comment"]) == (over == "year")
     starts = found.time_bounds.values[:, 0].astype("datetime64[D]").astype(object)
     wanted: set[date] = set()
     for row, column in np.ndindex(GRID.shape):

@@ -9,6 +9,7 @@ import numpy as np
 
 from deepcams.core.field import UNITS
 from deepcams.core.grid import Grid
+from deepcams.core.limits import limits_of
 from deepcams.core.species import label, species_of
 from deepcams.core.times import DAY
 from deepcams.means.bias import NEAR_KM, UNCALIBRATED, StationBias
@@ -244,7 +245,11 @@ def period_layout(
         f"{species}_mean",
         middles - half if local else middles,
         plan.store.grid,
-        words.value(f"mean of the {plan.over}'s days, {rule}", of_days),
+        words.value(
+            f"mean of the {plan.over}'s days, {rule}",
+            of_days,
+            comment=UNCALIBRATED + _annual_limits(species, plan.over),
+        ),
         provenance,
         rounding,
         None if local else half,
@@ -253,6 +258,17 @@ def period_layout(
         STATUS,
         1,
     )
+
+
+def _annual_limits(species: str, over: str) -> str:
+    """Return the limits of annual means, to stand beside those."""
+    limits = limits_of(species, "year") if over == "year" else ()
+    named = (
+        f"{one.name} {one.level:g} (since {one.since.isoformat()}; {one.source})"
+        for one in limits
+    )
+    listed = ", ".join(named)
+    return f"; limits of annual means, {UNITS}: {listed}" if listed else ""
 
 
 def _about_level(words: Words, name: str, level: Level, over: str) -> dict[str, Any]:
