@@ -143,9 +143,12 @@ def test_only_chunks_with_places_and_days_are_read(
 
     read = extract.read_block
     monkeypatch.setattr(extract, "read_block", watched)
-    where = np.array(["u"], object), np.array([50.0]), np.array([10.0])
-    points = PointList(*where, days("2020-01-01"), days("2020-01-02"))
-    point_exposure(field, points, lags=1)
+    ids, latitude = np.array(["u", "v"], object), np.array([50.0, 52.0])
+    start = days("2020-01-01", "2018-01-01")  # the second one is before the field
+    points = PointList(ids, latitude, latitude / 5, start, start + 1)
+    with pytest.warns(DeepcamsNotice, match="1 window of 2 outside"):
+        table = point_exposure(field, points, lags=1)
+    assert table["id"].tolist() == ["u"] * 4
     assert seen == [(24, 96, (0, 5), (0, 6))]
 
 
