@@ -232,8 +232,9 @@ over the coarse cells are made equal to the coarse values; `A-then-B`: A works f
   chain with its weights put right ({share_east[0]:.3f} against {share_east[1]:.3f} ug m-3); the default,
   `{refined}`, {gain("east/joint", refined, baseline)} ({share_east[2]:.3f}), and
   {gain("east/joint", refined, chain)} off the training-free chain.
-- `xvfi` and `abpn` as shipped had minutes of training on a CPU: they show that the recipes run, and are no judgement of
-  those networks.
+- `abpn` as shipped had minutes of training on a CPU: it shows that the recipe runs, and is no judgement of the network.
+  `xvfi`, taught by flow for minutes, is better than linear interpolation and does not pass flow
+  ([the curve](ablations.md#xvfi-taught-by-flow)).
 
 - Point-wise errors reward blur, so scale is judged too. The effective resolution of `bicubic` is
   {east["bicubic"]["resolution"]:.2f} degrees, of `{best}` {east[best]["resolution"]:.2f}, of `{network}`

@@ -58,6 +58,7 @@ def test_a_field_in_memory_is_exported(array: xr.DataArray, tmp_path: Path) -> N
         assert written.attrs["source"] == "CAMS"
 
 
+@pytest.mark.slow
 def test_means_and_maps(array: xr.DataArray, tmp_path: Path) -> None:
     days = array.deepcams.means(tmp_path / "days.nc", complete=5)
     assert days.path == tmp_path / "days.nc"
@@ -68,6 +69,7 @@ def test_means_and_maps(array: xr.DataArray, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_zones_and_places(array: xr.DataArray) -> None:
     places = pd.DataFrame({"latitude": [7.5, -30], "longitude": [-82.5, 15]})
     table = array.deepcams.points(places, every="hour")

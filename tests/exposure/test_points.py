@@ -143,9 +143,12 @@ def test_only_chunks_with_places_and_days_are_read(
 
     read = extract.read_block
     monkeypatch.setattr(extract, "read_block", watched)
-    where = np.array(["u"], object), np.array([50.0]), np.array([10.0])
-    points = PointList(*where, days("2020-01-01"), days("2020-01-02"))
-    point_exposure(field, points, lags=1)
+    ids, latitude = np.array(["u", "v"], object), np.array([50.0, 52.0])
+    start = days("2020-01-01", "2018-01-01")  # the second one is before the field
+    points = PointList(ids, latitude, latitude / 5, start, start + 1)
+    with pytest.warns(DeepcamsNotice, match="1 window of 2 outside"):
+        table = point_exposure(field, points, lags=1)
+    assert table["id"].tolist() == ["u"] * 4
     assert seen == [(24, 96, (0, 5), (0, 6))]
 
 
@@ -194,6 +197,12 @@ def test_nothing_of_a_person_leaves_the_table(
         clean_up(path, *rest, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(os, "unlink", before)
+    shown = [""]
+
+    def echo(text: str) -> None:
+        shown[0] += f"{text}\n"
+
+    monkeypatch.setattr("typer.echo", echo)
     head = "id,latitude,longitude,address,start,end\n"
     row = ",".join((SECRETS[0], *SECRETS[1:3], SECRETS[3], "2019-12-30", "2019-12-31"))
     Path("list.csv").write_text(head + row + "\n")
@@ -202,7 +211,8 @@ def test_nothing_of_a_person_leaves_the_table(
         "points", "field.nc", "list.csv", "-o", out, "--how", "bilinear"
     )
     assert status == 0
-    assert not any(secret in said for secret in SECRETS)
+    assert f"  {out}" in shown[0]
+    assert not any(secret in said + shown[0] for secret in SECRETS)
     table = pd.read_csv(out) if suffix == "csv" else pd.read_parquet(out)
     assert table["id"].tolist() == [SECRETS[0]] * 2
     assert list(table) == ["id", "start", "value"]

@@ -194,8 +194,10 @@ def test_zones_of_any_file(kind: str, tmp_path: Path) -> None:
     shapely = pytest.importorskip("shapely")
     hole = rectangle(1, 49, 3, 51)
     shapes = [shapely.Polygon(BOX, [hole]), shapely.box(10, 50, 12, 52)]
-    table = geopandas.GeoDataFrame({"code": ["A", "B"]}, geometry=shapes, crs=4326)
     if kind != "geojson":  # which is always in degrees
+        shapes = [shape.segmentize(0.05) for shape in shapes]  # curved in metres
+    table = geopandas.GeoDataFrame({"code": ["A", "B"]}, geometry=shapes, crs=4326)
+    if kind != "geojson":
         table = table.to_crs(3035)
     path = tmp_path / f"zones.{kind}"
     table.to_parquet(path) if kind == "parquet" else table.to_file(path)
@@ -204,7 +206,18 @@ def test_zones_of_any_file(kind: str, tmp_path: Path) -> None:
     assert [ring.hole for ring in zones.rings] == [False, True, False]
     expected = weigh(zones_of(BOX, rectangle(10, 50, 12, 52)), REGION).zone_area
     expected[0] -= weigh(zones_of(hole), REGION).zone_area[0]
-    assert weigh(zones, REGION).zone_area == pytest.approx(expected, rel=1e-4)
+    assert weigh(zones, REGION).zone_area == pytest.approx(expected, rel=1e-6)
+
+
+def test_edges_that_are_straight_in_metres(tmp_path: Path) -> None:
+    """A square of 2,000 km in an equal-area projection has that area, though its edges are curved in degrees."""
+    geopandas = pytest.importorskip("geopandas")
+    shapely = pytest.importorskip("shapely")
+    square = shapely.box(3e6, 2e6, 5e6, 4e6)
+    geopandas.GeoDataFrame(geometry=[square], crs=3035).to_file(tmp_path / "z.gpkg")
+    zones = read_zones(tmp_path / "z.gpkg")
+    area = weigh(zones, COARSE).zone_area[0] * 6371007.2**2
+    assert area == pytest.approx(4e12, rel=4e-3)  # of the sphere, not the ellipsoid
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet", "gpkg"])

@@ -20,9 +20,7 @@ HOUR = np.timedelta64(1, "h")
 IN_SPACE = ["bilinear", "bicubic", "log-bicubic"]
 QUICK = sorted(set(TEMPORAL.names()) - {"linear-eq9", "sun", "flow", "self-checked"})
 MOTION = [
-    pytest.param(
-        name, apart, marks=pytest.mark.slow if (name, apart) != ("flow", 6) else ()
-    )
+    pytest.param(name, apart, marks=pytest.mark.slow)
     for name in ("flow", "self-checked")
     for apart in (2, 4, 5, 6)
 ]

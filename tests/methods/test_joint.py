@@ -99,7 +99,7 @@ def test_engines_answer_as_pytorch_and_bands_as_the_whole(
     pytest.importorskip("onnxruntime")
     grid = Grid(0.75, 60, 20, 70, 6)
     field = random_field(grid, 2)
-    path = network(0.3, WEATHER, exported=True)
+    path = network(0.1, WEATHER, exported=True)
     exported, plain = (joint(path, engine=each) for each in ("onnxruntime", "torch"))
     wanted = plain.downscale(field)
     np.testing.assert_allclose(exported.downscale(field), wanted, rtol=1e-4, atol=1e-5)

@@ -123,8 +123,9 @@ class PointExposure:
 
     def _needed(self, steps: Steps) -> Steps:
         """Return the steps from the first day that somebody needs to the last; windows count from there."""
-        first = max(int(self._first.min()) - self._options.lags, 0)
-        stop = int(self._last.max()) + 1
+        some = self._last >= self._first
+        first = max(int(self._first[some].min()) - self._options.lags, 0)
+        stop = int(self._last[some].max()) + 1
         self._first, self._last = self._first - first, self._last - first
         return steps.part(first, stop)
 

@@ -20,6 +20,8 @@ COUNTRIES = "countries"
 """Given instead of a file: the countries that come with the package."""
 _FILE = Path(__file__).with_name("countries.npz")
 _PER_DEGREE = 1000  # of the numbers in that file
+_PIECES = 1000
+"""Pieces at least that an edge as long as all zones together is cut into before it is converted."""
 _IDS = ("id", "zone", "code", "geo_id_micro", "nuts_id", "iso_a3", "iso3", "gid_0")
 _NAMES = ("name", "nuts_name", "name_0", "name_en")
 _DO = "mend it (in QGIS: Fix geometries; in Python: geopandas' make_valid())"
@@ -188,6 +190,11 @@ def _in_degrees(table: Any, path: Path) -> Any:
     """
     if not table.crs.is_geographic:
         try:
+            # What is straight there is curved in degrees.
+            west, south, east, north = table.total_bounds
+            longest = max(east - west, north - south) / _PIECES
+            if longest > 0:
+                table = table.set_geometry(table.geometry.segmentize(longest))
             table = table.to_crs(4326)
         except Exception as error:  # pyproj's
             found = " ".join(str(error).split())[:160]

@@ -175,7 +175,9 @@ def daily_layout(
             Other(
                 f"{species}_hours_{level.suffix}",
                 "int8",
-                words.above("hours of the day", level, _NO_EXCEEDANCE),
+                words.above(
+                    f"{_hours(plan.possible)} of the day", level, _NO_EXCEEDANCE
+                ),
             )
             for level in plan.levels
         ),
@@ -203,7 +205,7 @@ def period_layout(
     provenance: Mapping[str, Any],
 ) -> Layout:
     """Return the layout of months, seasons or years; for the arguments see :func:`daily_layout`."""
-    species = plan.store.species
+    species, possible = plan.store.species, int(plan.store.settings["values a day"])
     words = Words(species, _beside(species, ["days", "count"], maps))
     rule = (
         f"missing where fewer than {plan.percent:g} % of the {plan.over}'s days count"
@@ -214,8 +216,11 @@ def period_layout(
             "int16",
             words.number(f"number of days of the {plan.over} that count", "time: sum"),
         ),
-        "count": ("int16", words.number("number of hourly values", "time: sum")),
-        "max": ("float32", words.value("highest hourly value", "time: maximum")),
+        "count": (
+            "int16",
+            words.number(f"number of values (of {possible} a day)", "time: sum"),
+        ),
+        "max": ("float32", words.value("highest value", "time: maximum")),
         "max_day": (
             "float32",
             words.value("highest daily mean", "time: maximum (of daily means)"),
@@ -228,7 +233,7 @@ def period_layout(
         if name in fixed:
             kind, about = fixed[name]
         elif isinstance(of, Level):
-            kind, about = "int16", _about_level(words, name, of, plan.over)
+            kind, about = "int16", _about_level(words, name, of, plan.over, possible)
         else:
             what = f"percentile {of:g} of the daily means (nearest rank from above)"
             kind, about = (
@@ -260,6 +265,11 @@ def period_layout(
     )
 
 
+def _hours(possible: int) -> str:
+    """Return what the values of a day are called: hours, where there are 24."""
+    return "hours" if possible == 24 else f"values ({possible} a day)"
+
+
 def _annual_limits(species: str, over: str) -> str:
     """Return the limits of annual means, to stand beside those."""
     limits = limits_of(species, "year") if over == "year" else ()
@@ -271,7 +281,9 @@ def _annual_limits(species: str, over: str) -> str:
     return f"; limits of annual means, {UNITS}: {listed}" if listed else ""
 
 
-def _about_level(words: Words, name: str, level: Level, over: str) -> dict[str, Any]:
+def _about_level(
+    words: Words, name: str, level: Level, over: str, possible: int
+) -> dict[str, Any]:
     if name.startswith("days"):
         return words.above(f"days of the {over}", level)
     if name.startswith("longest"):
@@ -279,4 +291,4 @@ def _about_level(words: Words, name: str, level: Level, over: str) -> dict[str, 
             "; a day that does not count ends a run, and so does the end of the period"
         )
         return words.above(f"most days in a row within the {over}", level, note)
-    return words.above(f"hours of the {over}", level, _NO_EXCEEDANCE)
+    return words.above(f"{_hours(possible)} of the {over}", level, _NO_EXCEEDANCE)

@@ -323,6 +323,7 @@ def _plan_daily(
         "species": species,
         "days": days,
         "complete": settings.complete,
+        "values a day": plan.possible,
         "levels": [level.value for level in levels],
         "mean_stamp": MEAN_STAMP.get(),
         "air_density": AIR_DENSITY.get(),

@@ -61,6 +61,7 @@ class DailyStore:
             self.settings: dict[str, Any] = dict(identity[MEANS])
             self.species = str(self.settings["species"])
             over = str(self.settings["over"])
+            self.settings["values a day"] = int(self.settings["values a day"])
         if over != "day":
             raise InputError(
                 self.path, "hourly fields or daily means", f"means over {over}s"
