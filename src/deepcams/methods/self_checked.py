@@ -75,7 +75,8 @@ class AlongMotion:
     def at(self, t: float, residual_before: Any, residual_after: Any) -> Carried:
         """Return all of them where the motion takes them."""
         if residual_before is None:
-            return Carried(*self._carry(t), None, None)
+            first, last = self._carry(t)
+            return Carried(first, last, None, None)
         return Carried(*self._carry(t, (residual_before, residual_after)))
 
 
