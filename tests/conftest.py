@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ def _shared(folder: str) -> Path:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Share one cache among all tests of a session; the workers of xdist inherit the variable."""
+    with suppress(ImportError):
+        import pyproj  # noqa: F401 (some tests import ecCodes by themselves; see files.optional)
     if not hasattr(config, "workerinput"):
         folder = tempfile.TemporaryDirectory(prefix="deepcams-test-cache-")
         config.add_cleanup(folder.cleanup)

@@ -77,3 +77,16 @@ def test_a_command_without_its_extra_is_one_line(
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert f"pip install 'deepcams[{extra}]'" in done.stderr
+
+
+def test_maps_are_projected_after_a_grib_file_was_read() -> None:
+    for module in ("eccodes", "pyproj"):
+        pytest.importorskip(module)
+    program = (
+        "from deepcams.files.optional import need; need('eccodes'); import pyproj; "
+        "print(pyproj.CRS.from_epsg(3035).to_epsg())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["3035"]

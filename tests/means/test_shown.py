@@ -15,6 +15,7 @@ from deepcams.core.grid import Grid
 from deepcams.downscaling.verify import repair, verify
 from deepcams.means import means_to
 from deepcams.report.discover import find_run
+from deepcams.report.exposure import exceedances
 from deepcams.report.report import _about, _counts
 
 GRID = Grid(15, 2, 0, 4, 24)
@@ -45,6 +46,27 @@ def test_the_report_says_what_they_are_worth(
     table = _counts(output)
     assert table is not None
     assert ["incomplete: some cells have fewer", 0] in [list(row) for row in table.rows]
+    assert not output.problems
+
+
+@pytest.mark.parametrize("name", ["days.zarr", "days.nc"])
+def test_the_report_counts_hours_above_limits(
+    name: str, field_of: Callable[..., xr.DataArray], tmp_path: Path
+) -> None:
+    field = field_of(GRID, hours=48)
+    field[:] = 10
+    field[3:8, 1, 2] = 20  # five hours of one cell
+    means_to(field, tmp_path / name, levels=[15, 30])
+    output = find_run(tmp_path / name).output
+    assert output is not None
+    table = exceedances(output)
+    assert table is not None
+    low, high = (list(row) for row in table.rows)
+    assert (low[1], low[3]) == (15, 5)
+    share = GRID.row_areas[1] / GRID.row_areas.sum() / GRID.columns
+    assert low[4] == pytest.approx(5 * share, abs=1e-3)
+    assert low[5] == f"{100 * share:.1f} %"
+    assert (high[1], high[3], high[5]) == (30, 0, "0.0 %")
 
 
 @pytest.mark.parametrize(("ending", "over"), [("zarr", "month"), ("nc", "day")])

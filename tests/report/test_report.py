@@ -415,3 +415,32 @@ def test_a_single_year_is_not_told_twice(tmp_path: Path) -> None:
     assert "coast" in content
     assert ">2019<" not in content
     assert ">71<" in content
+
+
+def test_zones_are_shown_the_most_exposed_first(tmp_path: Path) -> None:
+    rows = [
+        "zone,name,start,values,mean,covered,population_mean,people",
+        "A,Alpha,2019-01-01,24,5,1,7,1000",
+        "A,Alpha,2019-01-02,24,7,1,9,1000",
+        f'B,"{HOSTILE.replace(chr(34), "").replace(chr(0), "")}",2019-01-01,24,30,0.5,40,12345',
+        "B,,2019-01-02,24,,0,,12345",
+        "C,Nothing,2019-01-01,24,,0,,3",
+    ]
+    (tmp_path / "zones.csv").write_text("\n".join(rows))
+    facts = {"made_by": "deepcams 0.1 zones", "every": "day", "from": "2019-01-01"}
+    facts["population"] = {"source": "a census", "year": "2020"}  # type: ignore[assignment]
+    (tmp_path / "zones.csv.json").write_text(json.dumps(facts))
+    (tmp_path / "bad.csv.json").write_text(json.dumps(facts))
+    (tmp_path / "points.csv.json").write_text(
+        json.dumps({"made_by": "deepcams points"})
+    )
+    page = report(tmp_path, tmp_path / "report.html")
+    _read(page)
+    text = page.read_text(encoding="utf-8")
+    assert "<script>alert(1)" not in text
+    assert text.index("12,345") < text.index("Alpha")
+    assert "people: a census, year 2020" in text
+    assert "largest day" in text
+    assert "Nothing" not in text
+    assert "bad.csv: cannot be read" in text
+    assert "points" not in text

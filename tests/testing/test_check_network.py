@@ -158,6 +158,7 @@ def test_names_what_is_broken(network: type[Stranger], said: str) -> None:
 
 def test_refuses_what_is_no_network() -> None:
     with pytest.raises(
-        AssertionError, match="derives from TemporalNetwork or SpatialNetwork"
+        AssertionError,
+        match="derives from TemporalNetwork, SpatialNetwork or JointNetwork",
     ):
         check_network(nn.Linear(3, 3))

@@ -112,8 +112,8 @@ def file(tmp_path: Path, values: Callable[..., dict[str, Any]]) -> Path:
             "split.train.periods: expected a list, found 2019",
         ),
         (
-            "samples.task=joint",
-            "samples.task: expected 'temporal' or 'spatial', found 'joint'",
+            "samples.task=both",
+            "samples.task: expected 'temporal', 'spatial' or 'joint', found 'both'",
         ),
         (
             "samples.span.longest=99",

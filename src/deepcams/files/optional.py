@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib
 import re
+from contextlib import suppress
 from importlib import metadata
 from typing import Any
 
 from deepcams.core.errors import MissingExtraError
 
 _PACKAGE = "deepcams"
+_FIRST = {"eccodes": "pyproj"}
+"""What must be loaded before a library: after ecCodes' PROJ pyproj finds no projection any more."""
 _ALL_OF_THEM = ("all", "dev", "docs")
 _REQUIREMENT = re.compile(r"""([\w.-]+).*;.*extra == ['"]([\w-]+)['"]""")
 
@@ -46,6 +49,9 @@ def need(module: str) -> Any:
     Raises:
         MissingExtraError: it, or what it needs itself, is not installed, and an extra would bring it.
     """
+    if module in _FIRST:
+        with suppress(ImportError):
+            importlib.import_module(_FIRST[module])
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:

@@ -23,7 +23,7 @@ from deepcams.readers.open import open_field
 from deepcams.writers import Contents
 from deepcams.writers.layout import MEANS, RUN
 from deepcams.writers.netcdf import TOTAL
-from deepcams.writers.target import absent_files, written
+from deepcams.writers.target import LAYOUT, absent_files, written
 
 LOG, CURVE = "log.csv", "curve.png"
 LARGEST_JSON = 50_000_000
@@ -63,6 +63,10 @@ class Output:
         """Whether it holds means of days or longer periods (``deepcams means``)."""
         return MEANS in self.identity
 
+    def opened(self) -> xr.Dataset:
+        """Return the output as it is stored, to be closed."""
+        return _open(self.path)
+
     @property
     def inputs(self) -> list[str]:
         """Names of the files that it was made from."""
@@ -79,6 +83,7 @@ class Found:
         output: what it wrote, or ``None``.
         original: the output's input, or ``None``.
         tables: path within the run -> a document of scores (``rows``) and quality control (``quality``).
+        zones: path within the run -> a table of ``deepcams zones``, and what is said of it.
         pictures: path within the run -> PNG file.
         trainings: path within the run -> folder with a training's log.
         cards: network -> the card of its checkpoint.
@@ -89,6 +94,9 @@ class Found:
     output: Output | None = None
     original: xr.DataArray | None = None
     tables: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    zones: dict[str, tuple[Path, dict[str, Any]]] = dataclasses.field(
+        default_factory=dict
+    )
     pictures: dict[str, Path] = dataclasses.field(default_factory=dict)
     trainings: dict[str, Path] = dataclasses.field(default_factory=dict)
     cards: dict[str, Card] = dataclasses.field(default_factory=dict)
@@ -133,7 +141,12 @@ def find_run(
     else:
         _take_output(found, run)
     if not (
-        found.output or found.tables or found.pictures or found.cards or found.trainings
+        found.output
+        or found.tables
+        or found.zones
+        or found.pictures
+        or found.cards
+        or found.trainings
     ):
         why = f" ({found.problems[0]})" if found.problems else ""
         expected = "a run: an output, scores, pictures or networks"
@@ -179,12 +192,21 @@ def _take(found: Found, path: Path, name: str) -> None:
             return
         if isinstance(document, dict) and isinstance(document.get("rows"), list):
             found.tables[name] = document
+        elif _is_of_zones(document, path):
+            found.zones[name.removesuffix(".json")] = (path.with_suffix(""), document)
     elif path.suffix == ".png" and not (path.name == CURVE and is_training):
         found.pictures[name] = path
     elif path.suffix == ".safetensors":
         _take_card(found, path)
     elif path.name == LOG and is_training:
         found.trainings[name.removesuffix(LOG).rstrip("/") or found.name] = path.parent
+
+
+def _is_of_zones(document: Any, path: Path) -> bool:
+    """Return whether a document belongs to a table of ``deepcams zones`` that can be shown."""
+    made_by = document.get("made_by") if isinstance(document, dict) else None
+    kinds = (".csv", ".parquet")
+    return str(made_by).endswith(" zones") and path.with_suffix("").suffix in kinds
 
 
 def _choose_output(found: Found, run: Path, inside: list[Path]) -> None:
@@ -322,6 +344,8 @@ def _store_records(output: Output, times: int) -> list[Contents]:
     """Return the completion records of a store of so many times; add what is missing or damaged to its problems."""
     records, found = Records(output.path / FOLDER), []
     for name in records.names():
+        if name == LAYOUT:
+            continue  # of means: how they are laid out, no item
         try:
             record = records.get(name)
             if record is not None:

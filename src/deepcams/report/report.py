@@ -21,7 +21,7 @@ from deepcams.core.url import Place
 from deepcams.evaluation.candidates import THEN
 from deepcams.evaluation.diagnostics import of_diagnostics
 from deepcams.evaluation.tables import check_writable, save
-from deepcams.report import pictures
+from deepcams.report import exposure, pictures
 from deepcams.report.discover import Found, Output, find_run
 from deepcams.report.page import Table, render
 from deepcams.writers.layout import STATUS_MEANINGS
@@ -97,6 +97,7 @@ def write_report(
         f"left out, for the file would grow too large: {name}"
         for name in shown.left_out
     ]
+    zones = exposure.zones(found)  # which may find problems
     page = render(
         **context,
         name=found.name,
@@ -107,6 +108,8 @@ def write_report(
         problems=dict.fromkeys([*found.problems, *left_out]),
         counts=None if output is None else _counts(output),
         gaps=None if output is None else _gaps(output),
+        above=None if output is None else exposure.exceedances(output),
+        zones=zones,
         scores=_scores(found),
         quality=_quality(found),
         settings=found.identity,

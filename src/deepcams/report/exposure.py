@@ -1,0 +1,117 @@
+"""What a report shows for health: hours and days above limits of an output of means, and tables of zones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deepcams.core.field import grid_of
+from deepcams.core.times import stamp
+from deepcams.report.page import Table
+
+if TYPE_CHECKING:
+    from deepcams.report.discover import Found, Output
+
+MOST_ZONES = 30
+MOST_STEPS = 400
+"""Of a means store, the latest times that are counted over."""
+
+
+def exceedances(output: Output) -> Table | None:
+    """Return hours or days above each level over an output of means; None where it has none.
+
+    The sums of each cell over all times: the largest, the mean of all cells by area, and the share of the area that has
+    any.
+    """
+    if not output.is_means:
+        return None
+    with output.opened() as dataset:
+        names = sorted(
+            (name for name in dataset.data_vars if "s_above_" in str(name)),
+            key=lambda name: dataset[name].attrs["level"],
+        )
+        steps = dataset.sizes.get("time", 0)
+        areas = grid_of(output.field).row_areas[:, None]
+        rows = []
+        for name in names:
+            array = dataset[name].isel(time=slice(-MOST_STEPS, None))
+            total = np.zeros(array.shape[1:])
+            for one in array:
+                total += np.nan_to_num(one.values.astype(float))
+            share = (areas * total).sum() / (areas * np.ones(total.shape)).sum()
+            reached = (areas * (total > 0)).sum() / (areas * np.ones(total.shape)).sum()
+            about = array.attrs
+            rows.append(
+                [
+                    str(about.get("long_name", name)),
+                    about["level"],
+                    str(about.get("limits", "")),
+                    float(total.max()),
+                    round(float(share), 3),
+                    f"{100 * reached:.1f} %",
+                ]
+            )
+    if not rows:
+        return None
+    times = output.field.time.values[-MOST_STEPS:]
+    caption = f"Above limits, {stamp(times[0])} to {stamp(times[-1])}"
+    if steps > MOST_STEPS:
+        caption += f" (the latest {MOST_STEPS} of {steps} times)"
+    heads = [
+        "what",
+        "level, µg m⁻³",
+        "whose limit",
+        "largest sum of a cell",
+        "mean sum, by area",
+        "area with any",
+    ]
+    return Table(heads, rows, caption)
+
+
+def zones(found: Found) -> list[Table]:
+    """Return each table of zones, the most exposed first: means over all times, and the largest."""
+    import pandas as pd
+
+    tables = []
+    for name, (path, facts) in found.zones.items():
+        try:
+            read: Any = pd.read_parquet if path.suffix == ".parquet" else pd.read_csv
+            frame = read(path)
+            by_people = "population_mean" in frame
+            key = "population_mean" if by_people else "mean"
+            groups = frame.groupby(["zone", "name"], sort=False, dropna=False)
+            shown = ["mean", "covered", *([key] if by_people else [])]
+            means = groups[shown].mean()
+            means["covered"] = [f"{100 * share:.0f} %" for share in means["covered"]]
+            means["largest"] = groups[key].max()
+            if by_people:
+                people = groups["people"].first()
+                means["people"] = [f"{number:,.0f}" for number in people]
+            means = means.sort_values(key, ascending=False).reset_index()
+        except (OSError, ValueError, KeyError, ImportError) as error:
+            cause = type(error).__name__
+            found.problems.append(f"{name}: cannot be read ({cause})")
+            continue
+        heads = {
+            "zone": "zone",
+            "name": "name",
+            "mean": "mean by area, µg m⁻³",
+            "covered": "area with values",
+            "population_mean": "mean by people, µg m⁻³",
+            "largest": f"largest {facts.get('every', 'step')}",
+            "people": "people",
+        }
+        first = means[means[key].notna()].head(MOST_ZONES)
+        cells = [list(row) for row in first.itertuples(index=False)]
+        caption = (
+            f"{name}: {facts.get('from', '')} to {facts.get('to', '')}, uncalibrated "
+            "model"
+        )
+        if isinstance(facts.get("population"), dict):
+            about = facts["population"]
+            caption += f"; people: {about.get('source')}, year {about.get('year')}"
+        if len(means) > MOST_ZONES:
+            caption += f" (the {MOST_ZONES} most exposed of {len(means)} zones)"
+        tables.append(Table([heads[each] for each in first.columns], cells, caption))
+    return tables
