@@ -54,20 +54,23 @@ class Estimates:
         for hour, planes in zip(hours, found, strict=True):
             at = int(np.searchsorted(times, hour))
             if at < times.size and times[at] == hour:
-                pairs = [(at - 1, 1.0, 1), (at, 0.0, 2)]
+                before = self._carried(field, at - 1, 1.0)
+                after = self._carried(field, at, 0.0)
             elif 0 < at < times.size:
                 fraction = float((hour - times[at - 1]) / (times[at] - times[at - 1]))
-                pairs = [(at - 1, fraction, 1), (at - 1, fraction, 2)]
+                before = after = self._carried(field, at - 1, fraction)
             else:
                 continue
-            for first, t, plane in pairs:
-                interval = self._interval(field, first)
-                if interval is not None:
-                    planes[plane] = self.time.carried(interval, t)[plane - 1]
+            if before is not None:
+                planes[1] = before[0]
+            if after is not None:
+                planes[2] = after[1]
         return found
 
-    def _interval(self, field: xr.DataArray, first: int) -> Interval | None:
-        """Return the interval between two fine frames; None: there is none, or it is too long."""
+    def _carried(
+        self, field: xr.DataArray, first: int, t: float
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return a fine frame and the next, carried to t between them; None: no two, or too far apart."""
         pair = field.isel(time=slice(max(first, 0), first + 2))
         if first < 0 or pair.sizes["time"] < 2:
             return None
@@ -75,9 +78,9 @@ class Estimates:
         if step > self.time.max_gap:
             return None
         fine = self.chain.refined(self.space, pair)
-        return Interval.on_grid(
-            fine.values[0], fine.values[1], grid_of(fine), step=step
-        )
+        before, after = fine.values
+        interval = Interval.on_grid(before, after, grid_of(fine), step=step)
+        return self.time.carried(interval, t)
 
 
 class Runner(Protocol):
