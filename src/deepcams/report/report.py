@@ -12,7 +12,7 @@ import numpy as np
 
 from deepcams._version import __version__
 from deepcams.core.errors import OutputError
-from deepcams.core.field import grid_of
+from deepcams.core.field import grid_of, moments
 from deepcams.core.progress import Progress, no_progress
 from deepcams.core.species import label
 from deepcams.core.text import figure
@@ -138,7 +138,7 @@ def check_name(out: Path) -> None:
 def _about(output: Output) -> list[str]:
     """Return what was run on what, in a few lines."""
     times = output.field.time.values
-    span = f"{stamp(times[0])} to {stamp(times[-1])} UTC"
+    span = moments(output.field, *times[[0, -1]])
     species, grid = label(str(output.field.name)), grid_of(output.field).describe()
     lines = [f"{species} at {times.size:,} times, {span}; {grid}."]
     if output.inputs:
