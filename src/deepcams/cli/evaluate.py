@@ -35,6 +35,7 @@ deepcams evaluate openaq/ --task temporal --truth stations --region-mean 5"""
 
 _ONLY_FIELDS = (
     "degrade",
+    "factor",
     "resolution",
     "keep_every",
     "order",
@@ -89,6 +90,12 @@ def evaluate(
         Literal["area", "imresize", "decimate"],
         typer.Option(help="How fine becomes coarse."),
     ] = "area",
+    factor: Annotated[
+        int,
+        typer.Option(
+            help="How much coarser: 3, or 5 for methods that need no training."
+        ),
+    ] = 3,
     resolution: Annotated[
         Literal["fine", "coarse"],
         typer.Option(help="Where the temporal task takes place."),
@@ -217,6 +224,7 @@ def evaluate(
             clip,
             thresholds=simulation.parse_thresholds(thresholds),
             keep_every=keep_every,
+            factor=factor,
         )
         field = _open_fields(truth, period)
         scored = partial(
