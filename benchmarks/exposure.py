@@ -215,16 +215,16 @@ def main() -> None:
             make(folder, arguments.days)
         cache = Path(temporary) / "cache"
         zones = ("zones", store, "--zones", "countries")
-        command(*zones, "--every", "day", "-o", folder / "days.csv", cache=cache)
+        command(*zones, "--over", "day", "-o", folder / "days.csv", cache=cache)
         people = ("--population", "simulated", "--classes", "5,10,15,25,35")
         out = folder / "people.parquet"
-        command(*zones, *people, "--every", "day", "-o", out, cache=cache)
+        command(*zones, *people, "--over", "day", "-o", out, cache=cache)
         few, many = homes(folder, 10_000), homes(folder, 100_000)
-        for every, suffix in (("hour", "parquet"), ("day", "csv")):
+        for over, suffix in (("hour", "parquet"), ("day", "csv")):
             out = folder / f"few.{suffix}"
-            command("points", store, few, "--every", every, "-o", out, cache=cache)
+            command("points", store, few, "--over", over, "-o", out, cache=cache)
         out = folder / "many.parquet"
-        command("points", store, many, "--every", "day", "-o", out, cache=cache)
+        command("points", store, many, "--over", "day", "-o", out, cache=cache)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from deepcams.cli import main
-from deepcams.methods import AT_POINTS
+from deepcams.methods import AT_POINTS, SPATIAL
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +154,11 @@ def test_all_outputs(
             {"linear-then-bicubic"},
             4,
         ),
+        (
+            ["--task", "spatial", "--factor", "5"],
+            {name + kept for name in SPATIAL.names() for kept in ("", "+conserve")},
+            7,
+        ),
     ],
 )
 def test_options(
@@ -180,6 +185,12 @@ def test_options(
         (["--task", "spatial", "--resolution", "coarse"], "the task temporal"),
         (["--json", "no/such/folder/scores.json"], "make it first"),
         (["--clip", "-1"], "positive"),
+        (["--task", "temporal", "--factor", "5"], "a task in space"),
+        (["--task", "spatial", "--factor", "4"], "3 or 5"),
+        (
+            ["--task", "spatial", "--factor", "5", "--methods", "bicubic,cellnet"],
+            "with --factor 5: expected one of bicubic, bicubic+conserve, bilinear",
+        ),
     ],
 )
 def test_what_a_user_can_get_wrong_is_one_line(

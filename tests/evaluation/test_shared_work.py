@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from deepcams.cli import main
+from deepcams.core.grid import Grid
+from deepcams.simulation.station_network import Station
+from deepcams.simulation.write_geos_cf import write_geos_cf
+from fetch.conftest import field_of, objects_of
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -20,20 +26,23 @@ def files(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two simulated days of hourly fields in a small box, and stations in it."""
+    """Two days of hourly fields in a small box, and 30 stations in it."""
     folder = tmp_path_factory.mktemp("world")
-    for layout in ("geos-cf", "openaq"):
-        words = ["simulate", "-o", str(folder / layout), "--layout", layout, "-q"]
-        words += [
-            "--period",
-            "2019-12-01..2019-12-02",
-            "--bbox",
-            "95",
-            "25",
-            "125",
-            "45",
-        ]
-        assert main([*words, "--stations", "30"] if layout == "openaq" else words) == 0
+    times = np.arange(
+        "2019-12-01T00:30", "2019-12-03", np.timedelta64(1, "h"), "M8[ns]"
+    )
+    grid = Grid.globe(0.25).select((100, 30, 110, 40))[0]
+    write_geos_cf(field_of(grid, times, mean=True), folder / "geos-cf")
+    towns = [
+        Station(k, f"Town {k}", 30.5 + 0.3 * k, 100.5 + 0.3 * k, "Asia/Shanghai")
+        for k in range(1, 31)
+    ]
+    for key, content in objects_of(
+        towns, [date(2019, 12, 1), date(2019, 12, 2)]
+    ).items():
+        path = folder / "openaq" / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
     return folder
 
 

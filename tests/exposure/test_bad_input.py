@@ -91,11 +91,11 @@ def test_options_that_do_not_go_together(refused: Command) -> None:
     said = zones_said(refused, *people, "--classes", "5,5")
     assert "increasing numbers above 0, found 5,5" in said
     assert "numbers with commas" in zones_said(refused, *people, "--classes", "low")
-    said = zones_said(refused, *people, "--classes", "who", "--every", "month")
+    said = zones_said(refused, *people, "--classes", "who", "--over", "month")
     assert "days or years of pm2p5" in said
     assert "a population" in zones_said(refused, "--layout", "healthiar")
     assert "a time of the field" in zones_said(refused, "--period", "2018")
-    assert "a year with at least 75 %" in zones_said(refused, "--every", "year")
+    assert "a year with at least 75 %" in zones_said(refused, "--over", "year")
     said = refused("zones", "field.nc", "--zones", "zones.geojson", "-o", "out.shp")[1]
     assert "ends with .csv, .parquet, .gpkg, found '.shp'" in said
     said = refused("zones", "field.nc", "--zones", "countries", "-o", "no/out.csv")[1]
@@ -165,8 +165,8 @@ def test_lists_that_cannot_be_used(text: str, says: str, refused: Command) -> No
 def test_options_of_points_that_do_not_go_together(refused: Command) -> None:
     Path("list.csv").write_text("latitude,longitude\n48,2\n")
     run = ("points", "field.nc", "list.csv", "-o", "out.csv")
-    assert "a list with windows" in refused(*run, "--every", "window")[1]
-    assert "days (--every day)" in refused(*run, "--every", "hour", "--lags", "2")[1]
+    assert "a list with windows" in refused(*run, "--over", "window")[1]
+    assert "days (--over day)" in refused(*run, "--over", "hour", "--lags", "2")[1]
     said = refused(*run[:2], "absent.csv", *run[3:])[1]
     assert "no file of this name" in said
 
@@ -182,7 +182,7 @@ def test_a_full_disk(
     out.write_text("older")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     usual = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    zones = ("zones", "field.nc", "--zones", "zones.geojson", "--every", "hour")
+    zones = ("zones", "field.nc", "--zones", "zones.geojson", "--over", "hour")
     monkeypatch.setattr("deepcams.exposure.weights.writable", lambda folder: False)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1024, before[1]))

@@ -55,15 +55,15 @@ def brute(
 
 
 @pytest.mark.parametrize("how", ["nearest", "bilinear"])
-@pytest.mark.parametrize("every", ["hour", "day"])
-def test_values_are_those_of_the_definition(how: str, every: str) -> None:
+@pytest.mark.parametrize("over", ["hour", "day"])
+def test_values_are_those_of_the_definition(how: str, over: str) -> None:
     field, points = field_on(COARSE, hours=72), places()
-    table = point_exposure(field, points, every=every, how=how)
-    wide = point_exposure(field, points, every=every, how=how, shape="wide")
+    table = point_exposure(field, points, over=over, how=how)
+    wide = point_exposure(field, points, over=over, how=how, shape="wide")
     assert wide["id"].tolist() == points.ids.tolist()
     for number, place in enumerate(zip(points.latitude, points.longitude, strict=True)):
         expected = brute(field.values, COARSE, place, how)
-        if every == "day":
+        if over == "day":
             expected = expected.reshape(3, 24).mean(axis=1)
         own = table[table["id"] == points.ids[number]]
         assert own["value"].to_numpy() == pytest.approx(expected, rel=1e-6)
@@ -96,7 +96,7 @@ def test_cohorts_have_their_own_days() -> None:
     expected = [means[row[1:]] for row in rows]
     assert table["value"].to_numpy() == pytest.approx(expected, rel=1e-6)
     with pytest.warns(DeepcamsNotice, match="partly outside"):
-        whole = point_exposure(field, points, every="window")
+        whole = point_exposure(field, points, over="window")
     assert whole["days"].tolist() == [2, 1, 1, 1]
     expected = [means[1:3, 4, 1].mean(), means[3, 5, 2], means[0, 8, 3], np.nan]
     assert whole["value"].to_numpy() == pytest.approx(expected, rel=1e-6, nan_ok=True)
@@ -156,19 +156,19 @@ def test_places_at_sea_may_be_swapped() -> None:
     """Towns in Europe with their coordinates exchanged lie in the Indian Ocean, which a global field covers, too."""
     towns = pd.DataFrame({"lat": [2.35, 4.9, 12.6], "lon": [48.86, 52.4, 55.7]})
     with pytest.warns(DeepcamsNotice, match="3 places of 3 at sea.* swapped"):
-        point_exposure(field_on(COARSE, hours=2), points_of(towns), every="hour")
+        point_exposure(field_on(COARSE, hours=2), points_of(towns), over="hour")
     right = towns.rename(columns={"lat": "lon", "lon": "lat"})
-    point_exposure(field_on(COARSE, hours=2), points_of(right), every="hour")
+    point_exposure(field_on(COARSE, hours=2), points_of(right), over="hour")
 
 
 def test_parts_make_the_same_table(monkeypatch: pytest.MonkeyPatch) -> None:
     field, points = field_on(COARSE, hours=48), places()
-    whole = PointExposure(field, points, PointOptions(every="hour", coordinates=True))
+    whole = PointExposure(field, points, PointOptions(over="hour", coordinates=True))
     expected = whole.table()
     assert list(expected) == ["id", "latitude", "longitude", "start", "value"]
     monkeypatch.setattr("deepcams.exposure.points._TOGETHER", 500)
     monkeypatch.setattr("deepcams.exposure.points._ROWS", 100)
-    parts = PointExposure(field, points, PointOptions(every="hour", coordinates=True))
+    parts = PointExposure(field, points, PointOptions(over="hour", coordinates=True))
     assert len(list(parts.tables())) == 20
     pd.testing.assert_frame_equal(parts.table(), expected)
 
@@ -267,7 +267,7 @@ def test_a_real_frame(cams_dir: Path) -> None:
     box = (0, 40, 30, 60)
     fine = downscale(coarse, "linear", "bicubic", bbox=box)
     towns = points_of(pd.DataFrame({"lat": [52.23, 48.2082], "lon": [21.0, 16.3738]}))
-    found = point_exposure(fine, towns, every="hour", shape="wide")
+    found = point_exposure(fine, towns, over="hour", shape="wide")
     values = fine.sel(latitude=[52.25, 48.25], longitude=[21, 16.25], method="nearest")
     expected = np.stack([values.values[:, k, k] for k in range(2)])
     assert found.iloc[:, 1:].to_numpy(float) == pytest.approx(expected, rel=1e-6)

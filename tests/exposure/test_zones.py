@@ -58,7 +58,7 @@ def people_in(
 @pytest.mark.parametrize("missing", [0.0, 0.2])
 def test_means_by_area_are_those_of_narrow_strips(missing: float) -> None:
     field = field_on(REGION, hours=5, missing=missing)
-    found = zone_exposure(field, zones_of(STAR, BOX), every="hour")
+    found = zone_exposure(field, zones_of(STAR, BOX), over="hour")
     for number, ring in enumerate((STAR, BOX)):
         areas = brute_areas(np.asarray(ring, float), REGION, samples=600)
         for hour, values in enumerate(field.values.astype(float)):
@@ -80,7 +80,7 @@ def test_means_by_people_are_those_of_fine_pieces() -> None:
     box = rectangle(-3, 47, 8.5, 55.5)
     limits = (5.0, 20.0)
     found = zone_exposure(
-        field, zones_of(box), every="hour", population=population, classes=limits
+        field, zones_of(box), over="hour", population=population, classes=limits
     )
     assert found.people is not None
     assert found.population_mean is not None
@@ -130,7 +130,7 @@ def test_a_hand_example() -> None:
     found = zone_exposure(
         field,
         zones_of(rectangle(3, 55, 7, 57)),
-        every="hour",
+        over="hour",
         population=population,
         classes=[15],
     )
@@ -168,7 +168,7 @@ def test_days_and_years_need_three_quarters() -> None:
     values[:6, 0, 1] = np.nan
     whole = [rectangle(-9, 59, -7, 61), rectangle(-7, 59, -5, 61)]
     with pytest.warns(DeepcamsNotice, match="1 day with fewer"):
-        found = zone_exposure(field, zones_of(*whole), every="day")
+        found = zone_exposure(field, zones_of(*whole), over="day")
     assert found.steps.texts() == ["2019-12-30", "2019-12-31"]
     assert np.isnan(found.mean[0, 0])
     assert found.mean[0, 1] == pytest.approx(values[6:24, 0, 1].mean(dtype=float))
@@ -178,13 +178,13 @@ def test_days_and_years_need_three_quarters() -> None:
 def test_weights_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     field, zones = field_on(REGION, hours=2), zones_of(rectangle(1.25, 46, 4, 51.5))
     population = simulated_population(2.0)
-    first = zone_exposure(field, zones, every="hour", population=population)
+    first = zone_exposure(field, zones, over="hour", population=population)
 
     def refuse(*_: object) -> None:
         raise AssertionError("computed again")
 
     monkeypatch.setattr("deepcams.exposure.weights._weigh", refuse)
-    again = zone_exposure(field, zones, every="hour", population=population)
+    again = zone_exposure(field, zones, over="hour", population=population)
     pd.testing.assert_frame_equal(again.table(), first.table())
 
 
@@ -234,7 +234,7 @@ def test_tables_of_real_files(suffix: str, command: Command) -> None:
     raster.to_netcdf("people_2015.nc")
     status, said = command(
         *("zones", "field.nc", "--zones", "zones.geojson", "-o", f"out.{suffix}"),
-        *("--population", "people_2015.nc", "--classes", "5,10", "--every", "day"),
+        *("--population", "people_2015.nc", "--classes", "5,10", "--over", "day"),
     )
     assert (status, said) == (0, "")
     found = zone_exposure(
@@ -287,10 +287,10 @@ def test_daily_means_of_the_means_verb(name: str, command: Command) -> None:
     assert pd.read_csv("places.csv")["value"].to_numpy() == pytest.approx(
         values, rel=2e-3
     )
-    _, said = command(*run, "--every", "hour")
-    assert "--every: expected a field with a value each hour" in said
+    _, said = command(*run, "--over", "hour")
+    assert "--over: expected a field with a value each hour" in said
     command("means", name, "-o", "month.nc", "--over", "month", "--complete", 5)
-    assert command(*run[:1], "month.nc", *run[2:], "--every", "month")[0] == 0
+    assert command(*run[:1], "month.nc", *run[2:], "--over", "month")[0] == 0
     months = pd.read_csv("out.csv")
     assert months["start"].tolist() == ["2019-12"]
 
@@ -336,7 +336,7 @@ def test_countries_of_a_real_frame(cams_dir: Path) -> None:
     ]
     zones = Zones(codes, codes, tuple(rings), countries.source)
     with pytest.warns(DeepcamsNotice, match="1 zone of 2 without a cell"):
-        found = zone_exposure(field, zones, every="hour")
+        found = zone_exposure(field, zones, over="hour")
     areas = brute_areas(rings[-1].points, grid_of(field), samples=100)
     mean = np.sum(areas * field.values[0].astype(float)) / areas.sum()
     assert found.mean[0, 0] == pytest.approx(mean, rel=1e-6)

@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from deepcams.core.period import Period
-from deepcams.fetch.cams import Cams, CamsRequest
+from deepcams.fetch.cams import Cams
+from deepcams.fetch.cams_request import CamsRequest
 from deepcams.fetch.endpoints import Endpoints
 from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
 from deepcams.fetch.openaq import Openaq, OpenaqRequest

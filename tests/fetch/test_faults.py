@@ -13,7 +13,9 @@ import pytest
 
 from deepcams.core.errors import DeepcamsError, DeepcamsNotice, InputError, OutputError
 from deepcams.core.period import Period
-from deepcams.fetch.cams import Cams, CamsRequest, ads_key
+from deepcams.fetch.ads import ads_key
+from deepcams.fetch.cams import Cams
+from deepcams.fetch.cams_request import CamsRequest
 from deepcams.fetch.endpoints import Endpoints
 from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
 from deepcams.fetch.retry import FetchError, RetryPolicy

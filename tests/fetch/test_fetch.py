@@ -14,7 +14,8 @@ import pytest
 from deepcams.core.period import Period
 from deepcams.core.text import size
 from deepcams.fetch.base import Estimate, Summary
-from deepcams.fetch.cams import Cams, CamsRequest
+from deepcams.fetch.cams import Cams
+from deepcams.fetch.cams_request import CamsRequest
 from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
 from deepcams.fetch.openaq import Openaq, OpenaqRequest
 from deepcams.fetch.retry import RetryPolicy

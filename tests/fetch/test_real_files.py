@@ -16,7 +16,8 @@ import xarray as xr
 
 from deepcams.core.period import Period
 from deepcams.experiment.geos_cf_store import StoreFetch
-from deepcams.fetch.cams import Cams, CamsRequest
+from deepcams.fetch.cams import Cams
+from deepcams.fetch.cams_request import CamsRequest
 from deepcams.fetch.endpoints import OPENDAP_ORIGIN, geos_cf_file
 from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
 from deepcams.fetch.openaq import Openaq, OpenaqRequest

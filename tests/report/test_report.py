@@ -171,6 +171,7 @@ def test_an_output_alone_and_no_animation(run: Path, tmp_path: Path) -> None:
     path = report(run / "out.zarr", tmp_path / "a.html", animation=False)
     assert "image/gif" not in path.read_text(encoding="utf-8")
     assert "Scores" not in path.read_text(encoding="utf-8")
+    assert 'class="warn"' not in path.read_text(encoding="utf-8")
 
 
 def test_what_cannot_be_reported(
@@ -427,7 +428,7 @@ def test_zones_are_shown_the_most_exposed_first(tmp_path: Path) -> None:
         "C,Nothing,2019-01-01,24,,0,,3",
     ]
     (tmp_path / "zones.csv").write_text("\n".join(rows))
-    facts = {"made_by": "deepcams 0.1 zones", "every": "day", "from": "2019-01-01"}
+    facts = {"made_by": "deepcams 0.1 zones", "over": "day", "from": "2019-01-01"}
     facts["population"] = {"source": "a census", "year": "2020"}  # type: ignore[assignment]
     (tmp_path / "zones.csv.json").write_text(json.dumps(facts))
     (tmp_path / "bad.csv.json").write_text(json.dumps(facts))
@@ -439,8 +440,21 @@ def test_zones_are_shown_the_most_exposed_first(tmp_path: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert "<script>alert(1)" not in text
     assert text.index("12,345") < text.index("Alpha")
-    assert "people: a census, year 2020" in text
+    assert "people: a census, 2020" in text
     assert "largest day" in text
     assert "Nothing" not in text
     assert "bad.csv: cannot be read" in text
     assert "points" not in text
+
+
+@pytest.mark.usefixtures("_without_pictures")
+def test_means_stand_beside_their_hours(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run / "out.zarr", tmp_path / "out.zarr")
+    days = ["means", str(tmp_path / "out.zarr"), "-o", str(tmp_path / "a_days.zarr")]
+    assert main([*days, "--complete", "25", "--level", "15"]) == 0
+    text = report(tmp_path, tmp_path / "r.html", animation=False).read_text("utf-8")
+    assert "PM2.5: 19 times, 2019-03-08 00:00 to 2019-03-08 18:00 UTC" in text
+    assert "a_days.zarr: hours and days above limits of daily means; 1 day" in text
+    assert 'class="warn"' not in text
+    alone = report(tmp_path / "a_days.zarr", tmp_path / "r.html", animation=False)
+    assert "PM2.5 mean: 1 day, 2019-03-08; 0.25 degrees" in alone.read_text("utf-8")

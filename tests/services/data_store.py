@@ -16,6 +16,11 @@ from services.files import file_answer
 
 KEY = "00000000-1111-2222-3333-444444444444"
 """The key that it accepts: no secret, it opens nothing."""
+LEVELS = {
+    *("nitrogen_dioxide", "ozone", "carbon_monoxide", "sulphur_dioxide"),
+    "temperature",
+}
+"""Variables that are on model levels."""
 
 
 @dataclass
@@ -112,6 +117,9 @@ class DataStore(Service):
                 "required licences not accepted",
                 "please visit the dataset's page to accept them",
             )
+        wrong = _wrong(self.dataset, inputs)
+        if wrong:
+            return _problem(400, "invalid request", wrong)
         if _frames(inputs) > self.largest:
             return _problem(
                 403,
@@ -204,7 +212,26 @@ def _frames(inputs: dict[str, Any]) -> int:
     for span in inputs.get("date", []):
         first, _, last = span.partition("/")
         days += (date.fromisoformat(last or first) - date.fromisoformat(first)).days + 1
-    return days * len(inputs.get("time", []))
+    return days * len(inputs.get("time", [])) * len(inputs.get("leadtime_hour", [0]))
+
+
+def _wrong(dataset: str, inputs: dict[str, Any]) -> str:
+    """What the service would say about a request that does not fit its data set; empty where it does."""
+    forecast = "forecasts" in dataset
+    leads = [int(lead) for lead in inputs.get("leadtime_hour", [])]
+    if forecast != bool(leads and inputs.get("type") == ["forecast"]):
+        return "leadtime_hour and type are of forecasts alone, and needed there"
+    levels = LEVELS & set(inputs["variable"])
+    if bool(levels) != ("model_level" in inputs):
+        return "model_level is of multi-level variables alone, and needed there"
+    if levels and inputs["model_level"] != ["137" if forecast else "60"]:
+        return "another level than the lowest"
+    hours = leads if forecast else [int(time[:2]) for time in inputs["time"]]
+    if (levels or not forecast) and any(hour % 3 for hour in hours):
+        return "there are 3-hourly values only"
+    if forecast and not {"00:00", "12:00"} >= set(inputs["time"]):
+        return "there are runs at 00 and 12 UTC only"
+    return ""
 
 
 def _problem(status: int, title: str, detail: str) -> Answer:

@@ -13,14 +13,16 @@ from stand_in import StandIn
 
 from deepcams.core.errors import InputError
 from deepcams.core.grid import Grid
-from deepcams.networks.scaling import Asinh
+from deepcams.networks.cellnet import CellNet, CellNetOptions
+from deepcams.networks.checkpoint import save
+from deepcams.networks.scaling import Asinh, Linear
 from deepcams.networks.warp import warp
 from deepcams.training.experiment_file import parse_experiment
 from deepcams.training.loop import train
 from deepcams.training.options import Experiment
 from deepcams.training.run_folder import STATE
 from deepcams.training.samples import SampleSet
-from deepcams.training.setup import Length, make_network, teacher_weight
+from deepcams.training.setup import Length, load_teacher, make_network, teacher_weight
 from deepcams.training.split import find_portions
 from deepcams.training.store.open import Prepared
 
@@ -135,5 +137,57 @@ def test_a_network_without_motion_is_not_taught(
 ) -> None:
     given = experiment(steps=1, teacher={"name": "flow"})
     other = given.network.model_copy(update={"name": "flow-refine", "options": {}})
+    other = given.model_copy(update={"network": other})
     with pytest.raises(InputError, match=r"training\.teacher: expected .*flow-refine"):
-        make_network(given.model_copy(update={"network": other}))
+        load_teacher(other, *make_network(other))
+
+
+def _distilled(values: Values, **teacher: Any) -> Experiment:
+    network = {
+        "name": "cellnet",
+        "options": {"width": 4, "blocks": 1},
+        "scaling": {"name": "linear", "options": {"unit": 1}},
+    }
+    training = {"steps": 60, "save_every": 100, "optimizer": {"lr": 1e-2}}
+    changes = {
+        "split": {
+            "train": {"regions": [[0, 30, 15, 60]]},
+            "validation": {"regions": [[15, 30, 30, 60]]},
+        },
+        "training": {**training, "teacher": {"weight": 1, "until": 1, **teacher}},
+        "validation": {"every": 100},
+    }
+    return parse_experiment(values("spatial", changes) | {"network": network})
+
+
+def test_a_small_network_learns_the_answers_of_a_large_one(
+    moving: StandIn, values: Values, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The teacher gives each cell's content to its first pixel, which no truth here does."""
+    monkeypatch.setattr(Prepared, "open", lambda *_: moving)
+    teacher = CellNet(CellNetOptions(width=2, blocks=1))
+    with torch.no_grad():
+        teacher.last.bias[0] += 5
+    path = save(teacher, tmp_path / "teacher", Linear(1), variable="pm2p5")
+    recipe = _distilled(values, name=str(path))
+    train(recipe, tmp_path / "run", device="cpu")
+    network: Any = make_network(recipe)[0]
+    state = torch.load(tmp_path / "run" / STATE, weights_only=True)
+    network.load_state_dict(state["network"])
+    coarse = torch.from_numpy(moving.read(0, 4, 4, 32, 32, "coarse"))[None, None]
+    with torch.no_grad():
+        share = network.refine(coarse)[..., ::3, ::3] / (9 * coarse)
+    assert share.mean() > 0.6
+
+
+def test_a_teacher_of_another_kind_or_scaling_is_refused(values: Values) -> None:
+    for name, problem in {
+        "xvfi": "a temporal one",
+        "abpn": "one with the scaling",
+    }.items():
+        recipe = _distilled(values, name=name)
+        with pytest.raises(InputError, match=problem):
+            load_teacher(recipe, *make_network(recipe))
+    recipe = _distilled(values, name="cellnet", weight=2)
+    with pytest.raises(InputError, match=r"training\.teacher\.weight: .* at most 1"):
+        load_teacher(recipe, *make_network(recipe))

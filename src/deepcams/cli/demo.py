@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deepcams.cli.common_options import Quiet
+
 if TYPE_CHECKING:
     from deepcams.experiment.demo import Demo
 
@@ -26,9 +28,7 @@ def demo(
         Path, typer.Option("-o", "--out", metavar="DIR", help="Folder for everything.")
     ] = Path("deepcams-demo"),
     seed: Annotated[int, typer.Option(min=0, help="Chooses the world.")] = 0,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress bars.")
-    ] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Simulate two days of air over Asia, downscale them, score them against the truth and draw them.
 

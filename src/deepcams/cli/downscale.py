@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from deepcams.cli.common_options import Overwrite, PeriodOption, Quiet, Variable
 from deepcams.cli.network_options import (
     DeviceOption,
     EngineOption,
@@ -85,13 +86,8 @@ def downscale(
             help="Only the cells that this box touches; W > E crosses the dateline.",
         ),
     ] = None,
-    period: Annotated[
-        str | None,
-        typer.Option(help="Only these hours: 2019, 2019-03, 2019-03-08..2019-03-10."),
-    ] = None,
-    variable: Annotated[
-        str | None, typer.Option(help="Another variable than PM2.5 (pm10, ..).")
-    ] = None,
+    period: PeriodOption = None,
+    variable: Variable = None,
     factor: Annotated[
         int,
         typer.Option(help="Finer in space by 3, or by 5 (methods without training)."),
@@ -117,9 +113,8 @@ def downscale(
     extend: Annotated[
         bool, typer.Option("--extend", help="Add later hours to a finished Zarr store.")
     ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an existing output.")
-    ] = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "float32",
     engine: EngineOption = "auto",
@@ -200,7 +195,7 @@ def downscale(
     with (
         stoppable(kept(without="--overwrite")),
         opened(workers, scheduler) as team,
-        Bars("h", Rate("h/s"), "left") as bars,
+        Bars("h", Rate("h/s"), "left", hidden=quiet) as bars,
     ):
 
         def tell(phase: str, done: int, total: int) -> None:

@@ -7,6 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from deepcams.cli.common_options import (
+    BoxOption,
+    Overwrite,
+    PeriodOption,
+    Quiet,
+    Variable,
+)
+
 if TYPE_CHECKING:
     from deepcams.export import Exported
 
@@ -45,23 +53,11 @@ def export(
         Literal["hour", "day", "month"] | None,
         typer.Option(help="Times in a file of a folder.", show_default="day"),
     ] = None,
-    period: Annotated[
-        str | None,
-        typer.Option(help="Only these hours: 2019, 2019-03, 2019-03-08..2019-03-10."),
-    ] = None,
-    bbox: Annotated[
-        tuple[float, float, float, float] | None,
-        typer.Option(
-            metavar="W S E N",
-            help="Only nodes in this box; W > E crosses the dateline.",
-        ),
-    ] = None,
-    variable: Annotated[
-        str | None, typer.Option(help="Of the files.", show_default="PM2.5")
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an existing output.")
-    ] = False,
+    period: PeriodOption = None,
+    bbox: BoxOption = None,
+    variable: Variable = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
 ) -> None:
     """Write a field for other tools, from -180 to 180 degrees: a file an hour, day or month, or one of all.
 
@@ -73,7 +69,10 @@ def export(
     from deepcams.export import export_to
 
     import_dask_late()
-    with stoppable(kept(without="--overwrite")), one_bar("exporting") as progress:
+    with (
+        stoppable(kept(without="--overwrite")),
+        one_bar("exporting", hidden=quiet) as progress,
+    ):
         found = export_to(
             field,
             out,

@@ -64,6 +64,10 @@ class _Per(StrEnum):
     MONTH, DAY = "month", "day"
 
 
+class _Dataset(StrEnum):
+    REANALYSIS, FORECAST = "reanalysis", "forecast"
+
+
 class _Form(StrEnum):
     NETCDF, GRIB = "netcdf", "grib"
 
@@ -79,7 +83,18 @@ def cams(
     period: _Period,
     out: _Folder,
     bbox: _Box = None,
-    variable: Annotated[str, typer.Option(help="pm2p5, pm10 or pm1.")] = "pm2p5",
+    species: Annotated[
+        str,
+        typer.Option(
+            "--species",
+            "--variable",
+            help="pm2p5, pm10, pm1; no2, o3, co, so2 with what makes them ug m-3.",
+        ),
+    ] = "pm2p5",
+    dataset: Annotated[
+        _Dataset,
+        typer.Option(help="EAC4 (3-hourly), or global forecasts (hourly, 0.4 deg)."),
+    ] = _Dataset.REANALYSIS,
     per_request: Annotated[
         _Per, typer.Option(help="How much one request asks for.")
     ] = _Per.MONTH,
@@ -92,9 +107,10 @@ def cams(
     dry_run: _DryRun = False,
     quiet: _Quiet = False,
 ) -> None:
-    """CAMS EAC4 from the Atmosphere Data Store; needs a key and the licence accepted once (the message says how)."""
+    """CAMS from the Atmosphere Data Store; needs a key and the licence accepted once (the message says how)."""
     from deepcams.core.period import Period
-    from deepcams.fetch.cams import Cams, CamsRequest
+    from deepcams.fetch.cams import Cams
+    from deepcams.fetch.cams_request import CamsRequest
     from deepcams.fetch.endpoints import Endpoints
 
     form_name: Literal["grib", "netcdf_zip"] = (
@@ -103,11 +119,12 @@ def cams(
     request = CamsRequest(
         Period.parse(period, "--period"),
         out,
-        variable,
+        species,
         bbox,
         per_request.value,
         at_once,
         form_name,
+        dataset.value,
     )
     endpoints = Endpoints.resolve(endpoint or ())
     _run(lambda policy: Cams(request, endpoints, policy), out, check, dry_run, quiet)

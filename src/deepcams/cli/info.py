@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from deepcams.cli.common_options import Variable
+
 app = typer.Typer(
     rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
 )
@@ -25,15 +27,7 @@ def info(
             help="Files, folders, globs or Zarr stores.", show_default=False
         ),
     ],
-    variable: Annotated[
-        str | None,
-        typer.Option(
-            "--variable",
-            "-v",
-            help="The variable meant to be used.",
-            show_default="PM2.5",
-        ),
-    ] = None,
+    variable: Variable = None,
     values: Annotated[
         bool, typer.Option(help="Read all values for their range and counts.")
     ] = True,

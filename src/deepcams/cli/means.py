@@ -7,6 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from deepcams.cli.common_options import (
+    BoxOption,
+    Overwrite,
+    PeriodOption,
+    Quiet,
+    Variable,
+)
 from deepcams.cli.worker_options import Number, Scheduler
 
 if TYPE_CHECKING:
@@ -62,17 +69,9 @@ def means(
         list[float] | None,
         typer.Option(help="Of days, for longer periods; default: 50, 90, 98, 99."),
     ] = None,
-    bbox: Annotated[
-        tuple[float, float, float, float] | None,
-        typer.Option(metavar="W S E N", help="Only the nodes in this box."),
-    ] = None,
-    period: Annotated[
-        str | None,
-        typer.Option(help="Only these hours (UTC): 2019, 2019-03, .."),
-    ] = None,
-    variable: Annotated[
-        str | None, typer.Option(help="Another variable than PM2.5 (pm10, ..).")
-    ] = None,
+    bbox: BoxOption = None,
+    period: PeriodOption = None,
+    variable: Variable = None,
     rounding: Annotated[
         float,
         typer.Option(
@@ -86,9 +85,8 @@ def means(
             help="Folder of deepcams validate: its stations' bias goes beside the means.",
         ),
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an existing output.")
-    ] = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
     workers: Number = None,
     scheduler: Scheduler = None,
 ) -> None:
@@ -108,7 +106,7 @@ def means(
     with (
         stoppable(kept(without="--overwrite")),
         opened(workers, scheduler) as team,
-        Bars("left") as bars,
+        Bars("left", hidden=quiet) as bars,
     ):
 
         def tell(phase: str, done: int, total: int) -> None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from deepcams.cli.common_options import Overwrite
+
 if TYPE_CHECKING:
     from deepcams.core.errors import DeepcamsError
     from deepcams.networks.checkpoint import Card
@@ -119,9 +121,7 @@ def import_models(
             "--out", "--output", "-o", metavar="DIR", help="Folder to write to."
         ),
     ] = Path("models"),
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace existing checkpoints.")
-    ] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Read your own copy of the authors' published weight files into checkpoints.
 

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from deepcams.cli.common_options import PeriodOption, Quiet, Variable
+
 app = typer.Typer(
     rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
 )
@@ -15,7 +17,7 @@ EXAMPLES = """Examples:
 
 deepcams points pm25.zarr homes.csv -o exposure.parquet
 
-deepcams points pm25.zarr cohort.csv --every window -o cohort.csv
+deepcams points pm25.zarr cohort.csv --over window -o cohort.csv
 
 deepcams points pm25.zarr events.csv --lags 6 --layout wide -o events.csv
 
@@ -37,7 +39,7 @@ def points(
     out: Annotated[
         Path, typer.Option("-o", "--out", help="Table to write: .csv or .parquet.")
     ],
-    every: Annotated[
+    over: Annotated[
         Literal["hour", "day", "month", "year", "window"],
         typer.Option(
             help="The field's own times; days, months, years of UTC; or one mean for each row's window."
@@ -61,20 +63,13 @@ def points(
             help="Also write latitude and longitude; default ids only.",
         ),
     ] = False,
-    period: Annotated[
-        str | None, typer.Option(help="Only these times: 2019, 2019-03, ..")
-    ] = None,
+    period: PeriodOption = None,
     id_column: Annotated[
         str | None,
         typer.Option("--id", metavar="COLUMN", help="Column with the ids."),
     ] = None,
-    variable: Annotated[
-        str | None,
-        typer.Option("--variable", "-v", help="Variable.", show_default="PM2.5"),
-    ] = None,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress bars.")
-    ] = False,
+    variable: Variable = None,
+    quiet: Quiet = False,
 ) -> None:
     """Take a field at places: exposure of persons over their own days, with lags.
 
@@ -88,7 +83,7 @@ def points(
     from deepcams.exposure.points import PointOptions
 
     within = None if period is None else Period.parse(period, "--period")
-    options = PointOptions(every, how, lags, layout, with_coordinates, within)
+    options = PointOptions(over, how, lags, layout, with_coordinates, within)
     with (
         stoppable("nothing was written"),
         Bars(width=8, transient=True, hidden=quiet) as bars,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deepcams.cli.common_options import Overwrite, PeriodOption, Quiet, Variable
 from deepcams.cli.worker_options import Number, Scheduler
 
 if TYPE_CHECKING:
@@ -50,9 +51,7 @@ def prepare(
     degrade: Annotated[
         _Degradation, typer.Option(help="How fine becomes coarse.")
     ] = _Degradation.AREA,
-    period: Annotated[
-        str | None, typer.Option(help="Only these hours: 2019, 2019-03, 2018..2019.")
-    ] = None,
+    period: PeriodOption = None,
     bbox: Annotated[
         tuple[float, float, float, float] | None,
         typer.Option(
@@ -60,9 +59,7 @@ def prepare(
             help="Only the coarse cells that this box touches; W > E: over the dateline.",
         ),
     ] = None,
-    variable: Annotated[
-        str | None, typer.Option(help="Another variable than PM2.5 (PM10_RH35, ..).")
-    ] = None,
+    variable: Variable = None,
     step: Annotated[
         float,
         typer.Option(
@@ -72,12 +69,8 @@ def prepare(
     ] = 0.25,
     workers: Number = None,
     scheduler: Scheduler = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an existing store.")
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress bar.")
-    ] = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
 ) -> None:
     """Check hourly fine fields, coarsen them, and put both into one store to train from.
 

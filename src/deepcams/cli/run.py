@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from deepcams.cli.common_options import Quiet
+
 app = typer.Typer(
     rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
 )
@@ -45,9 +47,7 @@ def run(
     device: Annotated[
         str, typer.Option(help="Where networks run: auto, cpu or cuda.")
     ] = "auto",
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress bar.")
-    ] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Fetch, prepare, train both networks, evaluate, downscale, validate and report: the paper in one command.
 

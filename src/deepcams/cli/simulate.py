@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from deepcams.cli.common_options import BoxOption, Quiet
+
 app = typer.Typer(
     rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
 )
@@ -43,13 +45,7 @@ def simulate(
     period: Annotated[
         str, typer.Option(help="UTC: 2019-12, 2019-12-01, 2019-12-01..2019-12-02.")
     ] = "2019-12-01..2019-12-02",
-    bbox: Annotated[
-        tuple[float, float, float, float] | None,
-        typer.Option(
-            metavar="W S E N",
-            help="Only this box, in degrees; W > E crosses the dateline.",
-        ),
-    ] = None,
+    bbox: BoxOption = None,
     seed: Annotated[int, typer.Option(help="Chooses the world.")] = 0,
     cams_layout: Annotated[
         _CamsLayout,
@@ -85,9 +81,7 @@ def simulate(
             help="Write files anew that are complete (default: keep them).",
         ),
     ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress bar.")
-    ] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Write a simulated world: cities, fires, dust and sea salt carried by winds, with known truth everywhere.
 

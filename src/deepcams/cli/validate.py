@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from deepcams.cli.common_options import PeriodOption, Quiet, Variable
 from deepcams.cli.worker_options import Number, Scheduler
 
 app = typer.Typer(
@@ -89,16 +90,11 @@ def validate(
             help="OpenAQ's locations as JSON, CSV or Parquet: drops mobile and low-cost ones; altitudes, kinds."
         ),
     ] = None,
-    period: Annotated[
-        str | None,
-        typer.Option(help="Only these times of the field: 2019, 2019-03, .."),
-    ] = None,
+    period: PeriodOption = None,
     parameter: Annotated[
         str, typer.Option(help="Species in the stations' files.")
     ] = "pm25",
-    variable: Annotated[
-        str | None, typer.Option(help="Variable of the fields.", show_default="PM2.5")
-    ] = None,
+    variable: Variable = None,
     assume_utc: Annotated[
         bool,
         typer.Option("--assume-utc", help="Take stamps without an offset for UTC."),
@@ -125,9 +121,7 @@ def validate(
     ] = False,
     workers: Number = None,
     scheduler: Scheduler = None,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress bars.")
-    ] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Compare fields with stations: R, RMSE, bias, NMB, MFE, .., with intervals; scatter, map, diurnal cycle.
 

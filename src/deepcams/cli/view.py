@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from deepcams.cli.common_options import Variable
+
 app = typer.Typer(
     rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
 )
@@ -38,9 +40,7 @@ def view(
             metavar="FILE", help="Observations (OpenAQ's columns); repeatable."
         ),
     ] = None,
-    variable: Annotated[
-        str | None, typer.Option(help="Another variable than PM2.5 (pm10, ..).")
-    ] = None,
+    variable: Variable = None,
     host: Annotated[
         str, typer.Option(help="Address to listen at; the default lets nobody else in.")
     ] = "127.0.0.1",

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from deepcams.cli.common_options import PeriodOption, Quiet, Variable
+
 app = typer.Typer(
     rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
 )
@@ -15,7 +17,7 @@ EXAMPLES = """Examples:
 
 deepcams zones pm25.zarr --zones countries -o countries.csv
 
-deepcams zones pm25.zarr --zones regions.gpkg --population ppp_2020.tif --every year --classes who -o regions.gpkg
+deepcams zones pm25.zarr --zones regions.gpkg --population ppp_2020.tif --over year --classes who -o regions.gpkg
 
 deepcams zones pm25.zarr --zones countries --population simulated --classes 5,10 --layout healthiar -o burden.csv"""
 
@@ -38,13 +40,11 @@ def zones(
         Path,
         typer.Option("-o", "--out", help="Table to write: .csv, .parquet or .gpkg."),
     ],
-    every: Annotated[
+    over: Annotated[
         Literal["hour", "day", "month", "year"],
         typer.Option(help="The field's own times, or days, months, years of UTC."),
     ] = "day",
-    period: Annotated[
-        str | None, typer.Option(help="Only these times: 2019, 2019-03, ..")
-    ] = None,
+    period: PeriodOption = None,
     population: Annotated[
         str | None,
         typer.Option(
@@ -85,13 +85,8 @@ def zones(
     layer: Annotated[
         str | None, typer.Option(help="Layer of a file with several.")
     ] = None,
-    variable: Annotated[
-        str | None,
-        typer.Option("--variable", "-v", help="Variable.", show_default="PM2.5"),
-    ] = None,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress bars.")
-    ] = False,
+    variable: Variable = None,
+    quiet: Quiet = False,
 ) -> None:
     """Average a field over zones, by area and by people, for hours, days, months or years.
 
@@ -106,7 +101,7 @@ def zones(
         field=tuple(field),
         zones=zones,
         out=out,
-        every=every,
+        over=over,
         period=period,
         population=population,
         population_kind=population_kind,

@@ -87,7 +87,8 @@ def concentration_factor(
             f"{where}: units",
             "a mass concentration (kg m-3 or ug m-3)",
             f"a mixing ratio ({units})",
-            f"give the density of the air: deepcams --density {AT_20_DEGREES:.3f} .. (20 degrees C, 1013.25 hPa)",
+            f"give the density of the air: deepcams --density {AT_20_DEGREES:.3f} .. (20 degrees C, 1013.25 hPa), or "
+            "in CAMS's files its temperature and surface pressure (t and sp), beside it or in a second file",
         )
     return 1e9 * air * ratio
 

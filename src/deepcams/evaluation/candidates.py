@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from deepcams.core.errors import InputError, MissingExtraError, choose, notice
+from deepcams.core.grid import FACTOR
 from deepcams.methods import SPATIAL, TEMPORAL, Chain, Downscaler, build
 from deepcams.methods.base import Kind
 from deepcams.methods.chains import NONE, is_checkpoint, kind_of, weights_of
@@ -60,9 +61,14 @@ def _is_joint(name: str) -> bool:
     return kind_of(name.removesuffix(CONSERVE)) == "joint"
 
 
-def _known(task: Task) -> list[str]:
-    """All names that fit a task: what is registered, and the networks whose weights are at hand."""
+def _known(task: Task, factor: int = FACTOR) -> list[str]:
+    """All names that fit a task: what is registered, and the networks whose weights are at hand.
+
+    Networks in space learned one factor, and are no candidates with another.
+    """
     networks = [name for name in NETWORKS.names() if len(weights_of(name)) == 1]
+    if factor != FACTOR:
+        networks = [name for name in networks if kind_of(name) == "temporal"]
     kinds = {name: kind_of(name) for name in networks}
     in_time = [*TEMPORAL.names(), *(n for n in networks if kinds[n] == "temporal")]
     in_space = [*SPATIAL.names(), *(n for n in networks if kinds[n] == "spatial")]
@@ -75,11 +81,13 @@ def _known(task: Task) -> list[str]:
     ]
 
 
-def _fitting(name: str, task: Task, where: str) -> str:
+def _fitting(name: str, task: Task, factor: int) -> str:
     """The name, if the task knows it or it is a checkpoint of a kind that fits."""
     plain = name.removesuffix(CONSERVE)
+    where = f"--methods for the task {task}"
     if not is_checkpoint(plain):
-        return choose(where, name, _known(task))
+        where += f" with --factor {factor}" if factor != FACTOR else ""
+        return choose(where, name, _known(task, factor))
     kind = kind_of(plain)
     if task not in (kind, "joint") or (kind != "spatial" and plain != name):
         raise InputError(
@@ -94,6 +102,7 @@ def expand(
     *,
     order: Orders = "both",
     conserve: Conserve = "as-named",
+    factor: int = FACTOR,
 ) -> list[str]:
     """Turn what a person asks for into the methods of a task, each once.
 
@@ -105,6 +114,7 @@ def expand(
             space, whose order changes nothing, are taken once.
         conserve: methods in space as they are named, each also conserving (``both``), all conserving (``always``)
             or none (``never``).
+        factor: fine nodes per coarse node.
 
     Raises:
         InputError: an unknown name, or one that does not fit the task.
@@ -113,7 +123,9 @@ def expand(
     choose("--order", order, get_args(Orders))
     choose("--conserve", conserve, get_args(Conserve))
     if names is None:
-        names = [n for n in _known(task) if task != "joint" or n not in _ONLY_IN_TIME]
+        names = [
+            n for n in _known(task, factor) if task != "joint" or n not in _ONLY_IN_TIME
+        ]
     names = [name.strip() for name in names if name.strip()]
     if not names:
         raise InputError(
@@ -132,9 +144,9 @@ def expand(
                     repr(name),
                     "use --task joint",
                 )
-            chains.append(_checked_chain(name))
+            chains.append(_checked_chain(name, factor))
         else:
-            singles.append(_fitting(name, task, f"--methods for the task {task}"))
+            singles.append(_fitting(name, task, factor))
     whole = [name for name in singles if _is_joint(name)]
     singles = [name for name in singles if name not in whole]
     in_time = [name for name in singles if not _is_spatial(name)]
@@ -174,11 +186,8 @@ def _conserving(name: str, conserve: Conserve) -> list[str]:
     }[conserve]
 
 
-def _checked_chain(name: str) -> str:
-    parts = [
-        _fitting(part, "joint", "--methods for the task joint")
-        for part in name.split(THEN)
-    ]
+def _checked_chain(name: str, factor: int) -> str:
+    parts = [_fitting(part, "joint", factor) for part in name.split(THEN)]
     spatial = [_is_spatial(part) for part in parts]
     if sorted(spatial) != [False, True] or any(map(_is_joint, parts)):
         raise InputError(
@@ -199,51 +208,68 @@ def _kind(name: str, parts: Sequence[Downscaler]) -> Kind:
     )
 
 
-def make(name: str, parts: dict[str, Downscaler] | None = None) -> Method:
+def make(
+    name: str,
+    parts: dict[str, Downscaler] | None = None,
+    factor: int = FACTOR,
+    variable: str | None = None,
+) -> Method:
     """The method of a name as :func:`expand` gives them.
 
     Args:
         name: of one method, or of a chain.
         parts: downscalers that exist already, by name; those built here are added.
+        factor: of methods in space.
+        variable: of the truth; ``None``: not compared with what networks learned.
 
     Raises:
-        InputError: unknown names.
+        InputError: unknown names, a network and another factor or variable than it learned.
         MissingExtraError: the method needs an optional dependency that is not installed.
     """
     parts = {} if parts is None else parts
     pieces = name.split(THEN)
-    chain = [_part(piece, parts) for piece in pieces]
+    chain = [_part(piece, parts, factor, variable) for piece in pieces]
     return Method(name, _kind(name, chain), tuple(zip(pieces, chain, strict=True)))
 
 
-def _part(name: str, parts: dict[str, Downscaler]) -> Downscaler:
+def _part(
+    name: str, parts: dict[str, Downscaler], factor: int, variable: str | None
+) -> Downscaler:
     """One downscaler of a chain: built once, and shared by a method and its conserving kind."""
     if name not in parts:
         plain = name.removesuffix(CONSERVE)
         if plain != name:
             from deepcams.methods.conserve import Conserving
 
-            parts[name] = Conserving(_part(plain, parts))  # type: ignore[arg-type]
+            parts[name] = Conserving(_part(plain, parts, factor, variable))  # type: ignore[arg-type]
         elif _is_joint(name):
-            parts[name] = build(name, name).parts[0]
+            parts[name] = build(name, name, factor=factor, variable=variable).parts[0]
         elif _is_spatial(name):
-            parts[name] = build(NONE, name, conserve=False).parts[0]
+            parts[name] = build(
+                NONE, name, conserve=False, factor=factor, variable=variable
+            ).parts[0]
         else:
-            parts[name] = build(name, NONE).parts[0]
+            parts[name] = build(name, NONE, variable=variable).parts[0]
     return parts[name]
 
 
-def make_all(names: Sequence[str], *, asked_for: bool) -> list[Method]:
+def make_all(
+    names: Sequence[str],
+    *,
+    asked_for: bool,
+    factor: int = FACTOR,
+    variable: str | None = None,
+) -> list[Method]:
     """The methods of all names, each part of them built once.
 
-    Unless they were asked for by name, those that cannot be loaded are left out.
+    Unless they were asked for by name, those that cannot be loaded, or learned another variable, are left out.
     """
     methods, parts = [], dict[str, Downscaler]()
     for name in names:
         try:
-            methods.append(make(name, parts))
-        except MissingExtraError as error:
-            if asked_for:
+            methods.append(make(name, parts, factor, variable))
+        except (MissingExtraError, InputError) as error:
+            if asked_for or (isinstance(error, InputError) and variable is None):
                 raise
             notice(f"{name} is left out: {error}")
     return methods

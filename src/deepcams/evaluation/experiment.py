@@ -42,6 +42,7 @@ from deepcams.evaluation.diagnostics.base import (
 from deepcams.evaluation.frames import Table, extreme_threshold, score_sample
 from deepcams.evaluation.tables import Row, defined
 from deepcams.methods.base import Kind, TemporalDownscaler
+from deepcams.methods.chains import check_factor
 from deepcams.methods.coarsen import Degradation, coarsen
 from deepcams.workers import ThisProcess, Work, Workers
 
@@ -71,6 +72,7 @@ class Experiment:
         thresholds: of events, ug m-3, increasing.
         keep_every: in tasks in time one of so many frames is kept, and the others are predicted, whatever the truth's
             cadence: 2 makes the analyses of a 3-hourly record the truth. Default: the first of each 3 hours.
+        factor: fine nodes per coarse node where the truth is degraded: 3, or 5.
     """
 
     task: Task = "temporal"
@@ -83,6 +85,7 @@ class Experiment:
     block: int = 12
     thresholds: tuple[float, ...] = THRESHOLDS
     keep_every: int | None = None
+    factor: int = FACTOR
 
     def __post_init__(self) -> None:
         choose("--task", self.task, get_args(Task))
@@ -114,6 +117,10 @@ class Experiment:
                 self.task,
                 "leave the option out",
             )
+        check_factor(self.factor)
+        if self.factor != FACTOR and not self.degraded:
+            expected = "a task in space, or --resolution coarse"
+            raise InputError("--factor", expected, self.task, "leave the option out")
 
     @property
     def in_time(self) -> bool:
@@ -147,7 +154,9 @@ class Experiment:
         part = self.scored(grid)[0]
         weights = part.row_areas[:, None] if self.weighting == "area" else None
         return diagnostics(
-            Setting(part, self.in_time, weights, self.thresholds, self.span)
+            Setting(
+                part, self.in_time, weights, self.thresholds, self.span, self.factor
+            )
         )
 
 
@@ -227,15 +236,16 @@ def what_methods_see(truth: xr.DataArray, experiment: Experiment) -> xr.DataArra
             truth = _cut(truth, experiment.bbox)
     if not experiment.degraded:
         return truth
-    coarse, rows, columns = grid_of(truth).whole_cells()
+    factor = experiment.factor
+    coarse, rows, columns = grid_of(truth).whole_cells(factor)
     seen = field_like(
-        truth, truth.isel(latitude=rows, longitude=columns).data, coarse.refine(FACTOR)
+        truth, truth.isel(latitude=rows, longitude=columns).data, coarse.refine(factor)
     )
     scored = experiment.scored(grid_of(seen))[0]
     if scored.shape != inside:
         notice(
             f"{inside[0] - scored.rows} rows and {inside[1] - scored.columns} columns at the edges make no whole "
-            f"{FACTOR} x {FACTOR} cell and are not scored"
+            f"{factor} x {factor} cell and are not scored"
         )
     return seen
 
@@ -331,7 +341,9 @@ def score_block(
         experiment: how.
         inside: the frames of the block.
     """
-    coarse = coarsen(seen, experiment.degradation) if experiment.degraded else seen
+    coarse = seen
+    if experiment.degraded:
+        coarse = coarsen(seen, experiment.degradation, experiment.factor)
     target = (coarse if experiment.resolution == "coarse" else seen).isel(time=inside)
     kept = np.ones(seen.sizes["time"], bool)
     if experiment.in_time:
@@ -401,6 +413,7 @@ def evaluate(
     *,
     order: Orders = "both",
     conserve: Conserve = "as-named",
+    variable: str | None = None,
     progress: Callable[[int, int], None] | None = None,
     workers: Workers | None = None,
 ) -> Result:
@@ -412,6 +425,7 @@ def evaluate(
         experiment: the task and how it is scored.
         methods: names (see :mod:`deepcams.evaluation.candidates`); ``None`` for all that fit the task.
         order, conserve: what the names stand for (see :func:`deepcams.evaluation.candidates.expand`).
+        variable: name of the truth's species, for networks that learned another one; ``None``: not compared.
         progress: called with blocks done and blocks in all.
         workers: who scores the blocks; ``None``: this process. The scores are the same to the bit.
 
@@ -419,15 +433,18 @@ def evaluate(
         InputError: the truth does not fit the task, or a name is unknown.
     """
     task = experiment.task
-    chosen_names = expand(methods, task, order=order, conserve=conserve)
+    factor = experiment.factor if task != "temporal" else FACTOR
+    chosen_names = expand(methods, task, order=order, conserve=conserve, factor=factor)
     # What the truth cannot give is refused before any checkpoint is loaded.
     seen = what_methods_see(truth, experiment)
     plan = blocks(seen.time.values, experiment)
     cadence = experiment.cadence(seen.time.values)
-    chosen = make_all(chosen_names, asked_for=methods is not None)
+    chosen = make_all(
+        chosen_names, asked_for=methods is not None, factor=factor, variable=variable
+    )
     names = {method.name: method.kind for method in chosen}
     baseline = CORRECT_BASELINE[task]
-    working = chosen if baseline in names else [make(baseline), *chosen]
+    working = chosen if baseline in names else [make(baseline, factor=factor), *chosen]
     for method in working:
         for _, part in method.parts:
             if isinstance(part, TemporalDownscaler):
@@ -451,7 +468,7 @@ def evaluate(
     grid = grid_of(seen)
     where = f"{grid.describe()}; {seen.sizes['time']} frames, {_span(seen)} UTC"
     if experiment.resolution == "coarse":
-        grid = grid.whole_cells()[0]
+        grid = grid.whole_cells(experiment.factor)[0]
     scored = experiment.scored(grid)[0].describe()
     compared = experiment.diagnostics(grid)
     methods_and_baseline = list(dict.fromkeys([baseline, *names]))
@@ -489,19 +506,22 @@ def _span(field: xr.DataArray) -> str:
     return f"{stamp(times[0])} to {stamp(times[-1])}"
 
 
-def open_truth(paths: Sequence[str | Path], period: str | None = None) -> xr.DataArray:
+def open_truth(
+    paths: Sequence[str | Path], period: str | None = None, variable: str | None = None
+) -> xr.DataArray:
     """Open files as one canonical field, lazily.
 
     Args:
         paths: files, folders or globs, of any source that deepcams opens.
         period: only the times in it (:meth:`deepcams.core.period.Period.parse`).
+        variable: another one than PM2.5.
 
     Raises:
         InputError: nothing there can be opened, or no time lies in the period.
     """
     from deepcams.readers.open import open_field
 
-    field = open_field(list(paths))
+    field = open_field(list(paths), variable)
     if period is None:
         return field
     chosen = Period.parse(period, "--period")

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deepcams.core.grid import FACTOR
 from deepcams.evaluation.diagnostics import of_diagnostics
 from deepcams.evaluation.diagnostics.spectra import COHERENT, FARTHEST
 from deepcams.evaluation.experiment import Result
@@ -227,6 +228,8 @@ def title(result: Result) -> str:
         "joint": f"{hidden} coarse to {hour} fine",
     }[experiment.task]
     extra = [f"degradation {experiment.degradation}"] if experiment.degraded else []
+    factor = experiment.factor
+    extra += [f"factor {factor}"] if factor != FACTOR else []
     extra += ["area-weighted"] if experiment.weighting == "area" else []
     extra += [f"clipped at {experiment.clip:g}"] if experiment.clip is not None else []
     return ", ".join([f"{experiment.task.capitalize()}: {where}", *extra])
@@ -252,10 +255,11 @@ def explanation(result: Result, table: list[Row]) -> str:
 
 def diagnostics_explanation(result: Result) -> str:
     """Return what the columns of the second table mean, and what there can be none of."""
+    cell = result.experiment.factor
     words = [
         "res.: effective resolution, the wavelength in degrees of longitude under which the squared coherence with the "
         f"truth falls below {COHERENT:g} (rows {FARTHEST:g} S to {FARTHEST:g} N); P<1°: power under 1 degree over the "
-        "truth's; cells: variance inside 3 x 3 cells over the truth's; CSI, FSS: events of at least "
+        f"truth's; cells: variance inside {cell} x {cell} cells over the truth's; CSI, FSS: events of at least "
         f"{result.experiment.thresholds[:2][-1]:g} ug m-3, FSS over 3 x 3 nodes; p99.99: relative error of that "
         "quantile; land, sea: MAE in ug m-3."
     ]

@@ -27,7 +27,8 @@ from deepcams.experiment.run_options import (
     World,
 )
 from deepcams.experiment.step_records import Fate, Plan, Step
-from deepcams.fetch.cams import Cams, CamsRequest
+from deepcams.fetch.cams import Cams
+from deepcams.fetch.cams_request import CamsRequest
 from deepcams.fetch.endpoints import Endpoints
 from deepcams.fetch.geos_cf import GeosCfRequest
 from deepcams.fetch.openaq import Openaq, OpenaqRequest

@@ -16,7 +16,7 @@ from deepcams.exposure.point_list import read_points
 from deepcams.exposure.points import PointExposure, PointOptions
 from deepcams.exposure.polygons import read_zones
 from deepcams.exposure.population import Kind, read_population
-from deepcams.exposure.steps import Every
+from deepcams.exposure.steps import Over
 from deepcams.exposure.tables import (
     check_output,
     write_facts,
@@ -34,7 +34,7 @@ class ZoneRequest:
         field: files, folders, globs or URLs.
         zones: a file, or ``countries``.
         out: to write: CSV, Parquet or GeoPackage, by its suffix.
-        every, layout: see :func:`deepcams.exposure.zone_exposure`.
+        over, layout: see :func:`deepcams.exposure.zone_exposure`.
         period: of the field, as text.
         population: a file, or ``simulated``.
         population_kind, population_year, population_variable: see :func:`deepcams.exposure.read_population`.
@@ -46,7 +46,7 @@ class ZoneRequest:
     field: tuple[str, ...]
     zones: str
     out: Path
-    every: Every = "day"
+    over: Over = "day"
     period: str | None = None
     population: str | None = None
     population_kind: Kind = "count"
@@ -98,7 +98,7 @@ def zones_to_file(request: ZoneRequest, progress: Progress | None = None) -> lis
     found = zone_exposure(
         field,
         zones,
-        every=request.every,
+        over=request.over,
         period=period,
         population=people,
         classes=classes,
@@ -108,9 +108,9 @@ def zones_to_file(request: ZoneRequest, progress: Progress | None = None) -> lis
     if request.out.suffix.lower() == ".gpkg":
         ids = np.array(zones.ids, object)
         shapes = zones.geometries()
-        write_geopackage(table, request.out, request.every, ids, shapes)
+        write_geopackage(table, request.out, request.over, ids, shapes)
     else:
-        write_tables([table], request.out, request.every)
+        write_tables([table], request.out, request.over)
     return [request.out, write_facts(request.out, found.facts)]
 
 
@@ -145,7 +145,7 @@ def points_to_file(
     found = PointExposure(
         open_exposure_field([field], variable), places, options, progress
     )
-    write_tables(found.tables(), out, options.every)
+    write_tables(found.tables(), out, options.over)
     return [out, write_facts(out, found.facts)]
 
 

@@ -27,7 +27,7 @@ from deepcams.stations.extract import Series, nodes_read, read_nodes
 from deepcams.stations.matching import Placement, SpaceRule, place_stations
 
 How = Literal["nearest", "bilinear"]
-PointEvery = Literal["hour", "day", "month", "year", "window"]
+PointOver = Literal["hour", "day", "month", "year", "window"]
 Shape = Literal["long", "wide"]
 
 _RULES: dict[How, SpaceRule] = {"nearest": "cell", "bilinear": "bilinear"}
@@ -45,15 +45,15 @@ class PointOptions:
     """How a field is taken at places.
 
     Attributes:
-        every: the field's own times, days, months or years of UTC, or one mean for each row's window.
+        over: the field's own times, days, months or years of UTC, or one mean for each row's window.
         how: the value of the cell, or between the four nodes around.
-        lags: also the values of so many days before each day (``every`` day).
+        lags: also the values of so many days before each day (``over`` day).
         shape: a row a value, or a row a place with a column a step (with ``lags``: a row a day, a column a lag).
         coordinates: latitude and longitude are in the table, too.
         period: only these times of the field.
     """
 
-    every: PointEvery = "day"
+    over: PointOver = "day"
     how: How = "nearest"
     lags: int = 0
     shape: Shape = "long"
@@ -66,16 +66,14 @@ class PointOptions:
         Raises:
             InputError: lags of other steps than days, or a window's mean without windows.
         """
-        if self.lags and self.every != "day":
-            do = "add --every day"
-            raise InputError(
-                "--lags", "days (--every day)", f"--every {self.every}", do
-            )
+        if self.lags and self.over != "day":
+            do = "add --over day"
+            raise InputError("--lags", "days (--over day)", f"--over {self.over}", do)
         if self.lags < 0:
             raise InputError("--lags", "a number of days", str(self.lags))
-        if self.every == "window" and points.start is None:
+        if self.over == "window" and points.start is None:
             do = "add columns start and end to the list"
-            raise InputError("--every window", "a list with windows", "none", do)
+            raise InputError("--over window", "a list with windows", "none", do)
 
 
 class PointExposure:
@@ -109,8 +107,8 @@ class PointExposure:
         self._progress = progress or no_progress
         grid = grid_of(field)
         placement = _place(grid, points, options.how)
-        every = "day" if options.every == "window" else options.every
-        steps = steps_of(field, every, options.period)
+        over = "day" if options.over == "window" else options.over
+        steps = steps_of(field, over, options.period)
         self._first, self._last = _windows(points, steps)
         self.steps = self._needed(steps)
         self._inside, self._slot, self._weight = _slots(placement, grid)
@@ -190,7 +188,7 @@ class PointExposure:
         days = np.arange(values.shape[1])
         within = days >= self._first[rows, None]
         within &= days <= self._last[rows, None]
-        if self._options.every == "window":
+        if self._options.over == "window":
             return self._window_table(rows, np.where(within, values, np.nan))
         if self._options.lags:
             return self._lag_table(rows, values, within)
@@ -261,7 +259,7 @@ def point_exposure(
     field: xr.DataArray,
     points: PointList,
     *,
-    every: PointEvery = "day",
+    over: PointOver = "day",
     how: How = "nearest",
     lags: int = 0,
     shape: Shape = "long",
@@ -276,7 +274,7 @@ def point_exposure(
     Args:
         field: canonical, lazy or not.
         points: see :func:`deepcams.exposure.read_points`.
-        every, how, lags, shape, coordinates, period: see :class:`deepcams.exposure.points.PointOptions`.
+        over, how, lags, shape, coordinates, period: see :class:`deepcams.exposure.points.PointOptions`.
         progress: called with "reading" and "writing", and how much of it is done.
 
     Returns:
@@ -285,7 +283,7 @@ def point_exposure(
     Raises:
         InputError: no place in the field's region, no window in its time, or options that do not go together.
     """
-    options = PointOptions(every, how, lags, shape, coordinates, period)
+    options = PointOptions(over, how, lags, shape, coordinates, period)
     return PointExposure(field, points, options, progress).table()
 
 
@@ -339,9 +337,9 @@ def _windows(points: PointList, steps: Steps) -> tuple[np.ndarray, np.ndarray]:
         return np.zeros(size, int), np.full(size, len(steps) - 1)
     begin = steps.start
     start = points.start
-    if steps.every in ("month", "year"):
+    if steps.over in ("month", "year"):
         # The month or year that a window begins in is its first.
-        unit = "M" if steps.every == "month" else "Y"
+        unit = "M" if steps.over == "month" else "Y"
         start = start.astype(f"datetime64[{unit}]")
     first = np.searchsorted(begin, start.astype("datetime64[s]"), "left")
     after = (points.end + _DAY).astype("datetime64[s]")
@@ -382,7 +380,7 @@ def _facts(
         "units": "ug m-3",
         "days": str(field.encoding.get(DAYS, "utc")),
         "grid": grid_of(field).describe(),
-        "every": options.every,
+        "over": options.over,
         "how": options.how,
         "lags": options.lags,
         "from": stamp(steps.start[0]),

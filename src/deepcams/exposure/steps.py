@@ -18,9 +18,9 @@ from deepcams.exposure.fields import interval_of
 from deepcams.stations.averages import enough
 from deepcams.stations.matching import field_seconds
 
-Every = Literal["hour", "day", "month", "year"]
+Over = Literal["hour", "day", "month", "year"]
 _UNITS = {"day": "D", "month": "M", "year": "Y"}
-_TEXTS: dict[Every, Literal["m", "D", "M", "Y"]] = {
+_TEXTS: dict[Over, Literal["m", "D", "M", "Y"]] = {
     "hour": "m",
     "day": "D",
     "month": "M",
@@ -33,13 +33,13 @@ class Steps:
     """Consecutive parts of a field's time, each with enough values.
 
     Attributes:
-        every: what they are: the field's own times (``hour``), or calendar ones of UTC.
+        over: what they are: the field's own times (``hour``), or calendar ones of UTC.
         start, end: (steps,), ``datetime64[s]``, UTC; of instants (``hour``) both the time itself.
         first, stop: (steps,), which of the field's times are in each.
         possible: (steps,), how many there can be.
     """
 
-    every: Every
+    over: Over
     start: np.ndarray
     end: np.ndarray
     first: np.ndarray
@@ -53,12 +53,12 @@ class Steps:
         """Return some of the steps."""
         at = slice(first, stop)
         columns = (self.start, self.end, self.first, self.stop, self.possible)
-        return Steps(self.every, *(column[at] for column in columns))
+        return Steps(self.over, *(column[at] for column in columns))
 
     def texts(self) -> list[str]:
         """Return each step's beginning as text: ``2019-12-31`` for days, ``2019`` for years, .."""
-        texts = np.datetime_as_string(self.start, unit=_TEXTS[self.every])
-        return [text + ("Z" if self.every == "hour" else "") for text in texts.tolist()]
+        texts = np.datetime_as_string(self.start, unit=_TEXTS[self.over])
+        return [text + ("Z" if self.over == "hour" else "") for text in texts.tolist()]
 
     @property
     def within(self) -> tuple[int, int]:
@@ -66,14 +66,14 @@ class Steps:
         return int(self.first[0]), int(self.stop[-1])
 
 
-def steps_of(field: xr.DataArray, every: Every, period: Period | None = None) -> Steps:
+def steps_of(field: xr.DataArray, over: Over, period: Period | None = None) -> Steps:
     """Divide a field's times; steps with fewer than 75 % of the times that they can have are left out.
 
     A value belongs to the step that its stamp is in: instants of 00:00 to 23:00 make the day of an hourly field.
 
     Args:
         field: canonical.
-        every: the field's own times, or days, months or years of UTC.
+        over: the field's own times, or days, months or years of UTC.
         period: only times within it.
 
     Raises:
@@ -88,22 +88,22 @@ def steps_of(field: xr.DataArray, every: Every, period: Period | None = None) ->
             raise InputError(
                 "--period", f"a time of the field ({span})", f"none in {period}"
             )
-    finest = {"hour": DAY_SECONDS - 1, "day": DAY_SECONDS + 3600}.get(every)
+    finest = {"hour": DAY_SECONDS - 1, "day": DAY_SECONDS + 3600}.get(over)
     if finest is not None and length > finest:
         found = f"a value every {length / DAY_SECONDS:g} days"
         raise InputError(
-            "--every",
-            f"a field with a value each {every}",
+            "--over",
+            f"a field with a value each {over}",
             found,
             "ask for longer steps",
         )
     times = seconds[keep].astype("datetime64[s]")
-    if every == "hour":
+    if over == "hour":
         # A mean is stamped in the middle of its interval.
         half = np.timedelta64(length // 2 if is_mean(field) else 0, "s")
         one = np.ones(keep.size, int)
-        return Steps(every, times - half, times + half, keep, keep + 1, one)
-    unit = f"datetime64[{_UNITS[every]}]"
+        return Steps(over, times - half, times + half, keep, keep + 1, one)
+    unit = f"datetime64[{_UNITS[over]}]"
     of = times.astype(unit)
     starts = np.flatnonzero(
         np.diff(of.astype(np.int64), prepend=np.iinfo(int).min // 2)
@@ -114,16 +114,14 @@ def steps_of(field: xr.DataArray, every: Every, period: Period | None = None) ->
     possible = np.maximum(np.rint((end - begin).astype(float) / length).astype(int), 1)
     whole = enough(number, possible)
     if not whole.any():
-        expected = f"a {every} with at least 75 % of its values"
-        raise InputError(
-            "--every", expected, f"none in {span}", "ask for shorter steps"
-        )
+        expected = f"a {over} with at least 75 % of its values"
+        raise InputError("--over", expected, f"none in {span}", "ask for shorter steps")
     if not whole.all():
-        left = counted(int((~whole).sum()), every)
+        left = counted(int((~whole).sum()), over)
         notice(f"{left} with fewer than 75 % of their values are left out")
     first = keep[starts][whole]
     return Steps(
-        every, begin[whole], end[whole], first, first + number[whole], possible[whole]
+        over, begin[whole], end[whole], first, first + number[whole], possible[whole]
     )
 
 

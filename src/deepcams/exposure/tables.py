@@ -68,26 +68,26 @@ def whole_file(path: Path) -> Iterator[Path]:
             raise OutputError(f"{path} cannot be written: {reason}; {do}") from error
 
 
-def with_times(frame: pd.DataFrame, every: str) -> pd.DataFrame:
+def with_times(frame: pd.DataFrame, over: str) -> pd.DataFrame:
     """Return a table whose times are text: ``2019-12-31`` for days, ``2019`` for years, .."""
     times = [name for name in ("start", "end") if name in frame]
-    return frame.assign(**{name: _texts(frame[name], every) for name in times})
+    return frame.assign(**{name: _texts(frame[name], over) for name in times})
 
 
-def _texts(times: pd.Series, every: str) -> pd.Series:
+def _texts(times: pd.Series, over: str) -> pd.Series:
     # Each moment is written once: there are far fewer than rows.
     number, moments = np.unique(times.to_numpy(), return_inverse=True)[::-1]
-    texts = need("pandas").Series(moments).dt.strftime(_TIMES[every])
+    texts = need("pandas").Series(moments).dt.strftime(_TIMES[over])
     return need("pandas").Series(texts.to_numpy(object)[number], index=times.index)
 
 
-def write_tables(frames: Iterable[pd.DataFrame], path: Path, every: str) -> None:
+def write_tables(frames: Iterable[pd.DataFrame], path: Path, over: str) -> None:
     """Write the parts of a table as one CSV or Parquet file, by its suffix.
 
     Args:
         frames: of the same columns; with ``start``, and perhaps ``end``, of ``datetime64``.
         path: to write; an older file is replaced.
-        every: how times are written in CSV.
+        over: how times are written in CSV.
 
     Raises:
         OutputError: it cannot be written.
@@ -96,7 +96,7 @@ def write_tables(frames: Iterable[pd.DataFrame], path: Path, every: str) -> None
         if path.suffix.lower() == ".csv":
             with temporary.open("w", encoding="utf-8", newline="") as file:
                 for number, frame in enumerate(frames):
-                    texts = with_times(frame, every)
+                    texts = with_times(frame, over)
                     texts.to_csv(
                         file, index=False, header=number == 0, float_format=_DIGITS
                     )
@@ -133,7 +133,7 @@ def write_facts(path: Path, facts: dict[str, Any]) -> Path:
 
 
 def write_geopackage(
-    frame: pd.DataFrame, path: Path, every: str, ids: np.ndarray, shapes: list[Any]
+    frame: pd.DataFrame, path: Path, over: str, ids: np.ndarray, shapes: list[Any]
 ) -> None:
     """Write a table with its zones as a GeoPackage.
 
@@ -143,7 +143,7 @@ def write_geopackage(
     Args:
         frame: as for :func:`write_tables`; its first column has ids.
         path: to write.
-        every: how times are written.
+        over: how times are written.
         ids, shapes: of the zones.
 
     Raises:
@@ -151,7 +151,7 @@ def write_geopackage(
     """
     geopandas, pandas = need("geopandas"), need("pandas")
     key = str(frame.columns[0])
-    table = with_times(frame, every)
+    table = with_times(frame, over)
     zones = pandas.DataFrame({key: ids})
     with whole_file(path) as temporary:
         if len(table) == len(ids) and set(table[key]) == set(ids):

@@ -21,7 +21,7 @@ from deepcams.core.times import stamp
 from deepcams.exposure.fields import DAYS
 from deepcams.exposure.polygons import Zones
 from deepcams.exposure.population import Population
-from deepcams.exposure.steps import Every, Steps, step_means, steps_of
+from deepcams.exposure.steps import Over, Steps, step_means, steps_of
 from deepcams.exposure.weights import Weights, weigh
 from deepcams.stations.extract import read_nodes
 
@@ -151,7 +151,7 @@ def zone_exposure(
     field: xr.DataArray,
     zones: Zones,
     *,
-    every: Every = "day",
+    over: Over = "day",
     period: Period | None = None,
     population: Population | None = None,
     classes: Sequence[float] | Literal["who"] = (),
@@ -165,7 +165,7 @@ def zone_exposure(
     Args:
         field: canonical, lazy or not.
         zones: see :func:`deepcams.exposure.read_zones`.
-        every: the field's own times (``hour``), or days, months or years of UTC.
+        over: the field's own times (``hour``), or days, months or years of UTC.
         period: only these times.
         population: see :func:`deepcams.exposure.read_population`.
         classes: limits between classes, ug m-3, or ``who``: WHO's levels for days or years.
@@ -178,8 +178,8 @@ def zone_exposure(
         InputError: no zone meets the field, or see :func:`deepcams.exposure.steps.steps_of`.
     """
     progress = progress or no_progress
-    limits = _limits(classes, every, str(field.name), population)
-    grid, steps = grid_of(field), steps_of(field, every, period)
+    limits = _limits(classes, over, str(field.name), population)
+    grid, steps = grid_of(field), steps_of(field, over, period)
     weights = weigh(
         zones,
         grid,
@@ -232,7 +232,7 @@ def zone_exposure(
 
 def _limits(
     classes: Sequence[float] | Literal["who"],
-    every: Every,
+    over: Over,
     species: str,
     population: Population | None,
 ) -> tuple[float, ...]:
@@ -244,10 +244,10 @@ def _limits(
     limits: tuple[float, ...]
     if classes == WHO:
         limits = ()
-        if every == "day" or every == "year":
-            limits = who_levels(species, every)
+        if over == "day" or over == "year":
+            limits = who_levels(species, over)
         if not limits:
-            found = f"{every} of {species}"
+            found = f"{over} of {species}"
             do = "give numbers: --classes 5,10,15"
             raise InputError("--classes who", "days or years of pm2p5, pm10", found, do)
     else:
@@ -343,7 +343,7 @@ def _facts(
         "units": "ug m-3",
         "days": str(field.encoding.get(DAYS, "utc")),
         "grid": grid_of(field).describe(),
-        "every": steps.every,
+        "over": steps.over,
         "steps": len(steps),
         "from": stamp(steps.start[0]),
         "to": stamp(steps.end[-1]),

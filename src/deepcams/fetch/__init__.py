@@ -8,7 +8,7 @@ from deepcams.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from deepcams.fetch.cams import Cams as Cams
-    from deepcams.fetch.cams import CamsRequest as CamsRequest
+    from deepcams.fetch.cams_request import CamsRequest as CamsRequest
     from deepcams.fetch.endpoints import Endpoints as Endpoints
     from deepcams.fetch.geos_cf import GeosCf as GeosCf
     from deepcams.fetch.geos_cf import GeosCfRequest as GeosCfRequest
@@ -20,7 +20,7 @@ else:
         __name__,
         {
             "Cams": ".cams",
-            "CamsRequest": ".cams",
+            "CamsRequest": ".cams_request",
             "Endpoints": ".endpoints",
             "GeosCf": ".geos_cf",
             "GeosCfRequest": ".geos_cf",

@@ -20,8 +20,60 @@ from deepcams.core.errors import InputError, choose
 USER_AGENT = f"deepcams/{__version__} (research data download; one request at a time per connection)"
 """Who asks, in every request that is made."""
 
-CAMS_DATASET = "cams-global-reanalysis-eac4"
-CAMS_PAGE = "https://ads.atmosphere.copernicus.eu/datasets/cams-global-reanalysis-eac4"
+
+@dataclass(frozen=True)
+class CamsDataset:
+    """A data set of CAMS at the Atmosphere Data Store, as requests name and divide it.
+
+    Attributes:
+        name: the service's.
+        words: ours in file names and messages.
+        step: of its grid, degrees.
+        first: first day; of gases, which are on model levels, the second.
+        every: hours from one value to the next; of gases the second.
+        level: model level next to the ground, on which gases and their temperature are.
+        apart: hours from one run of a forecast to the next; 0: analyses.
+    """
+
+    name: str
+    words: str
+    step: float
+    first: tuple[str, str]
+    every: tuple[int, int]
+    level: str
+    apart: int = 0
+
+    @property
+    def page(self) -> str:
+        """Where its licence is accepted."""
+        return f"https://ads.atmosphere.copernicus.eu/datasets/{self.name}"
+
+    @property
+    def frames(self) -> str:
+        """What its values are called."""
+        return "forecast hours" if self.apart else "analyses"
+
+
+CAMS_DATASETS = {
+    "reanalysis": CamsDataset(
+        "cams-global-reanalysis-eac4",
+        "eac4",
+        step=0.75,
+        first=("2003-01-01", "2003-01-01"),
+        every=(3, 3),
+        level="60",
+    ),
+    "forecast": CamsDataset(
+        "cams-global-atmospheric-composition-forecasts",
+        "forecast",
+        step=0.4,
+        # before 9 July 2019 its lowest model level was another one
+        first=("2015-01-01", "2019-07-10"),
+        every=(1, 3),
+        level="137",
+        apart=12,
+    ),
+}
 ADS_PROFILE = "https://ads.atmosphere.copernicus.eu/profile"
 OPENAQ_PROFILE = "https://explore.openaq.org/account"
 OPENAQ_PM25 = 2

@@ -20,9 +20,8 @@ from deepcams.core.text import counted
 from deepcams.core.times import HOUR, stamp
 from deepcams.methods.base import MAX_GAP
 from deepcams.networks.context import AUXILIARY
-from deepcams.readers.datasets import field_variables, open_datasets
-from deepcams.readers.detect import DataFile, find_files
-from deepcams.readers.merge import open_merged
+from deepcams.readers.detect import find_files
+from deepcams.readers.weather import open_weather
 
 
 @dataclass(frozen=True)
@@ -164,7 +163,8 @@ def open_auxiliary(
     files = find_files(list(paths))
     fields = {}
     for name in names:
-        field = _open(files, name)
+        quantity = _QUANTITIES[name]
+        field = open_weather(files, quantity.names, quantity.units, "--auxiliary ")
         if field is not None:
             fields[name] = field
     if not fields:
@@ -175,39 +175,6 @@ def open_auxiliary(
             notice(f"--auxiliary: no {name} in the files, done without it")
     sizes = [(file.path.name, file.local.stat().st_size) for file in files]
     return AuxiliaryFiles(fields, sizes)
-
-
-def _open(files: Sequence[DataFile], name: str) -> xr.DataArray | None:
-    """Return a quantity of all files that have it, lazily; None: none has it."""
-    quantity = _QUANTITIES[name]
-    label = ""
-
-    def choose(dataset: xr.Dataset, file: DataFile) -> xr.DataArray | None:
-        nonlocal label
-        for key, array in field_variables(dataset).items():
-            if key.lower() in quantity.names:
-                units = str(array.attrs.get("units", "")).strip()
-                if units not in quantity.units:
-                    where = f"--auxiliary {file}: {key}: units"
-                    raise InputError(where, quantity.units[0], repr(units))
-                label = f"{file}: {key}"
-                # so the readers of concentrations leave the numbers as they are
-                return array.assign_attrs(units="ug m-3")
-        return None
-
-    having = [file for file in files if _has(file, quantity)]
-    if not having:
-        return None
-    field = open_merged(having, choose, name, with_dask=False)
-    return field.assign_attrs(found=label)
-
-
-def _has(file: DataFile, quantity: _Quantity) -> bool:
-    return any(
-        key.lower() in quantity.names
-        for dataset in open_datasets(file)
-        for key in field_variables(dataset)
-    )
 
 
 def _bilinear(values: np.ndarray, own: Grid, grid: Grid) -> np.ndarray:

@@ -175,16 +175,25 @@ def build(
     return Chain([part for part in parts if part is not None])
 
 
+def check_factor(factor: int) -> None:
+    """Refuse a factor by which no method refines.
+
+    Raises:
+        InputError: it is one.
+    """
+    if factor not in FACTORS:
+        even = "an even one puts no fine node on a coarse node or a pole"
+        expected = " or ".join(map(str, FACTORS))
+        raise InputError("--factor", expected, factor, "" if factor % 2 else even)
+
+
 def _with_factor(method: Any, factor: int) -> Any:
     """Let a method in space refine by another factor.
 
     Raises:
         InputError: no method does, or this one does not.
     """
-    if factor not in FACTORS:
-        even = "an even one puts no fine node on a coarse node or a pole"
-        expected = " or ".join(map(str, FACTORS))
-        raise InputError("--factor", expected, factor, "" if factor % 2 else even)
+    check_factor(factor)
     if method is None or factor == method.factor:
         return method
     if factor not in getattr(method, "factors", ()):

@@ -8,10 +8,11 @@ import xarray as xr
 
 from deepcams.core.air import named_concentration
 from deepcams.core.errors import InputError
-from deepcams.core.species import species_of
+from deepcams.core.species import AIR_DENSITY, PARTICLES, species_of
 from deepcams.readers.datasets import field_variables
 from deepcams.readers.detect import DataFile, find_files
-from deepcams.readers.merge import open_merged
+from deepcams.readers.in_air import open_in_air
+from deepcams.readers.merge import Chooser, open_merged
 from deepcams.readers.protocols import Paths
 from deepcams.readers.times import CHAINED, Stamp, cell_method
 
@@ -72,8 +73,9 @@ def open_cams(paths: Paths, *, variable: str | None = "pm2p5") -> xr.DataArray:
         paths: file, folder, glob, URL, or a sequence of them in any order. Times that stand in several files are taken
             once if their values agree within packing.
         variable: ``pm2p5``, ``pm1``, ``pm10`` or another variable in the files that is a mass concentration, by its
-            netCDF, request or CF standard name; ``no2``, ``o3``, ``co`` and ``so2`` are mixing ratios there, which are
-            refused unless :data:`deepcams.core.air.AIR_DENSITY` is set (``deepcams --density``).
+            netCDF, request or CF standard name; ``no2``, ``o3``, ``co`` and ``so2`` are mixing ratios there, which need
+            the air's density: of its temperature and surface pressure (``t``, ``sp``) in the same files or others, or
+            :data:`deepcams.core.species.AIR_DENSITY` (``deepcams --density``), which goes before them.
 
     Returns:
         (time, latitude, longitude), float32, ug m-3, ``cell_methods`` "time: point", backed by Dask.
@@ -107,7 +109,14 @@ def open_cams_files(
         return array.assign_attrs(cell_methods=cell_method(array, file), source=source)
 
     label = f"{species.label} ({species.name})" if species else wanted
-    field = open_merged(files, choose, label, stamp, with_dask=with_dask)
+
+    def merged(files: Sequence[DataFile], choose: Chooser) -> xr.DataArray:
+        return open_merged(files, choose, label, stamp, with_dask=with_dask)
+
+    if AIR_DENSITY.get() is None and species not in PARTICLES:
+        field = open_in_air(files, choose, merged, with_dask=with_dask)
+    else:
+        field = merged(files, choose)
     source = str(field.attrs["source"])
     if CHAINED in source:  # the reanalysis has none
         field.attrs["source"] = source.replace(TITLE, FORECASTS)

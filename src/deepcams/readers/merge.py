@@ -461,11 +461,18 @@ def _dask_array(
     paths: set[Place],
 ) -> Any:
     """Return the Dask array that reads from a field's values; its name follows from the state of the files."""
-    import dask.array as da
     from dask.base import tokenize
 
     states = sorted(map(_state, paths))
-    values.name = f"{name}-{tokenize(states, name, chunks, times.tobytes())}"
+    token = tokenize(states, name, chunks, times.tobytes())
+    return dask_array(values, chunks, f"{name}-{token}")
+
+
+def dask_array(values: Joined, chunks: tuple[int, ...], name: str) -> Any:
+    """Return the Dask array of a name that reads from a field's values."""
+    import dask.array as da
+
+    values.name = name
     return da.from_array(  # type: ignore[no-untyped-call]
         values,
         chunks=(chunks, *((size,) for size in values.shape[1:])),

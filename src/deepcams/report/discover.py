@@ -14,8 +14,8 @@ import numpy as np
 import xarray as xr
 
 from deepcams.core.errors import InputError, OutputError
-from deepcams.core.text import from_json
-from deepcams.core.times import long_means_opened
+from deepcams.core.text import counted, from_json
+from deepcams.core.times import long_means_opened, stamp
 from deepcams.core.url import Place
 from deepcams.files.records import FOLDER, Record, Records, damaged_explained
 from deepcams.networks.checkpoint import Card, read_card
@@ -23,7 +23,7 @@ from deepcams.readers.open import open_field
 from deepcams.writers import Contents
 from deepcams.writers.layout import MEANS, RUN
 from deepcams.writers.netcdf import TOTAL
-from deepcams.writers.target import LAYOUT, absent_files, written
+from deepcams.writers.target import LAYOUT, REQUEST, absent_files, written
 
 LOG, CURVE = "log.csv", "curve.png"
 LARGEST_JSON = 50_000_000
@@ -63,6 +63,17 @@ class Output:
         """Whether it holds means of days or longer periods (``deepcams means``)."""
         return MEANS in self.identity
 
+    @property
+    def span(self) -> str:
+        """How many times it has, and from when to when; means by their dates."""
+        times = self.field.time.values
+        if not self.is_means:
+            count = counted(times.size, "time")
+            return f"{count}, {stamp(times[0])} to {stamp(times[-1])} UTC"
+        count = counted(times.size, str(self.identity[MEANS].get("over", "time")))
+        first, last = (stamp(time)[:10] for time in (times[0], times[-1]))
+        return f"{count}, {first}" + (f" to {last}" if last != first else "")
+
     def opened(self) -> xr.Dataset:
         """Return the output as it is stored, to be closed."""
         return _open(self.path)
@@ -81,7 +92,8 @@ class Found:
     Attributes:
         name: of the run.
         output: what it wrote, or ``None``.
-        original: the output's input, or ``None``.
+        original: the output's input, or ``None``; of means there is none to compare with.
+        means: outputs of means, the output itself or beside it.
         tables: path within the run -> a document of scores (``rows``) and quality control (``quality``).
         zones: path within the run -> a table of ``deepcams zones``, and what is said of it.
         pictures: path within the run -> PNG file.
@@ -93,6 +105,7 @@ class Found:
     name: str
     output: Output | None = None
     original: xr.DataArray | None = None
+    means: list[Output] = dataclasses.field(default_factory=list)
     tables: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     zones: dict[str, tuple[Path, dict[str, Any]]] = dataclasses.field(
         default_factory=dict
@@ -156,7 +169,7 @@ def find_run(
         found.original = open_field(
             original, None if output is None else str(output.field.name)
         )
-    elif output is not None:
+    elif output is not None and not output.is_means:
         try:
             found.original = _inputs_of(output)
         except InputError as error:
@@ -220,23 +233,29 @@ def _choose_output(found: Found, run: Path, inside: list[Path]) -> None:
         for path in inside
         if path.parent == run and path.suffix.lower() in _ENDINGS
     ]
-    outputs = [path for path in stores if _is_output(path)] or stores
-    outputs = outputs or [path for path in files if _is_output(path)]
+    outputs = [path for path in stores if _identity(path) is not None] or stores
+    outputs = outputs or [path for path in files if _identity(path) is not None]
     if outputs:
+        # hours before their means
+        outputs.sort(key=lambda path: MEANS in (_identity(path) or {}))
         _take_output(found, outputs[0])
-        about = f"is another output; this report is about {outputs[0].name}"
-        found.problems += [f"{path.name} {about}" for path in outputs[1:]]
+        for path in outputs[1:]:
+            if MEANS in (_identity(path) or {}):
+                _take_means(found, path)
+            else:
+                about = f"is another output; this report is about {outputs[0].name}"
+                found.problems.append(f"{path.name} {about}")
     elif files:
         _take_output(found, run, files)
 
 
-def _is_output(path: Path) -> bool:
-    """Return whether a Zarr store or netCDF file names the run that wrote it."""
+def _identity(path: Path) -> dict[str, Any] | None:
+    """Return the run that wrote a Zarr store or netCDF file, if it names one."""
     try:
         with _open(path) as dataset:
-            return RUN in dataset.attrs
+            return dict(from_json(str(dataset.attrs[RUN])))
     except _UNREADABLE:
-        return False
+        return None
 
 
 def _open(path: Path) -> xr.Dataset:
@@ -252,6 +271,15 @@ def _take_output(found: Found, path: Path, files: list[Path] | None = None) -> N
         found.problems.append(str(error))
     else:
         found.problems += found.output.problems
+        if found.output.is_means:
+            found.means.append(found.output)
+
+
+def _take_means(found: Found, path: Path) -> None:
+    try:
+        found.means.append(read_output(path))
+    except InputError as error:
+        found.problems.append(str(error))
 
 
 def _take_card(found: Found, path: Path) -> None:
@@ -344,8 +372,8 @@ def _store_records(output: Output, times: int) -> list[Contents]:
     """Return the completion records of a store of so many times; add what is missing or damaged to its problems."""
     records, found = Records(output.path / FOLDER), []
     for name in records.names():
-        if name == LAYOUT:
-            continue  # of means: how they are laid out, no item
+        if name in (LAYOUT, *REQUEST):
+            continue  # no items
         try:
             record = records.get(name)
             if record is not None:

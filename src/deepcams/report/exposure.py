@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deepcams.core.field import grid_of
-from deepcams.core.times import stamp
 from deepcams.report.page import Table
 
 if TYPE_CHECKING:
@@ -19,13 +19,11 @@ MOST_STEPS = 400
 
 
 def exceedances(output: Output) -> Table | None:
-    """Return hours or days above each level over an output of means; None where it has none.
+    """Return hours or days above each level of an output of means; None where it counts none.
 
     The sums of each cell over all times: the largest, the mean of all cells by area, and the share of the area that has
     any.
     """
-    if not output.is_means:
-        return None
     with output.opened() as dataset:
         names = sorted(
             (name for name in dataset.data_vars if "s_above_" in str(name)),
@@ -44,27 +42,29 @@ def exceedances(output: Output) -> Table | None:
             about = array.attrs
             rows.append(
                 [
-                    str(about.get("long_name", name)),
+                    "hours" if "hours_above" in str(name) else "days",
                     about["level"],
-                    str(about.get("limits", "")),
-                    float(total.max()),
+                    # without the forms and sources, which the output has
+                    re.sub(r" \([^|]*\)", "", str(about.get("limits", ""))),
+                    round(total.max()),
                     round(float(share), 3),
-                    f"{100 * reached:.1f} %",
+                    round(float(100 * reached), 1),
                 ]
             )
     if not rows:
         return None
-    times = output.field.time.values[-MOST_STEPS:]
-    caption = f"Above limits, {stamp(times[0])} to {stamp(times[-1])}"
+    caption = (
+        f"{output.path.name}: hours and days above limits of daily means; {output.span}"
+    )
     if steps > MOST_STEPS:
         caption += f" (the latest {MOST_STEPS} of {steps} times)"
     heads = [
-        "what",
-        "level, µg m⁻³",
-        "whose limit",
-        "largest sum of a cell",
-        "mean sum, by area",
-        "area with any",
+        "counted",
+        "above, µg m⁻³",
+        "limit of",
+        "most in a cell",
+        "mean by area",
+        "area with any, %",
     ]
     return Table(heads, rows, caption)
 
@@ -83,11 +83,13 @@ def zones(found: Found) -> list[Table]:
             groups = frame.groupby(["zone", "name"], sort=False, dropna=False)
             shown = ["mean", "covered", *([key] if by_people else [])]
             means = groups[shown].mean()
-            means["covered"] = [f"{100 * share:.0f} %" for share in means["covered"]]
+            means["covered"] = (100 * means["covered"]).round()
             means["largest"] = groups[key].max()
             if by_people:
                 people = groups["people"].first()
-                means["people"] = [f"{number:,.0f}" for number in people]
+                means["people"] = [
+                    None if np.isnan(number) else round(number) for number in people
+                ]
             means = means.sort_values(key, ascending=False).reset_index()
         except (OSError, ValueError, KeyError, ImportError) as error:
             cause = type(error).__name__
@@ -97,9 +99,9 @@ def zones(found: Found) -> list[Table]:
             "zone": "zone",
             "name": "name",
             "mean": "mean by area, µg m⁻³",
-            "covered": "area with values",
+            "covered": "area with values, %",
             "population_mean": "mean by people, µg m⁻³",
-            "largest": f"largest {facts.get('every', 'step')}",
+            "largest": f"largest {facts.get('over', 'step')}",
             "people": "people",
         }
         first = means[means[key].notna()].head(MOST_ZONES)
@@ -110,7 +112,9 @@ def zones(found: Found) -> list[Table]:
         )
         if isinstance(facts.get("population"), dict):
             about = facts["population"]
-            caption += f"; people: {about.get('source')}, year {about.get('year')}"
+            caption += f"; people: {about.get('source')}"
+            if str(about.get("year")).isdigit():
+                caption += f", {about['year']}"
         if len(means) > MOST_ZONES:
             caption += f" (the {MOST_ZONES} most exposed of {len(means)} zones)"
         tables.append(Table([heads[each] for each in first.columns], cells, caption))

@@ -124,6 +124,8 @@ def drawn(found: Found, pictures: Pictures) -> list[Picture]:
                 "values around its middle",
                 "it has no values around its middle",
             )
+        if field.sizes["time"] < 2:
+            return blocks
         where = place_words(place)
         first = field.isel(time=slice(0, MOST_HOURS))
         figure = series_figure({"deepcams": first}, place, original=original)

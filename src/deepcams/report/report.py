@@ -12,7 +12,7 @@ import numpy as np
 
 from deepcams._version import __version__
 from deepcams.core.errors import OutputError
-from deepcams.core.field import grid_of, moments
+from deepcams.core.field import grid_of
 from deepcams.core.progress import Progress, no_progress
 from deepcams.core.species import label
 from deepcams.core.text import figure
@@ -108,8 +108,7 @@ def write_report(
         problems=dict.fromkeys([*found.problems, *left_out]),
         counts=None if output is None else _counts(output),
         gaps=None if output is None else _gaps(output),
-        above=None if output is None else exposure.exceedances(output),
-        zones=zones,
+        exposed=[*map(exposure.exceedances, found.means), *zones],
         scores=_scores(found),
         quality=_quality(found),
         settings=found.identity,
@@ -137,10 +136,8 @@ def check_name(out: Path) -> None:
 
 def _about(output: Output) -> list[str]:
     """Return what was run on what, in a few lines."""
-    times = output.field.time.values
-    span = moments(output.field, *times[[0, -1]])
     species, grid = label(str(output.field.name)), grid_of(output.field).describe()
-    lines = [f"{species} at {times.size:,} times, {span}; {grid}."]
+    lines = [f"{species}: {output.span}; {grid}."]
     if output.inputs:
         lines.append(f"Made from: {', '.join(output.inputs)}")
     if output.is_means:

@@ -23,7 +23,7 @@ from deepcams.core.errors import DeepcamsError, InputError, notice
 from deepcams.core.progress import Progress, no_progress
 from deepcams.files.lock import locked
 from deepcams.methods.device import working
-from deepcams.networks.base import Network
+from deepcams.networks.base import Network, SpatialNetwork
 from deepcams.networks.checkpoint import read_card, save
 from deepcams.training.distributed import Ranks
 from deepcams.training.options import Experiment
@@ -33,6 +33,7 @@ from deepcams.training.scoring import Score, Scores, Validator, skill
 from deepcams.training.setup import (
     Length,
     learning_rate,
+    load_teacher,
     make_average,
     make_network,
     make_optimizer,
@@ -117,17 +118,30 @@ def train(
 
 
 class _Loss(nn.Module):
-    """A network as its loss, so that gradients are gathered where it is called."""
+    """A network as its loss, so that gradients are gathered where it is called.
 
-    def __init__(self, network: Network) -> None:
+    Args:
+        network: the one that learns.
+        teacher: a larger network whose answers are learnt from, too.
+    """
+
+    def __init__(self, network: Network, teacher: SpatialNetwork | None = None) -> None:
         super().__init__()
         self.network = network
+        # in a tuple it is no part of this module: neither trained nor saved
+        self.teacher = (teacher,)
 
     def forward(self, sample: Any, taught: float = 0.0) -> Tensor:
         network: Any = self.network
-        loss: Tensor = (
-            network.taught_loss(sample, taught) if taught else network.loss(sample)
-        )
+        (teacher,) = self.teacher
+        if teacher is None and taught:
+            return cast("Tensor", network.taught_loss(sample, taught))
+        loss: Tensor = network.loss(sample)
+        if teacher is not None and taught:
+            with torch.no_grad():
+                answer = teacher.refine(sample.coarse)
+            learnt = network.loss(sample._replace(target=answer))
+            loss = torch.lerp(loss, learnt, taught)
         return loss
 
 
@@ -157,6 +171,7 @@ class _Training:
             expected = f"a multiple of the {ranks.count} processes"
             raise InputError("training.batch", expected, self.options.batch)
         network, self.scaling = make_network(experiment)
+        teacher = load_teacher(experiment, network, self.scaling)
         start = experiment.network.start
         self.begun = {"start": _about_start(start)} if start else {}
         data = experiment.data
@@ -169,6 +184,7 @@ class _Training:
         refuse_mixed(trained)
         refuse_shared(trained, validated)
         cache = folder.path / FLOW
+        by_flow = self.options.teacher is not None and network.kind == "temporal"
         self.samples, unseen = (
             SampleSet(
                 experiment.samples,
@@ -181,7 +197,7 @@ class _Training:
                 taught,
             )
             for portions, seed, side, taught in (
-                (trained, self.options.seed, "train", self.options.teacher is not None),
+                (trained, self.options.seed, "train", by_flow),
                 (validated, experiment.validation.seed, "validation", False),
             )
         )
@@ -189,7 +205,9 @@ class _Training:
         self.network = network.to(
             ranks.device, memory_format=torch.channels_last
         ).train()  # type: ignore[call-overload]
-        self.loss = ranks.wrap(_Loss(self.network))
+        if teacher is not None:
+            teacher = teacher.to(ranks.device)
+        self.loss = ranks.wrap(_Loss(self.network, teacher))
         self.optimizer = make_optimizer(self.network, self.options.optimizer)
         self.average = make_average(self.network, self.options.ema)
         self.length = Length.of(self.options, sum(portion.hours for portion in trained))

@@ -221,15 +221,18 @@ class Schedule(Options):
 
 
 class Teacher(Options):
-    """Who teaches the motion that a temporal network finds between the frames.
+    """Who teaches a network.
 
     Attributes:
-        name: "flow", the training-free method.
-        weight: of the mean distance of both motions (pixels of the frames), added to the network's own loss.
+        name: of a temporal network's teacher "flow", the training-free method, which teaches the motion between the
+            frames; of a spatial network's a larger network (distillation, Hinton et al. 2015): a shipped one's name, or
+            a checkpoint.
+        weight: of the mean distance of both motions (pixels of the frames), added to the network's own loss; of a
+            larger network's answers as the truth, at most 1, the true one having the rest.
         until: fraction of the training after which the own loss is alone; until then the weight falls linearly.
     """
 
-    name: Literal["flow"]
+    name: StrictStr
     weight: Positive = 0.1
     until: Annotated[Number, Field(gt=0, le=1)] = 0.5
 

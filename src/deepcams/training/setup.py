@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from deepcams.core.errors import InputError
+from deepcams.core.errors import InputError, choose
 from deepcams.core.grid import FACTOR
+from deepcams.methods.chains import is_checkpoint, weights_of
 from deepcams.networks import build
-from deepcams.networks.base import Network, shape_differences
+from deepcams.networks.base import Network, SpatialNetwork, shape_differences
 from deepcams.networks.checkpoint import load
 from deepcams.networks.scaling import Scaling, make_scaling
 from deepcams.training.options import Experiment, Optimizer, Training
@@ -53,10 +54,6 @@ def make_network(experiment: Experiment) -> tuple[Network, Scaling]:
         raise InputError(
             "samples.crop", expected, crop, f"take {rule.enlarge(crop, crop)[0]}"
         )
-    if experiment.training.teacher and not getattr(network, "teachable", False):
-        expected = "a network that finds motion of its own (xvfi)"
-        do = "leave the teacher out"
-        raise InputError("training.teacher", expected, options.name, do)
     if options.start is not None:
         _load_start(network, scaling, options.start)
     return network, scaling
@@ -106,6 +103,35 @@ def _load_start(network: Network, scaling: Scaling, path: str) -> None:
 
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def load_teacher(
+    experiment: Experiment, network: Network, scaling: Scaling
+) -> SpatialNetwork | None:
+    """Read the larger network that teaches a spatial one; None: there is none, or it is a method.
+
+    Raises:
+        InputError: a teacher that this network cannot learn from.
+    """
+    teacher = experiment.training.teacher
+    if teacher is None:
+        return None
+    where, do = "training.teacher", "leave the teacher out"
+    if not isinstance(network, SpatialNetwork):
+        if not getattr(network, "teachable", False):
+            expected = "a network in space, or one that finds motion of its own (xvfi)"
+            raise InputError(where, expected, network.name, do)
+        choose(f"{where}.name", teacher.name, ["flow"])
+        return None
+    if teacher.weight > 1:
+        raise InputError(f"{where}.weight", "at most 1", teacher.weight)
+    named = [] if is_checkpoint(teacher.name) else weights_of(teacher.name)
+    found = load(named[0] if named else teacher.name)
+    if not isinstance(found.network, SpatialNetwork) or found.scaling != scaling:
+        expected = f"a network in space with the scaling {scaling}"
+        is_one = f"a {found.card.kind} one with the scaling {found.scaling}"
+        raise InputError(f"{where}.name: {teacher.name}", expected, is_one, do)
+    return found.network.eval().requires_grad_(False)
 
 
 def make_optimizer(network: nn.Module, options: Optimizer) -> torch.optim.Optimizer:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from deepcams.core.grid import Grid
+from deepcams.core.grid import FACTOR, Grid
 from deepcams.core.sun import mean_solar_hours
 from deepcams.core.times import season_of
 from deepcams.evaluation.scores import Score
@@ -43,6 +43,7 @@ class Setting:
         weights: of the nodes, (rows, 1); ``None``: all alike.
         thresholds: of events, ug m-3, increasing.
         span: frames from one that was given to the next.
+        factor: fine nodes per coarse node.
     """
 
     grid: Grid
@@ -50,6 +51,7 @@ class Setting:
     weights: np.ndarray | None = None
     thresholds: tuple[float, ...] = THRESHOLDS
     span: int = SPAN
+    factor: int = FACTOR
 
     @property
     def land(self) -> np.ndarray:

@@ -16,13 +16,13 @@ from deepcams.methods.coarsen import area_mean
 
 
 class CellVariance(Diagnostic):
-    """Sums of squared deviations from the area means of whole 3 x 3 cells; cells with a missing node are left out."""
+    """Sums of squared deviations from the area means of whole coarse cells; cells with a missing node are left out."""
 
     name = "cells"
     scores = (
         Score(
             key="cell_variance",
-            name="variance inside the coarse cells of 3 x 3 nodes, over the truth's",
+            name="variance inside the coarse cells (of 3 x 3 nodes, or 5 x 5), over the truth's",
             unit="",
             better="one",
             source="this project",
@@ -35,11 +35,13 @@ class CellVariance(Diagnostic):
         super().__init__(setting)
         self.cells: tuple[Grid, slice, slice] | None = None
         with suppress(InputError):
-            self.cells = setting.grid.whole_cells()
+            self.cells = setting.grid.whole_cells(setting.factor)
 
     def gap(self, sums: Sums) -> str:
         """Return why there is no such cell."""
-        return "" if sums["nodes"] else "no whole cell of 3 x 3 nodes is known"
+        factor = self.setting.factor
+        words = f"no whole cell of {factor} x {factor} nodes is known"
+        return "" if sums["nodes"] else words
 
     def sums(self, block: Block, made: np.ndarray) -> Sums:
         """Return the sums of squares of the truth and the method, and the number of nodes."""
@@ -59,8 +61,9 @@ class CellVariance(Diagnostic):
         """Each node's deviation from its cell's mean, float64; NaN in cells with a missing node."""
         assert self.cells is not None
         coarse, rows, columns = self.cells
+        factor = self.setting.factor
         fine = frame[rows, columns].astype(np.float64)
-        return np.asarray(fine - place(area_mean(fine, coarse), coarse))
+        return np.asarray(fine - place(area_mean(fine, coarse, factor), coarse, factor))
 
     def figures(self, sums: Sums) -> dict[str, float]:
         """Return the ratio of both variances."""
