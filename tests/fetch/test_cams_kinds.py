@@ -155,8 +155,12 @@ def test_forecasts_hour_by_hour_and_as_truth(
 
 
 def test_gases_of_forecasts_are_three_hourly(
-    store: Open, tmp_path: Path, keys: dict[str, str]
+    store: Open,
+    tmp_path: Path,
+    keys: dict[str, str],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """They are truth where they are read as what they are; networks of PM2.5 are left out, or refused."""
     service = store("forecast")
     request = CamsRequest(
         *(Period.parse("2019-12-01"), tmp_path / "out", "o3", BOX),
@@ -166,6 +170,15 @@ def test_gases_of_forecasts_are_three_hourly(
     (sent,) = asked(service)
     assert (sent["leadtime_hour"], sent["model_level"]) == (list("0369"), ["137"])
     assert open_cams(tmp_path / "out", variable="o3").sizes["time"] == 8
+    command = ["evaluate", str(tmp_path / "out"), "--task", "spatial", "-q"]
+    command += ["--variable", "ozone"]
+    assert main(command) == 0
+    shown = capsys.readouterr()
+    assert "log-bicubic" in shown.out
+    assert "cellnet" not in shown.out
+    assert "cellnet is left out: " in shown.err
+    assert main([*command, "--methods", "cellnet"]) == 2
+    assert "expected weights trained on o3" in capsys.readouterr().err
 
 
 def test_what_cannot_be_asked_for(

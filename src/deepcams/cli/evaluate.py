@@ -35,6 +35,7 @@ deepcams evaluate openaq/ --task temporal --truth stations --region-mean 5"""
 
 _ONLY_FIELDS = (
     "degrade",
+    "variable",
     "factor",
     "resolution",
     "keep_every",
@@ -90,6 +91,9 @@ def evaluate(
         Literal["area", "imresize", "decimate"],
         typer.Option(help="How fine becomes coarse."),
     ] = "area",
+    variable: Annotated[
+        str | None, typer.Option(help="Another variable than PM2.5 (no2, pm10, ..).")
+    ] = None,
     factor: Annotated[
         int,
         typer.Option(
@@ -226,9 +230,14 @@ def evaluate(
             keep_every=keep_every,
             factor=factor,
         )
-        field = _open_fields(truth, period)
+        field = _open_fields(truth, period, variable)
         scored = partial(
-            simulation.evaluate, field, experiment, order=order, conserve=conserve
+            simulation.evaluate,
+            field,
+            experiment,
+            order=order,
+            conserve=conserve,
+            variable=str(field.name) if variable else None,
         )
     names = methods.split(",") if methods is not None else None
     with (
@@ -279,13 +288,15 @@ def _is_table(given: str) -> bool:
         return False
 
 
-def _open_fields(truth: list[str], period: str | None) -> DataArray:
+def _open_fields(
+    truth: list[str], period: str | None, variable: str | None
+) -> DataArray:
     """Open fields; point at ``--truth stations`` where they are none."""
     from deepcams.core.errors import InputError
     from deepcams.evaluation.experiment import open_truth
 
     try:
-        return open_truth(truth, period)
+        return open_truth(truth, period, variable)
     except InputError as error:
         table = next((each for each in truth if _is_table(each)), None)
         if table is None:

@@ -209,7 +209,10 @@ def _kind(name: str, parts: Sequence[Downscaler]) -> Kind:
 
 
 def make(
-    name: str, parts: dict[str, Downscaler] | None = None, factor: int = FACTOR
+    name: str,
+    parts: dict[str, Downscaler] | None = None,
+    factor: int = FACTOR,
+    variable: str | None = None,
 ) -> Method:
     """The method of a name as :func:`expand` gives them.
 
@@ -217,47 +220,56 @@ def make(
         name: of one method, or of a chain.
         parts: downscalers that exist already, by name; those built here are added.
         factor: of methods in space.
+        variable: of the truth; ``None``: not compared with what networks learned.
 
     Raises:
-        InputError: unknown names, a network and another factor than it learned.
+        InputError: unknown names, a network and another factor or variable than it learned.
         MissingExtraError: the method needs an optional dependency that is not installed.
     """
     parts = {} if parts is None else parts
     pieces = name.split(THEN)
-    chain = [_part(piece, parts, factor) for piece in pieces]
+    chain = [_part(piece, parts, factor, variable) for piece in pieces]
     return Method(name, _kind(name, chain), tuple(zip(pieces, chain, strict=True)))
 
 
-def _part(name: str, parts: dict[str, Downscaler], factor: int) -> Downscaler:
+def _part(
+    name: str, parts: dict[str, Downscaler], factor: int, variable: str | None
+) -> Downscaler:
     """One downscaler of a chain: built once, and shared by a method and its conserving kind."""
     if name not in parts:
         plain = name.removesuffix(CONSERVE)
         if plain != name:
             from deepcams.methods.conserve import Conserving
 
-            parts[name] = Conserving(_part(plain, parts, factor))  # type: ignore[arg-type]
+            parts[name] = Conserving(_part(plain, parts, factor, variable))  # type: ignore[arg-type]
         elif _is_joint(name):
-            parts[name] = build(name, name, factor=factor).parts[0]
+            parts[name] = build(name, name, factor=factor, variable=variable).parts[0]
         elif _is_spatial(name):
-            parts[name] = build(NONE, name, conserve=False, factor=factor).parts[0]
+            parts[name] = build(
+                NONE, name, conserve=False, factor=factor, variable=variable
+            ).parts[0]
         else:
-            parts[name] = build(name, NONE).parts[0]
+            parts[name] = build(name, NONE, variable=variable).parts[0]
     return parts[name]
 
 
 def make_all(
-    names: Sequence[str], *, asked_for: bool, factor: int = FACTOR
+    names: Sequence[str],
+    *,
+    asked_for: bool,
+    factor: int = FACTOR,
+    variable: str | None = None,
 ) -> list[Method]:
     """The methods of all names, each part of them built once.
 
-    Unless they were asked for by name, those that cannot be loaded are left out.
+    Unless they were asked for by name, those that cannot be loaded, or learned another variable, are left out.
     """
     methods, parts = [], dict[str, Downscaler]()
     for name in names:
         try:
-            methods.append(make(name, parts, factor))
-        except MissingExtraError as error:
-            if asked_for:
+            methods.append(make(name, parts, factor, variable))
+        except (MissingExtraError, InputError) as error:
+            if asked_for or (isinstance(error, InputError) and variable is None):
                 raise
             notice(f"{name} is left out: {error}")
     return methods

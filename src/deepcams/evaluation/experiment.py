@@ -413,6 +413,7 @@ def evaluate(
     *,
     order: Orders = "both",
     conserve: Conserve = "as-named",
+    variable: str | None = None,
     progress: Callable[[int, int], None] | None = None,
     workers: Workers | None = None,
 ) -> Result:
@@ -424,6 +425,7 @@ def evaluate(
         experiment: the task and how it is scored.
         methods: names (see :mod:`deepcams.evaluation.candidates`); ``None`` for all that fit the task.
         order, conserve: what the names stand for (see :func:`deepcams.evaluation.candidates.expand`).
+        variable: name of the truth's species, for networks that learned another one; ``None``: not compared.
         progress: called with blocks done and blocks in all.
         workers: who scores the blocks; ``None``: this process. The scores are the same to the bit.
 
@@ -437,7 +439,9 @@ def evaluate(
     seen = what_methods_see(truth, experiment)
     plan = blocks(seen.time.values, experiment)
     cadence = experiment.cadence(seen.time.values)
-    chosen = make_all(chosen_names, asked_for=methods is not None, factor=factor)
+    chosen = make_all(
+        chosen_names, asked_for=methods is not None, factor=factor, variable=variable
+    )
     names = {method.name: method.kind for method in chosen}
     baseline = CORRECT_BASELINE[task]
     working = chosen if baseline in names else [make(baseline, factor=factor), *chosen]
@@ -502,19 +506,22 @@ def _span(field: xr.DataArray) -> str:
     return f"{stamp(times[0])} to {stamp(times[-1])}"
 
 
-def open_truth(paths: Sequence[str | Path], period: str | None = None) -> xr.DataArray:
+def open_truth(
+    paths: Sequence[str | Path], period: str | None = None, variable: str | None = None
+) -> xr.DataArray:
     """Open files as one canonical field, lazily.
 
     Args:
         paths: files, folders or globs, of any source that deepcams opens.
         period: only the times in it (:meth:`deepcams.core.period.Period.parse`).
+        variable: another one than PM2.5.
 
     Raises:
         InputError: nothing there can be opened, or no time lies in the period.
     """
     from deepcams.readers.open import open_field
 
-    field = open_field(list(paths))
+    field = open_field(list(paths), variable)
     if period is None:
         return field
     chosen = Period.parse(period, "--period")
