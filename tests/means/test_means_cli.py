@@ -20,11 +20,12 @@ import xarray as xr
 
 from deepcams.cli import main
 from deepcams.core.errors import OutputError
-from deepcams.core.field import ValueCounts, grid_of
+from deepcams.core.field import ValueCounts, as_field, grid_of
 from deepcams.core.grid import Grid
+from deepcams.downscaling import output_identity
 from deepcams.files.records import Record
 from deepcams.files.storage import LocalStorage
-from deepcams.means import means_to
+from deepcams.means import means_to, run
 from deepcams.means.bias import StationBias
 from deepcams.writers import Contents, Layout, open_target, split_hours
 
@@ -148,6 +149,40 @@ def test_a_full_disk_is_one_line_and_loses_nothing(
     again = means_to("hours.nc", "days.zarr")
     assert again.computed == DAYS - 24
     assert _tree(here / "days.zarr") == _tree(here / "whole.zarr")
+
+
+def test_too_little_space_is_one_line_and_leaves_nothing(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nearly_full(_: object) -> int:
+        return 10_000
+
+    means_to("hours.nc", "enough.zarr")
+    monkeypatch.setattr(output_identity, "free_bytes", nearly_full)
+    before = set(here.iterdir())
+    with pytest.raises(
+        OutputError, match=r"days.zarr: expected about .* of free space"
+    ):
+        means_to("hours.nc", "days.zarr")
+    with pytest.raises(OutputError, match=r"expected about .* of free space"):
+        means_to("enough.zarr", "months.nc", over="month")
+    assert set(here.iterdir()) == before
+
+
+def test_a_changed_input_is_noticed(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other values under the same name in as many bytes: they are not mixed with what is there."""
+    monkeypatch.setattr(run, "describe_inputs", lambda _: [])
+    hours = as_field(xr.load_dataarray("hours.nc"))
+    means_to(hours, "days.zarr", levels=[15])
+    means_to("days.zarr", "months.zarr", over="month", levels=[15])
+    Path("days.zarr/.deepcams/item-000001.record.json").unlink()
+    with pytest.raises(OutputError, match="begins at 2019-11-01 was computed from"):
+        means_to(2 * hours, "days.zarr", levels=[15])
+    means_to(2 * hours, "days.zarr", levels=[15], overwrite=True)
+    with pytest.raises(OutputError, match=r"months.zarr: what begins at 2019-11"):
+        means_to("days.zarr", "months.zarr", over="month", levels=[15])
 
 
 def test_the_bias_at_stations_is_beside(here: Path) -> None:

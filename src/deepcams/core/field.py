@@ -19,7 +19,7 @@ import numpy as np
 from deepcams.core.errors import InputError, notice
 from deepcams.core.grid import Grid
 from deepcams.core.species import COORDINATE_NAMES, PM25
-from deepcams.core.times import HOUR, snap, storage_precision
+from deepcams.core.times import HOUR, snap, stamp, storage_precision
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -30,6 +30,10 @@ SMALL_NEGATIVE = -1.0
 """Values from here (ug m-3) up to 0 are noise of packing and analysis and become 0; lower ones are missing."""
 IMPLAUSIBLE = 1e7
 """Values from here on (ug m-3; 10 g m-3) are undefined values not marked as missing, or in other units."""
+CLOCK = "clock"
+"""Attribute of a field whose times are not UTC: :data:`LOCAL_DATE`."""
+LOCAL_DATE = "local date"
+"""The times of means over days that begin at another moment in each cell."""
 FRAME_AGE = 3 * HOUR
 """A frame represents the time up to the next one, but no longer than this."""
 
@@ -350,7 +354,14 @@ def field_like(
     """
     import xarray as xr  # late: slow to import
 
-    keep = ("standard_name", "long_name", "cell_methods", "source", "history")
+    keep = (
+        "standard_name",
+        "long_name",
+        "cell_methods",
+        "source",
+        "history",
+        CLOCK,
+    )
     attrs = {key: field.attrs[key] for key in keep if key in field.attrs}
     time = field.time.values if time is None else time
     return xr.DataArray(
@@ -403,6 +414,19 @@ def frame_index(times: np.ndarray, time: np.datetime64) -> int | None:
     time = np.datetime64(time).astype("datetime64[ns]")
     at = int(np.searchsorted(times, time, side="right")) - 1
     return None if at < 0 or time - times[at] >= FRAME_AGE else at
+
+
+def clock(field: xr.DataArray) -> str:
+    """Return what a field's times are, for people: ``UTC``, or :data:`LOCAL_DATE`."""
+    return str(field.attrs.get(CLOCK, "UTC"))
+
+
+def moments(field: xr.DataArray, first: np.datetime64, last: np.datetime64) -> str:
+    """Return a time of a field, or two, for people: ``2019-12-31 15:00 UTC``, ``2019-12-31 (local date)``."""
+    texts = list(dict.fromkeys(map(stamp, (first, last))))
+    if clock(field) != "UTC":
+        return f"{' to '.join(text[:10] for text in texts)} ({clock(field)})"
+    return f"{' to '.join(texts)} UTC"
 
 
 def is_mean(field: xr.DataArray) -> bool:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from deepcams.core import text
 from deepcams.core.errors import InputError, OutputError
 from deepcams.core.field import tell_counts
 from deepcams.core.grid import Grid
@@ -27,6 +26,7 @@ from deepcams.downscaling.memory import keep_memory
 from deepcams.downscaling.output_identity import (
     check_existing,
     check_folder,
+    check_space,
     free_bytes,
     global_attributes,
     identify,
@@ -310,8 +310,7 @@ class Job:
 
         Networks are slow, and their frames compress like those of the default method, which replaces them here.
         """
-        free = free_bytes(self.target.path)
-        if free is None:
+        if free_bytes(self.target.path) is None:
             return
         chain = self.plan.chain
         if chain.weights:
@@ -325,12 +324,7 @@ class Job:
         times = self.plan.field.time.values[frame]
         values = compute_hours(self.inputs.read(frame), chain, times, self.plan.crop)
         size = self.target.measure(self.layout, self.layout.rounding(values))
-        size *= sum(map(self._known, self.plan.items))
-        if size > free:
-            raise OutputError(
-                f"{self.target.path}: expected about {text.size(size)} of free space, found {text.size(free)}; "
-                "free some, choose another disk, a --bbox or a --period"
-            )
+        check_space(self.target.path, size * sum(map(self._known, self.plan.items)))
 
     def _known(self, item: Item) -> int:
         """Return how many hours of an item are not in a gap."""

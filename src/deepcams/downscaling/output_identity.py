@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from deepcams._version import __version__
+from deepcams.core import text
 from deepcams.core.errors import OutputError
 from deepcams.core.field import grid_of
 from deepcams.core.species import label
@@ -95,6 +96,20 @@ def free_bytes(path: Place) -> int | None:
     if isinstance(path, Url):
         return None
     return shutil.disk_usage(path if path.is_dir() else path.parent).free
+
+
+def check_space(path: Place, size: int) -> None:
+    """Refuse an output of more bytes than its disk has left.
+
+    Raises:
+        OutputError: it has less.
+    """
+    free = free_bytes(path)
+    if free is not None and size > free:
+        raise OutputError(
+            f"{path}: expected about {text.size(size)} of free space, found {text.size(free)}; "
+            "free some, choose another disk, a --bbox or a --period"
+        )
 
 
 def identify(

@@ -86,6 +86,7 @@ def offset_minutes(
         (rows, columns), int16, minutes: 345 in Nepal.
     """
     names = zone_names(latitude, longitude)
-    known, which = np.unique(names.astype(str), return_inverse=True)
-    minutes = [standard_minutes(str(name), year) for name in known]
-    return np.array(minutes, np.int16)[which.reshape(names.shape)]
+    nodes = names.ravel().tolist()
+    minutes = {name: standard_minutes(name, year) for name in set(nodes)}
+    ahead = [minutes[name] for name in nodes]
+    return np.array(ahead, np.int16).reshape(names.shape)

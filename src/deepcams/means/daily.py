@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import xarray as xr
@@ -16,14 +16,12 @@ import xarray as xr
 from deepcams.core.errors import InputError
 from deepcams.core.field import IMPLAUSIBLE, clean, grid_of, refuse_impossible
 from deepcams.core.times import DAY, stamp
-from deepcams.means.cells import Cells
+from deepcams.means.cells import Cells, local_dates
 from deepcams.means.levels import Level
 from deepcams.readers.frames import read_block
 from deepcams.readers.stored import Indexed
 from deepcams.writers.layout import ITEM_HOURS
 
-BAND = 40_000
-"""Cells whose hours are added at once."""
 MOST = 96
 """Values of a day, at most: counts are of 8 bits."""
 BLOCK_BYTES = 100 << 20
@@ -51,6 +49,26 @@ class DailyPlan:
     needed: int
     levels: tuple[Level, ...]
     where: str
+
+    over: ClassVar[Literal["day"]] = "day"
+
+    @property
+    def span(self) -> str:
+        """The hours, in words."""
+        first, last = (
+            str(each.astype("datetime64[m]")) for each in self.times[[0, -1]]
+        )
+        return f"{first}Z to {last}Z ({self.times.size})"
+
+    def computer(self) -> Daily:
+        """Return what computes the days."""
+        return Daily(self)
+
+    def sample(self, start: int, stop: int) -> np.ndarray:
+        """Return one hour, noon (UTC) of the middle one of some days: (1, rows, columns), float32."""
+        noon = self.dates[(start + stop) // 2].astype("datetime64[ns]") + DAY // 2
+        at = min(int(np.searchsorted(self.times, noon)), self.times.size - 1)
+        return read_block(self.field, slice(at, at + 1))
 
     @cached_property
     def times(self) -> np.ndarray:
@@ -94,8 +112,8 @@ def plan_days(
     possible = int(DAY // cadence)
     needed = needed_of(possible, percent)
     whole: list[np.ndarray] = []
-    for group in cells.groups:
-        dates, counts = np.unique(group.dates(times), return_counts=True)
+    for offset in cells.offsets:
+        dates, counts = np.unique(local_dates(times, offset), return_counts=True)
         whole.append(dates[counts >= needed])
     found_dates = np.concatenate(whole)
     if not found_dates.size:
@@ -109,73 +127,66 @@ def plan_days(
     return DailyPlan(field, cells, dates, possible, needed, levels, where)
 
 
-@dataclass(frozen=True)
-class DayMaps:
-    """Statistics of one day, (rows, columns) each; missing where too few values are there.
-
-    Attributes:
-        mean, largest: ug m-3, float32.
-        count: how many values there are, int8, never missing.
-        above: of each level how many values are above it, int8, -1 is missing.
-    """
-
-    mean: np.ndarray
-    largest: np.ndarray
-    count: np.ndarray
-    above: tuple[np.ndarray, ...]
+def status_of(count: np.ndarray, needed: int, possible: int) -> int:
+    """Return 0 where no cell has enough values, 1 where each has all, else 2."""
+    if int(count.max()) < needed:
+        return 0
+    return 1 if int(count.min()) == possible else 2
 
 
 class _Sums:
-    """Sums of one day while its hours come in, arranged."""
+    """Sums of one day while its hours come in, of arranged cells."""
 
-    def __init__(self, shape: tuple[int, int], levels: Sequence[Level]) -> None:
-        self.total = np.zeros(shape)
-        self.largest = np.full(shape, -np.inf, np.float32)
-        self.count = np.zeros(shape, np.int8)
-        self.above = [np.zeros(shape, np.int8) for _ in levels]
+    def __init__(self, size: int, levels: Sequence[Level]) -> None:
+        self.total = np.zeros(size)
+        self.largest = np.full(size, -np.inf, np.float32)
+        self.count = np.zeros(size, np.int8)
+        self.above = [np.zeros(size, np.int8) for _ in levels]
         self._levels = [np.float32(level.value) for level in levels]
 
-    def add(self, values: np.ndarray, place: slice) -> None:
-        """Add hours of some cells: (hours, rows, columns)."""
-        for rows, columns in _bands(values.shape[1], values.shape[2]):
-            first = place.start + columns.start
-            at = rows, slice(first, first + columns.stop - columns.start)
-            self._add(np.ascontiguousarray(values[:, rows, columns]), at)
-
-    def _add(self, values: np.ndarray, at: tuple[slice, slice]) -> None:
-        """Add hours of cells that fit into a core's cache, and so are fetched from memory once."""
+    def add(self, values: np.ndarray, start: int) -> None:
+        """Add hours of consecutive cells (hours, cells), of which this is the first."""
+        at = slice(start, start + values.shape[1])
         total, top = values.sum(axis=0, dtype=np.float64), values.max(axis=0)
-        if np.isnan(top).any():
+        highest = top.max()
+        if np.isnan(highest):
             there = ~np.isnan(values)
             total = values.sum(axis=0, dtype=np.float64, where=there)
             top = np.fmax.reduce(values, axis=0)
             top[np.isnan(top)] = -np.inf
+            highest = top.max()
             self.count[at] += there.sum(axis=0, dtype=np.int8)
         else:
             self.count[at] += np.int8(len(values))
         self.total[at] += total
         np.maximum(self.largest[at], top, out=self.largest[at])
-        highest = top.max()
+        # Of each level only the cells that are above the one before.
+        cells: np.ndarray | None = None
         for level, above in zip(self._levels, self.above, strict=True):
             if highest <= level:
                 return
-            above[at] += (values > level).view(np.int8).sum(axis=0, dtype=np.int8)
+            high = np.flatnonzero(top > level)
+            if 2 * high.size < top.size:
+                values, top = values.take(high, axis=1), top[high]
+                cells = high if cells is None else cells[high]
+            number = (values > level).view(np.int8).sum(axis=0, dtype=np.int8)
+            above[at][slice(None) if cells is None else cells] += number
 
-
-def _bands(rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
-    """Cut a map into pieces of some :data:`BAND` cells: rows, or columns of a single row."""
-    down = max(BAND // columns, 1)
-    across = columns if rows > 1 else BAND
-    for row in range(0, rows, down):
-        for column in range(0, columns, across):
-            yield (
-                slice(row, min(row + down, rows)),
-                slice(column, min(column + across, columns)),
-            )
+    def finish(self, needed: int) -> Iterator[np.ndarray]:
+        """Yield mean, largest (float32), count and each number above (int8), missing where too few values are there."""
+        few = self.count < needed
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = (self.total / self.count).astype(np.float32)
+        mean[few] = np.nan
+        self.largest[few] = np.nan
+        for above in self.above:
+            above[few] = -1
+        maps: list[np.ndarray] = [mean, self.largest, self.count, *self.above]
+        yield from maps
 
 
 class Daily:
-    """Computes the days of a plan; days that follow each other share the hours that were read.
+    """Computes the days of a plan, each hour read once: hours go into the sums of all dates that they belong to.
 
     Args:
         plan: the days.
@@ -184,59 +195,90 @@ class Daily:
     def __init__(self, plan: DailyPlan) -> None:
         self.plan = plan
         self._starts = _block_starts(plan.field)
-        self._blocks: dict[int, np.ndarray] = {}
+        self._sums: dict[np.datetime64, _Sums] = {}
+        self._date: np.datetime64 | None = None
+        self._block = 0
         self._ahead: tuple[int, Future[np.ndarray]] | None = None
         self._pool: ThreadPoolExecutor | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Give another process the plan alone."""
-        return {**vars(self), "_blocks": {}, "_ahead": None, "_pool": None}
+        state: dict[str, Any] = {
+            "_sums": {},
+            "_date": None,
+            "_ahead": None,
+            "_pool": None,
+        }
+        return {**vars(self), **state}
 
-    def compute(self, dates: np.ndarray) -> Iterator[DayMaps]:
-        """Yield the maps of dates that follow each other.
+    def compute(self, index: int, out: Sequence[np.ndarray]) -> int:
+        """Compute a day, with the least work where it is the one after the last.
+
+        Args:
+            index: of the day.
+            out: the maps of the day (rows, columns), written to: mean and largest value (float32, ug m-3), number of
+                values, number above each level (int8). Missing where too few values are there: NaN, -1; the number of
+                values is never missing.
+
+        Returns:
+            see :func:`status_of`.
 
         Raises:
             InputError: an infinite value, or one that no air can have.
         """
-        for date in dates:
-            yield self._day(date)
-
-    def _day(self, date: np.datetime64) -> DayMaps:
         plan = self.plan
-        hours = [group.hours(plan.times, date) for group in plan.cells.groups]
-        first, stop = min(a for a, _ in hours), max(b for _, b in hours)
-        sums = _Sums(plan.cells.arranged_shape, plan.levels)
-        for start, block in self._read(first, stop):
-            for group, (a, b) in zip(plan.cells.groups, hours, strict=True):
-                part = block[max(a - start, 0) : max(b - start, 0)]
-                if len(part):
-                    sums.add(part[:, :, group.place], group.place)
-        restore = plan.cells.restore
-        few = sums.count < plan.needed
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean = (sums.total / sums.count).astype(np.float32)
-        mean[few] = np.nan
-        sums.largest[few] = np.nan
-        for above in sums.above:
-            above[few] = -1
-        return DayMaps(
-            restore(mean),
-            restore(sums.largest),
-            restore(sums.count),
-            tuple(map(restore, sums.above)),
-        )
+        date = plan.dates[index]
+        start = date.astype("datetime64[ns]")
+        ends = start - max(plan.cells.offsets), start + DAY - min(plan.cells.offsets)
+        first, stop = np.searchsorted(plan.times, ends).tolist()
+        if date != self._date:
+            self._sums = {}
+            self._date = date
+            self._block = int(np.searchsorted(self._starts, first, side="right")) - 1
+        while self._block < len(self._starts) - 1 and self._starts[self._block] < stop:
+            self._add(self._block)
+            self._block += 1
+        sums = self._sums.pop(date, None) or _Sums(plan.cells.size, plan.levels)
+        for arranged, map_ in zip(sums.finish(plan.needed), out, strict=True):
+            plan.cells.restore(arranged, map_)
+        self._date = date + np.timedelta64(1, "D")
+        return status_of(sums.count, plan.needed, plan.possible)
 
-    def _read(self, first: int, stop: int) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield the blocks that hold some hours, each with its first hour; the next one is read meanwhile."""
-        if first >= stop:
-            return
-        ends = np.searchsorted(self._starts, [first, stop - 1], side="right") - 1
-        wanted = range(int(ends[0]), int(ends[1]) + 1)
-        self._blocks = {k: v for k, v in self._blocks.items() if k in wanted}
-        for number in wanted:
-            if number not in self._blocks:
-                self._blocks[number] = self._next(number)
-            yield int(self._starts[number]), self._blocks[number]
+    def _add(self, number: int) -> None:
+        """Add a block of hours to the sums of their dates, a day's length at once: in it each cell has two dates."""
+        start = int(self._starts[number])
+        block = self._next(number)
+        times = self.plan.times[start : start + len(block)]
+        first = 0
+        while first < len(block):
+            stop = int(np.searchsorted(times, times[first] + DAY))
+            self._add_hours(block[first:stop], times[first:stop])
+            first = stop
+
+    def _add_hours(self, values: np.ndarray, times: np.ndarray) -> None:
+        plan = self.plan
+        parts = {each: self._parts(each, times) for each in plan.cells.offsets}
+        for tile in plan.cells.tiles:
+            cells = tile.arrange(values)
+            for group in tile.groups:
+                for sums, hours in parts[group.offset]:
+                    first = tile.place.start + group.place.start
+                    sums.add(cells[hours, group.place], first)
+
+    def _parts(
+        self, offset: np.timedelta64, times: np.ndarray
+    ) -> list[tuple[_Sums, slice]]:
+        """Return the dates, with their hours, that consecutive times are of so far from UTC."""
+        plan, found = self.plan, []
+        dates = local_dates(times, offset)
+        edges = [0, *(np.flatnonzero(np.diff(dates)) + 1).tolist(), len(dates)]
+        for first, stop in itertools.pairwise(edges):
+            date = dates[first]
+            if self._date <= date <= plan.dates[-1]:
+                if date not in self._sums:
+                    self._sums[date] = _Sums(plan.cells.size, plan.levels)
+                found.append((self._sums[date], slice(first, stop)))
+        return found
 
     def _next(self, number: int) -> np.ndarray:
         """Return a block, and begin to read the one after it."""
@@ -266,7 +308,7 @@ class Daily:
         if not (values.min() >= 0 and values.max() < IMPLAUSIBLE):
             refuse_impossible(values, self.plan.where, place)
             clean(values)
-        return self.plan.cells.arrange(values)
+        return values
 
 
 def _block_starts(field: xr.DataArray) -> np.ndarray:

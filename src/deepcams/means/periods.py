@@ -11,7 +11,7 @@ import numpy as np
 
 from deepcams.core.errors import InputError
 from deepcams.core.limits import nth_highest
-from deepcams.means.daily import needed_of
+from deepcams.means.daily import needed_of, status_of
 from deepcams.means.levels import Level
 from deepcams.means.store import DailyStore
 
@@ -87,6 +87,51 @@ class PeriodPlan:
     percent: float
     levels: tuple[Level, ...]
     percentiles: tuple[float, ...]
+
+    @property
+    def span(self) -> str:
+        """The days, in words."""
+        dates = self.store.dates
+        return f"{dates[0]} to {dates[-1]} ({dates.size} days)"
+
+    def computer(self) -> Periods:
+        """Return what computes the periods."""
+        return Periods(self)
+
+    def sample(self, start: int, stop: int) -> np.ndarray:
+        """Return the means of the middle day of some periods: (1, rows, columns), float32."""
+        one, dates = self.stretches[(start + stop) // 2], self.store.dates
+        middle = one.start + (one.stop - one.start) // 2
+        at = min(int(np.searchsorted(dates, middle)), dates.size - 1)
+        return self.store.read("mean", slice(at, at + 1), (slice(None), slice(None)))
+
+
+class Periods:
+    """Computes the periods of a plan.
+
+    Args:
+        plan: the periods.
+    """
+
+    def __init__(self, plan: PeriodPlan) -> None:
+        self.plan = plan
+
+    def compute(self, index: int, out: Sequence[np.ndarray]) -> int:
+        """Compute a period.
+
+        Args:
+            index: of the period.
+            out: its maps (rows, columns) in the order of :func:`names_of`, written to.
+
+        Returns:
+            see :func:`deepcams.means.daily.status_of`.
+        """
+        one = self.plan.stretches[index]
+        found = statistics(self.plan, one)
+        for (name, _), map_ in zip(names_of(self.plan), out, strict=True):
+            map_[...] = found[name]
+        needed = needed_of(one.days, self.plan.percent)
+        return status_of(found["days"], needed, one.days)
 
 
 def plan_periods(

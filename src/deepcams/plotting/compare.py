@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
 from deepcams.core.errors import InputError
-from deepcams.core.field import field_like, grid_of
+from deepcams.core.field import clock, field_like, grid_of, moments
 from deepcams.core.grid import Grid
 from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress, shifted
@@ -121,7 +121,7 @@ def compare_maps(
         true, when = panel("Truth", truth)
         errors = [_error(name, *each, true, when) for name, each in made.items()]
         rows = [[true, *top], [given, *errors]]
-    title = title or f"{species_of(first)}, {stamp(time)} UTC"
+    title = title or f"{species_of(first)}, {moments(first, time, time)}"
     drawn = [source[1] if source else None, truth, *fields.values()]
     texts = Texts.of(title, note, credit, drawn, (time, time))
     return lay_out(rows, views, texts, str(first.name), scale, size_of(size))
@@ -357,8 +357,9 @@ def annual_figure(
     paper = size_of(size)
     rows = max(choices, key=lambda each: _sheet(each, [view], Texts(), paper).wide)
     words, annual = span_words(field, times)
+    zone = f" {clock(field)}"
     span = period.start, field.time.values[times][-1]
-    title = title or f"{species_of(field)}, {words.split(' UTC')[0]}"
+    title = title or f"{species_of(field)}, {words.partition(zone)[0]}"
     return lay_out(
         rows,
         [view],

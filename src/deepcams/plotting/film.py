@@ -18,11 +18,10 @@ from matplotlib.image import AxesImage
 from matplotlib.text import Text
 
 from deepcams.core.errors import InputError, MissingExtraError, OutputError
-from deepcams.core.field import grid_of
+from deepcams.core.field import grid_of, moments
 from deepcams.core.grid import Grid
 from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress
-from deepcams.core.times import stamp
 from deepcams.files.atomic import atomic_path
 from deepcams.plotting import style
 from deepcams.plotting.maps import TICKS, draw_map, pixels, pixels_across, species_of
@@ -165,8 +164,9 @@ class _Film:
         self._still = self.canvas.copy_from_bbox(self.figure.bbox)  # type: ignore[no-untyped-call]
 
     def _title(self, name: str, time: np.datetime64) -> str:
-        step = grid_of(self.fields[name]).step
-        return f"{legible(name)}, {step:g}°{self.between}{stamp(time)} UTC"
+        field = self.fields[name]
+        when = moments(field, time, time)
+        return f"{legible(name)}, {grid_of(field).step:g}°{self.between}{when}"
 
     def frame(self, time: np.datetime64) -> np.ndarray:
         """Return the picture of a time: (height, width, 3), uint8."""

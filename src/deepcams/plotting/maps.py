@@ -20,13 +20,13 @@ from matplotlib.path import Path
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
-from deepcams.core.field import grid_of
+from deepcams.core.field import clock, grid_of, moments
 from deepcams.core.grid import Grid
 from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress
 from deepcams.core.species import label
 from deepcams.core.text import counted
-from deepcams.core.times import DAY, stamp
+from deepcams.core.times import DAY
 from deepcams.plotting import style
 from deepcams.plotting.outlines import on_paper
 from deepcams.plotting.page import Row, Sheet, Texts, own_style, size_of
@@ -380,7 +380,7 @@ def map_figure(
     if period is None:
         wanted = field.time.values[0] if time is None else time
         values, when = frame_at(field, wanted, "field", nodes)
-        words, span = f"{stamp(when)} UTC", (when, when)
+        words, span = moments(field, when, when), (when, when)
     else:
         times = times_in(field, period)
         values = mean(field, times, nodes, progress)
@@ -408,7 +408,7 @@ def span_words(field: xr.DataArray, times: slice) -> tuple[str, bool]:
     first, last = found[0], found[-1]
     days = str(first.astype("datetime64[D]")), str(last.astype("datetime64[D]"))
     span = days[0] if days[0] == days[1] else f"{days[0]} to {days[1]}"
-    return f"mean of {span} UTC ({counted(found.size, 'frame')})", bool(
+    return f"mean of {span} {clock(field)} ({counted(found.size, 'frame')})", bool(
         last - first > _LONG
     )
 

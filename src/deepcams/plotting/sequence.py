@@ -9,7 +9,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from deepcams.core.errors import InputError
-from deepcams.core.field import grid_of
+from deepcams.core.field import clock, grid_of
 from deepcams.core.times import HOUR, stamp
 from deepcams.plotting.compare import Panel, lay_out
 from deepcams.plotting.maps import species_of
@@ -77,11 +77,12 @@ def sequence_figure(
             ]
         )
     span = times[0], times[-1]
-    title = title or f"{species_of(first)}, {_span_text(*span)}"
+    title = title or f"{species_of(first)}, {_span_text(first, *span)}"
     texts = Texts.of(title, note, credit, fields.values(), span)
     moments, day = [], ""
     for text in map(stamp, times):
-        moments.append(text[11:] + (f"\n{text[:10]} UTC" if text[:10] != day else ""))
+        below = f"\n{text[:10]} {clock(first)}" if text[:10] != day else ""
+        moments.append(text[11:] + below)
         day = text[:10]
     paper = size_of(size)
     return lay_out(rows, [view], texts, str(first.name), scale, paper, moments=moments)
@@ -106,11 +107,11 @@ def _times(
     return np.asarray(start + np.arange(0, hours + 1, every) * HOUR)
 
 
-def _span_text(first: np.datetime64, last: np.datetime64) -> str:
-    """Return two times for people, UTC; the day once where it is the same."""
-    begin, end = stamp(first), stamp(last)
+def _span_text(field: xr.DataArray, start: np.datetime64, stop: np.datetime64) -> str:
+    """Return two times for people; the day once where it is the same."""
+    begin, end = stamp(start), stamp(stop)
     if begin == end:
-        return f"{begin} UTC"
+        return f"{begin} {clock(field)}"
     if begin[:10] == end[:10]:
         end = end[11:]
-    return f"{begin} to {end} UTC"
+    return f"{begin} to {end} {clock(field)}"

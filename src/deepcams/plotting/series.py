@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import Formatter
 
 from deepcams.core.errors import InputError, choose
-from deepcams.core.field import grid_of
+from deepcams.core.field import clock, grid_of
 from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress, shifted
 from deepcams.core.times import MINUTE
@@ -168,7 +168,7 @@ def series_figure(
         if scale == "guideline":
             _draw_guidelines(axes, str(first.name), k)
         axes.yaxis.set_major_formatter(style.NUMBERS)
-        _label_times(axes, span)
+        _label_times(axes, span, clock(first))
         style.open_axes(axes, k)
         axes.set_ylabel(f"{species_of(first)} ({style.UNITS_TEXT})")
         axes.legend(
@@ -260,11 +260,13 @@ def _draw_guidelines(axes: Axes, species: str, k: float) -> None:
         last = step
 
 
-def _label_times(axes: Axes, span: tuple[np.datetime64, np.datetime64]) -> None:
+def _label_times(
+    axes: Axes, span: tuple[np.datetime64, np.datetime64], zone: str
+) -> None:
     locator = AutoDateLocator(minticks=3, maxticks=8)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(_Dates())
-    axes.set_xlabel("time (UTC)")
+    axes.set_xlabel(f"time ({zone})")
     axes.margins(x=0.015)
     if span[0] == span[1]:  # one instant would be drawn in the middle of years
         axes.set_xlim(*date2num([span[0] - _AROUND, span[1] + _AROUND]))  # type: ignore[no-untyped-call]

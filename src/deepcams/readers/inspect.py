@@ -20,14 +20,20 @@ from deepcams.core.air import concentration_factor
 from deepcams.core.errors import DeepcamsError, DeepcamsNotice
 from deepcams.core.field import UNITS, grid_of, is_mean
 from deepcams.core.species import COORDINATE_NAMES, PM25, species_of
+from deepcams.core.times import long_means_opened
 from deepcams.core.url import Place, Url
 from deepcams.files.storage import bytes_at
 from deepcams.readers.datasets import field_variables, opened, pieces
 from deepcams.readers.detect import DataFile, find_files
 from deepcams.readers.geos_cf import UNDEFINED
-from deepcams.readers.open import layout_of, open_files
+from deepcams.readers.open import layout_of, means_over, open_files
 from deepcams.readers.protocols import Paths
 from deepcams.readers.times import CHAINED, with_valid_time
+
+MEANS_NOTE = (
+    "made by deepcams means: it can be plotted, viewed, reported, verified, given to zones and points, and daily "
+    "means to means; what computes with hours (downscale, validate, ..) refuses it"
+)
 
 
 @dataclass(frozen=True)
@@ -412,8 +418,11 @@ def _verdict(
         return "", problems[0] + more, []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DeepcamsNotice)
+        overs = {means_over(one.datasets[0]) for one in files}
+        shown = contextlib.nullcontext() if "" in overs else long_means_opened()
         try:
-            opened = open_files(files, variable, with_dask=False)
+            with shown:
+                opened = open_files(files, variable, with_dask=False)
         except DeepcamsError as error:
             return "", str(error), []
     notes = [
@@ -421,6 +430,9 @@ def _verdict(
     ]
     notes += _doubts(seen, str(opened.name))
     kind = "means" if is_mean(opened) else "instants"
+    if "" not in overs:
+        kind = f"means over a {' or '.join(sorted(overs))}"
+        notes.append(MEANS_NOTE)
     _, chained, how = str(opened.attrs.get("source", "")).partition(CHAINED)
     forecasts = f"; {chained}{how}" if chained else ""
     return (

@@ -10,7 +10,7 @@ from typing import Literal
 import xarray as xr
 
 from deepcams.core.errors import InputError, notice
-from deepcams.core.field import units_factor
+from deepcams.core.field import CLOCK, LOCAL_DATE, units_factor
 from deepcams.core.species import PM25
 from deepcams.core.text import from_json
 from deepcams.readers.cams import find_variable, open_cams_files
@@ -99,7 +99,7 @@ def _concentration(dataset: xr.Dataset, file: DataFile) -> xr.DataArray | None:
     for found in (
         [fields[name] for name in fields if name == PM25.name],
         [array for name, array in fields.items() if name.endswith("_mean")]
-        if _is_means(dataset)
+        if means_over(dataset)
         else [],
         [
             array
@@ -118,12 +118,15 @@ def _concentration(dataset: xr.Dataset, file: DataFile) -> xr.DataArray | None:
     return None
 
 
-def _is_means(dataset: xr.Dataset) -> bool:
-    """Return whether ``deepcams means`` wrote a dataset, whose variables are all of one species."""
+def means_over(dataset: xr.Dataset) -> str:
+    """Return what the means of a dataset of ``deepcams means`` are over (``day``); empty for any other dataset.
+
+    All variables of one are of one species.
+    """
     try:
-        return MEANS in from_json(str(dataset.attrs[RUN]))
+        return str(from_json(str(dataset.attrs[RUN]))[MEANS]["over"])
     except (KeyError, ValueError, TypeError):
-        return False
+        return ""
 
 
 def _is_concentration(array: xr.DataArray) -> bool:
@@ -149,6 +152,10 @@ def _open_cf_files(
             return None
         source = array.attrs.get("source", dataset.attrs.get("source"))
         array = array.assign_attrs(cell_methods=cell_method(array, file))
+        if "time" in dataset.coords and LOCAL_DATE in str(
+            dataset.time.attrs.get("long_name")
+        ):
+            array.attrs[CLOCK] = LOCAL_DATE
         return array if source is None else array.assign_attrs(source=str(source))
 
     wanted = variable or "PM2.5 (pm2p5)"

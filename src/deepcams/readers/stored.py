@@ -131,6 +131,12 @@ class Stored:
         return values
 
 
+def _is_new(values: np.ndarray, variable: xr.Variable) -> bool:
+    """Return whether values that were read share no memory with a variable: it may be in memory as a whole."""
+    base: Any = values if values.base is None else values.base
+    return isinstance(base, np.ndarray) and base.size < variable.size
+
+
 def _turned(rows: slice, size: int, order: slice) -> slice:
     """Canonical rows as rows of the file."""
     start, stop, _ = rows.indices(size)
@@ -220,8 +226,14 @@ class Joined:
 
     def _block(self, times: np.ndarray, rows: slice, columns: np.ndarray) -> np.ndarray:
         start, stop, _ = rows.indices(self.shape[1])
-        values = np.empty((times.size, stop - start, columns.size), np.float32)
         groups = self._group[times]
+        if groups.size and (groups == groups[0]).all():
+            tile, *more = self._tiles[int(groups[0])]
+            height, width = tile.part.axes.grid.shape
+            if not more and (height, width) == self.shape[1:]:
+                part = tile.part.read(self._moment[times], rows, columns)
+                return part if _is_new(part, tile.part.versions[0]) else part.copy()
+        values = np.empty((times.size, stop - start, columns.size), np.float32)
         edges = np.flatnonzero(np.diff(groups) != 0) + 1
         first = 0
         for run in np.split(np.arange(times.size), edges):

@@ -13,8 +13,8 @@ import xarray as xr
 from markupsafe import Markup
 
 from deepcams.core.errors import DeepcamsError, InputError
+from deepcams.core.field import moments
 from deepcams.core.species import label
-from deepcams.core.times import stamp
 from deepcams.report.discover import Found
 from deepcams.report.page import printable
 
@@ -110,7 +110,7 @@ def drawn(found: Found, pictures: Pictures) -> list[Picture]:
     species = label(str(field.name))
     try:
         hour, place = _time_and_place(field)
-        when = f"{species} at {stamp(hour)} UTC"
+        when = f"{species} at {moments(field, hour, hour)}"
         if original is None:
             blocks += pictures.draw(map_figure(field, hour), f"Map of {when}", when)
         else:
@@ -185,7 +185,7 @@ def animation(found: Found, pictures: Pictures) -> list[Picture]:
             found.problems.append(f"the animation could not be made: {error}")
             return []
         times = field.time.values
-        caption = f"{times.size} times, {stamp(times[0])} to {stamp(times[-1])} UTC"
+        caption = f"{times.size} times, {moments(field, *times[[0, -1]])}"
         return pictures.add(
             path.read_bytes(), "gif", f"Animated map: {caption}", caption
         )

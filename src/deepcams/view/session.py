@@ -11,7 +11,7 @@ import xarray as xr
 
 from deepcams._version import __version__
 from deepcams.core.errors import InputError
-from deepcams.core.field import DIMS
+from deepcams.core.field import DIMS, clock
 from deepcams.core.grid import Grid
 from deepcams.core.species import label
 from deepcams.view.blocks import Blocks
@@ -118,6 +118,7 @@ class Shown:
         return {
             "title": self.title,
             "species": label(name := str(self.blocks["ours"].field.name)),
+            "clock": clock(self.blocks["ours"].field),
             "steps": style.guideline_steps(name),
             "fields": fields,
             "stations": None if self.stations is None else self.stations.places(),

@@ -366,7 +366,8 @@ def lay_out(layout: Layout, marks: dict[str, str]) -> dict[str, bytes]:
             name,
             shape=layout.shape,
             dtype=dtype,
-            chunks=layout.chunks,
+            # Counts compress so well that each chunk costs more than what it holds.
+            chunks=(shard[0], *layout.chunks[1:]) if counts else layout.chunks,
             shards=shard,
             compressors=BloscCodec(
                 cname="zstd", clevel=1, shuffle="bitshuffle"

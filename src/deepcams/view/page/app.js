@@ -62,7 +62,7 @@ async function load(map) {
     const frame = JSON.parse(answer.headers.get("X-Frame"));
     frame.codes = new Uint16Array(await answer.arrayBuffer());
     map.take(frame);
-    figure.querySelector(".stamp").textContent = `${about.fields[map.name].step}°, ${stamp(frame.minute)} UTC`;
+    figure.querySelector(".stamp").textContent = `${about.fields[map.name].step}°, ${stamp(frame.minute)} ${about.clock}`;
     figure.querySelector(".message").textContent = map.empty ? "all that is shown is missing at this hour" : "";
   } catch (error) {
     if (error.name === "AbortError") return;
@@ -96,8 +96,8 @@ function moved() {
 async function go(to, word = "") {
   index = Math.min(Math.max(to, 0), minutes.length - 1);
   $("slider").value = index;
-  $("slider").setAttribute("aria-valuetext", `${stamp(minutes[index])} UTC`);
-  $("when").textContent = `${stamp(minutes[index])} UTC`;
+  $("slider").setAttribute("aria-valuetext", `${stamp(minutes[index])} ${about.clock}`);
+  $("when").textContent = `${stamp(minutes[index])} ${about.clock}`;
   say(word);
   if (word || document.activeElement !== $("goto")) $("goto").value = stamp(minutes[index]); // else it is being written
   await loadAll();
@@ -212,7 +212,7 @@ function connect() {
   $("play").onclick = play;
   let sliding;
   $("slider").oninput = () => {
-    $("when").textContent = `${stamp(minutes[$("slider").value])} UTC`;
+    $("when").textContent = `${stamp(minutes[$("slider").value])} ${about.clock}`;
     clearTimeout(sliding);
     sliding = setTimeout(() => go(Number($("slider").value)), 40);
   };
@@ -260,10 +260,11 @@ async function start() {
   series = new Series(about, () => minutes[index]);
   $("title").textContent = `${about.species}: ${about.title}`;
   document.title = `${about.title}: deepcams view`;
+  for (const place of document.querySelectorAll(".clock")) place.textContent = about.clock;
   $("source").textContent = `Source: ${about.fields.ours.source || "not given"}; deepcams ${about.version}`;
   document.querySelector(".units").textContent = UNITS;
   $("slider").max = minutes.length - 1;
-  $("goto").title = `YYYY-MM-DD HH:MM, UTC, or a date alone; from ${stamp(minutes[0])} to ${stamp(minutes[minutes.length - 1])}`;
+  $("goto").title = `YYYY-MM-DD HH:MM, ${about.clock}, or a date alone; from ${stamp(minutes[0])} to ${stamp(minutes[minutes.length - 1])}`;
   for (const [longitude, latitude] of about.stations || []) stations.push({ longitude, latitude, kind: "station" });
   if (stations.length) {
     $("stations").hidden = false;

@@ -36,7 +36,7 @@ export class Series {
     const [first, last] = this.span();
     this.place = place;
     $("series").hidden = false;
-    $("place").textContent = `${placeText(place.longitude, place.latitude)}: ${about.species} in ${UNITS}, times in UTC`;
+    $("place").textContent = `${placeText(place.longitude, place.latitude)}: ${about.species} in ${UNITS}, times: ${about.clock}`;
     $("series-note").textContent = "reading …";
     const found = { fields: {} }, names = Object.keys(about.fields);
     chart.take(found, first, last);
