@@ -127,13 +127,12 @@ def _one_line(error: Exception) -> str:
 def _check_devices() -> Iterator[Finding]:
     import psutil
 
-    cores = os.cpu_count() or 1
-    if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    yield Finding("devices", "CPU", "ok", f"{cores} cores usable")
-    memory = psutil.virtual_memory()
-    detail = f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB free"
-    if memory.available <= 2e9:
+    from deepcams.core.machine import free_memory, processors
+
+    yield Finding("devices", "CPU", "ok", f"{processors()} cores usable")
+    free, total = free_memory(), psutil.virtual_memory().total
+    detail = f"{free / 1e9:.1f} of {total / 1e9:.1f} GB free"
+    if free <= 2e9:
         detail += "; 2 GB should be free for global data"
     yield Finding("devices", "memory", "ok", detail)
     if importlib.util.find_spec("torch") is None:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from deepcams.core.errors import DeepcamsError, InputError
+from deepcams.core.machine import THREAD_VARIABLES, threads
 from deepcams.core.text import counted
 from deepcams.files.optional import need
 
@@ -323,13 +324,10 @@ def _local_cluster(number: int) -> Iterator[Any]:
     import dask
 
     _quiet()
-    threads = str(max((os.cpu_count() or 1) // number, 1))
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    share = str(max(threads() // number, 1))
     settings: dict[str, Any] = {
         "distributed.scheduler.worker-ttl": _WORKER_SILENCE,
-        "distributed.nanny.pre-spawn-environ": {
-            name: os.environ.get(name, threads) for name in names
-        },
+        "distributed.nanny.pre-spawn-environ": dict.fromkeys(THREAD_VARIABLES, share),
     }
 
     def start() -> Any:

@@ -101,6 +101,7 @@ class _Verbs(typer.core.TyperGroup):
                 [
                     ("--density KG_M3", "of the air, to read mixing ratios of gases"),
                     ("--mean-stamp <start|middle|end>", stamps),
+                    ("--threads N", "that compute at once, of all workers together"),
                     ("--version", "the version"),
                 ]
             )
@@ -148,8 +149,18 @@ def _root(
             help="Of the air, to read mixing ratios of gases; 1.204 at 20 degrees C and 1013.25 hPa.",
         ),
     ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Threads that compute at once, of all workers together."
+        ),
+    ] = None,
 ) -> None:
-    """Hold the options that come before a verb, for all verbs that open fields."""
+    """Hold the options that come before a verb, for all verbs."""
+    from deepcams.core.machine import limit_threads
+
+    limit_threads(threads)  # before libraries are loaded that ask for it
+
     from deepcams.core.species import AIR_DENSITY
     from deepcams.core.times import MEAN_STAMP
 

@@ -268,3 +268,4 @@ def _print_estimate(estimate: Estimate, out: object) -> None:
     print(
         f"  time: about {duration(estimate.seconds)} (from computing and compressing the first work item)"
     )
+    print(f"  memory: about {size(estimate.memory)} at most")

@@ -15,6 +15,7 @@ import xarray as xr
 from deepcams.core.errors import InputError, OutputError
 from deepcams.core.field import tell_counts
 from deepcams.core.grid import Grid
+from deepcams.core.machine import peak_memory
 from deepcams.core.progress import Progress, no_progress
 from deepcams.core.species import AIR_DENSITY
 from deepcams.core.stages import staged
@@ -97,6 +98,8 @@ class Estimate:
         bytes: size on disk, from the compression of the first item's values.
         raw: size uncompressed.
         seconds: time, from computing and compressing the first item.
+        memory: most resident memory of the process, bytes: what it took so far, and an item that is written while the
+            next one is computed.
         free: free bytes on the output's disk; ``None`` in an object store.
     """
 
@@ -106,6 +109,7 @@ class Estimate:
     bytes: int
     raw: int
     seconds: float
+    memory: int
     free: int | None
 
 
@@ -157,6 +161,7 @@ class Job:
             bytes=int(size * scale),
             raw=hours * grid.rows * grid.columns * 4,
             seconds=seconds * scale,
+            memory=peak_memory() + (values.nbytes if len(self.plan.items) > 1 else 0),
             free=free_bytes(self.target.path),
         )
 

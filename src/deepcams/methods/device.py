@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from deepcams.core.errors import InputError, choose
-from deepcams.methods.fit_memory import SHARE, free_memory
+from deepcams.methods.fit_memory import SHARE, usable_memory
 
 if TYPE_CHECKING:
     import torch
@@ -70,7 +70,7 @@ def working(device: torch.device, precision: Precision) -> torch.autocast:
 def memory_budget(device: torch.device) -> int:
     """Return the bytes that a network may use now."""
     if device.type != "cuda":
-        return free_memory()
+        return usable_memory()
     import torch
 
     free, _ = torch.cuda.mem_get_info(device)

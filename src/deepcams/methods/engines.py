@@ -5,7 +5,6 @@ The first installed one of :data:`PREFERRED` is taken, the quickest first. All c
 
 from __future__ import annotations
 
-import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -13,6 +12,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from deepcams.core.errors import InputError, MissingExtraError, choose
+from deepcams.core.machine import threads
 from deepcams.core.registry import Registry
 
 TORCH = "torch"
@@ -116,7 +116,7 @@ def open_engine(name: str, graph: bytes, path: Path) -> Engine:
     """
     kind = ENGINES.get(name)
     try:
-        return kind(graph, usable_threads())
+        return kind(graph, threads())
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"--engine {name}", name) from error
     except Exception as error:  # each engine has exceptions of its own
@@ -124,16 +124,6 @@ def open_engine(name: str, graph: bytes, path: Path) -> Engine:
         raise InputError(
             path, f"a network that {name} can run", found, "use --engine torch"
         ) from error
-
-
-def usable_threads() -> int:
-    """Return ``$OMP_NUM_THREADS`` (workers get their share of the processors so), else the usable processors."""
-    wanted = os.environ.get("OMP_NUM_THREADS", "")
-    if wanted.isdigit() and int(wanted):
-        return int(wanted)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def check_engine(name: str) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import numpy as np
-import psutil
 
 from deepcams.core.errors import DeepcamsError, notice
+from deepcams.core.machine import free_memory
 
 T = TypeVar("T")
 
@@ -17,9 +17,9 @@ SHARE = 0.5
 """Share of the free memory that a network may use."""
 
 
-def free_memory() -> int:
+def usable_memory() -> int:
     """Return the bytes of main memory that a network may use now."""
-    return int(psutil.virtual_memory().available * SHARE)
+    return int(free_memory() * SHARE)
 
 
 def checked_finite(values: np.ndarray, network: str) -> np.ndarray:

@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 
 from deepcams.core.grid import Grid, pad, unify_poles
+from deepcams.core.machine import threads
 from deepcams.core.stages import stage
 from deepcams.methods import motion
 from deepcams.methods.arrays import NUMPY, Arrays, arrays_for
@@ -117,7 +118,7 @@ def motion_of(
 def _carried_to(carry: Carrier, fractions: Sequence[float]) -> list[list[Any]]:
     """Return for each fraction the frame before and the frame after, each carried to that time, of ``arrays``."""
     # the libraries free the interpreter while they work
-    with stage("carry"), ThreadPoolExecutor(2) as pool:
+    with stage("carry"), ThreadPoolExecutor(min(threads(), 2)) as pool:
         return list(pool.map(carry, fractions))
 
 

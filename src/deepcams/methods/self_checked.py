@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol, Self
 import numpy as np
 
 from deepcams.core.grid import Grid, pad, unify_poles
+from deepcams.core.machine import threads
 from deepcams.core.stages import stage
 from deepcams.methods import flow
 from deepcams.methods.arrays import NUMPY, Arrays, arrays_for
@@ -157,7 +158,7 @@ class SelfChecked(TemporalDownscaler):
             return self.arrays.get(total)
 
         # the libraries free the interpreter while they work
-        with stage("carry"), ThreadPoolExecutor(2) as pool:
+        with stage("carry"), ThreadPoolExecutor(min(threads(), 2)) as pool:
             frames = list(pool.map(mixed, map(float, fractions)))
         return unify_poles(np.stack(frames), grid)
 
@@ -179,7 +180,7 @@ class SelfChecked(TemporalDownscaler):
             return self.arrays.get((1 - t) * first + t * last)
 
         self._related(interval)
-        with stage("carry"), ThreadPoolExecutor(2) as pool:
+        with stage("carry"), ThreadPoolExecutor(min(threads(), 2)) as pool:
             frames = list(pool.map(blended, map(float, fractions)))
         return unify_poles(np.stack(frames), interval.on)
 

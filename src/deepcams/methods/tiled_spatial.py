@@ -8,7 +8,7 @@ import numpy as np
 
 from deepcams.core.grid import Grid, nodes_from_cells, unify_poles
 from deepcams.methods.base import SpatialDownscaler
-from deepcams.methods.fit_memory import checked_finite, first_that_fits, free_memory
+from deepcams.methods.fit_memory import checked_finite, first_that_fits, usable_memory
 from deepcams.methods.tiling import Tiles
 from deepcams.networks.sizes import SizeRule, Tiling
 
@@ -42,7 +42,7 @@ class TiledSpatial(SpatialDownscaler):
 
     def budget(self) -> int:
         """Return the bytes that may be used now."""
-        return free_memory()
+        return usable_memory()
 
     def at_once(self, tiles: Tiles) -> int:
         """Return how many tiles are refined together."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 import time
@@ -15,13 +14,13 @@ import numpy as np
 import psutil
 
 from deepcams.core.errors import DeepcamsError, InputError
+from deepcams.core.machine import THREAD_VARIABLES, peak_memory, processors
 from deepcams.core.progress import Progress, no_progress
 from deepcams.files.records import FOLDER
 from deepcams.writers import Item, open_target
 
 _POLL = 0.1
 """Seconds between two looks at the process."""
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def measure(
             [*command, *options],
             stdout=subprocess.DEVNULL,
             stderr=errors,
-            env={**os.environ, **dict.fromkeys(_THREADS, str(cpus))},
+            env={**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(cpus))},
         )
         try:
             memory, busy = _watch(process, records, len(items), cpus, progress)
@@ -102,9 +101,7 @@ def measure(
 
 def check_processors(cpus: int) -> None:
     """Raise an InputError if this process may use fewer processors."""
-    have = os.cpu_count() or 1
-    if hasattr(os, "sched_getaffinity"):  # Linux
-        have = len(os.sched_getaffinity(0))
+    have = processors()
     if not 1 <= cpus <= have:
         expected = f"1 to {have}, the processors of this machine"
         raise InputError("--cpus", expected, cpus, "plan on a machine with more")
@@ -124,7 +121,7 @@ def _watch(
         if hasattr(watched, "cpu_affinity"):  # macOS has none
             watched.cpu_affinity(watched.cpu_affinity()[:cpus])
         while process.poll() is None:
-            peak = max(peak, _peak(watched))
+            peak = max(peak, peak_memory(watched.pid))
             times = watched.cpu_times()
             busy = (times.user + times.system) / (time.perf_counter() - began) / cpus
             progress("measure", len(list(records.glob("item-*.record.json"))), items)
@@ -132,18 +129,6 @@ def _watch(
     except psutil.NoSuchProcess:  # it ended meanwhile
         process.wait()
     return peak, busy
-
-
-def _peak(process: psutil.Process) -> int:
-    """Return the peak of a process's resident memory where the system counts it, else what it is now."""
-    with process.oneshot():
-        memory = process.memory_info()
-    try:
-        status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
-    except OSError:
-        return int(getattr(memory, "peak_wset", memory.rss))
-    counted = re.search(r"VmHWM:\s*(\d+) kB", status)
-    return int(counted[1]) * 1024 if counted else int(memory.rss)
 
 
 def _reason(errors: str, status: int) -> str:
