@@ -39,7 +39,7 @@ def test_each_is_small_and_says_what_it_saw_and_how_good_it_is(path: Path) -> No
 
 
 def test_all_networks_are_there() -> None:
-    names = ["abpn", "cellnet", "cellnet-large", "flow-refine", "spacetime", "xvfi"]
+    names = ["abpn", "cellnet-large", "cellnet", "flow-refine", "spacetime", "xvfi"]
     assert [path.stem for path in FILES] == names
 
 
