@@ -97,7 +97,7 @@ ABLATIONS = {
             for name in ("area", "imresize", "decimate")
         },
         {
-            name: ("best-cellnet", SHORT | {"samples.degradation": name})
+            name: ("best-cellnet-large", SHORT | {"samples.degradation": name})
             for name in ("area", "imresize", "decimate")
         },
         ("bicubic", "log-bicubic+conserve"),

@@ -1,9 +1,9 @@
 """Make the shipped weights from nothing: ``python benchmarks/weights.py [GEOS_CF] [--runs RUNS] [--only NAME ..]``.
 
 Simulates a world, prepares it, the real GEOS-CF hours and other real fields for training, trains each network by its
-experiment ``configs/best-*.yaml``, and CellNet once more by ``configs/fields-cellnet.yaml`` (resuming an earlier run),
-measures it on real hours east of 75W that none of them saw, and writes ``src/deepcams/weights/*.safetensors`` (with
-those figures in their cards) and ``docs/models.md``.
+experiment ``configs/best-*.yaml``, the large CellNet once more by ``configs/fields-cellnet-large.yaml`` (resuming an
+earlier run), measures it on real hours east of 75W that none of them saw, and writes
+``src/deepcams/weights/*.safetensors`` (with those figures in their cards) and ``docs/models.md``.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ CAMS = DATA / "cams" / "cams_eac4_20191231_new_layout.nc"
 AMMONIA = DATA / "other" / "cams_ifs_nh3_20181201-21_12Z_1deg.nc"
 AIR = 1.2e9
 """ug of air in a cubic metre, near the ground: mixing ratios become concentrations."""
-NETWORKS = ("cellnet", "flow-refine", "abpn", "xvfi", "spacetime")
-"""In the order in which they are trained: ``spacetime`` corrects what the shipped ``cellnet`` makes."""
-EXPORTED = ("cellnet", "spacetime")
+NETWORKS = ("cellnet-large", "cellnet", "flow-refine", "abpn", "xvfi", "spacetime")
+"""In the order in which they are trained: ``cellnet-large`` teaches ``cellnet``."""
+EXPORTED = ("cellnet-large", "cellnet", "spacetime")
 """Those that gain by an engine; ABPN's attention does not, and networks in time hold their own warping."""
-AGAIN = {"cellnet": "fields-cellnet"}
+AGAIN = {"cellnet-large": "fields-cellnet-large"}
 """The second experiment of a network, which starts from the weights of its first."""
 SHIPPED = ROOT / "src" / "deepcams" / "weights"
 UNSEEN = (-75.0, -90.0, -0.5, 90.0)
@@ -59,7 +59,7 @@ TASKS = {
 }
 OTHERS = {
     "temporal": ("linear", "flow"),
-    "spatial": ("bicubic", "log-bicubic+conserve"),
+    "spatial": ("bicubic", "log-bicubic+conserve", "cellnet-large+conserve"),
     "joint": (
         "log-bicubic+conserve-then-self-checked",
         "cellnet+conserve-then-self-checked",
@@ -192,13 +192,13 @@ def card_text(path: Path) -> str:
     card = read_card(path)
     given = card.provenance
     begun = given.get("start")
-    config = AGAIN[card.network] if begun else f"best-{card.network}"
+    config = AGAIN[path.stem] if begun else f"best-{path.stem}"
     lines = [
-        f"## {card.network}",
+        f"## {path.stem}",
         "",
         given["card"],
         "",
-        f"- **Experiment**: `configs/{config}.yaml` (`deepcams models show {card.network}` tells all of it)",
+        f"- **Experiment**: `configs/{config}.yaml` (`deepcams models show {path.stem}` tells all of it)",
         *(training_text(begun, "First trained on") if begun else ()),
         *training_text(given, "Then trained on" if begun else "Trained on"),
         f"- **Size**: {path.stat().st_size / 1e6:.1f} MB, {card.stored}",

@@ -61,6 +61,8 @@ def as_released(
     )
     in_time = _OneTimeAPass(checkpoint(XVFI(temporal)), "cpu")
     in_space = NeuralSpatial(checkpoint(_TiledABPN(spatial)), "cpu")
+    for part in (in_time, in_space):
+        part.network.to(memory_format=torch.contiguous_format)
     return Chain([in_time, in_space])
 
 

@@ -71,17 +71,16 @@ def show(
     Example: deepcams models show cellnet
     """
     from deepcams.core.errors import choose
-    from deepcams.methods.chains import weights_of
+    from deepcams.methods.chains import weights_of, with_weights
     from deepcams.networks import NETWORKS
     from deepcams.networks.checkpoint import SUFFIX
 
     if Path(model).suffix == SUFFIX or Path(model).exists() or "/" in model:
         _print_checkpoint(Path(model))
         return
-    if find_spec("torch") is not None:
+    choose("network", model, with_weights())
+    if model in NETWORKS.names() and find_spec("torch") is not None:
         _print_presets(model)
-    else:
-        choose("network", model, NETWORKS.names())
     for path in weights_of(model):
         typer.echo()
         _print_checkpoint(path)

@@ -18,7 +18,13 @@ from deepcams.core.errors import InputError, MissingExtraError, choose, notice
 from deepcams.core.grid import FACTOR
 from deepcams.methods import SPATIAL, TEMPORAL, Chain, Downscaler, build
 from deepcams.methods.base import Kind
-from deepcams.methods.chains import NONE, is_checkpoint, kind_of, weights_of
+from deepcams.methods.chains import (
+    NONE,
+    is_checkpoint,
+    kind_of,
+    weights_of,
+    with_weights,
+)
 from deepcams.networks import NETWORKS
 
 Task = Literal["temporal", "spatial", "joint"]
@@ -66,7 +72,7 @@ def _known(task: Task, factor: int = FACTOR) -> list[str]:
 
     Networks in space learned one factor, and are no candidates with another.
     """
-    networks = [name for name in NETWORKS.names() if len(weights_of(name)) == 1]
+    networks = [name for name in with_weights() if len(weights_of(name)) == 1]
     if factor != FACTOR:
         networks = [name for name in networks if kind_of(name) == "temporal"]
     kinds = {name: kind_of(name) for name in networks}
@@ -79,6 +85,14 @@ def _known(task: Task, factor: int = FACTOR) -> list[str]:
         *(with_conserve if task != "temporal" else []),
         *(both if task == "joint" else []),
     ]
+
+
+def _is_default(name: str, task: Task) -> bool:
+    """Whether a name is taken where none is given: of a network's several weights, those of its own name."""
+    if task == "joint" and name in _ONLY_IN_TIME:
+        return False
+    plain = name.removesuffix(CONSERVE)
+    return any(plain in known.names() for known in (TEMPORAL, SPATIAL, NETWORKS))
 
 
 def _fitting(name: str, task: Task, factor: int) -> str:
@@ -107,8 +121,9 @@ def expand(
     """Turn what a person asks for into the methods of a task, each once.
 
     Args:
-        names: method names; ``None`` for all that fit the task. For ``joint``, names of single methods stand for
-            all chains of those in time with those in space; a chain can be named itself.
+        names: method names; ``None`` for all that fit the task (of a network only the weights of its own name). For
+            ``joint``, names of single methods stand for all chains of those in time with those in space; a chain can be
+            named itself.
         task: ``temporal``, ``spatial`` or ``joint``.
         order: which chains single names stand for; with ``both``, interpolations that are linear in time and in
             space, whose order changes nothing, are taken once.
@@ -123,9 +138,7 @@ def expand(
     choose("--order", order, get_args(Orders))
     choose("--conserve", conserve, get_args(Conserve))
     if names is None:
-        names = [
-            n for n in _known(task, factor) if task != "joint" or n not in _ONLY_IN_TIME
-        ]
+        names = [n for n in _known(task, factor) if _is_default(n, task)]
     names = [name.strip() for name in names if name.strip()]
     if not names:
         raise InputError(

@@ -238,6 +238,16 @@ def weights_of(network: str) -> list[Path]:
     return []
 
 
+def with_weights() -> list[str]:
+    """Return the names of networks, and of all weights in the models folder and the package."""
+    stems = [
+        path.stem
+        for folder in (models_folder(), SHIPPED)
+        for path in sorted(folder.glob(f"*{_SUFFIX}"))
+    ]
+    return list(dict.fromkeys([*NETWORKS.names(), *stems]))
+
+
 def is_checkpoint(name: str) -> bool:
     """Return whether a method's name is meant as a file of weights."""
     return name.endswith((_SUFFIX, ".pth", ".pt", ".ckpt")) or os.sep in name
@@ -247,7 +257,7 @@ def _is_joint(name: str) -> bool:
     """Return whether a name is that of a network in space and time, or of its checkpoint."""
     if name in (NONE, BEST) or name in (*TEMPORAL.names(), *SPATIAL.names()):
         return False
-    known = is_checkpoint(name) or name in NETWORKS.names()
+    known = is_checkpoint(name) or name in with_weights()
     return known and kind_of(name) == "joint"
 
 
@@ -331,7 +341,7 @@ def _weights(name: str, where: str, others: list[str]) -> Path:
     """Return the file of a checkpoint, or of the network of that name."""
     if is_checkpoint(name):
         return Path(name)
-    choose(where, name, [BEST, *others, *NETWORKS.names()])
+    choose(where, name, [BEST, *others, *with_weights()])
     found = weights_of(name)
     if len(found) == 1:
         return found[0]

@@ -7,6 +7,8 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
+import torch
+
 from deepcams.methods.device import Precision, choose_device, working
 from deepcams.methods.engines import TORCH
 from deepcams.networks.checkpoint import Checkpoint
@@ -36,7 +38,8 @@ class Neural:
         working(
             self.device, precision
         )  # refuse an unknown precision now, not in the middle of the work
-        self.network: Any = checkpoint.network.to(self.device).eval()
+        network = checkpoint.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network: Any = network.eval()
         self.name = checkpoint.card.network
         self.clip_above = checkpoint.scaling.clip_above
 

@@ -89,7 +89,10 @@ class CellNet(SpatialNetwork):
 
     name = "cellnet"
     options_type = CellNetOptions
-    presets: ClassVar[Mapping[str, CellNetOptions]] = {"best": CellNetOptions()}
+    presets: ClassVar[Mapping[str, CellNetOptions]] = {
+        "best": CellNetOptions(),
+        "small": CellNetOptions(width=32, blocks=4),
+    }
     options: CellNetOptions
 
     def __init__(self, options: CellNetOptions | None = None) -> None:
