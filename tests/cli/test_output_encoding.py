@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -102,3 +103,38 @@ def test_the_users_matplotlib_changes_no_picture(tmp_path: Path) -> None:
     assert (tmp_path / "other.png").read_bytes() == (
         tmp_path / "plain.png"
     ).read_bytes()
+
+
+def test_names_that_the_locale_cannot_hold_are_told() -> None:
+    """Python gives bytes that it cannot decode as lone surrogates, which netCDF's library refuses."""
+    status, _, err = here("info", "b\udcc3\udca9.nc", encoding="ascii")
+    assert status == 2
+    assert len(err.splitlines()) == 1
+    assert b"set PYTHONUTF8=1" in err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="homes are found otherwise")
+def test_a_home_that_cannot_be_written_is_no_hindrance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "home").write_text("a file, in which nothing can be made")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in ("DEEPCAMS_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    path, out = write(tmp_path / "a.nc"), tmp_path / "b.nc"
+    methods = ["--temporal", "linear", "--spatial", "bicubic"]
+    status, _, err = here("downscale", path, "-o", out, *methods, encoding="utf-8")
+    assert (status, err) == (0, b"")
+    assert here("info", out, encoding="utf-8")[0] == 0
+
+
+def test_no_color_is_obeyed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "a.nc")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    coloured = here("info", path, encoding="utf-8")[1]
+    monkeypatch.setenv("NO_COLOR", "1")
+    plain = here("info", path, encoding="utf-8")[1]
+    colours = re.compile(rb"\x1b\[[0-9;]*m")
+    assert not re.search(rb"\x1b\[(?:3|4|9)[0-9;]*m", plain)
+    assert colours.sub(b"", coloured) == colours.sub(b"", plain)

@@ -154,6 +154,17 @@ def test_a_box_is_covered_by_whole_cells(
     assert coarse.columns * 3 == crop.grid.columns
 
 
+def test_only_what_space_needs_across_a_pole_takes_the_whole_circle(
+    make_field: MakeField,
+) -> None:
+    grid, chain = Grid.globe(0.75), build("flow", "log-bicubic")
+    assert chain.halo_at_poles < 20 < chain.halo
+    europe = crop_to(grid, (-12, 34, 45, 72), 3, chain.halo, chain.halo_at_poles).region
+    assert (europe.north, europe.columns) == (0, 77 + 2 * chain.halo)
+    arctic = crop_to(grid, (-12, 70, 45, 89), 3, chain.halo, chain.halo_at_poles)
+    assert arctic.region.columns == grid.columns
+
+
 def test_a_box_of_a_region_stays_within_its_data(make_field: MakeField) -> None:
     globe = make_field(2)
     part = globe.isel(latitude=slice(4, 16), longitude=slice(5, 20))

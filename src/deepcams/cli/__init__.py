@@ -11,7 +11,12 @@ import sys
 import warnings
 from typing import TextIO
 
-from deepcams.core.errors import DeepcamsError, DeepcamsNotice, without_secrets_in
+from deepcams.core.errors import (
+    DeepcamsError,
+    DeepcamsNotice,
+    InputError,
+    without_secrets_in,
+)
 
 
 def _show_warning(
@@ -41,10 +46,16 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ["MPLBACKEND"] = (
         "agg"  # a notebook's may be one that this process does not have
     )
+    if "_DEEPCAMS_COMPLETE" in os.environ:
+        from typer.completion import completion_init  # type: ignore[attr-defined]
+
+        completion_init()
     warnings.showwarning = _show_warning
     warnings.simplefilter("always", DeepcamsNotice)
     try:
         arguments = sys.argv[1:] if arguments is None else arguments
+        for each in arguments:
+            _check_letters(each)
         result = app(
             args=arguments or ["--help"], prog_name="deepcams", standalone_mode=False
         )
@@ -70,6 +81,18 @@ def main(arguments: list[str] | None = None) -> int:
     return result if isinstance(result, int) else 0
 
 
+def _check_letters(argument: str) -> None:
+    """Refuse bytes that are no letters of the locale: the libraries that read files could not be given them."""
+    if argument.isascii() or not any("\ud800" <= each <= "\udfff" for each in argument):
+        return
+    raise InputError(
+        argument,
+        f"letters of the locale's encoding ({sys.getfilesystemencoding()})",
+        "others",
+        "set PYTHONUTF8=1 if they are UTF-8; otherwise rename the file",
+    )
+
+
 def _say(message: str, status: int) -> int:
     sys.stdout.flush()
     print(f"deepcams: {'' if status == 130 else 'error: '}{message}", file=sys.stderr)
@@ -83,8 +106,10 @@ def _usage(error: Exception) -> int:
             raise error.__cause__  # a file that ended too early, which click takes for Ctrl-D
         return _say("stopped", 130)
     if hasattr(error, "format_message"):
-        return _say(
-            f"{without_secrets_in(error.format_message()).replace('Value error, ', '')} (see --help)",
-            2,
+        from deepcams.cli.guesses import with_example
+
+        told = without_secrets_in(" ".join(error.format_message().split())).replace(
+            "Value error, ", ""
         )
+        return _say(with_example(told, getattr(error, "ctx", None)), 2)
     return int(code)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from deepcams.cli.common_options import Quiet
 from deepcams.cli.figure_options import (
     BBox,
     Colours,
@@ -54,6 +55,7 @@ def animate(
     title: Title = "",
     note: Note = "",
     variable: Variable = None,
+    quiet: Quiet = False,
 ) -> None:
     """Draw all frames of a field, with --original beside it, as a film (MP4) or an animated picture (GIF)."""
     from deepcams.cli.progress import one_bar
@@ -61,7 +63,7 @@ def animate(
 
     before = {"original": open_fields(original, variable)} if original else {}
     fields = {**before, "deepcams": open_fields(field, variable)}
-    with one_bar("drawing") as progress:
+    with one_bar("drawing", hidden=quiet) as progress:
         path = run(
             fields,
             out,

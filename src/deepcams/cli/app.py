@@ -14,6 +14,7 @@ from deepcams.core.errors import refuse_url
 VERBS = {
     "animate": "Draw the frames of a field as a film (MP4 or GIF)",
     "bench": "Measure speed: ratios side by side in one run",
+    "completion": "Print the script that completes commands in bash, zsh or fish",
     "demo": "Simulate a small world, downscale it, score it and draw it",
     "doctor": "Report versions, devices, keys and writable folders",
     "downscale": "3-hourly 0.75 degree fields in, hourly 0.25 degree fields out",
@@ -79,6 +80,15 @@ class _Verbs(typer.core.TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(VERBS)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Look a command up; name the one that was meant where there is none."""
+        name = args[0]
+        if not (name in VERBS or name.startswith("-") or ctx.resilient_parsing):
+            from deepcams.cli.guesses import unknown_command
+
+            raise unknown_command(name, VERBS)
+        return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in VERBS:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from deepcams.cli.common_options import Json, print_json
 from deepcams.cli.network_options import EngineOption
 
 app = typer.Typer(
@@ -76,16 +77,12 @@ def pipeline(
             "matrix, one time a pass).",
         ),
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Everything as JSON, on standard output.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Time linear + bicubic from a CAMS file to a Zarr store against writing the same arrays from memory.
 
     With --breakdown: wall, processor and kernel time, page faults and memory of each stage of the default method.
     """
-    import json
-
     _check(folder)
     if breakdown:
         others = {"--temporal": temporal, "--spatial": spatial}
@@ -115,7 +112,7 @@ def pipeline(
     _keep_memory()
     found = measure(days, repeats, folder, _tell)
     if as_json:
-        print(json.dumps(found.as_dict(), indent=2))
+        print_json(found.as_dict())
         return
     typer.echo(
         f"{found.hours} hours of 721 x 1440, {found.bytes / 1e6:.0f} MB, median of {repeats}:"
@@ -132,8 +129,6 @@ def pipeline(
 def _breakdown(
     hours: int, repeats: int, folder: Path | None, as_json: bool, **chosen: Any
 ) -> None:
-    import json
-
     from deepcams.core.errors import InputError
 
     if sys.platform == "win32":
@@ -147,7 +142,10 @@ def _breakdown(
         require("networks", "--as-released")
     _keep_memory()
     found = breakdown(hours, repeats, folder, progress=_tell, **chosen)
-    print(json.dumps(found.as_dict(), indent=2) if as_json else as_text(found))
+    if as_json:
+        print_json(found.as_dict())
+    else:
+        print(as_text(found))
 
 
 def _keep_memory() -> None:

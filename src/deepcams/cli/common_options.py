@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+import json
+import math
+from dataclasses import fields, is_dataclass
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
@@ -36,3 +39,23 @@ Overwrite: TypeAlias = Annotated[
 Quiet: TypeAlias = Annotated[
     bool, typer.Option("--quiet", "-q", help="No progress bars.")
 ]
+Json: TypeAlias = Annotated[
+    bool, typer.Option("--json", help="Everything as JSON, on standard output.")
+]
+
+
+def print_json(document: Any) -> None:
+    """Print a document as JSON: objects for dataclasses, texts for paths, ``null`` for numbers that are not finite."""
+    print(json.dumps(_plain(document), indent=2, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        value = {one.name: getattr(value, one.name) for one in fields(value)}
+    if isinstance(value, dict):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return value if value is None or isinstance(value, int | str) else str(value)

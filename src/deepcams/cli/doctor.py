@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
+
+from deepcams.cli.common_options import Json, print_json
 
 app = typer.Typer(
     rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
@@ -19,23 +19,19 @@ deepcams doctor --json"""
 
 @app.command(epilog=EXAMPLES)
 def doctor(
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Everything as JSON, on standard output.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Report versions, optional parts, devices, keys (whether there, never what) and the cache.
 
     The exit status is 1 where something required is broken.
     """
-    import json
-
     from rich.console import Console
 
     from deepcams.doctor import diagnose, render
 
     diagnosis = diagnose()
     if as_json:
-        print(json.dumps(diagnosis.as_dict(), indent=2))
+        print_json(diagnosis.as_dict())
     else:
         Console(highlight=False).print(render(diagnosis))
     if not diagnosis.healthy:

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from deepcams.cli.common_options import Overwrite, PeriodOption, Quiet, Variable
+from deepcams.cli.common_options import (
+    Json,
+    Overwrite,
+    PeriodOption,
+    Quiet,
+    Variable,
+    print_json,
+)
 from deepcams.cli.network_options import (
     DeviceOption,
     EngineOption,
@@ -115,6 +122,7 @@ def downscale(
     ] = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
+    as_json: Json = False,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "float32",
     engine: EngineOption = "auto",
@@ -190,7 +198,10 @@ def downscale(
         **settings,
     )
     if isinstance(job, Job) and dry_run:
-        _print_estimate(job.estimate(), job.target.path)
+        if as_json:
+            print_json({"output": job.target.path, **vars(job.estimate())})
+        else:
+            _print_estimate(job.estimate(), job.target.path)
         return
     with (
         stoppable(kept(without="--overwrite")),
@@ -205,14 +216,19 @@ def downscale(
             summary = job.run(tell, team, share)
         else:
             summary = job.run(tell, team)
-    _print_summary(summary)
+    if not as_json:
+        _print_summary(summary)
+    written = None
     if report is not None and not summary.left:
         from deepcams.report import write_report
 
         written = write_report(
             str(summary.path), report, original=[file.given for file in files]
         )
-        print(f"  report: {written}")
+        if not as_json:
+            print(f"  report: {written}")
+    if as_json:
+        print_json(_as_dict(summary, written))
 
 
 def _refuse_together(extend: bool, others: dict[str, object]) -> None:
@@ -225,6 +241,25 @@ def _refuse_together(extend: bool, others: dict[str, object]) -> None:
 
 
 _PHASES = {"downscale": "downscaling", "write": "writing files"}
+
+
+def _as_dict(summary: Summary, report: Path | None) -> dict[str, Any]:
+    missing, analysis, interpolated = summary.total.hours
+    return {
+        "output": summary.path,
+        "hours": summary.hours,
+        "analysis": analysis,
+        "interpolated": interpolated,
+        "missing": missing,
+        "left": summary.left,
+        "computed": summary.computed,
+        "seconds": summary.seconds,
+        "bytes": summary.bytes,
+        "largest": summary.total.largest,
+        "missing_values": summary.total.missing_cells,
+        "input": summary.total.counts,
+        "report": report,
+    }
 
 
 def _print_summary(summary: Summary) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from deepcams.cli.common_options import Quiet
 from deepcams.cli.worker_options import Number, Scheduler
 
 if TYPE_CHECKING:
@@ -179,9 +180,7 @@ def evaluate(
             "-o", "--out", metavar="DIR", help="Folder for all tables and figures."
         ),
     ] = None,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress bar.")
-    ] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Score methods against a known truth: errors and skill by month, effective resolution, events, extremes, hours.
 

@@ -9,10 +9,12 @@ import typer
 
 from deepcams.cli.common_options import (
     BoxOption,
+    Json,
     Overwrite,
     PeriodOption,
     Quiet,
     Variable,
+    print_json,
 )
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ def export(
     variable: Variable = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Write a field for other tools, from -180 to 180 degrees: a file an hour, day or month, or one of all.
 
@@ -85,7 +88,10 @@ def export(
             progress=progress,
             command=command_line(),
         )
-    _print(found)
+    if as_json:
+        print_json(found)
+    else:
+        _print(found)
 
 
 def _print(found: Exported) -> None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from deepcams.cli.common_options import Quiet
+
 if TYPE_CHECKING:
     from deepcams.experiment.geos_cf_store import StoreFetch
     from deepcams.fetch.base import Fetch
@@ -54,7 +56,6 @@ _Check = Annotated[
     bool,
     typer.Option("--check", help="First compare what is there with its check sums."),
 ]
-_Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
 _Folder = Annotated[
     Path, typer.Option("-o", "--out", metavar="DIR", help="Folder for the data.")
 ]
@@ -105,7 +106,7 @@ def cams(
     endpoint: _Endpoint = None,
     check: _Check = False,
     dry_run: _DryRun = False,
-    quiet: _Quiet = False,
+    quiet: Quiet = False,
 ) -> None:
     """CAMS from the Atmosphere Data Store; needs a key and the licence accepted once (the message says how)."""
     from deepcams.core.period import Period
@@ -153,7 +154,7 @@ def geos_cf(
     endpoint: _Endpoint = None,
     check: _Check = False,
     dry_run: _DryRun = False,
-    quiet: _Quiet = False,
+    quiet: Quiet = False,
 ) -> None:
     """GEOS-CF hourly means; no key. Into NAME.zarr the files never stand on the disk all at once."""
     from deepcams.core.period import Period
@@ -203,7 +204,7 @@ def openaq(
     endpoint: _Endpoint = None,
     check: _Check = False,
     dry_run: _DryRun = False,
-    quiet: _Quiet = False,
+    quiet: Quiet = False,
 ) -> None:
     """Observations from OpenAQ's archive, one Parquet a year; with $OPENAQ_API_KEY the stations' grade too."""
     from deepcams.core.period import Period

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from deepcams.cli.common_options import Variable
+from deepcams.cli.common_options import Json, Quiet, Variable, print_json
 
 app = typer.Typer(
     rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
@@ -31,17 +31,14 @@ def info(
     values: Annotated[
         bool, typer.Option(help="Read all values for their range and counts.")
     ] = True,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Everything as JSON, on standard output.")
-    ] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Show what files hold: layout, grid, times, gaps, units, values.
 
     Works on anything like netCDF, GRIB or Zarr; where deepcams cannot use it, the last line says why and the exit
     status is 1.
     """
-    import json
-
     from rich.console import Console
 
     from deepcams.cli.progress import one_bar
@@ -50,10 +47,11 @@ def info(
     from deepcams.readers.inspect_text import render
 
     import_dask_late()
-    with one_bar("reading values", count="{task.percentage:3.0f} %") as progress:
+    share = "{task.percentage:3.0f} %"
+    with one_bar("reading values", count=share, hidden=quiet) as progress:
         seen = inspect(files, variable, values=values, progress=progress)
     if as_json:
-        print(json.dumps(seen.as_dict(), indent=2))
+        print_json(seen.as_dict())
     else:
         Console(highlight=False).print(render(seen))
     if seen.problem:

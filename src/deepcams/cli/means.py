@@ -9,10 +9,12 @@ import typer
 
 from deepcams.cli.common_options import (
     BoxOption,
+    Json,
     Overwrite,
     PeriodOption,
     Quiet,
     Variable,
+    print_json,
 )
 from deepcams.cli.worker_options import Number, Scheduler
 
@@ -87,6 +89,7 @@ def means(
     ] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
+    as_json: Json = False,
     workers: Number = None,
     scheduler: Scheduler = None,
 ) -> None:
@@ -131,7 +134,13 @@ def means(
             command=command_line(),
             **more,
         )
-    _print(summary)
+    if as_json:
+        missing, complete_ones, incomplete = summary.status
+        counts = {"complete": complete_ones, "incomplete": incomplete}
+        told = {**vars(summary), "status": {**counts, "missing": missing}}
+        print_json(told)
+    else:
+        _print(summary)
 
 
 _PHASES = {"write": "writing files"}

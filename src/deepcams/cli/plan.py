@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from deepcams.cli.common_options import Json, Quiet, print_json
 from deepcams.cli.network_options import DeviceOption, EngineOption
 
 if TYPE_CHECKING:
@@ -94,9 +95,8 @@ def plan(
         float, typer.Option(help="How many times longer a slow worker takes.")
     ] = 1.5,
     seed: Annotated[int, typer.Option(help="Of failures and slow workers.")] = 0,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Everything as JSON, on standard output.")
-    ] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Measure a short run and forecast a long one: hours, bytes, memory, and the wall time of 1 to 1000 workers.
 
@@ -107,7 +107,7 @@ def plan(
     from deepcams.cli.progress import Bars
     from deepcams.cli.stopping import stoppable
     from deepcams.core.period import Period
-    from deepcams.evaluation.tables import check_writable, save, to_json
+    from deepcams.evaluation.tables import check_writable, save
     from deepcams.planning.forecast import forecast, options_of, time_limit
     from deepcams.planning.schedule import Conditions
     from deepcams.planning.script import Batch, batch_script
@@ -129,7 +129,7 @@ def plan(
     with (
         # It stops between two looks at the measured process: within its start that one would be left behind.
         stoppable("nothing was written", waits=True) as stopping,
-        Bars(transient=True) as bars,
+        Bars(transient=True, hidden=quiet) as bars,
     ):
 
         def tell(stage: str, done: int, total: int) -> None:
@@ -147,7 +147,7 @@ def plan(
             progress=tell,
         )
     if as_json:
-        print(to_json(found.as_dict()), end="")
+        print_json(found.as_dict())
     else:
         _print_forecast(found)
     if script is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deepcams.cli.common_options import Quiet
 from deepcams.cli.figure_options import (
     BBox,
     Box,
@@ -78,13 +79,14 @@ def draw_map(
     title: Title = "",
     note: Note = "",
     variable: Variable = None,
+    quiet: Quiet = False,
 ) -> None:
     """One hour, or with --period the mean over it, of a region or the globe."""
     from deepcams.cli.progress import one_bar
     from deepcams.plotting import map_figure
 
     _check(out)
-    with one_bar("reading") as progress:
+    with one_bar("reading", hidden=quiet) as progress:
         figure = map_figure(
             open_fields(field, variable),
             _moment(time),
@@ -221,6 +223,7 @@ def series(
     title: Title = "",
     note: Note = "",
     variable: Variable = None,
+    quiet: Quiet = False,
 ) -> None:
     """A time series at a point or of a box's mean: original and ours (Fig. 7)."""
     from deepcams.cli.progress import one_bar
@@ -232,7 +235,7 @@ def series(
         raise InputError("--at, --bbox", "one of them", "both" if at else "neither")
     place = at if at is not None else bbox
     assert place is not None
-    with one_bar("reading") as progress:
+    with one_bar("reading", hidden=quiet) as progress:
         figure = series_figure(
             {"deepcams": open_fields(field, variable)},
             place,
@@ -262,13 +265,14 @@ def annual(
     title: Title = "",
     note: Note = "",
     variable: Variable = None,
+    quiet: Quiet = False,
 ) -> None:
     """The mean over a period (default: all), beside the original's, and their difference (Fig. 8)."""
     from deepcams.cli.progress import one_bar
     from deepcams.plotting import annual_figure
 
     _check(out)
-    with one_bar("reading") as progress:
+    with one_bar("reading", hidden=quiet) as progress:
         figure = annual_figure(
             open_fields(field, variable),
             open_fields(original, variable) if original else None,

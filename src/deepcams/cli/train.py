@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deepcams.cli.common_options import Quiet
+
 if TYPE_CHECKING:
     from deepcams.training.loop import Summary
 
@@ -52,6 +54,7 @@ def train(
             "--set", metavar="KEY=VALUE", help="Another value: training.steps=100."
         ),
     ] = None,
+    quiet: Quiet = False,
 ) -> None:
     """Train a network as an experiment describes, and keep the weights that are best on validation.
 
@@ -64,7 +67,7 @@ def train(
     from deepcams.plotting.training import draw_curve
     from deepcams.training.experiment_file import read_experiment, values_of
 
-    quiet = int(os.environ.get("RANK", "0")) > 0  # of several processes, one speaks
+    silent = int(os.environ.get("RANK", "0")) > 0  # of several processes, one speaks
     try:
         wanted = read_experiment(
             experiment, change or ()
@@ -74,7 +77,7 @@ def train(
         with (
             values_of(experiment),
             Stopping(waits=True) as stopping,
-            Bars(hidden=quiet) as bars,
+            Bars(hidden=quiet or silent) as bars,
         ):
 
             def tell(figures: str, step: int, steps: int) -> None:
@@ -90,10 +93,10 @@ def train(
                 on_validation=draw_curve,
             )
     except DeepcamsError:
-        if quiet:
+        if silent:
             raise typer.Exit(2) from None
         raise
-    if quiet:
+    if silent:
         return
     if summary.stopped:
         command = command_line("--resume", add=["--resume"])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deepcams.cli.common_options import Json, Quiet, print_json
 from deepcams.cli.worker_options import Number, Scheduler
 
 if TYPE_CHECKING:
@@ -40,9 +40,8 @@ def verify(
     ] = False,
     workers: Number = None,
     scheduler: Scheduler = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Write all that was found as JSON.")
-    ] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Read an output again: every hour there, finite, not negative, conserving, and as its records say.
 
@@ -54,20 +53,38 @@ def verify(
     from deepcams.downscaling import verify as verifying
 
     moved = inputs or []
-    with stoppable(kept()), opened(workers, scheduler) as team, Bars("left") as bars:
+    with (
+        stoppable(kept()),
+        opened(workers, scheduler) as team,
+        Bars("left", hidden=quiet) as bars,
+    ):
 
         def tell(phase: str, done: int, total: int) -> None:
             bars.tell(_PHASES[phase], done, total)
 
         found = verifying.verify(store, inputs=moved, progress=tell, workers=team)
-        mended = bool(repair and found.damages)
-        if mended:
-            _print(found, as_json=False)
+        repaired = 0
+        if repair and found.damages:
+            repaired = len(found.damages)
+            if not as_json:
+                _print(found)
             verifying.repair(found, inputs=moved, progress=tell, workers=team)
             found = verifying.verify(store, inputs=moved, progress=tell, workers=team)
-    if mended:
-        print("after the repair:")
-    _print(found, as_json)
+    if as_json:
+        print_json(
+            {
+                "store": found.path,
+                "hours": found.hours,
+                "items": found.items,
+                "conservation": found.conservation,
+                "repaired": repaired,
+                "damages": [damage.what for damage in found.damages],
+            }
+        )
+    else:
+        if repaired:
+            print("after the repair:")
+        _print(found)
     if found.damages:
         raise typer.Exit(1)
 
@@ -75,17 +92,7 @@ def verify(
 _PHASES = {"verify": "verifying", "downscale": "downscaling", "write": "writing files"}
 
 
-def _print(found: Verification, as_json: bool) -> None:
-    if as_json:
-        about = {
-            "store": str(found.path),
-            "hours": found.hours,
-            "items": found.items,
-            "conservation": found.conservation,
-            "damages": [damage.what for damage in found.damages],
-        }
-        print(json.dumps(about, indent=1))
-        return
+def _print(found: Verification) -> None:
     print(f"{found.path}: {found.hours} hours in {found.items} work items")
     print(f"  conservation: {found.conservation}")
     if not found.damages:

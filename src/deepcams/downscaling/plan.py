@@ -60,7 +60,13 @@ class Crop:
     own: Place
 
 
-def crop_to(grid: Grid, box: Sequence[float] | None, factor: int, halo: int) -> Crop:
+def crop_to(
+    grid: Grid,
+    box: Sequence[float] | None,
+    factor: int,
+    halo: int,
+    halo_at_poles: int | None = None,
+) -> Crop:
     """Return the whole coarse cells that a box touches, with ``halo`` nodes round them where the data have any.
 
     Args:
@@ -68,6 +74,7 @@ def crop_to(grid: Grid, box: Sequence[float] | None, factor: int, halo: int) -> 
         box: west, south, east and north, or ``None`` for all.
         factor: how much finer the output is.
         halo: how many input nodes beyond a cell may change it.
+        halo_at_poles: of these, how many are needed across a pole too (default: all).
 
     Raises:
         InputError: the box is no box or lies outside the data.
@@ -75,13 +82,14 @@ def crop_to(grid: Grid, box: Sequence[float] | None, factor: int, halo: int) -> 
     cells = region = grid
     if box is not None:
         cells = grid.cells_in(box, factor=factor)
-        region = _with_halo(cells, grid, max(halo, 1))
+        across = max(halo if halo_at_poles is None else halo_at_poles, 1)
+        region = _with_halo(cells, grid, max(halo, 1), across)
     fine = cells.refine(factor)
     output = fine.place_in(region.refine(factor))
     return Crop(region, region.place_in(grid), fine, output, cells.place_in(region))
 
 
-def _with_halo(cells: Grid, grid: Grid, halo: int) -> Grid:
+def _with_halo(cells: Grid, grid: Grid, halo: int, across: int) -> Grid:
     top, bottom = (
         max(cells.north - halo, grid.north),
         min(cells.south + halo, grid.south),
@@ -89,7 +97,7 @@ def _with_halo(cells: Grid, grid: Grid, halo: int) -> Grid:
     if grid.periodic:
         west, columns = cells.west - halo, cells.columns + 2 * halo
         # Across a pole comes the other side of the globe: a box near it needs the whole circle.
-        polar = cells.north - halo < 0 or cells.south + halo > grid.last_row
+        polar = cells.north - across < 0 or cells.south + across > grid.last_row
         if polar or columns >= grid.around:
             west, columns = 0, grid.around
     else:
@@ -242,7 +250,7 @@ def plan_work(
         first = int(np.searchsorted(times, hours[0], side="right")) - 1 - chain.reach
         last = int(np.searchsorted(times, hours[-1])) + chain.reach
         field = field.isel(time=slice(max(first, 0), last + 1))
-    crop = crop_to(grid, bbox, chain.factor, chain.halo)
+    crop = crop_to(grid, bbox, chain.factor, chain.halo, chain.halo_at_poles)
     if crop.region != grid:
         rows, columns = crop.read
         part = field.isel(latitude=rows, longitude=columns)

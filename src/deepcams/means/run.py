@@ -133,7 +133,12 @@ def means_to(
         )
     place = place_of(out)
     if place.suffix.lower() not in {".zarr", ".nc"}:
-        raise InputError(f"output {place}", "a name ending in .zarr or .nc", place.name)
+        raise InputError(
+            f"output {place}",
+            "a name ending in .zarr or .nc",
+            place.name,
+            "deepcams export makes GeoTIFF, CSV and Parquet of either",
+        )
     settings = Settings(
         over,
         days,

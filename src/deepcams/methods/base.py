@@ -323,10 +323,13 @@ class Chain:
         self.reach = max((part.reach for part in self.parts), default=0)
         # where two work items meet they share the frame, and those that the method in time reaches
         self._recent = Recent(2 * self.reach + 2)
-        self.halo = 0
+        self.halo = self.halo_at_poles = 0
         self.factor = 1
         for part in self.parts:
-            self.halo += -(-part.halo // self.factor)
+            halo = -(-part.halo // self.factor)
+            self.halo += halo
+            # motion is sought over the whole frame; across a pole it is worth no circle of longitudes
+            self.halo_at_poles += 0 if isinstance(part, TemporalDownscaler) else halo
             self.factor *= part.factor
 
     def downscale(

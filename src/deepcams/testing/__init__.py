@@ -1,13 +1,16 @@
-"""Contract checks for networks of your own: those that the networks of this package pass."""
+"""Contract checks for networks, methods and sources of your own: those that this package's own pass."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import xarray as xr
+
+    from deepcams.methods.base import Downscaler
     from deepcams.networks.base import Network
 
-__all__ = ["check_network"]
+__all__ = ["check_downscaler", "check_field", "check_network"]
 
 
 def check_network(network: Network, *, seed: int = 0) -> None:
@@ -26,3 +29,37 @@ def check_network(network: Network, *, seed: int = 0) -> None:
     from deepcams.testing.network_checks import check
 
     check(network, seed)
+
+
+def check_downscaler(method: Downscaler, *, seed: int = 0) -> None:
+    """Check that a method in space or time fulfils the contract of :mod:`deepcams.methods.base`.
+
+    It is given four random frames of 25 x 30 nodes: its grid and hours, what it leaves alone, missing cells, and that
+    it sees no further than its ``halo`` (of up to 10 nodes).
+
+    Args:
+        method: an instance.
+        seed: of the random frames.
+
+    Raises:
+        AssertionError: with every clause that is broken, one per line.
+    """
+    from deepcams.testing.field_checks import check_downscaler as check
+
+    check(method, seed)
+
+
+def check_field(field: xr.DataArray) -> None:
+    """Check that a field, for instance a source's answer, is canonical (see :func:`deepcams.as_field`).
+
+    Only its first two times are read.
+
+    Args:
+        field: (time, latitude, longitude), float32, ug m-3.
+
+    Raises:
+        AssertionError: with every clause that is broken, one per line.
+    """
+    from deepcams.testing.field_checks import check_field as check
+
+    check(field)

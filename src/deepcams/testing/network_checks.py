@@ -22,6 +22,7 @@ from deepcams.networks.base import (
     options_from,
 )
 from deepcams.networks.sizes import SizeRule
+from deepcams.testing.clauses import check_all
 
 _SAME = 1e-4
 """Largest difference, relative to the largest value, of results that must be the same but for rounding."""
@@ -34,22 +35,14 @@ def check(network: Network, seed: int = 0) -> None:
         f"{type(network).__name__} does not"
     )
     network = copy.deepcopy(network).cpu()
-    broken = []
+
+    def before() -> None:
+        torch.manual_seed(seed)
+        network.eval()
+        network.zero_grad()
+
     with torch.random.fork_rng(devices=[]):
-        for clause in _CLAUSES:
-            torch.manual_seed(seed)
-            network.eval()
-            network.zero_grad()
-            name = clause.__name__.strip("_")
-            try:
-                clause(network)
-            except AssertionError as error:
-                broken.append(f"{name}: {error}")
-            except Exception as error:  # the network may raise anything, and the other clauses are still of use
-                broken.append(f"{name}: raised {type(error).__name__}: {error}")
-    assert not broken, f"{type(network).__name__} breaks the contract:\n" + "\n".join(
-        broken
-    )
+        check_all(_CLAUSES, network, type(network).__name__, before)
 
 
 def _declares_itself(network: Network) -> None:

@@ -22,7 +22,7 @@ def read_experiment(path: str | Path, changes: Sequence[str] = ()) -> Experiment
     """Read an experiment.
 
     Args:
-        path: a YAML file.
+        path: a YAML file; without one of this name in this folder or its ``configs``, the one that ships.
         changes: ``key.of.value=VALUE`` each, VALUE in YAML, which replace the file's; list items by number
             (``data.stores.0.path=west.zarr``).
 
@@ -37,7 +37,7 @@ def read_values(path: str | Path, changes: Sequence[str] = ()) -> dict[str, Any]
     """Return the values of an experiment's file, changed; see :func:`read_experiment`."""
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = _shipped(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise InputError(path, "an experiment (YAML)", "no such file") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -49,6 +49,17 @@ def read_values(path: str | Path, changes: Sequence[str] = ()) -> dict[str, Any]
     for change in changes:
         _change(values, change)
     return values
+
+
+def _shipped(path: Path) -> Path:
+    """Return the experiment of this name that ships with deepcams where there is no such file here."""
+    if path.exists() or path.parent.name not in ("", "configs"):
+        return path
+    package = Path(__file__).parents[1]
+    for folder in (package / "configs", package.parents[1] / "configs"):
+        if (folder / path.name).is_file():
+            return folder / path.name
+    return path
 
 
 def parse_experiment(values: Any, where: object = "experiment") -> Experiment:

@@ -446,6 +446,9 @@ def open_target(out: str | Place, split: Split | None = None) -> Target:
             f"output {path}",
             "a name ending in .zarr or .nc, or a folder",
             f"the ending {suffix}",
+            "write a .zarr; deepcams export makes GeoTIFF, CSV and Parquet of it"
+            if suffix in {".tif", ".tiff", ".csv", ".parquet"}
+            else "",
         )
     return NetcdfTarget(path, split or "month")
 

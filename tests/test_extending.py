@@ -1,0 +1,156 @@
+"""The example package is installed as any package is, and its source, method and network work by their names."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import deepcams
+from deepcams.cli import main
+from deepcams.core.errors import InputError
+from deepcams.core.registry import _installed
+from deepcams.methods import build
+from deepcams.readers import SOURCES
+from deepcams.testing import check_downscaler, check_field, check_network
+
+EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "merra"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Build its wheel, unpack that, and find it: what pip does."""
+    pytest.importorskip("hatchling")
+    folder = tmp_path_factory.mktemp("site")
+    code = f"import hatchling.build as b; b.build_wheel({str(folder)!r})"
+    subprocess.run(
+        [sys.executable, "-c", code], cwd=EXAMPLE, env={**os.environ}, check=True
+    )
+    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
+        wheel.extractall(folder)
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+    _installed.cache_clear()
+    yield
+    sys.path.remove(str(folder))
+    _installed.cache_clear()
+
+
+def merra(path: Path, hours: int = 3) -> Path:
+    """Write hours as tavg1_2d_aer_Nx has them: south first, stamped at half past, kg m-3."""
+    coordinates = {
+        "time": np.datetime64("2019-03-08T00:30", "ns")
+        + np.arange(hours) * np.timedelta64(1, "h"),
+        "lat": -10 + 0.5 * np.arange(9),
+        "lon": -20 + 0.625 * np.arange(11),
+    }
+    names = ("DUSMASS25", "SSSMASS25", "BCSMASS", "OCSMASS", "SO4SMASS")
+    values = np.ones((hours, 9, 11), np.float32) * 1e-9
+    dims = ("time", "lat", "lon")
+    parts = {name: (dims, values, {"units": "kg m-3"}) for name in names}
+    xr.Dataset(parts, coordinates).to_netcdf(path)
+    return path
+
+
+def cams(path: Path) -> Path:
+    coordinates = {
+        "time": np.array(["2019-12-01T00", "2019-12-01T03"], "M8[ns]"),
+        "latitude": 60 - 0.75 * np.arange(6),
+        "longitude": 0.75 * np.arange(8),
+    }
+    values = np.random.default_rng(0).lognormal(2, 1, (2, 6, 8)) * 1e-9
+    array = xr.DataArray(values, coordinates, name="pm2p5")
+    array.assign_attrs(units="kg m**-3").to_netcdf(path)
+    return path
+
+
+def test_a_source_gives_a_canonical_field(tmp_path: Path) -> None:
+    open_merra2 = SOURCES.get("merra-2")
+    with pytest.raises(InputError, match="expected files of MERRA-2, found none"):
+        open_merra2(str(tmp_path / "*.nc4"))
+    merra(tmp_path / "merra.nc4")
+    field = open_merra2(str(tmp_path / "*.nc4"))
+    check_field(field)
+    assert field.attrs["cell_methods"] == "time: mean"
+    np.testing.assert_allclose(field, 1 + 1 + 1 + 1.4 + 1.375, rtol=1e-6)
+    out = tmp_path / "fine.nc"
+    deepcams.downscale_to(field, out, temporal="none", spatial="slopes")
+    with xr.open_dataset(out) as written:
+        assert written.pm2p5.shape == (3, 27, 33)
+        np.testing.assert_allclose(written.pm2p5, 5.775, rtol=2e-3)
+
+
+def test_a_method_that_is_no_network(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from deepcams_merra.method import Slopes
+
+    check_downscaler(Slopes())
+    globe = deepcams.Grid.globe(7.5)
+    plane = np.broadcast_to(np.arange(25.0)[:, None], (1, *globe.shape))
+    fine = Slopes().refine(plane.astype(np.float32), globe)
+    assert np.allclose(np.diff(fine[0, 5:-5], axis=0), 1 / 3, atol=1e-5)
+    out = tmp_path / "a.zarr"
+    path = cams(tmp_path / "cams.nc")
+    assert main(["downscale", str(path), "-o", str(out), "--spatial", "slopes"]) == 0
+    assert main(["verify", str(out)]) == 0
+    assert "conservation: checked" in capsys.readouterr().out
+
+
+def test_a_network_is_trained_saved_and_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch")
+    from deepcams_merra.network import TwoLayers, TwoLayersOptions
+
+    check_network(TwoLayers(TwoLayersOptions(4)))
+    monkeypatch.chdir(tmp_path)
+    Path("hours").mkdir()
+    fine = deepcams.Grid(0.25, 120, 0, 48, 48)
+    coordinates: dict[str, Any] = {
+        "time": np.array(["2019-03-08T00", "2019-03-09T00"], "M8[ns]"),
+        "latitude": fine.latitudes,
+        "longitude": fine.longitudes,
+    }
+    values = np.random.default_rng(0).lognormal(2, 1, (2, *fine.shape))
+    hours = xr.DataArray(values, coordinates, name="pm2p5", attrs={"units": "ug m-3"})
+    hours.to_netcdf("hours/a.nc")
+    assert main(["prepare", "hours", "-o", "world.zarr"]) == 0
+    Path("two-layers.yaml").write_text(
+        """
+version: 1
+data: {stores: [{path: world.zarr}]}
+split: {train: {periods: [2019-03-08]}, validation: {periods: [2019-03-09]}}
+samples: {task: spatial, crop: 8}
+network:
+  name: two-layers
+  options: {width: 4}
+  scaling: {name: linear, options: {unit: 1.0}}
+training: {batch: 2, steps: 3, optimizer: {name: adam, lr: 1e-3}}
+validation: {every: 3, samples: 2, margin: 1, baselines: [bicubic]}
+output: {name: two-layers, card: An example; of no use on real data.}
+"""
+    )
+    assert main(["train", "two-layers.yaml", "-o", "run", "--device", "cpu"]) == 0
+    weights = "run/two-layers.safetensors"
+    assert main(["models", "show", weights]) == 0
+    assert "two-layers, spatial x3" in capsys.readouterr().out
+    path = cams(tmp_path / "cams.nc")
+    assert main(["downscale", str(path), "-o", "b.nc", "--spatial", weights]) == 0
+    with xr.open_dataset("b.nc") as written:
+        assert "two-layers" in written.attrs["deepcams_run"]
+        assert written.pm2p5.notnull().all()
+
+
+def test_mistyped_names_find_those_of_other_packages() -> None:
+    with pytest.raises(InputError, match="did you mean 'slopes'"):
+        build("none", "slope")
