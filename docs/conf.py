@@ -1,18 +1,47 @@
 """How the documentation is built (`make docs`)."""
 
+import sys
+from pathlib import Path
+from typing import Any
+
+from sphinx.addnodes import pending_xref
+
 import deepcams
+
+sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 
 project = "deepcams"
 author = copyright = "The deepcams developers"  # noqa: A001 - Sphinx's name
 version = release = deepcams.__version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "verbs"]
 html_theme = "furo"
 html_title = f"deepcams {version}"
 napoleon_use_ivar = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
+myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
-suppress_warnings = [
-    "myst.xref_missing"
-]  # links of the README to files that are no pages
+nb_execution_mode = "off"  # tests/docs runs the notebooks
 exclude_patterns = ["_build"]
+
+
+ROOT_FILES = {
+    "ARCHITECTURE.md": "architecture",
+    "CHANGELOG.md": "changelog",
+    "SECURITY.md": "security",
+}
+"""Files beside the README, to which it links, and the pages that include them."""
+
+
+def _link_root_files(app: Any, doctree: Any) -> None:
+    for node in doctree.findall(pending_xref):
+        if node.get("reftarget") in ROOT_FILES:
+            node["reftarget"] = ROOT_FILES[node["reftarget"]]
+            node["refdomain"], node["reftargetid"] = "doc", None
+        elif node.get("reftarget") == "CITATION.cff":
+            node.replace_self(node.children)
+
+
+def setup(app: Any) -> None:
+    """Let links of the README to files beside it end at the pages that hold them."""
+    app.connect("doctree-read", _link_root_files)
