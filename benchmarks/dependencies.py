@@ -28,7 +28,7 @@ REASONS = {
     "netcdf4": "reads and writes netCDF-3 and -4, in the threads and chunks that deepcams chooses",
     "numcodecs": "bit rounding and compression of Zarr chunks",
     "numpy": "arrays",
-    "onnxruntime": "runs the default network in space without PyTorch",
+    "onnxruntime": "runs the default network in space without PyTorch; its telemetry is turned off",
     "opencv-python-headless": "optical flow of the default method in time, and remapping along it",
     "packaging": "compares versions of what is installed",
     "pandas": "tables of stations; xarray needs it too",

@@ -231,8 +231,8 @@ LIMITS = """## Limits of all of them
 - The only real hours are four consecutive ones of one night in March, of the western hemisphere, from one model
   (GEOS-CF v1, which overestimates aerosols by 20 to 50 %). Other seasons, hours and continents were seen in the
   simulated world only.
-- But for cellnet, which has also seen four CAMS analyses coarsened to 2.25 degrees, they have seen GEOS-CF coarsened to
-  0.75 degrees, never a CAMS analysis; how the two differ is in [caveats](caveats.md).
+- But for cellnet and cellnet-large, which have also seen four CAMS analyses coarsened to 2.25 degrees, they have seen
+  GEOS-CF coarsened to 0.75 degrees, never a CAMS analysis; how the two differ is in [caveats](caveats.md).
 - East of 75W is unseen in training and in choosing weights. But designs, shares of data and lengths of training were
   compared while its figures were in sight, and the simulated world was tuned to the hours west of 75W with the eastern
   summary in view ([how nearly](simulated-world.md)); so it is not as good a judge as a second data set.

@@ -12,6 +12,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+os.environ.setdefault(
+    "ORT_DISABLE_TELEMETRY", "1"
+)  # tests import ONNX Runtime themselves
+
 # Whether a property holds may depend neither on how busy the machine is nor on the luck of a draw.
 settings.register_profile(
     "steady",

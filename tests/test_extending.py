@@ -94,7 +94,12 @@ def test_a_method_that_is_no_network(
 ) -> None:
     from deepcams_merra.method import Slopes
 
+    class Modest(Slopes):
+        halo = 0
+
     check_downscaler(Slopes())
+    with pytest.raises(AssertionError, match="sees_no_further_than_its_halo"):
+        check_downscaler(Modest())
     globe = deepcams.Grid.globe(7.5)
     plane = np.broadcast_to(np.arange(25.0)[:, None], (1, *globe.shape))
     fine = Slopes().refine(plane.astype(np.float32), globe)

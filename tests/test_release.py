@@ -152,7 +152,9 @@ def test_the_wheel_alone_works_from_anywhere(wheel: Path, tmp_path: Path) -> Non
     run("verify", "a.zarr")
     # The experiment is found; what it lacks is PyTorch.
     told = run("train", "configs/smoke-spatial.yaml", "-o", "run", status=2)
-    assert "networks" in told
+    assert "deepcams train needs the extra [training]" in told
+    told = run("run", "configs/paper-simulated.yaml", "-o", "run", status=2)
+    assert "deepcams run needs the extra [fetch]" in told
 
 
 def test_shipped_experiments_are_found_from_anywhere(

@@ -50,6 +50,17 @@ def test_a_guess_is_answered_in_one_line(
     assert said in line
 
 
+@pytest.mark.parametrize("group", ["bench", "fetch", "models", "plot"])
+def test_a_group_alone_is_asked_for_help(
+    group: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([group]) == 0
+    alone = capsys.readouterr()
+    assert main([group, "--help"]) == 0
+    assert alone.out.split() == capsys.readouterr().out.split()
+    assert not alone.err
+
+
 def test_credentials_in_a_guess_are_not_repeated(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

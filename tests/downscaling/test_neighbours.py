@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from deepcams.files.records import Records
 from deepcams.methods import Chain, build
 from deepcams.methods.four_frames import Cubic
 from deepcams.methods.interval import Interval
+from deepcams.methods.recent import Recent
 
 MakeField = Callable[..., xr.DataArray]
 METHODS = {"spatial": "bicubic", "conserve": False}
@@ -54,6 +56,24 @@ def test_the_result_does_not_depend_on_where_items_begin(
         moved.values[3:], whole.sel(time=moved.time).values[3:]
     )
     assert not np.array_equal(moved.values[1:3], whole.sel(time=moved.time)[1:3])
+
+
+def test_frames_that_another_thread_drops_are_not_missed(
+    make_field: MakeField, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dask computes items in threads that share the method and what it keeps."""
+    field, chain = make_field(4), build("cubic", **METHODS)
+    whole = build("cubic", **METHODS).downscale(field)
+    get = Recent.get
+
+    def dropping(recent: Recent, key: str) -> Any:
+        found = get(recent, key)
+        recent._results = {}
+        return found
+
+    chain.downscale(field)
+    monkeypatch.setattr(Recent, "get", dropping)
+    np.testing.assert_array_equal(chain.downscale(field), whole)
 
 
 class Seen(Cubic):

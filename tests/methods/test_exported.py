@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import pickle
 import shutil
 import subprocess
@@ -223,3 +224,18 @@ def test_export_refuses_networks_in_time() -> None:
 
     with pytest.raises(InputError, match="expected a network in space, found one in"):
         export(SHIPPED / "flow-refine.safetensors")
+
+
+def test_onnx_runtime_sends_nothing_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Its builds keep an identifier and events in the home, to send them, unless they are told not to."""
+    pytest.importorskip("onnxruntime")
+    graph = SHIPPED / "cellnet.onnx"
+    code = (
+        "import sys; from pathlib import Path; from deepcams.methods.engines import OnnxRuntime; "
+        "OnnxRuntime(Path(sys.argv[1]).read_bytes(), 1)"
+    )
+    hidden = ("XDG_CACHE_HOME", "ORT_DISABLE_TELEMETRY")
+    home = {name: value for name, value in os.environ.items() if name not in hidden}
+    home.update(dict.fromkeys(("HOME", "LOCALAPPDATA", "USERPROFILE"), str(tmp_path)))
+    subprocess.run([sys.executable, "-c", code, str(graph)], env=home, check=True)
+    assert list(tmp_path.rglob("*")) == []

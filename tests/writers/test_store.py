@@ -161,6 +161,13 @@ def test_unknown_endings_are_refused(name: str, tmp_path) -> None:
         open_target(tmp_path / name)
 
 
+def test_names_that_mean_something_else_are_told() -> None:
+    with pytest.raises(InputError, match="deepcams export makes GeoTIFF"):
+        open_target("a.tif")
+    with pytest.raises(InputError, match="found standard output"):
+        open_target("-")
+
+
 def test_split_needs_a_folder(tmp_path) -> None:
     with pytest.raises(InputError, match="--split"):
         open_target(tmp_path / "a.zarr", "day")

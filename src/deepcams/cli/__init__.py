@@ -105,6 +105,9 @@ def _usage(error: Exception) -> int:
         if isinstance(error.__cause__, EOFError):
             raise error.__cause__  # a file that ended too early, which click takes for Ctrl-D
         return _say("stopped", 130)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(str(error))  # as deepcams alone does
+        return 0
     if hasattr(error, "format_message"):
         from deepcams.cli.guesses import with_example
 

@@ -56,6 +56,9 @@ def run(
     """
     from deepcams.cli.progress import Bars
     from deepcams.cli.stopping import stoppable
+    from deepcams.files.optional import require
+
+    require("fetch", "deepcams run")
     from deepcams.experiment.execute import execute
 
     told = "what is done is kept. Give the same command again to go on"

@@ -356,12 +356,15 @@ class Chain:
         """Return frames that one part made finer; those at the end of the call before are not made again."""
         recent, grid = self._recent, grid_of(field)
         keys = [recent.key(frame, repr(grid)) for frame in np.asarray(field.data)]
-        new = [i for i, key in enumerate(keys) if recent.get(key) is None]
+        # asked once: other threads may drop them meanwhile
+        kept = [recent.get(key) for key in keys]
+        new = [i for i, frame in enumerate(kept) if frame is None]
         fine = np.empty((len(keys), *grid.refine(part.factor).shape), np.float32)
         if new:
             fine[new] = part.downscale(field.isel(time=new)).data
-        for i in set(range(len(keys))) - set(new):
-            fine[i] = recent.get(keys[i])
+        for i, frame in enumerate(kept):
+            if frame is not None:
+                fine[i] = frame
         for i in range(len(keys))[-recent.size :]:
             recent.keep(keys[i], fine[i].copy())
         return field_like(field, fine, grid.refine(part.factor))

@@ -5,6 +5,7 @@ The first installed one of :data:`PREFERRED` is taken, the quickest first. All c
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -50,11 +51,16 @@ class Engine(Protocol):
 
 
 class OnnxRuntime:
-    """ONNX Runtime (MIT) on the CPU; its builds for Windows would send telemetry, which is turned off."""
+    """ONNX Runtime (MIT) on the CPU; its builds would send telemetry, which is turned off.
+
+    From 1.32 on they do on Linux and macOS, too: importing it makes an identifier in the home, unless the environment
+    says no before. The call is for Windows' own tracing.
+    """
 
     package = "onnxruntime"
 
     def __init__(self, graph: bytes, threads: int) -> None:
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime
 
         onnxruntime.disable_telemetry_events()

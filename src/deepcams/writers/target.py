@@ -420,6 +420,8 @@ def open_target(out: str | Place, split: Split | None = None) -> Target:
 
     path = place_of(out)
     suffix = path.suffix.lower()
+    if path.name == "-":
+        raise InputError("output -", "a file, store or folder", "standard output")
     if suffix in {".zarr", ".nc"} and split is not None:
         raise InputError(
             "--split",
