@@ -16,6 +16,8 @@ version = release = deepcams.__version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "verbs"]
 html_theme = "furo"
 html_title = f"deepcams {version}"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 napoleon_use_ivar = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"

@@ -92,6 +92,7 @@ def test_a_tutorial_of_its_own(
         for path in NOTEBOOKS
     ],
 )
+@pytest.mark.filterwarnings("ignore:.*zones of 241 without a cell")
 def test_a_notebook(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,6 +102,8 @@ def test_a_notebook(
         pytest.skip("no development data")
     monkeypatch.chdir(tmp_path)
     names = run_notebook(path, FRAMES)
+    if path.stem == "days-and-zones":
+        assert "Poland" in set(names["table"][names["table"].covered > 0.9].name)
     if path.stem == "quick-start":
         assert names["hourly"].sizes["time"] == 4
         assert names["hourly"].notnull().all()
