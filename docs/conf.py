@@ -16,6 +16,7 @@ version = release = deepcams.__version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "verbs"]
 html_theme = "furo"
 html_title = f"deepcams {version}"
+highlight_language = "text"  # fences without a language hold commands
 html_static_path = ["static"]
 html_css_files = ["site.css"]
 napoleon_use_ivar = True
