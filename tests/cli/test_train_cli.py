@@ -393,7 +393,9 @@ def test_smoke_trainings_beat_their_baseline_from_nothing(
         for row in read_log(tmp_path / "out" / "log.csv")
         if row["skill"]
     ]
-    assert skills[0] > 1.2
+    # XVFI's first flows are small: it begins as a blend of both frames does
+    assert skills[0] > {"smoke-temporal": 0.85, "smoke-spatial": 1.2}[name]
+    assert min(skills) < 0.98 * skills[0]
     assert min(skills) < 0.98
 
 
