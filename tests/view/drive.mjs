@@ -22,7 +22,7 @@ const args = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-back
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args, timeout: WAIT });
 const told = { errors: [], requests: [] };
 
-async function open(width, height, colorScheme, more = {}) {
+async function open(width, height, colorScheme, { hash = "", ...more } = {}) {
   const context = await browser.newContext({ viewport: { width, height }, colorScheme, acceptDownloads: true, ...more });
   context.setDefaultTimeout(WAIT);
   const page = await context.newPage();
@@ -30,7 +30,7 @@ async function open(width, height, colorScheme, more = {}) {
   page.on("pageerror", (error) => told.errors.push(String(error)));
   page.on("request", (request) => { if (!/^(data|blob):/.test(request.url())) told.requests.push(request.url()); });
   stage = `opening at ${width}, ${colorScheme}`;
-  await page.goto(address);
+  await page.goto(address + hash);
   return page;
 }
 const overflow = (page) => within("measuring", page.evaluate(() => document.documentElement.scrollWidth - innerWidth));
@@ -119,6 +119,23 @@ async function view() {
   await page.mouse.click(x, y);
   await page.waitForFunction(() => / at .* at /.test(document.getElementById("series-note").textContent));
   told.note = await text(page, "#series-note");
+  stage = "opening the address again";
+  const hash = await page.evaluate(() => location.hash);
+  const same = await open(1280, 900, "light", { hash });
+  await ready(same);
+  await same.waitForFunction(() => / at .* at /.test(document.getElementById("series-note").textContent));
+  const shown = async (one) => {
+    const { x, y, width, height } = await one.locator("#ours").boundingBox();
+    await settled(one);
+    await one.mouse.move(x + width / 4, y + height / 4);
+    return [await text(one, "#when"), await one.inputValue("#scale"), await text(one, "#series-note"), await text(one, "#readout")];
+  };
+  told.linked = [hash, await shown(page), await shown(same)];
+  await same.context().close();
+  const wrong = await open(1280, 900, "light", { hash: "#time=soon&at=north&span=-1&colours=5,1&place=1,2,3" });
+  await ready(wrong);
+  told.misled = [await text(wrong, "#when"), await text(wrong, "#goto-note")];
+  await wrong.context().close();
   told.files = [];
   for (const id of ["netcdf", "png"]) {
     stage = `saving ${id}`;

@@ -190,6 +190,15 @@ def test_the_map_is_played_zoomed_clicked_saved_and_compared(
         "0.75°, 2019-03-08 15:00 UTC",
         "0.25°, 2019-03-08 17:00 UTC",
     ]
+    address, shown, again = told["linked"]
+    assert address.startswith("#time=2019-03-08T17:00&at=")
+    assert "&colours=guideline&place=" in address
+    assert shown == again
+    first = f"{told['stamps'][1][7:17]} 00:00 UTC"
+    assert told["misled"] == [
+        first,
+        "“soon” is no time: write YYYY-MM-DD HH:MM (UTC), or the date alone",
+    ]
     assert "µg m⁻³" in told["readout"]
     for words in (
         "deepcams at",

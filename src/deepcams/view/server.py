@@ -30,6 +30,7 @@ _PAGES = (
     "ask.js",
     "chart.js",
     "gestures.js",
+    "link.js",
     "map.js",
     "save.js",
     "series.js",

@@ -2,6 +2,7 @@
 
 import { ask } from "./ask.js";
 import { listen } from "./gestures.js";
+import * as link from "./link.js";
 import { Colours, FieldMap, View } from "./map.js";
 import { savePicture, saveRegion } from "./save.js";
 import { Series } from "./series.js";
@@ -85,12 +86,18 @@ async function loadLines() {
 
 const loadAll = () => Promise.all(seen().map(load));
 
+/** Have the address tell what is shown. */
+function remember() {
+  const { longitude, latitude, scale } = view;
+  link.write({ minute: minutes[index], longitude, latitude, span: maps.ours.width / scale, place: series.place, colours });
+}
+
 let moving;
 function moved() {
   view.clamp();
   draw();
   clearTimeout(moving);
-  moving = setTimeout(() => { loadAll(); loadLines(); }, 120);
+  moving = setTimeout(() => { loadAll(); loadLines(); remember(); }, 120);
 }
 
 async function go(to, word = "") {
@@ -102,6 +109,7 @@ async function go(to, word = "") {
   if (word || document.activeElement !== $("goto")) $("goto").value = stamp(minutes[index]); // else it is being written
   await loadAll();
   series.draw();
+  if (document.body.dataset.ready) remember();
 }
 
 /** A word about the time that was asked for; `wrong` where it is none. */
@@ -160,6 +168,7 @@ function pick(map, x, y) {
   const latitude = map.latitude(y);
   if (Math.abs(latitude) > 90) return;
   series.show({ longitude: eastOf(map.longitude(x)), latitude });
+  remember();
   draw();
 }
 
@@ -183,6 +192,7 @@ function rescale() {
   for (const map of seen()) map.paint();
   drawBar();
   draw();
+  if (document.body.dataset.ready) remember();
 }
 
 function resize() {
@@ -226,7 +236,7 @@ function connect() {
   $("netcdf").onclick = saveNetcdf;
   $("png").onclick = () => savePicture(about, seen(), colours, minutes[index]);
   $("days").onchange = () => series.show(series.place);
-  $("close").onclick = () => { series.close(); draw(); };
+  $("close").onclick = () => { series.close(); remember(); draw(); };
   $("chart").onclick = ({ offsetX }) => { if (series.chart.found) go(nearest(minutes, series.chart.minuteAt(offsetX))); };
   document.addEventListener("keydown", (event) => {
     if (/^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName) || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -235,6 +245,7 @@ function connect() {
       "+": () => zoom(seen()[0], 1.6), "-": () => zoom(seen()[0], 1 / 1.6) }[event.key];
     if (act) { event.preventDefault(); act(); }
   });
+  window.addEventListener("hashchange", () => open(link.read()));
   window.addEventListener("resize", () => { resize(); moved(); });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", resize);
 }
@@ -288,10 +299,24 @@ async function start() {
   $("maps").style.setProperty("--aspect", Math.min(Math.max((east - west) / (north - south), 0.8), 2.2));
   for (const map of seen()) map.resize();
   view.fit(maps.ours.width, maps.ours.height);
-  loadLines();
-  await go(0);
-  if (maps.ours.frame) { fitScale(maps.ours.frame); rescale(); }
+  await open(link.read());
   document.body.dataset.ready = "yes";
+}
+
+/** Show what the address tells, the rest as it is at first: all there is, the first hour, colours that fit it. */
+async function open({ time, at, span, limits, kind, place }) {
+  if (at) Object.assign(view, at);
+  if (span) view.scale = maps.ours.width / span;
+  view.clamp();
+  loadLines();
+  let found = { at: 0 };
+  try { if (time) found = find(minutes, time); } catch (error) { found.word = error.message; }
+  await go(found.at, found.word);
+  if (maps.ours.frame) fitScale(maps.ours.frame);
+  if (limits) [$("low").value, $("high").value] = limits;
+  if (kind === "guideline" && about.steps) $("scale").value = kind;
+  if (maps.ours.frame || limits) rescale();
+  if (place) series.show(place);
 }
 
 start().catch((error) => complain(error.message));
