@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow check format docs accuracy gallery weights clean
+.PHONY: help install demo test test-slow coverage check format docs accuracy gallery weights clean
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ test: $(VENV)/.dev  ## run the suite (all but the slow and the GPU tests)
 
 test-slow: $(VENV)/.dev  ## run the slow tests (minutes: kills, memory, long records)
 	$(BIN)/python -m pytest -m slow
+
+coverage: $(VENV)/.dev  ## run the suite and tell which lines and branches no test reaches
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -m "not slow and not gpu" --cov --cov-report term:skip-covered
 
 check: $(VENV)/.dev  ## format, lint, types, and the direction of the imports
 	$(BIN)/ruff format --check .
