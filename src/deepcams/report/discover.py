@@ -233,14 +233,14 @@ def _choose_output(found: Found, run: Path, inside: list[Path]) -> None:
         for path in inside
         if path.parent == run and path.suffix.lower() in _ENDINGS
     ]
-    outputs = [path for path in stores if _identity(path) is not None] or stores
-    outputs = outputs or [path for path in files if _identity(path) is not None]
+    named = {path: _identity(path) for path in stores or files}
+    outputs = [path for path in named if named[path] is not None] or stores
     if outputs:
-        # hours before their means
-        outputs.sort(key=lambda path: MEANS in (_identity(path) or {}))
+        means = [path for path in outputs if MEANS in (named[path] or {})]
+        outputs.sort(key=means.__contains__)  # hours before their means
         _take_output(found, outputs[0])
         for path in outputs[1:]:
-            if MEANS in (_identity(path) or {}):
+            if path in means:
                 _take_means(found, path)
             else:
                 about = f"is another output; this report is about {outputs[0].name}"
