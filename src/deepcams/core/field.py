@@ -19,6 +19,7 @@ import numpy as np
 from deepcams.core.errors import InputError, notice
 from deepcams.core.grid import Grid
 from deepcams.core.species import COORDINATE_NAMES, PM25
+from deepcams.core.stages import staged
 from deepcams.core.times import HOUR, snap, stamp, storage_precision
 
 if TYPE_CHECKING:
@@ -515,6 +516,7 @@ def refuse_impossible(
         )
 
 
+@staged("read")
 def load_values(
     field: xr.DataArray, where: object = "field"
 ) -> tuple[np.ndarray, ValueCounts]:

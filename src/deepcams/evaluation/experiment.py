@@ -20,6 +20,7 @@ from deepcams.core.errors import InputError, choose, notice
 from deepcams.core.field import field_like, grid_of, load_values
 from deepcams.core.grid import FACTOR, Grid
 from deepcams.core.period import Period
+from deepcams.core.stages import stage
 from deepcams.core.times import HOUR, stamp
 from deepcams.evaluation.candidates import (
     CORRECT_BASELINE,
@@ -403,7 +404,8 @@ class Scoring(Work[slice, Table, Table]):
         field = field_like(part, values, grid_of(part))
         first = int(frames[0] < item.start)
         inside = slice(first, first + item.stop - item.start)
-        return score_block(field, self.methods, self.experiment, inside)
+        with stage("score"):
+            return score_block(field, self.methods, self.experiment, inside)
 
 
 def evaluate(

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from deepcams.core.field import field_like, grid_of
+from deepcams.core.stages import staged
 from deepcams.files.records import fingerprint
 from deepcams.readers.stored import Indexed
 
@@ -23,6 +24,7 @@ def stored_values(field: xr.DataArray) -> Any:
     return values if same else field.data
 
 
+@staged("read")
 def read_block(
     field: xr.DataArray,
     times: slice,

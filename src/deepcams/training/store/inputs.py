@@ -21,6 +21,7 @@ from deepcams.core.field import grid_of, is_mean
 from deepcams.core.grid import FACTOR, Grid
 from deepcams.core.period import Period
 from deepcams.core.progress import Progress
+from deepcams.core.stages import staged
 from deepcams.core.text import from_json
 from deepcams.core.times import stamp
 from deepcams.files.atomic import write_atomically
@@ -100,6 +101,7 @@ def family_of(source: str) -> str:
     return " ".join(simulated[0].split()) if simulated else "field"
 
 
+@staged("headers")
 def scan_headers(
     files: Sequence[DataFile],
     variable: str | None,
@@ -187,6 +189,7 @@ class Region:
         """Return the input's values (input rows, input columns) on ``coarse.refine()``."""
         return _cut(_cut(values, self._cells), self._fine_place)
 
+    @staged("degrade")
     def coarsened(self, values: np.ndarray, degradation: Degradation) -> np.ndarray:
         """Return the input's values on ``coarse``; cells at a box's edge take in what the input has beyond it."""
         coarse = METHODS[degradation](_cut(values, self._cells), self._whole)
