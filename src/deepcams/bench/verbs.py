@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import statistics
 import tempfile
@@ -9,6 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from deepcams.bench import inputs
 from deepcams.bench.inputs import write_hours, write_input, write_stations
@@ -16,6 +18,7 @@ from deepcams.bench.one_run import measured
 from deepcams.bench.stage_costs import OTHER, START, Cost, total
 from deepcams.core.errors import choose
 from deepcams.core.grid import Grid
+from deepcams.files.land_mask import land_fraction
 
 CAMS, HOURLY, HOURS = "cams.nc", "hourly.zarr", "hours"
 STATIONS, STORE, EXPERIMENT = "stations.parquet", "store.zarr", "experiment.yaml"
@@ -125,7 +128,9 @@ def measure_verbs(
     folder: Path | None = None,
     progress: Callable[[str], None] = lambda text: None,
 ) -> list[Verb]:
-    """Measure verbs on simulated input, each run in a process of its own, with an empty cache.
+    """Measure verbs on simulated input, each run in a process of its own.
+
+    The cache holds the land mask, which is made once, and nothing that belongs to the input.
 
     Args:
         names: of :data:`COMMANDS`; none: all.
@@ -143,6 +148,8 @@ def measure_verbs(
     needed = _with_what_they_need(wanted)
     with tempfile.TemporaryDirectory(dir=folder, prefix="deepcams-bench-") as name:
         place = Path(name)
+        with mock.patch.dict(os.environ, {"DEEPCAMS_CACHE": str(place / "cache")}):
+            land_fraction.__wrapped__()
         _write_inputs(place, needed, days, stations)
         turns: list[dict[str, tuple[dict[str, Cost], dict[str, Cost] | None]]] = []
         for turn in range(repeats):
@@ -208,7 +215,8 @@ def _run(
     arguments = [verb, *command.arguments]
     if verb == "prepare":
         arguments += ["--step", str(inputs.COARSE_STEP / 3)]
-    _remove(cache)
+    for folder in cache.glob("*/"):
+        shutil.rmtree(folder)
     environment = {"DEEPCAMS_CACHE": str(cache)}
     costs = measured("deepcams", arguments, command.inputs, place, environment)
     if not reads or verb in ("info", "plot"):

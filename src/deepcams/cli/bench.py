@@ -206,7 +206,8 @@ def verbs(
 ) -> None:
     """Measure verbs: before the first byte of input, stage by stage, peak memory, and over merely reading the input.
 
-    Each run is a process of its own with an empty cache. Rates are of processor seconds, from the first byte on.
+    Each run is a process of its own; its cache holds nothing of its input. Rates are of processor seconds, from the
+    first byte on.
     """
     _check(folder)
     _need_counters("deepcams bench verbs")
