@@ -192,9 +192,11 @@ def evaluate(
 
     from deepcams.cli.progress import one_bar
     from deepcams.cli.worker_options import opened
+    from deepcams.core.late_dask import import_dask_late
     from deepcams.evaluation import experiment as simulation
     from deepcams.evaluation.tables import check_folder, check_writable, save
 
+    import_dask_late()
     _refuse_others(context, kind, task)
     for path in (json, csv, markdown):
         if path is not None:

@@ -521,9 +521,10 @@ def open_truth(
     Raises:
         InputError: nothing there can be opened, or no time lies in the period.
     """
-    from deepcams.readers.open import open_field
+    from deepcams.readers.detect import find_files
+    from deepcams.readers.open import open_files
 
-    field = open_field(list(paths), variable)
+    field = open_files(find_files(list(paths)), variable, with_dask=False)
     if period is None:
         return field
     chosen = Period.parse(period, "--period")

@@ -284,12 +284,14 @@ def _sort_paths(request: Request) -> Request:
 
 
 def _open(paths: tuple[str | Path, ...], request: Request) -> xr.DataArray | None:
-    from deepcams.readers.open import open_field
+    from deepcams.readers.detect import find_files
+    from deepcams.readers.open import open_files
 
     if not paths:
         return None
     try:
-        return open_field(list(paths), request.variable)
+        files = find_files(list(paths))
+        return open_files(files, request.variable, with_dask=False)
     except InputError as error:
         if paths is request.original or not request.original or len(paths) < 2:
             raise

@@ -156,7 +156,8 @@ def _open_header(file: DataFile, header: Header, variable: str | None) -> Header
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DeepcamsNotice)
         try:
-            header = header.describing(open_files([file], variable))
+            field = open_files([file], variable, with_dask=False)
+            header = header.describing(field)
         except DeepcamsError as error:
             return replace(header, problem=str(error))
     notes = [
@@ -392,7 +393,7 @@ def _open_frames(
             warnings.catch_warnings()
         ):  # its notices were shown when its header was read
             warnings.simplefilter("ignore", DeepcamsNotice)
-            field = open_files([files[number]], variable)
+            field = open_files([files[number]], variable, with_dask=False)
     return Frames(field)
 
 
