@@ -188,7 +188,7 @@ def validation(
 
     from deepcams.evaluation.sums import COLUMNS
     from deepcams.readers.open import open_field
-    from deepcams.stations.openaq import open_openaq
+    from deepcams.stations.archive.openaq import open_openaq
     from deepcams.stations.validation import validate
 
     with tempfile.TemporaryDirectory(dir=folder, prefix="deepcams-bench-") as name:

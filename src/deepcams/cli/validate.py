@@ -138,8 +138,8 @@ def validate(
     from deepcams.cli.worker_options import opened
     from deepcams.downscaling.memory import keep_memory
     from deepcams.files.cache import cache_dir, writable
-    from deepcams.stations import station_tables as tables
     from deepcams.stations.from_files import Request, validate_files
+    from deepcams.stations.tables import station_tables as tables
 
     groups = tables.parse_by(by or ["year"])
     request = Request(
