@@ -29,7 +29,7 @@ MACHINE = Machine(product=80e9, convolution=40e9, copy=10e9)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have small frames, runs in this process, and no measuring of the machine."""
     monkeypatch.setattr(inputs, "COARSE_STEP", 7.5)
-    monkeypatch.setattr("deepcams.methods.flow._FLOW_STEP", 2.5)
+    monkeypatch.setattr("deepcams.methods.temporal.flow._FLOW_STEP", 2.5)
     monkeypatch.setattr(module, "run_in_own_process", run_once)
     monkeypatch.setattr(module, "measure_machine", lambda *_: MACHINE)
     monkeypatch.setattr(module, "keep_memory", lambda: None)
@@ -167,8 +167,8 @@ def test_bad_options_are_one_line(
 def test_flop_of_cellnet_follow_from_its_shapes() -> None:
     pytest.importorskip("torch")
     from deepcams.bench.flop import flop_of
-    from deepcams.methods.conserve import Conserving
-    from deepcams.methods.neural_spatial import NeuralSpatial
+    from deepcams.methods.spatial.conserve import Conserving
+    from deepcams.methods.spatial.neural_spatial import NeuralSpatial
     from deepcams.networks.cellnet import CellNet, CellNetOptions
 
     def method(width: int) -> Any:

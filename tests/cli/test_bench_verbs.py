@@ -30,7 +30,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
             return run(module, arguments, given, None)
 
     monkeypatch.setattr(inputs, "COARSE_STEP", 7.5)
-    monkeypatch.setattr("deepcams.methods.flow._FLOW_STEP", 2.5)
+    monkeypatch.setattr("deepcams.methods.temporal.flow._FLOW_STEP", 2.5)
     monkeypatch.setattr("deepcams.downscaling.memory.keep_memory", lambda: None)
     monkeypatch.setattr(verbs, "measured", here)
 

@@ -18,9 +18,9 @@ from deepcams.downscaling.plan import plan_work
 from deepcams.downscaling.verify import verify
 from deepcams.files.records import Records
 from deepcams.methods import Chain, build
-from deepcams.methods.four_frames import Cubic
 from deepcams.methods.interval import Interval
 from deepcams.methods.recent import Recent
+from deepcams.methods.temporal.four_frames import Cubic
 
 MakeField = Callable[..., xr.DataArray]
 METHODS = {"spatial": "bicubic", "conserve": False}

@@ -336,7 +336,7 @@ def read_metadata(folder: Path) -> None:
     """Add a file's facts to two stations."""
     import pandas as pd
 
-    from deepcams.stations.metadata import add_metadata
+    from deepcams.stations.archive.metadata import add_metadata
 
     stations = pd.DataFrame({"id": ["7", "8"], "location_id": ["7", "8"]})
     add_metadata(stations, only(folder))

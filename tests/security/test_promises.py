@@ -25,7 +25,8 @@ from deepcams.files.records import FOLDER, Record, Records, inside
 from deepcams.files.yaml_file import parse_yaml
 from deepcams.networks import build
 from deepcams.readers.open import open_field
-from deepcams.stations import open_openaq, station_files
+from deepcams.stations import open_openaq
+from deepcams.stations.archive import station_files
 from deepcams.writers.target import FILES
 
 ROOT = Path(__file__).parents[2]

@@ -154,7 +154,7 @@ def downscale(
     from deepcams.downscaling.job import Job, plan_job
     from deepcams.downscaling.memory import keep_memory
     from deepcams.readers.cams import open_cams_files
-    from deepcams.readers.detect import find_files
+    from deepcams.readers.formats.detect import find_files
     from deepcams.workers import Part
 
     temporal, spatial = methods_of(method, temporal, spatial)

@@ -19,9 +19,9 @@ from deepcams.core.url import Place, place_of
 from deepcams.downscaling.job import Job, Summary, plan_job
 from deepcams.files.lock import locked
 from deepcams.files.records import Record, Records, fingerprint
-from deepcams.methods.coarsen import area_mean
+from deepcams.methods.spatial.coarsen import area_mean
 from deepcams.readers.cams import open_cams_files
-from deepcams.readers.detect import find_files
+from deepcams.readers.formats.detect import find_files
 from deepcams.readers.open import open_field
 from deepcams.workers import ThisProcess, Work, Workers
 from deepcams.writers import (

@@ -44,7 +44,7 @@ from deepcams.evaluation.frames import Table, extreme_threshold, score_sample
 from deepcams.evaluation.tables import Row, defined
 from deepcams.methods.base import Kind, TemporalDownscaler
 from deepcams.methods.chains import check_factor
-from deepcams.methods.coarsen import Degradation, coarsen
+from deepcams.methods.spatial.coarsen import Degradation, coarsen
 from deepcams.workers import ThisProcess, Work, Workers
 
 Box = tuple[float, float, float, float]
@@ -63,7 +63,7 @@ class Experiment:
         task: ``temporal``: of each 3 hours the first is kept and the two between are predicted. ``spatial``: each hour
             is degraded, and refined. ``joint``: the degraded first of each 3 hours is kept, and the two between are
             predicted at the fine resolution.
-        degradation: how fine becomes coarse (:mod:`deepcams.methods.coarsen`).
+        degradation: how fine becomes coarse (:mod:`deepcams.methods.spatial.coarsen`).
         resolution: where the temporal task takes place: on the truth's own grid, or on the coarsened one.
         bbox: nodes that are scored, W S E N in degrees; ``None`` for all.
         margin: degrees beyond the box that methods may see, where there is data; 0 cuts at the box.
@@ -521,7 +521,7 @@ def open_truth(
     Raises:
         InputError: nothing there can be opened, or no time lies in the period.
     """
-    from deepcams.readers.detect import find_files
+    from deepcams.readers.formats.detect import find_files
     from deepcams.readers.open import open_files
 
     field = open_files(find_files(list(paths)), variable, with_dask=False)

@@ -23,7 +23,7 @@ from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest, hour_name
 from deepcams.fetch.retry import RetryPolicy
 from deepcams.fetch.status import Status, status
 from deepcams.files.records import Record, Records, inside
-from deepcams.methods.coarsen import Degradation
+from deepcams.methods.spatial.coarsen import Degradation
 from deepcams.training.store.open import Prepared, existing, refuse_earlier
 from deepcams.training.store.prepare import Preparation
 

@@ -16,8 +16,8 @@ from deepcams.core.grid import Grid
 from deepcams.core.period import Period
 from deepcams.core.text import from_json
 from deepcams.core.times import HOUR, stamp
-from deepcams.readers.datasets import field_variables, opened
-from deepcams.readers.detect import find_files
+from deepcams.readers.formats.datasets import field_variables, opened
+from deepcams.readers.formats.detect import find_files
 from deepcams.readers.frames import combine, digest, read_block
 from deepcams.readers.open import open_files
 from deepcams.readers.protocols import Paths

@@ -47,7 +47,7 @@ from deepcams.fetch.endpoints import (
 )
 from deepcams.fetch.retry import AbsentError, RetryableError
 from deepcams.files.atomic import os_errors_explained
-from deepcams.readers.detect import DataFile, looks_like
+from deepcams.readers.formats.detect import DataFile, looks_like
 from deepcams.readers.geos_cf import TITLE, UNDEFINED, open_geos_cf_files
 
 Box = tuple[float, float, float, float]

@@ -60,8 +60,8 @@ from deepcams.fetch.retry import FetchError, RefusedError, RetryableError, Retry
 from deepcams.files.atomic import atomic_path, os_errors_explained, write_atomically
 from deepcams.files.records import file_digest
 from deepcams.files.towns import countries
-from deepcams.readers.detect import looks_like
-from deepcams.stations.metadata import countries_of
+from deepcams.readers.formats.detect import looks_like
+from deepcams.stations.archive.metadata import countries_of
 
 T = TypeVar("T")
 

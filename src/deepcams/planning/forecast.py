@@ -23,7 +23,7 @@ from deepcams.downscaling.job import Job, plan_job
 from deepcams.planning.measure import Measured, check_processors, measure
 from deepcams.planning.schedule import Conditions, draw_seconds, play
 from deepcams.readers.cams import open_cams_files
-from deepcams.readers.detect import find_files
+from deepcams.readers.formats.detect import find_files
 from deepcams.simulation.world import SimulatedWorld
 from deepcams.simulation.write_cams import write_cams
 

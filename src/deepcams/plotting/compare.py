@@ -20,7 +20,7 @@ from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress, shifted
 from deepcams.core.text import counted
 from deepcams.core.times import HOUR, stamp
-from deepcams.methods.coarsen import coarsen
+from deepcams.methods.spatial.coarsen import coarsen
 from deepcams.plotting import style
 from deepcams.plotting.maps import (
     TICKS,

@@ -23,8 +23,8 @@ from deepcams.core.species import COORDINATE_NAMES, PM25, species_of
 from deepcams.core.times import long_means_opened
 from deepcams.core.url import Place, Url
 from deepcams.files.storage import bytes_at
-from deepcams.readers.datasets import field_variables, opened, pieces
-from deepcams.readers.detect import DataFile, find_files
+from deepcams.readers.formats.datasets import field_variables, opened, pieces
+from deepcams.readers.formats.detect import DataFile, find_files
 from deepcams.readers.geos_cf import UNDEFINED
 from deepcams.readers.open import layout_of, means_over, open_files
 from deepcams.readers.protocols import Paths

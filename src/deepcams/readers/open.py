@@ -14,8 +14,8 @@ from deepcams.core.field import CLOCK, LOCAL_DATE, units_factor
 from deepcams.core.species import PM25
 from deepcams.core.text import from_json
 from deepcams.readers.cams import find_variable, open_cams_files
-from deepcams.readers.datasets import field_variables, opened, unfinished
-from deepcams.readers.detect import KINDS, DataFile, find_files
+from deepcams.readers.formats.datasets import field_variables, opened, unfinished
+from deepcams.readers.formats.detect import KINDS, DataFile, find_files
 from deepcams.readers.geos_cf import open_geos_cf_files, version_of
 from deepcams.readers.merge import open_merged
 from deepcams.readers.protocols import Paths

@@ -30,14 +30,15 @@ from deepcams.files.cache import (
 )
 from deepcams.files.records import fingerprint
 from deepcams.files.storage import state_at
-from deepcams.stations import differences, fairmode
-from deepcams.stations import station_tables as tables
+from deepcams.stations import fairmode
+from deepcams.stations.archive.openaq import open_openaq
+from deepcams.stations.archive.quality import Quality
+from deepcams.stations.archive.sorted_copy import StationArchive
+from deepcams.stations.archive.station_files import is_table
 from deepcams.stations.averages import Average, Days, check_by
 from deepcams.stations.matching import SpaceRule
-from deepcams.stations.openaq import open_openaq
-from deepcams.stations.quality import Quality
-from deepcams.stations.sorted_copy import StationArchive
-from deepcams.stations.station_files import is_table
+from deepcams.stations.tables import differences
+from deepcams.stations.tables import station_tables as tables
 from deepcams.stations.validation import Options, Validation, validate
 from deepcams.workers import Workers
 
@@ -57,11 +58,11 @@ class Request:
     Attributes:
         stations: files, folders or globs of observations; tables among ``field`` count as such too.
         field, original: likewise of fields; both may be empty.
-        by: see :func:`deepcams.stations.station_tables.rows`; a text may hold several with commas.
+        by: see :func:`deepcams.stations.tables.station_tables.rows`; a text may hold several with commas.
         json, plot, out: what to write: all rows, the scatter, a folder with everything.
         space, starts: see :class:`Options`.
         without: quality steps to leave out.
-        metadata: see :func:`deepcams.stations.metadata.add_metadata`.
+        metadata: see :func:`deepcams.stations.archive.metadata.add_metadata`.
         period: of the field, as text.
         parameter, variable: the species, in the stations' files and in the fields.
         assume_utc: take stamps without an offset for UTC.
@@ -284,7 +285,7 @@ def _sort_paths(request: Request) -> Request:
 
 
 def _open(paths: tuple[str | Path, ...], request: Request) -> xr.DataArray | None:
-    from deepcams.readers.detect import find_files
+    from deepcams.readers.formats.detect import find_files
     from deepcams.readers.open import open_files
 
     if not paths:
@@ -307,7 +308,7 @@ def _draw(request: Request, done: Done) -> None:
     if request.plot is None and request.out is None:
         return
     from deepcams.plotting.page import save as save_figure
-    from deepcams.stations import figures
+    from deepcams.stations.tables import figures
 
     found, out = done.found, request.out
     species = label(request.species)

@@ -14,6 +14,7 @@ from deepcams.core.field import grid_of
 from deepcams.core.period import Period
 from deepcams.core.stages import staged
 from deepcams.core.times import stamp_seconds
+from deepcams.stations.archive.sorted_copy import StationArchive
 from deepcams.stations.extract import Series, extract
 from deepcams.stations.matching import (
     Placement,
@@ -26,7 +27,6 @@ from deepcams.stations.matching import (
     plan_times,
     rule_of,
 )
-from deepcams.stations.sorted_copy import StationArchive
 
 
 @dataclass

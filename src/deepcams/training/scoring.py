@@ -14,8 +14,8 @@ from deepcams.core.errors import DeepcamsError
 from deepcams.core.grid import FACTOR, cells_from_nodes, nodes_from_cells
 from deepcams.core.stages import staged
 from deepcams.methods.chains import SPATIAL, TEMPORAL
-from deepcams.methods.conserve import conserve
 from deepcams.methods.interval import Interval
+from deepcams.methods.spatial.conserve import conserve
 from deepcams.networks.base import Network
 from deepcams.training.distributed import Ranks
 from deepcams.training.options import Experiment

@@ -26,8 +26,8 @@ from deepcams.core.text import from_json
 from deepcams.core.times import stamp
 from deepcams.files.atomic import write_atomically
 from deepcams.files.records import damaged_explained
-from deepcams.methods.coarsen import METHODS, Degradation
-from deepcams.readers.detect import DataFile
+from deepcams.methods.spatial.coarsen import METHODS, Degradation
+from deepcams.readers.formats.detect import DataFile
 from deepcams.readers.frames import Frames, digest
 from deepcams.readers.open import open_files
 from deepcams.training.store.checks import Fault, examine

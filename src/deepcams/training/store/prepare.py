@@ -40,8 +40,8 @@ from deepcams.files.records import (
     damaged_explained,
     refuse_changes,
 )
-from deepcams.methods.coarsen import Degradation
-from deepcams.readers.detect import DataFile, find_files
+from deepcams.methods.spatial.coarsen import Degradation
+from deepcams.readers.formats.detect import DataFile, find_files
 from deepcams.readers.frames import combine
 from deepcams.readers.protocols import Paths
 from deepcams.training.store.checks import Fault, Report, find_gaps
