@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from deepcams.bench import fetching as speed
-from deepcams.fetch.geos_cf import read_hour
+from deepcams.fetch.geos_cf_hours import read_hour
 from deepcams.fetch.retry import RetryableError
 from deepcams.readers.geos_cf import open_geos_cf
 from fetch.conftest import DAY
