@@ -199,7 +199,7 @@ def make_geos_cf(folder: Path) -> None:
 
 def read_field(path: Path) -> Any:
     """Open a field and read its values as a downscaling does."""
-    from deepcams.core.field import load_values
+    from deepcams.core.values import load_values
     from deepcams.readers.frames import Frames
     from deepcams.readers.open import open_field
 

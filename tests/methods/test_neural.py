@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from deepcams.core.errors import DeepcamsError, DeepcamsNotice, InputError
-from deepcams.core.field import grid_of, load_values
+from deepcams.core.field import grid_of
 from deepcams.core.grid import Grid
+from deepcams.core.values import load_values
 from deepcams.methods import build
 from deepcams.methods.base import ANALYSIS, hour_status
 from deepcams.methods.interval import Interval

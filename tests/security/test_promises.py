@@ -195,7 +195,7 @@ def test_packed_tables_are_never_unpacked_whole(
 
 
 def test_an_object_of_openaq_that_unpacks_without_end() -> None:
-    from deepcams.fetch.openaq import read_rows
+    from deepcams.fetch.openaq_rows import read_rows
 
     bomb = gzip.compress(bytes(100 << 20))
     with pytest.raises(OSError, match="unpacks to more than 67"):

@@ -17,11 +17,12 @@ import numpy as np
 import xarray as xr
 
 from deepcams.core.errors import InputError, choose, notice
-from deepcams.core.field import field_like, grid_of, load_values
+from deepcams.core.field import field_like, grid_of
 from deepcams.core.grid import FACTOR, Grid
 from deepcams.core.period import Period
 from deepcams.core.stages import stage
 from deepcams.core.times import HOUR, stamp
+from deepcams.core.values import load_values
 from deepcams.evaluation.candidates import (
     CORRECT_BASELINE,
     Conserve,

@@ -11,11 +11,12 @@ import xarray as xr
 
 from deepcams._version import __version__
 from deepcams.core.errors import InputError, choose
-from deepcams.core.field import DIMS, UNITS, as_field, grid_of, is_mean
+from deepcams.core.field import DIMS, as_field, grid_of, is_mean
 from deepcams.core.grid import Grid
 from deepcams.core.period import Period
 from deepcams.core.text import from_json
 from deepcams.core.times import HOUR, stamp
+from deepcams.core.units import UNITS
 from deepcams.readers.formats.datasets import field_variables, opened
 from deepcams.readers.formats.detect import find_files
 from deepcams.readers.frames import combine, digest, read_block

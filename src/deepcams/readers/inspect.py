@@ -18,9 +18,10 @@ import xarray as xr
 
 from deepcams.core.air import concentration_factor
 from deepcams.core.errors import DeepcamsError, DeepcamsNotice
-from deepcams.core.field import UNITS, grid_of, is_mean
+from deepcams.core.field import grid_of, is_mean
 from deepcams.core.species import COORDINATE_NAMES, PM25, species_of
 from deepcams.core.times import long_means_opened
+from deepcams.core.units import UNITS
 from deepcams.core.url import Place, Url
 from deepcams.files.storage import bytes_at
 from deepcams.readers.formats.datasets import field_variables, opened, pieces

@@ -10,9 +10,10 @@ from typing import Literal
 import xarray as xr
 
 from deepcams.core.errors import InputError, notice
-from deepcams.core.field import CLOCK, LOCAL_DATE, units_factor
+from deepcams.core.field import CLOCK, LOCAL_DATE
 from deepcams.core.species import PM25
 from deepcams.core.text import from_json
+from deepcams.core.units import units_factor
 from deepcams.readers.cams import find_variable, open_cams_files
 from deepcams.readers.formats.datasets import field_variables, opened, unfinished
 from deepcams.readers.formats.detect import KINDS, DataFile, find_files

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import xarray as xr
 
-from deepcams.core.field import clean, refuse_impossible
+from deepcams.core.values import clean, refuse_impossible
 from deepcams.files.atomic import UNFINISHED, atomic_path
 from deepcams.files.records import fingerprint
 from deepcams.readers.frames import lengths_of, read_block

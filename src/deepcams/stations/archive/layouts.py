@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from deepcams.core.errors import InputError
-from deepcams.core.field import units_factor
+from deepcams.core.units import units_factor
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "id": (
