@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepcams.core.errors import InputError, notice
+from deepcams.core.stages import staged
+from deepcams.core.units import UNITS
 
 if TYPE_CHECKING:
     import xarray as xr
-from deepcams.core.stages import staged
-from deepcams.core.units import UNITS
 
 SMALL_NEGATIVE = -1.0
 """Values from here (ug m-3) up to 0 are noise of packing and analysis and become 0; lower ones are missing."""
