@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from deepcams.plotting import style
 from deepcams.plotting.page import Row, Sheet, Texts, own_style, size_of
 
-_COLOURS = {"observed": "black", "field": "#c8386a", "original": "#2878b5"}
+_COLOURS = {"observed": "black", "field": style.OURS, "original": style.ORIGINAL}
 
 
 @dataclass(frozen=True)

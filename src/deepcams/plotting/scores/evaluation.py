@@ -19,7 +19,6 @@ from deepcams.plotting.page import Row, Sheet, Texts, own_style, size_of
 
 MOST_LINES = 5
 """Methods that are drawn unless others are named, besides the baseline."""
-_COLOURS = ("#c8386a", "#2878b5", "#3a923a", "#8055a8", "#d98c21", "#6b4a2f", "#1f9e9e")
 _ALL = "all"
 _MARGINS = 0.66, 0.2, 0.62
 
@@ -198,7 +197,7 @@ def _looks(
     chosen: list[str], document: Document, k: float
 ) -> list[tuple[str, dict[str, Any]]]:
     """How each method's line looks; the baseline's is grey."""
-    colours = cycle(_COLOURS)
+    colours = cycle(style.LINE_COLOURS)
     looks = []
     for name in chosen:
         plain = name == document["baseline"]

@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from deepcams.plotting import style
 from deepcams.plotting.page import Row, Sheet, Texts, own_style, size_of
 
-_MET, _MISSED = "#2878b5", "#c8386a"
+_MET, _MISSED = style.ORIGINAL, style.OURS
 
 # Inches of text size 1.
 _MARGINS = 0.72, 0.18, 0.45

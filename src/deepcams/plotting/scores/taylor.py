@@ -20,7 +20,7 @@ from matplotlib.patches import Arc
 from deepcams.plotting import style
 from deepcams.plotting.page import Row, Sheet, Texts, own_style, size_of
 
-_COLOURS = {"field": "#c8386a", "original": "#2878b5"}
+_COLOURS = {"field": style.OURS, "original": style.ORIGINAL}
 _RAYS = 0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.99
 _PALE, _ERROR = "0.82", "#3d8b60"
 _LEAST, _FARTHEST = 1.25, 4.0
