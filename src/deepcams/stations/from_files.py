@@ -29,6 +29,7 @@ from deepcams.files.cache import (
 )
 from deepcams.files.records import fingerprint
 from deepcams.files.storage import state_at
+from deepcams.readers import SOURCE
 from deepcams.stations import differences, fairmode
 from deepcams.stations import station_tables as tables
 from deepcams.stations.averages import Average, Days, check_by
@@ -244,6 +245,7 @@ def _kept(
         archive.identity,
         places,
         options.words(),
+        SOURCE.get() or "",
     ]
     for each in (field, original):
         about.append("none" if each is None else each.name)
