@@ -20,7 +20,7 @@ from deepcams.cli import main as deepcams
 from deepcams.evaluation.tables import Column, save, to_markdown
 from deepcams.files.records import fingerprint
 from deepcams.plotting import save as save_figure
-from deepcams.plotting.evaluation import skill_by_hour_figure, spectra_figure
+from deepcams.plotting.scores.evaluation import skill_by_hour_figure, spectra_figure
 
 ROOT = Path(__file__).resolve().parents[1]
 TRUTH = "../shared/data/geos_cf/geos_cf_20190308_0030-0330z_west.nc4"

@@ -17,7 +17,7 @@ import xarray as xr
 from deepcams.core.field import grid_of
 from deepcams.core.grid import Grid
 from deepcams.methods import build
-from deepcams.methods.coarsen import area_mean
+from deepcams.methods.spatial.coarsen import area_mean
 from deepcams.readers.open import open_field
 from deepcams.simulation import SimulatedWorld
 

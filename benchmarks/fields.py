@@ -18,7 +18,7 @@ import xarray as xr
 from deepcams.core.field import grid_of
 from deepcams.core.grid import Grid
 from deepcams.evaluation.candidates import make
-from deepcams.methods.coarsen import area_mean
+from deepcams.methods.spatial.coarsen import area_mean
 from deepcams.readers.open import open_field
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

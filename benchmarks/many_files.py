@@ -22,7 +22,7 @@ MEASURE = """
 import contextlib, io, json, resource, sys, time
 from deepcams.cli import main
 from deepcams.readers.open import open_field
-import deepcams.readers.grib, dask, netCDF4
+import deepcams.readers.formats.grib, dask, netCDF4
 files = sys.argv[1:]
 spent = {}
 def since(start, name):

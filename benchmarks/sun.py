@@ -12,7 +12,7 @@ Every hour begins a window of four frames, three hours apart, whose two hours in
 one of these periods wholly. Coefficients minimise the mean of sqrt(e^2 + 0.04), e the error over linear interpolation's
 mean absolute error there, plus the ridge times their squares: nearly the absolute error, smooth at 0. ``--search`` fits
 all candidates and lists them by the mean of both places' ratios to linear in the choosing periods; without it the shape
-in ``deepcams.methods.solar`` is fitted again. Nothing is random.
+in ``deepcams.methods.temporal.solar`` is fitted again. Nothing is random.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from deepcams.core.period import Period
 from deepcams.core.species import PM25
 from deepcams.core.sun import mean_solar_hours, sun_elevation
 from deepcams.core.times import HOUR, HOUR_SECONDS, season_of
-from deepcams.methods.at_points import AT_POINTS
 from deepcams.methods.interval import Interval
-from deepcams.methods.solar import (
+from deepcams.methods.temporal.at_points import AT_POINTS
+from deepcams.methods.temporal.solar import (
     MOST_SHIFT,
     MOST_SUM,
     SHAPE,
@@ -43,9 +43,9 @@ from deepcams.methods.solar import (
     Sun,
     used_share,
 )
+from deepcams.stations.archive.quality import Control, Quality, near_pairs
+from deepcams.stations.archive.sorted_copy import StationArchive
 from deepcams.stations.in_time import SEASONS, Finding
-from deepcams.stations.quality import Control, Quality, near_pairs
-from deepcams.stations.sorted_copy import StationArchive
 
 DATA = Path("../shared/data")
 KIGALI = "geos_cf/geos_cf_kigali_20210701-20211231_hourly.nc"

@@ -24,11 +24,11 @@ import xarray as xr
 from deepcams.core.field import grid_of
 from deepcams.core.grid import Grid, cells_from_nodes
 from deepcams.evaluation.tables import save as save_text
-from deepcams.methods.bicubic import Bicubic, LogBicubic
-from deepcams.methods.coarsen import area_mean
-from deepcams.methods.conserve import conserve
-from deepcams.methods.flow import Flow
 from deepcams.methods.interval import Interval
+from deepcams.methods.spatial.bicubic import Bicubic, LogBicubic
+from deepcams.methods.spatial.coarsen import area_mean
+from deepcams.methods.spatial.conserve import conserve
+from deepcams.methods.temporal.flow import Flow
 from deepcams.plotting.page import save
 from deepcams.readers.open import open_field
 from deepcams.simulation.world import SimulatedWorld

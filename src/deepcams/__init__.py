@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from deepcams.core.period import Period as Period
     from deepcams.downscaling.job import downscale_to as downscale_to
     from deepcams.downscaling.plan import downscale as downscale
-    from deepcams.methods.coarsen import coarsen as coarsen
+    from deepcams.methods.spatial.coarsen import coarsen as coarsen
     from deepcams.readers.cams import open_cams as open_cams
     from deepcams.readers.geos_cf import open_geos_cf as open_geos_cf
     from deepcams.readers.open import open_field as open_field
-    from deepcams.stations.openaq import open_openaq as open_openaq
+    from deepcams.stations.archive.openaq import open_openaq as open_openaq
     from deepcams.stations.validation import validate as validate
 else:
     __getattr__, __dir__, __all__ = lazy_names(
@@ -34,13 +34,13 @@ else:
             "Grid": ".core.grid",
             "Period": ".core.period",
             "as_field": ".core.field",
-            "coarsen": ".methods.coarsen",
+            "coarsen": ".methods.spatial.coarsen",
             "downscale": ".downscaling.plan",
             "downscale_to": ".downscaling.job",
             "open_cams": ".readers.cams",
             "open_field": ".readers.open",
             "open_geos_cf": ".readers.geos_cf",
-            "open_openaq": ".stations.openaq",
+            "open_openaq": ".stations.archive.openaq",
             "to_concentration": ".core.air",
             "validate": ".stations.validation",
         },

@@ -56,7 +56,7 @@ class Accessor:
 
     def coarsen(self, **settings: Any) -> xr.DataArray:
         """Return area means of cells of nodes; for the arguments see :func:`deepcams.coarsen`."""
-        from deepcams.methods.coarsen import coarsen
+        from deepcams.methods.spatial.coarsen import coarsen
 
         return coarsen(self.field, **settings)
 

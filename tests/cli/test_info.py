@@ -12,7 +12,7 @@ import pytest
 import xarray as xr
 
 from deepcams.cli import main
-from deepcams.readers import datasets
+from deepcams.readers.formats import datasets
 from deepcams.readers.inspect import Values, inspect
 from deepcams.readers.stored import Stored
 

@@ -12,7 +12,7 @@ from PIL import Image
 from deepcams.cli import main
 from deepcams.core.field import field_like
 from deepcams.core.grid import Grid
-from deepcams.methods.coarsen import coarsen
+from deepcams.methods.spatial.coarsen import coarsen
 
 
 @pytest.fixture(scope="module")

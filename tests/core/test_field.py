@@ -9,19 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepcams.core.errors import DeepcamsNotice, InputError
-from deepcams.core.field import (
-    UNITS,
-    ValueCounts,
-    as_field,
-    clean,
-    field_like,
-    grid_of,
-    is_mean,
-    load_values,
-    tell_counts,
-    units_factor,
-)
+from deepcams.core.field import as_field, field_like, grid_of, is_mean
 from deepcams.core.grid import Grid
+from deepcams.core.units import UNITS, units_factor
+from deepcams.core.values import ValueCounts, clean, load_values, tell_counts
 
 GRID = Grid.globe(7.5)
 TIMES = np.datetime64("2019-12-31T15", "ns") + np.arange(3) * np.timedelta64(3, "h")

@@ -18,7 +18,7 @@ from deepcams.core.grid import (
     place,
     trim_to_cells,
 )
-from deepcams.methods.coarsen import coarsen
+from deepcams.methods.spatial.coarsen import coarsen
 
 COARSE, FINE = Grid.globe(0.75), Grid.globe(0.25)
 

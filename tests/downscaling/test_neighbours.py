@@ -12,15 +12,16 @@ import xarray as xr
 
 import deepcams
 from deepcams.core.field import as_field, field_like, grid_of
+from deepcams.core.grid import Grid
 from deepcams.downscaling.extend import plan_extension
 from deepcams.downscaling.job import downscale_to
 from deepcams.downscaling.plan import plan_work
 from deepcams.downscaling.verify import verify
 from deepcams.files.records import Records
 from deepcams.methods import Chain, build
-from deepcams.methods.four_frames import Cubic
 from deepcams.methods.interval import Interval
 from deepcams.methods.recent import Recent
+from deepcams.methods.temporal.four_frames import Cubic
 
 MakeField = Callable[..., xr.DataArray]
 METHODS = {"spatial": "bicubic", "conserve": False}
@@ -40,7 +41,12 @@ def test_items_read_one_more_frame_on_either_side(make_field: MakeField) -> None
 def test_the_result_does_not_depend_on_where_items_begin(
     make_field: MakeField, temporal: str
 ) -> None:
-    field = make_field(20, start="2019-12-31T15", step=15)
+    # a region at the step that motion is sought at: a coarse globe would be enlarged to it
+    globe = make_field(20, start="2019-12-31T15")
+    times = globe.time.values
+    field = field_like(
+        globe, globe.values[:, :16, :20], Grid(0.75, 60, 5, 16, 20), times
+    )
     methods = {**METHODS, "temporal": temporal}
     whole = build(**methods).downscale(field)
     items = deepcams.downscale(field, **methods)

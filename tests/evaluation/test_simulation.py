@@ -21,7 +21,7 @@ from deepcams.evaluation.candidates import Task, expand, make, make_all
 from deepcams.evaluation.experiment import Experiment, Result, blocks, evaluate
 from deepcams.evaluation.experiment_tables import rows, title
 from deepcams.methods import build
-from deepcams.methods.coarsen import coarsen
+from deepcams.methods.spatial.coarsen import coarsen
 
 HOUR = np.timedelta64(1, "h")
 REGION = Grid(

@@ -23,7 +23,7 @@ from deepcams.fetch.status import status
 from deepcams.readers.cams import open_cams
 from deepcams.readers.geos_cf import open_geos_cf
 from deepcams.simulation.station_network import Station
-from deepcams.stations.openaq import open_openaq
+from deepcams.stations.archive.openaq import open_openaq
 from fetch.conftest import BOX, DAY, at, objects_of
 from services.bucket import Bucket
 from services.data_store import DataStore

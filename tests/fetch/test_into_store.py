@@ -10,7 +10,8 @@ import pytest
 from deepcams.core.errors import OutputError
 from deepcams.core.period import Period
 from deepcams.experiment.geos_cf_store import StoreFetch, store_status
-from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest, decode
+from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
+from deepcams.fetch.opendap import decode
 from deepcams.fetch.retry import FetchError, RetryableError, RetryPolicy
 from deepcams.readers.geos_cf import open_geos_cf
 from deepcams.training.store.open import Prepared

@@ -25,7 +25,7 @@ from deepcams.fetch.retry import FetchError, RetryPolicy
 from deepcams.fetch.status import status
 from deepcams.readers.cams import open_cams
 from deepcams.readers.geos_cf import open_geos_cf
-from deepcams.stations.openaq import open_openaq
+from deepcams.stations.archive.openaq import open_openaq
 from deepcams.training.store.open import Prepared
 from fetch.conftest import at
 from services.bucket import Bucket

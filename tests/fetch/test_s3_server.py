@@ -12,7 +12,7 @@ from deepcams.core.period import Period
 from deepcams.fetch.openaq import Openaq, OpenaqRequest
 from deepcams.fetch.retry import RetryPolicy
 from deepcams.simulation.station_network import Station
-from deepcams.stations.openaq import open_openaq
+from deepcams.stations.archive.openaq import open_openaq
 from fetch.conftest import at, objects_of
 
 

@@ -199,7 +199,7 @@ def make_geos_cf(folder: Path) -> None:
 
 def read_field(path: Path) -> Any:
     """Open a field and read its values as a downscaling does."""
-    from deepcams.core.field import load_values
+    from deepcams.core.values import load_values
     from deepcams.readers.frames import Frames
     from deepcams.readers.open import open_field
 
@@ -336,7 +336,7 @@ def read_metadata(folder: Path) -> None:
     """Add a file's facts to two stations."""
     import pandas as pd
 
-    from deepcams.stations.metadata import add_metadata
+    from deepcams.stations.archive.metadata import add_metadata
 
     stations = pd.DataFrame({"id": ["7", "8"], "location_id": ["7", "8"]})
     add_metadata(stations, only(folder))

@@ -20,8 +20,9 @@ import xarray as xr
 
 from deepcams.cli import main
 from deepcams.core.errors import OutputError
-from deepcams.core.field import ValueCounts, as_field, grid_of
+from deepcams.core.field import as_field, grid_of
 from deepcams.core.grid import Grid
+from deepcams.core.values import ValueCounts
 from deepcams.downscaling import output_identity
 from deepcams.files.records import Record
 from deepcams.files.storage import LocalStorage

@@ -10,7 +10,7 @@ import xarray as xr
 from deepcams.core.errors import DeepcamsNotice, InputError
 from deepcams.core.field import as_field, field_like, grid_of
 from deepcams.core.grid import Grid
-from deepcams.methods.coarsen import area_mean, coarsen, decimate, imresize_mean
+from deepcams.methods.spatial.coarsen import area_mean, coarsen, decimate, imresize_mean
 
 COARSE, FINE = Grid.globe(0.75), Grid.globe(0.25)
 

@@ -14,9 +14,9 @@ from deepcams.core.field import as_field, field_like
 from deepcams.core.grid import Grid, place
 from deepcams.methods import build
 from deepcams.methods.arrays import TorchArrays
-from deepcams.methods.bicubic import Bicubic
-from deepcams.methods.coarsen import area_mean, coarsen
-from deepcams.methods.conserve import Conserving
+from deepcams.methods.spatial.bicubic import Bicubic
+from deepcams.methods.spatial.coarsen import area_mean, coarsen
+from deepcams.methods.spatial.conserve import Conserving
 
 METHODS = ["bilinear", "bicubic", "log-bicubic"]
 HOUR = np.timedelta64(1, "h")

@@ -14,7 +14,7 @@ from deepcams.downscaling.job import downscale_to
 from deepcams.downscaling.verify import verify
 from deepcams.methods import build
 from deepcams.methods.chains import SPATIAL, TEMPORAL
-from deepcams.methods.coarsen import coarsen
+from deepcams.methods.spatial.coarsen import coarsen
 
 HOUR = np.timedelta64(1, "h")
 IN_SPACE = ["bilinear", "bicubic", "log-bicubic"]

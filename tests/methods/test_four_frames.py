@@ -8,8 +8,8 @@ from scipy.interpolate import PchipInterpolator
 
 from deepcams.core.grid import Grid
 from deepcams.methods import AT_POINTS, TEMPORAL
-from deepcams.methods.four_frames import CatmullRom, Cubic, Pchip
 from deepcams.methods.interval import Interval
+from deepcams.methods.temporal.four_frames import CatmullRom, Cubic, Pchip
 
 THIRDS = [1 / 3, 2 / 3]
 

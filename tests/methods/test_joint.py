@@ -15,10 +15,10 @@ from deepcams.core.errors import DeepcamsNotice, InputError
 from deepcams.core.field import grid_of
 from deepcams.core.grid import Grid, cells_from_nodes
 from deepcams.methods import build
-from deepcams.methods.auxiliary import open_auxiliary
-from deepcams.methods.coarsen import area_mean
-from deepcams.methods.context import context_planes, people
-from deepcams.methods.joint import surrounded
+from deepcams.methods.joint.auxiliary import open_auxiliary
+from deepcams.methods.joint.context import context_planes, people
+from deepcams.methods.joint.estimates import surrounded
+from deepcams.methods.spatial.coarsen import area_mean
 from methods.conftest import random_field
 
 torch = pytest.importorskip("torch")

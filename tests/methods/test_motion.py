@@ -8,10 +8,11 @@ import torch
 
 from deepcams.core.errors import InputError, MissingExtraError
 from deepcams.core.grid import Grid
-from deepcams.methods import build, motion
+from deepcams.methods import build
 from deepcams.methods.arrays import NUMPY, Arrays, TorchArrays
-from deepcams.methods.flow import Flow
 from deepcams.methods.interval import Interval
+from deepcams.methods.temporal import motion
+from deepcams.methods.temporal.flow import Flow
 
 TORCH = TorchArrays("cpu")
 BOTH = pytest.mark.parametrize("arrays", [NUMPY, TORCH], ids=lambda a: a.name)
@@ -96,7 +97,7 @@ def globe_frames(grid: Grid) -> np.ndarray:
 
 def test_a_globe_has_no_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rolling the frames rolls what comes between, up to where cells and margins fall."""
-    monkeypatch.setattr("deepcams.methods.flow._FLOW_STEP", 3.0)
+    monkeypatch.setattr("deepcams.methods.temporal.flow._FLOW_STEP", 3.0)
     grid = Grid.globe(3.0)
     before, after = globe_frames(grid)
     plain = Flow().between(Interval.on_grid(before, after, grid), [1 / 3])
@@ -111,7 +112,7 @@ def test_a_globe_has_no_seam(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @BOTH
 def test_the_same_twice(arrays: Arrays, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deepcams.methods.flow._FLOW_STEP", 3.0)
+    monkeypatch.setattr("deepcams.methods.temporal.flow._FLOW_STEP", 3.0)
     grid = Grid.globe(3.0)
     one, other = (
         Flow(arrays).between(

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from deepcams.core.errors import DeepcamsError, DeepcamsNotice, InputError
-from deepcams.core.field import grid_of, load_values
+from deepcams.core.field import grid_of
 from deepcams.core.grid import Grid
+from deepcams.core.values import load_values
 from deepcams.methods import build
 from deepcams.methods.base import ANALYSIS, hour_status
 from deepcams.methods.interval import Interval
@@ -96,7 +97,7 @@ def test_a_region_smaller_than_the_size_rule_is_padded(
 
 
 def test_conserve_works_after_a_network(checkpoints: dict[str, Path]) -> None:
-    from deepcams.methods.coarsen import area_mean
+    from deepcams.methods.spatial.coarsen import area_mean
 
     field = random_field(GLOBE, 1)
     fine = build("none", str(checkpoints["abpn"])).downscale(field).values
@@ -342,9 +343,9 @@ def test_flow_refine_in_bands_is_the_whole_frame(
 ) -> None:
     method = build("flow-refine", "none").parts[0]
     field = random_field(Grid.globe(1.5))
-    monkeypatch.setattr("deepcams.methods.flow._FLOW_STEP", 1.5)
+    monkeypatch.setattr("deepcams.methods.temporal.flow._FLOW_STEP", 1.5)
     banded = method.downscale(field).values
-    monkeypatch.setattr("deepcams.methods.neural_temporal._BAND", 10_000)
+    monkeypatch.setattr("deepcams.methods.temporal.neural_temporal._BAND", 10_000)
     np.testing.assert_allclose(
         banded, method.downscale(field).values, rtol=2e-5, atol=1e-5
     )

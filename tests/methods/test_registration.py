@@ -9,7 +9,7 @@ import xarray as xr
 from deepcams.core.field import field_like, grid_of
 from deepcams.core.grid import Grid
 from deepcams.methods import SPATIAL, build
-from deepcams.methods.coarsen import coarsen
+from deepcams.methods.spatial.coarsen import coarsen
 
 COARSE, FINE = Grid.globe(0.75), Grid.globe(0.25)
 TRAINING_FREE = ["bilinear", "bicubic", "log-bicubic"]

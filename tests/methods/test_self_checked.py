@@ -9,10 +9,10 @@ import pytest
 
 from deepcams.core.grid import Grid
 from deepcams.methods.arrays import NUMPY, Arrays, TorchArrays
-from deepcams.methods.flow import Flow
-from deepcams.methods.four_frames import Cubic
 from deepcams.methods.interval import Interval
-from deepcams.methods.self_checked import AlongMotion, InPlace, SelfChecked
+from deepcams.methods.temporal.flow import Flow
+from deepcams.methods.temporal.four_frames import Cubic
+from deepcams.methods.temporal.self_checked import AlongMotion, InPlace, SelfChecked
 
 GRID = Grid(0.75, 60, 60, 40, 60)
 TORCH = TorchArrays("cpu")
@@ -148,7 +148,7 @@ def test_a_check_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_globe_has_no_seam_and_one_value_at_each_pole(
     arrays: Arrays, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deepcams.methods.flow._FLOW_STEP", 3.0)
+    monkeypatch.setattr("deepcams.methods.temporal.flow._FLOW_STEP", 3.0)
     grid = Grid.globe(3.0)
     frames = [np.roll(spots(grid, 1), 2 * k, axis=1) * (1 + 0.1 * k) for k in range(4)]
     method = SelfChecked(arrays)

@@ -9,8 +9,8 @@ import xarray as xr
 import deepcams
 from deepcams.core.field import as_field
 from deepcams.core.grid import Grid
-from deepcams.methods.flow import Flow
 from deepcams.methods.interval import Interval
+from deepcams.methods.temporal.flow import Flow
 
 
 def field(rows: int, columns: int) -> xr.DataArray:

@@ -12,9 +12,9 @@ from deepcams.core.errors import DeepcamsNotice
 from deepcams.core.grid import Grid
 from deepcams.core.sun import sun_elevation
 from deepcams.core.times import HOUR
-from deepcams.methods.four_frames import Cubic
 from deepcams.methods.interval import Interval
-from deepcams.methods.solar import SHAPE, Shape, Sun, fitted_share
+from deepcams.methods.temporal.four_frames import Cubic
+from deepcams.methods.temporal.solar import SHAPE, Shape, Sun, fitted_share
 
 THIRDS = (1 / 3, 2 / 3)
 KIGALI = (-1.95, 30.06)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepcams.core.grid import Grid, pad
-from deepcams.methods.tiling import Axis, Tiles
+from deepcams.methods.spatial.tiling import Axis, Tiles
 
 GRIDS = {
     "globe": Grid.globe(3.0),

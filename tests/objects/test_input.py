@@ -19,7 +19,7 @@ from deepcams.cli import main
 from deepcams.core.errors import DeepcamsNotice, InputError, OutputError
 from deepcams.files import copies
 from deepcams.files.copies import copied
-from deepcams.readers.detect import find_files
+from deepcams.readers.formats.detect import find_files
 from objects.conftest import SECRET, Bucket
 from objects.test_output import OPTIONS, _undated
 from readers.conftest import _world

@@ -25,7 +25,7 @@ from deepcams.plotting import (
     series_figure,
 )
 from deepcams.plotting.maps import _ticks
-from deepcams.plotting.scatter import ScatterPanel, scatter_figure
+from deepcams.plotting.scores.scatter import ScatterPanel, scatter_figure
 
 START = np.datetime64("2019-12-31T15", "ns")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deepcams.core.errors import DeepcamsNotice
-from deepcams.plotting import page
+from deepcams.plotting import lettering
 from deepcams.plotting.page import SIZES, Row, Sheet, Texts, save
 
 TITLE = "细颗粒物 PM$_{2.5}$, 北京"
@@ -18,11 +18,11 @@ USUAL = "PM$_{2.5}$, 0.25°, Москва, Αθήνα, µg m⁻³"
 
 @pytest.fixture(autouse=True)
 def _own_font_alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(page, "FONTS", ("No Such Font", "DejaVu Sans"))
-    for cached in (page.families, page._letters, page.text_width):
+    monkeypatch.setattr(lettering, "FONTS", ("No Such Font", "DejaVu Sans"))
+    for cached in (lettering.families, lettering.letters, lettering.text_width):
         cached.cache_clear()
     yield
-    for cached in (page.families, page._letters, page.text_width):
+    for cached in (lettering.families, lettering.letters, lettering.text_width):
         cached.cache_clear()
 
 
@@ -48,13 +48,13 @@ def test_a_font_that_has_the_letters_is_used(
 ) -> None:
     """Cmr10 (without Greek or Cyrillic) and DejaVu Sans Mono: each letter comes from the first font that has it."""
     assert drawn(USUAL, tmp_path) == []
-    monkeypatch.setattr(page, "FONTS", ("cmr10", "DejaVu Sans Mono"))
-    for cached in (page.families, page._letters, page.text_width):
+    monkeypatch.setattr(lettering, "FONTS", ("cmr10", "DejaVu Sans Mono"))
+    for cached in (lettering.families, lettering.letters, lettering.text_width):
         cached.cache_clear()
     figure = Sheet(SIZES["column"], Texts(USUAL), [Row(0.0, tall=1.0)]).figure
     assert figure.texts[0].get_fontfamily() == ["cmr10", "DejaVu Sans Mono"]
     assert drawn(USUAL, tmp_path) == []
-    monkeypatch.setattr(page, "FONTS", ("cmr10",))
-    for cached in (page.families, page._letters):
+    monkeypatch.setattr(lettering, "FONTS", ("cmr10",))
+    for cached in (lettering.families, lettering.letters):
         cached.cache_clear()
     assert "no font on this machine has" in drawn(USUAL, tmp_path)[0]

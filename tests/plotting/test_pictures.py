@@ -28,7 +28,7 @@ from deepcams.core.errors import InputError
 from deepcams.core.field import field_like, grid_of
 from deepcams.core.grid import Grid
 from deepcams.core.period import Period
-from deepcams.methods.coarsen import coarsen
+from deepcams.methods.spatial.coarsen import coarsen
 from deepcams.plotting import (
     animate,
     annual_figure,
@@ -39,10 +39,10 @@ from deepcams.plotting import (
     series_figure,
     training_figure,
 )
-from deepcams.plotting.diurnal import Cycle, diurnal_figure
 from deepcams.plotting.page import SIZES, picture
-from deepcams.plotting.scatter import ScatterPanel, scatter_figure
-from deepcams.plotting.stations import station_map
+from deepcams.plotting.scores.diurnal import Cycle, diurnal_figure
+from deepcams.plotting.scores.scatter import ScatterPanel, scatter_figure
+from deepcams.plotting.scores.stations import station_map
 
 BASELINE = Path(__file__).parent / "baseline"
 WIDTH = 220  # pixels of a baseline: letters become grey, places and colours stay

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from deepcams.plotting.page import credit_words
-from deepcams.stations.figures import _credit
+from deepcams.stations.tables.figures import _credit
 
 EAC4, WORLD = (
     "CAMS global reanalysis (EAC4)",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deepcams.plotting.target import TargetPanel, target_figure
+from deepcams.plotting.scores.target import TargetPanel, target_figure
 
 
 @pytest.mark.parametrize("size", ["screen", "column"])

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from deepcams.plotting.taylor import TaylorPoint, taylor_figure
+from deepcams.plotting.scores.taylor import TaylorPoint, taylor_figure
 
 
 def _drawn(figure) -> dict[str, tuple[float, float]]:

@@ -8,7 +8,7 @@ import pytest
 from matplotlib import image
 
 from deepcams.core.errors import OutputError
-from deepcams.plotting.training import draw_curve
+from deepcams.plotting.scores.training import draw_curve
 
 _HEAD = "step,epoch,minutes,lr,loss,gradient,mae,rmse,baseline_mae,skill,best\n"
 

@@ -15,9 +15,9 @@ import xarray as xr
 
 from deepcams.core.errors import InputError, OutputError
 from deepcams.files.cache import cache_dir, writable
-from deepcams.readers import archive
-from deepcams.readers.archive import unpack
 from deepcams.readers.cams import open_cams
+from deepcams.readers.formats import archive
+from deepcams.readers.formats.archive import unpack
 
 Save = Callable[..., Path]
 World = Callable[..., xr.DataArray]

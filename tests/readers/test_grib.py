@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from deepcams import open_cams
 from deepcams.core.errors import DeepcamsNotice, InputError
-from deepcams.readers import grib
+from deepcams.readers.formats import grib
 from deepcams.readers.inspect import inspect
 
 eccodes = pytest.importorskip("eccodes", reason="the extra [grib] is not installed")

@@ -11,9 +11,9 @@ import xarray as xr
 
 from deepcams.cli import main
 from deepcams.core.errors import InputError
-from deepcams.readers.archive import unpack
 from deepcams.readers.cams import open_cams, open_cams_files
-from deepcams.readers.detect import find_files
+from deepcams.readers.formats.archive import unpack
+from deepcams.readers.formats.detect import find_files
 from deepcams.readers.frames import read_block
 from services.cams_files import answer
 

@@ -14,7 +14,7 @@ from deepcams.core.errors import DeepcamsNotice, InputError, MissingExtraError
 from deepcams.core.field import grid_of
 from deepcams.core.grid import Grid
 from deepcams.readers.cams import open_cams
-from deepcams.readers.datasets import CHUNK_BYTES
+from deepcams.readers.formats.datasets import CHUNK_BYTES
 from deepcams.readers.stored import Stored
 
 Save = Callable[..., Path]

@@ -12,8 +12,8 @@ import xarray as xr
 import deepcams
 from deepcams.core.errors import InputError
 from deepcams.readers.cams import open_cams
-from deepcams.readers.datasets import open_datasets
-from deepcams.readers.detect import find_files
+from deepcams.readers.formats.datasets import open_datasets
+from deepcams.readers.formats.detect import find_files
 from deepcams.readers.geos_cf import open_geos_cf
 from deepcams.readers.open import layout_of, open_field
 

@@ -14,8 +14,8 @@ import pytest
 import xarray as xr
 
 from deepcams.core.errors import InputError
-from deepcams.readers.datasets import open_datasets
-from deepcams.readers.detect import find_files
+from deepcams.readers.formats.datasets import open_datasets
+from deepcams.readers.formats.detect import find_files
 from deepcams.readers.open import open_field
 
 World = Callable[..., xr.DataArray]

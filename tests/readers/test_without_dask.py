@@ -14,7 +14,7 @@ import xarray as xr
 
 from deepcams.core.field import as_field
 from deepcams.readers.cams import open_cams, open_cams_files
-from deepcams.readers.detect import find_files
+from deepcams.readers.formats.detect import find_files
 from deepcams.readers.frames import Frames
 from deepcams.readers.stored import Indexed, Stored
 

@@ -25,7 +25,8 @@ from deepcams.files.records import FOLDER, Record, Records, inside
 from deepcams.files.yaml_file import parse_yaml
 from deepcams.networks import build
 from deepcams.readers.open import open_field
-from deepcams.stations import open_openaq, station_files
+from deepcams.stations import open_openaq
+from deepcams.stations.archive import station_files
 from deepcams.writers.target import FILES
 
 ROOT = Path(__file__).parents[2]
@@ -194,7 +195,7 @@ def test_packed_tables_are_never_unpacked_whole(
 
 
 def test_an_object_of_openaq_that_unpacks_without_end() -> None:
-    from deepcams.fetch.openaq import read_rows
+    from deepcams.fetch.openaq_rows import read_rows
 
     bomb = gzip.compress(bytes(100 << 20))
     with pytest.raises(OSError, match="unpacks to more than 67"):

@@ -16,7 +16,7 @@ from deepcams.core.field import grid_of
 from deepcams.core.grid import Grid
 from deepcams.core.period import Period
 from deepcams.core.times import HOUR
-from deepcams.methods.coarsen import coarsen
+from deepcams.methods.spatial.coarsen import coarsen
 from deepcams.readers.cams import open_cams
 from deepcams.readers.geos_cf import open_geos_cf
 from deepcams.simulation import write_openaq

@@ -10,7 +10,7 @@ from deepcams.core.errors import InputError
 from deepcams.core.field import grid_of, is_mean
 from deepcams.core.grid import Grid
 from deepcams.files.land_mask import land_fraction
-from deepcams.methods.coarsen import coarsen
+from deepcams.methods.spatial.coarsen import coarsen
 from deepcams.readers import SOURCES
 from deepcams.simulation import emissions
 from deepcams.simulation import world as world_module

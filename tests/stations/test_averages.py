@@ -9,6 +9,8 @@ import pytest
 from deepcams.core.errors import InputError
 from deepcams.core.observations import Observations
 from deepcams.evaluation.sums import pairs_of
+from deepcams.stations.archive.openaq import open_openaq
+from deepcams.stations.archive.quality import STEPS, Quality
 from deepcams.stations.averages import (
     Calendar,
     annual,
@@ -17,8 +19,6 @@ from deepcams.stations.averages import (
     hours_a_day,
     offsets,
 )
-from deepcams.stations.openaq import open_openaq
-from deepcams.stations.quality import STEPS, Quality
 from deepcams.stations.validation import Options, validate
 
 HOUR = 3600

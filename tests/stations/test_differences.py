@@ -10,11 +10,11 @@ import pytest
 import xarray as xr
 
 from deepcams.core.field import as_field
-from deepcams.stations import differences
-from deepcams.stations import station_tables as tables
+from deepcams.stations.archive.openaq import open_openaq
+from deepcams.stations.archive.quality import STEPS, Quality
 from deepcams.stations.blocks import Weeks, regions_of, week_of
-from deepcams.stations.openaq import open_openaq
-from deepcams.stations.quality import STEPS, Quality
+from deepcams.stations.tables import differences
+from deepcams.stations.tables import station_tables as tables
 from deepcams.stations.validation import Options, validate
 
 CLEAN = Quality(skip=frozenset(STEPS) - {"missing", "hourly"})

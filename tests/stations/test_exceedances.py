@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deepcams.stations import averages_tables
+from deepcams.stations.archive.openaq import open_openaq
+from deepcams.stations.archive.quality import STEPS, Quality
 from deepcams.stations.averages import Means
 from deepcams.stations.exceedances import (
     compliance,
@@ -13,9 +14,8 @@ from deepcams.stations.exceedances import (
     rows,
     scores,
 )
-from deepcams.stations.openaq import open_openaq
-from deepcams.stations.quality import STEPS, Quality
 from deepcams.stations.station_years import PERCENTILES, Years, possible_days
+from deepcams.stations.tables import averages_tables
 from deepcams.stations.validation import Options, validate
 
 CLEAN = Quality(skip=frozenset(STEPS) - {"missing", "hourly"})

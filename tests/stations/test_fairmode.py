@@ -15,6 +15,8 @@ from deepcams.cli import main
 from deepcams.core.errors import InputError
 from deepcams.core.field import as_field
 from deepcams.evaluation.sums import sum_pairs
+from deepcams.stations.archive.openaq import open_openaq
+from deepcams.stations.archive.quality import STEPS, Quality
 from deepcams.stations.fairmode import (
     PARAMETERS,
     Target,
@@ -24,8 +26,6 @@ from deepcams.stations.fairmode import (
     interpolated_90,
     parameters_of,
 )
-from deepcams.stations.openaq import open_openaq
-from deepcams.stations.quality import STEPS, Quality
 from deepcams.stations.validation import Options, validate
 
 CLEAN = Quality(skip=frozenset(STEPS) - {"missing", "hourly"})

@@ -9,9 +9,9 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm
 
-from deepcams.plotting.diurnal import Cycle, diurnal_figure
-from deepcams.plotting.scatter import ScatterPanel, scatter_figure
-from deepcams.plotting.stations import station_map, view_of
+from deepcams.plotting.scores.diurnal import Cycle, diurnal_figure
+from deepcams.plotting.scores.scatter import ScatterPanel, scatter_figure
+from deepcams.plotting.scores.stations import station_map, view_of
 
 
 def _panel(title: str, seed: int, top: float = 60.0) -> ScatterPanel:

@@ -8,9 +8,9 @@ import pytest
 from deepcams.core.errors import InputError
 from deepcams.evaluation.scores import SCORES, Score, bootstrap, figures
 from deepcams.evaluation.sums import COLUMNS, Pairs, pairs_of, sum_pairs
-from deepcams.stations import station_tables as tables
-from deepcams.stations.openaq import open_openaq
-from deepcams.stations.quality import STEPS, Quality
+from deepcams.stations.archive.openaq import open_openaq
+from deepcams.stations.archive.quality import STEPS, Quality
+from deepcams.stations.tables import station_tables as tables
 from deepcams.stations.validation import Options, validate
 
 PLACES = {

@@ -17,10 +17,10 @@ from deepcams.cli import main
 from deepcams.core.errors import DeepcamsNotice, InputError
 from deepcams.core.period import Period
 from deepcams.methods import AT_POINTS
-from deepcams.stations import in_time_tables as tables
+from deepcams.stations.archive.openaq import open_openaq
+from deepcams.stations.archive.quality import ALWAYS, STEPS, Quality
 from deepcams.stations.in_time import Options, evaluate
-from deepcams.stations.openaq import open_openaq
-from deepcams.stations.quality import ALWAYS, STEPS, Quality
+from deepcams.stations.tables import in_time_tables as tables
 from deepcams.stations.windows import FRAMES, HIDDEN, find_windows
 from deepcams.workers import DaskWorkers
 

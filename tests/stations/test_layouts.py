@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 
 from deepcams.core.errors import DeepcamsNotice, InputError
-from deepcams.stations.layouts import plain_parameter, unit_factor
-from deepcams.stations.openaq import open_openaq
-from deepcams.stations.sorted_copy import StationArchive
+from deepcams.stations.archive.layouts import plain_parameter, unit_factor
+from deepcams.stations.archive.openaq import open_openaq
+from deepcams.stations.archive.sorted_copy import StationArchive
 
 PLACES = {11: (52.5, 15.0), 22: (40.0, 116.0)}
 

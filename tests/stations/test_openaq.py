@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 from deepcams.core.errors import DeepcamsNotice, InputError
-from deepcams.stations import ingest
-from deepcams.stations.openaq import open_openaq
-from deepcams.stations.sorted_copy import load
-from deepcams.stations.station_files import find_station_files
+from deepcams.stations.archive import ingest
+from deepcams.stations.archive.openaq import open_openaq
+from deepcams.stations.archive.sorted_copy import load
+from deepcams.stations.archive.station_files import find_station_files
 
 PLACES = {1: (52.5, 15.0), 22: (40.0, 116.0), 3: (-33.4, -70.6)}
 

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from deepcams.core.errors import InputError
-from deepcams.stations.openaq import open_openaq
-from deepcams.stations.quality import ALWAYS, STEPS, Control, Quality
-from deepcams.stations.quality_steps import hourly
-from deepcams.stations.sorted_copy import Rows
+from deepcams.stations.archive.openaq import open_openaq
+from deepcams.stations.archive.quality import ALWAYS, STEPS, Control, Quality
+from deepcams.stations.archive.quality_steps import hourly
+from deepcams.stations.archive.sorted_copy import Rows
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ import pytest
 from deepcams.core.errors import OutputError
 from deepcams.stations import extract as series
 from deepcams.stations import from_files, validation
+from deepcams.stations.archive.sorted_copy import StationArchive
 from deepcams.stations.from_files import Request, validate_files
-from deepcams.stations.sorted_copy import StationArchive
 from deepcams.stations.validation import Options
 
 PLACES = {

@@ -12,11 +12,11 @@ from deepcams.core.field import as_field
 from deepcams.core.grid import Grid
 from deepcams.simulation.world import SimulatedWorld
 from deepcams.simulation.write_world import simulate
-from deepcams.stations import station_tables as tables
-from deepcams.stations.openaq import open_openaq
-from deepcams.stations.quality import Control, Quality
-from deepcams.stations.quality_steps import runs
-from deepcams.stations.sorted_copy import Rows, StationArchive
+from deepcams.stations.archive.openaq import open_openaq
+from deepcams.stations.archive.quality import Control, Quality
+from deepcams.stations.archive.quality_steps import runs
+from deepcams.stations.archive.sorted_copy import Rows, StationArchive
+from deepcams.stations.tables import station_tables as tables
 from deepcams.stations.validation import Options, validate
 
 BOX = (60.0, 5.0, 140.0, 45.0)

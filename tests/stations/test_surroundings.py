@@ -12,9 +12,9 @@ import pytest
 
 from deepcams.cli import main
 from deepcams.files.land_mask import land_fraction
-from deepcams.stations import station_tables
-from deepcams.stations.metadata import count_surroundings, note_surroundings
-from deepcams.stations.openaq import open_openaq
+from deepcams.stations.archive.metadata import count_surroundings, note_surroundings
+from deepcams.stations.archive.openaq import open_openaq
+from deepcams.stations.tables import station_tables
 from deepcams.stations.validation import validate
 
 PLACES = {

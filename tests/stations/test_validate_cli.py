@@ -16,10 +16,10 @@ from rich.console import Console
 from scipy.stats import linregress
 
 from deepcams.cli import main
-from deepcams.stations import figures
-from deepcams.stations import station_tables as tables
+from deepcams.stations.archive.quality import ALWAYS, STEPS
 from deepcams.stations.from_files import Request, validate_files
-from deepcams.stations.quality import ALWAYS, STEPS
+from deepcams.stations.tables import figures
+from deepcams.stations.tables import station_tables as tables
 from services.files import FileTree
 
 PLACES = {1: (52.5, 15.0), 2: (45.0, 22.5), 3: (37.5, 7.5)}
@@ -397,7 +397,7 @@ def test_the_cycle_is_of_stations_with_the_whole_day(
     table = table[(table["location_id"] != 4) | (hour >= 18)]
     drawn: list[Any] = []
     monkeypatch.setattr(
-        "deepcams.plotting.diurnal.diurnal_figure",
+        "deepcams.plotting.scores.diurnal.diurnal_figure",
         lambda cycles, **words: drawn.append((cycles, words["note"])),
     )
     path = save_table(table, "part.csv")

@@ -11,10 +11,10 @@ import xarray as xr
 from deepcams.core.field import as_field
 from deepcams.core.grid import Grid, place
 from deepcams.methods import SpatialDownscaler, TemporalDownscaler, build
-from deepcams.methods.bicubic import LogBicubic
 from deepcams.methods.chains import SPATIAL
-from deepcams.methods.four_frames import Cubic
 from deepcams.methods.interval import Interval
+from deepcams.methods.spatial.bicubic import LogBicubic
+from deepcams.methods.temporal.four_frames import Cubic
 from deepcams.testing import check_downscaler, check_field
 
 

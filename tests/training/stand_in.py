@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from deepcams.core.grid import Grid, cells_from_nodes
-from deepcams.methods.coarsen import METHODS
+from deepcams.methods.spatial.coarsen import METHODS
 from deepcams.training.store.open import Prepared
 
 

@@ -13,7 +13,7 @@ from stored import DAY, frames, left_out, memory, snapshot
 from deepcams.core.errors import DeepcamsNotice, InputError, OutputError
 from deepcams.core.field import grid_of
 from deepcams.core.grid import Grid
-from deepcams.methods.coarsen import METHODS, area_mean, coarsen
+from deepcams.methods.spatial.coarsen import METHODS, area_mean, coarsen
 from deepcams.readers.geos_cf import open_geos_cf
 from deepcams.readers.open import open_field
 from deepcams.simulation.world import SimulatedWorld

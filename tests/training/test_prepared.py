@@ -12,7 +12,7 @@ import xarray as xr
 from deepcams.core.errors import InputError
 from deepcams.core.field import as_field, field_like
 from deepcams.core.grid import Grid, cells_from_nodes
-from deepcams.methods.coarsen import METHODS
+from deepcams.methods.spatial.coarsen import METHODS
 from deepcams.training.store.open import Prepared
 from deepcams.training.store.prepare import prepare
 

@@ -13,7 +13,7 @@ import torch
 from stand_in import StandIn, world
 
 from deepcams.core.grid import Grid, cells_from_nodes
-from deepcams.methods.coarsen import METHODS
+from deepcams.methods.spatial.coarsen import METHODS
 from deepcams.networks import build
 from deepcams.networks.scaling import Asinh
 from deepcams.training.distributed import Ranks
@@ -244,7 +244,7 @@ def test_the_initial_estimate_sees_beyond_the_crop_but_not_beyond_the_region(
         return np.stack([before, after, (1 - t) * before + t * after])
 
     monkeypatch.setattr(
-        "deepcams.methods.flow.initial_estimate", estimate, raising=False
+        "deepcams.methods.temporal.flow.initial_estimate", estimate, raising=False
     )
     experiment = parse_experiment(values("temporal"))
     store: Any = world()

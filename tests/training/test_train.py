@@ -18,7 +18,7 @@ from deepcams.core.grid import Grid
 from deepcams.core.times import stamp
 from deepcams.networks.checkpoint import load
 from deepcams.training.experiment_file import parse_experiment, read_experiment
-from deepcams.training.flow_cache import FlowCache
+from deepcams.training.frame_cache import FlowCache
 from deepcams.training.loop import Summary, train
 from deepcams.training.run_folder import EXPERIMENT, LOG, STATE, read_log
 from deepcams.training.samples import Draw

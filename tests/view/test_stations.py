@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("pyarrow")
 
-from deepcams.stations.openaq import open_openaq
+from deepcams.stations.archive.openaq import open_openaq
 from deepcams.view.station_layer import FARTHEST_KM, Stations
 
 

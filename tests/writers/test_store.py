@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepcams.core.errors import InputError
-from deepcams.core.field import ValueCounts
 from deepcams.core.grid import Grid
+from deepcams.core.values import ValueCounts
 from deepcams.files.records import Record
 from deepcams.methods.base import ANALYSIS, INTERPOLATED, MISSING
 from deepcams.writers import BitRound, Contents, Layout, open_target, split_hours

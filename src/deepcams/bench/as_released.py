@@ -14,8 +14,8 @@ import torch
 
 from deepcams.methods.base import Chain
 from deepcams.methods.interval import Interval
-from deepcams.methods.neural_spatial import NeuralSpatial
-from deepcams.methods.neural_temporal import NeuralTemporal
+from deepcams.methods.spatial.neural_spatial import NeuralSpatial
+from deepcams.methods.temporal.neural_temporal import NeuralTemporal
 from deepcams.networks.abpn import ABPN, ABPNOptions
 from deepcams.networks.base import Network
 from deepcams.networks.checkpoint import Card, Checkpoint

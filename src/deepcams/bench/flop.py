@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepcams.core.grid import Grid
-from deepcams.methods.exported_spatial import ExportedSpatial
+from deepcams.methods.exported import ExportedSpatial
 from deepcams.methods.interval import Interval
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def _in_torch(method: Any) -> Any:
     """Return an exported network as one whose operations torch counts; other methods as they are."""
     if not isinstance(method, ExportedSpatial) or find_spec("torch") is None:
         return method
-    from deepcams.methods.neural_spatial import NeuralSpatial
+    from deepcams.methods.spatial.neural_spatial import NeuralSpatial
     from deepcams.networks.checkpoint import SUFFIX, load
 
     return NeuralSpatial(load(method.checkpoint.path.with_suffix(SUFFIX)), "cpu")

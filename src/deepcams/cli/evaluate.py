@@ -15,7 +15,7 @@ from deepcams.cli.worker_options import Number, Scheduler
 if TYPE_CHECKING:
     from xarray import DataArray
 
-    from deepcams.stations.sorted_copy import StationArchive
+    from deepcams.stations.archive.sorted_copy import StationArchive
 
 app = typer.Typer(
     rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
@@ -192,9 +192,13 @@ def evaluate(
 
     from deepcams.cli.progress import one_bar
     from deepcams.cli.worker_options import opened
+    from deepcams.core.late_dask import import_dask_late
+    from deepcams.downscaling.memory import keep_memory
     from deepcams.evaluation import experiment as simulation
     from deepcams.evaluation.tables import check_folder, check_writable, save
 
+    keep_memory()
+    import_dask_late()
     _refuse_others(context, kind, task)
     for path in (json, csv, markdown):
         if path is not None:
@@ -204,7 +208,8 @@ def evaluate(
     tables: Any
     scored: Callable[..., Any]
     if kind == "stations":
-        from deepcams.stations import in_time, in_time_tables
+        from deepcams.stations import in_time
+        from deepcams.stations.tables import in_time_tables
 
         tables = in_time_tables
         options = in_time.Options.of_texts(
@@ -277,7 +282,7 @@ def _refuse_others(context: typer.Context, kind: str, task: str) -> None:
 def _is_table(given: str) -> bool:
     """Return whether a file, or the first table-like one of a folder, is a table of stations."""
     from deepcams.core.errors import InputError
-    from deepcams.stations.station_files import is_table
+    from deepcams.stations.archive.station_files import is_table
 
     path = Path(given).expanduser()
     first = next(path.rglob("*.csv*"), None) if path.is_dir() else path
@@ -312,7 +317,7 @@ def _open_stations(
 ) -> StationArchive:
     """Open stations; point at ``--truth fields`` where a file is no table."""
     from deepcams.core.errors import InputError
-    from deepcams.stations.openaq import open_openaq
+    from deepcams.stations.archive.openaq import open_openaq
 
     try:
         return open_openaq(
@@ -332,7 +337,7 @@ def _open_stations(
 def _draw(document: dict[str, Any], folder: Path) -> list[Path]:
     """Draw the figures of an evaluation into a folder."""
     from deepcams.plotting import save
-    from deepcams.plotting.evaluation import skill_by_hour_figure, spectra_figure
+    from deepcams.plotting.scores.evaluation import skill_by_hour_figure, spectra_figure
 
     drawn = []
     if document["details"].get("spectra"):

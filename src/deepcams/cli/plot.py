@@ -306,7 +306,7 @@ def stations(
 ) -> None:
     """Stations on a map, coloured by hours or by R, after quality control (Fig. 1)."""
     from deepcams.core.errors import InputError
-    from deepcams.stations import figures
+    from deepcams.stations.tables import figures
 
     _check(out)
     if colour is Colour.R and not field:
@@ -341,7 +341,7 @@ def scatter(
     size: Paper = Size.PAGE,
 ) -> None:
     """Stations against the field and the original, a panel a year (Fig. 6)."""
-    from deepcams.stations import figures
+    from deepcams.stations.tables import figures
 
     _check(out)
     _save(
@@ -368,7 +368,7 @@ def diurnal(
 ) -> None:
     """The mean day at stations: observed, field, original."""
     from deepcams.core.errors import InputError
-    from deepcams.stations import figures
+    from deepcams.stations.tables import figures
 
     _check(out)
     figure = figures.draw_cycle(
@@ -427,7 +427,7 @@ def spectra(
     title: Title = "",
 ) -> None:
     """Power and squared coherence against the truth by wavelength, of an evaluation."""
-    from deepcams.plotting.evaluation import read_scores, spectra_figure
+    from deepcams.plotting.scores.evaluation import read_scores, spectra_figure
 
     _check(out)
     figure = spectra_figure(
@@ -448,7 +448,7 @@ def skill_by_hour(
     title: Title = "",
 ) -> None:
     """Error and skill by local solar time of an evaluation: land and sea apart, or at stations."""
-    from deepcams.plotting.evaluation import read_scores, skill_by_hour_figure
+    from deepcams.plotting.scores.evaluation import read_scores, skill_by_hour_figure
 
     _check(out)
     figure = skill_by_hour_figure(

@@ -64,7 +64,7 @@ def train(
     from deepcams.cli.stopping import Stopping, command_line
     from deepcams.core.errors import DeepcamsError
     from deepcams.downscaling.memory import keep_memory
-    from deepcams.plotting.training import draw_curve
+    from deepcams.plotting.scores.training import draw_curve
     from deepcams.training.experiment_file import read_experiment, values_of
 
     silent = int(os.environ.get("RANK", "0")) > 0  # of several processes, one speaks

@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from deepcams.core.errors import InputError
-from deepcams.core.field import UNITS, units_factor
 from deepcams.core.species import AIR_DENSITY, GASES, Species, species_of
+from deepcams.core.units import UNITS, units_factor
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -8,92 +8,27 @@ with negative ones. ``attrs["cell_methods"]`` says whether its values are instan
 
 from __future__ import annotations
 
-import contextlib
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepcams.core.errors import InputError, notice
+from deepcams.core.errors import InputError
 from deepcams.core.grid import Grid
 from deepcams.core.species import COORDINATE_NAMES, PM25
 from deepcams.core.times import HOUR, snap, stamp, storage_precision
 
 if TYPE_CHECKING:
     import xarray as xr
+from deepcams.core.units import UNITS
 
-UNITS = "ug m-3"
 DIMS = ("time", "latitude", "longitude")
-SMALL_NEGATIVE = -1.0
-"""Values from here (ug m-3) up to 0 are noise of packing and analysis and become 0; lower ones are missing."""
-IMPLAUSIBLE = 1e7
-"""Values from here on (ug m-3; 10 g m-3) are undefined values not marked as missing, or in other units."""
 CLOCK = "clock"
 """Attribute of a field whose times are not UTC: :data:`LOCAL_DATE`."""
 LOCAL_DATE = "local date"
 """The times of means over days that begin at another moment in each cell."""
 FRAME_AGE = 3 * HOUR
 """A frame represents the time up to the next one, but no longer than this."""
-
-_MASSES = {"kg": 1e9, "g": 1e6, "mg": 1e3, "ug": 1.0, "mcg": 1.0, "ng": 1e-3}
-_WORDS = {
-    "kilogram": "kg",
-    "milligram": "mg",
-    "microgram": "ug",
-    "nanogram": "ng",
-    "gram": "g",
-}
-_SIGNS = str.maketrans(
-    "\N{MICRO SIGN}\N{GREEK SMALL LETTER MU}"
-    "\N{MINUS SIGN}\N{SUPERSCRIPT MINUS}"
-    "\N{MIDDLE DOT}\N{DOT OPERATOR}\N{MULTIPLICATION SIGN}\N{NO-BREAK SPACE}"
-    "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079",
-    "uu--    0123456789",
-)
-_CONCENTRATION = re.compile(
-    r"(?:(?P<number>\d+\.?\d*(?:e[+-]?\d+)?)(?:(?:\*\*|\^)(?P<power>[+-]?\d+))?[\s*.]*)?"
-    r"(?P<mass>kg|mg|ug|mcg|ng|g)"
-    r"(?:[\s./*]*m(?:\*\*|\^)?\(?\{?-3\}?\)?|\s*(?:/|\bper\b)\s*\(?(?:m(?:\*\*|\^)?3|cubic m)\)?)"
-)
-
-
-def units_factor(units: object, where: object) -> float:
-    """Return the factor that turns a mass concentration in ``units`` into ug m-3.
-
-    Understands ``kg m**-3``, ``kg/m3``, ``kg m^-3``, ``1e-9 kg m-3``, ``micrograms per cubic meter``, both micro signs,
-    superscript digits, and g, mg, ng. Units are never guessed: none, or ``1``, is refused like any other wrong unit.
-
-    Raises:
-        InputError: the units are no mass concentration.
-    """
-    text = str(units).strip().translate(_SIGNS)
-    text = text.lower() if text.isupper() else text  # (else Mg would be mg)
-    grams = r"\b((?:kilo|milli|micro|nano)?gram)(?:me)?s?\b"
-    text = re.sub(grams, lambda found: _WORDS[found[1].lower()], text, flags=re.I)
-    text = re.sub(r"\bmet(?:er|re)s?\b", "m", text, flags=re.I).replace("E", "e")
-    found = _CONCENTRATION.fullmatch(text)
-    factor = 0.0
-    if found is not None:
-        with contextlib.suppress(ArithmeticError):  # 0**-1, 10**999
-            number = float(found["number"] or 1) ** int(found["power"] or 1)
-            factor = number * _MASSES[found["mass"]]
-    if not 0 < factor < float("inf"):
-        found_units = repr(str(units))
-        do = "choose another variable with --variable, or correct the attribute units"
-        if units is None or not str(units).strip():
-            found_units = "no units"
-            do = (
-                "write them into the file's attribute units, for they are never guessed"
-            )
-        raise InputError(
-            f"{where}: units",
-            "a mass concentration (kg m-3 or ug m-3)",
-            found_units,
-            do,
-        )
-    return factor
 
 
 def _coordinate(array: xr.DataArray, name: str, where: object) -> str:
@@ -432,113 +367,3 @@ def moments(field: xr.DataArray, first: np.datetime64, last: np.datetime64) -> s
 def is_mean(field: xr.DataArray) -> bool:
     """Return whether the field's values are means over an interval around their stamp (else they are instants)."""
     return "mean" in str(field.attrs.get("cell_methods", ""))
-
-
-@dataclass(frozen=True)
-class ValueCounts:
-    """Counts of values by what was done to them while loading; counts add.
-
-    Attributes:
-        total: values seen.
-        missing: NaN in the input.
-        negative: small negatives set to 0.
-        implausible: values set to missing: below :data:`SMALL_NEGATIVE`, or (in :func:`clean`) too large.
-        clipped: values above what a network's scaling can hold, which lose the excess.
-    """
-
-    total: int = 0
-    missing: int = 0
-    negative: int = 0
-    implausible: int = 0
-    clipped: int = 0
-
-    def __add__(self, other: ValueCounts) -> ValueCounts:
-        return ValueCounts(
-            *(getattr(self, f.name) + getattr(other, f.name) for f in fields(self))
-        )
-
-
-def clean(values: np.ndarray) -> ValueCounts:
-    """Apply deepcams' rule to concentrations, in place: small negatives become 0, impossible values missing.
-
-    Values computed with are first checked by :func:`refuse_impossible`, so that only those below
-    :data:`SMALL_NEGATIVE` become missing; values that are only shown need no check.
-
-    Args:
-        values: of any shape, float, ug m-3; NaN is missing.
-    """
-    if (
-        values.size and values.min() >= 0 and values.max() < IMPLAUSIBLE
-    ):  # a NaN makes both false
-        return ValueCounts(values.size)
-    missing = np.isnan(values)
-    with np.errstate(invalid="ignore"):
-        implausible = (values < SMALL_NEGATIVE) | (values >= IMPLAUSIBLE)
-        negative = (values < 0) & ~implausible
-    values[implausible] = np.nan
-    values[negative] = 0
-    counts = (int(np.count_nonzero(mask)) for mask in (missing, negative, implausible))
-    return ValueCounts(values.size, *counts)
-
-
-def refuse_impossible(
-    values: np.ndarray, where: object, place: Callable[[Sequence[int]], str]
-) -> None:
-    """Refuse infinite values, and those that no air can have (:data:`IMPLAUSIBLE`).
-
-    Args:
-        values: of any shape, float, ug m-3; NaN is missing.
-        where: file or field, for the message.
-        place: describes the place of a value, given its indices.
-
-    Raises:
-        InputError: there is one; the first infinite one, or the largest, is named with its place.
-    """
-    if not values.size:
-        return
-    low, high = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
-    if np.isinf(low) or np.isinf(high):
-        at = np.argwhere(np.isinf(values))[0].tolist()
-        raise InputError(
-            where,
-            "finite values",
-            f"an infinite one at {place(at)}",
-            "mask it in the input",
-        )
-    if high >= IMPLAUSIBLE:
-        at = np.argwhere(values == high)[0].tolist()
-        raise InputError(
-            where,
-            f"values of air (below {IMPLAUSIBLE:g} {UNITS})",
-            f"{high:.3g} {UNITS} at {place(at)}",
-            "mark undefined values as missing (_FillValue), or correct the attribute units",
-        )
-
-
-def load_values(
-    field: xr.DataArray, where: object = "field"
-) -> tuple[np.ndarray, ValueCounts]:
-    """Read a field's values into memory: float32, never negative, missing ones NaN, with counts.
-
-    Raises:
-        InputError: an infinite value, or one that no air can have (:data:`IMPLAUSIBLE`).
-    """
-    values = np.array(
-        field.data, dtype=np.float32
-    )  # a copy, for clean() works in place
-
-    def place(at: Sequence[int]) -> str:
-        time, row, column = at
-        latitude, longitude = field.latitude.values[row], field.longitude.values[column]
-        return f"{str(field.time.values[time])[:16]}, {latitude:g} N {longitude:g} E"
-
-    refuse_impossible(values, where, place)
-    return values, clean(values)
-
-
-def tell_counts(counts: ValueCounts) -> None:
-    """Give a notice where values were changed while loading."""
-    if counts.implausible:
-        notice(
-            f"{counts.implausible} values below {SMALL_NEGATIVE:g} {UNITS} are taken as missing"
-        )

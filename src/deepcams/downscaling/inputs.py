@@ -8,8 +8,8 @@ import numpy as np
 import xarray as xr
 
 from deepcams.core.errors import InputError, OutputError
-from deepcams.core.field import ValueCounts, load_values
 from deepcams.core.stages import staged
+from deepcams.core.values import ValueCounts, load_values
 from deepcams.downscaling.plan import Plan
 from deepcams.files.records import Record, fingerprint
 from deepcams.readers.frames import Frames

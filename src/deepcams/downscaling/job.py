@@ -13,7 +13,6 @@ import numpy as np
 import xarray as xr
 
 from deepcams.core.errors import InputError, OutputError
-from deepcams.core.field import tell_counts
 from deepcams.core.grid import Grid
 from deepcams.core.machine import peak_memory
 from deepcams.core.progress import Progress, no_progress
@@ -21,6 +20,7 @@ from deepcams.core.species import AIR_DENSITY
 from deepcams.core.stages import staged
 from deepcams.core.times import MEAN_STAMP, stamp
 from deepcams.core.url import Place, Url, place_of
+from deepcams.core.values import tell_counts
 from deepcams.downscaling.inputs import Inputs
 from deepcams.downscaling.memory import keep_memory
 from deepcams.downscaling.output_identity import (

@@ -14,17 +14,11 @@ import numpy as np
 import xarray as xr
 
 from deepcams.core.errors import InputError, notice
-from deepcams.core.field import (
-    ValueCounts,
-    as_field,
-    field_like,
-    grid_of,
-    is_mean,
-    load_values,
-)
+from deepcams.core.field import as_field, field_like, grid_of, is_mean
 from deepcams.core.grid import Grid
 from deepcams.core.period import Period
 from deepcams.core.times import HOUR
+from deepcams.core.values import ValueCounts, load_values
 from deepcams.methods import build
 from deepcams.methods.base import (
     INTERPOLATED,

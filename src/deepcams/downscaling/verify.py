@@ -11,15 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from deepcams.core.errors import DeepcamsError, InputError, OutputError
-from deepcams.core.field import grid_of, load_values
+from deepcams.core.field import grid_of
 from deepcams.core.progress import Progress, no_progress
 from deepcams.core.species import AIR_DENSITY
 from deepcams.core.times import MEAN_STAMP, long_means_opened, stamp
 from deepcams.core.url import Place, place_of
+from deepcams.core.values import load_values
 from deepcams.downscaling.job import Job, Summary, plan_job
 from deepcams.files.lock import locked
 from deepcams.files.records import Record, Records, fingerprint
-from deepcams.methods.coarsen import area_mean
+from deepcams.methods.spatial.coarsen import area_mean
 from deepcams.readers import SOURCE
 from deepcams.readers.open import find_field_files, open_coarse, open_field
 from deepcams.workers import ThisProcess, Work, Workers

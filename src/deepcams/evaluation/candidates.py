@@ -252,7 +252,7 @@ def _part(
     if name not in parts:
         plain = name.removesuffix(CONSERVE)
         if plain != name:
-            from deepcams.methods.conserve import Conserving
+            from deepcams.methods.spatial.conserve import Conserving
 
             parts[name] = Conserving(_part(plain, parts, factor, variable))  # type: ignore[arg-type]
         elif _is_joint(name):

@@ -17,10 +17,12 @@ import numpy as np
 import xarray as xr
 
 from deepcams.core.errors import InputError, choose, notice
-from deepcams.core.field import field_like, grid_of, load_values
+from deepcams.core.field import field_like, grid_of
 from deepcams.core.grid import FACTOR, Grid
 from deepcams.core.period import Period
+from deepcams.core.stages import stage
 from deepcams.core.times import HOUR, stamp
+from deepcams.core.values import load_values
 from deepcams.evaluation.candidates import (
     CORRECT_BASELINE,
     Conserve,
@@ -43,7 +45,7 @@ from deepcams.evaluation.frames import Table, extreme_threshold, score_sample
 from deepcams.evaluation.tables import Row, defined
 from deepcams.methods.base import Kind, TemporalDownscaler
 from deepcams.methods.chains import check_factor
-from deepcams.methods.coarsen import Degradation, coarsen
+from deepcams.methods.spatial.coarsen import Degradation, coarsen
 from deepcams.workers import ThisProcess, Work, Workers
 
 Box = tuple[float, float, float, float]
@@ -62,7 +64,7 @@ class Experiment:
         task: ``temporal``: of each 3 hours the first is kept and the two between are predicted. ``spatial``: each hour
             is degraded, and refined. ``joint``: the degraded first of each 3 hours is kept, and the two between are
             predicted at the fine resolution.
-        degradation: how fine becomes coarse (:mod:`deepcams.methods.coarsen`).
+        degradation: how fine becomes coarse (:mod:`deepcams.methods.spatial.coarsen`).
         resolution: where the temporal task takes place: on the truth's own grid, or on the coarsened one.
         bbox: nodes that are scored, W S E N in degrees; ``None`` for all.
         margin: degrees beyond the box that methods may see, where there is data; 0 cuts at the box.
@@ -403,7 +405,8 @@ class Scoring(Work[slice, Table, Table]):
         field = field_like(part, values, grid_of(part))
         first = int(frames[0] < item.start)
         inside = slice(first, first + item.stop - item.start)
-        return score_block(field, self.methods, self.experiment, inside)
+        with stage("score"):
+            return score_block(field, self.methods, self.experiment, inside)
 
 
 def evaluate(
@@ -519,9 +522,10 @@ def open_truth(
     Raises:
         InputError: nothing there can be opened, or no time lies in the period.
     """
-    from deepcams.readers.open import open_field
+    from deepcams.readers.formats.detect import find_files
+    from deepcams.readers.open import open_files
 
-    field = open_field(list(paths), variable)
+    field = open_files(find_files(list(paths)), variable, with_dask=False)
     if period is None:
         return field
     chosen = Period.parse(period, "--period")

@@ -28,7 +28,7 @@ from deepcams.evaluation.diagnostics.base import SPAN
 from deepcams.evaluation.experiment import Experiment, Result, score_block
 from deepcams.files.records import FOLDER, Records, differences
 from deepcams.methods.chains import best
-from deepcams.methods.coarsen import coarsen
+from deepcams.methods.spatial.coarsen import coarsen
 from deepcams.readers.cams import open_cams
 from deepcams.readers.open import open_field
 from deepcams.simulation.world import WORLD_VERSION, SimulatedWorld

@@ -111,7 +111,7 @@ def _training(experiment: Experiment, where: str, fetch: Fetch) -> None:
 
 def _results(run: Run, due: set[str]) -> None:
     from deepcams.evaluation.candidates import expand
-    from deepcams.stations.station_tables import parse_by
+    from deepcams.stations.tables.station_tables import parse_by
 
     if "evaluate" in due:
         _within([run.evaluate.period], "evaluate.period", run.fetch)

@@ -19,11 +19,12 @@ from deepcams.core.progress import Progress, no_progress
 from deepcams.core.times import DAY
 from deepcams.fetch.base import COMPLETE, STATE, Estimate, Summary
 from deepcams.fetch.endpoints import Endpoints
-from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest, hour_name
+from deepcams.fetch.geos_cf import GeosCf, GeosCfRequest
+from deepcams.fetch.geos_cf_hours import hour_name
 from deepcams.fetch.retry import RetryPolicy
 from deepcams.fetch.status import Status, status
 from deepcams.files.records import Record, Records, inside
-from deepcams.methods.coarsen import Degradation
+from deepcams.methods.spatial.coarsen import Degradation
 from deepcams.training.store.open import Prepared, existing, refuse_earlier
 from deepcams.training.store.prepare import Preparation
 

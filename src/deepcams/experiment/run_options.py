@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictStr
 
-from deepcams.methods.coarsen import Degradation
+from deepcams.methods.spatial.coarsen import Degradation
 from deepcams.training.experiment_file import parse_as, read_values
 from deepcams.training.options import Count, Options, PeriodText, Region, Whole
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from deepcams._version import __version__
-from deepcams.core.field import UNITS
 from deepcams.core.grid import Grid
+from deepcams.core.units import UNITS
 from deepcams.export.source import Piece, Source
 from deepcams.files.atomic import UNFINISHED
 from deepcams.files.optional import need

@@ -11,12 +11,13 @@ import xarray as xr
 
 from deepcams._version import __version__
 from deepcams.core.errors import InputError, choose
-from deepcams.core.field import DIMS, UNITS, as_field, grid_of, is_mean
+from deepcams.core.field import DIMS, as_field, grid_of, is_mean
 from deepcams.core.grid import Grid
 from deepcams.core.period import Period
 from deepcams.core.text import from_json
 from deepcams.core.times import HOUR, stamp
-from deepcams.readers.datasets import field_variables, opened
+from deepcams.core.units import UNITS
+from deepcams.readers.formats.datasets import field_variables, opened
 from deepcams.readers.frames import combine, digest, read_block
 from deepcams.readers.open import find_field_files, open_files
 from deepcams.readers.protocols import Paths

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from deepcams.core.field import UNITS
+from deepcams.core.units import UNITS
 from deepcams.export.source import Piece, Source
 from deepcams.files.optional import need
 from deepcams.writers.layout import STATUS_MEANINGS

@@ -175,8 +175,8 @@ def _raster(path: Path, variable: str | None) -> Any:
 
 
 def _dataset(path: Path, variable: str | None) -> Any:
-    from deepcams.readers.datasets import open_datasets
-    from deepcams.readers.detect import find_files
+    from deepcams.readers.formats.datasets import open_datasets
+    from deepcams.readers.formats.detect import find_files
 
     files = find_files(path)
     if len(files) != 1:

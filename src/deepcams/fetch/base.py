@@ -45,7 +45,7 @@ from deepcams.files.records import (
     inside,
     refuse_changes,
 )
-from deepcams.readers.detect import Kind, kind_of
+from deepcams.readers.formats.detect import Kind, kind_of
 
 Item = TypeVar("Item")
 COMPLETE = "complete"

@@ -22,9 +22,9 @@ from deepcams.fetch.base import (
 from deepcams.fetch.cams_request import CamsRequest, Part
 from deepcams.fetch.download import Http, check_space, found_in, free_space
 from deepcams.fetch.retry import AbsentError, FetchError, RefusedError, RetryableError
-from deepcams.readers.archive import unpack
 from deepcams.readers.cams import open_cams_files
-from deepcams.readers.detect import DataFile, Kind, kind_of
+from deepcams.readers.formats.archive import unpack
+from deepcams.readers.formats.detect import DataFile, Kind, kind_of
 
 _SUBMISSIONS = 3
 """How often a request is submitted that fails at the service."""

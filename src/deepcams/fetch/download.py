@@ -36,7 +36,7 @@ from deepcams.fetch.retry import (
     UnreachableError,
 )
 from deepcams.files.atomic import UNFINISHED, os_errors_explained
-from deepcams.readers.detect import looks_like
+from deepcams.readers.formats.detect import looks_like
 
 T = TypeVar("T")
 _PIECE = 1 << 20

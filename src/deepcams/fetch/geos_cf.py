@@ -6,57 +6,41 @@ beginning. It is asked for a day of hours at a time, one request after another.
 
 from __future__ import annotations
 
-import math
-import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
-import xarray as xr
 
-from deepcams.core.errors import DeepcamsError, InputError
-from deepcams.core.field import grid_of
+from deepcams.core.errors import InputError
 from deepcams.core.grid import Grid
 from deepcams.core.period import Period
 from deepcams.core.text import size
 from deepcams.core.times import DAY, HOUR
 from deepcams.fetch.base import (
-    READING,
     Estimate,
     Fetch,
     Summary,
     answer,
-    kind_at,
     raise_failures,
-    read_alone,
 )
-from deepcams.fetch.download import Http, check_space, found_in, free_space, partial_of
+from deepcams.fetch.download import Http, check_space, free_space, partial_of
 from deepcams.fetch.endpoints import (
     GEOS_CF_KINDS,
     GEOS_CF_SPANS,
-    OPENDAP_ORIGIN,
     geos_cf_file,
     geos_cf_url,
-    geos_cf_variable,
 )
+from deepcams.fetch.geos_cf_hours import STEP, day_of, hour_name, read_hour, write_hour
+from deepcams.fetch.opendap import OpendapRecord
 from deepcams.fetch.retry import AbsentError, RetryableError
-from deepcams.files.atomic import os_errors_explained
-from deepcams.readers.detect import DataFile, looks_like
-from deepcams.readers.geos_cf import TITLE, UNDEFINED, open_geos_cf_files
+from deepcams.readers.geos_cf import TITLE
 
 Box = tuple[float, float, float, float]
 
-STEP = 0.25
-PAUSE = 1.0
-"""Seconds between two OPeNDAP requests: the service falls over under many in a row."""
-LEAST, MOST = 0.0, 1e5
-"""ug m-3: values beyond were damaged on their way."""
 _CHECKING = 4
 """Files that are verified while as many as wanted come."""
 _ABSENT = "absent"
@@ -161,7 +145,7 @@ class GeosCf(Fetch[GeosCfRequest]):
                 each, judged = float(first), "as the first one"
         requests, at_once, root = len(missing), request.at_once, self._root()
         if request.via == "opendap":
-            requests, at_once = len({_day(time) for time in missing}), 1
+            requests, at_once = len({day_of(time) for time in missing}), 1
         words = [
             f"{request.hours().size:,} hours of GEOS-CF version {request.version}, "
             f"{len(missing):,} of them not there yet",
@@ -304,8 +288,8 @@ class GeosCf(Fetch[GeosCfRequest]):
         request, done = self.request, 0
         with Http(self.policy, 1) as http:
             record = OpendapRecord(self.endpoints.geos_cf_opendap, http, request.bbox)
-            for day in sorted({_day(time) for time in missing}):
-                times = [time for time in missing if _day(time) == day]
+            for day in sorted({day_of(time) for time in missing}):
+                times = [time for time in missing if day_of(time) == day]
                 for time, values in zip(
                     times, record.hours(times, self.came), strict=True
                 ):
@@ -321,230 +305,3 @@ class GeosCf(Fetch[GeosCfRequest]):
                         self._note_absent(time, absent)
                     done += 1
                     tell(done)
-
-
-def hour_name(time: np.datetime64) -> str:
-    """Return an hour's name in the records."""
-    return str(time.astype("datetime64[m]"))
-
-
-def _day(time: np.datetime64) -> np.datetime64:
-    return time.astype("datetime64[D]")
-
-
-class Hour(NamedTuple):
-    """The PM2.5 of one hour's file.
-
-    Attributes:
-        values: (rows, columns), float32, ug m-3, NaN where there are none.
-        grid: of the values.
-        source: where they come from, in words.
-    """
-
-    values: np.ndarray
-    grid: Grid
-    source: str
-
-
-def read_hour(path: Path, time: np.datetime64, version: int) -> Hour:
-    """Read one hour's file to its last byte.
-
-    Raises:
-        RetryableError: the file is no data, damaged, of another hour, version or step, or holds no values.
-    """
-    kind = kind_at(path)
-    if kind not in ("hdf5", "netcdf3"):
-        raise RetryableError(f"what came is {found_in(path)}")
-
-    def read() -> Hour:
-        files = [DataFile(path, kind, path)]
-        field = open_geos_cf_files(files, geos_cf_variable(version)).load()
-        times = field.time.values
-        if times.size != 1 or times[0] != time:
-            found = f"{times.size} hours from {str(times[0])[:16]}"
-            raise RetryableError(f"what came is {found} instead of {str(time)[:16]}")
-        return Hour(field.values[0], grid_of(field), str(field.attrs.get("source", "")))
-
-    hour = read_alone(read)
-    if abs(hour.grid.step - STEP) > 1e-6:
-        raise RetryableError(f"what came is on another grid ({hour.grid.describe()})")
-    if not np.isfinite(hour.values).any():
-        raise RetryableError("what came holds no values")
-    return hour
-
-
-def write_hour(
-    path: Path,
-    values: np.ndarray,
-    grid: Grid,
-    time: np.datetime64,
-    version: int,
-    source: str,
-) -> None:
-    """Write one hour's PM2.5 in GEOS-CF's own layout.
-
-    Args:
-        path: the file.
-        values: (rows, columns), float32, ug m-3, north first; NaN is missing.
-        grid: of the values.
-        time: the stamp (HH:30).
-        version: of GEOS-CF.
-        source: where the values come from, in words.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    name = geos_cf_variable(version)
-    about = {"long_name": "PM2.5 at 35 % relative humidity", "units": "ug m-3"}
-    data = xr.Dataset(
-        {name: (("time", "lev", "lat", "lon"), values[None, None, ::-1], about)},
-        {
-            "time": [time],
-            "lev": ("lev", [72.0], {"units": "layer"}),
-            "lat": ("lat", grid.latitudes[::-1], {"units": "degrees_north"}),
-            "lon": ("lon", grid.longitudes, {"units": "degrees_east"}),
-        },
-        {
-            "Title": f"{TITLE.format(version)}, surface PM2.5 at 35 % relative humidity",
-            "Conventions": "CF",
-            "Source": source,
-            "Filename": geos_cf_file(version, time),
-        },
-    )
-    packed = {
-        "zlib": True,
-        "complevel": 1,
-        "shuffle": True,
-        "_FillValue": np.float32(1e15),
-    }
-    since = f"minutes since {str(time)[:19].replace('T', ' ')}"
-    encoding: dict[str, dict[str, Any]] = {
-        name: {**packed, "dtype": "f4"},
-        "time": {"units": since, "dtype": "i4"},
-    }
-    with READING, os_errors_explained(path):
-        data.to_netcdf(
-            path, engine="netcdf4", encoding=encoding, unlimited_dims=["time"]
-        )
-
-
-class OpendapRecord:
-    """GEOS-CF's long record over OPeNDAP (DAP 2).
-
-    Args:
-        url: of the record.
-        http: the session.
-        bbox: W S E N in degrees; only this part.
-
-    Attributes:
-        grid: of the values.
-
-    Raises:
-        FetchError: the service does not give the record's grid.
-    """
-
-    def __init__(self, url: str, http: Http, bbox: Box | None) -> None:
-        self.url, self._http = url, http
-        self._name = geos_cf_variable(1).lower()
-        latitude, longitude, self.grid = http.call("the record's grid", self._axes)
-        if bbox is not None:
-            self.grid = self.grid.select(bbox, "--bbox")[0]
-        self._rows = np.abs(latitude - self.grid.latitudes[:, None]).argmin(1)
-        apart = (longitude - self.grid.longitudes[:, None] + 180) % 360 - 180
-        self._columns = np.abs(apart).argmin(1)
-
-    def _axes(self) -> tuple[np.ndarray, np.ndarray, Grid]:
-        latitude, longitude = (
-            self._ask(name, name, "the record's grid", lambda axis: axis)
-            for name in ("lat", "lon")
-        )
-        try:
-            grid = Grid.from_coordinates(np.sort(latitude)[::-1], longitude, self.url)
-        except DeepcamsError as error:
-            raise RetryableError(f"what came is no grid ({error})") from None
-        return latitude, longitude, grid.canonical()
-
-    def _ask(
-        self,
-        name: str,
-        projection: str,
-        what: str,
-        check: Callable[[np.ndarray], np.ndarray],
-    ) -> np.ndarray:
-        if self.url.startswith("https"):
-            self._http.policy.wait(PAUSE)
-        url = f"{self.url}.dods?{projection}"
-        return self._http.read(url, what, lambda content: check(decode(content, name)))
-
-    def hours(
-        self, times: Sequence[np.datetime64], came: Callable[[int], None]
-    ) -> np.ndarray:
-        """Return the values of some hours of one day: (hours, rows, columns), float32, NaN where there are none.
-
-        Raises:
-            InputError: the record begins later.
-            FetchError: the service does not give them.
-        """
-        slots = np.array([(time - OPENDAP_ORIGIN) // HOUR for time in times])
-        first, last = int(slots[0]), int(slots[-1])
-        if first < 0:
-            expected = f"hours from {str(OPENDAP_ORIGIN)[:16]}"
-            raise InputError("--period", expected, str(times[0])[:16])
-        south, north = int(self._rows.min()), int(self._rows.max())
-        values = np.empty((last - first + 1, *self.grid.shape), np.float32)
-        # columns that follow each other in the record are asked for at once
-        edges = [
-            0,
-            *(np.flatnonzero(np.diff(self._columns) != 1) + 1),
-            self._columns.size,
-        ]
-        for begin, end in pairwise(edges):
-            west, east = int(self._columns[begin]), int(self._columns[end - 1])
-            shape = (values.shape[0], north - south + 1, east - west + 1)
-            part = self._ask(
-                self._name,
-                f"{self._name}[{first}:1:{last}][0:1:0][{south}:1:{north}][{west}:1:{east}]",
-                f"PM2.5 of {str(times[0])[:10]}",
-                partial(_plausible, shape=shape),
-            )
-            came(part.nbytes)
-            values[:, :, begin:end] = part[:, self._rows - south]
-        values[np.abs(values) >= UNDEFINED] = np.nan
-        return values[slots - first]
-
-
-def _plausible(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Return values in their shape, unless they cannot be PM2.5: the answer carries no check sum."""
-    if values.size != math.prod(shape):
-        raise RetryableError(
-            f"what came holds {values.size:,} instead of {math.prod(shape):,}"
-        )
-    known = values[np.abs(values) < UNDEFINED]
-    if np.isnan(values).any() or (
-        known.size and not LEAST <= known.min() <= known.max() <= MOST
-    ):
-        raise RetryableError("what came holds values that cannot be PM2.5")
-    return values.reshape(shape)
-
-
-def decode(content: bytes, name: str) -> np.ndarray:
-    """Return the values of the one array of a DAP 2 data answer (``.dods``), or of the first part of its one grid.
-
-    Raises:
-        RetryableError: it is no such answer, or a part of one.
-    """
-    parts = re.split(rb"\r?\nData:\r?\n", content, maxsplit=1)
-    head = parts[0][:4096].decode("utf-8", "replace")
-    declared = re.search(rf"\b(Float32|Float64)\s+{name}\s*\[", head)
-    if len(parts) == 1 or declared is None:
-        message = re.search(r'message\s*=\s*"([^"]*)"', head)
-        if head.lstrip().startswith("Error") and message:
-            raise RetryableError(f"the service says {message[1].strip()[:120]!r}")
-        raise RetryableError(f"what came is {looks_like(content[:1024])}")
-    data, dtype = parts[1], np.dtype(">f4" if declared[1] == "Float32" else ">f8")
-    count = np.frombuffer(data[:8].ljust(8), ">u4")  # written twice
-    if count[0] != count[1] or len(data) < 8 + int(count[0]) * dtype.itemsize:
-        raise RetryableError(
-            f"{len(data):,} bytes came that do not hold {count[0]:,} values"
-        )
-    return np.frombuffer(data, dtype, int(count[0]), 8)

@@ -6,33 +6,22 @@ OpenAQ's API (version 3), with their grade.
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import io
 import json
 import os
 import re
 import shutil
-import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, Self, TypeVar
-from urllib.parse import quote, urlencode, urlsplit
-from xml.etree import ElementTree
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlencode
 
 import numpy as np
-import obstore
-import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from obstore.store import S3Store
-from pyarrow import csv
 
 from deepcams.core.box import Box
 from deepcams.core.errors import InputError
@@ -50,22 +39,17 @@ from deepcams.fetch.base import (
 from deepcams.fetch.download import Http, check_space, free_space
 from deepcams.fetch.endpoints import (
     OPENAQ_PM25,
-    OPENAQ_PREFIX,
     OPENAQ_PROFILE,
-    OPENAQ_REGION,
-    USER_AGENT,
-    openaq_prefix,
 )
+from deepcams.fetch.openaq_archive import LOCATIONS_AT_ONCE, Archive, Day
+from deepcams.fetch.openaq_rows import UNREADABLE, is_readable, join_parts, read_rows
 from deepcams.fetch.retry import FetchError, RefusedError, RetryableError, RetryPolicy
 from deepcams.files.atomic import atomic_path, os_errors_explained, write_atomically
 from deepcams.files.records import file_digest
 from deepcams.files.towns import countries
-from deepcams.readers.detect import looks_like
-from deepcams.stations.metadata import countries_of
+from deepcams.stations.archive.metadata import countries_of
 
 T = TypeVar("T")
-
-LOCATIONS_AT_ONCE = 8
 STATIONS = "stations.json"
 """The file with what is known of the locations: what ``deepcams validate --metadata`` reads."""
 KEY_VARIABLE = "OPENAQ_API_KEY"
@@ -74,13 +58,8 @@ _PAGE = 1000
 _OUTSIDE = "outside"
 _OBJECT_BYTES = 1e3
 """About how long an object is: a location's day of hourly values, compressed."""
-_DEFLATE_RATIO, _MOST_UNPACKED = 1032, 64 << 20
-"""How often a byte can be repeated by one that is packed, and bytes of an object that are taken."""
 _SPARE = 1e9
 """Bytes that must be free before anything is begun: sizes are known only when each location is listed."""
-_LOCATION = re.compile(r"locationid=(\d+)/?$")
-_OBJECT = re.compile(r"location-\d+-(\d{4})(\d\d)(\d\d)\.csv\.gz$")
-_MD5 = re.compile(r"[0-9a-f]{32}$")
 
 
 @dataclass(frozen=True)
@@ -130,200 +109,6 @@ class OpenaqRequest:
             raise InputError("--parameter", expected, repr(self.parameter))
         if not 1 <= self.at_once <= 256:
             raise InputError("--at-once", "1 to 256 objects", self.at_once)
-
-
-@dataclass(frozen=True)
-class Day:
-    """One object: a location's local day.
-
-    Attributes:
-        key: its name in the bucket.
-        day: the local day.
-        length: in bytes.
-        tag: the server's mark of its content; in plain objects the MD5.
-    """
-
-    key: str
-    day: date
-    length: int
-    tag: str
-
-    @property
-    def name(self) -> str:
-        """The last part of the key."""
-        return self.key.rpartition("/")[2]
-
-    @property
-    def proven(self) -> bool:
-        """Whether the server's mark proves the content."""
-        return bool(_MD5.match(self.tag))
-
-    def check(self, data: bytes) -> bytes:
-        """Return the object's bytes if they are whole and sound.
-
-        Raises:
-            RetryableError: they are not.
-        """
-        if len(data) != self.length:
-            raise RetryableError(f"{len(data):,} of {self.length:,} bytes came")
-        if data[:2] != b"\x1f\x8b":
-            raise RetryableError(f"what came is {looks_like(data[:1024])}")
-        if self.proven:
-            if hashlib.md5(data, usedforsecurity=False).hexdigest() != self.tag:
-                raise RetryableError("what came does not have the announced check sum")
-            return data  # if it is damaged in the archive itself, another try does not help
-        try:
-            _unpacked(data)
-        except (zlib.error, EOFError, OSError) as error:
-            raise RetryableError(
-                f"what came is a damaged gzip file ({error})"
-            ) from None
-        return data
-
-
-class Archive:
-    """The bucket.
-
-    Args:
-        url: ``s3://BUCKET``, or ``http(s)://HOST/BUCKET``.
-        policy: of the retries.
-        at_once: objects in flight.
-    """
-
-    def __init__(self, url: str, policy: RetryPolicy, at_once: int) -> None:
-        parts = urlsplit(url)
-        config: dict[str, Any] = {"region": OPENAQ_REGION, "skip_signature": True}
-        bucket = parts.netloc
-        self._root = f"https://{bucket}.s3.{OPENAQ_REGION}.amazonaws.com"
-        if parts.scheme != "s3":
-            bucket = parts.path.strip("/")
-            self._root = url.rstrip("/")
-            config["endpoint"] = f"{parts.scheme}://{parts.netloc}"
-            config["virtual_hosted_style_request"] = False
-        self._store = S3Store(
-            bucket,
-            config=config,  # type: ignore[arg-type]
-            client_options={
-                "user_agent": USER_AGENT,
-                "allow_http": parts.scheme == "http",
-                "timeout": f"{max(policy.timeout * 2, 1):.3f}s",
-                "connect_timeout": f"{max(policy.timeout, 1):.3f}s",
-                "pool_max_idle_per_host": str(at_once),
-            },
-            retry_config={"max_retries": 0},
-        )
-        self._http = Http(policy, LOCATIONS_AT_ONCE)
-        self.objects = ThreadPoolExecutor(at_once, "deepcams-objects")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.objects.shutdown(cancel_futures=True)
-        self._http.session.close()
-
-    def locations(self) -> list[int]:
-        """Return the numbers of all locations that the archive has.
-
-        Raises:
-            FetchError: it does not tell.
-        """
-        what = "the archive's list of locations"
-        _, folders = self._list(OPENAQ_PREFIX, what, "/")
-        found = sorted(
-            int(match[1]) for match in map(_LOCATION.search, folders) if match
-        )
-        if not found:
-            raise FetchError(f"{what} is empty; check --endpoint openaq-archive=URL")
-        return found
-
-    def days(self, location: int, year: int) -> list[Day]:
-        """Return a location's objects of a year, in order."""
-        what = f"the list of location {location}, {year}"
-        found, _ = self._list(openaq_prefix(location, year), what)
-        return sorted(found, key=lambda day: day.key)
-
-    def _list(
-        self, prefix: str, what: str, delimiter: str = ""
-    ) -> tuple[list[Day], list[str]]:
-        """List the objects and folders under a prefix, page by page.
-
-        Lists are read here rather than by obstore, which takes any page (an error's, a portal's) for an empty list: a
-        location's data would be missing, and nobody would know.
-        """
-        days, folders, token = list[Day](), list[str](), ""
-        while True:
-            asked = {"list-type": "2", "prefix": prefix, "delimiter": delimiter}
-            asked["continuation-token"] = token
-            query = urlencode({name: value for name, value in asked.items() if value})
-            page = self._http.read(
-                f"{self._root}?{query}", what, lambda text: read_page(text, prefix)
-            )
-            days += page[0]
-            folders += page[1]
-            token = page[2]
-            if not token:
-                return days, folders
-
-    def read(self, day: Day) -> bytes:
-        """Return an object, whole and sound.
-
-        Raises:
-            FetchError: it never came so.
-        """
-
-        def once() -> bytes:
-            self._http.wait_until_quiet()
-            try:
-                data = bytes(obstore.get(self._store, day.key).bytes())
-            except (obstore.exceptions.BaseError, OSError, ValueError):
-                # The quick client hides what the server says: the session asks, waits and words it.
-                url = f"{self._root}/{quote(day.key, '/=')}"
-                return self._http.read(url, day.name, day.check)
-            return day.check(data)
-
-        return self._http.call(day.name, once)
-
-
-def read_page(text: bytes, prefix: str) -> tuple[list[Day], list[str], str]:
-    """Read a page of a list, as S3 writes them.
-
-    Returns:
-        the days, the folders, and how to ask for the next page (empty: it was the last).
-
-    Raises:
-        RetryableError: it is none, or another prefix's.
-    """
-    space = "{http://s3.amazonaws.com/doc/2006-03-01/}"
-    try:
-        root = ElementTree.fromstring(text)
-    except ElementTree.ParseError:
-        raise RetryableError(f"what came is {looks_like(text[:1024])}") from None
-    truncated = root.findtext(f"{space}IsTruncated")
-    if root.tag != f"{space}ListBucketResult" or truncated not in ("true", "false"):
-        raise RetryableError(f"what came is {looks_like(text[:1024])}")
-    if (root.findtext(f"{space}Prefix") or "") != prefix:
-        raise RetryableError("what came is another list than was asked for")
-    token = root.findtext(f"{space}NextContinuationToken") or ""
-    if truncated == "true" and not token:
-        raise RetryableError("what came is a part of a list without its end")
-    days = []
-    for one in root.iter(f"{space}Contents"):
-        key, length, tag = (
-            one.findtext(f"{space}{name}") or "" for name in ("Key", "Size", "ETag")
-        )
-        match = _OBJECT.search(key)
-        if not length.isdigit():
-            raise RetryableError("what came is a damaged list")
-        if match is not None:
-            with suppress(ValueError):  # no date
-                day = date(int(match[1]), int(match[2]), int(match[3]))
-                days.append(Day(key, day, int(length), tag.strip('"')))
-    folders = [
-        each.text or ""
-        for each in root.iterfind(f"{space}CommonPrefixes/{space}Prefix")
-    ]
-    return days, folders, token if truncated == "true" else ""
 
 
 def list_locations(
@@ -633,10 +418,10 @@ class Openaq(Fetch[OpenaqRequest]):
         damaged: list[str] = []
         try:
             table = read_rows(contents, self.request.parameter)
-        except _UNREADABLE:
+        except UNREADABLE:
             sound = []
             for day, content in zip(days, contents, strict=True):
-                if _is_readable(content):
+                if is_readable(content):
                     sound.append(content)
                 elif day.proven:
                     damaged.append(day.key)
@@ -682,7 +467,7 @@ class Openaq(Fetch[OpenaqRequest]):
         """Return whether an object's first row with coordinates is in the box and country."""
         try:
             table = read_rows([content]).select(["lat", "lon"]).drop_null()
-        except _UNREADABLE:
+        except UNREADABLE:
             return True
         if not table.num_rows:
             return True
@@ -709,164 +494,3 @@ class Openaq(Fetch[OpenaqRequest]):
         facts = {"file": final.name, "bytes": final.stat().st_size, "rows": rows}
         self.note(final.name, COMPLETE, file_digest(final), **facts)
         summary.notes.append(f"{final.name}: {rows:,} rows")
-
-
-_NUMBERS = ("lat", "lon", "value")
-_COLUMNS = (
-    "location_id",
-    "location",
-    "datetime",
-    "lat",
-    "lon",
-    "parameter",
-    "units",
-    "value",
-)
-_UNREADABLE = (zlib.error, EOFError, OSError, ValueError)
-_GROUP_ROWS = 1 << 19
-_JOINED = b"deepcams.merged"
-"""Key of a file's metadata: the parts that it holds."""
-
-
-def _schema(metadata: dict[bytes, str] | None = None) -> Any:
-    kinds = {name: pa.float64() for name in _NUMBERS}
-    return pa.schema(
-        [(name, kinds.get(name, pa.string())) for name in _COLUMNS], metadata
-    )
-
-
-def _plain(parameter: str) -> str:
-    """Return a species' name without marks: pm25 for PM2.5, pm2p5 and pm25."""
-    return re.sub(r"[^a-z0-9]", "", parameter.lower().replace("2p5", "25"))
-
-
-def _is_readable(content: bytes) -> bool:
-    try:
-        read_rows([content])
-    except _UNREADABLE:
-        return False
-    return True
-
-
-def _unpacked(data: bytes) -> bytes:
-    """Unpack an object, which is a day of one location: a long one may be made to fill the memory.
-
-    Raises:
-        zlib.error, EOFError, OSError: it is damaged, or unpacks to more than :data:`_MOST_UNPACKED`.
-    """
-    if len(data) * _DEFLATE_RATIO <= _MOST_UNPACKED:
-        return gzip.decompress(data)
-    with gzip.open(io.BytesIO(data)) as stream:
-        text = stream.read(_MOST_UNPACKED + 1)
-    if len(text) > _MOST_UNPACKED:
-        raise OSError(f"it unpacks to more than {size(_MOST_UNPACKED)}")
-    return text
-
-
-def read_rows(contents: Iterable[bytes], parameter: str | None = None) -> Any:
-    """Read the rows of some objects (of one parameter) into an Arrow table of the archive's columns.
-
-    Raises:
-        zlib.error, EOFError, OSError: an object is damaged.
-        ValueError: one is no table of the archive, or a row does not fit.
-    """
-    bodies = defaultdict[bytes, list[bytes]](list)
-    for content in contents:
-        text = _unpacked(content).removeprefix(b"\xef\xbb\xbf")
-        header, _, body = text.partition(b"\n")
-        if body.strip():
-            bodies[header.strip()].append(body.rstrip(b"\n"))
-    tables = [_read_csv(header, b"\n".join(some)) for header, some in bodies.items()]
-    table = pa.concat_tables([_schema().empty_table(), *tables])
-    if parameter is None:
-        return table
-    known = pc.unique(table["parameter"]).to_pylist()
-    wanted = [name for name in known if _plain(name) == _plain(parameter)]
-    return table.filter(pc.is_in(table["parameter"], pa.array(wanted, pa.string())))
-
-
-def _read_csv(header: bytes, body: bytes) -> Any:
-    """Read rows below a header."""
-    names = [name.strip(' "') for name in header.decode("latin-1").split(",")]
-    absent = [name for name in _COLUMNS if name not in names and name != "location"]
-    if absent:
-        raise ValueError(f"no {', '.join(absent)}")
-    try:
-        body.decode("utf-8")
-    except UnicodeDecodeError:  # an old export: its micro sign is one byte
-        body = body.decode("latin-1").encode()
-    return csv.read_csv(
-        io.BytesIO(body),
-        csv.ReadOptions(
-            use_threads=False, column_names=names, block_size=len(body) + 1
-        ),
-        convert_options=csv.ConvertOptions(
-            column_types=_schema(),
-            include_columns=list(_COLUMNS),
-            include_missing_columns=True,
-            strings_can_be_null=False,
-            null_values=[
-                "",
-                "NA",
-                "N/A",
-                "n/a",
-                "NaN",
-                "nan",
-                "null",
-                "NULL",
-                "None",
-                "-",
-                "\\N",
-            ],
-        ),
-    )
-
-
-def join_parts(parts: Path, final: Path) -> int:
-    """Join a year's parts, and the year's file that is there already, into one Parquet file; remove the parts.
-
-    The file says which parts it holds: those that a kill left behind are not joined twice.
-
-    Returns:
-        rows of the file.
-    """
-    joined: list[str] = []
-    if final.exists():
-        joined = from_json((pq.read_schema(final).metadata or {}).get(_JOINED, b"[]"))
-    found = sorted(
-        parts.glob("*.parquet"),
-        key=lambda path: (int(path.stem.split("_")[0]), path.stem),
-    )
-    new = [path for path in found if path.stem not in set(joined)]
-    if new:
-        schema = _schema({_JOINED: json.dumps(joined + [path.stem for path in new])})
-        before = [final] if final.exists() else []
-        with (
-            atomic_path(final, durable=True) as temporary,
-            pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
-        ):
-            for table in _row_groups([*before, *new]):
-                writer.write_table(table.cast(schema), row_group_size=_GROUP_ROWS)
-    for path in found:
-        path.unlink()
-    with suppress(OSError):  # unfinished locations are still in them
-        parts.rmdir()
-        parts.parent.rmdir()
-    return int(pq.read_metadata(final).num_rows)
-
-
-def _row_groups(paths: Iterable[Path]) -> Iterator[Any]:
-    """Give the rows of some files, many at a time, so that memory stays flat."""
-    held, rows = list[Any](), 0
-    for path in paths:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(_GROUP_ROWS):
-                held.append(
-                    pa.Table.from_batches([batch]).replace_schema_metadata(None)
-                )
-                rows += batch.num_rows
-                if rows >= _GROUP_ROWS:
-                    yield pa.concat_tables(held)
-                    held, rows = [], 0
-    if held:
-        yield pa.concat_tables(held)

@@ -14,8 +14,9 @@ import numpy as np
 import xarray as xr
 
 from deepcams.core.errors import InputError
-from deepcams.core.field import IMPLAUSIBLE, clean, grid_of, refuse_impossible
+from deepcams.core.field import grid_of
 from deepcams.core.times import DAY, stamp
+from deepcams.core.values import IMPLAUSIBLE, clean, refuse_impossible
 from deepcams.means.cells import Cells, local_dates
 from deepcams.means.levels import Level
 from deepcams.readers.frames import read_block

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from deepcams.core.field import UNITS
 from deepcams.core.grid import Grid
 from deepcams.core.limits import limits_of
 from deepcams.core.species import label, species_of
 from deepcams.core.times import DAY
+from deepcams.core.units import UNITS
 from deepcams.means.bias import NEAR_KM, UNCALIBRATED, StationBias
 from deepcams.means.cells import DAY_WORDS, Days
 from deepcams.means.daily import DailyPlan

@@ -13,7 +13,7 @@ from deepcams.core.field import as_field, field_like, grid_of
 from deepcams.core.period import Period
 from deepcams.core.url import Place, Url
 from deepcams.means.store import DailyStore, identity_of
-from deepcams.readers.datasets import opened, unfinished
+from deepcams.readers.formats.datasets import opened, unfinished
 from deepcams.readers.open import find_field_files, open_files
 from deepcams.readers.protocols import Paths
 from deepcams.writers.target import absent_files

@@ -11,8 +11,8 @@ from deepcams.core.grid import Grid
 from deepcams.core.url import Place, Url, place_of
 from deepcams.files.records import Identity, damaged_explained
 from deepcams.files.storage import storage_at
-from deepcams.readers.datasets import reason
-from deepcams.readers.detect import find_files
+from deepcams.readers.formats.datasets import reason
+from deepcams.readers.formats.detect import find_files
 from deepcams.writers import open_target
 from deepcams.writers.layout import MEANS
 from deepcams.writers.target import written

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import numpy as np
 
 from deepcams.core.errors import OutputError
-from deepcams.core.field import ValueCounts
+from deepcams.core.values import ValueCounts
 from deepcams.downscaling.memory import keep_memory
 from deepcams.downscaling.output_identity import check_space
 from deepcams.files.atomic import os_errors_explained

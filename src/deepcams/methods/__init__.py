@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from deepcams.core.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from deepcams.methods.at_points import AT_POINTS as AT_POINTS
     from deepcams.methods.base import Chain as Chain
     from deepcams.methods.base import Downscaler as Downscaler
     from deepcams.methods.base import SpatialDownscaler as SpatialDownscaler
@@ -21,11 +20,12 @@ if TYPE_CHECKING:
     from deepcams.methods.chains import Order as Order
     from deepcams.methods.chains import build as build
     from deepcams.methods.interval import Interval as Interval
+    from deepcams.methods.temporal.at_points import AT_POINTS as AT_POINTS
 else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
         {
-            "AT_POINTS": ".at_points",
+            "AT_POINTS": ".temporal.at_points",
             "Chain": ".base",
             "Downscaler": ".base",
             "Interval": ".interval",

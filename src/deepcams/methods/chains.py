@@ -15,8 +15,9 @@ from deepcams.core.errors import InputError, MissingExtraError, choose, notice
 from deepcams.core.grid import FACTOR, FACTORS
 from deepcams.core.registry import Registry
 from deepcams.core.times import HOUR
-from deepcams.methods import at_points, engines
+from deepcams.methods import engines
 from deepcams.methods.base import MAX_GAP, Chain
+from deepcams.methods.temporal import at_points
 from deepcams.networks import NETWORKS
 
 if TYPE_CHECKING:
@@ -27,17 +28,17 @@ TEMPORAL = Registry(
     "deepcams.temporal",
     {
         **at_points.METHODS,
-        "flow": "deepcams.methods.flow:Flow",
-        "self-checked": "deepcams.methods.self_checked:SelfChecked",
+        "flow": "deepcams.methods.temporal.flow:Flow",
+        "self-checked": "deepcams.methods.temporal.self_checked:SelfChecked",
     },
 )
 SPATIAL = Registry(
     "spatial downscaler",
     "deepcams.spatial",
     {
-        "bicubic": "deepcams.methods.bicubic:Bicubic",
-        "bilinear": "deepcams.methods.bicubic:Bilinear",
-        "log-bicubic": "deepcams.methods.bicubic:LogBicubic",
+        "bicubic": "deepcams.methods.spatial.bicubic:Bicubic",
+        "bilinear": "deepcams.methods.spatial.bicubic:Bilinear",
+        "log-bicubic": "deepcams.methods.spatial.bicubic:LogBicubic",
     },
 )
 NONE = "none"
@@ -168,7 +169,7 @@ def build(
     in_space = _with_factor(_method("spatial", spatial, SPATIAL, how), factor)
     if in_space is not None and conserve:
         from deepcams.methods.arrays import arrays_for
-        from deepcams.methods.conserve import Conserving
+        from deepcams.methods.spatial.conserve import Conserving
 
         in_space = Conserving(in_space, arrays=arrays_for(device))
     parts = [in_space, in_time] if order == "spatial-first" else [in_time, in_space]
@@ -263,7 +264,7 @@ def _is_joint(name: str) -> bool:
 
 def _joint(name: str, how: dict[str, Any], files: Sequence[str]) -> Any:
     """Return a network in space and time as a downscaler, with the chain that it starts from."""
-    from deepcams.methods.joint import Estimates, Joint, Runner
+    from deepcams.methods.joint.estimates import Estimates, Joint, Runner
     from deepcams.networks.checkpoint import read_card
 
     path = _weights(name, "--method", [])
@@ -274,19 +275,19 @@ def _joint(name: str, how: dict[str, Any], files: Sequence[str]) -> Any:
     engine = _engine(path, card, how)
     runner: Runner
     if engine != engines.TORCH:
-        from deepcams.methods.exported_joint import ExportedJoint
+        from deepcams.methods.exported import ExportedJoint
         from deepcams.networks.exported import load_exported
 
         runner = ExportedJoint(load_exported(path), engine)
     else:
         with _needs_torch(path):
-            from deepcams.methods.neural_joint import NeuralJoint
+            from deepcams.methods.joint.neural_joint import NeuralJoint
             from deepcams.networks.checkpoint import load
 
             runner = NeuralJoint(load(path), how["device"], how["precision"])
     auxiliary = None
     if files:
-        from deepcams.methods.auxiliary import open_auxiliary
+        from deepcams.methods.joint.auxiliary import open_auxiliary
 
         auxiliary = open_auxiliary(files, runner.context, path)
     return Joint(runner, Estimates(start), auxiliary)
@@ -373,13 +374,13 @@ def _neural(kind: Kind, path: Path, how: dict[str, Any]) -> Any:
         raise InputError(path, f"a network of factor {FACTOR}", f"factor {card.factor}")
     engine = _engine(path, card, how)
     if engine != engines.TORCH:
-        from deepcams.methods.exported_spatial import ExportedSpatial
+        from deepcams.methods.exported import ExportedSpatial
         from deepcams.networks.exported import load_exported
 
         return ExportedSpatial(load_exported(path), engine)
     with _needs_torch(path):
-        from deepcams.methods.neural_spatial import NeuralSpatial
-        from deepcams.methods.neural_temporal import NeuralTemporal
+        from deepcams.methods.spatial.neural_spatial import NeuralSpatial
+        from deepcams.methods.temporal.neural_temporal import NeuralTemporal
         from deepcams.networks.checkpoint import load
 
         checkpoint = load(path)

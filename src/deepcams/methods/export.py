@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from deepcams.core.errors import DeepcamsError, InputError, MissingExtraError
 from deepcams.files.atomic import os_errors_explained, write_atomically
 from deepcams.methods.engines import installed, open_engine
-from deepcams.methods.neural_joint import scaled_planes
+from deepcams.methods.joint.neural_joint import scaled_planes
 from deepcams.networks.base import JointNetwork, SpatialNetwork
 from deepcams.networks.checkpoint import VERSION, Checkpoint, load, rewrite_card
 from deepcams.networks.exported import INPUT, OUTPUT, SUFFIX, Exported

@@ -1,10 +1,13 @@
-"""What exported networks share, whatever they do; they need no torch."""
+"""Exported networks as methods, run by an engine on the CPU in float32; they need no torch."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from deepcams.methods.engines import open_engine
+from deepcams.methods.spatial.tiled_spatial import TiledSpatial
 from deepcams.networks.exported import ExportedCheckpoint
 
 
@@ -53,3 +56,34 @@ class Exported:
             "engine": f"{self._engine_name} {self._engine.version}",
             "halo": self.halo,
         }
+
+
+class ExportedSpatial(Exported, TiledSpatial):
+    """A network in space, as a method in space."""
+
+    def __init__(self, checkpoint: ExportedCheckpoint, engine: str) -> None:
+        about = checkpoint.about
+        TiledSpatial.__init__(self, about.size_rule, about.tiling)
+        Exported.__init__(self, checkpoint, engine)
+        self.factor = int(checkpoint.card.factor or 1)
+
+    def working_bytes(self, rows: int, columns: int) -> int:
+        """Return the memory that one tile needs, as the card says."""
+        return self.checkpoint.about.bytes_per_pixel * rows * columns
+
+    def refine_tiles(self, tiles: np.ndarray) -> np.ndarray:
+        """Refine tiles; see :meth:`TiledSpatial.refine_tiles`."""
+        return self._engine.run(np.ascontiguousarray(tiles, np.float32)[:, None])[:, 0]
+
+
+class ExportedJoint(Exported):
+    """A network in space and time; see :class:`deepcams.methods.joint.estimates.Runner`."""
+
+    def __init__(self, checkpoint: ExportedCheckpoint, engine: str) -> None:
+        super().__init__(checkpoint, engine)
+        self.context = tuple(checkpoint.card.options["context"].split())
+        self.halo = checkpoint.about.halo
+
+    def run(self, planes: np.ndarray) -> np.ndarray:
+        """Run the network; see :meth:`deepcams.methods.joint.estimates.Runner.run`."""
+        return self._engine.run(np.ascontiguousarray(planes, np.float32))

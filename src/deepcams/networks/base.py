@@ -125,7 +125,7 @@ class TemporalNetwork(Network):
 
     Attributes:
         estimate_method: name of the training-free method that makes its initial estimate of each frame
-            ("flow": :func:`deepcams.methods.flow.initial_estimate`), or None: it needs none.
+            ("flow": :func:`deepcams.methods.temporal.flow.initial_estimate`), or None: it needs none.
         estimate_frames: how many frames the initial estimate has for each t.
         context: rows and columns of surroundings that it needs on each side of a frame to be free of edge effects.
         receptive_field: how many pixels away a pixel's answer sees; such a network may be given a frame in bands that

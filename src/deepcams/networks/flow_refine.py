@@ -1,7 +1,7 @@
 """FlowRefine: a correction of optical flow, pixel by pixel.
 
-A network of our own. Its initial estimate is classical flow (:func:`deepcams.methods.flow.initial_estimate`): both
-frames carried to the wanted time. What flow gets wrong is mostly detail that does not move with the wind (towns,
+A network of our own. Its initial estimate is classical flow (:func:`deepcams.methods.temporal.flow.initial_estimate`):
+both frames carried to the wanted time. What flow gets wrong is mostly detail that does not move with the wind (towns,
 coasts, mountains) and growth on the way, so the network does not draw a frame: it decides, pixel by pixel, how much of
 a few named differences to add to flow's blend, all in the logarithm. With zero weights it *is* flow.
 """

@@ -9,16 +9,16 @@ from deepcams.core.lazy import lazy_names
 if TYPE_CHECKING:
     from deepcams.plotting.compare import annual_figure as annual_figure
     from deepcams.plotting.compare import compare_maps as compare_maps
-    from deepcams.plotting.evaluation import (
-        skill_by_hour_figure as skill_by_hour_figure,
-    )
-    from deepcams.plotting.evaluation import spectra_figure as spectra_figure
     from deepcams.plotting.film import animate as animate
     from deepcams.plotting.maps import map_figure as map_figure
     from deepcams.plotting.page import save as save
+    from deepcams.plotting.scores.evaluation import (
+        skill_by_hour_figure as skill_by_hour_figure,
+    )
+    from deepcams.plotting.scores.evaluation import spectra_figure as spectra_figure
+    from deepcams.plotting.scores.training import training_figure as training_figure
     from deepcams.plotting.sequence import sequence_figure as sequence_figure
     from deepcams.plotting.series import series_figure as series_figure
-    from deepcams.plotting.training import training_figure as training_figure
 else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
@@ -30,8 +30,8 @@ else:
             "save": ".page",
             "sequence_figure": ".sequence",
             "series_figure": ".series",
-            "skill_by_hour_figure": ".evaluation",
-            "spectra_figure": ".evaluation",
-            "training_figure": ".training",
+            "skill_by_hour_figure": ".scores.evaluation",
+            "spectra_figure": ".scores.evaluation",
+            "training_figure": ".scores.training",
         },
     )

@@ -20,8 +20,9 @@ from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress, shifted
 from deepcams.core.text import counted
 from deepcams.core.times import HOUR, stamp
-from deepcams.methods.coarsen import coarsen
+from deepcams.methods.spatial.coarsen import coarsen
 from deepcams.plotting import style
+from deepcams.plotting.lettering import legible, text_width
 from deepcams.plotting.maps import (
     TICKS,
     draw_map,
@@ -30,16 +31,7 @@ from deepcams.plotting.maps import (
     span_words,
     species_of,
 )
-from deepcams.plotting.page import (
-    Row,
-    Sheet,
-    Size,
-    Texts,
-    legible,
-    own_style,
-    size_of,
-    text_width,
-)
+from deepcams.plotting.page import Row, Sheet, Size, Texts, own_style, size_of
 from deepcams.plotting.projection import View, into_turn, window, within
 from deepcams.plotting.reading import EVERYWHERE, frame_at, mean, times_in
 

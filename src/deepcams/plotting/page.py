@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import io
-import logging
-import re
 import threading
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,7 +17,6 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import BoundaryNorm
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.text import Text
 
 from deepcams.core.errors import InputError, choose, notice
@@ -31,29 +26,19 @@ from deepcams.plotting import style
 
 if TYPE_CHECKING:
     import xarray as xr
+from deepcams.plotting.lettering import (
+    families,
+    legible,
+    letters,
+    quiet,
+    text_width,
+    wrap,
+)
 
 FORMATS = ("png", "pdf", "svg")
 # zlib's Z_RLE: a third of the usual time, hardly more bytes
 _QUICK_PNG = {"compress_level": 1, "compress_type": 3}
 _CAMS_STEP = 0.75  # degrees of the reanalysis as it comes
-
-FONTS = (
-    "DejaVu Sans",  # comes with matplotlib
-    "Noto Sans",
-    "Noto Sans CJK SC",
-    "Noto Sans CJK JP",
-    "Noto Sans CJK KR",
-    "Noto Sans Arabic",
-    "Noto Sans Hebrew",
-    "Noto Sans Devanagari",
-    "Noto Sans Bengali",
-    "Noto Sans Thai",
-    "WenQuanYi Zen Hei",
-    "Microsoft YaHei",
-    "PingFang SC",
-    "Arial Unicode MS",
-)
-"""Families that texts are set in: the first installed one that has a letter."""
 
 # Inches of text size 1.
 _NARROWEST, _SMALLEST = 5.5, 0.6  # of a figure, where the paper is as wide; of axes
@@ -145,99 +130,21 @@ def size_of(name: str) -> Size:
     return SIZES[choose("--size", name, SIZES)]
 
 
-@lru_cache(maxsize=1)
-def families() -> list[str]:
-    """Return those of :data:`FONTS` that are on this machine."""
-    installed = set(fontManager.get_font_names())
-    return [name for name in FONTS if name in installed]
-
-
-@lru_cache(maxsize=1)
-def _letters() -> frozenset[int]:
-    """Return the code points of the letters that these families have."""
-    fonts = [get_font(findfont(name)) for name in families()]
-    return frozenset(code for font in fonts for code in font.get_charmap())
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence matplotlib about each letter that no font has, and each font that has no bold letters."""
-    log = logging.getLogger("matplotlib")
-    level = log.level
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"Glyph \d+")
-        log.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            log.setLevel(level)
-
-
 def tell_boxes(figure: Figure) -> None:
     """Give a notice of the letters of a figure that no font has: they are drawn as boxes."""
-    letters = "".join(
+    written = "".join(
         text.get_text() for text in figure.findobj(Text) if isinstance(text, Text)
     )
     boxes = [
         each
-        for each in dict.fromkeys(letters)
-        if each != "\n" and ord(each) not in _letters()
+        for each in dict.fromkeys(written)
+        if each != "\n" and ord(each) not in letters()
     ]
     if boxes:
         some = "".join(boxes[:8]) + (".." if len(boxes) > 8 else "")
         notice(
             f"no font on this machine has {some}: drawn as boxes; install one (Noto Sans CJK, say) for them"
         )
-
-
-@lru_cache(maxsize=1024)
-def text_width(text: str, points: float, bold: bool = False) -> float:
-    """Return the width of one line as it is drawn, inches."""
-    from matplotlib.cbook import is_math_text
-    from matplotlib.textpath import text_to_path
-
-    font = FontProperties(
-        family=families(),
-        size=points,
-        weight="bold" if bold else "normal",
-        math_fontfamily="dejavusans",
-    )
-    with quiet():
-        width, _, _ = text_to_path.get_text_width_height_descent(
-            text, font, is_math_text(text)
-        )
-    return float(width) / 72
-
-
-def legible(text: str) -> str:
-    """Return the text as it can be drawn: no control characters; dollars as dollars where they begin no mathematics."""
-    # Control characters and halves of letters, as in damaged attributes.
-    text = re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]", " ", text)
-    try:
-        text_width(text, 10)
-    except ValueError:
-        return text.replace("$", r"\$")
-    return text
-
-
-def wrap(text: str, points: float, inches: float, bold: bool = False) -> str:
-    """Break a text at its spaces into lines that fit."""
-    lines: list[str] = []
-    for paragraph in text.splitlines():
-        if (
-            text_width(paragraph, points, bold) <= inches
-        ):  # the usual case; measuring takes time
-            lines.append(paragraph)
-            continue
-        line = ""
-        for word in paragraph.split(" "):
-            longer = f"{line} {word}" if line else word
-            if line and text_width(longer, points, bold) > inches:
-                lines.append(line)
-                longer = word
-            line = longer
-        lines.append(line)
-    return "\n".join(lines)
 
 
 def credit_words(

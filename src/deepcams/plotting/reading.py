@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepcams.core.errors import InputError
-from deepcams.core.field import clean, frame_index
+from deepcams.core.field import frame_index
 from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress
 from deepcams.core.times import stamp
+from deepcams.core.values import clean
 from deepcams.plotting.projection import Nodes
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def frame_at(
 
 
 def read(field: xr.DataArray, times: slice, nodes: Nodes = EVERYWHERE) -> np.ndarray:
-    """Return values (times, nodes), float32, cleaned by :func:`deepcams.core.field.clean`."""
+    """Return values (times, nodes), float32, cleaned by :func:`deepcams.core.values.clean`."""
     rows, columns = nodes
     runs = [slice(None)]
     if columns is not None:  # runs of neighbouring columns

@@ -9,8 +9,8 @@ import xarray as xr
 from deepcams.core.air import named_concentration
 from deepcams.core.errors import InputError
 from deepcams.core.species import AIR_DENSITY, PARTICLES, species_of
-from deepcams.readers.datasets import field_variables
-from deepcams.readers.detect import DataFile, find_files
+from deepcams.readers.formats.datasets import field_variables
+from deepcams.readers.formats.detect import DataFile, find_files
 from deepcams.readers.in_air import open_in_air
 from deepcams.readers.merge import Chooser, open_merged
 from deepcams.readers.protocols import Paths

@@ -18,8 +18,8 @@ from deepcams.core.species import PM25 as SPECIES_PM25
 from deepcams.core.species import species_of
 from deepcams.core.times import HOUR, MINUTE
 from deepcams.readers.cams import rename
-from deepcams.readers.datasets import field_variables
-from deepcams.readers.detect import DataFile, find_files
+from deepcams.readers.formats.datasets import field_variables
+from deepcams.readers.formats.detect import DataFile, find_files
 from deepcams.readers.merge import open_merged
 from deepcams.readers.protocols import Paths
 from deepcams.readers.times import Stamp, with_middle_stamps, with_valid_time

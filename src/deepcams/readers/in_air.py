@@ -12,8 +12,8 @@ from deepcams.core.air import density, ratio_factor
 from deepcams.core.errors import InputError
 from deepcams.core.field import grid_of
 from deepcams.core.times import stamp
-from deepcams.readers.datasets import opened
-from deepcams.readers.detect import DataFile
+from deepcams.readers.formats.datasets import opened
+from deepcams.readers.formats.detect import DataFile
 from deepcams.readers.merge import Chooser, dask_array
 from deepcams.readers.stored import Indexed, Joined
 from deepcams.readers.weather import has_weather, open_weather

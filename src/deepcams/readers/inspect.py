@@ -18,13 +18,14 @@ import xarray as xr
 
 from deepcams.core.air import concentration_factor
 from deepcams.core.errors import DeepcamsError, DeepcamsNotice
-from deepcams.core.field import UNITS, grid_of, is_mean
+from deepcams.core.field import grid_of, is_mean
 from deepcams.core.species import COORDINATE_NAMES, PM25, species_of
 from deepcams.core.times import long_means_opened
+from deepcams.core.units import UNITS
 from deepcams.core.url import Place, Url
 from deepcams.files.storage import bytes_at
-from deepcams.readers.datasets import field_variables, opened, pieces
-from deepcams.readers.detect import DataFile
+from deepcams.readers.formats.datasets import field_variables, opened, pieces
+from deepcams.readers.formats.detect import DataFile
 from deepcams.readers.geos_cf import UNDEFINED
 from deepcams.readers.open import (
     find_field_files,

@@ -18,14 +18,14 @@ from deepcams.core.text import counted
 from deepcams.core.times import stamp
 from deepcams.core.url import Place, Url
 from deepcams.files.storage import state_at
-from deepcams.readers.datasets import (
+from deepcams.readers.formats.datasets import (
     check_whole,
     chunk_length,
     field_variables,
     open_datasets,
     opening,
 )
-from deepcams.readers.detect import DataFile
+from deepcams.readers.formats.detect import DataFile
 from deepcams.readers.stored import Indexed, Joined, Stored, Tile
 from deepcams.readers.times import (
     LEAD,
@@ -122,7 +122,7 @@ def _opened(files: Sequence[DataFile]) -> list[tuple[DataFile, Sequence[xr.Datas
     gribs = [file for file in files if file.kind == "grib"]
     if len(gribs) < 2:
         return [(file, open_datasets(file)) for file in files]
-    from deepcams.readers.grib import open_grib
+    from deepcams.readers.formats.grib import open_grib
 
     for file in gribs:
         check_whole(file)

@@ -11,14 +11,20 @@ from typing import Literal
 import xarray as xr
 
 from deepcams.core.errors import DeepcamsError, InputError, notice
-from deepcams.core.field import CLOCK, LOCAL_DATE, as_field, units_factor
+from deepcams.core.field import CLOCK, LOCAL_DATE, as_field
 from deepcams.core.species import PM25
 from deepcams.core.text import from_json
+from deepcams.core.units import units_factor
 from deepcams.core.url import Url
 from deepcams.readers import SOURCE, SOURCES
 from deepcams.readers.cams import find_variable, open_cams_files
-from deepcams.readers.datasets import field_variables, opened, reason, unfinished
-from deepcams.readers.detect import KINDS, DataFile, find_files
+from deepcams.readers.formats.datasets import (
+    field_variables,
+    opened,
+    reason,
+    unfinished,
+)
+from deepcams.readers.formats.detect import KINDS, DataFile, find_files
 from deepcams.readers.geos_cf import open_geos_cf_files, version_of
 from deepcams.readers.merge import as_given, open_merged
 from deepcams.readers.protocols import Paths

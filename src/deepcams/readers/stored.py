@@ -17,8 +17,8 @@ import xarray as xr
 
 from deepcams.core.errors import DeepcamsError, UnreadableError
 from deepcams.core.field import Axes
-from deepcams.readers.datasets import again, reason
-from deepcams.readers.detect import DataFile
+from deepcams.readers.formats.datasets import again, reason
+from deepcams.readers.formats.detect import DataFile
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import xarray as xr
 
 from deepcams.core.errors import InputError
-from deepcams.core.field import UNITS
-from deepcams.readers.datasets import field_variables, open_datasets
-from deepcams.readers.detect import DataFile
+from deepcams.core.units import UNITS
+from deepcams.readers.formats.datasets import field_variables, open_datasets
+from deepcams.readers.formats.detect import DataFile
 from deepcams.readers.merge import open_merged
 
 

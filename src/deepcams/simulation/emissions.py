@@ -23,7 +23,7 @@ from deepcams.files.atomic import UNFINISHED, replace_atomically
 from deepcams.files.cache import cache_dir
 from deepcams.files.land_mask import land_fraction
 from deepcams.files.records import file_digest, fingerprint
-from deepcams.methods.coarsen import area_mean
+from deepcams.methods.spatial.coarsen import area_mean
 from deepcams.simulation.sphere import (
     DEGREE,
     Nodes,

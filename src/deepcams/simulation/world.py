@@ -17,11 +17,12 @@ import numpy as np
 import xarray as xr
 
 from deepcams.core.errors import InputError
-from deepcams.core.field import UNITS, field_like
+from deepcams.core.field import field_like
 from deepcams.core.grid import Grid
 from deepcams.core.period import Period
 from deepcams.core.species import PM25, species_of
 from deepcams.core.times import HOUR
+from deepcams.core.units import UNITS
 from deepcams.files.land_mask import land_fraction
 from deepcams.readers.protocols import Paths as InputPaths
 from deepcams.simulation import emissions

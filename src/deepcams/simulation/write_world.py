@@ -20,7 +20,7 @@ from deepcams.core.times import HOUR
 from deepcams.files.atomic import atomic_path
 from deepcams.files.lock import locked
 from deepcams.files.records import Records
-from deepcams.methods.coarsen import coarsen
+from deepcams.methods.spatial.coarsen import coarsen
 from deepcams.simulation.arrays import Arrays
 from deepcams.simulation.meteorology import meteorology as weather
 from deepcams.simulation.station_network import place_stations

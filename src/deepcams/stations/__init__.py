@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from deepcams.core.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from deepcams.stations.openaq import open_openaq as open_openaq
-    from deepcams.stations.sorted_copy import StationArchive as StationArchive
-    from deepcams.stations.station_tables import rows as rows
+    from deepcams.stations.archive.openaq import open_openaq as open_openaq
+    from deepcams.stations.archive.sorted_copy import StationArchive as StationArchive
+    from deepcams.stations.tables.station_tables import rows as rows
     from deepcams.stations.validation import Options as Options
     from deepcams.stations.validation import Validation as Validation
     from deepcams.stations.validation import validate as validate
@@ -18,10 +18,10 @@ else:
         __name__,
         {
             "Options": ".validation",
-            "StationArchive": ".sorted_copy",
+            "StationArchive": ".archive.sorted_copy",
             "Validation": ".validation",
-            "open_openaq": ".openaq",
-            "rows": ".station_tables",
+            "open_openaq": ".archive.openaq",
+            "rows": ".tables.station_tables",
             "validate": ".validation",
         },
     )

@@ -16,6 +16,7 @@ from deepcams.core.errors import InputError, notice
 from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress
 from deepcams.core.species import label
+from deepcams.core.stages import stage, staged
 from deepcams.core.url import Url, place_of
 from deepcams.evaluation.scores import of_series
 from deepcams.evaluation.sums import COLUMNS
@@ -30,14 +31,15 @@ from deepcams.files.cache import (
 from deepcams.files.records import fingerprint
 from deepcams.files.storage import state_at
 from deepcams.readers import SOURCE
-from deepcams.stations import differences, fairmode
-from deepcams.stations import station_tables as tables
+from deepcams.stations import fairmode
+from deepcams.stations.archive.openaq import open_openaq
+from deepcams.stations.archive.quality import Quality
+from deepcams.stations.archive.sorted_copy import StationArchive
+from deepcams.stations.archive.station_files import is_table
 from deepcams.stations.averages import Average, Days, check_by
 from deepcams.stations.matching import SpaceRule
-from deepcams.stations.openaq import open_openaq
-from deepcams.stations.quality import Quality
-from deepcams.stations.sorted_copy import StationArchive
-from deepcams.stations.station_files import is_table
+from deepcams.stations.tables import differences
+from deepcams.stations.tables import station_tables as tables
 from deepcams.stations.validation import Options, Validation, validate
 from deepcams.workers import Workers
 
@@ -57,11 +59,11 @@ class Request:
     Attributes:
         stations: files, folders or globs of observations; tables among ``field`` count as such too.
         field, original: likewise of fields; both may be empty.
-        by: see :func:`deepcams.stations.station_tables.rows`; a text may hold several with commas.
+        by: see :func:`deepcams.stations.tables.station_tables.rows`; a text may hold several with commas.
         json, plot, out: what to write: all rows, the scatter, a folder with everything.
         space, starts: see :class:`Options`.
         without: quality steps to leave out.
-        metadata: see :func:`deepcams.stations.metadata.add_metadata`.
+        metadata: see :func:`deepcams.stations.archive.metadata.add_metadata`.
         period: of the field, as text.
         parameter, variable: the species, in the stations' files and in the fields.
         assume_utc: take stamps without an offset for UTC.
@@ -150,20 +152,21 @@ def validate_files(
         progress=lambda rows: progress("reading stations", rows, 0),
     )
 
-    def staged(stage: str, done: int, total: int) -> None:
+    def tell(what: str, done: int, total: int) -> None:
         progress(
-            "matching" if stage == "stations" else f"reading the {stage}", done, total
+            "matching" if what == "stations" else f"reading the {what}", done, total
         )
 
     with _kept(archive, field, original, options) as keep:
-        found = validate(archive, field, original, options, staged, keep, workers)
+        found = validate(archive, field, original, options, tell, keep, workers)
         tables.check_pairs(found)
         _note_alone(found)
-        done = Done(
-            found,
-            tables.rows(found, by, request.draws),
-            differences.rows(found, request.draws),
-        )
+        with stage("score"):
+            done = Done(
+                found,
+                tables.rows(found, by, request.draws),
+                differences.rows(found, request.draws),
+            )
         if request.json is not None:
             save(request.json, tables.as_json(found, done.rows, done.differences))
             done.written.append(request.json)
@@ -284,12 +287,14 @@ def _sort_paths(request: Request) -> Request:
 
 
 def _open(paths: tuple[str | Path, ...], request: Request) -> xr.DataArray | None:
-    from deepcams.readers.open import open_field
+    from deepcams.readers.formats.detect import find_files
+    from deepcams.readers.open import open_files
 
     if not paths:
         return None
     try:
-        return open_field(list(paths), request.variable)
+        files = find_files(list(paths))
+        return open_files(files, request.variable, with_dask=False)
     except InputError as error:
         if paths is request.original or not request.original or len(paths) < 2:
             raise
@@ -299,12 +304,13 @@ def _open(paths: tuple[str | Path, ...], request: Request) -> xr.DataArray | Non
         raise InputError(error.where, error.expected, error.found, last) from error
 
 
+@staged("draw")
 def _draw(request: Request, done: Done) -> None:
     """Draw the figures that the request names."""
     if request.plot is None and request.out is None:
         return
     from deepcams.plotting.page import save as save_figure
-    from deepcams.stations import figures
+    from deepcams.stations.tables import figures
 
     found, out = done.found, request.out
     species = label(request.species)

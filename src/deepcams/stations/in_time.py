@@ -29,12 +29,12 @@ from deepcams.core.text import counted
 from deepcams.core.times import DAY_SECONDS, HOUR, HOUR_SECONDS, season_of
 from deepcams.evaluation.sums import COLUMNS, sum_pairs
 from deepcams.evaluation.tables import ALL
-from deepcams.methods.at_points import AT_POINTS
 from deepcams.methods.base import TemporalDownscaler
 from deepcams.methods.interval import Interval
+from deepcams.methods.temporal.at_points import AT_POINTS
+from deepcams.stations.archive.quality import Control, Quality, Report, near_pairs
+from deepcams.stations.archive.sorted_copy import StationArchive
 from deepcams.stations.blocks import week_of
-from deepcams.stations.quality import Control, Quality, Report, near_pairs
-from deepcams.stations.sorted_copy import StationArchive
 from deepcams.stations.validation import BATCH_ROWS, MARGIN_DAYS, split_stations
 from deepcams.stations.windows import (
     FRAMES,
@@ -275,7 +275,7 @@ def evaluate(
     Args:
         archive: see :func:`deepcams.open_openaq`.
         options: default ones if ``None``.
-        methods: names of :data:`deepcams.methods.at_points.AT_POINTS`; ``None`` for all.
+        methods: names of :data:`deepcams.methods.temporal.at_points.AT_POINTS`; ``None`` for all.
         progress: called with batches of stations done, and of how many.
         workers: who reads and checks the stations; ``None``: this process.
 

@@ -12,6 +12,7 @@ from deepcams.core.times import DAY_SECONDS, HOUR_SECONDS
 from deepcams.evaluation.scores import of_series, series_figures
 from deepcams.evaluation.series import Series, order_of
 from deepcams.evaluation.sums import COLUMNS, sum_pairs
+from deepcams.stations.archive.quality import Count, Report
 from deepcams.stations.averages import (
     HOURS,
     Average,
@@ -24,7 +25,6 @@ from deepcams.stations.averages import (
 from deepcams.stations.blocks import Weeks, week_of
 from deepcams.stations.matching import cadence
 from deepcams.stations.products import Product
-from deepcams.stations.quality import Count, Report
 from deepcams.stations.station_years import Years, possible_days
 
 PairSet = Literal["own", "same", "hourly"]

@@ -21,18 +21,23 @@ import xarray as xr
 from deepcams.core.errors import InputError
 from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress
+from deepcams.core.stages import staged
 from deepcams.core.times import DAY_SECONDS, HOUR_SECONDS
 from deepcams.files.atomic import atomic_path
 from deepcams.files.records import fingerprint
+from deepcams.stations.archive.metadata import (
+    countries_of,
+    globe_cells,
+    note_surroundings,
+)
+from deepcams.stations.archive.quality import Control, Quality, Report, near_pairs
+from deepcams.stations.archive.sorted_copy import StationArchive
 from deepcams.stations.averages import Average, Days, offsets
 from deepcams.stations.blocks import regions_of
 from deepcams.stations.exceedances import daily_levels
 from deepcams.stations.extract import MAKE_ROOM
 from deepcams.stations.matching import SpaceRule
-from deepcams.stations.metadata import countries_of, globe_cells, note_surroundings
 from deepcams.stations.products import read_product
-from deepcams.stations.quality import Control, Quality, Report, near_pairs
-from deepcams.stations.sorted_copy import StationArchive
 from deepcams.stations.sums import Matcher, Piece, Scored, month_of
 from deepcams.workers import ThisProcess, Work, Workers
 
@@ -78,7 +83,7 @@ class Validation:
 
     Attributes:
         stations: all of them, with ``inside`` (of the field's grid), ``cell``, ``country``, and what is around them
-            (:func:`deepcams.stations.metadata.note_surroundings`).
+            (:func:`deepcams.stations.archive.metadata.note_surroundings`).
         months: the months that pairs may lie in, ``datetime64[M]``.
         scored: products and sets of pairs.
         quality: counts of quality control, then of matching.
@@ -246,6 +251,7 @@ class Matching(Work[np.ndarray, Piece, Piece]):
         self.archive, self.control, self.matcher = archive, control, matcher
         self.period, self.keep, self.about = period, keep, about
 
+    @staged("match")
     def compute(self, item: np.ndarray) -> Piece:
         """Return the sums of a batch, from the folder if they are there."""
         saved = _load(self._path(item))

@@ -25,7 +25,7 @@ from pydantic import (
 from deepcams.core.box import Box
 from deepcams.core.errors import InputError
 from deepcams.core.period import Period
-from deepcams.methods.coarsen import Degradation
+from deepcams.methods.spatial.coarsen import Degradation
 
 
 def _period(text: Any) -> str:

@@ -21,10 +21,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from deepcams.core.errors import DeepcamsError
 from deepcams.core.grid import Grid, nodes_from_cells
+from deepcams.core.stages import staged
 from deepcams.core.times import stamp
-from deepcams.methods import flow
-from deepcams.methods.coarsen import METHODS
-from deepcams.methods.neural_joint import scaled_planes
+from deepcams.methods.joint.neural_joint import scaled_planes
+from deepcams.methods.spatial.coarsen import METHODS
+from deepcams.methods.temporal import flow
 from deepcams.networks.base import (
     JointNetwork,
     JointSample,
@@ -34,8 +35,7 @@ from deepcams.networks.base import (
 )
 from deepcams.networks.scaling import Scaling
 from deepcams.training.distributed import Ranks
-from deepcams.training.estimate_cache import EstimateCache
-from deepcams.training.flow_cache import FlowCache
+from deepcams.training.frame_cache import EstimateCache, FlowCache
 from deepcams.training.options import Samples
 from deepcams.training.split import FACTORS, Portion, Window, cells_of, reach
 from deepcams.training.store.hour_array import Resolution
@@ -273,6 +273,7 @@ class SampleSet(Dataset[Any]):
             when += f" + {draw.inner} of {draw.span} h, {draw.resolution}"
         return f"sample {i}: {store.path}, {when}, {draw.crop.grid(store.coarse).describe()}"
 
+    @staged("read")
     def values(self, i: int) -> Values:
         """Read sample ``i``, in ug m-3, turned and multiplied as it was drawn."""
         draw = self.draw(i)

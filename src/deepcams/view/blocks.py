@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from deepcams.core.field import clean, grid_of
+from deepcams.core.field import grid_of
+from deepcams.core.values import clean
 from deepcams.readers.frames import stored_values
 from deepcams.writers.layout import CHUNK, Layout
 

@@ -11,7 +11,7 @@ from typing import Any
 from deepcams.core.errors import notice
 from deepcams.core.times import long_means_opened
 from deepcams.readers.open import find_field_files, open_files
-from deepcams.stations.openaq import open_openaq
+from deepcams.stations.archive.openaq import open_openaq
 from deepcams.view.server import PORT, Server
 from deepcams.view.session import Shown
 from deepcams.view.station_layer import Stations

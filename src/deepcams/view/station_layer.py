@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from deepcams.stations.quality import Control, Quality
-from deepcams.stations.sorted_copy import StationArchive
+from deepcams.stations.archive.quality import Control, Quality
+from deepcams.stations.archive.sorted_copy import StationArchive
 
 FARTHEST_KM = 200.0
 """A station farther away says nothing of a place."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from deepcams.core.errors import DeepcamsError
-from deepcams.readers.detect import DataFile
+from deepcams.readers.formats.detect import DataFile
 
 _Stamp = tuple[int, int, int, int]
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from deepcams.core.field import DIMS, UNITS
+from deepcams.core.field import DIMS
 from deepcams.core.grid import Grid
 from deepcams.core.species import species_of
 from deepcams.core.times import DAY, HOUR, MINUTE
+from deepcams.core.units import UNITS
 from deepcams.writers.bitround import BitRound
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from deepcams.core.errors import InputError, OutputError
-from deepcams.core.field import ValueCounts
 from deepcams.core.progress import Progress, no_progress
 from deepcams.core.text import from_json
 from deepcams.core.url import Place, Url, place_of
+from deepcams.core.values import ValueCounts
 from deepcams.files.records import (
     FOLDER,
     Identity,

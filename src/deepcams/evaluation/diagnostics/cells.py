@@ -12,7 +12,7 @@ from deepcams.core.grid import Grid, place
 from deepcams.evaluation.diagnostics.base import Block, Diagnostic, Setting, Sums, ratio
 from deepcams.evaluation.scores import Score
 from deepcams.evaluation.tables import Row
-from deepcams.methods.coarsen import area_mean
+from deepcams.methods.spatial.coarsen import area_mean
 
 
 class CellVariance(Diagnostic):

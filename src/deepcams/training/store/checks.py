@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from deepcams.core.field import SMALL_NEGATIVE, UNITS
 from deepcams.core.grid import Grid
 from deepcams.core.times import HOUR, stamp
+from deepcams.core.units import UNITS
+from deepcams.core.values import SMALL_NEGATIVE
 
 LARGEST = 1e5
 """An hour with a value above this (ug m-3) has another unit or is corrupt; fires reach some 1e4."""

@@ -13,7 +13,7 @@ from deepcams.core.errors import OutputError
 from deepcams.core.text import size
 from deepcams.core.times import HOUR, stamp
 from deepcams.files.records import FOLDER, Record, Records
-from deepcams.methods.coarsen import Degradation
+from deepcams.methods.spatial.coarsen import Degradation
 from deepcams.readers.frames import combine
 from deepcams.training.store.hour_array import HourWriter
 from deepcams.training.store.inputs import Inputs, Region

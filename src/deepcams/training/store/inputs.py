@@ -21,12 +21,13 @@ from deepcams.core.field import grid_of, is_mean
 from deepcams.core.grid import FACTOR, Grid
 from deepcams.core.period import Period
 from deepcams.core.progress import Progress
+from deepcams.core.stages import staged
 from deepcams.core.text import from_json
 from deepcams.core.times import stamp
 from deepcams.files.atomic import write_atomically
 from deepcams.files.records import damaged_explained
-from deepcams.methods.coarsen import METHODS, Degradation
-from deepcams.readers.detect import DataFile
+from deepcams.methods.spatial.coarsen import METHODS, Degradation
+from deepcams.readers.formats.detect import DataFile
 from deepcams.readers.frames import Frames, digest
 from deepcams.readers.open import open_files
 from deepcams.training.store.checks import Fault, examine
@@ -100,6 +101,7 @@ def family_of(source: str) -> str:
     return " ".join(simulated[0].split()) if simulated else "field"
 
 
+@staged("headers")
 def scan_headers(
     files: Sequence[DataFile],
     variable: str | None,
@@ -155,7 +157,8 @@ def _open_header(file: DataFile, header: Header, variable: str | None) -> Header
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DeepcamsNotice)
         try:
-            header = header.describing(open_files([file], variable))
+            field = open_files([file], variable, with_dask=False)
+            header = header.describing(field)
             if file.source:
                 header = replace(header, family=file.source)
         except DeepcamsError as error:
@@ -190,6 +193,7 @@ class Region:
         """Return the input's values (input rows, input columns) on ``coarse.refine()``."""
         return _cut(_cut(values, self._cells), self._fine_place)
 
+    @staged("degrade")
     def coarsened(self, values: np.ndarray, degradation: Degradation) -> np.ndarray:
         """Return the input's values on ``coarse``; cells at a box's edge take in what the input has beyond it."""
         coarse = METHODS[degradation](_cut(values, self._cells), self._whole)
@@ -392,7 +396,7 @@ def _open_frames(
             warnings.catch_warnings()
         ):  # its notices were shown when its header was read
             warnings.simplefilter("ignore", DeepcamsNotice)
-            field = open_files([files[number]], variable)
+            field = open_files([files[number]], variable, with_dask=False)
     return Frames(field)
 
 

@@ -40,8 +40,8 @@ from deepcams.files.records import (
     damaged_explained,
     refuse_changes,
 )
-from deepcams.methods.coarsen import Degradation
-from deepcams.readers.detect import DataFile
+from deepcams.methods.spatial.coarsen import Degradation
+from deepcams.readers.formats.detect import DataFile
 from deepcams.readers.frames import combine
 from deepcams.readers.open import find_field_files
 from deepcams.readers.protocols import Paths

@@ -1,0 +1,1 @@
+"""Methods in space and time at once."""

@@ -1,0 +1,1 @@
+"""Files found, recognised, checked and opened, whatever is in them."""

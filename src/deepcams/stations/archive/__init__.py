@@ -1,0 +1,1 @@
+"""Station files to one sorted, checked archive."""

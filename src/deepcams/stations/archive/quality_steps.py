@@ -1,0 +1,175 @@
+"""The steps of quality control that judge rows: each says which rows are bad, or brings them to hours."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from deepcams.core.times import HOUR_SECONDS
+from deepcams.stations.archive.sorted_copy import Rows
+
+PART_SECONDS = 2700
+"""A station whose stamps are usually nearer to each other than this reports parts of hours."""
+GAP_HOURS = 3
+"""A run of equal values continues over a gap of at most this length."""
+WINDOW_DAYS = 15
+MAD_SCALE = 1.4826
+"""Makes the MAD of normally distributed values their standard deviation."""
+SMALLEST_MAD = 1.0
+"""ug m-3: smaller MADs are those of the instrument's own steps."""
+FEWEST_IN_WINDOW = 48
+_SORTED_TOGETHER = 8_000_000  # values
+
+
+def lost_stations(rows: Rows, bad: np.ndarray) -> int:
+    """Return how many stations have no good row left."""
+    return int(pd.Series(bad).groupby(rows.station).all().sum())
+
+
+def repeated(rows: Rows) -> np.ndarray:
+    """Find rows whose station, time and value are those of an earlier row."""
+    again = np.flatnonzero((np.diff(rows.station) == 0) & (np.diff(rows.end) == 0))
+    near = np.union1d(again, again + 1)
+    columns = {
+        "station": rows.station[near],
+        "end": rows.end[near],
+        "value": rows.value[near],
+    }
+    bad = np.zeros(rows.size, bool)
+    bad[near] = pd.DataFrame(columns).duplicated()
+    return bad
+
+
+def hourly(rows: Rows, merge: bool = True) -> tuple[Rows, int]:
+    """Bring rows to at most one a station and hour.
+
+    A single row in an hour keeps its own end (a stamp of 03:30 stands for 02:30 to 03:30). Several become their mean
+    over the whole hour. Where a station usually reports parts of hours, an hour needs three quarters of them.
+
+    Args:
+        rows: sorted by station and end.
+        merge: otherwise the first row of each hour stands for it, and nothing is left out.
+
+    Returns:
+        the rows, and how many hours had several.
+    """
+    station, slot = rows.station, rows.slot
+    first = np.ones(rows.size, bool)
+    first[1:] = (station[1:] != station[:-1]) | (slot[1:] != slot[:-1])
+    begin = np.flatnonzero(first)
+    result = rows.where(begin)
+    if begin.size == rows.size or not merge:
+        return result, 0
+    number = np.diff(np.r_[begin, rows.size])
+    step = _usual_steps(station, rows.end)[result.station]
+    parts = step < PART_SECONDS
+    several = number > 1
+    mean = np.add.reduceat(rows.value, begin) / number
+    result.value = np.where(several, mean, result.value)
+    result.end = np.where(several | parts, slot[begin] * HOUR_SECONDS, result.end)
+    enough = ~parts | (number * np.maximum(step, 1) >= 0.75 * HOUR_SECONDS)
+    return result.where(enough), int(several.sum())
+
+
+def _usual_steps(station: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Median distance of successive stamps of each station, seconds; an hour where there is none."""
+    apart = np.diff(end)
+    inside = (station[1:] == station[:-1]) & (apart > 0)
+    usual = (
+        pd.Series(apart[inside]).groupby(station[1:][inside]).quantile(0.5, "higher")
+    )
+    every = pd.RangeIndex(int(station.max()) + 1)
+    return usual.reindex(every, fill_value=HOUR_SECONDS).to_numpy(np.int64)
+
+
+def dense(rows: Rows) -> tuple[np.ndarray, np.ndarray, int]:
+    """Put hourly rows into a table.
+
+    Returns:
+        (stations, hours), float32, NaN where there is none; the stations' numbers, increasing; and the first slot,
+        which begins a UTC day (the table ends with one).
+    """
+    if not rows.size:
+        return np.zeros((0, 0), np.float32), np.zeros(0, np.int64), 0
+    slot = rows.slot
+    numbers, row = np.unique(rows.station, return_inverse=True)
+    first = (int(slot.min()) - 1) // 24 * 24 + 1
+    days = (int(slot.max()) - first) // 24 + 1
+    table = np.full((numbers.size, days * 24), np.nan, np.float32)
+    table[row, slot - first] = rows.value
+    return table, numbers, first
+
+
+def runs(rows: Rows, length: int) -> np.ndarray:
+    """Find hourly values in runs of at least ``length`` equal ones above 0, with no gap of more than 3 hours."""
+    if not rows.size:
+        return np.zeros(0, bool)
+    changes = (np.diff(rows.station) != 0) | (np.diff(rows.value) != 0)
+    begin = np.flatnonzero(np.r_[True, changes | (np.diff(rows.slot) > GAP_HOURS + 1)])
+    number = np.diff(np.r_[begin, rows.size])
+    return np.asarray(np.repeat(number >= length, number) & (rows.value > 0))
+
+
+def outliers(rows: Rows, deviations: float) -> np.ndarray:
+    """Find hourly values more than ``deviations`` scaled MADs from the median of their window.
+
+    The window is the value's UTC day and the seven days before and after it: one window a station and day, so that a
+    year of the world's stations takes minutes.
+
+    Returns:
+        (n,), boolean.
+    """
+    table, numbers, first = dense(rows)
+    if not table.size:
+        return np.zeros(rows.size, bool)
+    days = table.shape[1] // 24
+    margin = 24 * (WINDOW_DAYS // 2)
+    padded = np.pad(table, ((0, 0), (margin, margin)), constant_values=np.nan)
+    far = np.zeros(table.shape, bool)
+    size = max(_SORTED_TOGETHER // (days * WINDOW_DAYS * 24), 1)
+    for at in range(0, numbers.size, size):
+        part = padded[at : at + size]
+        windows = np.lib.stride_tricks.sliding_window_view(
+            part, WINDOW_DAYS * 24, axis=1
+        )[:, ::24]
+        known = np.sort(windows, axis=2)  # missing ones last
+        number = (~np.isnan(known)).sum(axis=2)
+        middle = _median(known, number)
+        known -= middle[..., None]
+        np.abs(known, out=known)
+        known.sort(axis=2)
+        limit = (
+            deviations * MAD_SCALE * np.maximum(_median(known, number), SMALLEST_MAD)
+        )
+        limit[number < FEWEST_IN_WINDOW] = np.inf
+        values = table[at : at + size].reshape(-1, days, 24)
+        with np.errstate(invalid="ignore"):
+            beyond = abs(values - middle[..., None]) > limit[..., None]
+        far[at : at + size] = beyond.reshape(-1, days * 24)
+    return np.asarray(far[np.searchsorted(numbers, rows.station), rows.slot - first])
+
+
+def _median(ordered: np.ndarray, number: np.ndarray) -> np.ndarray:
+    """Median of the first ``number`` along the last axis; NaN of none."""
+    last = ordered.shape[-1] - 1
+    middle = [
+        np.clip(at, 0, last)[..., None] for at in ((number - 1) // 2, number // 2)
+    ]
+    low, high = (np.take_along_axis(ordered, at, -1)[..., 0] for at in middle)
+    return np.asarray((low + high) / 2)
+
+
+def incomplete(rows: Rows, reported: Rows, share: float) -> np.ndarray:
+    """Find values of stations' months that hold too few of the hours between the month's first and last report."""
+
+    def months(hours: Rows) -> np.ndarray:
+        begin = ((hours.slot - 1) * HOUR_SECONDS).astype("datetime64[s]")
+        month = begin.astype("datetime64[M]").astype(np.int64)
+        return np.asarray(hours.station.astype(np.int64) * 100_000 + month)
+
+    own = months(rows)
+    reports = pd.Series(reported.slot).groupby(months(reported))
+    hours = (reports.last() - reports.first() + 1).reindex(own).to_numpy()
+    return np.asarray(
+        pd.Series(own).groupby(own).transform("size").to_numpy() < share * hours
+    )

@@ -1,0 +1,1 @@
+"""Rows and figures of the comparison with stations."""
