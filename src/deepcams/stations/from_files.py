@@ -287,13 +287,12 @@ def _sort_paths(request: Request) -> Request:
 
 
 def _open(paths: tuple[str | Path, ...], request: Request) -> xr.DataArray | None:
-    from deepcams.readers.formats.detect import find_files
-    from deepcams.readers.open import open_files
+    from deepcams.readers.open import find_field_files, open_files
 
     if not paths:
         return None
     try:
-        files = find_files(list(paths))
+        files = find_field_files(list(paths))
         return open_files(files, request.variable, with_dask=False)
     except InputError as error:
         if paths is request.original or not request.original or len(paths) < 2:
