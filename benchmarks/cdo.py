@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from deepcams.bench import write_input
+from deepcams.bench.inputs import write_input
 
 
 def commands(source: Path, folder: Path) -> dict[str, list[str]]:

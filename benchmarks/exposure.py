@@ -26,7 +26,7 @@ import pandas as pd
 import shapely
 from exactextract.raster import NumPyRasterSource
 
-from deepcams.bench import write_input
+from deepcams.bench.inputs import write_input
 from deepcams.core.grid import Grid
 from deepcams.downscaling.job import downscale_to
 from deepcams.exposure import country_zones, simulated_population

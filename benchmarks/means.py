@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from deepcams.bench import write_input
+from deepcams.bench.inputs import write_input
 from deepcams.core.field import grid_of
 from deepcams.readers.open import open_field
 from deepcams.writers import Layout, split_hours

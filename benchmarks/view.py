@@ -30,7 +30,7 @@ import netCDF4
 import numpy as np
 import psutil
 
-from deepcams.bench import write_input
+from deepcams.bench.inputs import write_input
 from deepcams.core.field import grid_of
 from deepcams.downscaling.job import downscale_to
 from deepcams.readers.cams import open_cams

@@ -14,7 +14,7 @@ from deepcams.cli.app import VERBS, app
 
 FURTHER = {
     "animate": "gallery",
-    "bench": "speed",
+    "bench": "performance",
     "completion": "command-line",
     "demo": "start",
     "doctor": "command-line",

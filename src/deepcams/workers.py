@@ -23,6 +23,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 
 from deepcams.core.errors import DeepcamsError, InputError
 from deepcams.core.machine import THREAD_VARIABLES, threads
+from deepcams.core.stages import heard
 from deepcams.core.text import counted
 from deepcams.files.optional import need
 
@@ -86,12 +87,16 @@ class Workers(Protocol):
 
 
 class ThisProcess:
-    """This process does the work: one item is written while the next is computed."""
+    """This process does the work: one item is written while the next is computed, unless its stages are measured."""
 
     def map(
         self, work: Work[Item, Made, Result], items: Sequence[Item]
     ) -> Generator[tuple[Item, Result], None, None]:
         """See :meth:`Workers.map`."""
+        if heard():
+            for item in items:
+                yield item, work.write(item, work.compute(item))
+            return
         writing: deque[tuple[Item, Future[Result]]] = deque()
         with ThreadPoolExecutor(work.writes_at_once, "deepcams-write") as pool:
             for item in items:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deepcams import bench
 from deepcams.bench import breakdown as module
+from deepcams.bench import inputs
 from deepcams.bench.breakdown import Amount, Breakdown, Request, Turn, run_once, total
 from deepcams.bench.machine import Machine
 from deepcams.bench.stage_costs import Cost, StageCosts
@@ -28,7 +28,7 @@ MACHINE = Machine(product=80e9, convolution=40e9, copy=10e9)
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have small frames, runs in this process, and no measuring of the machine."""
-    monkeypatch.setattr(bench, "COARSE_STEP", 7.5)
+    monkeypatch.setattr(inputs, "COARSE_STEP", 7.5)
     monkeypatch.setattr("deepcams.methods.temporal.flow._FLOW_STEP", 2.5)
     monkeypatch.setattr(module, "run_in_own_process", run_once)
     monkeypatch.setattr(module, "measure_machine", lambda *_: MACHINE)
@@ -71,7 +71,7 @@ def test_text_has_a_line_a_stage(
 
 def test_a_run_is_all_in_its_stages(small: None, tmp_path: Path) -> None:
     source = tmp_path / "cams.nc"
-    bench.write_input(source, 1)
+    inputs.write_input(source, 1)
     out = str(tmp_path / "out.zarr")
     request = Request(str(source), out, 7, "linear", "bicubic", one_by_one=True)
     began = module.time.monotonic()

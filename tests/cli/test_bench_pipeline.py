@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from deepcams import bench
+from deepcams.bench import inputs
+from deepcams.bench import pipeline as bench
 from deepcams.cli import main
 
 
 def test_both_sides_write_the_same_hours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench, "COARSE_STEP", 7.5)
+    monkeypatch.setattr(inputs, "COARSE_STEP", 7.5)
     told: list[str] = []
     found = bench.pipeline(days=1, repeats=2, folder=tmp_path, progress=told.append)
     assert found.hours == 25

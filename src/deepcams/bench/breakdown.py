@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
@@ -24,10 +24,10 @@ from typing import Any
 
 import numpy as np
 
-from deepcams.bench import write_input
 from deepcams.bench.flop import flop_of
+from deepcams.bench.inputs import write_input
 from deepcams.bench.machine import measure_machine
-from deepcams.bench.stage_costs import Cost, StageCosts
+from deepcams.bench.stage_costs import OTHER, START, Cost, StageCosts, total
 from deepcams.core.errors import DeepcamsError
 from deepcams.core.period import Period
 from deepcams.core.stages import STAGES, listening
@@ -36,12 +36,6 @@ from deepcams.downscaling.job import Job, plan_job
 from deepcams.downscaling.memory import keep_memory
 from deepcams.methods.chains import BEST
 from deepcams.methods.engines import AUTO, TORCH
-from deepcams.workers import Item, Made, Result, ThisProcess, Work
-
-START = "start"
-"""The stage until the run is planned: the interpreter, imports, weights."""
-OTHER = "other"
-"""What is in no other stage: arrays made and copied between the stages, values looked through."""
 
 _BEGIN = np.datetime64("2019-01-01", "ns")
 
@@ -127,27 +121,15 @@ class Amount:
     flop: int | None = None
 
 
-class OneByOne(ThisProcess):
-    """This process does the work, and writes an item before it computes the next."""
-
-    def map(
-        self, work: Work[Item, Made, Result], items: Sequence[Item]
-    ) -> Generator[tuple[Item, Result], None, None]:
-        """See :meth:`deepcams.workers.Workers.map`."""
-        for item in items:
-            yield item, work.write(item, work.compute(item))
-
-
 def run_once(request: Request) -> tuple[dict[str, Cost], int]:
     """Do one run in this process; return what its stages cost and the size of the output."""
     costs = StageCosts(request.began)
-    workers = OneByOne() if request.one_by_one else ThisProcess()
     with listening(costs) if request.one_by_one else nullcontext():
         with costs(START):
             keep_memory()
             job = request.job()
         with costs(OTHER):
-            summary = job.run(workers=workers)
+            summary = job.run()
     return costs.costs, summary.bytes
 
 
@@ -299,16 +281,6 @@ class Breakdown:
             for best in rates:
                 row[f"of_{best}"] = _ratio(rate, turn.machine[best])
         return row
-
-
-def total(stages: Mapping[str, Cost]) -> Cost:
-    """Return the cost of all stages together; of the peaks the highest."""
-    whole = Cost()
-    for cost in stages.values():
-        for name, value in asdict(cost).items():
-            setattr(whole, name, getattr(whole, name) + value)
-    whole.peak = max(cost.peak for cost in stages.values())
-    return whole
 
 
 def _ratio(rate: float | None, best: float | None) -> float | None:

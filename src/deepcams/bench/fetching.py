@@ -21,7 +21,7 @@ from urllib.request import urlopen
 import numpy as np
 import xarray as xr
 
-from deepcams.bench import timed
+from deepcams.bench.pipeline import timed
 from deepcams.core.field import field_like
 from deepcams.core.grid import Grid
 from deepcams.core.period import Period

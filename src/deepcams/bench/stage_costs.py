@@ -7,14 +7,19 @@ import resource
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
 _RESET_PEAK = "5"
+
+START = "start"
+"""The stage until a run is planned, or a verb opens an input: the interpreter, imports, weights."""
+OTHER = "other"
+"""What is in no other stage: arrays made and copied between the stages, values looked through."""
 
 
 @dataclass
@@ -36,6 +41,15 @@ class Cost:
     faults: float = 0
     reads: float = 0
     peak: float = 0
+
+
+def total(stages: Mapping[str, Cost]) -> Cost:
+    """Return the cost of all stages together; of the peaks the highest."""
+    whole = Cost()
+    for each in fields(Cost):
+        costs = [getattr(cost, each.name) for cost in stages.values()]
+        setattr(whole, each.name, max(costs) if each.name == "peak" else sum(costs))
+    return whole
 
 
 class StageCosts:
@@ -69,6 +83,11 @@ class StageCosts:
         finally:
             self._charge()
             self._open.pop()
+
+    def go_on_as(self, name: str) -> None:
+        """Charge what has passed, and what follows in the outermost stage to another one."""
+        self._charge()
+        self._open[0] = name
 
     def _charge(self) -> None:
         """Add what has passed since the last call to the innermost stage."""

@@ -34,6 +34,12 @@ deepcams bench pipeline --breakdown --hours 10
 
 deepcams bench pipeline --breakdown --as-released --hours 1 --repeats 1"""
 
+VERBS_EXAMPLES = """Examples:
+
+deepcams bench verbs
+
+deepcams bench verbs validate --days 31 --stations 6656 --repeats 1"""
+
 
 @app.callback()
 def _bench() -> None:
@@ -107,7 +113,7 @@ def pipeline(
             "--as-released": as_released,
         }
     )
-    from deepcams.bench import pipeline as measure
+    from deepcams.bench.pipeline import pipeline as measure
 
     _keep_memory()
     found = measure(days, repeats, folder, _tell)
@@ -129,11 +135,7 @@ def pipeline(
 def _breakdown(
     hours: int, repeats: int, folder: Path | None, as_json: bool, **chosen: Any
 ) -> None:
-    from deepcams.core.errors import InputError
-
-    if sys.platform == "win32":
-        expected = "a system that counts page faults and kernel time (Linux, macOS)"
-        raise InputError("--breakdown", expected, "Windows")
+    _need_counters("--breakdown")
     from deepcams.bench.breakdown import breakdown
     from deepcams.bench.breakdown_text import as_text
     from deepcams.files.optional import require
@@ -146,6 +148,14 @@ def _breakdown(
         print_json(found.as_dict())
     else:
         print(as_text(found))
+
+
+def _need_counters(where: str) -> None:
+    from deepcams.core.errors import InputError
+
+    if sys.platform == "win32":
+        expected = "a system that counts page faults and kernel time (Linux, macOS)"
+        raise InputError(where, expected, "Windows")
 
 
 def _keep_memory() -> None:
@@ -178,48 +188,36 @@ def _tell(told: str) -> None:
     typer.echo(f"  {told}", err=True)
 
 
-@app.command(epilog="Example: deepcams bench validate --days 3 --stations 1000")
-def validate(
-    days: Annotated[int, typer.Option(min=1, help="Simulated global days.")] = 3,
-    stations: Annotated[int, typer.Option(min=2, help="Simulated stations.")] = 6656,
-    written: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Days of the field that are written; the others are links to these, and take no disk.",
+@app.command(epilog=VERBS_EXAMPLES)
+def verbs(
+    verb: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[VERB]...",
+            help="Of downscale, validate, evaluate, prepare, train, means, zones, export, plot, info.",
             show_default="all",
         ),
     ] = None,
+    days: Annotated[int, typer.Option(min=1, help="Simulated global days.")] = 1,
+    stations: Annotated[int, typer.Option(min=2, help="Simulated stations.")] = 1000,
+    repeats: Annotated[int, typer.Option(min=1, help="Runs of each.")] = 3,
     folder: _Folder = None,
+    as_json: Json = False,
 ) -> None:
-    """Time deepcams validate on a global hourly field and its 3-hourly original, beside reading the field whole."""
-    from deepcams.bench.validation import validation as measure
-    from deepcams.files.optional import require
+    """Measure verbs: before the first byte of input, stage by stage, peak memory, and over merely reading the input.
 
-    require("stations", "deepcams bench validate")
+    Each run is a process of its own; its cache holds nothing of its input. Rates are of processor seconds, from the
+    first byte on.
+    """
     _check(folder)
-    found = measure(days, stations, folder, _tell, written)
-    typer.echo(
-        f"{found.stations} stations, {found.hours} hours of 721 x 1440, {found.rows:,} observations:"
-    )
-    for name, seconds, count, what in (
-        ("reading and sorting observations", found.opening, found.rows, "rows"),
-        ("opening them again", found.again, found.rows, "rows"),
-        ("quality, matching, scores", found.comparing, found.pairs, "pairs"),
-    ):
-        typer.echo(f"  {name:34} {seconds:7.2f} s  {count / seconds:12,.0f} {what}/s")
-    typer.echo(f"  {'reading the field whole':34} {found.reading:7.2f} s")
-    share = (
-        f"{found.read / 1e9:.2f} of {found.whole / 1e9:.2f} GB of field and original"
-    )
-    share += f" ({found.read / found.whole:.0%})"
-    typer.echo(
-        f"  read: {share}"
-        + (f"; {found.disk / 1e6:,.0f} MB from files" if found.disk else "")
-    )
-    typer.echo(
-        f"  memory: {found.memory / 1e6:.0f} MB at most, {found.before / 1e6:.0f} MB of it before"
-    )
+    _need_counters("deepcams bench verbs")
+    from deepcams.bench.verbs import as_text, measure_verbs
+
+    found = measure_verbs(verb or (), days, stations, repeats, folder, _tell)
+    if as_json:
+        print_json({each.name: each.as_dict() for each in found})
+    else:
+        print(as_text(found))
 
 
 @app.command(

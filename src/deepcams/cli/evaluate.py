@@ -192,9 +192,13 @@ def evaluate(
 
     from deepcams.cli.progress import one_bar
     from deepcams.cli.worker_options import opened
+    from deepcams.core.late_dask import import_dask_late
+    from deepcams.downscaling.memory import keep_memory
     from deepcams.evaluation import experiment as simulation
     from deepcams.evaluation.tables import check_folder, check_writable, save
 
+    keep_memory()
+    import_dask_late()
     _refuse_others(context, kind, task)
     for path in (json, csv, markdown):
         if path is not None:

@@ -80,9 +80,11 @@ def prepare(
     from deepcams.cli.progress import Bars
     from deepcams.cli.stopping import kept, stoppable
     from deepcams.cli.worker_options import opened
+    from deepcams.core.late_dask import import_dask_late
     from deepcams.downscaling.memory import keep_memory
     from deepcams.training.store.prepare import Preparation
 
+    import_dask_late()
     keep_memory()
     preparation = Preparation(
         inputs,

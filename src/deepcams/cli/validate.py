@@ -136,11 +136,13 @@ def validate(
     from deepcams.cli.progress import Bars
     from deepcams.cli.stopping import kept, stoppable
     from deepcams.cli.worker_options import opened
+    from deepcams.core.late_dask import import_dask_late
     from deepcams.downscaling.memory import keep_memory
     from deepcams.files.cache import cache_dir, writable
     from deepcams.stations.from_files import Request, validate_files
     from deepcams.stations.tables import station_tables as tables
 
+    import_dask_late()
     groups = tables.parse_by(by or ["year"])
     request = Request(
         stations=tuple(stations or ()),

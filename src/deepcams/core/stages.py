@@ -28,10 +28,13 @@ STAGES = (
     "compress",
     "write",
 )
-"""All stages. ``check`` computes one frame to see whether the disk can hold the output.
+"""All stages of a downscaling. ``check`` computes one frame to see whether the disk can hold the output.
 
 They nest: ``conserve`` happens inside ``space``, ``motion`` and ``carry`` inside ``blend``, ``compress`` inside
 ``write``. A network in time finds motion, carries and blends at once; all of it is ``motion``.
+
+Other verbs have further ones: ``headers``, ``sort`` (stations into their cache), ``degrade``, ``match``, ``learn``,
+``score``, ``draw``, ``sync``.
 """
 
 _NOBODY: AbstractContextManager[None] = nullcontext()
@@ -59,6 +62,11 @@ def staged(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         return call
 
     return decorate
+
+
+def heard() -> bool:
+    """Return whether anybody listens: then work is done piece by piece, for what threads do at once has no stage."""
+    return _listener is not None
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from deepcams.core.errors import InputError, notice
 
 if TYPE_CHECKING:
     import xarray as xr
+from deepcams.core.stages import staged
 from deepcams.core.units import UNITS
 
 SMALL_NEGATIVE = -1.0
@@ -101,6 +102,7 @@ def refuse_impossible(
         )
 
 
+@staged("read")
 def load_values(
     field: xr.DataArray, where: object = "field"
 ) -> tuple[np.ndarray, ValueCounts]:

@@ -20,6 +20,7 @@ from deepcams.core.errors import InputError, choose, notice
 from deepcams.core.field import field_like, grid_of
 from deepcams.core.grid import FACTOR, Grid
 from deepcams.core.period import Period
+from deepcams.core.stages import stage
 from deepcams.core.times import HOUR, stamp
 from deepcams.core.values import load_values
 from deepcams.evaluation.candidates import (
@@ -404,7 +405,8 @@ class Scoring(Work[slice, Table, Table]):
         field = field_like(part, values, grid_of(part))
         first = int(frames[0] < item.start)
         inside = slice(first, first + item.stop - item.start)
-        return score_block(field, self.methods, self.experiment, inside)
+        with stage("score"):
+            return score_block(field, self.methods, self.experiment, inside)
 
 
 def evaluate(
@@ -520,9 +522,9 @@ def open_truth(
     Raises:
         InputError: nothing there can be opened, or no time lies in the period.
     """
-    from deepcams.readers.open import open_field
+    from deepcams.readers.open import find_field_files, open_files
 
-    field = open_field(list(paths), variable)
+    field = open_files(find_field_files(list(paths)), variable, with_dask=False)
     if period is None:
         return field
     chosen = Period.parse(period, "--period")

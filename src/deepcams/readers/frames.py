@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from deepcams.core.field import field_like, grid_of
+from deepcams.core.stages import staged
 from deepcams.files.records import fingerprint
 from deepcams.readers.stored import Indexed
 
@@ -23,6 +24,15 @@ def stored_values(field: xr.DataArray) -> Any:
     return values if same else field.data
 
 
+def lengths_of(field: xr.DataArray) -> tuple[int, ...]:
+    """Return the numbers of consecutive times that should be read at once."""
+    if isinstance(field.data, Indexed):
+        return field.data.lengths
+    chunks = getattr(field.data, "chunks", ((field.sizes["time"],),))
+    return tuple(chunks[0])
+
+
+@staged("read")
 def read_block(
     field: xr.DataArray,
     times: slice,
@@ -65,10 +75,7 @@ class Frames:
     def __init__(self, field: xr.DataArray) -> None:
         self.field = field
         self._grid = grid_of(field)
-        sizes = getattr(field.data, "chunks", ((field.sizes["time"],),))[0]
-        if isinstance(field.data, Indexed):
-            sizes = field.data.lengths
-        self._starts = np.concatenate([[0], np.cumsum(sizes)])
+        self._starts = np.concatenate([[0], np.cumsum(lengths_of(field))])
         self._kept: dict[int, np.ndarray] = {}
 
     def read(self, frames: np.ndarray) -> xr.DataArray:

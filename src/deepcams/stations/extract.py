@@ -16,7 +16,7 @@ import xarray as xr
 from deepcams.core.values import clean, refuse_impossible
 from deepcams.files.atomic import UNFINISHED, atomic_path
 from deepcams.files.records import fingerprint
-from deepcams.readers.frames import read_block
+from deepcams.readers.frames import lengths_of, read_block
 from deepcams.stations.matching import Placement
 
 MAKE_ROOM = "make room, or let DEEPCAMS_CACHE be a folder of another disk"
@@ -182,7 +182,7 @@ def read_nodes(
     columns = field.shape[2]
     rectangles = _rectangles(nodes, _map(field), _tile(field))
     size = nodes_read(field, nodes)
-    lengths = field.chunks[0] if field.chunks is not None else (field.shape[0],)
+    lengths = lengths_of(field)
     most = max(_TOGETHER // (4 * max(size, 1)), 1)
     places = [
         (nodes[group] // columns - r.start) * (c.stop - c.start)

@@ -16,6 +16,7 @@ from deepcams.core.errors import InputError, notice
 from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress
 from deepcams.core.species import label
+from deepcams.core.stages import stage, staged
 from deepcams.core.url import Url, place_of
 from deepcams.evaluation.scores import of_series
 from deepcams.evaluation.sums import COLUMNS
@@ -29,6 +30,7 @@ from deepcams.files.cache import (
 )
 from deepcams.files.records import fingerprint
 from deepcams.files.storage import state_at
+from deepcams.readers import SOURCE
 from deepcams.stations import fairmode
 from deepcams.stations.archive.openaq import open_openaq
 from deepcams.stations.archive.quality import Quality
@@ -150,20 +152,21 @@ def validate_files(
         progress=lambda rows: progress("reading stations", rows, 0),
     )
 
-    def staged(stage: str, done: int, total: int) -> None:
+    def tell(what: str, done: int, total: int) -> None:
         progress(
-            "matching" if stage == "stations" else f"reading the {stage}", done, total
+            "matching" if what == "stations" else f"reading the {what}", done, total
         )
 
     with _kept(archive, field, original, options) as keep:
-        found = validate(archive, field, original, options, staged, keep, workers)
+        found = validate(archive, field, original, options, tell, keep, workers)
         tables.check_pairs(found)
         _note_alone(found)
-        done = Done(
-            found,
-            tables.rows(found, by, request.draws),
-            differences.rows(found, request.draws),
-        )
+        with stage("score"):
+            done = Done(
+                found,
+                tables.rows(found, by, request.draws),
+                differences.rows(found, request.draws),
+            )
         if request.json is not None:
             save(request.json, tables.as_json(found, done.rows, done.differences))
             done.written.append(request.json)
@@ -245,6 +248,7 @@ def _kept(
         archive.identity,
         places,
         options.words(),
+        SOURCE.get() or "",
     ]
     for each in (field, original):
         about.append("none" if each is None else each.name)
@@ -283,12 +287,13 @@ def _sort_paths(request: Request) -> Request:
 
 
 def _open(paths: tuple[str | Path, ...], request: Request) -> xr.DataArray | None:
-    from deepcams.readers.open import open_field
+    from deepcams.readers.open import find_field_files, open_files
 
     if not paths:
         return None
     try:
-        return open_field(list(paths), request.variable)
+        files = find_field_files(list(paths))
+        return open_files(files, request.variable, with_dask=False)
     except InputError as error:
         if paths is request.original or not request.original or len(paths) < 2:
             raise
@@ -298,6 +303,7 @@ def _open(paths: tuple[str | Path, ...], request: Request) -> xr.DataArray | Non
         raise InputError(error.where, error.expected, error.found, last) from error
 
 
+@staged("draw")
 def _draw(request: Request, done: Done) -> None:
     """Draw the figures that the request names."""
     if request.plot is None and request.out is None:

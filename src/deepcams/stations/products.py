@@ -12,6 +12,7 @@ import xarray as xr
 from deepcams.core.errors import InputError
 from deepcams.core.field import grid_of
 from deepcams.core.period import Period
+from deepcams.core.stages import staged
 from deepcams.core.times import stamp_seconds
 from deepcams.stations.archive.sorted_copy import StationArchive
 from deepcams.stations.extract import Series, extract
@@ -78,6 +79,7 @@ class Product:
         return np.asarray(values[row, interval])
 
 
+@staged("read")
 def read_product(
     name: str,
     field: xr.DataArray,

@@ -21,6 +21,7 @@ import xarray as xr
 from deepcams.core.errors import InputError
 from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress
+from deepcams.core.stages import staged
 from deepcams.core.times import DAY_SECONDS, HOUR_SECONDS
 from deepcams.files.atomic import atomic_path
 from deepcams.files.records import fingerprint
@@ -250,6 +251,7 @@ class Matching(Work[np.ndarray, Piece, Piece]):
         self.archive, self.control, self.matcher = archive, control, matcher
         self.period, self.keep, self.about = period, keep, about
 
+    @staged("match")
     def compute(self, item: np.ndarray) -> Piece:
         """Return the sums of a batch, from the folder if they are there."""
         saved = _load(self._path(item))

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from deepcams.core.errors import DeepcamsError, InputError, notice
 from deepcams.core.progress import Progress, no_progress
+from deepcams.core.stages import stage, staged
 from deepcams.files.lock import locked
 from deepcams.methods.device import working
 from deepcams.networks.base import Network, SpatialNetwork
@@ -254,7 +255,8 @@ class _Training:
             self.samples, options.batch, self.ranks, self.step, options.workers
         )
         while not (stopped or self._over()):
-            sample = self._received(next(batches))
+            with stage("read"):
+                sample = self._received(next(batches))
             asked, loss = self._learn(sample, stop())
             self.seconds = time.monotonic() - begun
             if self.length.minutes:  # the first process's clock decides when to end
@@ -296,6 +298,7 @@ class _Training:
         self.ranks.fail_alike(sample if isinstance(sample, DeepcamsError) else None)
         return _each(sample, lambda part: part.to(self.ranks.device, non_blocking=True))
 
+    @staged("learn")
     def _learn(self, sample: Any, stop: bool) -> tuple[bool, float]:
         """Learn from one batch.
 
@@ -394,7 +397,8 @@ class _Training:
         }
         self._write_row(figures)
         if self.ranks.first:
-            on_validation(self.folder.path)
+            with stage("draw"):
+                on_validation(self.folder.path)
 
     def _write_row(self, figures: Mapping[str, float]) -> None:
         loss, gradient, steps = self.ranks.total(self.sums)
@@ -412,6 +416,7 @@ class _Training:
             row |= {"loss": loss / steps, "gradient": gradient / steps}
         self.ranks.by_first(lambda: self.folder.append(row))
 
+    @staged("write")
     def _save_best(self) -> None:
         save(
             self.learned,
@@ -453,6 +458,7 @@ class _Training:
             },
         }
 
+    @staged("write")
     def _save_state(self) -> None:
         self.folder.save_state(
             {

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from deepcams.core.errors import DeepcamsError
 from deepcams.core.grid import Grid, nodes_from_cells
+from deepcams.core.stages import staged
 from deepcams.core.times import stamp
 from deepcams.methods.joint.neural_joint import scaled_planes
 from deepcams.methods.spatial.coarsen import METHODS
@@ -272,6 +273,7 @@ class SampleSet(Dataset[Any]):
             when += f" + {draw.inner} of {draw.span} h, {draw.resolution}"
         return f"sample {i}: {store.path}, {when}, {draw.crop.grid(store.coarse).describe()}"
 
+    @staged("read")
     def values(self, i: int) -> Values:
         """Read sample ``i``, in ug m-3, turned and multiplied as it was drawn."""
         draw = self.draw(i)

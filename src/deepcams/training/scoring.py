@@ -12,6 +12,7 @@ import torch
 
 from deepcams.core.errors import DeepcamsError
 from deepcams.core.grid import FACTOR, cells_from_nodes, nodes_from_cells
+from deepcams.core.stages import staged
 from deepcams.methods.chains import SPATIAL, TEMPORAL
 from deepcams.methods.interval import Interval
 from deepcams.methods.spatial.conserve import conserve
@@ -91,6 +92,7 @@ class Validator:
         finally:
             network.train()
 
+    @staged("score")
     def _score(self, predict: Callable[[Values], np.ndarray]) -> Scores:
         groups = sorted(set(self._groups))
         sums = np.zeros((len(groups), 4))

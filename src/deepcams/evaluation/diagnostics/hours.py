@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from deepcams.evaluation.diagnostics.base import (
@@ -18,9 +20,25 @@ from deepcams.evaluation.tables import Row
 SURFACES = ("land", "sea")
 
 
-def _by_hour(values: np.ndarray, hours: np.ndarray) -> np.ndarray:
-    """Sum over rows, and over the columns of each local hour: (rows, columns) -> (24,)."""
-    return np.bincount(hours, values.sum(axis=0), 24)
+def _by_hour(
+    weights: np.ndarray, values: Sequence[np.ndarray], hours: np.ndarray
+) -> np.ndarray:
+    """Sum weights, and weighted values, over the columns of each local hour: (rows, columns) -> (24, 1 + values)."""
+    columns = [weights.sum(axis=0)]
+    columns += [np.einsum("ij,ij->j", weights, each) for each in values]
+    return np.stack([np.bincount(hours, each, 24) for each in columns], axis=1)
+
+
+def _without_missing(
+    weights: np.ndarray, values: Sequence[np.ndarray]
+) -> tuple[np.ndarray, Sequence[np.ndarray]]:
+    """Return weights and values, all 0 where a value is missing."""
+    missing = np.isnan(sum(values))
+    if not missing.any():
+        return weights, values
+    return np.where(missing, 0.0, weights), [
+        np.where(missing, 0.0, each) for each in values
+    ]
 
 
 class LocalHours(Diagnostic):
@@ -56,14 +74,10 @@ class LocalHours(Diagnostic):
         for i in block.scored:
             hours = block.local_hours(i)
             truth = block.truth[i].astype(np.float64)
-            error = made[i] - truth
-            known = np.where(np.isnan(error), 0.0, weights)
-            error, truth = np.nan_to_num(error), np.nan_to_num(truth)
+            known, (error, truth) = _without_missing(weights, (made[i] - truth, truth))
+            values = abs(error), error, np.square(error), truth
             for k, surface in enumerate((land, ~land)):
-                w = known * surface
-                sums = w, w * abs(error), w * error, w * error * error, w * truth
-                for column, each in enumerate(sums):
-                    total[k, :, column] += _by_hour(each, hours)
+                total[k] += _by_hour(known * surface, values, hours)
         return Sums({"hours": total})
 
     def figures(self, sums: Sums) -> dict[str, float]:
@@ -114,9 +128,12 @@ class Change(Diagnostic):
             truth, method = (
                 each[i].astype(np.float64) - each[i - 1] for each in (block.truth, made)
             )
-            both = ~(np.isnan(truth) | np.isnan(method))
-            weights = self.setting.node_weights[both]
-            pairs += Pairs.of(truth[both], method[both], weights, terms=())
+            weights, missing = self.setting.node_weights, np.isnan(truth + method)
+            if missing.any():
+                truth, method, weights = (
+                    each[~missing] for each in (truth, method, weights)
+                )
+            pairs += Pairs.of(truth, method, weights, terms=())
         return Sums({"pairs": pairs})
 
     def figures(self, sums: Sums) -> dict[str, float]:
@@ -172,12 +189,9 @@ class Drift(Diagnostic):
                     (1 - share) * before + share * after,
                     frames[i].astype(np.float64),
                 ]
-            missing = np.isnan(values).any(axis=0)
-            known = np.where(missing, 0.0, weights)
-            hours, season = block.local_hours(i), block.season(i)
-            for column, each in enumerate((1.0, *values)):
-                weighted = known * np.nan_to_num(each)
-                total[season, :, column] += _by_hour(weighted, hours)
+            known, filled = _without_missing(weights, values)
+            hours = block.local_hours(i)
+            total[block.season(i)] += _by_hour(known, filled, hours)
         return Sums({"means": total})
 
     def figures(self, sums: Sums) -> dict[str, float]:

@@ -21,6 +21,7 @@ from deepcams.core.grid import (
     pad,
     trim_to_cells,
 )
+from deepcams.core.stages import staged
 from deepcams.methods.arrays import NUMPY, Arrays
 
 Degradation = Literal["area", "imresize", "decimate"]
@@ -95,6 +96,7 @@ def decimate(fine: np.ndarray, coarse: Grid, factor: int = FACTOR) -> np.ndarray
 METHODS = {"area": area_mean, "imresize": imresize_mean, "decimate": decimate}
 
 
+@staged("degrade")
 def coarsen(
     field: xr.DataArray, method: Degradation = "area", factor: int = FACTOR
 ) -> xr.DataArray:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from deepcams.core.errors import InputError, OutputError, notice
+from deepcams.core.stages import staged
 from deepcams.core.text import counted
 from deepcams.files.cache import (
     cache_dir,
@@ -33,6 +34,7 @@ Progress = Callable[[int], None]
 """Called with the number of rows read so far."""
 
 
+@staged("sort")
 def open_openaq(
     paths: Paths,
     *,

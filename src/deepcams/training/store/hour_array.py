@@ -22,6 +22,7 @@ import numpy as np
 
 from deepcams.core.errors import InputError
 from deepcams.core.grid import Grid
+from deepcams.core.stages import heard, staged
 from deepcams.core.times import MINUTE
 from deepcams.files.atomic import sync
 from deepcams.files.records import damaged_explained
@@ -202,9 +203,13 @@ class HourWriter:
     def put(self, slot: int, maps: Mapping[Resolution, np.ndarray]) -> None:
         """Write an hour while the next is read; wait for the one before."""
         self._wait()
-        self._last = self._pool.submit(self._write, slot, maps)
+        if heard():
+            self._write(slot, maps)
+        else:
+            self._last = self._pool.submit(self._write, slot, maps)
         self._written.append(slot)
 
+    @staged("write")
     def _write(self, slot: int, maps: Mapping[Resolution, np.ndarray]) -> None:
         for resolution, values in maps.items():
             self._arrays[resolution].write(slot, values)
@@ -218,6 +223,7 @@ class HourWriter:
         self._wait()
         return sum(array.shard(slot).stat().st_size for array in self._arrays.values())
 
+    @staged("sync")
     def settle(self) -> None:
         """Return when all hours are on disk."""
         self._wait()

@@ -21,6 +21,7 @@ from deepcams.core.field import grid_of, is_mean
 from deepcams.core.grid import FACTOR, Grid
 from deepcams.core.period import Period
 from deepcams.core.progress import Progress
+from deepcams.core.stages import staged
 from deepcams.core.text import from_json
 from deepcams.core.times import stamp
 from deepcams.files.atomic import write_atomically
@@ -100,6 +101,7 @@ def family_of(source: str) -> str:
     return " ".join(simulated[0].split()) if simulated else "field"
 
 
+@staged("headers")
 def scan_headers(
     files: Sequence[DataFile],
     variable: str | None,
@@ -127,6 +129,7 @@ def scan_headers(
         for file in files:
             header = _state_of(file)
             key = f"{variable or ''}|{header.file}|{header.bytes}|{header.changed}"
+            key += f"|{file.source}" * bool(file.source)
             if key not in known:
                 known[key] = asdict(_open_header(file, header, variable))
             found.append(Header(**known[key]))
@@ -154,7 +157,10 @@ def _open_header(file: DataFile, header: Header, variable: str | None) -> Header
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DeepcamsNotice)
         try:
-            header = header.describing(open_files([file], variable))
+            field = open_files([file], variable, with_dask=False)
+            header = header.describing(field)
+            if file.source:
+                header = replace(header, family=file.source)
         except DeepcamsError as error:
             return replace(header, problem=str(error))
     notes = [
@@ -187,6 +193,7 @@ class Region:
         """Return the input's values (input rows, input columns) on ``coarse.refine()``."""
         return _cut(_cut(values, self._cells), self._fine_place)
 
+    @staged("degrade")
     def coarsened(self, values: np.ndarray, degradation: Degradation) -> np.ndarray:
         """Return the input's values on ``coarse``; cells at a box's edge take in what the input has beyond it."""
         coarse = METHODS[degradation](_cut(values, self._cells), self._whole)
@@ -389,7 +396,7 @@ def _open_frames(
             warnings.catch_warnings()
         ):  # its notices were shown when its header was read
             warnings.simplefilter("ignore", DeepcamsNotice)
-            field = open_files([files[number]], variable)
+            field = open_files([files[number]], variable, with_dask=False)
     return Frames(field)
 
 
