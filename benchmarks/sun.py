@@ -45,7 +45,7 @@ from deepcams.methods.temporal.solar import (
 )
 from deepcams.stations.archive.quality import Control, Quality, near_pairs
 from deepcams.stations.archive.sorted_copy import StationArchive
-from deepcams.stations.in_time import SEASONS, Finding
+from deepcams.stations.temporal_evaluation import SEASONS, Finding
 
 DATA = Path("../shared/data")
 KIGALI = "geos_cf/geos_cf_kigali_20210701-20211231_hourly.nc"

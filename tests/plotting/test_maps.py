@@ -18,8 +18,8 @@ from deepcams.core.field import field_like
 from deepcams.core.grid import Grid
 from deepcams.plotting import style
 from deepcams.plotting.compare import compare_maps
+from deepcams.plotting.figure_layout import save
 from deepcams.plotting.maps import draw_map, map_figure
-from deepcams.plotting.page import save
 from deepcams.plotting.projection import View
 
 BAY = Grid.globe(0.25).select((82, 14, 100, 26))[0]

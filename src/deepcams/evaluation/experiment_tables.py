@@ -43,7 +43,7 @@ _COLUMNS = (
     Column("skill", "skill", "+.1%"),
 )
 DRIFT = 0.001
-"""A method whose mean drifts by so much of it says so."""
+"""Relative drift of the mean from which the table tells of it."""
 _IN_FILES = {"CSI"}
 """Scores that the terminal has no room for."""
 _MOST_BY_MONTH = 4
@@ -195,7 +195,7 @@ def _over_all(table: list[Row]) -> list[Row]:
 
 
 def _best_of(table: list[Row]) -> Marked:
-    """What is marked: the best of a column, but of those best at zero, which many reach to within noise."""
+    """Return the best value of each column, to be marked; not where 0 is best, which many reach to within noise."""
     scores = SCORES | of_diagnostics()
     best = {}
     for key in table[0] if table else ():
@@ -254,7 +254,7 @@ def explanation(result: Result, table: list[Row]) -> str:
 
 
 def diagnostics_explanation(result: Result) -> str:
-    """Return what the columns of the second table mean, and what there can be none of."""
+    """Explain the columns of the second table, and which values may be absent."""
     cell = result.experiment.factor
     words = [
         "res.: effective resolution, the wavelength in degrees of longitude under which the squared coherence with the "

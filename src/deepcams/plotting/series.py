@@ -17,9 +17,9 @@ from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress, shifted
 from deepcams.core.times import MINUTE
 from deepcams.plotting import style
+from deepcams.plotting.figure_layout import Row, Sheet, Texts, own_style, size_of
 from deepcams.plotting.lettering import legible
 from deepcams.plotting.maps import species_of
-from deepcams.plotting.page import Row, Sheet, Texts, own_style, size_of
 from deepcams.plotting.reading import blocks, times_in
 
 Place = Sequence[float]

@@ -308,7 +308,7 @@ def _draw(request: Request, done: Done) -> None:
     """Draw the figures that the request names."""
     if request.plot is None and request.out is None:
         return
-    from deepcams.plotting.page import save as save_figure
+    from deepcams.plotting.figure_layout import save as save_figure
     from deepcams.stations.tables import figures
 
     found, out = done.found, request.out
