@@ -58,7 +58,7 @@ def target_figure(
         panels: what is drawn, from the left; at least one.
         title, note: written above.
         species: for the note.
-        size: one of :data:`deepcams.plotting.figure_layout.SIZES`; where the paper is narrow, panels are below each other.
+        size: one of :data:`deepcams.plotting.figure_layout.SIZES`; on narrow paper panels are below each other.
         credit: the source line.
     """
     paper = size_of(size)
