@@ -11,6 +11,7 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from contextvars import copy_context
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,20 @@ import xarray as xr
 
 import deepcams
 from deepcams.cli import main
-from deepcams.core.errors import InputError
+from deepcams.core.errors import DeepcamsError, InputError
 from deepcams.core.progress import no_progress
 from deepcams.core.registry import _installed
+from deepcams.evaluation import Pairs
+from deepcams.evaluation.scores import figures
 from deepcams.methods import build
 from deepcams.readers import SOURCE, SOURCES
 from deepcams.readers.open import find_field_files, open_field
-from deepcams.testing import check_downscaler, check_field, check_network
+from deepcams.testing import (
+    check_downscaler,
+    check_field,
+    check_network,
+    check_score,
+)
 from deepcams.training.store.inputs import Inputs, scan_headers
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "merra"
@@ -181,6 +189,63 @@ def test_workers_open_files_by_the_source_they_were_found_with(tmp_path: Path) -
 def _choose_and_find(path: Path, out: Path) -> None:
     SOURCE.set("merra-2")
     out.write_bytes(pickle.dumps(find_field_files(path)))
+
+
+def test_a_score_is_a_column_of_evaluate_and_validate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("duckdb")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    merra(Path("a.nc4"))
+    before = ["--source", "merra-2"]
+    words = ["a.nc4", "--task", "spatial", "--methods", "bicubic"]
+    words += ["--json", "a.json", "--csv", "a.csv", "--markdown", "a.md"]
+    assert main([*before, "evaluate", *words]) == 0
+    assert "FB" in capsys.readouterr().out.splitlines()[3].split()
+    (row, *_) = json.loads(Path("a.json").read_text())["rows"]
+    assert row["FB"] == row["FB_pooled"] == pytest.approx(0, abs=1e-6)
+    head, *_ = Path("a.csv").read_text().splitlines()
+    assert "FB" in head.split(",")
+    assert "| FB |" in Path("a.md").read_text()
+    lines = ["location_id,lat,lon,parameter,units,datetime,value"]
+    hours = "2019-03-08T01:00:00+00:00", "2019-03-08T02:00:00+00:00"
+    for number, value in ((1, 10), (2, 12)):
+        place = f"{number},-8,{-18 + number}"
+        lines += [f"{place},pm25,ug m-3,{hour},{value}" for hour in hours]
+    Path("stations.csv").write_text("\n".join(lines))
+    words = ["a.nc4", "--stations", "stations.csv", "--json", "b.json", "--draws", "0"]
+    words += ["--without", "constant"]
+    assert main([*before, "validate", *words]) == 0, capsys.readouterr().err
+    assert "FB" in capsys.readouterr().out
+    found = json.loads(Path("b.json").read_text())
+    row = next(each for each in found["rows"] if each["view"] == "pooled")
+    assert row["FB"] == pytest.approx(2 * (5.775 - 11) / (5.775 + 11), abs=1e-5)
+    assert found["about"]["scores"]["FB"]["better"] == "zero"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"figure": None}, "expected either figure or of_series, found both or"),
+        ({"key": "n"}, "expected its own name as the key, letters and digits and no"),
+        ({"better": "most"}, "expected better as one of higher, lower, zero, one"),
+        ({"terms": ("cubed",)}, "expected terms among absolute, .*, found cubed"),
+        ({"figure": lambda pairs: pairs.terms["no"]}, "score 'FB' fails: KeyError"),
+        ({"figure": lambda pairs: [0, 1]}, "'FB': expected values of the shape"),
+    ],
+)
+def test_broken_scores_are_one_line(
+    change: dict[str, Any], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import deepcams_merra.score as module
+
+    check_score(module.FB)
+    monkeypatch.setattr(module, "FB", replace(module.FB, **change))
+    with pytest.raises(DeepcamsError, match=told):
+        figures(Pairs())
+    with pytest.raises(AssertionError, match="breaks the contract"):
+        check_score(module.FB)
 
 
 def test_a_method_that_is_no_network(
