@@ -14,7 +14,7 @@ HEAD = """# Scores
 Every score that deepcams computes: its key in JSON and CSV, what it is, its unit, which values are better, and where it
 is from. Written by `python benchmarks/scores.py` from the registries that the tables follow
 (`deepcams.evaluation.scores.SCORES`, `deepcams.evaluation.diagnostics.DIAGNOSTICS`). FAIRMODE's indicators, limits and
-criteria: [stations](stations.md).
+criteria: [stations](stations.md). Scores of your own: [extending](extending.md#a-score).
 """
 BETTER = {"zero": "near 0", "one": "near 1"}
 

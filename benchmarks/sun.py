@@ -45,7 +45,7 @@ from deepcams.methods.temporal.solar import (
 )
 from deepcams.stations.archive.quality import Control, Quality, near_pairs
 from deepcams.stations.archive.sorted_copy import StationArchive
-from deepcams.stations.in_time import SEASONS, Finding
+from deepcams.stations.temporal_evaluation import SEASONS, Finding
 
 DATA = Path("../shared/data")
 KIGALI = "geos_cf/geos_cf_kigali_20210701-20211231_hourly.nc"
@@ -85,8 +85,8 @@ core).
 What happens between two frames depends on the sun: emissions gather under a shallow layer of air at night, which
 opens after sunrise and closes in the evening. The method `sun` is the curve `cubic`, whose blend of the two middle
 frames gets the weights `1 - t + t (1 - t) g` and `t + t (1 - t) h`; g and h follow from the sun's mean elevation
-over the interval and its change ([the formula](../src/deepcams/methods/solar.py)): ten coefficients, bounded so
-that weights are never below 0, their sum is within 0.8 and 1.2, and the frames stay as they are. They count on land
+over the interval and its change ([the formula](../src/deepcams/methods/temporal/solar.py)): ten coefficients, bounded
+so that weights are never below 0, their sum is within 0.8 and 1.2, and the frames stay as they are. They count on land
 (the share of land in 1.5 degrees round) up to 55 degrees of latitude, less towards 65 and not beyond; at sea, for
 other species than PM2.5, other steps than three hours and unknown times, the result is `cubic`'s.
 

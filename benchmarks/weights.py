@@ -23,7 +23,7 @@ from deepcams.core.grid import Grid
 from deepcams.evaluation import Experiment, evaluate, open_truth, rows
 from deepcams.evaluation.diagnostics import of_diagnostics
 from deepcams.evaluation.tables import Column, to_markdown
-from deepcams.methods.export import export
+from deepcams.methods.onnx_export import export
 from deepcams.networks import load, read_card, save
 from deepcams.simulation import SimulatedWorld
 from deepcams.training import prepare, read_experiment

@@ -29,7 +29,7 @@ from deepcams.methods.spatial.bicubic import Bicubic, LogBicubic
 from deepcams.methods.spatial.coarsen import area_mean
 from deepcams.methods.spatial.conserve import conserve
 from deepcams.methods.temporal.flow import Flow
-from deepcams.plotting.page import save
+from deepcams.plotting.figure_layout import save
 from deepcams.readers.open import open_field
 from deepcams.simulation.world import SimulatedWorld
 from world_figure import Statistics, world_figure

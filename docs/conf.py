@@ -24,7 +24,12 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
-nb_execution_mode = "off"  # tests/docs runs the notebooks
+nb_execution_mode = "cache"  # run again only when a notebook has changed
+nb_execution_in_temp = True
+nb_execution_timeout = 300  # seconds
+nb_execution_raise_on_error = True
+nb_output_stderr = "remove"  # notices, with paths of the machine
+nb_execution_excludepatterns = ["*real-frames.ipynb"]  # needs a file of CAMS
 exclude_patterns = ["_build"]
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
+import pickle
 import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from contextvars import copy_context
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +21,21 @@ import xarray as xr
 
 import deepcams
 from deepcams.cli import main
-from deepcams.core.errors import InputError
+from deepcams.core.errors import DeepcamsError, InputError
+from deepcams.core.progress import no_progress
 from deepcams.core.registry import _installed
+from deepcams.evaluation import Pairs
+from deepcams.evaluation.scores import figures
 from deepcams.methods import build
-from deepcams.readers import SOURCES
-from deepcams.testing import check_downscaler, check_field, check_network
+from deepcams.readers import SOURCE, SOURCES
+from deepcams.readers.open import find_field_files, open_field
+from deepcams.testing import (
+    check_downscaler,
+    check_field,
+    check_network,
+    check_score,
+)
+from deepcams.training.store.inputs import Inputs, scan_headers
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "merra"
 
@@ -87,6 +101,151 @@ def test_a_source_gives_a_canonical_field(tmp_path: Path) -> None:
     with xr.open_dataset(out) as written:
         assert written.pm2p5.shape == (3, 27, 33)
         np.testing.assert_allclose(written.pm2p5, 5.775, rtol=2e-3)
+
+
+VERBS = {
+    "means": "{} -o days.zarr --complete 1",
+    "export": "{} -o fields --to netcdf",
+    "evaluate": "{} --task spatial --methods bicubic --json scores.json",
+    "points": "{} list.csv -o points.csv --over hour",
+    "report": "fine.zarr -o report.html --original {}",
+}
+
+
+def test_commands_open_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    merra(Path("a.nc4"))
+    Path("b.nc4").write_bytes(Path("a.nc4").read_bytes())
+    before = ["--source", "merra-2"]
+    assert main([*before, "info", "a.nc4", "--json"]) == 0
+    (seen,) = json.loads(capsys.readouterr().out)["files"]
+    assert seen["layout"] == "opened by the source merra-2"
+    assert seen["variables"][0]["values"]["largest"] == pytest.approx(5.775)
+    assert main(["info", "a.nc4"]) == 1  # another command: nothing is chosen
+    down = ["--temporal", "none", "--spatial", "log-bicubic", "-o", "fine.zarr"]
+    assert main([*before, "downscale", "a.nc4", *down]) == 0
+    Path("list.csv").write_text("latitude,longitude\n-8,-17.5\n")
+    for verb, rest in VERBS.items():
+        words = [verb, *rest.format("a.nc4").split()]
+        assert main([*before, *words]) == 0, capsys.readouterr().err
+    assert "5.775" in Path("points.csv").read_text()
+    with xr.open_zarr("days.zarr") as days:
+        assert json.loads(days.attrs["deepcams_run"])["means"]["source"] == "merra-2"
+    capsys.readouterr()
+    assert main(["verify", "fine.zarr"]) == 0  # its record names the source
+    assert "conservation: checked against the input" in capsys.readouterr().out
+    assert main([*before, "info", "fine.zarr"]) == 0  # deepcams' own are recognised
+    assert "deepcams output" in capsys.readouterr().out
+
+
+def test_outputs_know_their_source(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = merra(tmp_path / "a.nc4"), tmp_path / "a.nc"
+    words = ["downscale", str(path), "-o", str(out), "--variable", "DUSMASS25"]
+    words += ["--temporal", "none", "--spatial", "log-bicubic"]
+    assert main(words) == 0
+    assert main(["--source", "merra-2", *words]) == 2
+    assert "source" in capsys.readouterr().err
+    assert main(["--source", "merra-2", *words, "--overwrite"]) == 0
+    with xr.open_dataset(out) as written:
+        assert json.loads(written.attrs["deepcams_run"])["source"] == "merra-2"
+        assert written.attrs["program"] == written.attrs["source"] == "MERRA-2"
+
+
+def test_wrong_names_and_files_of_sources_are_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "notes.txt"
+    other.write_text("no data")
+    for words, told in {
+        ("merra", "info"): "expected one of cams, geos-cf, merra-2, found 'merra'; did",
+        ("simulated", "info"): "expected one of cams, geos-cf, merra-2, found",
+        ("merra-2", "downscale", "-o", str(tmp_path / "a.nc")): (
+            "notes.txt: expected a field of the source merra-2, found"
+        ),
+    }.items():
+        source, verb, *rest = words
+        assert main(["--source", source, verb, str(other), *rest]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert told in line
+    assert [each.name for each in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_workers_open_files_by_the_source_they_were_found_with(tmp_path: Path) -> None:
+    path = merra(tmp_path / "a.nc4")
+    copy_context().run(_choose_and_find, path, tmp_path / "files")
+    files = pickle.loads((tmp_path / "files").read_bytes())
+    (header,) = scan_headers(files, None, tmp_path / "headers", no_progress)
+    assert header.family == "merra-2"
+    with pytest.raises(InputError, match="several: DUSMASS25"):
+        open_field(path)
+    with pytest.raises(InputError, match=r"fields at 0\.5 degrees, found 0\.5 x"):
+        Inputs([header], files, None, None, None, None, step=0.5)
+
+
+def _choose_and_find(path: Path, out: Path) -> None:
+    SOURCE.set("merra-2")
+    out.write_bytes(pickle.dumps(find_field_files(path)))
+
+
+def test_a_score_is_a_column_of_evaluate_and_validate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("duckdb")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    merra(Path("a.nc4"))
+    before = ["--source", "merra-2"]
+    words = ["a.nc4", "--task", "spatial", "--methods", "bicubic"]
+    words += ["--json", "a.json", "--csv", "a.csv", "--markdown", "a.md"]
+    assert main([*before, "evaluate", *words]) == 0
+    assert "FB" in capsys.readouterr().out.splitlines()[3].split()
+    (row, *_) = json.loads(Path("a.json").read_text())["rows"]
+    assert row["FB"] == row["FB_pooled"] == pytest.approx(0, abs=1e-6)
+    head, *_ = Path("a.csv").read_text().splitlines()
+    assert "FB" in head.split(",")
+    assert "| FB |" in Path("a.md").read_text()
+    lines = ["location_id,lat,lon,parameter,units,datetime,value"]
+    hours = "2019-03-08T01:00:00+00:00", "2019-03-08T02:00:00+00:00"
+    for number, value in ((1, 10), (2, 12)):
+        place = f"{number},-8,{-18 + number}"
+        lines += [f"{place},pm25,ug m-3,{hour},{value}" for hour in hours]
+    Path("stations.csv").write_text("\n".join(lines))
+    words = ["a.nc4", "--stations", "stations.csv", "--json", "b.json", "--draws", "0"]
+    words += ["--without", "constant"]
+    assert main([*before, "validate", *words]) == 0, capsys.readouterr().err
+    assert "FB" in capsys.readouterr().out
+    found = json.loads(Path("b.json").read_text())
+    row = next(each for each in found["rows"] if each["view"] == "pooled")
+    assert row["FB"] == pytest.approx(2 * (5.775 - 11) / (5.775 + 11), abs=1e-5)
+    assert found["about"]["scores"]["FB"]["better"] == "zero"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"figure": None}, "expected either figure or of_series, found both or"),
+        ({"key": "n"}, "expected its own name as the key, letters and digits and no"),
+        ({"better": "most"}, "expected better as one of higher, lower, zero, one"),
+        ({"terms": ("cubed",)}, "expected terms among absolute, .*, found cubed"),
+        ({"figure": lambda pairs: pairs.terms["no"]}, "score 'FB' fails: KeyError"),
+        ({"figure": lambda pairs: [0, 1]}, "'FB': expected values of the shape"),
+    ],
+)
+def test_broken_scores_are_one_line(
+    change: dict[str, Any], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import deepcams_merra.score as module
+
+    check_score(module.FB)
+    monkeypatch.setattr(module, "FB", replace(module.FB, **change))
+    with pytest.raises(DeepcamsError, match=told):
+        figures(Pairs())
+    with pytest.raises(AssertionError, match="breaks the contract"):
+        check_score(module.FB)
 
 
 def test_a_method_that_is_no_network(

@@ -107,6 +107,8 @@ def test_a_notebook(
     if path.stem == "quick-start":
         assert names["hourly"].sizes["time"] == 4
         assert names["hourly"].notnull().all()
+        assert names["relative"].shape == (9, 14)
+        assert names["relative"].max() < 1e-6
 
 
 def test_notebooks_are_stripped_and_listed() -> None:

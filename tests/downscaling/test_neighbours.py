@@ -20,7 +20,7 @@ from deepcams.downscaling.verify import verify
 from deepcams.files.records import Records
 from deepcams.methods import Chain, build
 from deepcams.methods.interval import Interval
-from deepcams.methods.recent import Recent
+from deepcams.methods.result_cache import ResultCache
 from deepcams.methods.temporal.four_frames import Cubic
 
 MakeField = Callable[..., xr.DataArray]
@@ -70,15 +70,15 @@ def test_frames_that_another_thread_drops_are_not_missed(
     """Dask computes items in threads that share the method and what it keeps."""
     field, chain = make_field(4), build("cubic", **METHODS)
     whole = build("cubic", **METHODS).downscale(field)
-    get = Recent.get
+    get = ResultCache.get
 
-    def dropping(recent: Recent, key: str) -> Any:
+    def dropping(recent: ResultCache, key: str) -> Any:
         found = get(recent, key)
         recent._results = {}
         return found
 
     chain.downscale(field)
-    monkeypatch.setattr(Recent, "get", dropping)
+    monkeypatch.setattr(ResultCache, "get", dropping)
     np.testing.assert_array_equal(chain.downscale(field), whole)
 
 

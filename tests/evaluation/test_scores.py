@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import numpy as np
 import pytest
 
@@ -13,7 +11,6 @@ from deepcams.evaluation.experiment_tables import rows
 from deepcams.evaluation.frames import Table, score_sample
 from deepcams.evaluation.scores import (
     SCORES,
-    Better,
     Score,
     differences,
     figures,
@@ -23,23 +20,13 @@ from deepcams.evaluation.scores import (
 )
 from deepcams.evaluation.series import Series
 from deepcams.evaluation.sums import TERMS, Pairs, pairs_of, sum_pairs
+from deepcams.testing import check_score
 
 
 @pytest.mark.parametrize("key", SCORES)
 def test_an_entry_says_all_of_its_score(key: str) -> None:
-    score = SCORES[key]
-    assert score.key == key
-    assert score.name
-    assert score.source
-    assert score.better in get_args(Better)
-    assert (score.figure is None) != (score.of_series is None)
-    if score.figure is not None:
-        assert np.isnan(figures(Pairs(), [key])[key])
-        # What it says that it reads is all that it reads.
-        truth, method = np.array([1.0, 2, 4]), np.array([2.0, 2, 3])
-        alone = Pairs.of(truth, method, terms=score.terms)
-        whole = Pairs.of(truth, method)
-        assert figures(alone, [key]) == figures(whole, [key])
+    assert SCORES[key].key == key
+    check_score(SCORES[key])
 
 
 @pytest.mark.parametrize(

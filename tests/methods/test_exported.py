@@ -21,7 +21,7 @@ from deepcams.methods import build
 from deepcams.methods.chains import SHIPPED
 from deepcams.methods.engines import ENGINES, open_engine
 from deepcams.networks.checkpoint import load, read_card, save
-from deepcams.networks.exported import load_exported
+from deepcams.networks.onnx_file import load_exported
 from methods.conftest import random_field
 
 torch = pytest.importorskip("torch")
@@ -196,7 +196,7 @@ def test_an_operation_that_an_engine_lacks(engine: str, tmp_path: Path) -> None:
 def test_export_writes_a_graph_with_the_scaling_and_seals_it(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
     from deepcams import networks
-    from deepcams.methods.export import export
+    from deepcams.methods.onnx_export import export
     from deepcams.networks.scaling import make_scaling
 
     torch.manual_seed(3)
@@ -220,7 +220,7 @@ def test_export_writes_a_graph_with_the_scaling_and_seals_it(tmp_path: Path) -> 
 
 
 def test_export_refuses_networks_in_time() -> None:
-    from deepcams.methods.export import export
+    from deepcams.methods.onnx_export import export
 
     with pytest.raises(InputError, match="expected a network in space, found one in"):
         export(SHIPPED / "flow-refine.safetensors")

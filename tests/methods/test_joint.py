@@ -15,9 +15,9 @@ from deepcams.core.errors import DeepcamsNotice, InputError
 from deepcams.core.field import grid_of
 from deepcams.core.grid import Grid, cells_from_nodes
 from deepcams.methods import build
-from deepcams.methods.joint.auxiliary import open_auxiliary
-from deepcams.methods.joint.context import context_planes, people
 from deepcams.methods.joint.estimates import surrounded
+from deepcams.methods.joint.input_planes import context_planes, people
+from deepcams.methods.joint.weather_inputs import open_auxiliary
 from deepcams.methods.spatial.coarsen import area_mean
 from methods.conftest import random_field
 
@@ -31,7 +31,7 @@ WEATHER = "people land latitude sun boundary-layer wind-east wind-north"
 @pytest.fixture(scope="session")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
     """``network(shaken, context)``: a checkpoint that corrects log-bicubic."""
-    from deepcams.methods.export import export
+    from deepcams.methods.onnx_export import export
     from deepcams.networks import build as build_network
     from deepcams.networks import make_scaling, save
 

@@ -10,7 +10,7 @@ import pytest
 
 from deepcams.core.errors import DeepcamsNotice
 from deepcams.plotting import lettering
-from deepcams.plotting.page import SIZES, Row, Sheet, Texts, save
+from deepcams.plotting.figure_layout import SIZES, Row, Sheet, Texts, save
 
 TITLE = "细颗粒物 PM$_{2.5}$, 北京"
 USUAL = "PM$_{2.5}$, 0.25°, Москва, Αθήνα, µg m⁻³"

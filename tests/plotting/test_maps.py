@@ -18,8 +18,8 @@ from deepcams.core.field import field_like
 from deepcams.core.grid import Grid
 from deepcams.plotting import style
 from deepcams.plotting.compare import compare_maps
+from deepcams.plotting.figure_layout import save
 from deepcams.plotting.maps import draw_map, map_figure
-from deepcams.plotting.page import save
 from deepcams.plotting.projection import View
 
 BAY = Grid.globe(0.25).select((82, 14, 100, 26))[0]
@@ -304,6 +304,7 @@ def test_a_figure_is_saved_whole_or_not_at_all(tmp_path: Path) -> None:
     figure = map_figure(a_field(BAY))
     save(figure, tmp_path / "map.png")
     assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
+    assert figure._repr_png_().startswith(b"\x89PNG")  # what notebooks show
     with pytest.raises(OutputError, match="cannot be written"):
         save(figure, tmp_path / "no" / "map.png")
     assert [path.name for path in tmp_path.iterdir()] == ["map.png"]

@@ -39,7 +39,7 @@ from deepcams.plotting import (
     series_figure,
     training_figure,
 )
-from deepcams.plotting.page import SIZES, picture
+from deepcams.plotting.figure_layout import SIZES, picture
 from deepcams.plotting.scores.diurnal import Cycle, diurnal_figure
 from deepcams.plotting.scores.scatter import ScatterPanel, scatter_figure
 from deepcams.plotting.scores.stations import station_map

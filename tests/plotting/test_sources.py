@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from deepcams.plotting.page import credit_words
+from deepcams.plotting.figure_layout import credit_words
 from deepcams.stations.tables.figures import _credit
 
 EAC4, WORLD = (

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from importlib.resources import files
+from itertools import combinations
+from typing import Any
+
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 
 from deepcams.plotting import style
 
@@ -85,3 +92,62 @@ def test_steps_for_any_span_begin_with_the_guideline_for_a_year() -> None:
         )
         assert style.guideline_steps(species) == [year[1], *day[1:7]]
     assert style.guideline_steps("so2") is None
+
+
+# Machado, Oliveira and Fernandes (2009), severity 1: linear RGB as it is seen.
+DEFICIENCIES = {
+    "none": np.eye(3),
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritanopia": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
+
+
+def cielab(colour: str, seen: Any) -> np.ndarray:
+    """CIELAB (D65) of a colour as it is seen."""
+    rgb = np.array(to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    to_xyz = np.array(
+        [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    )
+    xyz = to_xyz @ np.clip(np.array(seen) @ linear, 0, 1) / [0.9505, 1, 1.089]
+    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def page_colours(dark: bool) -> list[str]:
+    """Colours of the viewer's lines: field, original, stations."""
+    page = files("deepcams.view").joinpath("page/style.css").read_text()
+    names = ("ours", "original", "station")
+    return [re.findall(rf"--{name}: (#\w+)", page)[dark] for name in names]
+
+
+@pytest.mark.parametrize("deficiency", DEFICIENCIES)
+@pytest.mark.parametrize(
+    "colours",
+    [
+        style.LINE_COLOURS,
+        ("black", style.OURS, style.ORIGINAL),
+        page_colours(dark=False),
+        page_colours(dark=True),
+    ],
+    ids=["lines", "diurnal", "page", "dark page"],
+)
+def test_lines_can_be_told_apart(colours: Sequence[str], deficiency: str) -> None:
+    """A difference of 2 is just seen; of 20, in thin lines too."""
+    seen = DEFICIENCIES[deficiency]
+    labs = [cielab(colour, seen) for colour in colours]
+    nearest = min(np.linalg.norm(a - b) for a, b in combinations(labs, 2))
+    assert nearest >= 20

@@ -12,7 +12,7 @@ import xarray as xr
 from deepcams.core.field import as_field
 from deepcams.stations.archive.openaq import open_openaq
 from deepcams.stations.archive.quality import STEPS, Quality
-from deepcams.stations.blocks import Weeks, regions_of, week_of
+from deepcams.stations.bootstrap_blocks import Weeks, regions_of, week_of
 from deepcams.stations.tables import differences
 from deepcams.stations.tables import station_tables as tables
 from deepcams.stations.validation import Options, validate

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from deepcams.core.errors import InputError
+from deepcams.stations.archive.hourly import hourly
 from deepcams.stations.archive.openaq import open_openaq
 from deepcams.stations.archive.quality import ALWAYS, STEPS, Control, Quality
-from deepcams.stations.archive.quality_steps import hourly
 from deepcams.stations.archive.sorted_copy import Rows
 
 

@@ -13,7 +13,7 @@ from deepcams.core.grid import Grid
 from deepcams.readers.frames import stored_values
 from deepcams.readers.open import open_field
 from deepcams.simulation.write_cams import write_cams
-from deepcams.view.blocks import Blocks
+from deepcams.view.chunk_cache import Blocks
 from deepcams.view.start import open_shown
 
 

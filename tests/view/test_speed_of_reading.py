@@ -15,8 +15,8 @@ from deepcams.core.field import as_field
 from deepcams.core.grid import Grid
 from deepcams.downscaling.job import downscale_to
 from deepcams.readers.frames import stored_values
-from deepcams.view.blocks import Blocks
-from deepcams.view.prefetch import Ahead
+from deepcams.view.chunk_cache import Blocks
+from deepcams.view.prefetch import Prefetcher
 from deepcams.view.start import open_shown
 
 WHOLE = (slice(0, 181), np.arange(360))
@@ -126,7 +126,7 @@ def test_reading_ahead_makes_way() -> None:
 
 
 def test_only_the_newest_wish_of_a_kind_counts() -> None:
-    ahead, done, first = Ahead(), list[int](), threading.Event()
+    ahead, done, first = Prefetcher(), list[int](), threading.Event()
     finished = threading.Event()
     ahead.wish("a", lambda: first.wait(30) and None)
     for k in range(100):

@@ -25,7 +25,7 @@ from deepcams.core.errors import DeepcamsNotice, InputError
 from deepcams.core.field import as_field
 from deepcams.core.grid import Grid
 from deepcams.downscaling.job import downscale_to
-from deepcams.view.blocks import Blocks
+from deepcams.view.chunk_cache import Blocks
 from deepcams.view.server import Server
 from deepcams.view.session import CODE_TOP, CODE_UNIT, Box, Shown, encode
 from deepcams.view.start import open_shown, view

@@ -8,6 +8,7 @@ import xarray as xr
 
 import deepcams
 from deepcams.core.errors import InputError
+from deepcams.readers.protocols import Paths, listed
 
 PARTS = {
     "DUSMASS25": 1.0,
@@ -19,9 +20,10 @@ PARTS = {
 """Mass at the surface, kg m-3, and by what it counts: organic matter over carbon, ammonium sulfate over sulfate."""
 
 
-def open_merra2(paths: str, *, variable: str | None = None) -> xr.DataArray:
-    """Open files (a path or a glob) as one canonical field; ``variable``: another one than their PM2.5."""
-    found = sorted(Path(paths).parent.glob(Path(paths).name))
+def open_merra2(paths: Paths, *, variable: str | None = None) -> xr.DataArray:
+    """Open files (paths or globs) as one canonical field; ``variable``: another one than their PM2.5."""
+    given = [Path(each) for each in listed(paths)]
+    found = sorted(file for each in given for file in each.parent.glob(each.name))
     if not found:
         raise InputError(paths, "files of MERRA-2", "none", "check the path")
     data = xr.open_mfdataset(found, chunks={"time": 24})

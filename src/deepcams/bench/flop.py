@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepcams.core.grid import Grid
-from deepcams.methods.exported import ExportedSpatial
 from deepcams.methods.interval import Interval
+from deepcams.methods.onnx_methods import ExportedSpatial
 
 if TYPE_CHECKING:
     from torch import Tensor

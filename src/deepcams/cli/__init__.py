@@ -9,6 +9,7 @@ import io
 import os
 import sys
 import warnings
+from contextvars import copy_context
 from typing import TextIO
 
 from deepcams.core.errors import (
@@ -56,8 +57,11 @@ def main(arguments: list[str] | None = None) -> int:
         arguments = sys.argv[1:] if arguments is None else arguments
         for each in arguments:
             _check_letters(each)
-        result = app(
-            args=arguments or ["--help"], prog_name="deepcams", standalone_mode=False
+        result = copy_context().run(  # what options before the verb set ends with it
+            app,
+            args=arguments or ["--help"],
+            prog_name="deepcams",
+            standalone_mode=False,
         )
     except DeepcamsError as error:
         return _say(str(error), 2)

@@ -111,6 +111,10 @@ class _Verbs(typer.core.TyperGroup):
                 [
                     ("--density KG_M3", "of the air, to read mixing ratios of gases"),
                     ("--mean-stamp <start|middle|end>", stamps),
+                    (
+                        "--source NAME",
+                        "that opens fields: another package's, as merra-2",
+                    ),
                     ("--threads N", "that compute at once, of all workers together"),
                     ("--version", "the version"),
                 ]
@@ -152,6 +156,13 @@ def _root(
             help="Which moment of their hour means without time bounds are stamped at."
         ),
     ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Source that opens fields: another package's (merra-2), cams or geos-cf. Default: by their layout.",
+        ),
+    ] = None,
     density: Annotated[
         float | None,
         typer.Option(
@@ -173,8 +184,10 @@ def _root(
 
     from deepcams.core.species import AIR_DENSITY
     from deepcams.core.times import MEAN_STAMP
+    from deepcams.readers import SOURCE, check_source
 
     MEAN_STAMP.set(mean_stamp)
+    SOURCE.set(source if source is None else check_source(source))
     if density is not None:
         from deepcams.core.air import check_density
 

@@ -153,8 +153,7 @@ def downscale(
     from deepcams.downscaling.extend import earlier_inputs, plan_extension
     from deepcams.downscaling.job import Job, plan_job
     from deepcams.downscaling.memory import keep_memory
-    from deepcams.readers.cams import open_cams_files
-    from deepcams.readers.formats.detect import find_files
+    from deepcams.readers.open import find_field_files, open_coarse
     from deepcams.workers import Part
 
     temporal, spatial = methods_of(method, temporal, spatial)
@@ -173,12 +172,12 @@ def downscale(
         extend, {"--part": part, "--overwrite": overwrite, "--dry-run": dry_run}
     )
     paths = [*inputs, *earlier_inputs(place)] if extend else inputs
-    files = find_files(paths)
+    files = find_field_files(paths)
     settings: dict[str, Any] = {} if extend else {"overwrite": overwrite}
     if auxiliary:
         settings["auxiliary"] = tuple(auxiliary)
     job = (plan_extension if extend else plan_job)(
-        open_cams_files(files, variable or "pm2p5", with_dask=False),
+        open_coarse(files, variable, with_dask=False),
         place,
         temporal=temporal,
         spatial=spatial,

@@ -208,16 +208,16 @@ def evaluate(
     tables: Any
     scored: Callable[..., Any]
     if kind == "stations":
-        from deepcams.stations import in_time
-        from deepcams.stations.tables import in_time_tables
+        from deepcams.stations import temporal_evaluation
+        from deepcams.stations.tables import temporal_tables
 
-        tables = in_time_tables
-        options = in_time.Options.of_texts(
+        tables = temporal_tables
+        options = temporal_evaluation.Options.of_texts(
             region_mean, at_least, bbox, period, stamps == "start"
         )
         with one_bar("reading stations", hidden=quiet) as read:
             archive = _open_stations(truth, metadata, assume_utc, read)
-        scored = partial(in_time.evaluate, archive, options)
+        scored = partial(temporal_evaluation.evaluate, archive, options)
     else:
         from deepcams.evaluation import experiment_tables
 

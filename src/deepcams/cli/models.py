@@ -142,7 +142,7 @@ def export(
 
     Example: deepcams models export runs/cellnet/best.safetensors
     """
-    from deepcams.methods.export import export as export_checkpoint
+    from deepcams.methods.onnx_export import export as export_checkpoint
 
     path, differences = export_checkpoint(checkpoint)
     typer.echo(f"wrote {path}")
@@ -159,7 +159,7 @@ def _print_found(title: str, found: list[tuple[Path, Card | DeepcamsError]]) -> 
 
 def _print_checkpoint(path: Path) -> None:
     from deepcams.networks.checkpoint import count_parameters, load, read_with_sha256
-    from deepcams.networks.exported import SUFFIX
+    from deepcams.networks.onnx_file import SUFFIX
     from deepcams.networks.scaling import make_scaling
 
     if find_spec("torch") is not None:

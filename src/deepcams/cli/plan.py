@@ -108,7 +108,12 @@ def plan(
     from deepcams.cli.stopping import stoppable
     from deepcams.core.period import Period
     from deepcams.evaluation.tables import check_writable, save
-    from deepcams.planning.forecast import forecast, options_of, time_limit
+    from deepcams.planning.forecast import (
+        forecast,
+        options_of,
+        options_of_all,
+        time_limit,
+    )
     from deepcams.planning.schedule import Conditions
     from deepcams.planning.script import Batch, batch_script
 
@@ -161,6 +166,7 @@ def plan(
             time_limit(found, parts),
             cpus,
             found.gpu,
+            options_of_all() if inputs else (),
         )
         save(script, batch_script(batch, scheduler_type))
         if not as_json:

@@ -462,7 +462,7 @@ def _names(text: str | None) -> list[str] | None:
 
 
 def _check(out: Path) -> None:
-    from deepcams.plotting.page import check_format
+    from deepcams.plotting.figure_layout import check_format
 
     check_format(out)
 

@@ -1,4 +1,4 @@
-"""The canonical field: what every part of deepcams takes and gives, checked once at the door.
+"""The canonical field: what every part of deepcams takes and gives, checked where it comes in.
 
 A *field* is an ``xarray.DataArray`` with dims (time, latitude, longitude), north to south, eastward, float32,
 ``ug m-3``, strictly increasing UTC time. Longitudes lie in 0..360, except that a region holding Greenwich starts

@@ -20,7 +20,7 @@ FACTOR = 3
 """Fine nodes per coarse node in each direction (0.75 / 0.25 degree)."""
 
 FACTORS = (3, 5)
-"""Factors of methods that can do others. Even ones put no fine node on a coarse node, nor on a pole."""
+"""Factors of methods that are not limited to 3. Even ones put no fine node on a coarse node, nor on a pole."""
 
 _TOLERANCE = 0.01
 """How far a coordinate may lie from its node, in steps (packed and float32 coordinates are not exact)."""
@@ -183,6 +183,17 @@ class Grid:
             factor * self.columns,
             self.row_step / factor,
         ).canonical()
+
+    def fine_cells(self, factor: int = FACTOR) -> Grid:
+        """Return the fine nodes of this grid's cells, factor x factor each, also where they lie beyond a pole."""
+        half = factor // 2
+        return Grid(
+            self.step / factor,
+            factor * self.north - half,
+            factor * self.west - half,
+            factor * self.rows,
+            factor * self.columns,
+        )
 
     def whole_cells(self, factor: int = FACTOR) -> tuple[Grid, slice, slice]:
         """Return the coarse grid of all factor x factor cells that lie wholly in this (fine) grid.

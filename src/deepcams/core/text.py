@@ -10,7 +10,7 @@ def from_json(text: str | bytes) -> Any:
     """Read JSON.
 
     Raises:
-        ValueError: it is none, or lists and mappings in it are nested too deeply.
+        ValueError: it is not JSON, or lists and mappings in it are nested too deeply.
     """
     try:
         return json.loads(text)

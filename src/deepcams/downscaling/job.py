@@ -45,6 +45,7 @@ from deepcams.files.records import Record
 from deepcams.methods import build
 from deepcams.methods.base import ANALYSIS, hour_status
 from deepcams.methods.chains import NONE, TRAINING_FREE
+from deepcams.readers import SOURCE
 from deepcams.workers import Part, ThisProcess, Work, Workers, open_workers
 from deepcams.writers import (
     BitRound,
@@ -479,6 +480,7 @@ def plan_job(
         "inputs": [str(_absolute(place_of(path))) for path in inputs],
         "mean_stamp": MEAN_STAMP.get(),
         "air_density": AIR_DENSITY.get(),
+        "source": SOURCE.get(),
         "rounding": rounding,
         "split": split,
         "variable": str(field.name),

@@ -22,6 +22,7 @@ from deepcams.core.url import Place, Url, place_of
 from deepcams.downscaling.plan import Plan
 from deepcams.files.records import Identity, refuse_changes
 from deepcams.files.storage import bytes_at
+from deepcams.readers import SOURCE
 from deepcams.writers import Target
 
 INNESS = "Inness et al. 2019, Atmospheric Chemistry and Physics 19, 3515-3556, https://doi.org/10.5194/acp-19-3515-2019"
@@ -117,6 +118,7 @@ def identify(
 ) -> dict[str, Any]:
     """Return everything that decides the output, as JSON types; runs with the same identity write the same values."""
     first, last = (str(time.astype("datetime64[m]")) for time in plan.times[[0, -1]])
+    source = SOURCE.get()
     return {
         "deepcams": __version__,
         "variable": str(plan.field.name),
@@ -127,6 +129,7 @@ def identify(
         "input grid": grid_of(plan.field).describe(),
         "format": form,
         "inputs": describe_inputs(inputs),
+        **({} if source is None else {"source": source}),
     }
 
 
@@ -193,6 +196,10 @@ def provenance(
         program = "none: simulated"
         acknowledgement = "Simulated, no real data"
         license_text = "none needed: simulated"
+    elif SOURCE.get() not in (None, "cams"):
+        program = source
+        acknowledgement = f"Made from {source}, {_years(times)}"
+        license_text = f"that of {source}"
     keywords = [
         "air quality",
         species,

@@ -21,9 +21,8 @@ from deepcams.downscaling.job import Job, Summary, plan_job
 from deepcams.files.lock import locked
 from deepcams.files.records import Record, Records, fingerprint
 from deepcams.methods.spatial.coarsen import area_mean
-from deepcams.readers.cams import open_cams_files
-from deepcams.readers.formats.detect import find_files
-from deepcams.readers.open import open_field
+from deepcams.readers import SOURCE
+from deepcams.readers.open import find_field_files, open_coarse, open_field
 from deepcams.workers import ThisProcess, Work, Workers
 from deepcams.writers import (
     Contents,
@@ -189,26 +188,27 @@ def planned_again(path: Place, inputs: Sequence[str | Place] = ()) -> Job:
             "give the command that made it again",
         )
     before, stamp_of_means = settings.pop("inputs"), settings.pop("mean_stamp")
-    files = find_files([str(one) for one in inputs or before])
     variable = settings.pop("variable")
     bbox = settings.pop("bbox", None)
     tokens = (
         MEAN_STAMP.set(stamp_of_means),
         AIR_DENSITY.set(settings.pop("air_density", None)),
+        SOURCE.set(settings.pop("source", None)),
     )
     try:
-        field = open_cams_files(files, variable)
+        files = find_field_files([str(one) for one in inputs or before])
+        job = plan_job(
+            open_coarse(files, variable),
+            path,
+            inputs=[file.given for file in files],
+            command=f"deepcams verify {path} --repair",
+            bbox=None if bbox is None else tuple(bbox),
+            **settings,
+        )
     finally:
         MEAN_STAMP.reset(tokens[0])
         AIR_DENSITY.reset(tokens[1])
-    job = plan_job(
-        field,
-        path,
-        inputs=[file.given for file in files],
-        command=f"deepcams verify {path} --repair",
-        bbox=None if bbox is None else tuple(bbox),
-        **settings,
-    )
+        SOURCE.reset(tokens[2])
     known = job.target.identity()
     if inputs and known is not None:  # other names; each item's fingerprint is checked
         job.identity["inputs"] = known["inputs"]

@@ -15,12 +15,18 @@ if TYPE_CHECKING:
     from deepcams.evaluation.experiment_tables import as_json as as_json
     from deepcams.evaluation.experiment_tables import as_markdown as as_markdown
     from deepcams.evaluation.experiment_tables import rows as rows
+    from deepcams.evaluation.score import Score as Score
+    from deepcams.evaluation.series import Series as Series
+    from deepcams.evaluation.sums import Pairs as Pairs
 else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
         {
             "Experiment": ".experiment",
+            "Pairs": ".sums",
             "Result": ".experiment",
+            "Score": ".score",
+            "Series": ".series",
             "as_csv": ".experiment_tables",
             "as_json": ".experiment_tables",
             "as_markdown": ".experiment_tables",

@@ -88,7 +88,7 @@ def _known(task: Task, factor: int = FACTOR) -> list[str]:
 
 
 def _is_default(name: str, task: Task) -> bool:
-    """Whether a name is taken where none is given: of a network's several weights, those of its own name."""
+    """Return whether a method is evaluated by default; of a network's several weights, those of its own name are."""
     if task == "joint" and name in _ONLY_IN_TIME:
         return False
     plain = name.removesuffix(CONSERVE)

@@ -522,10 +522,9 @@ def open_truth(
     Raises:
         InputError: nothing there can be opened, or no time lies in the period.
     """
-    from deepcams.readers.formats.detect import find_files
-    from deepcams.readers.open import open_files
+    from deepcams.readers.open import find_field_files, open_files
 
-    field = open_files(find_files(list(paths)), variable, with_dask=False)
+    field = open_files(find_field_files(list(paths)), variable, with_dask=False)
     if period is None:
         return field
     chosen = Period.parse(period, "--period")

@@ -13,7 +13,8 @@ from deepcams.evaluation.diagnostics import of_diagnostics
 from deepcams.evaluation.diagnostics.spectra import COHERENT, FARTHEST
 from deepcams.evaluation.experiment import Result
 from deepcams.evaluation.frames import OF_EXTREMES, Mean, Scores
-from deepcams.evaluation.scores import SCORES, figures, of_frames
+from deepcams.evaluation.score import ADDED
+from deepcams.evaluation.scores import figures, known_scores, of_frames
 from deepcams.evaluation.tables import (
     ALL,
     Column,
@@ -43,7 +44,7 @@ _COLUMNS = (
     Column("skill", "skill", "+.1%"),
 )
 DRIFT = 0.001
-"""A method whose mean drifts by so much of it says so."""
+"""Relative drift of the mean from which the table tells of it."""
 _IN_FILES = {"CSI"}
 """Scores that the terminal has no room for."""
 _MOST_BY_MONTH = 4
@@ -195,8 +196,8 @@ def _over_all(table: list[Row]) -> list[Row]:
 
 
 def _best_of(table: list[Row]) -> Marked:
-    """What is marked: the best of a column, but of those best at zero, which many reach to within noise."""
-    scores = SCORES | of_diagnostics()
+    """Return the best value of each column, to be marked; not where 0 is best, which many reach to within noise."""
+    scores = known_scores() | of_diagnostics()
     best = {}
     for key in table[0] if table else ():
         score = scores.get(key) or scores.get(key.removesuffix("_p99"))
@@ -208,6 +209,14 @@ def _best_of(table: list[Row]) -> Marked:
         else:
             best[key] = max(values) if score.better == "higher" else min(values)
     return lambda row, key: key in best and row[key] == best[key]
+
+
+def _columns() -> list[Column]:
+    """The columns of the first table; those of other packages' scores come last."""
+    scores, added = known_scores(), ADDED.names()
+    chosen = [scores[key] for key in of_frames() if key in added]
+    heads = [Column(each.key, each.head or each.key, each.form) for each in chosen]
+    return [*_COLUMNS, *heads]
 
 
 def _diagnostic_columns(result: Result) -> list[Column]:
@@ -254,7 +263,7 @@ def explanation(result: Result, table: list[Row]) -> str:
 
 
 def diagnostics_explanation(result: Result) -> str:
-    """Return what the columns of the second table mean, and what there can be none of."""
+    """Explain the columns of the second table, and which values may be absent."""
     cell = result.experiment.factor
     words = [
         "res.: effective resolution, the wavelength in degrees of longitude under which the squared coherence with the "
@@ -290,7 +299,7 @@ def as_markdown(result: Result) -> str:
     """
     table, months = rows(result), result.table.months
     chosen = _over_all(table)
-    columns = [_COLUMNS[0], Column("kind", "kind"), *_COLUMNS[1:]]
+    columns = [_COLUMNS[0], Column("kind", "kind"), *_columns()[1:]]
     parts = [
         f"**{title(result)}**",
         to_markdown(chosen, columns, _best_of(chosen)),
@@ -337,7 +346,7 @@ def for_terminal(result: Result) -> RenderableType:
         Text(title(result), style="bold"),
         legend,
         Text(""),
-        to_terminal(chosen, _COLUMNS, style, section="kind"),
+        to_terminal(chosen, _columns(), style, section="kind"),
     ]
     if len(months) > 1:
         names = [row["method"] for row in sorted(chosen, key=_by_mae)]

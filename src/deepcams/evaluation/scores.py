@@ -1,55 +1,23 @@
 """The scores: one entry each, computed for a set of pairs or for many groups at once.
 
-:data:`SCORES` is the one list. A score follows from sums over pairs (``figure``), and then any split of the work gives
-it alike; or from whole series (``of_series``), which are in memory only station by station. Each is a column of
-``deepcams validate`` and, if it follows from sums and its entry does not say otherwise, of ``deepcams evaluate``.
+:data:`SCORES` is the one list of ours; :func:`known_scores` has those of other packages, too. A score follows from sums
+over pairs (``figure``), and then any split of the work gives it alike; or from whole series (``of_series``), which are
+in memory only station by station. Each is a column of ``deepcams validate`` and, if it follows from sums and its entry
+does not say otherwise, of ``deepcams evaluate``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
+from deepcams.evaluation.score import Score as Score
+from deepcams.evaluation.score import added_scores, value_of
 from deepcams.evaluation.series import Series
 from deepcams.evaluation.sums import Pairs, pairs_of
-
-Better = Literal["higher", "lower", "zero", "one"]
-
-
-@dataclass(frozen=True)
-class Score:
-    """One score.
-
-    Attributes:
-        key: its name in tables.
-        name: in words.
-        unit: empty where it has none.
-        better: which values are better; ``zero`` is nearer to zero, ``one`` nearer to one.
-        source: the work that defines it.
-        figure: its value from sums over pairs; NaN (or a division by zero) where it is undefined. ``None`` for scores
-            that are computed from something else.
-        terms: of :data:`deepcams.evaluation.sums.TERMS` that ``figure`` reads.
-        of_series: its values from the whole series of groups, (groups,); NaN where it is undefined.
-        of_frames: also a score of whole frames (``deepcams evaluate``).
-        form: how tables for people write it (as :func:`format` takes it).
-        head: of its column in tables for people; the key where empty.
-    """
-
-    key: str
-    name: str
-    unit: str
-    better: Better
-    source: str
-    figure: Callable[[Pairs], Any] | None = None
-    terms: tuple[str, ...] = ()
-    of_series: Callable[[Series], np.ndarray] | None = None
-    of_frames: bool = True
-    form: str = ".3f"
-    head: str = ""
-
 
 _XIAO_2022 = "Xiao et al. 2022, doi 10.1016/j.scitotenv.2022.157747"
 _BOYLAN_2006 = "Boylan & Russell 2006, doi 10.1016/j.atmosenv.2005.09.087"
@@ -164,27 +132,41 @@ _SCORES = (
     ),
 )
 SCORES = {score.key: score for score in _SCORES}
-"""Key -> score, in the order of the tables' columns."""
+"""Key -> score of ours, in the order of the tables' columns."""
+
+
+def known_scores() -> dict[str, Score]:
+    """Return all scores by key: ours, then those of other packages; a key of ours stays ours.
+
+    Raises:
+        DeepcamsError: another package's is no score, or cannot be loaded.
+    """
+    return SCORES | added_scores(SCORES)
 
 
 def of_sums() -> list[str]:
     """Return the keys of the scores that follow from sums over pairs."""
-    return [key for key, score in SCORES.items() if score.figure is not None]
+    return [key for key, score in known_scores().items() if score.figure is not None]
 
 
 def of_series() -> list[str]:
     """Return the keys of the scores that need whole series."""
-    return [key for key, score in SCORES.items() if score.of_series is not None]
+    return [key for key, score in known_scores().items() if score.of_series is not None]
 
 
 def of_frames() -> list[str]:
     """Return the keys of the scores of whole frames."""
-    return [key for key in of_sums() if SCORES[key].of_frames]
+    return [
+        key
+        for key, score in known_scores().items()
+        if score.figure is not None and score.of_frames
+    ]
 
 
 def terms_of(keys: Iterable[str]) -> list[str]:
     """Return the :data:`deepcams.evaluation.sums.TERMS` that some scores need."""
-    return list(dict.fromkeys(term for key in keys for term in SCORES[key].terms))
+    scores = known_scores()
+    return list(dict.fromkeys(term for key in keys for term in scores[key].terms))
 
 
 def figures(pairs: Pairs, keys: Iterable[str] | None = None) -> dict[str, Any]:
@@ -194,24 +176,16 @@ def figures(pairs: Pairs, keys: Iterable[str] | None = None) -> dict[str, Any]:
         pairs: their sums.
         keys: of the scores; all that follow from sums where ``None``.
     """
-    found = {}
+    scores = known_scores()
     keys = of_sums() if keys is None else keys
     with np.errstate(invalid="ignore", divide="ignore"):
-        for key in keys:
-            figure = SCORES[key].figure
-            assert figure is not None, f"{key} is not computed from sums over pairs"
-            found[key] = figure(pairs)
-    return found
+        return {key: value_of(scores[key], pairs) for key in keys}
 
 
 def series_figures(series: Series) -> np.ndarray:
     """Return the scores that need whole series: (groups, scores), NaN where undefined."""
-    found = []
-    for key in of_series():
-        figure = SCORES[key].of_series
-        assert figure is not None
-        found.append(figure(series))
-    return np.stack(found, axis=1)
+    scores = known_scores()
+    return np.stack([value_of(scores[key], series) for key in of_series()], axis=1)
 
 
 _ENDS = (1 - 0.95) / 2, 1 - (1 - 0.95) / 2
@@ -306,7 +280,7 @@ def differences(
         low, high = ends[k]
         better = None
         if low > 0 or high < 0:
-            better = bool(low > 0) == (SCORES[key].better == "higher")
+            better = bool(low > 0) == (known_scores()[key].better == "higher")
         found[key] = Difference(
             float(whole[0, k]),
             float(whole[1, k]),
@@ -320,9 +294,9 @@ def differences(
 
 def _distances(values: np.ndarray) -> np.ndarray:
     """Turn scores (.., scores) that are better near zero, or one, into distances from it."""
-    best = {"zero": 0.0, "one": 1.0}
+    best, scores = {"zero": 0.0, "one": 1.0}, known_scores()
     columns = [
-        abs(column - best[SCORES[key].better]) if SCORES[key].better in best else column
+        abs(column - best[scores[key].better]) if scores[key].better in best else column
         for key, column in zip(of_sums(), np.moveaxis(values, -1, 0), strict=True)
     ]
     return np.stack(columns, axis=-1)

@@ -37,7 +37,7 @@ class Series:
         return total.astype(np.float64)  # of nothing it is made of whole numbers
 
     def agreement(self) -> np.ndarray:
-        """Return Willmott's index of agreement (1981): 1 - sum (m - o)^2 / sum (|m - mean o| + |o - mean o|)^2.
+        """Return Willmott's index of agreement (1981): ``1 - sum (m - o)^2 / sum (|m - mean o| + |o - mean o|)^2``.
 
         Returns:
             (groups,), 0..1; NaN of fewer than two pairs, and where both sides are one and the same value throughout.

@@ -123,7 +123,7 @@ def demo(
         InputError: an argument is not what it should be.
         OutputError: the folder cannot be written to, or holds things of these names that no demo has made.
     """
-    from deepcams.plotting.page import save
+    from deepcams.plotting.figure_layout import save
     from deepcams.report import write_report
 
     began = time.perf_counter()

@@ -18,9 +18,8 @@ from deepcams.core.text import from_json
 from deepcams.core.times import HOUR, stamp
 from deepcams.core.units import UNITS
 from deepcams.readers.formats.datasets import field_variables, opened
-from deepcams.readers.formats.detect import find_files
 from deepcams.readers.frames import combine, digest, read_block
-from deepcams.readers.open import open_files
+from deepcams.readers.open import find_field_files, open_files
 from deepcams.readers.protocols import Paths
 from deepcams.writers import BitRound, Layout
 from deepcams.writers.layout import RUN, STATUS
@@ -198,9 +197,11 @@ def open_source(
         array = as_field(given)
         attributes: Mapping[str, Any] = array.attrs
     else:
-        files = [opened(file) for file in find_files(given)]
+        files = find_field_files(given)
+        if not files[0].source:
+            files = [opened(file) for file in files]
         datasets = [dataset for file in files for dataset in file.datasets]
-        attributes = datasets[0].attrs
+        attributes = datasets[0].attrs if datasets else {}
         means = _settings_of_means(attributes) if len(files) == 1 else None
         if means is None:
             array = open_files(files, variable, with_dask=False)

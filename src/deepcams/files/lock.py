@@ -72,7 +72,7 @@ _POLL = 0.2
 """Seconds between two looks at a lock that is waited for."""
 
 
-class Held:
+class HeldLock:
     """A lock that is held; true if it really is (``False``: the disk or the system has no locks)."""
 
     def __init__(self, locked: bool) -> None:
@@ -90,10 +90,11 @@ class Held:
 
 
 @contextmanager
-def locked(place: LockPlace, output: object, wait: float = 0.0) -> Iterator[Held]:
+def locked(place: LockPlace, output: object, wait: float = 0.0) -> Iterator[HeldLock]:
     """Hold a lock; its file or object is removed afterwards.
 
-    Where no lock can be made nothing can be written either: the block runs, and the writer reports that.
+    Where no lock file can be made, the block runs without a lock: nothing can be written there either, and the writer
+    reports that.
 
     Args:
         place: the lock's file, whose folder is made, and removed again if nothing else is in it; or its object. An
@@ -122,7 +123,7 @@ def locked(place: LockPlace, output: object, wait: float = 0.0) -> Iterator[Held
             f"{output}: {held_by(place)}; wait for it, or choose another name"
         )
     try:
-        yield Held(lock.is_locked)
+        yield HeldLock(lock.is_locked)
     finally:
         release(lock)
         with suppress(OSError):  # something else is in the folder

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from deepcams.core.errors import OutputError, notice
 from deepcams.core.text import from_json
-from deepcams.files.lock import Held, Holder
+from deepcams.files.lock import HeldLock, Holder
 from deepcams.files.object_storage import ObjectStorage, StorageError, Version
 from deepcams.files.storage import ObjectKey
 
@@ -93,7 +93,7 @@ def _space() -> str:
         return ""
 
 
-class HeldObject(Held):
+class HeldObject(HeldLock):
     """A lock in an object store that is held, and renewed by a thread.
 
     Args:
@@ -129,7 +129,7 @@ class HeldObject(Held):
         return not self._lost
 
     def check(self) -> None:
-        """See :meth:`Held.check`; a lock that could not be renewed in time is renewed first."""
+        """See :meth:`HeldLock.check`; a lock that could not be renewed in time is renewed first."""
         if not self._lost and time.monotonic() - self._renewed > STALE / 2:
             self._renew()
         if self._lost:

@@ -28,7 +28,7 @@ from deepcams.files.lock import locked
 from deepcams.means.bias import UNCALIBRATED, StationBias
 from deepcams.means.cells import DAY_WORDS, Days
 from deepcams.means.periods import Over
-from deepcams.means.planned import Run, Settings, layout_of, plan_daily, plan_longer
+from deepcams.means.plan import Run, Settings, layout_of, plan_daily, plan_longer
 from deepcams.means.source import chosen, daily_of, hourly
 from deepcams.means.store import DailyStore, identity_of
 from deepcams.means.work import Computing

@@ -14,8 +14,7 @@ from deepcams.core.period import Period
 from deepcams.core.url import Place, Url
 from deepcams.means.store import DailyStore, identity_of
 from deepcams.readers.formats.datasets import opened, unfinished
-from deepcams.readers.formats.detect import find_files
-from deepcams.readers.open import open_files
+from deepcams.readers.open import find_field_files, open_files
 from deepcams.readers.protocols import Paths
 from deepcams.writers.target import absent_files
 
@@ -39,13 +38,17 @@ def hourly(
     """
     if isinstance(source, xr.DataArray):
         return as_field(source), []
-    files = find_files(source)
+    files = find_field_files(source)
     for folder in sorted({file.folder for file in files if file.folder}, key=str):
         if words := absent_files(folder):
             raise InputError(folder, "a finished output", words)
-    files = [opened(file) if file.kind == "zarr" else file for file in files]
-    for file in files:
-        part = unfinished(file, file.datasets[0]) if file.kind == "zarr" else None
+    stores = [file.kind == "zarr" and not file.source for file in files]
+    files = [
+        opened(file) if store else file
+        for file, store in zip(files, stores, strict=True)
+    ]
+    for file, store in zip(files, stores, strict=True):
+        part = unfinished(file, file.datasets[0]) if store else None
         if part is not None:
             raise InputError(
                 file,

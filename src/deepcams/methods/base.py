@@ -20,7 +20,7 @@ from deepcams.core.grid import FACTOR, Grid, pad, place
 from deepcams.core.stages import stage
 from deepcams.core.times import HOUR
 from deepcams.methods.interval import Interval
-from deepcams.methods.recent import Recent
+from deepcams.methods.result_cache import ResultCache
 
 Kind = Literal["baseline", "training-free", "network"]
 
@@ -322,7 +322,7 @@ class Chain:
         self.clip_above = min(clips, default=None)
         self.reach = max((part.reach for part in self.parts), default=0)
         # where two work items meet they share the frame, and those that the method in time reaches
-        self._recent = Recent(2 * self.reach + 2)
+        self._recent = ResultCache(2 * self.reach + 2)
         self.halo = self.halo_at_poles = 0
         self.factor = 1
         for part in self.parts:

@@ -95,7 +95,7 @@ def _has_torch() -> bool:
 def _is_exported(path: Path, card: Card | None = None) -> bool:
     """Return whether a checkpoint has its exported network next to it; the card is read if it is not given."""
     from deepcams.networks.checkpoint import read_card
-    from deepcams.networks.exported import SUFFIX
+    from deepcams.networks.onnx_file import SUFFIX
 
     graph = path.with_suffix(SUFFIX)
     return graph.is_file() and (card or read_card(path)).exported is not None
@@ -275,8 +275,8 @@ def _joint(name: str, how: dict[str, Any], files: Sequence[str]) -> Any:
     engine = _engine(path, card, how)
     runner: Runner
     if engine != engines.TORCH:
-        from deepcams.methods.exported import ExportedJoint
-        from deepcams.networks.exported import load_exported
+        from deepcams.methods.onnx_methods import ExportedJoint
+        from deepcams.networks.onnx_file import load_exported
 
         runner = ExportedJoint(load_exported(path), engine)
     else:
@@ -287,7 +287,7 @@ def _joint(name: str, how: dict[str, Any], files: Sequence[str]) -> Any:
             runner = NeuralJoint(load(path), how["device"], how["precision"])
     auxiliary = None
     if files:
-        from deepcams.methods.joint.auxiliary import open_auxiliary
+        from deepcams.methods.joint.weather_inputs import open_auxiliary
 
         auxiliary = open_auxiliary(files, runner.context, path)
     return Joint(runner, Estimates(start), auxiliary)
@@ -374,8 +374,8 @@ def _neural(kind: Kind, path: Path, how: dict[str, Any]) -> Any:
         raise InputError(path, f"a network of factor {FACTOR}", f"factor {card.factor}")
     engine = _engine(path, card, how)
     if engine != engines.TORCH:
-        from deepcams.methods.exported import ExportedSpatial
-        from deepcams.networks.exported import load_exported
+        from deepcams.methods.onnx_methods import ExportedSpatial
+        from deepcams.networks.onnx_file import load_exported
 
         return ExportedSpatial(load_exported(path), engine)
     with _needs_torch(path):

@@ -44,7 +44,7 @@ class Neural:
         self.clip_above = checkpoint.scaling.clip_above
 
     def __getstate__(self) -> dict[str, Any]:
-        """Give another process the network on the CPU; it moves it to a device of its own."""
+        """Pickle the network on the CPU; the process that loads it moves it to its own device."""
         network = self.network
         if self.device.type != "cpu":
             network = copy.deepcopy(network).cpu()

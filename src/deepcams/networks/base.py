@@ -228,7 +228,7 @@ class JointNetwork(Network):
 
     Attributes:
         estimate: method in space of the chain that makes the initial estimate; in time it is ``self-checked``.
-        context: names in :data:`deepcams.networks.context.CONTEXT`, in the order of their planes.
+        context: names in :data:`deepcams.networks.input_planes.CONTEXT`, in the order of their planes.
         receptive_field: how many coarse pixels away a pixel's answer sees.
     """
 

@@ -64,7 +64,7 @@ class Card:
         stored: "float32" or "float16", the type of the stored weights.
         tensors_sha256: of the weights' names and stored bytes, checked on loading.
         exported: the ONNX file with the same stem in the same folder, as
-            :class:`deepcams.networks.exported.Exported` describes it; None: there is none.
+            :class:`deepcams.networks.onnx_file.Exported` describes it; None: there is none.
         version: of the format.
     """
 

@@ -25,7 +25,7 @@ from deepcams.networks.base import (
     require_ranges,
 )
 from deepcams.networks.cellnet import ResidualBlock
-from deepcams.networks.context import CONTEXT, FINE
+from deepcams.networks.input_planes import CONTEXT, FINE
 from deepcams.networks.layers import conv3, difference_of_powers, set_to_zero
 from deepcams.networks.sizes import SizeRule
 from deepcams.networks.warp import at_least_float32
@@ -49,7 +49,7 @@ class SpaceTimeOptions:
         blocks: number of residual blocks of two convolutions.
         estimate: method in space that the initial estimate is made with, a name as of ``downscale --spatial``; in time
             it is ``self-checked``.
-        context: names of :data:`deepcams.networks.context.CONTEXT` that the network sees, separated by spaces.
+        context: names of :data:`deepcams.networks.input_planes.CONTEXT` that the network sees, separated by spaces.
         floor: added before logarithms, in scaled units (ug m-3 with the scaling ``linear`` of unit 1).
         power: of the values whose absolute differences are the loss: 1 is the mean absolute error, less gives clean
             air more of a say.

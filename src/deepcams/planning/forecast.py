@@ -17,13 +17,14 @@ from deepcams.core.field import grid_of
 from deepcams.core.grid import Grid
 from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress
-from deepcams.core.times import DAY, HOUR, HOUR_SECONDS, MINUTE
+from deepcams.core.species import AIR_DENSITY
+from deepcams.core.times import DAY, HOUR, HOUR_SECONDS, MEAN_STAMP, MINUTE
 from deepcams.core.url import without_secrets
 from deepcams.downscaling.job import Job, plan_job
 from deepcams.planning.measure import Measured, check_processors, measure
 from deepcams.planning.schedule import Conditions, draw_seconds, play
-from deepcams.readers.cams import open_cams_files
-from deepcams.readers.formats.detect import find_files
+from deepcams.readers import SOURCE
+from deepcams.readers.open import find_field_files, open_coarse
 from deepcams.simulation.world import SimulatedWorld
 from deepcams.simulation.write_cams import write_cams
 
@@ -108,8 +109,9 @@ def forecast(
     check_processors(cpus)
     with tempfile.TemporaryDirectory(prefix="deepcams-plan-") as name:
         folder = Path(name)
-        if inputs:
-            field = open_cams_files(find_files(inputs), "pm2p5")
+        given = bool(inputs)
+        if given:
+            field = open_coarse(find_field_files(inputs))
             words = (
                 f"the first {days} days of {', '.join(map(without_secrets, inputs))}"
             )
@@ -122,12 +124,20 @@ def forecast(
         began = time.perf_counter()
         whole = _plan_whole(field, years, folder, settings)
         planning = time.perf_counter() - began
-        if not inputs:
+        if not given:
             simulated = folder / "simulated.nc"
             write_cams(field, simulated, progress=progress)
             inputs = [str(simulated)]
         options = [*options_of(settings), "--period", _text(period)]
-        found = measure(inputs, options, job.plan.items, folder, cpus, progress)
+        found = measure(
+            inputs,
+            options,
+            job.plan.items,
+            folder,
+            cpus,
+            progress,
+            before=options_of_all() if given else (),
+        )
     items = whole.plan.items
     conditions = replace(
         conditions, startup=conditions.startup + found.startup + planning
@@ -181,6 +191,21 @@ def options_of(settings: Mapping[str, Any]) -> list[str]:
         elif value is not None:
             options += [f"--{name}", str(value)]
     return options
+
+
+def options_of_all() -> list[str]:
+    """Return the options that come before the verb (``deepcams --source NAME downscale``), as they are set now."""
+    given = {
+        "--mean-stamp": MEAN_STAMP.get(),
+        "--density": AIR_DENSITY.get(),
+        "--source": SOURCE.get(),
+    }
+    return [
+        word
+        for name, value in given.items()
+        if value is not None
+        for word in (name, str(value))
+    ]
 
 
 def time_limit(forecast: Forecast, workers: int) -> float:

@@ -52,6 +52,7 @@ def measure(
     folder: Path,
     cpus: int = 1,
     progress: Progress = no_progress,
+    before: Sequence[str] = (),
 ) -> Measured:
     """Downscale for real, as a worker of a cluster would, and measure it.
 
@@ -62,12 +63,14 @@ def measure(
         folder: an existing one for the output; needs room for it.
         cpus: processors that the run may use.
         progress: told of the items done.
+        before: options that come before the verb.
 
     Raises:
         DeepcamsError: the run failed; its own message.
     """
     out = folder / "measured.zarr"
-    command = [sys.executable, "-m", "deepcams", "downscale", *inputs, "-o", str(out)]
+    command = [sys.executable, "-m", "deepcams", *before, "downscale", *inputs]
+    command += ["-o", str(out)]
     records = out / FOLDER
     began = time.time()
     with (folder / "errors.txt").open("w+", encoding="utf-8") as errors:

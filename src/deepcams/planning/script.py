@@ -30,6 +30,7 @@ class Batch:
         seconds: time limit of a task.
         cpus: processors a task.
         gpu: whether a task needs a GPU.
+        before: options that come before the verb.
     """
 
     inputs: Sequence[str]
@@ -40,6 +41,7 @@ class Batch:
     seconds: float
     cpus: int = 1
     gpu: bool = False
+    before: Sequence[str] = ()
 
     @property
     def mebibytes(self) -> int:
@@ -78,7 +80,7 @@ def batch_script(batch: Batch, system: BatchSystem = "slurm") -> str:
         "# A process that is killed (134 to 139: out of memory, a crash) is started again, three times at most.",
         "# Any other error would come again, so it ends the task.",
         "for try in 1 2 3; do",
-        '    deepcams downscale "${INPUT[@]}" -o "$OUT" \\',
+        f'    {shlex.join(["deepcams", *batch.before, "downscale"])} "${{INPUT[@]}}" -o "$OUT" \\',
         f"        {options} \\",
         f'        --part "{index}/{batch.parts}"',
         "    status=$?",

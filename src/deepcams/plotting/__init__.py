@@ -9,9 +9,9 @@ from deepcams.core.lazy import lazy_names
 if TYPE_CHECKING:
     from deepcams.plotting.compare import annual_figure as annual_figure
     from deepcams.plotting.compare import compare_maps as compare_maps
+    from deepcams.plotting.figure_layout import save as save
     from deepcams.plotting.film import animate as animate
     from deepcams.plotting.maps import map_figure as map_figure
-    from deepcams.plotting.page import save as save
     from deepcams.plotting.scores.evaluation import (
         skill_by_hour_figure as skill_by_hour_figure,
     )
@@ -27,7 +27,7 @@ else:
             "annual_figure": ".compare",
             "compare_maps": ".compare",
             "map_figure": ".maps",
-            "save": ".page",
+            "save": ".figure_layout",
             "sequence_figure": ".sequence",
             "series_figure": ".series",
             "skill_by_hour_figure": ".scores.evaluation",

@@ -22,6 +22,7 @@ from deepcams.core.text import counted
 from deepcams.core.times import HOUR, stamp
 from deepcams.methods.spatial.coarsen import coarsen
 from deepcams.plotting import style
+from deepcams.plotting.figure_layout import Row, Sheet, Size, Texts, own_style, size_of
 from deepcams.plotting.lettering import legible, text_width
 from deepcams.plotting.maps import (
     TICKS,
@@ -31,7 +32,6 @@ from deepcams.plotting.maps import (
     span_words,
     species_of,
 )
-from deepcams.plotting.page import Row, Sheet, Size, Texts, own_style, size_of
 from deepcams.plotting.projection import View, into_turn, window, within
 from deepcams.plotting.reading import EVERYWHERE, frame_at, mean, times_in
 

@@ -24,9 +24,9 @@ from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress
 from deepcams.files.atomic import atomic_path
 from deepcams.plotting import style
+from deepcams.plotting.figure_layout import Row, Sheet, Size, Texts, own_style, size_of
 from deepcams.plotting.lettering import legible
 from deepcams.plotting.maps import TICKS, draw_map, pixels, pixels_across, species_of
-from deepcams.plotting.page import Row, Sheet, Size, Texts, own_style, size_of
 from deepcams.plotting.projection import View, window
 from deepcams.plotting.reading import frame_at, index_at, times_in
 

@@ -28,8 +28,8 @@ from deepcams.core.species import label
 from deepcams.core.text import counted
 from deepcams.core.times import DAY
 from deepcams.plotting import style
+from deepcams.plotting.figure_layout import Row, Sheet, Texts, own_style, size_of
 from deepcams.plotting.outlines import on_paper
-from deepcams.plotting.page import Row, Sheet, Texts, own_style, size_of
 from deepcams.plotting.projection import View, window, within
 from deepcams.plotting.reading import frame_at, mean, times_in
 
@@ -365,7 +365,7 @@ def map_figure(
         projection: one of :data:`deepcams.plotting.projection.PROJECTIONS`.
         scale: ``log``, or ``guideline`` (the steps of WHO 2021: for 24 hours; for a year where the mean is over more
             than 28 days).
-        size: one of :data:`deepcams.plotting.page.SIZES`.
+        size: one of :data:`deepcams.plotting.figure_layout.SIZES`.
         title, note: written above; the title defaults to the species, the time and the grid's step.
         credit: the source line; default the field's own source.
         progress: of reading frames for a mean.

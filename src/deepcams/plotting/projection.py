@@ -64,7 +64,7 @@ class Projection:
     def forward(
         self, longitude: np.ndarray | float, latitude: np.ndarray | float
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return x and y on paper of degrees; the longitude's turn matters."""
+        """Project degrees to x and y on paper; longitudes are not wrapped."""
         turned = np.asarray(longitude, float) - self.centre
         latitude = np.asarray(latitude, float)
         if self.name == "plate-carree":
@@ -79,7 +79,7 @@ class Projection:
     def points(
         self, longitude: np.ndarray | float, latitude: np.ndarray | float
     ) -> np.ndarray:
-        """Return :meth:`forward` as points, (..., 2); a number stands for as many as the other argument has."""
+        """Return :meth:`forward` as points, (..., 2); a number is broadcast to the shape of the other argument."""
         return np.stack(
             np.broadcast_arrays(*self.forward(longitude, latitude)), axis=-1
         )

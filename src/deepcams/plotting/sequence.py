@@ -12,8 +12,8 @@ from deepcams.core.errors import InputError
 from deepcams.core.field import clock, grid_of
 from deepcams.core.times import HOUR, stamp
 from deepcams.plotting.compare import Panel, lay_out
+from deepcams.plotting.figure_layout import Texts, size_of
 from deepcams.plotting.maps import species_of
-from deepcams.plotting.page import Texts, size_of
 from deepcams.plotting.projection import View, window
 from deepcams.plotting.reading import frame_at, index_at
 

@@ -17,16 +17,15 @@ from deepcams.core.period import Period
 from deepcams.core.progress import Progress, no_progress, shifted
 from deepcams.core.times import MINUTE
 from deepcams.plotting import style
+from deepcams.plotting.figure_layout import Row, Sheet, Texts, own_style, size_of
 from deepcams.plotting.lettering import legible
 from deepcams.plotting.maps import species_of
-from deepcams.plotting.page import Row, Sheet, Texts, own_style, size_of
 from deepcams.plotting.reading import blocks, times_in
 
 Place = Sequence[float]
 """Longitude and latitude of a point, or W S E N of a box; degrees."""
 
-COLOURS = ("#c8386a", "#2f9e6e", "#7a57a8", "#e0912f")
-ORIGINAL_COLOUR = "#2878b5"
+_COLOURS = [each for each in style.LINE_COLOURS if each != style.ORIGINAL]
 _AROUND = 90 * MINUTE
 _GAP = 1.5  # a line is broken where a step is so many times longer than usual
 _MANY = 400  # values of a line that is drawn thin
@@ -123,10 +122,10 @@ def series_figure(
     if not 1 <= len(fields) <= 4:
         raise InputError("fields", "one to four", len(fields))
     first = next(iter(fields.values()))
-    colours = dict(zip(fields, COLOURS, strict=False))
+    colours = dict(zip(fields, _COLOURS, strict=False))
     if original is not None:
         fields = {"original": original, **fields}
-        colours["original"] = ORIGINAL_COLOUR
+        colours["original"] = style.ORIGINAL
     spans = {name: times_in(field, period, name) for name, field in fields.items()}
     total = sum(span.stop - span.start for span in spans.values())
     before, found = 0, {}

@@ -25,6 +25,9 @@ ScaleName = Literal["log", "guideline"]
 CONCENTRATION_COLOURS = "magma_r"
 ERROR_COLOURS = "RdBu_r"
 MISSING_COLOUR = "0.72"
+OURS, ORIGINAL = "#c8386a", "#2878b5"
+LINE_COLOURS = (OURS, ORIGINAL, "#e0a030", "#33245c", "#5ec8a8")
+"""Of lines and markers in one figure: any two can be told apart with protanopia, deuteranopia and tritanopia too."""
 UNITS_TEXT = "µg\N{NO-BREAK SPACE}m⁻³"
 MINUS = "\N{MINUS SIGN}"
 

@@ -25,9 +25,15 @@ from deepcams.core.units import UNITS
 from deepcams.core.url import Place, Url
 from deepcams.files.storage import bytes_at
 from deepcams.readers.formats.datasets import field_variables, opened, pieces
-from deepcams.readers.formats.detect import DataFile, find_files
+from deepcams.readers.formats.detect import DataFile
 from deepcams.readers.geos_cf import UNDEFINED
-from deepcams.readers.open import layout_of, means_over, open_files
+from deepcams.readers.open import (
+    find_field_files,
+    layout_of,
+    means_over,
+    open_by_source,
+    open_files,
+)
 from deepcams.readers.protocols import Paths
 from deepcams.readers.times import CHAINED, with_valid_time
 
@@ -169,10 +175,11 @@ def _json_types(value: Any) -> Any:
 
 @dataclass
 class _Look:
-    """A file while it is looked at."""
+    """A file while it is looked at, and those that were opened together with it."""
 
     file: DataFile
     problem: str = ""
+    beside: Sequence[DataFile] = ()
 
     @property
     def datasets(self) -> tuple[xr.Dataset, ...]:
@@ -201,7 +208,7 @@ def inspect(
     Raises:
         InputError: there is no such file, or its content is no data at all. Anything else wrong is in the answer.
     """
-    looks = [_look(file) for file in find_files(paths)]
+    looks = _looks(find_field_files(paths), variable)
     total = (
         sum(array.size for look in looks for array in look.fields()) if values else 0
     )
@@ -219,6 +226,20 @@ def inspect(
     together = _describe_times(np.concatenate(times)) if same else None
     opens_as, problem, notes = _verdict([look.file for look in looks], seen, variable)
     return Seen(tuple(seen), together, _added(seen), opens_as, problem, tuple(notes))
+
+
+def _looks(files: Sequence[DataFile], variable: str | None) -> list[_Look]:
+    """Open each file; those of a chosen source only it can open, and it opens them together."""
+    if not files[0].source:
+        return [_look(file) for file in files]
+    more = f"and {len(files) - 1} more" if files[1:] else ""
+    file = dataclasses.replace(files[0], member=more)
+    try:
+        field = open_by_source(files, variable)
+    except DeepcamsError as error:
+        return [_Look(file, str(error), files[1:])]
+    file = dataclasses.replace(file, datasets=(field.to_dataset(),))
+    return [_Look(file, beside=files[1:])]
 
 
 def _look(file: DataFile) -> _Look:
@@ -239,7 +260,7 @@ def _size(path: Place) -> int:
 
 
 def _seen(look: _Look, count: Callable[[int], None] | None) -> FileSeen:
-    size = _size(look.file.path)
+    size = sum(_size(file.path) for file in (look.file, *look.beside))
     if not look.datasets:
         return FileSeen(str(look.file), size, problem=look.problem)
     layout = layout_of(look.datasets[0], look.file)

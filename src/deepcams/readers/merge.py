@@ -94,9 +94,9 @@ def open_merged(
     parts.sort(key=lambda pair: _sort_key(pair[0], precision))
     groups = _in_space([part for part, _ in parts], precision)
     field = _in_time(groups, parts[0][1], precision, with_dask)
-    used = [_as_given(part.file) for part, _ in parts]
+    used = [as_given(part.file) for part, _ in parts]
     used += [
-        _as_given(file)
+        as_given(file)
         for file in files
         if file.kind == "grib" and str(file) not in without
     ]
@@ -104,7 +104,7 @@ def open_merged(
     return field
 
 
-def _as_given(file: DataFile) -> str | Url:
+def as_given(file: DataFile) -> str | Url:
     """Return a file as the user gave it; a URL not as text, which lacks what it may need to be read again."""
     return file.given if isinstance(file.given, Url) else str(file.given)
 

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import xarray as xr
 
-from deepcams.core.errors import InputError, notice
-from deepcams.core.field import CLOCK, LOCAL_DATE
+from deepcams.core.errors import DeepcamsError, InputError, notice
+from deepcams.core.field import CLOCK, LOCAL_DATE, as_field
 from deepcams.core.species import PM25
 from deepcams.core.text import from_json
 from deepcams.core.units import units_factor
+from deepcams.core.url import Url
+from deepcams.readers import SOURCE, SOURCES
 from deepcams.readers.cams import find_variable, open_cams_files
-from deepcams.readers.formats.datasets import field_variables, opened, unfinished
+from deepcams.readers.formats.datasets import (
+    field_variables,
+    opened,
+    reason,
+    unfinished,
+)
 from deepcams.readers.formats.detect import KINDS, DataFile, find_files
 from deepcams.readers.geos_cf import open_geos_cf_files, version_of
-from deepcams.readers.merge import open_merged
+from deepcams.readers.merge import as_given, open_merged
 from deepcams.readers.protocols import Paths
 from deepcams.readers.times import Stamp, cell_method
 from deepcams.writers.layout import MEANS, RUN
@@ -45,6 +53,8 @@ class Layout:
 
 def layout_of(dataset: xr.Dataset, file: DataFile) -> Layout:
     """Recognise the layout of an opened file, by its content alone."""
+    if file.source:
+        return Layout("cf", f"opened by the source {file.source}")
     version = version_of(dataset)
     if version is not None:
         saved = (
@@ -54,11 +64,7 @@ def layout_of(dataset: xr.Dataset, file: DataFile) -> Layout:
         )
         return Layout("geos-cf", f"GEOS-CF version {version}, hourly means{saved}")
     wrapped = f", in a zip ({file.member})" if file.member else ""
-    own = [
-        str(dataset.attrs.get(key, ""))
-        for key in ("source_version", "source", "title", "history", "creator_name")
-    ]
-    if "deepcams" in " ".join(own).lower():
+    if _is_ours(dataset):
         return Layout(
             "cf",
             f"deepcams output, {'Zarr' if file.kind == 'zarr' else 'netCDF'}{wrapped}",
@@ -76,6 +82,12 @@ def layout_of(dataset: xr.Dataset, file: DataFile) -> Layout:
     return Layout(
         "cf", KINDS[file.kind] + (f" ({conventions})" if conventions else "") + wrapped
     )
+
+
+def _is_ours(dataset: xr.Dataset) -> bool:
+    keys = ("source_version", "source", "title", "history", "creator_name")
+    words = " ".join(str(dataset.attrs.get(key, "")) for key in keys)
+    return "deepcams" in words.lower()
 
 
 def _lower(dataset: xr.Dataset) -> bool:
@@ -163,6 +175,73 @@ def _open_cf_files(
     return open_merged(files, choose, wanted, stamp, with_dask=with_dask)
 
 
+def find_field_files(paths: Paths, *, urls: bool = True) -> list[DataFile]:
+    """Find the files of a field (:func:`find_files`), for the source that the user chose, if there is one.
+
+    What deepcams wrote is recognised whatever was chosen, for it stands beside fields of other sources. A chosen
+    source may also open files that hold neither netCDF nor GRIB, if they are given by name or glob.
+
+    Raises:
+        InputError, MissingExtraError: see :func:`find_files`.
+    """
+    source = SOURCE.get()
+    if source is None:
+        return find_files(paths, urls=urls)
+    files = find_files(paths, urls=urls, others=True)
+    with suppress(DeepcamsError):
+        first = opened(files[0])
+        if _is_ours(first.datasets[0]):
+            return [first, *files[1:]]
+    return [replace(file, source=source) for file in files]
+
+
+def open_by_source(files: Sequence[DataFile], variable: str | None) -> xr.DataArray:
+    """Open files by their chosen source, all together.
+
+    Raises:
+        InputError: what the source raises, or does not answer with a field, in one line.
+        DeepcamsError: the source cannot be loaded.
+    """
+    if files[0].datasets:  # opened already
+        return next(iter(files[0].datasets[0].data_vars.values()))
+    name = files[0].source
+    source = SOURCES.get(name)
+    paths = [
+        each.path if isinstance(each.path, Url) else str(each.path) for each in files
+    ]
+    where = f"{files[0]}, .." if files[1:] else files[0]
+    try:
+        wanted = None if variable == PM25.name else variable
+        field = as_field(source(paths, variable=wanted), f"source {name}")
+    except DeepcamsError:
+        raise
+    except Exception as error:  # whatever the libraries of another package raise
+        raise InputError(
+            where, f"a field of the source {name}", reason(error)
+        ) from error
+    field.attrs.setdefault("source", name)
+    field.encoding["source_files"] = list(dict.fromkeys(map(as_given, files)))
+    return field
+
+
+def open_coarse(
+    files: Sequence[DataFile], variable: str | None = None, *, with_dask: bool = True
+) -> xr.DataArray:
+    """Open what is to be downscaled: CAMS and whatever has its names, or what the chosen source opens.
+
+    Args:
+        files: of :func:`find_field_files`.
+        variable: which one; ``None`` is PM2.5.
+        with_dask: see :func:`deepcams.readers.merge.open_merged`.
+
+    Raises:
+        InputError: see :func:`deepcams.open_cams`.
+    """
+    if files[0].source:
+        return open_by_source(files, variable)
+    return open_cams_files(files, variable or PM25.name, with_dask=with_dask)
+
+
 def open_files(
     files: Sequence[DataFile],
     variable: str | None = None,
@@ -174,6 +253,8 @@ def open_files(
 
     For ``with_dask`` see :func:`deepcams.readers.merge.open_merged`.
     """
+    if files[0].source:
+        return open_by_source(files, variable)
     files = [
         opened(file) if file is files[0] or file.kind == "zarr" else file
         for file in files
@@ -214,4 +295,4 @@ def open_field(
     Raises:
         InputError: no such field; see :func:`deepcams.open_cams`.
     """
-    return open_files(find_files(paths), variable, stamp)
+    return open_files(find_field_files(paths), variable, stamp)

@@ -35,7 +35,8 @@ def listed_places(paths: Paths) -> list[str | Place]:
 class Source(Protocol):
     """Opens files as one canonical field; it uses the network for URLs alone.
 
-    A stranger's package registers its own under the entry-point group ``deepcams.sources``.
+    A stranger's package registers its own under the entry-point group ``deepcams.sources``. The commands give it a
+    list of files (``deepcams --source NAME``): folders are walked, zips unpacked and files at URLs copied before.
     """
 
     def __call__(self, paths: Paths, *, variable: str | None = None) -> xr.DataArray:
@@ -43,7 +44,7 @@ class Source(Protocol):
 
         Args:
             paths: file, folder, glob, URL, or a sequence of them in any order.
-            variable: which variable; ``None`` is the source's PM2.5.
+            variable: which variable, by the name of a field that the source gives; ``None`` is its PM2.5.
 
         Returns:
             (time, latitude, longitude), float32, ug m-3, backed by Dask with a few times a chunk.

@@ -19,6 +19,7 @@ from deepcams.core.times import long_means_opened, stamp
 from deepcams.core.url import Place
 from deepcams.files.records import FOLDER, Record, Records, damaged_explained
 from deepcams.networks.checkpoint import Card, read_card
+from deepcams.readers import SOURCE
 from deepcams.readers.open import open_field
 from deepcams.writers import Contents
 from deepcams.writers.layout import MEANS, RUN
@@ -310,7 +311,11 @@ def _inputs_of(output: Output) -> xr.DataArray | None:
     for folder in (output.path.parent, output.path.parent / "data"):
         paths = [folder / name for name in names]
         if all(path.exists() for path in paths):
-            return open_field(paths, str(output.field.name))
+            token = SOURCE.set(output.identity.get("source", SOURCE.get()))
+            try:
+                return open_field(paths, str(output.field.name))
+            finally:
+                SOURCE.reset(token)
     return None
 
 

@@ -76,7 +76,7 @@ class Pictures:
 
     def draw(self, figure: Any, alt: str, caption: str) -> list[Picture]:
         """Return the picture of a figure."""
-        from deepcams.plotting.page import picture
+        from deepcams.plotting.figure_layout import picture
 
         return self.add(picture(figure, dpi=120), "png", alt, caption)
 

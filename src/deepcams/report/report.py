@@ -38,7 +38,7 @@ _PARTS: dict[str, Callable[[Found, pictures.Pictures], Any]] = {
     "animation": pictures.animation,
     "trainings": pictures.trainings,
 }
-"""What takes time."""
+"""Pictures that take time, by section."""
 _COLUMNS = (
     *(
         "task",
@@ -54,7 +54,7 @@ _COLUMNS = (
     ),
     *("samples", "R", "RMSE", "MAE", "bias", "FAC2", "MAE_p99", "skill"),
 )
-"""Of tables of scores, those that are shown."""
+"""Columns of score tables that are shown."""
 
 
 def write_report(

@@ -30,6 +30,7 @@ from deepcams.files.cache import (
 )
 from deepcams.files.records import fingerprint
 from deepcams.files.storage import state_at
+from deepcams.readers import SOURCE
 from deepcams.stations import fairmode
 from deepcams.stations.archive.openaq import open_openaq
 from deepcams.stations.archive.quality import Quality
@@ -247,6 +248,7 @@ def _kept(
         archive.identity,
         places,
         options.words(),
+        SOURCE.get() or "",
     ]
     for each in (field, original):
         about.append("none" if each is None else each.name)
@@ -285,13 +287,12 @@ def _sort_paths(request: Request) -> Request:
 
 
 def _open(paths: tuple[str | Path, ...], request: Request) -> xr.DataArray | None:
-    from deepcams.readers.formats.detect import find_files
-    from deepcams.readers.open import open_files
+    from deepcams.readers.open import find_field_files, open_files
 
     if not paths:
         return None
     try:
-        files = find_files(list(paths))
+        files = find_field_files(list(paths))
         return open_files(files, request.variable, with_dask=False)
     except InputError as error:
         if paths is request.original or not request.original or len(paths) < 2:
@@ -307,7 +308,7 @@ def _draw(request: Request, done: Done) -> None:
     """Draw the figures that the request names."""
     if request.plot is None and request.out is None:
         return
-    from deepcams.plotting.page import save as save_figure
+    from deepcams.plotting.figure_layout import save as save_figure
     from deepcams.stations.tables import figures
 
     found, out = done.found, request.out

@@ -22,7 +22,7 @@ from deepcams.stations.averages import (
     hours_a_day,
     year_of,
 )
-from deepcams.stations.blocks import Weeks, week_of
+from deepcams.stations.bootstrap_blocks import Weeks, week_of
 from deepcams.stations.matching import cadence
 from deepcams.stations.products import Product
 from deepcams.stations.station_years import Years, possible_days
@@ -111,7 +111,7 @@ class Matcher:
         average: whether pairs are of hours, or of daily or annual means.
         offset: (stations,), how far their days are ahead of UTC, seconds; NaN: the station has no days.
         levels: ug m-3, whose exceedances by daily means are counted.
-        region: (stations,), of :func:`deepcams.stations.blocks.regions_of`; ``None``: all in one.
+        region: (stations,), of :func:`deepcams.stations.bootstrap_blocks.regions_of`; ``None``: all in one.
 
     Attributes:
         scored: the sums over all batches that were added.

@@ -33,7 +33,7 @@ from deepcams.stations.archive.metadata import (
 from deepcams.stations.archive.quality import Control, Quality, Report, near_pairs
 from deepcams.stations.archive.sorted_copy import StationArchive
 from deepcams.stations.averages import Average, Days, offsets
-from deepcams.stations.blocks import regions_of
+from deepcams.stations.bootstrap_blocks import regions_of
 from deepcams.stations.exceedances import daily_levels
 from deepcams.stations.extract import MAKE_ROOM
 from deepcams.stations.matching import SpaceRule

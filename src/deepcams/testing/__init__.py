@@ -1,4 +1,4 @@
-"""Contract checks for networks, methods and sources of your own: those that this package's own pass."""
+"""Contract checks for networks, methods, sources and scores of your own: those that this package's own pass."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import xarray as xr
 
+    from deepcams.evaluation import Score
     from deepcams.methods.base import Downscaler
     from deepcams.networks.base import Network
 
-__all__ = ["check_downscaler", "check_field", "check_network"]
+__all__ = ["check_downscaler", "check_field", "check_network", "check_score"]
 
 
 def check_network(network: Network, *, seed: int = 0) -> None:
@@ -63,3 +64,21 @@ def check_field(field: xr.DataArray) -> None:
     from deepcams.testing.field_checks import check_field as check
 
     check(field)
+
+
+def check_score(score: Score, *, seed: int = 0) -> None:
+    """Check that a score fulfils the contract of :class:`deepcams.evaluation.Score`.
+
+    It says what it is, is undefined (NaN) of nothing, gives many groups what it gives each alone, reads only the
+    ``terms`` that it names, and prefers a perfect method to a wrong one.
+
+    Args:
+        score: of sums over pairs, or of whole series.
+        seed: of the random pairs.
+
+    Raises:
+        AssertionError: with every clause that is broken, one per line.
+    """
+    from deepcams.testing.score_checks import check
+
+    check(score, seed)

@@ -22,8 +22,8 @@ from deepcams.core.times import HOUR
 from deepcams.files.atomic import os_errors_explained, write_atomically
 from deepcams.files.records import fingerprint
 from deepcams.methods.chains import build
-from deepcams.methods.joint.context import context_planes
 from deepcams.methods.joint.estimates import Estimates
+from deepcams.methods.joint.input_planes import context_planes
 from deepcams.methods.temporal.flow import initial_estimates, motion_of
 from deepcams.methods.temporal.motion import SETTINGS
 from deepcams.training.split import FACTORS

@@ -351,17 +351,8 @@ class SampleSet(Dataset[Any]):
         top, left = factor * margins[0], factor * margins[2]
         rows, columns = slice(top, top + size), slice(left, left + size)
         grid = wide.grid(portion.store.coarse)
-        if (
-            draw.resolution == "fine"
-        ):  # cell-like: begins one fine node before the first coarse one
-            north, west = factor * grid.north - 1, factor * grid.west - 1
-            grid = Grid(
-                grid.step / factor,
-                north,
-                west,
-                factor * grid.rows,
-                factor * grid.columns,
-            )
+        if draw.resolution == "fine":
+            grid = grid.fine_cells(factor)
         estimate = self._estimate(draw, before, after, t, grid, rows, columns)
         motion = self._motion(draw, before, after, grid, rows, columns)
         known = np.stack([before, after])

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 
-class Ahead:
+class Prefetcher:
     """A thread that ends with the process, whatever it is doing: nobody waits for what was only likely to be wanted."""
 
     def __init__(self) -> None:

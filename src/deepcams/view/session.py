@@ -14,8 +14,8 @@ from deepcams.core.errors import InputError
 from deepcams.core.field import DIMS, clock
 from deepcams.core.grid import Grid
 from deepcams.core.species import label
-from deepcams.view.blocks import Blocks
-from deepcams.view.prefetch import Ahead
+from deepcams.view.chunk_cache import Blocks
+from deepcams.view.prefetch import Prefetcher
 from deepcams.view.station_layer import Stations
 from deepcams.view.watch import Watch
 from deepcams.writers.layout import COORDINATES, CRS
@@ -89,7 +89,7 @@ class Shown:
             for name, blocks in self.blocks.items()
         }
         self.stations, self.title = stations, title
-        self._ahead = Ahead()
+        self._ahead = Prefetcher()
 
     def close(self) -> bool:
         """Stop reading ahead; whether nothing is being read any more, or soon."""

@@ -10,8 +10,7 @@ from typing import Any
 
 from deepcams.core.errors import notice
 from deepcams.core.times import long_means_opened
-from deepcams.readers.formats.detect import find_files
-from deepcams.readers.open import open_files
+from deepcams.readers.open import find_field_files, open_files
 from deepcams.stations.archive.openaq import open_openaq
 from deepcams.view.server import PORT, Server
 from deepcams.view.session import Shown
@@ -37,8 +36,8 @@ def open_shown(
         InputError: see :func:`deepcams.open_field` and :func:`deepcams.open_openaq`.
         MissingExtraError: stations without the extra [stations].
     """
-    files = find_files(store, urls=False)
-    others = find_files(original, urls=False) if original else []
+    files = find_field_files(store, urls=False)
+    others = find_field_files(original, urls=False) if original else []
     watch = Watch([*files, *others])  # before anything is read of them
     with long_means_opened():
         ours = open_files(files, variable)

@@ -19,7 +19,7 @@ from deepcams.methods.base import (
 )
 from deepcams.methods.fit_memory import checked_finite, first_that_fits
 from deepcams.methods.interval import Interval
-from deepcams.methods.joint.context import Auxiliary, context_planes
+from deepcams.methods.joint.input_planes import Auxiliary, context_planes
 from deepcams.methods.spatial.conserve import conserve
 from deepcams.methods.temporal.self_checked import SelfChecked
 

@@ -18,7 +18,7 @@ from deepcams.core.stages import stage
 from deepcams.methods.arrays import NUMPY, Arrays, arrays_for
 from deepcams.methods.base import TemporalDownscaler
 from deepcams.methods.interval import Interval
-from deepcams.methods.recent import Recent
+from deepcams.methods.result_cache import ResultCache
 from deepcams.methods.temporal import flow
 from deepcams.methods.temporal.four_frames import curve
 from deepcams.methods.temporal.motion import smoothed
@@ -119,7 +119,11 @@ class SelfChecked(TemporalDownscaler):
     ) -> None:
         self.arrays = arrays
         self.candidates = tuple(candidates)
-        self._recent, self._latest, self._pairs = Recent(2), Recent(2), Recent(4)
+        self._recent, self._latest, self._pairs = (
+            ResultCache(2),
+            ResultCache(2),
+            ResultCache(4),
+        )
 
     @classmethod
     def on_device(cls, device: str) -> Self:

@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from deepcams.plotting import style
-from deepcams.plotting.page import Row, Sheet, Texts, own_style, size_of
+from deepcams.plotting.figure_layout import Row, Sheet, Texts, own_style, size_of
 
-_COLOURS = {"observed": "black", "field": "#c8386a", "original": "#2878b5"}
+_COLOURS = {"observed": "black", "field": style.OURS, "original": style.ORIGINAL}
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def diurnal_figure(
         cycles: what is drawn.
         title, note: written above.
         species: for the axis.
-        size: one of :data:`deepcams.plotting.page.SIZES`.
+        size: one of :data:`deepcams.plotting.figure_layout.SIZES`.
         credit: the source line.
     """
     texts = Texts(title, note, credit)

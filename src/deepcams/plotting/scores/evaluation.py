@@ -15,11 +15,10 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from deepcams.core.errors import InputError, choose
 from deepcams.core.text import from_json
 from deepcams.plotting import style
-from deepcams.plotting.page import Row, Sheet, Texts, own_style, size_of
+from deepcams.plotting.figure_layout import Row, Sheet, Texts, own_style, size_of
 
 MOST_LINES = 5
 """Methods that are drawn unless others are named, besides the baseline."""
-_COLOURS = ("#c8386a", "#2878b5", "#3a923a", "#8055a8", "#d98c21", "#6b4a2f", "#1f9e9e")
 _ALL = "all"
 _MARGINS = 0.66, 0.2, 0.62
 
@@ -60,7 +59,7 @@ def spectra_figure(
         methods: to draw; ``None`` for the baseline and the best few.
         of: ``values`` or ``logarithms``.
         title: in place of the usual one.
-        size: one of :data:`deepcams.plotting.page.SIZES`.
+        size: one of :data:`deepcams.plotting.figure_layout.SIZES`.
 
     Raises:
         InputError: no spectra in the document, or an unknown method.
@@ -120,10 +119,10 @@ def skill_by_hour_figure(
 
     Args:
         document: what :func:`deepcams.evaluation.as_json` (at stations
-            :func:`deepcams.stations.tables.in_time_tables.as_json`) writes.
+            :func:`deepcams.stations.tables.temporal_tables.as_json`) writes.
         methods: to draw; ``None`` for the baseline and the best few.
         title: in place of the usual one.
-        size: one of :data:`deepcams.plotting.page.SIZES`.
+        size: one of :data:`deepcams.plotting.figure_layout.SIZES`.
 
     Raises:
         InputError: no errors by hour in the document, or an unknown method.
@@ -198,7 +197,7 @@ def _looks(
     chosen: list[str], document: Document, k: float
 ) -> list[tuple[str, dict[str, Any]]]:
     """How each method's line looks; the baseline's is grey."""
-    colours = cycle(_COLOURS)
+    colours = cycle(style.LINE_COLOURS)
     looks = []
     for name in chosen:
         plain = name == document["baseline"]

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from deepcams.plotting import style
-from deepcams.plotting.page import Row, Sheet, Texts, own_style, size_of
+from deepcams.plotting.figure_layout import Row, Sheet, Texts, own_style, size_of
 
 COUNT_COLOURS = "viridis"
 
@@ -76,7 +76,7 @@ def scatter_figure(
         rows: panels as they are placed; rows of the same length.
         title, note: written above.
         species: for the axes.
-        size: one of :data:`deepcams.plotting.page.SIZES`; rows that a paper is too narrow for are broken.
+        size: one of :data:`deepcams.plotting.figure_layout.SIZES`; rows that a paper is too narrow for are broken.
         credit: the source line.
     """
     paper = size_of(size)

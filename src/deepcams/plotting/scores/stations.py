@@ -19,9 +19,9 @@ from matplotlib.ticker import MaxNLocator
 
 from deepcams.files.towns import cities
 from deepcams.plotting import style
+from deepcams.plotting.figure_layout import Row, Sheet, Texts, own_style, size_of
 from deepcams.plotting.maps import TICKS, inches, show_flat
 from deepcams.plotting.outlines import land, on_paper
-from deepcams.plotting.page import Row, Sheet, Texts, own_style, size_of
 from deepcams.plotting.projection import View, into_turn
 
 Colour = Literal["n", "R"]
@@ -61,7 +61,7 @@ def station_map(
         colour: ``n`` (numbers, logarithmic) or ``R`` (-1..1).
         title, note: written above.
         label: of the scale; default by ``colour``.
-        size: one of :data:`deepcams.plotting.page.SIZES`.
+        size: one of :data:`deepcams.plotting.figure_layout.SIZES`.
         credit: the source line.
     """
     shown = {

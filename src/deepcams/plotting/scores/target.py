@@ -14,9 +14,9 @@ from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator
 
 from deepcams.plotting import style
-from deepcams.plotting.page import Row, Sheet, Texts, own_style, size_of
+from deepcams.plotting.figure_layout import Row, Sheet, Texts, own_style, size_of
 
-_MET, _MISSED = "#2878b5", "#c8386a"
+_MET, _MISSED = style.ORIGINAL, style.OURS
 
 # Inches of text size 1.
 _MARGINS = 0.72, 0.18, 0.45
@@ -58,7 +58,7 @@ def target_figure(
         panels: what is drawn, from the left; at least one.
         title, note: written above.
         species: for the note.
-        size: one of :data:`deepcams.plotting.page.SIZES`; panels that a paper is too narrow for are below each other.
+        size: one of :data:`deepcams.plotting.figure_layout.SIZES`; on narrow paper panels are below each other.
         credit: the source line.
     """
     paper = size_of(size)

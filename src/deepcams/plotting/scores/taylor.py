@@ -18,9 +18,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Arc
 
 from deepcams.plotting import style
-from deepcams.plotting.page import Row, Sheet, Texts, own_style, size_of
+from deepcams.plotting.figure_layout import Row, Sheet, Texts, own_style, size_of
 
-_COLOURS = {"field": "#c8386a", "original": "#2878b5"}
+_COLOURS = {"field": style.OURS, "original": style.ORIGINAL}
 _RAYS = 0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.99
 _PALE, _ERROR = "0.82", "#3d8b60"
 _LEAST, _FARTHEST = 1.25, 4.0
@@ -59,7 +59,7 @@ def taylor_figure(
     Args:
         points: what is drawn; none with an undefined figure.
         title, note: written above.
-        size: one of :data:`deepcams.plotting.page.SIZES`.
+        size: one of :data:`deepcams.plotting.figure_layout.SIZES`.
         credit: the source line.
     """
     half = any(point.r < 0 for point in points)

@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from deepcams.core.errors import InputError
 from deepcams.plotting import style
-from deepcams.plotting.page import Row, Sheet, Texts, own_style, save, size_of
+from deepcams.plotting.figure_layout import Row, Sheet, Texts, own_style, save, size_of
 
 LOG, CURVE = "log.csv", "curve.png"
 
@@ -22,7 +22,7 @@ def training_figure(folder: str | Path, size: str = "screen") -> Figure:
 
     Args:
         folder: of the training.
-        size: one of :data:`deepcams.plotting.page.SIZES`.
+        size: one of :data:`deepcams.plotting.figure_layout.SIZES`.
 
     Raises:
         InputError: there is no such log, or nothing in it yet.

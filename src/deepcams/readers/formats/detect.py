@@ -21,7 +21,7 @@ from deepcams.readers.protocols import Paths, listed, listed_places
 if TYPE_CHECKING:
     from deepcams.files.object_storage import About
 
-Kind = Literal["netcdf3", "hdf5", "grib", "zarr", "zip"]
+Kind = Literal["netcdf3", "hdf5", "grib", "zarr", "zip", "other"]
 
 KINDS = {
     "netcdf3": "classic netCDF",
@@ -29,6 +29,7 @@ KINDS = {
     "grib": "GRIB",
     "zarr": "Zarr",
     "zip": "zip",
+    "other": "other",
 }
 """Kinds of content in people's words."""
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -46,6 +47,7 @@ class DataFile:
         given: the path or URL as the user knows it.
         member: the member's name where ``given`` is a zip.
         folder: the folder it was found in; ``None`` where it was named itself.
+        source: who opens it, where the user says so (:data:`deepcams.readers.SOURCE`).
         datasets: what :func:`~deepcams.readers.formats.datasets.open_datasets` made of it, once it is opened.
     """
 
@@ -54,6 +56,7 @@ class DataFile:
     given: Place
     member: str = ""
     folder: Place | None = None
+    source: str = ""
     datasets: tuple[xr.Dataset, ...] = field(default=(), compare=False, repr=False)
 
     @property
@@ -217,7 +220,9 @@ class _Found:
     about: About | None = None
 
 
-def find_files(paths: Paths, *, urls: bool = True) -> list[DataFile]:
+def find_files(
+    paths: Paths, *, urls: bool = True, others: bool = False
+) -> list[DataFile]:
     """Find all data files that ``paths`` stand for; zips are unpacked (once, into the cache), folders walked.
 
     A file given by name or glob must hold data; in a folder what is no data is left out, with a notice. Files at URLs
@@ -226,6 +231,7 @@ def find_files(paths: Paths, *, urls: bool = True) -> list[DataFile]:
     Args:
         paths: files, folders, globs and URLs.
         urls: whether URLs may be among them.
+        others: whether a file given by name or glob may hold anything else (kind ``other``), which some source opens.
 
     Raises:
         InputError: nothing there, no data, or a damaged file, saying which and what it looks like.
@@ -245,6 +251,8 @@ def find_files(paths: Paths, *, urls: bool = True) -> list[DataFile]:
                 found.append(each)
     other = [each.place for each in found if each.kind is None and each.folder]
     found = [each for each in found if each.kind or not each.folder]
+    if others:
+        found = [replace(each, kind=each.kind or "other") for each in found]
     if not found:
         raise InputError(
             place_of(given[0]),

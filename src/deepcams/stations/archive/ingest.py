@@ -14,8 +14,8 @@ from typing import Any
 
 from deepcams.core.errors import InputError
 from deepcams.files.optional import need
-from deepcams.stations.archive.batch_rows import Taker
 from deepcams.stations.archive.layouts import COLUMNS, find_columns, missing_columns
+from deepcams.stations.archive.row_loader import RowLoader
 from deepcams.stations.archive.sorted_copy import MEMORY, VERSION, write
 from deepcams.stations.archive.station_files import (
     StationFile,
@@ -63,14 +63,14 @@ def build(
 
     Raises:
         InputError: a damaged file, missing columns, stamps without an offset, or a file of which more than
-            :data:`deepcams.stations.archive.batch_rows.UNREADABLE_SHARE` of the rows cannot be read.
+            :data:`deepcams.stations.archive.row_loader.UNREADABLE_SHARE` of the rows cannot be read.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob("*.parquet"):
         left.unlink()
     database = _open(folder / "rows.duckdb", folder)
     try:
-        reader = _Reader(database, Taker(database, parameter, assume_utc), folder)
+        reader = _Reader(database, RowLoader(database, parameter, assume_utc), folder)
         known, last = database.execute(
             "SELECT count(*), coalesce(max(batch), -1) FROM batches"
         ).fetchone()
@@ -133,7 +133,7 @@ class _Reader:
         folder: for copies of files in other encodings.
     """
 
-    def __init__(self, database: Any, taker: Taker, folder: Path) -> None:
+    def __init__(self, database: Any, taker: RowLoader, folder: Path) -> None:
         self.database, self.taker, self.folder = database, taker, folder
         self.files, self.lacking = 0, list[str]()
 

@@ -21,9 +21,9 @@ from deepcams.files.cache import (
     writable,
 )
 from deepcams.readers.protocols import Paths, listed
-from deepcams.stations.archive.batch_rows import unreadable_words
 from deepcams.stations.archive.ingest import build
 from deepcams.stations.archive.metadata import add_metadata
+from deepcams.stations.archive.row_loader import unreadable_words
 from deepcams.stations.archive.sorted_copy import VERSION, StationArchive, load
 from deepcams.stations.archive.station_files import StationFile, find_station_files
 

@@ -19,11 +19,10 @@ from deepcams.core.errors import InputError, choose
 from deepcams.core.observations import Observations
 from deepcams.core.text import from_json
 from deepcams.core.times import HOUR_SECONDS
+from deepcams.stations.archive.hourly import dense, hourly
 from deepcams.stations.archive.layouts import unit_factor
 from deepcams.stations.archive.metadata import EARTH_KM, on_sphere
 from deepcams.stations.archive.quality_steps import (
-    dense,
-    hourly,
     incomplete,
     lost_stations,
     outliers,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deepcams.core.text import counted, figure
-from deepcams.evaluation.scores import SCORES, differences
+from deepcams.evaluation.scores import differences, known_scores
 from deepcams.evaluation.tables import Column, Row, defined, to_terminal
-from deepcams.stations.blocks import DEGREES, FEWEST
+from deepcams.stations.bootstrap_blocks import DEGREES, FEWEST
 from deepcams.stations.sums import BOTH
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def rows(found: Validation, draws: int, seed: int = 0) -> list[Row]:
     Args:
         found: a validation.
         draws: bootstrap resamples of the blocks; 0 for no intervals, and there is none of fewer than
-            :data:`deepcams.stations.blocks.FEWEST` blocks.
+            :data:`deepcams.stations.bootstrap_blocks.FEWEST` blocks.
         seed: of the resamples.
 
     Returns:
@@ -115,7 +115,7 @@ def for_terminal(table: list[Row]) -> list[RenderableType]:
 
 def _texts(row: Row) -> Row:
     """Return a row with its texts for people."""
-    score = SCORES[row["score"]]
+    score = known_scores()[row["score"]]
     form = ".1%" if score.key in _IN_PERCENT else ".3f"
     forms = {"figure": form, "other_figure": form, "difference": f"+{form}"}
     values = {

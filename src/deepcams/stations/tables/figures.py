@@ -42,7 +42,7 @@ def _name(scored: Scored, found: Validation) -> str:
 
 def _credit(found: Validation) -> str:
     """The source line: the stations', and what the fields say of theirs."""
-    from deepcams.plotting.page import credit_words
+    from deepcams.plotting.figure_layout import credit_words
 
     sources, times = [], []
     for about in found.products.values():

@@ -12,7 +12,8 @@ import pandas as pd
 from deepcams.core.errors import InputError, choose
 from deepcams.core.text import figure
 from deepcams.evaluation.criteria import that_apply
-from deepcams.evaluation.scores import SCORES, bootstrap, figures, of_series
+from deepcams.evaluation.score import ADDED
+from deepcams.evaluation.scores import bootstrap, figures, known_scores, of_series
 from deepcams.evaluation.sums import pairs_of
 from deepcams.evaluation.tables import (
     ALL,
@@ -73,10 +74,10 @@ def rows(
 
     Returns:
         rows with product, pairs, view, by, group, stations (or cells), n, all scores
-        (:data:`deepcams.evaluation.scores.SCORES`), their ``_low`` and ``_high`` (95 %), observed_mean, model_mean,
-        slope and intercept of the model on the observed; by station also its place, and what is around it. Scores of
-        whole series (index of agreement, Spearman's) are those of stations: they are in the view ``stations`` of
-        groups of whole stations, and by station.
+        (:func:`deepcams.evaluation.scores.known_scores`), their ``_low`` and ``_high`` (95 %), observed_mean,
+        model_mean, slope and intercept of the model on the observed; by station also its place, and what is around it.
+        Scores of whole series (index of agreement, Spearman's) are those of stations: they are in the view ``stations``
+        of groups of whole stations, and by station.
     """
     by = [choose("--by", name, BY) for name in dict.fromkeys(by)]
     check_by(found.options.average, by)
@@ -242,7 +243,7 @@ def about(found: Validation) -> Row:
                 "better": score.better,
                 "source": score.source,
             }
-            for key, score in SCORES.items()
+            for key, score in known_scores().items()
         },
         "twins": [
             {"dropped": gone, "kept": kept} for gone, kept in found.quality.twins
@@ -356,12 +357,20 @@ _HEADS = {"Spearman": "ranks"}
 
 
 def _columns(view: str) -> list[Column]:
-    """Return the columns of the scores in a view."""
+    """Return the columns of the scores in a view; those of other packages come last."""
     forms = _FORMS_STATIONS if view == "stations" else _FORMS_POOLED
+    scores, added = known_scores(), set(ADDED.names())
+    if view != "stations":
+        added -= set(of_series())
     return [
         *(
             Column(key, _HEADS.get(key, key), _short(form))
             for key, form in forms.items()
+        ),
+        *(
+            Column(key, score.head or key, score.form)
+            for key, score in scores.items()
+            if key in added
         ),
         Column("R_interval", "R, 95 %", str),
     ]

@@ -37,7 +37,7 @@ class DayWork(Work[Day, tuple[Record | None, int], int]):
         tell: called after each hour, where the work is done in this process.
 
     Attributes:
-        compare: a known hour whose values are compared with the input's; ``None``: none is.
+        compare: a known hour whose values are compared with the input's; ``None``: no hour is compared.
     """
 
     def __init__(

@@ -129,6 +129,7 @@ def scan_headers(
         for file in files:
             header = _state_of(file)
             key = f"{variable or ''}|{header.file}|{header.bytes}|{header.changed}"
+            key += f"|{file.source}" * bool(file.source)
             if key not in known:
                 known[key] = asdict(_open_header(file, header, variable))
             found.append(Header(**known[key]))
@@ -158,6 +159,8 @@ def _open_header(file: DataFile, header: Header, variable: str | None) -> Header
         try:
             field = open_files([file], variable, with_dask=False)
             header = header.describing(field)
+            if file.source:
+                header = replace(header, family=file.source)
         except DeepcamsError as error:
             return replace(header, problem=str(error))
     notes = [

@@ -41,8 +41,9 @@ from deepcams.files.records import (
     refuse_changes,
 )
 from deepcams.methods.spatial.coarsen import Degradation
-from deepcams.readers.formats.detect import DataFile, find_files
+from deepcams.readers.formats.detect import DataFile
 from deepcams.readers.frames import combine
+from deepcams.readers.open import find_field_files
 from deepcams.readers.protocols import Paths
 from deepcams.training.store.checks import Fault, Report, find_gaps
 from deepcams.training.store.days import DayWork, slot_of
@@ -156,7 +157,7 @@ class Preparation:
         if isinstance(field, xr.DataArray):
             self.field = as_field(field)
         else:
-            self.files = find_files(field, urls=False)
+            self.files = find_field_files(field, urls=False)
         self._new = self.out.with_name(f".{self.out.name}.new")
         self._old = self.out.with_name(f".{self.out.name}.old")
         self._records = Records(self.out / FOLDER)

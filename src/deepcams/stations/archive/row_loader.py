@@ -30,7 +30,7 @@ REASONS = {
 _MISSING = ("", "na", "n/a", "nan", "null", "none", "-", "\\n")
 
 
-class Taker:
+class RowLoader:
     """Moves rows from the table ``batch`` into ``rows``, ``stations``, ``places``, ``clocks`` and ``units``.
 
     Args:

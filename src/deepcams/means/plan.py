@@ -24,6 +24,7 @@ from deepcams.means.levels import levels_of
 from deepcams.means.output import daily_layout, maps_of, period_layout
 from deepcams.means.periods import Over, PeriodPlan, plan_periods
 from deepcams.means.store import DailyStore
+from deepcams.readers import SOURCE
 from deepcams.writers import BitRound, Layout
 
 
@@ -97,6 +98,8 @@ def plan_daily(
         "mean_stamp": MEAN_STAMP.get(),
         "air_density": AIR_DENSITY.get(),
     }
+    if (source := SOURCE.get()) is not None:
+        about["source"] = source
     if days == "zones":
         from deepcams.files.time_zones import version
 

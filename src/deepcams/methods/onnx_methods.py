@@ -8,14 +8,14 @@ import numpy as np
 
 from deepcams.methods.engines import open_engine
 from deepcams.methods.spatial.tiled_spatial import TiledSpatial
-from deepcams.networks.exported import ExportedCheckpoint
+from deepcams.networks.onnx_file import ExportedCheckpoint
 
 
 class Exported:
     """An exported network that an engine runs on the CPU, in float32.
 
     Args:
-        checkpoint: from :func:`deepcams.networks.exported.load_exported`.
+        checkpoint: from :func:`deepcams.networks.onnx_file.load_exported`.
         engine: in :data:`deepcams.methods.engines.ENGINES`.
 
     Raises:

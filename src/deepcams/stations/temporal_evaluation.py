@@ -34,9 +34,8 @@ from deepcams.methods.interval import Interval
 from deepcams.methods.temporal.at_points import AT_POINTS
 from deepcams.stations.archive.quality import Control, Quality, Report, near_pairs
 from deepcams.stations.archive.sorted_copy import StationArchive
-from deepcams.stations.blocks import week_of
-from deepcams.stations.validation import BATCH_ROWS, MARGIN_DAYS, split_stations
-from deepcams.stations.windows import (
+from deepcams.stations.bootstrap_blocks import week_of
+from deepcams.stations.hour_windows import (
     FRAMES,
     HIDDEN,
     LENGTH,
@@ -44,6 +43,7 @@ from deepcams.stations.windows import (
     Windows,
     find_windows,
 )
+from deepcams.stations.validation import BATCH_ROWS, MARGIN_DAYS, split_stations
 from deepcams.workers import ThisProcess, Work, Workers
 
 BASELINE = "linear"

@@ -1,4 +1,4 @@
-"""The planes that a network in space and time is given besides concentrations (:mod:`deepcams.networks.context`)."""
+"""Planes that a network in space and time sees beside concentrations (:mod:`deepcams.networks.input_planes`)."""
 
 from __future__ import annotations
 
@@ -19,10 +19,14 @@ _QUARTER = 4
 
 
 class Auxiliary(Protocol):
-    """What a user's file says of weather; see :class:`deepcams.methods.joint.auxiliary.AuxiliaryFiles`."""
+    """What a user's file says of weather; see :class:`deepcams.methods.joint.weather_inputs.AuxiliaryFiles`."""
 
     def plane(self, name: str, grid: Grid, hour: np.datetime64) -> np.ndarray | None:
-        """Return a name of :data:`deepcams.networks.context.AUXILIARY` at an hour, (rows, columns); None: not known."""
+        """Return the plane of a name in :data:`deepcams.networks.input_planes.AUXILIARY` at an hour; None: not known.
+
+        Returns:
+            (rows, columns).
+        """
         ...
 
     def check_input(self, field: xr.DataArray) -> None:
@@ -80,7 +84,7 @@ def context_planes(
     """Return the planes of some names at an hour.
 
     Args:
-        names: of :data:`deepcams.networks.context.CONTEXT`.
+        names: of :data:`deepcams.networks.input_planes.CONTEXT`.
         grid: the fine grid.
         hour: UTC, the centre of the hour's bounds.
         auxiliary: the user's file; what it does not know is 0.

@@ -85,6 +85,10 @@ class _Figure(Figure):
         with own_style(self.k), quiet():
             super().draw(renderer)
 
+    def _repr_png_(self) -> bytes:
+        """Return what notebooks show."""
+        return picture(self)
+
 
 @dataclass(frozen=True)
 class Size:

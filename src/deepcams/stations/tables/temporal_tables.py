@@ -24,7 +24,7 @@ from deepcams.evaluation.tables import (
     to_markdown,
     to_terminal,
 )
-from deepcams.stations.in_time import BASELINE, GROUPS, Result
+from deepcams.stations.temporal_evaluation import BASELINE, GROUPS, Result
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -77,12 +77,12 @@ def rows(result: Result, draws: int = DRAWS, seed: int = 0) -> list[Row]:
     """Return one row per method and group; undefined figures are ``None``.
 
     Args:
-        result: of :func:`deepcams.stations.in_time.evaluate`.
+        result: of :func:`deepcams.stations.temporal_evaluation.evaluate`.
         draws: resamples of the weeks; 0 for no intervals.
         seed: of the resamples.
 
     Returns:
-        method, kind, ``by`` and ``group`` (:data:`deepcams.stations.in_time.GROUPS`; first over all), ``n`` (hours of
+        method, kind, ``by`` and ``group`` (``temporal_evaluation.GROUPS``; first over all), ``n`` (hours of
         regions), ``weeks``, R, RMSE, MAE and bias (ug m-3) over all pairs, ``skill`` (1 - MAE / MAE of ``linear``),
         ``ratio`` (MAE / MAE of ``linear``), and ``ratio_low`` and ``ratio_high`` (95 %).
     """
@@ -121,7 +121,7 @@ def document(result: Result) -> Row:
     """Return everything that is written as JSON, laid out as :func:`deepcams.evaluation.experiment_tables.document`.
 
     Args:
-        result: of :func:`deepcams.stations.in_time.evaluate`.
+        result: of :func:`deepcams.stations.temporal_evaluation.evaluate`.
 
     Returns:
         ``{"rows": [...], "details": {"local_hours": [...]}, "quality": [...], "experiment": {...}, ...}``.

@@ -1,4 +1,4 @@
-"""Export a trained spatial network to ONNX, so that it predicts without torch (:mod:`deepcams.networks.exported`)."""
+"""Export a trained spatial network to ONNX, so that it predicts without torch (:mod:`deepcams.networks.onnx_file`)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from deepcams.methods.engines import installed, open_engine
 from deepcams.methods.joint.neural_joint import scaled_planes
 from deepcams.networks.base import JointNetwork, SpatialNetwork
 from deepcams.networks.checkpoint import VERSION, Checkpoint, load, rewrite_card
-from deepcams.networks.exported import INPUT, OUTPUT, SUFFIX, Exported
+from deepcams.networks.onnx_file import INPUT, OUTPUT, SUFFIX, Exported
 from deepcams.networks.scaling import Scaling
 
 

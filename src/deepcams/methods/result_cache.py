@@ -9,7 +9,7 @@ import numpy as np
 from deepcams.files.records import fingerprint
 
 
-class Recent:
+class ResultCache:
     """Results by the bits of their input; the oldest are dropped. A copy in another process begins empty.
 
     Args:
@@ -20,8 +20,8 @@ class Recent:
         self.size = size
         self._results: dict[str, Any] = {}
 
-    def __reduce__(self) -> tuple[type[Recent], tuple[int]]:
-        return Recent, (self.size,)
+    def __reduce__(self) -> tuple[type[ResultCache], tuple[int]]:
+        return ResultCache, (self.size,)
 
     def key(self, *parts: np.ndarray | str) -> str:
         """Return the key of an input."""

@@ -19,9 +19,9 @@ from deepcams.core.period import Period
 from deepcams.methods import AT_POINTS
 from deepcams.stations.archive.openaq import open_openaq
 from deepcams.stations.archive.quality import ALWAYS, STEPS, Quality
-from deepcams.stations.in_time import Options, evaluate
-from deepcams.stations.tables import in_time_tables as tables
-from deepcams.stations.windows import FRAMES, HIDDEN, find_windows
+from deepcams.stations.hour_windows import FRAMES, HIDDEN, find_windows
+from deepcams.stations.tables import temporal_tables as tables
+from deepcams.stations.temporal_evaluation import Options, evaluate
 from deepcams.workers import DaskWorkers
 
 RAW = Quality.without(set(STEPS) - set(ALWAYS))

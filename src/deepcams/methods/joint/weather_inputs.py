@@ -1,7 +1,7 @@
 """Weather from the user's files, for networks in space and time that take it.
 
 Each variable has its own grid and cadence: ERA5's or GEOS-CF's every hour, CAMS's every three hours. It is brought to
-an hour by a straight line in time and to a grid bilinearly. An hour that the files do not reach is done without them.
+an hour by a straight line in time and to a grid bilinearly. Hours outside the files' times are computed without it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from deepcams.core.grid import Grid
 from deepcams.core.text import counted
 from deepcams.core.times import HOUR, stamp
 from deepcams.methods.base import MAX_GAP
-from deepcams.networks.context import AUXILIARY
+from deepcams.networks.input_planes import AUXILIARY
 from deepcams.readers.formats.detect import find_files
 from deepcams.readers.weather import open_weather
 
@@ -60,7 +60,7 @@ class AuxiliaryFiles:
     """Weather in a user's files.
 
     Args:
-        fields: by name of :data:`deepcams.networks.context.AUXILIARY`, (time, latitude, longitude), lazy.
+        fields: by name of :data:`deepcams.networks.input_planes.AUXILIARY`, (time, latitude, longitude), lazy.
         files: name and bytes of each file, for provenance.
     """
 
