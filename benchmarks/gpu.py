@@ -297,7 +297,9 @@ def equality(device: torch.device, size: Size, folder: Path | None) -> list[Row]
 
         def made(out: str, where: str, engine: str) -> np.ndarray:
             path = str(Path(name) / out)
-            request = Request(str(source), path, 25, BEST, BEST, engine, device=where)
+            request = Request(
+                str(source), path, size.hours[0], BEST, BEST, engine, device=where
+            )
             run_once(request)
             with xr.open_zarr(path) as dataset:
                 return np.asarray(dataset.pm2p5.values)
