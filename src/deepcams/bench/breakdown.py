@@ -49,7 +49,7 @@ class Request:
         out: Zarr store to write.
         hours: of output.
         temporal, spatial: as ``deepcams downscale`` takes them.
-        engine: runs networks in space, likewise.
+        engine, device: run networks in space, and all that a GPU can; likewise.
         as_released: run :func:`deepcams.bench.as_released.as_released` in their place.
         one_by_one: run items one by one and count what the stages cost.
         began: ``time.monotonic`` when the process was started; None: it has done other things before.
@@ -64,6 +64,7 @@ class Request:
     as_released: bool = False
     one_by_one: bool = False
     began: float | None = None
+    device: str = AUTO
 
     def job(self) -> Job:
         """Plan the run."""
@@ -73,6 +74,7 @@ class Request:
             "temporal": self.temporal,
             "spatial": self.spatial,
             "engine": self.engine,
+            "device": self.device,
         }
         if self.as_released:  # the same hours and grids
             settings = {"temporal": "linear", "spatial": "bicubic", "conserve": False}

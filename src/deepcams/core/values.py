@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepcams.core.errors import InputError, notice
+from deepcams.core.stages import staged
+from deepcams.core.units import UNITS
 
 if TYPE_CHECKING:
     import xarray as xr
-from deepcams.core.stages import staged
-from deepcams.core.units import UNITS
 
 SMALL_NEGATIVE = -1.0
 """Lower bound (ug m-3) of negative values that are packing or analysis noise and become 0; lower ones are missing."""

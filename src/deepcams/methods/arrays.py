@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
@@ -66,6 +66,17 @@ class Arrays:
     def contiguous(self, values: Any) -> Any:
         """Return values in C order."""
         return np.ascontiguousarray(values)
+
+    def constants(
+        self, make: Callable[..., Sequence[np.ndarray]], *options: Any
+    ) -> Any:
+        """Return the arrays ``make(*options)``, which nobody may change; a device has them once.
+
+        Args:
+            make: always makes the same of the same options.
+            options: hashable.
+        """
+        return make(*options)
 
     def rearrange(
         self, move: Callable[..., np.ndarray], values: Any, *options: Any
@@ -134,11 +145,18 @@ class TorchArrays(Arrays):
         """See :meth:`Arrays.contiguous`."""
         return values.contiguous()
 
+    def constants(
+        self, make: Callable[..., Sequence[np.ndarray]], *options: Any
+    ) -> Any:
+        """See :meth:`Arrays.constants`."""
+        return _constants(self, make, options)
+
     def rearrange(
         self, move: Callable[..., np.ndarray], values: Any, *options: Any
     ) -> Any:
         """See :meth:`Arrays.rearrange`."""
-        sources = _sources(self, move, tuple(values.shape[-2:]), options)
+        shape = tuple(values.shape[-2:])
+        (sources,) = self.constants(_sources, move, shape, options)
         return values.flatten(-2)[..., sources]
 
     def sample(self, image: Any, x: Any, y: Any, cubic: bool = False) -> Any:
@@ -159,16 +177,24 @@ class TorchArrays(Arrays):
         return sampled[0, 0].float()
 
 
-@lru_cache(maxsize=16)
-def _sources(
+@lru_cache(maxsize=48)
+def _constants(
     arrays: Arrays,
+    make: Callable[..., Sequence[np.ndarray]],
+    options: tuple[Any, ...],
+) -> list[Any]:
+    """Return what ``make`` makes of options, on the device."""
+    return [arrays.put(each) for each in make(*options)]
+
+
+def _sources(
     move: Callable[..., np.ndarray],
     shape: tuple[int, int],
     options: tuple[Any, ...],
-) -> Any:
+) -> list[np.ndarray]:
     """Return which of a frame's values each one is after a move: what the move makes of their numbers."""
     numbers = np.arange(shape[0] * shape[1]).reshape(shape)
-    return arrays.put(move(numbers, *options))
+    return [move(numbers, *options)]
 
 
 NUMPY = Arrays()

@@ -67,7 +67,7 @@ class Events(Diagnostic):
                     one, other = t / n.astype(np.float64), m / n.astype(np.float64)
                     squares[j, k] += (
                         np.square(one - other).sum(),
-                        (one @ one) + (other @ other),
+                        np.square(one).sum() + np.square(other).sum(),
                     )
                     hit = (t > 0) & (m > 0)
                     nodes[j, k] += hit.sum(), (m == 0).sum(), (t == 0).sum()

@@ -58,12 +58,17 @@ class Places(NamedTuple):
 
 def _places(shape: Sequence[int], arrays: Arrays, enlarge: int = 1) -> Places:
     """Return where the pixels of an image are in the one that is ``enlarge`` times smaller."""
+    rows, columns = shape
+    return Places(*arrays.constants(_made_places, rows, columns, enlarge))
+
+
+def _made_places(rows: int, columns: int, enlarge: int) -> list[np.ndarray]:
     x, y = (
         ((np.arange(size) + 0.5) / enlarge - 0.5).astype(np.float32)
-        for size in shape[::-1]
+        for size in (columns, rows)
     )
     both = np.broadcast_arrays(x, y[:, None])
-    return Places(*(arrays.put(np.ascontiguousarray(each)) for each in both))
+    return [np.ascontiguousarray(each) for each in both]
 
 
 def _sampled(field: Any, at: Places, arrays: Arrays) -> Any:
