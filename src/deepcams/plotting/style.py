@@ -1,7 +1,8 @@
 """Style of figures: colours, colour scales and tick labels.
 
 Concentrations: ``magma_r``, on a logarithmic scale; errors: ``RdBu_r``, symmetric about 0. Both are perceptually
-uniform and keep their order for colour-blind readers and in greyscale (the two signs of errors differ by hue and label).
+uniform and keep their order for colour-blind readers and in greyscale (the two signs of errors differ by hue and
+label).
 """
 
 from __future__ import annotations
