@@ -102,6 +102,12 @@ def test_files_in_a_store_out_and_a_summary(
     assert "truncated" in report["faults"][1]["detail"]
     assert main(["prepare", "in", "-o", "s.zarr", "--degrade", "decimate"]) == 0
     assert "nothing to do" in capsys.readouterr().out
+    again = ["prepare", "in", "-o", "s.zarr", "--degrade", "decimate", "--json"]
+    assert main(again) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["output"], told["hours"], told["computed"]) == ("s.zarr", 4, 0)
+    assert told["left_out"] == report["left out"]
+    assert told["faults"] == report["faults"]
 
 
 def test_options_reach_the_store(here: Path) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from deepcams.cli import main
 from deepcams.core.errors import DeepcamsNotice
 from deepcams.core.field import grid_of
 from deepcams.exposure.coverage import Lines
@@ -268,7 +269,9 @@ def test_tables_of_real_files(suffix: str, command: Command) -> None:
 
 
 @pytest.mark.parametrize("name", ["days.zarr", "days.nc"])
-def test_daily_means_of_the_means_verb(name: str, command: Command) -> None:
+def test_daily_means_of_the_means_verb(
+    name: str, command: Command, capfd: pytest.CaptureFixture[str]
+) -> None:
     write_field(Path("field.nc"), COARSE, hours=72)
     assert command("means", "field.nc", "-o", name, "--days", "nautical")[0] == 0
     write_geojson(Path("zones.geojson"), {"one": rectangle(-14, -1, 14, 1)})
@@ -282,7 +285,10 @@ def test_daily_means_of_the_means_verb(name: str, command: Command) -> None:
     assert middle == pytest.approx(own.mean[1, 0], rel=0.05)
     assert json.loads(Path("out.csv.json").read_text())["days"] == "nautical"
     Path("list.csv").write_text("lat,lon\n0,0\n")
-    assert command("points", name, "list.csv", "-o", "places.csv")[0] == 0
+    for words in (["points", name, "list.csv", "-o", "places.csv"], run):
+        assert main([*words, "--json"]) == 0
+        out = json.loads(capfd.readouterr().out)["written"]
+        assert out == [words[-1], f"{words[-1]}.json"]
     values = field_on(COARSE, hours=72).values[:, 9, 0].reshape(3, 24).mean(axis=1)
     assert pd.read_csv("places.csv")["value"].to_numpy() == pytest.approx(
         values, rel=2e-3

@@ -45,6 +45,22 @@ def test_geos_cf_and_status(
     assert "1 no longer there in" in capsys.readouterr().out
     assert main([*arguments, "--check"]) == 0
     assert "1 fetched" in capsys.readouterr().out
+    seen = {}
+    for name, words in {
+        "estimate": [*arguments, "--dry-run"],
+        "summary": arguments,
+        "status": ["fetch", "status", str(out)],
+    }.items():
+        assert main([*words, "--json"]) == 0
+        seen[name] = json.loads(capsys.readouterr().out)
+    assert seen["estimate"]["where"] == seen["summary"]["where"] == str(out)
+    assert (seen["summary"]["kept"], seen["summary"]["absent"]) == (6, [])
+    assert seen["status"]["counts"] == {"complete": 6}
+    next(out.glob("*.nc4")).unlink()
+    assert main([*arguments, "--check", "--json"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["fetched"] == 1
+    assert "1 no longer there in" in told.err
 
 
 def test_openaq(

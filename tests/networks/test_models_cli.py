@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,13 @@ def test_list_names_networks_and_files(tmp_path: Path) -> None:
         in out
     )
     assert "bad.safetensors                  not readable: " in out
+    seen = json.loads(_run("list", tmp_path, "--json"))
+    assert (
+        "paper" in {each["name"]: each["presets"] for each in seen["networks"]}["xvfi"]
+    )
+    bad, mine = seen["checkpoints"]
+    assert bad["problem"]
+    assert (mine["network"], mine["problem"]) == ("abpn", None)
 
 
 def test_show_a_network_and_a_file(tmp_path: Path) -> None:
@@ -48,6 +56,11 @@ def test_show_a_network_and_a_file(tmp_path: Path) -> None:
     out = _run("show", path)
     assert "clips: values above 800 ug m-3" in out
     assert f"sha256: {load(path).sha256}" in out
+    seen = json.loads(_run("show", path, "--json"))
+    assert (seen["sha256"], seen["clips_above"]) == (load(path).sha256, 800)
+    assert seen["provenance"]["split"] == "west and east"
+    seen = json.loads(_run("show", "xvfi", "--json"))
+    assert seen["presets"]["released"]["parameters"] == 5_527_698
     assert "split: west and east" in out
 
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from deepcams.cli.common_options import Quiet
+from deepcams.cli.common_options import Json, Quiet, print_json
 
 if TYPE_CHECKING:
     from deepcams.experiment.geos_cf_store import StoreFetch
-    from deepcams.fetch.base import Fetch
+    from deepcams.fetch.base import Estimate, Fetch, Summary
     from deepcams.fetch.retry import RetryPolicy
     from deepcams.fetch.status import Status
 
@@ -107,6 +107,7 @@ def cams(
     check: _Check = False,
     dry_run: _DryRun = False,
     quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """CAMS from the Atmosphere Data Store; needs a key and the licence accepted once (the message says how)."""
     from deepcams.core.period import Period
@@ -128,7 +129,14 @@ def cams(
         dataset.value,
     )
     endpoints = Endpoints.resolve(endpoint or ())
-    _run(lambda policy: Cams(request, endpoints, policy), out, check, dry_run, quiet)
+    _run(
+        lambda policy: Cams(request, endpoints, policy),
+        out,
+        check,
+        dry_run,
+        quiet,
+        as_json,
+    )
 
 
 @app.command(
@@ -155,6 +163,7 @@ def geos_cf(
     check: _Check = False,
     dry_run: _DryRun = False,
     quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """GEOS-CF hourly means; no key. Into NAME.zarr the files never stand on the disk all at once."""
     from deepcams.core.period import Period
@@ -174,6 +183,7 @@ def geos_cf(
             check,
             dry_run,
             quiet,
+            as_json,
         )
     else:
         _run(
@@ -182,6 +192,7 @@ def geos_cf(
             check,
             dry_run,
             quiet,
+            as_json,
         )
 
 
@@ -205,6 +216,7 @@ def openaq(
     check: _Check = False,
     dry_run: _DryRun = False,
     quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Observations from OpenAQ's archive, one Parquet a year; with $OPENAQ_API_KEY the stations' grade too."""
     from deepcams.core.period import Period
@@ -221,7 +233,14 @@ def openaq(
         at_once,
     )
     endpoints = Endpoints.resolve(endpoint or ())
-    _run(lambda policy: Openaq(request, endpoints, policy), out, check, dry_run, quiet)
+    _run(
+        lambda policy: Openaq(request, endpoints, policy),
+        out,
+        check,
+        dry_run,
+        quiet,
+        as_json,
+    )
 
 
 @app.command(epilog="Example: deepcams fetch status geos_cf/ --check")
@@ -233,10 +252,11 @@ def status(
     check: Annotated[
         bool, typer.Option("--check", help="Compare everything with its check sums.")
     ] = False,
+    as_json: Json = False,
 ) -> None:
     """Tell what is complete, what is missing, and whether it is as it was."""
     seen = _status(folder, check)
-    typer.echo(seen.text())
+    _tell(seen, as_json)
     if not seen.sound:
         raise typer.Exit(1)
 
@@ -256,6 +276,7 @@ def _run(
     check: bool,
     dry_run: bool,
     quiet: bool,
+    as_json: bool,
 ) -> None:
     """Run a fetch, or estimate it."""
     from deepcams.cli.progress import Bars
@@ -267,9 +288,9 @@ def _run(
     if check and (was_fetched(out) or was_fetched(folder_of(out))):
         seen = _status(out, check=True)
         if not seen.sound:
-            typer.echo(seen.text())
+            typer.echo(seen.text(), err=as_json)
     if dry_run:
-        typer.echo(make(RetryPolicy(tries=3)).estimate().text())
+        _tell(make(RetryPolicy(tries=3)).estimate(), as_json)
         return
     with (
         stoppable(kept("complete")),
@@ -285,4 +306,12 @@ def _run(
 
         fetch.progress = tell
         summary = fetch.run()
-    typer.echo(summary.text())
+    _tell(summary, as_json)
+
+
+def _tell(found: Summary | Estimate | Status, as_json: bool) -> None:
+    """Print what was found or done."""
+    if as_json:
+        print_json(found)
+    else:
+        typer.echo(found.text())

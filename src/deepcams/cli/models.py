@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deepcams.cli.common_options import Overwrite
+from deepcams.cli.common_options import Json, Overwrite, print_json
 
 if TYPE_CHECKING:
     from deepcams.core.errors import DeepcamsError
@@ -30,6 +30,7 @@ def list_models(
     folder: Annotated[
         Path, typer.Argument(help="Folder whose checkpoints are listed too.")
     ] = Path("models"),
+    as_json: Json = False,
 ) -> None:
     """List the networks, the weights that are shipped, and the checkpoints in a folder.
 
@@ -39,25 +40,46 @@ def list_models(
     from deepcams.networks import NETWORKS
     from deepcams.networks.checkpoint import find
 
+    beside = folder != Path("models") or folder.is_dir()
+    if as_json:
+        print_json(
+            {
+                "networks": _networks(),
+                "shipped": list(map(_found, find(SHIPPED))),
+                "folder": folder if beside else None,
+                "checkpoints": list(map(_found, find(folder) if beside else ())),
+            }
+        )
+        return
     if find_spec("torch") is None:
         typer.echo("networks (train and run with the extra [networks]):")
         typer.echo(f"  {', '.join(NETWORKS.names())}")
     else:
         _print_networks()
     _print_found("shipped", find(SHIPPED))
-    if folder != Path("models") or folder.is_dir():
+    if beside:
         _print_found(f"checkpoints in {folder}", find(folder))
 
 
-def _print_networks() -> None:
+def _networks() -> list[dict[str, Any]]:
+    """Return what is known of each network; without PyTorch that is its name."""
     from deepcams.networks import NETWORKS
 
+    names = NETWORKS.names()
+    if find_spec("torch") is None:
+        return [{"name": name, "kind": None, "presets": None} for name in names]
+    classes = map(NETWORKS.get, names)
+    return [
+        {"name": name, "kind": cls.kind, "presets": list(cls.presets)}
+        for name, cls in zip(names, classes, strict=True)
+    ]
+
+
+def _print_networks() -> None:
     typer.echo("networks:")
-    for name in NETWORKS.names():
-        cls = NETWORKS.get(name)
-        typer.echo(
-            f"  {name:12} {cls.kind:9} presets: {', '.join(cls.presets) or 'none'}"
-        )
+    for each in _networks():
+        presets = ", ".join(each["presets"]) or "none"
+        typer.echo(f"  {each['name']:12} {each['kind']:9} presets: {presets}")
 
 
 @app.command()
@@ -65,6 +87,7 @@ def show(
     model: Annotated[
         str, typer.Argument(help="A network's name, or a checkpoint file.")
     ],
+    as_json: Json = False,
 ) -> None:
     """Show a network's presets and shipped weights, or all that a checkpoint says about itself.
 
@@ -76,32 +99,52 @@ def show(
     from deepcams.networks.checkpoint import SUFFIX
 
     if Path(model).suffix == SUFFIX or Path(model).exists() or "/" in model:
-        _print_checkpoint(Path(model))
+        seen = _checkpoint(Path(model))
+        if as_json:
+            print_json(seen)
+        else:
+            _print_checkpoint(seen)
         return
     choose("network", model, with_weights())
-    if model in NETWORKS.names() and find_spec("torch") is not None:
+    known = model in NETWORKS.names() and find_spec("torch") is not None
+    if as_json:
+        about: dict[str, Any] = {"name": model, "kind": None, "presets": None}
+        about |= _presets(model) if known else {}
+        print_json({**about, "checkpoints": list(map(_checkpoint, weights_of(model)))})
+        return
+    if known:
         _print_presets(model)
     for path in weights_of(model):
         typer.echo()
-        _print_checkpoint(path)
+        _print_checkpoint(_checkpoint(path))
 
 
-def _print_presets(model: str) -> None:
+def _presets(model: str) -> dict[str, Any]:
+    """Return what a network is, and its presets, the defaults first."""
     from deepcams.networks import NETWORKS
 
     cls = NETWORKS.get(model)
-    typer.echo(f"{model}: {cls.kind}. {(cls.__doc__ or '').splitlines()[0]}")
+    presets = {}
     for preset, options in {"defaults": cls.options_type(), **cls.presets}.items():
         network = cls(options)
+        presets[preset] = {
+            "parameters": network.parameter_count,
+            "multiple": network.size_rule.multiple,
+            "options": dataclasses.asdict(options),
+        }
+    words = (cls.__doc__ or "").partition("\n")[0]
+    return {"kind": cls.kind, "about": words, "presets": presets}
+
+
+def _print_presets(model: str) -> None:
+    found = _presets(model)
+    typer.echo(f"{model}: {found['kind']}. {found['about']}")
+    for preset, one in found["presets"].items():
         typer.echo(
-            f"{preset}: {network.parameter_count:,} parameters, multiples of {network.size_rule.multiple}"
+            f"{preset}: {one['parameters']:,} parameters, multiples of {one['multiple']}"
         )
-        typer.echo(
-            "  "
-            + ", ".join(
-                f"{name} {value}" for name, value in dataclasses.asdict(options).items()
-            )
-        )
+        options = (f"{name} {value}" for name, value in one["options"].items())
+        typer.echo(f"  {', '.join(options)}")
 
 
 @app.command("import")
@@ -121,6 +164,7 @@ def import_models(
         ),
     ] = Path("models"),
     overwrite: Overwrite = False,
+    as_json: Json = False,
 ) -> None:
     """Read your own copy of the authors' published weight files into checkpoints.
 
@@ -128,7 +172,11 @@ def import_models(
     """
     from deepcams.networks.published import import_published
 
-    for path in import_published(output, temporal, spatial, overwrite):
+    written = import_published(output, temporal, spatial, overwrite)
+    if as_json:
+        print_json({"written": list(written)})
+        return
+    for path in written:
         typer.echo(f"wrote {path}")
 
 
@@ -137,6 +185,7 @@ def export(
     checkpoint: Annotated[
         Path, typer.Argument(help="A checkpoint of a network in space.")
     ],
+    as_json: Json = False,
 ) -> None:
     """Export a network to ONNX, next to its checkpoint: it then runs without PyTorch, and faster on a CPU.
 
@@ -145,6 +194,9 @@ def export(
     from deepcams.methods.onnx_export import export as export_checkpoint
 
     path, differences = export_checkpoint(checkpoint)
+    if as_json:
+        print_json({"written": [path], "differences": differences})
+        return
     typer.echo(f"wrote {path}")
     for engine, difference in differences.items():
         typer.echo(f"  {engine}: within {difference:.1e} of PyTorch's values")
@@ -157,7 +209,15 @@ def _print_found(title: str, found: list[tuple[Path, Card | DeepcamsError]]) -> 
         typer.echo(f"  {path.name:32} {about}")
 
 
-def _print_checkpoint(path: Path) -> None:
+def _found(one: tuple[Path, Card | DeepcamsError]) -> dict[str, Any]:
+    path, card = one
+    if isinstance(card, Exception):
+        return {"file": path, "problem": str(card)}
+    return {"file": path, "problem": None, **dataclasses.asdict(card)}
+
+
+def _checkpoint(path: Path) -> dict[str, Any]:
+    """Return all that a checkpoint says about itself, once it is known to be whole."""
     from deepcams.networks.checkpoint import count_parameters, load, read_with_sha256
     from deepcams.networks.onnx_file import SUFFIX
     from deepcams.networks.scaling import make_scaling
@@ -165,15 +225,25 @@ def _print_checkpoint(path: Path) -> None:
     if find_spec("torch") is not None:
         load(path)  # the weights must be whole too
     card, sha256 = read_with_sha256(path)
-    typer.echo(f"{path}: {_brief(card)}")
-    typer.echo(f"parameters: {count_parameters(path):,} ({card.stored})")
-    clip_above = make_scaling(card.scaling, card.scaling_options).clip_above
-    clipped = "nothing" if clip_above is None else f"values above {clip_above:g} ug m-3"
+    return {
+        "file": path,
+        "brief": _brief(card),
+        "parameters": count_parameters(path),
+        "clips_above": make_scaling(card.scaling, card.scaling_options).clip_above,
+        "onnx": None if card.exported is None else path.with_suffix(SUFFIX),
+        "sha256": sha256,
+        **dataclasses.asdict(card),
+    }
+
+
+def _print_checkpoint(seen: dict[str, Any]) -> None:
+    typer.echo(f"{seen['file']}: {seen['brief']}")
+    typer.echo(f"parameters: {seen['parameters']:,} ({seen['stored']})")
+    above = seen["clips_above"]
+    clipped = "nothing" if above is None else f"values above {above:g} ug m-3"
     typer.echo(f"clips: {clipped}")
-    exported = "no" if card.exported is None else str(path.with_suffix(SUFFIX))
-    typer.echo(f"exported: {exported}")
-    typer.echo(f"sha256: {sha256}")
-    entries = dataclasses.asdict(card)
+    typer.echo(f"exported: {seen['onnx'] or 'no'}")
+    typer.echo(f"sha256: {seen['sha256']}")
     for entry in (
         "variable",
         "package_version",
@@ -182,7 +252,7 @@ def _print_checkpoint(path: Path) -> None:
         "scaling_options",
         "provenance",
     ):
-        _print_entry(entry, entries[entry])
+        _print_entry(entry, seen[entry])
 
 
 def _brief(card: Card) -> str:

@@ -7,7 +7,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from deepcams.cli.common_options import PeriodOption, Quiet, Variable
+from deepcams.cli.common_options import (
+    Json,
+    PeriodOption,
+    Quiet,
+    Variable,
+    print_json,
+)
 
 app = typer.Typer(
     rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
@@ -70,6 +76,7 @@ def points(
     ] = None,
     variable: Variable = None,
     quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Take a field at places: exposure of persons over their own days, with lags.
 
@@ -97,5 +104,8 @@ def points(
             variable=variable,
             progress=bars.tell,
         )
+    if as_json:
+        print_json({"written": written})
+        return
     for path in written:
         typer.echo(f"  {path}")

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deepcams.cli.common_options import Overwrite, PeriodOption, Quiet, Variable
+from deepcams.cli.common_options import (
+    Json,
+    Overwrite,
+    PeriodOption,
+    Quiet,
+    Variable,
+    print_json,
+)
 from deepcams.cli.worker_options import Number, Scheduler
 
 if TYPE_CHECKING:
@@ -71,6 +78,7 @@ def prepare(
     scheduler: Scheduler = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Check hourly fine fields, coarsen them, and put both into one store to train from.
 
@@ -109,10 +117,31 @@ def prepare(
             bars.tell(words, done, total, unit=unit)
 
         summary = preparation.run(tell, team)
-    _tell(summary)
+    if as_json:
+        print_json(_as_dict(summary))
+    else:
+        _tell(summary)
 
 
 _PHASES = {"headers": ("reading headers", "files"), "hours": ("preparing", "h")}
+
+
+def _as_dict(summary: Summary) -> dict[str, Any]:
+    store, report = summary.store, summary.report.to_json()
+    return {
+        "output": store.path,
+        "hours": report.pop("good"),
+        "variable": store.variable,
+        "family": store.sources["family"],
+        "mean": store.mean,
+        "degradation": store.degradation,
+        "fine": store.fine.describe(),
+        "coarse": store.coarse.describe(),
+        "computed": summary.computed,
+        "seconds": summary.seconds,
+        "bytes": summary.bytes,
+        **{name.replace(" ", "_"): value for name, value in report.items()},
+    }
 
 
 def _tell(summary: Summary) -> None:

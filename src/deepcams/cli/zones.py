@@ -7,7 +7,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from deepcams.cli.common_options import PeriodOption, Quiet, Variable
+from deepcams.cli.common_options import (
+    Json,
+    PeriodOption,
+    Quiet,
+    Variable,
+    print_json,
+)
 
 app = typer.Typer(
     rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
@@ -87,6 +93,7 @@ def zones(
     ] = None,
     variable: Variable = None,
     quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Average a field over zones, by area and by people, for hours, days, months or years.
 
@@ -119,5 +126,8 @@ def zones(
         Bars(width=8, transient=True, hidden=quiet) as bars,
     ):
         written = zones_to_file(request, bars.tell)
+    if as_json:
+        print_json({"written": written})
+        return
     for path in written:
         typer.echo(f"  {path}")

@@ -57,7 +57,8 @@ def resize_kernel(factor: int) -> Tensor:
     Each output channel is one fine pixel of every coarse one. Unlike :func:`resize`, whose float32 coordinates lose
     precision far from the corner, the convolution is equally accurate everywhere.
     """
-    impulses = torch.eye(25, dtype=torch.float64).reshape(25, 1, 5, 5)
+    # Elsewhere (a network is first made without memory) eye would import PyTorch's compiler.
+    impulses = torch.eye(25, dtype=torch.float64, device="cpu").reshape(25, 1, 5, 5)
     answers = resize(impulses, 5 * factor, 5 * factor)
     cell = slice(2 * factor, 3 * factor)
     return answers[..., cell, cell].reshape(25, -1).T.reshape(-1, 1, 5, 5).contiguous()

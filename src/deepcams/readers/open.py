@@ -67,7 +67,7 @@ def layout_of(dataset: xr.Dataset, file: DataFile) -> Layout:
     if _is_ours(dataset):
         return Layout(
             "cf",
-            f"deepcams output, {'Zarr' if file.kind == 'zarr' else 'netCDF'}{wrapped}",
+            f"written by deepcams, {'Zarr' if file.kind == 'zarr' else 'netCDF'}{wrapped}",
         )
     if _is_ecmwf(dataset):
         if file.kind == "grib":
