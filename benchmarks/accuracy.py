@@ -198,6 +198,8 @@ How near the methods that ship come to a known truth, measured by `deepcams eval
 
 The truth is four consecutive real hours of GEOS-CF (version 1, hourly means of 2019-03-08, 00:30 to 03:30 UTC) over
 the western hemisphere: two predicted hours of one day. Read large differences; small ones rank nothing.
+The commands name files beside the checkout, in `../shared/data`; `deepcams fetch geos-cf --period 2019-03-08` and
+`deepcams fetch openaq` bring such files.
 
 What was chosen with a look at which data: `flow`'s numbers (cell, steps, weights) on these hours west of 75W alone.
 The choices of kind (logarithm, four rounds of back-projection, space first) were known to work from the same four
@@ -236,7 +238,8 @@ over the coarse cells are made equal to the coarse values; `A-then-B`: A works f
   `xvfi`, taught by flow for minutes, is better than linear interpolation and does not pass flow
   ([the curve](ablations.md#xvfi-taught-by-flow)).
 
-- Point-wise errors reward blur, so scale is judged too. The effective resolution of `bicubic` is
+- MAE favours smooth fields, so how much of the small scales is right is measured too. The
+  effective resolution of `bicubic` is
   {east["bicubic"]["resolution"]:.2f} degrees, of `{best}` {east[best]["resolution"]:.2f}, of `{network}`
   {east[network]["resolution"]:.2f}; they have {_percent(east["bicubic"]["power_small"])},
   {_percent(east[best]["power_small"])} and {_percent(east[network]["power_small"])} of the truth's power at wavelengths

@@ -72,13 +72,13 @@ def test_means_and_maps(array: xr.DataArray, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_zones_and_places(array: xr.DataArray) -> None:
     places = pd.DataFrame({"latitude": [7.5, -30], "longitude": [-82.5, 15]})
-    table = array.deepcams.points(places, every="hour")
+    table = array.deepcams.points(places, over="hour")
     nearest = [float(array.sel(lat=lat, lon=lon)[0]) for lat, lon in places.to_numpy()]
     first = table[table.start == table.start.min()]
     np.testing.assert_allclose(first.value, np.multiply(nearest, 1e9), rtol=1e-6)
     part = array.sel(lat=slice(-40, -20), lon=slice(10, 40))
     with pytest.warns(DeepcamsNotice):  # of the countries elsewhere
-        found = part.deepcams.zones(every="hour")
+        found = part.deepcams.zones(over="hour")
     mean = dict(zip(found.zones.ids, found.mean[0], strict=True))
     assert part[0].min() * 1e9 < mean["ZAF"] < part[0].max() * 1e9
 

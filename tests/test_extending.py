@@ -137,7 +137,7 @@ def test_commands_open_its_files(
     assert main(["verify", "fine.zarr"]) == 0  # its record names the source
     assert "conservation: checked against the input" in capsys.readouterr().out
     assert main([*before, "info", "fine.zarr"]) == 0  # deepcams' own are recognised
-    assert "deepcams output" in capsys.readouterr().out
+    assert "written by deepcams" in capsys.readouterr().out
 
 
 def test_outputs_know_their_source(

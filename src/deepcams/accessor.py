@@ -1,6 +1,6 @@
-"""``array.deepcams``: what deepcams does to fields, as methods of xarray's arrays.
+"""The xarray accessor ``array.deepcams``: functions of deepcams as methods of arrays.
 
-``import deepcams.accessor`` registers it. Any array that :func:`deepcams.as_field` takes will do.
+``import deepcams.accessor`` registers it. It accepts any array that :func:`deepcams.as_field` accepts.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ class Accessor:
     """Methods of a field.
 
     Args:
-        array: anything that :func:`deepcams.as_field` takes.
+        array: any array that :func:`deepcams.as_field` accepts.
 
     Attributes:
         field: the array as a canonical field.
 
     Raises:
-        InputError: it is no field; see :func:`deepcams.as_field`.
+        InputError: the array cannot be converted to a field; see :func:`deepcams.as_field`.
     """
 
     def __init__(self, array: xr.DataArray) -> None:
@@ -43,7 +43,7 @@ class Accessor:
     def downscale(
         self, temporal: str = "best", spatial: str = "best", **settings: Any
     ) -> xr.DataArray:
-        """Return hourly, finer fields, lazily; for the arguments see :func:`deepcams.downscale`."""
+        """Return the downscaled field, lazily; for the arguments see :func:`deepcams.downscale`."""
         from deepcams.downscaling.plan import downscale
 
         return downscale(self.field, temporal, spatial, **settings)
@@ -55,7 +55,7 @@ class Accessor:
         return downscale_to(self.field, out, **settings)
 
     def coarsen(self, **settings: Any) -> xr.DataArray:
-        """Return area means of cells of nodes; for the arguments see :func:`deepcams.coarsen`."""
+        """Return area means over cells; for the arguments see :func:`deepcams.coarsen`."""
         from deepcams.methods.spatial.coarsen import coarsen
 
         return coarsen(self.field, **settings)
@@ -69,10 +69,10 @@ class Accessor:
     def zones(
         self, zones: Zones | str | Path = "countries", **settings: Any
     ) -> ZoneExposure:
-        """Return what zones are exposed to.
+        """Return the exposure of zones.
 
         Args:
-            zones: or the file of them, see :func:`deepcams.exposure.read_zones`; default the countries.
+            zones: zones or their file, see :func:`deepcams.exposure.read_zones`; default: countries.
             settings: see :func:`deepcams.exposure.zone_exposure`.
         """
         from deepcams.exposure import read_zones, zone_exposure
@@ -83,10 +83,10 @@ class Accessor:
     def points(
         self, points: pd.DataFrame | PointList | str | Path, **settings: Any
     ) -> pd.DataFrame:
-        """Return the field at places.
+        """Return the field's values at locations.
 
         Args:
-            points: a table with latitude and longitude, or a file of one, see :func:`deepcams.exposure.read_points`.
+            points: table with latitude and longitude, or its file, see :func:`deepcams.exposure.read_points`.
             settings: see :func:`deepcams.exposure.point_exposure`.
         """
         from deepcams.exposure import PointList, point_exposure, points_of, read_points
@@ -98,7 +98,7 @@ class Accessor:
         return point_exposure(self.field, points, **settings)
 
     def export(self, out: str | Path, to: str, **settings: Any) -> Exported:
-        """Write for other tools; for the arguments see :func:`deepcams.export.export_to`."""
+        """Write the field in another tool's format; for the arguments see :func:`deepcams.export.export_to`."""
         from deepcams.export import export_to
 
         return export_to(self.field, out, to, **settings)

@@ -1,4 +1,4 @@
-"""Check what deepcams needs on this machine: versions, optional parts, devices, keys (never shown), the cache."""
+"""Check this machine for what deepcams needs: versions, extras, devices, API keys (never shown), the cache."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ KEYS = {
     ),
     "OpenAQ": (("OPENAQ_API_KEY",), ()),
 }
-"""Service -> environment variables and files in the home folder that hold a key for it."""
+"""Environment variables and files in the home folder that may hold the key of each service."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One result.
+    """The result of one check.
 
     Attributes:
-        group: what it belongs to ("libraries", "extras", ...).
+        group: group of the check ("libraries", "extras", ...).
         name: what was checked.
-        status: ``broken``: something required does not work; ``absent``: something optional is not there.
-        detail: version, number, place, or what to do.
+        status: ``broken``: something required does not work; ``absent``: something optional is missing.
+        detail: version, amount, path, or what to do.
     """
 
     group: str
@@ -56,11 +56,11 @@ class Diagnosis:
 
     @property
     def healthy(self) -> bool:
-        """Whether everything required works."""
+        """Whether all required parts work."""
         return all(finding.status != "broken" for finding in self.findings)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
+        """Return the findings as JSON-serialisable values."""
         return {
             "healthy": self.healthy,
             "findings": [asdict(finding) for finding in self.findings],
@@ -70,11 +70,11 @@ class Diagnosis:
 def diagnose(
     environment: Mapping[str, str] = os.environ, home: Path | None = None
 ) -> Diagnosis:
-    """Check the installation and the machine; nothing is changed and no network used.
+    """Check the installation and the machine, without changing anything or using the network.
 
     Args:
         environment: environment variables.
-        home: the folder of key files (default: the user's home).
+        home: folder of the key files (default: the user's home).
     """
     keys = _check_keys(environment, home or Path.home())
     return Diagnosis((*_check_packages(), *_check_devices(), *keys, _check_cache()))
@@ -111,7 +111,7 @@ def _check_version(group: str, requirement: Requirement, extra: str = "") -> Fin
     if not requirement.specifier.contains(found, prereleases=True):
         least = str(requirement.specifier).removeprefix(">=")
         return Finding(group, name, "broken", f"{found}, needs {least} or later")
-    if name == "eccodes":  # it may be installed without its library
+    if name == "eccodes":  # its binary library may be missing
         try:
             importlib.import_module(name)
         except (ImportError, OSError, RuntimeError) as error:
@@ -187,7 +187,7 @@ def _check_cache() -> Finding:
 
 
 def render(diagnosis: Diagnosis) -> RenderableType:
-    """Return the findings by group, with a closing line, for a terminal."""
+    """Format the findings by group for a terminal, with a closing line."""
     marks = {
         "ok": ("ok", "green"),
         "absent": ("-", "dim"),

@@ -1,6 +1,6 @@
-"""Map work over items: in this process, in processes of this machine, or on a Dask cluster.
+"""Map work over items: in this process, in several local processes, or on a Dask cluster.
 
-Items are small descriptions of whole pieces of output; values are read and written where the work is done, and never
+Items are small descriptions of whole pieces of output; workers read and write the values themselves, so that no data
 pass through a scheduler.
 """
 
@@ -32,62 +32,62 @@ Made = TypeVar("Made")
 Result = TypeVar("Result")
 
 CONNECT_WAIT = 10.0
-"""Seconds to wait for the answer of a scheduler."""
+"""Timeout for the connection to a scheduler, seconds."""
 WORKER_WAIT = 120.0
-"""Seconds to wait for the first worker of a scheduler."""
+"""Timeout for the first worker of a scheduler, seconds."""
 ONE_AT_A_TIME = threading.Lock()
-"""Held while an item is done by a worker: the libraries of files are not made for threads."""
+"""Lock held while a worker processes an item: the file libraries are not thread-safe."""
 _AHEAD = 2
-"""Items given to each thread of a worker at once: one to work on, one to go on with."""
+"""Number of items submitted per worker thread: one in progress and one queued."""
 _ATTEMPTS = 3
-"""How often starting workers, or giving them the work, is tried when one of them dies meanwhile."""
+"""Number of attempts to start workers, or to send them the work, when one of them dies meanwhile."""
 _LOOK_AGAIN = 5.0
-"""Seconds after which the size of a cluster is asked for again."""
+"""Interval between checks of the size of a cluster, seconds."""
 _WORKER_SILENCE = "120s"
-"""A worker of this machine that is silent for so long is given up, and its items are done by another."""
+"""Time without a heartbeat after which a local worker is given up and its items are reassigned."""
 
 
 class Work(Generic[Item, Made, Result]):
-    """What is done to each item; must pickle. A worker has its own copy, and does one item after the other.
+    """The work done for each item; must be picklable. Each worker has its own copy and processes items one by one.
 
-    An item is first computed, then written: in one process the next item is computed while one is written.
+    An item is computed, then written; within one process the next item is computed while one is being written.
 
     Attributes:
-        writes_at_once: how many items may be written at once, where writing waits for a server.
+        writes_at_once: maximum number of concurrent writes, for outputs on a server.
     """
 
     writes_at_once = 1
 
     def start(self) -> None:
-        """Prepare the process of a worker; called once in each."""
+        """Initialise a worker; called once in each worker process."""
 
     def compute(self, item: Item) -> Made:
         """Compute an item."""
         raise NotImplementedError
 
     def write(self, item: Item, made: Made) -> Result:
-        """Write what was computed; return what the caller needs of it, which should be small: by default all of it."""
+        """Write a computed item; return what the caller needs, which should be small (default: the computed item)."""
         return cast(Result, made)
 
 
 class Workers(Protocol):
-    """Whoever does the work."""
+    """An executor of work."""
 
     def map(
         self, work: Work[Item, Made, Result], items: Sequence[Item]
     ) -> Generator[tuple[Item, Result], None, None]:
-        """Do the work for all items; yield each with its result, in the order of the items.
+        """Process all items; yield each with its result, in the order of the items.
 
-        Close it (``contextlib.closing``) before a lock is given back: until then items may still be written.
+        Close the generator (``contextlib.closing``) before releasing a lock: until then items may still be written.
 
         Raises:
-            DeepcamsError: an item failed, or workers died of it again and again; other items may be finished.
+            DeepcamsError: an item failed, or workers repeatedly died processing it; other items may be finished.
         """
         ...
 
 
 class ThisProcess:
-    """This process does the work: one item is written while the next is computed, unless its stages are measured."""
+    """Run the work in this process; an item is written while the next is computed, unless stages are measured."""
 
     def map(
         self, work: Work[Item, Made, Result], items: Sequence[Item]
@@ -106,7 +106,7 @@ class ThisProcess:
                     result = future.result()
                     try:
                         yield before, result
-                    except GeneratorExit:  # the caller stops: what is computed is kept
+                    except GeneratorExit:  # a computed item is still written
                         pool.submit(work.write, item, made)
                         raise
                 writing.append((item, pool.submit(work.write, item, made)))
@@ -116,7 +116,7 @@ class ThisProcess:
 
 
 class DaskWorkers:
-    """The workers of a Dask cluster; it may grow and shrink, and a lost worker's items are done again.
+    """Run the work on a Dask cluster, which may grow and shrink; a lost worker's items are processed again.
 
     Args:
         client: a ``distributed.Client``.
@@ -174,7 +174,7 @@ class DaskWorkers:
                     self.client.unregister_worker_plugin(name)
 
     def _give(self, copy: Any, name: str) -> None:
-        """Give the work to all workers, again if one of them dies meanwhile."""
+        """Send the work to all workers, with a retry if one of them dies meanwhile."""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 self.client.register_plugin(copy, name=name)
@@ -196,7 +196,7 @@ class DaskWorkers:
             ) from None
 
     def _answers(self) -> bool:
-        """Return whether the scheduler answers; a call fails before the client's status says that it is lost."""
+        """Return whether the scheduler answers; calls fail earlier than the client's status changes."""
         if self.client.status != "running":
             return False
         ask = self.client.scheduler.identity
@@ -207,7 +207,7 @@ class DaskWorkers:
         return True
 
     def _room(self, given: int) -> int:
-        """Return how many more items to give away now, for the workers that there are now."""
+        """Return how many more items to submit, given the current number of workers."""
         now = time.monotonic()
         if now > getattr(self, "_ask", 0.0):
             self._threads = sum(self.client.nthreads().values())
@@ -224,7 +224,7 @@ def _next(items: Iterator[Any], number: int) -> Iterator[Any]:
 
 
 def _copy_of(work: Any, name: str) -> Any:
-    """Return the plugin that gives each worker, even one that comes later, its copy of the work."""
+    """Return the plugin that gives each worker, including those started later, its copy of the work."""
     distributed = need("distributed")
     torch = sys.modules.get("torch")
     devices = torch.cuda.device_count() if torch else 0
@@ -246,7 +246,7 @@ def _copy_of(work: Any, name: str) -> Any:
 
             from deepcams.workers import ONE_AT_A_TIME
 
-            # What is lazy is computed here, not sent back to the cluster.
+            # Lazy arrays are computed in this worker, not submitted to the cluster.
             with ONE_AT_A_TIME, dask.config.set(scheduler="synchronous"):
                 if self.work is None:
                     self.work = pickle.loads(self.pickled)
@@ -257,7 +257,7 @@ def _copy_of(work: Any, name: str) -> Any:
 
 
 def _do(name: str, item: Any) -> Any:
-    """Do one item in a worker."""
+    """Process one item in a worker."""
     from distributed import get_worker
 
     copy: Any = get_worker().plugins[name]
@@ -268,15 +268,15 @@ def _do(name: str, item: Any) -> Any:
 def open_workers(
     number: int | None = None, scheduler: str | None = None
 ) -> Iterator[Workers]:
-    """Open the workers that a user asked for, and close them afterwards.
+    """Start the requested workers, and close them afterwards.
 
     Args:
-        number: of processes on this machine; 1: this one.
-        scheduler: address of a Dask scheduler, ``tcp://host:8786``. Without either, the ``distributed.Client`` in
-            scope is used if there is one, else this process.
+        number: number of local processes; 1: this process.
+        scheduler: address of a Dask scheduler, ``tcp://host:8786``. If neither is given, the current
+            ``distributed.Client`` is used if there is one, else this process.
 
     Raises:
-        InputError: both are given, a number below 1, or no scheduler at the address.
+        InputError: both are given, the number is below 1, or no scheduler answers at the address.
         MissingExtraError: ``distributed`` is not installed.
     """
     if number is not None and number < 1:
@@ -352,10 +352,10 @@ def _local_cluster(number: int) -> Iterator[Any]:
 
 
 def _started(start: Callable[[], Any]) -> Any:
-    """Start a cluster, again if a worker dies before it has begun.
+    """Start a cluster, with retries if a worker dies at the start.
 
     Raises:
-        DeepcamsError: it does not start.
+        DeepcamsError: the cluster does not start.
     """
     for _ in range(_ATTEMPTS):
         try:
@@ -368,14 +368,14 @@ def _started(start: Callable[[], Any]) -> Any:
 
 
 def _quiet() -> None:
-    """Keep the messages of Dask about lost workers from the terminal; what fails is raised."""
+    """Silence Dask's messages about lost workers; failures are raised anyway."""
     for name in list(logging.root.manager.loggerDict):
         if name.partition(".")[0] in ("distributed", "tornado", "asyncio"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def dashboard(workers: Workers) -> str:
-    """Return in one line where the workers are, and their dashboard's address if Bokeh is installed."""
+    """Return a line with the workers' address, and that of the dashboard if Bokeh is installed."""
     if not isinstance(workers, DaskWorkers):
         return ""
     import importlib.util
@@ -389,11 +389,11 @@ def dashboard(workers: Workers) -> str:
 
 @dataclass(frozen=True)
 class Part:
-    """One of several parts of a job, each done by a process of its own.
+    """One of several parts of a job, each run by a separate process.
 
     Attributes:
-        number: from 1 on.
-        count: how many parts there are.
+        number: number of this part, from 1.
+        count: number of parts.
     """
 
     number: int
@@ -401,10 +401,10 @@ class Part:
 
     @classmethod
     def parse(cls, text: str) -> Part:
-        """Read ``3/8``.
+        """Parse ``3/8``.
 
         Raises:
-            InputError: it is no such text.
+            InputError: the text is invalid.
         """
         matched = re.fullmatch(r"(\d+)/(\d+)", text.strip())
         part = cls(*map(int, matched.groups())) if matched else cls(0, 0)

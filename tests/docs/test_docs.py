@@ -14,6 +14,7 @@ import pytest
 
 from deepcams.cli import main
 from deepcams.cli.app import VERBS
+from deepcams.core.limits import LIMITS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 NOTEBOOKS = sorted(DOCS.glob("notebooks/*.ipynb"))
@@ -141,3 +142,14 @@ def test_each_verb_has_a_page_with_its_options(
     assert {f"{page}.md" for page in verbs.FURTHER.values()} <= {
         path.name for path in DOCS.glob("*.md")
     }
+
+
+def test_the_table_of_limits_is_the_packages() -> None:
+    text = (DOCS / "means.md").read_text("utf-8")
+    for limit in LIMITS:
+        row = re.search(rf"^\| `{limit.name}` \|(.*)\|$", text, re.M)
+        assert row is not None, limit.name
+        day, year = row[1].split("|")[
+            slice(*{"pm2p5": (0, 2), "pm10": (2, 4)}[limit.species])
+        ]
+        assert float(day if limit.period == "day" else year) == limit.level

@@ -25,7 +25,7 @@ def test_both_sides_are_measured_by_turns(tmp_path: Path) -> None:
     assert files.bytes > 2 * 10e6
     objects = speed.objects(3650, tmp_path)
     assert objects.objects == 3650
-    assert len(objects.held) == 10
+    assert 5 < len(objects.held) <= 10  # two tenths may be told at once
     assert not list(tmp_path.iterdir())
 
 

@@ -233,7 +233,7 @@ def test_commands_take_urls(
         _undated(ours), _undated(xr.open_zarr(tmp_path / "a.zarr").load())
     )
     assert main(["info", out]) == 0
-    assert "deepcams output, Zarr" in capsys.readouterr().out
+    assert "written by deepcams, Zarr" in capsys.readouterr().out
     picture = tmp_path / "map.png"
     assert main(["plot", "map", out, "-o", str(picture), "--size", "column"]) == 0
     assert picture.stat().st_size > 10_000

@@ -73,7 +73,7 @@ def test_a_canonical_field_comes_back(
     assert back.attrs["cell_methods"] == (
         "time: mean" if cell_methods == "time: mean" else "time: point"
     )
-    assert words(path).startswith("deepcams output")
+    assert words(path).startswith("written by deepcams")
     assert open_field(tmp_path).identical(back)
 
 

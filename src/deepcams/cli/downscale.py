@@ -56,13 +56,13 @@ def downscale(
     temporal: Annotated[
         str,
         typer.Option(
-            help="Method in time (best, flow, linear, ..), a checkpoint file, or none to keep the cadence."
+            help="Method in time (best: self-checked; linear, ..), a checkpoint file, or none to keep the cadence."
         ),
     ] = "best",
     spatial: Annotated[
         str,
         typer.Option(
-            help="Method in space (best, log-bicubic, ..), a checkpoint file, or none to keep the grid."
+            help="Method in space (best: cellnet; log-bicubic, ..), a checkpoint file, or none to keep the grid."
         ),
     ] = "best",
     method: Annotated[

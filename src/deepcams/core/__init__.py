@@ -1,1 +1,1 @@
-"""What every part of deepcams uses: errors, fields, grids, times, boxes, names."""
+"""Shared basics: errors, fields, grids, times, boxes, names."""

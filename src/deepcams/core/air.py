@@ -1,4 +1,4 @@
-"""Mixing ratios as mass concentrations: with a density of the air, or its temperature and pressure."""
+"""Convert mixing ratios to mass concentrations, given the air density or the temperature and pressure."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ if TYPE_CHECKING:
     import xarray as xr
 
 GAS_CONSTANT = 8.31446261815324
-"""J mol-1 K-1 (exact since 2019)."""
+"""Molar gas constant, J mol-1 K-1 (exact since 2019)."""
 MOLAR_MASS = 28.9647e-3
-"""Of dry air, kg mol-1 (US Standard Atmosphere 1976: 28.9644)."""
+"""Molar mass of dry air, kg mol-1 (US Standard Atmosphere 1976: 28.9644 g/mol)."""
 
 
 def density(temperature: Any, pressure: Any) -> Any:
-    """Return the density of dry air, kg m-3; vapour makes real air up to 2 % lighter.
+    """Return the density of dry air, kg m-3; water vapour makes real air up to 2 % lighter.
 
     Args:
-        temperature: K, a number or array.
-        pressure: Pa, likewise.
+        temperature: K, a number or an array.
+        pressure: Pa, a number or an array.
     """
     return pressure * MOLAR_MASS / (GAS_CONSTANT * temperature)
 
 
 AT_20_DEGREES = density(293.15, 101325.0)
-"""Of the air at 20 degrees C and 1013.25 hPa, at which EU limits of gases are given: 1.204 kg m-3."""
+"""Air density at 20 degrees C and 1013.25 hPa, the conditions of the EU limits for gases: 1.204 kg m-3."""
 
 _MASSES = {"kg": 1.0, "g": 1e-3, "mg": 1e-6, "ug": 1e-9, "ng": 1e-12}
 _MOLES = {"mol": 1.0, "mmol": 1e-3, "umol": 1e-6, "nmol": 1e-9, "pmol": 1e-12}
@@ -41,16 +41,16 @@ _RATIO = re.compile(
 
 
 def ratio_factor(units: object, name: str, attributes: Any, where: object) -> float:
-    """Return the factor that turns a mixing ratio into kg of the species in a kg of air; 0 for other units.
+    """Return the factor that converts a mixing ratio to kg of the species per kg of air; 0 for other units.
 
     Args:
-        units: mass in mass (``kg kg**-1``), or moles in moles (``mol mol-1``, ``ppb``).
-        name: of the variable.
-        attributes: of the variable; its ``standard_name`` may say the species.
-        where: for messages.
+        units: units of a mass ratio (``kg kg**-1``) or a mole ratio (``mol mol-1``, ``ppb``).
+        name: variable name.
+        attributes: variable attributes; ``standard_name`` may identify the species.
+        where: file or variable named in error messages.
 
     Raises:
-        InputError: moles of a species whose molar mass is not known.
+        InputError: a mole ratio of a species whose molar mass is unknown.
     """
     found = _RATIO.fullmatch(str(units).strip().replace("\N{MICRO SIGN}", "u"))
     if found is None:
@@ -73,10 +73,10 @@ def ratio_factor(units: object, name: str, attributes: Any, where: object) -> fl
 def concentration_factor(
     units: object, name: str, attributes: Any, where: object
 ) -> float:
-    """Return the factor that turns values into ug m-3: of mass concentrations, and with :data:`AIR_DENSITY` of ratios.
+    """Return the factor that converts mass concentrations, or mixing ratios if :data:`AIR_DENSITY` is set, to ug m-3.
 
     Raises:
-        InputError: other units; a mixing ratio, and no density is given.
+        InputError: other units, or a mixing ratio without an air density.
     """
     ratio = ratio_factor(units, name, attributes, where)
     if not ratio:
@@ -94,7 +94,7 @@ def concentration_factor(
 
 
 def with_density(source: str, units: object) -> str:
-    """Return the words of a source, with the density if the units are those of a mixing ratio."""
+    """Return a source description; for mixing ratios the air density used is appended."""
     if _RATIO.fullmatch(str(units).strip().replace("\N{MICRO SIGN}", "u")) is None:
         return source
     words = f"mixing ratios in air of {AIR_DENSITY.get():g} kg m-3"
@@ -102,10 +102,10 @@ def with_density(source: str, units: object) -> str:
 
 
 def check_density(given: float) -> float:
-    """Return a density of air near the ground.
+    """Return the given air density, kg m-3, after checking that it is plausible near the ground.
 
     Raises:
-        InputError: no air has it.
+        InputError: the density is implausible.
     """
     if not 0.3 <= given <= 2:
         raise InputError(
@@ -125,19 +125,19 @@ def to_concentration(
     temperature: xr.DataArray | float | None = None,
     pressure: xr.DataArray | float | None = None,
 ) -> xr.DataArray:
-    """Return a mixing ratio as a mass concentration; lazy if the ratio is.
+    """Convert a mixing ratio to a mass concentration; the result is lazy if the ratio is.
 
     Args:
-        ratio: kg/kg or mol/mol, in any spelling of ``attrs["units"]``.
-        species: any of its names; default the array's own name or standard name.
+        ratio: kg/kg or mol/mol; ``attrs["units"]`` in any common spelling.
+        species: any known name of the species; default: the array's name or standard name.
         air_density: kg m-3, a number or an array on the ratio's coordinates.
-        temperature, pressure: K and Pa, instead of the density.
+        temperature, pressure: K and Pa; given together instead of ``air_density``.
 
     Returns:
-        ug m-3, for :func:`deepcams.as_field`.
+        the concentration, ug m-3, accepted by :func:`deepcams.as_field`.
 
     Raises:
-        InputError: other units, an unknown species, neither a density nor both of the others, or both.
+        InputError: other units, an unknown species, or not exactly one of: density; temperature with pressure.
     """
     pair = (temperature is not None, pressure is not None)
     if pair.count(True) == 1 or (air_density is None) != all(pair):
@@ -166,7 +166,7 @@ def to_concentration(
 
 
 def named_concentration(species: Species) -> str:
-    """Return what a concentration of a species is called: ECMWF's long name but for a ratio's."""
+    """Return the long name of a mass concentration; ECMWF's own, unless that names a mixing ratio."""
     if species.molar_mass is None:
         return species.long_name
     return f"{species.label} mass concentration"

@@ -27,14 +27,14 @@ class Box(NamedTuple):
 
     @classmethod
     def checked(cls, edges: Sequence[Any], where: str = "bbox") -> Box:
-        """Make a box of four numbers.
+        """Make a box from four numbers.
 
         Args:
-            edges: west, south, east, north.
-            where: the option or key the numbers come from, for messages.
+            edges: west, south, east, north, degrees.
+            where: option or key that the numbers come from, named in error messages.
 
         Raises:
-            InputError: there are not four numbers, or they bound no box on the globe.
+            InputError: there are not four numbers, or they do not form a valid box.
         """
         numbers = [
             edge
@@ -69,7 +69,7 @@ class Box(NamedTuple):
     def contains(
         self, latitude: np.ndarray, longitude: np.ndarray, tolerance: float = 0.0
     ) -> np.ndarray:
-        """Return a boolean mask of the points (degrees, any turn of longitude) inside the box or on its edges."""
+        """Return a boolean mask of the points (degrees, longitudes modulo 360) inside the box or on its edges."""
         eastward = (np.asarray(longitude) - self.west + tolerance) % 360
         across = eastward <= self.width + 2 * tolerance
         along = (np.asarray(latitude) >= self.south - tolerance) & (
@@ -78,13 +78,13 @@ class Box(NamedTuple):
         return np.asarray(across & along)
 
     def meets(self, other: Box) -> bool:
-        """Return whether two boxes share more than an edge."""
+        """Return whether two boxes overlap; a shared edge alone does not count."""
         apart = (other.west - self.west) % 360
         overlap = apart < self.width or 360 - apart < other.width
         return overlap and min(self.north, other.north) > max(self.south, other.south)
 
     def widened(self, degrees: float) -> Box:
-        """Return the box with ``degrees`` more on each side, as far as the poles and once round the globe."""
+        """Return the box extended by ``degrees`` on each side, clipped at the poles and at 360 degrees of longitude."""
         south, north = max(self.south - degrees, -90.0), min(self.north + degrees, 90.0)
         if self.width + 2 * degrees >= 360:
             return Box(-180.0, south, 180.0, north)
@@ -107,9 +107,9 @@ class Box(NamedTuple):
 
 
 def eastward(longitude: Any) -> Any:
-    """Return longitudes (degrees, any turn; a number or an array) in -180 <= longitude < 180."""
+    """Return longitudes (degrees, a number or an array) wrapped to -180 <= longitude < 180."""
     degrees = np.asarray(longitude, float)
-    # The remainder of a value that is in range already would lose its last digits.
+    # Values already in range are left alone: the modulo operation would lose their last digits.
     in_range = (degrees >= -180) & (degrees < 180)
     turned = np.where(in_range, degrees, (degrees + 180) % 360 - 180)
     return turned if turned.ndim else float(turned)

@@ -1,7 +1,7 @@
-"""Errors for users: one sentence each, with what to do.
+"""User-facing errors: one sentence each, with what to do.
 
-Everything a user can cause raises a :class:`DeepcamsError`; the command line prints its one line and
-exits with status 2. Information that stops nothing is a :class:`DeepcamsNotice` warning.
+Every error that a user can cause is a :class:`DeepcamsError`; the command line prints its one-line message and
+exits with status 2. Information that does not stop the work is a :class:`DeepcamsNotice` warning.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import PurePath
 
 LONGEST = 800
-"""Characters of a message; a file may hold a text of any length where a word is expected."""
+"""Maximum length of a message in characters; text quoted from a file can be arbitrarily long."""
 
 
 class DeepcamsError(Exception):
@@ -23,12 +23,12 @@ class DeepcamsError(Exception):
         super().__init__(_one_line(message))
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Let errors of any signature travel between processes."""
+        """Pickle errors whatever their constructor's signature."""
         return _restored, (type(self), str(self), self.__dict__)
 
 
 def _one_line(text: object) -> str:
-    """Return a text as one line, without control characters, which a terminal would obey; a long one is cut."""
+    """Return a text as one line, without terminal control characters; a long one is shortened."""
     words = " ".join(str(text).split())
     if len(words) > LONGEST:
         words = f"{words[: LONGEST * 2 // 3]} .. {words[-LONGEST // 3 + 4 :]}"
@@ -47,13 +47,13 @@ def _restored(
 
 
 class InputError(DeepcamsError):
-    """Data or an argument is not what was expected.
+    """Input data or an argument is invalid.
 
     Args:
-        where: the file, variable or option that is wrong.
-        expected: what would be right.
+        where: file, variable or option that is wrong.
+        expected: description of valid input.
         found: what was found instead.
-        do: what to do about it (optional).
+        do: how to fix it (optional).
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class InputError(DeepcamsError):
 
 
 class UnreadableError(InputError):
-    """Values of a file cannot be read: it is damaged, or was removed."""
+    """Values of a file cannot be read: the file is damaged or was removed."""
 
 
 class OutputError(DeepcamsError):
@@ -97,9 +97,9 @@ def notice(message: str) -> None:
 
 
 def refuse_url(path: object) -> None:
-    """Refuse a URL where a path is needed; name it as it was typed, without its credentials.
+    """Refuse a URL where a local path is needed; the message shows it as typed, without credentials.
 
-    ``Path`` makes ``s3:/bucket`` of ``s3://bucket``; that is refused too.
+    ``Path`` turns ``s3://bucket`` into ``s3:/bucket``; that is refused too.
     """
     slashes = "/" if isinstance(path, PurePath) else "//"
     url = re.fullmatch(
@@ -126,7 +126,7 @@ def without_secrets_in(message: str) -> str:
 
 
 def choose(kind: str, name: str, known: Iterable[str]) -> str:
-    """Return ``name`` if it is one of ``known``; otherwise raise an error that names the nearest one."""
+    """Return ``name`` if it is one of ``known``; otherwise raise an error that suggests the closest match."""
     known = sorted(known)
     if name in known:
         return name

@@ -1,4 +1,4 @@
-"""The canonical field: what every part of deepcams takes and gives, checked where it comes in.
+"""The canonical field: the data format of all parts of deepcams, checked on input.
 
 A *field* is an ``xarray.DataArray`` with dims (time, latitude, longitude), north to south, eastward, float32,
 ``ug m-3``, strictly increasing UTC time. Longitudes lie in 0..360, except that a region holding Greenwich starts
@@ -24,15 +24,15 @@ from deepcams.core.units import UNITS
 
 DIMS = ("time", "latitude", "longitude")
 CLOCK = "clock"
-"""Attribute of a field whose times are not UTC: :data:`LOCAL_DATE`."""
+"""Name of the attribute that marks a field whose times are not UTC; its value is :data:`LOCAL_DATE`."""
 LOCAL_DATE = "local date"
-"""The times of means over days that begin at another moment in each cell."""
+"""Value of :data:`CLOCK` for daily means whose days begin at a different moment in each cell."""
 FRAME_AGE = 3 * HOUR
-"""A frame represents the time up to the next one, but no longer than this."""
+"""Longest time that a frame represents; it ends earlier if the next frame comes earlier."""
 
 
 def _coordinate(array: xr.DataArray, name: str, where: object) -> str:
-    """Return the name that an array has for a coordinate."""
+    """Return an array's own name for a canonical coordinate."""
     aliases = [
         a for a in COORDINATE_NAMES[name] if a in array.coords or a in array.dims
     ]
@@ -68,17 +68,17 @@ def _coordinate(array: xr.DataArray, name: str, where: object) -> str:
 
 @dataclass(frozen=True)
 class Axes:
-    """How an array's values are arranged, compared with the canonical field's.
+    """The mapping from an array's layout to that of the canonical field.
 
     Attributes:
-        names: the array's name of each canonical dimension it has.
-        leftover: its other dimensions, all of length 1.
-        times: canonical, ``datetime64[ns]``.
+        names: the array's own name of each canonical dimension.
+        leftover: other dimensions, all of length 1.
+        times: canonical times, ``datetime64[ns]``.
         order: index of each canonical time in the array.
-        rows: the array's rows from north to south: all, or all in reverse.
+        rows: slice that puts the array's rows in north-to-south order: all, or all reversed.
         columns: index of each canonical column in the array.
-        grid: canonical.
-        factor: turns the values into ug m-3.
+        grid: canonical grid.
+        factor: conversion factor to ug m-3.
     """
 
     names: dict[str, str]
@@ -92,11 +92,11 @@ class Axes:
 
 
 def axes_of(array: xr.DataArray, where: object = "field") -> Axes:
-    """Recognise the coordinates and units of an array; no values are read.
+    """Recognise the coordinates and units of an array, without reading its values.
 
     Args:
         array: see :func:`as_field`.
-        where: file or variable, for messages.
+        where: file or variable named in error messages.
 
     Raises:
         InputError: see :func:`as_field`.
@@ -143,7 +143,7 @@ def axes_of(array: xr.DataArray, where: object = "field") -> Axes:
     )
     grid = Grid.from_coordinates(norths, easts, where)
     variable = f"{where}: {array.name}" if array.name else where
-    from deepcams.core.air import concentration_factor  # which needs this module
+    from deepcams.core.air import concentration_factor  # circular import
 
     units = array.attrs.get("units")
     factor = concentration_factor(units, str(array.name), array.attrs, variable)
@@ -152,19 +152,19 @@ def axes_of(array: xr.DataArray, where: object = "field") -> Axes:
 
 
 def as_field(array: xr.DataArray, where: object = "field") -> xr.DataArray:
-    """Turn any regular latitude-longitude array of a mass concentration into a canonical field; lazy.
+    """Convert any regular latitude-longitude array of a mass concentration to a canonical field, lazily.
 
-    Renames and orders the dimensions, drops leftover ones of length 1, turns north first and eastward from 0,
-    sorts the times (identical repeats must have been dropped), converts to float32 ug m-3 and names the grid.
-    Times that storage has rounded are set to full minutes (:func:`deepcams.core.times.snap`).
+    Renames and orders the dimensions, drops others of length 1, orders latitudes north to south and longitudes
+    eastward from 0, sorts the times (duplicates must have been dropped), and converts the values to float32 ug m-3.
+    Times that were rounded in storage are set to full minutes (:func:`deepcams.core.times.snap`).
 
     Args:
-        array: with coordinates of time, latitude and longitude under their usual names, and ``attrs["units"]``.
-        where: file or variable, for messages.
+        array: has time, latitude and longitude coordinates under their usual names, and ``attrs["units"]``.
+        where: file or variable named in error messages.
 
     Raises:
-        InputError: a coordinate is missing, 2-D or irregular; the grid's nodes are no multiples of its step;
-            the units are no mass concentration; the calendar is not the standard one; a time occurs twice.
+        InputError: a coordinate is missing, 2-D or irregular; the grid nodes are not multiples of the step;
+            the units are not those of a mass concentration; the calendar is not standard; a time occurs twice.
     """
     axes = axes_of(array, where)
     plain = array.isel(dict.fromkeys(axes.leftover, 0)).reset_coords(drop=True)
@@ -172,7 +172,7 @@ def as_field(array: xr.DataArray, where: object = "field") -> xr.DataArray:
     plain = plain.expand_dims(
         [name for name in DIMS if name not in plain.dims]
     ).transpose(*DIMS)
-    # An index that changes nothing would make Dask read whole maps where a part is asked for.
+    # Even an identity index would make Dask read whole maps where only a part is needed.
     changes: dict[str, Any] = {"latitude": axes.rows} if axes.rows.step else {}
     for name, index in (("time", axes.order), ("longitude", axes.columns)):
         if not np.array_equal(index, np.arange(plain.sizes[name])):
@@ -189,10 +189,10 @@ def as_field(array: xr.DataArray, where: object = "field") -> xr.DataArray:
 
 
 def _standard_times(time: xr.DataArray, where: object) -> tuple[np.ndarray, np.ndarray]:
-    """Return the sorted times and the order that sorts them.
+    """Return the sorted times and the indices that sort them.
 
     Raises:
-        InputError: another calendar, times that are missing or repeated, or that nobody can have meant.
+        InputError: a non-standard calendar, or missing, repeated or implausible times.
     """
     where = f"{where}: time"
     if not np.issubdtype(time.dtype, np.datetime64):
@@ -219,7 +219,7 @@ def _standard_times(time: xr.DataArray, where: object) -> tuple[np.ndarray, np.n
 
 
 def _other_times(time: xr.DataArray) -> tuple[str, str]:
-    """Return what was found instead of dates, and what to do."""
+    """Return the ``found`` and ``do`` parts of the message about times that are not standard dates."""
     first = time.values.flat[0] if time.size else None
     calendar = getattr(first, "calendar", None)
     if calendar:
@@ -230,13 +230,12 @@ def _other_times(time: xr.DataArray) -> tuple[str, str]:
 
 
 def _eastward(longitude: np.ndarray, where: object) -> tuple[np.ndarray, np.ndarray]:
-    """Return longitudes that increase, and the column of each; a column that closes the circle again is dropped.
+    """Return increasing longitudes and the source column of each; a repeated cyclic column is dropped.
 
-    The globe begins at Greenwich. A region whose longitudes were sorted after they had been wrapped (0..20, then
-    345..359) is put together again.
+    A global field begins at Greenwich. A region split by wrapping and sorting (0..20, then 345..359) is rejoined.
 
     Raises:
-        InputError: one node only, or longitudes that go round more than once.
+        InputError: fewer than two nodes, or longitudes that span more than 360 degrees.
     """
     if longitude.size < 2:
         raise InputError(
@@ -279,13 +278,13 @@ def _eastward(longitude: np.ndarray, where: object) -> tuple[np.ndarray, np.ndar
 def field_like(
     field: xr.DataArray, data: Any, grid: Grid, time: np.ndarray | None = None
 ) -> xr.DataArray:
-    """Return a field of ``data`` on ``grid`` with the other's name, times (unless given) and description.
+    """Return a field of ``data`` on ``grid`` with the name, times and attributes of another field.
 
     Args:
-        field: where name, times and attributes come from.
+        field: provides name, times and attributes.
         data: (time, grid.rows, grid.columns), NumPy or Dask.
         grid: the grid of ``data``.
-        time: other times, ``datetime64``.
+        time: times to use instead of the field's, ``datetime64``.
     """
     import xarray as xr  # late: slow to import
 
@@ -337,14 +336,14 @@ def grid_of(field: xr.DataArray) -> Grid:
 
 
 def frame_index(times: np.ndarray, time: np.datetime64) -> int | None:
-    """Return the index of the last frame at a time or before it, if it is less than :data:`FRAME_AGE` old.
+    """Return the index of the last frame at or before a time, if it is less than :data:`FRAME_AGE` old.
 
     Args:
-        times: of the frames, increasing, ``datetime64``.
+        times: times of the frames, increasing, ``datetime64``.
         time: UTC.
 
     Returns:
-        ``None`` if there is no such frame.
+        the index, or ``None`` if no such frame exists.
     """
     time = np.datetime64(time).astype("datetime64[ns]")
     at = int(np.searchsorted(times, time, side="right")) - 1
@@ -352,12 +351,12 @@ def frame_index(times: np.ndarray, time: np.datetime64) -> int | None:
 
 
 def clock(field: xr.DataArray) -> str:
-    """Return what a field's times are, for people: ``UTC``, or :data:`LOCAL_DATE`."""
+    """Return the time standard of a field as display text: ``UTC``, or :data:`LOCAL_DATE`."""
     return str(field.attrs.get(CLOCK, "UTC"))
 
 
 def moments(field: xr.DataArray, first: np.datetime64, last: np.datetime64) -> str:
-    """Return a time of a field, or two, for people: ``2019-12-31 15:00 UTC``, ``2019-12-31 (local date)``."""
+    """Format one or two times of a field: ``2019-12-31 15:00 UTC``, ``2019-12-31 (local date)``."""
     texts = list(dict.fromkeys(map(stamp, (first, last))))
     if clock(field) != "UTC":
         return f"{' to '.join(text[:10] for text in texts)} ({clock(field)})"

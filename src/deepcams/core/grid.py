@@ -1,4 +1,4 @@
-"""Regular latitude-longitude nodes and their registration: every alignment number lives here.
+"""Regular latitude-longitude grids and their alignment; all alignment constants are defined here.
 
 Grids nest by nodes (the coarse node k *is* the fine node 3k). A coarse cell k covers the fine rows 3k-1, 3k, 3k+1
 and likewise the columns; a x3 network sees these *cells*: 723 x 1440 for the 721 x 1440 nodes of the 0.25 degree
@@ -20,10 +20,10 @@ FACTOR = 3
 """Fine nodes per coarse node in each direction (0.75 / 0.25 degree)."""
 
 FACTORS = (3, 5)
-"""Factors of methods that are not limited to 3. Even ones put no fine node on a coarse node, nor on a pole."""
+"""Factors of methods not limited to 3; with an even factor no fine node would lie on a coarse node or on a pole."""
 
 _TOLERANCE = 0.01
-"""How far a coordinate may lie from its node, in steps (packed and float32 coordinates are not exact)."""
+"""Tolerance for coordinates, as a fraction of the step (packed and float32 coordinates are not exact)."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class Grid:
     """Nodes at latitude ``90 - row_step * (north + r)`` and longitude ``step * (west + c)``, in degrees.
 
     Attributes:
-        step: distance of two columns, degrees; divides 360.
+        step: spacing of the columns, degrees; divides 360.
         north: number of steps from the North Pole to the first row (0 = the pole itself).
         west: number of steps from Greenwich to the first column. A periodic grid starts at 0; a region that
             holds Greenwich starts with a negative number, so that longitudes always increase.
         rows: number of latitudes, north to south.
         columns: number of longitudes, eastward.
-        row_step: distance of two rows, degrees; divides 180. It is ``step`` unless another is given (MERRA-2 has
-            0.5 degrees between rows and 0.625 between columns).
+        row_step: spacing of the rows, degrees; divides 180. Default: ``step`` (MERRA-2 has 0.5 degrees between
+            rows and 0.625 between columns).
     """
 
     step: float
@@ -64,8 +64,8 @@ class Grid:
         """Recognise the grid of canonical coordinates (north to south, eastward), in degrees.
 
         Raises:
-            InputError: fewer than two nodes, irregular spacing, or nodes that are no multiple
-                of the step from the pole and from Greenwich.
+            InputError: fewer than two nodes, irregular spacing, or nodes whose distance from the pole or
+                Greenwich is not a multiple of the step.
         """
         latitude, longitude = np.asarray(latitude, float), np.asarray(longitude, float)
         if min(latitude.size, longitude.size) < 2:
@@ -106,7 +106,7 @@ class Grid:
         return grid.canonical()
 
     def canonical(self) -> Grid:
-        """Return the same nodes with ``west`` as the canonical field has it (see the class)."""
+        """Return the same nodes with ``west`` in its canonical range (see the class)."""
         if self.periodic:
             return replace(self, west=0)
         west = self.west % self.around
@@ -131,7 +131,7 @@ class Grid:
 
     @property
     def periodic(self) -> bool:
-        """Whether the grid closes round the globe."""
+        """Whether the grid covers the full circle of longitude."""
         return self.columns == self.around
 
     @property
@@ -185,7 +185,7 @@ class Grid:
         ).canonical()
 
     def fine_cells(self, factor: int = FACTOR) -> Grid:
-        """Return the fine nodes of this grid's cells, factor x factor each, also where they lie beyond a pole."""
+        """Return the fine nodes of this grid's cells, factor x factor each, including those beyond a pole."""
         half = factor // 2
         return Grid(
             self.step / factor,
@@ -202,7 +202,7 @@ class Grid:
             the coarse grid, and the rows and columns of this grid that its cells cover.
 
         Raises:
-            InputError: no whole cell, or a globe whose nodes the factor does not divide.
+            InputError: there is no whole cell, or the grid is global and the factor does not divide it.
         """
         half = factor // 2
         if self.last_row % factor or self.around % factor:
@@ -211,7 +211,7 @@ class Grid:
                 f"a step whose {factor}-fold divides 180 degrees",
                 f"{self.spacing} degrees",
             )
-        # Beyond a pole the cell is complete.
+        # Cells at a pole count as whole: their rows beyond it are filled from across the pole.
         top = -half if self.north == 0 else self.north
         bottom = self.last_row + half if self.south == self.last_row else self.south
         north, south = _whole(top, bottom, factor)
@@ -251,7 +251,7 @@ class Grid:
             the selected grid, its rows (a slice) and its columns (indices into this grid, which may wrap).
 
         Raises:
-            InputError: the box is no box, or holds no node of this grid.
+            InputError: the box is invalid, or holds no node of this grid.
         """
         box = Box.checked(box, where)
         latitudes = self.latitudes
@@ -313,11 +313,11 @@ class Grid:
 
     @property
     def spacing(self) -> str:
-        """Distance of two nodes for people, degrees: ``0.75``, or ``0.5 x 0.625`` (rows, columns)."""
+        """Grid spacing as display text, degrees: ``0.75``, or ``0.5 x 0.625`` (rows, columns)."""
         return _spacing_text(self.step, self.row_step)
 
     def describe(self) -> str:
-        """Return one phrase for people: step, shape and extent."""
+        """Return step, shape and extent as one phrase for display."""
         extent = "global"
         if not (self.periodic and self.rows == self.last_row + 1):
             south, north = self.latitudes[-1], self.latitudes[0]
@@ -331,7 +331,7 @@ def _spacing_text(step: float, row_step: float) -> str:
 
 
 def _spacing(values: np.ndarray, circle: int, where: str) -> float:
-    """Return the distance of increasing, evenly spaced coordinates; exact where it divides the circle."""
+    """Return the spacing of increasing, evenly spaced coordinates; exact where it divides the circle."""
     step = float((values[-1] - values[0]) / (values.size - 1))
     if not 0 < step <= circle:
         expected = f"different nodes within {circle} degrees"
@@ -360,14 +360,14 @@ def _whole(first: int, last: int, factor: int) -> tuple[int, int]:
 
 
 def pad(values: np.ndarray, grid: Grid, rows: int, columns: int) -> np.ndarray:
-    """Surround values on ``grid`` with their neighbours on the globe.
+    """Pad values on ``grid`` with their neighbours on the globe.
 
-    Longitude wraps where the grid is periodic; beyond a pole comes the same row half the globe away; at the
+    Longitude wraps where the grid is periodic; beyond a pole the same row half the globe away continues; at the
     edges of a region the values are reflected.
 
     Args:
         values: (..., grid.rows, grid.columns).
-        rows, columns: how many to add on each side (rows < grid.rows).
+        rows, columns: number to add on each side (rows < grid.rows).
 
     Returns:
         (..., grid.rows + 2 rows, grid.columns + 2 columns), of the same dtype.
@@ -388,7 +388,7 @@ def pad(values: np.ndarray, grid: Grid, rows: int, columns: int) -> np.ndarray:
 
 
 def unify_poles(values: np.ndarray, grid: Grid) -> np.ndarray:
-    """Give each pole one value, the mean of its row; in place, and only where the grid is periodic.
+    """Set each pole row to its mean, in place; regional (non-periodic) grids are left unchanged.
 
     Args:
         values: (..., grid.rows, grid.columns).
@@ -404,7 +404,7 @@ def unify_poles(values: np.ndarray, grid: Grid) -> np.ndarray:
 
 
 def _poles(coarse: Grid, factor: int) -> tuple[int, int]:
-    """Return how many cell-like rows lie beyond the North and the South Pole."""
+    """Return how many cell-aligned rows lie beyond the North and the South Pole."""
     half = factor // 2
     north = half if coarse.north == 0 else 0
     south = half if coarse.south == coarse.last_row else 0
@@ -414,7 +414,7 @@ def _poles(coarse: Grid, factor: int) -> tuple[int, int]:
 def nodes_from_cells(
     cells: np.ndarray, coarse: Grid, factor: int = FACTOR
 ) -> np.ndarray:
-    """Put the cell-like output of a x``factor`` method onto the nodes of ``coarse.refine(factor)``.
+    """Map the cell-aligned output of a x``factor`` method to the nodes of ``coarse.refine(factor)``.
 
     For the globe: drop the rows beyond the poles and roll longitude by -1 (723 x 1440 -> 721 x 1440).
 
@@ -439,13 +439,13 @@ def cells_from_nodes(
 
 
 class CellNodes(NamedTuple):
-    """Where the cell-like values of some coarse cells lie among the fine nodes.
+    """The fine nodes that the cell-aligned values of some coarse cells correspond to.
 
     Attributes:
-        rows: each cell-like row's node row.
-        columns: each cell-like column's node column.
-        beyond: whether a row lies beyond a pole, so that its values are those of ``rows`` across the pole.
-        across: how many columns farther those lie (0 where the grid does not close round the globe).
+        rows: node row of each cell-aligned row.
+        columns: node column of each cell-aligned column.
+        beyond: whether each row lies beyond a pole; its values are then those of ``rows`` across the pole.
+        across: column offset of the values across the pole (0 where the grid is not periodic).
     """
 
     rows: np.ndarray
@@ -461,7 +461,7 @@ def cell_nodes(
 
     Args:
         coarse: the coarse grid; the nodes are those of ``coarse.refine(factor)``.
-        row, column, rows, columns: the window, in coarse cells; columns may run on round a periodic grid.
+        row, column, rows, columns: start and size of the window, in coarse cells; columns may wrap on a periodic grid.
     """
     fine = coarse.refine(factor)
     node_rows = (
@@ -478,9 +478,9 @@ def cell_nodes(
 
 
 def cell_row_areas(coarse: Grid, factor: int = FACTOR) -> np.ndarray:
-    """Return each fine row's share of its coarse row's area, (coarse.rows, factor), float64; a row adds to 1.
+    """Return each fine row's share of its coarse row's area, (coarse.rows, factor), float64; each row sums to 1.
 
-    Fine rows beyond a pole weigh nothing.
+    Fine rows beyond a pole have weight 0.
     """
     areas = np.pad(coarse.refine(factor).row_areas, _poles(coarse, factor))
     weights = areas.reshape(coarse.rows, factor)
@@ -495,7 +495,7 @@ def place(values: np.ndarray, coarse: Grid, factor: int = FACTOR) -> np.ndarray:
 
 
 def trim_to_cells(grid: Grid, factor: int = FACTOR) -> tuple[Grid, slice, slice]:
-    """Return :meth:`Grid.whole_cells`, and tell the user if nodes at an edge are left out."""
+    """Return :meth:`Grid.whole_cells`, with a notice if nodes at an edge are left out."""
     coarse, rows, columns = grid.whole_cells(factor)
     lost_rows = grid.rows - len(range(grid.rows)[rows])
     lost_columns = grid.columns - len(range(grid.columns)[columns])

@@ -1,4 +1,4 @@
-"""Keep xarray from importing Dask where nobody uses it."""
+"""Keep xarray from importing Dask where it is not used."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 
 def import_dask_late() -> None:
-    """Let xarray import Dask no earlier than others do; for the whole process, so only commands call it.
+    """Patch xarray so that it does not import Dask itself; it affects the whole process, so only commands call it.
 
-    Where Dask is installed, xarray imports it to find out whether an array is one of Dask's, which takes almost as long
-    as importing xarray. Before Dask is imported no array can be one of its, so that is answered without it.
-    An xarray without these two (private) functions is left as it is.
+    Where Dask is installed, xarray imports it to test whether an array is a Dask array, which takes almost as long
+    as importing xarray. Before Dask is imported no Dask array can exist, so the answer is known without the import.
+    An xarray version without these two private functions is not patched.
     """
     from packaging.version import Version
     from xarray.namedarray import pycompat, utils

@@ -1,4 +1,4 @@
-"""Packages whose names are imported when they are first used, so that importing the package itself is quick."""
+"""Lazy imports: a package's names are imported on first use, so that importing the package is quick."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ def lazy_names(
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """Return ``__getattr__``, ``__dir__`` and ``__all__`` of a package whose names are imported when first used.
 
-    A name must differ from those of the package's modules: importing such a module would hide it.
+    A name must differ from the package's module names: importing a module of the same name would hide it.
 
     Args:
         package: the package's ``__name__``.
-        where: name -> the module that defines it, relative to the package (".loop").
+        where: public name -> module that defines it, relative to the package (".loop").
     """
 
     def look_up(name: str) -> Any:

@@ -1,8 +1,8 @@
-"""Limits of particulate matter, in one dated table: level, averaging period, form, source, date.
+"""Limits for particulate matter in one dated table: level, averaging period, form, source, date.
 
-A level alone is no limit: its *form* says which statistic of the averages must not be above it. Three occur here.
-``mean``: the average itself. ``percentile``: that percentile of a year's daily means. ``allowed``: a year may have so
-many days above. ``years`` is over how many years the statistic is averaged.
+The *form* of a limit says which statistic of the averages must not exceed the level. There are three.
+``mean``: the average itself. ``percentile``: a percentile of a year's daily means. ``allowed``: the number of days
+per year above the level is limited. ``years`` is the number of years over which the statistic is averaged.
 
 Sources. Checked in November 2026 against public summaries of the texts, not the texts themselves: WHO's levels and
 form; levels, allowed days and date of Directive (EU) 2024/2881 (25 with 18 days, 10; from 2030); the EPA's levels and
@@ -34,16 +34,16 @@ class Limit:
     """One limit.
 
     Attributes:
-        name: for people and tables.
+        name: display name.
         species: ``pm2p5`` or ``pm10``.
-        period: what the averages are over.
-        level: ug m-3; above it is an exceedance.
-        form: see the module.
-        source: the text that sets it.
-        since: the date from which it holds.
-        percentile: of a year's days (form ``percentile``).
-        allowed: days above the level that a year may have (form ``allowed``).
-        years: over how many years the statistic is averaged.
+        period: averaging period.
+        level: ug m-3; values above it are exceedances.
+        form: see the module docstring.
+        source: legal text or guideline that sets the limit.
+        since: date from which it applies.
+        percentile: percentile of a year's daily means (form ``percentile``).
+        allowed: number of days per year that may exceed the level (form ``allowed``).
+        years: number of years over which the statistic is averaged.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Limit:
 
     @property
     def words(self) -> str:
-        """The form, for people."""
+        """The form as display text."""
         if self.form == "percentile":
             text = f"{self.percentile:g}th percentile of a year's days"
         elif self.form == "allowed":
@@ -102,11 +102,11 @@ LIMITS: tuple[Limit, ...] = (
     *_who("pm10", "day", (45.0, 50.0, 75.0, 100.0, 150.0)),
     *_who("pm10", "year", (15.0, 20.0, 30.0, 50.0, 70.0)),
 )
-"""Every limit, by species and period, WHO's first and from the strictest."""
+"""All limits, by species and period; WHO's first, the strictest first."""
 
 
 def limits_of(species: str, period: Period | None = None) -> tuple[Limit, ...]:
-    """Return the limits of a species (``pm2p5``, ``pm10``), of one averaging period or of all; none for others."""
+    """Return the limits of a species (``pm2p5``, ``pm10``), for one or all periods; empty for other species."""
     return tuple(
         limit
         for limit in LIMITS
@@ -115,14 +115,14 @@ def limits_of(species: str, period: Period | None = None) -> tuple[Limit, ...]:
 
 
 def who_levels(species: str, period: Period) -> tuple[float, ...]:
-    """Return WHO's guideline and interim targets 4 to 1, ug m-3; none for other species."""
+    """Return WHO's guideline and interim targets 4 to 1, ug m-3; empty for other species."""
     return tuple(
         limit.level for limit in limits_of(species, period) if limit.source == _WHO
     )
 
 
 def nth_highest(percentile: float, days: int) -> int:
-    """Return which of a year's days, from the highest (1), is a percentile: the nearest rank from above.
+    """Return the rank, counted from the highest day (1), of a percentile of a year's days: the nearest rank from above.
 
     Of 351 to 366 days the 98th percentile is the 8th highest and of 50 the highest, as in the table of 40 CFR part 50,
     appendix N; the 99th of a whole year is the 4th highest, so that three days may be above (WHO: "3-4 days a year").

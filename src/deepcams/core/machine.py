@@ -1,4 +1,4 @@
-"""What of this machine a process may use: processors and memory, within its container's limits."""
+"""Processors and memory available to this process, within its container's limits."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pathlib import Path
 from deepcams.core.errors import InputError
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-"""What libraries of compiled code read, once, when they are loaded."""
+"""Environment variables that compiled libraries read once, when they are loaded, for their number of threads."""
 
 _GROUPS, _OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 _UNLIMITED = 1 << 60
-"""Bytes: version 1 of cgroups writes a number beyond this for no limit."""
+"""Bytes; cgroups version 1 writes a larger number where there is no limit."""
 
 
 def processors() -> int:
-    """Return how many processors this process may use, at least 1; a container's share is rounded up."""
+    """Return the number of processors this process may use, at least 1; a container's quota is rounded up."""
     if hasattr(os, "sched_getaffinity"):
         count = len(os.sched_getaffinity(0))
     else:
@@ -31,7 +31,7 @@ def processors() -> int:
             else:
                 quota = (folder / "cpu.cfs_quota_us").read_text()
                 period = (folder / "cpu.cfs_period_us").read_text()
-            share = float(quota) / float(period)  # "max" is no number
+            share = float(quota) / float(period)  # "max" raises ValueError
         except (OSError, ValueError, ZeroDivisionError):
             continue
         if share > 0:
@@ -40,19 +40,19 @@ def processors() -> int:
 
 
 def threads() -> int:
-    """Return how many threads may compute at once: ``$OMP_NUM_THREADS``, else the processors."""
+    """Return the number of compute threads: ``$OMP_NUM_THREADS``, else the number of processors."""
     wanted = os.environ.get(THREAD_VARIABLES[0], "")
     return int(wanted) if wanted.isdigit() and int(wanted) else processors()
 
 
 def limit_threads(number: int | None = None) -> None:
-    """Have all libraries that are loaded from now on compute in so many threads.
+    """Set the number of compute threads of all libraries that are loaded from now on.
 
     Args:
-        number: of threads; None: as the environment has it, else the container's processors if it has a limit.
+        number: number of threads; None: as in the environment, else the container's processors if it has a limit.
 
     Raises:
-        InputError: not 1 to the processors of this machine.
+        InputError: the number is not between 1 and the number of processors.
     """
     if number is None:
         if processors() < (os.cpu_count() or 1):
@@ -67,7 +67,7 @@ def limit_threads(number: int | None = None) -> None:
 
 
 def free_memory() -> int:
-    """Return the bytes of main memory that are free for this process."""
+    """Return the main memory available to this process, bytes."""
     import psutil
 
     free = int(psutil.virtual_memory().available)
@@ -82,10 +82,10 @@ def free_memory() -> int:
 
 
 def peak_memory(process: int | None = None) -> int:
-    """Return the most bytes of memory that a process had resident; where no system counts it, what it has now.
+    """Return the peak resident memory of a process, bytes; where the system does not record it, the current value.
 
     Args:
-        process: its number; None: this one.
+        process: process id; None: this process.
     """
     import psutil
 
@@ -100,7 +100,7 @@ def peak_memory(process: int | None = None) -> int:
 
 
 def _memory(folder: Path) -> tuple[int, int, int]:
-    """Return the limit of a control group, what it uses, and what of this the system would give back."""
+    """Return a control group's memory limit, its usage, and the reclaimable part of the usage, bytes."""
     lines = (folder / "memory.stat").read_text().splitlines()
     facts = dict(line.split(maxsplit=1) for line in lines)
     if (folder / "memory.max").exists():
@@ -113,7 +113,7 @@ def _memory(folder: Path) -> tuple[int, int, int]:
 
 
 def _folders(controller: str) -> Iterator[Path]:
-    """Return the control groups that this process is in, inner ones first (Linux; elsewhere none)."""
+    """Yield the control groups of this process, innermost first (Linux only; elsewhere empty)."""
     try:
         lines = _OWN.read_text().splitlines()
     except OSError:
@@ -123,7 +123,7 @@ def _folders(controller: str) -> Iterator[Path]:
         if names and controller not in names.split(","):
             continue
         root = _GROUPS / names if names else _GROUPS
-        # within a container the path may be that of the outside, of which only the root is seen
+        # in a container the path may be the host's, of which only the root is visible
         inner = root / path.lstrip("/")
         for folder in (inner, *inner.parents):
             yield folder

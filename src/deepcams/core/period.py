@@ -16,7 +16,7 @@ _MOMENT = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:[T ](\d\d)(?::(\d\d))?)?)?)
 
 @dataclass(frozen=True, order=True)
 class Period:
-    """All moments t with ``start <= t < end``, in UTC.
+    """The half-open interval ``start <= t < end``, in UTC.
 
     Attributes:
         start: first moment, ``datetime64[ns]``.
@@ -41,7 +41,7 @@ class Period:
 
         Args:
             text: in one of these forms.
-            where: the option or key it comes from, for messages.
+            where: option or key it comes from, named in error messages.
 
         Raises:
             InputError: the text has none of these forms, or the end is before the start.
@@ -58,7 +58,7 @@ class Period:
         return (times >= self.start) & (times < self.end)
 
     def meets(self, other: Period) -> bool:
-        """Return whether the two share a moment."""
+        """Return whether the two periods overlap."""
         return bool(self.start < other.end and other.start < self.end)
 
     def __str__(self) -> str:

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 Progress: TypeAlias = Callable[[str, int, int], None]
-"""Called with the stage ("downscale", "write", ..), how much of it is done, and how much there is (0: unknown)."""
+"""Callback with the stage ("downscale", "write", ..), the amount done and the total (0: unknown)."""
 
 
 def no_progress(stage: str, done: int, total: int) -> None:
-    """Report progress to nobody."""
+    """Ignore progress."""
 
 
 def shifted(progress: Progress, before: int, total: int) -> Progress:
-    """Report a part's progress as that of a whole of ``total`` pieces, of which ``before`` are done already."""
+    """Return a callback that reports a part's progress within ``total`` pieces, of which ``before`` are done."""
     return lambda stage, done, _: progress(stage, before + done, total)

@@ -1,8 +1,7 @@
-"""Names to objects, looked up only when asked for.
+"""Registries that map names to objects, which are imported on demand.
 
-Built-in objects and those of other packages are found in the same way: a registry knows its built-ins as
-``"module:attribute"`` and reads one entry-point group for what other packages add. Nothing is imported before
-:meth:`Registry.get`.
+Built-in objects are listed as ``"module:attribute"``; those of other packages are found through one entry-point
+group. Nothing is imported before :meth:`Registry.get`.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ class Registry:
     """A lazy table of named objects of one kind.
 
     Args:
-        kind: what the entries are, in the user's words ("spatial downscaler").
-        group: the entry-point group through which other packages add entries.
+        kind: kind of the entries as named in messages ("spatial downscaler").
+        group: entry-point group through which other packages add entries.
         builtins: name -> ``"module:attribute"``.
     """
 
@@ -46,7 +45,7 @@ class Registry:
         """Return the object registered as ``name``.
 
         Raises:
-            InputError: no entry has this name (the nearest one is named).
+            InputError: no entry has this name; the message suggests the closest match.
             DeepcamsError: another package registered the name, and it cannot be imported.
         """
         targets = self._targets()

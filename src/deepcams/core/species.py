@@ -1,4 +1,4 @@
-"""The species deepcams knows, and every name by which files and people call them and their coordinates."""
+"""Known species, with the names that files and users give them and their coordinates."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 AIR_DENSITY: ContextVar[float | None] = ContextVar("air_density", default=None)
-"""Density of the air with which mixing ratios are read, kg m-3; ``None``: they are refused."""
+"""Air density used to convert mixing ratios on reading, kg m-3; ``None``: mixing ratios are refused."""
 
 
 @dataclass(frozen=True)
@@ -14,16 +14,16 @@ class Species:
     """A species at the surface, as a mass concentration.
 
     Attributes:
-        name: short name, in our netCDF files too (``pm2p5``).
-        label: for people (``PM2.5``).
+        name: short name, also the variable name in written netCDF files (``pm2p5``).
+        label: display name (``PM2.5``).
         request: name in a request to the Atmosphere Data Store.
-        standard_name: of the CF conventions, as a mass concentration.
-        long_name: as ECMWF writes it.
+        standard_name: CF standard name as a mass concentration.
+        long_name: ECMWF's long name.
         parameter: GRIB parameter id.
-        usual: between which values the largest of a map of the globe or a continent lies, ug m-3; others are doubted.
+        usual: plausible range of the maximum of a global or continental map, ug m-3; outside it values are doubted.
         molar_mass: g/mol; ``None`` for particles.
-        aliases: more names in files, in lower case.
-        ratio_names: standard names of it as a mass or mole fraction.
+        aliases: further names in files, in lower case.
+        ratio_names: CF standard names as a mass or mole fraction.
     """
 
     name: str
@@ -93,7 +93,7 @@ PARTICLES = (
     _particles("pm2p5", "PM2.5", "2.5", 210073),
     _particles("pm10", "PM10", "10", 210074),
 )
-"""EAC4's mass concentrations."""
+"""Species that EAC4 has as mass concentrations."""
 
 GASES = (
     _gas(
@@ -116,7 +116,7 @@ GASES = (
 """Gases of EAC4, of CAMS global forecasts (mass mixing ratios) and of GEOS-CF (mole fractions)."""
 
 SPECIES = (*PARTICLES, *GASES)
-"""All that have names here; any other mass concentration is known by its units."""
+"""All known species; any other mass concentration is recognised by its units."""
 
 PM25 = PARTICLES[1]
 
@@ -132,7 +132,7 @@ COORDINATE_NAMES = {
 
 
 def species_of(name: str) -> Species | None:
-    """Return the species that a user means by any of its names, whatever the case."""
+    """Return the species with this name (any of its names, case-insensitive), or ``None``."""
     lowered = name.strip().lower()
     return next(
         (one for one in SPECIES if lowered in (known.lower() for known in one.names)),
@@ -141,7 +141,7 @@ def species_of(name: str) -> Species | None:
 
 
 def label(name: str) -> str:
-    """Return how people call a variable: ``PM2.5`` for ``pm2p5``, ``PM2.5 mean``; other names stay as they are."""
+    """Return the display name of a variable: ``PM2.5`` for ``pm2p5``, ``PM2.5 mean``; unknown names are unchanged."""
     species, *words = name.split("_")
     known = next((one.label for one in SPECIES if one.name == species), None)
     return name if known is None else " ".join([known, *words])

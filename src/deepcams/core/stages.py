@@ -1,6 +1,6 @@
-"""Names for the stages of a run, so that what they cost can be measured where they happen.
+"""Named stages of a run, so that their cost can be measured in place.
 
-Nobody listens by default: then a stage is one look at a variable, and no object is made.
+Without a listener, which is the default, a stage costs one variable look-up and allocates nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 Listener = Callable[[str], AbstractContextManager[None]]
-"""Called with a stage's name; the context that it returns is entered and left with the stage, in the same thread."""
+"""Callback with a stage's name; the context it returns is entered and left with the stage, in the same thread."""
 
 STAGES = (
     "check",
@@ -42,7 +42,7 @@ _listener: Listener | None = None
 
 
 def stage(name: str) -> AbstractContextManager[None]:
-    """Return the context of a stage.
+    """Return the context manager of a stage.
 
     Args:
         name: one of :data:`STAGES`.
@@ -51,7 +51,7 @@ def stage(name: str) -> AbstractContextManager[None]:
 
 
 def staged(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Return a decorator that makes each call of a function a stage of that name."""
+    """Return a decorator that runs each call of a function as a stage of that name."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(function)
@@ -65,13 +65,13 @@ def staged(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def heard() -> bool:
-    """Return whether anybody listens: then work is done piece by piece, for what threads do at once has no stage."""
+    """Return whether a listener is set; work must then be done sequentially, for parallel threads have no stages."""
     return _listener is not None
 
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Have all stages of this process told to ``listener`` within the block."""
+    """Report all stages of this process to ``listener`` within the block."""
     global _listener
     before, _listener = _listener, listener
     try:

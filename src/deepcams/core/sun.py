@@ -1,9 +1,9 @@
-"""Where the sun is: its elevation, and local solar time, for any times and places.
+"""Position of the sun: its elevation, and local solar time, for any times and places.
 
 Positions follow the low-precision formulae of the Astronomical Almanac (Michalsky 1988, doi
-10.1016/0038-092X(88)90045-X): 0.01 degrees from 1950 to 2050. Arguments broadcast, and what depends on the time, the
-latitude or the longitude alone is computed in that one's own shape: a global grid costs one product and one arc sine a
-node (``latitude`` of shape (rows, 1), ``longitude`` of shape (columns,)).
+10.1016/0038-092X(88)90045-X), accurate to 0.01 degrees from 1950 to 2050. Arguments broadcast; terms that depend on the
+time, the latitude or the longitude alone are computed before broadcasting, so a global grid costs one product and one
+arc sine per node (``latitude`` of shape (rows, 1), ``longitude`` of shape (columns,)).
 """
 
 from __future__ import annotations
@@ -20,13 +20,11 @@ _J2000 = 10957.5
 
 
 def mean_solar_hours(times: npt.ArrayLike, longitude: npt.ArrayLike) -> np.ndarray:
-    """Return local mean solar times: noon is when the mean sun, not the real one, is due south or north.
-
-    The real sun is up to 16.5 minutes ahead or behind (the equation of time).
+    """Return local mean solar times; the true sun is up to 16.5 minutes ahead or behind (the equation of time).
 
     Args:
         times: ``datetime64`` of any unit, UTC.
-        longitude: degrees east, of a shape that broadcasts with that of ``times``.
+        longitude: degrees east; broadcasts with ``times``.
 
     Returns:
         float64, hours in [0, 24).
@@ -36,10 +34,10 @@ def mean_solar_hours(times: npt.ArrayLike, longitude: npt.ArrayLike) -> np.ndarr
 
 
 def nautical_hours(longitude: npt.ArrayLike) -> np.ndarray:
-    """Return how far nautical time is ahead of UTC: one zone every 15 degrees, the first round Greenwich.
+    """Return the offset of nautical time from UTC: zones of 15 degrees, the first centred on Greenwich.
 
     Args:
-        longitude: degrees east, any turn.
+        longitude: degrees east, modulo 360.
 
     Returns:
         float64, whole hours, -12 (at 180) to 12; 7.5 E belongs to the zone east of it.
@@ -48,7 +46,7 @@ def nautical_hours(longitude: npt.ArrayLike) -> np.ndarray:
 
 
 def declination_and_equation(times: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Return what the sun's place in the sky has from the time alone.
+    """Return the declination of the sun and the equation of time.
 
     Args:
         times: ``datetime64`` of any unit, UTC.
@@ -83,7 +81,7 @@ def sun_elevation(
         float64, degrees in [-90, 90], within 0.02 of the full theory from 1950 to 2050.
     """
     declination, ahead = declination_and_equation(times)
-    # 0 when the sun is highest; the clock of the mean sun is 12 h then, less what the sun is ahead.
+    # The hour angle is 0 at true noon, which is 12 h mean solar time minus the equation of time.
     greenwich = (_hours(times) % 24 - 12) * 15 + ahead
     turn = np.deg2rad(greenwich + np.asarray(longitude, np.float64))
     north, down = np.deg2rad(np.asarray(latitude, np.float64)), np.deg2rad(declination)
@@ -92,5 +90,5 @@ def sun_elevation(
 
 
 def _hours(times: npt.ArrayLike) -> np.ndarray:
-    """Hours since 1970, float64; NaN where there is no time."""
+    """Return hours since 1970, float64; NaN for NaT."""
     return np.asarray((np.asarray(times, "datetime64") - _EPOCH) / HOUR)

@@ -1,4 +1,4 @@
-"""Amounts in words, and JSON that anybody may have written."""
+"""Formatting of amounts, and parsing of untrusted JSON."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 
 def from_json(text: str | bytes) -> Any:
-    """Read JSON.
+    """Parse JSON.
 
     Raises:
-        ValueError: it is not JSON, or lists and mappings in it are nested too deeply.
+        ValueError: the text is not JSON, or is nested too deeply.
     """
     try:
         return json.loads(text)
@@ -19,16 +19,16 @@ def from_json(text: str | bytes) -> Any:
 
 
 def counted(number: int, one: str, many: str = "") -> str:
-    """Return a number of things in words: ``1 frame``, ``1,024 frames``."""
+    """Return a count with its noun: ``1 frame``, ``1,024 frames``."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def figure(value: float, form: str) -> str:
-    """Format a figure; one too long for a column (in wrong units, say) becomes short: ``2.1e9``.
+    """Format a number; one too long for a column (in wrong units, say) is shortened: ``2.1e9``.
 
     Args:
-        value: any; NaN and infinite ones too.
-        form: as :func:`format` takes it.
+        value: any number, including NaN and infinity.
+        form: format specification, see :func:`format`.
     """
     sign = "+" if form.startswith("+") else ""
     percent = "%" if form.endswith("%") else ""
@@ -36,19 +36,19 @@ def figure(value: float, form: str) -> str:
     if abs(value) >= limit:
         short = f"{value * scale:{sign}.1e}"
         return short.replace("e+0", "e").replace("e+", "e") + percent
-    # "g" would write thousands with an exponent, which is longer than the number.
+    # "g" writes thousands with an exponent, which would be longer.
     return format(
         value, f"{sign},.0f" if form.endswith("g") and abs(value) >= 999.5 else form
     )
 
 
 def size(count: float) -> str:
-    """Return a number of bytes in decimal units."""
+    """Format a number of bytes in decimal units."""
     amount = float(count)
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if (
             amount < 999.5 or unit == "TB"
-        ):  # a value that rounds to 1000 is 1.0 of the next unit
+        ):  # a value that rounds to 1000 becomes 1.0 of the next unit
             break
         amount /= 1000
     digits = 0 if unit == "B" or (amount >= 99.95 and unit != "TB") else 1
@@ -56,7 +56,7 @@ def size(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a number of seconds in the unit that suits it: ``12.0 s``, ``15 min``, ``3.2 h``, ``4.7 days``."""
+    """Format a number of seconds in a suitable unit: ``12.0 s``, ``15 min``, ``3.2 h``, ``4.7 days``."""
     if seconds < 90:
         return f"{seconds:.1f} s"
     if seconds < 5400:

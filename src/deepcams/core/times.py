@@ -1,4 +1,4 @@
-"""Time constants, how a moment is printed, and times that storage has rounded."""
+"""Time constants, formatting of times, and correction of times rounded in storage."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ DAY_SECONDS = 24 * HOUR_SECONDS
 
 
 def season_of(months: np.ndarray) -> np.ndarray:
-    """Return the quarter of calendar months (since January 1970): 0 for December to February, to 3 for autumn's."""
+    """Return the season of months (counted from January 1970): 0 for December-February to 3 for September-November."""
     return (np.asarray(months) + 1) % 12 // 3
 
 
 MEAN_STAMP: ContextVar[Literal["start", "middle", "end"] | None] = ContextVar(
     "mean_stamp", default=None
 )
-"""Which moment of their interval means without time bounds are stamped at, where the caller does not say."""
+"""Default position of the stamp in the interval of means without time bounds."""
 
 
 LONG_MEANS: ContextVar[bool] = ContextVar("long_means", default=False)
-"""Whether means over days and longer are opened: to be shown; whoever computes with hours must refuse them."""
+"""Whether means over days or longer may be opened, for display only; code that needs hours must refuse them."""
 
 
 @contextmanager
 def long_means_opened() -> Iterator[None]:
-    """Open means over days and longer within the block, too."""
+    """Allow means over days or longer to be opened within the block."""
     token = LONG_MEANS.set(True)
     try:
         yield
@@ -47,20 +47,20 @@ def long_means_opened() -> Iterator[None]:
 
 
 def stamp(moment: np.datetime64) -> str:
-    """Return a moment for people, to the minute: ``2019-12-31 15:00``."""
+    """Format a time to the minute: ``2019-12-31 15:00``."""
     return str(np.datetime64(moment).astype("datetime64[m]")).replace("T", " ")
 
 
 def stamp_seconds(seconds: float) -> str:
-    """Return :func:`stamp` of a number of seconds since 1970 UTC."""
+    """Format seconds since 1970 UTC, see :func:`stamp`."""
     return stamp(np.datetime64(int(seconds), "s"))
 
 
 def storage_precision(encoding: Mapping[str, Any], times: np.ndarray) -> np.timedelta64:
-    """Return the distance of two neighbouring times as a file stores them; 0 for whole numbers.
+    """Return the resolution at which a file stores times; 0 for integers, which are exact.
 
     Args:
-        encoding: of the coordinate, as xarray keeps it: ``dtype`` and ``units`` ("days since 1-1-1").
+        encoding: xarray encoding of the coordinate: ``dtype`` and ``units`` ("days since 1-1-1").
         times: ``datetime64``, not empty.
     """
     dtype, words = (
@@ -84,18 +84,18 @@ def storage_precision(encoding: Mapping[str, Any], times: np.ndarray) -> np.time
 
 
 def snap(times: np.ndarray, precision: np.timedelta64, where: object) -> np.ndarray:
-    """Return times moved to the half hour (or to the minute, for shorter cadences) that storage rounded them from.
+    """Round times to the half hour (or to the minute, for shorter cadences) to undo rounding in storage.
 
-    They may be off by the storage's precision or a second, whichever is more, and never by more than a tenth of the
-    cadence; what is off by more than a second is told.
+    The tolerance is the storage precision or a second, whichever is more, and at most a tenth of the cadence;
+    corrections of more than a second are reported.
 
     Args:
         times: ``datetime64[ns]``, in any order.
         precision: see :func:`storage_precision`.
-        where: the coordinate, for messages.
+        where: coordinate named in error messages.
 
     Raises:
-        InputError: some are off by more.
+        InputError: a time differs by more than the tolerance.
     """
     steps = np.diff(np.unique(times))
     steps = steps[steps > MINUTE / 2]
@@ -132,10 +132,10 @@ def snap(times: np.ndarray, precision: np.timedelta64, where: object) -> np.ndar
 
 
 def _refuse_uneven(times: np.ndarray, cadence: np.timedelta64, where: object) -> None:
-    """Refuse exact times of which some lie next to an even cadence: 17:59 among three-hourly ones.
+    """Refuse exactly stored times that just miss a regular cadence: 17:59 among three-hourly ones.
 
     Raises:
-        InputError: there is one.
+        InputError: there is such a time.
     """
     length = int(cadence.astype("timedelta64[ns]").astype(np.int64))
     since = times.astype(np.int64)

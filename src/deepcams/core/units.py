@@ -1,4 +1,4 @@
-"""Units of concentrations: parsed, never guessed."""
+"""Parsing of concentration units, which are never guessed."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ _CONCENTRATION = re.compile(
 
 
 def units_factor(units: object, where: object) -> float:
-    """Return the factor that turns a mass concentration in ``units`` into ug m-3.
+    """Return the factor that converts a mass concentration in ``units`` to ug m-3.
 
     Understands ``kg m**-3``, ``kg/m3``, ``kg m^-3``, ``1e-9 kg m-3``, ``micrograms per cubic meter``, both micro signs,
-    superscript digits, and g, mg, ng. Units are never guessed: none, or ``1``, is refused like any other wrong unit.
+    superscript digits, and g, mg, ng. Missing units and ``1`` are refused like any other wrong unit.
 
     Raises:
-        InputError: the units are no mass concentration.
+        InputError: the units are not those of a mass concentration.
     """
     text = str(units).strip().translate(_SIGNS)
-    text = text.lower() if text.isupper() else text  # (else Mg would be mg)
+    text = text.lower() if text.isupper() else text  # only then: Mg is not mg
     grams = r"\b((?:kilo|milli|micro|nano)?gram)(?:me)?s?\b"
     text = re.sub(grams, lambda found: _WORDS[found[1].lower()], text, flags=re.I)
     text = re.sub(r"\bmet(?:er|re)s?\b", "m", text, flags=re.I).replace("E", "e")

@@ -1,6 +1,6 @@
-"""URLs of object stores and web servers, beside paths on this machine.
+"""URLs of object stores and web servers, as an alternative to local paths.
 
-``Path`` would make ``s3:/bucket`` of ``s3://bucket``, so a place that may be a URL is a ``Path`` or a :class:`Url`.
+``Path`` would turn ``s3://bucket`` into ``s3:/bucket``, so a place that may be a URL is a ``Path`` or a :class:`Url`.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ _SQUASHED = re.compile(rf"({'|'.join(SCHEMES)}):/[^/]")
 
 @total_ordering
 class Url:
-    """A URL, shown without ``user:password`` and query wherever it is turned into text.
+    """A URL whose text form omits ``user:password`` and the query.
 
     Attributes:
         scheme: ``s3``, ``gs``, ``az``, ``https`` or ``http``.
-        path: host or bucket, and the path in it, without a slash at the end.
-        user: ``user:password``; empty for none.
-        query: with its question mark; empty for none.
+        path: host or bucket, and the path in it, without a trailing slash.
+        user: ``user:password``, or empty.
+        query: query with its question mark, or empty.
 
     Raises:
-        InputError: no such URL, or a bucket's with a user or a query.
+        InputError: the URL is invalid, or one of a bucket has a user or a query.
     """
 
     def __init__(self, text: str) -> None:
@@ -56,7 +56,7 @@ class Url:
 
     @property
     def is_web(self) -> bool:
-        """Whether it is a web server's, which can be read but neither listed nor written to."""
+        """Whether it is on a web server, which can be read but neither listed nor written to."""
         return self.scheme in ("https", "http")
 
     @property
@@ -66,17 +66,17 @@ class Url:
 
     @property
     def suffix(self) -> str:
-        """The ending of the name, with its dot."""
+        """The suffix of the name, with its dot."""
         return Path(self.name).suffix
 
     @property
     def has_key(self) -> bool:
-        """Whether it names something within a bucket or host."""
+        """Whether it names something within a bucket or host, not the bucket or host itself."""
         return "/" in self.path
 
     @property
     def parent(self) -> Url:
-        """The URL of what it is in; of a bucket or host itself."""
+        """The URL of the containing folder; a bucket or host is its own parent."""
         return self._with(self.path.rpartition("/")[0] or self.path)
 
     def __truediv__(self, name: str) -> Url:
@@ -87,11 +87,11 @@ class Url:
         return Url(f"{self.scheme}://{user}{path}{self.query}")
 
     def is_in(self, other: Url) -> bool:
-        """Return whether it is ``other``, or within it."""
+        """Return whether it is ``other`` or within it."""
         return f"{self}/".startswith(f"{other}/")
 
     def with_secrets(self) -> str:
-        """Return it as it was typed, for the library that asks the server; never to be shown."""
+        """Return the full URL with credentials and query, for requests only; never display it."""
         user = f"{self.user}@" if self.user else ""
         return f"{self.scheme}://{user}{self.path}{self.query}"
 
@@ -112,14 +112,14 @@ class Url:
 
 
 Place: TypeAlias = Path | Url
-"""Where something is: a path on this machine, or a URL."""
+"""A local path or a URL."""
 
 
 def place_of(given: str | Path | Url) -> Place:
-    """Return what was given as a path or a URL.
+    """Convert the argument to a path or a URL.
 
     Raises:
-        InputError: a URL of an unknown kind, or one that ``Path`` has squashed.
+        InputError: the URL's scheme is unknown, or its slashes were joined by ``Path``.
     """
     if isinstance(given, Url):
         return given
@@ -137,6 +137,6 @@ def place_of(given: str | Path | Url) -> Place:
 
 
 def without_secrets(text: str) -> str:
-    """Return a word of a command line; a URL without ``user:password`` and query."""
+    """Return a command-line argument; a URL loses its ``user:password`` and query."""
     found = _URL.fullmatch(text)
     return f"{found[1]}://{found[3]}" if found else text

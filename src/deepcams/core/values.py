@@ -1,4 +1,4 @@
-"""Values of a field: what is missing, what is set to 0, what is refused."""
+"""Cleaning of field values: which are missing, which are set to 0, which are refused."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     import xarray as xr
 
 SMALL_NEGATIVE = -1.0
-"""Values from here (ug m-3) up to 0 are noise of packing and analysis and become 0; lower ones are missing."""
+"""Lower bound (ug m-3) of negative values that are packing or analysis noise and become 0; lower ones are missing."""
 IMPLAUSIBLE = 1e7
-"""Values from here on (ug m-3; 10 g m-3) are undefined values not marked as missing, or in other units."""
+"""Threshold (ug m-3; 10 g m-3) from which values are taken as unmarked missing values or wrong units."""
 
 
 @dataclass(frozen=True)
 class ValueCounts:
-    """Counts of values by what was done to them while loading; counts add.
+    """Counts of values by how they were treated while loading; counts can be added.
 
     Attributes:
-        total: values seen.
+        total: all values.
         missing: NaN in the input.
         negative: small negatives set to 0.
         implausible: values set to missing: below :data:`SMALL_NEGATIVE`, or (in :func:`clean`) too large.
-        clipped: values above what a network's scaling can hold, which lose the excess.
+        clipped: values clipped to the maximum of a network's scaling.
     """
 
     total: int = 0
@@ -46,17 +46,17 @@ class ValueCounts:
 
 
 def clean(values: np.ndarray) -> ValueCounts:
-    """Apply deepcams' rule to concentrations, in place: small negatives become 0, impossible values missing.
+    """Clean concentrations in place: small negatives become 0, impossible values missing.
 
-    Values computed with are first checked by :func:`refuse_impossible`, so that only those below
-    :data:`SMALL_NEGATIVE` become missing; values that are only shown need no check.
+    Values used in computations are first checked by :func:`refuse_impossible`, so that only those below
+    :data:`SMALL_NEGATIVE` become missing here; values only displayed need no check.
 
     Args:
         values: of any shape, float, ug m-3; NaN is missing.
     """
     if (
         values.size and values.min() >= 0 and values.max() < IMPLAUSIBLE
-    ):  # a NaN makes both false
+    ):  # NaN makes both comparisons false
         return ValueCounts(values.size)
     missing = np.isnan(values)
     with np.errstate(invalid="ignore"):
@@ -71,15 +71,15 @@ def clean(values: np.ndarray) -> ValueCounts:
 def refuse_impossible(
     values: np.ndarray, where: object, place: Callable[[Sequence[int]], str]
 ) -> None:
-    """Refuse infinite values, and those that no air can have (:data:`IMPLAUSIBLE`).
+    """Refuse infinite and physically impossible values (:data:`IMPLAUSIBLE`).
 
     Args:
         values: of any shape, float, ug m-3; NaN is missing.
-        where: file or field, for the message.
-        place: describes the place of a value, given its indices.
+        where: file or field named in the error message.
+        place: describes the location of a value, given its indices.
 
     Raises:
-        InputError: there is one; the first infinite one, or the largest, is named with its place.
+        InputError: there is such a value; the message names the first infinite one, or the largest.
     """
     if not values.size:
         return
@@ -106,14 +106,14 @@ def refuse_impossible(
 def load_values(
     field: xr.DataArray, where: object = "field"
 ) -> tuple[np.ndarray, ValueCounts]:
-    """Read a field's values into memory: float32, never negative, missing ones NaN, with counts.
+    """Load a field's values: float32, non-negative, NaN where missing; return them with their counts.
 
     Raises:
-        InputError: an infinite value, or one that no air can have (:data:`IMPLAUSIBLE`).
+        InputError: a value is infinite or impossible (:data:`IMPLAUSIBLE`).
     """
     values = np.array(
         field.data, dtype=np.float32
-    )  # a copy, for clean() works in place
+    )  # copied because clean() works in place
 
     def place(at: Sequence[int]) -> str:
         time, row, column = at
@@ -125,7 +125,7 @@ def load_values(
 
 
 def tell_counts(counts: ValueCounts) -> None:
-    """Give a notice where values were changed while loading."""
+    """Issue a notice if values were changed while loading."""
     if counts.implausible:
         notice(
             f"{counts.implausible} values below {SMALL_NEGATIVE:g} {UNITS} are taken as missing"

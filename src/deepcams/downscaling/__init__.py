@@ -1,1 +1,1 @@
-"""The long run: plan, work items, output."""
+"""Downscaling runs: plan, work items, output."""

@@ -1,8 +1,8 @@
-"""Add later hours to a finished store; readers find the old store until the new one is whole.
+"""Append later hours to a finished store; readers see the old store until the new one is complete.
 
-Shards of new hours lie beyond the end that the metadata tell, so nobody sees them. The last item, if it was cut off,
-is computed again as a whole: its earlier hours stay as they were, or become what later frames make of them. Then the
-coordinates are written, in chunks that the old metadata fit too, and the metadata last.
+Shards of new hours lie beyond the end given in the metadata, so they are invisible. If the last item was incomplete,
+it is recomputed as a whole: its earlier hours stay the same unless later frames change them. Then the coordinates are
+written, in chunks that also fit the old metadata, and the metadata last.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from deepcams.writers.target import REQUEST
 
 
 def earlier_inputs(out: str | Place) -> list[str]:
-    """Return the inputs that a store was made from, as far as they are still where they were."""
+    """Return those inputs of a store that still exist at their recorded paths."""
     record = open_target(out).records.get(REQUEST[0])
     inputs = [] if record is None else [str(one) for one in record.facts["inputs"]]
     return [one for one in inputs if "://" in one or Path(one).exists()]
@@ -40,8 +40,8 @@ class Extension:
     """A planned extension; nothing has been written. See :func:`plan_extension`.
 
     Attributes:
-        job: the run that would make the whole store.
-        before: times that the store has.
+        job: the run that would write the whole store.
+        before: existing times of the store.
     """
 
     job: Job
@@ -50,7 +50,7 @@ class Extension:
     def run(
         self, progress: Progress = no_progress, workers: Workers | None = None
     ) -> Summary:
-        """Write the new hours, and what the end of the store becomes by them.
+        """Write the new hours, and the last existing ones if they change.
 
         Args:
             progress, workers: see :meth:`Job.run`.
@@ -82,14 +82,14 @@ class Extension:
         refuse_changes({**found, **same}, self.job.identity, path, do)
 
     def _todo(self) -> list[Item]:
-        """Return the new items, and the last ones of before if later frames change them; forget what is out of date."""
+        """Return the new items and existing ones that later frames change; outdated records are removed."""
         job, plan = self.job, self.job.plan
         todo = []
         for item in plan.items[
             _first_changed(self.before, plan.chain.reach, plan.chain.max_gap) :
         ]:
             if plan.times[item.start] < plan.field.time.values[0]:
-                continue  # whole, and its input is not here
+                continue  # complete, and its input is absent
             record = job.target.record(item)
             now = job.inputs.fingerprint(plan.frames(item))
             if record is not None and record.inputs == now:
@@ -103,17 +103,16 @@ class Extension:
 
 
 def plan_extension(field: xr.DataArray, out: str | Place, **settings: Any) -> Extension:
-    """Plan to add later hours to a store.
+    """Plan to append later hours to a store.
 
     Args:
-        field: canonical input, lazy: the new frames, and those of before from the last work item of the store on (or
-            all of them).
-        out: a Zarr store that :func:`deepcams.downscale_to` made.
-        settings: as the store was made with; see :func:`plan_job`.
+        field: canonical input, lazy: the new frames, and the earlier ones from the store's last work item on (or all).
+        out: a Zarr store written by :func:`deepcams.downscale_to`.
+        settings: the settings of the store; see :func:`plan_job`.
 
     Raises:
-        InputError: no Zarr store, other hours than the store's and later ones, or frames that do not reach back far
-            enough.
+        InputError: ``out`` is not a Zarr store, the hours do not continue those of the store, or the frames do not
+            reach back far enough.
     """
     target = open_target(out)
     before, attributes = target.before()
@@ -151,7 +150,7 @@ def plan_extension(field: xr.DataArray, out: str | Place, **settings: Any) -> Ex
 
 
 def _first_changed(before: np.ndarray, reach: int, gap: np.timedelta64) -> int:
-    """Return the number of the first item that later frames may change: those reach back before the store's end."""
+    """Return the number of the first item that later frames may change; they affect hours before the store's end."""
     last = before[-1] - reach * gap
     return int(max(np.searchsorted(before, last, side="right") - 1, 0) // ITEM_HOURS)
 

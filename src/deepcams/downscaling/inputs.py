@@ -1,4 +1,4 @@
-"""Input frames of a run, and their fingerprints, by which a rerun notices that a file was changed."""
+"""Input frames of a run, and their fingerprints, with which a rerun detects changed files."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from deepcams.readers.frames import Frames
 from deepcams.writers import Item, Target
 
 SCAN_BYTES = 1 << 30
-"""Inputs up to this size are read once before anything is written, so that bad values leave nothing behind."""
+"""Largest input, bytes, that is read once before writing, so that bad values leave no output behind."""
 
 
 class Inputs:
     """Input frames and their fingerprints.
 
     Args:
-        plan: the run.
-        where: the input in the user's words.
+        plan: plan of the run.
+        where: name of the input in messages.
     """
 
     def __init__(self, plan: Plan, where: str) -> None:
@@ -39,10 +39,10 @@ class Inputs:
 
     @staged("read")
     def scan(self) -> None:
-        """Read an input of moderate size once, before anything is written, and keep each frame's fingerprint.
+        """Read an input of at most :data:`SCAN_BYTES` once before writing, and keep each frame's fingerprint.
 
         Raises:
-            InputError: an infinite value, or no value at all.
+            InputError: a value is infinite, or all are missing.
         """
         if self._fingerprints or self._plan.field.nbytes > SCAN_BYTES:
             return
@@ -62,11 +62,11 @@ class Inputs:
 
     @staged("read")
     def fingerprint(self, frames: np.ndarray, piece: xr.DataArray | None = None) -> str:
-        """Return the fingerprint of frames; those that were scanned are neither read nor hashed again.
+        """Return the fingerprint of frames; scanned frames are not read again.
 
         Args:
-            frames: their indices.
-            piece: their values, if they were read.
+            frames: indices of the frames.
+            piece: values of the frames, if already read.
         """
         if self._fingerprints:
             return fingerprint(*(self._fingerprints[frame] for frame in frames))
@@ -75,10 +75,10 @@ class Inputs:
         )
 
     def unfinished(self, target: Target, wanted: Sequence[Item]) -> list[Item]:
-        """Return which of some items are still to do.
+        """Return those of the wanted items that are not finished.
 
         Raises:
-            OutputError: a finished one was computed from other values than the input has now.
+            OutputError: a finished item was computed from other values than the input has now.
         """
         plan = self._plan
 

@@ -1,4 +1,4 @@
-"""The run that writes: planned, checked, laid out, filled item by item, and resumed after any interruption."""
+"""Runs that write output: planned, checked, laid out, filled item by item, and resumable."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ from deepcams.writers.layout import status_attributes
 from deepcams.writers.target import AGAIN, REQUEST, merge_records
 
 WAIT_FOR_PARTS = 120.0
-"""Seconds to wait while another part lays the output out, or until the lock of a killed one is known to be stale."""
+"""Timeout, seconds, while another part lays out the output, or until the lock of a killed one is stale."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +69,14 @@ class Summary:
     """The result of a run.
 
     Attributes:
-        path: where the output is.
+        path: path or URL of the output.
         total: hours by status, counts, missing cells and maximum of the whole output, or of this part while others
             are unfinished.
-        hours: hours of all these.
-        computed: hours that this run computed (the others were finished before).
-        seconds: how long it took.
+        hours: number of hours that ``total`` covers.
+        computed: number of hours computed by this run (the others were finished before).
+        seconds: duration of the run.
         bytes: size on disk.
-        left: hours of other parts that are not finished yet.
+        left: number of unfinished hours of other parts.
     """
 
     path: Place
@@ -93,14 +93,14 @@ class Estimate:
     """The expected result of a run.
 
     Attributes:
-        hours: output hours.
-        missing: how many of them are in gaps.
+        hours: number of output hours.
+        missing: number of these hours in gaps.
         grid: output grid.
-        bytes: size on disk, from the compression of the first item's values.
-        raw: size uncompressed.
-        seconds: time, from computing and compressing the first item.
-        memory: most resident memory of the process, bytes: what it took so far, and an item that is written while the
-            next one is computed.
+        bytes: size on disk, estimated from the compression of the first item.
+        raw: uncompressed size, bytes.
+        seconds: duration, estimated from computing and compressing the first item.
+        memory: peak resident memory of the process, bytes: the peak so far plus one item that is written while the
+            next is computed.
         free: free bytes on the output's disk; ``None`` in an object store.
     """
 
@@ -119,14 +119,14 @@ class Job:
     """A planned run; nothing has been written. See :func:`plan_job`.
 
     Attributes:
-        plan: the work.
+        plan: plan of the work.
         target: the output.
-        layout: how it is laid out.
-        identity: everything that decides it.
-        where: the input in the user's words.
+        layout: structure of the output.
+        identity: everything that determines the output.
+        where: name of the input in messages.
         overwrite: whether to replace an output with other contents.
         request: inputs and settings, to plan the run again.
-        again: by name, why items that were finished are computed again.
+        again: reasons for recomputing finished items, by item name.
     """
 
     plan: Plan
@@ -142,7 +142,7 @@ class Job:
         self.inputs = Inputs(self.plan, self.where)
 
     def estimate(self) -> Estimate:
-        """Compute the first item that has data and estimate the whole from it; nothing is written."""
+        """Compute the first item that has data and extrapolate from it; nothing is written."""
         check_folder(self.target.path)
         check_existing(self.target, self.identity, self.overwrite)
         with_data = (item for item in self.plan.items if self.plan.frames(item).size)
@@ -175,13 +175,13 @@ class Job:
         """Write what is missing.
 
         Args:
-            progress: told of the stages ``downscale`` and ``write``, in hours.
-            workers: who computes and writes the items; ``None``: this process.
-            part: do these items alone. Other processes may do the other parts at the same time; the last one to end
-                finishes the output.
+            progress: called with the stages ``downscale`` and ``write``, in hours.
+            workers: workers that compute and write the items; ``None``: this process.
+            part: process only these items. Other processes may process the other parts at the same time; the last one
+                to end finishes the output.
 
         Raises:
-            InputError: bad values in the input.
+            InputError: the input has invalid values.
             OutputError: the output exists with other contents or settings, another process writes to it, or it cannot
                 be written.
         """
@@ -202,7 +202,7 @@ class Job:
                 found,
                 "remove the old output once, before the parts begin",
             )
-        self.inputs.scan()  # before others have to wait
+        self.inputs.scan()  # before taking the lock
         with locked(part_lock(target.lock, str(part)), path, WAIT_FOR_PARTS) as own:
             with locked(target.lock, path, WAIT_FOR_PARTS) as lock:
                 target.guard = lock.check
@@ -216,7 +216,7 @@ class Job:
                 return self.finish(began, progress, items, computed)
 
     def refuse_parts(self, part: Part | None) -> int:
-        """Refuse to write beside other processes that may write the same items; return how many write others."""
+        """Refuse to run if another process may write the same items; return the number of processes writing others."""
         held = held_parts(self.target.lock)
         held.pop(str(part), None)
         for other, who in held.items():
@@ -245,7 +245,7 @@ class Job:
             raise
 
     def _begin(self, alone: bool) -> bool:
-        """Lay out the output, or prepare to go on with it; return whether it was there."""
+        """Lay out the output, or prepare to resume it; return whether it already existed."""
         resumed = check_existing(self.target, self.identity, self.overwrite)
         plan, target = self.plan, self.target
         self.inputs.scan()
@@ -260,21 +260,21 @@ class Job:
         return resumed
 
     def _left(self) -> int:
-        """Return the hours of unfinished items; other parts wait for the lock, so no record is read."""
+        """Return the number of unfinished hours, without reading records, because other parts wait for the lock."""
         names = set(self.target.records.names())
         if not names and self.target.total(self.plan.items) is not None:
-            return 0  # one finished file, which needs no records
+            return 0  # a single finished file has no records
         return sum(item.hours for item in self.plan.items if item.name not in names)
 
     def keep_request(self) -> None:
-        """Write down what was asked for, twice: without it nothing could be repaired."""
+        """Record the request twice: it is needed for any repair."""
         for name in REQUEST:
             self.target.records.put(Record(name, facts=self.request))
 
     def finish(
         self, began: float, progress: Progress, items: Sequence[Item], computed: int
     ) -> Summary:
-        """Put everything in its place, as far as all parts are finished, and describe these items."""
+        """Finish the output if all parts are finished, and summarise these items."""
         plan, target = self.plan, self.target
         left = 0 if len(items) == len(plan.items) else self._left()
         if not left:
@@ -307,9 +307,9 @@ class Job:
 
     @staged("check")
     def _check_space(self) -> None:
-        """Stop before the start where the disk cannot hold the estimate: one frame, refined and compressed.
+        """Refuse to start if the disk cannot hold the output, estimated from one refined and compressed frame.
 
-        Networks are slow, and their frames compress like those of the default method, which replaces them here.
+        Networks are replaced by the default method here: they are slow, and their frames compress similarly.
         """
         if free_bytes(self.target.path) is None:
             return
@@ -328,14 +328,14 @@ class Job:
         check_space(self.target.path, size * sum(map(self._known, self.plan.items)))
 
     def _known(self, item: Item) -> int:
-        """Return how many hours of an item are not in a gap."""
+        """Return the number of hours of an item that are not in a gap."""
         plan = self.plan
         times, hours = plan.field.time.values, plan.hours(item)
         status = hour_status(times, hours, plan.chain.max_gap)
         return int(np.count_nonzero(status))
 
     def compute(self, item: Item) -> tuple[np.ndarray, np.ndarray, Record]:
-        """Return an item's rounded values, its hours' status and its record."""
+        """Return an item's rounded values, the status of its hours, and its record."""
         plan, hours = self.plan, self.plan.hours(item)
         frames, own = plan.frames(item), plan.is_own(item)
         piece = self.inputs.read(frames)
@@ -345,7 +345,7 @@ class Job:
         status, missing_cells, largest = examine(
             values, plan.field.time.values, hours, plan.chain.max_gap
         )
-        if plan.chain.clips_fine:  # a network in time was given the fine analysis hours
+        if plan.chain.clips_fine:  # its input were fine analysis hours
             clipped = int((values[status == ANALYSIS] > plan.chain.clip_above).sum())
             counts = replace(counts, clipped=clipped)
         self.layout.rounding(values)
@@ -367,7 +367,7 @@ class Job:
         items: Sequence[Item],
         settle: bool,
     ) -> int:
-        """Compute and write the unfinished ones of some items; return their hours."""
+        """Compute and write the unfinished items; return their number of hours."""
         todo = self.inputs.unfinished(self.target, items)
         return self.fill(progress, workers, items, todo, settle)
 
@@ -383,12 +383,12 @@ class Job:
 
         Args:
             progress, workers: see :meth:`run`.
-            items: all that the progress counts.
-            todo: those of them to do.
-            settle: whether no other process writes, so that whole files can be finished.
+            items: all items, for the progress total.
+            todo: items to process.
+            settle: whether no other process writes, so that complete files can be assembled.
 
         Returns:
-            the hours of ``todo``.
+            the number of hours of ``todo``.
         """
         total, hours = (sum(item.hours for item in each) for each in (items, todo))
         done = total - hours
@@ -404,15 +404,15 @@ class Job:
 
 
 class Downscaling(Work[Item, tuple[np.ndarray, np.ndarray, Record], None]):
-    """The work of a job, for its workers."""
+    """The work of a job as done by its workers."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
         if isinstance(job.target.path, Url):
-            self.writes_at_once = 2  # one is compressed while one is sent
+            self.writes_at_once = 2  # compress one while sending another
 
     def start(self) -> None:
-        """Set how the process of a worker keeps memory."""
+        """Configure memory management in a worker process."""
         keep_memory()
 
     def compute(self, item: Item) -> tuple[np.ndarray, np.ndarray, Record]:
@@ -443,15 +443,15 @@ def plan_job(
         field: canonical input, lazy.
         out: a name ending in ``.zarr`` or ``.nc``, a folder, or the URL of a Zarr store (``s3://BUCKET/NAME.zarr``).
         rounding: bound on the relative error of bit-rounding; 0 turns it off.
-        split: one netCDF a ``day`` or a ``month`` (the default) in a folder.
+        split: one netCDF file per ``day`` or ``month`` (the default) in a folder.
         overwrite: replace an output with other contents.
         inputs: the files that ``field`` was opened from, for provenance and reruns.
-        command: the command, for the history.
+        command: command line for the history attribute.
         before: times of the store that the run extends (:mod:`deepcams.downscaling.extend`).
         settings: see :func:`deepcams.downscale`.
 
     Raises:
-        InputError: an argument or the field is not what was expected.
+        InputError: an argument or the field is invalid.
     """
     keep_apart(place_of(out), [place_of(path) for path in inputs])
     target = open_target(out, split)
@@ -494,7 +494,7 @@ def _absolute(place: Place) -> Place:
 
 
 def _plain(value: Any) -> Any:
-    """Return a setting as JSON types; the path of a checkpoint as an absolute one."""
+    """Convert a setting to JSON types; paths of checkpoints become absolute."""
     if isinstance(value, str) and Path(value).suffix and Path(value).is_file():
         return str(Path(value).absolute())
     if isinstance(value, tuple):
@@ -512,13 +512,13 @@ def downscale_to(
     workers: int | None = None,
     **settings: Any,
 ) -> Summary:
-    """Downscale a field and write the result; finished work of an earlier, interrupted run is not done again.
+    """Downscale a field and write the result; an interrupted run is resumed.
 
     Args:
         field: canonical input, lazy.
         out: a name ending in ``.zarr`` or ``.nc``, a folder, or the URL of a Zarr store (``s3://BUCKET/NAME.zarr``).
-        progress: told of the stages ``downscale`` and ``write``, in hours.
-        workers: number of processes on this machine. ``None``: the workers of the ``distributed.Client`` in scope,
+        progress: called with the stages ``downscale`` and ``write``, in hours.
+        workers: number of local processes. ``None``: the workers of the current ``distributed.Client`` if there is one,
             else this process.
         settings: see :func:`plan_job` and :func:`deepcams.downscale`.
 

@@ -1,4 +1,4 @@
-"""Settings of the C library and HDF5 that keep a process's memory for its next use, and level."""
+"""Settings of the C library and HDF5 that let a process reuse memory and keep its usage constant."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _NEVER = 2**31 - 1
 
 
 def keep_memory() -> None:
-    """Keep freed memory for the next array; for the whole process, so only commands call it.
+    """Keep freed memory for the next array; this affects the whole process, so only commands call it.
 
-    A frame makes and frees hundreds of arrays of a few MB. The C library (glibc) by itself hands those back to the
-    system and fetches their pages anew, which cost a third of a run's time. Kept in one arena for all threads, memory
-    stays level over a long run; arrays of 32 MB and more (a day of hours) are handed back, so that no hole of that size
-    is left. HDF5 by itself keeps up to 64 MB of each variable, though frames are read in whole chunks, once.
+    A frame allocates and frees hundreds of arrays of a few MB. By default the C library (glibc) returns them to the
+    system and requests new pages, which took a third of a run's time. With one arena for all threads, memory use stays
+    constant over a long run; arrays of 32 MB and more (a day of hours) are returned, to avoid fragmentation. HDF5
+    caches up to 64 MB per variable by default, although frames are read once, in whole chunks.
     """
     import netCDF4
 
@@ -29,5 +29,5 @@ def keep_memory() -> None:
         library.mallopt(_M_MMAP_THRESHOLD, _LARGE)
         library.mallopt(_M_TRIM_THRESHOLD, _NEVER)
         library.mallopt(_M_ARENA_MAX, 1)
-    except (OSError, AttributeError):  # another C library: nothing to set
+    except (OSError, AttributeError):  # not glibc: nothing to set
         return

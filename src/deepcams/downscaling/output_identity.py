@@ -1,4 +1,4 @@
-"""Provenance of an output: its identity (for reruns) and its global attributes (for people)."""
+"""Provenance of an output: its identity (for reruns) and its global attributes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LICENCE = "Licence to use Copernicus Products, https://www.copernicus.eu/en/acce
 
 
 def describe_inputs(paths: Sequence[str | Place]) -> list[dict[str, Any]]:
-    """Return name and size of each input file, sorted; of a folder or store the sum of its files' sizes."""
+    """Return name and size of each input file, sorted; for a folder or store the total size of its files."""
     places = sorted({place_of(path) for path in paths}, key=str)
     return [{"name": place.name, "bytes": _size(place)} for place in places]
 
@@ -73,11 +73,11 @@ def check_existing(target: Target, identity: Identity, overwrite: bool) -> bool:
 
     Args:
         target: the output.
-        identity: of the run.
-        overwrite: whether an output with other contents is to be replaced.
+        identity: identity of the run.
+        overwrite: whether to replace an output with other contents.
 
     Raises:
-        OutputError: it may not be touched.
+        OutputError: the existing output may not be changed.
     """
     path = target.path
     if not target.exists() or overwrite:
@@ -93,17 +93,17 @@ def check_existing(target: Target, identity: Identity, overwrite: bool) -> bool:
 
 
 def free_bytes(path: Place) -> int | None:
-    """Return the free bytes of the output's disk; object stores say nothing of the kind."""
+    """Return the free bytes of the output's disk, or ``None`` for object stores."""
     if isinstance(path, Url):
         return None
     return shutil.disk_usage(path if path.is_dir() else path.parent).free
 
 
 def check_space(path: Place, size: int) -> None:
-    """Refuse an output of more bytes than its disk has left.
+    """Refuse an output larger than the free space on its disk.
 
     Raises:
-        OutputError: it has less.
+        OutputError: the disk has less free space.
     """
     free = free_bytes(path)
     if free is not None and size > free:
@@ -116,7 +116,7 @@ def check_space(path: Place, size: int) -> None:
 def identify(
     plan: Plan, form: str, rounding: float, inputs: Sequence[str | Place]
 ) -> dict[str, Any]:
-    """Return everything that decides the output, as JSON types; runs with the same identity write the same values."""
+    """Return everything that determines the output, as JSON types; equal identities give equal values."""
     first, last = (str(time.astype("datetime64[m]")) for time in plan.times[[0, -1]])
     source = SOURCE.get()
     return {
@@ -142,9 +142,9 @@ def global_attributes(plan: Plan, run: dict[str, Any], command: str) -> dict[str
     """Return the CF-1.11 and ACDD-1.3 attributes of the output, except its coverage.
 
     Args:
-        plan: the work.
-        run: its identity (:func:`identify`).
-        command: the command, for the history.
+        plan: plan of the work.
+        run: identity of the run (:func:`identify`).
+        command: command line for the history attribute.
     """
     species = label(str(plan.field.name))
     source = str(plan.field.attrs.get("source", "3-hourly fields on a coarser grid"))
@@ -174,15 +174,15 @@ def provenance(
     times: np.ndarray,
     previous: str | None = None,
 ) -> dict[str, Any]:
-    """Return the attributes that all outputs have alike: conventions, identifier, dates, people, licence, references.
+    """Return the attributes common to all outputs: conventions, identifier, dates, creator, licence, references.
 
     Args:
-        run: the output's identity, with ``inputs``.
-        command: the command, for the history.
-        species: for people.
-        source: where the input is from.
-        times: of the output, for the years of the acknowledgement.
-        previous: the input's own history.
+        run: identity of the output, with ``inputs``.
+        command: command line for the history attribute.
+        species: display name of the species.
+        source: origin of the input.
+        times: times of the output, for the years in the acknowledgement.
+        previous: history attribute of the input.
     """
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     settings = json.dumps(run, sort_keys=True)

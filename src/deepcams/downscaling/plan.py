@@ -1,7 +1,7 @@
-"""Plan a downscaling: which hours, which part of the globe, cut into work items; compute one item.
+"""Plan a downscaling (hours, region, work items), and compute one item.
 
-The lazy function :func:`downscale` and the command both go through :func:`plan_field` and :func:`compute_hours`, so
-they give the same values.
+The lazy function :func:`downscale` and the command both use :func:`plan_field` and :func:`compute_hours`, so they give
+the same values.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ Place = tuple[slice, slice | np.ndarray]
 
 @dataclass(frozen=True)
 class Crop:
-    """Which part of the input is read, and which part of its result is the output.
+    """The part of the input that is read, and the part of its result that is output.
 
     Attributes:
         region: grid of the input that is read: the box's cells and a halo.
-        read: its place in the input.
+        read: rows and columns of the region in the input.
         grid: output grid: all fine nodes of the box's cells.
-        output: its place in the region's result.
-        own: place of the box's own cells in the region.
+        output: rows and columns of the output grid in the region's result.
+        own: rows and columns of the box's cells in the region, without the halo.
     """
 
     region: Grid
@@ -61,17 +61,17 @@ def crop_to(
     halo: int,
     halo_at_poles: int | None = None,
 ) -> Crop:
-    """Return the whole coarse cells that a box touches, with ``halo`` nodes round them where the data have any.
+    """Return the whole coarse cells that a box touches, with ``halo`` nodes around them as far as available.
 
     Args:
-        grid: of the (coarse) input.
+        grid: grid of the (coarse) input.
         box: west, south, east and north, or ``None`` for all.
-        factor: how much finer the output is.
-        halo: how many input nodes beyond a cell may change it.
-        halo_at_poles: of these, how many are needed across a pole too (default: all).
+        factor: refinement factor of the output.
+        halo: number of input nodes beyond a cell that may influence it.
+        halo_at_poles: number of these that are also needed across a pole (default: all).
 
     Raises:
-        InputError: the box is no box or lies outside the data.
+        InputError: the box is invalid or lies outside the data.
     """
     cells = region = grid
     if box is not None:
@@ -90,7 +90,7 @@ def _with_halo(cells: Grid, grid: Grid, halo: int, across: int) -> Grid:
     )
     if grid.periodic:
         west, columns = cells.west - halo, cells.columns + 2 * halo
-        # Across a pole comes the other side of the globe: a box near it needs the whole circle.
+        # Across a pole lies the other side of the globe, so a box near a pole needs all longitudes.
         polar = cells.north - across < 0 or cells.south + across > grid.last_row
         if polar or columns >= grid.around:
             west, columns = 0, grid.around
@@ -106,14 +106,14 @@ def _with_halo(cells: Grid, grid: Grid, halo: int, across: int) -> Grid:
 
 @dataclass(frozen=True)
 class Plan:
-    """The work to do, item by item.
+    """The work of a downscaling, divided into items.
 
     Attributes:
-        field: the input that is needed, canonical, lazy.
+        field: required input, canonical, lazy.
         chain: the downscalers.
-        crop: place of the output in the chain's result.
+        crop: input region, and position of the output in the chain's result.
         times: output times.
-        items: consecutive pieces of them.
+        items: work items, which divide the times.
     """
 
     field: xr.DataArray
@@ -128,7 +128,7 @@ class Plan:
 
     @property
     def half_width(self) -> np.timedelta64:
-        """Half the interval over which each output value is a mean; zero for instants."""
+        """Half the averaging interval of the output values; zero for instants."""
         if not is_mean(self.field):
             return np.timedelta64(0, "ns")
         cadence = (
@@ -139,7 +139,7 @@ class Plan:
         return cadence // 2
 
     def frames(self, item: Item) -> np.ndarray:
-        """Return the indices of just the input frames at the item's hours and around them."""
+        """Return the indices of the input frames that the item needs: those at its hours and around them."""
         times, reach, ends = self.field.time.values, self.chain.reach, self.ends(item)
         own = np.flatnonzero(np.isin(times, self.hours(item)))
         around = [ends + shift for shift in range(-1 - reach, 1 + reach)]
@@ -147,13 +147,13 @@ class Plan:
         return wanted[(wanted >= 0) & (wanted < times.size)].astype(int)
 
     def ends(self, item: Item) -> np.ndarray:
-        """Return the indices of the frames that end the intervals in which the item's other hours are."""
+        """Return the indices of the frames at the ends of the intervals that contain the item's other hours."""
         hours, times = self.hours(item), self.field.time.values
         inner = hour_status(times, hours, self.chain.max_gap) == INTERPOLATED
         return np.unique(np.searchsorted(times, hours[inner])).astype(int)
 
     def is_own(self, item: Item) -> np.ndarray:
-        """Return which of :meth:`frames` are at one of the item's hours; each frame belongs to one item at most."""
+        """Return a mask of the :meth:`frames` at one of the item's hours; each frame belongs to at most one item."""
         return np.isin(self.field.time.values[self.frames(item)], self.hours(item))
 
 
@@ -182,17 +182,17 @@ def plan_field(
 
 
 LEARNED_STEP = 0.75
-"""The finest grid, in degrees, of fields that the shipped networks learned to refine."""
+"""Finest grid spacing, degrees, of the fields that the shipped networks were trained to refine."""
 _NOT_LEARNED = f"networks learned fields of {LEARNED_STEP:g} degrees or coarser, and these are of {{}}"
 
 
 def is_finer(grid: Grid) -> bool:
-    """Return whether fields on a grid are finer than any that the shipped networks learned from."""
+    """Return whether a grid is finer than those the shipped networks were trained to refine."""
     return min(grid.step, grid.row_step) < 0.99 * LEARNED_STEP
 
 
 def _fitting(spatial: str, grid: Grid) -> str:
-    """Return the best method in space for a grid: where no network learned its scale, a training-free one."""
+    """Return the best method in space for a grid; a training-free one if no network was trained at its scale."""
     if spatial != BEST or not is_finer(grid):
         return spatial
     chosen = TRAINING_FREE["spatial"]
@@ -208,14 +208,14 @@ def plan_work(
     period: Period | None = None,
     split: Split | None = None,
 ) -> Plan:
-    """Cut the output's hours into work items, and the input to what they need.
+    """Divide the output's hours into work items, and reduce the input to what they need.
 
     Args:
         field: canonical input, lazy or not.
         chain: from :func:`deepcams.methods.chains`.
         bbox: output the whole coarse cells that this box touches.
         period: output only the hours in it; frames just outside it are still used.
-        split: cut at calendar days instead of every 24 hours.
+        split: divide at calendar days instead of every 24 hours.
 
     Raises:
         InputError: the field is not canonical, too short for a method in time, or outside ``bbox`` or ``period``.
@@ -259,16 +259,16 @@ def compute_hours(
     """Compute an item from its input frames.
 
     Args:
-        piece: the frames of :meth:`Plan.frames`, canonical; none for an item within a gap.
+        piece: the frames of :meth:`Plan.frames`, canonical; empty for an item within a gap.
         chain: the downscalers.
         hours: the item's output times.
-        crop: place of the output in the chain's result.
+        crop: position of the output in the chain's result.
 
     Returns:
         (hours, *crop.grid.shape), float32, contiguous; missing values are NaN.
 
     Raises:
-        InputError: an infinite value in the input.
+        InputError: the input has an infinite value.
     """
     if piece.time.size == 0:
         return np.full((hours.size, *crop.grid.shape), np.nan, np.float32)
@@ -283,21 +283,22 @@ def examine(
     hours: np.ndarray,
     max_gap: np.timedelta64 = MAX_GAP,
 ) -> tuple[np.ndarray, int, float | None]:
-    """Find what the computed values of an item hold.
+    """Summarise the computed values of an item.
 
     Args:
         values: (hours, rows, columns).
-        times: of the input's frames.
+        times: times of the input frames.
         hours: the item's output times.
+        max_gap: largest distance of two frames to interpolate between.
 
     Returns:
-        each hour's status (int8: missing, analysis or interpolated, by the values that are really there), the number
-        of missing values in hours that are not missing as a whole, and the largest value (``None``: there is none).
+        each hour's status (int8: missing, analysis or interpolated, judged by the actual values), the number of
+        missing values in hours that are not entirely missing, and the largest value (``None`` if all are missing).
     """
     status, missing_cells, largest = hour_status(times, hours, max_gap), 0, -np.inf
     for i, frame in enumerate(values):
         top = float(frame.max())
-        if np.isnan(top):  # a NaN somewhere: rare, so it is counted only then
+        if np.isnan(top):  # NaNs are rare, so they are counted only if present
             holes = int(np.isnan(frame).sum())
             if holes == frame.size:
                 status[i] = MISSING
@@ -309,7 +310,7 @@ def examine(
 
 
 def count_frames(piece: xr.DataArray, chosen: np.ndarray, plan: Plan) -> ValueCounts:
-    """Count what is found in ``chosen`` frames of ``piece`` (a mask), in the cells that the output covers."""
+    """Count the values by kind in the ``chosen`` frames (a mask) of ``piece``, in the cells that the output covers."""
     if not chosen.any():
         return ValueCounts()
     own = piece[chosen, *plan.crop.own]
@@ -330,12 +331,12 @@ def downscale(
     period: Period | str | None = None,
     **options: Any,
 ) -> xr.DataArray:
-    """Downscale a field in time and space; nothing is computed before the values are asked for.
+    """Downscale a field in time and space, lazily.
 
     The values are those that ``deepcams downscale`` writes, before bit-rounding: both compute the same work items.
 
     Args:
-        field: from :func:`deepcams.open_cams`, or any array that :func:`deepcams.as_field` takes.
+        field: from :func:`deepcams.open_cams`, or any array that :func:`deepcams.as_field` accepts.
         temporal: method in time, or ``none`` to keep the cadence.
         spatial: method in space, or ``none`` to keep the grid.
         conserve: keep the coarse cells' area means.
@@ -343,14 +344,14 @@ def downscale(
         bbox: (west, south, east, north), degrees; the result covers the whole coarse cells that the box touches.
             West > east crosses the dateline.
         period: output only these hours (a :class:`deepcams.Period` or its text, ``2019-03``).
-        options: for the downscalers (see :func:`deepcams.methods.chains`).
+        options: options of the downscalers (see :func:`deepcams.methods.chains`).
 
     Returns:
-        canonical field, hourly unless ``temporal="none"``, backed by Dask with 24 hours a chunk. The hours of gaps
-        longer than 3 h, and cells that the input misses, are NaN.
+        canonical field, hourly unless ``temporal="none"``, backed by Dask with 24 hours per chunk. Hours in gaps
+        longer than 3 h, and cells missing in the input, are NaN.
 
     Raises:
-        InputError: see :func:`plan_work`; an infinite value, when it is computed.
+        InputError: see :func:`plan_work`; when the result is computed, also for an infinite value.
     """
     import dask.array as da
     from dask.delayed import delayed

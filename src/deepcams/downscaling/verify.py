@@ -1,4 +1,4 @@
-"""Check a finished output against its records and its input, and compute damaged work items again."""
+"""Verify a finished output against its records and its input, and recompute damaged work items."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ from deepcams.writers.layout import MEANS
 from deepcams.writers.target import REQUEST, item_times
 
 _TOLERANCE = 1e-5
-"""Relative error of area means beyond that of rounding: float32 sums, and the conserving step's own 1e-6."""
+"""Tolerated relative error of area means beyond bit-rounding, for float32 sums and the conserving step's own 1e-6."""
 
 
 @dataclass(frozen=True)
 class Damage:
-    """One thing that is wrong with an output.
+    """One defect of an output.
 
     Attributes:
-        what: in one line, with the hours that it concerns.
-        item: the work item; ``None`` where it is metadata or coordinates.
+        what: description in one line, with the hours concerned.
+        item: the work item; ``None`` for metadata or coordinates.
     """
 
     what: str
@@ -56,14 +56,14 @@ class Damage:
 
 @dataclass(frozen=True)
 class Verification:
-    """What was checked, and found.
+    """The result of a verification.
 
     Attributes:
         path: the output.
-        hours: output hours.
-        items: work items.
-        conservation: in words, whether the area means of analysis hours were compared with the input.
-        damages: what is wrong; empty where all is well.
+        hours: number of output hours.
+        items: number of work items.
+        conservation: text that says whether the area means of analysis hours were compared with the input.
+        damages: the defects found.
     """
 
     path: Place
@@ -78,14 +78,14 @@ class Checking(Work[Item, list[str], list[str]]):
 
     Args:
         target: the output, with its layout.
-        job: the run that would make it; ``None`` where the input is not known.
+        job: the run that would write it; ``None`` if the input is unknown.
     """
 
     def __init__(self, target: Target, job: Job | None) -> None:
         self.target, self.job = target, job
 
     def compute(self, item: Item) -> list[str]:
-        """Return what is wrong with an item."""
+        """Return the defects of an item."""
         return list(self._faults(item))
 
     def _faults(self, item: Item) -> Iterator[str]:
@@ -102,7 +102,7 @@ class Checking(Work[Item, list[str], list[str]]):
             if record is not None and self.target.digest(item) != record.digest:
                 yield "changed since it was written"
             values, status = self.target.read(item)
-        except Exception as error:  # every library underneath has its own
+        except Exception as error:  # each library raises its own types
             yield f"cannot be read ({type(error).__name__})"
             return
         yield from _faults_of_values(values, status, record)
@@ -110,7 +110,7 @@ class Checking(Work[Item, list[str], list[str]]):
             yield from self._faults_against_input(self.job, item, values, record)
 
     def _is_one_file(self) -> bool:
-        """Return whether the records of all items are one, in the finished file itself."""
+        """Return whether the output is a finished file, which holds the merged record of all items."""
         path = self.target.path
         return path.suffix == ".nc" and isinstance(path, Path) and path.is_file()
 
@@ -169,14 +169,14 @@ def _faults_of_values(
 
 
 def planned_again(path: Place, inputs: Sequence[str | Place] = ()) -> Job:
-    """Plan the run that made an output once more, as its record of the request says.
+    """Plan the run that made an output again, from its recorded request.
 
     Args:
         path: the output.
-        inputs: where the input is now, if it was moved.
+        inputs: current paths of the input, if it was moved.
 
     Raises:
-        InputError: there is no such record, or the input is not where it was.
+        InputError: there is no such record, or the input is not at its recorded path.
     """
     requests = [_request(path, name) for name in REQUEST]
     settings = next((dict(one.facts) for one in requests if one is not None), {})
@@ -210,7 +210,7 @@ def planned_again(path: Place, inputs: Sequence[str | Place] = ()) -> Job:
         AIR_DENSITY.reset(tokens[1])
         SOURCE.reset(tokens[2])
     known = job.target.identity()
-    if inputs and known is not None:  # other names; each item's fingerprint is checked
+    if inputs and known is not None:  # fingerprints are checked anyway
         job.identity["inputs"] = known["inputs"]
     return job
 
@@ -234,16 +234,16 @@ def verify(
     progress: Progress = no_progress,
     workers: Workers | None = None,
 ) -> Verification:
-    """Read a whole output again: every hour there, finite, not negative, conserving, and as its records say.
+    """Verify a whole output: complete, finite, non-negative, conserving, and equal to its records.
 
     Args:
         path: a Zarr store, a netCDF file, or a folder of them, written by :func:`deepcams.downscale_to`.
-        inputs: where its input is now, if it was moved. Without input all is checked but the conservation.
-        progress: told of the stage ``verify``, in items.
-        workers: who reads; ``None``: this process.
+        inputs: current paths of its input, if it was moved. Without input everything but conservation is checked.
+        progress: called with the stage ``verify``, in items.
+        workers: workers that read; ``None``: this process.
 
     Raises:
-        InputError: it is no output of deepcams.
+        InputError: the path is not an output of deepcams.
     """
     place = place_of(path)
     if not open_target(place, _split_of(place)).exists():
@@ -284,7 +284,7 @@ def verify(
 
 
 def _damage_of_requests(place: Place) -> Iterator[Damage]:
-    """Check what repairs need; means have no request, for they are made from what is an output itself."""
+    """Check the recorded requests that repairs need; means have none, because their input is itself an output."""
     if MEANS in (open_target(place, _split_of(place)).identity() or {}):
         return
     for name in REQUEST:
@@ -293,7 +293,7 @@ def _damage_of_requests(place: Place) -> Iterator[Damage]:
 
 
 def _damage_of_total(target: Target, items: Sequence[Item]) -> Iterator[str]:
-    """Compare one file as a whole with the record that it holds itself."""
+    """Compare a single file as a whole with the record stored in it."""
     if target.path.suffix != ".nc":
         return
     total = target.total(tuple(items))
@@ -301,14 +301,14 @@ def _damage_of_total(target: Target, items: Sequence[Item]) -> Iterator[str]:
         return
     try:
         digest = fingerprint(*(target.digest(item) for item in items))
-    except Exception:  # told of each item already
+    except Exception:  # already reported for each item
         return
     if digest != total.digest:
         yield f"{target.path}: changed since it was written"
 
 
 def _job_of(place: Place, inputs: Sequence[str | Place]) -> tuple[Job | None, str]:
-    """Return the run that made an output; ``None`` and why where it cannot be planned again."""
+    """Return the run that made an output, or ``None`` and the reason why it cannot be planned again."""
     try:
         return planned_again(place, inputs), ""
     except DeepcamsError as error:
@@ -318,7 +318,7 @@ def _job_of(place: Place, inputs: Sequence[str | Place]) -> tuple[Job | None, st
 
 
 def _layout_of(place: Place) -> Layout | str:
-    """Return an output's layout as its readers see it, or why they cannot."""
+    """Return an output's layout as seen by readers, or the reason why it cannot be read."""
     try:
         with long_means_opened():
             field = open_field(str(place))
@@ -332,7 +332,7 @@ def _layout_of(place: Place) -> Layout | str:
 
 
 def _split_of(place: Place) -> Split | None:
-    """Return how the files of a folder are cut, by their names."""
+    """Return how a folder is divided into files, derived from their names."""
     if place.suffix in {".zarr", ".nc"} or not isinstance(place, Path):
         return None
     days = any(re.search(r"_\d{8}\.nc$", file.name) for file in place.glob("*.nc"))
@@ -346,15 +346,15 @@ def repair(
     progress: Progress = no_progress,
     workers: Workers | None = None,
 ) -> Summary:
-    """Compute what is damaged again, and only that.
+    """Recompute the damaged items, and only those.
 
     Args:
-        found: from :func:`verify`.
-        inputs, progress, workers: see :func:`verify`; ``progress`` is told of the stages of ``downscale``.
+        found: result of :func:`verify`.
+        inputs, progress, workers: see :func:`verify`; ``progress`` is called with the stages of ``downscale``.
 
     Raises:
-        InputError: the input is not known, so that nothing can be computed.
-        OutputError: the output is one netCDF file, which is written as a whole, or it cannot be written.
+        InputError: the input is unknown, so that nothing can be computed.
+        OutputError: the output is a single netCDF file, which is only written as a whole, or it cannot be written.
     """
     if MEANS in (open_target(found.path, _split_of(found.path)).identity() or {}):
         _forget_damaged(found)
@@ -378,10 +378,10 @@ def repair(
 
 
 def _forget_damaged(found: Verification) -> None:
-    """Remove the records of damaged parts of means, so that the command that made them computes them again.
+    """Remove the records of damaged parts of means, so that their own command recomputes them.
 
     Raises:
-        OutputError: always: it says what to do.
+        OutputError: always, with what to do.
     """
     target = open_target(found.path)
     items = [damage.item for damage in found.damages if damage.item is not None]

@@ -1,4 +1,4 @@
-"""Fields in the formats of other tools: COG, netCDF, CSV, Parquet, Zarr v2; one file a period or one for all."""
+"""Export of fields to COG, netCDF, CSV, Parquet and Zarr v2; one file per period, or one for all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cloud-optimized GeoTIFF: a band a time, in EPSG:4326, written by GDAL's COG driver through rasterio."""
+"""Cloud-optimized GeoTIFF: one band per time, in EPSG:4326, written by GDAL's COG driver through rasterio."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from deepcams.files.optional import need
 from deepcams.writers.layout import STATUS_MEANINGS
 
 _BLOCK_BYTES = 64 << 20
-"""What a block of all bands may take in memory: COG's blocks interleave the bands."""
+"""Maximum size in memory of a block with all bands, bytes: blocks of a COG interleave the bands."""
 _BLOCKS = (512, 256, 128)
 _CACHE_MEGABYTES = 256
 _TAGS = (
@@ -38,9 +38,9 @@ _TAGS = (
 
 
 def raster_grid(grid: Grid) -> tuple[Grid, slice]:
-    """Return the nodes whose pixels lie within -90..90: all but the poles, and their rows in ``grid``.
+    """Return the nodes whose pixels lie within -90..90 (all but the poles), and their rows in ``grid``.
 
-    A pixel is as high as a row is apart from the next, so that of a pole would reach beyond it.
+    The height of a pixel is the row spacing, so a pixel at a pole would extend beyond it.
     """
     first = int(grid.north == 0)
     stop = grid.rows - int(grid.south == grid.last_row)
@@ -49,7 +49,7 @@ def raster_grid(grid: Grid) -> tuple[Grid, slice]:
 
 
 def block_size(bands: int) -> int:
-    """Return the side of a COG's blocks, in pixels."""
+    """Return the edge length of a COG's blocks, in pixels."""
     fitting = [side for side in _BLOCKS if 4 * bands * side * side <= _BLOCK_BYTES]
     return fitting[0] if fitting else _BLOCKS[-1]
 
@@ -60,10 +60,10 @@ def write_cog(
     piece: Piece,
     blocks: Iterable[tuple[int, np.ndarray]],
 ) -> None:
-    """Write a piece as one COG, and read it again.
+    """Write a piece as one COG, and verify it by reading it back.
 
     Raises:
-        OSError: it cannot be written, or does not hold what was written.
+        OSError: the file cannot be written, or its content differs from what was written.
         MissingExtraError: rasterio is not installed.
     """
     rasterio: Any = need("rasterio")
@@ -72,7 +72,7 @@ def write_cog(
     grid, rows = raster_grid(source.grid)
     side = block_size(piece.hours)
     try:
-        # No file of statistics next to these; a cache that does not grow with the memory of the machine.
+        # No auxiliary statistics file; a cache size independent of the machine's memory.
         with rasterio.Env(GDAL_PAM_ENABLED="NO", GDAL_CACHEMAX=_CACHE_MEGABYTES):
             checksums = _write_bands(draft, source, piece, blocks, grid, rows, side)
             shutil.copy(
@@ -121,7 +121,7 @@ def _write_bands(
         transform=rasterio.Affine(grid.step, 0, west, 0, -grid.row_step, north),
         nodata=np.nan,
         interleave="band",
-        # In the blocks of the COG, so that each is read once for it.
+        # With the COG's block size, so that each block is read only once.
         tiled=True,
         blockxsize=side,
         blockysize=side,
@@ -151,7 +151,7 @@ def _write_bands(
 
 
 def _intervals(source: Source, piece: Piece) -> np.ndarray | None:
-    """Return the beginning and end of what each time is the mean of, (times, 2); ``None`` for instants."""
+    """Return the averaging interval of each time, (times, 2); ``None`` for instants."""
     layout = source.layout(piece)
     half = layout.half_width
     if half is None or not np.any(half):
@@ -188,7 +188,7 @@ def _file_tags(source: Source, piece: Piece) -> dict[str, str]:
 
 
 def _band_tags(frame: np.ndarray, rows: slice, grid: Grid) -> dict[str, str]:
-    """Return a band's statistics as GDAL keeps them, and the values of the poles, which have no pixels."""
+    """Return a band's statistics in GDAL's form, and the values at the poles, which have no pixels."""
     inside = frame[rows].astype(np.float64)
     known = inside[np.isfinite(inside)]
     tags: dict[str, str] = {}
@@ -214,10 +214,10 @@ def _checksum(values: np.ndarray) -> int:
 
 
 def _check(path: Path, checksums: list[int]) -> None:
-    """Read a COG's bands again: GDAL may write less than it was given, and not say so.
+    """Compare a COG's bands with their checksums: GDAL may write incompletely without an error.
 
     Raises:
-        OSError: a band holds other values.
+        OSError: the values of a band differ.
     """
     rasterio: Any = need("rasterio")
     with rasterio.open(path) as raster:

@@ -1,4 +1,4 @@
-"""The export itself: file by file, each atomic; what is there already and unchanged is not written again."""
+"""Export runs: each file is written atomically, and existing unchanged files are not written again."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ class Form:
     """A format of files.
 
     Attributes:
-        suffix: of their names.
-        write: writes one.
-        module: the optional library that it needs; empty for none.
-        describe: returns what goes into a file next to those of this format; ``None``: nothing.
-        is_store: whether it is a folder, one for all times.
+        suffix: suffix of the file names.
+        write: function that writes one file.
+        module: optional library that it needs; empty if none.
+        describe: function that returns the content of an additional metadata file; ``None`` if there is none.
+        is_store: whether the output is a folder that holds all times.
     """
 
     suffix: str
@@ -74,11 +74,11 @@ class Exported:
 
     Attributes:
         path: the file or folder.
-        files: how many there are now.
-        written: how many of them this run wrote.
-        renewed: how many of these were there with other values.
-        hours: times in all of them.
-        bytes: their size.
+        files: total number of files.
+        written: number of files written by this run.
+        renewed: number of written files that existed with other values.
+        hours: number of times in all files.
+        bytes: total size.
     """
 
     path: Path
@@ -106,21 +106,21 @@ def export_to(
 
     Args:
         source: a field, or paths that :func:`deepcams.open_field` opens.
-        out: a file with the format's ending, or a folder.
+        out: a file with the format's suffix, or a folder.
         to: one of :data:`FORMS`.
-        by: how much time goes into a file of a folder; default a day.
-        variable: of the files; ``None`` is PM2.5.
+        by: period covered by each file of a folder; default: a day.
+        variable: name of the variable in the files; ``None``: PM2.5.
         period: only these hours, UTC (a :class:`deepcams.Period` or its text, ``2019-03``).
         bbox: (west, south, east, north): only the nodes in this box; west > east crosses the dateline.
-        overwrite: replace an existing file, or a folder of other settings.
-        progress: told of the stage ``export``, in hours.
-        command: the command, for the history.
+        overwrite: replace an existing file, or a folder with other settings.
+        progress: called with the stage ``export``, in hours.
+        command: command line for the history attribute.
 
     Returns:
-        what was written.
+        a summary of what was written.
 
     Raises:
-        InputError: an argument is not what was expected; no time or node is left.
+        InputError: an argument is invalid, or no time or node is selected.
         OutputError: the output exists, is being written by another process, or cannot be written.
         MissingExtraError: the format needs a library that is not installed.
     """
@@ -190,7 +190,7 @@ def _is_store(path: Path) -> bool:
 
 
 def _describe(source: Source, path: Path, form: Form) -> None:
-    """Write what a format cannot say itself next to its files."""
+    """Write the additional metadata file of a format that cannot hold metadata itself."""
     if form.describe is not None:
         with os_errors_explained(path):
             write_atomically(path, form.describe(source))
@@ -198,7 +198,7 @@ def _describe(source: Source, path: Path, form: Form) -> None:
 
 @contextmanager
 def _atomic_store(path: Path) -> Iterator[Path]:
-    """Give a temporary folder, which becomes ``path`` at the end, or is removed on an error."""
+    """Yield a temporary folder, which is renamed to ``path`` at the end, or removed on an error."""
     new, old = (
         path.with_name(f".{path.name}{more}{UNFINISHED}") for more in ("", ".old")
     )
@@ -281,7 +281,7 @@ def _folder(
 
 
 def _is_same(record: Record, path: Path, source: Source, piece: Piece) -> bool:
-    """Return whether a file is as it was written, of the values that the input has now."""
+    """Return whether a file is unchanged since it was written, and its input too."""
     return (
         path.exists()
         and file_digest(path) == record.digest
@@ -290,7 +290,7 @@ def _is_same(record: Record, path: Path, source: Source, piece: Piece) -> bool:
 
 
 def _discard(folder: Path, records: Records) -> None:
-    """Remove the files that the records name, and the records."""
+    """Remove the files named in the records, and the records."""
     with os_errors_explained(folder):
         for name in list(records.names()):
             inside(folder, name).unlink(missing_ok=True)

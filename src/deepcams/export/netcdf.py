@@ -1,4 +1,4 @@
-"""netCDF-4 with a CRS, CF-1.11 and ACDD-1.3, as CDO, NCO, R, GDAL and QGIS read it."""
+"""Export to netCDF-4 with a CRS, CF-1.11 and ACDD-1.3, readable by CDO, NCO, R, GDAL and QGIS."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def write_netcdf(
     Raises:
         OSError: it cannot be written.
     """
-    # Blocks are read between the writes: of a netCDF input under the same lock.
+    # Blocks are read between the writes, because reading a netCDF input takes the same lock.
     layout = source.layout(piece)
     try:
         with NETCDF4_PYTHON_LOCK:
@@ -41,5 +41,5 @@ def write_netcdf(
         finally:
             with NETCDF4_PYTHON_LOCK:
                 file.close()
-    except RuntimeError as error:  # netCDF's word for what the system refused
+    except RuntimeError as error:  # netCDF's error for a failed system call
         raise OSError(0, f"{error} (is the disk full?)", str(path)) from error

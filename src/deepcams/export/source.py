@@ -1,4 +1,4 @@
-"""What is exported: hours and nodes of a field, turned to -180..180, with the attributes of the files it is from."""
+"""The data to export: hours and nodes of a field, with longitudes in -180..180 and the attributes of its files."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from deepcams.writers.layout import RUN, STATUS
 from deepcams.writers.netcdf import TOTAL
 
 By = Literal["hour", "day", "month"]
-"""How much time goes into one file."""
+"""Period covered by one file."""
 
 _UNITS: dict[str, Literal["m", "D", "M"]] = {"hour": "m", "day": "D", "month": "M"}
 _BLOCK_BYTES = 96 << 20
-"""Values that are read at once."""
+"""Maximum size of the values read at once, bytes."""
 _MOST_HOURS = 24
-"""Times that are read at once; the shards of deepcams' stores have as many."""
+"""Maximum number of times read at once, equal to the length of shards in deepcams' stores."""
 _COVERAGE = ("geospatial_", "time_coverage_", "date_")
-"""Beginnings of the attributes that say what a whole file covers, and when it was made."""
+"""Prefixes of the attributes on the coverage and dates of a whole file."""
 
 _OF_OTHERS = (
     *(RUN, TOTAL, "id", "_NCProperties"),
     *("standard_name", "long_name", "cell_methods", "units"),
 )
-"""Attributes that are those of another file, or of a variable."""
+"""Attributes that belong to the input file itself or to a variable, and are not copied."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Piece:
     """The times that go into one file.
 
     Attributes:
-        date: for its name (``201912``, ``20191231``, ``20191231T1500``); empty where all go into one.
-        start, stop: places among the exported times, half-open.
+        date: date for the file name (``201912``, ``20191231``, ``20191231T1500``); empty for a single file.
+        start, stop: half-open range of indices among the exported times.
     """
 
     date: str
@@ -63,7 +63,7 @@ class Piece:
 
 
 def pieces_of(times: np.ndarray, by: By | None) -> list[Piece]:
-    """Cut times (``datetime64``, increasing, UTC) into the files they go to; ``None``: one file."""
+    """Divide times (``datetime64``, increasing, UTC) among files; ``None``: one file."""
     if by is None:
         return [Piece("", 0, times.size)]
     units = times.astype(f"datetime64[{_UNITS[by]}]")
@@ -73,16 +73,16 @@ def pieces_of(times: np.ndarray, by: By | None) -> list[Piece]:
 
 
 def turned(grid: Grid, columns: np.ndarray) -> tuple[Grid, np.ndarray]:
-    """Turn a grid so that its first longitude is in -180..180: the globe begins at the dateline.
+    """Rotate a grid so that its first longitude is in -180..180: a global grid begins at the dateline.
 
-    A region across the dateline stays in one piece, and ends beyond 180.
+    A region across the dateline stays contiguous, and ends beyond 180.
 
     Args:
-        grid: canonical.
-        columns: of each of its columns, the index in the field.
+        grid: canonical grid.
+        columns: index in the field of each of its columns.
 
     Returns:
-        the turned grid, and its columns' indices.
+        the rotated grid, and the indices of its columns.
     """
     if grid.periodic:
         first = -(-grid.around // 2)
@@ -93,18 +93,18 @@ def turned(grid: Grid, columns: np.ndarray) -> tuple[Grid, np.ndarray]:
 
 @dataclass(frozen=True)
 class Source:
-    """Hours and nodes of a field.
+    """The selected hours and nodes of a field.
 
     Attributes:
-        field: canonical, lazy.
-        first: place of the first exported time in the field.
+        field: canonical field, lazy.
+        first: index of the first exported time in the field.
         times: exported times, ``datetime64[ns]``.
         grid: exported nodes, north to south, from -180 eastward.
-        rows, columns: where they are in the field.
+        rows, columns: indices of the nodes in the field.
         provenance: global attributes.
-        status: of each time, as :data:`deepcams.writers.layout.STATUS` has it, int8; ``None`` where it is unknown.
-        rounding: bound of the relative error that the values were rounded with; 0: none that is known of.
-        half_width: half the interval that each time is the middle of, one for all or one each; ``None``: the times are
+        status: status of each time (:data:`deepcams.writers.layout.STATUS`), int8; ``None`` if unknown.
+        rounding: bound of the relative rounding error of the values; 0 if none is known.
+        half_width: half the averaging interval centred on each time, one for all or one each; ``None``: the times are
             local dates.
     """
 
@@ -125,7 +125,7 @@ class Source:
         return str(self.field.name)
 
     def layout(self, piece: Piece) -> Layout:
-        """Return how a piece looks as netCDF or Zarr."""
+        """Return the layout of a piece as netCDF or Zarr."""
         half = self.half_width
         if isinstance(half, np.ndarray):
             half = half[piece.start : piece.stop]
@@ -141,16 +141,16 @@ class Source:
         )
 
     def blocks(self, piece: Piece) -> Iterator[tuple[int, np.ndarray]]:
-        """Read a piece's values, some times at once.
+        """Read a piece's values in blocks of several times.
 
         Yields:
-            place of the first time within the piece, and values (times, rows, columns), float32, NaN where missing.
+            index of the first time within the piece, and values (times, rows, columns), float32, NaN where missing.
         """
         size = 4 * self.grid.rows * self.grid.columns
         most = min(max(_BLOCK_BYTES // size, 1), _MOST_HOURS)
         start = piece.start
         while start < piece.stop:
-            # Whole shards of a store that begins with the field, so that none is read twice.
+            # Whole shards, for a store that begins with the field, so that none is read twice.
             aligned = (start + self.first) % most
             stop = min(start + most - aligned, piece.stop)
             where = slice(self.first + start, self.first + stop)
@@ -159,7 +159,7 @@ class Source:
             start = stop
 
     def fingerprint(self, piece: Piece) -> str:
-        """Return the fingerprint of a piece's times and values; they are read."""
+        """Read a piece's values, and return the fingerprint of its times and values."""
         digests: list[str] = []
         for start, values in self.blocks(piece):
             digests += self.digests(piece, start, values)
@@ -179,17 +179,17 @@ def open_source(
     bbox: Sequence[float] | None = None,
     command: str = "deepcams.export.export_to",
 ) -> Source:
-    """Choose what is to be exported; of files only coordinates and attributes are read.
+    """Select the data to export; only coordinates and attributes of files are read.
 
     Args:
-        given: a field, or the paths of one, see :func:`deepcams.open_field`; or an output of ``deepcams means``.
-        variable: of the files; ``None`` is PM2.5, or the means themselves.
-        period: only times in it.
-        bbox: only nodes in it, W S E N.
-        command: for the history.
+        given: a field, or its paths, see :func:`deepcams.open_field`; or an output of ``deepcams means``.
+        variable: name of the variable in the files; ``None``: PM2.5, or the means themselves.
+        period: only times in this period.
+        bbox: only nodes in this box, W S E N.
+        command: command line for the history attribute.
 
     Raises:
-        InputError: no such field; no time in the period; no node in the box.
+        InputError: the field cannot be opened, or no time or no node is selected.
     """
     datasets: list[xr.Dataset] = []
     means: dict[str, Any] | None = None
@@ -242,7 +242,7 @@ def open_source(
 
 
 def _settings_of_means(attributes: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the settings of an output of ``deepcams means``; ``None`` for anything else."""
+    """Return the settings of an output of ``deepcams means``, or ``None`` for anything else."""
     try:
         found = from_json(str(attributes[RUN]))["means"]
     except (KeyError, TypeError, ValueError):
@@ -251,10 +251,10 @@ def _settings_of_means(attributes: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _map_of_means(dataset: xr.Dataset, variable: str | None) -> xr.DataArray:
-    """Return a concentration of means of days or longer, which the readers of hours refuse; lazy.
+    """Return a variable of daily or longer means, which readers of hourly data refuse; lazy.
 
     Raises:
-        InputError: there is no such one.
+        InputError: the variable does not exist.
     """
     known = [
         name
@@ -268,7 +268,7 @@ def _map_of_means(dataset: xr.Dataset, variable: str | None) -> xr.DataArray:
 def _half_width(
     array: xr.DataArray, means: xr.Dataset | None, chosen: np.ndarray
 ) -> np.timedelta64 | np.ndarray | None:
-    """Return :attr:`Source.half_width`; of means of days or longer their bounds say it."""
+    """Return :attr:`Source.half_width`; for daily or longer means it is taken from the time bounds."""
     if means is not None:
         if "time_bounds" not in means:
             return None
@@ -281,7 +281,7 @@ def _half_width(
 
 
 def _provenance(attributes: Mapping[str, Any], source: str) -> dict[str, Any]:
-    """Return a file's global attributes but for those of its own extent, identity and age."""
+    """Return a file's global attributes without those on its coverage, identity and dates."""
     found = {
         key: value
         for key, value in attributes.items()
@@ -302,7 +302,7 @@ def _history(attributes: Mapping[str, Any], command: str) -> str:
 
 
 def _status(datasets: Sequence[xr.Dataset], times: np.ndarray) -> np.ndarray | None:
-    """Return each time's status flag from outputs of deepcams; ``None`` where a file has none."""
+    """Return each time's status flag from outputs of deepcams; ``None`` if a file lacks it."""
     known: dict[Any, int] = {}
     for dataset in datasets:
         flag = dataset.get("status")

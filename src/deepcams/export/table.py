@@ -1,4 +1,4 @@
-"""CSV and Parquet: a row a node and time, with the status of the time where it is known."""
+"""Export to CSV and Parquet: one row per node and time, with the status of the time if known."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from deepcams.writers.layout import STATUS_MEANINGS
 def _frames(
     source: Source, piece: Piece, blocks: Iterable[tuple[int, np.ndarray]]
 ) -> Iterator[tuple[np.datetime64, str, np.ndarray]]:
-    """Yield each time, its status (empty: unknown) and its values as one row after the other."""
+    """Yield each time, its status (empty: unknown) and its flattened values."""
     for start, block in blocks:
         for place, frame in enumerate(block, piece.start + start):
             status = ""
@@ -28,7 +28,7 @@ def _frames(
 
 
 def _places(source: Source) -> tuple[np.ndarray, np.ndarray]:
-    """Return latitude and longitude of each node, one row after the other."""
+    """Return latitude and longitude of each node, flattened."""
     rows, columns = source.grid.shape
     latitudes = np.repeat(source.grid.latitudes, columns)
     return latitudes, np.tile(source.grid.longitudes, rows)
@@ -42,7 +42,7 @@ def write_csv(
 ) -> None:
     """Write a piece as CSV: ``time`` (UTC), ``latitude``, ``longitude``, the value (empty where missing), ``status``.
 
-    Numbers have as many digits as give the same float32 again.
+    Numbers have enough digits to restore the same float32.
 
     Raises:
         OSError: it cannot be written.
@@ -64,7 +64,7 @@ def write_csv(
 
 
 def describe_csv(source: Source) -> bytes:
-    """Return what the columns of the CSV files mean, in the words of CSV on the Web (W3C, 2015)."""
+    """Describe the columns of the CSV files as CSV on the Web metadata (W3C, 2015)."""
     named: dict[str, Any] = {
         "time": {"datatype": "dateTime", "dc:description": "UTC"},
         "latitude": {"datatype": "number", "dc:description": "degrees north"},
@@ -92,7 +92,7 @@ def write_parquet(
     piece: Piece,
     blocks: Iterable[tuple[int, np.ndarray]],
 ) -> None:
-    """Write a piece as Parquet, a row group a time; missing values are null; the schema holds units and provenance.
+    """Write a piece as Parquet, one row group per time; missing values are null; the schema has units and provenance.
 
     Raises:
         OSError: it cannot be written.

@@ -1,4 +1,4 @@
-"""Zarr v2, without shards and compressed by zlib, for GDAL before 3.13 and other readers that know no v3."""
+"""Export to Zarr v2, unsharded and zlib-compressed, for GDAL before 3.13 and other readers without Zarr v3."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def write_zarr2(
     piece: Piece,
     blocks: Iterable[tuple[int, np.ndarray]],
 ) -> None:
-    """Write a piece as a store of chunks of whole hours that GDAL, xarray and zarr read.
+    """Write a piece as a store with whole hours as chunks, readable by GDAL, xarray and zarr.
 
     Raises:
         OSError: it cannot be written.
@@ -36,7 +36,7 @@ def write_zarr2(
     for name, variable in frame.variables.items():
         _array(group, str(name), variable.dims, variable.attrs, variable.values)
     rows, columns = layout.chunks[1:]
-    # No _CRS: with it GDAL 3.6 exchanges the axes, and gdallocationinfo -wgs84 reads another place without an error.
+    # No _CRS: with it GDAL 3.6 swaps the axes, and gdallocationinfo -wgs84 silently reads the wrong location.
     attributes = layout.variable_attributes()
     values = group.create_array(
         layout.name,
@@ -66,7 +66,7 @@ def _array(
         dtype=values.dtype,
         chunks=values.shape,
         compressors=None,
-        fill_value=None,  # which readers of Zarr v2 take for missing
+        fill_value=None,  # Zarr v2 readers treat it as missing
         attributes={
             "_ARRAY_DIMENSIONS": list(map(str, dims)),
             **plain_attributes(attributes),

@@ -12,26 +12,26 @@ from pathlib import Path
 from deepcams.core.errors import OutputError
 
 UNFINISHED = ".partial"
-"""Suffix of the names of unfinished files; whatever looks for data ignores them."""
+"""Suffix of unfinished files; code that searches for data ignores them."""
 
 
 @contextmanager
 def atomic_path(
     path: Path, *, durable: bool = False, make_folder: bool = True, do: str = ""
 ) -> Iterator[Path]:
-    """Give a temporary path to write to; the file is renamed to ``path`` at the end, or removed on an error.
+    """Yield a temporary path to write to; the file is renamed to ``path`` at the end, or removed on an error.
 
-    The temporary name is always the same, so that the next process overwrites what a killed one left; use
+    The temporary name is always the same, so that the next process overwrites the leftovers of a killed one; use
     :func:`write_atomically` where several processes may write the same file at once.
 
     Args:
-        path: an older file of this name stays unchanged until the new one is complete.
-        durable: force the file to disk before it is renamed, so that it is complete after a power cut too.
-        make_folder: make the folder if it does not exist.
-        do: what the user should do if it cannot be written (default: see :func:`os_errors_explained`).
+        path: final path; an existing file stays unchanged until the new one is complete.
+        durable: flush the file to disk before it is renamed, so that it is complete even after a power failure.
+        make_folder: create the folder if it does not exist.
+        do: advice if the file cannot be written (default: see :func:`os_errors_explained`).
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     with os_errors_explained(path, do):
         if make_folder:
@@ -43,10 +43,10 @@ def atomic_path(
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file that appears under its name only when it is whole and on disk; several processes may at once.
+    """Write a file that appears under its name only when complete and on disk; safe for concurrent processes.
 
     Raises:
-        OSError: it cannot be written; :func:`os_errors_explained` says so for the path that the user knows.
+        OSError: the file cannot be written; :func:`os_errors_explained` converts this to a message.
     """
     with replace_atomically(
         path, path.with_name(f".{path.name}.{uuid.uuid4().hex}{UNFINISHED}")
@@ -63,10 +63,10 @@ def replace_atomically(
     Args:
         path: the final name.
         temporary: the file that the block writes, on the same disk.
-        durable: force the content and the renaming to disk.
+        durable: flush the content and the renaming to disk.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     try:
         yield temporary
@@ -78,7 +78,7 @@ def replace_atomically(
     finally:
         with suppress(
             OSError
-        ):  # a file where a folder of the path should be, a folder that may not be changed
+        ):  # a parent of the path is a file, or the folder is not writable
             temporary.unlink(missing_ok=True)
 
 
@@ -90,7 +90,7 @@ def remove_unfinished(folder: Path) -> None:
 
 @contextmanager
 def os_errors_explained(path: object, do: str = "") -> Iterator[None]:
-    """Turn an ``OSError`` into one line for the user: the path, the reason and what to do.
+    """Convert an ``OSError`` to a one-line message: the path, the reason and what to do.
 
     Raises:
         OutputError: instead of any OSError.
@@ -111,7 +111,7 @@ def os_errors_explained(path: object, do: str = "") -> Iterator[None]:
 
 
 def sync(path: Path) -> None:
-    """Force a file or, where the system can, a folder's entries to disk."""
+    """Flush a file or, where the system supports it, a folder's entries to disk."""
     if os.name != "posix" and path.is_dir():
         return
     handle = os.open(path, os.O_RDONLY)

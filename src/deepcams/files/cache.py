@@ -1,4 +1,4 @@
-"""The cache folder: files that can be made again."""
+"""The cache folder, for files that can be regenerated."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def cache_dir() -> Path:
 
 
 def writable(folder: Path) -> bool:
-    """Return whether files can be made in ``folder`` (which is made if need be)."""
+    """Return whether files can be created in ``folder``, which is created if necessary."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -37,7 +37,7 @@ def writable(folder: Path) -> bool:
 
 
 def identity(path: Path) -> Iterator[bytes]:
-    """Yield place, size and time of last change of a file, or of all files of a folder."""
+    """Yield path, size and modification time of a file, or of all files in a folder, as bytes for hashing."""
     whole = path.resolve()
     files = [whole]
     if whole.is_dir():
@@ -52,7 +52,7 @@ def identity(path: Path) -> Iterator[bytes]:
 
 
 def forget_old(root: Path, keep_days: int, unfinished_days: int = 1) -> None:
-    """Remove folders unused for ``keep_days``, and unfinished ones (of killed runs) of some days ago."""
+    """Remove folders not used for ``keep_days``, and unfinished ones of killed runs after ``unfinished_days``."""
     if not root.is_dir():
         return
     now = time.time()
@@ -67,9 +67,9 @@ def forget_old(root: Path, keep_days: int, unfinished_days: int = 1) -> None:
 
 @contextmanager
 def folder_to_build(folder: Path) -> Iterator[Path]:
-    """Give an unfinished folder to build ``folder`` in: that of an interrupted run, unless another process uses it.
+    """Yield a temporary folder to build ``folder`` in; that of an interrupted run is reused if no process uses it.
 
-    It stays for the next run if this one is interrupted or killed; an error of the files or the disk removes it.
+    It is kept for the next run if this one is interrupted or killed, and removed on a file or disk error.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = folder.with_name(f"{folder.name}{UNFINISHED}")

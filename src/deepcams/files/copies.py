@@ -1,6 +1,6 @@
-"""Copies in the cache of files that lie in object stores and on web servers, each made once.
+"""Cached copies of files in object stores and on web servers, each downloaded once.
 
-A copy belongs to one state of the file (its ETag, size and time of change): a changed file is copied anew.
+A copy belongs to one state of the file (ETag, size and modification time): a changed file is copied again.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from deepcams.files.cache import cache_dir, forget_old
 from deepcams.files.object_storage import About, ObjectStorage
 
 KEEP_DAYS = 14
-"""Copies that were not used for so long are removed when another is made."""
+"""Days after which an unused copy is removed, when another copy is made."""
 
 
 def copied(files: Sequence[tuple[Url, About]]) -> list[Path]:
-    """Return the copies of some files, made now where the cache has none.
+    """Return the paths of cached copies of some files; missing copies are made.
 
     Args:
-        files: each with what its server says of it.
+        files: the URL of each file and its metadata from the server.
 
     Raises:
         InputError: a file cannot be read, or changes while it is copied.
-        OutputError: no room, or the cache cannot be written to.
+        OutputError: the disk has too little space, or the cache cannot be written to.
     """
     root = cache_dir() / "copies"
     paths = [root / _folder(url, about) / _file_name(url) for url, about in files]
@@ -58,7 +58,7 @@ def copied(files: Sequence[tuple[Url, About]]) -> list[Path]:
 
 
 def _file_name(url: Url) -> str:
-    """Return a name that leads out of no folder, whatever the URL says; the end, which tells people what it is."""
+    """Return the last part of a URL as a safe file name that cannot lead out of its folder."""
     return re.sub(r"[^\w.-]|^\.+", "_", url.name)[-80:] or "file"
 
 
@@ -67,10 +67,10 @@ def _folder(url: Url, about: About) -> str:
 
 
 def _tell(missing: list[tuple[Url, About, Path]], root: Path) -> None:
-    """Say once what is copied.
+    """Issue a notice about what is copied.
 
     Raises:
-        OutputError: the cache has no room for it.
+        OutputError: the cache has too little free space.
     """
     needed, free = (
         sum(about.bytes for _, about, _ in missing),
@@ -89,10 +89,10 @@ def _tell(missing: list[tuple[Url, About, Path]], root: Path) -> None:
 
 
 def _copy(url: Url, about: About, path: Path) -> None:
-    """Copy a file; it appears under its name only when it is whole.
+    """Copy a file; it appears under its name only when complete.
 
     Raises:
-        InputError: it cannot be read, or changes meanwhile.
+        InputError: the file cannot be read, or changes meanwhile.
     """
     storage, key = ObjectStorage(url.parent), url.name
     part = path.parent.with_name(
@@ -128,7 +128,7 @@ def _copy(url: Url, about: About, path: Path) -> None:
         try:
             part.rename(path.parent)
         except OSError:
-            if not path.exists():  # else another process was quicker
+            if not path.exists():  # else another process finished first
                 raise
     finally:
         shutil.rmtree(part, ignore_errors=True)

@@ -20,10 +20,10 @@ _PER_DEGREE = 120
 
 
 def land_rows(per_degree: int) -> Iterator[np.ndarray]:
-    """Yield the shares of land in square cells, row by row from the north.
+    """Yield the land fraction of square cells, row by row from the north.
 
     Args:
-        per_degree: cells per degree; it divides 120, the mask's own number.
+        per_degree: cells per degree; divides 120, the mask's own resolution.
 
     Yields:
         float64, (360 * per_degree,), 0..1, from 180 W eastward.
@@ -45,12 +45,12 @@ def made_once(
     dtype: npt.DTypeLike,
     make: Callable[[], np.ndarray],
 ) -> np.ndarray:
-    """Return an array made from the mask; it is cached if the cache can be written to.
+    """Return an array derived from the mask; it is cached if the cache is writable.
 
     Args:
-        name: of the file in the cache; the mask's size is added.
-        shape, dtype: of the array; a cached one with others is made again.
-        make: makes the array, in seconds.
+        name: file name in the cache; the size of the mask file is appended.
+        shape, dtype: expected shape and type; a cached array that differs is made again.
+        make: computes the array, within seconds.
     """
     cached = cache_dir() / f"{name}_{_source().stat().st_size}.npy"
     with suppress(OSError, ValueError, EOFError):
@@ -64,7 +64,7 @@ def made_once(
         cached.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(
             cached, buffer.getvalue()
-        )  # several processes may come to it at once
+        )  # several processes may do this at once
     return found
 
 
@@ -80,15 +80,15 @@ def _source() -> Path:
 
 @lru_cache(maxsize=1)
 def land_fraction() -> np.ndarray:
-    """Return the share of land in the cell of each node of the 0.25 degree globe, (721, 1440), float32, 0..1.
+    """Return the land fraction of each node's cell on the global 0.25 degree grid, (721, 1440), float32, 0..1.
 
-    The columns begin at Greenwich. Half a row at the poles.
+    Columns begin at Greenwich; cells at the poles are half a row high.
     """
     return made_once("land_fraction", (721, 1440), np.float32, _land_fraction)
 
 
 def _land_fraction() -> np.ndarray:
-    """Average the four eighth degree cells around each node; the mask starts at 180 W."""
+    """Compute :func:`land_fraction`: average the four 1/8 degree cells around each node; the mask starts at 180 W."""
     halves = np.array([row.astype(np.float32) for row in land_rows(8)])
     halves = np.roll(halves, halves.shape[1] // 2, axis=1)
     across = (halves + np.roll(halves, 1, axis=1))[:, ::2] / 2
@@ -97,12 +97,12 @@ def _land_fraction() -> np.ndarray:
 
 
 _LATTICE = 3
-"""Nodes of the quarter degree globe from one node of the lattice of smoothed shares to the next."""
+"""Spacing of the smoothed land fractions, in nodes of the 0.25 degree grid."""
 
 
 @lru_cache(maxsize=1)
 def _smoothed() -> np.ndarray:
-    """Shares of land in squares of 1.5 degrees round each 0.75 degree node, (241, 481); Greenwich is in it twice."""
+    """Return land fractions in 1.5 degree squares around 0.75 degree nodes, (241, 481); Greenwich is first and last."""
     fine = np.pad(land_fraction().astype(np.float64), ((3, 3), (0, 0)), "edge")
     fine = np.concatenate([fine[:, -3:], fine, fine[:, :4]], axis=1)
     weights = np.array([0.5, 1, 1, 1, 1, 1, 0.5]) / 6  # ends lie on the square's edge
@@ -112,9 +112,9 @@ def _smoothed() -> np.ndarray:
 
 
 def smoothed_land(latitude: npt.ArrayLike, longitude: npt.ArrayLike) -> np.ndarray:
-    """Return the share of land in a square of 1.5 degrees round each place, without steps from one place to the next.
+    """Return a smooth land fraction: the share of land in a 1.5 degree square around each location.
 
-    Shares are computed once, at every 0.75 degrees, and are bilinear in between.
+    Fractions are computed once, every 0.75 degrees, and interpolated bilinearly.
 
     Args:
         latitude, longitude: degrees; arrays that broadcast.

@@ -1,7 +1,7 @@
-"""Locks: one process at a time writes to an output.
+"""Locks: only one process at a time writes to an output.
 
-A lock on a local disk is the operating system's (filelock): a killed process loses it. Its file says who holds it.
-A lock in an object store is an object with a heartbeat (:mod:`deepcams.files.object_lock`).
+On a local disk a lock is an operating-system lock (filelock), released when its process is killed; its file names the
+holder. In an object store a lock is an object with a heartbeat (:mod:`deepcams.files.object_lock`).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Holder:
         """Describe this process, now."""
         try:
             owner = getpass.getuser()
-        except (OSError, KeyError):  # a container's user without a name
+        except (OSError, KeyError):  # a user without a name, as in containers
             owner = str(getattr(os, "getuid", lambda: "unknown")())
         return cls(
             owner,
@@ -58,7 +58,7 @@ class Holder:
 
     @classmethod
     def read(cls, path: Path) -> Holder | None:
-        """Read a lock's file; ``None`` where it says nothing."""
+        """Read a lock file; return ``None`` if it names no holder."""
         try:
             return cls(**from_json(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
@@ -69,11 +69,11 @@ class Holder:
 
 
 _POLL = 0.2
-"""Seconds between two looks at a lock that is waited for."""
+"""Polling interval while waiting for a lock, seconds."""
 
 
 class HeldLock:
-    """A lock that is held; true if it really is (``False``: the disk or the system has no locks)."""
+    """A lock that is held; falsy if the disk or the system does not support locks."""
 
     def __init__(self, locked: bool) -> None:
         self._locked = locked
@@ -82,10 +82,10 @@ class HeldLock:
         return self._locked
 
     def check(self) -> None:
-        """Check, before something is written, that no other process has taken the lock over.
+        """Check before writing that no other process has taken over the lock.
 
         Raises:
-            OutputError: one has; only locks in object stores can be lost.
+            OutputError: the lock was taken over; this can only happen in object stores.
         """
 
 
@@ -93,20 +93,20 @@ class HeldLock:
 def locked(place: LockPlace, output: object, wait: float = 0.0) -> Iterator[HeldLock]:
     """Hold a lock; its file or object is removed afterwards.
 
-    Where no lock file can be made, the block runs without a lock: nothing can be written there either, and the writer
-    reports that.
+    If the lock file cannot be created, the block runs without a lock: nothing can be written there either, and the
+    writer reports that.
 
     Args:
-        place: the lock's file, whose folder is made, and removed again if nothing else is in it; or its object. An
-            output may have several locks, each with a name of its own.
-        output: named in messages.
-        wait: seconds to wait for another process that holds it.
+        place: lock file or object. The file's folder is created, and removed again if it is otherwise empty. An
+            output may have several locks with different names.
+        output: output named in messages.
+        wait: seconds to wait while another process holds the lock.
 
     Yields:
         the lock.
 
     Raises:
-        OutputError: another process holds it.
+        OutputError: another process holds the lock.
     """
     if isinstance(place, ObjectKey):
         from deepcams.files.object_lock import locked_object
@@ -126,13 +126,13 @@ def locked(place: LockPlace, output: object, wait: float = 0.0) -> Iterator[Held
         yield HeldLock(lock.is_locked)
     finally:
         release(lock)
-        with suppress(OSError):  # something else is in the folder
+        with suppress(OSError):  # the folder is not empty
             for folder in made:
                 folder.rmdir()
 
 
 def held_by(path: Path) -> str:
-    """Return in words who holds a lock."""
+    """Describe the holder of a lock."""
     holder = Holder.read(path)
     return "another deepcams writes to it now" + (f" ({holder})" if holder else "")
 
@@ -141,8 +141,8 @@ def part_lock(lock: LockPlace, part: str) -> LockPlace:
     """Return the lock of one of several processes that each write a part of an output.
 
     Args:
-        lock: of the whole output, which is held while the output is laid out or finished.
-        part: ``3/8``.
+        lock: lock of the whole output, held while the output is laid out or finished.
+        part: number and count of the part, ``3/8``.
     """
     name = part.replace("/", "-of-")
     if isinstance(lock, ObjectKey):
@@ -151,7 +151,7 @@ def part_lock(lock: LockPlace, part: str) -> LockPlace:
 
 
 def held_parts(lock: LockPlace) -> dict[str, str]:
-    """Return the parts of an output that other processes write now, and in words who they are."""
+    """Return the parts of an output that other processes are writing, each with a description of the process."""
     if isinstance(lock, ObjectKey):
         from deepcams.files.object_lock import holder_of
 
@@ -168,7 +168,7 @@ def held_parts(lock: LockPlace) -> dict[str, str]:
 
 
 def _holder_of(path: Path) -> str:
-    """Return in words who holds a lock; nothing where nobody does, and the file of a killed process is removed."""
+    """Describe the holder of a lock, or return an empty text; the file of a killed process is removed."""
     lock = try_lock(path)
     if lock is None:
         return held_by(path)
@@ -177,10 +177,10 @@ def _holder_of(path: Path) -> str:
 
 
 def try_lock(path: Path) -> FileLock | None:
-    """Take a lock at once, if nobody holds it.
+    """Try to take a lock without waiting.
 
     Returns:
-        the lock, to be given to :func:`release`; not locked where the disk has no locks; ``None`` where another
+        the lock, to be passed to :func:`release` (not locked if the disk does not support locks); ``None`` if another
         process, or another part of this one, holds it.
     """
     lock = FileLock(path, timeout=0, thread_local=False, fallback_to_soft=False)
@@ -197,11 +197,11 @@ def try_lock(path: Path) -> FileLock | None:
 
 
 def _acquire(lock: FileLock, path: Path) -> None:
-    """Acquire a lock at once.
+    """Acquire a lock without waiting.
 
     Raises:
         Timeout: another process holds it.
-        OSError: its file cannot be made, which filelock takes for a lock that is held.
+        OSError: the lock file cannot be created, which filelock reports as a held lock.
     """
     try:
         lock.acquire()
@@ -212,10 +212,10 @@ def _acquire(lock: FileLock, path: Path) -> None:
 
 
 def release(lock: FileLock) -> None:
-    """Let go of a lock and remove its file."""
+    """Release a lock and remove its file."""
     if lock.is_locked:
-        with suppress(OSError):  # on Windows an open file stays
+        with suppress(OSError):  # on Windows an open file cannot be removed
             Path(lock.lock_file).unlink(
                 missing_ok=True
-            )  # while it is held: a waiting process opens a new file
+            )  # removed while still held, so that a waiting process opens a new file
     lock.release(force=True)

@@ -1,8 +1,8 @@
-"""Locks in object stores: an object that says who holds it, with a heartbeat that its holder renews.
+"""Locks in object stores: an object that names its holder, with a heartbeat that the holder renews.
 
-An object store has no locks of its own, and does not notice that a process was killed. So the lock is created only if
-there is none (a conditional put), and renewed only if nobody has changed it (by its ETag). A lock that was not renewed
-for :data:`STALE` seconds is watched for :data:`WATCH` more, by this machine's own clock, and then taken over.
+An object store has no locks, and does not notice when a process is killed. So the lock object is created only if
+absent (a conditional put), and renewed only if unchanged (by its ETag). A lock not renewed for :data:`STALE` seconds
+is watched for :data:`WATCH` seconds more, by this machine's own clock, and then taken over.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ HEARTBEAT = 15.0
 STALE = 60.0
 """Seconds without a renewal after which a lock may be taken over."""
 WATCH = 20.0
-"""Seconds for which a stale lock is watched before it is taken over, because clocks of machines differ."""
+"""Seconds for which a stale lock is watched before it is taken over, because machine clocks differ."""
 
 
 @dataclass(frozen=True)
 class Beat:
-    """What a lock's object says.
+    """The content of a lock object.
 
     Attributes:
-        holder: who holds it.
-        beat: when it was renewed last, ISO 8601 in UTC, by the holder's clock.
-        key: makes each holding unique.
-        space: the holder's name space of process ids; empty where the system has none.
+        holder: process that holds the lock.
+        beat: time of the last renewal by the holder's clock, ISO 8601 in UTC.
+        key: unique id of this acquisition.
+        space: PID namespace of the holder; empty where the system has none.
     """
 
     holder: Holder
@@ -50,13 +50,13 @@ class Beat:
 
     @classmethod
     def now(cls, holder: Holder, key: str) -> Beat:
-        """Describe a lock that this process renews now."""
+        """Return a heartbeat of this process at the current time."""
         beat = datetime.now(UTC).isoformat(timespec="milliseconds")
         return cls(holder, beat, key, _space())
 
     @classmethod
     def read(cls, data: bytes) -> Beat | None:
-        """Read an object of a lock; ``None`` where it is none."""
+        """Parse a lock object; return ``None`` if it is not one."""
         try:
             found = from_json(data)
             datetime.fromisoformat(found["beat"])
@@ -73,7 +73,7 @@ class Beat:
         return (datetime.now(UTC) - datetime.fromisoformat(self.beat)).total_seconds()
 
     def is_dead(self) -> bool:
-        """Return whether the holder ran on this machine and is gone."""
+        """Return whether the holder ran on this machine and has ended."""
         import psutil
 
         here = Holder.this_process()
@@ -94,13 +94,13 @@ def _space() -> str:
 
 
 class HeldObject(HeldLock):
-    """A lock in an object store that is held, and renewed by a thread.
+    """A held lock in an object store, renewed by a background thread.
 
     Args:
-        place: its object.
-        output: named in messages.
-        version: the object as it was created.
-        key: of this holding.
+        place: the lock object.
+        output: output named in messages.
+        version: version of the object as created.
+        key: unique id of this acquisition.
         holder: this process.
     """
 
@@ -140,7 +140,7 @@ class HeldObject(HeldLock):
 
     def _beat(self) -> None:
         while not self._end.wait(HEARTBEAT) and not self._lost:
-            with suppress(OutputError):  # no network for a while; check() tells
+            with suppress(OutputError):  # check() reports a lost lock
                 self._renew()
 
     def _renew(self) -> None:
@@ -157,12 +157,12 @@ class HeldObject(HeldLock):
             self._lost = True
 
     def release(self) -> None:
-        """Stop renewing the lock, and remove it if it is still this process's."""
+        """Stop renewing the lock, and remove it if this process still holds it."""
         self._end.set()
         with self._renewing:
             if self._lost:
                 return
-            with suppress(OutputError):  # it will be stale
+            with suppress(OutputError):  # the lock becomes stale by itself
                 found = self._place.storage.read(self._place.key)
                 beat = None if found is None else Beat.read(found.data)
                 if beat is not None and beat.key == self._key:
@@ -194,7 +194,7 @@ def locked_object(
 
 
 def holder_of(place: ObjectKey) -> str:
-    """Return in words who holds a lock; nothing where nobody does, or its holder is gone or silent."""
+    """Describe the holder of a lock; return an empty text if there is none, or it has ended or is stale."""
     found = place.storage.read(place.key)
     beat = None if found is None else Beat.read(found.data)
     if beat is None or beat.is_dead() or beat.age() > STALE:
@@ -211,7 +211,7 @@ def _take(place: ObjectKey, output: object, beat: Beat) -> Version:
     storage, key, data = place.storage, place.key, beat.write()
     if not storage.create(key, data):
         found = storage.read(key)
-        if found is None:  # released just now
+        if found is None:  # released in the meantime
             taken = storage.create(key, data)
         else:
             _watch(storage, key, found, output)
@@ -226,16 +226,16 @@ def _take(place: ObjectKey, output: object, beat: Beat) -> Version:
 
 
 def _watch(storage: ObjectStorage, key: str, found: Version, output: object) -> None:
-    """Return once a lock is known to be stale.
+    """Wait until a lock is known to be stale.
 
     Raises:
-        OutputError: it is not.
+        OutputError: the lock is still being renewed.
     """
     beat = Beat.read(found.data)
     if beat is not None and beat.is_dead():
         notice(f"{output}: the lock of {beat.holder} is taken over, which is gone")
         return
-    if beat is not None and abs(beat.age()) < STALE:  # not by a clock that is fast
+    if beat is not None and abs(beat.age()) < STALE:  # abs: clocks may differ
         raise OutputError(f"{output}: {_held_by(found)}")
     who = "somebody" if beat is None else str(beat.holder)
     when = "long ago" if beat is None else f"at {beat.beat[:19]}Z"
@@ -251,7 +251,7 @@ def _watch(storage: ObjectStorage, key: str, found: Version, output: object) -> 
 
 
 def _held_by(found: Version | None) -> str:
-    """Return in words who holds a lock, and when it would be taken over."""
+    """Describe the holder of a lock, and when the lock would be taken over."""
     beat = None if found is None else Beat.read(found.data)
     if beat is None:
         return "another deepcams writes to it now; wait for it, or choose another name"

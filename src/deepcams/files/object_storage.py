@@ -1,7 +1,7 @@
-"""Folders of objects in an object store (S3, Google, Azure), and web servers that are only read, through obstore.
+"""Access to object stores (S3, Google, Azure) and, read-only, web servers, through obstore.
 
 Credentials, region and endpoint come from the environment, as obstore reads it: ``AWS_*``, ``GOOGLE_*``, ``AZURE_*``.
-Nothing that obstore says is shown as it is, because it names whole requests, and these may hold a query's secrets.
+Messages of obstore are never shown verbatim: they quote whole requests, whose queries may hold secrets.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from deepcams.core.url import Url
 from deepcams.files.storage import ObjectKey, Storage
 
 RETRIES = 6
-"""How often obstore asks again after 5xx answers, refused and reset connections and silence, with back-off."""
+"""Number of retries by obstore, with back-off, after 5xx responses, refused or reset connections and timeouts."""
 FIRST_BACKOFF, LAST_BACKOFF = timedelta(seconds=0.2), timedelta(seconds=15)
 WAITS = (0.5, 2.0, 8.0)
-"""Seconds before a whole operation is begun again, where obstore gave up on a broken answer."""
+"""Delays before a whole operation is retried after obstore gave up on a broken response, seconds."""
 CONNECT_TIMEOUT, READ_TIMEOUT = timedelta(seconds=20), timedelta(seconds=60)
 LARGE, PART_BYTES, PARTS_AT_ONCE = 32 << 20, 8 << 20, 4
-"""Objects above the first number of bytes are put in parts of the second, some at once; a global shard has 25 MB."""
+"""Size above which objects are uploaded in parts, part size, number of parallel parts; a global shard has 25 MB."""
 
 _CONNECTION = (
     "ALLOW_HTTP",
@@ -55,10 +55,10 @@ _WORDS = {"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"}
 
 
 class StorageError(OutputError, InputError):
-    """An object store does not do what was asked; one line says why.
+    """An operation of an object store failed.
 
     Args:
-        url: where.
+        url: URL concerned.
         why: the reason, and what to do.
     """
 
@@ -82,10 +82,10 @@ def need_obstore(url: object) -> Any:
 
 
 def _open(url: Url) -> Any:
-    """Make obstore's own store of a URL.
+    """Open obstore's store for a URL.
 
     Raises:
-        StorageError: obstore does not take the URL or the environment's settings.
+        StorageError: obstore rejects the URL or the settings in the environment.
     """
     obstore = need_obstore(url)
     seconds = max(RETRIES, 1) * (READ_TIMEOUT + LAST_BACKOFF)
@@ -115,13 +115,13 @@ def _open(url: Url) -> Any:
         if url.is_web:
             return obstore.store.HTTPStore.from_url(url.with_secrets(), **options)
         return obstore.store.from_url(url.with_secrets(), **options)
-    except Exception as error:  # obstore's, and ValueError for what is no URL
+    except Exception as error:  # obstore's errors, and ValueError for an invalid URL
         why = f"no object store can be opened ({_short(error, url)})"
         raise StorageError(url, f"{why}; check the URL and {_settings(url)}") from None
 
 
 def _of_the_environment(url: Url) -> dict[str, Any]:
-    """Return options of connections; obstore reads them in the environment only where it is given none at all."""
+    """Return connection options from the environment; obstore itself reads them only when it is passed no options."""
     if url.is_web:
         return {"allow_http": url.scheme == "http"}
     given = os.environ
@@ -132,18 +132,18 @@ def _of_the_environment(url: Url) -> dict[str, Any]:
         if given.get(f"{prefix}_{name}")
     }
     if url.scheme == "s3" and not any(map(given.get, _CREDENTIALS)):
-        # Only an instance of Amazon's has credentials then, from a server that elsewhere never answers.
+        # Only an Amazon instance has credentials then, from a metadata server that never answers elsewhere.
         options.setdefault("connect_timeout", timedelta(seconds=2))
     return options
 
 
 @dataclass(frozen=True)
 class Version:
-    """An object's bytes, and what identifies this version of it.
+    """The content of an object and the tag that identifies this version.
 
     Attributes:
-        data: the bytes.
-        tag: for :meth:`ObjectStorage.replace`.
+        data: content.
+        tag: version tag for :meth:`ObjectStorage.replace`.
     """
 
     data: bytes
@@ -152,12 +152,12 @@ class Version:
 
 @dataclass(frozen=True)
 class About:
-    """What a store says of an object.
+    """Metadata of an object.
 
     Attributes:
-        bytes: its size.
-        state: changes when the object does: ETag, size and time of last change.
-        changed: seconds since 1970 of its last change.
+        bytes: size.
+        state: ETag, size and modification time as one text, which changes whenever the object does.
+        changed: modification time, seconds since 1970.
     """
 
     bytes: int
@@ -166,7 +166,7 @@ class About:
 
     @classmethod
     def of(cls, meta: Any) -> About:
-        """Take obstore's description."""
+        """Convert obstore's metadata."""
         changed = meta["last_modified"].timestamp()
         state = f"{meta.get('e_tag')} {meta['size']} {changed}"
         return cls(int(meta["size"]), state, changed)
@@ -176,7 +176,7 @@ class ObjectStorage(Storage):
     """A folder in an object store.
 
     Args:
-        url: of the folder.
+        url: URL of the folder.
     """
 
     def __init__(self, url: Url) -> None:
@@ -185,7 +185,7 @@ class ObjectStorage(Storage):
         self._store = _open(url)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Give another process the URL; it has credentials of its own."""
+        """Pickle the URL only; the other process reads its own credentials."""
         return type(self), (self.url,)
 
     @property
@@ -199,7 +199,7 @@ class ObjectStorage(Storage):
         return None if found is None else found.data
 
     def read(self, key: str) -> Version | None:
-        """Return an object with its version; ``None`` where there is none."""
+        """Return an object with its version, or ``None`` if it does not exist."""
 
         def read() -> Version:
             answer = self._obstore.get(self._store, key)
@@ -222,18 +222,18 @@ class ObjectStorage(Storage):
         """Return the first bytes of an object, at most ``size``.
 
         Raises:
-            FileNotFoundError: there is none.
+            FileNotFoundError: the object does not exist.
         """
 
         def read() -> bytes:
-            # A range is not known to all web servers, and no range of an empty object to any.
+            # Some web servers do not support ranges, and none supports a range of an empty object.
             stream = self._obstore.get(self._store, key).stream(min_chunk_size=size)
             return bytes(next(iter(stream), b""))[:size]
 
         return self._do(read, key)
 
     def about(self, key: str) -> About | None:
-        """Return what the store says of an object; ``None`` where there is none."""
+        """Return the metadata of an object, or ``None`` if it does not exist."""
         try:
             meta = self._do(lambda: self._obstore.head(self._store, key), key)
         except FileNotFoundError:
@@ -241,14 +241,14 @@ class ObjectStorage(Storage):
         return About.of(meta)
 
     def about_by_reading(self, key: str) -> About | None:
-        """Return :meth:`about` from an answer that is begun, for addresses that are signed for reading alone."""
+        """Return :meth:`about` from a started GET request, for URLs signed for reading only."""
         try:
             return About.of(self._answer(key).meta)
         except FileNotFoundError:
             return None
 
     def pieces(self, key: str) -> Iterator[bytes]:
-        """Read an object piece by piece; obstore asks for the rest where an answer breaks off.
+        """Read an object in pieces; obstore requests the rest if a response breaks off.
 
         Raises:
             ConnectionError: it broke off too often.
@@ -285,12 +285,12 @@ class ObjectStorage(Storage):
                 lambda: self._obstore.put(self._store, key, data, mode="create"), key
             )
         except self._obstore.exceptions.AlreadyExistsError:
-            # Perhaps an earlier try's, whose answer was lost.
+            # It may come from an earlier attempt whose response was lost.
             return self.get(key) == data
         return True
 
     def replace(self, key: str, data: bytes, version: Version) -> bool:
-        """Replace an object if it is still this version; return whether it was, or is of the same bytes now."""
+        """Replace an object if it is still this version; return whether it now holds ``data``."""
         lost = (
             self._obstore.exceptions.PreconditionError,
             self._obstore.exceptions.AlreadyExistsError,
@@ -329,7 +329,7 @@ class ObjectStorage(Storage):
         return {key: about.bytes for key, about in self.all_about(prefix).items()}
 
     def all_about(self, prefix: str = "") -> dict[str, About]:
-        """Return the keys of all objects of a folder, each with what the store says of it."""
+        """Return the metadata of all objects of a folder, by key."""
         if self.url.is_web:
             raise StorageError(
                 self.url, "a web server cannot be listed; name a file or a Zarr store"
@@ -341,7 +341,7 @@ class ObjectStorage(Storage):
 
         try:
             return self._do(collect, prefix)
-        except FileNotFoundError:  # folders of the web, and buckets
+        except FileNotFoundError:  # web folders, and buckets
             return {}
 
     def exists(self, key: str) -> bool:
@@ -367,11 +367,11 @@ class ObjectStorage(Storage):
         return f"{self.url}/{key}" if key else str(self.url)
 
     def _do(self, work: Callable[[], _T], key: str) -> _T:
-        """Do an operation that may be repeated, and again where an answer was broken.
+        """Run an idempotent operation, with retries after broken responses.
 
         Raises:
             FileNotFoundError, obstore's AlreadyExistsError and PreconditionError: as obstore raises them.
-            StorageError: instead of anything else.
+            StorageError: instead of any other error.
         """
         passed = (
             FileNotFoundError,
@@ -390,7 +390,7 @@ class ObjectStorage(Storage):
         raise AssertionError
 
     def _is_final(self, error: Exception) -> bool:
-        """Return whether the same operation would fail again: a refusal, or obstore's own retries were used up."""
+        """Return whether a retry is useless: the operation was refused, or obstore's own retries were used up."""
         return is_final(error, self._obstore)
 
     def _explained(self, error: Exception, key: str) -> StorageError:
@@ -398,7 +398,7 @@ class ObjectStorage(Storage):
 
 
 def is_final(error: Exception, obstore: Any) -> bool:
-    """Return whether repeating what obstore refused, or repeated itself, is of no use."""
+    """Return whether a retry is useless after an error of obstore."""
     if isinstance(error, ConnectionError):
         return False
     if not isinstance(error, obstore.exceptions.GenericError):
@@ -413,7 +413,7 @@ def is_final(error: Exception, obstore: Any) -> bool:
 def explained(
     error: Exception, url: Url, name: str, obstore: Any = None
 ) -> StorageError:
-    """Return an error of obstore in one line, without anything of the request."""
+    """Convert an error of obstore to one line that quotes nothing of the request."""
     obstore = obstore or need_obstore(url)
     kinds, settings = obstore.exceptions, _settings(url)
     words = str(error)
@@ -452,7 +452,7 @@ def _settings(url: Url) -> str:
 
 
 def _short(error: Exception, url: Url) -> str:
-    """Return the kind of an error in a few known words; its own text may hold secrets."""
+    """Return the kind of an error in predefined words; its own text may hold secrets."""
     words = str(error)
     for pattern, short in (
         (r"dns error|failed to lookup", "no such host"),
@@ -470,7 +470,7 @@ def _short(error: Exception, url: Url) -> str:
 
 
 def objects_at(url: Url) -> dict[str, About]:
-    """Return what a URL stands for: an object, or all objects in a folder (on the web: a Zarr store's metadata)."""
+    """Return the metadata of an object, or of all objects in a folder (on the web: a Zarr store's metadata files)."""
     beside = ObjectStorage(url.parent)
     if url.has_key:
         try:

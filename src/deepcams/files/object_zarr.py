@@ -1,4 +1,4 @@
-"""Zarr stores in object stores, read in place: broken answers are asked for again, lasting ones are one line."""
+"""Zarr stores in object stores, read in place: broken responses are retried, lasting errors reported in one line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _T = TypeVar("_T")
 
 
 class RetryingStore(ObjectStore[Any]):
-    """Zarr's store of obstore, whose reads are repeated where an answer broke off, and whose errors are one line."""
+    """Zarr's obstore-based store, with retries after broken responses and one-line errors."""
 
     url: Url
 
@@ -25,7 +25,7 @@ class RetryingStore(ObjectStore[Any]):
     def of(
         cls, storage: object_storage.ObjectStorage, *, read_only: bool
     ) -> RetryingStore:
-        """Make one of a storage."""
+        """Make the Zarr store of a storage."""
         store = cls(storage._store, read_only=read_only)
         store.url = storage.url
         return store
@@ -37,7 +37,7 @@ class RetryingStore(ObjectStore[Any]):
         return store
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Give another process the URL; it has credentials of its own."""
+        """Pickle the URL only; the other process reads its own credentials."""
         return _reopened, (self.url, self.read_only)
 
     async def get(

@@ -1,4 +1,4 @@
-"""The optional dependencies, as the package's own metadata lists them."""
+"""Optional dependencies, as listed in the package's metadata."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from deepcams.core.errors import MissingExtraError
 
 _PACKAGE = "deepcams"
 _FIRST = {"eccodes": "pyproj"}
-"""What must be loaded before a library: after ecCodes' PROJ pyproj finds no projection any more."""
+"""Module to import before a library: once ecCodes has loaded its PROJ, pyproj finds no projections."""
 _ALL_OF_THEM = ("all", "dev", "docs")
 _REQUIREMENT = re.compile(r"""([\w.-]+).*;.*extra == ['"]([\w-]+)['"]""")
 
 
 def contents() -> dict[str, list[str]]:
-    """Return each extra's distributions, smallest extra first, without extras that only collect others."""
+    """Return each extra's distributions, smallest extra first, without extras that only combine others."""
     found: dict[str, list[str]] = {}
     for line in metadata.requires(_PACKAGE) or []:
         if (matched := _REQUIREMENT.match(line)) and matched[2] not in _ALL_OF_THEM:
@@ -27,11 +27,11 @@ def contents() -> dict[str, list[str]]:
 
 
 def require(extra: str, what: str) -> None:
-    """Check that an extra is installed, before work starts that needs it.
+    """Check that an extra is installed before work that needs it starts.
 
     Args:
-        extra: its name.
-        what: the feature that needs it, for the message.
+        extra: name of the extra.
+        what: feature that needs it, named in the message.
 
     Raises:
         MissingExtraError: one of its distributions is not installed.
@@ -44,10 +44,10 @@ def require(extra: str, what: str) -> None:
 
 
 def need(module: str) -> Any:
-    """Import a library that an extra brings.
+    """Import a library that belongs to an extra.
 
     Raises:
-        MissingExtraError: it, or what it needs itself, is not installed, and an extra would bring it.
+        MissingExtraError: the library or one of its dependencies is not installed, and an extra provides it.
     """
     if module in _FIRST:
         with suppress(ImportError):
@@ -59,13 +59,13 @@ def need(module: str) -> Any:
 
 
 def missing(error: ModuleNotFoundError) -> MissingExtraError | None:
-    """Return an error that says what to install; ``None`` if no extra brings the module."""
+    """Return an error that says what to install, or ``None`` if no extra provides the module."""
     extra = extra_with(error.name or "")
     return None if extra is None else MissingExtraError(f"using {error.name}", extra)
 
 
 def extra_with(module: str) -> str | None:
-    """Return the smallest extra that brings a module; ``None`` if none of them does."""
+    """Return the smallest extra that provides a module, or ``None``."""
     top = module.partition(".")[0].replace("_", "-").lower()
     for extra, names in contents().items():
         if any(f"{name.lower()}-".startswith(f"{top}-") for name in names):

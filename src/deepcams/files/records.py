@@ -1,8 +1,8 @@
-"""Records of finished pieces: what a piece is, what it was made from, and what was written.
+"""Records of finished pieces: name, inputs and written data of each.
 
-All long work is made of pieces (a day of output, a downloaded file, a step of an experiment). A piece's record is one
-small file or object that is written once, after its data are stored, and never changed: so a killed run can at worst
-lose the piece it was working on.
+All long work is divided into pieces (a day of output, a downloaded file, a step of an experiment). A piece's record is
+a small file or object, written once, after the data are stored, and never changed, so a killed run loses at most the
+piece in progress.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class Record:
 
     Attributes:
         item: the piece's name, unique among the records of an output.
-        inputs: fingerprint of everything that the piece was made from.
-        digest: fingerprint of what was written for it; empty where nothing was.
-        neighbours: names of the neighbouring pieces or frames that were known when it was made.
+        inputs: fingerprint of all inputs of the piece.
+        digest: fingerprint of the data written for it; empty if none were.
+        neighbours: names of the neighbouring pieces or frames available when it was made.
         facts: anything else worth keeping, as JSON types.
     """
 
@@ -54,16 +54,16 @@ class Record:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        """Return the record as text, with a checksum; equal records give equal texts."""
+        """Serialise the record with a checksum; equal records give equal texts."""
         plain = json.loads(_as_text(asdict(self)))
         return _as_text({**plain, _CHECKSUM: fingerprint(_as_text(plain))}) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Record:
-        """Read the text of :meth:`to_json`.
+        """Parse the text of :meth:`to_json`.
 
         Raises:
-            ValueError, TypeError, KeyError: the text is not one, or was changed.
+            ValueError, TypeError, KeyError: the text is invalid or was changed.
         """
         found = from_json(text)
         if not isinstance(found, dict):
@@ -81,10 +81,10 @@ class Record:
 
 
 def inside(folder: Path, name: object) -> Path:
-    """Return the path of a file that a record names: in the folder, whatever somebody wrote into the record.
+    """Return the path of a file named in a record, after checking that it lies in the folder.
 
     Raises:
-        OutputError: the name is none, or leads out of the folder.
+        OutputError: the name is invalid, or leads out of the folder.
     """
     if (
         isinstance(name, str)
@@ -97,10 +97,10 @@ def inside(folder: Path, name: object) -> Path:
 
 @contextmanager
 def damaged_explained(path: object) -> Iterator[None]:
-    """Turn what a damaged file of deepcams' own causes, in whatever library, into one line.
+    """Convert any library's error about a damaged file of deepcams to one line.
 
     Raises:
-        OutputError: the file that the path names, or in the store of this path, cannot be read.
+        OutputError: the file at the path, or a file in the store at the path, cannot be read.
     """
     try:
         yield
@@ -108,7 +108,7 @@ def damaged_explained(path: object) -> Iterator[None]:
         raise
     except Exception as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):
-            raise  # the disk's
+            raise  # a disk error
         reason = f"{type(error).__name__}: {str(error)[:120]}"
         raise OutputError(
             f"{path}: it is damaged ({reason}); use --overwrite"
@@ -123,10 +123,10 @@ def _as_text(values: Mapping[str, Any]) -> str:
 
 
 class Records:
-    """The records of one output, one file or object a piece, with the output's identity.
+    """The records of one output, one file or object per piece, and the output's identity.
 
     Args:
-        place: the folder or storage where they are; made when something is put.
+        place: folder or storage of the records; created on the first write.
     """
 
     def __init__(self, place: Path | Storage) -> None:
@@ -148,7 +148,7 @@ class Records:
         return f"{quote(item, safe=' ')}{_END}"
 
     def get(self, item: str) -> Record | None:
-        """Return a piece's record; ``None`` where it is not finished.
+        """Return a piece's record, or ``None`` if the piece is not finished.
 
         Raises:
             OutputError: the record is damaged.
@@ -167,19 +167,19 @@ class Records:
         return f"{self.storage}/{self.key(item)}"
 
     def put(self, record: Record) -> None:
-        """Write a piece's record, or replace it; the piece's data must be stored.
+        """Write or replace a piece's record; the piece's data must already be stored.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: the record cannot be written.
         """
         with os_errors_explained(self._named(record.item)):
             self.storage.put(self.key(record.item), record.to_json().encode())
 
     def create(self, record: Record) -> None:
-        """Write a piece's record where there is none; the piece's data must be stored.
+        """Write a piece's record if there is none; the piece's data must already be stored.
 
         Raises:
-            OutputError: it cannot be written, or another process has written one of other data meanwhile.
+            OutputError: the record cannot be written, or another process has recorded different data meanwhile.
         """
         with os_errors_explained(self._named(record.item)):
             made = self.storage.create(self.key(record.item), record.to_json().encode())
@@ -210,7 +210,7 @@ class Records:
                 yield record
 
     def identity(self) -> Identity | None:
-        """Return what was given to :meth:`begin`; ``None`` where nothing, or nothing readable, is there."""
+        """Return the identity stored by :meth:`begin`, or ``None`` if it is absent or unreadable."""
         try:
             found = from_json(self.storage.get(_IDENTITY) or b"")
         except (OSError, ValueError):
@@ -218,15 +218,15 @@ class Records:
         return found if isinstance(found, dict) else None
 
     def begin(self, identity: Identity, output: object, do: str) -> bool:
-        """Keep an output's identity, or check that it is the one that is kept.
+        """Store an output's identity, or check that it equals the stored one.
 
         Args:
             identity: everything that must be the same for all pieces of the output.
-            output: named in messages.
-            do: what to do where it differs, for the message.
+            output: output named in messages.
+            do: advice in the message if the identity differs.
 
         Returns:
-            whether it was there already.
+            whether an identity was already stored.
 
         Raises:
             OutputError: the output was begun with another identity, or cannot be written.
@@ -242,10 +242,10 @@ class Records:
 
 
 def refuse_changes(before: Identity, now: Identity, output: object, do: str) -> None:
-    """Refuse to go on with an output of another identity.
+    """Refuse to resume an output whose identity differs.
 
     Raises:
-        OutputError: the identities differ; the first three differences are named.
+        OutputError: the identities differ; the message names the first three differences.
     """
     changed = differences(before, now)
     if changed:
@@ -256,7 +256,7 @@ def refuse_changes(before: Identity, now: Identity, output: object, do: str) -> 
 
 
 def fingerprint(*parts: object) -> str:
-    """Return a short hash of values: arrays by type, shape and bytes, bytes as they are, anything else by its text."""
+    """Return a short hash of values: arrays by type, shape and bytes, bytes directly, anything else by its text."""
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
         if isinstance(part, np.ndarray):
@@ -274,7 +274,7 @@ def fingerprint(*parts: object) -> str:
 
 
 def file_digest(*paths: Path) -> str:
-    """Return the BLAKE2b hash of the contents of some files, one after the other; absent files count as empty."""
+    """Return the BLAKE2b hash of the concatenated contents of some files; absent files count as empty."""
     parts: list[bytes | None] = []
     for path in paths:
         try:
@@ -286,7 +286,7 @@ def file_digest(*paths: Path) -> str:
 
 
 def data_digest(*contents: bytes | None) -> str:
-    """Return the digest that :func:`file_digest` gives files of these contents; ``None`` stands for an absent one."""
+    """Return the :func:`file_digest` of files with these contents; ``None`` stands for an absent file."""
     return _together(
         [
             None if content is None else hashlib.blake2b(content).digest()
@@ -303,9 +303,9 @@ def _together(parts: list[bytes | None]) -> str:
 
 
 def differences(before: Identity, now: Identity) -> list[str]:
-    """Name the differences between two identities, one phrase each: ``rounding was 0.001, now 0``.
+    """Return the differences between two identities, one phrase each: ``rounding was 0.001, now 0``.
 
-    Values are named as in a settings file, ``data.stores.0.weight``, or by their own names.
+    Values are named by their path in a settings file, ``data.stores.0.weight``, or by their own names.
     """
     changes = _changes(before, json.loads(json.dumps(now)), "")
     return [f"{path} was {_text(old)}, now {_text(new)}" for path, old, new in changes]
@@ -313,11 +313,11 @@ def differences(before: Identity, now: Identity) -> list[str]:
 
 _ABSENT = "absent"
 _SHORT = 6
-"""Longest list that is named as a whole."""
+"""Maximum length of a list that is written in full."""
 
 
 def _changes(old: Any, new: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
-    """Yield paths, old values and new values; absent is the same as empty, and as null (a newer option's default)."""
+    """Yield paths, old and new values; absent, empty and null (a newer option's default) are equal."""
     empty: list[Any] = [_ABSENT, {}, []]
     unset: list[Any] = [_ABSENT, None]
     if old == new or any(old in one and new in one for one in (empty, unset)):
@@ -355,7 +355,7 @@ def _list_changes(
 
 
 def _names(elements: list[Any]) -> list[str]:
-    """Return the elements' names if all have one, else none."""
+    """Return the elements' names if all have one, else an empty list."""
     named = all(
         isinstance(element, Mapping) and "name" in element for element in elements
     )
@@ -363,7 +363,7 @@ def _names(elements: list[Any]) -> list[str]:
 
 
 def _count(names: list[str], others: list[str]) -> str:
-    """Return how many names there are, and which of them are not among the others."""
+    """Return the number of names and those that are not among the others, as text."""
     own = sorted(set(names) - set(others))
     shown = [*own[:3], ".."] if len(own) > 3 else own
     return f"{len(names)} with {', '.join(shown)}" if own else f"{len(names)}"

@@ -1,6 +1,6 @@
-"""Folders of objects, on this machine or in an object store: what outputs and records are put into.
+"""Storage of outputs and records: a local folder or a folder in an object store, with one interface.
 
-An object appears under its key only when it is whole and stored for good, whichever kind of storage it is in.
+In either, an object appears under its key only when it is complete and permanently stored.
 """
 
 from __future__ import annotations
@@ -24,60 +24,60 @@ if TYPE_CHECKING:
 
 
 class Storage(ABC):
-    """A folder of objects. Keys are names, with slashes between folders.
+    """A folder of objects. Keys are names with slashes between folders.
 
-    Every method raises ``OSError`` (a local folder) or :class:`~deepcams.core.errors.OutputError` (an object store)
-    where the storage fails; ``str`` of a storage names its place without credentials.
+    If the storage fails, methods raise ``OSError`` (a local folder) or :class:`~deepcams.core.errors.OutputError` (an
+    object store); ``str`` of a storage is its path or URL without credentials.
     """
 
     @property
     @abstractmethod
     def place(self) -> Place:
-        """Where it is."""
+        """Path or URL of the folder."""
 
     @abstractmethod
     def get(self, key: str) -> bytes | None:
-        """Return an object; ``None`` where there is none."""
+        """Return an object's content, or ``None`` if it does not exist."""
 
     @abstractmethod
     def put(self, key: str, data: bytes) -> None:
-        """Write an object, or replace it: readers find the old or the new one, whole."""
+        """Write or replace an object atomically: readers see either the old or the new content."""
 
     @abstractmethod
     def create(self, key: str, data: bytes) -> bool:
-        """Write an object where there is none; return whether there was none, or one of the same bytes."""
+        """Write an object only if absent; return whether it was absent or already had the same content."""
 
     @abstractmethod
     def delete(self, key: str) -> None:
-        """Remove an object, if it is there."""
+        """Remove an object if it exists."""
 
     @abstractmethod
     def list(self, prefix: str = "") -> Iterator[str]:
-        """Return the keys of all objects in a folder of this storage and its folders, sorted; unfinished ones left out.
+        """Return the sorted keys of all objects in a folder and its subfolders, without unfinished ones.
 
         Args:
-            prefix: the folder's key; empty for all.
+            prefix: key of the folder; empty for the whole storage.
         """
 
     @abstractmethod
     def sizes(self, prefix: str = "") -> dict[str, int]:
-        """Return the keys of :meth:`list`, each with its object's size in bytes."""
+        """Return the sizes in bytes of the objects of :meth:`list`, by key."""
 
     @abstractmethod
     def exists(self, key: str) -> bool:
-        """Return whether there is an object."""
+        """Return whether an object exists."""
 
     @abstractmethod
     def zarr(self, key: str = "", *, read_only: bool = False) -> Any:
-        """Return a folder of this storage as what Zarr opens as a store."""
+        """Return a folder of this storage in a form that Zarr accepts as a store."""
 
     @abstractmethod
     def inner(self, key: str) -> Storage:
-        """Return a folder of this storage."""
+        """Return a subfolder as a storage."""
 
     @abstractmethod
     def lock_place(self, key: str) -> LockPlace:
-        """Return where a lock of this name would be, for :func:`deepcams.files.lock.locked`."""
+        """Return the place of the lock with this name, for :func:`deepcams.files.lock.locked`."""
 
     def __str__(self) -> str:
         return str(self.place)
@@ -88,8 +88,8 @@ class ObjectKey:
     """One object of an object store.
 
     Attributes:
-        storage: where it is.
-        key: its name there.
+        storage: folder of the object.
+        key: key in the folder.
     """
 
     storage: ObjectStorage
@@ -100,21 +100,21 @@ class ObjectKey:
 
 
 LockPlace: TypeAlias = Path | ObjectKey
-"""Where a lock is: a file, or an object."""
+"""Place of a lock: a file or an object."""
 
 
 class LocalStorage(Storage):
     """A folder on this machine.
 
     Args:
-        folder: made when something is put.
+        folder: path; created on the first write.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def __getstate__(self) -> dict[str, Any]:
-        """Give another process an absolute path."""
+        """Pickle with an absolute path."""
         return {"folder": self.folder.absolute()}
 
     @property
@@ -144,10 +144,10 @@ class LocalStorage(Storage):
             temporary.write_bytes(data)
             sync(temporary)
             try:
-                os.link(temporary, path)  # which fails where the name is taken
+                os.link(temporary, path)  # fails if the name is taken
             except FileExistsError:
                 return path.read_bytes() == data
-            except OSError:  # a file system without links: the output's lock must do
+            except OSError:  # no hard links: the output's lock must suffice
                 if path.exists():
                     return path.read_bytes() == data
                 temporary.replace(path)
@@ -198,7 +198,7 @@ class LocalStorage(Storage):
         return self.folder / key
 
     def remove(self) -> None:
-        """Remove the folder and all that is in it."""
+        """Remove the folder and its contents."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -206,8 +206,8 @@ def storage_at(place: Place) -> Storage:
     """Return the storage of a folder or a URL.
 
     Raises:
-        MissingExtraError: a URL, and obstore is not installed.
-        InputError: settings in the environment that obstore does not take.
+        MissingExtraError: the place is a URL and obstore is not installed.
+        InputError: obstore rejects settings in the environment.
     """
     if isinstance(place, Url):
         from deepcams.files.object_storage import ObjectStorage
@@ -224,7 +224,7 @@ def bytes_at(url: Url) -> int:
 
 
 def state_at(url: Url) -> str:
-    """Return what changes when an object, or any object of a folder, does."""
+    """Return a text that changes when the object at a URL, or any object in the folder, changes."""
     from deepcams.files.object_storage import objects_at
 
     states = [f"{key} {about.state}" for key, about in sorted(objects_at(url).items())]

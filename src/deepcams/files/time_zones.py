@@ -1,9 +1,9 @@
-"""Real time zones of places: the map of tzfpy, and the clocks of the IANA database.
+"""Legal time zones: the zone map of tzfpy and the UTC offsets of the IANA database.
 
-The map is timezone-boundary-builder's (Open Database License, (c) OpenStreetMap contributors), simplified by at most
-some 100 m; tzfpy itself is MIT. At sea a zone is nautical time. Its standard time is fixed, without summer time: the
-lesser of the clock's distances from UTC on 15 January and 15 July of one year. So Ireland is at 0 h, whose law calls
-summer time the standard, and Morocco in 2019 at 1 h, whose clock is put back in Ramadan alone.
+The map is timezone-boundary-builder's (Open Database License, (c) OpenStreetMap contributors), simplified to about
+100 m; tzfpy itself is MIT-licensed. At sea, zones are nautical. Standard time excludes summer time: it is the smaller
+of the UTC offsets on 15 January and 15 July of a year. So Ireland, whose law calls summer time the standard, is at
+0 h, and Morocco in 2019, whose clocks are put back only in Ramadan, is at 1 h.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ LICENCE = (
     "time zones: timezone-boundary-builder, Open Database License 1.0, (c) OpenStreetMap contributors; "
     "https://opendatacommons.org/licenses/odbl/1-0/"
 )
-"""What an output that holds a map of the zones must say."""
+"""Attribution required in outputs that contain a map of the zones."""
 
 
 def version() -> str:
-    """Return the version of the map of zones, as tzfpy names it.
+    """Return tzfpy's version of the zone map.
 
     Raises:
         MissingExtraError: tzfpy is not installed.
@@ -40,7 +40,7 @@ def zone_names(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
         latitude, longitude: (rows,) and (columns,), degrees.
 
     Returns:
-        (rows, columns), text, names of the IANA database.
+        (rows, columns), text, IANA zone names.
 
     Raises:
         MissingExtraError: tzfpy is not installed.
@@ -52,7 +52,7 @@ def zone_names(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
 
 
 def standard_minutes(name: str, year: int) -> int:
-    """Return how far a zone's standard time is ahead of UTC in a year, minutes (see the module).
+    """Return the UTC offset of a zone's standard time in a year, minutes, positive eastward (see the module).
 
     Raises:
         InputError: this machine's IANA database does not know the zone.
@@ -68,7 +68,7 @@ def standard_minutes(name: str, year: int) -> int:
     for month in (1, 7):
         offset = datetime(year, month, 15, 12, tzinfo=zone).utcoffset()
         assert offset is not None
-        # Before standard time, a clock was at so many seconds.
+        # Before standard time was introduced, offsets were not whole minutes.
         ahead.append(round(offset.total_seconds() / 60))
     return min(ahead)
 
@@ -76,11 +76,11 @@ def standard_minutes(name: str, year: int) -> int:
 def offset_minutes(
     latitude: np.ndarray, longitude: np.ndarray, year: int
 ) -> np.ndarray:
-    """Return how far standard time is ahead of UTC at each node of a grid.
+    """Return the UTC offset of standard time at each node of a grid.
 
     Args:
         latitude, longitude: (rows,) and (columns,), degrees.
-        year: whose standard time.
+        year: year of the standard time.
 
     Returns:
         (rows, columns), int16, minutes: 345 in Nepal.

@@ -1,6 +1,6 @@
-"""Towns and codes of countries from GeoNames (https://www.geonames.org, CC BY 4.0): the few columns that are used.
+"""Towns and country codes from GeoNames (https://www.geonames.org, CC BY 4.0), reduced to the columns in use.
 
-``towns.json.xz`` is made by ``benchmarks/towns.py``; it says itself where it is from and what was left out.
+``towns.json.xz`` is made by ``benchmarks/towns.py``; the file itself states its source and what was left out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FILE = Path(__file__).with_name("towns.json.xz")
 
 @dataclass(frozen=True)
 class Towns:
-    """Towns, by code of country and then by GeoNames' number.
+    """Towns, sorted by country code and then by GeoNames id.
 
     Attributes:
         latitude, longitude: (n,), float64, degrees.
@@ -33,13 +33,13 @@ class Towns:
 
 @dataclass(frozen=True)
 class Cities(Towns):
-    """Towns of which more is known.
+    """Towns with further attributes.
 
     Attributes:
         name: (n,), text.
-        timezone: (n,), names of the IANA database.
+        timezone: (n,), IANA zone names.
         population: (n,), int64, inhabitants; 0 is unknown.
-        number: (n,), int64, GeoNames' own.
+        number: (n,), int64, GeoNames id.
     """
 
     name: np.ndarray
@@ -49,7 +49,7 @@ class Cities(Towns):
 
 
 def towns() -> Towns:
-    """Return all towns with 5,000 inhabitants or more, and seats of administration."""
+    """Return all towns with 5,000 inhabitants or more, and administrative seats."""
     columns = _columns()
     return Towns(
         np.array(columns["latitude"], float),
@@ -62,7 +62,7 @@ def towns() -> Towns:
 def cities() -> Cities:
     """Return the towns with 15,000 inhabitants or more, and capitals."""
     columns = _columns()
-    # Smaller towns have no name in the file.
+    # Smaller towns have no names in the file.
     large = np.array([bool(name) for name in columns["name"]])
     types = {
         "latitude": float,

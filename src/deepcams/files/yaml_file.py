@@ -1,4 +1,4 @@
-"""YAML that people write: the safe subset, read strictly."""
+"""Strict reader of the safe subset of YAML."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from deepcams.core.errors import InputError
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe subset, with numbers as YAML 1.2 has them; every key is a name, and stands once.
+    """Loader of YAML's safe subset, with numbers as in YAML 1.2; keys must be unique texts.
 
     1e-4 is a number, 0100 is one hundred, 12:30 and 2019-12-01 are texts.
     """
 
     def compose_mapping_node(self, anchor: Any) -> Any:
-        """Check the keys as they are written: later, merge keys have mixed them with others."""
+        """Check the keys as written, before merge keys combine them with others."""
         node = super().compose_mapping_node(anchor)
         seen = set()
         for key, _ in node.value:
@@ -36,7 +36,7 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def get_single_node(self) -> Any:
-        """Refuse a document that its aliases make endless, or far larger than its text."""
+        """Refuse a document whose aliases make it infinite or far larger than its text."""
         node = super().get_single_node()
         if node is not None and _count(node, {}) > _MOST_VALUES:
             problem = f"aliases that stand for more than {_MOST_VALUES:,} values"
@@ -44,14 +44,14 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def number(self, node: Any) -> float:
-        """Return a number: whole (decimal or 0x..) or floating-point."""
+        """Return a number: an integer (decimal or 0x..) or a float."""
         text = str(self.construct_scalar(node)).replace("_", "")
         whole = node.tag == _INT
         problem = f"expected a {'whole ' if whole else ''}number, found {text[:_LONGEST_NUMBER]!r}"
         if whole and len(text) > _LONGEST_NUMBER:
             problem = f"expected a number of at most {_LONGEST_NUMBER} digits, found {len(text)}"
         else:
-            with suppress(ValueError):  # of a node that is tagged !!int or !!float
+            with suppress(ValueError):  # possible for nodes tagged !!int or !!float
                 if not whole:
                     return float(self.construct_yaml_float(node))
                 return int(text, 16 if "x" in text else 10)
@@ -59,9 +59,9 @@ class _Loader(yaml.SafeLoader):
 
 
 def _count(node: yaml.Node, known: dict[yaml.Node, float]) -> float:
-    """Return how many values a node holds, aliases written out; infinitely many where it holds itself."""
+    """Return the number of values in a node with aliases expanded; infinite if it contains itself."""
     if node not in known:
-        known[node] = math.inf  # until all in it are counted
+        known[node] = math.inf  # until its contents are counted
         inner: list[yaml.Node] = []
         if isinstance(node, yaml.SequenceNode):
             inner = node.value
@@ -72,12 +72,12 @@ def _count(node: yaml.Node, known: dict[yaml.Node, float]) -> float:
 
 
 _MOST_VALUES = 100_000
-"""Values in a document; more are no experiment, and checking them could take for ever."""
+"""Maximum number of values in a document; no valid file has more, and checking more could take very long."""
 _TAG = "tag:yaml.org,2002:"
 _TEXT, _MERGE, _INT, _FLOAT = f"{_TAG}str", f"{_TAG}merge", f"{_TAG}int", f"{_TAG}float"
 _LONGEST_NUMBER = 24
-"""Digits of a whole number; far below where Python refuses to read them, or a float overflows."""
-# YAML 1.1's own patterns go: octal 0100, sexagesimal 12:30, and days, which are texts here (2019-12-01: all of it).
+"""Maximum number of digits of an integer; far below the limits of Python's parser and of floats."""
+# YAML 1.1's patterns are removed: octal 0100, sexagesimal 12:30, and dates, which are texts here.
 _Loader.yaml_implicit_resolvers = {
     first: [
         pair for pair in resolvers if pair[0] not in (_INT, _FLOAT, f"{_TAG}timestamp")
@@ -99,14 +99,14 @@ _Loader.add_constructor(_FLOAT, _Loader.number)
 
 
 def parse_yaml(text: str, where: object) -> Any:
-    """Read YAML's safe subset.
+    """Parse the safe subset of YAML.
 
     Args:
         text: the document.
-        where: the file, for messages.
+        where: file named in error messages.
 
     Raises:
-        InputError: it is no YAML, a key stands twice or is no name, or aliases in it stand for too many values.
+        InputError: the text is not valid YAML, a key is repeated or not a text, or aliases expand to too many values.
     """
     try:
         return yaml.load(text, _Loader)

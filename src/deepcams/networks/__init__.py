@@ -1,7 +1,7 @@
-"""Neural networks: they see scaled float tensors only, and compute their own loss.
+"""Neural networks, which operate on scaled float tensors only and compute their own loss.
 
-Importing this package imports no torch; ``NETWORKS.get("xvfi")`` does. :func:`deepcams.testing.check_network` checks a
-network of your own.
+Importing this package does not import torch; ``NETWORKS.get("xvfi")`` does. :func:`deepcams.testing.check_network`
+checks the networks of other packages.
 """
 
 from __future__ import annotations
@@ -64,12 +64,12 @@ def build(name: str, preset: str | None = None, **options: Any) -> Network:
     """Return a network with fresh random weights.
 
     Args:
-        name: of a registered network ("xvfi", "abpn", "cellnet", "flow-refine", "spacetime").
-        preset: one of the network's ``presets``; None takes the defaults of its options.
-        options: single options, which override the preset's.
+        name: name of a registered network ("xvfi", "abpn", "cellnet", "flow-refine", "spacetime").
+        preset: one of the network's ``presets``; None: the default options.
+        options: individual options, which override the preset.
 
     Raises:
-        InputError: unknown network, preset or option, or an option out of its range.
+        InputError: an unknown network, preset or option, or an option out of range.
     """
     from dataclasses import asdict
 

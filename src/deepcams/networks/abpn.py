@@ -1,8 +1,8 @@
-"""ABPN: attention-based back projection, one frame to three times its resolution (Liu et al. 2019, ICCV workshops).
+"""ABPN: attention-based back-projection, one frame to three times its resolution (Liu et al. 2019, ICCV workshops).
 
 As DeepCAMS uses it (Xiao et al. 2022): one channel, factor 3. Up- and down-projections alternate; the coarse features
-of each stage attend, over all pixels of the frame, to those of the stage before. The result is added to a bicubic
-enlargement, and what that does not give back when made coarse again is corrected at the end.
+of each stage attend, over all pixels of the frame, to those of the previous stage. The result is added to a bicubic
+enlargement; a last back-projection corrects the residual between its coarsened version and the input.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from deepcams.networks.warp import at_least_float32
 from deepcams.networks.window import Pad, SlidingWindow
 
 _RECEPTIVE_FIELD = 12
-"""Coarse pixels that the convolutions between two attentions see (eight), and some more."""
+"""Receptive field of the convolutions between two attentions (eight), plus a margin, in coarse pixels."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,12 @@ class ABPNOptions:
         d: number of features (twice as many before the first and in the last attention).
         stages: number of up-projections, at least 2; there is one down-projection fewer.
         factor: fine pixels per coarse pixel.
-        attention: "sdpa" (memory grows with the number of pixels) or "materialised" (with its square: the whole
-            matrix is made, as a reference to test and to measure against).
-        tile: edge of the tiles that large frames are cut into, in coarse pixels; the release was trained on 120.
+        attention: "sdpa" (memory proportional to the number of pixels) or "materialised" (to its square: the full
+            matrix is computed, as a reference for tests and measurements).
+        tile: edge length of the tiles for large frames, in coarse pixels; the release was trained on 120.
         halo: pixels at each edge of a tile that are computed and discarded.
-        start_at_bicubic: fresh weights correct nothing (the paper's start with noise as large as the field).
+        start_at_bicubic: initialise so that the correction is zero (the paper's starts with noise as large as the
+            field).
     """
 
     d: int = 32
@@ -78,7 +79,7 @@ class Block(nn.Module):
         self.slope = nn.PReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> the convolution's shape."""
+        """Map (N, C, H, W) to the output shape of the convolution."""
         return self.slope(self.conv(x))
 
 
@@ -98,7 +99,7 @@ def finer(d: int, factor: int) -> Block:
 
 
 class Projection(nn.Module):
-    """Change the resolution there and back, and correct by what came back wrong; up or down by ``factor``."""
+    """Change the resolution up or down by ``factor`` and back, and correct by the residual (back-projection)."""
 
     def __init__(self, d: int, factor: int, up: bool) -> None:
         super().__init__()
@@ -110,17 +111,17 @@ class Projection(nn.Module):
         self.of_there = same(d, d, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, d, H, W) -> (N, d, factor H, factor W), or to 1/factor of both."""
+        """Map (N, d, H, W) to (N, d, factor H, factor W), or to 1/factor of both."""
         there = self.there(x)
         error = self.of_input(x) - self.back(there)
         return self.of_there(there) + self.error(error)
 
 
 class Attention(nn.Module):
-    """Every pixel of ``value`` gathers from all pixels, by likeness of their ``features``; added to ``value``.
+    """Attention of all pixels to all pixels by similarity of ``features``; the result is added to ``value``.
 
-    softmax(K^T Q) without the usual 1/sqrt(d): the logits are large, so float16 would overflow; inside float16
-    autocast the attention is computed in float32, bfloat16 is left as it is.
+    It uses softmax(K^T Q) without the usual 1/sqrt(d): the logits are large, so float16 would overflow; inside float16
+    autocast the attention is computed in float32, while bfloat16 is kept.
     """
 
     def __init__(self, d: int, kind: str) -> None:
@@ -134,7 +135,7 @@ class Attention(nn.Module):
     def forward(
         self, features: Tensor, value: Tensor, window: SlidingWindow | None = None
     ) -> Tensor:
-        """Both (N, d, H, W) -> the same shape; with ``window`` each pixel gathers from the square around it."""
+        """Map both (N, d, H, W) to the same shape; with ``window`` each pixel attends to the square around it."""
         device = value.device.type
         if (
             torch.is_autocast_enabled(device)
@@ -150,7 +151,7 @@ class Attention(nn.Module):
         if window is not None:
             features = window.crop(features)
             value = window.crop(value)
-        # the published softmax runs over the pixels that Q sees: K asks and Q answers
+        # the published softmax is over the pixels of Q, so K takes the role of the query
         query = self.K(features)
         key = self.Q(features)
         gathered = self.V(value)
@@ -168,23 +169,23 @@ class Attention(nn.Module):
 
 
 def _tokens(x: Tensor) -> Tensor:
-    """(B, d, H, W) -> (B, 1 head, pixels, d), and float32 where a network was cast to float16 as a whole.
+    """Map (B, d, H, W) to (B, 1 head, pixels, d), in float32 if the whole network was cast to float16.
 
-    d is the innermost in memory: otherwise SDPA silently falls back to making the whole matrix.
+    d is innermost in memory: otherwise SDPA silently falls back to computing the full matrix.
     """
     x = x.flatten(2).transpose(1, 2).contiguous().unsqueeze(1)
     return x.float() if x.dtype == torch.float16 else x
 
 
 class Mix(nn.Module):
-    """A 1x1 convolution block over the concatenation of frames that come one by one; only their sum is held."""
+    """A 1x1 convolution block over concatenated frames, computed frame by frame so that only the sum is stored."""
 
     def __init__(self, count: int, d: int) -> None:
         super().__init__()
         self.block = same(count * d, d, 1)
 
     def add(self, total: Tensor | None, x: Tensor, place: int) -> Tensor:
-        """Return the sum so far (None: nothing yet) with the share of the frame at ``place``."""
+        """Add the contribution of the frame at ``place`` to the sum (None: empty) and return it."""
         d = x.shape[1]
         conv = self.block.conv
         weight = conv.weight[:, place * d : (place + 1) * d]
@@ -216,7 +217,7 @@ class ABPN(SpatialNetwork):
         self.first = same(1, 2 * d, 3)
         self.second = same(2 * d, d, 3)
         self.first_attention = Attention(2 * d, kind)
-        # stage k of the paper has the index k - 1; the skips begin with the third stage and have the index k - 3
+        # stage k of the paper has index k - 1; skips begin with the third stage and have index k - 3
         self.up = nn.ModuleList(Projection(d, factor, up=True) for _ in range(stages))
         self.down = nn.ModuleList(
             Projection(d, factor, up=False) for _ in range(stages - 1)
@@ -242,7 +243,7 @@ class ABPN(SpatialNetwork):
 
     @property
     def tiling(self) -> Tiling:
-        """Return tiles: attention over all pixels costs their square, and the release knows tiles only."""
+        """Return tiles: attention scales with the square of the number of pixels, and the release uses tiles only."""
         return Tiling(self.options.tile, self.options.halo)
 
     def working_bytes(self, rows: int, columns: int) -> int:
@@ -254,7 +255,7 @@ class ABPN(SpatialNetwork):
         return 4 * pixels * per_pixel
 
     def refine(self, coarse: Tensor) -> Tensor:
-        """Return the fine frame, cell-like: bicubic enlargement and a correction; every pixel attends to all others.
+        """Return the fine frame, cell-aligned: bicubic enlargement plus correction; all pixels attend to all others.
 
         See :meth:`SpatialNetwork.refine`.
         """
@@ -262,7 +263,7 @@ class ABPN(SpatialNetwork):
         return self._refine(at_least_float32(coarse), None)
 
     def refine_sliding(self, coarse: Tensor, pad: Pad) -> Tensor:
-        """Return the fine frame of one without edges: every pixel attends to those around it, as many as a tile has.
+        """Return the fine frame without edge effects: each pixel attends to a surrounding window as large as a tile.
 
         See :meth:`SpatialNetwork.refine_sliding`.
         """
@@ -282,15 +283,15 @@ class ABPN(SpatialNetwork):
         fine = self._enlarge(coarse) + at_least_float32(
             self._correction(feature, window)
         )
-        # last back-projection: what the fine frame, made coarse, does not give back
+        # last back-projection: the residual of the coarsened fine frame
         error = coarse - resize(fine, *coarse.shape[-2:])
         feature = self.error_first(error)
         error = self.error_last(self.error_attention(feature, feature, window))
         return fine + self._enlarge(at_least_float32(error))
 
     def _correction(self, feature: Tensor, window: SlidingWindow | None) -> Tensor:
-        """Run the stages: coarse features (B, d, H, W) -> the correction (B, 1, factor H, factor W)."""
-        # of the fine and of the coarse features the last two are needed: older ones are freed
+        """Run the stages: map coarse features (B, d, H, W) to the correction (B, 1, factor H, factor W)."""
+        # only the last two fine and coarse features are needed: older ones are freed
         up = self.up[0](feature)
         older_up = up
         down = feature

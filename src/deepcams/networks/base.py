@@ -1,6 +1,6 @@
-"""The contract of a network: what a downscaler, the training loop and a checkpoint may ask of it.
+"""The interface of networks, used by downscalers, the training loop and checkpoints.
 
-A network sees scaled float tensors only: no units, no coordinates, no files, no padding. Derive from
+A network operates on scaled float tensors only: no units, coordinates, files or padding. Derive from
 :class:`TemporalNetwork`, :class:`SpatialNetwork` or :class:`JointNetwork`, register the class under
 ``deepcams.networks``, and check it with :func:`deepcams.testing.check_network`.
 """
@@ -26,9 +26,9 @@ Kind = Literal["temporal", "spatial", "joint"]
 Times = Sequence[float] | Tensor
 Shapes = Mapping[str, tuple[int, ...]]
 MOST_BYTES = 1 << 30
-"""Of a network's weights; options that ask for more come from a damaged file or a slip."""
+"""Maximum size of a network's weights, bytes; larger ones result from damaged files or mistyped options."""
 _LISTED = 5
-"""How many names a message lists before it only counts the others."""
+"""Maximum number of names listed in a message; further ones are only counted."""
 
 
 class TemporalSample(NamedTuple):
@@ -39,8 +39,8 @@ class TemporalSample(NamedTuple):
         t: (B,), the time of the target, each in (0, 1).
         target: (B, C, H, W), the true frame at t.
         estimate: (B, E, C, H, W), the initial estimate at t, for a network with an ``estimate_method``; else None.
-        motion: (B, 2, H, W), pixels eastward along the columns and down the rows, for a network that is taught by it;
-            else None. What passes a pixel at the middle of the time moves so far from the first to the last frame.
+        motion: (B, 2, H, W), pixels along the columns (eastward) and down the rows, for a network supervised with
+            motion; else None. It is the displacement from the first to the last frame of whatever is at a pixel midway.
     """
 
     frames: Tensor
@@ -55,7 +55,7 @@ class SpatialSample(NamedTuple):
 
     Attributes:
         coarse: (B, C, H, W).
-        target: (B, C, factor H, factor W), the true fine frame, cell-like (coarse pixel k covers the fine pixels
+        target: (B, C, factor H, factor W), the true fine frame, cell-aligned (coarse pixel k covers the fine pixels
             factor k .. factor k + factor - 1).
     """
 
@@ -76,11 +76,11 @@ class JointSample(NamedTuple):
 
 
 class Network(nn.Module, ABC):
-    """What all networks share.
+    """Base class of all networks.
 
     A class declares ``name``, ``kind``, ``options_type`` (a frozen dataclass of JSON values) and ``presets`` (named
-    options); an instance is made of its options alone and holds them in ``options``. A network is deterministic in
-    ``eval()`` and treats the frames of a batch independently.
+    options); an instance is determined by its ``options``. A network is deterministic in ``eval()`` and processes the
+    frames of a batch independently.
 
     Attributes:
         name: registered name.
@@ -102,21 +102,21 @@ class Network(nn.Module, ABC):
 
     @property
     def size_rule(self) -> SizeRule:
-        """Return the frame sizes it takes in inference."""
+        """Return the frame sizes accepted in inference."""
         return SizeRule()
 
     @property
     def training_size_rule(self) -> SizeRule:
-        """Return the frame sizes ``loss`` takes (of the coarse frame, for a spatial network)."""
+        """Return the frame sizes that ``loss`` accepts (of the coarse frame, for a spatial network)."""
         return self.size_rule
 
     @abstractmethod
     def working_bytes(self, rows: int, columns: int) -> int:
-        """Estimate the memory of one frame of this size in float32 inference, without the weights."""
+        """Estimate the memory for float32 inference on one frame of this size, without the weights, bytes."""
 
     @property
     def parameter_count(self) -> int:
-        """Return the number of trained values."""
+        """Return the number of trainable parameters."""
         return sum(p.numel() for p in self.parameters())
 
 
@@ -125,12 +125,12 @@ class TemporalNetwork(Network):
 
     Attributes:
         estimate_method: name of the training-free method that makes its initial estimate of each frame
-            ("flow": :func:`deepcams.methods.temporal.flow.initial_estimate`), or None: it needs none.
-        estimate_frames: how many frames the initial estimate has for each t.
-        context: rows and columns of surroundings that it needs on each side of a frame to be free of edge effects.
-        receptive_field: how many pixels away a pixel's answer sees; such a network may be given a frame in bands that
-            overlap by as much, each beginning at a multiple of the size rule. None: unknown, it gets whole frames.
-        teachable: whether :meth:`taught_loss` is implemented, for a network that finds motion of its own.
+            ("flow": :func:`deepcams.methods.temporal.flow.initial_estimate`), or None if it needs none.
+        estimate_frames: number of frames of the initial estimate for each t.
+        context: rows and columns of padding needed on each side of a frame to avoid edge effects.
+        receptive_field: radius in pixels of the input that affects an output pixel; a frame may be processed in bands
+            that overlap by as much, each beginning at a multiple of the size rule. None: unknown, needs whole frames.
+        teachable: whether :meth:`taught_loss` is implemented, for a network that estimates motion itself.
     """
 
     kind: ClassVar[Kind] = "temporal"
@@ -144,7 +144,7 @@ class TemporalNetwork(Network):
     def interpolate(
         self, frames: Tensor, t: Times, estimate: Tensor | None = None
     ) -> Tensor:
-        """Predict frames between two known ones; what does not depend on t is computed once.
+        """Predict frames between two known ones; computations independent of t are done once.
 
         Args:
             frames: (B, 2, C, H, W), scaled, at t = 0 and t = 1; H and W fit ``size_rule``.
@@ -155,15 +155,15 @@ class TemporalNetwork(Network):
             (B, T, C, H, W), scaled, in float32 (float64 for float64).
 
         Raises:
-            InputError: a shape that does not fit, or a t outside (0, 1).
+            InputError: an invalid shape, or a t outside (0, 1).
         """
 
     @abstractmethod
     def loss(self, sample: TemporalSample) -> Tensor:
-        """Return the scalar to minimise for one batch; H and W fit ``training_size_rule``."""
+        """Return the scalar loss of one batch; H and W fit ``training_size_rule``."""
 
     def taught_loss(self, sample: TemporalSample, weight: float) -> Tensor:
-        """Return :meth:`loss` plus ``weight`` times the mean distance (pixels) of its motion from ``sample.motion``."""
+        """Return :meth:`loss` plus ``weight`` times the mean error (pixels) of its motion against ``sample.motion``."""
         raise NotImplementedError(f"{self.name} has no motion of its own")
 
     def forward(
@@ -174,7 +174,7 @@ class TemporalNetwork(Network):
 
 
 class SpatialNetwork(Network):
-    """A network that refines one frame ``factor`` times in each direction, each frame on its own.
+    """A network that refines each frame independently, by ``factor`` in each direction.
 
     Attributes:
         sliding_window: whether :meth:`refine_sliding` is implemented, for large frames without tiles.
@@ -186,12 +186,12 @@ class SpatialNetwork(Network):
 
     @property
     def tiling(self) -> Tiling | None:
-        """Return how to cut frames that it cannot or should not take whole; None: it takes whole frames."""
+        """Return the tiling for frames that should not be processed whole; None: it takes whole frames."""
         return None
 
     @abstractmethod
     def refine(self, coarse: Tensor) -> Tensor:
-        """Return the fine frame, cell-like: coarse pixel k covers the fine pixels factor k .. factor k + factor - 1.
+        """Return the fine frame; coarse pixel k covers the fine pixels factor k .. factor k + factor - 1.
 
         Args:
             coarse: (B, C, H, W), scaled; H and W fit ``size_rule``.
@@ -200,13 +200,13 @@ class SpatialNetwork(Network):
             (B, C, factor H, factor W), scaled, in float32 (float64 for float64).
 
         Raises:
-            InputError: a shape that does not fit.
+            InputError: an invalid shape.
         """
 
     def refine_sliding(self, coarse: Tensor, pad: Pad) -> Tensor:
-        """Do :meth:`refine` without edges: ``pad`` gives what lies beyond them.
+        """Do :meth:`refine` without edge effects: ``pad`` provides the values beyond the edges.
 
-        Moving the frame within its surroundings moves the result and changes nothing else.
+        The result is translation-equivariant: shifting the frame within its surroundings only shifts the result.
 
         Args:
             coarse: (B, C, H, W), scaled.
@@ -216,7 +216,7 @@ class SpatialNetwork(Network):
 
     @abstractmethod
     def loss(self, sample: SpatialSample) -> Tensor:
-        """Return the scalar to minimise for one batch."""
+        """Return the scalar loss of one batch."""
 
     def forward(self, coarse: Tensor) -> Tensor:
         """Do the same as :meth:`refine`, for hooks, ``torch.compile`` and ``torch.export``."""
@@ -224,12 +224,12 @@ class SpatialNetwork(Network):
 
 
 class JointNetwork(Network):
-    """A network that corrects the fine frame that a chain of other methods makes of an hour, each hour on its own.
+    """A network that corrects the fine frame of each hour, independently, as estimated by a chain of other methods.
 
     Attributes:
-        estimate: method in space of the chain that makes the initial estimate; in time it is ``self-checked``.
+        estimate: spatial method of the chain that makes the initial estimate; the temporal one is ``self-checked``.
         context: names in :data:`deepcams.networks.input_planes.CONTEXT`, in the order of their planes.
-        receptive_field: how many coarse pixels away a pixel's answer sees.
+        receptive_field: radius, in coarse pixels, of the input that affects an output pixel.
     """
 
     kind: ClassVar[Kind] = "joint"
@@ -245,7 +245,7 @@ class JointNetwork(Network):
     @property
     @abstractmethod
     def receptive_field(self) -> int:
-        """Return how many coarse pixels away a pixel's answer sees."""
+        """Return the radius, in coarse pixels, of the input that affects an output pixel."""
 
     @abstractmethod
     def refine(self, planes: Tensor) -> Tensor:
@@ -253,19 +253,19 @@ class JointNetwork(Network):
 
         Args:
             planes: (B, planes, H, W), fine, H and W multiples of the factor: the initial estimate, scaled;
-                the known frames before and after, carried to the hour, scaled (where one is not known, the estimate
-                again); 4 t (1 - t), where the hour lies between two analyses, t from 0 to 1; the context.
+                the known frames before and after, advected to the hour, scaled (if one is unknown, the estimate
+                again); 4 t (1 - t), with t from 0 to 1 the position of the hour between two analyses; the context.
 
         Returns:
-            (B, 1, H, W), scaled, in float32. Where 4 t (1 - t) is 0, each cell's mean is the estimate's.
+            (B, 1, H, W), scaled, in float32. Where 4 t (1 - t) is 0, each cell's mean is that of the estimate.
 
         Raises:
-            InputError: a shape that does not fit.
+            InputError: an invalid shape.
         """
 
     @abstractmethod
     def loss(self, sample: JointSample) -> Tensor:
-        """Return the scalar to minimise for one batch."""
+        """Return the scalar loss of one batch."""
 
     def forward(self, planes: Tensor) -> Tensor:
         """Do the same as :meth:`refine`, for hooks, ``torch.compile`` and ``torch.export``."""
@@ -275,10 +275,10 @@ class JointNetwork(Network):
 def times_tensor(t: Times, frames: Tensor, where: str) -> Tensor:
     """Return ``t`` of :meth:`TemporalNetwork.interpolate` as (B, T), at least float32, on the device of ``frames``.
 
-    The values of a tensor are not checked (that would stall a GPU and break ``torch.export``), those of a list are.
+    Values of a list are checked, those of a tensor are not (that would stall a GPU and break ``torch.export``).
 
     Raises:
-        InputError: no time, a time outside (0, 1), or a tensor that is neither (T,) nor (B, T).
+        InputError: no times, a time outside (0, 1), or a tensor that is neither (T,) nor (B, T).
     """
     batch = frames.shape[0]
     if not isinstance(t, Tensor):
@@ -296,7 +296,7 @@ def times_tensor(t: Times, frames: Tensor, where: str) -> Tensor:
 def check_shape(
     tensor: Tensor, shape: Sequence[int | str], rule: SizeRule, where: str
 ) -> None:
-    """Raise InputError unless ``tensor`` is floating, has ``shape`` (letters: any number) and fits ``rule``."""
+    """Raise InputError unless ``tensor`` is floating-point, has ``shape`` (letters: any size) and fits ``rule``."""
     fixed = all(
         isinstance(n, str) or n == m for n, m in zip(shape, tensor.shape, strict=False)
     )
@@ -311,23 +311,23 @@ def check_shape(
 def require(
     where: object, option: str, holds: bool, expected: str, found: object
 ) -> None:
-    """Raise InputError for an option out of its range; for the ``__post_init__`` of options."""
+    """Raise InputError unless ``holds``; for checks of options in ``__post_init__``."""
     if not holds:
         raise InputError(f"{where}: {option}", expected, found)
 
 
 def require_ranges(where: object, options: object, **ranges: tuple[int, int]) -> None:
-    """Raise InputError unless each of the named options lies from the least to the most of its range."""
+    """Raise InputError unless each named option lies in its range, bounds included."""
     for option, (least, most) in ranges.items():
         value = getattr(options, option)
         require(where, option, least <= value <= most, f"{least} to {most}", value)
 
 
 def options_from(options_type: type, values: Mapping[str, Any], where: object) -> Any:
-    """Return options made of JSON values, strictly.
+    """Make options from JSON values, strictly.
 
     Raises:
-        InputError: an unknown option, a value of another type than its default's, or one out of its range.
+        InputError: an option is unknown, of another type than its default, or out of range.
     """
     defaults = {f.name: f.default for f in dataclasses.fields(options_type)}
     for name, value in values.items():
@@ -346,11 +346,11 @@ def make(network_type: type[Network], options: Any, where: object) -> Network:
     """Return a network with fresh random weights.
 
     Raises:
-        InputError: its weights would take more than :data:`MOST_BYTES`, which is found out before they are made.
+        InputError: its weights would exceed :data:`MOST_BYTES`, which is checked before they are allocated.
     """
     size = 0
     with contextlib.suppress(NotImplementedError, RuntimeError), torch.device("meta"):
-        # (A network that computes with its weights while it is made cannot be measured so.)
+        # A network that computes with its weights during construction cannot be measured in this way.
         weights = network_type(options).state_dict().values()
         size = sum(weight.numel() * weight.element_size() for weight in weights)
     if size > MOST_BYTES:
@@ -360,7 +360,7 @@ def make(network_type: type[Network], options: Any, where: object) -> Network:
 
 
 def first_names(names: list[str]) -> str:
-    """Return the first few names, and how many more there are."""
+    """List the first few names, and the number of further ones."""
     text = ", ".join(names[:_LISTED])
     if len(names) > _LISTED:
         text += f" and {len(names) - _LISTED} more"
@@ -368,7 +368,7 @@ def first_names(names: list[str]) -> str:
 
 
 def shape_differences(found: Shapes, expected: Shapes) -> str:
-    """Return what is missing, extra and misshapen, in one phrase; empty where all is as expected."""
+    """Describe missing, extra and misshapen tensors in one phrase; empty if all are as expected."""
     wrong = {
         "missing": [name for name in expected if name not in found],
         "extra": [name for name in found if name not in expected],

@@ -1,9 +1,9 @@
-"""CellNet: how each coarse cell's content is divided among its nine fine nodes.
+"""CellNet: divides the content of each coarse cell among its nine fine nodes.
 
-A fast network of our own. It works at coarse resolution throughout (residual blocks of 3x3 convolutions) and ends in
-nine shares per coarse pixel, a softmax: the fine values of a cell are positive and their mean *is* the coarse value,
-whatever the weights. The shares start from bicubic interpolation of the logarithm, so that with zero weights the
-network is the training-free method.
+A fast network developed for deepcams. It works at coarse resolution throughout (residual blocks of 3x3 convolutions)
+and outputs nine shares per coarse pixel through a softmax: the fine values of a cell are positive and their mean equals
+the coarse value for any weights. The shares are corrections to bicubic interpolation of the logarithm, so that with
+zero weights the network equals the training-free method.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from deepcams.networks.sizes import Tiling
 from deepcams.networks.warp import at_least_float32
 
 _LOG_FLOOR = 0.01
-"""Below this (ug m-3) the interpolated logarithm is flat, as in the training-free method."""
+"""Lower bound (ug m-3) of values before the logarithm is interpolated, as in the training-free method."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class CellNetOptions:
         width: number of features.
         blocks: number of residual blocks of two convolutions.
         factor: fine pixels per coarse pixel.
-        floor: added before the logarithm that the network sees, in scaled units (ug m-3 with the scaling ``linear``
-            of unit 1): cleaner air looks alike.
-        power: of the values whose absolute differences are the loss: 1 is the mean absolute error, less gives clean
-            air more of a say.
-        tile: edge of the tiles that frames are cut into where memory is short, in coarse pixels.
+        floor: offset added before the logarithm in the network's input, in scaled units (ug m-3 with the scaling
+            ``linear`` of unit 1); differences far below it vanish.
+        power: exponent applied to values in the loss; 1 gives the mean absolute error, less gives clean air more
+            weight.
+        tile: edge length of the tiles used when memory is short, in coarse pixels.
     """
 
     width: int = 64
@@ -80,12 +80,12 @@ class ResidualBlock(nn.Module):
         set_to_zero(self.second)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, width, H, W) -> the same shape."""
+        """Map (N, width, H, W) to the same shape."""
         return x + self.second(relu(self.first(x)))
 
 
 class CellNet(SpatialNetwork):
-    """Shares of each coarse pixel's content: positive, conserving, at the cost of coarse convolutions."""
+    """Network that outputs positive, conserving shares of each coarse pixel's content from coarse convolutions."""
 
     name = "cellnet"
     options_type = CellNetOptions
@@ -104,19 +104,19 @@ class CellNet(SpatialNetwork):
             ResidualBlock(width) for _ in range(self.options.blocks)
         )
         self.last = conv3(width, self.factor**2)
-        # to begin with, the shares are those of the training-free method
+        # initially the shares are those of the training-free method
         set_to_zero(self.last)
         self.bicubic: Tensor
         self.register_buffer("bicubic", resize_kernel(self.factor), persistent=False)
 
     @property
     def receptive_field(self) -> int:
-        """Return how far a coarse pixel's answer sees: one pixel a convolution, two for the bicubic start."""
+        """Return the receptive field in coarse pixels: one per convolution, two for the bicubic start."""
         return 2 * self.options.blocks + 2
 
     @property
     def tiling(self) -> Tiling:
-        """Return tiles whose halo is the receptive field: their results are those of the whole frame."""
+        """Return tiles whose halo is the receptive field, so that results equal those of the whole frame."""
         return Tiling(self.options.tile, self.receptive_field)
 
     def working_bytes(self, rows: int, columns: int) -> int:
@@ -124,7 +124,7 @@ class CellNet(SpatialNetwork):
         return 4 * rows * columns * (5 * self.options.width + 6 * self.factor**2)
 
     def refine(self, coarse: Tensor) -> Tensor:
-        """Return the fine frame, cell-like; the plain mean over each cell's pixels is the coarse value (at least 0).
+        """Return the fine frame, cell-aligned; the mean over each cell's pixels is the coarse value (at least 0).
 
         See :meth:`SpatialNetwork.refine`.
         """
@@ -146,6 +146,6 @@ class CellNet(SpatialNetwork):
         return difference_of_powers(found, sample.target, 0.1, self.options.power)
 
     def _enlarged_log(self, coarse: Tensor) -> Tensor:
-        """Return the bicubic logarithm, (B, 1, H, W) -> (B, factor^2, H, W): a channel per fine pixel of a cell."""
+        """Interpolate the logarithm bicubically, (B, 1, H, W) -> (B, factor^2, H, W): a channel per fine pixel."""
         logs = F.pad(coarse.clamp_min(_LOG_FLOOR).log(), (2, 2, 2, 2), mode="replicate")
         return F.conv2d(logs, self.bicubic.to(logs.dtype))

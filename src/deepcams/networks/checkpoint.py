@@ -1,8 +1,8 @@
 """Checkpoints: a trained network in one self-describing safetensors file, with a card in the header.
 
 The card is JSON: format version, network and options, scaling, variable, and provenance (training data, split,
-recipe, figures, package version). Nothing in the file is ever executed; a damaged, foreign or newer file raises an
-error of one line. :func:`read_card` reads the header alone and needs no torch.
+recipe, scores, package version). Nothing in the file is ever executed; a damaged, foreign or newer file raises a
+one-line error. :func:`read_card` reads only the header and does not need torch.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 SUFFIX = ".safetensors"
 KEY = "deepcams"
-"""Key of the card in the header's metadata."""
+"""Key of the card in the metadata of the header."""
 VERSION = 2
-"""The format this package writes; it reads this and all earlier ones. Format 1 has no ``exported``."""
+"""Format version that is written; this and all earlier ones can be read. Format 1 has no ``exported``."""
 STORED = ("float32", "float16")
-"""Types in which weights are stored."""
+"""Data types in which weights may be stored."""
 _WANTED = "a deepcams checkpoint (safetensors with a card)"
 _COPY_AGAIN = "copy the file again"
 _LARGEST_HEADER = 100_000_000
@@ -54,18 +54,18 @@ class Card:
     Attributes:
         network: registered name of the network.
         kind: "temporal", "spatial" or "joint".
-        factor: of a network in space, or in space and time; None: any time in between.
-        options: of the network.
+        factor: refinement factor of a spatial or joint network; None for a temporal one (any time in between).
+        options: options of the network.
         scaling: registered name of the scaling.
-        scaling_options: of the scaling.
-        variable: what it was trained on ("pm2p5").
-        provenance: where the weights come from: training data, split, recipe, figures; JSON values.
-        package_version: of the deepcams that wrote the file.
-        stored: "float32" or "float16", the type of the stored weights.
-        tensors_sha256: of the weights' names and stored bytes, checked on loading.
-        exported: the ONNX file with the same stem in the same folder, as
-            :class:`deepcams.networks.onnx_file.Exported` describes it; None: there is none.
-        version: of the format.
+        scaling_options: options of the scaling.
+        variable: variable it was trained on ("pm2p5").
+        provenance: origin of the weights: training data, split, recipe, scores; JSON values.
+        package_version: version of deepcams that wrote the file.
+        stored: data type of the stored weights, "float32" or "float16".
+        tensors_sha256: hash of the weights' names and stored bytes, checked on loading.
+        exported: description (:class:`deepcams.networks.onnx_file.Exported`) of the ONNX file with the same stem in
+            the same folder; None if there is none.
+        version: version of the format.
     """
 
     network: str
@@ -88,10 +88,10 @@ class Checkpoint:
     """A loaded checkpoint.
 
     Attributes:
-        network: in ``eval()``, float32, on the CPU.
-        scaling: from ug m-3 to the network's numbers.
-        card: the file's description of itself.
-        sha256: of the file's bytes, for the provenance of what is made with it.
+        network: the network, in ``eval()``, float32, on the CPU.
+        scaling: conversion from ug m-3 to scaled values.
+        card: description stored in the file.
+        sha256: hash of the file, for the provenance of outputs.
     """
 
     network: Network
@@ -112,18 +112,18 @@ def save(
     """Write a checkpoint atomically.
 
     Args:
-        network: whose options and weights are saved.
+        network: network whose options and weights are saved.
         path: the file; ``.safetensors`` is added if it has another suffix or none.
-        scaling: the network's.
-        variable: what it was trained on.
-        provenance: JSON values that say where the weights come from.
-        stored: "float16" halves the file; weights are then exact to 5e-4 of each.
+        scaling: scaling of the network.
+        variable: variable it was trained on.
+        provenance: origin of the weights, as JSON values.
+        stored: "float16" halves the file; the relative error of the weights is then up to 5e-4.
 
     Returns:
         the path written.
 
     Raises:
-        InputError: a weight that is not finite (or not in float16), or provenance that is no JSON.
+        InputError: a weight is not finite (or not in float16), or the provenance is not JSON-serialisable.
         OutputError: the file cannot be written.
     """
     import torch
@@ -159,7 +159,7 @@ def save(
         stored=stored,
         tensors_sha256=_digest(tensors),
     )
-    metadata = {KEY: _json(card)}  # what is wrong in it is told before a folder is made
+    metadata = {KEY: _json(card)}  # validated before a folder is made
     with os_errors_explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, to_bytes(tensors, metadata=metadata))
@@ -174,7 +174,7 @@ def _json(card: Card) -> str:
 
 
 def rewrite_card(path: Path, card: Card) -> None:
-    """Give a checkpoint another card, atomically; its weights are the same bytes.
+    """Replace the card of a checkpoint atomically, leaving its weights unchanged.
 
     Raises:
         InputError: see :func:`read_card`.
@@ -184,7 +184,7 @@ def rewrite_card(path: Path, card: Card) -> None:
     header["__metadata__"][KEY] = _json(card)
     (size,) = struct.unpack("<Q", content[:8])
     text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)  # safetensors begins the weights at a multiple of 8
+    text += b" " * (-len(text) % 8)  # safetensors aligns the weights to 8 bytes
     with os_errors_explained(path):
         write_atomically(
             path, struct.pack("<Q", len(text)) + text + content[8 + size :]
@@ -208,13 +208,13 @@ def count_parameters(path: str | Path) -> int:
 
 
 def read_card(path: str | Path) -> Card:
-    """Read the card alone, from the file's header; without torch.
+    """Read only the card, from the file's header; without torch.
 
     Args:
         path: the checkpoint.
 
     Raises:
-        InputError: no such file, no checkpoint, a damaged one, or one of a newer format.
+        InputError: the file does not exist, is damaged, is not a checkpoint, or has a newer format.
     """
     header, _ = _read_header(Path(path))
     return _card_of(header, path)
@@ -230,8 +230,8 @@ def load(path: str | Path) -> Checkpoint:
         the network with its weights, its scaling and its card.
 
     Raises:
-        InputError: whatever is wrong with the file, in one line: no such file, truncated, damaged, another format, a
-            newer version, an unknown network, scaling or option, missing, extra or misshapen tensors.
+        InputError: the file does not exist, is truncated, damaged, of another format or a newer version, or has an
+            unknown network, scaling or option, or missing, extra or misshapen tensors.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load as from_bytes
@@ -286,7 +286,7 @@ def _network_of(card: Card, path: Path) -> Network:
 def _fill(
     network: Network, tensors: Mapping[str, Tensor], card: Card, path: Path
 ) -> None:
-    """Load the tensors into the network, once they are what its options and the card ask for."""
+    """Load the tensors into the network, after checking them against its options and the card."""
     import torch
 
     from deepcams.networks.base import shape_differences
@@ -323,9 +323,9 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
 
 
 def _read_header(path: Path, whole: bool = False) -> tuple[dict[str, Any], bytes]:
-    """Return the parsed safetensors header (8 bytes of length, then JSON); and all bytes, if ``whole``.
+    """Return the parsed safetensors header (8 bytes of length, then JSON), and all bytes if ``whole``.
 
-    Parsed here rather than by safetensors, whose messages name no file; and a card needs no torch.
+    It is parsed here because messages of safetensors do not name the file, and reading a card must not need torch.
     """
     try:
         with path.open("rb") as file:
@@ -365,7 +365,7 @@ def _foreign(path: Path, head: bytes) -> InputError:
 
 
 def _card_of(header: Mapping[str, Any], path: object) -> Card:
-    """Return the card of a header, checked."""
+    """Return the validated card of a header."""
     metadata = header.get("__metadata__")
     text = metadata.get(KEY) if isinstance(metadata, dict) else None
     if text is None:
@@ -406,10 +406,10 @@ def _card_of(header: Mapping[str, Any], path: object) -> Card:
 
 
 def find(folder: str | Path) -> list[tuple[Path, Card | DeepcamsError]]:
-    """Return all ``.safetensors`` files in ``folder``, each with its card or the error of reading it, by name.
+    """Return all ``.safetensors`` files in ``folder``, sorted by name, each with its card or the error of reading it.
 
     Raises:
-        InputError: no such folder.
+        InputError: the folder does not exist.
     """
     folder = Path(folder)
     if not folder.is_dir():

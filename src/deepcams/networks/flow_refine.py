@@ -1,9 +1,10 @@
-"""FlowRefine: a correction of optical flow, pixel by pixel.
+"""FlowRefine: a per-pixel correction of optical-flow interpolation.
 
-A network of our own. Its initial estimate is classical flow (:func:`deepcams.methods.temporal.flow.initial_estimate`):
-both frames carried to the wanted time. What flow gets wrong is mostly detail that does not move with the wind (towns,
-coasts, mountains) and growth on the way, so the network does not draw a frame: it decides, pixel by pixel, how much of
-a few named differences to add to flow's blend, all in the logarithm. With zero weights it *is* flow.
+A network developed for deepcams. Its initial estimate is classical flow
+(:func:`deepcams.methods.temporal.flow.initial_estimate`): both frames advected to the target time. The errors of flow
+are mostly detail that does not move with the wind (towns, coasts, mountains) and growth or decay in between, so the
+network does not generate a frame: it determines per pixel how much of a few predefined differences to add to the flow
+result, all in the logarithm. With zero weights it equals flow.
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ from deepcams.networks.sizes import SizeRule
 from deepcams.networks.warp import at_least_float32
 
 _GAIN = 8.0
-"""Differences of logarithms are small compared with the logarithms; enlarged, bfloat16 still tells them apart."""
+"""Gain of differences of logarithms, which are small compared with the logarithms, so that bfloat16 suffices."""
 
 _LEAK = 0.1
 _FREE = 0.03
-"""Weight of the correction that is none of the named differences."""
+"""Weight of the free correction, which is not one of the predefined differences."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,10 @@ class FlowRefineOptions:
 
     Attributes:
         width: features at full resolution; 2, 3 and 4 times as many at a half, a quarter and an eighth.
-        floor: added before the logarithm, in scaled units (ug m-3 with the scaling ``linear`` of unit 1): below it,
-            differences count as they are, above it relatively.
-        power: of the values whose absolute differences are the loss: 1 is the mean absolute error, less gives clean
-            air more of a say.
+        floor: offset added before the logarithm, in scaled units (ug m-3 with the scaling ``linear`` of unit 1): below
+            it differences count absolutely, above it relatively.
+        power: exponent applied to values in the loss; 1 gives the mean absolute error, less gives clean air more
+            weight.
     """
 
     width: int = 32
@@ -71,7 +72,7 @@ class FlowRefineOptions:
 
 
 class TwoConvolutions(nn.Module):
-    """Two 3x3 convolutions, each with a leaky ReLU (a plain one may die in the first steps)."""
+    """Two 3x3 convolutions, each with a leaky ReLU (plain ReLUs may die in the first steps)."""
 
     def __init__(self, channels: int, features: int) -> None:
         super().__init__()
@@ -85,12 +86,12 @@ class TwoConvolutions(nn.Module):
 
 
 def _smooth(x: Tensor, size: int) -> Tensor:
-    """Return the mean over size x size pixels, edges repeated."""
+    """Return the running mean over size x size pixels, with edge values repeated."""
     return F.avg_pool2d(F.pad(x, (size // 2,) * 4, mode="replicate"), size, 1)
 
 
 class FlowRefine(TemporalNetwork):
-    """A small U-Net that weighs what to add to optical flow's frame."""
+    """A small U-Net that weights the corrections to the optical-flow frame."""
 
     name = "flow-refine"
     options_type = FlowRefineOptions
@@ -117,7 +118,7 @@ class FlowRefine(TemporalNetwork):
             if isinstance(part, nn.Conv2d):
                 nn.init.kaiming_normal_(part.weight, _LEAK, nonlinearity="leaky_relu")
                 zero_bias(part)
-        nn.init.zeros_(self.last.weight)  # to begin with, nothing is added to flow
+        nn.init.zeros_(self.last.weight)  # initially the correction is zero
 
     @property
     def size_rule(self) -> SizeRule:
@@ -131,12 +132,12 @@ class FlowRefine(TemporalNetwork):
     def interpolate(
         self, frames: Tensor, t: Times, estimate: Tensor | None = None
     ) -> Tensor:
-        """Predict frames between two known ones, from those that flow carries to each t.
+        """Predict frames between two known ones, from those that flow advects to each t.
 
         See :meth:`TemporalNetwork.interpolate`.
 
         Raises:
-            InputError: a shape that does not fit, a t outside (0, 1), or no estimate.
+            InputError: an invalid shape, a t outside (0, 1), or no estimate.
         """
         check_shape(
             frames, ("B", 2, 1, "H", "W"), self.size_rule, "flow-refine: frames"
@@ -152,9 +153,7 @@ class FlowRefine(TemporalNetwork):
         inner = []
         for i in range(times.shape[1]):
             log = self._log_at(known, carried[:, i], times[:, i])
-            if (
-                not self.training
-            ):  # the mean of both directions of time, which have equal rights
+            if not self.training:  # averaged over both directions of time, for symmetry
                 backward = self._log_at(
                     known.flip(1), carried[:, i].flip(1), 1 - times[:, i]
                 )
@@ -171,7 +170,7 @@ class FlowRefine(TemporalNetwork):
         )
 
     def _log_at(self, frames: Tensor, carried: Tensor, t: Tensor) -> Tensor:
-        """Predict the logarithm above the floor (B, 1, H, W) at t (B,) from frames and carried frames (B, 2, H, W)."""
+        """Predict the offset logarithm (B, 1, H, W) at t (B,) from frames and advected frames (B, 2, H, W)."""
         t = t.view(-1, 1, 1, 1)
         floor = self.options.floor
 
@@ -180,7 +179,7 @@ class FlowRefine(TemporalNetwork):
                 ((1 - t) * pair[:, :1] + t * pair[:, 1:]).clamp_min(0).add(floor).log()
             )
 
-        # differences of logarithms need their digits
+        # differences of logarithms need full precision
         with torch.autocast(frames.device.type, enabled=False):
             flow = blend(carried)
             rest = blend(frames) - flow
@@ -196,7 +195,7 @@ class FlowRefine(TemporalNetwork):
                 rest - rest_3,  # detail that stays in place, at three scales
                 rest_3 - rest_7,
                 rest_7,
-                broad_growth,  # growth along the way, at two scales
+                broad_growth,  # growth along the path, at two scales
                 growth - broad_growth,
                 detail,  # sharpness
                 change,  # change in place
@@ -216,8 +215,8 @@ class FlowRefine(TemporalNetwork):
         return flow + (weighted.sum(dim=1, keepdim=True) + _FREE * answer[:, -1:])
 
     def _u_net(self, x: Tensor) -> Tensor:
-        """(B, 10, H, W) -> (B, 8, H, W): a weight of each difference, and a free correction."""
-        x = x.contiguous(memory_format=torch.channels_last)  # half the time on a CPU
+        """Map (B, 10, H, W) to (B, 8, H, W): a weight for each difference, and a free correction."""
+        x = x.contiguous(memory_format=torch.channels_last)  # halves the time on a CPU
         levels: list[Tensor] = []
         for part in self.down:
             x = part(F.avg_pool2d(x, 2) if levels else x)

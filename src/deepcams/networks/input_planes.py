@@ -1,4 +1,4 @@
-"""What a network in space and time may be given besides concentrations, by name."""
+"""Context inputs of joint networks besides concentrations, by name."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ CONTEXT = {
     "wind-east": "at 10 m, in units of 10 m s-1",
     "wind-north": "at 10 m, in units of 10 m s-1",
 }
-"""Name -> what a plane holds. Each is given on the fine grid."""
+"""Description of each context plane by name; all are on the fine grid."""
 
 FINE = ("people", "land")
-"""Those that the network sees at every fine pixel; of the others it sees a cell's mean."""
+"""Planes used at every fine pixel; of the others only the cell mean is used."""
 
 AUXILIARY = ("boundary-layer", "wind-east", "wind-north")
-"""Those that come from a file of the user's; 0 everywhere where there is none."""
+"""Planes from a file given by the user; 0 everywhere without one."""

@@ -1,4 +1,4 @@
-"""Pieces that several networks are made of; all on tensors (N, channels, H, W)."""
+"""Building blocks shared by several networks; all operate on tensors (N, channels, H, W)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def halving(channels: int, features: int) -> nn.Conv2d:
 
 
 def set_to_zero(conv: nn.Conv2d) -> None:
-    """Set weights and bias to zero: the network begins as if the convolution's output were absent."""
+    """Set weights and bias to zero, so that the initial output of the convolution is zero."""
     nn.init.zeros_(conv.weight)
     zero_bias(conv)
 
@@ -37,12 +37,12 @@ def relu(x: Tensor) -> Tensor:
 
 
 def concat(*tensors: Tensor) -> Tensor:
-    """Return the channels of all tensors, one after the other."""
+    """Concatenate tensors along the channels."""
     return torch.cat(tensors, dim=1)
 
 
 def double_size(x: Tensor) -> Tensor:
-    """Return each pixel four times, at twice the resolution."""
+    """Double the resolution by repeating each pixel four times."""
     return F.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
@@ -52,10 +52,10 @@ def resize(x: Tensor, rows: int, columns: int) -> Tensor:
 
 
 def resize_kernel(factor: int) -> Tensor:
-    """Return the weights by which a convolution does :func:`resize` ``factor`` times, (factor^2, 1, 5, 5), float64.
+    """Return convolution weights equivalent to :func:`resize` by ``factor``, (factor^2, 1, 5, 5), float64.
 
     Each output channel is one fine pixel of every coarse one. Unlike :func:`resize`, whose float32 coordinates lose
-    digits far from the corner, it treats all places of a frame alike.
+    precision far from the corner, the convolution is equally accurate everywhere.
     """
     # Elsewhere (a network is first made without memory) eye would import PyTorch's compiler.
     impulses = torch.eye(25, dtype=torch.float64, device="cpu").reshape(25, 1, 5, 5)
@@ -67,7 +67,7 @@ def resize_kernel(factor: int) -> Tensor:
 def difference_of_powers(
     found: Tensor, wanted: Tensor, floor: float, power: float
 ) -> Tensor:
-    """Return the mean absolute difference of (values + floor)^power, negative values counting as 0."""
+    """Return the mean absolute difference of (values + floor)^power, with negative values set to 0."""
     found = (found.clamp_min(0) + floor) ** power
     wanted = (at_least_float32(wanted).clamp_min(0) + floor) ** power
     return (found - wanted).abs().mean()

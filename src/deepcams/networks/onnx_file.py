@@ -1,8 +1,8 @@
-"""Exported networks: an ONNX file that a light engine runs, described and sealed by its checkpoint's card.
+"""Exported networks: an ONNX file for a lightweight engine, described and checksummed in the card of its checkpoint.
 
-The graph takes ug m-3 and gives ug m-3: the scaling is part of it. Outside it stay the padding of a frame by its
-surroundings, the tiles, the places of cells and nodes, the poles and the conserving. The card holds the ONNX file's
-checksum, so that the checkpoint's own checksum covers both files. Nothing here needs torch.
+Input and output of the graph are in ug m-3: it includes the scaling. It does not include the padding of a frame by its
+surroundings, the tiling, the mapping of cells to nodes, the poles and the conservation. The card holds the checksum of
+the ONNX file, so that the checkpoint's own checksum covers both files. This module does not need torch.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class Exported:
     """The card's description of an exported spatial network.
 
     Attributes:
-        sha256: of the ONNX file.
-        multiple, minimum: sizes it takes (:class:`SizeRule`).
-        tile, halo: how large frames are cut (:class:`Tiling`); 0: it takes whole frames.
-        bytes_per_pixel: memory that a coarse pixel of a tile needs.
-        clip_above: value above which the scaling loses the excess; None: nothing is lost.
+        sha256: hash of the ONNX file.
+        multiple, minimum: accepted sizes (:class:`SizeRule`).
+        tile, halo: tiling of large frames (:class:`Tiling`); 0: it takes whole frames.
+        bytes_per_pixel: memory per coarse pixel of a tile.
+        clip_above: value above which the scaling clips; None: no clipping.
     """
 
     sha256: str
@@ -42,25 +42,25 @@ class Exported:
 
     @property
     def size_rule(self) -> SizeRule:
-        """Return the frame sizes that the graph takes."""
+        """Return the frame sizes that the graph accepts."""
         return SizeRule(self.multiple, self.minimum)
 
     @property
     def tiling(self) -> Tiling | None:
-        """Return how to cut large frames; None: it takes whole ones."""
+        """Return the tiling of large frames; None: it takes whole frames."""
         return Tiling(self.tile, self.halo) if self.tile else None
 
 
 @dataclass(frozen=True)
 class ExportedCheckpoint:
-    """An exported network, read.
+    """A loaded exported network.
 
     Attributes:
-        path: of the ONNX file.
-        card: of the checkpoint.
-        sha256: of the checkpoint, whose card holds the ONNX file's.
-        about: the card's description of the graph.
-        graph: the bytes of the ONNX file.
+        path: path of the ONNX file.
+        card: card of the checkpoint.
+        sha256: hash of the checkpoint, whose card holds that of the ONNX file.
+        about: description of the graph in the card.
+        graph: contents of the ONNX file.
     """
 
     path: Path
@@ -71,10 +71,10 @@ class ExportedCheckpoint:
 
 
 def describe(card: Card, path: str | Path) -> Exported | None:
-    """Return a card's description of the exported network; None: it was not exported.
+    """Return a card's description of the exported network, or None if it was not exported.
 
     Raises:
-        InputError: the description has other entries than this package knows.
+        InputError: the description has unknown or missing entries.
     """
     if card.exported is None:
         return None
@@ -97,8 +97,8 @@ def load_exported(checkpoint: str | Path) -> ExportedCheckpoint:
         checkpoint: the ``.safetensors`` file; the ONNX file has the same stem.
 
     Raises:
-        InputError: the checkpoint is damaged or was never exported; the ONNX file is missing, or is not the one that
-            the card describes.
+        InputError: the checkpoint is damaged or was never exported; the ONNX file is missing, or does not match the
+            card.
     """
     checkpoint = Path(checkpoint)
     card, sha256 = read_with_sha256(checkpoint)

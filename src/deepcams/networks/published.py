@@ -1,8 +1,8 @@
-"""The authors' published weight files: their names, and reading a user's own copy of them.
+"""Import of the authors' published weight files from a user's own copy.
 
-The files hold pickles. They are read with ``weights_only=True``, which refuses whatever would execute code, and checked
-strictly against the names and shapes of the published definitions: nothing missing, nothing extra, nothing misshapen,
-and tensors that the temporal file holds twice must be equal.
+The files are pickles. They are read with ``weights_only=True``, which refuses anything that would execute code, and
+checked strictly against the names and shapes of the published definitions: no tensor may be missing, extra or
+misshapen, and tensors that the temporal file holds twice must be equal.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ _ABPN_NAMES = {
     r"^coarse_mix\.block": "LR_conv1",
     r"^coarse_up": "LR_conv2",
 }
-"""Part of a parameter's name, with the stage's number -> part of the published name, replaced in this order."""
+"""Patterns in parameter names and their replacements in the published names, applied in this order."""
 
 _XVFI_NAMES = {
     r"^(flow_refinement)\.down1": r"\1.2",
@@ -89,15 +89,15 @@ _XVFI_NAMES = {
     r"^features\.first": "channel_converter.0",
     r"^features\.halve": "rec_ext_ds",
 }
-"""The same for XVFI; the last features have places that depend on the number of halvings."""
+"""The same for XVFI; the indices of the last features depend on the number of halvings."""
 
 
 def published_names(network: Network) -> dict[str, str]:
-    """Return parameter name -> published name, of all parameters that are used."""
+    """Return the published name of each parameter in use, by parameter name."""
     if isinstance(network, ABPN):
         rules = _ABPN_NAMES
     else:
-        # the published sequence: the first convolution, for each halving a convolution and a ReLU, then these two
+        # the published sequence: the first convolution, a convolution and a ReLU per halving, then these two
         mix = 1 + 2 * _halvings(network)
         block = rf"rec_ext_ds_module.{mix + 1}.resblock\1.conv3x3_\2"
         rules = {
@@ -107,7 +107,7 @@ def published_names(network: Network) -> dict[str, str]:
         }
     names = {}
     for name, _ in network.named_parameters():
-        # our stages count from 0, the published ones from 1
+        # stages count from 0 here, from 1 in the published names
         theirs = re.sub(r"\.(\d+)\.", lambda found: f"{int(found[1]) + 1}.", name)
         for ours, their_part in rules.items():
             theirs = re.sub(ours, their_part, theirs)
@@ -121,7 +121,7 @@ def _halvings(network: Network) -> int:
 
 
 def published_repeats(network: Network) -> dict[str, str]:
-    """Return published name that repeats another one's values -> that other one."""
+    """Return the published names whose values repeat those of another name, with that other name."""
     if not isinstance(network, XVFI):
         return {}
     modules = {"rec_ext_ds_module.0.0": "channel_converter.0"}
@@ -135,7 +135,7 @@ def published_repeats(network: Network) -> dict[str, str]:
 
 
 def _unused_shapes(network: Network, shapes: Shapes) -> dict[str, tuple[int, ...]]:
-    """Return published name that the network never uses -> its shape; ``shapes`` has those that it uses."""
+    """Return the shapes of the published tensors that the network never uses; ``shapes`` has those it uses."""
     if isinstance(network, XVFI):
         nf = network.options.nf
         unused: dict[str, tuple[int, ...]] = {}
@@ -160,11 +160,12 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     """Read the tensors of a ``.pth`` file: a state dict, flat or inside another, names with or without ``module.``.
 
     Raises:
-        InputError: no such file, truncated, no PyTorch file, one that would execute code, or no state dict.
+        InputError: the file does not exist, is truncated, is not a PyTorch file, would execute code, or holds no state
+            dict.
     """
     path = Path(path)
     content = _load(path)
-    for key in _WRAPPERS * 3:  # wrappers in wrappers, but not without end
+    for key in _WRAPPERS * 3:  # nested wrappers, up to a limit
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     if not isinstance(content, dict):
@@ -179,7 +180,7 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
         if tensor.layout != torch.strided or tensor.device.type != "cpu":
             found = f"a tensor without them ({tensor.layout}, {tensor.device})"
             raise InputError(f"{path}: {name}", "numbers", found)
-    prefix = "module."  # of data-parallel training
+    prefix = "module."  # from data-parallel training
     if all(name.startswith(prefix) for name in tensors):
         return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
     return tensors
@@ -192,7 +193,7 @@ def _load(path: Path) -> Any:
     try:
         with (
             warnings.catch_warnings()
-        ):  # torch warns of foreign pickles before it refuses them
+        ):  # torch warns about foreign pickles before refusing them
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -204,7 +205,7 @@ def _load(path: Path) -> Any:
             found = f"a pickle that would execute {named[1]}"
             do = "do not load this file with any other tool either"
         raise InputError(path, wanted, found, do) from None
-    except Exception as error:  # torch.load raises what the pickle makes it raise: EOFError, KeyError, RuntimeError ..
+    except Exception as error:  # torch.load raises many types
         reason = str(error).partition("\n")[0][:120]
         found = f"a truncated or foreign file ({type(error).__name__}: {reason})"
         raise InputError(path, wanted, found, do) from None
@@ -231,12 +232,12 @@ def xvfi_from_published(tensors: Tensors, where: object, **options: Any) -> XVFI
     """Return XVFI with the published file's weights; its width and module scale are read from the shapes.
 
     Args:
-        tensors: of :func:`read_tensors`.
-        where: the file, for messages.
+        tensors: result of :func:`read_tensors`.
+        where: file named in error messages.
         options: other options of :class:`XVFIOptions` (default: the release's).
 
     Raises:
-        InputError: missing, extra, misshapen or non-finite tensors, or repeats that differ from what they repeat.
+        InputError: missing, extra, misshapen or non-finite tensors, or differing copies of a tensor.
     """
     if not {_XVFI_FIRST, _XVFI_U_NET} <= tensors.keys():
         expected = f"the published temporal network ({_XVFI_FIRST}, {_XVFI_U_NET} ..)"
@@ -247,7 +248,7 @@ def xvfi_from_published(tensors: Tensors, where: object, **options: Any) -> XVFI
     shuffled = _size(tensors, _XVFI_U_NET, 1) - 8  # 4 nf / m^2
     scales = [m for m in (1, 2, 4, 8, 16) if m**2 * shuffled == 4 * nf]
     m = scales[0] if scales else 4
-    # where the two shapes make no sense, the others are compared with the released sizes
+    # if the two shapes are inconsistent, the others are compared with the released sizes
     if nf and 4 * nf % m**2 == 0:
         options = {"nf": nf, "module_scale": m, **options}
     return _filled(XVFI(XVFIOptions(**options)), tensors, where)
@@ -256,7 +257,7 @@ def xvfi_from_published(tensors: Tensors, where: object, **options: Any) -> XVFI
 def abpn_from_published(tensors: Tensors, where: object, **options: Any) -> ABPN:
     """Return ABPN with the published file's weights; width, stages and factor are read from names and shapes.
 
-    Args and errors as :func:`xvfi_from_published`.
+    Arguments and errors are those of :func:`xvfi_from_published`.
     """
     stages = sum(
         bool(re.fullmatch(r"up\d+\.conv1\.deconv\.weight", name)) for name in tensors
@@ -274,7 +275,7 @@ def abpn_from_published(tensors: Tensors, where: object, **options: Any) -> ABPN
 
 
 def _filled(network: N, tensors: Tensors, where: object) -> N:
-    """Return the network with the tensors, once they are those of its published file, all finite."""
+    """Load the tensors into the network, after checking that they match the published file and are finite."""
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     wrong = shape_differences(shapes, published_shapes(network))
     if wrong:
@@ -300,7 +301,7 @@ def _filled(network: N, tensors: Tensors, where: object) -> N:
 
 
 def _other_file(tensors: Tensors) -> str:
-    """Return what to do where one published file was given for the other."""
+    """Return the advice if one published file was given for the other."""
     if _XVFI_FIRST in tensors:
         return "this is the temporal file: give it as --temporal"
     if _ABPN_SECOND in tensors:
@@ -320,10 +321,10 @@ def import_published(
     spatial: str | Path | None = None,
     overwrite: bool = False,
 ) -> list[Path]:
-    """Turn a user's own copy of the authors' published weight files into checkpoints.
+    """Convert a user's own copy of the authors' published weight files to checkpoints.
 
     Args:
-        folder: where the checkpoints go (made if needed): ``xvfi-published.safetensors`` and
+        folder: folder for the checkpoints (created if needed) ``xvfi-published.safetensors`` and
             ``abpn-published.safetensors``.
         temporal: the published XVFI file (``.pth``), if any.
         spatial: the published ABPN file (``.pth``), if any.
@@ -333,8 +334,8 @@ def import_published(
         the paths written.
 
     Raises:
-        InputError: neither file, or one that is not exactly what was published (see :func:`read_tensors`).
-        OutputError: a checkpoint exists already, or cannot be written. Nothing is written unless all files are right.
+        InputError: no file is given, or a file is not exactly the published one (see :func:`read_tensors`).
+        OutputError: a checkpoint already exists, or cannot be written. Nothing is written unless all files are valid.
     """
     if temporal is None and spatial is None:
         expected = "--temporal FILE.pth, --spatial FILE.pth or both"

@@ -1,8 +1,8 @@
-"""Scalings: from ug m-3 to the numbers a network sees, and back.
+"""Scalings: conversion between ug m-3 and the scaled values used by networks.
 
-A scaling is saved in the checkpoint and travels with the weights; nothing else knows a network's range. All are odd
-or linear near zero (the analyses hold values slightly below zero) and the inverse is exact to rounding; only a
-scaling with ``clip_above`` loses the extremes.
+A scaling is saved in the checkpoint with the weights; nothing else depends on a network's value range. All are odd or
+linear near zero (the analyses hold values slightly below zero) and the inverse is exact to rounding; only a scaling
+with ``clip_above`` clips extremes.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ class Scaling(ABC):
 
     @property
     def clip_above(self) -> float | None:
-        """Return the value (ug m-3) above which ``forward`` loses the excess; None: nothing is lost."""
+        """Return the value (ug m-3) above which ``forward`` clips; None: no clipping."""
         return None
 
     @abstractmethod
     def forward(self, values: Tensor) -> Tensor:
-        """Return ``values`` (ug m-3) scaled."""
+        """Scale ``values`` (ug m-3)."""
 
     @abstractmethod
     def inverse(self, scaled: Tensor) -> Tensor:
-        """Return scaled values in ug m-3."""
+        """Convert scaled values to ug m-3."""
 
 
 @dataclass(frozen=True)
 class LinearClip(Scaling):
-    """clip(PM, 0, limit) / limit: what the published DeepCAMS networks were trained with (800 ug m-3)."""
+    """Scaling clip(PM, 0, limit) / limit, as used to train the published DeepCAMS networks (800 ug m-3)."""
 
     name = "linear-clip"
     limit: float = 800.0
@@ -65,13 +65,13 @@ class LinearClip(Scaling):
         return values.clamp(0.0, self.limit) / self.limit
 
     def inverse(self, scaled: Tensor) -> Tensor:
-        """Multiply by the limit; not clipped: a network may answer with more than the limit, or less than 0."""
+        """Multiply by the limit, without clipping: a network may return more than the limit, or less than 0."""
         return scaled * self.limit
 
 
 @dataclass(frozen=True)
 class Linear(Scaling):
-    """PM / unit, nothing clipped."""
+    """Scaling PM / unit, without clipping."""
 
     name = "linear"
     unit: float = 100.0
@@ -87,7 +87,7 @@ class Linear(Scaling):
 
 @dataclass(frozen=True)
 class Asinh(Scaling):
-    """asinh(PM / knee) / norm: linear well below the knee, logarithmic above it; 3,700 ug m-3 become about 1."""
+    """Scaling asinh(PM / knee) / norm: linear well below the knee, logarithmic above; 3,700 ug m-3 map to about 1."""
 
     name = "asinh"
     knee: float = 2.0
@@ -104,7 +104,7 @@ class Asinh(Scaling):
 
 @dataclass(frozen=True)
 class Log(Scaling):
-    """sign(PM) log(1 + |PM| / floor) / norm: nearly the logarithm above the floor, and defined at zero and below."""
+    """Scaling sign(PM) log(1 + |PM| / floor) / norm: nearly logarithmic above the floor, defined at and below zero."""
 
     name = "log"
     floor: float = 0.1
@@ -115,7 +115,7 @@ class Log(Scaling):
         return values.sign() * (values.abs() / self.floor).log1p() / self.norm
 
     def inverse(self, scaled: Tensor) -> Tensor:
-        """Apply the exponential less one, with the sign of ``scaled``."""
+        """Apply the exponential minus one, with the sign of ``scaled``."""
         return scaled.sign() * (scaled.abs() * self.norm).expm1() * self.floor
 
 
@@ -136,10 +136,10 @@ def make_scaling(name: str, options: Mapping[str, Any] | None = None) -> Scaling
 
     Args:
         name: "linear", "linear-clip", "asinh", "log", or one that another package registered.
-        options: the scaling's own; those left out have their defaults.
+        options: options of the scaling; omitted ones have their defaults.
 
     Raises:
-        InputError: an unknown name or option, or an option that is no positive number.
+        InputError: an unknown name or option, or an option that is not a positive number.
     """
     scaling_type: type[Scaling] = SCALINGS.get(name)
     known = [field.name for field in dataclasses.fields(scaling_type)]

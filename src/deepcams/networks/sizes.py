@@ -1,4 +1,4 @@
-"""The frame sizes and tiles that a network takes; without torch, so that exported networks need none."""
+"""Frame sizes and tilings of networks; without torch, so that exported networks do not need it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SizeRule:
-    """The frame sizes a network takes: height and width are multiples of ``multiple`` and at least ``minimum``."""
+    """Rule for frame sizes: height and width are multiples of ``multiple`` and at least ``minimum``."""
 
     multiple: int = 1
     minimum: int = 1
 
     def fits(self, rows: int, columns: int) -> bool:
-        """Return whether a frame of this size may be given to the network."""
+        """Return whether the network accepts a frame of this size."""
         return (rows, columns) == self.enlarge(rows, columns)
 
     def enlarge(self, rows: int, columns: int) -> tuple[int, int]:
-        """Return the smallest size that fits and holds rows x columns: what to pad to."""
+        """Return the smallest accepted size of at least rows x columns, to pad to."""
         return self._round_up(rows), self._round_up(columns)
 
     def check(self, tensor: Tensor, where: str) -> None:
@@ -43,10 +43,10 @@ class SizeRule:
 
 @dataclass(frozen=True)
 class Tiling:
-    """The tiles that a spatial network wants a large frame cut into, in coarse pixels.
+    """The tiles into which a large frame is divided for a spatial network, in coarse pixels.
 
     Attributes:
-        size: tile edge the network was made for, halo included.
+        size: edge length of a tile, halo included.
         halo: pixels at each edge of a tile whose output is discarded; neighbouring tiles overlap by at least two halos.
     """
 

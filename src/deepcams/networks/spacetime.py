@@ -1,10 +1,11 @@
-"""SpaceTime: one network for space and time, which corrects what a chain of other methods makes of an hour.
+"""SpaceTime: a joint network for space and time, which corrects the result of a chain of other methods.
 
-A network of our own. At each hour it sees three fine frames: the initial estimate, and the known frames before and
-after, carried to that hour along the optical flow. The three show the same air through the coarse grid at different
-places, so together they say more of what lies inside a cell than one does. It works at coarse resolution (residual
-blocks of 3x3 convolutions) and ends in nine factors a cell, and one more for the cell's mean between two analyses. At
-an analysis the means are the estimate's, whatever the weights; with zero weights all is the estimate's.
+A network developed for deepcams. Its input for each hour are three fine frames: the initial estimate, and the known
+frames before and after, advected to that hour along the optical flow. The three sample the same air at different
+positions of the coarse grid, so together they hold more information on the inside of a cell than one does. It works at
+coarse resolution (residual blocks of 3x3 convolutions) and outputs nine factors per cell, and one more for the cell's
+mean between two analyses. At an analysis the cell means are those of the estimate for any weights; with zero weights
+the result equals the estimate.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ from deepcams.networks.warp import at_least_float32
 _FACTOR = 3
 _CELL = _FACTOR**2
 _GAIN = 3.0
-"""Differences of logarithms are small compared with the logarithms."""
+"""Gain applied to differences of logarithms, which are small compared with the logarithms."""
 _SMALLEST = 1e-20
 _LEAST = -30.0
 _MOST = 2.0
-"""Largest change of a cell's mean between two analyses, in its logarithm."""
+"""Largest change of the logarithm of a cell's mean between two analyses."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,12 @@ class SpaceTimeOptions:
     Attributes:
         width: number of features.
         blocks: number of residual blocks of two convolutions.
-        estimate: method in space that the initial estimate is made with, a name as of ``downscale --spatial``; in time
-            it is ``self-checked``.
-        context: names of :data:`deepcams.networks.input_planes.CONTEXT` that the network sees, separated by spaces.
-        floor: added before logarithms, in scaled units (ug m-3 with the scaling ``linear`` of unit 1).
-        power: of the values whose absolute differences are the loss: 1 is the mean absolute error, less gives clean
-            air more of a say.
+        estimate: spatial method of the initial estimate, a name of ``downscale --spatial``; the temporal method is
+            ``self-checked``.
+        context: names in :data:`deepcams.networks.input_planes.CONTEXT` of the context inputs, separated by spaces.
+        floor: offset added before logarithms, in scaled units (ug m-3 with the scaling ``linear`` of unit 1).
+        power: exponent applied to values in the loss; 1 gives the mean absolute error, less gives clean air more
+            weight.
     """
 
     width: int = 32
@@ -76,12 +77,12 @@ class SpaceTimeOptions:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the context."""
+        """Names of the context inputs."""
         return tuple(self.context.split())
 
 
 class SpaceTime(JointNetwork):
-    """Factors of the fine values of an hour's estimate, cell by cell."""
+    """Network that outputs correction factors for the fine values of an hour's estimate."""
 
     name = "spacetime"
     options_type = SpaceTimeOptions
@@ -103,11 +104,11 @@ class SpaceTime(JointNetwork):
             ResidualBlock(width) for _ in range(self.options.blocks)
         )
         self.last = conv3(width, _CELL + 1)
-        set_to_zero(self.last)  # to begin with, nothing is changed
+        set_to_zero(self.last)  # initially the estimate is unchanged
 
     @property
     def receptive_field(self) -> int:
-        """Return how many coarse pixels away a pixel's answer sees: one a convolution."""
+        """Return the receptive field in coarse pixels: one per convolution."""
         return 2 * self.options.blocks + 2
 
     @property

@@ -1,7 +1,7 @@
-"""Moving pixels along flows: backward warping and forward splatting.
+"""Transport of pixels along flows: backward warping and forward splatting.
 
-Flows are (B, 2, H, W) in pixels, (dx, dy): dx eastward along the columns, dy along the rows. Everything here is
-computed at least in float32, even inside autocast: a bfloat16 coordinate could not tell column 256 from column 257.
+Flows are (B, 2, H, W) in pixels, (dx, dy): dx eastward along the columns, dy along the rows. Everything is computed
+at least in float32, even inside autocast: bfloat16 coordinates cannot distinguish column 256 from column 257.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 EPSILON = 1e-5
-"""Added to the importance of a splatted pixel, so that no weight is zero (XVFI)."""
+"""Offset added to the importance of a splatted pixel, so that no weight is zero (XVFI)."""
 
 
 def at_least_float32(x: Tensor) -> Tensor:
@@ -33,7 +33,7 @@ def warp(image: Tensor, flow: Tensor, mask: bool = False) -> Tensor:
     Args:
         image: (B, C, H, W).
         flow: (B, 2, H, W), pixels.
-        mask: set to zero what was not sampled wholly from inside the image (XVFI's original; discontinuous there).
+        mask: set pixels to zero that were not sampled entirely inside the image (original XVFI; discontinuous there).
 
     Returns:
         (B, C, H, W) in float32.
@@ -43,7 +43,7 @@ def warp(image: Tensor, flow: Tensor, mask: bool = False) -> Tensor:
         flow = at_least_float32(flow)
         rows, columns = flow.shape[-2:]
         x, y = _pixels(flow)
-        # normalised so that the centres of the first and last pixel are -1 and 1 (align_corners=True)
+        # normalised: the centres of the first and last pixel are -1 and 1 (align_corners=True)
         at_x = 2 * (x + flow[:, 0]) / max(columns - 1, 1) - 1
         at_y = 2 * (y + flow[:, 1]) / max(rows - 1, 1) - 1
         at = torch.stack((at_x, at_y), dim=-1)
@@ -57,10 +57,10 @@ def warp(image: Tensor, flow: Tensor, mask: bool = False) -> Tensor:
 
 
 def splat(values: Tensor, flow: Tensor, importance: Tensor) -> tuple[Tensor, Tensor]:
-    """Send every pixel along its flow to the four pixels round its target, and add up what arrives.
+    """Move every pixel along its flow, and accumulate its value at the four pixels around its target.
 
-    A pixel arrives at each neighbour with the weight (importance + 1e-5) exp(-(dx^2 + dy^2)), dx and dy its distance
-    from that neighbour; what falls outside the image is dropped (Sim et al. 2021, complementary flow reversal).
+    A pixel contributes to each neighbour with weight (importance + 1e-5) exp(-(dx^2 + dy^2)), where dx and dy are its
+    distance from that neighbour; targets outside the image are dropped (Sim et al. 2021, complementary flow reversal).
 
     Args:
         values: (B, C, H, W).
@@ -76,7 +76,7 @@ def splat(values: Tensor, flow: Tensor, importance: Tensor) -> tuple[Tensor, Ten
         importance = at_least_float32(importance)
         batch, channels, rows, columns = values.shape
         x, y = _pixels(flow)
-        # whole and broken part of the flow, not of the target: 255.999 + 0.001 would lose the distance's digits
+        # integer and fractional part of the flow, not of the target: 255.999 + 0.001 would lose precision
         left, top = flow.detach().floor().unbind(1)
         sums = values.new_zeros(batch, channels + 1, rows * columns)
         payload = torch.cat((values, torch.ones_like(importance)), dim=1)
@@ -88,7 +88,7 @@ def splat(values: Tensor, flow: Tensor, importance: Tensor) -> tuple[Tensor, Ten
             inside = inside.unsqueeze(1)
             distance = (flow[:, 0] - step_x) ** 2 + (flow[:, 1] - step_y) ** 2
             weight = (importance + EPSILON) * torch.exp(-distance).unsqueeze(1)
-            # a dropped pixel is sent to pixel 0 with nothing (a flow that is not a number would be no index)
+            # a dropped pixel contributes zero to pixel 0 (a NaN flow is not a valid index)
             sent = torch.where(inside, payload * weight, 0.0).flatten(2)
             target = torch.where(inside, torch.stack((row, column), dim=1), 0.0).long()
             index = (target[:, :1] * columns + target[:, 1:]).flatten(2)

@@ -1,8 +1,8 @@
-"""Attention through a window that slides with the pixel, for frames too large to attend to as a whole.
+"""Sliding-window attention, for frames too large for attention over all pixels.
 
-Cut into tiles, a frame shows where the cuts were: pixels on the two sides of a border attend to different pixels. Here
-each pixel attends to the square around itself, as a tile centred on it would hold, so that moving the frame moves the
-result and nothing else. The work is that of tiles without waste: pixels x window.
+With tiles, seams appear, because pixels on the two sides of a border attend to different pixels. Here each pixel
+attends to the square around itself, as large as a tile, so that shifting the frame only shifts the result. The cost is
+that of tiles without overlap: pixels x window.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 BLOCK = 24
-"""Edge of the squares of pixels that are worked on at once; it costs time, and never changes the result."""
+"""Edge length of the square blocks of pixels processed together; it affects speed, never the result."""
 
 
 class Pad(Protocol):
-    """Extend a frame by its surroundings (round the globe, across the poles, or a region's mirror image)."""
+    """A function that extends a frame by its surroundings (around the globe, across the poles, or mirrored)."""
 
     def __call__(self, frame: Tensor, width: int) -> Tensor:
         """(B, C, H, W) -> (B, C, H + 2 width, W + 2 width)."""
@@ -29,15 +29,15 @@ class Pad(Protocol):
 
 @dataclass(frozen=True)
 class SlidingWindow:
-    """How a network works on a whole frame, seen through windows.
+    """Sliding-window processing of a whole frame.
 
-    Its convolutions see a halo; where zero padding spoils it, it is filled again from across the frame's edges at
-    every attention, so that no edge is ever felt inside.
+    The frame has a halo for the convolutions; zero padding spoils it, so it is refilled from the surroundings at every
+    attention, and edges never affect the inside.
 
     Attributes:
         pad: extends a frame by its surroundings.
         halo: pixels beyond each edge; at least the receptive field of all convolutions between two attentions.
-        radius: how many pixels away a pixel attends to.
+        radius: radius of the window in pixels.
     """
 
     pad: Pad
@@ -53,15 +53,15 @@ class SlidingWindow:
         return self.pad(x, self.halo)
 
     def attention(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Let each pixel attend to the square around it; all (B, d, H, W)."""
+        """Compute the attention of each pixel to the square around it; all (B, d, H, W)."""
         return windowed_attention(query, key, value, self.pad, self.radius)
 
 
 @functools.lru_cache(maxsize=4)
 def _mask(radius: int, block: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Return what is added to the logits: 0 where a pixel of a block sees one of its surroundings, -inf elsewhere.
+    """Return the additive mask of the logits: 0 where a pixel of a block attends to a surrounding one, else -inf.
 
-    (block^2, (block + 2 radius)^2); as numbers rather than booleans it takes a third less time on a CPU.
+    (block^2, (block + 2 radius)^2); floats take a third less time on a CPU than booleans.
     """
     inner = torch.arange(block, device=device)
     outer = torch.arange(block + 2 * radius, device=device)
@@ -83,8 +83,8 @@ def windowed_attention(
 
     Args:
         query, key, value: (B, d, H, W), of one floating type.
-        pad: gives the pixels beyond the frame's edges.
-        radius: how far a pixel sees.
+        pad: provides the pixels beyond the frame's edges.
+        radius: radius of the window in pixels.
 
     Returns:
         (B, d, H, W).
@@ -94,7 +94,7 @@ def windowed_attention(
     batch, d, rows, columns = query.shape
     down = -(-rows // block)
     across = -(-columns // block)
-    # Fill the last blocks. What they see there is masked or cut off again, so its values do not matter.
+    # Pad to whole blocks. The padding is masked or cropped later, so its values do not matter.
     fill = (0, across * block - columns, 0, down * block - rows)
     query = F.pad(query, fill)
     key = F.pad(pad(key, radius), fill)
@@ -102,7 +102,7 @@ def windowed_attention(
     mask = _mask(radius, block, query.device, query.dtype)
 
     def blocks(strip: Tensor, size: int) -> Tensor:
-        """(B, d, size, columns) -> (B across, 1 head, size^2, d)."""
+        """Map (B, d, size, columns) to (B across, 1 head, size^2, d)."""
         cut = strip.unfold(3, size, block)  # (B, d, size, across, size)
         return cut.permute(0, 3, 2, 4, 1).reshape(batch * across, 1, size * size, d)
 

@@ -1,9 +1,8 @@
-"""XVFI: a frame at any time between two frames, by flows found from coarse to fine (Sim et al. 2021, ICCV).
+"""XVFI: a frame at any time between two frames, from flows estimated coarse to fine (Sim et al. 2021, ICCV).
 
 As DeepCAMS uses it (Xiao et al. 2022): one channel, two frames. Levels are numbered from 0, the full resolution, to
 S, the lowest. Features and flows of level l lie at 1/(m 2^l) of the frames' resolution. Flows are (dx, dy) in pixels
-of their level; "01" is the flow from frame 0 to frame 1. Every convolution is zero-padded, activations are only where
-written.
+of their level; "01" is the flow from frame 0 to frame 1. Every convolution is zero-padded; activations are explicit.
 """
 
 from __future__ import annotations
@@ -38,10 +37,10 @@ from deepcams.networks.sizes import SizeRule
 from deepcams.networks.warp import at_least_float32, splat, warp
 
 _FAINT = 0.02
-"""Spread of scaled values below which contrast counts less."""
+"""Spread of scaled values below which the contrast normalisation is damped."""
 
 Pair = tuple[Tensor, Tensor]
-"""The same of frame 0 and of frame 1."""
+"""Tensors that belong to frame 0 and frame 1."""
 
 
 @dataclass(frozen=True)
@@ -50,16 +49,16 @@ class XVFIOptions:
 
     Attributes:
         nf: number of features.
-        module_scale: m, features and flows are found at 1/m of the resolution; a power of 2, m^2 divides 4 nf.
-        depth: S in inference, at least 1; each adds a level of half the resolution, so flows twice as long.
+        module_scale: m; features and flows are computed at 1/m of the resolution; a power of 2, m^2 divides 4 nf.
+        depth: S in inference, at least 1; each level halves the resolution, so that flows may be twice as long.
         training_depth: S in training; the weights are shared by all levels, so it may differ.
-        validity_mask: warped pixels that come from outside the frame become zero (the original, not the release).
+        validity_mask: set warped pixels from outside the frame to zero (the original, not the release).
         level_loss: "mean" (the release) or "sum" (the paper) over the levels' L1.
         smoothness: lambda_s, the weight of the flow's smoothness in the loss.
-        edge: e, how soon a gradient of the target frees the flow from being smooth.
-        contrast: edge (odd, pixels) of the square over which features see frames less their mean, over their spread;
-            0: features see frames as they are (published). Where frames are smooth, what moves is a hundredth of what
-            is there, and no flow is learnt from it in hours.
+        edge: e, the rate at which gradients of the target reduce the smoothness penalty.
+        contrast: edge length (odd, pixels) of the square over which the input of the features is standardised (minus
+            mean, divided by spread); 0: not standardised (published). In smooth frames the moving part is a hundredth
+            of the values, and without this no flow is learnt within hours.
     """
 
     nf: int = 64
@@ -90,7 +89,7 @@ class XVFIOptions:
 
 
 class Features(nn.Module):
-    """Find level 0's features of single frames: (N, 1, H, W) -> (N, nf, H/m, W/m)."""
+    """Extract the features of single frames at level 0: (N, 1, H, W) -> (N, nf, H/m, W/m)."""
 
     def __init__(self, nf: int, halvings: int) -> None:
         super().__init__()
@@ -121,12 +120,12 @@ class Residual(nn.Module):
         self.conv2 = conv3(nf, nf)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, nf, h, w) -> the same shape."""
+        """Map (N, nf, h, w) to the same shape."""
         return x + self.conv2(relu(self.conv1(x)))
 
 
 class FlowNet(nn.Module):
-    """The shape of BiFlowNet, twice down and twice up: (N, channels, h, w) -> (N, outputs, h, w)."""
+    """A network shaped like BiFlowNet, twice down and twice up: (N, channels, h, w) -> (N, outputs, h, w)."""
 
     def __init__(self, channels: int, nf: int, outputs: int) -> None:
         super().__init__()
@@ -175,7 +174,7 @@ class Level(NamedTuple):
     Attributes:
         frame: (B, 1, H/2^l, W/2^l).
         flow: (B, 4, H/(m 2^l), W/(m 2^l)), the refined flows from t to frame 0 and from t to frame 1.
-        occlusion: (B, 1, H/2^l, W/2^l) in (0, 1), the trust in frame 0.
+        occlusion: (B, 1, H/2^l, W/2^l) in (0, 1), the weight of frame 0.
         between: (B, 4, H/(m 2^l), W/(m 2^l)), the flows 01 and 10.
     """
 
@@ -186,12 +185,12 @@ class Level(NamedTuple):
 
 
 class XVFI(TemporalNetwork):
-    """Frames between two frames, by flows found from coarse to fine (Sim et al. 2021)."""
+    """Network for frames between two frames, from flows estimated coarse to fine (Sim et al. 2021)."""
 
     name = "xvfi"
     options_type = XVFIOptions
     presets: ClassVar[Mapping[str, XVFIOptions]] = {
-        # the paper's text names 32 features and S = 5 and sums over the levels; it says nothing of m and the mask
+        # the paper has 32 features, S = 5 and sums over the levels; it does not give m and the mask
         "paper": XVFIOptions(nf=32, depth=5, training_depth=5, level_loss="sum"),
         "released": XVFIOptions(),
         "original": XVFIOptions(
@@ -221,8 +220,8 @@ class XVFI(TemporalNetwork):
             if name.startswith(("features", "next_level")):
                 nn.init.kaiming_normal_(part.weight)
             else:
-                # To begin with, hardly any flow and residual: where they are large, training gets rid of them by
-                # features that are 0 for any input, and stays there.
+                # Initialise with very small flow and residual: if they are large, training removes them by driving
+                # the features to 0 for any input, and does not recover.
                 first = 0.01 if name.endswith(("last", "dec3")) else 1.0
                 nn.init.xavier_normal_(part.weight, first)
             zero_bias(part)
@@ -234,7 +233,7 @@ class XVFI(TemporalNetwork):
 
     @property
     def training_size_rule(self) -> SizeRule:
-        """Return the same with training's S."""
+        """Return the same for the S of training."""
         return self._size_rule(self.options.training_depth)
 
     def _size_rule(self, depth: int) -> SizeRule:
@@ -262,7 +261,7 @@ class XVFI(TemporalNetwork):
         return torch.stack([level.frame for level in predicted], dim=1)
 
     def levels(self, frames: Tensor, t: Tensor) -> list[Level]:
-        """Return what training sees: every level's prediction, level 0 first.
+        """Return the predictions of every level, level 0 first, for training.
 
         Args:
             frames: (B, 2, 1, H, W), scaled; H and W fit ``training_size_rule``.
@@ -284,11 +283,11 @@ class XVFI(TemporalNetwork):
         return self._loss_of(self.levels(sample.frames, sample.t), sample)
 
     def taught_loss(self, sample: TemporalSample, weight: float) -> Tensor:
-        """Add the distance of all levels' flows, between the frames and from t, from those of ``sample.motion``."""
+        """Add the error of all levels' flows, between the frames and from t, against ``sample.motion``."""
         levels = self.levels(sample.frames, sample.t)
         assert sample.motion is not None
         motion, t = sample.motion, sample.t.view(-1, 1, 1, 1)
-        # The motion is smooth: what it is at the middle of the way stands for all of the way.
+        # The motion is smooth, so its value midway represents the whole interval.
         taught = concat(motion, -motion, -t * motion, (1 - t) * motion)
         errors = []
         for level in levels:
@@ -312,7 +311,7 @@ class XVFI(TemporalNetwork):
         return total + self.options.smoothness * self._roughness(levels[0].flow, target)
 
     def _roughness(self, flow: Tensor, target: Tensor) -> Tensor:
-        """Return the mean step of the flows from pixel to pixel, where the target has no edge."""
+        """Return the mean difference of flows between neighbouring pixels, weighted down at edges of the target."""
         image = _reduce(target, self.options.module_scale)
 
         def along(dim: int) -> Tensor:
@@ -338,7 +337,7 @@ class XVFI(TemporalNetwork):
         flow, z = torch.split(out, [4, 2], dim=1)
         flows = [(flow, z)]
         for feature0, feature1 in reversed(features[:-1]):
-            # each level learns its own correction: no gradient goes down the pyramid
+            # each level learns its own correction: no gradient passes between levels
             up = 2 * _enlarge(at_least_float32(flow.detach()), 2)
             warped1, warped0 = self._warp_both(feature1, feature0, up)
             aligned0 = self.align(concat(feature0, warped1))
@@ -372,7 +371,7 @@ class XVFI(TemporalNetwork):
 
         occlusion = torch.sigmoid(
             logit
-        )  # eq. 3: the nearer and the less hidden frame counts more
+        )  # eq. 3: the nearer, less occluded frame has more weight
         trust0 = (1 - t) * occlusion
         trust1 = t * (1 - occlusion)
         frame = (trust0 * moved0 + trust1 * moved1) / (trust0 + trust1) + residual
@@ -387,7 +386,7 @@ class XVFI(TemporalNetwork):
         to0 = -(1 - t) * t * forward + t**2 * backward
         to1 = (1 - t) ** 2 * forward - t * (1 - t) * backward
         weight = (1 - t) * weight0 + t * weight1
-        weight = torch.where(weight > 0, weight, 1.0)  # nothing arrived: the flow is 0
+        weight = torch.where(weight > 0, weight, 1.0)  # no contribution: flow 0
         return concat(to0, to1) / weight
 
     def _warp_both(self, first: Tensor, second: Tensor, flow: Tensor) -> Pair:
@@ -397,7 +396,7 @@ class XVFI(TemporalNetwork):
 
 
 def _standardised(frames: Tensor, size: int) -> Tensor:
-    """Return frames (B, 2, 1, H, W) less the mean of both over a square round each pixel, over their spread there."""
+    """Standardise frames (B, 2, 1, H, W) by the local mean and spread of both, over a square around each pixel."""
 
     def local(x: Tensor) -> Tensor:
         for kernel in ((size, 1), (1, size)):
@@ -412,11 +411,11 @@ def _standardised(frames: Tensor, size: int) -> Tensor:
 
 
 def _summed_in_float64(part: nn.Module, x: Tensor) -> Tensor:
-    """Return ``part(x)``; in float32 on a CPU, and where it is not trained, with sums in float64.
+    """Return ``part(x)``, with float64 accumulation for float32 inference on a CPU.
 
-    Where two flows meet, the reversal divides small sums, so the flows need their digits. The parts called so are
-    small; it costs 2 % of the time, and processors agree better than with each other's float32 kernels. In training it
-    would cost a quarter to a half of the time.
+    Where flows converge, the reversal divides by small sums, so the flows need full precision. The affected parts are
+    small; this takes 2 % of the time, and results of different processors agree better than with float32 kernels. In
+    training it would take a quarter to a half of the time.
     """
     plain = torch.is_autocast_enabled(x.device.type) or torch.compiler.is_compiling()
     plain = plain or (part.training and torch.is_grad_enabled())
@@ -429,10 +428,10 @@ def _summed_in_float64(part: nn.Module, x: Tensor) -> Tensor:
 
 
 def _conv_of_enlarged(x: Tensor, conv: nn.Conv2d) -> Tensor:
-    """Return conv(double_size(x)) for a 3x3 ``conv``, as one transposed convolution.
+    """Return conv(double_size(x)) for a 3x3 ``conv``, computed as one transposed convolution.
 
-    Its kernel holds the sums of the doubled pixels' weights. The same to rounding; the doubled features are never made,
-    which takes a fifth of the time where outputs are few.
+    Its kernel holds the sums of the weights of repeated pixels. The result is equal up to rounding; the enlarged
+    features are never stored, which takes a fifth of the time for few output channels.
     """
     pixel = torch.ones(1, 1, 2, 2, dtype=conv.weight.dtype, device=conv.weight.device)
     kernel = F.conv_transpose2d(conv.weight.flatten(0, 1).unsqueeze(1), pixel).flip(
@@ -447,7 +446,7 @@ def _enlarge(flow: Tensor, times: int) -> Tensor:
 
 
 def _reduce(image: Tensor, times: int) -> Tensor:
-    """Reduce by bicubic (a = -0.75), half-pixel centres, not antialiased: as the published networks were trained."""
+    """Downsample bicubically (a = -0.75), half-pixel centres, no antialiasing, as for the published networks."""
     if times == 1:
         return image
     return resize(image, image.shape[-2] // times, image.shape[-1] // times)

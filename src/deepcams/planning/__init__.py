@@ -1,1 +1,1 @@
-"""The needs of a long run on a cluster, from a short measured one: hours, bytes, memory, wall time, a script."""
+"""Forecast the needs of a long run on a cluster from a short measured run: size, memory, wall time, batch script."""

@@ -1,4 +1,4 @@
-"""From a measured run to the whole: work items, hours, bytes, memory, and the wall time of many workers."""
+"""Extrapolate from a measured run to the whole: work items, hours, size, memory, and wall time with many workers."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from deepcams.simulation.world import SimulatedWorld
 from deepcams.simulation.write_cams import write_cams
 
 WORKERS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000)
-"""Numbers of workers whose wall time is forecast."""
+"""Numbers of workers for which the wall time is forecast."""
 
 CADENCE = 3 * HOUR
-"""Of CAMS EAC4."""
+"""Interval between frames of CAMS EAC4."""
 
 
 @dataclass(frozen=True)
@@ -40,16 +40,16 @@ class Forecast:
     """The needs of a long run.
 
     Attributes:
-        hours: of output.
-        items: work items; each is one shard of a Zarr store.
+        hours: number of output hours.
+        items: number of work items; each is one shard of a Zarr store.
         shape: rows and columns of the output.
-        bytes: of the output.
-        work_hours: hours of one worker that does all items, without start-up.
-        cpus: processors a worker.
+        bytes: size of the output.
+        work_hours: hours that a single worker needs for all items, without start-up.
+        cpus: processors per worker.
         gpu: whether a worker uses a GPU.
-        input: what was measured, in words.
+        input: description of what was measured.
         measured: the measured run.
-        conditions: of the schedules, start-up included.
+        conditions: conditions of the schedules, start-up included.
         schedules: one row for each number of workers: ``workers``, and for ``parts`` and ``dynamic`` the ``seconds``
             (wall time), ``efficiency``, ``lost_hours`` and ``failures``.
     """
@@ -88,22 +88,22 @@ def forecast(
     grid: Grid | None = None,
     progress: Progress = no_progress,
 ) -> Forecast:
-    """Measure a few days and forecast the whole.
+    """Measure a run of a few days and forecast the whole.
 
     Args:
-        years: of the whole output.
-        inputs: CAMS files, of which the first days are measured; none: days of the simulated world are.
-        settings: of :func:`deepcams.downscaling.job.plan_job`.
-        conditions: on the cluster; ``startup`` is added to the measured one.
-        workers: numbers of them; those above the number of items are left out.
-        days: how many to measure, from 1 on.
-        cpus: processors a worker, from 1 on.
-        seed: of the schedules.
-        grid: of the simulated world, by default the 0.75 degree globe.
-        progress: told of the stages ``simulate`` (frames) and ``measure`` (items).
+        years: period of the whole output.
+        inputs: CAMS files, of which the first days are measured; if empty, days of the simulated world are.
+        settings: arguments of :func:`deepcams.downscaling.job.plan_job`.
+        conditions: conditions on the cluster; ``startup`` is added to the measured one.
+        workers: numbers of workers; those above the number of items are left out.
+        days: number of days to measure, at least 1.
+        cpus: processors per worker, at least 1.
+        seed: seed of the schedules.
+        grid: grid of the simulated world (default: the 0.75 degree globe).
+        progress: called with the stages ``simulate`` (frames) and ``measure`` (items).
 
     Raises:
-        InputError: an argument is not what was expected.
+        InputError: an argument is invalid.
         DeepcamsError: the measured run failed.
     """
     check_processors(cpus)
@@ -120,7 +120,7 @@ def forecast(
             words = f"{days} days of the simulated world"
         period = _first_days(field, days)
         job = plan_job(field, folder / "measured.zarr", period=period, **settings)
-        # Planned before anything is measured: what cannot be planned is refused at once.
+        # Planned before measuring, so that invalid arguments are refused at once.
         began = time.perf_counter()
         whole = _plan_whole(field, years, folder, settings)
         planning = time.perf_counter() - began
@@ -167,7 +167,7 @@ def forecast(
 def schedule_row(
     seconds: Sequence[float], workers: int, conditions: Conditions, seed: int
 ) -> dict[str, Any]:
-    """Return how both ways of sharing go with a number of workers: a row of :attr:`Forecast.schedules`."""
+    """Simulate both ways of sharing with a number of workers; return a row of :attr:`Forecast.schedules`."""
     row: dict[str, Any] = {"workers": workers}
     for sharing in ("parts", "dynamic"):
         outcome = play(seconds, workers, sharing, conditions, seed)
@@ -181,7 +181,7 @@ def schedule_row(
 
 
 def options_of(settings: Mapping[str, Any]) -> list[str]:
-    """Return settings as the options of ``deepcams downscale``; those that are ``None`` are left out."""
+    """Convert settings to options of ``deepcams downscale``; those that are ``None`` are left out."""
     options: list[str] = []
     for name, value in settings.items():
         if isinstance(value, bool):
@@ -194,7 +194,7 @@ def options_of(settings: Mapping[str, Any]) -> list[str]:
 
 
 def options_of_all() -> list[str]:
-    """Return the options that come before the verb (``deepcams --source NAME downscale``), as they are set now."""
+    """Return the current global options, which precede the verb (``deepcams --source NAME downscale``)."""
     given = {
         "--mean-stamp": MEAN_STAMP.get(),
         "--density": AIR_DENSITY.get(),
@@ -209,9 +209,9 @@ def options_of_all() -> list[str]:
 
 
 def time_limit(forecast: Forecast, workers: int) -> float:
-    """Return the seconds after which a batch system may end one of ``workers`` parts: half as long again as expected.
+    """Return the time limit, seconds, for one of ``workers`` parts: 1.5 times the expected time.
 
-    Expected is a slow worker, the longest of the measured items each time, and one start.
+    The expected time is that of a slow worker with the longest measured time for every item, plus one start.
     """
     conditions, longest = forecast.conditions, max(forecast.measured.seconds)
     slowness = conditions.slowness if conditions.stragglers else 1.0
@@ -229,7 +229,7 @@ def uses_gpu(job: Job, settings: Mapping[str, Any]) -> bool:
 
 
 def _lazy(grid: Grid, start: np.datetime64, length: np.timedelta64) -> xr.DataArray:
-    """Return a 3-hourly field of the simulated world, of which nothing is computed yet."""
+    """Return a lazy 3-hourly field of the simulated world."""
     return SimulatedWorld(0).field(grid, np.arange(start, start + length, CADENCE))
 
 
@@ -241,13 +241,13 @@ def _first_days(field: xr.DataArray, days: int) -> Period:
 def _plan_whole(
     field: xr.DataArray, years: Period, folder: Path, settings: Mapping[str, Any]
 ) -> Job:
-    """Plan the whole run on the grid of what is measured."""
+    """Plan the whole run on the grid of the measured one."""
     whole = _lazy(grid_of(field), years.start, years.end - years.start)
     return plan_job(whole, folder / "whole.zarr", **settings)
 
 
 def _text(period: Period) -> str:
-    """Return a period as an option takes it: its end is included."""
+    """Format a period as an option value, in which the end is included."""
     first, last = (
         str(moment.astype("datetime64[m]"))
         for moment in (period.start, period.end - MINUTE)

@@ -1,4 +1,4 @@
-"""A short run of ``deepcams downscale`` in a process of its own, measured from outside."""
+"""Measure a short run of ``deepcams downscale`` in a separate process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from deepcams.files.records import FOLDER
 from deepcams.writers import Item, open_target
 
 _POLL = 0.1
-"""Seconds between two looks at the process."""
+"""Polling interval of the process, seconds."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,12 @@ class Measured:
 
     Attributes:
         startup: seconds from the start of the process to that of its first item.
-        seconds: that each work item took, scaled to 24 hours of output; the next is computed while one is written.
+        seconds: duration of each work item, scaled to 24 hours of output; items are written while the next is computed.
         memory: peak resident memory of the process, bytes.
-        busy: share of the time of its processors that the process used; a small one on a single processor says that
-            other programs took the rest, and that all times are too long.
-        bytes: of output.
-        hours: of output.
+        busy: fraction of the processor time that the process used; a small value on a single processor means that other
+            programs used the rest, and that all times are too long.
+        bytes: size of the output.
+        hours: number of output hours.
     """
 
     startup: float
@@ -54,19 +54,19 @@ def measure(
     progress: Progress = no_progress,
     before: Sequence[str] = (),
 ) -> Measured:
-    """Downscale for real, as a worker of a cluster would, and measure it.
+    """Run a downscaling as a worker of a cluster would, and measure it.
 
     Args:
         inputs: files for ``deepcams downscale``.
-        options: of ``deepcams downscale``, which make these items.
-        items: what the run will do.
-        folder: an existing one for the output; needs room for it.
-        cpus: processors that the run may use.
-        progress: told of the items done.
-        before: options that come before the verb.
+        options: options of ``deepcams downscale`` that produce these items.
+        items: work items of the run.
+        folder: existing folder for the output, with enough free space.
+        cpus: number of processors that the run may use.
+        progress: called with the number of finished items.
+        before: options before the verb.
 
     Raises:
-        DeepcamsError: the run failed; its own message.
+        DeepcamsError: the run failed, with its own message.
     """
     out = folder / "measured.zarr"
     command = [sys.executable, "-m", "deepcams", *before, "downscale", *inputs]
@@ -85,12 +85,12 @@ def measure(
         finally:
             process.kill()
             status = process.wait()
-        # Once more: Ctrl-C ends the process, too, and the caller may have been told to stop.
+        # Checked again: Ctrl-C also ends the process, and the caller may have been asked to stop.
         progress("measure", len(items), len(items))
         if status:
             errors.seek(0)
             raise DeepcamsError(_reason(errors.read(), status))
-    # The folder of records is made with the store: its metadata are as old as the layout.
+    # The folder of records is created with the store, so its metadata have the time of the layout.
     laid_out = (records / "zarr.json").stat().st_mtime
     ends = [(records / f"{item.name}.record.json").stat().st_mtime for item in items]
     taken = np.diff([laid_out, *ends])
@@ -103,7 +103,7 @@ def measure(
 
 
 def check_processors(cpus: int) -> None:
-    """Raise an InputError if this process may use fewer processors."""
+    """Raise an InputError if fewer processors are available."""
     have = processors()
     if not 1 <= cpus <= have:
         expected = f"1 to {have}, the processors of this machine"
@@ -117,7 +117,7 @@ def _watch(
     cpus: int,
     progress: Progress,
 ) -> tuple[int, float]:
-    """Confine a process to some processors and wait for its end; return its peak memory (bytes) and busy share."""
+    """Limit a process to some processors and wait for its end; return its peak memory (bytes) and busy fraction."""
     peak, busy, began = 0, 0.0, time.perf_counter()
     try:
         watched = psutil.Process(process.pid)
@@ -129,12 +129,12 @@ def _watch(
             busy = (times.user + times.system) / (time.perf_counter() - began) / cpus
             progress("measure", len(list(records.glob("item-*.record.json"))), items)
             time.sleep(_POLL)
-    except psutil.NoSuchProcess:  # it ended meanwhile
+    except psutil.NoSuchProcess:  # the process has ended
         process.wait()
     return peak, busy
 
 
 def _reason(errors: str, status: int) -> str:
-    """Return what a failed run said."""
+    """Return the error message of a failed run."""
     lines = errors.strip().splitlines() or [f"exit status {status}"]
     return f"the measured run: {lines[-1].removeprefix('deepcams: error: ')}"

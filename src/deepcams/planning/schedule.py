@@ -1,4 +1,4 @@
-"""A run on many workers, played through event by event: start-up, failures, slow workers, and two ways of sharing."""
+"""Discrete-event simulation of a run on many workers: start-up, failures, slow workers, and two ways of sharing."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from deepcams.core.errors import InputError
 from deepcams.core.times import HOUR_SECONDS
 
 Sharing = Literal["parts", "dynamic"]
-"""Each worker has its own consecutive items (``--part``), or takes the next one of all (``--scheduler``)."""
+"""Each worker has its own consecutive items (``--part``), or all share one queue (``--scheduler``)."""
 
 MOST_FAILURES = 3.0
-"""Failures expected during one item, at most: with more, items would hardly ever end."""
+"""Maximum expected number of failures during one item: with more, items would hardly ever finish."""
 
 _READY, _FAILED = 0, 1
 _NONE = -1
@@ -29,13 +29,13 @@ class Conditions:
 
     Attributes:
         startup: seconds from a worker's start to its first item.
-        failures: failures per hour of a worker that runs; they come at random (exponential times).
+        failures: failures per hour of running time of a worker; random, with exponential intervals.
         restart: seconds from a failure to the worker's next start.
-        stragglers: share of the workers that are slow, 0 to 1.
-        slowness: how many times longer a slow worker takes for an item.
+        stragglers: fraction of workers that are slow, 0 to 1.
+        slowness: factor by which a slow worker takes longer for an item.
 
     Raises:
-        InputError: a value outside its range.
+        InputError: a value is out of range.
     """
 
     startup: float = 0.0
@@ -63,12 +63,12 @@ class Conditions:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a schedule went.
+    """The outcome of a schedule.
 
     Attributes:
         makespan: seconds from the start of all workers to the end of the last item.
-        efficiency: seconds of work over workers times makespan, 0 to 1.
-        lost: seconds spent on items that a failure ended, and that were done again.
+        efficiency: seconds of work divided by workers times makespan, 0 to 1.
+        lost: seconds spent on items that failed and were processed again.
         failures: number of failures.
     """
 
@@ -90,20 +90,20 @@ def play(
     conditions: Conditions | None = None,
     seed: int = 0,
 ) -> Outcome:
-    """Play a schedule through.
+    """Simulate a schedule.
 
     Args:
-        seconds: that each item takes on a worker that is not slow.
-        workers: how many, all started at once.
+        seconds: duration of each item on a worker that is not slow.
+        workers: number of workers, all started at once.
         sharing: how they share the items.
-        conditions: by default nothing fails and nothing is slow.
-        seed: of failures and of which workers are slow; the same seed gives the same schedule.
+        conditions: conditions of the run (default: no failures, no slow workers).
+        seed: seed for failures and the choice of slow workers; the same seed gives the same schedule.
 
     Returns:
-        how it went.
+        the outcome.
 
     Raises:
-        InputError: no item or no worker, or items that would hardly ever end.
+        InputError: there is no item or no worker, or items would hardly ever finish.
     """
     conditions = conditions or Conditions()
     if not seconds:
@@ -145,7 +145,7 @@ class _Schedule:
         self._failures, self._lost = 0, 0.0
 
     def play(self) -> Outcome:
-        """Go from event to event until all items are done."""
+        """Process events until all items are done."""
         for worker in range(self._workers):
             self._start(worker, 0.0)
         left = len(self._seconds)
@@ -167,7 +167,7 @@ class _Schedule:
         self._until(worker, now + self._conditions.startup, _NONE)
 
     def _until(self, worker: int, end: float, item: int) -> None:
-        """Let a worker be busy until ``end``, or until it fails."""
+        """Schedule a worker as busy until ``end``, or until it fails."""
         fails = self._fails[worker]
         event = (fails, worker, _FAILED, item)
         if end <= fails:
@@ -179,7 +179,7 @@ class _Schedule:
         if not queue:
             self._idle.append(worker)
             return
-        if self._fails[worker] <= now:  # it failed while it was idle, and was started
+        if self._fails[worker] <= now:  # it failed while idle, and was restarted
             self._fails[worker] = self._next_failure(now)
         item = queue.popleft()
         self._began[item] = now
@@ -190,7 +190,7 @@ class _Schedule:
         if item != _NONE:
             self._lost += now - self._began[item]
             self._queues[worker].appendleft(item)
-            if self._idle:  # one that has nothing else to do may take it
+            if self._idle:  # an idle worker may take it
                 heapq.heappush(self._events, (now, self._idle.pop(), _READY, _NONE))
         self._start(worker, now + self._conditions.restart)
 

@@ -1,4 +1,4 @@
-"""A batch script, ready to submit: an array job whose tasks are the parts of one run."""
+"""Batch scripts ready to submit: an array job whose tasks are the parts of one run."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class Batch:
     """The contents of a script.
 
     Attributes:
-        inputs: files of the run.
-        out: its output.
-        options: of ``deepcams downscale``.
-        parts: how many tasks.
-        memory: measured peak of one process, bytes.
+        inputs: input files.
+        out: output path or URL.
+        options: options of ``deepcams downscale``.
+        parts: number of tasks.
+        memory: measured peak memory of one process, bytes.
         seconds: time limit of a task.
-        cpus: processors a task.
+        cpus: processors per task.
         gpu: whether a task needs a GPU.
-        before: options that come before the verb.
+        before: options before the verb.
     """
 
     inputs: Sequence[str]
@@ -45,13 +45,13 @@ class Batch:
 
     @property
     def mebibytes(self) -> int:
-        """Memory to ask for: a quarter more than measured."""
+        """Memory to request, MiB: a quarter more than measured."""
         wanted = self.memory * _MEMORY_MARGIN / _MIB
         return math.ceil(wanted / _MEMORY_STEP) * _MEMORY_STEP
 
     @property
     def time(self) -> str:
-        """Time to ask for, HH:MM:SS."""
+        """Time to request, HH:MM:SS."""
         minutes = math.ceil(self.seconds / _TIME_STEP) * _TIME_STEP // 60
         return f"{minutes // 60:02d}:{minutes % 60:02d}:00"
 

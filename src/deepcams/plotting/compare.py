@@ -41,7 +41,7 @@ _TITLE, _LINE = (
 )  # height of a title, and of a line of scores below it; inches of text size 1
 _MOMENT = 0.42  # height of a time below a map, inches of text size 1
 _SCORES = "MAE 0.000   RMSE 00.0"
-"""The longest scores."""
+"""Longest text of the scores, for the layout."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Panel:
 
 
 Rows = Sequence[Sequence[Panel | None]]
-"""Rows of panels; ``None`` leaves a place free."""
+"""Rows of panels; ``None`` leaves a position empty."""
 
 
 def compare_maps(
@@ -74,21 +74,21 @@ def compare_maps(
 ) -> Figure:
     """Draw methods side by side at one time, on one scale: the whole region, then each zoomed box.
 
-    With a truth, that is left of the methods, and each method has its error (method - truth, with MAE and RMSE over
-    what is shown) below; the source is below the truth. Without one, source and methods are in a row.
+    A truth is drawn left of the methods, and each method's error (method - truth, with MAE and RMSE over the shown
+    area) below it; the source is below the truth. Without a truth, source and methods are in one row.
 
     Args:
-        fields: name -> canonical field, one to four of them.
-        time: UTC. A field without a frame at this time shows its last one less than 3 h before, and says so.
+        fields: one to four canonical fields by name.
+        time: UTC. A field without a frame at this time shows its last one less than 3 h before, with its time.
         truth: canonical field on the methods' grid.
-        source: name and field of what the methods were given, on any grid.
-        box: what the first block of maps shows; default all of the truth (or of the first field).
+        source: name and field of the methods' input, on any grid.
+        box: area of the first block of maps; default: that of the truth (or of the first field).
         zooms: boxes shown enlarged below, named A, B, .. and outlined above.
         scale, size, title, note, credit: as in :func:`deepcams.plotting.maps.map_figure`.
 
     Raises:
-        InputError: a field is not canonical, has no such time, or is outside the box; an error is asked for on
-            another grid or at another time than the truth's.
+        InputError: a field is not canonical, lacks the time, or is outside the box; a method has another grid or
+            time than the truth.
     """
     if not 1 <= len(fields) <= 4:
         raise InputError("fields", "one to four", len(fields))
@@ -122,10 +122,10 @@ def compare_maps(
 def _error(
     name: str, panel: Panel, time: np.datetime64, truth: Panel, true_time: np.datetime64
 ) -> Panel:
-    """Return a method's error.
+    """Return the panel of a method's error.
 
     Raises:
-        InputError: it is on another grid or of another time than the truth.
+        InputError: the method has another grid or time than the truth.
     """
     if panel.grid != truth.grid or time != true_time:
         expected = (
@@ -145,7 +145,7 @@ def _sheet(
     lines: int = 0,
     moments: Sequence[str] = (),
 ) -> Sheet:
-    """Return a sheet for rows of maps for each view; ``lines``: of scores between a title and its map."""
+    """Return a sheet for rows of maps for each view; ``lines``: number of score lines between a title and its map."""
     places = []
     for view in views:
         for number, row in enumerate(rows, 1):
@@ -167,18 +167,19 @@ def lay_out(
     error_words: str = f"error: method {style.MINUS} truth ({style.UNITS_TEXT})",
     moments: Sequence[str] = (),
 ) -> Figure:
-    """Draw rows of maps for each view, one below the other, with one scale for all of a kind.
+    """Draw rows of maps for each view, one below the other, with one scale for values and one for errors.
 
     Args:
         rows: the panels.
-        views: those after the first are outlined in it.
-        texts: of the sheet.
-        species: name of what is drawn.
-        scale: of concentrations.
-        paper: how large.
-        annual: whether guidelines are those for a year.
-        error_words: label of the scale of errors.
-        moments: of the columns, written below them instead of longitudes; a row's first title has all its width.
+        views: the views; those after the first are outlined in it.
+        texts: texts of the sheet.
+        species: name of the species.
+        scale: kind of the concentration scale.
+        paper: size of the figure.
+        annual: whether annual guidelines apply.
+        error_words: label of the error scale.
+        moments: times of the columns, written below them instead of longitudes; the first title of a row then may
+            take its whole width.
     """
     panels = [panel for row in rows for panel in row if panel is not None]
     shown = {
@@ -227,7 +228,7 @@ def lay_out(
 
 
 def _write_scores(axes: Axes, errors: np.ndarray, k: float, lines: int) -> None:
-    """Write scores above the map: at its right (no line of their own), or from its left in one line or in two."""
+    """Write scores above the map: right-aligned in the title line (0 lines), or left-aligned in one or two lines."""
     known = errors[np.isfinite(errors)].astype(np.float64)
     if not known.size:
         return
@@ -249,12 +250,12 @@ def _write_scores(axes: Axes, errors: np.ndarray, k: float, lines: int) -> None:
 
 
 def _outline(axes: Axes, view: View, zooms: Sequence[View], k: float) -> None:
-    """Draw boxes with their letters: within the box, or above or below one that is too small."""
+    """Draw boxes with their letters: inside the box, or above or below a box that is too small."""
     letter = 0.13 * k / inches(axes)[0] * (view.east - view.west)  # degrees
     for number, zoom in enumerate(zooms):
         west = into_turn(zoom.west, view.west)
         width, height = zoom.east - zoom.west, zoom.north - zoom.south
-        # A box across the view's own edge is seen at both.
+        # A box across the seam of the view appears at both edges.
         for turn in (west, west - 360):
             if view.west - width < turn < view.east:
                 frame = Rectangle(
@@ -300,20 +301,20 @@ def annual_figure(
     credit: str | None = None,
     progress: Progress = no_progress,
 ) -> Figure:
-    """Draw the mean of a field over a period; with an original its mean, and the difference on the original's grid.
+    """Draw the mean of a field over a period, and optionally that of its original and the difference.
 
-    For the difference the field's mean is averaged over the original's cells.
+    The difference is on the original's grid; for it the field's mean is averaged over the original's cells.
 
     Args:
-        field: canonical.
-        original: what it was made from: on the same grid, or on one an odd number of times as coarse.
-        period: default all times of the field (the original's within the same span).
-        box, projection, scale, size, title, note, credit: as in :func:`deepcams.plotting.maps.map_figure`; guidelines
-            are those for a year where the mean is over more than 28 days.
-        progress: of reading, over both.
+        field: canonical field.
+        original: field it was made from, on the same grid or one coarser by an odd factor.
+        period: period of the mean; default: all times of the field (for the original the same span).
+        box, projection, scale, size, title, note, credit: as in :func:`deepcams.plotting.maps.map_figure`; annual
+            guidelines apply if the mean is over more than 28 days.
+        progress: callback while reading both.
 
     Raises:
-        InputError: no time in the period, none of the box, or grids that do not nest.
+        InputError: no time in the period, no node in the box, or grids that do not nest.
     """
     if period is None:
         period = Period(field.time.values[0], field.time.values[-1] + HOUR)
@@ -367,7 +368,7 @@ def annual_figure(
 def _mean_panel(
     field: xr.DataArray, times: slice, name: str, view: View, progress: Progress
 ) -> tuple[Panel, xr.DataArray]:
-    """Return the mean over frames in a view as a panel, and as a field of one time."""
+    """Return the mean over frames in a view, as a panel and as a field with one time."""
     part, nodes = window(grid_of(field), view)
     values = mean(field, times, nodes, progress)
     frames = counted(times.stop - times.start, "frame")
@@ -376,7 +377,7 @@ def _mean_panel(
 
 
 def difference(field: xr.DataArray, original: xr.DataArray) -> Panel:
-    """Return a field less its original, at the original's nodes for which the field has whole cells.
+    """Return the panel of field minus original, at the original's nodes for which the field has whole cells.
 
     Raises:
         InputError: the grids do not nest.
@@ -387,7 +388,7 @@ def difference(field: xr.DataArray, original: xr.DataArray) -> Panel:
         expected = f"a grid an odd number of times as coarse as {fine.step:g} degrees"
         raise InputError("original", expected, f"{coarse.step:g} degrees")
     if factor > 1:
-        # The nodes that make whole cells; those beyond them were read for the picture's edges alone.
+        # Only nodes in whole cells; the others were read for the edges of the map.
         _, whole_rows, whole_columns = fine.whole_cells(factor)
         whole = field.isel(latitude=whole_rows, longitude=whole_columns)
         field = coarsen(whole, "area", factor)

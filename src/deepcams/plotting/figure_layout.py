@@ -1,4 +1,4 @@
-"""The page a figure is drawn on: its style, paper, texts, rows of axes, colour bars and fonts; saving."""
+"""Layout of figures: style, paper size, texts, rows of axes, colour bars and fonts; saving."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ from deepcams.plotting.lettering import (
 )
 
 FORMATS = ("png", "pdf", "svg")
-# zlib's Z_RLE: a third of the usual time, hardly more bytes
+# zlib's Z_RLE: a third of the default's time, hardly larger
 _QUICK_PNG = {"compress_level": 1, "compress_type": 3}
-_CAMS_STEP = 0.75  # degrees of the reanalysis as it comes
+_CAMS_STEP = 0.75  # grid step of the original reanalysis, degrees
 
 # Inches of text size 1.
 _NARROWEST, _SMALLEST = 5.5, 0.6  # of a figure, where the paper is as wide; of axes
@@ -48,7 +48,7 @@ _BAR, _BAR_HEIGHT, _BELOW = (
     0.78,
 )  # of a colour bar: its place, its height, and the next
 
-# matplotlib's own settings, but for where it draws.
+# matplotlib's defaults, except the backend settings.
 _DEFAULTS: dict[Any, Any] = {
     key: matplotlib.rcParamsDefault[key]
     for key in matplotlib.rcParamsDefault.keys() - {"backend", "interactive"}
@@ -58,12 +58,12 @@ _settings = threading.RLock()
 
 @contextmanager
 def own_style(k: float = 1.0) -> Iterator[None]:
-    """Draw with deepcams' own settings of matplotlib, whatever the process or the user's matplotlibrc has set.
+    """Draw with deepcams' own matplotlib settings, regardless of those of the process or the user's matplotlibrc.
 
-    Settings belong to the whole process and are put back afterwards; so one thread draws at a time.
+    Settings are global and are restored afterwards, so only one thread draws at a time.
 
     Args:
-        k: factor of all writing.
+        k: scale factor of all text.
     """
     with (
         _settings,
@@ -75,31 +75,31 @@ def own_style(k: float = 1.0) -> Iterator[None]:
 
 
 class _Figure(Figure):
-    """A figure that is drawn in :func:`own_style`, also when it is shown or saved by matplotlib."""
+    """A figure that is drawn in :func:`own_style`, even when shown or saved by matplotlib."""
 
     k = 1.0
 
     def draw(self, renderer: Any) -> None:
-        """Draw all of it."""
+        """Draw the figure."""
         tell_boxes(self)
         with own_style(self.k), quiet():
             super().draw(renderer)
 
     def _repr_png_(self) -> bytes:
-        """Return what notebooks show."""
+        """Return the PNG that notebooks display."""
         return picture(self)
 
 
 @dataclass(frozen=True)
 class Size:
-    """How large a figure may be, and its writing.
+    """Size limits of a figure, and its text size.
 
     Attributes:
-        width: inches, as printed.
-        tallest: inches.
-        text: factor of the writing and of all margins; 1 has ticks of 8 points.
-        dpi: of pictures made of pixels.
-        fixed: whether a figure is as wide as it may be, even where its maps are narrow.
+        width: maximum width as printed, inches.
+        tallest: maximum height, inches.
+        text: scale factor of text and margins; 1 gives tick labels of 8 points.
+        dpi: resolution of raster formats.
+        fixed: whether a figure always has the maximum width, even if its maps are narrow.
     """
 
     width: float
@@ -109,7 +109,7 @@ class Size:
     fixed: bool = False
 
     def at_most(self, width: float) -> Size:
-        """Return it no wider than that, inches of text size 1, unless its width is fixed."""
+        """Return the size limited to a width (inches of text size 1), unless its width is fixed."""
         return (
             self
             if self.fixed
@@ -126,16 +126,16 @@ SIZES = {
 
 
 def size_of(name: str) -> Size:
-    """Return the size of that name.
+    """Return the size with this name.
 
     Raises:
-        InputError: there is none.
+        InputError: the name is unknown.
     """
     return SIZES[choose("--size", name, SIZES)]
 
 
 def tell_boxes(figure: Figure) -> None:
-    """Give a notice of the letters of a figure that no font has: they are drawn as boxes."""
+    """Issue a notice about characters of a figure that no font has, which are drawn as boxes."""
     written = "".join(
         text.get_text() for text in figure.findobj(Text) if isinstance(text, Text)
     )
@@ -154,11 +154,11 @@ def tell_boxes(figure: Figure) -> None:
 def credit_words(
     sources: Iterable[tuple[str, float]], times: Iterable[np.datetime64]
 ) -> str:
-    """Return a source line.
+    """Return the source line of a figure.
 
     Args:
-        sources: the source of each thing that is drawn (may be empty), and its grid's step, degrees.
-        times: the first and the last that is drawn, in any order.
+        sources: source (may be empty) and grid step, degrees, of each field drawn.
+        times: first and last times drawn, in any order.
     """
     found = [(source.strip().rstrip("."), step) for source, step in sources]
     named = dict.fromkeys(source for source, _ in found if source)
@@ -170,7 +170,7 @@ def credit_words(
     ]
     if cams:
         years = sorted({str(t)[:4] for t in times})
-        # The Copernicus licence has one sentence for adapted data, and another for data as they came.
+        # The Copernicus licence has different sentences for modified and unmodified data.
         adapted = any("EAC4" in source and step < _CAMS_STEP for source, step in cams)
         start = "Contains modified" if adapted else "Generated using"
         words += f". {start} Copernicus Atmosphere Monitoring Service information {'-'.join(years)}"
@@ -194,12 +194,12 @@ class Texts:
         fields: Iterable[xr.DataArray | None],
         span: tuple[np.datetime64, np.datetime64],
     ) -> Texts:
-        """Return the texts of a figure; without a source line that of the fields that are drawn.
+        """Return the texts of a figure; the default source line is that of the fields drawn.
 
         Args:
-            title, note, credit: as they are given.
-            fields: what is drawn; ``None`` is left out.
-            span: first and last time that is drawn.
+            title, note, credit: texts as given; ``None`` as credit: the default.
+            fields: the fields drawn; ``None`` is skipped.
+            span: first and last time drawn.
         """
         if credit is None:
             given = [field for field in fields if field is not None]
@@ -211,7 +211,7 @@ class Texts:
         return cls(title, note, credit)
 
     def wrapped(self, k: float, width: float, left: float) -> Texts:
-        """Return them in lines for a figure of a width and a left margin, inches."""
+        """Return the texts wrapped for a figure of the given width and left margin, inches."""
         room = width - left - 0.1 * k
         return Texts(
             wrap(legible(self.title), 12.5 * k, room, bold=True),
@@ -241,9 +241,9 @@ class Row(NamedTuple):
     """A row of axes.
 
     Attributes:
-        above, below: room for what is written there, inches of text size 1.
-        slope: height of its axes over their width.
-        tall: height of its axes that does not depend on their width, inches of text size 1.
+        above, below: space for text there, inches of text size 1.
+        slope: height of its axes divided by their width.
+        tall: part of the height of its axes that does not depend on their width, inches of text size 1.
     """
 
     above: float
@@ -253,26 +253,26 @@ class Row(NamedTuple):
 
 
 class Sheet:
-    """A figure that is laid out in inches, from the lower left: rows of axes of one width, as large as a paper allows.
+    """A figure laid out in inches from the lower left: rows of equally wide axes, as large as the paper allows.
 
     Args:
-        paper: how large.
-        texts: of the figure.
-        rows: from the top, between the title and the colour bars.
-        across: axes in a row.
-        margins: at the left, at the right, and between axes; inches of text size 1.
-        scales: those that :meth:`bars` draws.
-        foot: room below the rows, inches of text size 1; a second line of a colour bar is added to it.
-        widest: of axes, inches of text size 1.
+        paper: size limits.
+        texts: texts of the figure.
+        rows: rows from the top, between the title and the colour bars.
+        across: number of axes per row.
+        margins: space at the left, at the right, and between axes; inches of text size 1.
+        scales: scales drawn by :meth:`bars`.
+        foot: space below the rows, inches of text size 1; a second line of a colour bar is added to it.
+        widest: maximum width of axes, inches of text size 1.
 
     Attributes:
         figure: the figure, without pyplot and its global state.
-        k: factor of all writing and margins.
-        width, height: inches.
-        wide: of all axes, inches.
-        left: of the first axes, inches.
-        top: inches from below to where the title and the note end.
-        bottom: inches from below to where the source line ends.
+        k: scale factor of text and margins.
+        width, height: size of the figure, inches.
+        wide: width of each axes, inches.
+        left: left edge of the first axes, inches.
+        top: height at which the title and the note end, inches from below.
+        bottom: height at which the source line ends, inches from below.
     """
 
     def __init__(
@@ -288,7 +288,7 @@ class Sheet:
     ) -> None:
         self.k = k = paper.text
         self.rows, self.across, self.scales = rows, across, scales
-        # Beside another colour bar the names of guidelines have no room.
+        # With a second colour bar there is no space for the names of guidelines.
         self.stacked = len(scales) > 1 and scales[0].has_steps
         left, right, self.gap = (each * k for each in margins)
         sides = left + right + (across - 1) * self.gap
@@ -330,7 +330,7 @@ class Sheet:
     def write(
         self, text: str, left: float, up: float, points: float, **look: Any
     ) -> None:
-        """Write a text at a place in inches."""
+        """Write a text at a position in inches."""
         if text:
             self.figure.text(
                 left / self.width, up / self.height, text, fontsize=points, **look
@@ -359,7 +359,7 @@ class Sheet:
         )
 
     def place(self, left: float, bottom: float, width: float, height: float) -> Axes:
-        """Add axes at a place in inches."""
+        """Add axes at a position in inches."""
         return self.figure.add_axes(
             (
                 left / self.width,
@@ -372,7 +372,7 @@ class Sheet:
     def title(
         self, axes: Axes, text: str, above: float = 0.0, columns: int = 1
     ) -> Text:
-        """Write a title over axes as large as it fits into columns, ``above`` inches of text size 1 higher."""
+        """Write a title above axes, shrunk to fit into ``columns``, raised by ``above`` inches of text size 1."""
         text = legible(text)
         lines = [text_width(line, 9 * self.k) for line in text.splitlines()]
         longest = max(lines, default=1.0) / columns
@@ -404,10 +404,10 @@ class Sheet:
         """Add a horizontal colour bar with its ticks and label below it.
 
         Args:
-            colours: what it explains.
-            label: of it.
-            number: of the bar, where there are several.
-            look: for matplotlib.
+            colours: the mappable that it explains.
+            label: label of the bar.
+            number: number of the bar if there are several.
+            look: further arguments for matplotlib.
         """
         k, beside = self.k, 1 if self.stacked else max(len(self.scales), 1)
         share = self.width / beside
@@ -425,10 +425,10 @@ class Sheet:
 
 
 def check_format(path: Path) -> str:
-    """Return the format that a figure's name ends in.
+    """Return the format given by the suffix of a figure's name.
 
     Raises:
-        InputError: it is none of :data:`FORMATS`.
+        InputError: the suffix is not in :data:`FORMATS`.
     """
     kind = path.suffix.lower().lstrip(".")
     if kind not in FORMATS:
@@ -462,17 +462,17 @@ def picture(figure: Figure, kind: str = "png", dpi: float | None = None) -> byte
 
 
 def save(figure: Figure, path: Path | str) -> Path:
-    """Write a figure as PNG, PDF or SVG by the name's ending, whole or not at all; an older one is replaced.
+    """Write a figure atomically as PNG, PDF or SVG, by the suffix of the name; an existing file is replaced.
 
     Args:
-        figure: of any function of :mod:`deepcams.plotting`.
+        figure: figure of any function of :mod:`deepcams.plotting`.
         path: the file.
 
     Returns:
         the path.
 
     Raises:
-        InputError: another ending.
+        InputError: the suffix is not supported.
         OutputError: the file cannot be written.
     """
     path = Path(path)

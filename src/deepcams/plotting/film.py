@@ -1,4 +1,4 @@
-"""Fields in motion, as MP4 or GIF: one, or the original beside what was made of it."""
+"""Animations of fields as MP4 or GIF: one field, or the original beside the field made from it."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from deepcams.plotting.maps import TICKS, draw_map, pixels, pixels_across, speci
 from deepcams.plotting.projection import View, window
 from deepcams.plotting.reading import frame_at, index_at, times_in
 
-_TITLE = 0.28  # height of a line of a map's title, inches of text size 1
-_MOST = 1920  # pixels from side to side
-_SAMPLES = 9  # frames that the scale is chosen from
-_SHADES = 200  # of the colours in a GIF, which has 256 in all
-_MOST_FRAMES = {".mp4": 100_000, ".gif": 1000}  # a GIF of more would not play
+_TITLE = 0.28  # height of a title line, inches of text size 1
+_MOST = 1920  # maximum width, pixels
+_SAMPLES = 9  # number of frames that determine the scale
+_SHADES = 200  # shades of the scale in a GIF, of 256 colours
+_MOST_FRAMES = {".mp4": 100_000, ".gif": 1000}  # longer GIFs do not play
 
 Write = Callable[[np.ndarray], object]
-"""Takes the next picture, (height, width, 3), uint8; all of one size, of even numbers."""
+"""Function that appends a picture, (height, width, 3), uint8; all have the same even height and width."""
 
 
 def animate(
@@ -56,23 +56,23 @@ def animate(
     credit: str | None = None,
     progress: Progress = no_progress,
 ) -> Path:
-    """Draw the frames of a field, or of two on common times, one after the other; memory does not grow with them.
+    """Draw the frames of one field, or of two at common times, as an animation, in constant memory.
 
     Args:
-        fields: name -> canonical field, one or two; the one with the most frames in the period gives the times. The
+        fields: one or two canonical fields by name; the one with more frames in the period determines the times. The
             other shows its last frame less than 3 h before, with its own time written above.
-        path: ends in ``.mp4`` (needs the extra [plot]) or ``.gif``.
-        period: only these times; default all.
-        every: show one frame of so many.
+        path: name ending in ``.mp4`` (needs the extra [plot]) or ``.gif``.
+        period: only these times; default: all.
+        every: show every n-th frame.
         box, projection, scale, size, title, note, credit: as in :func:`deepcams.plotting.maps.map_figure`.
-        fps: frames a second.
-        progress: of drawing frames.
+        fps: frames per second.
+        progress: callback while drawing frames.
 
     Returns:
-        the path; the file is written whole or not at all.
+        the path; the file is written atomically.
 
     Raises:
-        InputError: no frames, no such box, a field that ends too early; another ending.
+        InputError: no frames, an invalid box, a field that ends too early, or another suffix.
         MissingExtraError: MP4 without the extra [plot].
         OutputError: the file cannot be written.
     """
@@ -116,7 +116,7 @@ def animate(
 
 
 class _Film:
-    """A figure whose maps are drawn anew for each frame; all else is drawn once."""
+    """A figure whose maps are redrawn for each frame; everything else is drawn once."""
 
     def __init__(
         self,
@@ -132,10 +132,10 @@ class _Film:
         }
         across = len(fields) if view.height > 0.62 else 1
         rows = len(fields) // across
-        # Narrow maps have the time on a line of its own.
+        # Narrow maps have the time on a separate line.
         lines = 2 if across > 1 and paper.width / paper.text < 9 else 1
         self.between = "\n" if lines == 2 else "   "
-        # Also a slide's film is only as wide as its maps.
+        # Even for slides an animation is only as wide as its maps.
         paper = replace(paper, tallest=min(paper.tallest, paper.width), fixed=False)
         places = [Row(_TITLE * lines, view.height, TICKS)] * rows
         sheet = Sheet(paper, texts, places, across, (0.62, 0.15, 0.2), [scale])
@@ -143,7 +143,7 @@ class _Film:
         self.titles: dict[str, Text] = {}
         with own_style(sheet.k):
             self.figure = sheet.figure
-            # Encoders want even numbers of pixels.
+            # Encoders require even numbers of pixels.
             size = np.rint(np.array(self.figure.bbox.size) / 2) * 2
             self.figure.set_size_inches(*(size / paper.dpi))
             for at, (name, field) in enumerate(fields.items()):
@@ -189,12 +189,12 @@ class _Film:
 def writer(
     path: Path, fps: float, colours: np.ndarray, size: tuple[int, int]
 ) -> Iterator[Write]:
-    """Open a film; the file appears, under its name, when all pictures are in it.
+    """Open an animation for writing; the file appears under its name when complete.
 
     Args:
-        path: ends in ``.mp4`` or ``.gif``.
-        fps: frames a second.
-        colours: (n, 3), uint8, of a GIF in addition to greys; at most 250.
+        path: name ending in ``.mp4`` or ``.gif``.
+        fps: frames per second.
+        colours: (n, 3), uint8, palette of a GIF in addition to greys; at most 250.
         size: width and height, pixels.
 
     Raises:
@@ -211,12 +211,12 @@ def writer(
 
 @contextmanager
 def _mp4(path: Path, fps: float, size: tuple[int, int], name: Path) -> Iterator[Write]:
-    """Write pictures by ffmpeg; ``name``: of the film, for messages."""
+    """Encode pictures with ffmpeg; ``name``: name of the animation in messages."""
     try:
         import imageio_ffmpeg
     except ImportError as error:
         raise MissingExtraError("an MP4 (a GIF does not)", "plot") from error
-    path.touch()  # a folder that cannot be written is known before the encoder is started
+    path.touch()  # fails for an unwritable folder before the encoder is started
     given = f"-f rawvideo -pix_fmt rgb24 -s {size[0]}x{size[1]} -r {fps:.9g} -i -"
     made = "-c:v libx264 -pix_fmt yuv420p -crf 20 -preset veryfast -movflags +faststart -f mp4"
     options = f"-y -loglevel error {given} {made}".split()
@@ -240,7 +240,7 @@ def _mp4(path: Path, fps: float, size: tuple[int, int], name: Path) -> Iterator[
             raise why() from error
 
     def why() -> Exception:
-        """Wait until the encoder has ended, and return why it failed."""
+        """Wait for the end of the encoder, and return the reason for its failure."""
         process.wait()
         listener.join()
         log = b"".join(said).decode(errors="replace")
@@ -272,10 +272,9 @@ def _failed(path: Path, what: str) -> OutputError:
 
 @contextmanager
 def _gif(path: Path, fps: float, colours: np.ndarray) -> Iterator[Write]:
-    """Write pictures of 256 colours, the same for all; each frame holds only the box that changed.
+    """Write a GIF with one palette of 256 colours; each frame holds only the box that changed.
 
-    ``Image.save`` would keep all frames in memory until the last one; by these functions of Pillow each goes to the
-    file at once.
+    ``Image.save`` would keep all frames in memory until the end; these functions of Pillow write each frame at once.
     """
     from PIL import GifImagePlugin, Image
 
@@ -285,9 +284,7 @@ def _gif(path: Path, fps: float, colours: np.ndarray) -> Iterator[Write]:
         np.concatenate([colours, np.stack([greys] * 3, axis=1)]).tobytes()
     )
     before: np.ndarray | None = None
-    elapsed = (
-        0.0  # hundredths of a second, in which a GIF counts, that are not yet written
-    )
+    elapsed = 0.0  # remainder, in hundredths of a second, the unit of a GIF
 
     with path.open("wb") as file:
 
@@ -306,7 +303,7 @@ def _gif(path: Path, fps: float, colours: np.ndarray) -> Iterator[Write]:
             else:
                 box = Image.fromarray(index != before).getbbox() or (0, 0, 1, 1)
             elapsed += 100 / fps
-            hundredths = max(round(elapsed), 2)  # viewers slow down what is faster
+            hundredths = max(round(elapsed), 2)  # viewers slow down faster GIFs
             elapsed -= hundredths
             frame = GifImagePlugin.getdata(
                 image.crop(box), box[:2], duration=10 * hundredths

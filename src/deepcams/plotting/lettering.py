@@ -1,4 +1,4 @@
-"""Letters of figures: fonts that are there, how wide a text is, where it is broken."""
+"""Text in figures: available fonts, text widths, line wrapping."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ FONTS = (
     "PingFang SC",
     "Arial Unicode MS",
 )
-"""Families that texts are set in: the first installed one that has a letter."""
+"""Font families in order of preference; each character is set in the first installed one that has it."""
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence matplotlib about each letter that no font has, and each font that has no bold letters."""
+    """Silence matplotlib's warnings about missing glyphs and missing bold fonts."""
     log = logging.getLogger("matplotlib")
     level = log.level
     with warnings.catch_warnings():
@@ -46,21 +46,21 @@ def quiet() -> Iterator[None]:
 
 @lru_cache(maxsize=1)
 def families() -> list[str]:
-    """Return those of :data:`FONTS` that are on this machine."""
+    """Return the installed families of :data:`FONTS`."""
     installed = set(fontManager.get_font_names())
     return [name for name in FONTS if name in installed]
 
 
 @lru_cache(maxsize=1)
 def letters() -> frozenset[int]:
-    """Return the code points of the letters that these families have."""
+    """Return the code points of all characters in the installed families."""
     fonts = [get_font(findfont(name)) for name in families()]
     return frozenset(code for font in fonts for code in font.get_charmap())
 
 
 @lru_cache(maxsize=1024)
 def text_width(text: str, points: float, bold: bool = False) -> float:
-    """Return the width of one line as it is drawn, inches."""
+    """Return the drawn width of one line, inches."""
     from matplotlib.cbook import is_math_text
     from matplotlib.textpath import text_to_path
 
@@ -78,8 +78,8 @@ def text_width(text: str, points: float, bold: bool = False) -> float:
 
 
 def legible(text: str) -> str:
-    """Return the text as it can be drawn: no control characters; dollars as dollars where they begin no mathematics."""
-    # Control characters and halves of letters, as in damaged attributes.
+    """Return a drawable text: no control characters, and dollar signs escaped unless they enclose mathematics."""
+    # Control characters and unpaired surrogates, as in damaged attributes.
     text = re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]", " ", text)
     try:
         text_width(text, 10)
@@ -94,7 +94,7 @@ def wrap(text: str, points: float, inches: float, bold: bool = False) -> str:
     for paragraph in text.splitlines():
         if (
             text_width(paragraph, points, bold) <= inches
-        ):  # the usual case; measuring takes time
+        ):  # the usual case; measuring is slow
             lines.append(paragraph)
             continue
         line = ""

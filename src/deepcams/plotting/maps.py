@@ -1,7 +1,7 @@
-"""Maps of fields: how a frame is drawn with coasts, borders and degrees, and the figure of one map.
+"""Maps of fields: drawing of a frame with coasts, borders and degrees, and the figure of one map.
 
-All functions return a :class:`matplotlib.figure.Figure` without pyplot: they work in a notebook, in threads and without
-a screen. Coasts and borders come with the package; nothing is downloaded.
+All functions return a :class:`matplotlib.figure.Figure` without pyplot: they work in notebooks, in threads and without
+a display. Coasts and borders are part of the package; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from deepcams.plotting.reading import frame_at, mean, times_in
 if TYPE_CHECKING:
     import xarray as xr
 
-_LEFT = 0.62  # of a map, inches of text size 1
+_LEFT = 0.62  # left margin of a map, inches of text size 1
 TICKS = 0.3
-"""Height of the degrees below a map, inches of text size 1."""
-_LONG = 28 * DAY  # means over more than this are measured by guidelines for a year
+"""Height of the degree labels below a map, inches of text size 1."""
+_LONG = 28 * DAY  # annual guidelines apply to longer means
 
 
 Place = tuple[float, float]
@@ -56,17 +56,17 @@ def draw_map(
     degrees: tuple[bool, bool] = (True, True),
     around: bool = False,
 ) -> AxesImage:
-    """Draw one frame with coasts and borders; every cell is one flat patch, with its node in the middle.
+    """Draw one frame with coasts and borders; every cell is a uniform patch, centred on its node.
 
     Args:
-        axes: to draw in; its limits and aspect are set.
+        axes: axes to draw in; limits and aspect are set.
         values: (rows, columns) on ``grid``; NaN is grey.
-        grid: of the values; a region or the globe.
-        view: what is shown.
-        scale: of the colours.
-        k: factor of all writing.
-        degrees: whether latitudes and longitudes are written.
-        around: whether a polar cap has its meridians' degrees outside, where it needs room, or within.
+        grid: grid of the values, regional or global.
+        view: area shown.
+        scale: colour scale.
+        k: scale factor of all text.
+        degrees: whether latitudes and longitudes are labelled.
+        around: whether the meridians of a polar cap are labelled outside it, which needs space, or inside.
     """
     is_flat = view.projection == "plate-carree"
     cells, extent = pixels(values, grid, view, pixels_across(axes))
@@ -76,12 +76,12 @@ def draw_map(
         cmap=scale.colours,
         origin="upper",
         extent=extent,
-        # In other projections these are pixels of paper already: colouring them last is quicker, and the same.
+        # In other projections these are output pixels already: colouring them last is equivalent and faster.
         interpolation="antialiased" if is_flat else "nearest",
         interpolation_stage="rgba" if is_flat else "data",
     )
     wide = inches(axes)[0] / k
-    thin = k * float(np.clip(wide / 2.5, 0.45, 1))  # small maps would be all lines
+    thin = k * float(np.clip(wide / 2.5, 0.45, 1))  # lines would dominate small maps
     countries = 0.6 if view.east - view.west > 120 else 1.0
     _draw_lines(
         axes, on_paper("borders", view), 0.7 * countries * thin, 0.35 * countries * thin
@@ -99,19 +99,19 @@ def draw_map(
 
 
 def inches(axes: Axes) -> np.ndarray:
-    """Return the width and the height of axes, inches."""
+    """Return width and height of axes, inches."""
     return np.array(axes.bbox.size) / axes.figure.dpi
 
 
 def pixels_across(axes: Axes) -> int:
-    """Return the width of axes as saved by default, pixels."""
+    """Return the width of axes at the default resolution, pixels."""
     return max(int(axes.bbox.width), 1)
 
 
 def show_flat(
     axes: Axes, view: View, k: float, degrees: tuple[bool, bool] = (True, True)
 ) -> None:
-    """Set limits and aspect of a map in plate carree, and ticks in degrees; ``degrees``: whether each axis has them."""
+    """Set limits, aspect and degree ticks of a plate carree map; ``degrees``: whether each axis is labelled."""
     axes.set_xlim(view.west, view.east)
     axes.set_ylim(view.south, view.north)
     axes.set_aspect(view.aspect)
@@ -124,7 +124,7 @@ def show_flat(
 
 
 def _draw_lines(axes: Axes, lines: list[np.ndarray], halo: float, ink: float) -> None:
-    """Draw lines that are seen on pale and on dark: dark ones upon wider white ones."""
+    """Draw lines visible on light and dark backgrounds: dark ones on wider white ones."""
     for colour, width in (("white", halo), ("0.15", ink)):
         drawn = LineCollection(lines, colors=colour, linewidths=width, zorder=2)
         axes.add_collection(drawn, autolim=False)
@@ -133,19 +133,19 @@ def _draw_lines(axes: Axes, lines: list[np.ndarray], halo: float, ink: float) ->
 def pixels(
     values: np.ndarray, grid: Grid, view: View, across: int
 ) -> tuple[np.ndarray, tuple[float, float, float, float]]:
-    """Return a frame as an image of about ``across`` pixels or cells, the fewer of both.
+    """Return a frame as an image about ``across`` pixels wide, or as wide as its cells if these are fewer.
 
     Args:
         values: (rows, columns) on ``grid``; NaN is missing.
-        grid: of the values; a region or the globe.
-        view: what is shown.
-        across: pixels of the map from west to east.
+        grid: grid of the values, regional or global.
+        view: area shown.
+        across: width of the map, pixels.
 
     Returns:
         the image, northern edge first, and its extent (west, east, south, north) on paper.
     """
     places, extent, size = _places(grid, view, across)
-    # The number of places off the map, -1, is that of the value after all others.
+    # The index of pixels off the map, -1, selects the last value.
     cells = np.append(
         _block_means(values, size).ravel(), np.array(np.nan, values.dtype)
     )
@@ -156,9 +156,9 @@ def pixels(
 def _places(
     grid: Grid, view: View, across: int
 ) -> tuple[np.ndarray, tuple[float, float, float, float], int]:
-    """Return which block of cells each pixel of an image shows (row by row; -1 none), its extent, and a block's size.
+    """Return the block of cells each image pixel shows (row by row; -1: none), the extent, and the block size.
 
-    In plate carree pixels are blocks; in other projections they are pixels of the paper.
+    In plate carree pixels are blocks; in other projections they are output pixels.
     """
     size = max(int((view.east - view.west) / grid.step / across), 1)
     x0, x1, y0, y1 = view.extent
@@ -179,7 +179,7 @@ def _places(
         longitude, latitude = view.plane.inverse(longitude, latitude)
     with np.errstate(
         invalid="ignore"
-    ):  # NaN becomes some number, and is left out below
+    ):  # NaN becomes an arbitrary number, excluded below
         row = np.rint((90 - latitude) / grid.row_step).astype(np.int32) - grid.north
         column = (
             np.rint(longitude / grid.step).astype(np.int32) - grid.west
@@ -192,7 +192,7 @@ def _places(
 
 
 def _block_means(values: np.ndarray, size: int) -> np.ndarray:
-    """Return means over ``size`` x ``size`` cells of what is known; the last ones may be smaller."""
+    """Return means of valid values over blocks of ``size`` x ``size`` cells; the last blocks may be smaller."""
     if size == 1:
         return values
     rows, columns = (-cells % size for cells in values.shape)
@@ -205,7 +205,7 @@ def _block_means(values: np.ndarray, size: int) -> np.ndarray:
 
 
 def _ticks(low: float, high: float, most: float, edge: float) -> list[float]:
-    """Return round degrees between two ends; none in the share ``edge`` next to each, where labels would stick out."""
+    """Return round degrees between two ends, except in the fraction ``edge`` at each, where labels would protrude."""
     span = high - low
     steps: list[float] = [1, 2, 5, 10]
     if span > 90:
@@ -221,7 +221,7 @@ def _ticks(low: float, high: float, most: float, edge: float) -> list[float]:
     ]
     if (
         len(found) > 1 and found[1] - found[0] < 2.2 * edge * span
-    ):  # their labels would overlap
+    ):  # labels would overlap
         return [found[len(found) // 2]]
     return found
 
@@ -234,7 +234,7 @@ def _draw_net(
     degrees: tuple[bool, bool],
     around: bool,
 ) -> None:
-    """Draw the border that all is clipped to, and a net of meridians and parallels with their degrees."""
+    """Draw the border, which clips the map, and a graticule with its degrees."""
     plane = view.plane
     along = np.linspace(view.west, view.east, 361)
     up = np.linspace(view.south, view.north, 181)
@@ -278,7 +278,7 @@ def _draw_net(
         }
 
     def label(text: str, place: Place, inner: Place, flat: Place, **look: Any) -> None:
-        """Write degrees outside the border: away from a place within on a polar map, else in a direction."""
+        """Write degrees outside the border: away from an inner point on a polar map, else in a fixed direction."""
         at = plane.points(*place)
         away = at - plane.points(*inner) if plane.polar else np.array(flat)
         x, y = away / np.hypot(*away) * (-1 if halo else 1)
@@ -301,7 +301,7 @@ def _draw_net(
     if degrees[0] and not view.is_cap:
         near = view.north - 0.1 * (view.north - view.south) / side
         for each in parallels[abs(parallels) < 89]:
-            # Next to the upper edge the label is lower, for a title is above the map.
+            # Near the upper edge the label is lower, to keep clear of the title.
             flat = -1.0, -0.4 if each > near else 0.0
             label(
                 style.latitude_text(each),
@@ -313,7 +313,7 @@ def _draw_net(
         inner = edge + (0.5 if edge == view.south else -0.5)
         near = view.east - 0.2 * (view.east - view.west) / foot
         for each in meridians:
-            # Next to the eastern end the label ends below its meridian: a map may be at the right.
+            # Near the eastern end the label ends below its meridian, because a map may follow on the right.
             look = {"ha": "right"} if each > near and not plane.polar else {}
             label(
                 style.longitude_text(each),
@@ -325,19 +325,19 @@ def _draw_net(
 
 
 def _length(line: np.ndarray) -> float:
-    """Return the length of a line of points, (n, 2)."""
+    """Return the length of a polyline, (n, 2)."""
     return float(np.hypot(*np.diff(line, axis=0).T).sum())
 
 
 def _multiples(low: float, high: float, most: float) -> np.ndarray:
-    """Return the round degrees from ``low`` to ``high``, so few that there are ``most`` at most, and 7."""
+    """Return round degrees from ``low`` to ``high``, at most ``most`` and at most 7."""
     steps = (1, 2, 5, 10, 15, 30, 60)
     step = next((step for step in steps if (high - low) / step <= min(most, 7)), 90)
     return np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step
 
 
 def _alignment(direction: float, names: Sequence[str]) -> str:
-    """Return the alignment of a label that is away from its place in a direction, -1..1."""
+    """Return the alignment of a label that is offset from its position in a direction, -1..1."""
     return names[1 + int(np.sign(direction)) * (abs(direction) >= 0.35)]
 
 
@@ -358,20 +358,19 @@ def map_figure(
     """Draw one field at one time, or its mean over a period.
 
     Args:
-        field: canonical, a region or the globe.
-        time: UTC; default the field's first. Between frames the last one, less than 3 h before, is shown.
-        period: show the mean over it instead.
-        box: W S E N, degrees: show only this, and read nothing else.
+        field: canonical field, regional or global.
+        time: UTC; default: the field's first time. Between frames the last one, less than 3 h before, is shown.
+        period: show the mean over this period instead.
+        box: W S E N, degrees; only this area is shown and read.
         projection: one of :data:`deepcams.plotting.projection.PROJECTIONS`.
-        scale: ``log``, or ``guideline`` (the steps of WHO 2021: for 24 hours; for a year where the mean is over more
-            than 28 days).
+        scale: ``log``, or ``guideline`` (WHO 2021 levels: for 24 hours; annual if the mean is over more than 28 days).
         size: one of :data:`deepcams.plotting.figure_layout.SIZES`.
-        title, note: written above; the title defaults to the species, the time and the grid's step.
-        credit: the source line; default the field's own source.
-        progress: of reading frames for a mean.
+        title, note: texts above the map; default title: species, time and grid step.
+        credit: source line; default: the field's own source.
+        progress: callback while reading frames for a mean.
 
     Raises:
-        InputError: the field is not canonical, has no such time, or none of the box.
+        InputError: the field is not canonical, lacks the time, or does not meet the box.
     """
     grid = grid_of(field)
     view = View.of(grid, box, projection)
@@ -392,7 +391,7 @@ def map_figure(
     title = title or f"{species_of(field)}, {grid.step:g}°, {words}"
     texts = Texts.of(title, note, credit, [field], span)
     margins, above = (_LEFT, 0.15, 0.0), 0.06
-    if view.plane.polar:  # a cap has its degrees all around
+    if view.plane.polar:  # a cap is labelled all around
         margins, above = (_LEFT, _LEFT, 0.0), TICKS
     rows = [Row(above, view.height, TICKS)]
     sheet = Sheet(size_of(size), texts, rows, margins=margins, scales=[colours])
@@ -403,7 +402,7 @@ def map_figure(
 
 
 def span_words(field: xr.DataArray, times: slice) -> tuple[str, bool]:
-    """Return the frames of a mean in words, and whether the guidelines for a year apply to it."""
+    """Describe the frames of a mean; also return whether annual guidelines apply to it."""
     found = field.time.values[times]
     first, last = found[0], found[-1]
     days = str(first.astype("datetime64[D]")), str(last.astype("datetime64[D]"))
@@ -414,5 +413,5 @@ def span_words(field: xr.DataArray, times: slice) -> tuple[str, bool]:
 
 
 def species_of(field: xr.DataArray) -> str:
-    """Return a field's species as matplotlib sets it."""
+    """Return a field's species as matplotlib markup."""
     return style.species_text(label(str(field.name)))

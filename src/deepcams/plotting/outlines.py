@@ -1,7 +1,7 @@
-"""Coasts and countries' borders as lines, without a download: Natural Earth 4.1 (public domain).
+"""Coasts and country borders as lines, shipped with the package: Natural Earth 4.1 (public domain).
 
-They are drawn at 1:50m, coasts of wide maps at 1:110m. The borders are de facto ones, and no statement about any of
-them. ``benchmarks/outlines.py`` makes the file.
+They are drawn at 1:50m, coasts of wide maps at 1:110m. Borders are de facto borders and imply no opinion on their
+status. ``benchmarks/outlines.py`` makes the file.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from deepcams.plotting.projection import View
 Kind = Literal["coasts", "wide_coasts", "borders"]
 
 _FILE = Path(__file__).with_name("outlines.npz")
-_PER_DEGREE = 100  # of the numbers in that file
+_PER_DEGREE = 100  # resolution of the coordinates in the file
 WIDE = 120.0
-"""Degrees: wider maps are drawn with fewer details."""
+"""Width, degrees, above which maps are drawn with less detail."""
 
 
 @lru_cache(maxsize=3)
 def world(kind: Kind) -> tuple[np.ndarray, ...]:
-    """Return the lines of the globe, each (n, 2): longitude and latitude in degrees, without jumps."""
+    """Return all lines of the globe, each (n, 2): longitude and latitude in degrees, without jumps of 360."""
     with np.load(_FILE) as file:
         points = np.cumsum(file[f"{kind}_steps"], axis=0) / _PER_DEGREE
         return tuple(np.split(points, np.cumsum(file[f"{kind}_lengths"])[:-1]))
@@ -40,15 +40,15 @@ def _bounds(kind: Kind) -> np.ndarray:
 def lines_in(
     kind: Kind, west: float, south: float, east: float, north: float, once: bool = False
 ) -> list[np.ndarray]:
-    """Return the lines that touch a box, in each turn of longitude in which they do.
+    """Return the lines that meet a box, repeated with every offset of 360 degrees for which they do.
 
     Args:
-        kind: which lines; coasts of a box wider than :data:`WIDE` are the coarser ones.
-        west, south, east, north: degrees, west < east, longitudes in any turn.
-        once: return each line in a single turn, for a map round a pole.
+        kind: kind of lines; for a box wider than :data:`WIDE` coarser coasts are used.
+        west, south, east, north: degrees, west < east, longitudes with any offset of 360.
+        once: return each line only once, for a map around a pole.
 
     Returns:
-        each (n, 2): longitude in the box's turn, and latitude.
+        each (n, 2): longitude with the box's offset, and latitude.
     """
     if kind == "coasts" and east - west > WIDE:
         kind = "wide_coasts"
@@ -69,7 +69,7 @@ def lines_in(
 
 @lru_cache(maxsize=32)
 def on_paper(kind: Kind, view: View) -> list[np.ndarray]:
-    """Return the lines of a view on paper, each (n, 2)."""
+    """Return the lines of a view in projected coordinates, each (n, 2)."""
     lines = lines_in(
         kind, view.west, view.south, view.east, view.north, once=view.is_cap
     )
@@ -79,10 +79,10 @@ def on_paper(kind: Kind, view: View) -> list[np.ndarray]:
 
 
 def land(view: View) -> list[np.ndarray]:
-    """Return the rings of land in a view in plate carree, each (n, 2); a lake is a ring the other way round."""
+    """Return the rings of land in a plate carree view, each (n, 2); lakes have the opposite orientation."""
     rings = []
     for ring in on_paper("coasts", view):
-        if not np.array_equal(ring[0], ring[-1]):  # Antarctica: closed round the pole
+        if not np.array_equal(ring[0], ring[-1]):  # Antarctica: closed around the pole
             ring = np.concatenate([ring, [(ring[-1, 0], -90), (ring[0, 0], -90)]])
         rings.append(ring)
     return rings

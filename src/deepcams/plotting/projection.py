@@ -1,6 +1,6 @@
-"""Map projections by their own formulas, and views: which part of the globe a map shows, and which part of a grid.
+"""Map projections, and views: the part of the globe that a map shows, and the corresponding part of a grid.
 
-Plate carree draws degrees as they are. Robinson and Equal Earth show the globe; the polar ones a cap.
+Plate carree draws degrees directly. Robinson and Equal Earth show the globe; the polar ones a cap.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ _EQUAL_EARTH = (
 )  # Savric, Patterson & Jenny 2018, eq. 11
 _LATITUDES = np.linspace(
     -90, 90, 3601
-)  # of the table by which latitudes are found from y
-_CAP = 30.0  # latitude to which a polar map of the whole globe reaches
+)  # length of the table that inverts y to latitude
+_CAP = 30.0  # edge latitude of a polar map of global data
 
 
 class Projection:
     """One of :data:`PROJECTIONS`, about a central meridian.
 
     Args:
-        name: which.
-        centre: longitude of the middle, degrees; for a polar one the meridian that points down (north) or up (south).
+        name: name of the projection.
+        centre: central longitude, degrees; for a polar one the meridian that points down (north) or up (south).
 
     Raises:
-        InputError: the name is none of them.
+        InputError: the name is unknown.
     """
 
     def __init__(self, name: str, centre: float = 0.0) -> None:
@@ -64,7 +64,7 @@ class Projection:
     def forward(
         self, longitude: np.ndarray | float, latitude: np.ndarray | float
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Project degrees to x and y on paper; longitudes are not wrapped."""
+        """Project degrees to x and y; longitudes are not wrapped."""
         turned = np.asarray(longitude, float) - self.centre
         latitude = np.asarray(latitude, float)
         if self.name == "plate-carree":
@@ -85,7 +85,7 @@ class Projection:
         )
 
     def inverse(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return longitude and latitude of places on paper; NaN off the map, longitudes within 180 of the centre."""
+        """Return longitude (within 180 of the centre) and latitude of projected points; NaN off the map."""
         x, y = np.asarray(x, float), np.asarray(y, float)
         if self.name == "plate-carree":
             return x + self.centre, np.where(abs(y) <= 90, y, np.nan)
@@ -105,7 +105,7 @@ class Projection:
 def _robinson(table: str) -> np.ndarray:
     """Interpolate one of Robinson's tables to all latitudes by a cubic spline.
 
-    Aitken's scheme, which he used, is the same within a line's width.
+    Aitken's scheme, which Robinson used, agrees within a line's width.
     """
     from scipy.interpolate import CubicSpline
 
@@ -120,7 +120,7 @@ def _plane(name: str, centre: float) -> Projection:
 
 @dataclass(frozen=True)
 class View:
-    """A part of the globe as a map shows it: degrees, west < east, in whichever turn of longitude suits the data."""
+    """The part of the globe that a map shows: degrees, west < east, with the offset of 360 that suits the data."""
 
     west: float
     south: float
@@ -140,7 +140,7 @@ class View:
         The globe is shown from 180 W; a polar map shows a cap of it.
 
         Raises:
-            InputError: the box is no box or holds nothing of the grid; no such projection.
+            InputError: the box is invalid or holds nothing of the grid, or the projection is unknown.
         """
         choose("--projection", projection, PROJECTIONS)
         limit = _CAP if box is None else 0.0
@@ -169,22 +169,22 @@ class View:
 
     @property
     def plane(self) -> Projection:
-        """The projection about the middle of the view (a whole polar cap: about Greenwich)."""
+        """The projection, centred on the view (a whole polar cap: on Greenwich)."""
         return _plane(self.projection, (self.west + self.east) / 2)
 
     @property
     def is_whole(self) -> bool:
-        """Whether the view goes round the globe."""
+        """Whether the view covers all longitudes."""
         return self.east - self.west > 359.9
 
     @property
     def is_cap(self) -> bool:
-        """Whether the view is a circle about a pole."""
+        """Whether the view is a circle around a pole."""
         return self.is_whole and self.projection.endswith("polar")
 
     @property
     def aspect(self) -> float:
-        """How much longer a degree of latitude is drawn than one of longitude: true in the middle, 1 on wide maps."""
+        """Ratio of a drawn degree of latitude to one of longitude: true to scale in the middle, 1 on wide maps."""
         if self.projection != "plate-carree" or self.east - self.west > 180:
             return 1.0
         return float(min(1 / np.cos(np.deg2rad((self.south + self.north) / 2)), 2.5))
@@ -196,7 +196,7 @@ class View:
 
     @property
     def border(self) -> np.ndarray:
-        """The edge of the view on paper, closed, (n, 2)."""
+        """The closed projected outline of the view, (n, 2)."""
         around = np.linspace(self.west, self.east, 361)
         up = np.linspace(self.south, self.north, 181)
         if self.is_cap:
@@ -211,7 +211,7 @@ class View:
 
     @property
     def extent(self) -> tuple[float, float, float, float]:
-        """West, east, south and north end of the paper: degrees on plate carree, else units of the projection."""
+        """Projected west, east, south and north limits: degrees in plate carree, else units of the projection."""
         if self.projection == "plate-carree":
             return self.west, self.east, self.south, self.north
         (x0, y0), (x1, y1) = self.border.min(axis=0), self.border.max(axis=0)
@@ -219,7 +219,7 @@ class View:
 
     @property
     def height(self) -> float:
-        """Height of a map that is 1 wide."""
+        """Height of a map of width 1."""
         x0, x1, y0, y1 = self.extent
         return (y1 - y0) / (x1 - x0) * self.aspect
 
@@ -238,16 +238,16 @@ class View:
 
 
 def into_turn(longitude: float, west: float) -> float:
-    """Return the same longitude within the 360 degrees from ``west``."""
+    """Wrap a longitude to the 360 degrees from ``west``."""
     return west + (longitude - west) % 360
 
 
 Nodes = tuple[slice, np.ndarray | None]
-"""Rows and columns of a grid; ``None`` for all columns, which may wrap round the globe."""
+"""Rows and columns of a grid (may wrap around the globe); ``None`` for all columns."""
 
 
 def window(grid: Grid, view: View) -> tuple[Grid, Nodes]:
-    """Return the part of a grid that a view shows, with a cell beyond on each side, and its nodes."""
+    """Return the part of a grid that a view shows, with one extra cell on each side, and its nodes."""
     top = max(int(np.floor((90 - view.north) / grid.row_step)) - 1, grid.north)
     bottom = min(int(np.ceil((90 - view.south) / grid.row_step)) + 1, grid.south)
     rows = slice(top - grid.north, bottom + 1 - grid.north)

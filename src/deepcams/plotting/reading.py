@@ -1,4 +1,4 @@
-"""Values for figures: one frame, a mean over frames, a series; only the part that is drawn is read."""
+"""Reading of values for figures: one frame, a mean over frames, a series; only the drawn part is read."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     import xarray as xr
 
 EVERYWHERE: Nodes = (slice(None), None)
-_TOGETHER = 64 << 20  # bytes that are read at a time
+_TOGETHER = 64 << 20  # maximum size of a block, bytes
 
 
 def index_at(field: xr.DataArray, time: np.datetime64, name: str = "field") -> int:
     """Return the index of the frame at a time, else of the last one less than 3 h before it.
 
     Raises:
-        InputError: no such frame; the nearest is named.
+        InputError: there is no such frame; the message names the nearest time.
     """
     times = field.time.values
     at = frame_index(times, time)
@@ -50,10 +50,10 @@ def frame_at(
     """Return the frame at a time (:func:`index_at`): values (rows, columns), and its own time.
 
     Args:
-        field: canonical.
+        field: canonical field.
         time: UTC.
-        name: of the field, for messages.
-        nodes: only these.
+        name: name of the field in messages.
+        nodes: only these nodes.
     """
     at = index_at(field, time, name)
     return read(field, slice(at, at + 1), nodes)[0], field.time.values[at]
@@ -63,10 +63,10 @@ def read(field: xr.DataArray, times: slice, nodes: Nodes = EVERYWHERE) -> np.nda
     """Return values (times, nodes), float32, cleaned by :func:`deepcams.core.values.clean`."""
     rows, columns = nodes
     runs = [slice(None)]
-    if columns is not None:  # runs of neighbouring columns
+    if columns is not None:  # runs of consecutive columns
         parts = np.split(columns, np.flatnonzero(np.diff(columns) != 1) + 1)
         runs = [slice(int(part[0]), int(part[-1]) + 1) for part in parts]
-    # One slice of what Dask opened, computed on its own: of more than that it would read whole maps.
+    # Each slice is computed separately: for more complex indices Dask would read whole maps.
     values = np.concatenate(
         [np.asarray(field.data[times, rows, run], np.float32) for run in runs], axis=2
     )
@@ -75,10 +75,10 @@ def read(field: xr.DataArray, times: slice, nodes: Nodes = EVERYWHERE) -> np.nda
 
 
 def times_in(field: xr.DataArray, period: Period | None, name: str = "field") -> slice:
-    """Return the frames in a period.
+    """Return the slice of the frames in a period.
 
     Raises:
-        InputError: there are none; the nearest is named.
+        InputError: there are none; the message names the nearest time.
     """
     times = field.time.values
     if period is None:
@@ -103,7 +103,7 @@ def blocks(
     nodes: Nodes = EVERYWHERE,
     progress: Progress = no_progress,
 ) -> Iterator[np.ndarray]:
-    """Read frames in blocks of few bytes, of whole chunks where chunks are smaller.
+    """Read frames in blocks of limited size, in whole chunks if these are smaller.
 
     Yields:
         values as :func:`read` returns them.
@@ -129,9 +129,9 @@ def mean(
     nodes: Nodes = EVERYWHERE,
     progress: Progress = no_progress,
 ) -> np.ndarray:
-    """Return the mean over frames of what is known: (rows, columns), float32; NaN where nothing is.
+    """Return the mean of valid values over frames: (rows, columns), float32; NaN where there are none.
 
-    Memory does not grow with the number of frames.
+    Memory use does not depend on the number of frames.
     """
     total: np.ndarray | float = 0.0
     number: np.ndarray | int = 0

@@ -1,4 +1,4 @@
-"""The original's frames above what was made of them hour by hour, on one axis of time (Fig. 5 of the paper)."""
+"""Frames of the original above the hourly fields made from them, on one time axis (Fig. 5 of the paper)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from deepcams.plotting.projection import View, window
 from deepcams.plotting.reading import frame_at, index_at
 
 USUAL = 6
-"""Hours, where there are so many."""
-_MOST = 12  # frames in a row
+"""Default number of hours, if available."""
+_MOST = 12  # maximum number of frames in a row
 
 
 def sequence_figure(
@@ -36,20 +36,20 @@ def sequence_figure(
     note: str = "",
     credit: str | None = None,
 ) -> Figure:
-    """Draw a row of maps of the original at its own hours, and below it a row for each field, on one axis of time.
+    """Draw a row of maps of the original at its own times, and below it a row for each field, on one time axis.
 
     Args:
-        fields: name -> canonical field, one to three of them.
-        start: first time, UTC; default the first of the original (else of the first field).
-        original: what the fields were made from, at any cadence and on any grid.
-        hours: how long; default :data:`USUAL`, or as many as the fields have from there on.
-        every: hours from one column to the next.
-        box: W S E N, degrees: show only this, and read nothing else.
+        fields: one to three canonical fields by name.
+        start: first time, UTC; default: the first of the original (else of the first field).
+        original: field that they were made from, at any cadence and on any grid.
+        hours: length; default: :data:`USUAL`, or as many as the fields have from there on.
+        every: hours between columns.
+        box: W S E N, degrees; only this area is shown and read.
         scale, size, title, note, credit: as in :func:`deepcams.plotting.maps.map_figure`.
 
     Raises:
-        InputError: a field has no frame at one of the times (the nearest is named), or the box holds nothing of it;
-            too many columns.
+        InputError: a field lacks a frame at one of the times (the message names the nearest), the box holds nothing of
+            it, or there are too many columns.
     """
     if not 1 <= len(fields) <= 3:
         raise InputError("fields", "one to three", len(fields))
@@ -108,7 +108,7 @@ def _times(
 
 
 def _span_text(field: xr.DataArray, start: np.datetime64, stop: np.datetime64) -> str:
-    """Return two times for people; the day once where it is the same."""
+    """Format two times; the day is written once if it is the same."""
     begin, end = stamp(start), stamp(stop)
     if begin == end:
         return f"{begin} {clock(field)}"

@@ -1,4 +1,4 @@
-"""Time series at a point, or of a box's mean: the original and what was made of it (Fig. 7 of the paper)."""
+"""Time series at a point, or of a box mean: the original and the fields made from it (Fig. 7 of the paper)."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ Place = Sequence[float]
 
 _COLOURS = [each for each in style.LINE_COLOURS if each != style.ORIGINAL]
 _AROUND = 90 * MINUTE
-_GAP = 1.5  # a line is broken where a step is so many times longer than usual
-_MANY = 400  # values of a line that is drawn thin
+_GAP = 1.5  # a line is broken at steps this many times longer than usual
+_MANY = 400  # number of values from which a line is drawn thin
 
 
 def series_at(
@@ -38,19 +38,19 @@ def series_at(
     name: str = "field",
     progress: Progress = no_progress,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return times and values at the nearest node of a point, or of a box's mean weighted by area.
+    """Return times and values at the node nearest to a point, or of the area-weighted mean of a box.
 
-    Only the nodes of the place are read, a block of times after the other.
+    Only the required nodes are read, in blocks of times.
 
     Args:
-        field: canonical.
+        field: canonical field.
         place: (longitude, latitude), or W S E N, degrees.
         period: only these times.
-        name: of the field, for messages.
-        progress: of reading frames.
+        name: name of the field in messages.
+        progress: callback while reading frames.
 
     Returns:
-        times (n,) and values (n,), ug m-3; NaN where all is missing.
+        times (n,) and values (n,), ug m-3; NaN where all values are missing.
 
     Raises:
         InputError: the place is outside the field, or no time in the period.
@@ -83,7 +83,7 @@ def series_at(
 
 
 def place_words(place: Place) -> str:
-    """Return a place for people."""
+    """Format a place for display."""
     if len(place) == 2:
         return f"{style.latitude_text(place[1])} {style.longitude_text(place[0])}"
     west, south, east, north = place
@@ -104,19 +104,19 @@ def series_figure(
     credit: str | None = None,
     progress: Progress = no_progress,
 ) -> Figure:
-    """Draw lines of all fields at a place, and the original as dots (as a thin line if it has many hundred values).
+    """Draw all fields at a place as lines, and the original as dots (as a thin line if it has many values).
 
     Args:
-        fields: name -> canonical field, one to four.
-        place: (longitude, latitude), whose nearest node is shown; or W S E N, whose mean is.
-        original: what they were made from.
-        period: only these times; default all.
-        scale: of the values: ``linear``; ``log``; or ``guideline``, linear with WHO's 24-hour levels as lines.
+        fields: one to four canonical fields by name.
+        place: (longitude, latitude), for the nearest node; or W S E N, for the mean of a box.
+        original: field that they were made from.
+        period: only these times; default: all.
+        scale: scale of the values: ``linear``; ``log``; or ``guideline``, linear with WHO's 24-hour levels as lines.
         size, title, note, credit: as in :func:`deepcams.plotting.maps.map_figure`.
-        progress: of reading, over all fields.
+        progress: callback while reading all fields.
 
     Raises:
-        InputError: the place is outside a field, no time in the period, or nothing but missing values.
+        InputError: the place is outside a field, no time is in the period, or all values are missing.
     """
     choose("--scale", scale, ("linear", "log", "guideline"))
     if not 1 <= len(fields) <= 4:
@@ -178,10 +178,10 @@ def series_figure(
 
 
 class _Dates(Formatter):
-    """Times as short as they are clear: what a tick has in common with the one at its left is left out."""
+    """Formatter of times that omits what a tick has in common with the previous one."""
 
     def format_ticks(self, values: Sequence[float]) -> list[str]:
-        """Return the labels of all ticks together."""
+        """Return the labels of all ticks."""
         times = [num2date(value) for value in values]  # type: ignore[no-untyped-call]
         fine, coarse = "%Y", ""
         if any(time.hour or time.minute for time in times):
@@ -200,7 +200,7 @@ class _Dates(Formatter):
         return words
 
     def __call__(self, value: float, position: int | None = None) -> str:
-        """Return one tick by itself."""
+        """Return the label of a single tick."""
         return str(num2date(value).strftime("%Y-%m-%d %H:%M"))  # type: ignore[no-untyped-call]
 
 
@@ -213,7 +213,7 @@ def _draw_line(
     k: float,
     dots: bool,
 ) -> None:
-    """Draw a line, or few values as dots; nothing across a gap."""
+    """Draw a line, or few values as dots, interrupted at gaps."""
     if times.size > 2:
         steps = np.diff(times)
         breaks = np.flatnonzero(steps > _GAP * np.median(steps)) + 1
@@ -234,7 +234,7 @@ def _draw_line(
 
 
 def _draw_guidelines(axes: Axes, species: str, k: float) -> None:
-    """Draw WHO's 24-hour levels as lines, with names where these do not overlap."""
+    """Draw WHO's 24-hour levels as lines, with names that do not overlap."""
     steps = style.guideline_norm(species, annual=False).boundaries.tolist()
     low, high = axes.get_ylim()
     last = -np.inf
@@ -268,5 +268,5 @@ def _label_times(
     axes.xaxis.set_major_formatter(_Dates())
     axes.set_xlabel(f"time ({zone})")
     axes.margins(x=0.015)
-    if span[0] == span[1]:  # one instant would be drawn in the middle of years
+    if span[0] == span[1]:  # matplotlib would show years around a single instant
         axes.set_xlim(*date2num([span[0] - _AROUND, span[1] + _AROUND]))  # type: ignore[no-untyped-call]

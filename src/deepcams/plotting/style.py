@@ -1,7 +1,8 @@
-"""The look of deepcams' figures: colours, colour scales and the writing on axes.
+"""Style of figures: colours, colour scales and tick labels.
 
-Concentrations: ``magma_r``, on a logarithmic scale; errors: ``RdBu_r``, symmetrical about 0. Both are even to the eye
-and keep their order for colour-blind readers and in grey print (the errors' two sides by their hue and their sign).
+Concentrations: ``magma_r``, on a logarithmic scale; errors: ``RdBu_r``, symmetric about 0. Both are perceptually
+uniform and keep their order for colour-blind readers and in greyscale (the two signs of errors differ by hue and
+label).
 """
 
 from __future__ import annotations
@@ -27,32 +28,32 @@ ERROR_COLOURS = "RdBu_r"
 MISSING_COLOUR = "0.72"
 OURS, ORIGINAL = "#c8386a", "#2878b5"
 LINE_COLOURS = (OURS, ORIGINAL, "#e0a030", "#33245c", "#5ec8a8")
-"""Of lines and markers in one figure: any two can be told apart with protanopia, deuteranopia and tritanopia too."""
+"""Colours of lines and markers in a figure, distinguishable even with protanopia, deuteranopia and tritanopia."""
 UNITS_TEXT = "µg\N{NO-BREAK SPACE}m⁻³"
 MINUS = "\N{MINUS SIGN}"
 
 FLOOR, CEILING = 0.1, 5000.0
-"""Limits of the ends of a concentration scale, ug m-3."""
+"""Lowest start and highest end of a concentration scale, ug m-3."""
 
 SMALLEST = 6.0
-"""Points: nothing is written smaller on paper."""
+"""Smallest font size in print, points."""
 
 _ROUND = np.outer(10.0 ** np.arange(-7, 8), (1, 2, 5)).ravel()
 
-_BEYOND = (2, 5, 10)  # times the weakest target: fires and dust are far above it
+_BEYOND = (2, 5, 10)  # multiples of the weakest target: fires and dust exceed it by far
 GUIDELINE_NAMES = {1: "AQG", 2: "IT4", 3: "IT3", 4: "IT2", 5: "IT1"}
-"""Names of the steps of :func:`guideline_norm`, by their number."""
+"""Names of the steps of :func:`guideline_norm`, by index."""
 
 
 @dataclass(frozen=True)
 class ColourScale:
-    """How values become colours, and how that is explained below a map.
+    """A mapping of values to colours, and its colour bar.
 
     Attributes:
-        norm: of the values.
-        name: of the matplotlib colour map.
-        label: of the colour bar.
-        extend: which ends of the bar are pointed, in matplotlib's word.
+        norm: normalisation of the values.
+        name: name of the matplotlib colour map.
+        label: label of the colour bar.
+        extend: pointed ends of the bar, as in matplotlib.
     """
 
     norm: Normalize
@@ -68,12 +69,12 @@ class ColourScale:
 
         Args:
             kind: ``log`` or ``guideline``.
-            arrays: all values that are drawn with it, ug m-3.
+            arrays: all values drawn with it, ug m-3.
             species: ``pm2p5``, ``pm10``, ..
-            annual: whether guidelines are those for a year.
+            annual: whether annual guidelines apply.
 
         Raises:
-            InputError: no such scale, or none for the species.
+            InputError: the scale is unknown, or not available for the species.
         """
         choose("--scale", kind, get_args(ScaleName))
         text = f"{species_text(label(species))} ({UNITS_TEXT})"
@@ -87,7 +88,7 @@ class ColourScale:
 
     @classmethod
     def of_errors(cls, arrays: Sequence[np.ndarray], text: str) -> ColourScale:
-        """Return the scale for errors, ug m-3, with a label."""
+        """Return the scale for errors, ug m-3, with ``text`` as label."""
         return cls._of(error_norm(arrays), ERROR_COLOURS, text, arrays)
 
     @classmethod
@@ -106,7 +107,7 @@ class ColourScale:
 
     @property
     def has_steps(self) -> bool:
-        """Whether the scale is of guidelines, whose names need a second line below the colour bar."""
+        """Whether the scale has guideline steps, whose names need a second line below the colour bar."""
         return isinstance(self.norm, BoundaryNorm)
 
     @property
@@ -115,7 +116,7 @@ class ColourScale:
         return 0.12 if self.has_steps else 0.0
 
     def shown(self, values: np.ndarray) -> np.ndarray:
-        """Return values as an image takes them: those of 0 and less are below a logarithmic scale."""
+        """Return values for an image: on a logarithmic scale, values of 0 or less count as below it."""
         if self.name == CONCENTRATION_COLOURS:
             lowest = 0.0 if self.has_steps else float(np.finfo(np.float32).tiny)
             values = np.where(values <= lowest, lowest, values)
@@ -123,12 +124,12 @@ class ColourScale:
 
 
 def species_text(text: str) -> str:
-    """Return a species' label as matplotlib sets it, with the size as an index."""
+    """Return a species' label as matplotlib markup, with the size as subscript."""
     return text.replace("PM2.5", "PM$_{2.5}$").replace("PM10", "PM$_{10}$")
 
 
 def settings(k: float) -> dict[str, Any]:
-    """Return what figures have instead of matplotlib's own settings (``rcParams``); ``k``: factor of all writing."""
+    """Return the ``rcParams`` that differ from matplotlib's defaults; ``k``: scale factor of all text."""
     ticks = {"labelsize": 8, "major.size": 2.5, "major.width": 0.7, "minor.size": 1.5}
     return {
         "axes.labelpad": 2 * k,
@@ -156,7 +157,7 @@ def colours(name: str) -> Colormap:
 
 
 def _nice(value: float, up: bool) -> float:
-    """Return the next of 1, 2, 5, 10, 20, .. at or beyond a positive value."""
+    """Round a positive value up or down to one of 1, 2, 5, 10, 20, .."""
     if up:
         return float(_ROUND[np.searchsorted(_ROUND, value * (1 - 1e-9))])
     return float(_ROUND[np.searchsorted(_ROUND, value * (1 + 1e-9), side="right") - 1])
@@ -169,10 +170,10 @@ def _valid(arrays: Iterable[np.ndarray]) -> np.ndarray:
 def concentration_norm(arrays: Iterable[np.ndarray]) -> LogNorm:
     """Return a logarithmic scale for values, with ends of 1, 2 or 5 times 10**n.
 
-    The lowest 0.5 % and the highest 0.1 % may be beyond it.
+    The lowest 0.5 % and the highest 0.1 % of values may lie beyond it.
 
     Args:
-        arrays: ug m-3; missing values and zeros do not count.
+        arrays: values, ug m-3; missing values and zeros are ignored.
     """
     values = _valid(arrays)
     values = values[values > 0]
@@ -184,17 +185,17 @@ def concentration_norm(arrays: Iterable[np.ndarray]) -> LogNorm:
     )
     low, high = np.clip(outer, FLOOR, CEILING)
     bottom, top = _nice(low, up=False), _nice(high, up=True)
-    while top < 5 * bottom:  # one colour for everything would say nothing
+    while top < 5 * bottom:  # a minimum range of colours
         bottom, top = _nice(bottom * 0.9, up=False), _nice(top * 1.1, up=True)
     return LogNorm(bottom, top)
 
 
 def guideline_norm(species: str, annual: bool) -> BoundaryNorm:
-    """Return the steps of WHO's 2021 guidelines, and 2, 5 and 10 times the weakest target.
+    """Return the steps of WHO's 2021 guidelines, extended by 2, 5 and 10 times the weakest target.
 
     Args:
         species: ``pm2p5`` or ``pm10``.
-        annual: the levels for a year; else those for 24 hours.
+        annual: use annual levels instead of those for 24 hours.
 
     Raises:
         InputError: there are no guidelines for the species.
@@ -209,10 +210,10 @@ def guideline_norm(species: str, annual: bool) -> BoundaryNorm:
 
 
 def guideline_steps(species: str) -> list[float] | None:
-    """Return steps for values of any span, ug m-3.
+    """Return guideline steps for values of any averaging period, ug m-3.
 
-    They are the guideline for a year, the levels for a day, and twice the weakest of them; ``None`` for a species
-    without guidelines.
+    They are the annual guideline, the daily levels, and twice the weakest of these; ``None`` for a species without
+    guidelines.
     """
     day = who_levels(species, "day")
     if not day:
@@ -221,10 +222,10 @@ def guideline_steps(species: str) -> list[float] | None:
 
 
 def error_norm(arrays: Iterable[np.ndarray]) -> Normalize:
-    """Return a linear scale about 0 that holds all but the largest 2 % of the errors.
+    """Return a linear scale symmetric about 0 that contains all but the largest 2 % of the errors.
 
     Args:
-        arrays: ug m-3; missing values do not count.
+        arrays: errors, ug m-3; missing values are ignored.
     """
     sizes = abs(_valid(arrays))
     largest = float(np.quantile(sizes, 0.98)) if sizes.size else 0.0
@@ -233,14 +234,14 @@ def error_norm(arrays: Iterable[np.ndarray]) -> Normalize:
 
 
 def extend(norm: Normalize, arrays: Iterable[np.ndarray]) -> str:
-    """Return at which ends of a scale values are beyond it, in matplotlib's word: neither, min, max or both."""
+    """Return at which ends values lie beyond a scale, as matplotlib's ``extend``: neither, min, max or both."""
     values = _valid(arrays)
     below, above = (values < norm.vmin).any(), (values > norm.vmax).any()
     return ("neither", "min", "max", "both")[int(below) + 2 * int(above)]
 
 
 def concentration_ticks(norm: Normalize, most: int = 99) -> list[float]:
-    """Return 1, 2, 5, 10, .. within a logarithmic scale; if they are more than ``most`` only the powers of ten."""
+    """Return the ticks 1, 2, 5, 10, .. of a logarithmic scale; only powers of ten if there are more than ``most``."""
     assert norm.vmin is not None
     assert norm.vmax is not None
     ticks = _ROUND[
@@ -254,12 +255,12 @@ def concentration_ticks(norm: Normalize, most: int = 99) -> list[float]:
 
 
 def plain_number(value: float, _: object = None) -> str:
-    """Return a tick without exponents: 0.1, 2, 500, 2000."""
+    """Format a tick without exponents: 0.1, 2, 500, 2000."""
     return f"{value:g}".replace("-", MINUS)
 
 
 def longitude_text(value: float, _: object = None) -> str:
-    """Return degrees for people, whichever turn they are counted in: 120°E, 90°W, 180°."""
+    """Format a longitude with any offset of 360: 120°E, 90°W, 180°."""
     turned = (value + 180) % 360 - 180
     if abs(turned) < 1e-6 or abs(abs(turned) - 180) < 1e-6:
         return f"{abs(turned):.0f}°"
@@ -267,7 +268,7 @@ def longitude_text(value: float, _: object = None) -> str:
 
 
 def latitude_text(value: float, _: object = None) -> str:
-    """Return degrees for people: 30°N, 0°, 60°S."""
+    """Format a latitude: 30°N, 0°, 60°S."""
     if abs(value) < 1e-6:
         return "0°"
     return f"{abs(value):g}°{'N' if value > 0 else 'S'}"
@@ -278,14 +279,14 @@ NUMBERS = FuncFormatter(plain_number)
 
 
 def open_axes(axes: Axes, k: float) -> None:
-    """Give axes of a diagram a pale net behind what is drawn, and no lines above and at the right."""
+    """Give axes a light grid behind the data, and no frame at the top and right."""
     axes.grid(visible=True, color="0.9", linewidth=0.6 * k)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def logarithmic(axes: Axes) -> None:
-    """Give axes of a diagram a logarithmic scale of heights with ticks at 1, 2, 5, 10, .."""
+    """Give axes a logarithmic vertical scale with ticks at 1, 2, 5, 10, .."""
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.yaxis.set_minor_formatter(NullFormatter())

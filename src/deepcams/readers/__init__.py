@@ -1,4 +1,4 @@
-"""Where fields come from: opened from files or simulated; nothing here uses the network."""
+"""Sources of fields: opened from files or simulated, without downloading anything."""
 
 from contextvars import ContextVar
 
@@ -15,13 +15,13 @@ SOURCES = Registry(
     },
 )
 SOURCE: ContextVar[str | None] = ContextVar("source", default=None)
-"""The source that opens fields (``deepcams --source``); ``None``: whichever recognises the files."""
+"""Name of the source that opens fields (``deepcams --source``); ``None``: chosen by the content of the files."""
 
 
 def check_source(name: str) -> str:
-    """Return the name of a source that opens files.
+    """Return the name if it is that of a source that opens files.
 
     Raises:
-        InputError: there is none of this name; the nearest one is named.
+        InputError: the name is unknown; the message suggests the closest match.
     """
     return choose("--source", name, set(SOURCES.names()) - {"simulated"})

@@ -1,4 +1,4 @@
-"""CAMS global reanalysis (EAC4) and whatever comes in its layouts: netCDF of today and of before 2024, GRIB, zips."""
+"""Reader of the CAMS global reanalysis (EAC4) and files in its layouts: netCDF (current, before 2024), GRIB, zips."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ FORECASTS = "CAMS global atmospheric composition forecasts"
 def find_variable(
     dataset: xr.Dataset, variable: str, where: object
 ) -> xr.DataArray | None:
-    """Return the data variable that ``variable`` names: by its own name first, then by what its attributes say it is.
+    """Return the data variable called ``variable``: matched by its name first, then by its attributes.
 
     Raises:
-        InputError: several variables answer to the name.
+        InputError: several variables match the name.
     """
     fields = field_variables(dataset)
     if variable in fields:
@@ -66,24 +66,25 @@ def find_variable(
 def open_cams(paths: Paths, *, variable: str | None = "pm2p5") -> xr.DataArray:
     """Open CAMS EAC4 files as one canonical field of instants, lazily.
 
-    Takes the data store's netCDF of today and of before 2024, GRIB (extra ``[grib]``), and zips of them under any
-    name; latitudes and longitudes either way; kg m-3 or ug m-3; leftovers such as ``number`` or ``expver``.
+    Accepts the data store's current netCDF layout and that of before 2024, GRIB (extra ``[grib]``), and zips of them
+    under any name; any orientation of latitude and longitude; kg m-3 or ug m-3; extra dimensions such as ``number``
+    or ``expver``.
 
     Args:
-        paths: file, folder, glob, URL, or a sequence of them in any order. Times that stand in several files are taken
-            once if their values agree within packing.
-        variable: ``pm2p5``, ``pm1``, ``pm10`` or another variable in the files that is a mass concentration, by its
-            netCDF, request or CF standard name; ``no2``, ``o3``, ``co`` and ``so2`` are mixing ratios there, which need
-            the air's density: of its temperature and surface pressure (``t``, ``sp``) in the same files or others, or
-            :data:`deepcams.core.species.AIR_DENSITY` (``deepcams --density``), which goes before them.
+        paths: file, folder, glob, URL, or a sequence of them in any order. Times that occur in several files are used
+            once if their values agree within packing precision.
+        variable: ``pm2p5``, ``pm1``, ``pm10`` or another mass concentration in the files, by its netCDF, request or CF
+            standard name; ``no2``, ``o3``, ``co`` and ``so2`` are mixing ratios there, which need the air density: from
+            temperature and surface pressure (``t``, ``sp``) in the same or other files, or from
+            :data:`deepcams.core.species.AIR_DENSITY` (``deepcams --density``), which takes precedence.
 
     Returns:
         (time, latitude, longitude), float32, ug m-3, ``cell_methods`` "time: point", backed by Dask.
 
     Raises:
-        InputError: no such files or variable, damaged files, unknown units, an irregular grid, another calendar than
-            the standard one, files on different grids, or different values at one time.
-        MissingExtraError: GRIB, and ecCodes is not installed.
+        InputError: missing or damaged files, a missing variable, unknown units, an irregular grid, a non-standard
+            calendar, files on different grids, or different values for the same time.
+        MissingExtraError: a file is GRIB and ecCodes is not installed.
     """
     return open_cams_files(find_files(paths), variable or "pm2p5")
 
@@ -95,7 +96,7 @@ def open_cams_files(
     *,
     with_dask: bool = True,
 ) -> xr.DataArray:
-    """Open files that were found already; see :func:`open_cams` and, for ``with_dask``, :func:`open_merged`."""
+    """Open files returned by :func:`find_files`; see :func:`open_cams` and, for ``with_dask``, :func:`open_merged`."""
     species = species_of(wanted)
 
     def choose(dataset: xr.Dataset, file: DataFile) -> xr.DataArray | None:
@@ -118,7 +119,7 @@ def open_cams_files(
     else:
         field = merged(files, choose)
     source = str(field.attrs["source"])
-    if CHAINED in source:  # the reanalysis has none
+    if CHAINED in source:  # only forecasts are chained
         field.attrs["source"] = source.replace(TITLE, FORECASTS)
     if species is None:
         return field
@@ -128,7 +129,7 @@ def open_cams_files(
 
 
 def rename(field: xr.DataArray, name: str) -> xr.DataArray:
-    """Return a field under another name, with its encoding, which xarray drops."""
+    """Rename a field, keeping its encoding, which xarray's own ``rename`` drops."""
     renamed = field.rename(name)
     renamed.encoding = field.encoding
     return renamed

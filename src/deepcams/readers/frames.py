@@ -13,11 +13,11 @@ from deepcams.files.records import fingerprint
 from deepcams.readers.stored import Indexed
 
 KEEP_BYTES = 96 << 20
-"""Chunks up to this size are kept while the items that follow may need them."""
+"""Largest chunk, bytes, that is cached for the following items."""
 
 
 def stored_values(field: xr.DataArray) -> Any:
-    """Return the array of a field's stored values, which reads only what it is indexed with; else the field's own."""
+    """Return the lazy array of a field's stored values, which reads only indexed parts; else the field's own data."""
     values: Any = field.encoding.get("values")
     name = getattr(field.data, "name", None)
     same = name is not None and name == getattr(values, "name", None)
@@ -25,7 +25,7 @@ def stored_values(field: xr.DataArray) -> Any:
 
 
 def lengths_of(field: xr.DataArray) -> tuple[int, ...]:
-    """Return the numbers of consecutive times that should be read at once."""
+    """Return the lengths of the groups of consecutive times that should be read together."""
     if isinstance(field.data, Indexed):
         return field.data.lengths
     chunks = getattr(field.data, "chunks", ((field.sizes["time"],),))
@@ -39,15 +39,15 @@ def read_block(
     rows: slice = slice(None),
     columns: slice | np.ndarray = slice(None),
 ) -> np.ndarray:
-    """Read a part of a canonical field, and no more than that where its files can be read directly.
+    """Read a part of a canonical field, and only that part if its files can be read directly.
 
     Args:
         field: canonical, lazy or not.
-        times, rows: which; slices of step 1.
+        times, rows: slices of step 1.
         columns: a slice, or indices (which may wrap round the globe).
 
     Returns:
-        (times, rows, columns), float32, a copy, values as they are in the input.
+        (times, rows, columns), float32, a copy, values not cleaned.
     """
     values = stored_values(field)
     if values is not field.data:
@@ -64,9 +64,9 @@ def read_block(
 
 
 class Frames:
-    """Reads frames of a lazy field into memory, and keeps the chunks that the last call used.
+    """Reader of frames of a lazy field, with a cache of the chunks used by the last call.
 
-    Files are often compressed in chunks of many frames, of which one item needs a few.
+    Files are often compressed in chunks of many frames, of which an item needs only a few.
 
     Args:
         field: canonical, lazy or not.
@@ -79,7 +79,7 @@ class Frames:
         self._kept: dict[int, np.ndarray] = {}
 
     def read(self, frames: np.ndarray) -> xr.DataArray:
-        """Return the frames with these indices (increasing), values as they are in the input, float32."""
+        """Return the frames with these indices (increasing), float32, values not cleaned."""
         piece = self.field.isel(time=frames)
         if isinstance(self.field.data, np.ndarray):
             return field_like(piece, np.asarray(piece.data, np.float32), self._grid)
@@ -101,9 +101,9 @@ class Frames:
         if isinstance(self.field.data, Indexed):
             data = read_block(self.field, times)
         else:
-            import dask  # takes long to import
+            import dask  # slow to import
 
-            # Threads would only cost memory.
+            # Threads would only increase memory use.
             with dask.config.set(scheduler="synchronous"):
                 data = read_block(self.field, times)
         if data.nbytes <= KEEP_BYTES:
@@ -112,10 +112,10 @@ class Frames:
 
 
 def digest(frame: np.ndarray, time: np.datetime64) -> str:
-    """Return the fingerprint of one input frame: its time and its values, to the bit."""
+    """Return the fingerprint of one input frame: its time and the exact bits of its values."""
     return fingerprint(str(time), np.ascontiguousarray(frame))
 
 
 def combine(digests: list[str]) -> str:
-    """Return the fingerprint of several frames."""
+    """Combine the fingerprints of several frames to one."""
     return fingerprint(*digests)

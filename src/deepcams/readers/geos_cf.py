@@ -1,6 +1,6 @@
-"""NASA GEOS-CF, versions 1 and 2: hourly means at 0.25 degrees, south first, stamped in the middle of the hour.
+"""Reader of NASA GEOS-CF, versions 1 and 2: hourly means at 0.25 degrees, south first, stamped at mid-hour.
 
-File by file (``.nc4``) or saved from OPeNDAP, where names are in lower case and 1e15 stands for missing.
+Accepts downloaded files (``.nc4``) and files saved from OPeNDAP, where names are in lower case and 1e15 is missing.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from deepcams.readers.times import Stamp, with_middle_stamps, with_valid_time
 
 TITLE = "NASA GEOS-CF version {}"
 PM25 = {"pm25_rh35_gcc": 1, "pm25_rh35": 2}
-"""PM2.5 at 35 % relative humidity: lower-case name -> version of GEOS-CF."""
+"""GEOS-CF version by the lower-case name of its PM2.5 variable, at 35 % relative humidity."""
 UNDEFINED = 1e14
-"""Values from here are missing (1e15 in the files, whether or not an attribute says so)."""
+"""Threshold from which values are missing (1e15 in the files, with or without an attribute)."""
 
 
 def version_of(dataset: xr.Dataset) -> int | None:
-    """Which version of GEOS-CF a file is from, told by its variables, else by its title and file name; or None."""
+    """Return the GEOS-CF version of a file from its variables, else its title and file name, or ``None``."""
     names = {str(name).lower() for name in dataset.data_vars}
     for name, version in PM25.items():
         if name in names:
@@ -53,7 +53,7 @@ def version_of(dataset: xr.Dataset) -> int | None:
 
 
 def simulated_source(dataset: xr.Dataset) -> list[str]:
-    """What a file that was simulated in this layout says of its world; nothing for a real one."""
+    """Return the description of the simulated world in a file of this layout; empty for real data."""
     words = str(dataset.attrs.get("Source", ""))
     return [words.partition(": ")[2] or words] if words.startswith("simulated") else []
 
@@ -71,17 +71,17 @@ def _find(dataset: xr.Dataset, variable: str | None) -> xr.DataArray | None:
 
 
 def _with_units(array: xr.DataArray, file: DataFile) -> xr.DataArray:
-    """Particulate matter without units (OPeNDAP has none) is in ug m-3; what says otherwise is believed, or refused.
+    """Set missing units of particulate matter (OPeNDAP has none) to ug m-3, and check units that are given.
 
     Raises:
-        InputError: units that are no mass concentration, for instance of a gas.
+        InputError: the units are not those of a mass concentration, for instance of a gas.
     """
     written = str(array.attrs.get("units", "")).strip()
     if str(array.name).lower().startswith("pm") and written in ("", "1", "none", "-"):
         return array.assign_attrs(units="ug m-3")
     plain = re.sub(
         r"\s*\(?(?:at\s+)?\d+ ?% ?RH\)?$", "", written
-    )  # the humidity is no part of the unit
+    )  # the humidity is not part of the unit
     where = f"{file}: {array.name}"
     concentration_factor(plain or None, str(array.name), array.attrs, where)
     return array.assign_attrs(units=plain)
@@ -90,14 +90,14 @@ def _with_units(array: xr.DataArray, file: DataFile) -> xr.DataArray:
 def mend_times(times: np.ndarray) -> tuple[np.ndarray, int]:
     """Repair the time axis of a long hourly OPeNDAP record, whose first month holds corrupt stamps.
 
-    Stamps are rounded to the minute. Where they then do not increase, those that disagree with nine tenths of the
-    others about when the record began become what the others make of them; a gap (which increases) is left alone.
+    Stamps are rounded to the minute. If they then do not increase, and at least nine tenths of them imply the same
+    start of the record, the others are replaced by the times expected from that start; gaps are left alone.
 
     Args:
         times: ``datetime64``, one per hour.
 
     Returns:
-        the times, and how many of them were mended.
+        the times, and the number of repaired ones.
     """
     times = (times.astype("datetime64[ns]") + MINUTE // 2).astype("datetime64[m]")
     times = times.astype("datetime64[ns]")
@@ -114,21 +114,21 @@ def mend_times(times: np.ndarray) -> tuple[np.ndarray, int]:
 def _with_times(
     array: xr.DataArray, dataset: xr.Dataset, file: DataFile, stamp: Stamp | None
 ) -> xr.DataArray:
-    """Mend the times, and stamp each hour in its middle.
+    """Repair the times, and stamp each hour in its middle.
 
     Raises:
-        InputError: stamps that are not HH:30, and nothing that says which moment of the hour they are.
+        InputError: the stamps are not HH:30 and their position in the hour is not given.
     """
     array = with_valid_time(array, file)
     if "time" not in array.coords or not np.issubdtype(array.time.dtype, np.datetime64):
-        return array  # as_field says what is wrong with it
+        return array  # as_field reports the error
     times, mended = mend_times(np.atleast_1d(array.time.values))
     if mended:
         notice(
             f"{file}: {mended} corrupt times are mended from the {times.size - mended} others"
         )
     array = array.assign_coords(time=times if array.time.ndim else times[0])
-    with warnings.catch_warnings():  # the stamps' meaning is known here
+    with warnings.catch_warnings():  # the meaning of the stamps is known
         warnings.simplefilter("ignore", DeepcamsNotice)
         array = with_middle_stamps(array, dataset, file, stamp)
     times = np.atleast_1d(array.time.values)
@@ -145,14 +145,14 @@ def open_geos_cf(paths: Paths, *, variable: str | None = None) -> xr.DataArray:
 
     Args:
         paths: file, folder, glob, URL, or a sequence of them in any order.
-        variable: a variable in the files that is a mass concentration; ``None`` is PM2.5 at 35 % relative humidity
-            (``PM25_RH35_GCC`` in version 1, ``PM25_RH35`` in version 2, in either case).
+        variable: name of a mass concentration in the files; ``None``: PM2.5 at 35 % relative humidity
+            (``PM25_RH35_GCC`` in version 1, ``PM25_RH35`` in version 2, in upper or lower case).
 
     Returns:
         (time, latitude, longitude), float32, ug m-3, ``cell_methods`` "time: mean", times at HH:30, backed by Dask.
 
     Raises:
-        InputError: versions 1 and 2 together, times that are not HH:30, or what :func:`deepcams.open_cams` refuses.
+        InputError: versions 1 and 2 together, times that are not HH:30, or as for :func:`deepcams.open_cams`.
     """
     return open_geos_cf_files(find_files(paths), variable)
 
@@ -164,7 +164,7 @@ def open_geos_cf_files(
     *,
     with_dask: bool = True,
 ) -> xr.DataArray:
-    """Open files that were found already; see :func:`open_geos_cf` and, for ``with_dask``, :func:`open_merged`."""
+    """Open files of :func:`find_files`; see :func:`open_geos_cf` and, for ``with_dask``, :func:`open_merged`."""
     versions: dict[int, DataFile] = {}
     worlds: list[str] = []
 
@@ -181,7 +181,7 @@ def open_geos_cf_files(
             raise InputError("GEOS-CF", "files of one version", found, do)
         worlds.extend(simulated_source(dataset))
         array = _with_units(array, file).assign_attrs(cell_methods="time: mean")
-        array.attrs.pop("source", None)  # only what reading adds is kept
+        array.attrs.pop("source", None)  # rebuilt below
         return _with_times(array, dataset, file, stamp)
 
     wanted = variable or "PM2.5 (PM25_RH35_GCC or PM25_RH35)"

@@ -1,4 +1,4 @@
-"""Mixing ratios as mass concentrations where the files hold the air's temperature and pressure; lazy."""
+"""Lazy conversion of mixing ratios to mass concentrations with the air temperature and pressure in the files."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class InAir(Joined):
     """A mixing ratio times the density of the air at the same times and nodes.
 
     Args:
-        ratio: kg of the species in a kg of air, times 1e9.
-        temperature, pressure: K and Pa, each with the index of each of the ratio's times among its own.
+        ratio: kg of the species per kg of air, times 1e9.
+        temperature, pressure: values in K and Pa, each with the index of every time of the ratio among its own times.
     """
 
     def __init__(
@@ -53,16 +53,16 @@ def open_in_air(
     *,
     with_dask: bool = True,
 ) -> xr.DataArray:
-    """Open a variable; if it is a mixing ratio, and the files hold temperature and pressure, as a concentration.
+    """Open a variable; a mixing ratio becomes a concentration if the files hold temperature and pressure.
 
     Args:
-        files: found already; those with the weather alone are no parts of the field.
-        choose: picks the variable.
-        open_ratio: opens files as a field, with another chooser.
-        with_dask: whether it gives a Dask array.
+        files: data files; files with weather only are not parts of the field.
+        choose: selects the variable.
+        open_ratio: opens files as a field, with the given chooser.
+        with_dask: whether the field has a Dask array.
 
     Raises:
-        InputError: weather on another grid, or not at each of the field's times; what ``open_ratio`` raises.
+        InputError: the weather is on another grid or lacks some of the field's times; errors of ``open_ratio``.
     """
     files = [opened(file) for file in files]
     weather = (*TEMPERATURE, *PRESSURE)
@@ -80,7 +80,7 @@ def open_in_air(
     def of_air(dataset: xr.Dataset, file: DataFile) -> xr.DataArray | None:
         array = choose(dataset, file)
         factor = 0.0 if array is None else _factor(array)
-        # as if a cubic metre of air weighed a kilogram
+        # converted as if the air density were 1 kg m-3
         return array.assign_attrs(units=f"{factor:.17g} kg m-3") if factor else array  # type: ignore[union-attr]
 
     kept = [
@@ -102,7 +102,7 @@ def _factor(array: xr.DataArray) -> float:
 
 
 def _beside(field: xr.DataArray, weather: xr.DataArray) -> tuple[Joined, np.ndarray]:
-    """Return what is stored of the weather, and the index of each of the field's times in it."""
+    """Return the stored weather values, and the index of each of the field's times in them."""
     grid, own, where = grid_of(field), grid_of(weather), weather.attrs["found"]
     if own != grid:
         do = "give both on one grid, or deepcams --density .."
@@ -120,7 +120,7 @@ def _beside(field: xr.DataArray, weather: xr.DataArray) -> tuple[Joined, np.ndar
 def _with_values(
     field: xr.DataArray, values: InAir, weather: Sequence[xr.DataArray]
 ) -> xr.DataArray:
-    """Return a field with other stored values, lazy in the same way."""
+    """Return a field with other stored values and the same kind of lazy array."""
     if isinstance(field.data, Indexed):
         lengths = field.data.lengths
         data: Any = Indexed(values, np.repeat(np.arange(len(lengths)), lengths))

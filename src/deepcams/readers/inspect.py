@@ -1,6 +1,6 @@
-"""What files hold, told even where they cannot be used: layout, grid, times, gaps, units, values.
+"""Inspection of files, even unusable ones: layout, grid, times, gaps, units, values.
 
-Values are read in pieces of a few times, so that memory stays flat whatever the files' length.
+Values are read a few times at a time, so that memory use does not depend on the length of the files.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ MEANS_NOTE = (
 
 @dataclass(frozen=True)
 class Values:
-    """Counts and range of values, in the units they are stored in; sums add.
+    """Counts and range of values, in their stored units; can be added.
 
     Attributes:
-        total: values seen.
+        total: number of values.
         missing: NaN or fill values.
-        negative: below 0 (and finite).
-        infinite: infinities.
-        smallest, largest: among the finite ones; NaN where there are none.
+        negative: finite values below 0.
+        infinite: infinite values.
+        smallest, largest: range of the finite values; NaN if there are none.
     """
 
     total: int = 0
@@ -64,7 +64,7 @@ class Values:
 
     @classmethod
     def of(cls, values: np.ndarray) -> Values:
-        """Count one piece."""
+        """Count one block of values."""
         missing, infinite = np.isnan(values), np.isinf(values)
         finite = values[~(missing | infinite)]
         ends = (
@@ -93,7 +93,7 @@ class Values:
 
 @dataclass(frozen=True)
 class VariableSeen:
-    """One variable: its names, shape and values; ``to_ug`` turns its units into ug m-3 (None: no concentration)."""
+    """A variable: names, shape and values; ``to_ug`` converts to ug m-3 (None: not a concentration)."""
 
     name: str
     long_name: str
@@ -106,7 +106,7 @@ class VariableSeen:
 
 @dataclass(frozen=True)
 class Gap:
-    """Two times farther apart than the cadence, and how many times are missing between them."""
+    """Two consecutive times farther apart than the cadence, and the number of times missing between them."""
 
     after: str
     before: str
@@ -115,7 +115,7 @@ class Gap:
 
 @dataclass(frozen=True)
 class TimesSeen:
-    """A time axis: how many different times, the ends, the commonest distance in hours, and what is irregular."""
+    """A time axis: number of distinct times, first and last, most common interval in hours, and irregularities."""
 
     count: int
     first: str
@@ -128,7 +128,7 @@ class TimesSeen:
 
 @dataclass(frozen=True)
 class FileSeen:
-    """One file; ``problem`` is the sentence why it could not be read (further)."""
+    """One file; ``problem`` says why it could not be read, or not completely."""
 
     path: str
     bytes: int
@@ -141,15 +141,15 @@ class FileSeen:
 
 @dataclass(frozen=True)
 class Seen:
-    """Everything about some files, one by one and together.
+    """The result of an inspection, per file and in total.
 
     Attributes:
-        files: one by one.
-        times: of all together.
-        variables: of all together, values added up.
-        opens_as: what :func:`deepcams.open_field` makes of them; empty where it refuses.
-        problem: why it refuses.
-        notes: what else is worth knowing.
+        files: the individual files.
+        times: times of all files together.
+        variables: variables of all files together, with combined counts.
+        opens_as: description of the field that :func:`deepcams.open_field` returns; empty if it fails.
+        problem: the reason if it fails.
+        notes: further remarks.
     """
 
     files: tuple[FileSeen, ...]
@@ -160,7 +160,7 @@ class Seen:
     notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; what is not a number is None."""
+        """Return JSON-serialisable values; NaN becomes None."""
         plain: dict[str, Any] = _json_types(dataclasses.asdict(self))
         return plain
 
@@ -175,7 +175,7 @@ def _json_types(value: Any) -> Any:
 
 @dataclass
 class _Look:
-    """A file while it is looked at, and those that were opened together with it."""
+    """A file under inspection, and those that were opened together with it."""
 
     file: DataFile
     problem: str = ""
@@ -197,16 +197,16 @@ def inspect(
     values: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> Seen:
-    """Look at files: what they are, what they hold, and whether deepcams can use them.
+    """Inspect files: their formats and contents, and whether deepcams can use them.
 
     Args:
         paths: file, folder, glob, Zarr store, or a sequence of them.
-        variable: the variable meant to be used; None is PM2.5.
-        values: whether to read all values (their range and the counts need that).
-        progress: called with the number of values read and to be read.
+        variable: the variable to be used; None: PM2.5.
+        values: whether to read all values (needed for their range and counts).
+        progress: called with the number of values read and the total.
 
     Raises:
-        InputError: there is no such file, or its content is no data at all. Anything else wrong is in the answer.
+        InputError: a file does not exist or is not a data file. All other problems are part of the result.
     """
     looks = _looks(find_field_files(paths), variable)
     total = (
@@ -229,7 +229,7 @@ def inspect(
 
 
 def _looks(files: Sequence[DataFile], variable: str | None) -> list[_Look]:
-    """Open each file; those of a chosen source only it can open, and it opens them together."""
+    """Open each file; a chosen source opens its files together."""
     if not files[0].source:
         return [_look(file) for file in files]
     more = f"and {len(files) - 1} more" if files[1:] else ""
@@ -350,7 +350,7 @@ def _describe_times(axis: np.ndarray) -> TimesSeen:
         axis[0], "calendar", "standard" if axis.dtype.kind == "M" else "none (numbers)"
     )
     if axis.dtype.kind == "O" and calendar.startswith("none"):
-        axis = axis.astype(str)  # texts, and whatever else has no order
+        axis = axis.astype(str)  # texts and other unordered types
     different = np.unique(axis)
     first, last = _stamp(different[0]), _stamp(different[-1])
     repeated = int(axis.size - different.size)
@@ -413,7 +413,7 @@ def _describe_grid(dataset: xr.Dataset) -> str:
 
 
 def _added(files: Sequence[FileSeen]) -> tuple[VariableSeen, ...]:
-    """The variables of all files, those of one name and unit as one; the shape is then the first file's."""
+    """Merge the variables of all files by name and unit; the shape is that of the first file."""
     found: dict[tuple[str, str | None], VariableSeen] = {}
     for one in files:
         for variable in one.variables:
@@ -431,7 +431,7 @@ def _added(files: Sequence[FileSeen]) -> tuple[VariableSeen, ...]:
 def _verdict(
     files: Sequence[DataFile], seen: Sequence[FileSeen], variable: str | None
 ) -> tuple[str, str, list[str]]:
-    """What they open as, or why they do not, and what was said on the way."""
+    """Return what the files open as, or why they do not open, and the notices issued."""
     problems = [one.problem for one in seen if one.problem]
     if problems:
         more = (
@@ -465,7 +465,7 @@ def _verdict(
 
 
 def _doubts(seen: Sequence[FileSeen], name: str) -> list[str]:
-    """Values that no air has, which mean other units than the file says, or undefined values not marked as missing."""
+    """Return remarks on implausible values, which suggest wrong units or unmarked missing values."""
     doubts = []
     for one in seen:
         for variable in one.variables:

@@ -1,4 +1,4 @@
-"""What :func:`deepcams.readers.inspect.inspect` saw, laid out for people at a terminal."""
+"""Terminal output of the results of :func:`deepcams.readers.inspect.inspect`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOST_GAPS = 5
 
 
 def render(seen: Seen) -> RenderableType:
-    """One block for one file; for several an overview, then all together."""
+    """Format one block for a single file; an overview and the totals for several."""
     parts: list[RenderableType] = []
     if len(seen.files) == 1:
         parts += [_title(seen.files[0]), _facts(seen.files[0], seen.times)]

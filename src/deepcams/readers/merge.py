@@ -1,4 +1,4 @@
-"""Put several files' variables together as one field: times in order, overlaps checked, parts of a region joined."""
+"""Merge the variables of several files into one field: sort times, check overlaps, join parts of a region."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ from deepcams.readers.times import (
 )
 
 Chooser = Callable[[xr.Dataset, DataFile], xr.DataArray | None]
-"""Picks the wanted variable of an opened file; ``None`` where it has none."""
+"""Function that selects the wanted variable of an opened file; returns ``None`` if the file lacks it."""
 Precision = tuple[float, float]
-"""Distance of two packed values in ug m-3, and largest relative error of rounding; 0 where there is none."""
+"""Step of packed values in ug m-3, and largest relative rounding error; 0 if values are not packed or rounded."""
 _AFTER = np.array([0, 1], "timedelta64[ns]")
-"""From a part's first time, and to just after its last."""
+"""Offsets added to the first and last time of a part to form a half-open interval."""
 
 
 def open_merged(
@@ -53,23 +53,23 @@ def open_merged(
     *,
     with_dask: bool = True,
 ) -> xr.DataArray:
-    """Open files and put their chosen variables together, lazily.
+    """Open files and merge their chosen variables, lazily.
 
     Args:
-        files: in any order; times may overlap where the values are the same.
-        choose: picks each file's variable. A file without it is left out where another of its zip or folder has it.
-        wanted: what is sought, for messages ("PM2.5 (pm2p5)").
-        stamp: what the stamps of means without bounds are; see :func:`with_middle_stamps`.
-        mend: what is done to values as stored, before all else.
+        files: data files in any order; times may overlap if the values are equal.
+        choose: selects each file's variable. A file without it is left out if another of its zip or folder has it.
+        wanted: name of the wanted variable in messages ("PM2.5 (pm2p5)").
+        stamp: position of the stamps of means without bounds; see :func:`with_middle_stamps`.
+        mend: function applied to the stored values before all else.
         with_dask: give the field a Dask array; else a :class:`deepcams.readers.stored.Indexed`.
 
     Returns:
-        a canonical field; ``encoding`` has ``source_files`` (as the user gave them), ``tile`` (how many rows and
-        columns are stored together) and ``values`` (the array that Dask reads from).
+        a canonical field; ``encoding`` has ``source_files`` (as the user gave them), ``tile`` (number of rows and
+        columns stored together) and ``values`` (the array that Dask reads from).
 
     Raises:
-        InputError: a file without the variable; parts that do not make one regular grid; other values at a time that
-            another file has, naming the time and both files.
+        InputError: a file lacks the variable, the parts do not form one regular grid, or two files have different
+            values for the same time (the message names both).
     """
     arrays: list[tuple[xr.DataArray, DataFile]] = []
     without: dict[str, tuple[DataFile, Sequence[xr.Dataset]]] = {}
@@ -105,12 +105,12 @@ def open_merged(
 
 
 def as_given(file: DataFile) -> str | Url:
-    """Return a file as the user gave it; a URL not as text, which lacks what it may need to be read again."""
+    """Return a file as the user gave it; a URL stays a :class:`Url`, because its text lacks credentials and query."""
     return file.given if isinstance(file.given, Url) else str(file.given)
 
 
 def _state(place: Place) -> str:
-    """Return what differs between versions of a file or store."""
+    """Return a text that changes with each version of a file or store."""
     if isinstance(place, Url):
         return state_at(place)
     about = place.stat()
@@ -118,7 +118,7 @@ def _state(place: Place) -> str:
 
 
 def _opened(files: Sequence[DataFile]) -> list[tuple[DataFile, Sequence[xr.Dataset]]]:
-    """Each file's datasets; GRIB files are opened together, since their messages are ranked against each other."""
+    """Return each file's datasets; GRIB files are opened together, because their messages are ranked together."""
     gribs = [file for file in files if file.kind == "grib"]
     if len(gribs) < 2:
         return [(file, open_datasets(file)) for file in files]
@@ -138,7 +138,7 @@ def _check_without(
     have: set[Any],
     wanted: str,
 ) -> None:
-    """Refuse files without the variable, but for those of a zip or folder that has it in another file."""
+    """Refuse files without the variable, unless another file of the same zip or folder has it."""
     left = []
     for file, datasets in without.values():
         if file.request not in have:
@@ -155,7 +155,7 @@ def _check_without(
 
 
 def _check_methods(arrays: list[tuple[xr.DataArray, DataFile]]) -> None:
-    """Refuse instants and means together.
+    """Refuse a mixture of instants and means.
 
     Raises:
         InputError: there are both.
@@ -172,7 +172,7 @@ def _check_methods(arrays: list[tuple[xr.DataArray, DataFile]]) -> None:
 def no_variable(
     file: DataFile, datasets: Sequence[xr.Dataset], wanted: str
 ) -> InputError:
-    """Return the error for a file without the wanted variable: which ones it has, and what to type."""
+    """Return the error for a file without the wanted variable: it lists the variables and the option to use."""
     listed = ", ".join(
         f"{name} ({array.attrs.get('units', 'no units')})"
         for dataset in datasets
@@ -189,7 +189,7 @@ def no_variable(
 def _stored(
     array: xr.DataArray, file: DataFile, mend: Callable[[np.ndarray], np.ndarray] | None
 ) -> list[Stored]:
-    """A file's variable, with its coordinates checked; times that it repeats are parts of their own."""
+    """Return a file's variable with checked coordinates; repeated times become separate parts."""
     versions, array = _versions(array, file)
     time = array.coords.get("time")
     own = set() if time is None else set(time.dims)
@@ -205,7 +205,7 @@ def _stored(
     rounds = [np.arange(times.size)]
     if times.dtype.kind == "M" and times.size:
         order = rounds[0]
-        if leads is not None:  # of one time the shortest lead comes first
+        if leads is not None:  # shortest lead of each time first
             order = np.argsort(leads, kind="stable")
         elif len(dims) == 2:
             order = np.argsort(order % array.sizes[dims[1]], kind="stable")
@@ -222,7 +222,7 @@ def _stored(
     for moments in rounds:
         shape = (moments.size, *(array.sizes[name] for name in others))
         stamps = xr.Variable("time", times[moments], time.attrs, dict(time.encoding))
-        template = xr.DataArray(  # of no memory: only its coordinates matter
+        template = xr.DataArray(  # without data: only the coordinates matter
             np.broadcast_to(np.zeros((), array.dtype), shape),
             dims=("time", *others),
             coords={**coords, "time": stamps},
@@ -237,7 +237,7 @@ def _stored(
 
 
 def _occurrences(times: np.ndarray, order: np.ndarray) -> list[np.ndarray]:
-    """Indices of the first occurrence of each time (in this order), of the second, and so on; each sorted."""
+    """Return the sorted indices of the first occurrence of each time (in this order), of the second, and so on."""
     found = []
     while order.size:
         _, first = np.unique(times[order], return_index=True)
@@ -249,10 +249,7 @@ def _occurrences(times: np.ndarray, order: np.ndarray) -> list[np.ndarray]:
 def _versions(
     array: xr.DataArray, file: DataFile
 ) -> tuple[tuple[xr.Variable, ...], xr.DataArray]:
-    """The variable; final and preliminary data side by side along ``expver`` are taken in the order of their numbers.
-
-    Versions with names are taken in the file's order.
-    """
+    """Split final and preliminary data along ``expver``; versions are ordered by number, named ones as in the file."""
     if "expver" not in array.dims:
         return (array.variable,), array
     names = [
@@ -273,7 +270,7 @@ def _versions(
 
 
 def _precision(array: xr.DataArray, part: Stored) -> Precision:
-    """How exact stored values are: packed as integers, or rounded as their attributes say (CF-1.12, section 8.4)."""
+    """Return the precision of stored values: packed as integers, or rounded (attributes of CF-1.12, section 8.4)."""
     relative = _number(array.attrs.get("quantization_maximum_relative_error", 0.0), 0.0)
     if not np.issubdtype(array.encoding.get("dtype", np.float32), np.integer):
         return 0.0, relative
@@ -282,7 +279,7 @@ def _precision(array: xr.DataArray, part: Stored) -> Precision:
 
 
 def _number(value: Any, default: float) -> float:
-    """Return an attribute as a number; ``default`` where a file has something else there."""
+    """Return an attribute as a number, or ``default`` if it is not a number."""
     try:
         return float(value)
     except (TypeError, ValueError):
@@ -292,7 +289,7 @@ def _number(value: Any, default: float) -> float:
 def _cut_in_time(
     parts: list[Stored], precision: dict[int, Precision]
 ) -> Iterator[Stored]:
-    """Cut parts where others begin and end, so that parts that share times have the same ones."""
+    """Split parts where others begin or end, so that overlapping parts have identical times."""
     ends = [part.axes.times[[0, -1]] + _AFTER for part in parts]
     cuts = np.unique(np.concatenate(ends))
     for part in parts:
@@ -308,10 +305,10 @@ def _cut_in_time(
 
 
 def _in_space(parts: list[Stored], precision: dict[int, Precision]) -> list[list[Tile]]:
-    """Groups of parts that cover one grid together, at the same times; mostly of one part each.
+    """Return groups of parts that together cover the grid at the same times; usually one part each.
 
     Raises:
-        InputError: parts that do not make up one regular grid.
+        InputError: the parts do not form one regular grid.
     """
     grids = list(dict.fromkeys(part.axes.grid for part in parts))
     if len(grids) == 1:
@@ -348,7 +345,7 @@ def _in_space(parts: list[Stored], precision: dict[int, Precision]) -> list[list
 
 
 def _union(grids: list[Grid]) -> Grid | None:
-    """The grid that these make up without gap or overlap; ``None`` where there is none."""
+    """Return the grid that the given grids form without gap or overlap, or ``None``."""
     step, row_step = grids[0].step, grids[0].row_step
     if any(
         abs(grid.step - step) + abs(grid.row_step - row_step) > 1e-9 for grid in grids
@@ -360,7 +357,7 @@ def _union(grids: list[Grid]) -> Grid | None:
     for (
         first,
         _,
-    ) in spans:  # the western edge is where nothing ends that is joined to it
+    ) in spans:  # western edge: no span ends there
         eastward = sorted(((west - first) % around, columns) for west, columns in spans)
         end = max(west + columns for west, columns in eastward)
         if end > around:
@@ -385,14 +382,14 @@ def _in_time(
     precision: dict[int, Precision],
     with_dask: bool,
 ) -> xr.DataArray:
-    """One field of groups of parts: of times that several have the one in the finest packing is taken."""
+    """Join groups of parts to one field; for repeated times the most finely packed values are used."""
     groups = sorted(groups, key=lambda tiles: _sort_key(tiles[0].part, precision))
     times = np.concatenate([tiles[0].part.axes.times for tiles in groups])
     sizes = [tiles[0].part.axes.times.size for tiles in groups]
     group = np.repeat(np.arange(len(groups)), sizes)
     moment = np.concatenate([np.arange(size) for size in sizes])
     leads = np.concatenate([_leads(tiles) for tiles in groups])
-    # Of a time the shortest lead is taken, of equal ones the first; unknown leads are as good as none.
+    # For each time the shortest lead is used, then the first part; unknown leads count as zero.
     ahead = np.where(np.isnat(leads), np.timedelta64(0, "ns"), leads)
     shortest = np.lexsort((np.arange(times.size), ahead))
     unique, at, inverse = np.unique(
@@ -446,7 +443,7 @@ def _in_time(
 
 
 def _leads(tiles: list[Tile]) -> np.ndarray:
-    """The lead times of a group, not a time where they are unknown."""
+    """Return the lead times of a group, NaT if unknown."""
     part = tiles[0].part
     if part.leads is not None:
         return part.leads.astype("timedelta64[ns]")
@@ -460,7 +457,7 @@ def _dask_array(
     times: np.ndarray,
     paths: set[Place],
 ) -> Any:
-    """Return the Dask array that reads from a field's values; its name follows from the state of the files."""
+    """Return a Dask array that reads a field's values; its name is derived from the state of the files."""
     from dask.base import tokenize
 
     states = sorted(map(_state, paths))
@@ -469,7 +466,7 @@ def _dask_array(
 
 
 def dask_array(values: Joined, chunks: tuple[int, ...], name: str) -> Any:
-    """Return the Dask array of a name that reads from a field's values."""
+    """Return a Dask array with the given name that reads a field's values."""
     import dask.array as da
 
     values.name = name
@@ -486,7 +483,7 @@ def dask_array(values: Joined, chunks: tuple[int, ...], name: str) -> Any:
 def _sort_key(
     part: Stored, precision: dict[int, Precision]
 ) -> tuple[np.datetime64, Precision, str]:
-    """By time; of parts that begin together the most exactly stored one comes first."""
+    """Return the sort key: start time, then precision, the most precise first."""
     return part.axes.times[0], precision[id(part)], str(part.file)
 
 
@@ -496,7 +493,7 @@ def _own_times(array: xr.DataArray, own: dict[Any, Any]) -> Any:
 
 
 def _time_chunks(group: np.ndarray, most: int) -> tuple[int, ...]:
-    """Lengths of chunks: at most so many times, and of one group each."""
+    """Return chunk lengths of at most ``most`` times, each within one group."""
     chunks: list[int] = []
     for run in np.split(group, np.flatnonzero(np.diff(group) != 0) + 1):
         chunks += [most] * (run.size // most)
@@ -506,7 +503,7 @@ def _time_chunks(group: np.ndarray, most: int) -> tuple[int, ...]:
 
 
 def _tile(array: xr.DataArray, axes: Axes, own: dict[Any, Any]) -> tuple[int, int]:
-    """How many rows and columns are stored together: reading less than this saves nothing."""
+    """Return the number of rows and columns stored together: reading less saves no time."""
     sizes = []
     in_order = np.array_equal(axes.columns, np.arange(axes.columns.size))
     for name, size in (("latitude", axes.grid.rows), ("longitude", axes.grid.columns)):
@@ -514,7 +511,7 @@ def _tile(array: xr.DataArray, axes: Axes, own: dict[Any, Any]) -> tuple[int, in
         whole = not isinstance(length, int) or array.sizes[axes.names[name]] != size
         if (
             name == "longitude" and not in_order
-        ):  # of a turned longitude whole rows are read
+        ):  # with reordered longitudes whole rows are read
             whole = True
         sizes.append(
             size if whole or not isinstance(length, int) else min(length, size)

@@ -40,11 +40,11 @@ _PM25_NAMES = re.compile(
 
 @dataclass(frozen=True)
 class Layout:
-    """Whose layout a dataset has.
+    """The layout of a dataset.
 
     Attributes:
-        source: who can open it: ``cams``, ``geos-cf`` or ``cf`` (anything that follows the conventions).
-        words: the layout for people.
+        source: source that can open it: ``cams``, ``geos-cf`` or ``cf`` (any file that follows the CF conventions).
+        words: description for display.
     """
 
     source: Literal["cams", "geos-cf", "cf"]
@@ -52,7 +52,7 @@ class Layout:
 
 
 def layout_of(dataset: xr.Dataset, file: DataFile) -> Layout:
-    """Recognise the layout of an opened file, by its content alone."""
+    """Recognise the layout of an opened file from its content alone."""
     if file.source:
         return Layout("cf", f"opened by the source {file.source}")
     version = version_of(dataset)
@@ -67,7 +67,7 @@ def layout_of(dataset: xr.Dataset, file: DataFile) -> Layout:
     if _is_ours(dataset):
         return Layout(
             "cf",
-            f"deepcams output, {'Zarr' if file.kind == 'zarr' else 'netCDF'}{wrapped}",
+            f"written by deepcams, {'Zarr' if file.kind == 'zarr' else 'netCDF'}{wrapped}",
         )
     if _is_ecmwf(dataset):
         if file.kind == "grib":
@@ -105,7 +105,7 @@ def _is_ecmwf(dataset: xr.Dataset) -> bool:
 
 
 def _concentration(dataset: xr.Dataset, file: DataFile) -> xr.DataArray | None:
-    """The PM2.5 of any dataset, else its only mass concentration."""
+    """Return the PM2.5 of any dataset, else its only mass concentration."""
     fields = field_variables(dataset)
     before_2015 = "mass_concentration_of_pm2p5_ambient_aerosol_in_air"
     standard = (PM25.standard_name, before_2015)
@@ -132,9 +132,9 @@ def _concentration(dataset: xr.Dataset, file: DataFile) -> xr.DataArray | None:
 
 
 def means_over(dataset: xr.Dataset) -> str:
-    """Return what the means of a dataset of ``deepcams means`` are over (``day``); empty for any other dataset.
+    """Return the averaging period of a dataset written by ``deepcams means`` (``day``); empty for other datasets.
 
-    All variables of one are of one species.
+    All variables of such a dataset belong to one species.
     """
     try:
         return str(from_json(str(dataset.attrs[RUN]))[MEANS]["over"])
@@ -176,10 +176,10 @@ def _open_cf_files(
 
 
 def find_field_files(paths: Paths, *, urls: bool = True) -> list[DataFile]:
-    """Find the files of a field (:func:`find_files`), for the source that the user chose, if there is one.
+    """Find the files of a field (:func:`find_files`), for the chosen source, if any.
 
-    What deepcams wrote is recognised whatever was chosen, for it stands beside fields of other sources. A chosen
-    source may also open files that hold neither netCDF nor GRIB, if they are given by name or glob.
+    Output of deepcams is recognised whatever the source, because it is used together with fields of other sources. A
+    chosen source may also open files that are neither netCDF nor GRIB, if they are given by name or glob.
 
     Raises:
         InputError, MissingExtraError: see :func:`find_files`.
@@ -196,13 +196,13 @@ def find_field_files(paths: Paths, *, urls: bool = True) -> list[DataFile]:
 
 
 def open_by_source(files: Sequence[DataFile], variable: str | None) -> xr.DataArray:
-    """Open files by their chosen source, all together.
+    """Open files together with their chosen source.
 
     Raises:
-        InputError: what the source raises, or does not answer with a field, in one line.
+        InputError: the source fails, or does not return a field.
         DeepcamsError: the source cannot be loaded.
     """
-    if files[0].datasets:  # opened already
+    if files[0].datasets:  # already open
         return next(iter(files[0].datasets[0].data_vars.values()))
     name = files[0].source
     source = SOURCES.get(name)
@@ -215,7 +215,7 @@ def open_by_source(files: Sequence[DataFile], variable: str | None) -> xr.DataAr
         field = as_field(source(paths, variable=wanted), f"source {name}")
     except DeepcamsError:
         raise
-    except Exception as error:  # whatever the libraries of another package raise
+    except Exception as error:  # any error of another package
         raise InputError(
             where, f"a field of the source {name}", reason(error)
         ) from error
@@ -227,11 +227,11 @@ def open_by_source(files: Sequence[DataFile], variable: str | None) -> xr.DataAr
 def open_coarse(
     files: Sequence[DataFile], variable: str | None = None, *, with_dask: bool = True
 ) -> xr.DataArray:
-    """Open what is to be downscaled: CAMS and whatever has its names, or what the chosen source opens.
+    """Open the input of a downscaling: files with CAMS variable names, or those of the chosen source.
 
     Args:
-        files: of :func:`find_field_files`.
-        variable: which one; ``None`` is PM2.5.
+        files: result of :func:`find_field_files`.
+        variable: name of the variable; ``None``: PM2.5.
         with_dask: see :func:`deepcams.readers.merge.open_merged`.
 
     Raises:
@@ -249,7 +249,7 @@ def open_files(
     *,
     with_dask: bool = True,
 ) -> xr.DataArray:
-    """Open files that were found already (see :func:`open_field`), and tell which are unfinished outputs.
+    """Open files returned by :func:`find_field_files` (see :func:`open_field`), with a notice on unfinished outputs.
 
     For ``with_dask`` see :func:`deepcams.readers.merge.open_merged`.
     """
@@ -280,19 +280,19 @@ def open_files(
 def open_field(
     paths: Paths, variable: str | None = None, stamp: Stamp | None = None
 ) -> xr.DataArray:
-    """Open whatever field the paths hold: CAMS, GEOS-CF, deepcams' own output, or any file that follows CF.
+    """Open a field of any supported kind: CAMS, GEOS-CF, deepcams output, or any file that follows CF.
 
     Args:
         paths: file, folder, glob, Zarr store, URL, or a sequence of them in any order, all of one source.
-        variable: which variable; ``None`` is PM2.5, else the only mass concentration.
-        stamp: which moment of its interval the stamp of a mean is, where the file has no time bounds: ``start``,
-            ``middle`` or ``end``; default the middle, with a notice where the stamp is a full hour.
+        variable: name of the variable; ``None``: PM2.5, else the only mass concentration.
+        stamp: position of the stamps of means in their intervals, for files without time bounds: ``start``,
+            ``middle`` or ``end``; default: the middle, with a notice if the stamps are full hours.
 
     Returns:
         (time, latitude, longitude), float32, ug m-3, backed by Dask; ``cell_methods`` says "time: mean" where the
         file does (always for GEOS-CF), else "time: point". Means are stamped in the middle of their interval.
 
     Raises:
-        InputError: no such field; see :func:`deepcams.open_cams`.
+        InputError: the field cannot be opened; see :func:`deepcams.open_cams`.
     """
     return open_files(find_field_files(paths), variable, stamp)

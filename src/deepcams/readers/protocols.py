@@ -1,4 +1,4 @@
-"""What a source is: anything that opens paths as one canonical field, and what it shares with the others."""
+"""The interface of sources, which open paths as one canonical field, and its helpers."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def listed_places(paths: Paths) -> list[str | Place]:
 
 
 class Source(Protocol):
-    """Opens files as one canonical field; it uses the network for URLs alone.
+    """A function that opens files as one canonical field; it uses the network only for URLs.
 
-    A stranger's package registers its own under the entry-point group ``deepcams.sources``. The commands give it a
-    list of files (``deepcams --source NAME``): folders are walked, zips unpacked and files at URLs copied before.
+    Other packages register theirs under the entry-point group ``deepcams.sources``. The commands pass it a list of
+    files (``deepcams --source NAME``), after walking folders, unpacking zips and copying files at URLs.
     """
 
     def __call__(self, paths: Paths, *, variable: str | None = None) -> xr.DataArray:
@@ -44,10 +44,10 @@ class Source(Protocol):
 
         Args:
             paths: file, folder, glob, URL, or a sequence of them in any order.
-            variable: which variable, by the name of a field that the source gives; ``None`` is its PM2.5.
+            variable: name of the field, as the source names it; ``None``: its PM2.5.
 
         Returns:
-            (time, latitude, longitude), float32, ug m-3, backed by Dask with a few times a chunk.
+            (time, latitude, longitude), float32, ug m-3, backed by Dask with a few times per chunk.
 
         Raises:
             InputError: the paths hold no such field; one line says what was expected, found, where, what to do.

@@ -1,8 +1,8 @@
-"""A canonical field's values where they are stored: read by index, never more than was asked for.
+"""The stored values of a canonical field, read by index and only as far as needed.
 
-Every file's variable becomes a :class:`Stored` part; parts are put together in time and space by :class:`Joined`,
-which is what Dask reads from, and what :func:`deepcams.readers.frames.read_block` reads from without Dask. A field for
-which Dask would only take time to import has an :class:`Indexed` instead.
+Every file's variable becomes a :class:`Stored` part; :class:`Joined` joins the parts in time and space. Dask reads
+from it, and without Dask :func:`deepcams.readers.frames.read_block` does. Where the import of Dask is not worth its
+time, a field holds an :class:`Indexed` instead.
 """
 
 from __future__ import annotations
@@ -26,14 +26,13 @@ class Stored:
     """One variable of one file, or of several GRIB files.
 
     Attributes:
-        versions: the variable, and others that stand in where it is missing (``expver``); lazy.
-        file: for messages.
-        time_dims: dimensions along which its times lie; 0, 1 or 2 of them.
-        moments: of each canonical time, its index along these dimensions, flattened.
-        axes: its arrangement.
-        mend: what is done to values as stored, before all else; ``None``: nothing.
-        leads: of each canonical time, how long before it the forecast began, ``timedelta64[ns]``, not a time where
-            unknown; ``None``: of none known.
+        versions: the variable, and others that fill its missing values (``expver``); lazy.
+        file: file named in error messages.
+        time_dims: its time dimensions; 0, 1 or 2 of them.
+        moments: flattened index along these dimensions of each canonical time.
+        axes: layout of the array.
+        mend: function applied to the stored values before all else; ``None``: none.
+        leads: forecast lead time of each canonical time, ``timedelta64[ns]``, NaT if unknown; ``None``: all unknown.
     """
 
     versions: tuple[xr.Variable, ...]
@@ -62,7 +61,7 @@ class Stored:
                     )
         except DeepcamsError:
             raise
-        except Exception as error:  # every library underneath has its own
+        except Exception as error:  # each library raises its own types
             found, do = reason(error), again(self.file.path)
             raise UnreadableError(self.file, "readable values", found, do) from error
         values = values.astype(np.float32, copy=False)
@@ -107,7 +106,7 @@ class Stored:
     def _at(
         self, variable: xr.Variable, moments: np.ndarray, index: dict[str, Any]
     ) -> np.ndarray:
-        """The maps at consecutive moments: (moments, rows, columns)."""
+        """Return the maps at consecutive moments: (moments, rows, columns)."""
         if len(self.time_dims) == 1:
             at = slice(int(moments[0]), int(moments[-1]) + 1)
             return self._plain(variable.isel({**index, self.time_dims[0]: at}))
@@ -120,7 +119,7 @@ class Stored:
         return np.stack([self._plain(one) for one in maps])
 
     def _plain(self, part: xr.Variable) -> np.ndarray:
-        """A part's values with time (if it has one), rows and columns in this order; absent ones of length 1."""
+        """Return values with dimensions time (if any), rows, columns; absent rows or columns have length 1."""
         names = self.axes.names
         order = [name for name in self.time_dims if name in part.dims]
         order += [names[name] for name in ("latitude", "longitude") if name in names]
@@ -132,13 +131,13 @@ class Stored:
 
 
 def _is_new(values: np.ndarray, variable: xr.Variable) -> bool:
-    """Return whether values that were read share no memory with a variable: it may be in memory as a whole."""
+    """Return whether values share no memory with the variable, which may itself be in memory."""
     base: Any = values if values.base is None else values.base
     return isinstance(base, np.ndarray) and base.size < variable.size
 
 
 def _turned(rows: slice, size: int, order: slice) -> slice:
-    """Canonical rows as rows of the file."""
+    """Convert canonical rows to rows of the file."""
     start, stop, _ = rows.indices(size)
     if order.step is None:
         return slice(start, stop)
@@ -148,14 +147,14 @@ def _turned(rows: slice, size: int, order: slice) -> slice:
 
 
 def _as_slice(index: np.ndarray) -> slice | None:
-    """Indices that follow each other, as a slice."""
+    """Return consecutive indices as a slice, or ``None``."""
     if index.size and np.array_equal(index, np.arange(index[0], index[0] + index.size)):
         return slice(int(index[0]), int(index[0]) + index.size)
     return None
 
 
 def _runs(index: np.ndarray) -> list[np.ndarray]:
-    """Stretches of indices that follow each other."""
+    """Split indices into runs of consecutive ones."""
     return (
         np.split(index, np.flatnonzero(np.diff(index) != 1) + 1) if index.size else []
     )
@@ -166,8 +165,8 @@ class Tile:
     """A part of the globe for some times of a field.
 
     Attributes:
-        part: where its values are stored.
-        row, column: of its north-western node in the field.
+        part: its stored values.
+        row, column: position of its north-western node in the field.
     """
 
     part: Stored
@@ -179,13 +178,13 @@ class Joined:
     """The values of a field of many parts: an array (time, latitude, longitude) of float32.
 
     Args:
-        tiles: groups of parts that cover the field together, at the same times.
-        group: of each of the field's times, the number of its group.
-        moment: of each of the field's times, its index among the times of the group's parts.
-        shape: of the field.
+        tiles: groups of parts that together cover the field at the same times.
+        group: group number of each of the field's times.
+        moment: index of each of the field's times among the times of its group.
+        shape: shape of the field.
 
     Attributes:
-        name: of the Dask array that reads from this, if there is one.
+        name: name of the Dask array that reads from this, if there is one.
     """
 
     dtype = np.dtype(np.float32)
@@ -271,14 +270,14 @@ class Joined:
 
 
 class Indexed:
-    """A part of a :class:`Joined`, read when its values are asked for: an array for xarray that needs no Dask.
+    """A lazy part of a :class:`Joined`: an array for xarray that needs no Dask.
 
-    It can be indexed without being read, and turned into a NumPy array; there is no arithmetic.
+    It can be indexed without being read, and converted to a NumPy array; it has no arithmetic.
 
     Args:
-        values: the whole.
-        chunk: of each of its times, the number of the chunk that should be read at once.
-        index: of each axis of the whole, the indices that this part has; by default all.
+        values: the whole array.
+        chunk: chunk number of each of its times; a chunk should be read at once.
+        index: selected indices along each axis of the whole; default: all.
     """
 
     dtype = Joined.dtype
@@ -296,18 +295,18 @@ class Indexed:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the values in memory."""
+        """Size of the values in memory, bytes."""
         return math.prod(self.shape) * self.dtype.itemsize
 
     @property
     def lengths(self) -> tuple[int, ...]:
-        """Numbers of consecutive times that should be read at once."""
+        """Lengths of the groups of consecutive times that should be read together."""
         chunks = self._chunk[self._index[0]]
         edges = np.flatnonzero(np.diff(chunks) != 0) + 1
         return tuple(np.diff([0, *edges, chunks.size]).tolist())
 
     def __getitem__(self, key: Any) -> Indexed | np.ndarray:
-        """Return a part; integers and anything beyond one index an axis are answered with values."""
+        """Return a part; for integers and more complex indices return values."""
         keys = key if isinstance(key, tuple) else (key,)
         if keys and keys[-1] is Ellipsis:  # xarray adds one
             keys = keys[:-1]
@@ -335,10 +334,10 @@ class Indexed:
         return values if dtype is None else values.astype(dtype, copy=False)
 
     def astype(self, dtype: Any) -> Any:
-        """Return the values as another type: only these are not."""
+        """Convert to another type, which reads the values."""
         return self if np.dtype(dtype) == self.dtype else np.asarray(self, dtype)
 
-    # xarray takes an object for an array by these two.
+    # xarray recognises an array by these two methods.
     def __array_function__(self, *_: Any) -> Any:
         """Refuse: only indexing and reading are possible."""
         return NotImplemented

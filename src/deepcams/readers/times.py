@@ -1,4 +1,4 @@
-"""When a file's values are valid: which of its coordinates says so, and what the stamp of a mean means."""
+"""Valid times of a file's values: which coordinate holds them, and how stamps of means are interpreted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from deepcams.core.times import DAY, HOUR, LONG_MEANS, MEAN_STAMP
 from deepcams.core.times import stamp as stamp_text
 
 Stamp = Literal["start", "middle", "end"]
-"""Which moment of the interval of a mean its stamp is."""
+"""Position of the stamp of a mean in its interval."""
 
 _LEAD_NAMES = ("step", "forecast_period", "leadtime", "lead_time", "lead")
 _REFERENCE_NAMES = (
@@ -24,35 +24,35 @@ _REFERENCE_NAMES = (
     "initial_time",
 )
 LEAD = "deepcams_lead"
-"""Coordinate that :func:`with_valid_time` gives forecasts: how long before they are valid they began."""
+"""Name of the coordinate with forecast lead times that :func:`with_valid_time` adds."""
 CHAINED = "forecasts chained by lead time"
-"""Words of the source of a field of forecasts."""
+"""Text in the ``source`` attribute of fields made of forecasts."""
 _LENGTHS = {"d": DAY, "h": HOUR, "m": HOUR // 60, "s": HOUR // 3600}
 _MEAN_STREAMS = ("moda", "mnth", "mmsa", "mmsf", "msda", "edmo", "wamo", "dame", "edda")
-"""ECMWF's streams of means over days or months."""
+"""ECMWF streams of daily or monthly means."""
 _LONGEST = 3 * HOUR
-"""A mean over more than this describes no hour."""
+"""Longest averaging interval that is accepted as hourly data."""
 
 
 def is_time_mean(array: xr.DataArray) -> bool:
-    """Return whether a file calls a variable a mean over time (CF's ``cell_methods``)."""
+    """Return whether a variable is a mean over time according to its CF ``cell_methods``."""
     return bool(
         re.search(r"\btime:\s*mean\b", str(array.attrs.get("cell_methods", "")))
     )
 
 
 def cell_method(array: xr.DataArray, where: object) -> str:
-    """Return what a field's values are, as CF has it: "time: mean" or "time: point".
+    """Return the CF cell method of a field: "time: mean" or "time: point".
 
     Raises:
-        InputError: neither; see :func:`refuse_long_means`.
+        InputError: the values are neither; see :func:`refuse_long_means`.
     """
     refuse_long_means(array, where)
     return "time: mean" if is_time_mean(array) else "time: point"
 
 
 def time_names(array: xr.DataArray | xr.Dataset) -> list[str]:
-    """Return the names of the coordinates that are times, as the canonical aliases and the standard name tell them."""
+    """Return the names of the time coordinates, recognised by canonical aliases and standard name."""
     return [
         name
         for name in COORDINATE_NAMES["time"]
@@ -61,22 +61,22 @@ def time_names(array: xr.DataArray | xr.Dataset) -> list[str]:
 
 
 def with_valid_time(array: xr.DataArray, where: object) -> xr.DataArray:
-    """Give an array one coordinate ``time`` that says when its values are valid.
+    """Give an array a single coordinate ``time`` with the valid times of its values.
 
-    ``valid_time`` goes before all others. Else a forecast's reference time and lead time (one of them may be a scalar)
-    make it. A coordinate ``time`` is the reference where it says so, or where a lead time stands beside it and it does
-    not call itself the time. Of several leads for one time the shortest is taken.
+    ``valid_time`` takes precedence. Otherwise a forecast's reference time and lead time (one of them may be a scalar)
+    are added. A coordinate ``time`` is a reference time if its attributes say so, or if there is also a lead time and
+    its standard name is not ``time``. Of several leads for one time the shortest is used.
 
     Args:
-        array: of one variable.
-        where: the file, for messages.
+        array: one variable.
+        where: file named in error messages.
 
     Returns:
-        the array with ``time`` along one or two of its dimensions, or as a scalar; other times are dropped. Where the
-        lead times are known they are the coordinate :data:`LEAD`, of the dimensions of ``time``, ``timedelta64[ns]``.
+        the array with ``time`` along one or two of its dimensions, or as a scalar; other times are dropped. Known lead
+        times are the coordinate :data:`LEAD`, with the dimensions of ``time``, ``timedelta64[ns]``.
 
     Raises:
-        InputError: a lead time without units.
+        InputError: a lead time has no units.
     """
     coords = array.coords
     lead = next(
@@ -136,9 +136,9 @@ def _leads(
     reference: xr.DataArray | None,
     where: str,
 ) -> xr.Variable | None:
-    """Return the lead times along the dimensions of the valid times; ``None`` where they are unknown."""
+    """Return the lead times along the dimensions of the valid times, or ``None`` if unknown."""
     if reference is None and "time" in valid.coords and valid.name != "time":
-        reference = valid.coords["time"]  # as ecCodes' tools name the reference
+        reference = valid.coords["time"]  # ecCodes' tools name the reference so
     if reference is not None and reference.dtype.kind == valid.dtype.kind == "M":
         found = valid.variable - reference.variable
     elif lead is not None and (lead.dtype.kind == "m" or "units" in lead.attrs):
@@ -153,11 +153,11 @@ def _leads(
 
 
 def chained(times: np.ndarray, leads: np.ndarray) -> str:
-    """Return in words how forecasts follow each other; empty for analyses alone.
+    """Describe the lead times of a series of forecasts; empty for analyses alone.
 
     Args:
-        times: when they are valid, ``datetime64``, increasing.
-        leads: of each, ``timedelta64``; not a time where unknown.
+        times: valid times, ``datetime64``, increasing.
+        leads: lead time of each, ``timedelta64``; NaT if unknown.
     """
     known = ~np.isnat(leads)
     if not known.any() or not (leads[known] > np.timedelta64(0)).any():
@@ -184,7 +184,7 @@ def _is_other(coordinate: xr.DataArray) -> bool:
 
 
 def _duration(lead: xr.DataArray, where: str) -> xr.DataArray:
-    """A lead time as ``timedelta64[ns]``."""
+    """Convert a lead time to ``timedelta64[ns]``."""
     if lead.dtype.kind == "m":
         return lead.astype("timedelta64[ns]")
     unit = str(lead.attrs.get("units", "")).strip().lower()[:1]
@@ -210,17 +210,17 @@ def with_middle_stamps(
 ) -> xr.DataArray:
     """Stamp means in the middle of their interval; refuse means over days or months.
 
-    Time bounds decide. Means stamped on the full hour without bounds are ambiguous: ``stamp`` says what they are, and
-    without it they are taken as they are, with a notice.
+    Time bounds take precedence. Means stamped on the full hour without bounds are ambiguous: ``stamp`` gives the
+    position, and without it the stamps are kept, with a notice.
 
     Args:
-        array: with a coordinate ``time`` (see :func:`with_valid_time`).
-        dataset: that it is from, with the bounds.
-        where: the file, for messages.
-        stamp: which moment of the interval the stamp is; for means without bounds.
+        array: array with a coordinate ``time`` (see :func:`with_valid_time`).
+        dataset: dataset of the array, with the time bounds.
+        where: file named in error messages.
+        stamp: position of the stamp in the interval, for means without bounds.
 
     Raises:
-        InputError: means over more than 3 hours.
+        InputError: the means are over more than 3 hours.
     """
     stamp = stamp or MEAN_STAMP.get()
     if (
@@ -253,7 +253,7 @@ def with_middle_stamps(
         shift = {"start": length // 2, "end": -(length // 2)}.get(stamp or "", 0 * HOUR)
         middle = times + shift
     if LONG_MEANS.get() and (length > _LONGEST or "utc_offset" in dataset):
-        return array  # its own stamps: the middles, or local dates
+        return array  # deepcams' stamps: middles or local dates
     if length > _LONGEST:
         name = (
             "monthly means" if length >= 27 * DAY else f"means over {length / HOUR:g} h"
@@ -279,10 +279,10 @@ def with_middle_stamps(
 
 
 def refuse_long_means(array: xr.DataArray, where: object) -> None:
-    """Refuse what GRIB keys or cell methods call a mean over days or months, an extreme or a climatology.
+    """Refuse daily or monthly means, extremes and climatologies, recognised by GRIB keys or cell methods.
 
     Raises:
-        InputError: it is one, and such are not opened (:data:`~deepcams.core.times.LONG_MEANS`).
+        InputError: the array is one of these, and :data:`~deepcams.core.times.LONG_MEANS` does not allow it.
     """
     if LONG_MEANS.get():
         return
@@ -308,13 +308,13 @@ def refuse_long_means(array: xr.DataArray, where: object) -> None:
 
 
 def refuse_months(times: np.ndarray, where: object) -> None:
-    """Refuse times of which there is one a month.
+    """Refuse monthly times.
 
     Args:
-        times: of all files together, sorted, ``datetime64``.
+        times: times of all files together, sorted, ``datetime64``.
 
     Raises:
-        InputError: there is one a month.
+        InputError: there is one time per month.
     """
     steps = np.diff(times)
     if LONG_MEANS.get():
@@ -336,7 +336,7 @@ def _long(where: object, found: str) -> InputError:
 
 
 def _bounds(array: xr.DataArray, dataset: xr.Dataset) -> np.ndarray | None:
-    """The bounds of each time, (n, 2), ``datetime64[ns]``."""
+    """Return the bounds of each time, (n, 2), ``datetime64[ns]``, or ``None``."""
     for time in (dataset.variables.get(name) for name in COORDINATE_NAMES["time"]):
         name: Any = (
             None

@@ -1,4 +1,4 @@
-"""Weather beside concentrations: variables known by their names and units, opened as the fields are."""
+"""Weather variables that accompany concentrations: recognised by name and units, and opened like fields."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ def open_weather(
     *,
     with_dask: bool = False,
 ) -> xr.DataArray | None:
-    """Open a quantity of all files that have it, lazily.
+    """Open a weather variable from all files that have it, lazily.
 
     Args:
-        files: found already, of any kind.
-        names: that the variable may have, in lower case.
-        units: that it may have.
-        option: where the files come from, for messages.
+        files: data files of any kind.
+        names: accepted variable names, in lower case.
+        units: accepted units.
+        option: option that names the files, for messages.
         with_dask: see :func:`deepcams.readers.merge.open_merged`.
 
     Returns:
-        (time, latitude, longitude), float32, in the file's own units; ``attrs["found"]`` says which variable it is.
-        ``None``: no file has it.
+        (time, latitude, longitude), float32, in the file's own units; ``attrs["found"]`` is the variable's name.
+        ``None`` if no file has it.
 
     Raises:
-        InputError: other units, or parts that do not make one field.
+        InputError: the units are not accepted, or the parts do not form one field.
     """
     label = ""
 
@@ -48,7 +48,7 @@ def open_weather(
                     where = f"{option}{file}: {key}: units"
                     raise InputError(where, units[0], repr(found))
                 label = f"{file}: {key}"
-                # so the readers of concentrations leave the numbers as they are
+                # with these units the readers of concentrations do not convert the values
                 return array.assign_attrs(units=UNITS)
         return None
 

@@ -1,7 +1,7 @@
-"""Where output goes: Zarr stores and netCDF files that are laid out first, filled item by item and resumable.
+"""Output targets: Zarr stores and netCDF files that are laid out first, filled item by item, and resumable.
 
-:func:`open_target` chooses by the name's ending. A target knows nothing of downscaling: it takes a
-:class:`Layout` (what the whole will look like), then values and a record per :class:`Item`.
+:func:`open_target` chooses by the suffix of the name. A target does not depend on downscaling: it takes a
+:class:`Layout` (the structure of the whole output), then values and a record per :class:`Item`.
 """
 
 from deepcams.writers.bitround import BitRound

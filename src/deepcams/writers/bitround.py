@@ -1,4 +1,4 @@
-"""Bit-rounding: drop the bits that carry no information, so that values compress several times better.
+"""Bit-rounding: discard mantissa bits without information, so that values compress several times better.
 
 Round to nearest, half to even, on the mantissa (Klöwer et al. 2021, Nature Computational Science 1, 713-724).
 Keeping k bits of the mantissa bounds the relative error by ``2 ** -(k + 1)``.
@@ -16,10 +16,10 @@ from deepcams.core.errors import InputError
 from deepcams.core.stages import staged
 
 MANTISSA = 23
-"""Explicit bits in the mantissa of a float32."""
+"""Number of explicit mantissa bits of a float32."""
 
 _BLOCK = 1 << 16
-"""Values rounded at a time: they fit into a core's own cache."""
+"""Number of values rounded at a time: they fit into the cache of a core."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,12 @@ class BitRound:
             odd = (bits >> np.uint32(drop)) & np.uint32(1)
             bits += odd + half
             bits &= keep
-            # A carry could turn the mantissa of NaN into that of an infinity or a number.
+            # A carry could turn a NaN into an infinity or a number.
             block[missing] = np.nan
         return values
 
     def attributes(self) -> dict[str, Any]:
-        """Return the attributes of the data variable, as in CF 1.12, section 8.4; none when rounding is off."""
+        """Return the attributes for the data variable (CF 1.12, section 8.4); empty when rounding is off."""
         if self.bits == MANTISSA:
             return {}
         return {

@@ -1,4 +1,4 @@
-"""What the whole output looks like before anything is computed, in the terms of CF-1.11 and ACDD-1.3."""
+"""The structure of the whole output, fixed before anything is computed; metadata follow CF-1.11 and ACDD-1.3."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     import xarray as xr
 
 EPOCH = np.datetime64("2003-01-01T00:00", "ns")
-"""Times are counted from here: the first hour of CAMS EAC4."""
+"""Reference time of the time axis: the first hour of CAMS EAC4."""
 
 RUN = "deepcams_run"
-"""Global attribute of an output that holds its identity, as JSON."""
+"""Name of the global attribute that holds an output's identity, as JSON."""
 
 MEANS = "means"
-"""Key of the identity of an output of ``deepcams means``: its settings."""
+"""Key of the settings in the identity of an output of ``deepcams means``."""
 
 ITEM_HOURS = 24
 CHUNK = (6, 103, 180)
-"""Preferred inner chunk: 0.45 MB that divide the 24 x 721 x 1440 of one global item without rest."""
+"""Preferred inner chunk: 0.45 MB; evenly divides the 24 x 721 x 1440 values of a global item."""
 
 Split = Literal["day", "month"]
 
@@ -81,7 +81,7 @@ CRS: dict[str, Any] = {
 """Attributes of the grid mapping ``crs`` (CF-1.11, appendix F), as GDAL and QGIS read it: EPSG:4326."""
 
 STATUS_MEANINGS = ("missing", "analysis", "interpolated")
-"""Meaning of the status 0, 1, 2."""
+"""Meanings of the status values 0, 1, 2."""
 
 STATUS: dict[str, Any] = {
     "standard_name": "status_flag",
@@ -96,7 +96,7 @@ STATUS: dict[str, Any] = {
 
 
 def status_attributes(max_gap: np.timedelta64) -> dict[str, Any]:
-    """Return the attributes of the status flag, where frames may be so far apart."""
+    """Return the attributes of the status flag for a given maximum gap between frames."""
     hours = f"at most {max_gap / HOUR:g} hours"
     return {**STATUS, "comment": STATUS["comment"].replace("at most 3 hours", hours)}
 
@@ -105,8 +105,8 @@ def variable_attributes(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the attributes of a concentration.
 
     Args:
-        name: the variable's name; the standard names of PM1, PM2.5 and PM10 are known.
-        given: the input's own attributes (standard_name, long_name, cell_methods, comment).
+        name: variable name; the standard names of PM1, PM2.5 and PM10 are added.
+        given: attributes of the input (standard_name, long_name, cell_methods, comment).
     """
     attributes = {
         "standard_name": given.get("standard_name"),
@@ -128,10 +128,10 @@ class Item:
     """One work item: consecutive output times that are computed and written together.
 
     Attributes:
-        index: its number.
-        start, stop: its places on the output's time axis, half-open.
-        date: the day or month of the file it goes to, as text (``20191231``, ``201912``); empty where all items go
-            to one store or file.
+        index: number of the item.
+        start, stop: range on the output's time axis, half-open.
+        date: day or month of the file it goes to, as text (``20191231``, ``201912``); empty if all items go to one
+            store or file.
     """
 
     index: int
@@ -141,7 +141,7 @@ class Item:
 
     @property
     def name(self) -> str:
-        """The name of its record."""
+        """Name of its record."""
         return f"item-{self.index:06d}"
 
     @property
@@ -157,9 +157,9 @@ def split_hours(
 
     Args:
         times: ``datetime64``, increasing.
-        split: ``None``: so many times each, counted from the first. ``day`` or ``month``: calendar days (UTC), whose
-            files hold a day or a month.
-        size: times of an item, without ``split``.
+        split: ``None``: ``size`` times each, counted from the first. ``day`` or ``month``: calendar days (UTC), for
+            files of a day or a month.
+        size: number of times per item, without ``split``.
     """
     if split is None:
         starts = list(range(0, times.size, size))
@@ -174,7 +174,7 @@ def split_hours(
 
 
 def _chunk(size: int, wanted: int) -> int:
-    """Return a chunk length near ``wanted`` that divides ``size``, or nearly so."""
+    """Return a chunk length near ``wanted`` that divides ``size`` at least approximately."""
     if size <= wanted * 4 // 3:
         return size
     divisors = [n for n in range(wanted // 2, wanted * 2 + 1) if size % n == 0]
@@ -188,18 +188,18 @@ def _round_up(size: int, chunk: int) -> int:
 
 
 def fill_of(dtype: str) -> Any:
-    """Return the value of what is missing: NaN, of counts -1."""
+    """Return the fill value: NaN, or -1 for counts."""
     return np.dtype(dtype).type(np.nan if dtype == "float32" else -1)
 
 
 @dataclass(frozen=True)
 class Other:
-    """One more variable on the output's times and grid.
+    """An additional variable on the output's times and grid.
 
     Attributes:
-        name: its name.
+        name: variable name.
         dtype: ``float32``; ``int8`` or ``int16`` for counts.
-        attributes: its own; the grid mapping is added.
+        attributes: variable attributes; the grid mapping is added.
     """
 
     name: str
@@ -212,9 +212,9 @@ class Map:
     """A variable without time.
 
     Attributes:
-        name: its name.
+        name: variable name.
         values: (rows, columns).
-        attributes: its own.
+        attributes: variable attributes.
     """
 
     name: str
@@ -224,22 +224,22 @@ class Map:
 
 @dataclass(frozen=True)
 class Layout:
-    """The output as a whole.
+    """The structure of the whole output.
 
     Attributes:
-        name: the variable's name (``pm2p5``).
+        name: name of the main variable (``pm2p5``).
         times: output times, ``datetime64[ns]``.
         grid: output grid.
-        attributes: of the variable, as the canonical field has them (standard_name, cell_methods, ...).
-        provenance: global attributes that say where it comes from.
-        rounding: bound of the bit-rounding.
-        half_width: for means, half the interval that each stamp is the middle of, one for all times or one each; zero
+        attributes: attributes of the main variable, as in the canonical field (standard_name, cell_methods, ...).
+        provenance: global attributes on the origin of the output.
+        rounding: bit-rounding of the values.
+        half_width: for means, half the averaging interval centred on each stamp, one for all times or one each; zero
             for instants; ``None``: the times are local dates, which have no bounds in UTC.
-        others: more variables, whose values are missing where those of the first are.
+        others: additional variables, missing wherever the main variable is.
         maps: variables without time.
         status: attributes of the status flag.
-        item_times: times of a work item.
-        has_status: whether a status flag goes with the values.
+        item_times: number of times per work item.
+        has_status: whether there is a status flag.
     """
 
     name: str
@@ -257,12 +257,12 @@ class Layout:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the variables that have values at each time, the first first."""
+        """Names of the variables with a time dimension, the main variable first."""
         return (self.name, *(other.name for other in self.others))
 
     @property
     def dtypes(self) -> tuple[str, ...]:
-        """Types of the variables of :attr:`names`."""
+        """Data types of the variables in :attr:`names`."""
         return ("float32", *(other.dtype for other in self.others))
 
     @property
@@ -287,7 +287,7 @@ class Layout:
 
     @property
     def _time_unit(self) -> tuple[str, np.timedelta64]:
-        """Days of local dates; hours, or minutes where a stamp or a bound is no whole hour."""
+        """Time unit: days for local dates; else hours, or minutes if a stamp or bound is not a full hour."""
         if self.half_width is None:
             return "days", DAY
         spans = np.append(self.times - EPOCH, self.half_width)
@@ -297,7 +297,7 @@ class Layout:
         return np.asarray((times - EPOCH) // self._time_unit[1], np.int64)
 
     def frame(self, hours: slice = slice(None)) -> xr.Dataset:
-        """Return all but the values and the status: coordinates, bounds and attributes, encoded as on disk."""
+        """Return everything except values and status: coordinates, bounds and attributes, encoded as on disk."""
         import xarray as xr
 
         times, grid = self.times[hours], self.grid
@@ -325,7 +325,7 @@ class Layout:
         )
 
     def _time_bounds(self, hours: slice) -> dict[str, Any]:
-        """Return the variable of the times' bounds; none of local dates."""
+        """Return the time bounds variable; empty for local dates."""
         if self.half_width is None:
             return {}
         half = np.broadcast_to(self.half_width, self.times.shape)[hours]
@@ -333,7 +333,7 @@ class Layout:
         return {"time_bounds": (("time", "bounds"), self._count(bounds))}
 
     def variable_attributes(self) -> dict[str, Any]:
-        """Return the attributes of the variable itself."""
+        """Return the attributes of the main variable."""
         attributes = variable_attributes(self.name, self.attributes)
         flag = "status" if self.has_status else ""
         beside = str(self.attributes.get("ancillary_variables", flag))
@@ -345,15 +345,15 @@ class Layout:
         }
 
     def attributes_of(self, other: Other) -> dict[str, Any]:
-        """Return the attributes of one of the other variables."""
+        """Return the attributes of an additional variable."""
         rounding = self.rounding.attributes() if other.dtype == "float32" else {}
         return {**other.attributes, "grid_mapping": "crs", **rounding}
 
     def _coverage(self, times: np.ndarray) -> dict[str, Any]:
-        """Return ACDD's attributes of the space and the time that are covered."""
+        """Return the ACDD attributes of spatial and temporal coverage."""
         north, south = self.grid.latitudes[[0, -1]].tolist()
         west, east = self.grid.longitudes[[0, -1]].tolist()
-        # As EPSG:4326 has them: latitude first.
+        # Axis order of EPSG:4326: latitude first.
         corners = [
             (south, west),
             (south, east),

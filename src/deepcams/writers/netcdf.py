@@ -1,7 +1,7 @@
-"""netCDF-4 files, one for all or one a day or month; each appears under its name only when it is complete.
+"""Target of netCDF-4 files, one in total or one per day or month; each appears under its name only when complete.
 
-HDF5 files do not survive a kill while they grow. So items are written as compressed pieces to a hidden folder until
-the last one of their file is finished; then the file is written in one go, forced to disk and renamed.
+An HDF5 file is corrupted if the process is killed while it grows. So items are written as compressed pieces to a hidden
+folder until the last item of their file is finished; then the file is written at once, flushed to disk and renamed.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ from deepcams.writers.layout import RUN, Item, Layout, Split, fill_of
 from deepcams.writers.target import FILES, Target, blosc, merge_records
 
 TOTAL = "deepcams_record"
-"""Global attribute of a complete file: all its items' records, merged, as JSON."""
+"""Name of the global attribute of a complete file that holds the merged records of its items, as JSON."""
 
 _COMPRESSION: dict[str, Any] = {"compression": "zlib", "complevel": 1, "shuffle": True}
-"""Understood by every reader of netCDF-4; a higher level gains 2 % and costs a fifth more time."""
+"""Compression supported by every netCDF-4 reader; a higher level gains 2 % and takes a fifth longer."""
 
 _Block = tuple[np.ndarray, ...]
-"""Values (hours, rows, columns) of each variable, and status (hours)."""
+"""Values (hours, rows, columns) of each variable, then the status (hours)."""
 
 
 class NetcdfTarget(Target):
@@ -57,7 +57,7 @@ class NetcdfTarget(Target):
 
     Args:
         path: the file, or the folder if ``split`` is given.
-        split: one file a ``day`` or a ``month``.
+        split: one file per ``day`` or ``month``.
     """
 
     path: Path
@@ -78,12 +78,12 @@ class NetcdfTarget(Target):
         return self._state / f"{item.name}.piece"
 
     def exists(self) -> bool:
-        """Return whether there is a file, a folder with anything in it, or an unfinished run."""
+        """Return whether there is a file, a non-empty folder, or an unfinished run."""
         if not self.split:
             return self.path.exists() or self._state.exists()
         if not self.path.is_dir():
             return self.path.exists()
-        lock = Path(str(self.lock)).name  # of the whole, and of parts
+        lock = Path(str(self.lock)).name  # of the output and its parts
         entries = self.path.iterdir()
         return any(not entry.name.startswith(lock) for entry in entries)
 
@@ -101,7 +101,7 @@ class NetcdfTarget(Target):
     def create(
         self, layout: Layout, items: tuple[Item, ...], identity: Identity
     ) -> None:
-        """Record what is to be written; the files themselves appear when they are complete."""
+        """Record the identity of the output; the files themselves appear when they are complete."""
         if self.path.exists() and self.path.is_dir() != bool(self.split):
             kind = "folder" if self.path.is_dir() else "file"
             raise OutputError(f"{self.path} is a {kind}; choose another name")
@@ -142,7 +142,7 @@ class NetcdfTarget(Target):
             self._files.setdefault(item.date, []).append(item)
 
     def has_data(self, item: Item, record: Record) -> bool:
-        """Return whether the item's piece or its file is there."""
+        """Return whether the item's piece or its file exists."""
         return self._piece(item).exists() or self._file(item.date).exists()
 
     def total(self, items: tuple[Item, ...]) -> Record | None:
@@ -162,7 +162,7 @@ class NetcdfTarget(Target):
         record: Record,
         others: Sequence[np.ndarray] = (),
     ) -> None:
-        """Write the item's piece, or its file if it holds nothing else."""
+        """Write the item's piece, or its file if the item is the only one in it."""
         siblings = self._files[item.date]
         block = (values, *others, status.astype(np.int8))
         record = replace(record, digest=fingerprint(*block))
@@ -176,7 +176,7 @@ class NetcdfTarget(Target):
         self.records.put(record)
 
     def settle(self, item: Item) -> None:
-        """Write the file that this was the last item of."""
+        """Write the item's file if all items of the file are finished."""
         if not self.split or self._file(item.date).exists():
             return
         if all(self.record(sibling) for sibling in self._files[item.date]):
@@ -194,7 +194,7 @@ class NetcdfTarget(Target):
             remove_unfinished(self._state)  # of workers that were killed
 
     def _assemble(self, date: str, progress: Progress = no_progress) -> None:
-        """Write a file of its items' pieces."""
+        """Write a file from its items' pieces."""
         items = self._files[date]
         records = [self.records.get(item.name) for item in items]
         finished = [record for record in records if record is not None]
@@ -220,7 +220,7 @@ class NetcdfTarget(Target):
     def _write_file(
         self, date: str, blocks: Iterable[_Block], records: list[Record]
     ) -> None:
-        """Write one whole file under a temporary name, force it to disk, and rename it."""
+        """Write one file under a temporary name, flush it to disk, and rename it."""
         items, final = self._files[date], self._file(date)
         attributes = {
             RUN: json.dumps(self.records.identity(), sort_keys=True),
@@ -236,7 +236,7 @@ class NetcdfTarget(Target):
             ):
                 variables = lay_out(file, self.layout, hours, attributes)
                 if len(items) > 1:
-                    # A chunk that an item fills in part stays for the next item, so that none is compressed twice.
+                    # A partly filled chunk is kept for the next item, so that no chunk is compressed twice.
                     layer = math.prod(self.layout.grid.shape) * self.layout.chunks[0]
                     for variable in variables[:-1]:
                         variable.set_var_chunk_cache(size=5 * layer, preemption=1.0)
@@ -246,13 +246,11 @@ class NetcdfTarget(Target):
                     for variable, data in zip(variables, block, strict=True):
                         variable[done:stop] = data
                     done = stop
-        except (
-            RuntimeError
-        ) as error:  # how netCDF reports what the operating system refused
+        except RuntimeError as error:  # netCDF's error for a failed system call
             raise OSError(0, f"{error} (is the disk full?)", str(final)) from error
 
     def digest(self, item: Item) -> str:
-        """See :meth:`Target.digest`: of values and status, whatever they are stored in."""
+        """See :meth:`Target.digest`; it covers values and status, whether in a piece or in a file."""
         return fingerprint(*self._block(item))
 
     def read(self, item: Item) -> tuple[np.ndarray, np.ndarray]:
@@ -296,7 +294,7 @@ class NetcdfTarget(Target):
                 self.forget(items[0])
 
     def forget(self, item: Item) -> None:
-        """Remove the item's file, and the records of all of its items that are in it alone."""
+        """Remove the item's file, and the records of all items that are stored only in it."""
         if not self._file(item.date).exists():
             self.records.forget(item.name)
             return
@@ -305,7 +303,7 @@ class NetcdfTarget(Target):
         self._file(item.date).unlink()
 
     def discard(self) -> None:
-        """Remove deepcams' files and records, and the folder if nothing else is in it."""
+        """Remove deepcams' files and records, and the folder if it is then empty."""
         if self.split:
             for name in self._names():
                 (self.path / name).unlink(missing_ok=True)
@@ -314,7 +312,7 @@ class NetcdfTarget(Target):
         self._forget()
 
     def _names(self) -> list[str]:
-        """Return the names of the output's files, as far as they are recorded."""
+        """Return the recorded names of the output's files."""
         try:
             record = self.records.get(FILES)
             names = [] if record is None else list(record.facts["names"])

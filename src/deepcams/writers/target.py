@@ -1,4 +1,4 @@
-"""The contract of targets, what they hold, and the choice among them."""
+"""The interface of output targets, their contents, and the choice of a target."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ from deepcams.files.storage import LockPlace, Storage, storage_at
 from deepcams.writers.layout import ITEM_HOURS, MEANS, RUN, Item, Layout, Split
 
 AGAIN = "computed again"
-"""Fact of an item's record: why it was computed again, where it was."""
+"""Key in the facts of an item's record: why the item was computed again, if it was."""
 LAYOUT = "layout"
-"""Name of the record of all but the values and the status: digests of metadata and coordinates."""
+"""Name of the record with the digests of metadata and coordinates."""
 REQUEST = ("request", "request-copy")
-"""Names of two equal records of what was asked for: inputs and settings, to compute items again."""
+"""Names of two identical records of the request (inputs and settings), needed to recompute items."""
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What an item, or a whole output, holds; the facts of its record.
+    """Summary of an item or a whole output, stored in the facts of its record.
 
     Attributes:
         hours: number of hours by status: missing, analysis, interpolated.
-        counts: of the input values of the item's own frames.
-        missing_cells: missing output values in hours that are not missing as a whole.
-        largest: largest output value, ug m-3; ``None`` where all is missing.
+        counts: counts of the input values in the item's own frames.
+        missing_cells: number of missing output values in hours that are not entirely missing.
+        largest: largest output value, ug m-3; ``None`` if all are missing.
     """
 
     hours: tuple[int, int, int]
@@ -55,10 +55,10 @@ class Contents:
 
     @classmethod
     def of(cls, record: Record) -> Contents:
-        """Read a record's facts.
+        """Parse a record's facts.
 
         Raises:
-            OutputError: it has others.
+            OutputError: the facts are invalid.
         """
         try:
             facts = dict(record.facts)
@@ -79,7 +79,7 @@ class Contents:
 
     @classmethod
     def merge(cls, parts: Iterable[Contents]) -> Contents:
-        """Add the hours and counts of several items."""
+        """Combine the summaries of several items."""
         parts = list(parts)
         missing, analysis, interpolated = (
             sum(part.hours[i] for part in parts) for i in range(3)
@@ -94,7 +94,7 @@ class Contents:
 
 
 def merge_records(records: Sequence[Record]) -> Record:
-    """Make one record of all items' records."""
+    """Merge the records of all items into one."""
     return Record(
         "all items",
         fingerprint(*(record.inputs for record in records)),
@@ -104,20 +104,20 @@ def merge_records(records: Sequence[Record]) -> Record:
 
 
 def _no_guard() -> None:
-    """Let everything be put."""
+    """Allow every write."""
 
 
 class Target(ABC):
-    """An output that is laid out whole, filled item by item, and resumed after any interruption.
+    """An output that is laid out as a whole, filled item by item, and resumable after any interruption.
 
     Args:
-        path: where the finished output is.
-        records: folder of the items' records.
-        lock: locked by the process that writes (see :func:`~deepcams.files.lock.locked`).
-        split: how the output is cut into files, or ``None``.
+        path: path or URL of the finished output.
+        records: records of the items.
+        lock: lock held by the writing process (see :func:`~deepcams.files.lock.locked`).
+        split: how the output is divided into files, or ``None``.
 
     Attributes:
-        guard: called before anything is put; raises an OutputError where the lock was lost.
+        guard: called before every write; raises an OutputError if the lock was lost.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class Target(ABC):
         self._layout: Layout | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Give another process absolute paths; the lock is this process's to guard."""
+        """Pickle with absolute paths and without the guard, which belongs to this process."""
         state = {**vars(self), "guard": _no_guard}
         return {
             name: value.absolute() if isinstance(value, Path) else value
@@ -142,38 +142,38 @@ class Target(ABC):
 
     @property
     def layout(self) -> Layout:
-        """The layout that was given to :meth:`create` or :meth:`resume`."""
+        """The layout passed to :meth:`create` or :meth:`resume`."""
         assert self._layout is not None
         return self._layout
 
     def use(self, layout: Layout, items: tuple[Item, ...]) -> None:
-        """Take what exists as laid out so; nothing is written."""
+        """Use an existing output with this layout, without writing."""
         self._layout = layout
 
     @abstractmethod
     def exists(self) -> bool:
-        """Return whether there is anything at :attr:`path`, or of an unfinished run."""
+        """Return whether anything exists at :attr:`path`, including an unfinished run."""
 
     @abstractmethod
     def identity(self) -> Identity | None:
-        """Return the identity of what exists; ``None`` where deepcams did not write it."""
+        """Return the identity of the existing output, or ``None`` if deepcams did not write it."""
 
     @abstractmethod
     def create(
         self, layout: Layout, items: tuple[Item, ...], identity: Identity
     ) -> None:
-        """Lay out the whole output without data; what exists is replaced."""
+        """Lay out the whole output without data, replacing any existing one."""
 
     @abstractmethod
     def resume(
         self, layout: Layout, items: tuple[Item, ...], alone: bool = True
     ) -> None:
-        """Prepare to write to what exists.
+        """Prepare to write to an existing output.
 
         Args:
-            layout: as it was given to :meth:`create`.
-            items: likewise.
-            alone: whether no other process writes other items: the unfinished files of killed ones are removed.
+            layout: the layout passed to :meth:`create`.
+            items: the items passed to :meth:`create`.
+            alone: whether no other process writes; unfinished files of killed processes are then removed.
         """
 
     @abstractmethod
@@ -191,7 +191,7 @@ class Target(ABC):
         """
 
     def settle(self, item: Item) -> None:
-        """Do what an item's writing makes possible, for instance a file whose last item it was; one process alone."""
+        """Complete what an item makes complete, such as a file whose last item it is; needs exclusive access."""
         return
 
     @abstractmethod
@@ -200,10 +200,10 @@ class Target(ABC):
 
     @abstractmethod
     def digest(self, item: Item) -> str:
-        """Return the digest of what is stored of an item, as its record has it; the output may be unfinished.
+        """Return the digest of an item's stored data, comparable with its record; the output may be unfinished.
 
         Raises:
-            OSError, ValueError, RuntimeError, OutputError: it cannot be read.
+            OSError, ValueError, RuntimeError, OutputError: the data cannot be read.
         """
 
     @abstractmethod
@@ -212,17 +212,17 @@ class Target(ABC):
 
     @abstractmethod
     def damage_of_layout(self) -> list[str]:
-        """Return what is wrong with all but the values and the status: metadata and coordinates."""
+        """Return descriptions of damage to metadata and coordinates."""
 
     @abstractmethod
     def restore_layout(self, layout: Layout, identity: Identity) -> None:
-        """Write all but the values and the status again."""
+        """Rewrite metadata and coordinates."""
 
     def before(self) -> tuple[np.ndarray, dict[str, Any]]:
-        """Return the times and the global attributes of an existing store that can grow.
+        """Return the times and the global attributes of an existing store that is to be extended.
 
         Raises:
-            InputError: another form of output, which cannot grow.
+            InputError: this form of output cannot be extended.
         """
         raise InputError(
             f"--extend {self.path}",
@@ -233,11 +233,11 @@ class Target(ABC):
 
     @abstractmethod
     def forget(self, item: Item) -> None:
-        """Remove an item's record, and what would stand in the way of writing the item again."""
+        """Remove an item's record, and anything that would prevent writing the item again."""
 
     @abstractmethod
     def finish(self, progress: Progress = no_progress) -> None:
-        """Put everything in its place once all items are written; report the stage ``write``, in hours."""
+        """Finish the output once all items are written; report progress of the stage ``write``, in hours."""
 
     @abstractmethod
     def discard(self) -> None:
@@ -245,19 +245,19 @@ class Target(ABC):
 
     @abstractmethod
     def measure(self, layout: Layout, values: np.ndarray) -> int:
-        """Return how many bytes ``values`` (hours, rows, columns) take in this format."""
+        """Return the size of ``values`` (hours, rows, columns) in this format, bytes."""
 
     @abstractmethod
     def size(self) -> int:
-        """Return the bytes on disk, without records."""
+        """Return the size on disk without records, bytes."""
 
     def record(self, item: Item) -> Record | None:
-        """Return an item's record; ``None`` where it is unfinished or its data are missing."""
+        """Return an item's record, or ``None`` if it is unfinished or its data are missing."""
         record = self.records.get(item.name)
         return record if record is not None and self.has_data(item, record) else None
 
     def total(self, items: tuple[Item, ...]) -> Record | None:
-        """Return all items' records merged; ``None`` where one is not finished."""
+        """Return the merged records of all items, or ``None`` if one is not finished."""
         records = [self.record(item) for item in items]
         finished = [record for record in records if record is not None]
         return merge_records(finished) if len(finished) == len(records) else None
@@ -265,12 +265,12 @@ class Target(ABC):
 
 @dataclass(frozen=True)
 class Written:
-    """Which parts of a Zarr output are written: a killed run leaves hours that hold nothing.
+    """The finished parts of a Zarr output; after a killed run the others are empty.
 
     Attributes:
         path: the store.
-        items: for each work item, whether it is finished.
-        times: for each time, whether it belongs to a finished item.
+        items: whether each work item is finished, boolean.
+        times: whether each time belongs to a finished item, boolean.
     """
 
     path: Place
@@ -279,11 +279,11 @@ class Written:
 
     @property
     def whole(self) -> bool:
-        """Whether nothing is left to do."""
+        """Whether all items are finished."""
         return bool(self.items.all())
 
     def words(self) -> str:
-        """Return what is missing, and what to do, in one line."""
+        """Return a one-line message about what is missing and what to do."""
         return (
             f"{self.path.name} is not finished: {int(self.items.sum())} of {self.items.size} parts are written; the "
             "hours of the others are missing. Give the command that began it again to go on"
@@ -291,15 +291,15 @@ class Written:
 
 
 def written(path: Place, name: str, times: int) -> Written | None:
-    """Find which parts of a store are written: those with a record whose shard is there.
+    """Find the finished parts of a store: items with a record and an existing shard.
 
     Args:
         path: a Zarr store.
-        name: of its variable.
+        name: name of its variable.
         times: length of its time axis.
 
     Returns:
-        ``None`` where the store is not an output of deepcams.
+        the finished parts, or ``None`` if the store is not an output of deepcams.
     """
     storage = storage_at(path)
     try:
@@ -314,7 +314,7 @@ def written(path: Place, name: str, times: int) -> Written | None:
     shards = {item.name: f"{name}/c/{item.index}/0/0" for item in items}
     found = np.zeros(len(items), bool)
     if isinstance(path, Url) and path.is_web:
-        # It cannot be listed: each record is asked for, or each shard where a copy has no records.
+        # The store cannot be listed: query each record, or each shard if a copy has no records.
         has_records = records.storage.exists("zarr.json")
         wanted = map(records.key, shards) if has_records else iter(shards.values())
         found[:] = _all_exist(records.storage if has_records else storage, wanted)
@@ -330,7 +330,7 @@ def written(path: Place, name: str, times: int) -> Written | None:
 
 
 def item_times(identity: Identity) -> int:
-    """Return how many times a work item has: of months, seasons and years one."""
+    """Return the number of times per work item: one for monthly, seasonal and annual means."""
     means = identity.get(MEANS)
     return ITEM_HOURS if means is None or means.get("over") == "day" else 1
 
@@ -345,7 +345,7 @@ def _all_exist(storage: Storage, keys: Iterable[str]) -> list[bool]:
 
 
 def _without_records(records: Records) -> bool:
-    """Return whether the shards alone decide: a copy may lack hidden folders, and 0.1 wrote other records."""
+    """Return whether there are no usable records: a copy may lack hidden folders, and 0.1 wrote other records."""
     keys = [key for key in records.storage.list() if "/" not in key]
     return not keys or any(re.fullmatch(r"item-.{6}\.json", key) for key in keys)
 
@@ -355,14 +355,14 @@ FILES = "files"
 
 
 def absent_files(folder: Place) -> str:
-    """Return in one line how many files of an output folder are not written yet; empty where none is known to be."""
-    if isinstance(folder, Url):  # only Zarr stores are written there
+    """Return a message with the number of missing files of an output folder; empty if none is known to be missing."""
+    if isinstance(folder, Url):  # only Zarr stores are written to URLs
         return ""
     try:
         record = Records(folder / FOLDER).get(FILES)
         names = [] if record is None else list(record.facts["names"])
         absent = sum(not inside(folder, name).exists() for name in names)
-    except (OSError, OutputError, KeyError, TypeError):  # damaged, or another version's
+    except (OSError, OutputError, KeyError, TypeError):  # damaged or of another version
         return ""
     if not absent:
         return ""
@@ -373,7 +373,7 @@ def absent_files(folder: Place) -> str:
 
 
 def _is_gap(records: Records, item: str) -> bool:
-    """Return whether an item holds missing hours alone, and so needs no shard."""
+    """Return whether an item has only missing hours, and therefore no shard."""
     try:
         record = records.get(item)
         return record is not None and not any(Contents.of(record).hours[1:])
@@ -382,7 +382,7 @@ def _is_gap(records: Records, item: str) -> bool:
 
 
 def is_ours(path: Place) -> bool:
-    """Return whether a store or file, even a damaged one, bears the mark of deepcams' outputs; no library opens it."""
+    """Return whether a store or file was written by deepcams, even if damaged, without opening it with a library."""
     try:
         if isinstance(path, Url):
             return RUN.encode() in (storage_at(path).get("zarr.json") or b"")
@@ -396,7 +396,7 @@ def is_ours(path: Place) -> bool:
 
 
 def blosc() -> Any:
-    """Return the codec of stores: zstd after shuffling bits, which compresses rounded values best.
+    """Return the codec of stores: zstd with bit shuffling, which compresses rounded values best.
 
     A higher level gains 2 % and takes twice as long.
     """
@@ -406,15 +406,15 @@ def blosc() -> Any:
 
 
 def open_target(out: str | Place, split: Split | None = None) -> Target:
-    """Choose the target by the name: ``.zarr`` a store, ``.nc`` a file, a folder one file a day or month.
+    """Choose the target by the name: ``.zarr`` a store, ``.nc`` a file, else a folder with one file per day or month.
 
     Args:
         out: a path, or the URL of a Zarr store in an object store.
-        split: of a folder.
+        split: ``day`` or ``month``, for a folder.
 
     Raises:
-        InputError: another ending, or ``split`` with a single file or store.
-        MissingExtraError: a URL, and obstore is not installed.
+        InputError: another suffix, or ``split`` with a single file or store.
+        MissingExtraError: ``out`` is a URL and obstore is not installed.
     """
     from deepcams.writers.netcdf import NetcdfTarget
 

@@ -38,23 +38,23 @@ from deepcams.writers.layout import RUN, Item, Layout
 from deepcams.writers.target import LAYOUT, Contents, Target, blosc
 
 TIMES_CHUNK = 24 * 366
-"""Times that are stored together."""
+"""Length of the chunks of the time coordinate."""
 _ROOT = "zarr.json"
 _MARK = f"{FOLDER}/{_ROOT}"
-"""The object that is put first and removed last: what is there without a root is deepcams' own."""
+"""Object that is written first and removed last: it marks an incomplete store without a root as deepcams' own."""
 
 _MISSING = base64.standard_b64encode(struct.pack("<d", np.nan)).decode()
-"""NaN as xarray reads it from an attribute."""
+"""NaN in xarray's encoding of fill-value attributes."""
 
 _LAYING_OUT = threading.Lock()
-"""Two items may be written at once, and the filters of warnings are the whole process's."""
+"""Lock for the layout: items may be written concurrently, but warning filters are global."""
 
 
 class ZarrTarget(Target):
-    """A Zarr v3 store. Records are in its hidden folder, which no reader of Zarr looks into.
+    """A Zarr v3 store. Records are in its hidden folder, which Zarr readers ignore.
 
-    On this machine the store is laid out under a temporary name, then renamed. An object store renames nothing: there
-    the hidden folder is put first and the root's metadata last, and what has no root is no store yet.
+    A local store is laid out under a temporary name, then renamed. Object stores cannot rename: there the hidden folder
+    is written first and the root metadata last, and without a root there is no store yet.
 
     Args:
         path: the store, ending in ``.zarr``.
@@ -68,7 +68,7 @@ class ZarrTarget(Target):
         self._arrays: dict[str, bytes] | None = None
 
     def exists(self) -> bool:
-        """Return whether there is a store, or anything else that this command has not begun to lay out."""
+        """Return whether there is a store, or anything other than an incomplete layout of deepcams."""
         if isinstance(self.path, Path):
             return self.path.exists()
         if self.storage.exists(_ROOT):
@@ -88,7 +88,7 @@ class ZarrTarget(Target):
     def create(
         self, layout: Layout, items: tuple[Item, ...], identity: Identity
     ) -> None:
-        """Lay the store out without data: it is never seen half laid out."""
+        """Lay out the store without data; a partial layout is never visible."""
         if self.exists() and not self._is_replaceable():
             raise OutputError(
                 f"{self.path} is no Zarr store and will not be replaced; choose another name"
@@ -130,7 +130,7 @@ class ZarrTarget(Target):
         self._put_layout(objects)
 
     def _put_layout(self, objects: dict[str, bytes]) -> None:
-        """Write metadata and coordinates: what marks the store as deepcams' first, the root last."""
+        """Write metadata and coordinates: the mark of deepcams first, the root last."""
         for key in sorted(objects, key=lambda key: (key == _ROOT, key != _MARK, key)):
             self.guard()
             if key == _ROOT:
@@ -138,7 +138,7 @@ class ZarrTarget(Target):
             self.storage.put(key, objects[key])
 
     def _remove_objects(self) -> None:
-        """Remove all objects: the root first, and last what says that the others are deepcams'."""
+        """Remove all objects: the root first, the mark of deepcams last."""
         if not self.storage.exists(_MARK):
             self.storage.put(_MARK, b"{}")
         keys = set(self.storage.list())
@@ -185,11 +185,11 @@ class ZarrTarget(Target):
     def store(
         self, item: Item, contents: dict[str, bytes | None], record: Record
     ) -> None:
-        """Put what :meth:`encoded` made of an item, then create its record."""
+        """Store the objects from :meth:`encoded`, then create the item's record."""
         self.guard()
-        self.records.forget(item.name)  # of data that are missing or damaged
+        self.records.forget(item.name)  # its data are missing or damaged
         for key, data in contents.items():
-            if data is None:  # missing values alone
+            if data is None:  # only missing values
                 self.storage.delete(key)
             else:
                 self.storage.put(key, data)
@@ -205,7 +205,7 @@ class ZarrTarget(Target):
         status: np.ndarray,
         others: Sequence[np.ndarray] = (),
     ) -> dict[str, bytes | None]:
-        """Return the item's objects as Zarr writes them, by their keys; ``None`` where it writes none."""
+        """Return the item's objects as Zarr writes them, by key; ``None`` if Zarr writes none."""
         with _LAYING_OUT:
             if self._arrays is None:
                 self._arrays = lay_out(self.layout, {})
@@ -252,7 +252,7 @@ class ZarrTarget(Target):
         ]
 
     def restore_layout(self, layout: Layout, identity: Identity) -> None:
-        """See :meth:`Target.restore_layout`; readers find the old store or the new one, as the root is put last."""
+        """See :meth:`Target.restore_layout`; readers see the old or the new store, because the root is written last."""
         self._layout, self._arrays = layout, None
         with os_errors_explained(self.path):
             self._put_layout(lay_out(layout, _attributes(identity)))
@@ -279,7 +279,7 @@ class ZarrTarget(Target):
 
     @staged("write")
     def finish(self, progress: Progress = no_progress) -> None:
-        """Remove what killed workers left, and force the entries to disk; each shard is in its place already."""
+        """Remove leftovers of killed workers, and flush folder entries to disk; the shards are already in place."""
         if isinstance(self.path, Path):
             remove_unfinished(self.path)
             sync(self.path)
@@ -309,7 +309,7 @@ class ZarrTarget(Target):
 
 
 def _temporary(path: Path) -> tuple[Path, Path]:
-    """Return where a store is laid out, and where the one that it replaces is meanwhile."""
+    """Return the temporary path of a new store, and that of the old store while it is replaced."""
     new = path.with_name(f".{path.name}{UNFINISHED}")
     return new, path.with_name(f".{path.name}.old{UNFINISHED}")
 
@@ -334,7 +334,7 @@ def _layout_record(objects: dict[str, bytes]) -> Record:
 def lay_out(layout: Layout, marks: dict[str, str]) -> dict[str, bytes]:
     """Return the objects of a store without data: metadata, coordinates, and the folder of records.
 
-    Written with Zarr itself: xarray would import Dask for it, which takes longer to import than xarray.
+    It is written with Zarr directly: xarray would import Dask, which takes longer to import than xarray itself.
     """
     objects: dict[str, Buffer] = {}
     store = MemoryStore(objects)
@@ -343,7 +343,7 @@ def lay_out(layout: Layout, marks: dict[str, str]) -> dict[str, bytes]:
     group = zarr.create_group(
         store, zarr_format=3, attributes=plain_attributes(dataset.attrs)
     )
-    # Of a fixed length, so that a store can grow while others read it.
+    # The chunk length is fixed, so that a store can grow while others read it.
     chunks = {"time": (TIMES_CHUNK,), "time_bounds": (TIMES_CHUNK, 2)}
     for name, variable in dataset.variables.items():
         array = group.create_array(
@@ -366,7 +366,7 @@ def lay_out(layout: Layout, marks: dict[str, str]) -> dict[str, bytes]:
             name,
             shape=layout.shape,
             dtype=dtype,
-            # Counts compress so well that each chunk costs more than what it holds.
+            # Counts compress so well that small chunks would cost more than their contents.
             chunks=(shard[0], *layout.chunks[1:]) if counts else layout.chunks,
             shards=shard,
             compressors=BloscCodec(
@@ -379,7 +379,7 @@ def lay_out(layout: Layout, marks: dict[str, str]) -> dict[str, bytes]:
             },
             dimension_names=DIMS,
         )
-    # Attributes have no types in Zarr: as 64-bit integers the flags equal flag_values in type wherever they go.
+    # Zarr attributes are untyped: with 64-bit integers the flags have the same type as flag_values.
     group.create_array(
         "status",
         shape=layout.shape[:1],
@@ -394,14 +394,14 @@ def lay_out(layout: Layout, marks: dict[str, str]) -> dict[str, bytes]:
             "ignore", message="Consolidated metadata is currently not part"
         )
         zarr.consolidate_metadata(store, zarr_format=3)
-    # A group, so that listing the store without its consolidated metadata finds nothing strange in it.
+    # A group, so that listing the store without consolidated metadata finds only valid members.
     about = {"about": "completion records of deepcams"}
     zarr.create_group(store, path=FOLDER, zarr_format=3, attributes=about)
     return {key: data.to_bytes() for key, data in objects.items()}
 
 
 def plain_attributes(attributes: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return attributes as JSON types."""
+    """Convert attributes to JSON types."""
     return {
         str(name): value.tolist()
         if isinstance(value, np.ndarray | np.generic)

@@ -16,14 +16,14 @@ _COLOURS = {"observed": "black", "field": style.OURS, "original": style.ORIGINAL
 
 @dataclass(frozen=True)
 class Cycle:
-    """One line.
+    """One line of the figure.
 
     Attributes:
-        name: what it is, for the legend.
-        kind: ``observed``, ``field`` or ``original``: its colour.
-        mean: (24,), ug m-3, for the hours 0-1, 1-2, .. 23-24; NaN where there is nothing.
+        name: name in the legend.
+        kind: ``observed``, ``field`` or ``original``, which determines the colour.
+        mean: (24,), ug m-3, for the hours 0-1, 1-2, .. 23-24; NaN where undefined.
         dashed: draw a dashed line.
-        spread: (24,) half a 95 % interval of the mean, drawn as a band; or ``None``.
+        spread: (24,), half-width of the 95 % interval of the mean, drawn as a band; or ``None``.
     """
 
     name: str
@@ -45,9 +45,9 @@ def diurnal_figure(
     """Draw lines over the hours of the day, in local mean solar time.
 
     Args:
-        cycles: what is drawn.
-        title, note: written above.
-        species: for the axis.
+        cycles: lines to draw.
+        title, note: texts above the axes.
+        species: display name for the axis label.
         size: one of :data:`deepcams.plotting.figure_layout.SIZES`.
         credit: the source line.
     """
@@ -55,7 +55,7 @@ def diurnal_figure(
     rows = [Row(above=0.05, tall=2.8)]
     paper = size_of(size).at_most(6.6)
     sheet = Sheet(paper, texts, rows, margins=(0.62, 0.18, 0.0), foot=0.51)
-    # The day goes on: its last hours are drawn before it too, its first ones after it.
+    # The cycle is periodic: the last hours are also drawn before the day, the first ones after it.
     hours = np.arange(-2, 26) + 0.5
     with own_style(sheet.k):
         axes, k = sheet.axes(0), sheet.k

@@ -1,4 +1,4 @@
-"""Figures of an evaluation: spectra, and error and skill by local solar time, from what ``evaluate --json`` writes."""
+"""Figures of an evaluation: spectra, and error and skill by local solar time, from ``evaluate --json``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from deepcams.plotting import style
 from deepcams.plotting.figure_layout import Row, Sheet, Texts, own_style, size_of
 
 MOST_LINES = 5
-"""Methods that are drawn unless others are named, besides the baseline."""
+"""Maximum number of methods drawn by default, besides the baseline."""
 _ALL = "all"
 _MARGINS = 0.66, 0.2, 0.62
 
@@ -26,10 +26,10 @@ Document = Mapping[str, Any]
 
 
 def read_scores(path: str | Path) -> Document:
-    """Read what ``deepcams evaluate --json`` has written.
+    """Read the output of ``deepcams evaluate --json``.
 
     Raises:
-        InputError: no such file, or something else in it.
+        InputError: the file does not exist or has other contents.
     """
     expected = "scores as `deepcams evaluate --json` writes them"
     try:
@@ -52,17 +52,17 @@ def spectra_figure(
     title: str = "",
     size: str = "screen",
 ) -> Figure:
-    """Draw power over the truth's, and squared coherence with it, by zonal wavelength.
+    """Draw the ratio of power to that of the truth, and squared coherence with it, by zonal wavelength.
 
     Args:
-        document: what :func:`deepcams.evaluation.as_json` writes.
-        methods: to draw; ``None`` for the baseline and the best few.
+        document: output of :func:`deepcams.evaluation.as_json`.
+        methods: methods to draw; ``None``: the baseline and the best few.
         of: ``values`` or ``logarithms``.
-        title: in place of the usual one.
+        title: replaces the default title.
         size: one of :data:`deepcams.plotting.figure_layout.SIZES`.
 
     Raises:
-        InputError: no spectra in the document, or an unknown method.
+        InputError: the document has no spectra, or a method is unknown.
     """
     choose("--of", of, ("values", "logarithms"))
     rows = [row for row in _details(document, "spectra") if row["of"] == of]
@@ -98,7 +98,7 @@ def spectra_figure(
 
 
 def _wavelength_axis(axes: Axes, shortest: float, longest: float) -> None:
-    """Long waves at the left, ticks at round numbers of degrees."""
+    """Set up a wavelength axis: long waves at the left, ticks at round degrees."""
     axes.set_xscale("log")
     axes.set_xlim(longest * 1.1, shortest / 1.1)
     ticks = [0.25, 0.5, 1, 2, 5, 10, 20, 50, 100, 200]
@@ -115,17 +115,17 @@ def skill_by_hour_figure(
     title: str = "",
     size: str = "screen",
 ) -> Figure:
-    """Draw the mean absolute error, and the skill over the baseline, by local mean solar time: land, sea, or stations.
+    """Draw mean absolute error, and skill over the baseline, by local mean solar time: land, sea, or stations.
 
     Args:
-        document: what :func:`deepcams.evaluation.as_json` (at stations
-            :func:`deepcams.stations.tables.temporal_tables.as_json`) writes.
-        methods: to draw; ``None`` for the baseline and the best few.
-        title: in place of the usual one.
+        document: output of :func:`deepcams.evaluation.as_json` (at stations
+            :func:`deepcams.stations.tables.temporal_tables.as_json`).
+        methods: methods to draw; ``None``: the baseline and the best few.
+        title: replaces the default title.
         size: one of :data:`deepcams.plotting.figure_layout.SIZES`.
 
     Raises:
-        InputError: no errors by hour in the document, or an unknown method.
+        InputError: the document has no errors by hour, or a method is unknown.
     """
     rows = _details(document, "local_hours")
     chosen, baseline = _chosen(document, methods), document["baseline"]
@@ -176,7 +176,7 @@ def _details(document: Document, name: str) -> list[dict[str, Any]]:
 
 
 def _chosen(document: Document, methods: Sequence[str] | None) -> list[str]:
-    """The methods to draw: those named, or the baseline and the best of each kind, then the next best."""
+    """Return the methods to draw: those named, or the baseline, the best of each kind, then the next best."""
     rows = [row for row in document["rows"] if row["period"] == _ALL]
     rows = [row for row in rows if row.get("by", _ALL) == _ALL]
     known = list(
@@ -196,7 +196,7 @@ def _chosen(document: Document, methods: Sequence[str] | None) -> list[str]:
 def _looks(
     chosen: list[str], document: Document, k: float
 ) -> list[tuple[str, dict[str, Any]]]:
-    """How each method's line looks; the baseline's is grey."""
+    """Return the line style of each method; the baseline is grey."""
     colours = cycle(style.LINE_COLOURS)
     looks = []
     for name in chosen:
@@ -217,7 +217,7 @@ def _positive(rows: list[dict[str, Any]], chosen: list[str]) -> list[float]:
 
 
 def _by_hour(rows: list[dict[str, Any]], method: str) -> np.ndarray:
-    """A method's mean absolute error by hour, (24,); NaN where there is none."""
+    """Return a method's mean absolute error by hour, (24,); NaN where undefined."""
     found = np.full(24, np.nan)
     for row in rows:
         if row["method"] == method:
@@ -226,7 +226,7 @@ def _by_hour(rows: list[dict[str, Any]], method: str) -> np.ndarray:
 
 
 def _around_the_day(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The middles of hours and their values, with an hour of the day before and after."""
+    """Return mid-hours and their values, extended by one hour at both ends of the day."""
     return np.arange(-1, 25) + 0.5, np.pad(values, 1, mode="wrap")
 
 

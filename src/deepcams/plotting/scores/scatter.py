@@ -25,7 +25,7 @@ _SIDE, _LEAST, _TITLE = 2.9, 1.5, 0.3
 _SCORES, _WITHIN = (
     0.56,
     2.2,
-)  # height of a panel's scores; panels as wide have them within
+)  # height of a panel's scores; width from which they are inside
 _LEGEND = 0.22
 
 _CORNERS = {
@@ -33,10 +33,10 @@ _CORNERS = {
     "upper left": (0.03, 0.97, "left", "top"),
     "lower right": (0.97, 0.03, "right", "bottom"),
 }
-"""Where a panel's scores may be, and how they are aligned there."""
+"""Possible positions of a panel's scores, with their alignment."""
 
-_SQUARES = 80  # across a panel, at most
-_BEYOND = 0.004  # share of the pairs that may be beyond the axes
+_SQUARES = 80  # maximum number across a panel
+_BEYOND = 0.004  # fraction of pairs that may lie beyond the axes
 _TICKS = [1, 2, 2.5, 5, 10]
 
 
@@ -45,10 +45,10 @@ class ScatterPanel:
     """One product in one year (or in all).
 
     Attributes:
-        title: what it is.
-        density: (side, side), numbers of pairs by observed (rows) and model value (columns), 1 ug m-3 each.
-        n: all pairs, also those beyond ``density``.
-        r, rmse, bias: over all of them; slope, intercept: least squares of the model on the observed.
+        title: title of the panel.
+        density: (side, side), numbers of pairs by observed (rows) and modelled value (columns), in bins of 1 ug m-3.
+        n: number of pairs, including those beyond ``density``.
+        r, rmse, bias: scores over all pairs; slope, intercept: least-squares fit of modelled on observed values.
     """
 
     title: str
@@ -70,13 +70,13 @@ def scatter_figure(
     size: str = "screen",
     credit: str = "",
 ) -> Figure:
-    """Draw panels on common axes and one logarithmic scale of numbers.
+    """Draw panels with common axes and one logarithmic scale of counts.
 
     Args:
-        rows: panels as they are placed; rows of the same length.
-        title, note: written above.
-        species: for the axes.
-        size: one of :data:`deepcams.plotting.figure_layout.SIZES`; rows that a paper is too narrow for are broken.
+        rows: rows of panels, all of the same length.
+        title, note: texts above the panels.
+        species: display name for the axis labels.
+        size: one of :data:`deepcams.plotting.figure_layout.SIZES`; rows too wide for the paper are broken.
         credit: the source line.
     """
     paper = size_of(size)
@@ -90,7 +90,7 @@ def scatter_figure(
     head = _TITLE
     if (
         room / across - gap < _WITHIN
-    ):  # in small panels the scores would hide most of the pairs
+    ):  # in small panels the scores would hide most pairs
         axes_of, head = replace(axes_of, scores="above"), _TITLE + _SCORES
     places = [Row(head + _LEGEND, 1.0), *[Row(head, 1.0)] * (len(rows) - 1)]
     texts = Texts(title, note, credit)
@@ -107,7 +107,7 @@ def scatter_figure(
                     axes.set_ylabel(f"model {unit}")
                 if lowest:
                     axes.set_xlabel(f"observed {unit}")
-        # One legend for all panels, above them: within one it would hide pairs.
+        # One legend above all panels: inside a panel it would hide pairs.
         sheet.figure.legend(
             *sheet.figure.axes[0].get_legend_handles_labels(),
             loc="upper right",
@@ -130,13 +130,13 @@ def scatter_figure(
 
 @dataclass(frozen=True)
 class _CommonAxes:
-    """The axes that all panels share.
+    """The axes shared by all panels.
 
     Attributes:
         top: end of both axes, ug m-3.
         each: side of a square, ug m-3.
-        norm: of the numbers.
-        scores: where a panel's scores are: its corner ``upper left`` or ``lower right``, or ``above`` it.
+        norm: colour norm of the counts.
+        scores: position of a panel's scores: corner ``upper left`` or ``lower right``, or ``above`` it.
     """
 
     top: float
@@ -146,7 +146,7 @@ class _CommonAxes:
 
     @classmethod
     def of(cls, panels: Sequence[ScatterPanel]) -> _CommonAxes:
-        """Return axes within which all but a few of each panel's pairs are."""
+        """Return axes that contain all but a few of each panel's pairs."""
         ends = [20.0]
         for panel in panels:
             for axis in (0, 1):
@@ -157,7 +157,7 @@ class _CommonAxes:
         each = max(math.ceil(top / _SQUARES), 1)
         counts = [_squares(panel.density, each) for panel in panels]
         largest = max(int(block.max()) for block in counts)
-        # The scores are in the same corner of every panel: that which fewer pairs share with them.
+        # The scores are in the same corner of every panel: the one with fewer pairs.
         number = math.ceil(top / each)
         whole = np.sum([block[:number, :number] for block in counts], axis=0)
         side = whole.shape[0]

@@ -1,4 +1,4 @@
-"""Maps of stations, coloured by how much they report or how well a field follows them (Fig. 1 of the paper)."""
+"""Maps of stations, coloured by number of values or by correlation with a field (Fig. 1 of the paper)."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ Colour = Literal["n", "R"]
 _MARGINS = 0.6, 0.15, 0.55
 _LEAST, _TITLE, _WIDE = 2.0, 0.26, 6.5
 
-_TOWNS_BELOW = 40.0  # degrees: narrower views name some towns to find one's way by
+_TOWNS_BELOW = 40.0  # degrees: narrower views name some towns
 _TOWNS = 7  # at most
 _HIDDEN = 3
-"""A town whose name would cross more stations than this has none."""
+"""Maximum number of stations that a town's name may cover; otherwise the name is omitted."""
 _PLACES = np.array(
     [(1, -1), (1, 1), (-1, -1), (-1, 1), (1, 0), (-1, 0), (0, -1), (0, 1)]
 )
-"""Of a name beside its town: left or right, below or above; the first of those that cross the fewest dots."""
+"""Positions of a name relative to its town; the first of those that cover the fewest dots is used."""
 _NAMES = {"n": "hourly values", "R": "R of each station's hours"}
 
 
@@ -57,10 +57,10 @@ def station_map(
 
     Args:
         latitude, longitude: (stations,), degrees.
-        values: title of a map -> (stations,), what colours the dots; NaN, and 0 where it is a number, draws none.
-        colour: ``n`` (numbers, logarithmic) or ``R`` (-1..1).
-        title, note: written above.
-        label: of the scale; default by ``colour``.
+        values: (stations,) values of the dots, by title of the map; dots with NaN, or a count of 0, are not drawn.
+        colour: ``n`` (counts, logarithmic) or ``R`` (-1..1).
+        title, note: texts above the maps.
+        label: label of the scale; default by ``colour``.
         size: one of :data:`deepcams.plotting.figure_layout.SIZES`.
         credit: the source line.
     """
@@ -136,7 +136,7 @@ def _norm(known: np.ndarray, colour: Colour) -> Normalize:
 
 
 def view_of(latitude: np.ndarray, longitude: np.ndarray) -> View:
-    """Return a view that holds all stations, with a margin, in the turn in which they are closest."""
+    """Return a view of all stations with a margin, with the longitude offset in which they are closest together."""
     if not latitude.size:
         return View(-180.0, -60.0, 180.0, 85.0)
     ordered = np.sort(longitude % 360)
@@ -154,7 +154,7 @@ def view_of(latitude: np.ndarray, longitude: np.ndarray) -> View:
     margin = max(0.06 * max(width, north - south), 0.6)
     west, width = west - margin, width + 2 * margin
     south, north = max(south - margin, -90.0), min(north + margin, 90.0)
-    least = 0.6 * (north - south)  # a strip would leave no room for its labels
+    least = 0.6 * (north - south)  # a narrow strip has no space for labels
     if width < least:
         west, width = west - (least - width) / 2, least
     west = (west + 180) % 360 - 180
@@ -162,7 +162,7 @@ def view_of(latitude: np.ndarray, longitude: np.ndarray) -> View:
 
 
 def _draw_ground(axes: Axes, view: View, k: float) -> None:
-    """Draw land, coasts and borders, and degrees."""
+    """Draw land, coasts, borders and degrees."""
     axes.set_facecolor("#e9f0f5")
     rings = land(view)
     if rings:
@@ -189,14 +189,14 @@ def _towns() -> list[tuple[str, float, float]]:
 def _name_towns(
     axes: Axes, view: View, k: float, east: np.ndarray, latitude: np.ndarray
 ) -> None:
-    """Name the largest towns of a map, beneath the stations; each where the fewest dots are, or nowhere.
+    """Name the largest towns of a map, behind the stations; each where it covers the fewest dots, or not at all.
 
     Args:
         axes, view: the map.
-        k: factor of all writing.
-        east, latitude: of the dots; degrees in the view's turn.
+        k: scale factor of all text.
+        east, latitude: coordinates of the dots, degrees, with the view's longitude offset.
     """
-    # Places and sizes are in inches of text size 1 from the map's lower left corner.
+    # Positions and sizes are in inches of text size 1 from the map's lower left corner.
     size = inches(axes) / k
     low = np.array([view.west, view.south])
     per_degree = size / (view.east - view.west, view.north - view.south)
@@ -220,7 +220,7 @@ def _name_towns(
         if hidden[best] > _HIDDEN:
             continue
         named.append(place)
-        # The next names keep off this one too: as if dots were below all its letters.
+        # Later names avoid this one, too: it counts as dots below all its letters.
         letters = corners[best] + [
             (step * 0.05, 0.07) for step in range(int(long / 0.05) + 1)
         ]

@@ -1,4 +1,4 @@
-"""FAIRMODE's target diagram: stations by bias and centred error, both as shares of what measurements may be off."""
+"""FAIRMODE's target diagram: stations by bias and centred error, both relative to the measurement uncertainty."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MARGINS = 0.72, 0.18, 0.45
 _HEAD, _FOOT, _WIDEST = 0.62, 0.51, 3.4
 
 _LEAST, _FARTHEST = 1.5, 4.0
-"""Ends of the axes: at least, and at most; stations beyond are drawn at the edge, as triangles, and counted."""
+"""Minimum and maximum end of the axes; stations beyond are drawn at the edge as triangles, and counted."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class TargetPanel:
     """One product.
 
     Attributes:
-        title: what it is.
-        x, y: (stations,), centred error (negative where correlation has the larger part) and bias, over what
-            measurements may be off; none missing.
-        mqi_90: the indicator that nine in ten stations have at most; ``None`` where it is not defined.
+        title: title of the panel.
+        x, y: (stations,), centred error (negative if correlation dominates) and bias, divided by the measurement
+            uncertainty; none missing.
+        mqi_90: 90th percentile of the stations' indicator; ``None`` if undefined.
     """
 
     title: str
@@ -52,13 +52,13 @@ def target_figure(
     size: str = "screen",
     credit: str = "",
 ) -> Figure:
-    """Draw panels on common axes: a circle of radius 1, within which the objective is met, and one of half of it.
+    """Draw panels on common axes: a circle of radius 1, within which the objective is met, and one of radius 0.5.
 
     Args:
-        panels: what is drawn, from the left; at least one.
-        title, note: written above.
-        species: for the note.
-        size: one of :data:`deepcams.plotting.figure_layout.SIZES`; on narrow paper panels are below each other.
+        panels: panels from the left; at least one.
+        title, note: texts above the panels.
+        species: display name for the note.
+        size: one of :data:`deepcams.plotting.figure_layout.SIZES`; on narrow paper panels are stacked.
         credit: the source line.
     """
     paper = size_of(size)
@@ -95,7 +95,7 @@ def target_figure(
 
 
 def _top(panels: Sequence[TargetPanel]) -> float:
-    """Return the end of all axes: a round number beyond the farthest station, within bounds."""
+    """Return the end of all axes: a round number beyond the farthest station, within the limits."""
     farthest = max(
         float(abs(side).max(initial=0.0))
         for panel in panels
@@ -105,7 +105,7 @@ def _top(panels: Sequence[TargetPanel]) -> float:
 
 
 def _frame(axes: Axes, top: float, k: float) -> None:
-    """Draw the circles and the axes' lines, and write what each half is of."""
+    """Draw the circles and axis lines, and label the two halves."""
     axes.set_xlim(-top, top)
     axes.set_ylim(-top, top)
     axes.set_aspect("equal")
@@ -148,7 +148,7 @@ def _frame(axes: Axes, top: float, k: float) -> None:
 
 
 def _points(axes: Axes, panel: TargetPanel, top: float, k: float) -> int:
-    """Draw the stations; return how many are beyond the axes."""
+    """Draw the stations; return the number beyond the axes."""
     far = (abs(panel.x) > top) | (abs(panel.y) > top)
     met = np.hypot(panel.x, panel.y) <= 1
     inner = 0.985 * top
@@ -169,7 +169,7 @@ def _points(axes: Axes, panel: TargetPanel, top: float, k: float) -> int:
 
 
 def _figures(axes: Axes, panel: TargetPanel, beyond: int, k: float) -> None:
-    """Write the objective's figures above a panel."""
+    """Write the indicator and the number of stations that meet the objective above a panel."""
     met = int((np.hypot(panel.x, panel.y) <= 1).sum())
     text = "MQI, 90 %: not defined"
     if panel.mqi_90 is not None:

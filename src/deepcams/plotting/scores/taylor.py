@@ -1,8 +1,8 @@
 """Taylor's diagram (2001, doi 10.1029/2000JD900719): correlation, standard deviation and centred error in one point.
 
-A point's distance from the origin is the ratio of the standard deviations of model and observed, its angle follows from
-R, and its distance from the point of the observed (1 on the axis) is the centred RMSE over the observed standard
-deviation. The bias is not in it.
+A point's distance from the origin is the ratio of the modelled to the observed standard deviation, its angle follows
+from R, and its distance from the observed point (1 on the axis) is the centred RMSE divided by the observed standard
+deviation. The diagram does not show the bias.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _COLOURS = {"field": style.OURS, "original": style.ORIGINAL}
 _RAYS = 0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.99
 _PALE, _ERROR = "0.82", "#3d8b60"
 _LEAST, _FARTHEST = 1.25, 4.0
-"""Ends of the axes: at least, and at most; points beyond are at the edge, and their names say their ratio."""
+"""Minimum and maximum end of the axes; points beyond are drawn at the edge, with their ratio in the name."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class TaylorPoint:
     """One product on one set of pairs.
 
     Attributes:
-        name: for the legend.
-        kind: ``field`` or ``original``: its colour.
-        ratio: standard deviation of the model over that of the observed.
+        name: name in the legend.
+        kind: ``field`` or ``original``, which determines the colour.
+        ratio: modelled divided by observed standard deviation.
         r: correlation.
         hollow: draw only the marker's edge.
     """
@@ -54,11 +54,11 @@ def taylor_figure(
     size: str = "screen",
     credit: str = "",
 ) -> Figure:
-    """Draw points in a quarter of a circle, or in half of one where a correlation is negative.
+    """Draw points in a quarter circle, or in a half circle if a correlation is negative.
 
     Args:
-        points: what is drawn; none with an undefined figure.
-        title, note: written above.
+        points: points to draw; all values must be defined.
+        title, note: texts above the axes.
         size: one of :data:`deepcams.plotting.figure_layout.SIZES`.
         credit: the source line.
     """
@@ -90,7 +90,7 @@ def taylor_figure(
 
 
 def _mark(axes: Axes, point: TaylorPoint, top: float, k: float) -> None:
-    """Draw a point; one beyond the axes at their edge, with its ratio in its name."""
+    """Draw a point; if beyond the axes, at their edge, with its ratio in the name."""
     far = point.ratio > top
     radius = min(point.ratio, top)
     name = f"{point.name}: R {point.r:.2f}, ratio {point.ratio:.2f}"
@@ -99,7 +99,7 @@ def _mark(axes: Axes, point: TaylorPoint, top: float, k: float) -> None:
         radius * point.r,
         radius * math.sqrt(max(1 - point.r**2, 0.0)),
         marker="^" if far else {"field": "o", "original": "s"}[point.kind],
-        # One that hides behind another of its kind is seen around it.
+        # Larger, so that it stays visible behind another of its kind.
         markersize=(9 if point.hollow else 6) * k,
         markeredgewidth=1.4 * k,
         markeredgecolor=colour,
@@ -112,7 +112,7 @@ def _mark(axes: Axes, point: TaylorPoint, top: float, k: float) -> None:
 
 
 def _frame(axes: Axes, top: float, half: bool, k: float) -> None:
-    """Draw the net: arcs of equal ratio and of equal centred error, rays of equal correlation."""
+    """Draw the grid: arcs of equal ratio and of equal centred error, rays of equal correlation."""
     axes.set_xlim(-top if half else 0, top)
     axes.set_ylim(0, top)
     axes.set_aspect("equal")
@@ -167,15 +167,15 @@ def _frame(axes: Axes, top: float, half: bool, k: float) -> None:
 
 
 def _errors(axes: Axes, top: float, half: bool, k: float) -> None:
-    """Draw arcs of equal centred error round the point of the observed, with their values."""
+    """Draw arcs of equal centred error around the observed point, with their values."""
     angle = np.linspace(0, math.pi, 361)
     for error in np.arange(0.5, top + 1, 0.5):
         x, y = 1 + error * np.cos(angle), error * np.sin(angle)
         inside = (np.hypot(x, y) <= top) & (x >= (-top if half else 0))
-        # A short piece at the edge says nothing.
+        # Short pieces at the edge are omitted.
         if inside.sum() * error * math.pi / 360 < 0.35 * top:
             continue
-        # In one piece: what is inside the outer arc is the left part of the circle.
+        # The part inside the outer arc is contiguous: the left part of the circle.
         axes.plot(
             x[inside], y[inside], color=_ERROR, ls=(0, (1, 2)), lw=0.9 * k, zorder=1
         )

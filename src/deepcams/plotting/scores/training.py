@@ -1,4 +1,4 @@
-"""The course of a training: its loss and its validation, step by step."""
+"""Training curves: loss and validation by step."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ LOG, CURVE = "log.csv", "curve.png"
 
 
 def training_figure(folder: str | Path, size: str = "screen") -> Figure:
-    """Draw a training's ``log.csv``: its loss, and its validation MAE against the strongest training-free one.
+    """Draw a training's ``log.csv``: loss, and validation MAE relative to the best training-free method.
 
     Args:
-        folder: of the training.
+        folder: folder of the training.
         size: one of :data:`deepcams.plotting.figure_layout.SIZES`.
 
     Raises:
-        InputError: there is no such log, or nothing in it yet.
+        InputError: the log does not exist, or is still empty.
     """
     path = Path(folder) / LOG
     try:
@@ -60,7 +60,7 @@ def training_figure(folder: str | Path, size: str = "screen") -> Figure:
 
 
 def _column(rows: list[dict[str, str]], name: str) -> tuple[list[int], list[float]]:
-    """Return the steps and values of a column; fresh weights may give values that are not finite."""
+    """Return the steps and finite values of a column; fresh weights may give non-finite ones."""
     found = [(int(row["step"]), float(row[name])) for row in rows if row[name]]
     found = [(step, value) for step, value in found if math.isfinite(value)]
     return [step for step, _ in found], [value for _, value in found]
@@ -84,7 +84,7 @@ def _draw_skill(
     axes.plot(*skill, color="C0", marker=".", markersize=4 * k, linewidth=k)
     axes.plot(*best, "o", color="C3", markersize=5 * k, label="best, kept")
     axes.axhline(1, color="0.6", linewidth=0.8 * k, linestyle="--")
-    if skill[1]:  # a start far above 1 would hide what comes later
+    if skill[1]:  # initial values far above 1 would hide later ones
         low, high = min(*skill[1], 1.0), max(*skill[1], 1.05)
         axes.set_ylim(low - 0.05, min(high, 3 * low) + 0.05)
     axes.set_ylabel("validation MAE /\ntraining-free MAE")
@@ -93,7 +93,7 @@ def _draw_skill(
 
 
 def draw_curve(folder: str | Path) -> Path:
-    """Draw :func:`training_figure` as ``curve.png`` into the training's folder.
+    """Save :func:`training_figure` as ``curve.png`` in the training's folder.
 
     Raises:
         InputError: see :func:`training_figure`.

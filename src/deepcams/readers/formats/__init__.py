@@ -1,1 +1,1 @@
-"""Files found, recognised, checked and opened, whatever is in them."""
+"""Find, recognise, check and open data files, whatever variables they hold."""

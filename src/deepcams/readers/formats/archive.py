@@ -1,7 +1,7 @@
-"""Zips as the data stores send them (under any name): what they hold, unpacked safely and once.
+"""Zip archives from the data stores (under any name), unpacked safely and only once.
 
-Members go to the cache, into a folder named by the zip's own directory (names, lengths, check sums), so that the same
-zip is unpacked once wherever it lies. The folder appears under its name only when complete.
+Members are unpacked to the cache, into a folder named by a hash of the zip directory (names, lengths, checksums), so
+that the same zip is unpacked once wherever it is stored. The folder appears under its name only when complete.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from deepcams.files.atomic import UNFINISHED
 from deepcams.files.cache import cache_dir, forget_old
 
 MAX_RATIO = 250
-"""A zip that promises to grow more than this (beyond the first 256 MiB) is refused; real fields grow 1- to 20-fold."""
+"""Largest accepted ratio of unpacked to packed size (beyond the first 256 MiB); that of real fields is 1 to 20."""
 MAX_MEMBERS = 10_000
 KEEP_DAYS = 14
-"""Unpacked zips that were not used for so long are removed when another is unpacked."""
+"""Days after which an unused unpacked zip is removed, when another is unpacked."""
 _FREE_GROWTH = 256 << 20
 _PIECE = 1 << 20
 BAD_ZIP = (
@@ -41,7 +41,7 @@ BAD_ZIP = (
     NotImplementedError,
     RuntimeError,
 )
-"""What reading a damaged zip raises."""
+"""Exceptions that reading a damaged zip may raise."""
 
 
 def unpack(
@@ -54,22 +54,22 @@ def unpack(
 
     Args:
         path: the zip, under any name.
-        is_data: tells from a member's first 1,024 bytes whether it is data; other members stay packed.
-        check: compare all members with their check sums, even where the cache has them from another copy of the zip.
-        shown: the zip in messages, if not by its path.
+        is_data: returns whether a member is data, given its first 1,024 bytes; other members stay packed.
+        check: verify the checksums of all members, even if the cache has them from another copy of the zip.
+        shown: name of the zip in messages (default: its path).
 
     Returns:
-        each data member's name and the file it lies in, in the zip's order.
+        name and unpacked file of each data member, in the zip's order.
 
     Raises:
         InputError: the zip is damaged, encrypted or without data, a member's name leads out of the folder, or the
-            members would grow beyond all reason.
-        OutputError: no room to unpack.
+            unpacked size is implausible.
+        OutputError: the disk has too little space.
     """
     shown = path if shown is None else shown
     try:
         with zipfile.ZipFile(path) as archive:
-            # (is_dir fails on a member without a name)
+            # is_dir fails for a member without a name
             members = [m for m in archive.infolist() if not m.filename.endswith("/")]
             _check_members(path, members, shown)
             bad = archive.testzip() if check else None
@@ -104,7 +104,7 @@ def unpack(
             raise OutputError(
                 f"{shown} cannot be unpacked into {cache_dir()}: {error.strerror}; set DEEPCAMS_CACHE"
             ) from error
-        cut = "not a zip" in str(error)  # the directory at a zip's end is not there
+        cut = "not a zip" in str(error)  # the directory at the end is missing
         found = "a truncated one" if cut else f"a damaged one ({error})"
         raise InputError(shown, "a whole zip", found, "download it again") from error
 
@@ -205,12 +205,12 @@ def _extract(
             ):
                 shutil.copyfileobj(
                     stream, target, _PIECE
-                )  # never more than promised, and the check sum holds
+                )  # bounded by the declared size; verifies the checksum
         try:
             part.rename(folder)
         except OSError:
             if folder.is_dir() and _complete(folder, members):
-                return  # another process was quicker
+                return  # another process finished first
             shutil.rmtree(folder, ignore_errors=True)
             part.rename(folder)
     finally:

@@ -1,4 +1,4 @@
-"""Open one data file as xarray datasets: only its coordinates are read, and no file stays open."""
+"""Open one data file as xarray datasets, reading only its coordinates and leaving no file open."""
 
 from __future__ import annotations
 
@@ -25,32 +25,32 @@ from deepcams.readers.formats.truncation import shortfall
 from deepcams.writers.target import Written, is_ours, written
 
 CHUNK_BYTES = 4 << 20
-"""What a lazy chunk should hold in memory as float32: nine frames of CAMS, one of GEOS-CF."""
+"""Target size in memory of a lazy float32 chunk, bytes: nine frames of CAMS, one of GEOS-CF."""
 MAX_CHUNK_BYTES = 64 << 20
-"""How far a chunk may grow so that a file's own (compressed) chunks are not read again and again."""
+"""Maximum size of a lazy chunk, bytes, when it is enlarged so that compressed chunks of the file are read once."""
 MOST_PLACES = 1 << 26
-"""Values of a map, and a quarter of a chunk's; a file of a few bytes can promise any number of them."""
+"""Maximum number of values of a map, and a quarter of that of a chunk; a tiny file can declare any size."""
 MOST_STEPS = 1 << 24
-"""Values of a coordinate."""
+"""Maximum number of values of a coordinate."""
 _WHOLE_LENGTH = "deepcams_times"
-"""Attribute of an unfinished store, once it is opened: times with those that are not written."""
+"""Attribute set on an opened unfinished store: its number of times, including those not yet written."""
 _KNOWN = ("time", "latitude", "longitude", "lat", "lon")
 
 
 def opened(file: DataFile) -> DataFile:
-    """Return a file with its datasets, so that it is opened once."""
+    """Return a file with its opened datasets, so that it is opened only once."""
     return replace(file, datasets=open_datasets(file))
 
 
 def open_datasets(file: DataFile) -> tuple[xr.Dataset, ...]:
-    """Open one data file, unless it is opened already.
+    """Open one data file, unless it is already open.
 
     Returns:
         one dataset; for a GRIB file one for each variable and grid.
 
     Raises:
-        InputError: the file is truncated or cannot be read as what it is.
-        MissingExtraError: GRIB, and ecCodes is not installed.
+        InputError: the file is truncated or cannot be read.
+        MissingExtraError: the file is GRIB and ecCodes is not installed.
     """
     if file.datasets:
         return file.datasets
@@ -67,14 +67,14 @@ def open_datasets(file: DataFile) -> tuple[xr.Dataset, ...]:
 
 @contextmanager
 def opening(file: DataFile, where: object = None) -> Iterator[None]:
-    """Turn whatever a library raises while a file is opened into one line.
+    """Convert any library's error while a file is opened to one line.
 
     Args:
-        file: that is opened.
-        where: for the message, where it stands for several (default: the file).
+        file: the file being opened.
+        where: name in the message if it represents several files (default: the file).
 
     Raises:
-        InputError: it cannot be read as what it is.
+        InputError: the file cannot be read.
     """
     where = where or file
     try:
@@ -94,7 +94,7 @@ def opening(file: DataFile, where: object = None) -> Iterator[None]:
 
 
 def check_whole(file: DataFile) -> None:
-    """Refuse a truncated file, and GRIB without ecCodes.
+    """Refuse a truncated file, and a GRIB file if ecCodes is not installed.
 
     Raises:
         InputError, MissingExtraError: see :func:`open_datasets`.
@@ -109,7 +109,7 @@ def check_whole(file: DataFile) -> None:
 
 
 def _loaded(dataset: xr.Dataset, file: DataFile) -> xr.Dataset:
-    """Read the coordinates, and close the file: reading opens it again, so thousands of files hold no handle."""
+    """Load the coordinates and close the file; it is reopened on reading, so thousands of files need no handles."""
     _check_sizes(dataset, file)
     dataset.attrs = _plain_values(dataset.attrs)
     for variable in dataset.variables.values():
@@ -130,15 +130,15 @@ def _plain_values(attributes: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return an attribute as a text or a number, whatever type a file gives it: they are compared and looked up."""
+    """Convert an attribute of any type to a text or a number, so that it can be compared and looked up."""
     return value if isinstance(value, str | int | float | np.number) else str(value)
 
 
 def _check_sizes(dataset: xr.Dataset, file: DataFile) -> None:
-    """Refuse what would take all memory to read, before any of it is read.
+    """Refuse a dataset that would exhaust the memory, before anything is read.
 
     Raises:
-        InputError: a coordinate, a map or a chunk of more values than any real one.
+        InputError: a coordinate, map or chunk is implausibly large.
     """
     for key, variable in dataset.variables.items():
         if key in dataset.coords or variable.ndim < 2:
@@ -151,17 +151,17 @@ def _check_sizes(dataset: xr.Dataset, file: DataFile) -> None:
 
 
 def check_size(file: object, what: str, found: int, most: int) -> None:
-    """Refuse more values than ``most``.
+    """Refuse more than ``most`` values.
 
     Raises:
-        InputError: there are more.
+        InputError: ``found`` exceeds ``most``.
     """
     if found > most:
         raise InputError(file, f"a {what} of at most {most:,} values", f"{found:,}")
 
 
 def _open_zarr(place: Place) -> xr.Dataset:
-    """Open a Zarr store lazily; at a URL by its consolidated metadata if it has any, as web servers list nothing."""
+    """Open a Zarr store lazily; at a URL through consolidated metadata, if any: web servers cannot be listed."""
     storage = storage_at(place)
     consolidated = False
     if isinstance(place, Url):
@@ -185,10 +185,11 @@ def _open_zarr(place: Place) -> xr.Dataset:
 
 
 def _open_netcdf(path: Path, file: DataFile) -> xr.Dataset:
-    """Open a netCDF file lazily, with one handle for all who have it open.
+    """Open a netCDF file lazily, with one shared handle per file.
 
-    A second handle of a file that holds texts, as the data store's ``expver`` or times in words, may crash the process
-    (Unidata/netcdf4-python 1444). Handles go by the file's size and time of change, so a new version is read anew.
+    A second handle of a file with string variables, such as the data store's ``expver`` or times as text, may crash the
+    process (Unidata/netcdf4-python 1444). Handles are keyed by file size and modification time, so that a new version
+    is read again.
     """
     import netCDF4
     from xarray.backends import (
@@ -208,7 +209,7 @@ def _open_netcdf(path: Path, file: DataFile) -> xr.Dataset:
     manager: Any = CachingFileManager(netCDF4.Dataset, str(path), **options)
     store = NetCDF4DataStore(manager, mode="r")  # type: ignore[no-untyped-call]
     for name, variable in store.ds.variables.items():
-        if variable.ndim < 2:  # of texts all may be read while it is opened
+        if variable.ndim < 2:  # text chunks may be read on opening
             check_size(file, f"coordinate {name}", variable.size, MOST_STEPS)
     # To find the engine, xarray would import all that are installed: cfgrib takes as long as everything else.
     dataset = xr.open_dataset(
@@ -229,7 +230,7 @@ def _open_netcdf(path: Path, file: DataFile) -> xr.Dataset:
 
 
 def unfinished(file: DataFile, dataset: xr.Dataset) -> Written | None:
-    """Return what is written of an unfinished Zarr output of deepcams; ``None`` for anything else."""
+    """Return the written part of an unfinished Zarr output of deepcams; ``None`` for anything else."""
     names = [
         name for name, array in field_variables(dataset).items() if array.dims == DIMS
     ]
@@ -241,10 +242,10 @@ def unfinished(file: DataFile, dataset: xr.Dataset) -> Written | None:
 
 
 def _only_written(dataset: xr.Dataset, file: DataFile) -> xr.Dataset:
-    """Leave out the times of an unfinished store that were not written yet.
+    """Drop the times of an unfinished store that are not yet written.
 
     Raises:
-        InputError: none was.
+        InputError: no time is written yet.
     """
     found = unfinished(file, dataset)
     if found is None:
@@ -254,15 +255,13 @@ def _only_written(dataset: xr.Dataset, file: DataFile) -> xr.Dataset:
         do = "give the command that began it again"
         raise InputError(file, "a store with hours", words, do)
     times = np.flatnonzero(found.times)
-    prefix = (
-        times.size == times[-1] + 1
-    )  # a slice is read faster than places one by one
+    prefix = times.size == times[-1] + 1  # a slice is read faster than an index array
     part = dataset.isel(time=slice(0, times.size) if prefix else times)
     return part.assign_attrs({_WHOLE_LENGTH: found.times.size})
 
 
 def field_variables(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
-    """Return the data variables that may be fields: two dimensions or more, and no cell bounds."""
+    """Return the data variables that may be fields: at least two dimensions, and not cell bounds."""
     bounds = {
         array.attrs.get("bounds", array.encoding.get("bounds"))
         for array in dataset.variables.values()
@@ -277,7 +276,7 @@ def field_variables(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
 
 
 def reason(error: BaseException) -> str:
-    """Return an error of a library in a few words."""
+    """Summarise an error of a library in a few words."""
     words = str(
         error.args[1] if isinstance(error, OSError) and len(error.args) > 1 else error
     )
@@ -285,15 +284,15 @@ def reason(error: BaseException) -> str:
 
 
 def again(path: Place) -> str:
-    """Return what to do about a damaged file: an output of deepcams cannot be downloaded."""
+    """Return the advice for a damaged file: output of deepcams cannot be downloaded again."""
     return "make it again" if is_ours(path) else "download it again"
 
 
 def pieces(array: xr.DataArray, file: DataFile) -> Iterator[np.ndarray]:
-    """Read a variable's values, a few times at once.
+    """Read a variable's values, a few times per block.
 
     Raises:
-        InputError: values that cannot be read.
+        InputError: values cannot be read.
     """
     if not array.size:
         return
@@ -313,7 +312,7 @@ def pieces(array: xr.DataArray, file: DataFile) -> Iterator[np.ndarray]:
 
 
 def chunk_sizes(array: xr.DataArray) -> tuple[int, ...]:
-    """Return a chunk's length along each dimension: some times (else of the longest other dimension), whole maps."""
+    """Return a chunk's length along each dimension: whole maps, for some times (else along the longest dimension)."""
     named = [
         axis for axis, name in enumerate(array.dims) if name in COORDINATE_NAMES["time"]
     ]
@@ -327,11 +326,11 @@ def chunk_sizes(array: xr.DataArray) -> tuple[int, ...]:
 
 
 def chunk_length(per_time: int, own: Any) -> int:
-    """Return how many times a chunk holds.
+    """Return the number of times in a chunk.
 
     Args:
-        per_time: bytes of one map as float32.
-        own: times in the file's own chunks, if it has any.
+        per_time: size of one map as float32, bytes.
+        own: number of times in the file's own chunks, if it has any.
     """
     length = max(CHUNK_BYTES // per_time, 1)
     if not isinstance(own, int) or own <= 0:

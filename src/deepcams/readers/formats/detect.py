@@ -1,4 +1,4 @@
-"""Find the files that paths stand for, and recognise each by its content, whatever its name."""
+"""Find the files that paths stand for, and recognise each by its content, regardless of its name."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ KINDS = {
     "zip": "zip",
     "other": "other",
 }
-"""Kinds of content in people's words."""
+"""Display names of the kinds of content."""
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _HEAD = 1024
 
@@ -41,14 +41,14 @@ class DataFile:
     """One file (or Zarr store) with data.
 
     Attributes:
-        path: where its bytes are, absolute, so that another process finds them: for a member of a zip, and for a file
-            at a URL, in the cache; of a Zarr store at a URL, which is read in place, the URL.
-        kind: what its content is.
-        given: the path or URL as the user knows it.
-        member: the member's name where ``given`` is a zip.
-        folder: the folder it was found in; ``None`` where it was named itself.
-        source: who opens it, where the user says so (:data:`deepcams.readers.SOURCE`).
-        datasets: what :func:`~deepcams.readers.formats.datasets.open_datasets` made of it, once it is opened.
+        path: absolute path of the data, valid in other processes: in the cache for a member of a zip and for a file
+            at a URL; the URL of a Zarr store, which is read in place.
+        kind: kind of content.
+        given: the path or URL as the user gave it.
+        member: name of the member if ``given`` is a zip.
+        folder: folder in which it was found; ``None`` if it was named itself.
+        source: name of the source that opens it, if chosen (:data:`deepcams.readers.SOURCE`).
+        datasets: result of :func:`~deepcams.readers.formats.datasets.open_datasets`, once it is opened.
     """
 
     path: Place
@@ -61,13 +61,13 @@ class DataFile:
 
     @property
     def local(self) -> Path:
-        """The file on this machine; a Zarr store at a URL has none."""
+        """The local file; not available for a Zarr store at a URL."""
         assert isinstance(self.path, Path)
         return self.path
 
     @property
     def request(self) -> Place:
-        """What the user asked for that this file is a part of: its zip or folder, else the file itself."""
+        """The user's argument that this file comes from: its zip or folder, else the file itself."""
         return self.given if self.member or self.folder is None else self.folder
 
     def __str__(self) -> str:
@@ -75,7 +75,7 @@ class DataFile:
 
 
 def kind_of(head: bytes) -> Kind | None:
-    """What content begins with these bytes; ``None`` for anything that is no data."""
+    """Return the kind of data that begins with these bytes; ``None`` if it is not data."""
     if head[:3] == b"CDF" and head[3:4] in (b"\x01", b"\x02", b"\x05"):
         return "netcdf3"
     if head[:8] == _HDF5 or head[512:520] == _HDF5:
@@ -86,7 +86,7 @@ def kind_of(head: bytes) -> Kind | None:
 
 
 def looks_like(head: bytes) -> str:
-    """What content that is no data looks like, in words."""
+    """Describe content that is not data."""
     if not head:
         return "an empty file"
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
@@ -123,10 +123,10 @@ def looks_like(head: bytes) -> str:
 
 
 def _head(path: Path) -> bytes:
-    """A file's first bytes.
+    """Return a file's first bytes.
 
     Raises:
-        InputError: a link that leads nowhere, or what is no file: reading a pipe would wait for ever.
+        InputError: a dangling link, or not a regular file: reading a pipe would block.
     """
     if not path.exists():
         raise InputError(
@@ -157,12 +157,12 @@ def _holds_zarr(path: Path) -> bool:
         with zipfile.ZipFile(path) as archive:
             names = {name.rpartition("/")[2] for name in archive.namelist()}
     except BAD_ZIP:
-        return False  # unpacking says what is wrong
+        return False  # unpacking reports the error
     return bool(names & {"zarr.json", ".zgroup", ".zarray", ".zmetadata"})
 
 
 def _expand(path: Path) -> Iterator[tuple[Path, bool]]:
-    """Files and stores that one path stands for, each with whether it was found in a folder."""
+    """Yield the files and stores that a path stands for, each with whether it was found in a folder."""
     if path.is_dir():
         if _is_zarr(path):
             yield path, False
@@ -198,21 +198,21 @@ def _walk(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
             continue
         if (
             entry / ".deepcams"
-        ).is_dir():  # what deepcams wrote beside its input is no input; name it to open it
+        ).is_dir():  # deepcams' own output in the folder is not input unless named
             continue
         if (
             not entry.exists() or entry.is_file() or _is_zarr(entry)
-        ):  # (a link to nothing is told of, not left out)
+        ):  # a dangling link is reported, not left out
             yield entry
         elif (
             entry.is_dir() and entry.resolve() not in above
-        ):  # a link to a folder above would never end
+        ):  # a link to a parent folder would recurse endlessly
             yield from _walk(entry, above)
 
 
 @dataclass(frozen=True)
 class _Found:
-    """A file or store that was found, and what it is."""
+    """A file or store that was found, and its kind."""
 
     place: Place
     kind: Kind | None
@@ -225,17 +225,17 @@ def find_files(
 ) -> list[DataFile]:
     """Find all data files that ``paths`` stand for; zips are unpacked (once, into the cache), folders walked.
 
-    A file given by name or glob must hold data; in a folder what is no data is left out, with a notice. Files at URLs
-    are copied to the cache, once; Zarr stores there are not.
+    A file given by name or glob must hold data; in a folder other files are left out, with a notice. Files at URLs
+    are copied to the cache once; Zarr stores at URLs are read in place.
 
     Args:
         paths: files, folders, globs and URLs.
-        urls: whether URLs may be among them.
-        others: whether a file given by name or glob may hold anything else (kind ``other``), which some source opens.
+        urls: whether URLs are allowed.
+        others: whether a file given by name or glob may have another format (kind ``other``), for sources that open it.
 
     Raises:
-        InputError: nothing there, no data, or a damaged file, saying which and what it looks like.
-        MissingExtraError: a URL, and obstore is not installed.
+        InputError: nothing is found, a file is not data, or a file is damaged; the message describes its content.
+        MissingExtraError: a URL is given and obstore is not installed.
     """
     given = listed_places(paths) if urls else list[str | Place](listed(paths))
     if not given:
@@ -286,7 +286,7 @@ def _found_there(url: Url) -> Iterator[_Found]:
 
 
 def _all_recognised(found: list[_Found]) -> list[DataFile]:
-    """Make files of what was found; those at URLs are copied to the cache together."""
+    """Return the data files for what was found; those at URLs are copied to the cache together."""
     remote = [
         (each.place, each.about)
         for each in found

@@ -1,9 +1,9 @@
-"""GRIB files, message by message: which message is hour t, and its values, read from its own place in the file.
+"""GRIB files, read message by message: one message is selected per hour and read at its own offset in the file.
 
-A file may mix editions, analyses and forecast steps, final and rapid versions, in any order. One rule decides: the
-valid time is the hour; of several messages for one hour an analysis goes before a forecast, a shorter step before a
-longer one, and a version of a lower number (final) before one of a higher number (rapid). Two messages between which
-the rule does not decide must have the same values.
+A file may mix editions, analyses and forecast steps, final and rapid versions, in any order. One rule applies: the
+hour is the valid time; of several messages for one hour an analysis takes precedence over a forecast, a shorter step
+over a longer one, and a lower version number (final) over a higher one (rapid). Two messages of equal precedence must
+have the same values.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _DESCRIPTION = (
     "gridType",
     "typeOfLevel",
 )
-"""Keys that become attributes ``GRIB_..`` of the variable."""
+"""Keys that become ``GRIB_..`` attributes of the variable."""
 _KEYS = (
     *_CORNERS,
     *_DESCRIPTION,
@@ -67,18 +67,18 @@ _MISSING = 1e36
 _UNIT_KEYS = ("indicatorOfUnitOfTimeRange", "indicatorOfUnitForTimeRange")
 _STEP_KEYS = ("forecastTime", "P1", "P2", "lengthOfTimeRange")
 _UNITS = (0, 1, 2, 3, 10, 11, 12, 13, 14)
-"""Minutes to months, some hours, seconds or parts of an hour (GRIB code tables 4 and 4.4)."""
+"""Accepted units of steps: minutes to months, multiples or fractions of an hour, seconds (GRIB code tables 4, 4.4)."""
 _MOST_STEP = 1_000_000
 
 
 @dataclass(frozen=True)
 class Message:
-    """One GRIB message, as its header describes it.
+    """The header of one GRIB message.
 
     Attributes:
         path: the file.
-        offset: its place in the file, bytes.
-        keys: values of ecCodes's keys; ``None`` where the message has none.
+        offset: position in the file, bytes.
+        keys: values of ecCodes keys; ``None`` for keys that the message lacks.
     """
 
     path: Path
@@ -87,7 +87,7 @@ class Message:
 
     @property
     def time(self) -> np.datetime64:
-        """When the values are valid, ``datetime64[ns]``."""
+        """The valid time, ``datetime64[ns]``."""
         day, clock = (
             f"{self.keys['validityDate']:08}",
             f"{self.keys['validityTime']:04}",
@@ -97,26 +97,26 @@ class Message:
 
     @property
     def grid(self) -> tuple[Any, ...]:
-        """Equal for messages on one grid."""
+        """A key of the grid, equal for messages on the same grid."""
         corners = tuple(round(float(self.keys[key] or 0) % 360, 4) for key in _CORNERS)
         shape = ("gridType", "Ni", "Nj", "iScansNegatively", "jPointsAreConsecutive")
         return *corners, *(self.keys[key] for key in shape)
 
     @property
     def rank(self) -> tuple[bool, int, int]:
-        """Of the messages of one hour the one of the lowest rank is taken."""
+        """The precedence; of the messages for one hour that of the lowest rank is used."""
         version = str(self.keys["expver"] or "")
         number = int(version) if version.isdigit() else 1 << 30
         return self.is_forecast, int(self.keys["endStep"] or 0), number
 
     @property
     def is_forecast(self) -> bool:
-        """Whether it is a step of a forecast, not an analysis."""
+        """Whether it is a forecast step rather than an analysis."""
         return self.keys["dataType"] in ("fc", "cf", "pf") or bool(self.keys["endStep"])
 
     @property
     def kind(self) -> str:
-        """The rank in words."""
+        """The rank as display text."""
         version = f" of version {self.keys['expver']}" if self.keys["expver"] else ""
         return (
             f"{self.keys['endStep']} h forecast{version}"
@@ -129,7 +129,7 @@ def scan(path: Path, where: object) -> list[Message]:
     """Read the headers of all messages, in the file's order.
 
     Raises:
-        InputError: bytes that are no message, or a header that cannot be read.
+        InputError: invalid bytes between messages, or an unreadable header.
         MissingExtraError: ecCodes is not installed.
     """
     eccodes = need("eccodes")
@@ -154,10 +154,10 @@ def scan(path: Path, where: object) -> list[Message]:
 
 
 def _check_steps(eccodes: Any, handle: Any, where: object) -> None:
-    """Refuse steps from which ecCodes would compute the valid time for ever, or crash.
+    """Refuse steps for which ecCodes would hang or crash while computing the valid time.
 
     Raises:
-        InputError: an unknown unit of time, or a step of more than any real one.
+        InputError: an unknown time unit, or an implausibly large step.
     """
     for key in _UNIT_KEYS:
         unit = _key(eccodes, handle, key)
@@ -177,12 +177,12 @@ def _key(eccodes: Any, handle: Any, key: str) -> Any:
 
 
 class _Maps(BackendArray):
-    """Maps as an array that reads only the messages it is indexed with: (layer, time, row, column).
+    """A lazy array of maps (layer, time, row, column) that reads only the indexed messages.
 
     Args:
         messages: (layer, time); ``None`` where a layer has no message at a time.
-        shape: of a map.
-        by_columns: whether values follow each other along columns.
+        shape: shape of a map.
+        by_columns: whether values are stored column by column.
     """
 
     def __init__(
@@ -196,7 +196,7 @@ class _Maps(BackendArray):
         self.dtype = np.dtype(np.float32)
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        """Read what a key of xarray's stands for."""
+        """Read the values selected by an xarray indexer."""
         support = indexing.IndexingSupport.OUTER
         return indexing.explicit_indexing_adapter(key, self.shape, support, self._read)
 
@@ -242,19 +242,19 @@ class _Maps(BackendArray):
 
 
 def open_grib(paths: Sequence[Path], where: object) -> list[xr.Dataset]:
-    """Open GRIB files together, lazily: how messages are spread over files makes no difference.
+    """Open GRIB files together, lazily; the distribution of messages over files does not matter.
 
     Args:
         paths: the files.
-        where: the files as the user knows them, for messages.
+        where: name of the files in messages.
 
     Returns:
-        a dataset for each variable and grid, with dimensions time, latitude and longitude, and ``level`` or
-        ``number`` (of the ensemble) before them where there are several. Variables on grids that are not regular
-        latitudes and longitudes have a dimension ``values`` and no places.
+        a dataset for each variable and grid, with dimensions time, latitude and longitude, preceded by ``level`` or
+        ``number`` (of the ensemble) if there are several. Variables on other than regular latitude-longitude grids
+        have a dimension ``values`` and no coordinates.
 
     Raises:
-        InputError: no message, or two different ones for one hour between which the rule does not decide.
+        InputError: there is no message, or two messages of equal precedence for one hour differ.
         MissingExtraError: ecCodes is not installed.
     """
     messages = [message for path in paths for message in scan(path, where)]
@@ -268,7 +268,7 @@ def open_grib(paths: Sequence[Path], where: object) -> list[xr.Dataset]:
 
 
 def _dataset(messages: list[Message], where: object) -> xr.Dataset:
-    """All messages of one variable and grid."""
+    """Return the dataset of all messages of one variable and grid."""
     keys = messages[0].keys
     name = str(keys["shortName"])
     if name in ("unknown", "~"):
@@ -304,20 +304,20 @@ def _dataset(messages: list[Message], where: object) -> xr.Dataset:
 
 
 def _points(keys: dict[str, Any]) -> int:
-    """How many values a message says it has; only a regular grid has rows and columns of one length."""
+    """Return the number of values that a message declares; only a regular grid has rows of equal length."""
     if keys["gridType"] == "regular_ll":
         return int(keys["Ni"] or 0) * int(keys["Nj"] or 0)
     return int(keys["numberOfDataPoints"] or 0)
 
 
 def _common(messages: Sequence[Message], key: str) -> Any:
-    """The value of a key that all messages share; several as one text."""
+    """Return the value of a key that all messages share; several values are joined to one text."""
     found = {message.keys[key] for message in messages}
     return found.pop() if len(found) == 1 else ", ".join(sorted(map(str, found)))
 
 
 def _coordinates(keys: dict[str, Any], shape: tuple[int, int]) -> dict[str, np.ndarray]:
-    """Latitudes and longitudes of a regular grid, in the message's order."""
+    """Return latitudes and longitudes of a regular grid, in the message's order."""
     first, last, west, east = (float(keys[key]) for key in _CORNERS)
     if keys["iScansNegatively"]:
         west, east = west + (360 if west < east else 0), east
@@ -330,7 +330,7 @@ def _coordinates(keys: dict[str, Any], shape: tuple[int, int]) -> dict[str, np.n
 
 
 def _layers(messages: list[Message]) -> tuple[str, dict[Any, list[Message]]]:
-    """The messages of each level, else of each member of the ensemble."""
+    """Return the messages of each level, else of each ensemble member."""
     dimension = (
         "level"
         if len({message.keys["level"] for message in messages}) > 1
@@ -345,10 +345,10 @@ def _layers(messages: list[Message]) -> tuple[str, dict[Any, list[Message]]]:
 def _by_time(
     messages: list[Message], times: np.ndarray, reader: _Maps, where: str
 ) -> list[Message | None]:
-    """The message that the rule takes for each time.
+    """Return the message of the highest precedence for each time.
 
     Raises:
-        InputError: the rule does not decide between two messages of different values.
+        InputError: two messages of equal precedence have different values.
     """
     hours: dict[np.datetime64, list[Message]] = {}
     for message in messages:
@@ -376,7 +376,7 @@ def _by_time(
 
 
 def _same(reader: _Maps, one: Message, other: Message) -> bool:
-    """Whether two messages have the same values, as far as 16 bits of their range tell."""
+    """Return whether two messages have the same values, within 16 bits of their range."""
     first, second = reader.decode(one), reader.decode(other)
     if np.array_equal(first, second, equal_nan=True):
         return True

@@ -1,4 +1,4 @@
-"""Find the data that a URL stands for: a Zarr store, which is read in place, files, which are copied, or a folder."""
+"""Find the data at a URL: a Zarr store (read in place), files (copied), or a folder of either."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from deepcams.core.url import Url
 from deepcams.files.object_storage import About, ObjectStorage, StorageError
 
 ZARR = ("zarr.json", ".zgroup", ".zmetadata")
-"""Names of which one is in the root of any Zarr store."""
+"""File names, one of which is in the root of every Zarr store."""
 _HEAD = 1024
 
 
@@ -20,9 +20,9 @@ class Remote:
     """A Zarr store or a file at a URL.
 
     Attributes:
-        url: where it is.
-        about: what the server says of the file; ``None``: it is a Zarr store.
-        folder: the folder it was found in; ``None`` where it was named itself.
+        url: URL of the store or file.
+        about: metadata of the file; ``None`` for a Zarr store.
+        folder: folder in which it was found; ``None`` if it was named itself.
     """
 
     url: Url
@@ -38,10 +38,10 @@ def find_remote(url: Url) -> Iterator[Remote]:
     """Yield the stores and files that a URL stands for.
 
     Args:
-        url: of a Zarr store or a file; in an object store also of a folder, or with ``*`` in its last parts.
+        url: URL of a Zarr store or a file; in an object store also of a folder, or with ``*`` in its last parts.
 
     Raises:
-        InputError: there is nothing, or the server does not let it be read.
+        InputError: nothing is found, or the server refuses access.
     """
     if "*" in url.path and not url.is_web:
         yield from _matching(url)
@@ -70,7 +70,7 @@ def find_remote(url: Url) -> Iterator[Remote]:
 
 
 def _has(storage: ObjectStorage, name: str) -> bool:
-    """Return whether there is an object; a web server may refuse to say so for what it does not have."""
+    """Return whether an object exists; a web server may answer requests for missing objects with a refusal."""
     try:
         return storage.exists(name)
     except StorageError as error:
@@ -87,7 +87,7 @@ def _about(url: Url) -> About | None:
         except StorageError:
             if not url.is_web:
                 raise
-            # Perhaps an address that is signed for reading alone.
+            # The URL may be signed for reading only.
             return storage.about_by_reading(url.name)
     except StorageError as error:
         raise StorageError(url, error.found) from None
@@ -124,7 +124,7 @@ def _matching(url: Url) -> Iterator[Remote]:
 
 
 def _sorted_out(folder: Url, objects: dict[str, About]) -> Iterator[Remote]:
-    """Yield a folder's Zarr stores and files, but no hidden ones, indexes of GRIB or the insides of stores."""
+    """Yield a folder's Zarr stores and files, without hidden files, GRIB indexes and the contents of stores."""
     stores: list[str] = []
     roots = {
         key.rpartition("/")[0] for key in objects if key.rpartition("/")[2] in ZARR

@@ -1,6 +1,6 @@
-"""Whether a file is whole, told from its own first bytes and its length, without reading its values.
+"""Detection of truncated files from their headers and lengths, without reading values.
 
-The libraries do not say it: a classic netCDF that was cut reads as zeros, a GRIB loses its last messages.
+The libraries do not detect them: a truncated classic netCDF file reads as zeros, a GRIB file loses its last messages.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _UNKNOWN_LENGTH = (0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF)
 
 
 class _ClassicHeader:
-    """Reads the header of a classic netCDF (CDF-1, CDF-2, CDF-5) as the netCDF format specification lays it out."""
+    """Parser of classic netCDF headers (CDF-1, CDF-2, CDF-5), after the netCDF format specification."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -31,7 +31,7 @@ class _ClassicHeader:
 
     def _take(self, size: int) -> bytes:
         if size > self._size - self._file.tell():
-            raise EOFError  # before memory is taken for what is not there
+            raise EOFError  # before memory is allocated for absent data
         return self._file.read(size)
 
     def _skip_name(self) -> None:
@@ -45,7 +45,7 @@ class _ClassicHeader:
             self._take(-(-self._number(self._count) * size // 4) * 4)
 
     def needed(self) -> int:
-        """Bytes that the variables need, from the file's start."""
+        """Return the file size that the variables need, bytes."""
         records = self._number(self._count)
         if records in _UNKNOWN_LENGTH:
             records = 0
@@ -86,7 +86,7 @@ class _ClassicHeader:
 
 
 def _hdf5_needed(file: BinaryIO) -> int:
-    """The end-of-file address in an HDF5 superblock (HDF5 file format specification, version 3.0, II.A)."""
+    """Return the end-of-file address of an HDF5 superblock (HDF5 file format specification, version 3.0, II.A)."""
     head = file.read(64)
     at = {0: 40, 1: 44, 2: 28, 3: 28}.get(head[8])
     offset_size = head[13] if head[8] < 2 else head[9]
@@ -96,7 +96,7 @@ def _hdf5_needed(file: BinaryIO) -> int:
 
 
 def _grib_needed(file: BinaryIO, size: int) -> int:
-    """Where the last GRIB message ends (a message says its own length)."""
+    """Return the offset at which the last GRIB message ends (each message declares its length)."""
     position = 0
     while position < size:
         file.seek(position)
@@ -104,7 +104,7 @@ def _grib_needed(file: BinaryIO, size: int) -> int:
         start = head.find(b"GRIB")
         if start < 0:
             if head.strip(b"\0\r\n \t7"):
-                break  # neither a message nor padding: the decoder will say what it is
+                break  # neither a message nor padding: the decoder reports it
             position += max(len(head) - 3, 1)
             continue
         if start:
@@ -125,7 +125,7 @@ def _grib_needed(file: BinaryIO, size: int) -> int:
 
 
 def shortfall(path: Path, kind: str) -> str:
-    """How a file falls short of its own length, in words; empty if it is whole.
+    """Describe by how much a file is truncated; empty if it is complete.
 
     Args:
         path: the file.
