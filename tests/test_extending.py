@@ -228,7 +228,10 @@ def test_a_score_is_a_column_of_evaluate_and_validate(
     ("change", "told"),
     [
         ({"figure": None}, "expected either figure or of_series, found both or"),
-        ({"key": "n"}, "expected its own name as the key, letters and digits and no"),
+        (
+            {"key": "n"},
+            "expected a key that is its registered name, of letters and digits",
+        ),
         ({"better": "most"}, "expected better as one of higher, lower, zero, one"),
         ({"terms": ("cubed",)}, "expected terms among absolute, .*, found cubed"),
         ({"figure": lambda pairs: pairs.terms["no"]}, "score 'FB' fails: KeyError"),

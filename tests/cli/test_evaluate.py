@@ -274,8 +274,8 @@ def test_a_folder_has_all_tables_and_figures_and_plots_draw_from_its_json(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--thresholds", "35,15"], "each above the one before"),
-        (["--thresholds", "35,35"], "each above the one before"),
+        (["--thresholds", "35,15"], "increasing positive concentrations"),
+        (["--thresholds", "35,35"], "increasing positive concentrations"),
         (["--thresholds", "-1"], "positive"),
         (["--thresholds", "nan"], "positive"),
         (["--thresholds", "a"], "numbers"),

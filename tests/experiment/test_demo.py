@@ -168,13 +168,13 @@ def test_what_no_demo_has_made_is_not_touched(tmp_path: Path) -> None:
     own.mkdir()
     (own / "data").write_text("years of work")
     with pytest.raises(
-        OutputError, match=r"holds pm25\.zarr, made by no demo; name another folder"
+        OutputError, match=r"holds pm25\.zarr, not made by a demo; name another folder"
     ):
         demo(tmp_path, bbox=SMALL, period=DAY)
     assert [path.name for path in tmp_path.iterdir()] == ["pm25.zarr"]
     (tmp_path / ".deepcams-demo").mkdir()  # also where a demo has been before
     (tmp_path / ".deepcams-demo" / "identity.json").write_text('{"seed": 7}')
-    with pytest.raises(OutputError, match="was made by no demo"):
+    with pytest.raises(OutputError, match="was not made by a demo"):
         demo(tmp_path, bbox=SMALL, period=DAY)
     assert (own / "data").read_text() == "years of work"
 

@@ -90,7 +90,7 @@ def test_options_that_do_not_go_together(refused: Command) -> None:
     people = ("--population", "simulated")
     said = zones_said(refused, *people, "--classes", "5,5")
     assert "increasing numbers above 0, found 5,5" in said
-    assert "numbers with commas" in zones_said(refused, *people, "--classes", "low")
+    assert "separated by commas" in zones_said(refused, *people, "--classes", "low")
     said = zones_said(refused, *people, "--classes", "who", "--over", "month")
     assert "days or years of pm2p5" in said
     assert "a population" in zones_said(refused, "--layout", "healthiar")

@@ -243,7 +243,10 @@ def test_nothing_of_a_person_leaves_the_table(
         ("PATIENT-7431,48.20817,16.37382,2019-12-31,2019-12-30", "row 1"),
         ("PATIENT-7431,48.20817,16.37382,2018-12-31,2018-12-31", "none of 1 rows"),
         ("PATIENT-7431,-48.20817,16.37382,,", "none of 1"),
-        ("PATIENT-7431,48.20817,16.37382,,,Stephansplatz 1,a,b", "a table with a head"),
+        (
+            "PATIENT-7431,48.20817,16.37382,,,Stephansplatz 1,a,b",
+            "a table with a header",
+        ),
     ],
 )
 def test_no_message_names_a_person(row: str, says: str, command: Command) -> None:

@@ -170,7 +170,7 @@ def test_months_of_local_days_have_dates_and_no_bounds(
     ("settings", "words"),
     [
         ({"over": "day"}, "expected hourly fields for --over day, found daily means"),
-        ({"over": "year", "days": "zones"}, "--days: expected utc, as the daily"),
+        ({"over": "year", "days": "zones"}, "--days: expected utc, as in the daily"),
         (
             {"over": "month", "percentiles": [100]},
             "--percentile: expected numbers above",
@@ -190,5 +190,5 @@ def test_too_few_days_are_one_line(
     field_of: Callable[..., xr.DataArray], tmp_path: Path
 ) -> None:
     means_to(field_of(GRID, hours=48), tmp_path / "d.zarr", levels=["none"])
-    with pytest.raises(InputError, match="expected a month of which 75 % of the days"):
+    with pytest.raises(InputError, match="expected a month with 75 % of its days"):
         means_to(tmp_path / "d.zarr", tmp_path / "m.zarr", over="month")

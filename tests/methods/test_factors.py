@@ -72,7 +72,9 @@ def test_other_factors_are_refused() -> None:
             build("none", "bicubic", factor=factor)
     with pytest.raises(InputError, match="--factor: expected 3 or 5, found 7"):
         build("none", "bicubic", factor=7)
-    with pytest.raises(InputError, match=r"a method in space for it .*found cellnet"):
+    with pytest.raises(
+        InputError, match=r"a method in space that supports it .*found cellnet"
+    ):
         build("none", "cellnet", factor=5)
     assert build("none", "best", factor=5).name.startswith("log-bicubic")
 

@@ -229,7 +229,7 @@ def test_half_the_hours_of_weather_are_used_and_the_rest_is_said(
     half = weather(tmp_path / "half.nc", hours=4)
     assert downscaled(tmp_path, network(0.3, WEATHER), half) == 0
     said = capsys.readouterr().err
-    assert "does not reach 3 hours, done without boundary-layer" in said
+    assert "does not cover 3 hours, computed without boundary-layer" in said
     assert "no wind-east in the files" in said
     made = xr.open_dataset(tmp_path / "out.nc").pm2p5
     plain = joint(network(0.3, WEATHER)).downscale(random_field(REGION, 3))

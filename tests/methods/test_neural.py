@@ -144,7 +144,7 @@ def test_out_of_memory_falls_to_tiles_and_says_so(
 ) -> None:
     field, method = random_field(GLOBE, 2), spatial(checkpoints["abpn"])
     passed = out_of_memory_above(32 * 32, method, monkeypatch)
-    with pytest.warns(DeepcamsNotice, match="going on in tiles") as notices:
+    with pytest.warns(DeepcamsNotice, match="continuing in tiles") as notices:
         fine = method.downscale(field)
     assert len(notices) == 1  # the second frame does not fail again
     assert set(passed) == {32}
@@ -177,7 +177,9 @@ def test_temporal_falls_to_one_hour_at_a_time(
         return interpolate(frames, t, estimate)
 
     monkeypatch.setattr(method.network, "interpolate", one_only)
-    with pytest.warns(DeepcamsNotice, match="inner hours at once: 2: going on with 1"):
+    with pytest.warns(
+        DeepcamsNotice, match="inner hours at once: 2: continuing with 1"
+    ):
         found = method.downscale(field).values
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 

@@ -273,7 +273,7 @@ def test_an_original_that_says_nothing_is_told_of(
     assert main([*arguments, str(tmp_path / "nothing.nc")]) == 0
     told = capsys.readouterr()
     assert (
-        "the original has no value at the stations' places and hours: the field stands alone"
+        "the original has no value at the stations' places and hours: only the field is compared"
         in told.err
     )
     assert told.err.count("\n") == 1
@@ -380,7 +380,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_work(
         "deepcams.stations.from_files.open_openaq",
         lambda *_, **__: pytest.fail("work was begun"),
     )
-    assert "written to" in refused(
+    assert "not a writable folder" in refused(
         files["field"], "--stations", files["stations"], "-o", tmp_path / "a" / "b"
     )
     assert not (tmp_path / "a").exists()

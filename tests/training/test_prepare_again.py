@@ -87,7 +87,7 @@ def test_overwrite(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("x")
     for overwrite in (False, True):
-        with pytest.raises(OutputError, match="no training store"):
+        with pytest.raises(OutputError, match="not a training store"):
             prepare(tmp_path / "a", tmp_path / "mine", overwrite=overwrite)
     assert (tmp_path / "mine" / "thesis.txt").exists()
     with pytest.raises(OutputError, match="name of its own"):

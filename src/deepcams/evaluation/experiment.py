@@ -109,7 +109,7 @@ class Experiment:
         if not (self.thresholds and rising and math.isfinite(self.thresholds[-1])):
             raise InputError(
                 "--thresholds",
-                "positive concentrations in ug m-3, each above the one before",
+                "increasing positive concentrations in ug m-3",
                 ",".join(f"{each:g}" for each in self.thresholds) or "none",
             )
         if self.resolution == "coarse" and self.task != "temporal":
@@ -171,7 +171,7 @@ def parse_thresholds(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(each) for each in text.split(","))
     except ValueError as error:
-        expected = "numbers with commas between, ug m-3"
+        expected = "numbers separated by commas, ug m-3"
         raise InputError("--thresholds", expected, repr(text)) from error
 
 
@@ -289,7 +289,7 @@ def blocks(times: np.ndarray, experiment: Experiment) -> list[slice]:
         )
     if left_out:
         notice(
-            f"{left_out} {unit} at the ends of consecutive runs lie between no two kept frames and are not scored"
+            f"{left_out} {unit} at the ends of consecutive runs are not between two kept frames and are not scored"
         )
     return found
 

@@ -79,7 +79,7 @@ def checked(name: str, score: Any) -> Score:
             return f"a deepcams.evaluation.Score, found {type(score).__name__}"
         if score.key != name or not name.isidentifier() or name in _COLUMNS:
             found = f"key {score.key!r}"
-            return f"its own name as the key, letters and digits and no other column's, found {found}"
+            return f"a key that is its registered name, of letters and digits, and no other column's, found {found}"
         if score.better not in get_args(Better):
             return f"better as one of {', '.join(get_args(Better))}, found {score.better!r}"
         if (score.figure is None) == (score.of_series is None):

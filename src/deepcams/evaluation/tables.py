@@ -203,5 +203,5 @@ def check_folder(folder: Path) -> None:
     above = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
         raise OutputError(
-            f"{folder}: {above} is no folder that can be written to; name another folder"
+            f"{folder}: {above} is not a writable folder; name another folder"
         )

@@ -202,7 +202,7 @@ def _claim(folder: Path, settings: dict[str, Any]) -> None:
     present = [name for name in FILES.values() if (folder / name).exists()]
     if before is None and present:
         raise OutputError(
-            f"{folder} holds {', '.join(present)}, made by no demo; name another folder"
+            f"{folder} holds {', '.join(present)}, not made by a demo; name another folder"
         )
     if before is not None and differences(before, settings):
         _clear(folder)
@@ -217,7 +217,7 @@ def _clear(folder: Path) -> None:
         inputs = (output.identity() or {}).get("inputs", [])
         if [one["name"] for one in inputs] != [FILES["cams"]]:
             raise OutputError(
-                f"{output.path} was made by no demo; move it, or name another folder"
+                f"{output.path} was not made by a demo; move it, or name another folder"
             )
         output.discard()
     for old in (folder / FILES["truth"]).glob("simulated_*.nc"):

@@ -173,7 +173,7 @@ def alone(out: Path) -> Iterator[None]:
     """
     if out.exists() and not out.is_dir():
         raise OutputError(
-            f"{out}: a folder is needed, and a file of that name is there; name another one with -o"
+            f"{out}: expected a folder, found a file; name another folder with -o"
         )
     with locked(Records(out / STATE).lock, out):
         yield

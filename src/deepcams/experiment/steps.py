@@ -192,8 +192,8 @@ class ExperimentRun:
             grows and all(words.startswith(period) for words in changed)
         ):
             raise OutputError(
-                f"{step.name} was done with other settings ({'; '.join(changed[:2])}), and what was fetched is not "
-                f"thrown away: remove {place} by hand, or name another folder with -o"
+                f"{step.name} was done with other settings ({'; '.join(changed[:2])}), and fetched data are not "
+                f"deleted: remove {place} by hand, or name another folder with -o"
             )
 
     def _training(self, kind: Kind) -> Train:

@@ -92,7 +92,7 @@ def zones_to_file(request: ZoneRequest, progress: Progress | None = None) -> lis
         )
         if not people.year:
             notice(
-                "the year of the population is not in its file's name; say it with --population-year"
+                "the year of the population is not in its file's name; give it with --population-year"
             )
     field = open_exposure_field(request.field, request.variable)
     found = zone_exposure(
@@ -162,5 +162,5 @@ def _classes(text: str | None) -> tuple[float, ...] | Literal["who"]:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
-        expected = "numbers with commas between them (5,10,15), or who"
+        expected = "numbers separated by commas (5,10,15), or who"
         raise InputError("--classes", expected, repr(text)) from error

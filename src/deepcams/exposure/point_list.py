@@ -101,8 +101,8 @@ def points_of(
     _refuse(far, where, "a longitude within -180..360", "another number")
     if "start" not in columns:
         if "end" in columns:
-            do = f"name the first days start, or leave {columns['end']} out"
-            raise InputError(where, "a column start", "an end alone", do)
+            do = f"name the column of first days start, or remove {columns['end']}"
+            raise InputError(where, "a column start", "only an end", do)
         return PointList(ids, latitude, longitude)
     start = _days(table[columns["start"]], where, columns["start"])
     end = start
@@ -128,7 +128,7 @@ def _table(path: Path) -> pd.DataFrame:
             separator = max(",;\t", key=head.count)
             table = pd.read_csv(file, sep=separator, dtype=str, skipinitialspace=True)
             if not isinstance(table.index, pd.RangeIndex):
-                raise ValueError("more values than the head has names")
+                raise ValueError("more values than the header has names")
             return table
     except pd.errors.EmptyDataError:
         raise InputError(path, "at least one place", "an empty file") from None
@@ -138,7 +138,7 @@ def _table(path: Path) -> pd.DataFrame:
         raise
     except Exception:
         # Messages of pandas and pyarrow may quote part of a row.
-        expected = "a table with a head and as many values in each row"
+        expected = "a table with a header and as many values in each row"
         raise InputError(path, expected, "another file") from None
 
 
@@ -174,7 +174,7 @@ def _columns(
 def _degrees(column: pd.Series, where: object, name: str) -> np.ndarray:
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(float)
     wrong = ~np.isfinite(numbers)
-    found = "none, or no number (decimal commas are none)"
+    found = "a missing or invalid number (decimal commas are not supported)"
     _refuse(wrong, where, f"degrees in {name}", found)
     return np.asarray(numbers)
 

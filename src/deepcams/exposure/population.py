@@ -161,7 +161,7 @@ def _raster(path: Path, variable: str | None) -> Any:
         raise InputError(path, "a reference system in degrees", found, do)
     about = file.transform
     if about.b or about.d or about.a <= 0 or about.e >= 0:
-        raise InputError(path, "a raster with north up", "a turned one")
+        raise InputError(path, "a raster with north up", "a rotated one")
     rows = about.f + about.e * np.arange(file.height + 1)
     columns = about.c + about.a * np.arange(file.width + 1)
 
@@ -180,7 +180,7 @@ def _dataset(path: Path, variable: str | None) -> Any:
 
     files = find_files(path)
     if len(files) != 1:
-        raise InputError(path, "one file of people", f"{len(files)}")
+        raise InputError(path, "one population file", f"{len(files)}")
     data = open_datasets(files[0])[0]
     names = [name for name, each in data.data_vars.items() if each.ndim >= 2]
     if variable is None and len(names) != 1:

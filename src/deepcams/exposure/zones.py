@@ -254,7 +254,7 @@ def _limits(
         limits = tuple(float(limit) for limit in classes)
     if limits and population is None:
         do = "add --population FILE"
-        raise InputError("--classes", "a population to share out", "none", do)
+        raise InputError("--classes", "a population", "none", do)
     above = np.diff([0.0, *limits]) > 0
     if not np.all(above) or not np.all(np.isfinite(limits)):
         found = ",".join(f"{limit:g}" for limit in limits)

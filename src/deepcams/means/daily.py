@@ -108,7 +108,7 @@ def plan_days(
         found = f"{times.size} times"
         if steps.size:
             found = f"times {cadence / np.timedelta64(1, 'h'):g} h apart"
-        expected = "fields at an even part of the day (of 15 minutes to 12 hours)"
+        expected = "a time step of 15 minutes to 12 hours that divides the day"
         raise InputError(where, expected, found)
     possible = int(DAY // cadence)
     needed = needed_of(possible, percent)
@@ -122,7 +122,7 @@ def plan_days(
             where,
             f"a day with {needed} of its {possible} values",
             f"{times.size} times from {stamp(times[0])} to {stamp(times[-1])} UTC",
-            "give more files, or ask for less with --complete",
+            "give more files, or lower --complete",
         )
     dates = np.arange(found_dates.min(), found_dates.max() + 1)
     return DailyPlan(field, cells, dates, possible, needed, levels, where)

@@ -156,9 +156,9 @@ def plan_periods(
         first, last = store.dates[[0, -1]]
         raise InputError(
             store.path,
-            f"a {over} of which {percent:g} % of the days are there",
+            f"a {over} with {percent:g} % of its days",
             f"{store.dates.size} days from {first} to {last}",
-            "give more days, or ask for less with --complete",
+            "give more days, or lower --complete",
         )
     return PeriodPlan(
         store, over, tuple(found), percent, levels, tuple(sorted(set(percentiles)))

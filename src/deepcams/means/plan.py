@@ -124,9 +124,12 @@ def plan_longer(store: DailyStore, settings: Settings) -> Run:
     """
     days = store.settings["days"]
     if settings.days not in (None, days):
-        expected = f"{days}, as the daily means have them"
+        expected = f"{days}, as in the daily means"
         raise InputError(
-            "--days", expected, settings.days, "make other daily means first"
+            "--days",
+            expected,
+            settings.days,
+            "compute daily means with these days first",
         )
     levels = levels_of(store.species, settings.levels)
     plan = plan_periods(

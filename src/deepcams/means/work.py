@@ -69,8 +69,8 @@ class Computing(Work[Item, Made, None]):
             elif record.inputs != self._fingerprint(item):
                 first = str(self.layout.times[item.start])[:10]
                 raise OutputError(
-                    f"{self.target.path}: what begins at {first} was computed from other input values than the input "
-                    "holds now; choose another name, or replace it with --overwrite"
+                    f"{self.target.path}: the input values have changed since the output from {first} on was "
+                    "computed; choose another name, or replace it with --overwrite"
                 )
         return todo
 

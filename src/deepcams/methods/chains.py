@@ -200,7 +200,7 @@ def _with_factor(method: Any, factor: int) -> Any:
     if factor not in getattr(method, "factors", ()):
         raise InputError(
             f"--factor {factor}",
-            "a method in space for it (bilinear, bicubic, log-bicubic)",
+            "a method in space that supports it (bilinear, bicubic, log-bicubic)",
             method.name,
         )
     method.factor = factor
@@ -218,7 +218,7 @@ def _with_gap(method: Any, gap: float | None) -> Any:
     if not 2 <= gap <= 6:
         raise InputError("--gap", "2 to 6 hours", f"{gap:g}")
     if gap > MAX_GAP / HOUR and "sha256" in method.settings():
-        found = f"the network {method.name}, which learned {MAX_GAP / HOUR:g}"
+        found = f"the network {method.name}, trained on {MAX_GAP / HOUR:g}"
         raise InputError(f"--gap {gap:g}", "a method that needs no training", found)
     method.max_gap = np.timedelta64(round(gap * 60), "m").astype("timedelta64[ns]")
     return method

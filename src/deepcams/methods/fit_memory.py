@@ -64,7 +64,7 @@ def first_that_fits(
             torch.cuda.empty_cache()
         if index + 1 < len(sizes):
             notice(
-                f"out of memory with {what} {size}: going on with {sizes[index + 1]}"
+                f"out of memory with {what} {size}: continuing with {sizes[index + 1]}"
             )
     raise DeepcamsError(
         f"out of memory even with {what} {sizes[-1]}: close other programs, use --device cpu, or take a smaller --bbox"

@@ -185,7 +185,7 @@ def _check_request(request: Request) -> None:
         raise InputError("--stations", "files of observations", "none")
     if request.original and not request.field:
         raise InputError(
-            "--original", "a field to stand beside", "none", "give FIELD too"
+            "--original", "a field to compare it with", "none", "give FIELD too"
         )
     if not request.field and (request.plot or request.json):
         do = "give one, or -o DIR for quality alone"
@@ -220,7 +220,7 @@ def _note_alone(found: Validation) -> None:
     why = "has no value at the stations' places and hours"
     if own.any():
         why = "and the field have no observed hour in common"
-    notice(f"the original {why}: the field stands alone")
+    notice(f"the original {why}: only the field is compared")
 
 
 @contextmanager

@@ -389,7 +389,7 @@ class Experiment(Options):
             and schedule.unit != "fraction"
             and (milestones or schedule.warmup)
         ):
-            do = "a training of so many minutes knows no number of steps"
+            do = "with only minutes given, the number of steps is unknown"
             raise InputError("training.schedule.unit", "fraction", schedule.unit, do)
 
 

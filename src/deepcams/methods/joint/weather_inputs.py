@@ -134,7 +134,7 @@ class AuxiliaryFiles:
                 raise InputError(where, expected, found)
             if not reached.all():
                 without = counted(int(np.count_nonzero(~reached)), "hour")
-                notice(f"{where} does not reach {without}, done without {name}")
+                notice(f"{where} does not cover {without}, computed without {name}")
 
     def settings(self) -> dict[str, Any]:
         """Return the contents of the files, for provenance."""
@@ -172,7 +172,7 @@ def open_auxiliary(
         raise InputError(f"--auxiliary {paths[0]}", expected, "none of them")
     for name in names:
         if name not in fields:
-            notice(f"--auxiliary: no {name} in the files, done without it")
+            notice(f"--auxiliary: no {name} in the files, computed without it")
     sizes = [(file.path.name, file.local.stat().st_size) for file in files]
     return AuxiliaryFiles(fields, sizes)
 

@@ -58,8 +58,8 @@ class NeuralSpatial(Neural, TiledSpatial):
             if not self._sliding:
                 notice(
                     f"{self.name}: a whole frame of {grid.rows} x {grid.columns} needs {needed / 1e9:.1f} GB, half of "
-                    f"the free memory is {budget / 1e9:.1f} GB: going on in tiles, whose results depend on where they "
-                    "lie"
+                    f"the free memory is {budget / 1e9:.1f} GB: continuing in tiles, whose results depend on their "
+                    "position"
                 )
         return self._sliding
 
@@ -88,7 +88,7 @@ class NeuralSpatial(Neural, TiledSpatial):
                     raise
             self._sliding = False  # do not retry with the next frames
             notice(
-                f"out of memory with a whole frame of {grid.rows} x {grid.columns}: going on in tiles"
+                f"out of memory with a whole frame of {grid.rows} x {grid.columns}: continuing in tiles"
             )
         return super().cells(frame, grid)
 

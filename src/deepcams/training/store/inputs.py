@@ -255,7 +255,7 @@ class Inputs:
         _refuse_mixed("hours of one kind", usable, [header.family for header in usable])
         _refuse_mixed("one variable", usable, [header.name for header in usable])
         kinds = ["means" if header.mean else "instants" for header in usable]
-        _refuse_mixed("means alone or instants alone", usable, kinds)
+        _refuse_mixed("only means or only instants", usable, kinds)
         self.kind = usable[0]
         self.grid = _choose_grid(usable, before, step)
         self.minute = _choose_minute(usable, before)
@@ -419,7 +419,7 @@ def _refuse_mixed(
             f"{value} in {file}" for value, file in sorted(first_file.items())
         )
         raise InputError(
-            "input", expected, found, "prepare them apart; they must not be mixed"
+            "input", expected, found, "prepare them separately; they must not be mixed"
         )
 
 

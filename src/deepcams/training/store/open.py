@@ -240,7 +240,7 @@ def existing(out: Path, overwrite: bool = False) -> Mapping[str, Any] | None:
     if found is None:
         if out.exists() and not (out.is_dir() and not any(out.iterdir())):
             raise OutputError(
-                f"{out} exists and is no training store; choose another name"
+                f"{out} exists and is not a training store; choose another name"
             )
         return None
     if overwrite:
